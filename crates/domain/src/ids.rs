@@ -1,0 +1,104 @@
+//! Every id of the farm, a type of its own each, so that no two can be swapped.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::names::Invalid;
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                text.parse().map(Self).map_err(|_| {
+                    Invalid::new($what, text, "a whole number that fits 64 bits")
+                })
+            }
+        }
+    };
+}
+
+number_id!(
+    /// Names a namespace, the owner of projects.
+    NamespaceId, "namespace id"
+);
+number_id!(
+    /// Names a project.
+    ProjectId, "project id"
+);
+number_id!(
+    /// Names a pipeline of a project.
+    PipelineId, "pipeline id"
+);
+number_id!(
+    /// The farm-wide number of a build. People and most APIs use [`BuildUuid`] instead.
+    BuildId, "build id"
+);
+number_id!(
+    /// Names one job, which is one attempt; a retry has an id of its own.
+    JobId, "job id"
+);
+number_id!(
+    /// Names a runner.
+    RunnerId, "runner id"
+);
+number_id!(
+    /// Names a requirement of jobs: one project with one set of tags.
+    QueueKeyId, "queue key id"
+);
+number_id!(
+    /// Names a user.
+    UserId, "user id"
+);
+number_id!(
+    /// Names a personal access token or a registration token, never its secret.
+    TokenId, "token id"
+);
+number_id!(
+    /// Names an artifact.
+    ArtifactId, "artifact id"
+);
+number_id!(
+    /// Names a registry credential.
+    CredentialId, "credential id"
+);
+number_id!(
+    /// Names a variable of a project.
+    VariableId, "variable id"
+);
+
+/// Names a build to the outside; version 7, so that ids sort by the time they were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BuildUuid(pub Uuid);
+
+impl fmt::Display for BuildUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for BuildUuid {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| Invalid::new("build id", text, "a UUID"))
+    }
+}

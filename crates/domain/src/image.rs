@@ -1,0 +1,218 @@
+//! Names of images: repositories, tags, and how a git ref becomes a tag.
+
+use crate::names::{CommitSha, GitRef, Invalid};
+
+/// The longest tag a registry takes, by the OCI distribution specification.
+const MAX_TAG: usize = 128;
+
+/// A repository to push to, with its registry: `registry.example:5000/acme/api`.
+///
+/// The form is that of the distribution project's reference grammar, with the registry required,
+/// so that nothing is ever pushed to a registry nobody named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository(String);
+
+impl Repository {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The registry's host, with its port where one is given.
+    pub fn registry(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
+    /// The full reference of one tag in this repository.
+    pub fn tagged(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.0)
+    }
+}
+
+impl std::str::FromStr for Repository {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || {
+            Invalid::new(
+                "image repository",
+                text,
+                "HOST[:PORT]/PATH in lower case and without a tag, such as registry.example:5000/acme/api",
+            )
+        };
+        let (host, path) = text.split_once('/').ok_or_else(invalid)?;
+        let looks_like_host = host.contains(['.', ':']) || host == "localhost";
+        if text.len() > 255
+            || !looks_like_host
+            || !is_host(host)
+            || !path.split('/').all(is_path_part)
+        {
+            return Err(invalid());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Repository {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Repository> for String {
+    fn from(repository: Repository) -> String {
+        repository.0
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+fn is_path_part(part: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.starts_with(edge)
+        && part.ends_with(edge)
+        && part
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        && !part.contains("..")
+        && !part.contains("___")
+}
+
+/// Whether a registry takes `tag` as it is.
+pub fn is_tag(tag: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    tag.len() <= MAX_TAG && tag.starts_with(first) && tag.bytes().all(is_tag_byte)
+}
+
+fn is_tag_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
+}
+
+/// The tag that stands for a branch or a git tag.
+///
+/// A name that is a tag already stays as it is. Otherwise each character that a tag cannot have
+/// becomes `-`, and eight hex digits of a hash are added, so that `a/b` and `a-b` stay apart.
+pub fn tag_for_ref(name: &GitRef) -> String {
+    use sha2::{Digest, Sha256};
+
+    let name = name.as_str();
+    if is_tag(name) {
+        return name.to_owned();
+    }
+    let mut tag: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii() && is_tag_byte(c as u8) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    if tag.starts_with(['-', '.']) {
+        tag.insert(0, '_');
+    }
+    let hash = hex::encode(Sha256::digest(name));
+    tag.truncate(MAX_TAG - 9);
+    format!("{tag}-{}", &hash[..8])
+}
+
+/// The tags of an image: `latest`, the sha, and the branch or tag it was built from.
+///
+/// `latest` is left out for a ref that is not the default branch.
+pub fn tags_for(sha: &CommitSha, git_ref: Option<&GitRef>, default_branch: &GitRef) -> Vec<String> {
+    let mut tags = vec![sha.as_str().to_owned()];
+    if let Some(git_ref) = git_ref {
+        tags.push(tag_for_ref(git_ref));
+    }
+    if git_ref == Some(default_branch) {
+        tags.push("latest".to_owned());
+    }
+    tags.dedup();
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_branches_become_tags_that_a_registry_takes() {
+        let long = "x/".repeat(100) + "y";
+        for name in [
+            "main",
+            "v1.2",
+            "feature/x",
+            "feature-x",
+            ".odd",
+            "ü",
+            "a+b",
+            &long,
+        ] {
+            let Ok(name) = name.parse::<GitRef>() else {
+                continue;
+            };
+            assert!(is_tag(&tag_for_ref(&name)), "{name}");
+        }
+        let tag = |name: &str| tag_for_ref(&name.parse().unwrap());
+        assert_eq!(tag("v1.2"), "v1.2");
+        assert!(tag("feature/x").starts_with("feature-x-"));
+        assert_ne!(tag("feature/x"), tag("feature-x"));
+        assert_ne!(tag("feature/x"), tag("feature+x"));
+    }
+
+    #[test]
+    fn latest_is_for_the_default_branch_alone() {
+        let sha: CommitSha = "a".repeat(40).parse().unwrap();
+        let main: GitRef = "main".parse().unwrap();
+        let side: GitRef = "side".parse().unwrap();
+        assert_eq!(
+            tags_for(&sha, Some(&main), &main),
+            [sha.as_str(), "main", "latest"]
+        );
+        assert_eq!(tags_for(&sha, Some(&side), &main), [sha.as_str(), "side"]);
+        assert_eq!(tags_for(&sha, None, &main), [sha.as_str()]);
+    }
+
+    #[test]
+    fn a_repository_names_its_registry() {
+        for good in [
+            "localhost/a",
+            "localhost:5000/acme/api",
+            "r.example/a.b/c__d/e-f",
+        ] {
+            assert!(good.parse::<Repository>().is_ok(), "{good}");
+        }
+        for bad in [
+            "acme/api",
+            "localhost:5000",
+            "r.example/A",
+            "r.example/a:tag",
+            "r.example//a",
+            "r.example:99999/a",
+            "r.example/-a",
+        ] {
+            assert!(bad.parse::<Repository>().is_err(), "{bad}");
+        }
+        let repository: Repository = "localhost:5000/acme/api".parse().unwrap();
+        assert_eq!(repository.registry(), "localhost:5000");
+        assert_eq!(repository.tagged("v1"), "localhost:5000/acme/api:v1");
+    }
+}

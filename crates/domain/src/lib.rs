@@ -1,0 +1,27 @@
+//! The words and the rules of the farm: ids, tokens, states, job specs, matching.
+//!
+//! Everything here is a pure function on values. There is no I/O, no clock and no chance:
+//! `now` and random bytes come in as arguments.
+
+pub mod access;
+pub mod ids;
+pub mod image;
+pub mod names;
+pub mod pipeline;
+pub mod queue;
+pub mod rollup;
+pub mod spec;
+pub mod state;
+pub mod tokens;
+mod words;
+
+pub use access::{Role, Scope, ScopeSet};
+pub use ids::{
+    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
+    QueueKeyId, RunnerId, TokenId, UserId, VariableId,
+};
+pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
+pub use rollup::BuildState;
+pub use spec::{ImageBuild, JobSpec};
+pub use state::{Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult};
+pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash};

@@ -1,0 +1,212 @@
+//! A pipeline's definition: a graph of named job specs, checked before anything is made of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Name, TagSet};
+use crate::spec::{ImageBuild, JobSpec};
+
+/// The most jobs that one pipeline may have.
+pub const MAX_JOBS: usize = 500;
+
+/// What a build of the pipeline runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The jobs, in the order in which they are listed and, all else equal, run.
+    pub jobs: Vec<JobDefinition>,
+}
+
+/// One job of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobDefinition {
+    /// Its name, unique in the pipeline.
+    pub name: Name,
+    /// The stage it is shown under.
+    #[serde(default = "build_stage")]
+    pub stage: Name,
+    /// The jobs that must succeed first, by name.
+    #[serde(default)]
+    pub needs: Vec<Name>,
+    /// The tags a runner must have.
+    #[serde(default)]
+    pub tags: TagSet,
+    /// How long it may run, in seconds.
+    #[serde(default = "an_hour")]
+    pub timeout_s: u32,
+    /// Whether the build succeeds even if this job fails.
+    #[serde(default)]
+    pub allow_failure: bool,
+    /// What it does.
+    pub spec: JobSpec,
+}
+
+fn build_stage() -> Name {
+    match "build".parse() {
+        Ok(name) => name,
+        Err(_) => unreachable!("\"build\" is a name"),
+    }
+}
+
+fn an_hour() -> u32 {
+    3600
+}
+
+/// Why a definition is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDefinition {
+    /// No job, or too many.
+    #[error("a pipeline has 1 to {MAX_JOBS} jobs, this one has {0}")]
+    JobCount(usize),
+    /// Two jobs of one name.
+    #[error("the job name {0:?} is used twice")]
+    NameTwice(String),
+    /// A need that is not a job of the pipeline.
+    #[error("the job {job:?} needs {need:?}, which is not a job of this pipeline")]
+    UnknownNeed {
+        /// The job.
+        job: String,
+        /// What it needs.
+        need: String,
+    },
+    /// Jobs that wait for each other.
+    #[error("the job {0:?} needs itself, directly or through others")]
+    Cycle(String),
+    /// A timeout out of range.
+    #[error("the job {0:?} must have a timeout_s between 1 and 604800 (a week)")]
+    Timeout(String),
+    /// A spec that cannot work.
+    #[error("the job {job:?}: {problem}")]
+    Spec {
+        /// The job.
+        job: String,
+        /// What is wrong with its spec.
+        problem: crate::names::Invalid,
+    },
+}
+
+impl Definition {
+    /// What a project without a definition of its own runs: one image build of its Dockerfile.
+    pub fn single_image() -> Self {
+        Self {
+            jobs: vec![JobDefinition {
+                name: match "image".parse() {
+                    Ok(name) => name,
+                    Err(_) => unreachable!("\"image\" is a name"),
+                },
+                stage: build_stage(),
+                needs: Vec::new(),
+                tags: TagSet::default(),
+                timeout_s: an_hour(),
+                allow_failure: false,
+                spec: JobSpec::ImageBuild(ImageBuild::default()),
+            }],
+        }
+    }
+
+    /// Checks the graph and every spec in it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), BadDefinition> {
+        if self.jobs.is_empty() || self.jobs.len() > MAX_JOBS {
+            return Err(BadDefinition::JobCount(self.jobs.len()));
+        }
+        let mut needs = BTreeMap::new();
+        for job in &self.jobs {
+            let name = job.name.to_string();
+            if !(1..=604_800).contains(&job.timeout_s) {
+                return Err(BadDefinition::Timeout(name));
+            }
+            let JobSpec::ImageBuild(image) = &job.spec;
+            if let Err(problem) = image.check() {
+                return Err(BadDefinition::Spec { job: name, problem });
+            }
+            if needs.insert(&job.name, &job.needs).is_some() {
+                return Err(BadDefinition::NameTwice(name));
+            }
+        }
+        for job in &self.jobs {
+            if let Some(need) = job.needs.iter().find(|need| !needs.contains_key(need)) {
+                return Err(BadDefinition::UnknownNeed {
+                    job: job.name.to_string(),
+                    need: need.to_string(),
+                });
+            }
+        }
+        self.check_cycles()
+    }
+
+    /// Takes jobs away whose needs are all gone, until none is left or none can be taken.
+    fn check_cycles(&self) -> Result<(), BadDefinition> {
+        let mut met: BTreeSet<&Name> = BTreeSet::new();
+        while met.len() < self.jobs.len() {
+            let next: Vec<&Name> = self
+                .jobs
+                .iter()
+                .filter(|job| {
+                    !met.contains(&job.name) && job.needs.iter().all(|need| met.contains(need))
+                })
+                .map(|job| &job.name)
+                .collect();
+            if next.is_empty() {
+                let stuck = self.jobs.iter().find(|job| !met.contains(&job.name));
+                return Err(BadDefinition::Cycle(
+                    stuck.map(|job| job.name.to_string()).unwrap_or_default(),
+                ));
+            }
+            met.extend(next);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(edges: &[(&str, &[&str])]) -> Definition {
+        let jobs = edges
+            .iter()
+            .map(|(name, needs)| JobDefinition {
+                name: name.parse().unwrap(),
+                needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
+                ..Definition::single_image().jobs[0].clone()
+            })
+            .collect();
+        Definition { jobs }
+    }
+
+    #[test]
+    fn a_graph_is_checked_before_it_is_used() {
+        assert_eq!(Definition::single_image().check(), Ok(()));
+        assert_eq!(graph(&[("b", &["a"]), ("a", &[])]).check(), Ok(()));
+        assert_eq!(graph(&[]).check(), Err(BadDefinition::JobCount(0)));
+        assert_eq!(
+            graph(&[("a", &[]), ("a", &[])]).check(),
+            Err(BadDefinition::NameTwice("a".into()))
+        );
+        let unknown = BadDefinition::UnknownNeed {
+            job: "a".into(),
+            need: "x".into(),
+        };
+        assert_eq!(graph(&[("a", &["x"])]).check(), Err(unknown));
+        assert_eq!(
+            graph(&[("a", &["a"])]).check(),
+            Err(BadDefinition::Cycle("a".into()))
+        );
+        let ring = graph(&[("c", &[]), ("a", &["b", "c"]), ("b", &["a"])]);
+        assert_eq!(ring.check(), Err(BadDefinition::Cycle("a".into())));
+    }
+
+    #[test]
+    fn a_definition_reads_the_short_form() {
+        let short = r#"{"jobs":[{"name":"image","spec":{"kind":"image_build"}}]}"#;
+        assert_eq!(
+            serde_json::from_str::<Definition>(short).unwrap(),
+            Definition::single_image()
+        );
+    }
+}
