@@ -1,0 +1,250 @@
+//! The same expectations for both kinds of storage. The S3 ones need `SLIPWAY_TEST_S3`, which
+//! `cargo xtask test` sets to a server of its own.
+
+use std::io;
+use std::path::Path as FilePath;
+
+use futures_util::stream;
+
+use super::*;
+
+/// Longer than one part of either kind, and not a multiple of it.
+const LARGE: usize = 20 * 1024 * 1024 + 7;
+
+fn patterned(length: usize) -> Bytes {
+    (0..length).map(|at| (at / 7) as u8).collect()
+}
+
+fn chunks(whole: &Bytes) -> Vec<Result<Bytes, io::Error>> {
+    whole
+        .chunks(100_000)
+        .map(|chunk| Ok(whole.slice_ref(chunk)))
+        .collect()
+}
+
+async fn what_was_put_is_read_back(blobs: Blobs) {
+    blobs.put("a/b", "first".into()).await.expect("put");
+    blobs.put("a/b", "second".into()).await.expect("put again");
+    let held = blobs.read("a/b", None).await.expect("read");
+    assert_eq!(held, "second");
+    blobs.put("a/empty", Bytes::new()).await.expect("put");
+    assert_eq!(blobs.read("a/empty", None).await.expect("read"), "");
+}
+
+async fn a_range_is_cut_at_the_end(blobs: Blobs) {
+    blobs.put("range", "0123456789".into()).await.expect("put");
+    let part = blobs.get("range", Some(7..20)).await.expect("get");
+    assert_eq!((part.size(), part.range()), (10, 7..10));
+    assert_eq!(part.into_bytes().await.expect("bytes"), "789");
+    assert_eq!(blobs.read("range", Some(2..4)).await.expect("read"), "23");
+    assert_eq!(blobs.read("range", Some(4..4)).await.expect("read"), "");
+    let beyond = blobs.read("range", Some(10..11)).await;
+    assert!(
+        matches!(beyond, Err(BlobError::OutOfRange { size: 10, .. })),
+        "{beyond:?}"
+    );
+}
+
+async fn an_absent_blob_is_not_found_and_may_be_deleted(blobs: Blobs) {
+    for range in [None, Some(0..3), Some(2..3), Some(2..2)] {
+        let found = blobs.read("absent", range).await;
+        assert!(
+            matches!(found, Err(BlobError::NotFound { .. })),
+            "{found:?}"
+        );
+    }
+    blobs.delete("absent").await.expect("delete");
+    blobs.put("present", "x".into()).await.expect("put");
+    blobs.delete("present").await.expect("delete");
+    let found = blobs.get("present", None).await;
+    assert!(matches!(found, Err(BlobError::NotFound { .. })));
+}
+
+async fn everything_below_a_key_is_deleted_and_nothing_else(blobs: Blobs) {
+    for key in ["jobs/1/a", "jobs/1/deep/b", "jobs/10/a"] {
+        blobs.put(key, "x".into()).await.expect("put");
+    }
+    blobs.delete_below("jobs/1").await.expect("delete");
+    blobs.delete_below("jobs/1").await.expect("delete again");
+    assert!(blobs.read("jobs/1/a", None).await.is_err());
+    assert!(blobs.read("jobs/1/deep/b", None).await.is_err());
+    assert_eq!(blobs.read("jobs/10/a", None).await.expect("read"), "x");
+}
+
+async fn a_stream_is_hashed_on_the_way(blobs: Blobs) {
+    for length in [0, 5, LARGE] {
+        let whole = patterned(length);
+        let stored = blobs
+            .put_stream("stream", length as u64, stream::iter(chunks(&whole)))
+            .await
+            .expect("stored");
+        assert_eq!(stored.size, length as u64);
+        assert_eq!(stored.sha256, sha256(&whole));
+        assert!(blobs.read("stream", None).await.expect("read") == whole);
+    }
+}
+
+async fn a_stream_that_fails_leaves_the_old_blob(blobs: Blobs) {
+    blobs.put("kept", "old".into()).await.expect("put");
+    let mut broken = chunks(&patterned(LARGE));
+    broken.push(Err(io::Error::other("the client went away")));
+    let failed = blobs
+        .put_stream("kept", u64::MAX, stream::iter(broken))
+        .await;
+    assert!(matches!(failed, Err(PutError::Source(_))), "{failed:?}");
+    assert_eq!(blobs.read("kept", None).await.expect("read"), "old");
+}
+
+async fn a_stream_that_is_too_long_is_refused(blobs: Blobs) {
+    for length in [11, LARGE] {
+        let whole = patterned(length);
+        let limit = length as u64 - 1;
+        let refused = blobs
+            .put_stream("long", limit, stream::iter(chunks(&whole)))
+            .await;
+        assert!(
+            matches!(refused, Err(PutError::TooLarge { limit: said }) if said == limit),
+            "{refused:?}"
+        );
+        let found = blobs.get("long", None).await;
+        assert!(matches!(found, Err(BlobError::NotFound { .. })));
+    }
+}
+
+async fn a_blob_shows_only_when_it_is_whole(blobs: Blobs) {
+    let whole = patterned(LARGE);
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let (reader, expected) = (blobs.clone(), whole.clone());
+    let watched = async move {
+        for chunk in chunks(&expected) {
+            sender.send(chunk).await.expect("the upload takes it");
+        }
+        let found = reader.get("whole", None).await;
+        assert!(matches!(found, Err(BlobError::NotFound { .. })));
+        drop(sender);
+    };
+    let source = stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    });
+    let (stored, ()) = tokio::join!(
+        blobs.put_stream("whole", u64::MAX, Box::pin(source)),
+        watched
+    );
+    assert_eq!(stored.expect("stored").sha256, sha256(&whole));
+}
+
+async fn a_bad_key_is_refused(blobs: Blobs) {
+    for key in ["", "/a", "a/", "a//b", "../a", "a/../b", "a#1"] {
+        let refused = blobs.put(key, "x".into()).await;
+        assert!(matches!(refused, Err(BlobError::BadKey { .. })), "{key}");
+    }
+}
+
+fn sha256(bytes: &Bytes) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Every expectation, as a test of one kind of storage.
+macro_rules! expectations {
+    ($open:expr => $($name:ident,)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let (blobs, _guard) = $open.await;
+            super::$name(blobs).await;
+        })*
+    };
+    ($open:expr) => {
+        expectations! { $open =>
+            what_was_put_is_read_back,
+            a_range_is_cut_at_the_end,
+            an_absent_blob_is_not_found_and_may_be_deleted,
+            everything_below_a_key_is_deleted_and_nothing_else,
+            a_stream_is_hashed_on_the_way,
+            a_stream_that_fails_leaves_the_old_blob,
+            a_stream_that_is_too_long_is_refused,
+            a_blob_shows_only_when_it_is_whole,
+            a_bad_key_is_refused,
+        }
+    };
+}
+
+mod s3 {
+    use super::*;
+
+    /// A place of its own in the bucket, so that tests do not meet.
+    async fn fresh() -> (Blobs, ()) {
+        let url = std::env::var("SLIPWAY_TEST_S3").expect(
+            "SLIPWAY_TEST_S3 is not set: `cargo xtask test` starts an S3 server and sets it",
+        );
+        let mut location: BlobLocation = url.parse().expect("SLIPWAY_TEST_S3 is a blob location");
+        if let BlobLocation::S3 { prefix, .. } = &mut location {
+            *prefix = format!("{prefix}/{}", probe_key());
+        }
+        (Blobs::open(&location).await.expect("a bucket"), ())
+    }
+
+    expectations! { fresh() }
+}
+
+mod directory {
+    use super::*;
+
+    async fn fresh() -> (Blobs, tempfile::TempDir) {
+        let root = tempfile::tempdir().expect("a directory");
+        let location = BlobLocation::Directory(root.path().join("made/on/demand"));
+        (Blobs::open(&location).await.expect("opened"), root)
+    }
+
+    expectations! { fresh() }
+
+    #[tokio::test]
+    async fn an_upload_that_ends_early_leaves_no_file() {
+        let (blobs, root) = fresh().await;
+        let mut broken = chunks(&patterned(LARGE));
+        broken.push(Err(io::Error::other("the client went away")));
+        let failed = blobs
+            .put_stream("x/y", u64::MAX, stream::iter(broken))
+            .await;
+        assert!(failed.is_err());
+        assert_eq!(files(root.path()), 0);
+
+        let endless = stream::iter(chunks(&patterned(LARGE))).chain(stream::pending());
+        let upload = blobs.put_stream("x/y", u64::MAX, Box::pin(endless));
+        let started = async {
+            while files(root.path()) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = upload => panic!("the stream never ends"),
+            () = started => {}
+        }
+        while files(root.path()) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_hold_blobs_is_named_with_the_reason() {
+        let root = tempfile::tempdir().expect("a directory");
+        let file = root.path().join("file");
+        std::fs::write(&file, "").expect("a file");
+        let error = Blobs::open(&BlobLocation::Directory(file.join("blobs")))
+            .await
+            .expect_err("not a directory");
+        assert!(error.to_string().contains("file/blobs"), "{error}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    fn files(path: &FilePath) -> usize {
+        let entries = std::fs::read_dir(path).expect("a directory");
+        entries
+            .map(|entry| entry.expect("an entry"))
+            .map(|entry| match entry.file_type() {
+                Ok(kind) if kind.is_dir() => files(&entry.path()),
+                _ => 1,
+            })
+            .sum()
+    }
+}

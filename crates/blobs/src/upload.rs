@@ -1,0 +1,189 @@
+//! Storing a stream: part by part, out of sight until the last one is in.
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+
+use crate::Blobs;
+use crate::error::{BlobError, PutError};
+
+/// How many parts of one stream are written at a time, while the next one is gathered.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// What a stream turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// How many bytes were stored.
+    pub size: u64,
+    /// Their SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl Blobs {
+    /// Stores what `stream` gives, at most `limit` bytes, under `key`, in place of what was there.
+    ///
+    /// The stream is never held in memory as a whole. The blob appears in one step when the stream
+    /// has ended, and is durable when this returns. When the stream fails, is too long or is
+    /// dropped half-way, nothing of it is kept and a blob that was there before stays.
+    ///
+    /// A bucket takes at most 10,000 parts of 8 MiB, so 78 GiB, whatever the limit.
+    ///
+    /// # Errors
+    /// [`PutError::TooLarge`], [`PutError::Source`] with the error of the stream, or
+    /// [`PutError::Blob`] when the storage failed.
+    pub async fn put_stream<S, E>(
+        &self,
+        key: &str,
+        limit: u64,
+        mut stream: S,
+    ) -> Result<Stored, PutError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::error::Error + 'static,
+    {
+        let mut upload = Upload::new(self, key)?;
+        let mut hash = Sha256::new();
+        let mut size: u64 = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    upload.abort().await;
+                    return Err(PutError::Source(error));
+                }
+            };
+            size = size.saturating_add(chunk.len() as u64);
+            if size > limit {
+                upload.abort().await;
+                return Err(PutError::TooLarge { limit });
+            }
+            hash.update(&chunk);
+            upload.write(chunk).await?;
+        }
+        upload.finish().await?;
+        Ok(Stored {
+            size,
+            sha256: hex::encode(hash.finalize()),
+        })
+    }
+}
+
+/// One stream on its way in. What fits in one part is stored by a single write at the end.
+struct Upload<'a> {
+    blobs: &'a Blobs,
+    key: &'a str,
+    path: Path,
+    part: BytesMut,
+    /// Present from the second part on, and until the upload is complete or aborted.
+    open: Option<Box<dyn MultipartUpload>>,
+    in_flight: JoinSet<object_store::Result<()>>,
+}
+
+impl<'a> Upload<'a> {
+    fn new(blobs: &'a Blobs, key: &'a str) -> Result<Self, BlobError> {
+        Ok(Self {
+            blobs,
+            key,
+            path: blobs.path(key)?,
+            part: BytesMut::new(),
+            open: None,
+            in_flight: JoinSet::new(),
+        })
+    }
+
+    async fn write(&mut self, mut chunk: Bytes) -> Result<(), BlobError> {
+        while self.part.len() + chunk.len() > self.blobs.part_size {
+            let missing = self.blobs.part_size - self.part.len();
+            self.part.extend_from_slice(&chunk[..missing]);
+            chunk.advance(missing);
+            let written = self.write_part().await;
+            self.or_abort(written).await?;
+        }
+        self.part.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), BlobError> {
+        if self.open.is_none() {
+            return self.blobs.put(self.key, self.part.split().freeze()).await;
+        }
+        let completed = self.complete().await;
+        self.or_abort(completed).await?;
+        self.open = None;
+        Ok(())
+    }
+
+    async fn write_part(&mut self) -> object_store::Result<()> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(self.blobs.store.put_multipart(&self.path).await?),
+        };
+        let part = open.put_part(self.part.split().freeze().into());
+        self.in_flight.spawn(part);
+        self.drain(PARTS_IN_FLIGHT).await
+    }
+
+    async fn complete(&mut self) -> object_store::Result<()> {
+        if !self.part.is_empty() {
+            self.write_part().await?;
+        }
+        self.drain(0).await?;
+        if let Some(open) = &mut self.open {
+            open.complete().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until at most `limit` parts are on their way.
+    async fn drain(&mut self, limit: usize) -> object_store::Result<()> {
+        while self.in_flight.len() > limit {
+            if let Some(part) = self.in_flight.join_next().await {
+                part??;
+            }
+        }
+        Ok(())
+    }
+
+    async fn or_abort(&mut self, result: object_store::Result<()>) -> Result<(), BlobError> {
+        if let Err(error) = result {
+            self.abort().await;
+            return Err(BlobError::of(self.key, error));
+        }
+        Ok(())
+    }
+
+    async fn abort(&mut self) {
+        self.in_flight.shutdown().await;
+        if let Some(open) = self.open.take() {
+            abort(open, self.key).await;
+        }
+    }
+}
+
+impl Drop for Upload<'_> {
+    /// The client may have gone away in the middle of its upload.
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let key = self.key.to_owned();
+            let mut in_flight = std::mem::take(&mut self.in_flight);
+            // Nobody is left to wait until the parts are thrown away.
+            runtime.spawn(async move {
+                in_flight.shutdown().await;
+                abort(open, &key).await;
+            });
+        }
+    }
+}
+
+async fn abort(mut upload: Box<dyn MultipartUpload>, key: &str) {
+    if let Err(error) = upload.abort().await {
+        // A bucket drops such parts by its own lifecycle rule; nothing refers to them.
+        tracing::debug!(%error, blob.key = key, "Parts of {key} could not be thrown away");
+    }
+}

@@ -1,0 +1,134 @@
+//! The services that tests talk to. Each is our own instance on a free loopback port with its data
+//! in a temporary directory, and ends with the value that stands for it.
+
+mod postgres;
+mod registry;
+mod s3;
+
+use anyhow::Result;
+
+pub(crate) use postgres::Postgres;
+pub(crate) use registry::Registry;
+pub(crate) use s3::S3;
+
+use crate::setup::{self, Docker};
+
+/// A kind of test that needs something beyond this repository.
+///
+/// Such tests are in a module, or in a test binary, that is named after the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Postgres,
+    S3,
+    /// An engine to build with and registries to push to.
+    Docker,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Postgres, Self::S3, Self::Docker];
+
+    /// The name of the module.
+    pub(crate) fn module(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::S3 => "s3",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// What tells such tests from others, in nextest's language.
+    pub(crate) fn filter(self) -> String {
+        let module = self.module();
+        format!("(test(/(^|::){module}(::|_)/) | binary(/^{module}/))")
+    }
+}
+
+/// What could be started, and why something could not.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    /// What tests find in their environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// The kinds of tests that cannot run, and why.
+    pub(crate) missing: Vec<(Kind, String)>,
+    _postgres: Option<Postgres>,
+    _s3: Option<S3>,
+    _registries: Option<[Registry; 2]>,
+    _docker: Option<Docker>,
+}
+
+impl Services {
+    /// Starts what can be started.
+    pub(crate) async fn start() -> Self {
+        let mut services = Self::default();
+        for kind in Kind::ALL {
+            let started = match kind {
+                Kind::Postgres => services.start_postgres().await,
+                Kind::S3 => services.start_s3().await,
+                Kind::Docker => services.start_docker().await,
+            };
+            if let Err(error) = started {
+                services.missing.push((kind, format!("{error:#}")));
+            }
+        }
+        services
+    }
+
+    /// Starts nothing at all.
+    pub(crate) fn none(reason: &str) -> Self {
+        Self {
+            missing: Kind::ALL.map(|kind| (kind, reason.to_owned())).into(),
+            ..Self::default()
+        }
+    }
+
+    async fn start_postgres(&mut self) -> Result<()> {
+        let postgres = Postgres::start().await?;
+        println!("PostgreSQL is at {}", postgres.url());
+        self.environment
+            .push(("SLIPWAY_TEST_POSTGRES", postgres.url()));
+        self._postgres = Some(postgres);
+        Ok(())
+    }
+
+    async fn start_s3(&mut self) -> Result<()> {
+        let s3 = S3::start().await?;
+        println!("S3 is at {}", s3.url());
+        self.environment.extend([
+            ("SLIPWAY_TEST_S3", s3.url()),
+            ("AWS_ACCESS_KEY_ID", "slipway".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "slipway".to_owned()),
+        ]);
+        self._s3 = Some(s3);
+        Ok(())
+    }
+
+    async fn start_docker(&mut self) -> Result<()> {
+        // Image builds start from a file system of one static binary, as no base image is pulled.
+        setup::package("busybox-static").await?;
+        let docker = setup::docker().await?;
+        let open = Registry::open().await?;
+        let closed = Registry::with_password().await?;
+        println!(
+            "Docker {}, registries at {} and, with a password, {}",
+            if docker.is_ours() {
+                "was started"
+            } else {
+                "answers"
+            },
+            open.address(),
+            closed.address()
+        );
+        self.environment.extend([
+            ("SLIPWAY_TEST_REGISTRY", open.address()),
+            ("SLIPWAY_TEST_AUTH_REGISTRY", closed.address()),
+            ("SLIPWAY_TEST_AUTH_REGISTRY_USER", registry::USER.to_owned()),
+            (
+                "SLIPWAY_TEST_AUTH_REGISTRY_PASSWORD",
+                registry::PASSWORD.to_owned(),
+            ),
+        ]);
+        self._docker = Some(docker);
+        self._registries = Some([open, closed]);
+        Ok(())
+    }
+}
