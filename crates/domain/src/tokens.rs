@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 pub const TOKEN_ENTROPY_BYTES: usize = 20;
 
 /// What the database keeps of a token: its SHA-256.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Copy)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {

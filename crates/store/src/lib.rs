@@ -1,1 +1,39 @@
-//! Placeholder.
+//! All SQL of the farm: tables, rows, queries, migrations, on SQLite and on PostgreSQL.
+//!
+//! Callers hand closures to [`Store::read`] and [`Store::write`] and call the functions of one
+//! aggregate (`jobs`, `runners`, …) inside; they never see a pool, a thread or a transaction.
+//! A closure does nothing but SQL: it may share a commit with others, or be rolled back and run
+//! again. What should happen next (whom to wake, what to delete) is what it returns.
+
+mod backend;
+mod claims;
+mod connection;
+mod error;
+mod migrations;
+mod page;
+mod per_backend;
+pub mod schema;
+mod signals;
+mod time;
+mod writer;
+
+pub mod artifacts;
+pub mod builds;
+pub mod jobs;
+pub mod people;
+pub mod pipelines;
+pub mod projects;
+pub mod queue;
+pub mod registration;
+pub mod retries;
+pub mod runners;
+pub mod secrets;
+pub mod tokens;
+pub mod traces;
+
+pub use backend::Store;
+pub use claims::ClaimRequest;
+pub use connection::{Conn, DatabaseUrl};
+pub use error::StoreError;
+pub use page::Page;
+pub use signals::Signal;

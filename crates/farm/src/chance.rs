@@ -1,0 +1,34 @@
+//! Random bytes and ids, from one place.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::BuildUuid;
+use uuid::{ContextV7, Timestamp, Uuid};
+
+/// Where random bytes come from: the operating system.
+#[derive(Clone, Debug, Default)]
+pub struct Chance;
+
+impl Chance {
+    /// Fresh random bytes, fit for tokens and nonces.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        rand::random()
+    }
+
+    /// A fresh name for a build, that sorts by `now`.
+    pub fn build_uuid(&self, now: DateTime<Utc>) -> BuildUuid {
+        let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
+        let context = ContextV7::new();
+        BuildUuid(Uuid::new_v7(Timestamp::from_unix(
+            &context,
+            seconds,
+            now.timestamp_subsec_nanos(),
+        )))
+    }
+
+    /// A fresh key for a blob under `folder`.
+    pub fn blob_key(&self, folder: &str) -> String {
+        let name: [u8; 16] = self.bytes();
+        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{folder}/{name}")
+    }
+}

@@ -1,0 +1,39 @@
+//! What the operator decided, as far as the use cases care.
+
+use std::time::Duration;
+
+/// What the operator decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The registry that images of projects without a repository of their own are pushed to.
+    pub registry: Option<String>,
+    /// How long a runner that beats may be silent before its job is lost.
+    pub lease: Duration,
+    /// How long a stock runner may be silent before its job is lost.
+    pub stock_lease: Duration,
+    /// How long every lease holds at least after a start of the coordinator.
+    pub grace: Duration,
+    /// How long a poll waits for a job before it is answered "nothing".
+    pub poll_wait: Duration,
+    /// How many attempts the farm makes of a job that was lost through no fault of its own.
+    pub max_attempts: i32,
+    /// The largest archive that is taken, in bytes.
+    pub max_artifact_bytes: u64,
+    /// The longest trace that is taken, in bytes.
+    pub max_trace_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            registry: None,
+            lease: Duration::from_secs(15),
+            stock_lease: Duration::from_secs(90),
+            grace: Duration::from_secs(30),
+            poll_wait: Duration::from_secs(50),
+            max_attempts: 3,
+            max_artifact_bytes: 1 << 30,
+            max_trace_bytes: 1 << 30,
+        }
+    }
+}

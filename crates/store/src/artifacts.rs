@@ -1,0 +1,200 @@
+//! Artifacts: images (reference and digest) and archive files.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{ArtifactId, JobId};
+
+use crate::connection::Conn;
+use crate::error::{OrMissing, StoreError};
+use crate::schema::artifacts;
+use crate::time::{from_ms, from_opt_ms, to_ms};
+
+/// A result of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its id.
+    pub id: ArtifactId,
+    /// The job that made it.
+    pub job: JobId,
+    /// What it is.
+    pub content: Content,
+    /// In bytes: of the file, or of the image's layers.
+    pub size_bytes: u64,
+    /// When it was stored.
+    pub created_at: DateTime<Utc>,
+    /// When it is removed.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What an artifact is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An image.
+    Image {
+        /// What was pushed, or the image's id when nothing was.
+        reference: String,
+        /// The manifest's digest.
+        digest: String,
+        /// The tags that were pushed.
+        tags: Vec<String>,
+    },
+    /// A file.
+    Archive {
+        /// Its name.
+        filename: String,
+        /// Its SHA-256, in hex.
+        sha256: String,
+        /// The blob that holds it.
+        blob_key: String,
+    },
+}
+
+/// What a new artifact is made of.
+#[derive(Clone, Debug)]
+pub struct NewArtifact {
+    /// The job that made it.
+    pub job: JobId,
+    /// What it is.
+    pub content: Content,
+    /// In bytes.
+    pub size_bytes: u64,
+    /// When it is removed.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Queryable)]
+struct Row {
+    id: i64,
+    job_id: i64,
+    kind: String,
+    name: String,
+    digest: String,
+    size_bytes: i64,
+    blob_key: Option<String>,
+    tags: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+const IMAGE: &str = "image";
+const ARCHIVE: &str = "archive";
+
+impl TryFrom<Row> for Artifact {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let content = match (row.kind.as_str(), row.blob_key) {
+            (IMAGE, _) => Content::Image {
+                reference: row.name,
+                digest: row.digest,
+                tags: row
+                    .tags
+                    .split(',')
+                    .filter(|tag| !tag.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            },
+            (ARCHIVE, Some(blob_key)) => Content::Archive {
+                filename: row.name,
+                sha256: row.digest,
+                blob_key,
+            },
+            _ => return Err(StoreError::Corrupt("artifact")),
+        };
+        Ok(Self {
+            id: ArtifactId(row.id),
+            job: JobId(row.job_id),
+            content,
+            size_bytes: u64::try_from(row.size_bytes).unwrap_or(0),
+            created_at: from_ms(row.created_at)?,
+            expires_at: from_opt_ms(row.expires_at)?,
+        })
+    }
+}
+
+/// Stores an artifact in the place of the job's earlier one of its kind; returns it, and the blob
+/// that nothing refers to any more.
+pub fn put(
+    conn: &mut Conn,
+    new: &NewArtifact,
+    now: DateTime<Utc>,
+) -> Result<(Artifact, Option<String>), StoreError> {
+    let (kind, name, digest, blob_key, tags) = match &new.content {
+        Content::Image {
+            reference,
+            digest,
+            tags,
+        } => (IMAGE, reference, digest, None, tags.join(",")),
+        Content::Archive {
+            filename,
+            sha256,
+            blob_key,
+        } => (ARCHIVE, filename, sha256, Some(blob_key), String::new()),
+    };
+    let same = artifacts::table.filter(
+        artifacts::job_id
+            .eq(new.job.0)
+            .and(artifacts::kind.eq(kind)),
+    );
+    let old: Option<Option<String>> = same.select(artifacts::blob_key).first(conn).optional()?;
+    diesel::delete(same).execute(conn)?;
+    let id: i64 = diesel::insert_into(artifacts::table)
+        .values((
+            artifacts::job_id.eq(new.job.0),
+            artifacts::kind.eq(kind),
+            artifacts::name.eq(name),
+            artifacts::digest.eq(digest),
+            artifacts::size_bytes.eq(i64::try_from(new.size_bytes).unwrap_or(i64::MAX)),
+            artifacts::blob_key.eq(blob_key),
+            artifacts::tags.eq(tags),
+            artifacts::created_at.eq(to_ms(now)),
+            artifacts::expires_at.eq(new.expires_at.map(to_ms)),
+        ))
+        .returning(artifacts::id)
+        .get_result(conn)?;
+    Ok((get(conn, ArtifactId(id))?, old.flatten()))
+}
+
+/// Reads one.
+pub fn get(conn: &mut Conn, id: ArtifactId) -> Result<Artifact, StoreError> {
+    artifacts::table
+        .find(id.0)
+        .first::<Row>(conn)
+        .or_missing("artifact")?
+        .try_into()
+}
+
+/// The artifacts of a job.
+pub fn of_job(conn: &mut Conn, job: JobId) -> Result<Vec<Artifact>, StoreError> {
+    let rows: Vec<Row> = artifacts::table
+        .filter(artifacts::job_id.eq(job.0))
+        .order(artifacts::id)
+        .load(conn)?;
+    rows.into_iter().map(Artifact::try_from).collect()
+}
+
+/// Removes one; returns the blob that nothing refers to any more.
+pub fn remove(conn: &mut Conn, id: ArtifactId) -> Result<Option<String>, StoreError> {
+    let blob: Option<String> = artifacts::table
+        .find(id.0)
+        .select(artifacts::blob_key)
+        .first(conn)
+        .or_missing("artifact")?;
+    diesel::delete(artifacts::table.find(id.0)).execute(conn)?;
+    Ok(blob)
+}
+
+/// Those whose time is over at `now`.
+pub fn expired(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<ArtifactId>, StoreError> {
+    let ids: Vec<i64> = artifacts::table
+        .filter(artifacts::expires_at.le(to_ms(now)))
+        .order(artifacts::expires_at)
+        .limit(limit)
+        .select(artifacts::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(ArtifactId).collect())
+}

@@ -1,0 +1,294 @@
+//! Builds: one run of a pipeline for a commit.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::pipeline::Definition;
+use slipway_domain::queue::Requirement;
+use slipway_domain::rollup::{Part, roll_up as rolled_up};
+use slipway_domain::{
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, UserId,
+};
+
+use crate::connection::Conn;
+use crate::error::{OrMissing, StoreError};
+use crate::jobs::{self, Changes, NewJob};
+use crate::page::Page;
+use crate::queue;
+use crate::schema::{builds, pipelines};
+use crate::time::{from_ms, from_opt_ms, parse, to_ms};
+
+/// One run of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Its number in the farm.
+    pub id: BuildId,
+    /// Its name to the outside.
+    pub uuid: BuildUuid,
+    /// The project.
+    pub project: ProjectId,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its number in the pipeline, from 1 and without gaps.
+    pub number: i64,
+    /// The commit.
+    pub sha: CommitSha,
+    /// The branch or tag it was asked for by.
+    pub git_ref: Option<GitRef>,
+    /// Whether `git_ref` is a tag.
+    pub ref_is_tag: bool,
+    /// Rolled up from its jobs.
+    pub state: BuildState,
+    /// Who asked for it.
+    pub created_by: Option<UserId>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When its first job was claimed.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When its last job was over.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// What a build is made of.
+#[derive(Clone, Debug)]
+pub struct NewBuild {
+    /// Its name to the outside.
+    pub uuid: BuildUuid,
+    /// The project.
+    pub project: ProjectId,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// The commit.
+    pub sha: CommitSha,
+    /// The branch or tag.
+    pub git_ref: Option<GitRef>,
+    /// Whether `git_ref` is a tag.
+    pub ref_is_tag: bool,
+    /// Who asked.
+    pub created_by: Option<UserId>,
+    /// The jobs, with every spec complete.
+    pub definition: Definition,
+}
+
+#[derive(Queryable)]
+struct BuildRow {
+    id: i64,
+    uuid: String,
+    project_id: i64,
+    pipeline_id: i64,
+    number: i64,
+    sha: String,
+    git_ref: Option<String>,
+    ref_is_tag: bool,
+    state: String,
+    created_by: Option<i64>,
+    created_at: i64,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+}
+
+impl TryFrom<BuildRow> for Build {
+    type Error = StoreError;
+
+    fn try_from(row: BuildRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: BuildId(row.id),
+            uuid: parse(&row.uuid, "build id")?,
+            project: ProjectId(row.project_id),
+            pipeline: PipelineId(row.pipeline_id),
+            number: row.number,
+            sha: parse(&row.sha, "sha")?,
+            git_ref: row.git_ref.map(|text| parse(&text, "ref")).transpose()?,
+            ref_is_tag: row.ref_is_tag,
+            state: parse(&row.state, "build state")?,
+            created_by: row.created_by.map(UserId),
+            created_at: from_ms(row.created_at)?,
+            started_at: from_opt_ms(row.started_at)?,
+            finished_at: from_opt_ms(row.finished_at)?,
+        })
+    }
+}
+
+/// Makes a build and its jobs, all or nothing, with the next number of its pipeline.
+pub fn create(
+    conn: &mut Conn,
+    new: &NewBuild,
+    now: DateTime<Utc>,
+) -> Result<(Build, Changes), StoreError> {
+    let number: i64 = diesel::update(pipelines::table.find(new.pipeline.0))
+        .set(pipelines::last_number.eq(pipelines::last_number + 1))
+        .returning(pipelines::last_number)
+        .get_result(conn)
+        .or_missing("pipeline")?;
+    let id: i64 = diesel::insert_into(builds::table)
+        .values((
+            builds::uuid.eq(new.uuid.to_string()),
+            builds::project_id.eq(new.project.0),
+            builds::pipeline_id.eq(new.pipeline.0),
+            builds::number.eq(number),
+            builds::sha.eq(new.sha.as_str()),
+            builds::git_ref.eq(new.git_ref.as_ref().map(GitRef::as_str)),
+            builds::ref_is_tag.eq(new.ref_is_tag),
+            builds::state.eq(BuildState::Pending.as_str()),
+            builds::created_by.eq(new.created_by.map(|user| user.0)),
+            builds::created_at.eq(to_ms(now)),
+        ))
+        .returning(builds::id)
+        .get_result(conn)?;
+    let changes = create_jobs(conn, BuildId(id), new, now)?;
+    Ok((get(conn, BuildId(id))?, changes))
+}
+
+/// Makes the jobs of a definition, those first that others need.
+fn create_jobs(
+    conn: &mut Conn,
+    build: BuildId,
+    new: &NewBuild,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    let mut made = HashMap::new();
+    let mut left: Vec<_> = new.definition.jobs.iter().collect();
+    while !left.is_empty() {
+        let before = left.len();
+        let mut blocked = Vec::new();
+        for job in left {
+            let Some(needs) = job
+                .needs
+                .iter()
+                .map(|need| made.get(need).copied())
+                .collect()
+            else {
+                blocked.push(job);
+                continue;
+            };
+            let requirement = Requirement {
+                project: new.project,
+                tags: job.tags.clone(),
+            };
+            let new_job = NewJob {
+                build,
+                project: new.project,
+                queue_key: queue::key_for(conn, &requirement)?,
+                name: job.name.to_string(),
+                stage: job.stage.to_string(),
+                spec: job.spec.clone(),
+                timeout_s: i32::try_from(job.timeout_s).unwrap_or(i32::MAX),
+                allow_failure: job.allow_failure,
+                needs,
+                retries: None,
+            };
+            let job_row = jobs::insert(conn, &new_job, now)?;
+            made.insert(&job.name, job_row.id);
+            changes.note_new(&job_row);
+        }
+        if blocked.len() == before {
+            return Err(StoreError::Corrupt("pipeline definition"));
+        }
+        left = blocked;
+    }
+    Ok(changes)
+}
+
+impl Changes {
+    /// Notes a job that was just made.
+    pub(crate) fn note_new(&mut self, job: &jobs::Job) {
+        self.jobs.push(job.id);
+        if job.state == slipway_domain::JobState::Pending {
+            self.pending.push(job.queue_key);
+        }
+    }
+}
+
+/// Reads a build by its number in the farm.
+pub fn get(conn: &mut Conn, id: BuildId) -> Result<Build, StoreError> {
+    builds::table
+        .find(id.0)
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// Reads a build by its name to the outside.
+pub fn by_uuid(conn: &mut Conn, uuid: BuildUuid) -> Result<Build, StoreError> {
+    builds::table
+        .filter(builds::uuid.eq(uuid.to_string()))
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// Which builds of a project are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of this pipeline.
+    pub pipeline: Option<PipelineId>,
+    /// Only in this state.
+    pub state: Option<BuildState>,
+    /// Only of this commit.
+    pub sha: Option<CommitSha>,
+    /// Only of this branch or tag.
+    pub git_ref: Option<GitRef>,
+}
+
+/// The builds of a project, newest first.
+pub fn of_project(
+    conn: &mut Conn,
+    project: ProjectId,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Build>, StoreError> {
+    let mut query = builds::table
+        .filter(
+            builds::project_id
+                .eq(project.0)
+                .and(builds::id.lt(page.below())),
+        )
+        .order(builds::id.desc())
+        .limit(page.limit)
+        .into_boxed::<<Conn as diesel::Connection>::Backend>();
+    if let Some(pipeline) = filter.pipeline {
+        query = query.filter(builds::pipeline_id.eq(pipeline.0));
+    }
+    if let Some(state) = filter.state {
+        query = query.filter(builds::state.eq(state.as_str()));
+    }
+    if let Some(sha) = &filter.sha {
+        query = query.filter(builds::sha.eq(sha.to_string()));
+    }
+    if let Some(git_ref) = &filter.git_ref {
+        query = query.filter(builds::git_ref.eq(git_ref.to_string()));
+    }
+    let rows: Vec<BuildRow> = query.load(conn)?;
+    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// Writes the state that follows from a build's jobs, and returns it.
+pub(crate) fn roll_up(
+    conn: &mut Conn,
+    id: BuildId,
+    now: DateTime<Utc>,
+) -> Result<BuildState, StoreError> {
+    let build = get(conn, id)?;
+    let parts: Vec<Part> = jobs::of_build(conn, id)?
+        .into_iter()
+        .filter(|job| !job.superseded)
+        .map(|job| Part {
+            state: job.state,
+            allowed_to_fail: job.allow_failure,
+        })
+        .collect();
+    let state = rolled_up(&parts);
+    if state != build.state {
+        let finished = state.is_done().then(|| to_ms(now));
+        diesel::update(builds::table.find(id.0))
+            .set((
+                builds::state.eq(state.as_str()),
+                builds::finished_at.eq(finished),
+            ))
+            .execute(conn)?;
+        tracing::info!(build.id = %build.uuid, state = state.as_str(), "Build {} is {state}", build.uuid);
+    }
+    Ok(state)
+}

@@ -1,0 +1,136 @@
+//! One connection type over both back ends, and how each is opened.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
+
+use crate::error::StoreError;
+
+/// A connection to either back end; a query that both understand is written once.
+#[derive(diesel::MultiConnection)]
+pub enum Conn {
+    /// PostgreSQL.
+    Postgres(PgConnection),
+    /// SQLite, compiled in.
+    Sqlite(SqliteConnection),
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A SQLite file, made when it is not there.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server, as a libpq URL.
+    Postgres(String),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        match text.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err(
+                "expected sqlite:///path/to/file.db or postgres://user@host/database".to_owned(),
+            ),
+        }
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Anything.
+    Write,
+    /// Looking; on SQLite a statement that writes fails.
+    Read,
+}
+
+impl DatabaseUrl {
+    /// Opens a connection.
+    pub(crate) fn connect(&self, purpose: Purpose) -> Result<Conn, StoreError> {
+        let unavailable =
+            |error: diesel::ConnectionError| StoreError::Unavailable(error.to_string());
+        match self {
+            DatabaseUrl::Postgres(url) => PgConnection::establish(url)
+                .map(Conn::Postgres)
+                .map_err(unavailable),
+            DatabaseUrl::Sqlite(path) => {
+                let path = path.to_str().ok_or_else(|| {
+                    StoreError::Unavailable(format!("the path {} is not UTF-8", path.display()))
+                })?;
+                let mut conn = SqliteConnection::establish(path).map_err(unavailable)?;
+                // WAL with FULL: an acknowledged commit survives a power cut, and readers never
+                // wait for the writer. The timeout is for a second process, such as `migrate`.
+                conn.batch_execute(
+                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                     PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;",
+                )?;
+                if purpose == Purpose::Read {
+                    conn.batch_execute("PRAGMA query_only = ON;")?;
+                }
+                Ok(Conn::Sqlite(conn))
+            }
+        }
+    }
+}
+
+/// Makes connections for a pool.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    pub(crate) url: DatabaseUrl,
+    pub(crate) purpose: Purpose,
+}
+
+/// Why a pooled connection cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct PoolError(String);
+
+impl diesel::r2d2::ManageConnection for Manager {
+    type Connection = Conn;
+    type Error = PoolError;
+
+    fn connect(&self) -> Result<Conn, PoolError> {
+        self.url
+            .connect(self.purpose)
+            .map_err(|error| PoolError(error.to_string()))
+    }
+
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), PoolError> {
+        diesel::sql_query("SELECT 1")
+            .execute(conn)
+            .map(drop)
+            .map_err(|error| PoolError(error.to_string()))
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        diesel::r2d2::R2D2Connection::is_broken(conn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_schemes_are_databases() {
+        assert_eq!(
+            "sqlite:///x.db".parse(),
+            Ok(DatabaseUrl::Sqlite("/x.db".into()))
+        );
+        assert!(matches!(
+            "postgres://h/d".parse(),
+            Ok(DatabaseUrl::Postgres(_))
+        ));
+        for bad in ["", "x.db", "mysql://h/d", "sqlite://", "postgre://h/d"] {
+            assert!(bad.parse::<DatabaseUrl>().is_err(), "{bad}");
+        }
+    }
+}

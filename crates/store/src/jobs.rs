@@ -1,0 +1,553 @@
+//! Jobs: rows, and the one door through which a state is changed.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use slipway_domain::{
+    BuildId, Event, FailureReason, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId,
+    QueueKeyId, RunnerId, TokenHash, UserId,
+};
+
+use crate::connection::Conn;
+use crate::error::{OrMissing, StoreError};
+use crate::page::Page;
+use crate::schema::{job_needs, jobs, project_loads};
+use crate::time::{from_ms, from_opt_ms, parse, to_ms};
+use crate::{builds, per_backend};
+
+/// One attempt at a job, as it was when it was read.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// The build it belongs to.
+    pub build: BuildId,
+    /// The project it belongs to.
+    pub project: ProjectId,
+    /// What it asks of a runner.
+    pub queue_key: QueueKeyId,
+    /// Its name, unique among the latest attempts of the build.
+    pub name: String,
+    /// The stage it is shown under.
+    pub stage: String,
+    /// What it does.
+    pub spec: JobSpec,
+    /// How long it may run, in seconds.
+    pub timeout_s: i32,
+    /// Whether the build succeeds even if it fails.
+    pub allow_failure: bool,
+    /// Which attempt it is, from 1.
+    pub attempt: i32,
+    /// The attempt before it.
+    pub retries: Option<JobId>,
+    /// Whether a later attempt was made.
+    pub superseded: bool,
+    /// Higher goes first within a project.
+    pub priority: i32,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// A sentence on why it failed.
+    pub failure_message: Option<String>,
+    /// The runner that has it or had it.
+    pub runner: Option<RunnerId>,
+    /// The hash of its token, once it was claimed.
+    pub token: Option<TokenHash>,
+    /// How long each sign of life holds the lease.
+    pub lease_length: TimeDelta,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it became pending.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When it was claimed.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When its trace and artifacts were erased.
+    pub erased_at: Option<DateTime<Utc>>,
+    /// Counts the changes of the row.
+    rev: i64,
+}
+
+/// What a new job is made of.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The build it belongs to.
+    pub build: BuildId,
+    /// The project it belongs to.
+    pub project: ProjectId,
+    /// What it asks of a runner.
+    pub queue_key: QueueKeyId,
+    /// Its name.
+    pub name: String,
+    /// Its stage.
+    pub stage: String,
+    /// What it does.
+    pub spec: JobSpec,
+    /// How long it may run, in seconds.
+    pub timeout_s: i32,
+    /// Whether the build succeeds even if it fails.
+    pub allow_failure: bool,
+    /// The jobs that must succeed first.
+    pub needs: Vec<JobId>,
+    /// The attempt it retries, with the runner that is passed over for a while.
+    pub retries: Option<Retried>,
+}
+
+/// What a retry takes from the attempt before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Retried {
+    /// The attempt before.
+    pub job: JobId,
+    /// Its number.
+    pub attempt: i32,
+    /// Its priority.
+    pub priority: i32,
+    /// The runner that lost it, and until when that one is passed over.
+    pub avoid: Option<(RunnerId, DateTime<Utc>)>,
+}
+
+/// What changed with a job, for the caller to act on after the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Requirements for which a job became pending, or may now run.
+    pub pending: Vec<QueueKeyId>,
+    /// Jobs whose state changed.
+    pub jobs: Vec<JobId>,
+}
+
+impl Changes {
+    /// Adds what `other` holds.
+    pub fn extend(&mut self, other: Changes) {
+        self.pending.extend(other.pending);
+        self.jobs.extend(other.jobs);
+    }
+}
+
+#[derive(Queryable)]
+struct JobRow {
+    id: i64,
+    build_id: i64,
+    project_id: i64,
+    queue_key_id: i64,
+    name: String,
+    stage: String,
+    spec: String,
+    timeout_s: i32,
+    allow_failure: bool,
+    attempt: i32,
+    retries_job_id: Option<i64>,
+    superseded: bool,
+    priority: i32,
+    state: String,
+    phase: Option<String>,
+    failure_reason: Option<String>,
+    failure_message: Option<String>,
+    runner_id: Option<i64>,
+    token_hash: Option<String>,
+    lease_expires_at: Option<i64>,
+    lease_ms: Option<i64>,
+    _avoid_runner_id: Option<i64>,
+    _avoid_until: Option<i64>,
+    created_at: i64,
+    queued_at: Option<i64>,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+    erased_at: Option<i64>,
+    _erased_by: Option<i64>,
+    rev: i64,
+}
+
+impl TryFrom<JobRow> for Job {
+    type Error = StoreError;
+
+    fn try_from(row: JobRow) -> Result<Self, StoreError> {
+        let state = read_state(&row)?;
+        let token = row
+            .token_hash
+            .as_deref()
+            .map(|hex| TokenHash::from_hex(hex).ok_or(StoreError::Corrupt("token hash")));
+        Ok(Self {
+            id: JobId(row.id),
+            build: BuildId(row.build_id),
+            project: ProjectId(row.project_id),
+            queue_key: QueueKeyId(row.queue_key_id),
+            name: row.name,
+            stage: row.stage,
+            spec: serde_json::from_str(&row.spec).map_err(|_| StoreError::Corrupt("job spec"))?,
+            timeout_s: row.timeout_s,
+            allow_failure: row.allow_failure,
+            attempt: row.attempt,
+            retries: row.retries_job_id.map(JobId),
+            superseded: row.superseded,
+            priority: row.priority,
+            state,
+            failure_message: row.failure_message,
+            runner: row.runner_id.map(RunnerId),
+            token: token.transpose()?,
+            lease_length: TimeDelta::milliseconds(row.lease_ms.unwrap_or(0)),
+            created_at: from_ms(row.created_at)?,
+            queued_at: from_opt_ms(row.queued_at)?,
+            started_at: from_opt_ms(row.started_at)?,
+            finished_at: from_opt_ms(row.finished_at)?,
+            erased_at: from_opt_ms(row.erased_at)?,
+            rev: row.rev,
+        })
+    }
+}
+
+fn read_state(row: &JobRow) -> Result<JobState, StoreError> {
+    let reason = || -> Result<FailureReason, StoreError> {
+        parse(
+            row.failure_reason.as_deref().unwrap_or_default(),
+            "failure reason",
+        )
+    };
+    Ok(match row.state.as_str() {
+        "waiting" => JobState::Waiting,
+        "pending" => JobState::Pending,
+        "running" => {
+            let (Some(runner), Some(expires_at)) = (row.runner_id, row.lease_expires_at) else {
+                return Err(StoreError::Corrupt("lease"));
+            };
+            let lease = Lease {
+                runner: RunnerId(runner),
+                expires_at: from_ms(expires_at)?,
+            };
+            JobState::Running(
+                lease,
+                parse(row.phase.as_deref().unwrap_or_default(), "phase")?,
+            )
+        }
+        "succeeded" => JobState::Done(Outcome::Succeeded),
+        "failed" => JobState::Done(Outcome::Failed(reason()?)),
+        "canceled" => JobState::Done(Outcome::Canceled),
+        "skipped" => JobState::Done(Outcome::Skipped),
+        _ => return Err(StoreError::Corrupt("job state")),
+    })
+}
+
+/// The columns that hold a state, always written together.
+#[derive(AsChangeset)]
+#[diesel(table_name = jobs, treat_none_as_null = true)]
+pub(crate) struct StateColumns {
+    state: &'static str,
+    phase: Option<&'static str>,
+    failure_reason: Option<&'static str>,
+    lease_expires_at: Option<i64>,
+}
+
+impl From<JobState> for StateColumns {
+    fn from(state: JobState) -> Self {
+        let (lease, phase) = match state {
+            JobState::Running(lease, phase) => (Some(lease), Some(phase)),
+            _ => (None, None),
+        };
+        let reason = match state {
+            JobState::Done(Outcome::Failed(reason)) => Some(reason),
+            _ => None,
+        };
+        Self {
+            state: state.name(),
+            phase: phase.map(Phase::as_str),
+            failure_reason: reason.map(FailureReason::as_str),
+            lease_expires_at: lease.map(|lease| to_ms(lease.expires_at)),
+        }
+    }
+}
+
+/// Makes a job: pending when it needs nothing that has not succeeded, else waiting.
+pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, StoreError> {
+    let mut met = true;
+    for need in &new.needs {
+        met &= is_met(&get(conn, *need)?);
+    }
+    let state = if met {
+        JobState::Pending
+    } else {
+        JobState::Waiting
+    };
+    let spec = serde_json::to_string(&new.spec).map_err(|_| StoreError::Corrupt("job spec"))?;
+    let avoid = new.retries.and_then(|retried| retried.avoid);
+    let id: i64 = diesel::insert_into(jobs::table)
+        .values((
+            (
+                jobs::build_id.eq(new.build.0),
+                jobs::project_id.eq(new.project.0),
+                jobs::queue_key_id.eq(new.queue_key.0),
+                jobs::name.eq(&new.name),
+                jobs::stage.eq(&new.stage),
+                jobs::spec.eq(spec),
+                jobs::timeout_s.eq(new.timeout_s),
+                jobs::allow_failure.eq(new.allow_failure),
+                jobs::attempt.eq(new.retries.map_or(1, |retried| retried.attempt + 1)),
+                jobs::retries_job_id.eq(new.retries.map(|retried| retried.job.0)),
+            ),
+            (
+                jobs::superseded.eq(false),
+                jobs::priority.eq(new.retries.map_or(0, |retried| retried.priority)),
+                jobs::state.eq(state.name()),
+                jobs::avoid_runner_id.eq(avoid.map(|(runner, _)| runner.0)),
+                jobs::avoid_until.eq(avoid.map(|(_, until)| to_ms(until))),
+                jobs::created_at.eq(to_ms(now)),
+                jobs::queued_at.eq((state == JobState::Pending).then(|| to_ms(now))),
+                jobs::rev.eq(0),
+            ),
+        ))
+        .returning(jobs::id)
+        .get_result(conn)?;
+    for need in &new.needs {
+        diesel::insert_into(job_needs::table)
+            .values((job_needs::job_id.eq(id), job_needs::needs_job_id.eq(need.0)))
+            .execute(conn)?;
+    }
+    get(conn, JobId(id))
+}
+
+/// Reads one job.
+pub fn get(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
+    jobs::table
+        .find(id.0)
+        .first::<JobRow>(conn)
+        .or_missing("job")?
+        .try_into()
+}
+
+/// All attempts of a build's jobs, in the order they were made.
+pub fn of_build(conn: &mut Conn, build: BuildId) -> Result<Vec<Job>, StoreError> {
+    collect(
+        jobs::table
+            .filter(jobs::build_id.eq(build.0))
+            .order(jobs::id)
+            .load(conn)?,
+    )
+}
+
+/// The jobs of a project, newest first.
+pub fn of_project(conn: &mut Conn, project: ProjectId, page: Page) -> Result<Vec<Job>, StoreError> {
+    let rows = jobs::table
+        .filter(
+            jobs::project_id
+                .eq(project.0)
+                .and(jobs::id.lt(page.below())),
+        )
+        .order(jobs::id.desc())
+        .limit(page.limit)
+        .load(conn)?;
+    collect(rows)
+}
+
+/// The running jobs whose lease lapsed before `now`, those first that lapsed first.
+pub fn lapsed(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<JobId>, StoreError> {
+    let ids: Vec<i64> = jobs::table
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "state = 'running'",
+        ))
+        .filter(jobs::lease_expires_at.le(to_ms(now)))
+        .order(jobs::lease_expires_at)
+        .limit(limit)
+        .select(jobs::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// Gives every running job at least until `until`, as after a start of the coordinator.
+pub fn grant_grace(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
+    let changed = diesel::update(jobs::table)
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "state = 'running'",
+        ))
+        .filter(jobs::lease_expires_at.lt(to_ms(until)))
+        .set((
+            jobs::lease_expires_at.eq(to_ms(until)),
+            jobs::rev.eq(jobs::rev + 1),
+        ))
+        .execute(conn)?;
+    Ok(changed)
+}
+
+fn collect(rows: Vec<JobRow>) -> Result<Vec<Job>, StoreError> {
+    rows.into_iter().map(Job::try_from).collect()
+}
+
+/// The jobs that `id` needs.
+pub fn needs(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
+    let rows = jobs::table
+        .inner_join(job_needs::table.on(job_needs::needs_job_id.eq(jobs::id)))
+        .filter(job_needs::job_id.eq(id.0))
+        .order(jobs::id)
+        .select(jobs::all_columns)
+        .load(conn)?;
+    collect(rows)
+}
+
+/// The latest attempts that need `id`.
+pub(crate) fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
+    let rows = jobs::table
+        .inner_join(job_needs::table.on(job_needs::job_id.eq(jobs::id)))
+        .filter(
+            job_needs::needs_job_id
+                .eq(id.0)
+                .and(jobs::superseded.eq(false)),
+        )
+        .order(jobs::id)
+        .select(jobs::all_columns)
+        .load(conn)?;
+    collect(rows)
+}
+
+/// Renews the lease of a running job, and perhaps moves it to another phase.
+///
+/// # Errors
+/// `Refused` when it is not running, or not with this runner.
+pub fn renew(
+    conn: &mut Conn,
+    job: &Job,
+    runner: RunnerId,
+    phase: Option<Phase>,
+    now: DateTime<Utc>,
+) -> Result<JobState, StoreError> {
+    let lease = Lease {
+        runner,
+        expires_at: now + job.lease_length,
+    };
+    advance(conn, job, Event::Renew(lease, phase), now)
+}
+
+/// Ends a job, or lets it go on when the event says so, and carries what follows from it through
+/// its build: who may start now, who is skipped, and the build's own state.
+///
+/// # Errors
+/// `Refused` when the job's state does not take the event.
+pub fn apply(
+    conn: &mut Conn,
+    id: JobId,
+    event: Event,
+    message: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(JobState, Changes), StoreError> {
+    // The build's row is always locked before its jobs': two jobs that end together take turns.
+    let build = get(conn, id)?.build;
+    per_backend::lock_build(conn, build)?;
+    let job = get(conn, id)?;
+    let state = advance(conn, &job, event, now)?;
+    if let Some(message) = message {
+        diesel::update(jobs::table.find(id.0))
+            .set(jobs::failure_message.eq(message))
+            .execute(conn)?;
+    }
+    let mut changes = Changes {
+        pending: Vec::new(),
+        jobs: vec![id],
+    };
+    if job.state.is_running() && state.is_done() {
+        changes
+            .pending
+            .extend(crate::queue::held_back_by_limit(conn, job.project)?);
+    }
+    Ok((state, changes))
+}
+
+/// Carries the end of `id` on to the jobs that need it, and to the state of their build.
+pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    let mut ended = vec![get(conn, id)?];
+    let build = ended.first().map(|job| job.build);
+    while let Some(job) = ended.pop() {
+        let JobState::Done(outcome) = job.state else {
+            continue;
+        };
+        for dependent in dependents(conn, job.id)? {
+            if dependent.state != JobState::Waiting {
+                continue;
+            }
+            let met = outcome == Outcome::Succeeded
+                || (job.allow_failure && matches!(outcome, Outcome::Failed(_)));
+            if !met {
+                advance(conn, &dependent, Event::NeedsFailed, now)?;
+                changes.jobs.push(dependent.id);
+                ended.push(get(conn, dependent.id)?);
+            } else if needs(conn, dependent.id)?.iter().all(is_met) {
+                advance(conn, &dependent, Event::NeedsMet, now)?;
+                changes.jobs.push(dependent.id);
+                changes.pending.push(dependent.queue_key);
+            }
+        }
+    }
+    if let Some(build) = build {
+        builds::roll_up(conn, build, now)?;
+    }
+    Ok(changes)
+}
+
+fn is_met(need: &Job) -> bool {
+    match need.state {
+        JobState::Done(Outcome::Succeeded) => true,
+        JobState::Done(Outcome::Failed(_)) => need.allow_failure,
+        _ => false,
+    }
+}
+
+/// Moves the job that was read as `seen` on by `event`: the one door to the state columns, but
+/// for the claim of a whole batch, which takes the same transition.
+///
+/// # Errors
+/// `Stale` when the row changed since it was read: read it again and decide again.
+fn advance(
+    conn: &mut Conn,
+    seen: &Job,
+    event: Event,
+    now: DateTime<Utc>,
+) -> Result<JobState, StoreError> {
+    let next = seen.state.after(event)?;
+    let now = to_ms(now);
+    let target = jobs::table.find(seen.id.0).filter(jobs::rev.eq(seen.rev));
+    let columns = (StateColumns::from(next), jobs::rev.eq(seen.rev + 1));
+    let changed = match (seen.state, next) {
+        (JobState::Waiting, JobState::Pending) => diesel::update(target)
+            .set((columns, jobs::queued_at.eq(now)))
+            .execute(conn)?,
+        (_, JobState::Done(_)) => diesel::update(target)
+            .set((columns, jobs::finished_at.eq(now)))
+            .execute(conn)?,
+        _ => diesel::update(target).set(columns).execute(conn)?,
+    };
+    if changed == 0 {
+        return Err(StoreError::Stale);
+    }
+    if seen.state.is_running() && next.is_done() {
+        diesel::update(project_loads::table.find(seen.project.0))
+            .set(project_loads::running.eq(project_loads::running - 1))
+            .execute(conn)?;
+    }
+    if next.is_done() {
+        tracing::info!(job.id = %seen.id, state = next.name(), "Job {} is {}", seen.id, next.name());
+    }
+    Ok(next)
+}
+
+/// Marks a job whose trace and artifacts are gone; from now on it takes neither.
+///
+/// # Errors
+/// `Conflict` when it is not over, or erased already.
+pub fn mark_erased(
+    conn: &mut Conn,
+    id: JobId,
+    by: UserId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let job = get(conn, id)?;
+    if !job.state.is_done() {
+        return Err(StoreError::Conflict("the job is not over"));
+    }
+    let changed = diesel::update(jobs::table.find(id.0).filter(jobs::erased_at.is_null()))
+        .set((
+            jobs::erased_at.eq(to_ms(now)),
+            jobs::erased_by.eq(by.0),
+            jobs::rev.eq(jobs::rev + 1),
+        ))
+        .execute(conn)?;
+    if changed == 0 {
+        Err(StoreError::Conflict("the job is erased already"))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! The few statements that the two back ends word differently, and nothing else.
+//!
+//! SQLite has one writer, so it needs no row locks; PostgreSQL has many coordinators.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Text};
+use slipway_domain::{BuildId, JobId, JobState, Lease, Phase, ProjectId, QueueKeyId};
+
+use crate::claims::ClaimRequest;
+use crate::connection::Conn;
+use crate::error::StoreError;
+use crate::jobs::StateColumns;
+use crate::queue::HeadRow;
+use crate::schema::{builds, jobs, queue_keys};
+use crate::time::to_ms;
+
+/// One claim of a batch.
+pub(crate) struct Claim<'a> {
+    pub(crate) index: usize,
+    pub(crate) job: JobId,
+    pub(crate) key: QueueKeyId,
+    pub(crate) project: ProjectId,
+    pub(crate) build: i64,
+    pub(crate) request: &'a ClaimRequest,
+}
+
+impl Claim<'_> {
+    /// The lease that the claim starts with.
+    pub(crate) fn lease(&self) -> Lease {
+        Lease {
+            runner: self.request.runner,
+            expires_at: self.request.now + self.request.lease,
+        }
+    }
+}
+
+/// Makes a queue key unless it is there.
+pub(crate) fn ensure_queue_key(
+    conn: &mut Conn,
+    project: i64,
+    tags: &str,
+) -> Result<(), StoreError> {
+    let values = (
+        queue_keys::project_id.eq(project),
+        queue_keys::tags.eq(tags),
+    );
+    let insert = diesel::insert_into(queue_keys::table).values(values);
+    match conn {
+        Conn::Sqlite(conn) => insert.on_conflict_do_nothing().execute(conn)?,
+        Conn::Postgres(conn) => insert.on_conflict_do_nothing().execute(conn)?,
+    };
+    Ok(())
+}
+
+/// Keeps others from changing a build or the states of its jobs until the transaction ends.
+pub(crate) fn lock_build(conn: &mut Conn, build: BuildId) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        builds::table
+            .find(build.0)
+            .select(builds::id)
+            .for_update()
+            .load::<i64>(conn)?;
+    }
+    Ok(())
+}
+
+/// Locks those of `builds`, which are sorted, whose state a claim will change.
+pub(crate) fn lock_pending_builds(conn: &mut Conn, builds: &[i64]) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        builds::table
+            .filter(builds::id.eq_any(builds).and(builds::state.eq("pending")))
+            .order(builds::id)
+            .select(builds::id)
+            .for_update()
+            .load::<i64>(conn)?;
+    }
+    Ok(())
+}
+
+/// Up to `depth` pending jobs from the head of each line.
+pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<HeadRow>, StoreError> {
+    match conn {
+        Conn::Sqlite(conn) => {
+            let mut heads = Vec::new();
+            for key in keys {
+                let line: Vec<HeadRow> = jobs::table
+                    .filter(
+                        diesel::dsl::sql::<Bool>("state = 'pending'")
+                            .and(jobs::queue_key_id.eq(key)),
+                    )
+                    .order((jobs::priority.desc(), jobs::id))
+                    .limit(depth)
+                    .select((
+                        jobs::id,
+                        jobs::queue_key_id,
+                        jobs::build_id,
+                        jobs::priority,
+                        jobs::avoid_runner_id,
+                        jobs::avoid_until,
+                    ))
+                    .load(conn)?;
+                heads.extend(line);
+            }
+            Ok(heads)
+        }
+        Conn::Postgres(conn) => Ok(diesel::sql_query(
+            "SELECT j.* FROM unnest($1) AS k(key) CROSS JOIN LATERAL ( \
+                 SELECT id, queue_key_id AS key, build_id, priority, avoid_runner_id, avoid_until \
+                 FROM jobs WHERE state = 'pending' AND queue_key_id = k.key \
+                 ORDER BY priority DESC, id LIMIT $2) AS j",
+        )
+        .bind::<Array<BigInt>, _>(keys)
+        .bind::<BigInt, _>(depth)
+        .load(conn)?),
+    }
+}
+
+/// Drops the claims on jobs that another coordinator is claiming at this moment.
+pub(crate) fn keep_free(conn: &mut Conn, claims: &mut Vec<Claim<'_>>) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        let wanted: Vec<i64> = claims.iter().map(|claim| claim.job.0).collect();
+        let locked: Vec<i64> = jobs::table
+            .filter(jobs::id.eq_any(wanted).and(jobs::state.eq("pending")))
+            .select(jobs::id)
+            .for_update()
+            .skip_locked()
+            .load(conn)?;
+        claims.retain(|claim| locked.contains(&claim.job.0));
+    }
+    Ok(())
+}
+
+/// Writes the rows of claimed jobs.
+pub(crate) fn write_claims(
+    conn: &mut Conn,
+    claims: &[Claim<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    match conn {
+        Conn::Sqlite(conn) => {
+            for claim in claims {
+                let state = JobState::Running(claim.lease(), Phase::Preparing);
+                diesel::update(jobs::table.find(claim.job.0))
+                    .set((
+                        StateColumns::from(state),
+                        jobs::runner_id.eq(claim.request.runner.0),
+                        jobs::token_hash.eq(claim.request.token.to_hex()),
+                        jobs::lease_ms.eq(claim.request.lease.num_milliseconds()),
+                        jobs::started_at.eq(to_ms(now)),
+                        jobs::rev.eq(jobs::rev + 1),
+                    ))
+                    .execute(conn)?;
+            }
+            Ok(())
+        }
+        Conn::Postgres(conn) => {
+            let ids: Vec<i64> = claims.iter().map(|claim| claim.job.0).collect();
+            let runners: Vec<i64> = claims.iter().map(|claim| claim.request.runner.0).collect();
+            let tokens: Vec<String> = claims
+                .iter()
+                .map(|claim| claim.request.token.to_hex())
+                .collect();
+            let leases: Vec<i64> = claims
+                .iter()
+                .map(|claim| claim.request.lease.num_milliseconds())
+                .collect();
+            let until: Vec<i64> = claims
+                .iter()
+                .map(|claim| to_ms(claim.lease().expires_at))
+                .collect();
+            diesel::sql_query(
+                "UPDATE jobs SET state = 'running', phase = 'preparing', runner_id = c.runner, \
+                     token_hash = c.token, lease_ms = c.lease, lease_expires_at = c.until, \
+                     started_at = $6, rev = rev + 1 \
+                 FROM unnest($1, $2, $3, $4, $5) AS c(id, runner, token, lease, until) \
+                 WHERE jobs.id = c.id",
+            )
+            .bind::<Array<BigInt>, _>(ids)
+            .bind::<Array<BigInt>, _>(runners)
+            .bind::<Array<Text>, _>(tokens)
+            .bind::<Array<BigInt>, _>(leases)
+            .bind::<Array<BigInt>, _>(until)
+            .bind::<BigInt, _>(to_ms(now))
+            .execute(conn)?;
+            Ok(())
+        }
+    }
+}

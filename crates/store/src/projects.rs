@@ -1,0 +1,247 @@
+//! Namespaces and the projects in them.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::image::Repository;
+use slipway_domain::{GitRef, Name, NamespaceId, ProjectId};
+
+use crate::connection::Conn;
+use crate::error::{OrMissing, StoreError};
+use crate::page::Page;
+use crate::schema::{namespaces, project_loads, projects};
+use crate::time::{from_ms, parse, to_ms};
+
+/// An owner of projects.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    /// Its id.
+    pub id: NamespaceId,
+    /// Its name; case is kept and does not tell two apart.
+    pub name: Name,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A source repository that the farm builds.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its owner.
+    pub namespace: NamespaceId,
+    /// Its owner's name.
+    pub namespace_name: Name,
+    /// Its name; case is kept and does not tell two apart.
+    pub name: Name,
+    /// Where its source is.
+    pub repo_url: String,
+    /// The branch whose image is `latest`.
+    pub default_branch: GitRef,
+    /// Where its images are pushed; the farm's registry decides when absent.
+    pub image_repository: Option<Repository>,
+    /// Whether shared runners may take its jobs.
+    pub shared_runners: bool,
+    /// How many of its jobs may run at once.
+    pub max_running: Option<u32>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Project {
+    /// `namespace/name`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace_name, self.name)
+    }
+}
+
+/// What can be set about a project.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where its source is.
+    pub repo_url: String,
+    /// The branch whose image is `latest`.
+    pub default_branch: GitRef,
+    /// Where its images are pushed.
+    pub image_repository: Option<Repository>,
+    /// Whether shared runners may take its jobs.
+    pub shared_runners: bool,
+    /// How many of its jobs may run at once.
+    pub max_running: Option<u32>,
+}
+
+#[derive(Queryable)]
+struct ProjectRow {
+    id: i64,
+    namespace_id: i64,
+    name: String,
+    repo_url: String,
+    default_branch: String,
+    image_repository: Option<String>,
+    shared_runners: bool,
+    max_running: Option<i32>,
+    created_at: i64,
+}
+
+fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
+    Ok(Project {
+        id: ProjectId(row.id),
+        namespace: NamespaceId(row.namespace_id),
+        namespace_name: parse(&namespace, "namespace name")?,
+        name: parse(&row.name, "project name")?,
+        repo_url: row.repo_url,
+        default_branch: parse(&row.default_branch, "branch")?,
+        image_repository: row
+            .image_repository
+            .map(|text| parse(&text, "repository"))
+            .transpose()?,
+        shared_runners: row.shared_runners,
+        max_running: row.max_running.and_then(|limit| u32::try_from(limit).ok()),
+        created_at: from_ms(row.created_at)?,
+    })
+}
+
+fn read_namespace((id, name, created_at): (i64, String, i64)) -> Result<Namespace, StoreError> {
+    Ok(Namespace {
+        id: NamespaceId(id),
+        name: parse(&name, "namespace name")?,
+        created_at: from_ms(created_at)?,
+    })
+}
+
+diesel::define_sql_function! {
+    /// Lower case, as both back ends have it for ASCII.
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// Makes a namespace.
+///
+/// # Errors
+/// `Conflict` when the name is taken.
+pub fn insert_namespace(
+    conn: &mut Conn,
+    name: &Name,
+    now: DateTime<Utc>,
+) -> Result<Namespace, StoreError> {
+    let id: i64 = diesel::insert_into(namespaces::table)
+        .values((
+            namespaces::name.eq(name.as_str()),
+            namespaces::created_at.eq(to_ms(now)),
+        ))
+        .returning(namespaces::id)
+        .get_result(conn)?;
+    read_namespace(namespaces::table.find(id).first(conn)?)
+}
+
+/// Reads a namespace by its name.
+pub fn namespace_by_name(conn: &mut Conn, name: &Name) -> Result<Namespace, StoreError> {
+    let row =
+        namespaces::table.filter(lower(namespaces::name).eq(name.as_str().to_ascii_lowercase()));
+    read_namespace(row.first(conn).or_missing("namespace")?)
+}
+
+/// The namespaces, newest first.
+pub fn list_namespaces(conn: &mut Conn, page: Page) -> Result<Vec<Namespace>, StoreError> {
+    let rows = namespaces::table
+        .filter(namespaces::id.lt(page.below()))
+        .order(namespaces::id.desc())
+        .limit(page.limit)
+        .load(conn)?;
+    rows.into_iter().map(read_namespace).collect()
+}
+
+/// Makes a project.
+///
+/// # Errors
+/// `Conflict` when the name is taken in its namespace.
+pub fn insert(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    name: &Name,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<Project, StoreError> {
+    let id: i64 = diesel::insert_into(projects::table)
+        .values((
+            projects::namespace_id.eq(namespace.0),
+            projects::name.eq(name.as_str()),
+            projects::repo_url.eq(&settings.repo_url),
+            projects::default_branch.eq(settings.default_branch.as_str()),
+            projects::image_repository
+                .eq(settings.image_repository.as_ref().map(Repository::as_str)),
+            projects::shared_runners.eq(settings.shared_runners),
+            projects::max_running.eq(limit(settings)),
+            projects::created_at.eq(to_ms(now)),
+        ))
+        .returning(projects::id)
+        .get_result(conn)?;
+    diesel::insert_into(project_loads::table)
+        .values((
+            project_loads::project_id.eq(id),
+            project_loads::running.eq(0),
+        ))
+        .execute(conn)?;
+    get(conn, ProjectId(id))
+}
+
+fn limit(settings: &Settings) -> Option<i32> {
+    settings
+        .max_running
+        .map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
+}
+
+/// Changes a project's settings.
+pub fn update(conn: &mut Conn, id: ProjectId, settings: &Settings) -> Result<Project, StoreError> {
+    diesel::update(projects::table.find(id.0))
+        .set((
+            projects::repo_url.eq(&settings.repo_url),
+            projects::default_branch.eq(settings.default_branch.as_str()),
+            projects::image_repository
+                .eq(settings.image_repository.as_ref().map(Repository::as_str)),
+            projects::shared_runners.eq(settings.shared_runners),
+            projects::max_running.eq(limit(settings)),
+        ))
+        .execute(conn)?;
+    get(conn, id)
+}
+
+/// Reads a project.
+pub fn get(conn: &mut Conn, id: ProjectId) -> Result<Project, StoreError> {
+    let row = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(projects::id.eq(id.0))
+        .select((projects::all_columns, namespaces::name))
+        .first(conn);
+    read(row.or_missing("project")?)
+}
+
+/// Reads a project by its namespace's name and its own.
+pub fn by_path(conn: &mut Conn, namespace: &Name, name: &Name) -> Result<Project, StoreError> {
+    let row = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(lower(namespaces::name).eq(namespace.as_str().to_ascii_lowercase()))
+        .filter(lower(projects::name).eq(name.as_str().to_ascii_lowercase()))
+        .select((projects::all_columns, namespaces::name))
+        .first(conn);
+    read(row.or_missing("project")?)
+}
+
+/// The projects, newest first; those of one namespace when it is given.
+pub fn list(
+    conn: &mut Conn,
+    namespace: Option<NamespaceId>,
+    page: Page,
+) -> Result<Vec<Project>, StoreError> {
+    let query = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(projects::id.lt(page.below()))
+        .order(projects::id.desc())
+        .limit(page.limit)
+        .select((projects::all_columns, namespaces::name));
+    let rows = match namespace {
+        Some(namespace) => query
+            .filter(projects::namespace_id.eq(namespace.0))
+            .load(conn)?,
+        None => query.load(conn)?,
+    };
+    rows.into_iter().map(read).collect()
+}

@@ -1,0 +1,161 @@
+//! New attempts: a retry makes new rows that point at the ones they retry; nothing is overwritten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId};
+
+use crate::connection::Conn;
+use crate::error::StoreError;
+use crate::jobs::{self, Changes, Job, NewJob, Retried};
+use crate::schema::{builds as build_table, job_needs, jobs as job_table};
+use crate::{builds, per_backend};
+
+/// Makes a new attempt of one job, and of the jobs that were skipped because of it.
+///
+/// # Errors
+/// `Conflict` when the job is not over, was skipped, or has been retried already.
+pub fn retry_job(
+    conn: &mut Conn,
+    id: JobId,
+    avoid: Option<(RunnerId, DateTime<Utc>)>,
+    now: DateTime<Utc>,
+) -> Result<(Job, Changes), StoreError> {
+    let build = jobs::get(conn, id)?.build;
+    per_backend::lock_build(conn, build)?;
+    let job = jobs::get(conn, id)?;
+    match job.state {
+        _ if job.superseded => return Err(StoreError::Conflict("the job was retried already")),
+        JobState::Done(Outcome::Skipped) => {
+            return Err(StoreError::Conflict(
+                "the job was skipped: retry the job it needs",
+            ));
+        }
+        JobState::Done(_) => {}
+        _ => return Err(StoreError::Conflict("the job is not over")),
+    }
+    let mut set = BTreeMap::from([(id, job.clone())]);
+    let mut open = vec![id];
+    while let Some(next) = open.pop() {
+        for dependent in jobs::dependents(conn, next)? {
+            if dependent.state == JobState::Done(Outcome::Skipped) {
+                open.push(dependent.id);
+                set.insert(dependent.id, dependent);
+            }
+        }
+    }
+    let (made, changes) = retry_all(conn, job.build, set, avoid, now)?;
+    let new = made.get(&id).copied().ok_or(StoreError::Corrupt("retry"))?;
+    Ok((jobs::get(conn, new)?, changes))
+}
+
+/// Makes new attempts of all jobs of a build that ended without success.
+///
+/// # Errors
+/// `Conflict` when the build is not over, or every job succeeded.
+pub fn retry_build(
+    conn: &mut Conn,
+    id: BuildId,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
+    per_backend::lock_build(conn, id)?;
+    if !builds::get(conn, id)?.state.is_done() {
+        return Err(StoreError::Conflict("the build is not over"));
+    }
+    let set: BTreeMap<JobId, Job> = jobs::of_build(conn, id)?
+        .into_iter()
+        .filter(|job| !job.superseded && job.state != JobState::Done(Outcome::Succeeded))
+        .map(|job| (job.id, job))
+        .collect();
+    if set.is_empty() {
+        return Err(StoreError::Conflict("every job of the build succeeded"));
+    }
+    Ok(retry_all(conn, id, set, None, now)?.1)
+}
+
+/// Makes a new attempt of each job of `set`, those first that others of the set need.
+fn retry_all(
+    conn: &mut Conn,
+    build: BuildId,
+    mut set: BTreeMap<JobId, Job>,
+    avoid: Option<(RunnerId, DateTime<Utc>)>,
+    now: DateTime<Utc>,
+) -> Result<(BTreeMap<JobId, JobId>, Changes), StoreError> {
+    let mut made: BTreeMap<JobId, JobId> = BTreeMap::new();
+    let mut changes = Changes::default();
+    while !set.is_empty() {
+        let mut ready = None;
+        for id in set.keys() {
+            let needs: BTreeSet<JobId> =
+                jobs::needs(conn, *id)?.iter().map(|need| need.id).collect();
+            if needs.iter().all(|need| !set.contains_key(need)) {
+                ready = Some((*id, needs));
+                break;
+            }
+        }
+        let Some((id, needs)) = ready else {
+            return Err(StoreError::Corrupt("job needs"));
+        };
+        let Some(old) = set.remove(&id) else { continue };
+        let new = supersede(
+            conn,
+            &old,
+            needs.iter().map(|need| *made.get(need).unwrap_or(need)),
+            avoid,
+            now,
+        )?;
+        changes.note_new(&new);
+        made.insert(id, new.id);
+    }
+    diesel::update(build_table::table.find(build.0))
+        .set(build_table::finished_at.eq(None::<i64>))
+        .execute(conn)?;
+    builds::roll_up(conn, build, now)?;
+    Ok((made, changes))
+}
+
+fn supersede(
+    conn: &mut Conn,
+    old: &Job,
+    needs: impl Iterator<Item = JobId>,
+    avoid: Option<(RunnerId, DateTime<Utc>)>,
+    now: DateTime<Utc>,
+) -> Result<Job, StoreError> {
+    let new = NewJob {
+        build: old.build,
+        project: old.project,
+        queue_key: old.queue_key,
+        name: old.name.clone(),
+        stage: old.stage.clone(),
+        spec: old.spec.clone(),
+        timeout_s: old.timeout_s,
+        allow_failure: old.allow_failure,
+        needs: needs.collect(),
+        retries: Some(Retried {
+            job: old.id,
+            attempt: old.attempt,
+            priority: old.priority,
+            avoid,
+        }),
+    };
+    let new = jobs::insert(conn, &new, now)?;
+    diesel::update(job_table::table.find(old.id.0))
+        .set(job_table::superseded.eq(true))
+        .execute(conn)?;
+    // Those that still wait for the old attempt wait for the new one.
+    let waiting: Vec<i64> = jobs::dependents(conn, old.id)?
+        .into_iter()
+        .filter(|job| job.state == JobState::Waiting)
+        .map(|job| job.id.0)
+        .collect();
+    diesel::update(job_needs::table)
+        .filter(
+            job_needs::needs_job_id
+                .eq(old.id.0)
+                .and(job_needs::job_id.eq_any(waiting)),
+        )
+        .set(job_needs::needs_job_id.eq(new.id.0))
+        .execute(conn)?;
+    Ok(new)
+}

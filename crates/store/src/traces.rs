@@ -1,0 +1,147 @@
+//! Traces: which bytes of each are stored, and in which blobs.
+
+use diesel::prelude::*;
+use slipway_domain::JobId;
+
+use crate::connection::Conn;
+use crate::error::StoreError;
+use crate::jobs;
+use crate::schema::{trace_chunks, traces};
+
+/// How much of a trace is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// In bytes.
+    pub length: u64,
+    /// CRC-32 of all bytes.
+    pub crc32: u32,
+}
+
+/// A run of bytes of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it begins.
+    pub start: u64,
+    /// How long it is.
+    pub length: u64,
+    /// The blob that holds it.
+    pub blob_key: String,
+}
+
+/// How much of a trace is stored; nothing when the job has none.
+pub fn extent(conn: &mut Conn, job: JobId) -> Result<Extent, StoreError> {
+    let row: Option<(i64, i64)> = traces::table
+        .find(job.0)
+        .select((traces::length, traces::crc32))
+        .first(conn)
+        .optional()?;
+    Ok(row.map_or_else(Extent::default, |(length, crc32)| Extent {
+        length: u64::try_from(length).unwrap_or(0),
+        crc32: u32::try_from(crc32).unwrap_or(0),
+    }))
+}
+
+/// Adds a chunk that begins where the trace ends; `whole` is the extent with it.
+///
+/// # Errors
+/// `TraceGap` when it does not begin there, `Erased` when the job takes nothing more.
+pub fn append(conn: &mut Conn, job: JobId, chunk: &Chunk, whole: Extent) -> Result<(), StoreError> {
+    if jobs::get(conn, job)?.erased_at.is_some() {
+        return Err(StoreError::Erased);
+    }
+    let held = extent(conn, job)?.length;
+    if held != chunk.start {
+        return Err(StoreError::TraceGap { held });
+    }
+    let changed = if held == 0 {
+        // A trace that was begun twice at once has one beginning: the key refuses the other.
+        diesel::delete(traces::table.find(job.0).filter(traces::length.eq(0))).execute(conn)?;
+        diesel::insert_into(traces::table)
+            .values((
+                traces::job_id.eq(job.0),
+                traces::length.eq(signed(whole.length)),
+                traces::crc32.eq(i64::from(whole.crc32)),
+            ))
+            .execute(conn)?
+    } else {
+        diesel::update(
+            traces::table
+                .find(job.0)
+                .filter(traces::length.eq(signed(held))),
+        )
+        .set((
+            traces::length.eq(signed(whole.length)),
+            traces::crc32.eq(i64::from(whole.crc32)),
+        ))
+        .execute(conn)?
+    };
+    if changed == 0 {
+        return Err(StoreError::Stale);
+    }
+    insert_chunk(conn, job, chunk)
+}
+
+/// Puts one chunk in the place of all; returns the blobs that nothing refers to any more.
+///
+/// # Errors
+/// `Erased` when the job takes nothing more.
+pub fn replace(
+    conn: &mut Conn,
+    job: JobId,
+    chunk: &Chunk,
+    whole: Extent,
+) -> Result<Vec<String>, StoreError> {
+    if jobs::get(conn, job)?.erased_at.is_some() {
+        return Err(StoreError::Erased);
+    }
+    let old = clear(conn, job)?;
+    append(conn, job, chunk, whole)?;
+    Ok(old)
+}
+
+/// Forgets a trace; returns the blobs that nothing refers to any more.
+pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
+    let keys = trace_chunks::table
+        .filter(trace_chunks::job_id.eq(job.0))
+        .select(trace_chunks::blob_key)
+        .load(conn)?;
+    diesel::delete(trace_chunks::table.filter(trace_chunks::job_id.eq(job.0))).execute(conn)?;
+    diesel::delete(traces::table.find(job.0)).execute(conn)?;
+    Ok(keys)
+}
+
+/// The chunks that hold the bytes from `offset` on, in order.
+pub fn chunks_from(conn: &mut Conn, job: JobId, offset: u64) -> Result<Vec<Chunk>, StoreError> {
+    let rows: Vec<(i64, i64, String)> = trace_chunks::table
+        .filter(trace_chunks::job_id.eq(job.0))
+        .filter((trace_chunks::start + trace_chunks::length).gt(signed(offset)))
+        .order(trace_chunks::start)
+        .select((
+            trace_chunks::start,
+            trace_chunks::length,
+            trace_chunks::blob_key,
+        ))
+        .load(conn)?;
+    let read = |(start, length, blob_key): (i64, i64, String)| Chunk {
+        start: u64::try_from(start).unwrap_or(0),
+        length: u64::try_from(length).unwrap_or(0),
+        blob_key,
+    };
+    Ok(rows.into_iter().map(read).collect())
+}
+
+fn insert_chunk(conn: &mut Conn, job: JobId, chunk: &Chunk) -> Result<(), StoreError> {
+    diesel::insert_into(trace_chunks::table)
+        .values((
+            trace_chunks::job_id.eq(job.0),
+            trace_chunks::start.eq(signed(chunk.start)),
+            trace_chunks::length.eq(signed(chunk.length)),
+            trace_chunks::blob_key.eq(&chunk.blob_key),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
