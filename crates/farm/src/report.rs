@@ -144,36 +144,68 @@ impl Farm {
     async fn end(&self, runner: &Runner, id: JobId, ended: Ended) -> Result<JobState, FarmError> {
         let (now, runner, policy) = (self.now(), runner.id, self.retry_policy());
         let written = self.inner.store.write(move |conn| {
-            if let Some(whole) = ended.trace {
-                let held = traces::extent(conn, id)?;
-                if held != whole {
-                    let held = if held.length > whole.length || held.length == whole.length { 0 } else { held.length };
-                    return Err(StoreError::TraceGap { held });
-                }
+            if let Some(whole) = ended.trace
+                && let Some(gap) = close_gap(conn, id, whole)?
+            {
+                return Ok(gap);
             }
             if let Some(image) = &ended.image {
-                let new = NewArtifact {
-                    job: id,
-                    content: Content::Image {
-                        reference: image.reference.clone().unwrap_or_else(|| image.digest.clone()),
-                        digest: image.digest.clone(),
-                        tags: image.tags.clone(),
-                    },
-                    size_bytes: image.size_bytes,
-                    expires_at: None,
-                };
-                artifacts::put(conn, &new, now)?;
+                artifacts::put(conn, &image_of(id, image), now)?;
             }
-            finish(conn, id, Event::Report(runner, ended.result), ended.message.as_deref(), policy, now)
+            let event = Event::Report(runner, ended.result);
+            let (state, changes) = finish(conn, id, event, ended.message.as_deref(), policy, now)?;
+            Ok(Written::Ended(state, changes))
         });
-        let (state, changes) = written.await?;
-        self.publish(changes).await;
-        Ok(state)
+        match written.await? {
+            Written::Ended(state, changes) => {
+                self.publish(changes).await;
+                Ok(state)
+            }
+            Written::Gap { held, unused } => {
+                self.drop_blobs(unused).await;
+                Err(FarmError::TraceGap { held })
+            }
+        }
     }
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         let lease = TimeDelta::from_std(self.inner.settings.lease).unwrap_or(TimeDelta::MAX);
         RetryPolicy { max_attempts: self.inner.settings.max_attempts, avoid_for: lease * AVOID_LEASES }
+    }
+}
+
+/// What came of writing an end down.
+enum Written {
+    Ended(JobState, Changes),
+    /// The trace is not what the runner says; it goes on from `held`.
+    Gap { held: u64, unused: Vec<String> },
+}
+
+/// Compares the stored trace with the whole one. What is not a beginning of it is thrown away, so
+/// that the runner, which has every byte, can send it again.
+fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written>, StoreError> {
+    let held = traces::extent(conn, id)?;
+    if held == whole {
+        return Ok(None);
+    }
+    if held.length < whole.length {
+        return Ok(Some(Written::Gap { held: held.length, unused: Vec::new() }));
+    }
+    tracing::warn!(job.id = %id, "The trace of job {id} differs from its runner's and is sent again");
+    let unused = traces::clear(conn, id)?;
+    Ok(Some(Written::Gap { held: 0, unused }))
+}
+
+fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
+    NewArtifact {
+        job,
+        content: Content::Image {
+            reference: image.reference.clone().unwrap_or_else(|| image.digest.clone()),
+            digest: image.digest.clone(),
+            tags: image.tags.clone(),
+        },
+        size_bytes: image.size_bytes,
+        expires_at: None,
     }
 }
 
