@@ -29,11 +29,12 @@ use std::sync::Arc;
 use slipway_blobs::Blobs;
 use slipway_store::Store;
 
-pub use access::{Actor, ProjectAccess};
+pub use access::{Actor, NamespaceAccess, ProjectAccess};
 pub use chance::Chance;
 pub use clock::Clock;
 pub use error::FarmError;
-pub use seal::SealKey;
+pub use seal::{SealKey, SealKeyError, Unopened};
+pub use secrets::{ShownCredential, ShownVariable};
 pub use settings::Settings;
 /// Rows as the store reads them: the one model that every dialect says in its own words.
 pub use slipway_store::{Page, artifacts as rows_of_artifacts};
