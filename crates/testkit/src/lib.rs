@@ -1,1 +1,11 @@
-//! Placeholder.
+//! What the tests of several crates need around them: a git server, a database of their own, and a
+//! way to wait for something to become true.
+//!
+//! A test that cannot have what it asks for panics, with a sentence that says what is missing.
+
+pub mod git;
+pub mod postgres;
+mod wait;
+
+pub use crate::git::GitServer;
+pub use crate::wait::{wait_for, wait_until};

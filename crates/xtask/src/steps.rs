@@ -98,13 +98,14 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs `command` to its end, and gives every line it prints to `line` as well as to our output.
+/// Runs `command` to its end, and gives every line it prints to `shown`, which says whether we print
+/// it too.
 ///
 /// # Errors
 /// When it cannot be run. That it failed is for the caller to judge, by the status.
 pub(crate) async fn watch(
     mut command: Command,
-    mut line: impl FnMut(&str),
+    mut shown: impl FnMut(&str) -> bool,
 ) -> Result<std::process::ExitStatus> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
@@ -125,9 +126,8 @@ pub(crate) async fn watch(
                 next
             }
         };
-        if let Some(next) = next {
+        if let Some(next) = next.filter(|next| shown(next)) {
             println!("{next}");
-            line(&next);
         }
     }
     Ok(child.wait().await?)

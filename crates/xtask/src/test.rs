@@ -79,6 +79,7 @@ async fn tests(services: &Services, counts: &mut Counts) -> Result<()> {
     let mut summary = None;
     let status = watch(nextest, |line| {
         summary = Counts::from_nextest(line).or(summary);
+        true
     })
     .await?;
     *counts += summary.context("nextest printed no summary")?;
@@ -112,7 +113,10 @@ async fn examples(counts: &mut Counts) -> Result<()> {
 
 async fn count_libtest(command: Command, counts: &mut Counts) -> Result<()> {
     let status = watch(command, |line| {
-        *counts += Counts::from_libtest(line).unwrap_or_default();
+        let found = Counts::from_libtest(line);
+        *counts += found.unwrap_or_default();
+        // Most crates have no example, which is nothing to read about.
+        found != Some(Counts::default()) && line != "running 0 tests" && !line.is_empty()
     })
     .await?;
     ensure!(status.success(), "{status}");

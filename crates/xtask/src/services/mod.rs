@@ -15,7 +15,7 @@ use crate::setup::{self, Docker};
 
 /// A kind of test that needs something beyond this repository.
 ///
-/// Such tests are in a module, or in a test binary, that is named after the kind.
+/// Such tests are in a module that is named after the kind, or have names that begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Postgres,
@@ -39,7 +39,7 @@ impl Kind {
     /// What tells such tests from others, in nextest's language.
     pub(crate) fn filter(self) -> String {
         let module = self.module();
-        format!("(test(/(^|::){module}(::|_)/) | binary(/^{module}/))")
+        format!("test(/(^|::){module}(::|_)/)")
     }
 }
 
