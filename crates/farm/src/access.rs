@@ -151,7 +151,7 @@ impl Farm {
     /// # Errors
     /// `BadToken` when nobody has it, it was revoked or has expired, or its user is blocked.
     pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
-        let now = self.inner.clock.now();
+        let now = self.now();
         let hash = token.hash();
         let found = self
             .inner

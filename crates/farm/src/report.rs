@@ -71,10 +71,19 @@ impl Farm {
     /// # Errors
     /// `NotFound` when the job is not with this runner any more; `Erased`; `TraceGap` when the
     /// trace is not whole at the end.
-    pub async fn report(&self, runner: &Runner, id: JobId, report: Report) -> Result<JobState, FarmError> {
+    pub async fn report(
+        &self,
+        runner: &Runner,
+        id: JobId,
+        report: Report,
+    ) -> Result<JobState, FarmError> {
         self.note_contact(runner, None).await?;
         let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
-        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        let job = self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?;
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
@@ -89,7 +98,9 @@ impl Farm {
             None => self.renew(runner, id, report.phase).await?,
         };
         if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {
-            return self.hold(runner, id, state, wait.min(MAX_BEAT_WAIT), watch).await;
+            return self
+                .hold(runner, id, state, wait.min(MAX_BEAT_WAIT), watch)
+                .await;
         }
         Ok(state)
     }
@@ -110,7 +121,12 @@ impl Farm {
                 () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None).await,
                 () = self.inner.stopping.cancelled() => return Ok(state),
             }
-            state = self.inner.store.read(move |conn| jobs::get(conn, id)).await?.state;
+            state = self
+                .inner
+                .store
+                .read(move |conn| jobs::get(conn, id))
+                .await?
+                .state;
         }
         Err(FarmError::NotFound("running job of this runner"))
     }
@@ -144,36 +160,80 @@ impl Farm {
     async fn end(&self, runner: &Runner, id: JobId, ended: Ended) -> Result<JobState, FarmError> {
         let (now, runner, policy) = (self.now(), runner.id, self.retry_policy());
         let written = self.inner.store.write(move |conn| {
-            if let Some(whole) = ended.trace {
-                let held = traces::extent(conn, id)?;
-                if held != whole {
-                    let held = if held.length > whole.length || held.length == whole.length { 0 } else { held.length };
-                    return Err(StoreError::TraceGap { held });
-                }
+            if let Some(whole) = ended.trace
+                && let Some(gap) = close_gap(conn, id, whole)?
+            {
+                return Ok(gap);
             }
             if let Some(image) = &ended.image {
-                let new = NewArtifact {
-                    job: id,
-                    content: Content::Image {
-                        reference: image.reference.clone().unwrap_or_else(|| image.digest.clone()),
-                        digest: image.digest.clone(),
-                        tags: image.tags.clone(),
-                    },
-                    size_bytes: image.size_bytes,
-                    expires_at: None,
-                };
-                artifacts::put(conn, &new, now)?;
+                artifacts::put(conn, &image_of(id, image), now)?;
             }
-            finish(conn, id, Event::Report(runner, ended.result), ended.message.as_deref(), policy, now)
+            let event = Event::Report(runner, ended.result);
+            let (state, changes) = finish(conn, id, event, ended.message.as_deref(), policy, now)?;
+            Ok(Written::Ended(state, changes))
         });
-        let (state, changes) = written.await?;
-        self.publish(changes).await;
-        Ok(state)
+        match written.await? {
+            Written::Ended(state, changes) => {
+                self.publish(changes).await;
+                Ok(state)
+            }
+            Written::Gap { held, unused } => {
+                self.drop_blobs(unused).await;
+                Err(FarmError::TraceGap { held })
+            }
+        }
     }
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         let lease = TimeDelta::from_std(self.inner.settings.lease).unwrap_or(TimeDelta::MAX);
-        RetryPolicy { max_attempts: self.inner.settings.max_attempts, avoid_for: lease * AVOID_LEASES }
+        RetryPolicy {
+            max_attempts: self.inner.settings.max_attempts,
+            avoid_for: lease * AVOID_LEASES,
+        }
+    }
+}
+
+/// What came of writing an end down.
+enum Written {
+    Ended(JobState, Changes),
+    /// The trace is not what the runner says; it goes on from `held`.
+    Gap {
+        held: u64,
+        unused: Vec<String>,
+    },
+}
+
+/// Compares the stored trace with the whole one. What is not a beginning of it is thrown away, so
+/// that the runner, which has every byte, can send it again.
+fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written>, StoreError> {
+    let held = traces::extent(conn, id)?;
+    if held == whole {
+        return Ok(None);
+    }
+    if held.length < whole.length {
+        return Ok(Some(Written::Gap {
+            held: held.length,
+            unused: Vec::new(),
+        }));
+    }
+    tracing::warn!(job.id = %id, "The trace of job {id} differs from its runner's and is sent again");
+    let unused = traces::clear(conn, id)?;
+    Ok(Some(Written::Gap { held: 0, unused }))
+}
+
+fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
+    NewArtifact {
+        job,
+        content: Content::Image {
+            reference: image
+                .reference
+                .clone()
+                .unwrap_or_else(|| image.digest.clone()),
+            digest: image.digest.clone(),
+            tags: image.tags.clone(),
+        },
+        size_bytes: image.size_bytes,
+        expires_at: None,
     }
 }
 

@@ -21,7 +21,10 @@ const VERSION: &str = "v1.";
 
 /// The key that secrets are sealed with.
 #[derive(Clone)]
-pub struct SealKey(XChaCha20Poly1305);
+pub struct SealKey {
+    cipher: XChaCha20Poly1305,
+    bytes: [u8; KEY_BYTES],
+}
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +58,10 @@ impl SealKey {
     pub fn from_hex(text: &str) -> Result<Self, SealKeyError> {
         let mut key = [0; KEY_BYTES];
         hex::decode_to_slice(text.trim(), &mut key).map_err(|_| SealKeyError::NotAKey)?;
-        Ok(Self(XChaCha20Poly1305::new(&key.into())))
+        Ok(Self {
+            cipher: XChaCha20Poly1305::new(&key.into()),
+            bytes: key,
+        })
     }
 
     /// Reads the key in the file at `path`; makes a key and the file, mode 0600, when there is none.
@@ -77,13 +83,18 @@ impl SealKey {
         Self::from_hex(&fs::read_to_string(path).map_err(failed)?)
     }
 
+    /// The key itself, from which the farm's other secrets follow.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Seals `plain` for `context`. A nonce is never used twice.
     pub fn seal(&self, context: &str, plain: &str, nonce: [u8; NONCE_BYTES]) -> String {
         let payload = Payload {
             msg: plain.as_bytes(),
             aad: context.as_bytes(),
         };
-        let sealed = match self.0.encrypt(&XNonce::from(nonce), payload) {
+        let sealed = match self.cipher.encrypt(&XNonce::from(nonce), payload) {
             Ok(sealed) => sealed,
             Err(_) => unreachable!("only texts of more than 256 GiB cannot be sealed"),
         };
@@ -103,7 +114,7 @@ impl SealKey {
             msg,
             aad: context.as_bytes(),
         };
-        let plain = self.0.decrypt(&XNonce::from(*nonce), payload);
+        let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload);
         String::from_utf8(plain.map_err(|_| Unopened)?).map_err(|_| Unopened)
     }
 }

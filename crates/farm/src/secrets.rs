@@ -52,11 +52,11 @@ impl From<Credential> for ShownCredential {
 }
 
 /// The secrets that a job of a project gets, in the clear.
-pub(crate) struct JobSecrets {
+pub struct JobSecrets {
     /// Name, value, and whether the value may be shown.
-    pub(crate) variables: Vec<(String, String, bool)>,
+    pub variables: Vec<(String, String, bool)>,
     /// Registry, user name and password.
-    pub(crate) credentials: Vec<(String, String, String)>,
+    pub credentials: Vec<(String, String, String)>,
 }
 
 fn variable_context(project: ProjectId, key: &str) -> String {
@@ -128,7 +128,7 @@ impl Farm {
             .inner
             .seal
             .seal(&context, value, self.inner.chance.bytes());
-        let now = self.inner.clock.now();
+        let now = self.now();
         let put =
             move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, public, now);
         let row = self.inner.store.write(put).await?;
@@ -196,7 +196,7 @@ impl Farm {
             .inner
             .seal
             .seal(&context, password, self.inner.chance.bytes());
-        let now = self.inner.clock.now();
+        let now = self.now();
         let put = move |conn: &mut _| {
             secrets::put_credential(conn, namespace, &registry, &username, &sealed, now)
         };

@@ -15,4 +15,4 @@ pub use checkout::Source;
 pub use command::{Git, Limits};
 pub use error::GitError;
 pub use remote::RemoteUrl;
-pub use resolve::Wanted;
+pub use resolve::{Resolved, Wanted};

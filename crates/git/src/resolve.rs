@@ -15,6 +15,15 @@ pub enum Wanted<'a> {
     Ref(&'a GitRef),
 }
 
+/// Where a ref points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The commit.
+    pub sha: CommitSha,
+    /// Whether the ref is a tag.
+    pub is_tag: bool,
+}
+
 impl Git {
     /// The commit that `wanted` points to; `None` when the repository has no such ref.
     ///
@@ -26,7 +35,7 @@ impl Git {
         &self,
         url: &RemoteUrl,
         wanted: Wanted<'_>,
-    ) -> Result<Option<CommitSha>, GitError> {
+    ) -> Result<Option<Resolved>, GitError> {
         // In the order of preference.
         let names = match wanted {
             Wanted::Head => vec!["HEAD".to_owned()],
@@ -54,13 +63,16 @@ impl Git {
 }
 
 /// The commit of the first of `names` that `listing` has, by its exact name.
-fn pick(listing: &str, names: &[String]) -> Option<CommitSha> {
+fn pick(listing: &str, names: &[String]) -> Option<Resolved> {
     names.iter().find_map(|name| {
         listing
             .lines()
             .filter_map(|line| line.split_once('\t'))
             .find(|(_, listed)| listed == name)
-            .and_then(|(sha, _)| sha.parse().ok())
+            .and_then(|(sha, listed)| {
+                let is_tag = listed.starts_with("refs/tags/");
+                sha.parse().ok().map(|sha| Resolved { sha, is_tag })
+            })
     })
 }
 
@@ -71,6 +83,12 @@ mod tests {
     #[test]
     fn the_exact_name_is_picked_and_a_branch_goes_first() {
         let sha = |c: char| c.to_string().repeat(40);
+        let found = |c, is_tag| {
+            Some(Resolved {
+                sha: sha(c).parse().unwrap(),
+                is_tag,
+            })
+        };
         let names = ["refs/heads/x", "refs/tags/x^{}", "refs/tags/x"].map(str::to_owned);
         let listing = format!(
             "{}\trefs/tags/x\n{}\trefs/tags/x^{{}}\n{}\trefs/remotes/refs/heads/x\n",
@@ -78,9 +96,9 @@ mod tests {
             sha('b'),
             sha('c')
         );
-        assert_eq!(pick(&listing, &names).unwrap().as_str(), sha('b'));
+        assert_eq!(pick(&listing, &names), found('b', true));
         let listing = format!("{listing}{}\trefs/heads/x\n", sha('d'));
-        assert_eq!(pick(&listing, &names).unwrap().as_str(), sha('d'));
+        assert_eq!(pick(&listing, &names), found('d', false));
         assert_eq!(pick("", &names), None);
     }
 }
