@@ -17,15 +17,13 @@ use crate::{Farm, FarmError};
 pub struct Actor {
     /// The user.
     pub user: UserId,
-    /// Whether the user is an administrator, and the token carries that.
+    /// Whether the user is an administrator; what the token carries of that is up to its scope.
     pub admin: bool,
     /// The widest scope of the token.
     pub scope: Scope,
     name: Name,
     token: TokenId,
     scopes: ScopeSet,
-    /// Whether the user is an administrator, whatever the token carries.
-    everywhere: bool,
 }
 
 impl Actor {
@@ -42,11 +40,6 @@ impl Actor {
     /// The scopes of the token.
     pub fn scopes(&self) -> &ScopeSet {
         &self.scopes
-    }
-
-    /// Whether the user may see every namespace, project and runner.
-    pub fn sees_everything(&self) -> bool {
-        self.everywhere
     }
 
     /// Whether the token has at least this scope.
@@ -67,7 +60,7 @@ impl Actor {
     /// The role in which this actor acts where its user has `membership`; `None` when it sees
     /// nothing there.
     fn role(&self, membership: Option<Role>) -> Option<Role> {
-        let own = if self.everywhere {
+        let own = if self.admin {
             Some(Role::Owner)
         } else {
             membership
@@ -158,7 +151,7 @@ impl Farm {
     /// # Errors
     /// `BadToken` when nobody has it, it was revoked or has expired, or its user is blocked.
     pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
-        let now = self.inner.clock.now();
+        let now = self.now();
         let hash = token.hash();
         let found = self
             .inner
@@ -183,12 +176,11 @@ impl Farm {
         let scope = token.scopes.widest();
         Ok(Actor {
             user: user.id,
-            admin: user.admin && scope == Scope::Admin,
+            admin: user.admin,
             scope,
             name: user.name,
             token: token.id,
             scopes: token.scopes,
-            everywhere: user.admin,
         })
     }
 
@@ -197,7 +189,7 @@ impl Farm {
     /// # Errors
     /// `Forbidden` when it may not.
     pub fn admin(&self, actor: &Actor) -> Result<(), FarmError> {
-        if actor.admin {
+        if actor.admin && actor.scope == Scope::Admin {
             return Ok(());
         }
         Err(FarmError::Forbidden(

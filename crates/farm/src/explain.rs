@@ -1,1 +1,129 @@
-//! Placeholder.
+//! Why jobs wait: for one job, and for every line of the queue.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::queue::{PendingReason, RunnerView, why_pending};
+use slipway_domain::{JobId, JobState, ProjectId, TagSet};
+use slipway_store::runners::Runner;
+use slipway_store::{Conn, StoreError, jobs, projects, queue, runners};
+
+use crate::{Actor, Farm, FarmError, ProjectAccess};
+
+/// How long a runner counts as online after it was heard of.
+const ONLINE_FOR: TimeDelta = TimeDelta::minutes(2);
+
+/// The jobs of one project that ask for the same tags.
+#[derive(Clone, Debug)]
+pub struct QueueLine {
+    /// `namespace/name` of the project.
+    pub project: String,
+    /// The tags a runner must have.
+    pub tags: TagSet,
+    /// How many jobs wait.
+    pub count: i64,
+    /// Since when the first of them does.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: PendingReason,
+}
+
+/// Why a job has not begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNotBegun {
+    /// It has.
+    Begun,
+    /// Jobs that it needs have not finished; these are their names.
+    Needs(Vec<String>),
+    /// No runner has claimed it.
+    Pending(PendingReason),
+}
+
+impl Farm {
+    /// What waits in the queue and why, as far as the actor may see the projects.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn queue(&self, actor: &Actor) -> Result<Vec<QueueLine>, FarmError> {
+        let (user, all, now) = (actor.user, actor.admin, self.now());
+        let explain = move |conn: &mut Conn| {
+            let visible: Option<BTreeSet<ProjectId>> = match all {
+                true => None,
+                false => Some(projects::visible_ids(conn, user)?),
+            };
+            let views = views(conn, now)?;
+            let (lines, running) = queue::open_lines(conn)?;
+            let mut shown = Vec::new();
+            for line in lines {
+                let project = line.requirement.project;
+                if visible.as_ref().is_some_and(|ids| !ids.contains(&project)) {
+                    continue;
+                }
+                let running = running.get(&project).copied().unwrap_or(0);
+                let (count, oldest) = queue::standing(conn, line.key)?;
+                shown.push(QueueLine {
+                    project: projects::get(conn, project)?.path(),
+                    count,
+                    oldest,
+                    reason: why_pending(&line.requirement, line.policy, running, &views),
+                    tags: line.requirement.tags,
+                });
+            }
+            Ok(shown)
+        };
+        Ok(self.inner.store.read(explain).await?)
+    }
+
+    /// Why a job of the project has not begun.
+    ///
+    /// # Errors
+    /// `NotFound` when the project has no such job.
+    pub async fn pending_reason(
+        &self,
+        access: &ProjectAccess,
+        id: JobId,
+    ) -> Result<WhyNotBegun, FarmError> {
+        let (project, now) = (access.id(), self.now());
+        let explain = move |conn: &mut Conn| {
+            let job = jobs::get(conn, id)?;
+            if job.project != project {
+                return Err(StoreError::NotFound("job"));
+            }
+            match job.state {
+                JobState::Running(..) | JobState::Done(_) => Ok(WhyNotBegun::Begun),
+                JobState::Waiting => {
+                    let needs = jobs::needs(conn, id)?;
+                    let unfinished = needs.into_iter().filter(|need| !need.state.is_done());
+                    Ok(WhyNotBegun::Needs(
+                        unfinished.map(|need| need.name).collect(),
+                    ))
+                }
+                JobState::Pending => {
+                    let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
+                    let running = queue::running(conn, project)?;
+                    let views = views(conn, now)?;
+                    let reason = why_pending(&requirement, policy, running, &views);
+                    Ok(WhyNotBegun::Pending(reason))
+                }
+            }
+        };
+        Ok(self.inner.store.read(explain).await?)
+    }
+}
+
+fn views(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<RunnerView>, StoreError> {
+    let runners = runners::all(conn)?;
+    Ok(runners
+        .into_iter()
+        .map(|runner| RunnerView {
+            paused: runner.paused,
+            online: is_online(&runner, now),
+            capabilities: runner.capabilities,
+        })
+        .collect())
+}
+
+/// Whether a runner was heard of lately.
+fn is_online(runner: &Runner, now: DateTime<Utc>) -> bool {
+    runner.contact_at.is_some_and(|at| now - at < ONLINE_FOR)
+}

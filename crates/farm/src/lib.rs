@@ -40,11 +40,16 @@ pub use chance::Chance;
 pub use claim::{ClaimedJob, Needed, Poll, PollAnswer, archive_of};
 pub use clock::Clock;
 pub use error::FarmError;
+pub use explain::{QueueLine, WhyNotBegun};
+pub use people::{Bootstrapped, UserUpdate};
+pub use projects::ProjectUpdate;
+pub use registration::RegistrationRequest;
 pub use report::{Ended, MadeImage, Report};
 pub use runners::Registering;
 pub use seal::{SealKey, SealKeyError, Unopened};
 pub use secrets::{JobSecrets, ShownCredential, ShownVariable};
 pub use settings::Settings;
+pub use tokens::TokenRequest;
 pub use trace::{Appended, TraceEvent};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
@@ -52,8 +57,12 @@ pub use slipway_store::Page;
 pub use slipway_store::artifacts::{Artifact, Content};
 pub use slipway_store::builds::{Build, Filter as BuildFilter};
 pub use slipway_store::jobs::Job;
-pub use slipway_store::projects::Project;
+pub use slipway_store::people::{Member, User};
+pub use slipway_store::pipelines::Pipeline;
+pub use slipway_store::projects::{Namespace, Project, Settings as ProjectSettings};
+pub use slipway_store::registration::Registration;
 pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
+pub use slipway_store::tokens::Token;
 pub use slipway_store::traces::Extent;
 
 /// The farm. Clones share it.

@@ -128,7 +128,7 @@ impl Farm {
             .inner
             .seal
             .seal(&context, value, self.inner.chance.bytes());
-        let now = self.inner.clock.now();
+        let now = self.now();
         let put =
             move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, public, now);
         let row = self.inner.store.write(put).await?;
@@ -196,7 +196,7 @@ impl Farm {
             .inner
             .seal
             .seal(&context, password, self.inner.chance.bytes());
-        let now = self.inner.clock.now();
+        let now = self.now();
         let put = move |conn: &mut _| {
             secrets::put_credential(conn, namespace, &registry, &username, &sealed, now)
         };

@@ -15,8 +15,8 @@ use crate::claims::ClaimRequest;
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::per_backend::{self, Claim};
-use crate::schema::{builds, project_loads, projects, queue_keys};
-use crate::time::{from_ms, to_ms};
+use crate::schema::{builds, jobs, project_loads, projects, queue_keys};
+use crate::time::{from_ms, from_opt_ms, to_ms};
 
 /// A job that was just claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,19 @@ pub(crate) fn held_back_by_limit(
         .into_iter()
         .filter(|line| line.requirement.project == project);
     Ok(of_project.map(|line| line.key).collect())
+}
+
+/// How many jobs stand in a line, and since when the one that came first does.
+pub fn standing(
+    conn: &mut Conn,
+    key: QueueKeyId,
+) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
+    let (count, oldest): (i64, Option<i64>) = jobs::table
+        .filter(diesel::dsl::sql::<Bool>("state = 'pending'"))
+        .filter(jobs::queue_key_id.eq(key.0))
+        .select((diesel::dsl::count_star(), diesel::dsl::min(jobs::queued_at)))
+        .first(conn)?;
+    Ok((count, from_opt_ms(oldest)?))
 }
 
 /// How many jobs of a project are running.

@@ -1,6 +1,6 @@
 //! Runners: who is registered, what each can take, when each was last heard of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -199,6 +199,27 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Runner>, StoreError> {
         list.push(row.into_runner(projects)?);
     }
     Ok(list)
+}
+
+/// All runners that are registered, in two statements however many there are.
+pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
+    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
+    let pairs: Vec<(i64, i64)> = runner_projects::table.load(conn)?;
+    for (runner, project) in pairs {
+        projects
+            .entry(runner)
+            .or_default()
+            .insert(ProjectId(project));
+    }
+    let rows: Vec<RunnerRow> = runners::table
+        .filter(runners::removed_at.is_null())
+        .load(conn)?;
+    rows.into_iter()
+        .map(|row| {
+            let served = projects.remove(&row.id).unwrap_or_default();
+            row.into_runner(served)
+        })
+        .collect()
 }
 
 fn projects_of(conn: &mut Conn, id: RunnerId) -> Result<BTreeSet<ProjectId>, StoreError> {
