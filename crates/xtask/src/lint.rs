@@ -40,7 +40,10 @@ pub(crate) async fn documentation(steps: &mut Steps) {
 pub(crate) async fn supply_chain(steps: &mut Steps) {
     const NAME: &str = "licences";
     if !has("deny").await {
-        steps.skip(NAME, "cargo-deny is not installed");
+        steps.skip(
+            NAME,
+            "cargo-deny is not installed; `cargo install --locked cargo-deny` takes a while",
+        );
         return;
     }
     let licences = cargo(&["deny", "check", "licenses", "bans", "sources"]);
