@@ -24,6 +24,14 @@ impl Repository {
         self.0.split('/').next().unwrap_or_default()
     }
 
+    /// The repository `name` below this one.
+    ///
+    /// # Errors
+    /// When a registry would not take the name.
+    pub fn child(&self, name: &str) -> Result<Self, Invalid> {
+        format!("{}/{name}", self.0).parse()
+    }
+
     /// The full reference of one tag in this repository.
     pub fn tagged(&self, tag: &str) -> String {
         format!("{}:{tag}", self.0)

@@ -36,4 +36,15 @@ impl ProjectAccess {
     pub fn role(&self) -> Role {
         self.role
     }
+
+    /// Refuses those whose role is too low.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub(crate) fn require(&self, need: Role) -> Result<(), crate::FarmError> {
+        if self.role < need {
+            return Err(crate::FarmError::Forbidden("this needs more rights on the project"));
+        }
+        Ok(())
+    }
 }

@@ -1,1 +1,169 @@
-//! Placeholder.
+//! Artifacts: archives that runners send, and what others get of them.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use futures_util::Stream;
+use slipway_blobs::{BlobStream, PutError};
+use slipway_domain::{ArtifactId, JobId, JobToken, Role};
+use slipway_store::artifacts::{self, Artifact, Content, NewArtifact};
+use slipway_store::jobs::{self, Job};
+use slipway_store::StoreError;
+
+use crate::access::{Actor, ProjectAccess};
+use crate::{Farm, FarmError};
+
+/// An archive on its way to the farm.
+pub struct Upload<S> {
+    /// Its name.
+    pub filename: String,
+    /// How long it is kept; for ever when absent.
+    pub expires_in: Option<TimeDelta>,
+    /// Its bytes.
+    pub content: S,
+}
+
+impl Farm {
+    /// The job whose archive may be uploaded with `token`: it is running, and the token is its own.
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`, `Erased`; `Conflict` when the job is not running.
+    pub async fn uploading_job(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
+        let job = self.job_by_token(id, token).await?;
+        if job.state.is_running() { Ok(job) } else { Err(FarmError::Conflict(NOT_RUNNING.to_owned())) }
+    }
+
+    /// Stores a job's archive in the place of an earlier one; it is visible once it is whole.
+    ///
+    /// # Errors
+    /// `TooLarge` when it is not below the limit; `Invalid` when its bytes stop coming.
+    pub async fn upload_archive<S, E>(&self, job: &Job, upload: Upload<S>) -> Result<Artifact, FarmError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let limit = self.inner.settings.max_artifact_bytes;
+        let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", job.id));
+        let put = self.inner.blobs.put_stream(&blob_key, limit.saturating_sub(1), upload.content).await;
+        let stored = put.map_err(|error| match error {
+            PutError::TooLarge { .. } => FarmError::TooLarge { limit },
+            PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
+            PutError::Blob(error) => error.into(),
+        })?;
+        let now = self.now();
+        let new = NewArtifact {
+            job: job.id,
+            content: Content::Archive {
+                filename: upload.filename,
+                sha256: stored.sha256,
+                blob_key: blob_key.clone(),
+            },
+            size_bytes: stored.size,
+            expires_at: upload.expires_in.and_then(|keep| now.checked_add_signed(keep)),
+        };
+        let written = self.inner.store.write(move |conn| {
+            // The upload took its time: only a job that still runs gets the artifact.
+            match jobs::get(conn, new.job)? {
+                job if job.erased_at.is_some() => Err(StoreError::Erased),
+                job if !job.state.is_running() => Err(StoreError::Conflict(NOT_RUNNING)),
+                _ => artifacts::put(conn, &new, now),
+            }
+        });
+        match written.await {
+            Ok((artifact, unused)) => {
+                self.drop_blobs(unused).await;
+                Ok(artifact)
+            }
+            Err(error) => {
+                self.drop_blobs([blob_key]).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The archive of a job, for a holder of the job's token or of one that only fetches it.
+    ///
+    /// # Errors
+    /// `NotFound` when the job has none, `Forbidden` for another token, `Erased`.
+    pub async fn archive_by_token(&self, id: JobId, token: &JobToken) -> Result<Artifact, FarmError> {
+        if self.archive_token(id).hash() != token.hash() {
+            self.job_by_token(id, token).await?;
+        }
+        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        if job.erased_at.is_some() {
+            return Err(FarmError::Erased);
+        }
+        self.archive(id).await?.ok_or(FarmError::NotFound("archive"))
+    }
+
+    /// Removes the archive of a job at its runner's word; it is no error when there is none.
+    pub async fn remove_archive_by_token(&self, id: JobId, token: &JobToken) -> Result<(), FarmError> {
+        self.job_by_token(id, token).await?;
+        match self.archive(id).await? {
+            Some(archive) => self.remove_artifact(&archive).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn archive(&self, id: JobId) -> Result<Option<Artifact>, FarmError> {
+        let all = self.artifacts_of(id).await?;
+        Ok(all.into_iter().find(|artifact| matches!(artifact.content, Content::Archive { .. })))
+    }
+
+    /// What a job made, without what has expired.
+    pub async fn artifacts_of(&self, job: JobId) -> Result<Vec<Artifact>, FarmError> {
+        let now = self.now();
+        let mut all = self.inner.store.read(move |conn| artifacts::of_job(conn, job)).await?;
+        all.retain(|artifact| artifact.expires_at.is_none_or(|at| at > now));
+        Ok(all)
+    }
+
+    /// One artifact, for an actor that may see it and act on it in the role `need`.
+    ///
+    /// # Errors
+    /// `NotFound` when the actor may not know of it or it has expired.
+    pub async fn artifact(
+        &self,
+        actor: &Actor,
+        id: ArtifactId,
+        need: Role,
+    ) -> Result<(ProjectAccess, Artifact), FarmError> {
+        let artifact = self.inner.store.read(move |conn| artifacts::get(conn, id)).await?;
+        let (access, _) = self.job(actor, artifact.job, need).await.map_err(|error| match error {
+            FarmError::NotFound(_) => FarmError::NotFound("artifact"),
+            other => other,
+        })?;
+        match artifact.expires_at {
+            Some(at) if at <= self.now() => Err(FarmError::NotFound("artifact")),
+            _ => Ok((access, artifact)),
+        }
+    }
+
+    /// The bytes of an archive, or a part of them.
+    ///
+    /// # Errors
+    /// `Invalid` for an image, which lives in its registry.
+    pub async fn artifact_content(
+        &self,
+        artifact: &Artifact,
+        range: Option<Range<u64>>,
+    ) -> Result<BlobStream, FarmError> {
+        match &artifact.content {
+            Content::Archive { blob_key, .. } => Ok(self.inner.blobs.get(blob_key, range).await?),
+            Content::Image { reference, .. } => {
+                Err(FarmError::Invalid(format!("an image has no file here: pull {reference}")))
+            }
+        }
+    }
+
+    /// Removes an artifact's row and, after that, its bytes.
+    pub async fn remove_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
+        let id = artifact.id;
+        let unused = self.inner.store.write(move |conn| artifacts::remove(conn, id)).await?;
+        self.drop_blobs(unused).await;
+        Ok(())
+    }
+}
+
+const NOT_RUNNING: &str = "the job is not running";

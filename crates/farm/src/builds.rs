@@ -1,1 +1,281 @@
-//! Placeholder.
+//! Builds: asked for, looked at, called off, tried again.
+
+use slipway_domain::image::{Repository, tags_for};
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{
+    BuildId, BuildUuid, CommitSha, Event, GitRef, JobId, JobSpec, JobState, Role, Slug,
+};
+use slipway_git::{GitError, RemoteUrl, Wanted};
+use slipway_store::builds::{self, Build, Filter, NewBuild};
+use slipway_store::jobs::{self, Changes, Job};
+use slipway_store::projects::Project;
+use slipway_store::{Page, StoreError, artifacts, pipelines, retries, traces};
+
+use crate::access::{Actor, ProjectAccess};
+use crate::report::finish;
+use crate::{Farm, FarmError};
+
+/// What somebody asks to be built.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Which pipeline of the project.
+    pub pipeline: Slug,
+    /// The commit; the one that `git_ref` points to when absent.
+    pub sha: Option<CommitSha>,
+    /// The branch or tag; the project's default branch when both are absent.
+    pub git_ref: Option<GitRef>,
+}
+
+impl Farm {
+    /// Makes a build of a commit, and queues its jobs.
+    ///
+    /// # Errors
+    /// `Invalid` when the repository has no such ref, `NotFound` without such a pipeline.
+    pub async fn create_build(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        request: BuildRequest,
+    ) -> Result<Build, FarmError> {
+        access.require(Role::Developer)?;
+        let project = access.project().clone();
+        let (project_id, slug) = (project.id, request.pipeline.clone());
+        let pipeline =
+            self.inner.store.read(move |conn| pipelines::by_slug(conn, project_id, &slug)).await?;
+        let (sha, git_ref, ref_is_tag) = self.commit_of(&project, request.sha, request.git_ref).await?;
+        let repository = self.repository_of(&project)?;
+        let definition =
+            completed(pipeline.definition, &project, repository.as_ref(), &sha, git_ref.as_ref())?;
+        let now = self.now();
+        let new = NewBuild {
+            uuid: self.inner.chance.build_uuid(now),
+            project: project.id,
+            pipeline: pipeline.id,
+            sha,
+            git_ref,
+            ref_is_tag,
+            created_by: Some(actor.user),
+            definition,
+        };
+        let (build, changes) =
+            self.inner.store.write(move |conn| builds::create(conn, &new, now)).await?;
+        tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
+        self.publish(changes).await;
+        Ok(build)
+    }
+
+    /// The commit that is asked for, with the ref it is asked for by.
+    async fn commit_of(
+        &self,
+        project: &Project,
+        sha: Option<CommitSha>,
+        git_ref: Option<GitRef>,
+    ) -> Result<(CommitSha, Option<GitRef>, bool), FarmError> {
+        if let Some(sha) = sha {
+            return Ok((sha, git_ref, false));
+        }
+        let git_ref = git_ref.unwrap_or_else(|| project.default_branch.clone());
+        let url: RemoteUrl = project.repo_url.parse().map_err(|error: GitError| FarmError::Invalid(error.to_string()))?;
+        let resolved = self.inner.git.resolve(&url, Wanted::Ref(&git_ref)).await.map_err(|error| match error {
+            GitError::RefusedUrl(_) | GitError::RepositoryUnavailable { .. } => {
+                FarmError::Invalid(error.to_string())
+            }
+            other => FarmError::Unavailable(other.to_string()),
+        })?;
+        let found = resolved.ok_or_else(|| {
+            FarmError::Invalid(format!("{} has no branch or tag {git_ref}", project.repo_url))
+        })?;
+        Ok((found.sha, Some(git_ref), found.is_tag))
+    }
+
+    /// Where a project's images go: where it says, or its path at the farm's registry.
+    fn repository_of(&self, project: &Project) -> Result<Option<Repository>, FarmError> {
+        match (&project.image_repository, &self.inner.settings.registry) {
+            (Some(own), _) => Ok(Some(own.clone())),
+            (None, Some(registry)) => {
+                Ok(Some(format!("{registry}/{}", project.path().to_ascii_lowercase()).parse()?))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// One build, for an actor that may see it and act on it in the role `need`.
+    ///
+    /// # Errors
+    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    pub async fn build(
+        &self,
+        actor: &Actor,
+        uuid: BuildUuid,
+        need: Role,
+    ) -> Result<(ProjectAccess, Build), FarmError> {
+        let build = self.inner.store.read(move |conn| builds::by_uuid(conn, uuid)).await?;
+        let access = self.project_by_id(actor, build.project, need).await.map_err(|error| match error {
+            FarmError::NotFound(_) => FarmError::NotFound("build"),
+            other => other,
+        })?;
+        Ok((access, build))
+    }
+
+    /// The builds of a project, newest first.
+    pub async fn builds(
+        &self,
+        access: &ProjectAccess,
+        filter: Filter,
+        page: Page,
+    ) -> Result<Vec<Build>, FarmError> {
+        let project = access.id();
+        Ok(self.inner.store.read(move |conn| builds::of_project(conn, project, &filter, page)).await?)
+    }
+
+    /// All attempts of a build's jobs, in the order they were made.
+    pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>, FarmError> {
+        Ok(self.inner.store.read(move |conn| jobs::of_build(conn, build)).await?)
+    }
+
+    /// One job, for an actor that may see it and act on it in the role `need`.
+    ///
+    /// # Errors
+    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    pub async fn job(
+        &self,
+        actor: &Actor,
+        id: JobId,
+        need: Role,
+    ) -> Result<(ProjectAccess, Job), FarmError> {
+        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        let access = self.project_by_id(actor, job.project, need).await.map_err(|error| match error {
+            FarmError::NotFound(_) => FarmError::NotFound("job"),
+            other => other,
+        })?;
+        Ok((access, job))
+    }
+
+    /// Calls off every job of a build that is not over.
+    ///
+    /// # Errors
+    /// `Conflict` when the build is over.
+    pub async fn cancel_build(&self, access: &ProjectAccess, build: &Build) -> Result<Build, FarmError> {
+        access.require(Role::Developer)?;
+        let (id, now, policy) = (build.id, self.now(), self.retry_policy());
+        let write = move |conn: &mut slipway_store::Conn| {
+            let open: Vec<JobId> = jobs::of_build(conn, id)?
+                .into_iter()
+                .filter(|job| !job.state.is_done())
+                .map(|job| job.id)
+                .collect();
+            if open.is_empty() {
+                return Err(StoreError::Conflict("the build is over"));
+            }
+            let mut changes = Changes::default();
+            for job in open {
+                // An earlier one of the loop may have taken this one with it.
+                if !jobs::get(conn, job)?.state.is_done() {
+                    changes.extend(finish(conn, job, Event::Cancel, None, policy, now)?.1);
+                }
+            }
+            Ok((builds::get(conn, id)?, changes))
+        };
+        let (build, changes) = self.inner.store.write(write).await?;
+        self.publish(changes).await;
+        Ok(build)
+    }
+
+    /// Calls off one job.
+    ///
+    /// # Errors
+    /// `Refused` when it is over.
+    pub async fn cancel_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
+        access.require(Role::Developer)?;
+        let (id, now, policy) = (job.id, self.now(), self.retry_policy());
+        let write = move |conn: &mut slipway_store::Conn| {
+            let (_, changes) = finish(conn, id, Event::Cancel, None, policy, now)?;
+            Ok((jobs::get(conn, id)?, changes))
+        };
+        let (job, changes) = self.inner.store.write(write).await?;
+        self.publish(changes).await;
+        Ok(job)
+    }
+
+    /// Makes new attempts of all jobs of a build that did not succeed.
+    ///
+    /// # Errors
+    /// `Conflict` when the build is not over, or every job succeeded.
+    pub async fn retry_build(&self, access: &ProjectAccess, build: &Build) -> Result<Build, FarmError> {
+        access.require(Role::Developer)?;
+        let (id, now) = (build.id, self.now());
+        let write = move |conn: &mut slipway_store::Conn| {
+            let changes = retries::retry_build(conn, id, now)?;
+            Ok((builds::get(conn, id)?, changes))
+        };
+        let (build, changes) = self.inner.store.write(write).await?;
+        self.publish(changes).await;
+        Ok(build)
+    }
+
+    /// Makes a new attempt of a job, and of those that were skipped because of it.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not over or was tried again already.
+    pub async fn retry_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
+        access.require(Role::Developer)?;
+        let (id, now) = (job.id, self.now());
+        let (job, changes) =
+            self.inner.store.write(move |conn| retries::retry_job(conn, id, None, now)).await?;
+        self.publish(changes).await;
+        Ok(job)
+    }
+
+    /// Removes the trace and the artifacts of a job that is over, and leaves a record of who did.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not over, or erased already.
+    pub async fn erase_job(&self, actor: &Actor, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
+        access.require(Role::Developer)?;
+        let (id, by, now) = (job.id, actor.user, self.now());
+        let write = move |conn: &mut slipway_store::Conn| {
+            jobs::mark_erased(conn, id, by, now)?;
+            let mut unused = traces::clear(conn, id)?;
+            for artifact in artifacts::of_job(conn, id)? {
+                unused.extend(artifacts::remove(conn, artifact.id)?);
+            }
+            Ok((jobs::get(conn, id)?, unused))
+        };
+        let (job, unused) = self.inner.store.write(write).await?;
+        self.drop_blobs(unused).await;
+        self.tell_changed(&[id]);
+        Ok(job)
+    }
+
+    /// Whether a job is over, for those who only want to know that.
+    pub async fn job_state(&self, id: JobId) -> Result<JobState, FarmError> {
+        Ok(self.inner.store.read(move |conn| jobs::get(conn, id)).await?.state)
+    }
+}
+
+/// A definition with everything filled in that follows from the project and the commit.
+fn completed(
+    mut definition: Definition,
+    project: &Project,
+    repository: Option<&Repository>,
+    sha: &CommitSha,
+    git_ref: Option<&GitRef>,
+) -> Result<Definition, FarmError> {
+    let single = definition.jobs.len() == 1;
+    for job in &mut definition.jobs {
+        let JobSpec::ImageBuild(image) = &mut job.spec;
+        if let (None, Some(repository)) = (&image.repository, repository) {
+            // Several images of one project go to repositories of their own below the project's.
+            let own = match single {
+                true => repository.clone(),
+                false => repository.child(&job.name.as_str().to_ascii_lowercase())?,
+            };
+            image.repository = Some(own);
+        }
+        if image.tags.is_empty() {
+            image.tags = tags_for(sha, git_ref, &project.default_branch);
+        }
+    }
+    definition.check()?;
+    Ok(definition)
+}

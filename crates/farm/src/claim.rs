@@ -1,1 +1,204 @@
-//! Placeholder.
+//! A runner asks for a job, and waits for one if it may.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use slipway_domain::{JobId, JobToken};
+use slipway_store::artifacts::{self, Artifact, Content};
+use slipway_store::builds::{self, Build};
+use slipway_store::jobs::{self, Job};
+use slipway_store::projects::{self, Project};
+use slipway_store::runners::{About, Runner};
+use slipway_store::{ClaimRequest, StoreError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::secrets::JobSecrets;
+use crate::wakeups::Pending;
+use crate::{Farm, FarmError};
+
+/// How long a parked poll trusts in being woken before it looks for itself.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What a runner says when it asks.
+#[derive(Clone, Debug, Default)]
+pub struct Poll {
+    /// What it says of itself, and whether it beats apart from its output.
+    pub about: Option<(About, bool)>,
+    /// The queue value it was last told; a poll with the present one is held.
+    pub last_value: Option<String>,
+}
+
+/// What a runner is told.
+pub enum PollAnswer {
+    /// A job.
+    Job(Box<ClaimedJob>),
+    /// There is none.
+    Nothing {
+        /// The value that makes the runner's next poll wait.
+        value: String,
+    },
+    /// An operator paused the runner.
+    Paused,
+}
+
+/// A job with all that its runner needs to do it.
+pub struct ClaimedJob {
+    /// The job.
+    pub job: Job,
+    /// Its build.
+    pub build: Build,
+    /// Its project.
+    pub project: Project,
+    /// Its token.
+    pub token: JobToken,
+    /// Variables and logins.
+    pub secrets: JobSecrets,
+    /// The jobs it needed, with what they made.
+    pub needs: Vec<Needed>,
+}
+
+/// A job that another one needed.
+pub struct Needed {
+    /// The job.
+    pub job: Job,
+    /// A token that fetches its archive.
+    pub token: JobToken,
+    /// What it made.
+    pub artifacts: Vec<Artifact>,
+}
+
+impl Needed {
+    /// The archive, if it made one.
+    pub fn archive(&self) -> Option<(&str, u64)> {
+        archive_of(&self.artifacts)
+    }
+}
+
+/// Name and size of the archive among a job's artifacts.
+pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
+    artifacts.iter().find_map(|artifact| match &artifact.content {
+        Content::Archive { filename, .. } => Some((filename.as_str(), artifact.size_bytes)),
+        Content::Image { .. } => None,
+    })
+}
+
+impl Farm {
+    /// Gives a runner the next job that it can run. Waits for one when the runner was told the
+    /// present queue value already, up to the poll wait.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is.
+    pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
+        if runner.paused {
+            return Ok(PollAnswer::Paused);
+        }
+        self.note_contact(runner, poll.about).await?;
+        let deadline = Instant::now() + self.inner.settings.poll_wait;
+        let mut value = self.queue_value(runner);
+        let mut hold = poll.last_value.as_deref() == Some(value.as_str());
+        loop {
+            // Subscribe before looking, or a job that comes in between is missed.
+            let mut ticket = self.inner.wakeups.park(&runner.capabilities);
+            if hold && self.queue_value(runner) == value {
+                let wake_at = deadline.min(Instant::now() + LOOK_EVERY);
+                tokio::select! {
+                    _ = timeout_at(wake_at, ticket.woken()) => {}
+                    () = self.inner.stopping.cancelled() => return Ok(PollAnswer::Nothing { value }),
+                }
+            }
+            value = self.queue_value(runner);
+            if let Some(job) = self.claim_now(runner).await? {
+                return Ok(PollAnswer::Job(Box::new(job)));
+            }
+            if !hold || Instant::now() >= deadline || self.inner.stopping.is_cancelled() {
+                return Ok(PollAnswer::Nothing { value });
+            }
+            hold = true;
+        }
+    }
+
+    async fn claim_now(&self, runner: &Runner) -> Result<Option<ClaimedJob>, FarmError> {
+        let lease = if runner.heartbeat { self.inner.settings.lease } else { self.inner.settings.stock_lease };
+        let request = ClaimRequest {
+            runner: runner.id,
+            capabilities: runner.capabilities.clone(),
+            lease: TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX),
+            now: self.now(),
+        };
+        let Some(claimed) = self.inner.store.claim(request).await? else { return Ok(None) };
+        tracing::info!(job.id = %claimed.job, runner.id = %runner.id, "Job {} is running", claimed.job);
+        self.tell_changed(&[claimed.job]);
+        self.claimed_job(claimed.job).await.map(Some)
+    }
+
+    async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
+        let (job, build, project, needs) = self
+            .inner
+            .store
+            .read(move |conn| {
+                let job = jobs::get(conn, id)?;
+                let build = builds::get(conn, job.build)?;
+                let project = projects::get(conn, job.project)?;
+                let mut needs = Vec::new();
+                for need in jobs::needs(conn, id)? {
+                    let made = artifacts::of_job(conn, need.id)?;
+                    needs.push((need, made));
+                }
+                Ok((job, build, project, needs))
+            })
+            .await?;
+        let secrets = self.job_secrets(&project).await?;
+        let needs = needs
+            .into_iter()
+            .map(|(job, artifacts)| Needed { token: self.archive_token(job.id), job, artifacts })
+            .collect();
+        Ok(ClaimedJob { token: self.job_token(id), job, build, project, secrets, needs })
+    }
+
+    /// A value that changes whenever the runner may find work that it did not find before. It is
+    /// the runner's own, as stock runners mix the values of several up.
+    fn queue_value(&self, runner: &Runner) -> String {
+        let purpose = format!(
+            "queue {} {} {} {}",
+            self.inner.start,
+            self.inner.wakeups.generation(),
+            runner.id,
+            runner.rev
+        );
+        hex::encode(&self.derived(&purpose)[..16])
+    }
+
+    /// Wakes runners, here and at other coordinators, for jobs that became pending.
+    pub(crate) async fn tell_pending(&self, keys: &[slipway_domain::QueueKeyId]) {
+        for key in keys {
+            let key = *key;
+            match self.inner.store.read(move |conn| slipway_store::queue::requirement(conn, key)).await {
+                Ok((requirement, policy)) => {
+                    self.inner.wakeups.wake(&Pending { requirement, policy });
+                }
+                Err(StoreError::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "Runners are woken blindly");
+                    self.inner.wakeups.wake_all();
+                }
+            }
+        }
+    }
+
+    /// Tells those who watch a job, here and at other coordinators, that it changed.
+    pub(crate) fn tell_changed(&self, jobs: &[JobId]) {
+        for job in jobs {
+            self.inner.wakeups.touch(*job);
+            self.inner.store.announce(slipway_store::Signal::Job(*job));
+        }
+    }
+
+    /// Acts on what a write changed, after its commit.
+    pub(crate) async fn publish(&self, changes: jobs::Changes) {
+        for key in &changes.pending {
+            self.inner.store.announce(slipway_store::Signal::Pending(*key));
+        }
+        self.tell_changed(&changes.jobs);
+        self.tell_pending(&changes.pending).await;
+    }
+}

@@ -1,1 +1,95 @@
-//! Placeholder.
+//! What the farm does unasked. Each duty looks at the database, does what is due, and may be run
+//! again at once, here or at another coordinator.
+
+use chrono::TimeDelta;
+use slipway_domain::{Event, JobState};
+use slipway_store::jobs;
+use slipway_store::{Signal, StoreError, artifacts};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::report::finish;
+use crate::wakeups::Pending;
+use crate::{Farm, FarmError};
+
+/// How many rows one pass of a duty looks at.
+const PASS: i64 = 200;
+
+impl Farm {
+    /// Ends the jobs whose runner fell silent, and makes their next attempts. Returns how many.
+    pub async fn expire_leases(&self) -> Result<usize, FarmError> {
+        let now = self.now();
+        let lapsed = self.inner.store.read(move |conn| jobs::lapsed(conn, now, PASS)).await?;
+        let mut lost = 0;
+        for id in lapsed {
+            let policy = self.retry_policy();
+            let message = "its runner was not heard of any more";
+            let write = move |conn: &mut slipway_store::Conn| {
+                finish(conn, id, Event::CheckLease { now }, Some(message), policy, now)
+            };
+            match self.inner.store.write(write).await {
+                Ok((JobState::Done(_), changes)) => {
+                    tracing::warn!(job.id = %id, "Job {id} is lost: its runner fell silent");
+                    lost += 1;
+                    self.publish(changes).await;
+                }
+                // It was reported, or its lease renewed, between the look and the write.
+                Ok(_) | Err(StoreError::Refused(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Removes the artifacts whose time is over. Returns how many.
+    pub async fn expire_artifacts(&self) -> Result<usize, FarmError> {
+        let now = self.now();
+        let write = move |conn: &mut slipway_store::Conn| {
+            let mut unused = Vec::new();
+            let expired = artifacts::expired(conn, now, PASS)?;
+            for id in &expired {
+                unused.extend(artifacts::remove(conn, *id)?);
+            }
+            Ok((expired.len(), unused))
+        };
+        let (count, unused) = self.inner.store.write(write).await?;
+        self.drop_blobs(unused).await;
+        Ok(count)
+    }
+
+    /// Gives every running job time to be heard of after the coordinator was away.
+    pub(crate) async fn grant_grace(&self) -> Result<(), FarmError> {
+        let grace = TimeDelta::from_std(self.inner.settings.grace).unwrap_or(TimeDelta::MAX);
+        let until = self.now() + grace;
+        let running = self.inner.store.write(move |conn| jobs::grant_grace(conn, until)).await?;
+        if running > 0 {
+            tracing::info!(running, "{running} running jobs have time to be heard of");
+        }
+        Ok(())
+    }
+
+    /// Passes on what other coordinators announce, until the farm stops.
+    pub async fn hear_signals(&self) {
+        let mut signals = self.inner.store.signals();
+        loop {
+            let signal = tokio::select! {
+                signal = signals.recv() => signal,
+                () = self.inner.stopping.cancelled() => return,
+            };
+            match signal {
+                Ok(Signal::Pending(key)) => self.tell_pending(&[key]).await,
+                Ok(Signal::Job(job)) => self.inner.wakeups.touch(job),
+                Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => self.inner.wakeups.wake_all(),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Wakes runners for everything that is pending, as after a start.
+    pub async fn wake_for_pending(&self) -> Result<(), FarmError> {
+        let (lines, _) = self.inner.store.read(slipway_store::queue::open_lines).await?;
+        for line in lines {
+            self.inner.wakeups.wake(&Pending { requirement: line.requirement, policy: line.policy });
+        }
+        Ok(())
+    }
+}

@@ -9,6 +9,7 @@ mod builds;
 mod chance;
 mod claim;
 mod clock;
+mod derive;
 mod duties;
 mod error;
 mod explain;
@@ -26,17 +27,33 @@ mod wakeups;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use slipway_blobs::Blobs;
+use slipway_git::Git;
 use slipway_store::Store;
+use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, ProjectAccess};
+pub use artifacts::Upload;
+pub use builds::BuildRequest;
 pub use chance::Chance;
+pub use claim::{ClaimedJob, Needed, Poll, PollAnswer, archive_of};
 pub use clock::Clock;
 pub use error::FarmError;
+pub use report::{Ended, MadeImage, Report};
+pub use runners::Registering;
 pub use seal::SealKey;
 pub use settings::Settings;
-/// Rows as the store reads them: the one model that every dialect says in its own words.
-pub use slipway_store::{Page, artifacts as rows_of_artifacts};
+pub use trace::{Appended, TraceEvent};
+// Rows as the store reads them are the one model that every dialect says in its own words.
+pub use slipway_blobs::BlobStream;
+pub use slipway_store::artifacts::{Artifact, Content};
+pub use slipway_store::builds::{Build, Filter as BuildFilter};
+pub use slipway_store::jobs::Job;
+pub use slipway_store::projects::Project;
+pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
+pub use slipway_store::traces::Extent;
+pub use slipway_store::Page;
 
 /// The farm. Clones share it.
 #[derive(Clone)]
@@ -47,11 +64,16 @@ pub struct Farm {
 struct Inner {
     store: Store,
     blobs: Blobs,
+    git: Git,
     clock: Clock,
     chance: Chance,
     seal: SealKey,
     settings: Settings,
     wakeups: wakeups::Wakeups,
+    /// Tells this start of the farm from every other one.
+    start: String,
+    /// Ends held requests when the coordinator stops.
+    stopping: CancellationToken,
 }
 
 /// What a farm is made of.
@@ -60,6 +82,8 @@ pub struct Parts {
     pub store: Store,
     /// Where bytes are.
     pub blobs: Blobs,
+    /// The git command line.
+    pub git: Git,
     /// What time it is.
     pub clock: Clock,
     /// Where random bytes come from.
@@ -68,4 +92,58 @@ pub struct Parts {
     pub seal: SealKey,
     /// What the operator decided.
     pub settings: Settings,
+}
+
+impl Farm {
+    /// Opens the farm: every running job has time to be heard of.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is.
+    pub async fn open(parts: Parts) -> Result<Self, FarmError> {
+        let start: [u8; 8] = parts.chance.bytes();
+        let farm = Self {
+            inner: Arc::new(Inner {
+                store: parts.store,
+                blobs: parts.blobs,
+                git: parts.git,
+                clock: parts.clock,
+                chance: parts.chance,
+                seal: parts.seal,
+                settings: parts.settings,
+                wakeups: wakeups::Wakeups::default(),
+                start: hex::encode(start),
+                stopping: CancellationToken::new(),
+            }),
+        };
+        farm.grant_grace().await?;
+        Ok(farm)
+    }
+
+    /// What the operator decided.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// How many polls wait for a job.
+    pub fn parked_polls(&self) -> usize {
+        self.inner.wakeups.parked()
+    }
+
+    /// Answers every held request at once, and holds none from now on.
+    pub fn stop(&self) {
+        self.inner.stopping.cancel();
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not.
+    pub async fn check(&self) -> Result<(), FarmError> {
+        self.inner.store.read(slipway_store::queue::open_lines).await?;
+        Ok(())
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.inner.clock.now()
+    }
 }

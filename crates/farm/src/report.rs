@@ -1,1 +1,238 @@
-//! Placeholder.
+//! A runner says how a job goes, and hears whether it should go on.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, Phase, ReportedResult};
+use slipway_store::artifacts::{self, Content, NewArtifact};
+use slipway_store::jobs::{self, Changes};
+use slipway_store::runners::Runner;
+use slipway_store::traces::{self, Extent};
+use slipway_store::{Conn, StoreError, retries};
+use tokio::time::Instant;
+
+use crate::{Farm, FarmError};
+
+/// How long a runner that lost a job is passed over for the next attempt, in leases.
+const AVOID_LEASES: i32 = 4;
+/// The longest that a beat is held, whatever the runner asks for.
+const MAX_BEAT_WAIT: Duration = Duration::from_secs(10);
+
+/// What a runner says of a job.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The whole trace, in the place of what is stored.
+    pub trace: Option<Bytes>,
+    /// What the job is doing.
+    pub phase: Option<Phase>,
+    /// How it ended, if it did.
+    pub ended: Option<Ended>,
+    /// How long the answer may be held back while nothing changes.
+    pub wait: Option<Duration>,
+}
+
+/// How a job ended, as its runner tells it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How.
+    pub result: ReportedResult,
+    /// A sentence on a failure.
+    pub message: Option<String>,
+    /// How much trace there must be before the end counts.
+    pub trace: Option<Extent>,
+    /// The image it made.
+    pub image: Option<MadeImage>,
+}
+
+/// An image that a job made.
+#[derive(Clone, Debug)]
+pub struct MadeImage {
+    /// What was pushed.
+    pub reference: Option<String>,
+    /// The manifest's digest.
+    pub digest: String,
+    /// The tags that were pushed.
+    pub tags: Vec<String>,
+    /// The size of its layers, in bytes.
+    pub size_bytes: u64,
+}
+
+/// How the farm deals with a job that ended through no fault of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RetryPolicy {
+    pub(crate) max_attempts: i32,
+    pub(crate) avoid_for: TimeDelta,
+}
+
+impl Farm {
+    /// Takes a report, and returns the state the job has afterwards.
+    ///
+    /// # Errors
+    /// `NotFound` when the job is not with this runner any more; `Erased`; `TraceGap` when the
+    /// trace is not whole at the end.
+    pub async fn report(&self, runner: &Runner, id: JobId, report: Report) -> Result<JobState, FarmError> {
+        self.note_contact(runner, None).await?;
+        let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
+        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        if job.erased_at.is_some() {
+            return Err(FarmError::Erased);
+        }
+        if !matches!(job.state, JobState::Running(lease, _) if lease.runner == runner.id) {
+            return Err(FarmError::NotFound("running job of this runner"));
+        }
+        if let Some(trace) = report.trace {
+            self.replace_trace(id, trace).await?;
+        }
+        let state = match report.ended {
+            Some(ended) => return self.end(runner, id, ended).await,
+            None => self.renew(runner, id, report.phase).await?,
+        };
+        if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {
+            return self.hold(runner, id, state, wait.min(MAX_BEAT_WAIT), watch).await;
+        }
+        Ok(state)
+    }
+
+    /// Holds a beat until the job is taken from the runner, or the wait is over.
+    async fn hold(
+        &self,
+        runner: &Runner,
+        id: JobId,
+        mut state: JobState,
+        wait: Duration,
+        watch: &mut crate::wakeups::JobWatch,
+    ) -> Result<JobState, FarmError> {
+        let deadline = Instant::now() + wait;
+        while state.is_running() {
+            tokio::select! {
+                () = watch.changed() => {}
+                () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None).await,
+                () = self.inner.stopping.cancelled() => return Ok(state),
+            }
+            state = self.inner.store.read(move |conn| jobs::get(conn, id)).await?.state;
+        }
+        Err(FarmError::NotFound("running job of this runner"))
+    }
+
+    /// Renews the lease of a running job; a change of phase is told to those who watch.
+    pub(crate) async fn renew(
+        &self,
+        runner: &Runner,
+        id: JobId,
+        phase: Option<Phase>,
+    ) -> Result<JobState, FarmError> {
+        let (now, runner) = (self.now(), runner.id);
+        let state = self
+            .inner
+            .store
+            .write(move |conn| {
+                let job = jobs::get(conn, id)?;
+                jobs::renew(conn, &job, runner, phase, now)
+            })
+            .await
+            .map_err(|error| match error {
+                StoreError::Refused(_) => FarmError::NotFound("running job of this runner"),
+                other => other.into(),
+            })?;
+        if phase.is_some() {
+            self.tell_changed(&[id]);
+        }
+        Ok(state)
+    }
+
+    async fn end(&self, runner: &Runner, id: JobId, ended: Ended) -> Result<JobState, FarmError> {
+        let (now, runner, policy) = (self.now(), runner.id, self.retry_policy());
+        let written = self.inner.store.write(move |conn| {
+            if let Some(whole) = ended.trace
+                && let Some(gap) = close_gap(conn, id, whole)?
+            {
+                return Ok(gap);
+            }
+            if let Some(image) = &ended.image {
+                artifacts::put(conn, &image_of(id, image), now)?;
+            }
+            let event = Event::Report(runner, ended.result);
+            let (state, changes) = finish(conn, id, event, ended.message.as_deref(), policy, now)?;
+            Ok(Written::Ended(state, changes))
+        });
+        match written.await? {
+            Written::Ended(state, changes) => {
+                self.publish(changes).await;
+                Ok(state)
+            }
+            Written::Gap { held, unused } => {
+                self.drop_blobs(unused).await;
+                Err(FarmError::TraceGap { held })
+            }
+        }
+    }
+
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        let lease = TimeDelta::from_std(self.inner.settings.lease).unwrap_or(TimeDelta::MAX);
+        RetryPolicy { max_attempts: self.inner.settings.max_attempts, avoid_for: lease * AVOID_LEASES }
+    }
+}
+
+/// What came of writing an end down.
+enum Written {
+    Ended(JobState, Changes),
+    /// The trace is not what the runner says; it goes on from `held`.
+    Gap { held: u64, unused: Vec<String> },
+}
+
+/// Compares the stored trace with the whole one. What is not a beginning of it is thrown away, so
+/// that the runner, which has every byte, can send it again.
+fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written>, StoreError> {
+    let held = traces::extent(conn, id)?;
+    if held == whole {
+        return Ok(None);
+    }
+    if held.length < whole.length {
+        return Ok(Some(Written::Gap { held: held.length, unused: Vec::new() }));
+    }
+    tracing::warn!(job.id = %id, "The trace of job {id} differs from its runner's and is sent again");
+    let unused = traces::clear(conn, id)?;
+    Ok(Some(Written::Gap { held: 0, unused }))
+}
+
+fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
+    NewArtifact {
+        job,
+        content: Content::Image {
+            reference: image.reference.clone().unwrap_or_else(|| image.digest.clone()),
+            digest: image.digest.clone(),
+            tags: image.tags.clone(),
+        },
+        size_bytes: image.size_bytes,
+        expires_at: None,
+    }
+}
+
+/// Ends a job, makes the next attempt if the farm is to blame, and carries the end through its
+/// build.
+pub(crate) fn finish(
+    conn: &mut Conn,
+    id: JobId,
+    event: Event,
+    message: Option<&str>,
+    policy: RetryPolicy,
+    now: DateTime<Utc>,
+) -> Result<(JobState, Changes), StoreError> {
+    let (state, mut changes) = jobs::apply(conn, id, event, message, now)?;
+    if let JobState::Done(Outcome::Failed(reason)) = state
+        && FailureReason::is_infrastructure(reason)
+    {
+        let job = jobs::get(conn, id)?;
+        if job.attempt < policy.max_attempts {
+            let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
+            let (next, more) = retries::retry_job(conn, id, avoid, now)?;
+            tracing::warn!(job.id = %id, next.id = %next.id, "Job {id} failed as {reason} and is tried again as {}", next.id);
+            changes.extend(more);
+        }
+    }
+    if state.is_done() {
+        changes.extend(jobs::settle(conn, id, now)?);
+    }
+    Ok((state, changes))
+}

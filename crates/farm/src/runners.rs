@@ -1,1 +1,192 @@
-//! Placeholder.
+//! Runners: registering, proving who they are, being looked at and changed.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use slipway_domain::queue::{Capabilities, RunnerScope};
+use slipway_domain::{RegistrationToken, Role, RunnerId, RunnerToken, TagSet};
+use slipway_store::runners::{About, NewRunner, Runner, Update};
+use slipway_store::{Page, StoreError, registration, runners};
+
+use crate::access::Actor;
+use crate::{Farm, FarmError};
+
+/// How often at the most a runner's contact is written down.
+const CONTACT_EVERY: TimeDelta = TimeDelta::seconds(30);
+
+/// What somebody who registers a runner says of it.
+#[derive(Clone, Debug, Default)]
+pub struct Registering {
+    /// Free text.
+    pub description: String,
+    /// Its tags.
+    pub tags: TagSet,
+    /// Whether it takes jobs without tags.
+    pub run_untagged: bool,
+    /// Whether it serves only projects it is enabled for.
+    pub locked: bool,
+    /// Whether it beats apart from its output.
+    pub heartbeat: bool,
+    /// What the program says of itself.
+    pub about: About,
+}
+
+impl Farm {
+    /// Registers a runner and returns it with its token, which is told this once.
+    ///
+    /// # Errors
+    /// `BadToken` when the registration token is worth nothing; `Invalid` for a runner that could
+    /// never take a job.
+    pub async fn register_runner(
+        &self,
+        token: &RegistrationToken,
+        request: Registering,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        let now = self.now();
+        let plain = RunnerToken::from_entropy(self.inner.chance.bytes());
+        let (hash, runner_hash) = (token.hash(), plain.hash());
+        let runner = self
+            .inner
+            .store
+            .write(move |conn| {
+                let registration = registration::redeem(conn, hash, now)?;
+                if request.tags.is_empty() && !request.run_untagged {
+                    return Err(StoreError::Conflict(NEVER_A_JOB));
+                }
+                let scope = match registration.project {
+                    None => RunnerScope::Shared,
+                    Some(project) => RunnerScope::Projects(BTreeSet::from([project])),
+                };
+                let new = NewRunner {
+                    token: runner_hash,
+                    description: request.description.clone(),
+                    capabilities: Capabilities {
+                        tags: request.tags.clone(),
+                        run_untagged: request.run_untagged,
+                        scope,
+                    },
+                    locked: request.locked,
+                    heartbeat: request.heartbeat,
+                    about: request.about.clone(),
+                };
+                runners::insert(conn, &new, now)
+            })
+            .await
+            .map_err(|error| match error {
+                StoreError::NotFound(_) => FarmError::BadToken,
+                StoreError::Conflict(NEVER_A_JOB) => FarmError::Invalid(NEVER_A_JOB.to_owned()),
+                other => other.into(),
+            })?;
+        tracing::info!(runner.id = %runner.id, "Runner {} is registered", runner.id);
+        Ok((runner, plain))
+    }
+
+    /// The runner that a token belongs to.
+    ///
+    /// # Errors
+    /// `BadToken` when there is none.
+    pub async fn runner_by_token(&self, token: &RunnerToken) -> Result<Runner, FarmError> {
+        let hash = token.hash();
+        self.inner.store.read(move |conn| runners::by_token(conn, hash)).await.map_err(|error| match error {
+            StoreError::NotFound(_) => FarmError::BadToken,
+            other => other.into(),
+        })
+    }
+
+    /// Notes that a runner was heard of and what it says of itself, when there is news.
+    pub(crate) async fn note_contact(
+        &self,
+        runner: &Runner,
+        about: Option<(About, bool)>,
+    ) -> Result<(), FarmError> {
+        let now = self.now();
+        let news = about.filter(|(about, heartbeat)| *about != runner.about || *heartbeat != runner.heartbeat);
+        let recent = runner.contact_at.is_some_and(|at| now - at < CONTACT_EVERY);
+        if recent && news.is_none() {
+            return Ok(());
+        }
+        let id = runner.id;
+        let write = move |conn: &mut slipway_store::Conn| {
+            let (about, heartbeat) = match &news {
+                Some((about, heartbeat)) => (Some(about), *heartbeat),
+                None => (None, false),
+            };
+            runners::note_contact(conn, id, about, heartbeat, now)
+        };
+        Ok(self.inner.store.write(write).await?)
+    }
+
+    /// Removes a runner at its own request.
+    pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
+        let (id, now) = (runner.id, self.now());
+        self.inner.store.write(move |conn| runners::remove(conn, id, now)).await?;
+        tracing::info!(runner.id = %id, "Runner {id} is removed");
+        Ok(())
+    }
+
+    /// The runners that `actor` may see: all for an administrator, else those of its projects.
+    pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
+        let mut list = self.inner.store.read(move |conn| runners::list(conn, page)).await?;
+        if !actor.admin {
+            let mut seen = Vec::new();
+            for runner in list {
+                if self.runner_role(actor, &runner).await?.is_some() {
+                    seen.push(runner);
+                }
+            }
+            list = seen;
+        }
+        Ok(list)
+    }
+
+    /// One runner, for an actor that may see it and act on it in the role `need`.
+    ///
+    /// # Errors
+    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    pub async fn runner(&self, actor: &Actor, id: RunnerId, need: Role) -> Result<Runner, FarmError> {
+        let runner = self.inner.store.read(move |conn| runners::get(conn, id)).await?;
+        if runner.removed_at.is_some() {
+            return Err(FarmError::NotFound("runner"));
+        }
+        match self.runner_role(actor, &runner).await? {
+            None => Err(FarmError::NotFound("runner")),
+            Some(role) if role < need => Err(FarmError::Forbidden("this needs more rights on the runner")),
+            Some(_) => Ok(runner),
+        }
+    }
+
+    /// The role of an actor on a runner: the lowest it has on any of the projects it serves, as
+    /// what it does to the runner it does to them all. Shared runners are an administrator's.
+    async fn runner_role(&self, actor: &Actor, runner: &Runner) -> Result<Option<Role>, FarmError> {
+        if actor.admin {
+            return Ok(Some(actor.scope.ceiling()));
+        }
+        let RunnerScope::Projects(projects) = &runner.capabilities.scope else { return Ok(None) };
+        let mut lowest = None;
+        for project in projects {
+            match self.project_by_id(actor, *project, Role::Reader).await {
+                Ok(access) => lowest = Some(lowest.map_or(access.role(), |role: Role| role.min(access.role()))),
+                Err(FarmError::NotFound(_)) => return Ok(None),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(lowest)
+    }
+
+    /// Changes a runner.
+    ///
+    /// # Errors
+    /// `Invalid` for a runner that could never take a job.
+    pub async fn update_runner(&self, runner: &Runner, change: Update) -> Result<Runner, FarmError> {
+        let tags = change.tags.as_ref().unwrap_or(&runner.capabilities.tags);
+        if tags.is_empty() && !change.run_untagged.unwrap_or(runner.capabilities.run_untagged) {
+            return Err(FarmError::Invalid(NEVER_A_JOB.to_owned()));
+        }
+        let id = runner.id;
+        let runner = self.inner.store.write(move |conn| runners::update(conn, id, &change)).await?;
+        self.inner.wakeups.wake_all();
+        Ok(runner)
+    }
+}
+
+const NEVER_A_JOB: &str = "a runner without tags that refuses jobs without tags would never get a job";

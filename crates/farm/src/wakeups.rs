@@ -1,1 +1,242 @@
-//! Placeholder.
+//! Who waits for what: parked polls, and those who watch a job. Nothing here is a fact; losing all
+//! of it costs time and nothing else.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use slipway_domain::JobId;
+use slipway_domain::queue::{Capabilities, ProjectPolicy, Requirement};
+use tokio::sync::{oneshot, watch};
+
+/// Parked polls and watched jobs. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wakeups {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Counts the times a job became pending, or anything else a runner may want to look at.
+    generation: AtomicU64,
+    next_ticket: AtomicU64,
+    /// Runners that wait, by what they can take; those of equal capabilities in order of arrival.
+    parked: Mutex<HashMap<Capabilities, VecDeque<Parked>>>,
+    watched: Mutex<HashMap<JobId, watch::Sender<u64>>>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    ticket: u64,
+    wake: oneshot::Sender<Pending>,
+}
+
+/// A requirement for which a job became pending.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) requirement: Requirement,
+    pub(crate) policy: ProjectPolicy,
+}
+
+impl Wakeups {
+    /// A number that grows whenever a runner may find work that it did not find before.
+    pub(crate) fn generation(&self) -> u64 {
+        self.inner.generation.load(Ordering::Acquire)
+    }
+
+    /// Makes every runner look again at its next poll.
+    pub(crate) fn bump(&self) {
+        self.inner.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Parks a runner until a job that it can take becomes pending.
+    pub(crate) fn park(&self, capabilities: &Capabilities) -> Ticket {
+        let (wake, woken) = oneshot::channel();
+        let ticket = self.inner.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let mut parked = lock(&self.inner.parked);
+        let line = parked.entry(capabilities.clone()).or_default();
+        line.push_back(Parked { ticket, wake });
+        Ticket { wakeups: self.clone(), capabilities: capabilities.clone(), ticket, woken: Some(woken) }
+    }
+
+    /// Wakes the one runner that has waited longest of those that can take such a job.
+    pub(crate) fn wake(&self, pending: &Pending) {
+        self.bump();
+        let mut parked = lock(&self.inner.parked);
+        loop {
+            let first = parked
+                .iter_mut()
+                .filter(|(kind, _)| kind.can_serve(&pending.requirement, pending.policy))
+                .min_by_key(|(_, line)| line.front().map_or(u64::MAX, |parked| parked.ticket));
+            let Some((kind, line)) = first else { return };
+            let Some(next) = line.pop_front() else { return };
+            if line.is_empty() {
+                let kind = kind.clone();
+                parked.remove(&kind);
+            }
+            // One that has gone away meanwhile is no reason to stop.
+            if next.wake.send(pending.clone()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Wakes every parked runner, as after signals were missed.
+    pub(crate) fn wake_all(&self) {
+        self.bump();
+        let everyone = std::mem::take(&mut *lock(&self.inner.parked));
+        drop(everyone);
+    }
+
+    /// How many polls are parked.
+    pub(crate) fn parked(&self) -> usize {
+        lock(&self.inner.parked).values().map(VecDeque::len).sum()
+    }
+
+    /// Watches a job for changes of its state or its trace.
+    pub(crate) fn watch(&self, job: JobId) -> JobWatch {
+        let mut watched = lock(&self.inner.watched);
+        let sender = watched.entry(job).or_insert_with(|| watch::channel(0).0);
+        JobWatch { wakeups: self.clone(), job, receiver: Some(sender.subscribe()) }
+    }
+
+    /// Tells those who watch a job that something about it changed.
+    pub(crate) fn touch(&self, job: JobId) {
+        if let Some(sender) = lock(&self.inner.watched).get(&job) {
+            sender.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// No code that holds these locks can panic half-way, so a poisoned one is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A parked runner's place. When it is dropped after it was woken but before it looked, somebody
+/// else is woken in its stead, so that no wake-up is lost with a broken connection.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    wakeups: Wakeups,
+    capabilities: Capabilities,
+    ticket: u64,
+    woken: Option<oneshot::Receiver<Pending>>,
+}
+
+impl Ticket {
+    /// Returns when there may be something to take.
+    pub(crate) async fn woken(&mut self) {
+        if let Some(woken) = &mut self.woken {
+            // An error says that everybody was woken, which is to be woken too.
+            let _ = woken.await;
+            self.woken = None;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(mut woken) = self.woken.take() else { return };
+        let mut parked = lock(&self.wakeups.inner.parked);
+        if let Some(line) = parked.get_mut(&self.capabilities) {
+            line.retain(|parked| parked.ticket != self.ticket);
+            if line.is_empty() {
+                parked.remove(&self.capabilities);
+            }
+        }
+        drop(parked);
+        if let Ok(pending) = woken.try_recv() {
+            self.wakeups.wake(&pending);
+        }
+    }
+}
+
+/// A view on the changes of one job.
+#[derive(Debug)]
+pub(crate) struct JobWatch {
+    wakeups: Wakeups,
+    job: JobId,
+    receiver: Option<watch::Receiver<u64>>,
+}
+
+impl JobWatch {
+    /// Returns when the job changed since the watch began, or since the last call.
+    pub(crate) async fn changed(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            // The sender lives for as long as anybody watches, so this does not fail.
+            let _ = receiver.changed().await;
+        }
+    }
+}
+
+impl Drop for JobWatch {
+    fn drop(&mut self) {
+        self.receiver = None;
+        let mut watched = lock(&self.wakeups.inner.watched);
+        if watched.get(&self.job).is_some_and(|sender| sender.receiver_count() == 0) {
+            watched.remove(&self.job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slipway_domain::queue::RunnerScope;
+    use slipway_domain::{ProjectId, TagSet};
+    use tokio_util::time::FutureExt;
+
+    fn runner(tags: &str) -> Capabilities {
+        Capabilities {
+            tags: TagSet::from_list(tags).unwrap(),
+            run_untagged: true,
+            scope: RunnerScope::Shared,
+        }
+    }
+
+    fn pending(tags: &str) -> Pending {
+        Pending {
+            requirement: Requirement { project: ProjectId(1), tags: TagSet::from_list(tags).unwrap() },
+            policy: ProjectPolicy { shared_runners: true, max_running: None },
+        }
+    }
+
+    async fn is_woken(ticket: &mut Ticket) -> bool {
+        ticket.woken().timeout(std::time::Duration::ZERO).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn one_job_wakes_the_one_runner_that_waited_longest_and_can_take_it() {
+        let wakeups = Wakeups::default();
+        let mut plain = wakeups.park(&runner(""));
+        let mut first = wakeups.park(&runner("gpu"));
+        let mut second = wakeups.park(&runner("gpu"));
+        wakeups.wake(&pending("gpu"));
+        assert!(!is_woken(&mut plain).await);
+        assert!(is_woken(&mut first).await);
+        assert!(!is_woken(&mut second).await);
+        assert_eq!(wakeups.parked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_goes_away_passes_its_wake_up_on() {
+        let wakeups = Wakeups::default();
+        let gone = wakeups.park(&runner(""));
+        let mut next = wakeups.park(&runner(""));
+        wakeups.wake(&pending(""));
+        drop(gone);
+        assert!(is_woken(&mut next).await);
+        assert_eq!(wakeups.parked(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_a_job_hears_of_it_and_leaves_nothing_behind() {
+        let wakeups = Wakeups::default();
+        let mut watch = wakeups.watch(JobId(1));
+        wakeups.touch(JobId(2));
+        wakeups.touch(JobId(1));
+        watch.changed().await;
+        drop(watch);
+        assert!(lock(&wakeups.inner.watched).is_empty());
+    }
+}

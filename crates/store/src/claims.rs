@@ -3,8 +3,8 @@
 use std::sync::Weak;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::RunnerId;
 use slipway_domain::queue::Capabilities;
-use slipway_domain::{RunnerId, TokenHash};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::StoreInner;
@@ -21,8 +21,6 @@ pub struct ClaimRequest {
     pub runner: RunnerId,
     /// What it can take.
     pub capabilities: Capabilities,
-    /// The hash of the token the job gets if it is claimed.
-    pub token: TokenHash,
     /// How long each sign of life holds the lease.
     pub lease: TimeDelta,
     /// The time of the request.

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{
     BuildId, Event, FailureReason, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId,
-    QueueKeyId, RunnerId, TokenHash, UserId,
+    QueueKeyId, RunnerId, UserId,
 };
 
 use crate::connection::Conn;
@@ -49,8 +49,6 @@ pub struct Job {
     pub failure_message: Option<String>,
     /// The runner that has it or had it.
     pub runner: Option<RunnerId>,
-    /// The hash of its token, once it was claimed.
-    pub token: Option<TokenHash>,
     /// How long each sign of life holds the lease.
     pub lease_length: TimeDelta,
     /// When it was made.
@@ -142,7 +140,6 @@ struct JobRow {
     failure_reason: Option<String>,
     failure_message: Option<String>,
     runner_id: Option<i64>,
-    token_hash: Option<String>,
     lease_expires_at: Option<i64>,
     lease_ms: Option<i64>,
     _avoid_runner_id: Option<i64>,
@@ -161,10 +158,6 @@ impl TryFrom<JobRow> for Job {
 
     fn try_from(row: JobRow) -> Result<Self, StoreError> {
         let state = read_state(&row)?;
-        let token = row
-            .token_hash
-            .as_deref()
-            .map(|hex| TokenHash::from_hex(hex).ok_or(StoreError::Corrupt("token hash")));
         Ok(Self {
             id: JobId(row.id),
             build: BuildId(row.build_id),
@@ -182,7 +175,6 @@ impl TryFrom<JobRow> for Job {
             state,
             failure_message: row.failure_message,
             runner: row.runner_id.map(RunnerId),
-            token: token.transpose()?,
             lease_length: TimeDelta::milliseconds(row.lease_ms.unwrap_or(0)),
             created_at: from_ms(row.created_at)?,
             queued_at: from_opt_ms(row.queued_at)?,

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text};
+use diesel::sql_types::{Array, BigInt, Bool};
 use slipway_domain::{BuildId, JobId, JobState, Lease, Phase, ProjectId, QueueKeyId};
 
 use crate::claims::ClaimRequest;
@@ -145,7 +145,6 @@ pub(crate) fn write_claims(
                     .set((
                         StateColumns::from(state),
                         jobs::runner_id.eq(claim.request.runner.0),
-                        jobs::token_hash.eq(claim.request.token.to_hex()),
                         jobs::lease_ms.eq(claim.request.lease.num_milliseconds()),
                         jobs::started_at.eq(to_ms(now)),
                         jobs::rev.eq(jobs::rev + 1),
@@ -157,10 +156,6 @@ pub(crate) fn write_claims(
         Conn::Postgres(conn) => {
             let ids: Vec<i64> = claims.iter().map(|claim| claim.job.0).collect();
             let runners: Vec<i64> = claims.iter().map(|claim| claim.request.runner.0).collect();
-            let tokens: Vec<String> = claims
-                .iter()
-                .map(|claim| claim.request.token.to_hex())
-                .collect();
             let leases: Vec<i64> = claims
                 .iter()
                 .map(|claim| claim.request.lease.num_milliseconds())
@@ -171,14 +166,13 @@ pub(crate) fn write_claims(
                 .collect();
             diesel::sql_query(
                 "UPDATE jobs SET state = 'running', phase = 'preparing', runner_id = c.runner, \
-                     token_hash = c.token, lease_ms = c.lease, lease_expires_at = c.until, \
-                     started_at = $6, rev = rev + 1 \
-                 FROM unnest($1, $2, $3, $4, $5) AS c(id, runner, token, lease, until) \
+                     lease_ms = c.lease, lease_expires_at = c.until, \
+                     started_at = $5, rev = rev + 1 \
+                 FROM unnest($1, $2, $3, $4) AS c(id, runner, lease, until) \
                  WHERE jobs.id = c.id",
             )
             .bind::<Array<BigInt>, _>(ids)
             .bind::<Array<BigInt>, _>(runners)
-            .bind::<Array<Text>, _>(tokens)
             .bind::<Array<BigInt>, _>(leases)
             .bind::<Array<BigInt>, _>(until)
             .bind::<BigInt, _>(to_ms(now))

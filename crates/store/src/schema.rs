@@ -199,7 +199,6 @@ diesel::table! {
         failure_reason -> Nullable<Text>,
         failure_message -> Nullable<Text>,
         runner_id -> Nullable<BigInt>,
-        token_hash -> Nullable<Text>,
         lease_expires_at -> Nullable<BigInt>,
         lease_ms -> Nullable<BigInt>,
         avoid_runner_id -> Nullable<BigInt>,

@@ -181,7 +181,6 @@ CREATE TABLE jobs (
     failure_reason TEXT,
     failure_message TEXT,
     runner_id BIGINT REFERENCES runners (id),
-    token_hash TEXT,
     lease_expires_at BIGINT,
     lease_ms BIGINT,
     avoid_runner_id BIGINT,

@@ -1,0 +1,206 @@
+//! One call of the `git` command line: its environment, its limits and its end.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::error::{GitError, Refusal};
+use crate::remote::RemoteUrl;
+
+/// How much of git's output is kept, in bytes.
+const MAX_OUTPUT: u64 = 4 * 1024 * 1024;
+
+/// Settings for every call. They stand above all that a repository could bring.
+const SETTINGS: &[(&str, &str)] = &[
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.askPass", ""),
+    ("credential.helper", ""),
+    ("submodule.recurse", "false"),
+    ("fetch.recurseSubmodules", "false"),
+    // A redirect could lead from a public address into a private network.
+    ("http.followRedirects", "false"),
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "60"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("advice.detachedHead", "false"),
+    ("init.defaultBranch", "main"),
+];
+
+/// What of our own environment git needs: to be found, to reach the network and an ssh agent.
+const INHERITED: &[&str] = &[
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
+
+/// How long git may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For one call that transfers a repository.
+    pub fetch: Duration,
+    /// For one call that only asks where refs point.
+    pub resolve: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fetch: Duration::from_secs(1800),
+            resolve: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The `git` command line, with an empty home of its own that is removed with this value.
+///
+/// Dropping the future of any call kills git and all that it started.
+#[derive(Debug)]
+pub struct Git {
+    home: TempDir,
+    pub(crate) limits: Limits,
+}
+
+/// What a call that succeeded wrote to its standard output.
+pub(crate) type Answer = Result<String, Refusal>;
+
+impl Git {
+    /// Makes git a home.
+    ///
+    /// # Errors
+    /// `Io` or `DiskFull` when no temporary directory can be made.
+    pub fn new(limits: Limits) -> Result<Self, GitError> {
+        let home = tempfile::Builder::new()
+            .prefix("slipway-git-")
+            .tempdir()
+            .map_err(GitError::from)?;
+        Ok(Self { home, limits })
+    }
+
+    /// The version of git on this host, for instance `2.47.3`.
+    ///
+    /// # Errors
+    /// `GitMissing` when there is none.
+    pub async fn version(&self) -> Result<String, GitError> {
+        let call = self.call(None, None, self.limits.resolve, ["--version"]);
+        let text = call.await?.unwrap_or_default();
+        Ok(text.trim().trim_start_matches("git version ").to_owned())
+    }
+
+    /// Runs git with `args`; `remote` is given its login, `dir` is where git works.
+    pub(crate) async fn call<I, S>(
+        &self,
+        dir: Option<&Path>,
+        remote: Option<&RemoteUrl>,
+        limit: Duration,
+        args: I,
+    ) -> Result<Answer, GitError>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = self.command(dir, remote);
+        command.args(args);
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => GitError::GitMissing(error),
+            _ => GitError::from(error),
+        })?;
+        let mut group = ProcessGroup(child.id());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            let (stdout, stderr, status) =
+                tokio::join!(read_some(stdout), read_some(stderr), child.wait());
+            Ok::<_, std::io::Error>((stdout?, stderr?, status?))
+        };
+        let (stdout, stderr, status) = match tokio::time::timeout(limit, work).await {
+            Ok(done) => done?,
+            Err(_) => {
+                let seconds = limit.as_secs();
+                return Err(GitError::TimedOut { seconds });
+            }
+        };
+        group.0 = None;
+        if status.success() {
+            return Ok(Ok(stdout));
+        }
+        tracing::debug!(code = ?status.code(), "git ended without success");
+        Ok(Err(Refusal::read(&stderr)))
+    }
+
+    fn command(&self, dir: Option<&Path>, remote: Option<&RemoteUrl>) -> Command {
+        let mut command = Command::new("git");
+        command.env_clear();
+        for name in INHERITED {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("HOME", self.home.path())
+            .env("LC_ALL", "C")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git")
+            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
+        let login = remote.and_then(RemoteUrl::login_setting);
+        let fixed = SETTINGS
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let mut count = 0;
+        for (key, value) in fixed.chain(login) {
+            command.env(format!("GIT_CONFIG_KEY_{count}"), key);
+            command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
+            count += 1;
+        }
+        command.env("GIT_CONFIG_COUNT", count.to_string());
+        if let Some(dir) = dir {
+            command.current_dir(dir);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+}
+
+/// Kills git and its helpers when a call is given up before git ended by itself.
+struct ProcessGroup(Option<u32>);
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|id| i32::try_from(id).ok());
+        if let Some(leader) = leader {
+            // The group may be gone already, and then there is nothing left to do.
+            let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+        }
+    }
+}
+
+async fn read_some(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    let mut kept = Vec::new();
+    if let Some(mut pipe) = pipe {
+        (&mut pipe).take(MAX_OUTPUT).read_to_end(&mut kept).await?;
+        // The rest is read and dropped, so that git does not wait for a reader.
+        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    }
+    Ok(String::from_utf8_lossy(&kept).into_owned())
+}

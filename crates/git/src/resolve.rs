@@ -1,0 +1,99 @@
+//! Asking a remote where a ref points.
+
+use slipway_domain::{CommitSha, GitRef};
+
+use crate::command::Git;
+use crate::error::{GitError, Refusal};
+use crate::remote::RemoteUrl;
+
+/// What is looked up.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// The tip of the remote's default branch.
+    Head,
+    /// A branch, or else a tag, of this name.
+    Ref(&'a GitRef),
+}
+
+/// Where a ref points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The commit.
+    pub sha: CommitSha,
+    /// Whether the ref is a tag.
+    pub is_tag: bool,
+}
+
+impl Git {
+    /// The commit that `wanted` points to; `None` when the repository has no such ref.
+    ///
+    /// A branch goes before a tag of the same name, and an annotated tag stands for its commit.
+    ///
+    /// # Errors
+    /// `RepositoryUnavailable` when the remote does not answer, and the general ones.
+    pub async fn resolve(
+        &self,
+        url: &RemoteUrl,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Resolved>, GitError> {
+        // In the order of preference.
+        let names = match wanted {
+            Wanted::Head => vec!["HEAD".to_owned()],
+            Wanted::Ref(name) => vec![
+                format!("refs/heads/{name}"),
+                format!("refs/tags/{name}^{{}}"),
+                format!("refs/tags/{name}"),
+            ],
+        };
+        let fixed = ["ls-remote", "--quiet", "--", url.as_str()];
+        let args = fixed.into_iter().chain(names.iter().map(String::as_str));
+        let answer = self
+            .call(None, Some(url), self.limits.resolve, args)
+            .await?;
+        match answer {
+            Ok(listing) => Ok(pick(&listing, &names)),
+            Err(Refusal::Other(reason)) => Err(GitError::RepositoryUnavailable {
+                url: url.to_string(),
+                reason,
+            }),
+            Err(Refusal::DiskFull) => Err(GitError::DiskFull),
+            Err(Refusal::NotThere | Refusal::Unadvertised) => Ok(None),
+        }
+    }
+}
+
+/// The commit of the first of `names` that `listing` has, by its exact name.
+fn pick(listing: &str, names: &[String]) -> Option<Resolved> {
+    names.iter().find_map(|name| {
+        listing
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .find(|(_, listed)| listed == name)
+            .and_then(|(sha, listed)| {
+                let is_tag = listed.starts_with("refs/tags/");
+                sha.parse().ok().map(|sha| Resolved { sha, is_tag })
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exact_name_is_picked_and_a_branch_goes_first() {
+        let sha = |c: char| c.to_string().repeat(40);
+        let found = |c, is_tag| Some(Resolved { sha: sha(c).parse().unwrap(), is_tag });
+        let names = ["refs/heads/x", "refs/tags/x^{}", "refs/tags/x"].map(str::to_owned);
+        let listing = format!(
+            "{}\trefs/tags/x\n{}\trefs/tags/x^{{}}\n{}\trefs/remotes/refs/heads/x\n",
+            sha('a'),
+            sha('b'),
+            sha('c')
+        );
+        assert_eq!(pick(&listing, &names), found('b', true));
+        let listing = format!("{listing}{}\trefs/heads/x\n", sha('d'));
+        assert_eq!(pick(&listing, &names), found('d', false));
+        assert_eq!(pick("", &names), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! Checkouts and look-ups against a real `git http-backend` on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod server;
+
+use std::time::Duration;
+
+use server::{Offer, Server};
+use slipway_domain::CommitSha;
+use slipway_git::{Git, GitError, Limits, RemoteUrl, Source, Wanted};
+
+fn git() -> Git {
+    Git::new(Limits {
+        fetch: Duration::from_secs(30),
+        resolve: Duration::from_secs(10),
+    })
+    .unwrap()
+}
+
+fn source(url: &str, git_ref: Option<&str>, sha: &CommitSha) -> Source {
+    Source {
+        url: url.parse().unwrap(),
+        git_ref: git_ref.map(|name| name.parse().unwrap()),
+        sha: sha.clone(),
+    }
+}
+
+async fn check_out(source: &Source) -> Result<(tempfile::TempDir, String), GitError> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut told = String::new();
+    git()
+        .checkout(source, &dir.path().join("source"), &mut |line| {
+            told.push_str(line);
+            told.push('\n');
+        })
+        .await?;
+    Ok((dir, told))
+}
+
+#[tokio::test]
+async fn one_commit_is_fetched_alone() {
+    let server = Server::start(Offer::Everything);
+    let (dir, told) = check_out(&source(&server.url(), Some("main"), &server.commits[0]))
+        .await
+        .unwrap();
+    let text = std::fs::read_to_string(dir.path().join("source/file")).unwrap();
+    assert_eq!(text, "0");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(dir.path().join("source/.git/shallow").exists());
+}
+
+#[tokio::test]
+async fn a_server_that_hands_out_refs_only_is_asked_for_the_ref() {
+    let server = Server::start(Offer::RefsOnly);
+    let (dir, told) = check_out(&source(&server.url(), Some("main"), &server.commits[0]))
+        .await
+        .unwrap();
+    let text = std::fs::read_to_string(dir.path().join("source/file")).unwrap();
+    assert_eq!(text, "0");
+    assert!(told.contains("fetching main"), "{told}");
+    assert!(!told.contains("whole history"), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_that_hands_out_refs_only_and_no_ref_known_costs_the_whole_history() {
+    let server = Server::start(Offer::RefsOnly);
+    let (_dir, told) = check_out(&source(&server.url(), None, &server.commits[0]))
+        .await
+        .unwrap();
+    assert!(told.contains("whole history"), "{told}");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_there_is_told_apart_from_a_repository_that_is_not() {
+    for offer in [Offer::Everything, Offer::RefsOnly] {
+        let server = Server::start(offer);
+        let missing: CommitSha = "1".repeat(40).parse().unwrap();
+        let error = check_out(&source(&server.url(), Some("main"), &missing))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, GitError::CommitMissing { .. }), "{error}");
+        let nowhere = server.url().replace("repo.git", "other.git");
+        let error = check_out(&source(&nowhere, None, &server.commits[0]))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, GitError::RepositoryUnavailable { .. }),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_login_reaches_the_server_and_shows_nowhere() {
+    let server = Server::start(Offer::WithLogin("me:s3cret"));
+    let with_login = server.url().replace("http://", "http://me:s3cret@");
+    let (dir, told) = check_out(&source(&with_login, None, &server.commits[1]))
+        .await
+        .unwrap();
+    assert!(!told.contains("s3cret"));
+    let found = std::process::Command::new("grep")
+        .args(["-r", "s3cret"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(found.stdout.is_empty(), "the login was written to the disk");
+
+    let wrong = server.url().replace("http://", "http://me:wr0ng@");
+    let error = check_out(&source(&wrong, None, &server.commits[1]))
+        .await
+        .unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("wr0ng"), "{error:?}");
+}
+
+#[tokio::test]
+async fn refs_are_looked_up_branch_first_and_tags_stand_for_their_commit() {
+    let server = Server::start(Offer::Everything);
+    let url: RemoteUrl = server.url().parse().unwrap();
+    let git = git();
+    let find = async |name: &str| {
+        let name = name.parse().unwrap();
+        git.resolve(&url, Wanted::Ref(&name)).await.unwrap().map(|found| found.sha)
+    };
+    let [_, second, third] = &server.commits;
+    assert_eq!(find("main").await.as_ref(), Some(third));
+    assert_eq!(find("v1").await.as_ref(), Some(second));
+    assert_eq!(find("both").await.as_ref(), Some(third));
+    assert_eq!(find("nothing").await, None);
+    let head = git.resolve(&url, Wanted::Head).await.unwrap().map(|found| found.sha);
+    assert_eq!(head.as_ref(), Some(third));
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url: RemoteUrl = format!("http://{}/repo.git", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let git = Git::new(Limits {
+        resolve: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .unwrap();
+    let error = git.resolve(&url, Wanted::Head).await.unwrap_err();
+    assert!(matches!(error, GitError::TimedOut { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn hooks_and_submodules_of_a_repository_do_nothing() {
+    let server = Server::start(Offer::Everything);
+    server.commit_submodule();
+    let url: RemoteUrl = server.url().parse().unwrap();
+    let tip = git().resolve(&url, Wanted::Head).await.unwrap().unwrap().sha;
+    let (dir, _) = check_out(&source(&server.url(), Some("main"), &tip))
+        .await
+        .unwrap();
+    let submodule = dir.path().join("source/sub");
+    assert_eq!(std::fs::read_dir(submodule).unwrap().count(), 0);
+    assert!(!dir.path().join("source/.git/hooks").exists());
+}

@@ -1,0 +1,151 @@
+//! A repository behind `git http-backend`, served by a few lines of CGI over loopback.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use slipway_domain::CommitSha;
+use tempfile::TempDir;
+
+/// What the server lets a client have.
+#[derive(Clone, Copy)]
+pub(crate) enum Offer {
+    /// Any commit, by protocol version 2.
+    Everything,
+    /// The tips of refs, by protocol version 0.
+    RefsOnly,
+    /// Everything, with this `user:password`.
+    WithLogin(&'static str),
+}
+
+/// A server with one repository: three commits on `main`; `v1` is an annotated tag of the second,
+/// `both` is a branch at the last and a tag at the second. No ref points at the first.
+pub(crate) struct Server {
+    dir: TempDir,
+    port: u16,
+    /// The commits, oldest first.
+    pub(crate) commits: [CommitSha; 3],
+}
+
+impl Server {
+    pub(crate) fn start(offer: Offer) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = dir.path().join("repo.git");
+        git(dir.path(), &["init", "-q", "-b", "main", "repo.git"]);
+        let commits = ["0", "1", "2"].map(|text| {
+            std::fs::write(repo.join("file"), text).unwrap();
+            git(&repo, &["add", "file"]);
+            git(&repo, &["commit", "-q", "-m", text]);
+            git(&repo, &["rev-parse", "HEAD"]).parse().unwrap()
+        });
+        git(&repo, &["tag", "-a", "v1", "-m", "one", "HEAD~1"]);
+        git(&repo, &["tag", "both", "HEAD~1"]);
+        git(&repo, &["branch", "both"]);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let root = dir.path().to_owned();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let root = root.clone();
+                std::thread::spawn(move || serve(stream, &root, offer));
+            }
+        });
+        Self { dir, port, commits }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/repo.git", self.port)
+    }
+
+    /// Adds a commit with a submodule that points at the repository itself.
+    pub(crate) fn commit_submodule(&self) {
+        let repo = self.dir.path().join("repo.git");
+        let settings = format!(
+            "[submodule \"sub\"]\n\tpath = sub\n\turl = {}\n",
+            self.url()
+        );
+        std::fs::write(repo.join(".gitmodules"), settings).unwrap();
+        let entry = format!("160000,{},sub", self.commits[0].as_str());
+        git(&repo, &["update-index", "--add", "--cacheinfo", &entry]);
+        git(&repo, &["add", ".gitmodules"]);
+        git(&repo, &["commit", "-q", "-m", "submodule"]);
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let mut parts = line.split_whitespace();
+    let (Some(method), Some(target)) = (parts.next(), parts.next()) else {
+        return;
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut cgi = Command::new("git");
+    cgi.arg("http-backend")
+        .env("GIT_PROJECT_ROOT", root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("REQUEST_METHOD", method)
+        .env("PATH_INFO", path)
+        .env("QUERY_STRING", query);
+    let (mut length, mut authorization) = (0, String::new());
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).unwrap();
+        let Some((name, value)) = header.trim().split_once(": ") else {
+            break;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().unwrap(),
+            "content-type" => drop(cgi.env("CONTENT_TYPE", value)),
+            "content-encoding" => drop(cgi.env("HTTP_CONTENT_ENCODING", value)),
+            "authorization" => authorization = value.to_owned(),
+            "git-protocol" if !matches!(offer, Offer::RefsOnly) => {
+                cgi.env("GIT_PROTOCOL", value);
+            }
+            _ => {}
+        }
+    }
+    if let Offer::WithLogin(login) = offer {
+        let login = base64::engine::general_purpose::STANDARD.encode(login);
+        if authorization != format!("Basic {login}") {
+            let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            return stream.write_all(refusal.as_bytes()).unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let mut cgi = cgi
+        .env("CONTENT_LENGTH", length.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // A backend that has refused reads no further.
+    let _ = cgi.stdin.take().unwrap().write_all(&body);
+    let mut answer = Vec::new();
+    cgi.stdout.take().unwrap().read_to_end(&mut answer).unwrap();
+    cgi.wait().unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    let status = match text.lines().find_map(|line| line.strip_prefix("Status: ")) {
+        Some(status) => status.to_owned(),
+        None => "200 OK".to_owned(),
+    };
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(&answer);
+}
