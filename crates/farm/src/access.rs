@@ -1,7 +1,16 @@
 //! Who is calling, and what that one may do.
+//!
+//! What a caller may not see is "not found", as if it were not there; what it may see but not do
+//! is "forbidden". Administrators are owners everywhere. Whoever it is, a token lowers the role
+//! to what its scopes allow.
 
-use slipway_domain::{ProjectId, Role, Scope, UserId};
-use slipway_store::projects::Project;
+use slipway_domain::{
+    AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId,
+};
+use slipway_store::projects::{Namespace, Project};
+use slipway_store::{Conn, StoreError, people, projects, tokens};
+
+use crate::{Farm, FarmError};
 
 /// A user who is calling, with the power of the token that was used.
 #[derive(Clone, Debug)]
@@ -12,6 +21,59 @@ pub struct Actor {
     pub admin: bool,
     /// The widest scope of the token.
     pub scope: Scope,
+    name: Name,
+    token: TokenId,
+    scopes: ScopeSet,
+    /// Whether the user is an administrator, whatever the token carries.
+    everywhere: bool,
+}
+
+impl Actor {
+    /// The user's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The token that was used.
+    pub fn token(&self) -> TokenId {
+        self.token
+    }
+
+    /// The scopes of the token.
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// Whether the user may see every namespace, project and runner.
+    pub fn sees_everything(&self) -> bool {
+        self.everywhere
+    }
+
+    /// Whether the token has at least this scope.
+    ///
+    /// # Errors
+    /// `Forbidden` when it has not.
+    pub fn require_scope(&self, need: Scope) -> Result<(), FarmError> {
+        if self.scope >= need {
+            return Ok(());
+        }
+        Err(FarmError::Forbidden(match need {
+            Scope::Read => "this needs a token with the scope read",
+            Scope::Write => "this needs a token with the scope write",
+            Scope::Admin => "this needs a token with the scope admin",
+        }))
+    }
+
+    /// The role in which this actor acts where its user has `membership`; `None` when it sees
+    /// nothing there.
+    fn role(&self, membership: Option<Role>) -> Option<Role> {
+        let own = if self.everywhere {
+            Some(Role::Owner)
+        } else {
+            membership
+        };
+        own.map(|role| role.min(self.scope.ceiling()))
+    }
 }
 
 /// Proof that an actor may act on a project in a role; only this module makes one.
@@ -37,14 +99,184 @@ impl ProjectAccess {
         self.role
     }
 
-    /// Refuses those whose role is too low.
+    /// Whether the actor acts at least in this role.
     ///
     /// # Errors
-    /// `Forbidden`.
-    pub(crate) fn require(&self, need: Role) -> Result<(), crate::FarmError> {
-        if self.role < need {
-            return Err(crate::FarmError::Forbidden("this needs more rights on the project"));
+    /// `Forbidden` when it does not.
+    pub fn require(&self, need: Role) -> Result<(), FarmError> {
+        require(self.role, need)
+    }
+}
+
+/// Proof that an actor may act on a namespace in a role; only this module makes one.
+#[derive(Clone, Debug)]
+pub struct NamespaceAccess {
+    namespace: Namespace,
+    role: Role,
+}
+
+impl NamespaceAccess {
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The namespace's id.
+    pub fn id(&self) -> NamespaceId {
+        self.namespace.id
+    }
+
+    /// The role in which the actor acts, already lowered to what the token allows.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the actor acts at least in this role.
+    ///
+    /// # Errors
+    /// `Forbidden` when it does not.
+    pub fn require(&self, need: Role) -> Result<(), FarmError> {
+        require(self.role, need)
+    }
+}
+
+fn require(role: Role, need: Role) -> Result<(), FarmError> {
+    if role >= need {
+        return Ok(());
+    }
+    Err(FarmError::Forbidden(match need {
+        Role::Reader => "this needs the role reader",
+        Role::Developer => "this needs the role developer, and a token with the scope write",
+        Role::Maintainer => "this needs the role maintainer, and a token with the scope admin",
+        Role::Owner => "this needs the role owner, and a token with the scope admin",
+    }))
+}
+
+impl Farm {
+    /// Tells whose token it is, and what it is good for.
+    ///
+    /// # Errors
+    /// `BadToken` when nobody has it, it was revoked or has expired, or its user is blocked.
+    pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
+        let now = self.inner.clock.now();
+        let hash = token.hash();
+        let found = self
+            .inner
+            .store
+            .read(move |conn| tokens::by_hash(conn, hash))
+            .await;
+        let (token, user) = match found {
+            Err(StoreError::NotFound(_)) => return Err(FarmError::BadToken),
+            found => found?,
+        };
+        if !token.works_at(now) || !user.active {
+            return Err(FarmError::BadToken);
         }
-        Ok(())
+        if token.use_is_news(now) {
+            let id = token.id;
+            let noted = self
+                .inner
+                .store
+                .write(move |c| tokens::note_use(c, id, now));
+            noted.await?;
+        }
+        let scope = token.scopes.widest();
+        Ok(Actor {
+            user: user.id,
+            admin: user.admin && scope == Scope::Admin,
+            scope,
+            name: user.name,
+            token: token.id,
+            scopes: token.scopes,
+            everywhere: user.admin,
+        })
+    }
+
+    /// Whether the actor may do what administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` when it may not.
+    pub fn admin(&self, actor: &Actor) -> Result<(), FarmError> {
+        if actor.admin {
+            return Ok(());
+        }
+        Err(FarmError::Forbidden(
+            "this needs an administrator, and a token with the scope admin",
+        ))
+    }
+
+    /// Lets an actor act on a project.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none that the actor may see, `Forbidden` when its role is lower
+    /// than `need`.
+    pub async fn project(
+        &self,
+        actor: &Actor,
+        namespace: &Name,
+        name: &Name,
+        need: Role,
+    ) -> Result<ProjectAccess, FarmError> {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        let find = move |conn: &mut Conn| projects::by_path(conn, &namespace, &name);
+        self.project_found_by(actor, find, need).await
+    }
+
+    /// [`Farm::project`], by id.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn project_by_id(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        need: Role,
+    ) -> Result<ProjectAccess, FarmError> {
+        let find = move |conn: &mut Conn| projects::get(conn, id);
+        self.project_found_by(actor, find, need).await
+    }
+
+    async fn project_found_by(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Project, StoreError> + Send + 'static,
+        need: Role,
+    ) -> Result<ProjectAccess, FarmError> {
+        let user = actor.user;
+        let both = move |conn: &mut Conn| {
+            let project = find(conn)?;
+            let membership = people::project_role(conn, &project, user)?;
+            Ok((project, membership))
+        };
+        let (project, membership) = self.inner.store.read(both).await?;
+        let role = actor
+            .role(membership)
+            .ok_or(FarmError::NotFound("project"))?;
+        require(role, need)?;
+        Ok(ProjectAccess { project, role })
+    }
+
+    /// Lets an actor act on a namespace.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn namespace(
+        &self,
+        actor: &Actor,
+        name: &Name,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let (user, name) = (actor.user, name.clone());
+        let both = move |conn: &mut Conn| {
+            let namespace = projects::namespace_by_name(conn, &name)?;
+            let membership = people::namespace_role(conn, namespace.id, user)?;
+            Ok((namespace, membership))
+        };
+        let (namespace, membership) = self.inner.store.read(both).await?;
+        let role = actor
+            .role(membership)
+            .ok_or(FarmError::NotFound("namespace"))?;
+        require(role, need)?;
+        Ok(NamespaceAccess { namespace, role })
     }
 }

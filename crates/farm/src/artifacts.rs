@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 use futures_util::Stream;
 use slipway_blobs::{BlobStream, PutError};
 use slipway_domain::{ArtifactId, JobId, JobToken, Role};
+use slipway_store::StoreError;
 use slipway_store::artifacts::{self, Artifact, Content, NewArtifact};
 use slipway_store::jobs::{self, Job};
-use slipway_store::StoreError;
 
 use crate::access::{Actor, ProjectAccess};
 use crate::{Farm, FarmError};
@@ -31,21 +31,33 @@ impl Farm {
     /// `NotFound`, `Forbidden`, `Erased`; `Conflict` when the job is not running.
     pub async fn uploading_job(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
         let job = self.job_by_token(id, token).await?;
-        if job.state.is_running() { Ok(job) } else { Err(FarmError::Conflict(NOT_RUNNING.to_owned())) }
+        if job.state.is_running() {
+            Ok(job)
+        } else {
+            Err(FarmError::Conflict(NOT_RUNNING.to_owned()))
+        }
     }
 
     /// Stores a job's archive in the place of an earlier one; it is visible once it is whole.
     ///
     /// # Errors
     /// `TooLarge` when it is not below the limit; `Invalid` when its bytes stop coming.
-    pub async fn upload_archive<S, E>(&self, job: &Job, upload: Upload<S>) -> Result<Artifact, FarmError>
+    pub async fn upload_archive<S, E>(
+        &self,
+        job: &Job,
+        upload: Upload<S>,
+    ) -> Result<Artifact, FarmError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
-        E: std::fmt::Display,
+        E: std::error::Error + 'static,
     {
         let limit = self.inner.settings.max_artifact_bytes;
         let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", job.id));
-        let put = self.inner.blobs.put_stream(&blob_key, limit.saturating_sub(1), upload.content).await;
+        let put = self
+            .inner
+            .blobs
+            .put_stream(&blob_key, limit.saturating_sub(1), upload.content)
+            .await;
         let stored = put.map_err(|error| match error {
             PutError::TooLarge { .. } => FarmError::TooLarge { limit },
             PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
@@ -60,7 +72,9 @@ impl Farm {
                 blob_key: blob_key.clone(),
             },
             size_bytes: stored.size,
-            expires_at: upload.expires_in.and_then(|keep| now.checked_add_signed(keep)),
+            expires_at: upload
+                .expires_in
+                .and_then(|keep| now.checked_add_signed(keep)),
         };
         let written = self.inner.store.write(move |conn| {
             // The upload took its time: only a job that still runs gets the artifact.
@@ -86,19 +100,33 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when the job has none, `Forbidden` for another token, `Erased`.
-    pub async fn archive_by_token(&self, id: JobId, token: &JobToken) -> Result<Artifact, FarmError> {
+    pub async fn archive_by_token(
+        &self,
+        id: JobId,
+        token: &JobToken,
+    ) -> Result<Artifact, FarmError> {
         if self.archive_token(id).hash() != token.hash() {
             self.job_by_token(id, token).await?;
         }
-        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        let job = self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?;
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
-        self.archive(id).await?.ok_or(FarmError::NotFound("archive"))
+        self.archive(id)
+            .await?
+            .ok_or(FarmError::NotFound("archive"))
     }
 
     /// Removes the archive of a job at its runner's word; it is no error when there is none.
-    pub async fn remove_archive_by_token(&self, id: JobId, token: &JobToken) -> Result<(), FarmError> {
+    pub async fn remove_archive_by_token(
+        &self,
+        id: JobId,
+        token: &JobToken,
+    ) -> Result<(), FarmError> {
         self.job_by_token(id, token).await?;
         match self.archive(id).await? {
             Some(archive) => self.remove_artifact(&archive).await,
@@ -108,13 +136,19 @@ impl Farm {
 
     async fn archive(&self, id: JobId) -> Result<Option<Artifact>, FarmError> {
         let all = self.artifacts_of(id).await?;
-        Ok(all.into_iter().find(|artifact| matches!(artifact.content, Content::Archive { .. })))
+        Ok(all
+            .into_iter()
+            .find(|artifact| matches!(artifact.content, Content::Archive { .. })))
     }
 
     /// What a job made, without what has expired.
     pub async fn artifacts_of(&self, job: JobId) -> Result<Vec<Artifact>, FarmError> {
         let now = self.now();
-        let mut all = self.inner.store.read(move |conn| artifacts::of_job(conn, job)).await?;
+        let mut all = self
+            .inner
+            .store
+            .read(move |conn| artifacts::of_job(conn, job))
+            .await?;
         all.retain(|artifact| artifact.expires_at.is_none_or(|at| at > now));
         Ok(all)
     }
@@ -129,11 +163,18 @@ impl Farm {
         id: ArtifactId,
         need: Role,
     ) -> Result<(ProjectAccess, Artifact), FarmError> {
-        let artifact = self.inner.store.read(move |conn| artifacts::get(conn, id)).await?;
-        let (access, _) = self.job(actor, artifact.job, need).await.map_err(|error| match error {
-            FarmError::NotFound(_) => FarmError::NotFound("artifact"),
-            other => other,
-        })?;
+        let artifact = self
+            .inner
+            .store
+            .read(move |conn| artifacts::get(conn, id))
+            .await?;
+        let (access, _) =
+            self.job(actor, artifact.job, need)
+                .await
+                .map_err(|error| match error {
+                    FarmError::NotFound(_) => FarmError::NotFound("artifact"),
+                    other => other,
+                })?;
         match artifact.expires_at {
             Some(at) if at <= self.now() => Err(FarmError::NotFound("artifact")),
             _ => Ok((access, artifact)),
@@ -151,16 +192,20 @@ impl Farm {
     ) -> Result<BlobStream, FarmError> {
         match &artifact.content {
             Content::Archive { blob_key, .. } => Ok(self.inner.blobs.get(blob_key, range).await?),
-            Content::Image { reference, .. } => {
-                Err(FarmError::Invalid(format!("an image has no file here: pull {reference}")))
-            }
+            Content::Image { reference, .. } => Err(FarmError::Invalid(format!(
+                "an image has no file here: pull {reference}"
+            ))),
         }
     }
 
     /// Removes an artifact's row and, after that, its bytes.
     pub async fn remove_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
         let id = artifact.id;
-        let unused = self.inner.store.write(move |conn| artifacts::remove(conn, id)).await?;
+        let unused = self
+            .inner
+            .store
+            .write(move |conn| artifacts::remove(conn, id))
+            .await?;
         self.drop_blobs(unused).await;
         Ok(())
     }

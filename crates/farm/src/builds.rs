@@ -40,12 +40,22 @@ impl Farm {
         access.require(Role::Developer)?;
         let project = access.project().clone();
         let (project_id, slug) = (project.id, request.pipeline.clone());
-        let pipeline =
-            self.inner.store.read(move |conn| pipelines::by_slug(conn, project_id, &slug)).await?;
-        let (sha, git_ref, ref_is_tag) = self.commit_of(&project, request.sha, request.git_ref).await?;
+        let pipeline = self
+            .inner
+            .store
+            .read(move |conn| pipelines::by_slug(conn, project_id, &slug))
+            .await?;
+        let (sha, git_ref, ref_is_tag) = self
+            .commit_of(&project, request.sha, request.git_ref)
+            .await?;
         let repository = self.repository_of(&project)?;
-        let definition =
-            completed(pipeline.definition, &project, repository.as_ref(), &sha, git_ref.as_ref())?;
+        let definition = completed(
+            pipeline.definition,
+            &project,
+            repository.as_ref(),
+            &sha,
+            git_ref.as_ref(),
+        )?;
         let now = self.now();
         let new = NewBuild {
             uuid: self.inner.chance.build_uuid(now),
@@ -57,8 +67,11 @@ impl Farm {
             created_by: Some(actor.user),
             definition,
         };
-        let (build, changes) =
-            self.inner.store.write(move |conn| builds::create(conn, &new, now)).await?;
+        let (build, changes) = self
+            .inner
+            .store
+            .write(move |conn| builds::create(conn, &new, now))
+            .await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
         self.publish(changes).await;
         Ok(build)
@@ -75,15 +88,26 @@ impl Farm {
             return Ok((sha, git_ref, false));
         }
         let git_ref = git_ref.unwrap_or_else(|| project.default_branch.clone());
-        let url: RemoteUrl = project.repo_url.parse().map_err(|error: GitError| FarmError::Invalid(error.to_string()))?;
-        let resolved = self.inner.git.resolve(&url, Wanted::Ref(&git_ref)).await.map_err(|error| match error {
-            GitError::RefusedUrl(_) | GitError::RepositoryUnavailable { .. } => {
-                FarmError::Invalid(error.to_string())
-            }
-            other => FarmError::Unavailable(other.to_string()),
-        })?;
+        let url: RemoteUrl = project
+            .repo_url
+            .parse()
+            .map_err(|error: GitError| FarmError::Invalid(error.to_string()))?;
+        let resolved = self
+            .inner
+            .git
+            .resolve(&url, Wanted::Ref(&git_ref))
+            .await
+            .map_err(|error| match error {
+                GitError::RefusedUrl(_) | GitError::RepositoryUnavailable { .. } => {
+                    FarmError::Invalid(error.to_string())
+                }
+                other => FarmError::Unavailable(other.to_string()),
+            })?;
         let found = resolved.ok_or_else(|| {
-            FarmError::Invalid(format!("{} has no branch or tag {git_ref}", project.repo_url))
+            FarmError::Invalid(format!(
+                "{} has no branch or tag {git_ref}",
+                project.repo_url
+            ))
         })?;
         Ok((found.sha, Some(git_ref), found.is_tag))
     }
@@ -92,9 +116,9 @@ impl Farm {
     fn repository_of(&self, project: &Project) -> Result<Option<Repository>, FarmError> {
         match (&project.image_repository, &self.inner.settings.registry) {
             (Some(own), _) => Ok(Some(own.clone())),
-            (None, Some(registry)) => {
-                Ok(Some(format!("{registry}/{}", project.path().to_ascii_lowercase()).parse()?))
-            }
+            (None, Some(registry)) => Ok(Some(
+                format!("{registry}/{}", project.path().to_ascii_lowercase()).parse()?,
+            )),
             (None, None) => Ok(None),
         }
     }
@@ -109,11 +133,18 @@ impl Farm {
         uuid: BuildUuid,
         need: Role,
     ) -> Result<(ProjectAccess, Build), FarmError> {
-        let build = self.inner.store.read(move |conn| builds::by_uuid(conn, uuid)).await?;
-        let access = self.project_by_id(actor, build.project, need).await.map_err(|error| match error {
-            FarmError::NotFound(_) => FarmError::NotFound("build"),
-            other => other,
-        })?;
+        let build = self
+            .inner
+            .store
+            .read(move |conn| builds::by_uuid(conn, uuid))
+            .await?;
+        let access = self
+            .project_by_id(actor, build.project, need)
+            .await
+            .map_err(|error| match error {
+                FarmError::NotFound(_) => FarmError::NotFound("build"),
+                other => other,
+            })?;
         Ok((access, build))
     }
 
@@ -125,12 +156,20 @@ impl Farm {
         page: Page,
     ) -> Result<Vec<Build>, FarmError> {
         let project = access.id();
-        Ok(self.inner.store.read(move |conn| builds::of_project(conn, project, &filter, page)).await?)
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| builds::of_project(conn, project, &filter, page))
+            .await?)
     }
 
     /// All attempts of a build's jobs, in the order they were made.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>, FarmError> {
-        Ok(self.inner.store.read(move |conn| jobs::of_build(conn, build)).await?)
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| jobs::of_build(conn, build))
+            .await?)
     }
 
     /// One job, for an actor that may see it and act on it in the role `need`.
@@ -143,11 +182,18 @@ impl Farm {
         id: JobId,
         need: Role,
     ) -> Result<(ProjectAccess, Job), FarmError> {
-        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
-        let access = self.project_by_id(actor, job.project, need).await.map_err(|error| match error {
-            FarmError::NotFound(_) => FarmError::NotFound("job"),
-            other => other,
-        })?;
+        let job = self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?;
+        let access =
+            self.project_by_id(actor, job.project, need)
+                .await
+                .map_err(|error| match error {
+                    FarmError::NotFound(_) => FarmError::NotFound("job"),
+                    other => other,
+                })?;
         Ok((access, job))
     }
 
@@ -155,7 +201,11 @@ impl Farm {
     ///
     /// # Errors
     /// `Conflict` when the build is over.
-    pub async fn cancel_build(&self, access: &ProjectAccess, build: &Build) -> Result<Build, FarmError> {
+    pub async fn cancel_build(
+        &self,
+        access: &ProjectAccess,
+        build: &Build,
+    ) -> Result<Build, FarmError> {
         access.require(Role::Developer)?;
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut slipway_store::Conn| {
@@ -201,7 +251,11 @@ impl Farm {
     ///
     /// # Errors
     /// `Conflict` when the build is not over, or every job succeeded.
-    pub async fn retry_build(&self, access: &ProjectAccess, build: &Build) -> Result<Build, FarmError> {
+    pub async fn retry_build(
+        &self,
+        access: &ProjectAccess,
+        build: &Build,
+    ) -> Result<Build, FarmError> {
         access.require(Role::Developer)?;
         let (id, now) = (build.id, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
@@ -220,8 +274,11 @@ impl Farm {
     pub async fn retry_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
         access.require(Role::Developer)?;
         let (id, now) = (job.id, self.now());
-        let (job, changes) =
-            self.inner.store.write(move |conn| retries::retry_job(conn, id, None, now)).await?;
+        let (job, changes) = self
+            .inner
+            .store
+            .write(move |conn| retries::retry_job(conn, id, None, now))
+            .await?;
         self.publish(changes).await;
         Ok(job)
     }
@@ -230,7 +287,12 @@ impl Farm {
     ///
     /// # Errors
     /// `Conflict` when it is not over, or erased already.
-    pub async fn erase_job(&self, actor: &Actor, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
+    pub async fn erase_job(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
         access.require(Role::Developer)?;
         let (id, by, now) = (job.id, actor.user, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
@@ -249,7 +311,12 @@ impl Farm {
 
     /// Whether a job is over, for those who only want to know that.
     pub async fn job_state(&self, id: JobId) -> Result<JobState, FarmError> {
-        Ok(self.inner.store.read(move |conn| jobs::get(conn, id)).await?.state)
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?
+            .state)
     }
 }
 

@@ -76,10 +76,12 @@ impl Needed {
 
 /// Name and size of the archive among a job's artifacts.
 pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
-    artifacts.iter().find_map(|artifact| match &artifact.content {
-        Content::Archive { filename, .. } => Some((filename.as_str(), artifact.size_bytes)),
-        Content::Image { .. } => None,
-    })
+    artifacts
+        .iter()
+        .find_map(|artifact| match &artifact.content {
+            Content::Archive { filename, .. } => Some((filename.as_str(), artifact.size_bytes)),
+            Content::Image { .. } => None,
+        })
 }
 
 impl Farm {
@@ -118,14 +120,20 @@ impl Farm {
     }
 
     async fn claim_now(&self, runner: &Runner) -> Result<Option<ClaimedJob>, FarmError> {
-        let lease = if runner.heartbeat { self.inner.settings.lease } else { self.inner.settings.stock_lease };
+        let lease = if runner.heartbeat {
+            self.inner.settings.lease
+        } else {
+            self.inner.settings.stock_lease
+        };
         let request = ClaimRequest {
             runner: runner.id,
             capabilities: runner.capabilities.clone(),
             lease: TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX),
             now: self.now(),
         };
-        let Some(claimed) = self.inner.store.claim(request).await? else { return Ok(None) };
+        let Some(claimed) = self.inner.store.claim(request).await? else {
+            return Ok(None);
+        };
         tracing::info!(job.id = %claimed.job, runner.id = %runner.id, "Job {} is running", claimed.job);
         self.tell_changed(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
@@ -150,9 +158,20 @@ impl Farm {
         let secrets = self.job_secrets(&project).await?;
         let needs = needs
             .into_iter()
-            .map(|(job, artifacts)| Needed { token: self.archive_token(job.id), job, artifacts })
+            .map(|(job, artifacts)| Needed {
+                token: self.archive_token(job.id),
+                job,
+                artifacts,
+            })
             .collect();
-        Ok(ClaimedJob { token: self.job_token(id), job, build, project, secrets, needs })
+        Ok(ClaimedJob {
+            token: self.job_token(id),
+            job,
+            build,
+            project,
+            secrets,
+            needs,
+        })
     }
 
     /// A value that changes whenever the runner may find work that it did not find before. It is
@@ -172,9 +191,17 @@ impl Farm {
     pub(crate) async fn tell_pending(&self, keys: &[slipway_domain::QueueKeyId]) {
         for key in keys {
             let key = *key;
-            match self.inner.store.read(move |conn| slipway_store::queue::requirement(conn, key)).await {
+            match self
+                .inner
+                .store
+                .read(move |conn| slipway_store::queue::requirement(conn, key))
+                .await
+            {
                 Ok((requirement, policy)) => {
-                    self.inner.wakeups.wake(&Pending { requirement, policy });
+                    self.inner.wakeups.wake(&Pending {
+                        requirement,
+                        policy,
+                    });
                 }
                 Err(StoreError::NotFound(_)) => {}
                 Err(error) => {
@@ -196,7 +223,9 @@ impl Farm {
     /// Acts on what a write changed, after its commit.
     pub(crate) async fn publish(&self, changes: jobs::Changes) {
         for key in &changes.pending {
-            self.inner.store.announce(slipway_store::Signal::Pending(*key));
+            self.inner
+                .store
+                .announce(slipway_store::Signal::Pending(*key));
         }
         self.tell_changed(&changes.jobs);
         self.tell_pending(&changes.pending).await;

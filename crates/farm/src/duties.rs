@@ -18,13 +18,24 @@ impl Farm {
     /// Ends the jobs whose runner fell silent, and makes their next attempts. Returns how many.
     pub async fn expire_leases(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        let lapsed = self.inner.store.read(move |conn| jobs::lapsed(conn, now, PASS)).await?;
+        let lapsed = self
+            .inner
+            .store
+            .read(move |conn| jobs::lapsed(conn, now, PASS))
+            .await?;
         let mut lost = 0;
         for id in lapsed {
             let policy = self.retry_policy();
             let message = "its runner was not heard of any more";
             let write = move |conn: &mut slipway_store::Conn| {
-                finish(conn, id, Event::CheckLease { now }, Some(message), policy, now)
+                finish(
+                    conn,
+                    id,
+                    Event::CheckLease { now },
+                    Some(message),
+                    policy,
+                    now,
+                )
             };
             match self.inner.store.write(write).await {
                 Ok((JobState::Done(_), changes)) => {
@@ -60,7 +71,11 @@ impl Farm {
     pub(crate) async fn grant_grace(&self) -> Result<(), FarmError> {
         let grace = TimeDelta::from_std(self.inner.settings.grace).unwrap_or(TimeDelta::MAX);
         let until = self.now() + grace;
-        let running = self.inner.store.write(move |conn| jobs::grant_grace(conn, until)).await?;
+        let running = self
+            .inner
+            .store
+            .write(move |conn| jobs::grant_grace(conn, until))
+            .await?;
         if running > 0 {
             tracing::info!(running, "{running} running jobs have time to be heard of");
         }
@@ -86,9 +101,16 @@ impl Farm {
 
     /// Wakes runners for everything that is pending, as after a start.
     pub async fn wake_for_pending(&self) -> Result<(), FarmError> {
-        let (lines, _) = self.inner.store.read(slipway_store::queue::open_lines).await?;
+        let (lines, _) = self
+            .inner
+            .store
+            .read(slipway_store::queue::open_lines)
+            .await?;
         for line in lines {
-            self.inner.wakeups.wake(&Pending { requirement: line.requirement, policy: line.policy });
+            self.inner.wakeups.wake(&Pending {
+                requirement: line.requirement,
+                policy: line.policy,
+            });
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ use slipway_git::Git;
 use slipway_store::Store;
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Actor, ProjectAccess};
+pub use access::{Actor, NamespaceAccess, ProjectAccess};
 pub use artifacts::Upload;
 pub use builds::BuildRequest;
 pub use chance::Chance;
@@ -42,18 +42,19 @@ pub use clock::Clock;
 pub use error::FarmError;
 pub use report::{Ended, MadeImage, Report};
 pub use runners::Registering;
-pub use seal::SealKey;
+pub use seal::{SealKey, SealKeyError, Unopened};
+pub use secrets::{JobSecrets, ShownCredential, ShownVariable};
 pub use settings::Settings;
 pub use trace::{Appended, TraceEvent};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
+pub use slipway_store::Page;
 pub use slipway_store::artifacts::{Artifact, Content};
 pub use slipway_store::builds::{Build, Filter as BuildFilter};
 pub use slipway_store::jobs::Job;
 pub use slipway_store::projects::Project;
 pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
 pub use slipway_store::traces::Extent;
-pub use slipway_store::Page;
 
 /// The farm. Clones share it.
 #[derive(Clone)]
@@ -139,7 +140,10 @@ impl Farm {
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn check(&self) -> Result<(), FarmError> {
-        self.inner.store.read(slipway_store::queue::open_lines).await?;
+        self.inner
+            .store
+            .read(slipway_store::queue::open_lines)
+            .await?;
         Ok(())
     }
 

@@ -71,10 +71,19 @@ impl Farm {
     /// # Errors
     /// `NotFound` when the job is not with this runner any more; `Erased`; `TraceGap` when the
     /// trace is not whole at the end.
-    pub async fn report(&self, runner: &Runner, id: JobId, report: Report) -> Result<JobState, FarmError> {
+    pub async fn report(
+        &self,
+        runner: &Runner,
+        id: JobId,
+        report: Report,
+    ) -> Result<JobState, FarmError> {
         self.note_contact(runner, None).await?;
         let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
-        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        let job = self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?;
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
@@ -89,7 +98,9 @@ impl Farm {
             None => self.renew(runner, id, report.phase).await?,
         };
         if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {
-            return self.hold(runner, id, state, wait.min(MAX_BEAT_WAIT), watch).await;
+            return self
+                .hold(runner, id, state, wait.min(MAX_BEAT_WAIT), watch)
+                .await;
         }
         Ok(state)
     }
@@ -110,7 +121,12 @@ impl Farm {
                 () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None).await,
                 () = self.inner.stopping.cancelled() => return Ok(state),
             }
-            state = self.inner.store.read(move |conn| jobs::get(conn, id)).await?.state;
+            state = self
+                .inner
+                .store
+                .read(move |conn| jobs::get(conn, id))
+                .await?
+                .state;
         }
         Err(FarmError::NotFound("running job of this runner"))
     }
@@ -170,7 +186,10 @@ impl Farm {
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         let lease = TimeDelta::from_std(self.inner.settings.lease).unwrap_or(TimeDelta::MAX);
-        RetryPolicy { max_attempts: self.inner.settings.max_attempts, avoid_for: lease * AVOID_LEASES }
+        RetryPolicy {
+            max_attempts: self.inner.settings.max_attempts,
+            avoid_for: lease * AVOID_LEASES,
+        }
     }
 }
 
@@ -178,7 +197,10 @@ impl Farm {
 enum Written {
     Ended(JobState, Changes),
     /// The trace is not what the runner says; it goes on from `held`.
-    Gap { held: u64, unused: Vec<String> },
+    Gap {
+        held: u64,
+        unused: Vec<String>,
+    },
 }
 
 /// Compares the stored trace with the whole one. What is not a beginning of it is thrown away, so
@@ -189,7 +211,10 @@ fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written
         return Ok(None);
     }
     if held.length < whole.length {
-        return Ok(Some(Written::Gap { held: held.length, unused: Vec::new() }));
+        return Ok(Some(Written::Gap {
+            held: held.length,
+            unused: Vec::new(),
+        }));
     }
     tracing::warn!(job.id = %id, "The trace of job {id} differs from its runner's and is sent again");
     let unused = traces::clear(conn, id)?;
@@ -200,7 +225,10 @@ fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
     NewArtifact {
         job,
         content: Content::Image {
-            reference: image.reference.clone().unwrap_or_else(|| image.digest.clone()),
+            reference: image
+                .reference
+                .clone()
+                .unwrap_or_else(|| image.digest.clone()),
             digest: image.digest.clone(),
             tags: image.tags.clone(),
         },

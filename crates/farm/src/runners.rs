@@ -87,10 +87,14 @@ impl Farm {
     /// `BadToken` when there is none.
     pub async fn runner_by_token(&self, token: &RunnerToken) -> Result<Runner, FarmError> {
         let hash = token.hash();
-        self.inner.store.read(move |conn| runners::by_token(conn, hash)).await.map_err(|error| match error {
-            StoreError::NotFound(_) => FarmError::BadToken,
-            other => other.into(),
-        })
+        self.inner
+            .store
+            .read(move |conn| runners::by_token(conn, hash))
+            .await
+            .map_err(|error| match error {
+                StoreError::NotFound(_) => FarmError::BadToken,
+                other => other.into(),
+            })
     }
 
     /// Notes that a runner was heard of and what it says of itself, when there is news.
@@ -100,7 +104,8 @@ impl Farm {
         about: Option<(About, bool)>,
     ) -> Result<(), FarmError> {
         let now = self.now();
-        let news = about.filter(|(about, heartbeat)| *about != runner.about || *heartbeat != runner.heartbeat);
+        let news = about
+            .filter(|(about, heartbeat)| *about != runner.about || *heartbeat != runner.heartbeat);
         let recent = runner.contact_at.is_some_and(|at| now - at < CONTACT_EVERY);
         if recent && news.is_none() {
             return Ok(());
@@ -119,14 +124,21 @@ impl Farm {
     /// Removes a runner at its own request.
     pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
         let (id, now) = (runner.id, self.now());
-        self.inner.store.write(move |conn| runners::remove(conn, id, now)).await?;
+        self.inner
+            .store
+            .write(move |conn| runners::remove(conn, id, now))
+            .await?;
         tracing::info!(runner.id = %id, "Runner {id} is removed");
         Ok(())
     }
 
     /// The runners that `actor` may see: all for an administrator, else those of its projects.
     pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
-        let mut list = self.inner.store.read(move |conn| runners::list(conn, page)).await?;
+        let mut list = self
+            .inner
+            .store
+            .read(move |conn| runners::list(conn, page))
+            .await?;
         if !actor.admin {
             let mut seen = Vec::new();
             for runner in list {
@@ -143,14 +155,25 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
-    pub async fn runner(&self, actor: &Actor, id: RunnerId, need: Role) -> Result<Runner, FarmError> {
-        let runner = self.inner.store.read(move |conn| runners::get(conn, id)).await?;
+    pub async fn runner(
+        &self,
+        actor: &Actor,
+        id: RunnerId,
+        need: Role,
+    ) -> Result<Runner, FarmError> {
+        let runner = self
+            .inner
+            .store
+            .read(move |conn| runners::get(conn, id))
+            .await?;
         if runner.removed_at.is_some() {
             return Err(FarmError::NotFound("runner"));
         }
         match self.runner_role(actor, &runner).await? {
             None => Err(FarmError::NotFound("runner")),
-            Some(role) if role < need => Err(FarmError::Forbidden("this needs more rights on the runner")),
+            Some(role) if role < need => {
+                Err(FarmError::Forbidden("this needs more rights on the runner"))
+            }
             Some(_) => Ok(runner),
         }
     }
@@ -161,11 +184,16 @@ impl Farm {
         if actor.admin {
             return Ok(Some(actor.scope.ceiling()));
         }
-        let RunnerScope::Projects(projects) = &runner.capabilities.scope else { return Ok(None) };
+        let RunnerScope::Projects(projects) = &runner.capabilities.scope else {
+            return Ok(None);
+        };
         let mut lowest = None;
         for project in projects {
             match self.project_by_id(actor, *project, Role::Reader).await {
-                Ok(access) => lowest = Some(lowest.map_or(access.role(), |role: Role| role.min(access.role()))),
+                Ok(access) => {
+                    lowest =
+                        Some(lowest.map_or(access.role(), |role: Role| role.min(access.role())))
+                }
                 Err(FarmError::NotFound(_)) => return Ok(None),
                 Err(other) => return Err(other),
             }
@@ -177,16 +205,29 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` for a runner that could never take a job.
-    pub async fn update_runner(&self, runner: &Runner, change: Update) -> Result<Runner, FarmError> {
+    pub async fn update_runner(
+        &self,
+        runner: &Runner,
+        change: Update,
+    ) -> Result<Runner, FarmError> {
         let tags = change.tags.as_ref().unwrap_or(&runner.capabilities.tags);
-        if tags.is_empty() && !change.run_untagged.unwrap_or(runner.capabilities.run_untagged) {
+        if tags.is_empty()
+            && !change
+                .run_untagged
+                .unwrap_or(runner.capabilities.run_untagged)
+        {
             return Err(FarmError::Invalid(NEVER_A_JOB.to_owned()));
         }
         let id = runner.id;
-        let runner = self.inner.store.write(move |conn| runners::update(conn, id, &change)).await?;
+        let runner = self
+            .inner
+            .store
+            .write(move |conn| runners::update(conn, id, &change))
+            .await?;
         self.inner.wakeups.wake_all();
         Ok(runner)
     }
 }
 
-const NEVER_A_JOB: &str = "a runner without tags that refuses jobs without tags would never get a job";
+const NEVER_A_JOB: &str =
+    "a runner without tags that refuses jobs without tags would never get a job";

@@ -1,1 +1,292 @@
-//! Placeholder.
+//! What jobs get that others must not see: variables of a project, credentials of registries.
+//!
+//! Values are sealed before they are stored. Only a variable that was declared public is ever
+//! shown again; everything else leaves the farm inside a job and nowhere else.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::image::Repository;
+use slipway_domain::names::Invalid;
+use slipway_domain::spec::is_variable_name;
+use slipway_domain::{NamespaceId, ProjectId, Role};
+use slipway_store::projects::Project;
+use slipway_store::secrets::{self, Credential, Variable};
+
+use crate::seal::Unopened;
+use crate::{Farm, FarmError, NamespaceAccess, ProjectAccess};
+
+/// The longest value of a variable, and the longest password, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
+
+/// A variable as a maintainer sees it.
+#[derive(Clone, Debug)]
+pub struct ShownVariable {
+    /// Its name.
+    pub key: String,
+    /// Its value, when it is public.
+    pub value: Option<String>,
+    /// Whether its value may be shown, in the trace as well.
+    pub public: bool,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A registry credential as a maintainer sees it: without the password.
+#[derive(Clone, Debug)]
+pub struct ShownCredential {
+    /// The registry's host, with its port.
+    pub registry: String,
+    /// Who logs in.
+    pub username: String,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<Credential> for ShownCredential {
+    fn from(credential: Credential) -> Self {
+        Self {
+            registry: credential.registry,
+            username: credential.username,
+            created_at: credential.created_at,
+        }
+    }
+}
+
+/// The secrets that a job of a project gets, in the clear.
+pub struct JobSecrets {
+    /// Name, value, and whether the value may be shown.
+    pub variables: Vec<(String, String, bool)>,
+    /// Registry, user name and password.
+    pub credentials: Vec<(String, String, String)>,
+}
+
+fn variable_context(project: ProjectId, key: &str) -> String {
+    format!("variable:{project}:{key}")
+}
+
+/// The user name is part of it, so that a password cannot be sent in another name.
+fn credential_context(namespace: NamespaceId, registry: &str, username: &str) -> String {
+    format!("credential:{namespace}:{registry}:{username}")
+}
+
+impl From<Unopened> for FarmError {
+    fn from(error: Unopened) -> Self {
+        FarmError::Internal(Box::new(error))
+    }
+}
+
+impl Farm {
+    /// The variables of a project, by name. Maintainers see them.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn variables(&self, access: &ProjectAccess) -> Result<Vec<ShownVariable>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let project = access.id();
+        let rows = self
+            .inner
+            .store
+            .read(move |conn| secrets::variables_of(conn, project))
+            .await?;
+        rows.into_iter()
+            .map(|row| self.shown(project, row))
+            .collect()
+    }
+
+    fn shown(&self, project: ProjectId, row: Variable) -> Result<ShownVariable, FarmError> {
+        let open = || {
+            let context = variable_context(project, &row.key);
+            self.inner.seal.open(&context, &row.sealed)
+        };
+        Ok(ShownVariable {
+            value: row.public.then(open).transpose()?,
+            key: row.key,
+            public: row.public,
+            created_at: row.created_at,
+        })
+    }
+
+    /// Sets a variable of a project. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` when the name or the value cannot be a variable's.
+    pub async fn set_variable(
+        &self,
+        access: &ProjectAccess,
+        key: &str,
+        value: &str,
+        public: bool,
+    ) -> Result<ShownVariable, FarmError> {
+        access.require(Role::Maintainer)?;
+        if !is_variable_name(key) {
+            let expected = "a name of A-Z a-z 0-9 _ that does not begin with a digit";
+            return Err(Invalid::new("variable name", key, expected).into());
+        }
+        check_value("value", value)?;
+        let (project, key) = (access.id(), key.to_owned());
+        let context = variable_context(project, &key);
+        let sealed = self
+            .inner
+            .seal
+            .seal(&context, value, self.inner.chance.bytes());
+        let now = self.inner.clock.now();
+        let put =
+            move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, public, now);
+        let row = self.inner.store.write(put).await?;
+        self.shown(project, row)
+    }
+
+    /// Removes a variable of a project. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    pub async fn remove_variable(
+        &self,
+        access: &ProjectAccess,
+        key: &str,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let (project, key) = (access.id(), key.to_owned());
+        let remove = move |conn: &mut _| secrets::remove_variable(conn, project, &key);
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// The registry credentials of a namespace, without passwords. Maintainers see them.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn registry_credentials(
+        &self,
+        access: &NamespaceAccess,
+    ) -> Result<Vec<ShownCredential>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let namespace = access.id();
+        let rows = self
+            .inner
+            .store
+            .read(move |conn| secrets::credentials_of(conn, namespace))
+            .await?;
+        Ok(rows.into_iter().map(ShownCredential::from).collect())
+    }
+
+    /// Sets what the jobs of a namespace log in to a registry with. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` when the registry is no host, or the user name or
+    /// the password could not be sent.
+    pub async fn set_registry_credential(
+        &self,
+        access: &NamespaceAccess,
+        registry: &str,
+        username: &str,
+        password: &str,
+    ) -> Result<ShownCredential, FarmError> {
+        access.require(Role::Maintainer)?;
+        let registry = registry_host(registry)?;
+        let sendable = !username.is_empty()
+            && username.len() <= 255
+            && !username.contains(|c: char| c == ':' || c.is_control());
+        if !sendable {
+            let expected = "1 to 255 bytes without colons and control characters";
+            return Err(Invalid::new("user name", username, expected).into());
+        }
+        check_value("password", password)?;
+        let (namespace, username) = (access.id(), username.to_owned());
+        let context = credential_context(namespace, &registry, &username);
+        let sealed = self
+            .inner
+            .seal
+            .seal(&context, password, self.inner.chance.bytes());
+        let now = self.inner.clock.now();
+        let put = move |conn: &mut _| {
+            secrets::put_credential(conn, namespace, &registry, &username, &sealed, now)
+        };
+        Ok(self.inner.store.write(put).await?.into())
+    }
+
+    /// Removes a registry credential of a namespace. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    pub async fn remove_registry_credential(
+        &self,
+        access: &NamespaceAccess,
+        registry: &str,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let (namespace, registry) = (access.id(), registry.to_ascii_lowercase());
+        let remove = move |conn: &mut _| secrets::remove_credential(conn, namespace, &registry);
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// What a job of `project` gets, in the clear, for the one answer that hands the job out.
+    pub(crate) async fn job_secrets(&self, project: &Project) -> Result<JobSecrets, FarmError> {
+        let (id, namespace) = (project.id, project.namespace);
+        let both = move |conn: &mut _| {
+            let variables = secrets::variables_of(conn, id)?;
+            Ok((variables, secrets::credentials_of(conn, namespace)?))
+        };
+        let (variables, credentials) = self.inner.store.read(both).await?;
+        let seal = &self.inner.seal;
+        let variable = |row: Variable| {
+            let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;
+            Ok((row.key, value, row.public))
+        };
+        let credential = |row: Credential| {
+            let context = credential_context(namespace, &row.registry, &row.username);
+            let password = seal.open(&context, &row.sealed)?;
+            Ok((row.registry, row.username, password))
+        };
+        Ok(JobSecrets {
+            variables: variables
+                .into_iter()
+                .map(variable)
+                .collect::<Result<_, FarmError>>()?,
+            credentials: credentials
+                .into_iter()
+                .map(credential)
+                .collect::<Result<_, FarmError>>()?,
+        })
+    }
+}
+
+/// Says what is wrong with a secret without repeating any of it.
+fn check_value(what: &'static str, value: &str) -> Result<(), FarmError> {
+    if value.len() > MAX_VALUE || value.contains('\0') {
+        let why = format!("the {what} must have at most {MAX_VALUE} bytes and none that is zero");
+        return Err(FarmError::Invalid(why));
+    }
+    Ok(())
+}
+
+/// The host of a registry in the form in which images name it.
+fn registry_host(text: &str) -> Result<String, FarmError> {
+    let host = text.to_ascii_lowercase();
+    let names_itself = format!("{host}/image")
+        .parse::<Repository>()
+        .is_ok_and(|repository| repository.registry() == host);
+    if !names_itself {
+        let expected = "HOST[:PORT], such as registry.example:5000";
+        return Err(Invalid::new("registry", text, expected).into());
+    }
+    Ok(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_is_a_host() {
+        assert_eq!(registry_host("GHCR.io").unwrap(), "ghcr.io");
+        assert_eq!(registry_host("localhost:5000").unwrap(), "localhost:5000");
+        for bad in ["", "ghcr", "https://ghcr.io", "ghcr.io/acme", "a.b:c"] {
+            assert!(registry_host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_repeated() {
+        let error = check_value("password", "hunter2\0").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
+}

@@ -46,7 +46,11 @@ impl Farm {
     /// # Errors
     /// `NotFound` when there is no such job, `Forbidden` when it is another's token.
     pub(crate) async fn job_by_token(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
-        let job = self.inner.store.read(move |conn| jobs::get(conn, id)).await?;
+        let job = self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?;
         if self.job_token(id).hash() != token.hash() {
             return Err(FarmError::Forbidden("the token is not this job's"));
         }
@@ -69,7 +73,11 @@ impl Farm {
         bytes: Bytes,
     ) -> Result<Appended, FarmError> {
         let job = self.job_by_token(id, token).await?;
-        let held = self.inner.store.read(move |conn| traces::extent(conn, id)).await?;
+        let held = self
+            .inner
+            .store
+            .read(move |conn| traces::extent(conn, id))
+            .await?;
         if held.length != start {
             return Err(FarmError::TraceGap { held: held.length });
         }
@@ -96,7 +104,10 @@ impl Farm {
                 if blob.is_some() {
                     self.tell_changed(&[job.id]);
                 }
-                Ok(Appended { length: whole.length, state })
+                Ok(Appended {
+                    length: whole.length,
+                    state,
+                })
             }
             Err(error) => {
                 self.drop_blobs(blob).await;
@@ -105,20 +116,33 @@ impl Farm {
         }
     }
 
-    async fn store_chunk(&self, id: JobId, start: u64, bytes: Bytes) -> Result<Option<Chunk>, FarmError> {
+    async fn store_chunk(
+        &self,
+        id: JobId,
+        start: u64,
+        bytes: Bytes,
+    ) -> Result<Option<Chunk>, FarmError> {
         if bytes.is_empty() {
             return Ok(None);
         }
         let blob_key = self.inner.chance.blob_key(&format!("traces/{id}"));
         let length = bytes.len() as u64;
         self.inner.blobs.put(&blob_key, bytes).await?;
-        Ok(Some(Chunk { start, length, blob_key }))
+        Ok(Some(Chunk {
+            start,
+            length,
+            blob_key,
+        }))
     }
 
     /// Puts a whole trace in the place of what is stored.
     pub(crate) async fn replace_trace(&self, id: JobId, bytes: Bytes) -> Result<(), FarmError> {
         let whole = extended(Extent::default(), &bytes);
-        let held = self.inner.store.read(move |conn| traces::extent(conn, id)).await?;
+        let held = self
+            .inner
+            .store
+            .read(move |conn| traces::extent(conn, id))
+            .await?;
         // The last report of a stock runner repeats what it sent before, byte for byte.
         if held == whole {
             return Ok(());
@@ -153,7 +177,11 @@ impl Farm {
 
     /// How much of a job's trace is stored.
     pub async fn trace_extent(&self, job: JobId) -> Result<Extent, FarmError> {
-        Ok(self.inner.store.read(move |conn| traces::extent(conn, job)).await?)
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| traces::extent(conn, job))
+            .await?)
     }
 
     /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now.
@@ -162,10 +190,16 @@ impl Farm {
         job: JobId,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
-        let chunks = self.inner.store.read(move |conn| traces::chunks_from(conn, job, range.start)).await?;
+        let chunks = self
+            .inner
+            .store
+            .read(move |conn| traces::chunks_from(conn, job, range.start))
+            .await?;
         let blobs = self.inner.blobs.clone();
-        let wanted: Vec<(String, Range<u64>)> =
-            chunks.into_iter().filter_map(|chunk| part_of(&chunk, &range)).collect();
+        let wanted: Vec<(String, Range<u64>)> = chunks
+            .into_iter()
+            .filter_map(|chunk| part_of(&chunk, &range))
+            .collect();
         Ok(stream::iter(wanted).then(move |(key, part)| {
             let blobs = blobs.clone();
             async move { Ok(blobs.read(&key, Some(part)).await?) }
@@ -178,7 +212,12 @@ impl Farm {
         job: JobId,
         from: u64,
     ) -> impl Stream<Item = Result<TraceEvent, FarmError>> + use<> {
-        let follower = Follower { farm: self.clone(), job, offset: from, over: false };
+        let follower = Follower {
+            farm: self.clone(),
+            job,
+            offset: from,
+            over: false,
+        };
         let batches = stream::try_unfold(follower, |mut follower| async move {
             if follower.over {
                 return Ok(None);
@@ -205,9 +244,16 @@ impl Follower {
             // Watch before looking, or what comes in between is missed.
             let mut watch = self.farm.inner.wakeups.watch(job);
             // The state is read before the bytes: once it says "over", the bytes are all there.
-            let state = self.farm.inner.store.read(move |conn| jobs::get(conn, job)).await?.state;
+            let state = self
+                .farm
+                .inner
+                .store
+                .read(move |conn| jobs::get(conn, job))
+                .await?
+                .state;
             let mut events = Vec::new();
-            let mut bytes = std::pin::pin!(self.farm.trace_bytes(job, self.offset..u64::MAX).await?);
+            let mut bytes =
+                std::pin::pin!(self.farm.trace_bytes(job, self.offset..u64::MAX).await?);
             while let Some(bytes) = bytes.try_next().await? {
                 let offset = self.offset;
                 self.offset += bytes.len() as u64;
@@ -241,7 +287,10 @@ fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<(String, Range<u64>)> {
 fn extended(held: Extent, bytes: &Bytes) -> Extent {
     let mut hasher = crc32fast::Hasher::new_with_initial_len(held.crc32, held.length);
     hasher.update(bytes);
-    Extent { length: held.length + bytes.len() as u64, crc32: hasher.finalize() }
+    Extent {
+        length: held.length + bytes.len() as u64,
+        crc32: hasher.finalize(),
+    }
 }
 
 #[cfg(test)]
@@ -253,12 +302,22 @@ mod tests {
         let whole = extended(Extent::default(), &Bytes::from_static(b"hello world"));
         let half = extended(Extent::default(), &Bytes::from_static(b"hello "));
         assert_eq!(extended(half, &Bytes::from_static(b"world")), whole);
-        assert_eq!(whole, Extent { length: 11, crc32: crc32fast::hash(b"hello world") });
+        assert_eq!(
+            whole,
+            Extent {
+                length: 11,
+                crc32: crc32fast::hash(b"hello world")
+            }
+        );
     }
 
     #[test]
     fn a_range_takes_parts_of_chunks() {
-        let chunk = Chunk { start: 10, length: 5, blob_key: "k".into() };
+        let chunk = Chunk {
+            start: 10,
+            length: 5,
+            blob_key: "k".into(),
+        };
         let part = |range: Range<u64>| part_of(&chunk, &range).map(|(_, part)| part);
         assert_eq!(part(0..u64::MAX), Some(0..5));
         assert_eq!(part(12..13), Some(2..3));

@@ -56,7 +56,12 @@ impl Wakeups {
         let mut parked = lock(&self.inner.parked);
         let line = parked.entry(capabilities.clone()).or_default();
         line.push_back(Parked { ticket, wake });
-        Ticket { wakeups: self.clone(), capabilities: capabilities.clone(), ticket, woken: Some(woken) }
+        Ticket {
+            wakeups: self.clone(),
+            capabilities: capabilities.clone(),
+            ticket,
+            woken: Some(woken),
+        }
     }
 
     /// Wakes the one runner that has waited longest of those that can take such a job.
@@ -97,7 +102,11 @@ impl Wakeups {
     pub(crate) fn watch(&self, job: JobId) -> JobWatch {
         let mut watched = lock(&self.inner.watched);
         let sender = watched.entry(job).or_insert_with(|| watch::channel(0).0);
-        JobWatch { wakeups: self.clone(), job, receiver: Some(sender.subscribe()) }
+        JobWatch {
+            wakeups: self.clone(),
+            job,
+            receiver: Some(sender.subscribe()),
+        }
     }
 
     /// Tells those who watch a job that something about it changed.
@@ -136,7 +145,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(mut woken) = self.woken.take() else { return };
+        let Some(mut woken) = self.woken.take() else {
+            return;
+        };
         let mut parked = lock(&self.wakeups.inner.parked);
         if let Some(line) = parked.get_mut(&self.capabilities) {
             line.retain(|parked| parked.ticket != self.ticket);
@@ -173,7 +184,10 @@ impl Drop for JobWatch {
     fn drop(&mut self) {
         self.receiver = None;
         let mut watched = lock(&self.wakeups.inner.watched);
-        if watched.get(&self.job).is_some_and(|sender| sender.receiver_count() == 0) {
+        if watched
+            .get(&self.job)
+            .is_some_and(|sender| sender.receiver_count() == 0)
+        {
             watched.remove(&self.job);
         }
     }
@@ -196,13 +210,23 @@ mod tests {
 
     fn pending(tags: &str) -> Pending {
         Pending {
-            requirement: Requirement { project: ProjectId(1), tags: TagSet::from_list(tags).unwrap() },
-            policy: ProjectPolicy { shared_runners: true, max_running: None },
+            requirement: Requirement {
+                project: ProjectId(1),
+                tags: TagSet::from_list(tags).unwrap(),
+            },
+            policy: ProjectPolicy {
+                shared_runners: true,
+                max_running: None,
+            },
         }
     }
 
     async fn is_woken(ticket: &mut Ticket) -> bool {
-        ticket.woken().timeout(std::time::Duration::ZERO).await.is_ok()
+        ticket
+            .woken()
+            .timeout(std::time::Duration::ZERO)
+            .await
+            .is_ok()
     }
 
     #[tokio::test]

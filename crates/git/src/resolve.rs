@@ -83,7 +83,12 @@ mod tests {
     #[test]
     fn the_exact_name_is_picked_and_a_branch_goes_first() {
         let sha = |c: char| c.to_string().repeat(40);
-        let found = |c, is_tag| Some(Resolved { sha: sha(c).parse().unwrap(), is_tag });
+        let found = |c, is_tag| {
+            Some(Resolved {
+                sha: sha(c).parse().unwrap(),
+                is_tag,
+            })
+        };
         let names = ["refs/heads/x", "refs/tags/x^{}", "refs/tags/x"].map(str::to_owned);
         let listing = format!(
             "{}\trefs/tags/x\n{}\trefs/tags/x^{{}}\n{}\trefs/remotes/refs/heads/x\n",

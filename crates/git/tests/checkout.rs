@@ -120,14 +120,21 @@ async fn refs_are_looked_up_branch_first_and_tags_stand_for_their_commit() {
     let git = git();
     let find = async |name: &str| {
         let name = name.parse().unwrap();
-        git.resolve(&url, Wanted::Ref(&name)).await.unwrap().map(|found| found.sha)
+        git.resolve(&url, Wanted::Ref(&name))
+            .await
+            .unwrap()
+            .map(|found| found.sha)
     };
     let [_, second, third] = &server.commits;
     assert_eq!(find("main").await.as_ref(), Some(third));
     assert_eq!(find("v1").await.as_ref(), Some(second));
     assert_eq!(find("both").await.as_ref(), Some(third));
     assert_eq!(find("nothing").await, None);
-    let head = git.resolve(&url, Wanted::Head).await.unwrap().map(|found| found.sha);
+    let head = git
+        .resolve(&url, Wanted::Head)
+        .await
+        .unwrap()
+        .map(|found| found.sha);
     assert_eq!(head.as_ref(), Some(third));
 }
 
@@ -151,7 +158,12 @@ async fn hooks_and_submodules_of_a_repository_do_nothing() {
     let server = Server::start(Offer::Everything);
     server.commit_submodule();
     let url: RemoteUrl = server.url().parse().unwrap();
-    let tip = git().resolve(&url, Wanted::Head).await.unwrap().unwrap().sha;
+    let tip = git()
+        .resolve(&url, Wanted::Head)
+        .await
+        .unwrap()
+        .unwrap()
+        .sha;
     let (dir, _) = check_out(&source(&server.url(), Some("main"), &tip))
         .await
         .unwrap();

@@ -1,1 +1,262 @@
-//! Not yet here.
+//! Users, and who is a member of what in which role.
+//!
+//! A member of a namespace is one of all its projects; who is a member of both acts in the higher
+//! of the two roles. That administrators may do everything is a rule of the farm, not of rows.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId};
+
+use crate::connection::Conn;
+use crate::error::{OrMissing, StoreError};
+use crate::page::Page;
+use crate::projects::{Project, lower};
+use crate::schema::{namespace_members, project_members, users};
+use crate::time::{from_ms, parse, to_ms};
+
+/// Somebody who may call the farm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its name; case is kept and does not tell two apart.
+    pub name: Name,
+    /// Whether it may do everything.
+    pub admin: bool,
+    /// Whether its tokens work.
+    pub active: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A user's role in one namespace or project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user.
+    pub user: UserId,
+    /// The user's name.
+    pub name: Name,
+    /// What the user may do.
+    pub role: Role,
+}
+
+type UserRow = (i64, String, bool, bool, i64);
+
+pub(crate) fn read((id, name, admin, active, created_at): UserRow) -> Result<User, StoreError> {
+    Ok(User {
+        id: UserId(id),
+        name: parse(&name, "user name")?,
+        admin,
+        active,
+        created_at: from_ms(created_at)?,
+    })
+}
+
+/// Makes a user, who is active.
+///
+/// # Errors
+/// `Conflict` when the name is taken.
+pub fn insert(
+    conn: &mut Conn,
+    name: &Name,
+    admin: bool,
+    now: DateTime<Utc>,
+) -> Result<User, StoreError> {
+    let id: i64 = diesel::insert_into(users::table)
+        .values((
+            users::name.eq(name.as_str()),
+            users::admin.eq(admin),
+            users::active.eq(true),
+            users::created_at.eq(to_ms(now)),
+        ))
+        .returning(users::id)
+        .get_result(conn)?;
+    get(conn, UserId(id))
+}
+
+/// Reads a user.
+pub fn get(conn: &mut Conn, id: UserId) -> Result<User, StoreError> {
+    read(users::table.find(id.0).first(conn).or_missing("user")?)
+}
+
+/// Reads a user by name.
+pub fn by_name(conn: &mut Conn, name: &Name) -> Result<User, StoreError> {
+    let row = users::table.filter(lower(users::name).eq(name.as_str().to_ascii_lowercase()));
+    read(row.first(conn).or_missing("user")?)
+}
+
+/// Whether there is any user at all.
+pub fn any(conn: &mut Conn) -> Result<bool, StoreError> {
+    let first: Option<i64> = users::table.select(users::id).first(conn).optional()?;
+    Ok(first.is_some())
+}
+
+/// The users, newest first.
+pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<User>, StoreError> {
+    let rows = users::table
+        .filter(users::id.lt(page.below()))
+        .order(users::id.desc())
+        .limit(page.limit)
+        .load(conn)?;
+    rows.into_iter().map(read).collect()
+}
+
+/// Changes what a user is.
+pub fn update(conn: &mut Conn, id: UserId, admin: bool, active: bool) -> Result<User, StoreError> {
+    diesel::update(users::table.find(id.0))
+        .set((users::admin.eq(admin), users::active.eq(active)))
+        .execute(conn)?;
+    get(conn, id)
+}
+
+/// The role of a user as a member of a namespace.
+pub fn namespace_role(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    user: UserId,
+) -> Result<Option<Role>, StoreError> {
+    let word: Option<String> = namespace_members::table
+        .find((namespace.0, user.0))
+        .select(namespace_members::role)
+        .first(conn)
+        .optional()?;
+    word.map(|word| parse(&word, "role")).transpose()
+}
+
+/// The role of a user in a project: the higher of those in the project and in its namespace.
+pub fn project_role(
+    conn: &mut Conn,
+    project: &Project,
+    user: UserId,
+) -> Result<Option<Role>, StoreError> {
+    let word: Option<String> = project_members::table
+        .find((project.id.0, user.0))
+        .select(project_members::role)
+        .first(conn)
+        .optional()?;
+    let own = word.map(|word| parse(&word, "role")).transpose()?;
+    Ok(own.max(namespace_role(conn, project.namespace, user)?))
+}
+
+type MemberRow = (i64, String, String);
+
+fn read_member((user, name, role): MemberRow) -> Result<Member, StoreError> {
+    Ok(Member {
+        user: UserId(user),
+        name: parse(&name, "user name")?,
+        role: parse(&role, "role")?,
+    })
+}
+
+/// The members of a namespace, those whose users are newest first.
+pub fn namespace_members(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    page: Page,
+) -> Result<Vec<Member>, StoreError> {
+    let rows = namespace_members::table
+        .inner_join(users::table.on(users::id.eq(namespace_members::user_id)))
+        .filter(namespace_members::namespace_id.eq(namespace.0))
+        .filter(users::id.lt(page.below()))
+        .order(users::id.desc())
+        .limit(page.limit)
+        .select((users::id, users::name, namespace_members::role))
+        .load(conn)?;
+    rows.into_iter().map(read_member).collect()
+}
+
+/// How many owners a namespace has.
+pub fn namespace_owners(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, StoreError> {
+    Ok(namespace_members::table
+        .filter(namespace_members::namespace_id.eq(namespace.0))
+        .filter(namespace_members::role.eq(Role::Owner.as_str()))
+        .count()
+        .get_result(conn)?)
+}
+
+/// Makes a user a member of a namespace, or gives a member another role.
+pub fn set_namespace_member(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    user: UserId,
+    role: Role,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(namespace_members::table.find((namespace.0, user.0)))
+        .set(namespace_members::role.eq(role.as_str()))
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(namespace_members::table)
+            .values((
+                namespace_members::namespace_id.eq(namespace.0),
+                namespace_members::user_id.eq(user.0),
+                namespace_members::role.eq(role.as_str()),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Ends a user's membership of a namespace.
+pub fn remove_namespace_member(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    user: UserId,
+) -> Result<(), StoreError> {
+    let row = namespace_members::table.find((namespace.0, user.0));
+    match diesel::delete(row).execute(conn)? {
+        0 => Err(StoreError::NotFound("member")),
+        _ => Ok(()),
+    }
+}
+
+/// The members of a project itself, those whose users are newest first.
+pub fn project_members(
+    conn: &mut Conn,
+    project: ProjectId,
+    page: Page,
+) -> Result<Vec<Member>, StoreError> {
+    let rows = project_members::table
+        .inner_join(users::table.on(users::id.eq(project_members::user_id)))
+        .filter(project_members::project_id.eq(project.0))
+        .filter(users::id.lt(page.below()))
+        .order(users::id.desc())
+        .limit(page.limit)
+        .select((users::id, users::name, project_members::role))
+        .load(conn)?;
+    rows.into_iter().map(read_member).collect()
+}
+
+/// Makes a user a member of a project, or gives a member another role.
+pub fn set_project_member(
+    conn: &mut Conn,
+    project: ProjectId,
+    user: UserId,
+    role: Role,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(project_members::table.find((project.0, user.0)))
+        .set(project_members::role.eq(role.as_str()))
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(project_members::table)
+            .values((
+                project_members::project_id.eq(project.0),
+                project_members::user_id.eq(user.0),
+                project_members::role.eq(role.as_str()),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Ends a user's membership of a project.
+pub fn remove_project_member(
+    conn: &mut Conn,
+    project: ProjectId,
+    user: UserId,
+) -> Result<(), StoreError> {
+    let row = project_members::table.find((project.0, user.0));
+    match diesel::delete(row).execute(conn)? {
+        0 => Err(StoreError::NotFound("member")),
+        _ => Ok(()),
+    }
+}

@@ -1,14 +1,16 @@
 //! Namespaces and the projects in them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::image::Repository;
-use slipway_domain::{GitRef, Name, NamespaceId, ProjectId};
+use slipway_domain::{GitRef, Name, NamespaceId, ProjectId, UserId};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::page::Page;
-use crate::schema::{namespaces, project_loads, projects};
+use crate::schema::{namespace_members, namespaces, project_loads, project_members, projects};
 use crate::time::{from_ms, parse, to_ms};
 
 /// An owner of projects.
@@ -149,6 +151,23 @@ pub fn list_namespaces(conn: &mut Conn, page: Page) -> Result<Vec<Namespace>, St
     rows.into_iter().map(read_namespace).collect()
 }
 
+/// The namespaces that a user is a member of, newest first.
+pub fn list_namespaces_of(
+    conn: &mut Conn,
+    user: UserId,
+    page: Page,
+) -> Result<Vec<Namespace>, StoreError> {
+    let rows = namespaces::table
+        .inner_join(namespace_members::table.on(namespace_members::namespace_id.eq(namespaces::id)))
+        .filter(namespace_members::user_id.eq(user.0))
+        .filter(namespaces::id.lt(page.below()))
+        .order(namespaces::id.desc())
+        .limit(page.limit)
+        .select(namespaces::all_columns)
+        .load(conn)?;
+    rows.into_iter().map(read_namespace).collect()
+}
+
 /// Makes a project.
 ///
 /// # Errors
@@ -244,4 +263,40 @@ pub fn list(
         None => query.load(conn)?,
     };
     rows.into_iter().map(read).collect()
+}
+
+/// The projects that a user may see, as a member of each or of its namespace, newest first.
+pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Project>, StoreError> {
+    let rows = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(visible_to(user))
+        .filter(projects::id.lt(page.below()))
+        .order(projects::id.desc())
+        .limit(page.limit)
+        .select((projects::all_columns, namespaces::name))
+        .load(conn)?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The ids of all projects that a user may see.
+pub fn visible_ids(conn: &mut Conn, user: UserId) -> Result<BTreeSet<ProjectId>, StoreError> {
+    let ids: Vec<i64> = projects::table
+        .filter(visible_to(user))
+        .select(projects::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(ProjectId).collect())
+}
+
+#[diesel::dsl::auto_type]
+fn visible_to(user: UserId) -> _ {
+    let id: i64 = user.0;
+    let namespaces_of = namespace_members::table
+        .filter(namespace_members::user_id.eq(id))
+        .select(namespace_members::namespace_id);
+    let projects_of = project_members::table
+        .filter(project_members::user_id.eq(id))
+        .select(project_members::project_id);
+    projects::namespace_id
+        .eq_any(namespaces_of)
+        .or(projects::id.eq_any(projects_of))
 }
