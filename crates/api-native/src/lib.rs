@@ -1,1 +1,3 @@
 //! Placeholder.
+/// Adds the routes.
+pub fn configure(_: &mut actix_web::web::ServiceConfig) {}
