@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bollard::{Docker, body_try_stream};
+use bollard::Docker;
 use chrono::Utc;
-use futures_util::StreamExt as _;
 use slipway_domain::Phase;
 use slipway_domain::image::Repository;
 use tokio_util::sync::CancellationToken;
 
+use crate::apart;
 use crate::classify::{build_error, engine_error};
 use crate::context::Context;
 use crate::error::BuildError;
@@ -20,7 +20,7 @@ use crate::request::{BuildRequest, BuiltImage, Progress};
 
 /// How long the engine may take for the head of an answer. The answer to a build may begin only
 /// when the whole context was sent; the time a job may take bounds it, not this.
-const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Which of the engine's two builders is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,17 +163,11 @@ impl Builder {
             &name,
             Utc::now(),
         );
-        let mut pieces = context.pack();
-        let body = futures_util::stream::poll_fn(move |task| pieces.poll_recv(task));
         let logins = credentials(&request.logins);
-        let mut answer = std::pin::pin!(self.docker.build_image(
-            options,
-            Some(logins),
-            Some(body_try_stream(body))
-        ));
+        let mut answer = apart::build(options, logins, context.pack())?;
         let mut narrator = Narrator::new(progress);
         let mut ended = Ok(());
-        while let Some(message) = answer.next().await {
+        while let Some(message) = answer.recv().await {
             match message {
                 Ok(info) => narrator.take(info),
                 Err(error) => {

@@ -4,6 +4,7 @@
 //! what builds leave behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
+mod apart;
 mod builder;
 mod classify;
 mod clean;
