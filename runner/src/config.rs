@@ -132,7 +132,7 @@ mod tests {
         let path = dir.path().join("runner.toml");
         std::fs::write(&path, "url = 'x'\ntoken = 'slrun-secret\nid = 1").unwrap();
         let error = Config::load(&path).unwrap_err();
-        let shown = format!("{error:?} {:#}", anyhow::Error::from(error));
+        let shown = format!("{error:?}") + &format!("{:#}", anyhow::Error::from(error));
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -66,14 +66,16 @@ impl Secrets {
         (from..text.len()).find(begins).unwrap_or(text.len())
     }
 
-    /// Where secrets are, in order; those that overlap are one.
-    fn places(&self, text: &[u8]) -> Vec<(usize, usize)> {
+    /// Where secrets are, in order; those that overlap are one. The first `covered` bytes are
+    /// known to belong to one.
+    fn places(&self, text: &[u8], covered: usize) -> Vec<(usize, usize)> {
         let Some(finder) = &self.finder else {
             return vec![(0, text.len())];
         };
         let mut found: Vec<(usize, usize)> = finder
             .find_overlapping_iter(text)
             .map(|found| (found.start(), found.end()))
+            .chain((covered > 0).then_some((0, covered)))
             .collect();
         found.sort_unstable();
         let mut places: Vec<(usize, usize)> = Vec::new();
@@ -88,9 +90,13 @@ impl Secrets {
 }
 
 /// Masks one stream of bytes, however it is cut into pieces.
+///
+/// It never keeps back as much as the longest form of a secret.
 pub struct Masker {
     secrets: Secrets,
     kept_back: Vec<u8>,
+    /// How many of the bytes kept back belong to a place whose mask was shown already.
+    covered: usize,
 }
 
 impl Masker {
@@ -99,42 +105,49 @@ impl Masker {
         Self {
             secrets,
             kept_back: Vec::new(),
+            covered: 0,
         }
     }
 
     /// Takes the next piece; returns what is safe to show.
     pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         self.kept_back.extend_from_slice(piece);
-        let text = std::mem::take(&mut self.kept_back);
-        let mut end = self.secrets.open_end(&text);
-        let places = self.secrets.places(&text);
-        // A place that reaches into what may grow is kept back as a whole.
-        if let Some((start, _)) = places.iter().find(|(_, to)| *to > end) {
-            end = end.min(*start);
-        }
-        let (known, open) = text.split_at(end);
-        self.kept_back = open.to_vec();
-        cut(known, &places)
+        let end = self.secrets.open_end(&self.kept_back);
+        self.show(end)
     }
 
     /// Ends the stream; returns what was kept back.
     pub fn finish(&mut self) -> Vec<u8> {
-        let rest = std::mem::take(&mut self.kept_back);
-        cut(&rest, &self.secrets.places(&rest))
+        self.show(self.kept_back.len())
     }
-}
 
-/// `text` with a mask at each place that begins in it.
-fn cut(text: &[u8], places: &[(usize, usize)]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(text.len());
-    let mut at = 0;
-    for (start, end) in places.iter().filter(|(start, _)| *start < text.len()) {
-        shown.extend_from_slice(text.get(at..*start).unwrap_or_default());
-        shown.extend_from_slice(MASK);
-        at = *end;
+    /// Shows the bytes before `end`, from which on more has to be known.
+    fn show(&mut self, end: usize) -> Vec<u8> {
+        let text = std::mem::take(&mut self.kept_back);
+        let (known, open) = text.split_at(end);
+        let mut shown = Vec::with_capacity(known.len());
+        let (mut at, mut covered) = (0, 0);
+        for (from, to) in self.secrets.places(&text, self.covered) {
+            // What begins later is found again when more is known.
+            if from >= end {
+                break;
+            }
+            shown.extend_from_slice(known.get(at..from).unwrap_or_default());
+            let was_shown = from == 0 && self.covered > 0;
+            if !was_shown {
+                shown.extend_from_slice(MASK);
+            }
+            at = to;
+            covered = to.saturating_sub(end);
+        }
+        shown.extend_from_slice(known.get(at..).unwrap_or_default());
+        if end == 0 {
+            covered = self.covered;
+        }
+        self.covered = covered;
+        self.kept_back = open.to_vec();
+        shown
     }
-    shown.extend_from_slice(text.get(at..).unwrap_or_default());
-    shown
 }
 
 /// The forms in which a secret may show.

@@ -60,6 +60,18 @@ fn nothing_is_kept_back_that_cannot_become_a_secret() {
 }
 
 #[test]
+fn a_secret_without_end_is_one_mask_and_keeps_little_back() {
+    let mut masker = Masker::new(Secrets::new(["aaaa"]));
+    let mut shown = Vec::new();
+    for _ in 0..1000 {
+        shown.extend(masker.push(b"aaaaa"));
+        assert!(masker.kept_back.len() < 16);
+    }
+    shown.extend(masker.push(b"b"));
+    assert_eq!(shown, b"[MASKED]b");
+}
+
+#[test]
 fn short_values_and_no_secrets_change_nothing() {
     assert_eq!(masked(&["abc", ""], &[b"abc"]), "abc");
     assert_eq!(masked(&[], &[b"abc"]), "abc");
