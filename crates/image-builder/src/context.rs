@@ -15,14 +15,15 @@ use tokio::sync::mpsc;
 use slipway_domain::ImageBuild;
 
 use crate::error::BuildError;
+use crate::frontend;
 use crate::ignore::Ignore;
 
 /// How many pieces of the archive wait for the reader.
 const PIECES: usize = 8;
 /// How large a piece is, in bytes.
 const PIECE: usize = 64 * 1024;
-/// The largest `.dockerignore` that is read, in bytes.
-const MAX_IGNORE: u64 = 1024 * 1024;
+/// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
+const MAX_TEXT: u64 = 1024 * 1024;
 
 /// A context that was looked at and can be packed.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl Context {
         let dockerfile = dockerfile.ok_or_else(|| BuildError::DockerfileMissing {
             path: spec.dockerfile.clone(),
         })?;
+        frontend::check(&read_head(&dockerfile)?, spec)?;
         let ignore = read_ignore(&checkout, &root, &dockerfile)?;
         let name = dockerfile.strip_prefix(&root).ok().and_then(Path::to_str);
         let (dockerfile, injected) = match name {
@@ -151,11 +153,15 @@ fn read_ignore(checkout: &Path, root: &Path, dockerfile: &Path) -> Result<Ignore
         if !path.starts_with(checkout) || !path.is_file() {
             continue;
         }
-        let mut text = Vec::new();
-        File::open(path)?.take(MAX_IGNORE).read_to_end(&mut text)?;
-        return Ok(Ignore::parse(&String::from_utf8_lossy(&text)));
+        return Ok(Ignore::parse(&read_head(&path)?));
     }
     Ok(Ignore::default())
+}
+
+fn read_head(path: &Path) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_TEXT).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn add_file<W: Write>(

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_as_docker_says() {
+    fn patterns_match_by_the_known_rules() {
         let table = [
             ("a", "a", true),
             ("a", "b/a", false),

@@ -10,6 +10,7 @@ mod classify;
 mod clean;
 mod context;
 mod error;
+mod frontend;
 mod ignore;
 mod options;
 mod progress;

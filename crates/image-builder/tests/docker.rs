@@ -291,7 +291,7 @@ async fn a_registry_that_refuses_is_named_with_what_it_said() {
     };
     let mut request = request(dir.path(), spec);
     request.logins = vec![Login {
-        registry: registry.clone(),
+        registry: "elsewhere.example".to_owned(),
         username: "me".to_owned(),
         password: "s3cret".to_owned(),
     }];

@@ -158,3 +158,39 @@ async fn what_went_wrong_is_reported_in_the_farms_words() {
     }
     runner.drain(&fake).await;
 }
+
+#[tokio::test]
+async fn a_cancel_kills_the_command_that_runs() {
+    let nap = format!("7{:07}", rand::random::<u32>() % 10_000_000);
+    let dockerfile = format!("FROM scratch\nCOPY busybox /bin/sh\nRUN exec sleep {nap}\n");
+    let repository = Repository::with(&dockerfile);
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    fake.enqueue(61, &[], repository.job(&json!({"kind": "image_build"})));
+    until(Duration::from_secs(60), || runs(&nap)).await;
+    fake.change(|state| {
+        if let Some(job) = state.jobs.get_mut(&61) {
+            job.status = "canceled".to_owned();
+        }
+    });
+    until(Duration::from_secs(2), || !runs(&nap)).await;
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+}
+
+async fn until(limit: Duration, condition: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < limit, "not within {limit:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether a process of this host sleeps for `nap` seconds.
+fn runs(nap: &str) -> bool {
+    let wanted = format!("sleep\0{nap}\0");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .any(|line| line == wanted.as_bytes())
+}

@@ -52,7 +52,7 @@ fn files_are_packed_in_order_and_links_stay_links() {
 }
 
 #[test]
-fn the_dockerfile_and_its_patterns_are_sent_even_when_left_out() {
+fn the_build_file_and_the_patterns_are_sent_even_when_left_out() {
     let dir = checkout(&[
         ("docker/Dockerfile", ""),
         ("docker/other", ""),
@@ -64,7 +64,7 @@ fn the_dockerfile_and_its_patterns_are_sent_even_when_left_out() {
 }
 
 #[test]
-fn a_dockerfile_brings_patterns_of_its_own() {
+fn patterns_beside_the_build_file_replace_those_of_the_context() {
     let dir = checkout(&[
         ("Dockerfile", ""),
         ("Dockerfile.dockerignore", "a\nDockerfile.*\n"),
@@ -89,7 +89,7 @@ fn a_file_that_is_taken_back_comes_from_a_directory_that_is_not() {
 }
 
 #[test]
-fn a_dockerfile_outside_of_the_context_is_sent_under_another_name() {
+fn a_build_file_outside_of_the_context_is_sent_under_another_name() {
     let dir = checkout(&[("build/Dockerfile", "FROM scratch"), ("app/x", "")]);
     let names = packed(&dir, &spec("app", "build/Dockerfile"));
     assert_eq!(names.len(), 2);
