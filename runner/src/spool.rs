@@ -175,4 +175,22 @@ mod tests {
         );
         assert_eq!(sum.crc32, crc32fast::hash(&text));
     }
+
+    #[test]
+    fn a_full_disk_is_told_and_what_is_there_stays_countable() {
+        let spool = Spool {
+            file: File::options().write(true).open("/dev/full").unwrap(),
+            state: Mutex::new(State {
+                masker: Masker::new(Secrets::new([])),
+                sum: crc32fast::Hasher::new(),
+                length: 0,
+                left_out: 0,
+            }),
+            written: watch::Sender::default(),
+            limit: 100,
+        };
+        spool.write(b"text");
+        assert!(spool.follow().borrow().is_broken);
+        assert_eq!(spool.end().length, 0);
+    }
 }
