@@ -54,7 +54,7 @@ pub struct ConfigFile {
 /// The flags of `register`.
 #[derive(Args)]
 pub struct Register {
-    /// The coordinator's address, such as https://slipway.example.
+    /// The coordinator's address, such as `https://slipway.example`.
     #[arg(long, env = "SLIPWAY_URL")]
     pub url: String,
     /// The registration token. Other users of this host can read it from the command line; the

@@ -3,15 +3,19 @@
 //! What may be retried is decided on statuses and kinds of error. A success that does not decode
 //! came from a proxy, and is retried as well.
 
+mod commands;
+
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use slipway_domain::{JobToken, RegistrationToken, RunnerToken};
+use slipway_domain::{JobToken, RunnerToken};
 use slipway_protocol::{
     ClaimRequest, Features, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, JobPayload,
-    LAST_UPDATE_HEADER, OUR_RUNNER, RegisterRequest, RegisteredRunner, TokenRequest, UpdateRequest,
+    LAST_UPDATE_HEADER, OUR_RUNNER, UpdateRequest,
 };
+
+pub use commands::CommandError;
 
 /// How long a coordinator may hold a poll, and a little more.
 const POLL_LIMIT: Duration = Duration::from_secs(80);
@@ -95,26 +99,6 @@ pub enum Finished {
     Retry(Retry),
 }
 
-/// Why registration or another command was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The address is not one of a coordinator.
-    #[error("{0} is not the address of a coordinator; expected http:// or https://")]
-    BadUrl(String),
-    /// The token is not known there.
-    #[error("the coordinator refused the token")]
-    Forbidden,
-    /// It answered something else.
-    #[error("the coordinator answered {status}")]
-    Refused {
-        /// The status.
-        status: StatusCode,
-    },
-    /// It could not be reached.
-    #[error("the coordinator could not be reached")]
-    Unreachable(#[source] reqwest::Error),
-}
-
 /// A coordinator at its address.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
@@ -168,51 +152,6 @@ impl Coordinator {
             http,
             base: format!("{base}/ci/api/v1"),
         })
-    }
-
-    /// `POST runners/register`: makes a runner of this program.
-    ///
-    /// # Errors
-    /// See [`CommandError`].
-    pub async fn register(
-        &self,
-        token: &RegistrationToken,
-        mut request: RegisterRequest,
-    ) -> Result<RegisteredRunner, CommandError> {
-        request.token = Some(token.expose().to_owned());
-        let request = self
-            .call(Method::POST, "runners/register.json")
-            .json(&request);
-        let answer = request.send().await.map_err(CommandError::Unreachable)?;
-        match answer.status() {
-            StatusCode::CREATED => answer.json().await.map_err(CommandError::Unreachable),
-            status => Err(refused(status)),
-        }
-    }
-
-    /// `PUT builds/-1`: whether the coordinator knows this runner. 404 is its yes.
-    ///
-    /// # Errors
-    /// See [`CommandError`].
-    pub async fn verify(&self, token: &RunnerToken) -> Result<(), CommandError> {
-        match self.send_token(Method::PUT, "builds/-1", token).await? {
-            StatusCode::NOT_FOUND => Ok(()),
-            status => Err(refused(status)),
-        }
-    }
-
-    /// `DELETE runners/delete`: this runner leaves.
-    ///
-    /// # Errors
-    /// See [`CommandError`].
-    pub async fn unregister(&self, token: &RunnerToken) -> Result<(), CommandError> {
-        match self
-            .send_token(Method::DELETE, "runners/delete", token)
-            .await?
-        {
-            StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
-            status => Err(refused(status)),
-        }
     }
 
     /// `POST builds/register`: asks for a job; may be held when `last_update` is given.
@@ -330,27 +269,6 @@ impl Coordinator {
             .request(method, format!("{}/{path}", self.base))
             .header("Accept", "application/json")
             .timeout(REQUEST_LIMIT)
-    }
-
-    async fn send_token(
-        &self,
-        method: Method,
-        path: &str,
-        token: &RunnerToken,
-    ) -> Result<StatusCode, CommandError> {
-        let body = TokenRequest {
-            token: Some(token.expose().to_owned()),
-        };
-        let request = self.call(method, path).json(&body);
-        let answer = request.send().await.map_err(CommandError::Unreachable)?;
-        Ok(answer.status())
-    }
-}
-
-fn refused(status: StatusCode) -> CommandError {
-    match status {
-        StatusCode::FORBIDDEN => CommandError::Forbidden,
-        status => CommandError::Refused { status },
     }
 }
 

@@ -1,5 +1,7 @@
 //! The executor for real: a checkout with git, then a build with the Docker Engine.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use slipway_domain::{CommitSha, FailureReason, GitRef, JobSpec, Phase};
 use slipway_git::{Git, GitError, RemoteUrl, Source};
@@ -69,6 +71,7 @@ impl Executor for Docker {
             origin: Origin {
                 source: source.map(|url| url.to_string()),
                 revision: Some(job.payload.sha.clone()),
+                created: SystemTime::now().into(),
             },
             logins: logins(job),
         };

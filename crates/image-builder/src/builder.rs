@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use chrono::Utc;
 use slipway_domain::Phase;
 use slipway_domain::image::Repository;
 use tokio_util::sync::CancellationToken;
@@ -154,14 +153,13 @@ impl Builder {
             .await
             .map_err(std::io::Error::other)??;
         // A name keeps the image from being pruned as dangling before it is pushed.
-        let name = format!("slipway-job:{}", uuid::Uuid::new_v4().simple());
+        let name = format!("slipway-job:{:032x}", rand::random::<u128>());
         let options = build_options(
             request,
             self.backend,
             &self.owner,
             &context.dockerfile,
             &name,
-            Utc::now(),
         );
         let logins = credentials(&request.logins);
         let mut answer = apart::build(options, logins, context.pack())?;

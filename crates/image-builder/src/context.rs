@@ -63,7 +63,7 @@ impl Context {
         let (dockerfile, injected) = match name {
             Some(name) => (name.to_owned(), None),
             None => (
-                format!(".dockerfile-{}", uuid::Uuid::new_v4().simple()),
+                format!(".dockerfile-{:032x}", rand::random::<u128>()),
                 Some(dockerfile),
             ),
         };

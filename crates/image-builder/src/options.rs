@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 
 use crate::builder::Backend;
 use crate::clean::{JOB_LABEL, OWNER_LABEL};
@@ -20,14 +20,13 @@ pub(crate) fn build_options(
     owner: &str,
     dockerfile: &str,
     name: &str,
-    now: DateTime<Utc>,
 ) -> BuildImageOptions {
     let spec = &request.spec;
     let (version, session) = match backend {
         // A session is answered once; a build never shares its name with another.
         Backend::BuildKit => (
             BuilderVersion::BuilderBuildKit,
-            Some(uuid::Uuid::new_v4().to_string()),
+            Some(format!("{:032x}", rand::random::<u128>())),
         ),
         Backend::Classic => (BuilderVersion::BuilderV1, None),
     };
@@ -39,7 +38,7 @@ pub(crate) fn build_options(
         rm: true,
         forcerm: true,
         buildargs: Some(spec.args.clone().into_iter().collect()),
-        labels: Some(labels(request, owner, now)),
+        labels: Some(labels(request, owner)),
         target: spec.target.clone().unwrap_or_default(),
         version,
         session,
@@ -48,11 +47,14 @@ pub(crate) fn build_options(
 }
 
 /// The labels of the image: where it came from, what the spec asks for, and whose it is here.
-fn labels(request: &BuildRequest, owner: &str, now: DateTime<Utc>) -> HashMap<String, String> {
+fn labels(request: &BuildRequest, owner: &str) -> HashMap<String, String> {
     let oci = |name: &str| format!("org.opencontainers.image.{name}");
     let mut labels = HashMap::from([(
         oci("created"),
-        now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        request
+            .origin
+            .created
+            .to_rfc3339_opts(SecondsFormat::Secs, true),
     )]);
     if let Some(source) = &request.origin.source {
         labels.insert(oci("source"), source.clone());
@@ -111,10 +113,11 @@ mod tests {
             origin: crate::Origin {
                 source: Some("https://example.org/a".to_owned()),
                 revision: Some("abc".to_owned()),
+                created: chrono::DateTime::UNIX_EPOCH,
             },
             logins: Vec::new(),
         };
-        let labels = labels(&request, "me", DateTime::UNIX_EPOCH);
+        let labels = labels(&request, "me");
         assert_eq!(labels[JOB_LABEL], "7");
         assert_eq!(labels[OWNER_LABEL], "me");
         assert_eq!(labels["org.opencontainers.image.source"], "mine");

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use slipway_domain::{ImageBuild, Phase};
 
 /// One image to build.
@@ -27,6 +28,8 @@ pub struct Origin {
     pub source: Option<String>,
     /// The commit.
     pub revision: Option<String>,
+    /// When the build began.
+    pub created: DateTime<Utc>,
 }
 
 /// A login at a registry.

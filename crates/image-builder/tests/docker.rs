@@ -55,7 +55,7 @@ impl Told {
 }
 
 fn unique() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
+    format!("{:032x}", rand::random::<u128>())
 }
 
 fn registry() -> String {
@@ -84,6 +84,7 @@ fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
         origin: Origin {
             source: Some("https://example.org/acme/api".to_owned()),
             revision: Some("0123".to_owned()),
+            ..Origin::default()
         },
         logins: Vec::new(),
     }
@@ -245,7 +246,7 @@ async fn a_dockerfile_that_cannot_be_used_is_told_apart_from_one_that_is_not_the
 #[tokio::test]
 async fn canceling_kills_the_command_that_runs() {
     for backend in BOTH {
-        let nap = format!("3{:07}", uuid::Uuid::new_v4().as_u128() % 10_000_000);
+        let nap = format!("3{:07}", rand::random::<u128>() % 10_000_000);
         let dir = checkout(&format!("{SHELL}RUN echo napping; exec sleep {nap}\n"));
         let builder = builder(backend).await;
         let told = Told::default();
