@@ -55,6 +55,8 @@ pub struct ClaimedJob {
     pub secrets: JobSecrets,
     /// The jobs it needed, with what they made.
     pub needs: Vec<Needed>,
+    /// What it made itself so far.
+    pub artifacts: Vec<Artifact>,
 }
 
 /// A job that another one needed.
@@ -139,8 +141,12 @@ impl Farm {
         self.claimed_job(claimed.job).await.map(Some)
     }
 
-    async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
-        let (job, build, project, needs) = self
+    /// A claimed job with all that its runner needs to do it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such job.
+    pub async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
+        let (job, build, project, needs, artifacts) = self
             .inner
             .store
             .read(move |conn| {
@@ -152,7 +158,7 @@ impl Farm {
                     let made = artifacts::of_job(conn, need.id)?;
                     needs.push((need, made));
                 }
-                Ok((job, build, project, needs))
+                Ok((job, build, project, needs, artifacts::of_job(conn, id)?))
             })
             .await?;
         let secrets = self.job_secrets(&project).await?;
@@ -171,6 +177,7 @@ impl Farm {
             project,
             secrets,
             needs,
+            artifacts,
         })
     }
 

@@ -8,7 +8,6 @@ use slipway_store::{Signal, StoreError, artifacts};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::report::finish;
-use crate::wakeups::Pending;
 use crate::{Farm, FarmError};
 
 /// How many rows one pass of a duty looks at.
@@ -97,21 +96,5 @@ impl Farm {
                 Err(RecvError::Closed) => return,
             }
         }
-    }
-
-    /// Wakes runners for everything that is pending, as after a start.
-    pub async fn wake_for_pending(&self) -> Result<(), FarmError> {
-        let (lines, _) = self
-            .inner
-            .store
-            .read(slipway_store::queue::open_lines)
-            .await?;
-        for line in lines {
-            self.inner.wakeups.wake(&Pending {
-                requirement: line.requirement,
-                policy: line.policy,
-            });
-        }
-        Ok(())
     }
 }

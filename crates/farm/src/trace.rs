@@ -60,6 +60,14 @@ impl Farm {
         Ok(job)
     }
 
+    /// Whether `token` may send to a job's trace, before anything of it is read.
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`, `Erased`.
+    pub async fn check_job_token(&self, id: JobId, token: &JobToken) -> Result<(), FarmError> {
+        self.job_by_token(id, token).await.map(drop)
+    }
+
     /// Appends bytes that begin at `start` to a job's trace; an empty range is a sign of life.
     ///
     /// # Errors

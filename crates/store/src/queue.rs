@@ -186,6 +186,14 @@ pub fn running(conn: &mut Conn, project: ProjectId) -> Result<u32, StoreError> {
     Ok(u32::try_from(count).unwrap_or(0))
 }
 
+/// How many jobs are running in the farm.
+pub fn running_in_all(conn: &mut Conn) -> Result<i64, StoreError> {
+    let sum: Option<i64> = project_loads::table
+        .select(diesel::dsl::sum(project_loads::running))
+        .first(conn)?;
+    Ok(sum.unwrap_or(0))
+}
+
 /// Deals pending jobs to all of `requests` at once; the answers are in the order of the requests.
 pub(crate) fn claim_batch(
     conn: &mut Conn,

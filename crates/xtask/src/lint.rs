@@ -40,7 +40,10 @@ pub(crate) async fn documentation(steps: &mut Steps) {
 pub(crate) async fn supply_chain(steps: &mut Steps) {
     const NAME: &str = "licences";
     if !has("deny").await {
-        steps.skip(NAME, "cargo-deny is not installed");
+        steps.skip(
+            NAME,
+            "cargo-deny is not installed; `cargo install --locked cargo-deny` takes a while",
+        );
         return;
     }
     let licences = cargo(&["deny", "check", "licenses", "bans", "sources"]);
@@ -51,7 +54,7 @@ pub(crate) async fn supply_chain(steps: &mut Steps) {
     fetch.stdout(Stdio::null()).stderr(Stdio::null());
     match run_command(fetch).await {
         Ok(()) => {
-            let advisories = cargo(&["deny", "check", "--disable-fetch", "advisories"]);
+            let advisories = cargo(&["deny", "--offline", "check", "advisories"]);
             steps.take(ADVISORIES, run_command(advisories)).await;
         }
         Err(_) => steps.skip(ADVISORIES, "the database of advisories cannot be reached"),

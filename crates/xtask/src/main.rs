@@ -30,6 +30,8 @@ enum Task {
     Test(test::Args),
     /// Checks format, lints, documentation, licences and advisories.
     Lint,
+    /// Starts the services that tests need, says how to use them, and waits to be stopped.
+    Services,
     /// Runs the main job on a real repository, end to end.
     Demo(demo::Args),
     /// Measures what the farm promises.
@@ -58,6 +60,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Test(args) => Ok(test::run(&args).await),
         Task::Lint => Ok(lint::run().await),
+        Task::Services => services::run().await,
         Task::Demo(args) => demo::run(&args).await,
         Task::Bench(args) => bench::run(&args).await,
     }

@@ -5,6 +5,8 @@ mod postgres;
 mod registry;
 mod s3;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
 pub(crate) use postgres::Postgres;
@@ -12,6 +14,19 @@ pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
 
 use crate::setup::{self, Docker};
+
+/// Starts what can be started, for tests that are run by hand.
+pub(crate) async fn run() -> Result<ExitCode> {
+    let services = Services::start().await;
+    for (kind, reason) in &services.missing {
+        println!("{} tests cannot run: {reason}", kind.module());
+    }
+    for (name, value) in &services.environment {
+        println!("export {name}='{value}'");
+    }
+    println!("# Stop with Ctrl-C.");
+    std::future::pending().await
+}
 
 /// A kind of test that needs something beyond this repository.
 ///

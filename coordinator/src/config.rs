@@ -1,0 +1,125 @@
+//! Everything the coordinator can be told, read once at start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use slipway_blobs::BlobLocation;
+use slipway_farm::Settings;
+use slipway_store::DatabaseUrl;
+
+/// Everything the coordinator can be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// The address to serve on.
+    #[arg(long, env = "SLIPWAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where everything is kept that is not kept elsewhere: the database, traces, artifacts, keys.
+    #[arg(long, env = "SLIPWAY_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// The database: sqlite:///path/to/file.db or postgres://user@host/database. A SQLite file in
+    /// the data directory when absent.
+    #[arg(long, env = "SLIPWAY_DATABASE_URL")]
+    pub database_url: Option<DatabaseUrl>,
+    /// Where traces and artifacts are kept: a directory, or s3://bucket/prefix?endpoint=URL. In the
+    /// data directory when absent.
+    #[arg(long, env = "SLIPWAY_BLOB_URL")]
+    pub blob_url: Option<BlobLocation>,
+    /// The address by which clients and runners reach the coordinator.
+    #[arg(long, env = "SLIPWAY_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// The registry, HOST[:PORT], for projects that name no image repository of their own.
+    #[arg(long, env = "SLIPWAY_REGISTRY")]
+    pub registry: Option<String>,
+    /// The file with the key that secrets are sealed with, made when it is not there. Coordinators
+    /// that share a database share the key. In the data directory when absent.
+    #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
+    pub seal_key_file: Option<PathBuf>,
+    /// What is limited.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// What is limited, in time and in size.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Limits {
+    /// Seconds that a runner which beats may be silent before its job is lost.
+    #[arg(long, env = "SLIPWAY_LEASE_S", default_value = "15", value_parser = seconds)]
+    pub lease_s: Duration,
+    /// Seconds that a stock runner may be silent before its job is lost.
+    #[arg(long, env = "SLIPWAY_STOCK_LEASE_S", default_value = "90", value_parser = seconds)]
+    pub stock_lease_s: Duration,
+    /// Seconds that every lease holds at least after a start of the coordinator.
+    #[arg(long, env = "SLIPWAY_GRACE_S", default_value = "30", value_parser = seconds)]
+    pub grace_s: Duration,
+    /// Seconds that a runner's poll waits for a job before it is answered "nothing".
+    #[arg(long, env = "SLIPWAY_POLL_WAIT_S", default_value = "50", value_parser = seconds)]
+    pub poll_wait_s: Duration,
+    /// How many attempts are made of a job that fails through no fault of its own.
+    #[arg(long, env = "SLIPWAY_MAX_ATTEMPTS", default_value = "3",
+          value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub max_attempts: i32,
+    /// The size, in bytes, below which an archive must stay.
+    #[arg(long, env = "SLIPWAY_MAX_ARTIFACT_BYTES", default_value = "1073741824")]
+    pub max_artifact_bytes: u64,
+    /// The longest trace, in bytes.
+    #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
+    pub max_trace_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let farm = Settings::default();
+        Self {
+            lease_s: farm.lease,
+            stock_lease_s: farm.stock_lease,
+            grace_s: farm.grace,
+            poll_wait_s: farm.poll_wait,
+            max_attempts: farm.max_attempts,
+            max_artifact_bytes: farm.max_artifact_bytes,
+            max_trace_bytes: farm.max_trace_bytes,
+        }
+    }
+}
+
+impl Config {
+    /// The database, by default in the data directory.
+    pub fn database(&self) -> DatabaseUrl {
+        let default = || DatabaseUrl::Sqlite(self.data_dir.join("slipway.db"));
+        self.database_url.clone().unwrap_or_else(default)
+    }
+
+    /// The place of traces and artifacts, by default in the data directory.
+    pub(crate) fn blobs(&self) -> BlobLocation {
+        let default = || BlobLocation::Directory(self.data_dir.join("blobs"));
+        self.blob_url.clone().unwrap_or_else(default)
+    }
+
+    /// The file of the key that secrets are sealed with.
+    pub(crate) fn seal_key(&self) -> PathBuf {
+        self.seal_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("seal-key"))
+    }
+
+    /// What the use cases are told.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            registry: self.registry.clone(),
+            lease: self.limits.lease_s,
+            stock_lease: self.limits.stock_lease_s,
+            grace: self.limits.grace_s,
+            poll_wait: self.limits.poll_wait_s,
+            max_attempts: self.limits.max_attempts,
+            max_artifact_bytes: self.limits.max_artifact_bytes,
+            max_trace_bytes: self.limits.max_trace_bytes,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(u64::from(seconds))),
+        _ => Err("expected a whole number of seconds above 0".to_owned()),
+    }
+}

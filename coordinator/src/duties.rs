@@ -1,0 +1,45 @@
+//! The loops around the farm's duties. A loop only sleeps; what it calls does what is due.
+
+use std::time::Duration;
+
+use slipway_farm::Farm;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+const LEASES_EVERY: Duration = Duration::from_secs(1);
+const ARTIFACTS_EVERY: Duration = Duration::from_secs(30);
+
+/// Starts all duties; they end when the set is dropped.
+pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
+    let mut duties = JoinSet::new();
+    let leases = farm.clone();
+    duties.spawn(async move {
+        let mut ticks = ticks(LEASES_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = leases.expire_leases().await {
+                error.log();
+            }
+        }
+    });
+    let artifacts = farm.clone();
+    duties.spawn(async move {
+        let mut ticks = ticks(ARTIFACTS_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = artifacts.expire_artifacts().await {
+                error.log();
+            }
+        }
+    });
+    let signals = farm.clone();
+    duties.spawn(async move { signals.hear_signals().await });
+    duties
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(every);
+    // After a pause of the host one look is enough.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,71 @@
+//! What monitoring asks: whether the process lives, whether it can serve, how it goes.
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpResponse, web};
+use slipway_farm::Farm;
+
+/// Adds the routes.
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/healthz", web::get().to(alive))
+        .route("/readyz", web::get().to(ready))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// `GET /healthz`: 200 for as long as the process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: 200 when the database answers, 503 when not.
+async fn ready(farm: web::Data<Farm>) -> HttpResponse {
+    match farm.check().await {
+        Ok(()) => HttpResponse::Ok().body("ok\n"),
+        Err(error) => {
+            error.log();
+            HttpResponse::ServiceUnavailable().body("the database does not answer\n")
+        }
+    }
+}
+
+/// `GET /metrics`: gauges in Prometheus' text format; 503 when the database does not answer.
+async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
+    let figures = match farm.figures().await {
+        Ok(figures) => figures,
+        Err(error) => {
+            error.log();
+            return HttpResponse::ServiceUnavailable().body("the database does not answer\n");
+        }
+    };
+    let gauges = [
+        (
+            "slipway_parked_polls",
+            "Runners that wait for a job.",
+            figures.parked_polls,
+        ),
+        (
+            "slipway_jobs_pending",
+            "Jobs that wait for a runner.",
+            figures.pending,
+        ),
+        (
+            "slipway_jobs_running",
+            "Jobs that a runner has.",
+            figures.running,
+        ),
+        (
+            "slipway_oldest_pending_seconds",
+            "How long the oldest pending job waits.",
+            figures.oldest_wait_s,
+        ),
+    ];
+    let text: String = gauges
+        .iter()
+        .map(|(name, help, value)| {
+            format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+        })
+        .collect();
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4"))
+        .body(text)
+}

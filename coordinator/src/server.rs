@@ -1,0 +1,124 @@
+//! Putting a farm together and serving it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::{NormalizePath, TrailingSlash};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use anyhow::Context;
+use slipway_blobs::Blobs;
+use slipway_farm::{Chance, Clock, Farm, Parts, SealKey};
+use slipway_git::{Git, Limits};
+use slipway_store::Store;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::Config;
+use crate::{duties, first_start, health};
+
+/// How long requests may take to finish once the coordinator is told to stop.
+const SHUTDOWN_S: u64 = 10;
+/// How long a client may take to send the head of a request.
+const REQUEST_HEAD: Duration = Duration::from_secs(30);
+
+/// A coordinator that serves.
+pub struct Coordinator {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The farm it serves.
+    pub farm: Farm,
+    handle: ServerHandle,
+    server: JoinHandle<std::io::Result<()>>,
+    _duties: JoinSet<()>,
+}
+
+/// Starts a coordinator that tells the time by `clock`.
+///
+/// # Errors
+/// Whatever keeps it from serving: the database, the blobs, the key, the address.
+pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("{} could not be made", config.data_dir.display()))?;
+    let seal = SealKey::load_or_create(&config.seal_key())?;
+    let store = Store::open(&config.database())
+        .await
+        .context("the database could not be opened")?;
+    let blobs = Blobs::open(&config.blobs()).await?;
+    let git = Git::new(Limits::default()).context("git could not be prepared")?;
+    let parts = Parts {
+        store,
+        blobs,
+        git,
+        clock,
+        chance: Chance,
+        seal,
+        settings: config.settings(),
+    };
+    let farm = Farm::open(parts).await?;
+    first_start::prepare(&farm, &config.data_dir).await?;
+    let duties = duties::start(&farm);
+    let data = web::Data::new(farm.clone());
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(data.clone())
+            // Old runners put two slashes where one belongs.
+            .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
+            .configure(health::configure)
+            .configure(slipway_api_gitlab::configure)
+            .configure(slipway_api_native::configure)
+            .default_service(web::to(no_such_route))
+    })
+    .client_request_timeout(REQUEST_HEAD)
+    .shutdown_timeout(SHUTDOWN_S)
+    .disable_signals()
+    .bind(config.listen)
+    .with_context(|| format!("{} cannot be listened on", config.listen))?;
+    let address = server
+        .addrs()
+        .first()
+        .copied()
+        .context("no address to listen on")?;
+    let server = server.run();
+    let handle = server.handle();
+    let server = tokio::spawn(server);
+    tracing::info!(%address, "The coordinator serves on http://{address}");
+    Ok(Coordinator {
+        address,
+        farm,
+        handle,
+        server,
+        _duties: duties,
+    })
+}
+
+/// Any path that nobody serves: 404 in GitLab's shape, which most clients of the port expect.
+async fn no_such_route() -> HttpResponse {
+    HttpResponse::NotFound().json(serde_json::json!({ "error": "404 Not Found" }))
+}
+
+impl Coordinator {
+    /// Stops: held requests are answered at once, others may finish.
+    ///
+    /// # Errors
+    /// When the server had failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.farm.stop();
+        self.handle.stop(true).await;
+        self.server
+            .await
+            .context("the server's task ended badly")?
+            .context("the server failed")
+    }
+}
+
+/// Applies the migrations that the database lacks; returns how many those were.
+///
+/// # Errors
+/// When the database cannot be opened or a migration fails.
+pub async fn migrate(config: &Config) -> anyhow::Result<usize> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("{} could not be made", config.data_dir.display()))?;
+    Store::migrate(&config.database())
+        .await
+        .context("the database could not be migrated")
+}

@@ -1,0 +1,99 @@
+//! What a client is, by its `User-Agent`, and how "no build" is said so that it understands.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::USER_AGENT;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use slipway_protocol::LAST_UPDATE_HEADER;
+
+use crate::error::message;
+
+/// How a client wants to hear that there is no build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    /// A released stock runner: 204.
+    Released,
+    /// Everybody else, development builds of it included: 404.
+    Other,
+}
+
+impl Agent {
+    fn of(user_agent: &str) -> Self {
+        let version = user_agent
+            .strip_prefix("gitlab-ci-multi-runner ")
+            .and_then(|rest| rest.split_once(' '))
+            .map(|(version, _)| version);
+        match version {
+            Some(version) if is_release(version) => Agent::Released,
+            _ => Agent::Other,
+        }
+    }
+
+    /// The answer "no build", with the value that makes the next poll wait.
+    pub(crate) fn no_build(self, value: &str) -> HttpResponse {
+        match self {
+            Agent::Released => HttpResponse::NoContent()
+                .insert_header((LAST_UPDATE_HEADER, value))
+                .finish(),
+            Agent::Other => HttpResponse::NotFound()
+                .insert_header((LAST_UPDATE_HEADER, value))
+                .json(message("404 Not Found")),
+        }
+    }
+}
+
+/// Whether `version` is `X.Y.Z`, or `X.Y.Z~beta.N.gHEX`.
+fn is_release(version: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let (numbers, beta) = match version.split_once("~beta.") {
+        Some((numbers, beta)) => (numbers, Some(beta)),
+        None => (version, None),
+    };
+    let good_beta = beta.is_none_or(|beta| match beta.split_once(".g") {
+        Some((number, hex)) => {
+            digits(number) && !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit())
+        }
+        None => false,
+    });
+    good_beta && numbers.split('.').count() == 3 && numbers.split('.').all(digits)
+}
+
+impl FromRequest for Agent {
+    type Error = std::convert::Infallible;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let header = request
+            .headers()
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok());
+        ready(Ok(Agent::of(header.unwrap_or_default())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_released_stock_runners_understand_204() {
+        for released in [
+            "gitlab-ci-multi-runner 1.9.2 (1-9-stable; go1.7.4; linux/amd64)",
+            "gitlab-ci-multi-runner 1.6.0~beta.167.g2b2bacc (x; y; z)",
+        ] {
+            assert_eq!(Agent::of(released), Agent::Released, "{released}");
+        }
+        for other in [
+            "",
+            "Go-http-client/1.1",
+            "gitlab-ci-multi-runner dev (HEAD; go1.7; linux/amd64)",
+            "gitlab-ci-multi-runner 1.9 (x)",
+            "gitlab-ci-multi-runner 1.9.2",
+            "gitlab-ci-multi-runner 1.9.2~beta.x (x)",
+            "slipway-runner 0.1.0 (x)",
+        ] {
+            assert_eq!(Agent::of(other), Agent::Other, "{other}");
+        }
+    }
+}

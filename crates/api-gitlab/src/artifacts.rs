@@ -1,0 +1,195 @@
+//! Archives: up, down and away.
+
+use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::TimeDelta;
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use slipway_domain::JobId;
+use slipway_farm::{Content, Farm, FarmError, Upload};
+
+use crate::error::RunnerV1Error;
+use crate::runner_v1::{job_id, job_token};
+use crate::{convert, expiry};
+
+type Answer = Result<HttpResponse, RunnerV1Error>;
+
+/// The longest value of a form field that is not the archive.
+const MAX_FIELD: usize = 4096;
+/// What an archive is called whose sender gave it no name.
+const DEFAULT_NAME: &str = "artifacts.zip";
+
+/// The parameters of an upload, from the query or from fields before the file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UploadParams {
+    token: Option<String>,
+    expire_in: Option<String>,
+}
+
+/// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive in the place of an earlier one.
+///
+/// 201 with the job; 400 without a file or with a duration that is none; 403 for another token, a
+/// job that is not running or was erased; 404 for an unknown one; 413 beyond the limit.
+pub(crate) async fn upload(
+    farm: web::Data<Farm>,
+    id: web::Path<String>,
+    http: HttpRequest,
+    mut form: Multipart,
+) -> Answer {
+    let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
+    let answer = receive(&farm, id, &http, &mut form).await;
+    if answer.is_err() {
+        // A client that is still sending would take a closed connection for a broken one, and send
+        // everything again.
+        drain(&mut form).await;
+    }
+    answer
+}
+
+async fn receive(farm: &Farm, id: JobId, http: &HttpRequest, form: &mut Multipart) -> Answer {
+    let query = web::Query::<UploadParams>::from_query(http.query_string());
+    let mut params = query.map(web::Query::into_inner).unwrap_or_default();
+    let mut field_token = None;
+    while let Some(mut field) = form.try_next().await.map_err(bad_form)? {
+        match field.name() {
+            Some("token") => field_token = Some(short_text(&mut field).await?),
+            Some("expire_in") => params.expire_in = Some(short_text(&mut field).await?),
+            Some("file") => {
+                let job = farm
+                    .uploading_job(id, &job_token(http, field_token))
+                    .await
+                    .map_err(not_running)?;
+                let upload = Upload {
+                    filename: file_name(&field),
+                    expires_in: expires_in(params.expire_in)?,
+                    content: &mut field,
+                };
+                farm.upload_archive(&job, upload)
+                    .await
+                    .map_err(not_running)?;
+                let claimed = farm.claimed_job(id).await?;
+                return Ok(HttpResponse::Created().json(convert::payload(&claimed)));
+            }
+            _ => {}
+        }
+    }
+    // Only the holder of the token is told what is wrong with the form.
+    farm.uploading_job(id, &job_token(http, field_token))
+        .await
+        .map_err(not_running)?;
+    Err(RunnerV1Error::MissingFile)
+}
+
+/// `GET /ci/api/v1/builds/:id/artifacts`: the job's archive.
+///
+/// 200 with its bytes; 403 for another token or an erased job; 404 without a job or an archive.
+pub(crate) async fn download(
+    farm: web::Data<Farm>,
+    id: web::Path<String>,
+    http: HttpRequest,
+) -> Answer {
+    let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
+    let archive = farm.archive_by_token(id, &job_token(&http, None)).await?;
+    let Content::Archive { filename, .. } = &archive.content else {
+        return Err(RunnerV1Error::NotFound);
+    };
+    let content = farm.artifact_content(&archive, None).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/octet-stream"))
+        .insert_header((
+            CONTENT_DISPOSITION,
+            format!("attachment; filename={filename}"),
+        ))
+        .insert_header(("Content-Transfer-Encoding", "binary"))
+        .insert_header((CONTENT_LENGTH, archive.size_bytes))
+        .no_chunking(archive.size_bytes)
+        .streaming(content))
+}
+
+/// `DELETE /ci/api/v1/builds/:id/artifacts`: the archive is gone afterwards.
+///
+/// 200, also when there was none; 403 for another token or an erased job; 404 without a job.
+pub(crate) async fn remove(
+    farm: web::Data<Farm>,
+    id: web::Path<String>,
+    http: HttpRequest,
+) -> Answer {
+    let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
+    farm.remove_archive_by_token(id, &job_token(&http, None))
+        .await?;
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// A conflict in an upload is a job that does not run, which the protocol forbids with a reason.
+fn not_running(error: FarmError) -> RunnerV1Error {
+    match error {
+        FarmError::Conflict(_) => RunnerV1Error::BuildNotRunning,
+        other => other.into(),
+    }
+}
+
+fn bad_form(error: MultipartError) -> RunnerV1Error {
+    match error {
+        // No form at all: to the client, the file is what is missing.
+        MultipartError::ContentTypeMissing
+        | MultipartError::ContentTypeParse
+        | MultipartError::ContentTypeIncompatible => RunnerV1Error::MissingFile,
+        other => RunnerV1Error::BadRequest(other.to_string()),
+    }
+}
+
+async fn short_text(field: &mut Field) -> Result<String, RunnerV1Error> {
+    let mut text = Vec::new();
+    while let Some(chunk) = field.try_next().await.map_err(bad_form)? {
+        if text.len() + chunk.len() > MAX_FIELD {
+            return Err(RunnerV1Error::BadRequest(format!(
+                "a field is longer than {MAX_FIELD} bytes"
+            )));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    String::from_utf8(text)
+        .map_err(|_| RunnerV1Error::BadRequest("a field is not UTF-8".to_owned()))
+}
+
+/// The name the sender gave, without directories and without what a header could not carry.
+fn file_name(field: &Field) -> String {
+    let given = field
+        .content_disposition()
+        .and_then(|disposition| disposition.get_filename());
+    let base = given
+        .unwrap_or_default()
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or_default();
+    let clean: String = base
+        .chars()
+        .filter(|c| !c.is_control() && !"\"'`;$%*?<>|&".contains(*c))
+        .take(255)
+        .collect();
+    match clean.trim_matches(['.', ' ']) {
+        "" => DEFAULT_NAME.to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn expires_in(text: Option<String>) -> Result<Option<TimeDelta>, RunnerV1Error> {
+    match text.filter(|text| !text.trim().is_empty()) {
+        None => Ok(None),
+        Some(text) => match expiry::parse(&text) {
+            Some(duration) => Ok(Some(duration)),
+            None => Err(RunnerV1Error::BadRequest(
+                "expire_in is not a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),
+            )),
+        },
+    }
+}
+
+/// Reads what is left of a form, and throws it away.
+async fn drain(form: &mut Multipart) {
+    while let Ok(Some(mut field)) = form.try_next().await {
+        while let Ok(Some(_)) = field.try_next().await {}
+    }
+}

@@ -1,0 +1,167 @@
+//! The farm's model in GitLab's words. Pure functions.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use slipway_domain::{GitRef, JobSpec, JobState, Outcome};
+use slipway_farm::{ClaimedJob, Needed, archive_of};
+use slipway_protocol::{
+    ArtifactsFile, Credentials, Dependency, JobPayload, Options, OwnJob, Variable,
+};
+
+use crate::commands;
+
+/// What GitLab sends when it does not know the commit before.
+const NO_SHA: &str = "0000000000000000000000000000000000000000";
+
+/// GitLab's word for a job's state.
+pub(crate) fn status(state: &JobState) -> &'static str {
+    match state {
+        JobState::Waiting => "created",
+        JobState::Pending => "pending",
+        JobState::Running(..) => "running",
+        JobState::Done(Outcome::Succeeded) => "success",
+        JobState::Done(Outcome::Failed(_)) => "failed",
+        JobState::Done(Outcome::Canceled) => "canceled",
+        JobState::Done(Outcome::Skipped) => "skipped",
+    }
+}
+
+/// A time as GitLab writes it.
+pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A claimed job as a runner reads it.
+pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
+    let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
+    let logins = credentials(claimed);
+    let JobSpec::ImageBuild(image) = &job.spec;
+    JobPayload {
+        id: job.id.0,
+        project_id: project.id.0,
+        project_name: project.name.to_string(),
+        commands: commands::build_and_push(image, &logins),
+        repo_url: project.repo_url.clone(),
+        git_ref: ref_name(build.git_ref.as_ref()),
+        sha: build.sha.to_string(),
+        before_sha: NO_SHA.to_owned(),
+        allow_git_fetch: true,
+        timeout: u32::try_from(job.timeout_s).unwrap_or(0),
+        variables: variables(claimed, &logins),
+        options: Options::default(),
+        status: status(&job.state).to_owned(),
+        token: claimed.token.expose().to_owned(),
+        name: job.name.clone(),
+        stage: job.stage.clone(),
+        tag: build.ref_is_tag,
+        artifacts_file: archive_of(&claimed.artifacts).map(file),
+        artifacts_expire_at: claimed
+            .artifacts
+            .iter()
+            .find_map(|artifact| artifact.expires_at)
+            .map(timestamp),
+        depends_on_builds: claimed
+            .needs
+            .iter()
+            .map(|needed| dependency(claimed, needed))
+            .collect(),
+        own: Some(OwnJob {
+            spec: job.spec.clone(),
+            build: build.uuid.to_string(),
+            number: build.number,
+            attempt: job.attempt,
+            lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
+        }),
+        credentials: logins,
+    }
+}
+
+fn ref_name(git_ref: Option<&GitRef>) -> String {
+    git_ref.map(GitRef::to_string).unwrap_or_default()
+}
+
+fn file((filename, size): (&str, u64)) -> ArtifactsFile {
+    ArtifactsFile {
+        filename: filename.to_owned(),
+        size,
+    }
+}
+
+fn credentials(claimed: &ClaimedJob) -> Vec<Credentials> {
+    let login = |(registry, username, password): &(String, String, String)| Credentials {
+        kind: "registry".to_owned(),
+        url: registry.clone(),
+        username: username.clone(),
+        password: password.clone(),
+    };
+    claimed.secrets.credentials.iter().map(login).collect()
+}
+
+fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
+    Dependency {
+        id: needed.job.id.0,
+        name: needed.job.name.clone(),
+        stage: needed.job.stage.clone(),
+        git_ref: ref_name(claimed.build.git_ref.as_ref()),
+        sha: claimed.build.sha.to_string(),
+        tag: claimed.build.ref_is_tag,
+        status: status(&needed.job.state).to_owned(),
+        token: needed.token.expose().to_owned(),
+        project_id: claimed.project.id.0,
+        project_name: claimed.project.name.to_string(),
+        artifacts_file: needed.archive().map(file),
+    }
+}
+
+/// The variables in GitLab's order: the farm's own, then the project's, of which the last wins.
+fn variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<Variable> {
+    let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
+    let public = |key: &str, value: String| Variable {
+        key: key.to_owned(),
+        value,
+        public: true,
+    };
+    let mut list = vec![
+        public("CI", "true".to_owned()),
+        public("GITLAB_CI", "true".to_owned()),
+        public("CI_BUILD_ID", job.id.to_string()),
+        Variable {
+            key: "CI_BUILD_TOKEN".to_owned(),
+            value: claimed.token.expose().to_owned(),
+            public: false,
+        },
+        public("CI_BUILD_REF", build.sha.to_string()),
+        public("CI_BUILD_BEFORE_SHA", NO_SHA.to_owned()),
+        public("CI_BUILD_REF_NAME", ref_name(build.git_ref.as_ref())),
+        public("CI_BUILD_NAME", job.name.clone()),
+        public("CI_BUILD_STAGE", job.stage.clone()),
+        public("CI_SERVER_NAME", "Slipway".to_owned()),
+        public("CI_SERVER_VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        public("CI_SERVER_REVISION", String::new()),
+        public("CI_PROJECT_ID", project.id.to_string()),
+        public("CI_PROJECT_NAME", project.name.to_string()),
+        public("CI_PROJECT_PATH", project.path()),
+        public("CI_PROJECT_NAMESPACE", project.namespace_name.to_string()),
+        public("CI_PIPELINE_ID", build.id.to_string()),
+    ];
+    if build.ref_is_tag {
+        list.push(public("CI_BUILD_TAG", ref_name(build.git_ref.as_ref())));
+    }
+    for (position, login) in logins.iter().enumerate() {
+        list.push(Variable {
+            key: commands::password_variable(position),
+            value: login.password.clone(),
+            public: false,
+        });
+    }
+    let own = claimed
+        .secrets
+        .variables
+        .iter()
+        .map(|(key, value, public)| Variable {
+            key: key.clone(),
+            value: value.clone(),
+            public: *public,
+        });
+    list.extend(own);
+    list
+}

@@ -1,0 +1,303 @@
+//! A whole farm in a test: the real application on an ephemeral port, over a real database of its
+//! own, with a clock that the test moves.
+
+use std::path::PathBuf;
+
+use chrono::TimeDelta;
+use futures_util::TryStreamExt;
+use slipway_coordinator::{Config, Coordinator, Limits};
+use slipway_domain::pipeline::{Definition, JobDefinition};
+use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug};
+use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
+use slipway_store::projects::Settings;
+use tempfile::TempDir;
+
+use crate::postgres::{Database, fresh_database};
+
+/// The database a farm runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file of its own.
+    Sqlite,
+    /// A database of its own on the server that `SLIPWAY_TEST_POSTGRES` names.
+    Postgres,
+}
+
+/// Makes a test of each named story, `async fn(Backend)`, on each back end.
+#[macro_export]
+macro_rules! on_both_back_ends {
+    ($($story:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $story() { super::$story($crate::Backend::Sqlite).await; })+
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $story() { super::$story($crate::Backend::Postgres).await; })+
+        }
+    };
+}
+
+/// The commit that test builds are of, unless they say otherwise.
+pub const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
+
+/// A farm that serves on a port of its own.
+pub struct TestFarm {
+    config: Config,
+    coordinator: Option<Coordinator>,
+    /// The time of the farm.
+    pub clock: Clock,
+    /// A client for it.
+    pub http: reqwest::Client,
+    /// The administrator's access token.
+    pub admin_token: String,
+    /// The registration token of shared runners.
+    pub registration_token: String,
+    _database: Option<Database>,
+    _dir: TempDir,
+}
+
+impl TestFarm {
+    /// Starts a farm whose polls wait for half a second.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| {}).await
+    }
+
+    /// [`TestFarm::start`], with a configuration that `adjust` has changed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(backend: Backend, adjust: impl FnOnce(&mut Config)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(fresh_database().await),
+        };
+        let url = database
+            .as_ref()
+            .map(|database| database.url().parse().expect("a database URL"));
+        let mut config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: dir.path().to_owned(),
+            database_url: url,
+            blob_url: None,
+            public_url: None,
+            registry: None,
+            seal_key_file: None,
+            limits: Limits {
+                poll_wait_s: std::time::Duration::from_millis(500),
+                ..Limits::default()
+            },
+        };
+        adjust(&mut config);
+        let clock = Clock::manual();
+        let coordinator = start(&config, &clock).await;
+        let read = |name: &str| read_token(config.data_dir.join(name));
+        Self {
+            coordinator: Some(coordinator),
+            clock,
+            http: reqwest::Client::new(),
+            admin_token: read("admin-token"),
+            registration_token: read("registration-token"),
+            config,
+            _database: database,
+            _dir: dir,
+        }
+    }
+
+    /// A second coordinator on the same database, blobs and key; on PostgreSQL alone.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn second_coordinator(&self) -> Coordinator {
+        start(&self.config, &self.clock).await
+    }
+
+    /// Stops the coordinator and starts it again on the same files.
+    ///
+    /// # Panics
+    /// When it does not stop or start.
+    pub async fn restart(&mut self) {
+        if let Some(running) = self.coordinator.take() {
+            running.stop().await.expect("the coordinator stops");
+        }
+        self.coordinator = Some(start(&self.config, &self.clock).await);
+    }
+
+    fn running(&self) -> &Coordinator {
+        self.coordinator.as_ref().expect("the farm runs")
+    }
+
+    /// The address of a path of the farm.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running().address)
+    }
+
+    /// The use cases, as the routes call them.
+    pub fn farm(&self) -> &Farm {
+        &self.running().farm
+    }
+
+    /// Moves the clock ahead by so many seconds.
+    pub fn advance(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    /// Ends the jobs whose leases have lapsed; returns how many.
+    ///
+    /// # Panics
+    /// When the duty fails.
+    pub async fn expire_leases(&self) -> usize {
+        self.farm().expire_leases().await.expect("leases expire")
+    }
+
+    /// The administrator.
+    ///
+    /// # Panics
+    /// When the farm does not know its token.
+    pub async fn admin(&self) -> Actor {
+        let token = AccessToken::presented(&self.admin_token);
+        self.farm()
+            .authenticate(&token)
+            .await
+            .expect("the administrator")
+    }
+
+    /// The project `namespace/name`, made when it is not there, with an unreachable repository.
+    ///
+    /// # Panics
+    /// When `path` is no such path, or the farm refuses.
+    pub async fn project(&self, path: &str) -> ProjectAccess {
+        let admin = self.admin().await;
+        let (namespace, name) = path.split_once('/').expect("namespace/name");
+        let (namespace, name): (Name, Name) = (
+            namespace.parse().expect("a name"),
+            name.parse().expect("a name"),
+        );
+        if let Ok(access) = self
+            .farm()
+            .project(&admin, &namespace, &name, Role::Owner)
+            .await
+        {
+            return access;
+        }
+        if self
+            .farm()
+            .namespace(&admin, &namespace, Role::Owner)
+            .await
+            .is_err()
+        {
+            self.farm()
+                .create_namespace(&admin, &namespace)
+                .await
+                .expect("a namespace");
+        }
+        let owner = self
+            .farm()
+            .namespace(&admin, &namespace, Role::Owner)
+            .await
+            .expect("a namespace");
+        let settings = Settings {
+            repo_url: "http://127.0.0.1:1/none.git".to_owned(),
+            default_branch: "main".parse().expect("a branch"),
+            image_repository: None,
+            shared_runners: true,
+            max_running: None,
+        };
+        let project: Project = self
+            .farm()
+            .create_project(&owner, &name, settings)
+            .await
+            .expect("a project");
+        self.farm()
+            .project_by_id(&admin, project.id, Role::Owner)
+            .await
+            .expect("access to it")
+    }
+
+    /// A build of [`SHA`] on `main`, by the project's default pipeline.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn build(&self, access: &ProjectAccess) -> Build {
+        let request = BuildRequest {
+            pipeline: Slug::default_pipeline(),
+            sha: Some(SHA.parse::<CommitSha>().expect("a sha")),
+            git_ref: Some("main".parse().expect("a branch")),
+        };
+        self.farm()
+            .create_build(&self.admin().await, access, request)
+            .await
+            .expect("a build")
+    }
+
+    /// A build whose pipeline is a job for each of `jobs`: its name, and the names it needs.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn build_of(&self, access: &ProjectAccess, jobs: &[(&str, &[&str])]) -> Build {
+        let template = Definition::single_image().jobs.remove(0);
+        let jobs = jobs
+            .iter()
+            .map(|(name, needs)| JobDefinition {
+                name: name.parse().expect("a name"),
+                needs: needs
+                    .iter()
+                    .map(|need| need.parse().expect("a name"))
+                    .collect(),
+                ..template.clone()
+            })
+            .collect();
+        self.build_defined(access, Definition { jobs }).await
+    }
+
+    /// A build of a definition, which becomes the project's default pipeline.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn build_defined(&self, access: &ProjectAccess, definition: Definition) -> Build {
+        let slug = Slug::default_pipeline();
+        self.farm()
+            .put_pipeline(access, &slug, definition)
+            .await
+            .expect("a pipeline");
+        self.build(access).await
+    }
+
+    /// The jobs of a build, all attempts, in the order they were made.
+    ///
+    /// # Panics
+    /// When the database fails.
+    pub async fn jobs(&self, build: &Build) -> Vec<Job> {
+        self.farm().jobs_of(build.id).await.expect("jobs")
+    }
+
+    /// The whole trace of a job.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn trace(&self, job: slipway_domain::JobId) -> Vec<u8> {
+        let chunks = self
+            .farm()
+            .trace_bytes(job, 0..u64::MAX)
+            .await
+            .expect("a trace");
+        let chunks: Vec<bytes::Bytes> = chunks.try_collect().await.expect("bytes");
+        chunks.concat()
+    }
+}
+
+async fn start(config: &Config, clock: &Clock) -> Coordinator {
+    slipway_coordinator::start(config, clock.clone())
+        .await
+        .expect("the coordinator starts")
+}
+
+fn read_token(path: PathBuf) -> String {
+    let text = std::fs::read_to_string(&path);
+    text.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .trim()
+        .to_owned()
+}
