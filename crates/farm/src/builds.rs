@@ -309,6 +309,19 @@ impl Farm {
         Ok(job)
     }
 
+    /// The build that a job belongs to.
+    ///
+    /// # Errors
+    /// `NotFound` when it is gone.
+    pub async fn build_of(&self, job: &Job) -> Result<Build, FarmError> {
+        let id = job.build;
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| builds::get(conn, id))
+            .await?)
+    }
+
     /// Whether a job is over, for those who only want to know that.
     pub async fn job_state(&self, id: JobId) -> Result<JobState, FarmError> {
         Ok(self

@@ -74,6 +74,11 @@ impl Farm {
         Ok(self.inner.store.read(explain).await?)
     }
 
+    /// Whether a runner was heard of lately.
+    pub fn is_online(&self, runner: &Runner) -> bool {
+        is_online(runner, self.now())
+    }
+
     /// Why a job of the project has not begun.
     ///
     /// # Errors
@@ -123,7 +128,6 @@ fn views(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<RunnerView>, StoreEr
         .collect())
 }
 
-/// Whether a runner was heard of lately.
 fn is_online(runner: &Runner, now: DateTime<Utc>) -> bool {
     runner.contact_at.is_some_and(|at| now - at < ONLINE_FOR)
 }

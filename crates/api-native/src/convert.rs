@@ -1,0 +1,344 @@
+//! From the farm's values to the shapes of this API. Pure functions, one for each shape.
+
+use slipway_domain::queue::{PendingReason, RunnerScope};
+use slipway_domain::{FailureReason, JobState, Outcome, Phase, ScopeSet};
+use slipway_farm as farm;
+
+use crate::wire;
+
+impl From<farm::User> for wire::User {
+    fn from(user: farm::User) -> Self {
+        Self {
+            id: user.id.0,
+            name: user.name.into(),
+            admin: user.admin,
+            active: user.active,
+            created_at: user.created_at,
+        }
+    }
+}
+
+impl From<farm::Member> for wire::Member {
+    fn from(member: farm::Member) -> Self {
+        Self {
+            user: member.name.into(),
+            role: member.role.as_str(),
+        }
+    }
+}
+
+pub(crate) fn scopes(set: &ScopeSet) -> Vec<String> {
+    set.iter().map(|scope| scope.as_str().to_owned()).collect()
+}
+
+impl From<farm::Token> for wire::Token {
+    fn from(token: farm::Token) -> Self {
+        Self {
+            id: token.id.0,
+            name: token.name,
+            scopes: scopes(&token.scopes),
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+        }
+    }
+}
+
+impl From<farm::Registration> for wire::RegistrationToken {
+    fn from(token: farm::Registration) -> Self {
+        Self {
+            id: token.id.0,
+            description: token.description,
+            project_id: token.project.map(|project| project.0),
+            single_use: token.single_use,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            used_at: token.used_at,
+            revoked_at: token.revoked_at,
+        }
+    }
+}
+
+impl From<farm::Namespace> for wire::Namespace {
+    fn from(namespace: farm::Namespace) -> Self {
+        Self {
+            id: namespace.id.0,
+            name: namespace.name.into(),
+            created_at: namespace.created_at,
+        }
+    }
+}
+
+impl From<farm::Project> for wire::Project {
+    fn from(project: farm::Project) -> Self {
+        Self {
+            id: project.id.0,
+            namespace: project.namespace_name.into(),
+            name: project.name.into(),
+            repo_url: project.repo_url,
+            default_branch: project.default_branch.into(),
+            image_repository: project.image_repository.map(String::from),
+            shared_runners: project.shared_runners,
+            max_running: project.max_running,
+            created_at: project.created_at,
+        }
+    }
+}
+
+impl From<farm::ShownVariable> for wire::Variable {
+    fn from(variable: farm::ShownVariable) -> Self {
+        Self {
+            key: variable.key,
+            value: variable.value,
+            public: variable.public,
+            created_at: variable.created_at,
+        }
+    }
+}
+
+impl From<farm::ShownCredential> for wire::RegistryCredential {
+    fn from(credential: farm::ShownCredential) -> Self {
+        Self {
+            registry: credential.registry,
+            username: credential.username,
+            created_at: credential.created_at,
+        }
+    }
+}
+
+impl From<farm::Pipeline> for wire::Pipeline {
+    fn from(pipeline: farm::Pipeline) -> Self {
+        Self {
+            slug: pipeline.slug.into(),
+            definition: pipeline.definition,
+            last_number: pipeline.last_number,
+            created_at: pipeline.created_at,
+        }
+    }
+}
+
+/// A build of `project`, run by the pipeline whose slug is among `pipelines`.
+pub(crate) fn build(
+    build: farm::Build,
+    project: &farm::Project,
+    pipelines: &[farm::Pipeline],
+) -> wire::Build {
+    let pipeline = pipelines.iter().find(|one| one.id == build.pipeline);
+    wire::Build {
+        id: build.uuid.0,
+        project: project.path(),
+        pipeline: pipeline.map(|one| one.slug.to_string()).unwrap_or_default(),
+        number: build.number,
+        sha: build.sha.into(),
+        git_ref: build.git_ref.map(String::from),
+        ref_is_tag: build.ref_is_tag,
+        state: build.state.as_str(),
+        created_by: build.created_by.map(|user| user.0),
+        created_at: build.created_at,
+        started_at: build.started_at,
+        finished_at: build.finished_at,
+    }
+}
+
+/// A job of `build` in `project`.
+pub(crate) fn job(job: farm::Job, build: &farm::Build, project: &farm::Project) -> wire::Job {
+    wire::Job {
+        id: job.id.0,
+        build: build.uuid.0,
+        project: project.path(),
+        name: job.name,
+        stage: job.stage,
+        state: job.state.name(),
+        phase: phase(job.state).map(Phase::as_str),
+        failure_reason: failure_reason(job.state).map(FailureReason::as_str),
+        failure_message: job.failure_message,
+        allow_failure: job.allow_failure,
+        attempt: job.attempt,
+        retries: job.retries.map(|job| job.0),
+        superseded: job.superseded,
+        timeout_s: job.timeout_s,
+        runner: job.runner.map(|runner| runner.0),
+        spec: job.spec,
+        created_at: job.created_at,
+        queued_at: job.queued_at,
+        started_at: job.started_at,
+        finished_at: job.finished_at,
+        erased_at: job.erased_at,
+    }
+}
+
+fn phase(state: JobState) -> Option<Phase> {
+    match state {
+        JobState::Running(_, phase) => Some(phase),
+        JobState::Waiting | JobState::Pending | JobState::Done(_) => None,
+    }
+}
+
+fn failure_reason(state: JobState) -> Option<FailureReason> {
+    match state {
+        JobState::Done(Outcome::Failed(reason)) => Some(reason),
+        JobState::Waiting | JobState::Pending | JobState::Running(..) | JobState::Done(_) => None,
+    }
+}
+
+/// How a trace's stream ends.
+pub(crate) fn trace_end(state: JobState) -> wire::TraceEnd {
+    wire::TraceEnd {
+        state: state.name(),
+        failure_reason: failure_reason(state).map(FailureReason::as_str),
+    }
+}
+
+impl From<farm::Artifact> for wire::Artifact {
+    fn from(artifact: farm::Artifact) -> Self {
+        let content = match artifact.content {
+            farm::Content::Image {
+                reference,
+                digest,
+                tags,
+            } => wire::ArtifactContent::Image {
+                reference,
+                digest,
+                tags,
+            },
+            farm::Content::Archive {
+                filename, sha256, ..
+            } => wire::ArtifactContent::Archive { filename, sha256 },
+        };
+        Self {
+            id: artifact.id.0,
+            job: artifact.job.0,
+            content,
+            size_bytes: artifact.size_bytes,
+            created_at: artifact.created_at,
+            expires_at: artifact.expires_at,
+        }
+    }
+}
+
+/// A runner, of which the farm says whether it is `online`.
+pub(crate) fn runner(runner: farm::Runner, online: bool) -> wire::Runner {
+    let (shared, projects) = match runner.capabilities.scope {
+        RunnerScope::Shared => (true, Vec::new()),
+        RunnerScope::Projects(ids) => (false, ids.into_iter().map(|id| id.0).collect()),
+    };
+    wire::Runner {
+        id: runner.id.0,
+        description: runner.description,
+        tags: runner.capabilities.tags.into(),
+        run_untagged: runner.capabilities.run_untagged,
+        shared,
+        projects,
+        locked: runner.locked,
+        paused: runner.paused,
+        online,
+        heartbeat: runner.heartbeat,
+        name: runner.about.name,
+        version: runner.about.version,
+        revision: runner.about.revision,
+        platform: runner.about.platform,
+        architecture: runner.about.architecture,
+        executor: runner.about.executor,
+        created_at: runner.created_at,
+        contact_at: runner.contact_at,
+    }
+}
+
+impl From<farm::QueueLine> for wire::QueueLine {
+    fn from(line: farm::QueueLine) -> Self {
+        Self {
+            project: line.project,
+            tags: line.tags.into(),
+            count: line.count,
+            oldest: line.oldest,
+            reason: line.reason.into(),
+        }
+    }
+}
+
+impl From<PendingReason> for wire::PendingReason {
+    fn from(reason: PendingReason) -> Self {
+        let (code, message) = match reason {
+            PendingReason::NoRunnerForProject => (
+                "no_runner_for_project",
+                "no runner works for this project".to_owned(),
+            ),
+            PendingReason::NoRunnerHasTags(missing) => (
+                "no_runner_has_tags",
+                format!(
+                    "no runner of this project has all the tags; the closest lacks {}",
+                    missing.join(", ")
+                ),
+            ),
+            PendingReason::NoRunnerTakesUntagged => (
+                "no_runner_takes_untagged",
+                "the job has no tags, and every runner of this project insists on some".to_owned(),
+            ),
+            PendingReason::AllPaused => (
+                "all_paused",
+                "every runner that could take it is paused".to_owned(),
+            ),
+            PendingReason::AllOffline => (
+                "all_offline",
+                "no runner that could take it was heard of in the last two minutes".to_owned(),
+            ),
+            PendingReason::ProjectAtLimit(limit) => (
+                "project_at_limit",
+                format!("the project runs {limit} jobs, as many as it may"),
+            ),
+            PendingReason::AllBusy => (
+                "all_busy",
+                "the runners that could take it have other work".to_owned(),
+            ),
+        };
+        Self { code, message }
+    }
+}
+
+impl From<farm::WhyNotBegun> for wire::JobPendingReason {
+    fn from(why: farm::WhyNotBegun) -> Self {
+        let reason = match why {
+            farm::WhyNotBegun::Begun => None,
+            farm::WhyNotBegun::Needs(names) => Some(wire::PendingReason {
+                code: "needs_jobs",
+                message: format!("it needs jobs that are not over: {}", names.join(", ")),
+            }),
+            farm::WhyNotBegun::Pending(reason) => Some(reason.into()),
+        };
+        Self { reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_of_its_own_and_a_sentence() {
+        let reasons = [
+            PendingReason::NoRunnerForProject,
+            PendingReason::NoRunnerHasTags(vec!["arm64".to_owned()]),
+            PendingReason::NoRunnerTakesUntagged,
+            PendingReason::AllPaused,
+            PendingReason::AllOffline,
+            PendingReason::ProjectAtLimit(2),
+            PendingReason::AllBusy,
+        ];
+        let shown: Vec<wire::PendingReason> = reasons.map(Into::into).into();
+        let codes: std::collections::BTreeSet<_> = shown.iter().map(|one| one.code).collect();
+        assert_eq!(codes.len(), shown.len());
+        assert!(shown[1].message.ends_with("arm64"));
+        let needs = farm::WhyNotBegun::Needs(vec!["test".to_owned()]);
+        let needs = wire::JobPendingReason::from(needs).reason;
+        assert_eq!(needs.map(|one| one.code), Some("needs_jobs"));
+    }
+
+    #[test]
+    fn a_state_tells_its_phase_or_its_reason_and_not_both() {
+        let failed = JobState::Done(Outcome::Failed(FailureReason::PushRefused));
+        assert_eq!(phase(failed), None);
+        assert_eq!(failure_reason(failed), Some(FailureReason::PushRefused));
+        assert_eq!(trace_end(failed).failure_reason, Some("push_refused"));
+        assert_eq!(failure_reason(JobState::Done(Outcome::Canceled)), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! How a failure is answered: one status, one body, `{"error":{"code":…,"message":…}}`.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use slipway_farm::FarmError;
+
+use crate::wire::{ErrorBody, ErrorDetail};
+
+/// After how many seconds a request that met a 503 is worth another try.
+const RETRY_AFTER_S: &str = "5";
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The farm refused.
+    #[error(transparent)]
+    Farm(#[from] FarmError),
+    /// The request cannot be read; the text says what was expected.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is not declared to be JSON.
+    #[error("send the body as JSON, with the header Content-Type: application/json")]
+    NotJson,
+    /// The body is larger than any that makes sense here.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// There is no such route.
+    #[error("there is no such route; /v1/docs lists those there are")]
+    NoRoute,
+    /// The route is there, for other methods.
+    #[error("this route takes {allowed}")]
+    Method {
+        /// The methods that it takes, as the header `Allow` has them.
+        allowed: String,
+    },
+    /// The range begins at or beyond the end.
+    #[error("there are only {size} bytes")]
+    Range {
+        /// How many bytes there are.
+        size: u64,
+    },
+}
+
+impl ApiError {
+    /// The status, and the word by which a program tells one failure from another.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            ApiError::Farm(error) => farm_status_and_code(error),
+            ApiError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            ApiError::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            ApiError::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
+            ApiError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            ApiError::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
+        }
+    }
+}
+
+fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
+    match error {
+        FarmError::BadToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        FarmError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        FarmError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        FarmError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+        FarmError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        FarmError::Refused(_) => (StatusCode::CONFLICT, "refused"),
+        FarmError::Erased => (StatusCode::GONE, "erased"),
+        FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
+        FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        FarmError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let ApiError::Farm(error) = self {
+            error.log();
+        }
+        let (status, code) = self.status_and_code();
+        let mut answer = HttpResponseBuilder::new(status);
+        match self {
+            ApiError::Farm(FarmError::BadToken) => {
+                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
+            }
+            ApiError::Farm(FarmError::Unavailable(_)) => {
+                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
+            }
+            ApiError::Method { allowed } => {
+                answer.insert_header((header::ALLOW, allowed.as_str()));
+            }
+            ApiError::Range { size } => {
+                answer.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
+            }
+            ApiError::Farm(_)
+            | ApiError::Malformed(_)
+            | ApiError::NotJson
+            | ApiError::BodyTooLarge { .. }
+            | ApiError::NoRoute => {}
+        }
+        answer.json(ErrorBody {
+            error: ErrorDetail {
+                code: code.to_owned(),
+                message: self.to_string(),
+            },
+        })
+    }
+}

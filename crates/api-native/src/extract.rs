@@ -1,0 +1,273 @@
+//! What handlers are given: who calls, the ids in the path, the page of a list.
+//!
+//! Everything is parsed here, so that a handler meets values and never text. Who calls is settled
+//! before anything else is looked at: a stranger learns nothing, not even that a body is malformed.
+
+use std::fmt::Display;
+use std::future::{Ready, ready};
+use std::str::FromStr;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use slipway_domain::AccessToken;
+use slipway_farm::{Actor, Farm, FarmError, Page};
+use utoipa::IntoParams;
+
+use crate::error::ApiError;
+
+/// The largest body of JSON that is read, in bytes.
+const MAX_JSON: usize = 1 << 20;
+/// What is served to everybody.
+const OPEN: [&str; 2] = ["/v1/openapi.json", "/v1/docs"];
+
+/// Who is calling.
+pub(crate) struct Caller(pub(crate) Actor);
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let actor = request.extensions().get::<Actor>().cloned();
+        ready(actor.map(Caller).ok_or(ApiError::Farm(FarmError::BadToken)))
+    }
+}
+
+/// Lets nobody past without a token that works, whatever the route.
+pub(crate) async fn authenticated(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if !OPEN.contains(&request.path()) {
+        let token = presented(request.headers(), request.query_string());
+        let token = token.ok_or(ApiError::Farm(FarmError::BadToken))?;
+        let farm = request.app_data::<web::Data<Farm>>();
+        let farm = farm.ok_or_else(|| unavailable("the farm is not there"))?;
+        let actor = farm.authenticate(&token).await.map_err(ApiError::from)?;
+        request.extensions_mut().insert(actor);
+    }
+    next.call(request).await
+}
+
+fn unavailable(why: &str) -> ApiError {
+    ApiError::Farm(FarmError::Unavailable(why.to_owned()))
+}
+
+/// The token of a request, in any of the places where clients put one.
+fn presented(headers: &HeaderMap, query: &str) -> Option<AccessToken> {
+    let text = |value: Option<&header::HeaderValue>| {
+        value
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let from_query = || {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(query).ok()?;
+        let pair = pairs.into_inner().into_iter();
+        pair.into_iter()
+            .find_map(|(key, value)| (key == "private_token").then_some(value))
+    };
+    text(headers.get("private-token"))
+        .or_else(|| text(headers.get(header::AUTHORIZATION)).and_then(|value| authorized(&value)))
+        .or_else(from_query)
+        .filter(|token| !token.is_empty())
+        .map(AccessToken::presented)
+}
+
+/// The token of an `Authorization` header: a bearer, or the password of a basic login.
+fn authorized(value: &str) -> Option<String> {
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let login = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    let (_, password) = login.split_once(':')?;
+    Some(password.to_owned())
+}
+
+/// How what cannot be read is answered: in the shape of all errors.
+pub(crate) fn configure_extractors(cfg: &mut web::ServiceConfig) {
+    let json = web::JsonConfig::default()
+        .limit(MAX_JSON)
+        .error_handler(|error, _| bad_json(&error).into());
+    let path = web::PathConfig::default().error_handler(|error, _| {
+        let why = match error {
+            PathError::Deserialize(error) => error.to_string(),
+            _ => "the path cannot be read".to_owned(),
+        };
+        ApiError::Malformed(why).into()
+    });
+    let query = web::QueryConfig::default().error_handler(|error, _| {
+        let why = match error {
+            QueryPayloadError::Deserialize(error) => format!("in the query, {error}"),
+            _ => "the query cannot be read".to_owned(),
+        };
+        ApiError::Malformed(why).into()
+    });
+    cfg.app_data(json).app_data(path).app_data(query);
+}
+
+fn bad_json(error: &JsonPayloadError) -> ApiError {
+    match error {
+        JsonPayloadError::ContentType => ApiError::NotJson,
+        JsonPayloadError::Overflow { limit }
+        | JsonPayloadError::OverflowKnownLength { limit, .. } => {
+            ApiError::BodyTooLarge { limit: *limit }
+        }
+        JsonPayloadError::Deserialize(error) => {
+            ApiError::Malformed(format!("the body is not what is expected: {error}"))
+        }
+        _ => ApiError::Malformed("the body cannot be read".to_owned()),
+    }
+}
+
+/// Reads a value from its text, with the sentence of its own type when it is not one.
+pub(crate) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: Display,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(D::Error::custom)
+}
+
+/// [`parsed`], for what may be left out.
+pub(crate) fn parsed_if_any<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: Display,
+{
+    parsed(deserializer).map(Some)
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// At most so many items, 1 to 100.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 20)]
+    #[serde(default, deserialize_with = "parsed")]
+    limit: Limit,
+    /// The `next` of the page before.
+    #[param(value_type = Option<String>)]
+    #[serde(default, deserialize_with = "parsed_if_any")]
+    before: Option<Cursor>,
+}
+
+/// Where a page ended. What is in it is nobody's business but this module's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor(pub(crate) i64);
+
+impl Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "c{:x}", self.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        text.strip_prefix('c')
+            .and_then(|hex| i64::from_str_radix(hex, 16).ok())
+            .map(Cursor)
+            .ok_or("`before` is not the `next` of another page")
+    }
+}
+
+/// How many items a page has at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit(u8);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl FromStr for Limit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.parse() {
+            Ok(limit @ 1..=100) => Ok(Limit(limit)),
+            _ => Err("`limit` is a whole number from 1 to 100"),
+        }
+    }
+}
+
+impl PageQuery {
+    /// The most items that the answer has.
+    pub(crate) fn limit(&self) -> usize {
+        usize::from(self.limit.0)
+    }
+
+    /// What to ask the farm for: one more than is answered, which tells whether there are more.
+    pub(crate) fn page(&self) -> Page {
+        Page {
+            before: self.before.map(|cursor| cursor.0),
+            limit: i64::from(self.limit.0) + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(headers: &[(&'static str, &'static str)], query: &str) -> Option<String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = header::HeaderName::from_static(name);
+            map.insert(name, header::HeaderValue::from_static(value));
+        }
+        presented(&map, query).map(|token| token.expose().to_owned())
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_clients_put_it() {
+        let found = Some("slpat-1".to_owned());
+        assert_eq!(token(&[("private-token", "slpat-1")], ""), found);
+        assert_eq!(token(&[("authorization", "bearer slpat-1")], ""), found);
+        // "me:slpat-1"
+        let basic = ("authorization", "Basic bWU6c2xwYXQtMQ==");
+        assert_eq!(token(&[basic], ""), found);
+        assert_eq!(token(&[], "a=b&private_token=slpat-1"), found);
+        for (name, value) in [
+            ("authorization", "Basic ???"),
+            ("authorization", "Digest slpat-1"),
+            ("authorization", "slpat-1"),
+            ("private-token", ""),
+        ] {
+            assert_eq!(token(&[(name, value)], ""), None, "{value}");
+        }
+        assert_eq!(token(&[], "private_token="), None);
+    }
+
+    #[test]
+    fn a_page_has_1_to_100_items() {
+        assert_eq!("100".parse(), Ok(Limit(100)));
+        for bad in ["0", "101", "-1", "", "x"] {
+            assert!(bad.parse::<Limit>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_is_one() {
+        assert_eq!(Cursor(255).to_string().parse(), Ok(Cursor(255)));
+        for bad in ["", "255", "c", "cx"] {
+            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The description of this API, for programs and for people. Both are served to everybody.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, get};
+
+/// `GET /v1/openapi.json`: this API in the OpenAPI format.
+///
+/// 200.
+#[get("/openapi.json")]
+pub(crate) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(crate::openapi())
+}
+
+/// `GET /v1/docs`: a page that shows `/v1/openapi.json`.
+///
+/// 200.
+#[get("/docs")]
+pub(crate) async fn page() -> HttpResponse {
+    let policy = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; \
+                  script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                  frame-ancestors 'none'";
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(include_str!("../docs.html"))
+}

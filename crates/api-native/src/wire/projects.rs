@@ -1,0 +1,187 @@
+//! Namespaces, projects, pipelines, variables and registry credentials.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use slipway_domain::image::Repository;
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{GitRef, Name, Slug};
+use utoipa::ToSchema;
+
+use super::present;
+
+/// An owner of projects.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Namespace {
+    /// Its id.
+    pub(crate) id: i64,
+    /// Its name.
+    pub(crate) name: String,
+    /// When it was made.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A namespace to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewNamespace {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub(crate) name: Name,
+}
+
+/// A source repository that the farm builds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Project {
+    /// Its id.
+    pub(crate) id: i64,
+    /// Its namespace's name.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Where its source is.
+    pub(crate) repo_url: String,
+    /// The branch whose image is `latest`.
+    pub(crate) default_branch: String,
+    /// Where its images are pushed; the farm's registry decides when null.
+    pub(crate) image_repository: Option<String>,
+    /// Whether shared runners may take its jobs.
+    pub(crate) shared_runners: bool,
+    /// How many of its jobs may run at once; no limit when null.
+    pub(crate) max_running: Option<u32>,
+    /// When it was made.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A project to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewProject {
+    /// Its namespace's name.
+    #[schema(value_type = String)]
+    pub(crate) namespace: Name,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub(crate) name: Name,
+    /// Where its source is: http, https, ssh, git, or `user@host:path`; without a password.
+    pub(crate) repo_url: String,
+    /// The branch whose image is `latest`; `main` when absent.
+    #[schema(value_type = Option<String>)]
+    pub(crate) default_branch: Option<GitRef>,
+    /// Where its images are pushed; the farm's registry decides when absent.
+    #[schema(value_type = Option<String>)]
+    pub(crate) image_repository: Option<Repository>,
+    /// Whether shared runners may take its jobs.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub(crate) shared_runners: bool,
+    /// How many of its jobs may run at once; no limit when absent.
+    pub(crate) max_running: Option<u32>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What to change about a project; what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProjectChange {
+    /// Where its source is.
+    pub(crate) repo_url: Option<String>,
+    /// The branch whose image is `latest`.
+    #[schema(value_type = Option<String>)]
+    pub(crate) default_branch: Option<GitRef>,
+    /// Where its images are pushed; null leaves that to the farm's registry.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) image_repository: Option<Option<Repository>>,
+    /// Whether shared runners may take its jobs.
+    pub(crate) shared_runners: Option<bool>,
+    /// How many of its jobs may run at once; null lifts the limit.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>)]
+    pub(crate) max_running: Option<Option<u32>>,
+}
+
+/// A variable that the jobs of a project get.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Variable {
+    /// Its name.
+    pub(crate) key: String,
+    /// Its value, when it is public; else null.
+    pub(crate) value: Option<String>,
+    /// Whether its value may be shown, in traces as well.
+    pub(crate) public: bool,
+    /// When it was first set.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// The value to give to a variable.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewVariable {
+    /// Its value.
+    pub(crate) value: String,
+    /// Whether its value may be shown, in traces as well.
+    #[serde(default)]
+    pub(crate) public: bool,
+}
+
+/// What the jobs of a namespace log in to a registry with. The password is never shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RegistryCredential {
+    /// The registry's host, with its port.
+    pub(crate) registry: String,
+    /// Who logs in.
+    pub(crate) username: String,
+    /// When it was first set.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A registry credential to set, in the place of an earlier one for that registry.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewRegistryCredential {
+    /// The registry's host, with its port.
+    #[schema(example = "registry.example:5000")]
+    pub(crate) registry: String,
+    /// Who logs in.
+    pub(crate) username: String,
+    /// The password, or a token that stands for one.
+    pub(crate) password: String,
+}
+
+/// What a project runs for a commit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Pipeline {
+    /// Its short name.
+    pub(crate) slug: String,
+    /// Its jobs: `{"jobs":[{"name","stage","needs","tags","timeout_s","allow_failure","spec"}]}`.
+    #[schema(value_type = Object)]
+    pub(crate) definition: Definition,
+    /// The number of its newest build.
+    pub(crate) last_number: i64,
+    /// When it was made.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A pipeline to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPipeline {
+    /// Its short name.
+    #[schema(value_type = String)]
+    pub(crate) slug: Slug,
+    /// Its jobs.
+    #[schema(value_type = Object)]
+    pub(crate) definition: Definition,
+}
+
+/// What a pipeline is to run from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PipelineChange {
+    /// Its jobs.
+    #[schema(value_type = Object)]
+    pub(crate) definition: Definition,
+}

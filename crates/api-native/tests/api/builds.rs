@@ -1,0 +1,171 @@
+//! Builds, jobs, runners and the queue.
+
+use serde_json::{Value, json};
+use slipway_domain::ReportedResult;
+use slipway_farm::{Ended, Report};
+
+use crate::support::{Api, SHA};
+
+const BUILDS: &str = "/v1/projects/acme/api/builds";
+
+fn id(value: &Value) -> &str {
+    value["id"].as_str().unwrap()
+}
+
+#[actix_web::test]
+async fn a_build_is_made_found_canceled_and_retried() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let build = api.build().await;
+    assert_eq!(build["state"], "pending");
+    assert_eq!(build["pipeline"], "default");
+    assert_eq!(build["project"], "acme/api");
+    assert_eq!(build["jobs"][0]["build"], build["id"]);
+    let path = format!("/v1/builds/{}", id(&build));
+    let found = api.get(root, &path).await.expect(200).json();
+    assert_eq!(found["sha"], SHA);
+
+    for (query, count) in [
+        ("state=pending", 1),
+        ("state=failed", 0),
+        ("ref=main", 1),
+        ("ref=side", 0),
+        (&format!("sha={SHA}"), 1),
+        ("pipeline=default", 1),
+    ] {
+        let list = api
+            .get(root, &format!("{BUILDS}?{query}"))
+            .await
+            .expect(200);
+        let items = list.json()["items"].as_array().unwrap().len();
+        assert_eq!(items, count, "{query}");
+    }
+    api.get(root, &format!("{BUILDS}?pipeline=none"))
+        .await
+        .expect(404);
+    api.get(root, &format!("{BUILDS}?state=lost"))
+        .await
+        .expect(400);
+    api.post(root, BUILDS, json!({"sha": SHA, "pipeline": "none"}))
+        .await
+        .expect(404);
+    api.post(root, BUILDS, json!({"sha": "abc"}))
+        .await
+        .expect(400);
+
+    let cancel = format!("{path}/cancel");
+    let canceled = api.post(root, &cancel, json!({})).await.expect(200).json();
+    assert_eq!(canceled["state"], "canceled");
+    api.post(root, &cancel, json!({})).await.expect(409);
+    let retried = api.post(root, &format!("{path}/retry"), json!({})).await;
+    let retried = retried.expect(200).json();
+    assert_eq!(retried["state"], "pending");
+    assert_eq!(retried["jobs"].as_array().unwrap().len(), 2);
+    let none = "/v1/builds/00000000-0000-7000-8000-000000000000";
+    api.get(root, none).await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_job_is_canceled_retried_and_erased() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let build = api.build().await;
+    let job = build["jobs"][0]["id"].as_i64().unwrap();
+    let path = format!("/v1/jobs/{job}");
+    api.post(root, &format!("{path}/retry"), json!({}))
+        .await
+        .expect(409);
+    api.post(root, &format!("{path}/erase"), json!({}))
+        .await
+        .expect(409);
+    let canceled = api.post(root, &format!("{path}/cancel"), json!({})).await;
+    assert_eq!(canceled.expect(200).json()["state"], "canceled");
+    api.post(root, &format!("{path}/cancel"), json!({}))
+        .await
+        .expect(409);
+    let retried = api.post(root, &format!("{path}/retry"), json!({})).await;
+    let retried = retried.expect(201).json();
+    assert_eq!(retried["retries"], job);
+    assert_eq!(retried["attempt"], 2);
+    api.post(root, &format!("{path}/retry"), json!({}))
+        .await
+        .expect(409);
+    let erased = api.post(root, &format!("{path}/erase"), json!({})).await;
+    assert!(erased.expect(200).json()["erased_at"].is_string());
+    api.get(root, "/v1/jobs/999").await.expect(404);
+}
+
+#[actix_web::test]
+async fn the_queue_says_why_jobs_wait() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let build = api.build().await;
+    let path = format!("/v1/jobs/{}/pending-reason", build["jobs"][0]["id"]);
+    let reason = api.get(root, &path).await.expect(200).json();
+    assert_eq!(reason["reason"]["code"], "no_runner_for_project");
+    let queue = api.get(root, "/v1/queue").await.expect(200).json();
+    assert_eq!(queue["items"][0]["project"], "acme/api");
+    assert_eq!(queue["items"][0]["count"], 1);
+    assert!(queue["items"][0]["oldest"].is_string());
+
+    let runner = api.runner().await;
+    let reason = api.get(root, &path).await.expect(200).json();
+    assert_eq!(reason["reason"]["code"], "all_offline");
+    api.claim(&runner).await;
+    let reason = api.get(root, &path).await.expect(200).json();
+    assert_eq!(reason, json!({"reason": null}));
+    let queue = api.get(root, "/v1/queue").await.expect(200).json();
+    assert_eq!(queue["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn a_runner_is_shown_changed_and_removed() {
+    let api = Api::start().await;
+    let root = api.root.as_str();
+    let runner = api.runner().await;
+    let path = format!("/v1/runners/{}", runner.id);
+    let shown = api.get(root, &path).await.expect(200).json();
+    assert_eq!(shown["shared"], true);
+    assert_eq!(shown["online"], false);
+    let change = json!({"paused": true, "tags": ["arm64"]});
+    let changed = api.patch(root, &path, change).await.expect(200).json();
+    assert_eq!(changed["paused"], true);
+    assert_eq!(changed["tags"], json!(["arm64"]));
+    let never = json!({"tags": [], "run_untagged": false});
+    api.patch(root, &path, never).await.expect(400);
+    let list = api.get(root, "/v1/runners").await.expect(200).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    api.delete(root, &path).await.expect(204);
+    api.get(root, &path).await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_failed_job_says_why() {
+    let api = Api::start().await;
+    api.project().await;
+    api.build().await;
+    let runner = api.runner().await;
+    let claimed = api.claim(&runner).await;
+    let report = Report {
+        ended: Some(Ended {
+            result: ReportedResult::Failed(slipway_domain::FailureReason::BuildFailed),
+            message: Some("step 3 failed".to_owned()),
+            trace: None,
+            image: None,
+        }),
+        ..Report::default()
+    };
+    api.farm
+        .report(&runner, claimed.job.id, report)
+        .await
+        .unwrap();
+    let path = format!("/v1/jobs/{}", claimed.job.id);
+    let job = api.get(&api.root, &path).await.expect(200).json();
+    assert_eq!(job["state"], "failed");
+    assert_eq!(job["failure_reason"], "build_failed");
+    assert_eq!(job["failure_message"], "step 3 failed");
+    assert_eq!(job["runner"], runner.id.0);
+}

@@ -1,0 +1,244 @@
+//! Every route is closed to strangers, and to users who have no part in what it shows.
+
+use serde_json::{Value, json};
+
+use crate::support::{Api, SHA};
+
+/// The routes as they are documented, with the examples' ids in the place of the parameters.
+fn routes(build: &Value, artifact: i64, runner: i64) -> Vec<(String, String)> {
+    let described = serde_json::to_value(slipway_api_native::openapi()).unwrap();
+    let job = build["jobs"][0]["id"].to_string();
+    let mut routes = Vec::new();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        let id = match path.split('/').nth(2).unwrap() {
+            "jobs" => job.clone(),
+            "artifacts" => artifact.to_string(),
+            "runners" => runner.to_string(),
+            _ => "1".to_owned(),
+        };
+        let path = path
+            .replace("{ns}", "acme")
+            .replace("{name}", "api")
+            .replace("{user}", "root")
+            .replace("{registry}", "registry.example")
+            .replace("{key}", "KEY")
+            .replace("{slug}", "default")
+            .replace("{uuid}", build["id"].as_str().unwrap())
+            .replace("{id}", &id);
+        assert!(!path.contains('{'), "{path}");
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if methods.get(method).is_some() {
+                routes.push((method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    assert!(routes.len() > 50);
+    routes
+}
+
+/// A body that each route could read, were it meant for the caller.
+fn body(method: &str, path: &str) -> Option<Value> {
+    let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
+    match (method, path.rsplit('/').next().unwrap()) {
+        ("GET" | "DELETE", _) => None,
+        (_, "cancel" | "retry" | "erase") => None,
+        ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
+        ("POST", "tokens") => Some(json!({"name": "t", "scopes": ["read"]})),
+        ("POST", "registration-tokens") => Some(json!({"description": "d"})),
+        ("POST", "projects") => {
+            Some(json!({"namespace": "acme", "name": "x", "repo_url": "https://git.example/x"}))
+        }
+        ("POST", "pipelines") => Some(json!({"slug": "other", "definition": definition})),
+        ("POST", "builds") => Some(json!({"sha": SHA})),
+        ("PUT", "registry-credentials") => {
+            Some(json!({"registry": "r.example", "username": "u", "password": "p"}))
+        }
+        ("PUT", "KEY") => Some(json!({"value": "v"})),
+        ("PUT", "default") => Some(json!({"definition": definition})),
+        ("PUT", "root") => Some(json!({"role": "reader"})),
+        ("PATCH", _) => Some(json!({})),
+        other => panic!("what does {other:?} take?"),
+    }
+}
+
+/// A farm with one of everything.
+async fn full() -> (Api, Vec<(String, String)>) {
+    let api = Api::start().await;
+    api.project().await;
+    let build = api.build().await;
+    let runner = api.runner().await;
+    let claimed = api.claim(&runner).await;
+    let upload = slipway_farm::Upload {
+        filename: "a.zip".to_owned(),
+        expires_in: None,
+        content: futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("zip"))]),
+    };
+    let job = api
+        .farm
+        .uploading_job(claimed.job.id, &claimed.token)
+        .await
+        .unwrap();
+    let artifact = api.farm.upload_archive(&job, upload).await.unwrap();
+    let routes = routes(&build, artifact.id.0, runner.id.0);
+    (api, routes)
+}
+
+#[actix_web::test]
+async fn no_route_answers_without_a_token_that_works() {
+    let (api, routes) = full().await;
+    for (method, path) in routes {
+        for headers in [&[][..], &[("private-token", "slpat-nobodys")][..]] {
+            let answer = api.call_with(&method, &path, headers, None).await;
+            assert_eq!(answer.status.as_u16(), 401, "{method} {path}");
+            assert_eq!(answer.json()["error"]["code"], "unauthorized");
+            assert!(answer.headers.contains_key("www-authenticate"));
+        }
+    }
+}
+
+/// What a user may do who is a member of nothing: look at oneself and at empty lists, and begin
+/// something of one's own. Everything else is not there, or for administrators.
+#[actix_web::test]
+async fn a_user_without_a_part_in_it_is_told_that_nothing_is_there() {
+    let own = [
+        ("GET", "/v1/user", 200),
+        ("GET", "/v1/tokens", 200),
+        ("POST", "/v1/tokens", 201),
+        ("GET", "/v1/namespaces", 200),
+        ("POST", "/v1/namespaces", 201),
+        ("GET", "/v1/projects", 200),
+        ("GET", "/v1/runners", 200),
+        ("GET", "/v1/queue", 200),
+        ("GET", "/v1/users", 403),
+        ("POST", "/v1/users", 403),
+        ("PATCH", "/v1/users/root", 403),
+        ("POST", "/v1/users/root/tokens", 403),
+        ("GET", "/v1/registration-tokens", 403),
+        ("POST", "/v1/registration-tokens", 403),
+    ];
+    let (api, routes) = full().await;
+    let stranger = api.user("stranger", &["read", "write", "admin"]).await;
+    for (method, path) in routes {
+        let token = [("private-token", stranger.as_str())];
+        let answer = api
+            .call_with(&method, &path, &token, body(&method, &path))
+            .await;
+        let known = own.iter().find(|(m, p, _)| *m == method && *p == path);
+        let expected = known.map_or(404, |(_, _, status)| *status);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status.as_u16(), expected, "{method} {path}: {text}");
+        if method == "GET" && expected == 200 && path != "/v1/user" && path != "/v1/tokens" {
+            assert_eq!(answer.json()["items"], json!([]), "{path}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_token_that_only_reads_changes_nothing() {
+    let (api, routes) = full().await;
+    let reader = api.token("root", &["read"]).await;
+    for (method, path) in routes {
+        let token = [("private-token", reader.as_str())];
+        if method == "GET" {
+            continue;
+        }
+        let answer = api
+            .call_with(&method, &path, &token, body(&method, &path))
+            .await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status.as_u16(), 403, "{method} {path}: {text}");
+    }
+}
+
+#[actix_web::test]
+async fn what_no_route_takes_is_told_in_the_same_shape() {
+    let api = Api::start().await;
+    let answer = api.get(&api.root, "/v1/nothing").await.expect(404);
+    assert_eq!(answer.json()["error"]["code"], "no_route");
+    let answer = api.delete(&api.root, "/v1/namespaces").await.expect(405);
+    assert_eq!(answer.header("allow"), "GET, POST");
+}
+
+#[actix_web::test]
+async fn the_description_is_open_and_complete() {
+    let api = Api::start().await;
+    let described = api.call_with("GET", "/v1/openapi.json", &[], None).await;
+    let described = described.expect(200).json();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        for operation in methods.as_object().unwrap().values() {
+            let text = operation.to_string();
+            assert!(text.contains("ErrorBody"), "{path}");
+            assert!(
+                operation["description"].to_string().contains("401"),
+                "{path}"
+            );
+        }
+    }
+    let named = described.to_string();
+    for reference in named.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(
+            described["components"]["schemas"].get(name).is_some(),
+            "{name}"
+        );
+    }
+    let page = api
+        .call_with("GET", "/v1/docs", &[], None)
+        .await
+        .expect(200);
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(!text.contains("http://") && !text.contains("https://"));
+}
+
+#[actix_web::test]
+async fn a_token_is_taken_in_each_of_its_places() {
+    use base64::Engine;
+    let api = Api::start().await;
+    let root = api.root.as_str();
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("root:{root}"));
+    for (name, value) in [
+        ("private-token", root.to_owned()),
+        ("authorization", format!("Bearer {root}")),
+        ("authorization", format!("Basic {login}")),
+    ] {
+        let header = [(name, value.as_str())];
+        let answer = api.call_with("GET", "/v1/user", &header, None).await;
+        assert_eq!(answer.expect(200).json()["name"], "root");
+    }
+    let path = format!("/v1/user?private_token={root}");
+    api.call_with("GET", &path, &[], None).await.expect(200);
+}
+
+#[actix_web::test]
+async fn what_cannot_be_read_is_the_callers_mistake() {
+    let api = Api::start().await;
+    let root = api.root.as_str();
+    for path in [
+        "/v1/jobs/x",
+        "/v1/jobs/99999999999999999999",
+        "/v1/builds/x",
+        "/v1/namespaces/a%20b",
+        "/v1/projects?limit=0",
+        "/v1/projects?limit=101",
+        "/v1/projects?before=12",
+        "/v1/artifacts/-",
+        "/v1/runners/x",
+    ] {
+        let answer = api.get(root, path).await.expect(400);
+        assert_eq!(answer.json()["error"]["code"], "malformed", "{path}");
+    }
+    for body in [
+        json!({}),
+        json!({"name": 1}),
+        json!({"name": "a b"}),
+        json!({"name": "a", "x": 1}),
+    ] {
+        api.post(root, "/v1/namespaces", body).await.expect(400);
+    }
+    let token = [("private-token", root)];
+    let answer = api.call_with("POST", "/v1/namespaces", &token, None).await;
+    answer.expect(415);
+    let large = json!({"name": "a".repeat(2 << 20)});
+    let answer = api.post(root, "/v1/namespaces", large).await.expect(413);
+    assert_eq!(answer.json()["error"]["code"], "too_large");
+}

@@ -1,0 +1,178 @@
+//! Projects, pipelines, variables and registry credentials.
+
+use serde_json::json;
+
+use crate::support::Api;
+
+const PROJECT: &str = "/v1/projects/acme/api";
+
+#[actix_web::test]
+async fn a_project_begins_with_a_pipeline_and_can_be_changed() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let project = api
+        .get(root, "/v1/projects/ACME/Api")
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(project["default_branch"], "main");
+    assert_eq!(project["shared_runners"], true);
+    let pipelines = api.get(root, &format!("{PROJECT}/pipelines")).await;
+    assert_eq!(pipelines.expect(200).json()["items"][0]["slug"], "default");
+
+    let change = json!({"max_running": 2, "image_repository": "r.example/acme/api"});
+    let changed = api.patch(root, PROJECT, change).await.expect(200).json();
+    assert_eq!(changed["max_running"], 2);
+    let lifted = api.patch(root, PROJECT, json!({"max_running": null})).await;
+    let lifted = lifted.expect(200).json();
+    assert_eq!(lifted["max_running"], json!(null));
+    assert_eq!(lifted["image_repository"], "r.example/acme/api");
+    for bad in [
+        json!({"max_running": 0}),
+        json!({"repo_url": "file:///etc"}),
+        json!({"repo_url": "https://me:secret@git.example/a"}),
+        json!({"image_repository": "acme"}),
+        json!({"default_branch": "a..b"}),
+    ] {
+        let refused = api.patch(root, PROJECT, bad).await.expect(400);
+        assert!(!String::from_utf8_lossy(&refused.body).contains("secret"));
+    }
+    let again = json!({"namespace": "acme", "name": "API", "repo_url": "https://git.example/a"});
+    api.post(root, "/v1/projects", again).await.expect(409);
+    let nowhere = json!({"namespace": "none", "name": "a", "repo_url": "https://git.example/a"});
+    api.post(root, "/v1/projects", nowhere).await.expect(404);
+}
+
+#[actix_web::test]
+async fn pages_follow_one_another_without_gaps() {
+    let api = Api::start().await;
+    let root = api.root.as_str();
+    for name in ["a", "b", "c", "d", "e"] {
+        api.post(root, "/v1/namespaces", json!({"name": name}))
+            .await
+            .expect(201);
+    }
+    let (mut names, mut path) = (Vec::new(), "/v1/namespaces?limit=2".to_owned());
+    loop {
+        let page = api.get(root, &path).await.expect(200).json();
+        let items = page["items"].as_array().unwrap();
+        names.extend(
+            items
+                .iter()
+                .map(|one| one["name"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/namespaces?limit=2&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["e", "d", "c", "b", "a"]);
+}
+
+#[actix_web::test]
+async fn a_pipeline_that_cannot_run_is_refused() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let job = json!({"name": "a", "needs": ["a"], "spec": {"kind": "image_build"}});
+    let ring = json!({"slug": "ring", "definition": {"jobs": [job]}});
+    let path = format!("{PROJECT}/pipelines");
+    let refused = api.post(root, &path, ring).await.expect(400).json();
+    assert!(
+        refused["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("needs itself")
+    );
+
+    let one = json!({"jobs": [{"name": "a", "spec": {"kind": "image_build"}}]});
+    let body = json!({"slug": "nightly", "definition": one});
+    api.post(root, &path, body.clone()).await.expect(201);
+    api.post(root, &path, body).await.expect(409);
+    let put = json!({"definition": one});
+    api.put(root, &format!("{path}/nightly"), put.clone())
+        .await
+        .expect(200);
+    api.put(root, &format!("{path}/new"), put).await.expect(200);
+    let shown = api
+        .get(root, &format!("{path}/new"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(shown["definition"]["jobs"][0]["timeout_s"], 3600);
+    api.get(root, &format!("{path}/none")).await.expect(404);
+    api.get(root, &format!("{path}/-")).await.expect(400);
+}
+
+#[actix_web::test]
+async fn a_secret_is_never_shown_again() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let variables = format!("{PROJECT}/variables");
+    let set = api
+        .put(
+            root,
+            &format!("{variables}/TOKEN"),
+            json!({"value": "hunter2"}),
+        )
+        .await;
+    assert_eq!(set.expect(200).json()["value"], json!(null));
+    let body = json!({"value": "1.2", "public": true});
+    api.put(root, &format!("{variables}/VERSION"), body)
+        .await
+        .expect(200);
+    let shown = api.get(root, &variables).await.expect(200);
+    assert!(!String::from_utf8_lossy(&shown.body).contains("hunter2"));
+    assert_eq!(shown.json()["items"][1]["value"], "1.2");
+    let bad = api
+        .put(root, &format!("{variables}/1X"), json!({"value": ""}))
+        .await;
+    bad.expect(400);
+    api.delete(root, &format!("{variables}/TOKEN"))
+        .await
+        .expect(204);
+    api.delete(root, &format!("{variables}/TOKEN"))
+        .await
+        .expect(404);
+
+    let credentials = "/v1/namespaces/acme/registry-credentials";
+    let body = json!({"registry": "r.example:5000", "username": "me", "password": "hunter2"});
+    let set = api.put(root, credentials, body).await.expect(200);
+    assert!(!String::from_utf8_lossy(&set.body).contains("hunter2"));
+    let shown = api.get(root, credentials).await.expect(200).json();
+    assert_eq!(shown["items"][0]["username"], "me");
+    assert!(shown["items"][0].get("password").is_none());
+    let bad = json!({"registry": "https://r.example", "username": "me", "password": "hunter2"});
+    let refused = api.put(root, credentials, bad).await.expect(400);
+    assert!(!String::from_utf8_lossy(&refused.body).contains("hunter2"));
+    let path = format!("{credentials}/r.example:5000");
+    api.delete(root, &path).await.expect(204);
+    api.delete(root, &path).await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_job_gets_the_secrets_of_its_project_in_the_clear() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let path = format!("{PROJECT}/variables/TOKEN");
+    api.put(root, &path, json!({"value": "first"}))
+        .await
+        .expect(200);
+    api.put(root, &path, json!({"value": "hunter2"}))
+        .await
+        .expect(200);
+    let body = json!({"registry": "R.example", "username": "me", "password": "pass"});
+    api.put(root, "/v1/namespaces/acme/registry-credentials", body)
+        .await
+        .expect(200);
+    api.build().await;
+    let runner = api.runner().await;
+    let secrets = api.claim(&runner).await.secrets;
+    let variable = ("TOKEN".to_owned(), "hunter2".to_owned(), false);
+    assert_eq!(secrets.variables, [variable]);
+    let login = ("r.example".to_owned(), "me".to_owned(), "pass".to_owned());
+    assert_eq!(secrets.credentials, [login]);
+}
