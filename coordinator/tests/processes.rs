@@ -183,7 +183,7 @@ async fn a_killed_runner_costs_an_attempt_and_not_the_build(backend: Backend) {
         .collect();
     let build = build(&farm).await;
     let holder = wait_for(LIMIT, "a runner has the job", || async {
-        let id = show(&farm, &build).await["jobs"][0]["runner_id"].as_i64()?;
+        let id = show(&farm, &build).await["jobs"][0]["runner"].as_i64()?;
         let runner = farm
             .api(Method::GET, &format!("/v1/runners/{id}"), None)
             .await;
@@ -202,7 +202,7 @@ async fn a_killed_runner_costs_an_attempt_and_not_the_build(backend: Backend) {
         (&second[1]["attempt"], &second[1]["retries"]),
         (&json!(2), &second[0]["id"])
     );
-    assert_ne!(second[0]["runner_id"], second[1]["runner_id"]);
+    assert_ne!(second[0]["runner"], second[1]["runner"]);
     std::fs::write(&gate, "").unwrap();
     let done = finished(&farm, &build).await;
     assert_eq!(done["state"], "succeeded", "{done:#}");

@@ -42,7 +42,7 @@ impl ClaimQueue {
             mpsc::channel::<(ClaimRequest, oneshot::Sender<Answer>)>(MAX_BATCH * 4);
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(MAX_BATCH);
-            while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            while gather(&mut receiver, &mut batch).await > 0 {
                 let Some(store) = store.upgrade() else { break };
                 let (requests, askers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 let answers =
@@ -62,6 +62,29 @@ impl ClaimQueue {
             .map_err(|_| stopped())?;
         receiver.await.map_err(|_| stopped())?
     }
+}
+
+/// Waits for a request, and takes the ones that are about to follow it.
+///
+/// Runners that were answered together ask again together: without a look round, the first of them
+/// would have a commit to itself, and all the others would wait for it.
+async fn gather<T>(receiver: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) -> usize {
+    if receiver.recv_many(batch, 1).await == 0 {
+        return 0;
+    }
+    loop {
+        let waiting = receiver.len();
+        tokio::task::yield_now().await;
+        if receiver.len() == waiting {
+            break;
+        }
+    }
+    while batch.len() < MAX_BATCH
+        && let Ok(next) = receiver.try_recv()
+    {
+        batch.push(next);
+    }
+    batch.len()
 }
 
 fn answer_all(

@@ -249,7 +249,7 @@ fn claim_round(
         return Ok(done);
     }
     // Enough heads that a fair deal seldom runs out of a line, and a bounded number in all.
-    let depth = 8 + 4 * waiting.len().div_ceil(lines.len()) + taken.len();
+    let depth = 2 + 2 * waiting.len().div_ceil(lines.len()) + taken.len();
     let keys: Vec<i64> = lines.iter().map(|line| line.key.0).collect();
     let heads = per_backend::heads(conn, &keys, i64::try_from(depth).unwrap_or(i64::MAX))?;
     let mut builds_of = BTreeMap::new();
