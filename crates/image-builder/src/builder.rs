@@ -1,0 +1,203 @@
+//! One build from beginning to end, and the connection to the engine that does it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::Docker;
+use slipway_domain::Phase;
+use slipway_domain::image::Repository;
+use tokio_util::sync::CancellationToken;
+
+use crate::apart;
+use crate::classify::{build_error, engine_error};
+use crate::context::Context;
+use crate::error::BuildError;
+use crate::options::{build_options, credentials};
+use crate::progress::Narrator;
+use crate::request::{BuildRequest, BuiltImage, Progress};
+
+/// How long the engine may take for the head of an answer. The answer to a build may begin only
+/// when the whole context was sent; the time a job may take bounds it, not this.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Which of the engine's two builders is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// BuildKit, which runs steps side by side and keeps a cache of its own.
+    BuildKit,
+    /// The first builder, for engines without BuildKit.
+    Classic,
+}
+
+/// Builds images with one Docker Engine. Builds may run side by side.
+#[derive(Debug)]
+pub struct Builder {
+    docker: Docker,
+    backend: Backend,
+    owner: String,
+    engine: String,
+    pushes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Builder {
+    /// Connects to the engine that `DOCKER_HOST` names, or to the one of this host.
+    ///
+    /// `owner` sets what this builder leaves in the engine apart from what others do; give the
+    /// same one after a restart, so that [`Builder::remove_leftovers`] finds its own.
+    ///
+    /// # Errors
+    /// `EngineUnavailable` when it does not answer.
+    pub async fn connect(owner: &str) -> Result<Self, BuildError> {
+        let docker = Docker::connect_with_defaults().map_err(engine_error)?;
+        let docker = docker.negotiate_version().await.map_err(engine_error)?;
+        let version = docker.version().await.map_err(engine_error)?;
+        let api = docker.client_version();
+        let components = version.components.unwrap_or_default();
+        let is_podman = components.iter().any(|part| part.name.contains("Podman"));
+        let has_buildkit = (api.major_version, api.minor_version) >= (1, 40)
+            && version.os.as_deref() == Some("linux")
+            && !is_podman;
+        Ok(Self {
+            docker: docker.with_timeout(ANSWER_LIMIT),
+            backend: match has_buildkit {
+                true => Backend::BuildKit,
+                false => Backend::Classic,
+            },
+            owner: owner.to_owned(),
+            engine: version.version.unwrap_or_default(),
+            pushes: Mutex::default(),
+        })
+    }
+
+    /// The same engine with the other builder, for those who know better.
+    #[must_use]
+    pub fn with_backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Which builder is used.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The engine's version.
+    pub fn engine_version(&self) -> &str {
+        &self.engine
+    }
+
+    /// Builds the image and pushes its tags. Nothing of it is left in the engine but cache.
+    ///
+    /// Canceling stops the build in the engine: the command that runs is killed. So does dropping
+    /// this future, but then [`Builder::remove_job`] is up to the caller.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(
+        &self,
+        request: &BuildRequest,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<BuiltImage, BuildError> {
+        let built = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(BuildError::Canceled),
+            built = self.build_and_push(request, progress) => built,
+        };
+        if let Err(error) = self.remove_job(&request.job).await {
+            tracing::warn!(%error, "The images of job {} could not be removed", request.job);
+        }
+        built
+    }
+
+    async fn build_and_push(
+        &self,
+        request: &BuildRequest,
+        progress: &dyn Progress,
+    ) -> Result<BuiltImage, BuildError> {
+        let id = self.build_image(request, progress).await?;
+        let image = self.docker.inspect_image(&id).await.map_err(engine_error)?;
+        let size_bytes = image.size.and_then(|size| size.try_into().ok());
+        let mut built = BuiltImage {
+            reference: None,
+            tags: Vec::new(),
+            digest: id.clone(),
+            size_bytes: size_bytes.unwrap_or(0),
+        };
+        let spec = &request.spec;
+        let (Some(repository), Some(first)) = (&spec.repository, spec.tags.first()) else {
+            return Ok(built);
+        };
+        progress.phase(Phase::Pushing);
+        let pushed = self
+            .push(&id, repository, &spec.tags, &request.logins, progress)
+            .await?;
+        built.digest = pushed.ok_or_else(|| BuildError::PushRefused {
+            registry: repository.registry().to_owned(),
+            reason: "it gave no digest for the image".to_owned(),
+        })?;
+        built.reference = Some(repository.tagged(first));
+        built.tags.clone_from(&spec.tags);
+        Ok(built)
+    }
+
+    /// Builds the image; returns its id.
+    async fn build_image(
+        &self,
+        request: &BuildRequest,
+        progress: &dyn Progress,
+    ) -> Result<String, BuildError> {
+        let (checkout, spec) = (request.checkout.clone(), request.spec.clone());
+        let context = tokio::task::spawn_blocking(move || Context::find(&checkout, &spec))
+            .await
+            .map_err(std::io::Error::other)??;
+        // A name keeps the image from being pruned as dangling before it is pushed.
+        let name = format!("slipway-job:{:032x}", rand::random::<u128>());
+        let options = build_options(
+            request,
+            self.backend,
+            &self.owner,
+            &context.dockerfile,
+            &name,
+        );
+        let logins = credentials(&request.logins);
+        let mut answer = apart::build(options, logins, context.pack())?;
+        let mut narrator = Narrator::new(progress);
+        let mut ended = Ok(());
+        while let Some(message) = answer.recv().await {
+            match message {
+                Ok(info) => narrator.take(info),
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
+            }
+        }
+        narrator.finish();
+        if let Err(error) = ended {
+            let step = narrator.failed_step(&error.to_string());
+            return Err(build_error(error, step.as_ref(), &request.spec.dockerfile));
+        }
+        narrator.image.ok_or_else(|| BuildError::EngineUnavailable {
+            detail: "it broke off before the image was done".to_owned(),
+        })
+    }
+
+    pub(crate) fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The lock of those who push to `repository`.
+    pub(crate) fn push_lock(&self, repository: &Repository) -> Arc<tokio::sync::Mutex<()>> {
+        let mut pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        // A lock that nobody holds is not missed.
+        pushes.retain(|_, lock| Arc::strong_count(lock) > 1);
+        let lock = pushes.entry(repository.as_str().to_owned()).or_default();
+        Arc::clone(lock)
+    }
+}

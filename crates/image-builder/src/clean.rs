@@ -1,0 +1,154 @@
+//! Removing what builds leave in the engine: images by label, and build cache beyond a limit.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    ListContainersOptions, ListImagesOptions, PruneBuildOptions, PruneImagesOptions,
+    RemoveContainerOptions, RemoveImageOptions,
+};
+
+use crate::builder::Builder;
+use crate::classify::engine_error;
+use crate::error::BuildError;
+
+/// Says on an image or container for which job it was made.
+pub(crate) const JOB_LABEL: &str = "io.slipway.job";
+/// Says which of several users of one engine made it.
+pub(crate) const OWNER_LABEL: &str = "io.slipway.runner";
+
+impl Builder {
+    /// Removes the images that were made for `job`, with all their local tags.
+    ///
+    /// Layers may stay in the build cache, which [`Builder::prune`] bounds.
+    ///
+    /// # Errors
+    /// `EngineUnavailable` when the engine does not answer.
+    pub async fn remove_job(&self, job: &str) -> Result<(), BuildError> {
+        let labels = vec![
+            format!("{OWNER_LABEL}={}", self.owner()),
+            format!("{JOB_LABEL}={job}"),
+        ];
+        self.remove_labelled(labels).await.map(drop)
+    }
+
+    /// Removes all images and containers of this owner, as a predecessor that died left them.
+    /// Returns how many there were. To be called while no build runs.
+    ///
+    /// # Errors
+    /// `EngineUnavailable` when the engine does not answer.
+    pub async fn remove_leftovers(&self) -> Result<usize, BuildError> {
+        self.remove_labelled(vec![format!("{OWNER_LABEL}={}", self.owner())])
+            .await
+    }
+
+    /// Removes build cache, least recently used first, until it fits `cache_bytes`, and dangling
+    /// images of this owner. Returns how many bytes the engine says it freed.
+    ///
+    /// # Errors
+    /// `EngineUnavailable` when the engine does not answer.
+    pub async fn prune(&self, cache_bytes: u64) -> Result<u64, BuildError> {
+        let filters = HashMap::from([
+            ("dangling".to_owned(), vec!["true".to_owned()]),
+            (
+                "label".to_owned(),
+                vec![format!("{OWNER_LABEL}={}", self.owner())],
+            ),
+        ]);
+        let options = PruneImagesOptions {
+            filters: Some(filters),
+        };
+        let images = self
+            .docker()
+            .prune_images(Some(options))
+            .await
+            .map_err(engine_error)?;
+        let options = PruneBuildOptions {
+            reserved_space: Some(i64::try_from(cache_bytes).unwrap_or(i64::MAX)),
+            all: Some(true),
+            ..PruneBuildOptions::default()
+        };
+        let cache = prune_client(self.docker())
+            .prune_build(Some(options))
+            .await
+            .map_err(engine_error)?;
+        let freed = [images.space_reclaimed, cache.space_reclaimed];
+        let freed = freed.into_iter().flatten();
+        Ok(freed.filter_map(|bytes| u64::try_from(bytes).ok()).sum())
+    }
+
+    async fn remove_labelled(&self, labels: Vec<String>) -> Result<usize, BuildError> {
+        let filters = HashMap::from([("label".to_owned(), labels)]);
+        let containers = self
+            .docker()
+            .list_containers(Some(ListContainersOptions {
+                all: true,
+                filters: Some(filters.clone()),
+                ..ListContainersOptions::default()
+            }))
+            .await
+            .map_err(engine_error)?;
+        let images = self
+            .docker()
+            .list_images(Some(ListImagesOptions {
+                all: false,
+                filters: Some(filters),
+                ..ListImagesOptions::default()
+            }))
+            .await
+            .map_err(engine_error)?;
+        let count = containers.len() + images.len();
+        for container in containers.into_iter().filter_map(|found| found.id) {
+            let options = RemoveContainerOptions {
+                force: true,
+                v: true,
+                ..RemoveContainerOptions::default()
+            };
+            let removed = self.docker().remove_container(&container, Some(options));
+            gone(removed.await)?;
+        }
+        for image in images {
+            let options = RemoveImageOptions {
+                force: true,
+                ..RemoveImageOptions::default()
+            };
+            let removed = self
+                .docker()
+                .remove_image(&image.id, Some(options), None)
+                .await;
+            gone(removed.map(drop))?;
+        }
+        Ok(count)
+    }
+}
+
+/// Whether a removal left nothing behind. What another call has removed meanwhile is gone, and
+/// what is still in use is removed by the next sweep.
+fn gone(removed: Result<(), Error>) -> Result<(), BuildError> {
+    match removed {
+        Ok(())
+        | Err(Error::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        }) => Ok(()),
+        Err(error) => Err(engine_error(error)),
+    }
+}
+
+/// A client that says "keep this much cache" in the words of the engine's version: they changed
+/// with API 1.48, and an engine that does not know the word would remove everything.
+fn prune_client(docker: &Docker) -> Docker {
+    let version = docker.client_version();
+    if (version.major_version, version.minor_version) >= (1, 48) {
+        return docker.clone();
+    }
+    docker.clone().with_request_modifier(|mut request| {
+        let uri = request.uri().to_string();
+        let uri = uri.replace("reserved-space=", "keep-storage=");
+        if let Ok(uri) = uri.parse() {
+            *request.uri_mut() = uri;
+        }
+        request
+    })
+}

@@ -1,0 +1,198 @@
+//! Pushing an image under its tags, with another try where the registry may yet take it.
+
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
+use futures_util::StreamExt as _;
+use slipway_domain::image::Repository;
+
+use crate::builder::Builder;
+use crate::classify::{engine_error, shorten};
+use crate::error::BuildError;
+use crate::options::credentials_of;
+use crate::request::{Login, Progress};
+
+/// How often one tag is pushed before the registry is given up.
+const ATTEMPTS: u32 = 5;
+/// The wait after the first refusal; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+impl Builder {
+    /// Pushes the image with this `id` under every tag; returns the digest of its manifest.
+    ///
+    /// Local tags are names that all builds of an engine share, so a repository is pushed to by
+    /// one build at a time, and its local tags are removed before the next one comes.
+    pub(crate) async fn push(
+        &self,
+        id: &str,
+        repository: &Repository,
+        tags: &[String],
+        logins: &[Login],
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, BuildError> {
+        let lock = self.push_lock(repository);
+        let _alone = lock.lock().await;
+        let login = logins
+            .iter()
+            .find(|login| login.registry == repository.registry());
+        let mut digest = None;
+        for tag in tags {
+            let options = TagImageOptions {
+                repo: Some(repository.as_str().to_owned()),
+                tag: Some(tag.clone()),
+            };
+            let tagged = self.docker().tag_image(id, Some(options)).await;
+            tagged.map_err(engine_error)?;
+            let pushed = self.push_tag(repository, tag, login, progress).await;
+            let options = RemoveImageOptions {
+                noprune: true,
+                ..RemoveImageOptions::default()
+            };
+            let name = repository.tagged(tag);
+            let untagged = self.docker().remove_image(&name, Some(options), None);
+            if let Err(error) = untagged.await {
+                tracing::warn!(%error, "The local tag {name} could not be removed");
+            }
+            digest = pushed?.or(digest);
+        }
+        Ok(digest)
+    }
+
+    async fn push_tag(
+        &self,
+        repository: &Repository,
+        tag: &str,
+        login: Option<&Login>,
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, BuildError> {
+        let name = repository.tagged(tag);
+        say(progress, &format!("Pushing {name}"));
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            let error = match self.push_once(repository, tag, login, progress).await {
+                Ok(digest) => return Ok(digest),
+                Err(error) => error,
+            };
+            let text = match error {
+                Error::DockerStreamError { error } => error,
+                Error::DockerResponseServerError { message, .. } => message,
+                other => return Err(engine_error(other)),
+            };
+            if attempt >= ATTEMPTS || !may_pass(&text) {
+                return Err(BuildError::PushRefused {
+                    registry: repository.registry().to_owned(),
+                    reason: shorten(&text),
+                });
+            }
+            let seconds = wait.as_secs();
+            say(
+                progress,
+                &format!("The push failed ({}); again in {seconds} s", shorten(&text)),
+            );
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Ok(None)
+    }
+
+    /// The answer begins with 200 whatever comes; only its end tells whether the push went well.
+    async fn push_once(
+        &self,
+        repository: &Repository,
+        tag: &str,
+        login: Option<&Login>,
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, Error> {
+        let options = PushImageOptions {
+            tag: Some(tag.to_owned()),
+            ..PushImageOptions::default()
+        };
+        let credentials = login.map(credentials_of);
+        let mut answer = std::pin::pin!(self.docker().push_image(
+            repository.as_str(),
+            Some(options),
+            credentials
+        ));
+        let mut digest = None;
+        while let Some(message) = answer.next().await {
+            let Some(status) = message?.status else {
+                continue;
+            };
+            if let Some(found) = digest_in(&status, tag) {
+                digest = Some(found.to_owned());
+                say(progress, &status);
+            }
+        }
+        Ok(digest)
+    }
+}
+
+fn say(progress: &dyn Progress, line: &str) {
+    progress.output(format!("{line}\n").as_bytes());
+}
+
+/// The digest in `TAG: digest: sha256:… size: N`, the engine's last word on a push.
+fn digest_in<'a>(status: &'a str, tag: &str) -> Option<&'a str> {
+    let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
+    rest.split_whitespace().next()
+}
+
+/// Whether the same push may go well a little later.
+///
+/// The engine passes on what the registry said as prose, so there is nothing but words to go by;
+/// what is not known to pass is final.
+fn may_pass(reason: &str) -> bool {
+    const PASSING: &[&str] = &[
+        "connection refused",
+        "connection reset",
+        "broken pipe",
+        "timeout",
+        "timed out",
+        "temporary failure",
+        "server misbehaving",
+        "eof",
+        "too many requests",
+        "toomanyrequests",
+        "unexpected http status: 5",
+        "500 internal server error",
+        "502 bad gateway",
+        "503 service unavailable",
+        "504 gateway",
+        "blob upload invalid",
+        "blob upload unknown",
+    ];
+    let reason = reason.to_lowercase();
+    PASSING.iter().any(|words| reason.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for passing in [
+            "Get \"http://r/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+            "received unexpected HTTP status: 503 Service Unavailable",
+            "unexpected EOF",
+        ] {
+            assert!(may_pass(passing), "{passing}");
+        }
+        for last in [
+            "denied: requested access to the resource is denied",
+            "no basic auth credentials",
+            "unauthorized: authentication required",
+            "received unexpected HTTP status: 405 Method Not Allowed",
+        ] {
+            assert!(!may_pass(last), "{last}");
+        }
+    }
+
+    #[test]
+    fn the_digest_is_read_from_the_last_word() {
+        let status = "v1: digest: sha256:abc size: 527";
+        assert_eq!(digest_in(status, "v1"), Some("sha256:abc"));
+        assert_eq!(digest_in(status, "v2"), None);
+    }
+}

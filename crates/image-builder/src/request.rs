@@ -1,0 +1,71 @@
+//! What a build is given, what it gives back, and whom it tells how it goes.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{ImageBuild, Phase};
+
+/// One image to build.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Names the job on this engine; everything the build leaves there is labelled with it.
+    pub job: String,
+    /// The checkout. Nothing outside of it is sent to the engine.
+    pub checkout: PathBuf,
+    /// What to build, and where it goes.
+    pub spec: ImageBuild,
+    /// Where the checkout came from, for the labels of the image.
+    pub origin: Origin,
+    /// For the registries that are pulled from and pushed to.
+    pub logins: Vec<Login>,
+}
+
+/// What the standard OCI labels of an image say of its source.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The address of the repository, without a login.
+    pub source: Option<String>,
+    /// The commit.
+    pub revision: Option<String>,
+    /// When the build began.
+    pub created: DateTime<Utc>,
+}
+
+/// A login at a registry.
+#[derive(Clone)]
+pub struct Login {
+    /// The registry's host, with its port where it has one.
+    pub registry: String,
+    /// The login's name.
+    pub username: String,
+    /// The login's password.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.registry)
+    }
+}
+
+/// An image that was built, and pushed where the spec says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// What was pushed, by its first tag; `None` when nothing was.
+    pub reference: Option<String>,
+    /// The tags that were pushed.
+    pub tags: Vec<String>,
+    /// The digest of the pushed manifest, or of the image's configuration when nothing was pushed.
+    pub digest: String,
+    /// The unpacked size of its layers, in bytes.
+    pub size_bytes: u64,
+}
+
+/// Is told how a build goes. Calls come from one build in order, and must not block for long.
+pub trait Progress: Send + Sync {
+    /// The build has come to `phase`.
+    fn phase(&self, phase: Phase);
+    /// Text for the trace: whole lines, each with its end.
+    fn output(&self, text: &[u8]);
+}

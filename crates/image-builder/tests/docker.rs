@@ -1,0 +1,380 @@
+//! Builds with a real Docker Engine and pushes to a real registry, named by
+//! `SLIPWAY_TEST_REGISTRY` (`HOST:PORT`). Without either, these tests fail.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use slipway_domain::{FailureReason, ImageBuild, Phase};
+use slipway_image_builder::{
+    Backend, BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress,
+};
+use tokio_util::sync::CancellationToken;
+
+const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
+const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
+
+#[derive(Default)]
+struct Told {
+    text: Mutex<String>,
+    phases: Mutex<Vec<Phase>>,
+    heard: tokio::sync::Notify,
+}
+
+impl Progress for Told {
+    fn phase(&self, phase: Phase) {
+        self.phases.lock().unwrap().push(phase);
+    }
+
+    fn output(&self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        self.text.lock().unwrap().push_str(&text);
+        self.heard.notify_one();
+    }
+}
+
+impl Told {
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    async fn wait_for(&self, words: &str) {
+        let heard = async {
+            while !self.text().contains(words) {
+                self.heard.notified().await;
+            }
+        };
+        let limit = Duration::from_secs(60);
+        let heard = tokio::time::timeout(limit, heard).await;
+        assert!(heard.is_ok(), "no {words:?} in {}", self.text());
+    }
+}
+
+fn unique() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+fn registry() -> String {
+    std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY names a registry")
+}
+
+async fn builder(backend: Backend) -> Builder {
+    let builder = Builder::connect(&unique()).await.unwrap();
+    assert_eq!(builder.backend(), Backend::BuildKit);
+    builder.with_backend(backend)
+}
+
+/// A checkout with a shell for the image, and this Dockerfile.
+fn checkout(dockerfile: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
+    std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
+    dir
+}
+
+fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
+    BuildRequest {
+        job: unique(),
+        checkout: checkout.to_owned(),
+        spec,
+        origin: Origin {
+            source: Some("https://example.org/acme/api".to_owned()),
+            revision: Some("0123".to_owned()),
+            ..Origin::default()
+        },
+        logins: Vec::new(),
+    }
+}
+
+/// Builds without ever canceling.
+async fn run(
+    builder: &Builder,
+    request: &BuildRequest,
+    told: &Told,
+) -> Result<BuiltImage, BuildError> {
+    builder
+        .build(request, told, &CancellationToken::new())
+        .await
+}
+
+/// What a build of this Dockerfile that cannot succeed comes to.
+async fn failure(backend: Backend, dockerfile: &str, spec: ImageBuild) -> (BuildError, String) {
+    let dir = checkout(dockerfile);
+    let told = Told::default();
+    let builder = builder(backend).await;
+    let request = request(dir.path(), spec);
+    let error = run(&builder, &request, &told).await.unwrap_err();
+    assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+    (error, told.text())
+}
+
+/// The head of the registry's answer to a question for a manifest.
+fn manifest_head(repository: &str, tag: &str) -> String {
+    let registry = registry();
+    let mut stream = TcpStream::connect(&registry).unwrap();
+    let (_, path) = repository.split_once('/').unwrap();
+    write!(
+        stream,
+        "HEAD /v2/{path}/manifests/{tag} HTTP/1.1\r\nHost: {registry}\r\nAccept: application/vnd.docker.distribution.manifest.v2+json\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut head = String::new();
+    stream.read_to_string(&mut head).unwrap();
+    head
+}
+
+#[tokio::test]
+async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
+    for backend in BOTH {
+        let dir = checkout(&format!(
+            "{SHELL}ARG WORD\nRUN echo said $WORD\nRUN [ ! -e /left-out ]\n"
+        ));
+        std::fs::write(dir.path().join(".dockerignore"), "left-out\n").unwrap();
+        std::fs::write(dir.path().join("left-out"), "").unwrap();
+        let repository = format!("{}/test/{}", registry(), unique());
+        let spec = ImageBuild {
+            args: [("WORD".to_owned(), unique())].into(),
+            repository: Some(repository.parse().unwrap()),
+            tags: vec!["v1".to_owned(), "latest".to_owned()],
+            ..ImageBuild::default()
+        };
+        let word = format!("said {}", spec.args["WORD"]);
+        let request = request(dir.path(), spec);
+        let told = Told::default();
+        let builder = builder(backend).await;
+        let image = run(&builder, &request, &told).await.unwrap();
+        assert_eq!(image.reference, Some(format!("{repository}:v1")));
+        assert_eq!(image.tags, ["v1", "latest"]);
+        assert!(image.size_bytes > 500_000, "{image:?}");
+        for tag in ["v1", "latest"] {
+            let head = manifest_head(&repository, tag);
+            assert!(head.contains(&image.digest), "{head} {image:?}");
+        }
+        assert!(told.text().contains(&word), "{}", told.text());
+        let phases = told.phases.lock().unwrap().clone();
+        assert_eq!(phases.last(), Some(&Phase::Pushing), "{phases:?}");
+        assert!(phases.contains(&Phase::Building), "{phases:?}");
+        assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_image_without_a_repository_is_built_and_thrown_away() {
+    for backend in BOTH {
+        let dir = checkout(SHELL);
+        let builder = builder(backend).await;
+        let request = request(dir.path(), ImageBuild::default());
+        let image = run(&builder, &request, &Told::default()).await.unwrap();
+        assert_eq!(image.reference, None);
+        assert!(image.digest.starts_with("sha256:"));
+        assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_named_with_its_exit_code() {
+    for backend in BOTH {
+        let dockerfile = format!("{SHELL}RUN echo before; exit 3\n");
+        let (error, trace) = failure(backend, &dockerfile, ImageBuild::default()).await;
+        assert!(
+            matches!(&error, BuildError::BuildFailed { step, code: Some(3), .. } if step.contains("exit 3")),
+            "{backend:?}: {error:?}"
+        );
+        assert!(trace.contains("before"), "{trace}");
+        let (error, _) = failure(
+            backend,
+            "FROM scratch\nCOPY nothing /\n",
+            ImageBuild::default(),
+        )
+        .await;
+        assert!(
+            matches!(&error, BuildError::BuildFailed { step, code: None, .. } if step.contains("COPY nothing")),
+            "{backend:?}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_base_image_that_cannot_be_had_is_named() {
+    for backend in BOTH {
+        let nothing = format!("{}/no/such:1", registry());
+        for image in ["127.0.0.1:1/a:1", &nothing] {
+            let dockerfile = format!("FROM {image}\nRUN true\n");
+            let (error, trace) = failure(backend, &dockerfile, ImageBuild::default()).await;
+            assert!(
+                matches!(&error, BuildError::BaseImageUnavailable { image: named, .. } if named == image),
+                "{backend:?}: {error:?} {trace}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dockerfile_that_cannot_be_used_is_told_apart_from_one_that_is_not_there() {
+    let target = ImageBuild {
+        target: Some("nowhere".to_owned()),
+        ..ImageBuild::default()
+    };
+    for backend in BOTH {
+        for (dockerfile, spec) in [
+            ("FRMO scratch\n", ImageBuild::default()),
+            ("", ImageBuild::default()),
+            ("RUN true\n", ImageBuild::default()),
+            ("FROM scratch\nCOPY a\n", ImageBuild::default()),
+            (SHELL, target.clone()),
+        ] {
+            let (error, _) = failure(backend, dockerfile, spec).await;
+            assert_eq!(
+                error.reason(),
+                FailureReason::DockerfileInvalid,
+                "{backend:?} {dockerfile:?}: {error:?}"
+            );
+        }
+        let spec = ImageBuild {
+            dockerfile: "other/Dockerfile".to_owned(),
+            ..ImageBuild::default()
+        };
+        let (error, _) = failure(backend, SHELL, spec).await;
+        assert_eq!(error.reason(), FailureReason::DockerfileMissing);
+    }
+}
+
+#[tokio::test]
+async fn canceling_kills_the_command_that_runs() {
+    for backend in BOTH {
+        let nap = format!("3{:07}", rand::random::<u128>() % 10_000_000);
+        let dir = checkout(&format!("{SHELL}RUN echo napping; exec sleep {nap}\n"));
+        let builder = builder(backend).await;
+        let told = Told::default();
+        let cancel = CancellationToken::new();
+        let request = request(dir.path(), ImageBuild::default());
+        let (built, ()) = tokio::join!(builder.build(&request, &told, &cancel), async {
+            told.wait_for("napping\n").await;
+            until(|| runs(&nap), "the command does not run").await;
+            cancel.cancel();
+        });
+        assert!(matches!(built, Err(BuildError::Canceled)), "{built:?}");
+        until(|| !runs(&nap), "the command still runs").await;
+        assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+    }
+}
+
+async fn until(condition: impl Fn() -> bool, otherwise: &str) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(10), "{otherwise}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether a process of this host sleeps for `nap` seconds.
+fn runs(nap: &str) -> bool {
+    let wanted = format!("sleep\0{nap}\0");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .any(|line| line == wanted.as_bytes())
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_is_named_with_what_it_said() {
+    let registry = refusing_registry();
+    let dir = checkout(SHELL);
+    let builder = builder(Backend::BuildKit).await;
+    let spec = ImageBuild {
+        repository: Some(format!("{registry}/acme/api").parse().unwrap()),
+        tags: vec!["v1".to_owned()],
+        ..ImageBuild::default()
+    };
+    let mut request = request(dir.path(), spec);
+    request.logins = vec![Login {
+        registry: "elsewhere.example".to_owned(),
+        username: "me".to_owned(),
+        password: "s3cret".to_owned(),
+    }];
+    let told = Told::default();
+    let error = run(&builder, &request, &told).await.unwrap_err();
+    assert!(
+        matches!(&error, BuildError::PushRefused { registry: named, reason }
+            if *named == registry && reason.contains("auth")),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}{}", told.text()).contains("s3cret"));
+    assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+}
+
+/// A registry that knows no login.
+fn refusing_registry() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let _ = write!(
+                stream,
+                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Type: application/json\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn builds_leave_no_connection_open() {
+    let dir = checkout(SHELL);
+    let builder = builder(Backend::BuildKit).await;
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        let request = request(dir.path(), ImageBuild::default());
+        run(&builder, &request, &Told::default()).await.unwrap();
+        counts.push(open());
+    }
+    assert!(counts[3] <= counts[0] + 1, "{counts:?}");
+}
+
+#[tokio::test]
+async fn pruning_keeps_the_cache_that_fits() {
+    let dir = checkout(&format!("{SHELL}RUN echo {}\n", unique()));
+    let builder = builder(Backend::BuildKit).await;
+    let build = async || {
+        let told = Told::default();
+        let request = request(dir.path(), ImageBuild::default());
+        run(&builder, &request, &told).await.unwrap();
+        told.text()
+    };
+    build().await;
+    builder.prune(1 << 40).await.unwrap();
+    assert!(build().await.contains("CACHED"));
+}
+
+#[tokio::test]
+async fn what_a_dead_predecessor_left_is_found_by_its_owner_alone() {
+    let dir = checkout(SHELL);
+    let builder = builder(Backend::BuildKit).await;
+    let request = request(dir.path(), ImageBuild::default());
+    let label = |name: &str, value: &str| format!("--label=io.slipway.{name}={value}");
+    let made = std::process::Command::new("docker")
+        .env("DOCKER_BUILDKIT", "0")
+        .args(["build", "-q", "-t", &format!("left:{}", request.job)])
+        .arg(label("job", &request.job))
+        .arg(label("runner", "dead"))
+        .arg(dir.path())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+    let successor = Builder::connect("dead").await.unwrap();
+    assert_eq!(successor.remove_leftovers().await.unwrap(), 1);
+}

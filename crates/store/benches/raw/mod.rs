@@ -1,0 +1,176 @@
+//! The peers: the same claim in plain SQL, and the data that both work on.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::BigInt;
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection};
+
+use crate::PROJECTS;
+
+/// Statements that both back ends understand.
+pub(crate) fn fill(depth: usize) -> String {
+    let numbers = |count: usize| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+        )
+    };
+    let mut sql = String::new();
+    for table in [
+        "jobs",
+        "builds",
+        "queue_keys",
+        "pipelines",
+        "project_loads",
+        "projects",
+        "namespaces",
+        "runners",
+    ] {
+        sql += &format!("DELETE FROM {table};");
+    }
+    sql += "INSERT INTO namespaces (id, name, created_at) VALUES (1, 'bench', 0);";
+    sql += &format!(
+        "INSERT INTO projects (id, namespace_id, name, repo_url, default_branch, shared_runners, created_at) \
+         {} SELECT i, 1, 'p' || i, 'http://x/y', 'main', TRUE, 0 FROM n;",
+        numbers(PROJECTS)
+    );
+    sql += "INSERT INTO project_loads (project_id, running) SELECT id, 0 FROM projects;";
+    sql += "INSERT INTO queue_keys (id, project_id, tags) SELECT id, id, '' FROM projects;";
+    sql += "INSERT INTO pipelines (id, project_id, slug, definition, last_number, created_at) \
+            SELECT id, id, 'default', '{}', 0, 0 FROM projects;";
+    sql += &format!(
+        "INSERT INTO runners (id, description, tags, run_untagged, locked, shared, paused, heartbeat, \
+         created_at, rev) {} SELECT i, '', '', TRUE, FALSE, TRUE, FALSE, TRUE, 0, 0 FROM n;",
+        numbers(64)
+    );
+    sql += &format!(
+        "INSERT INTO builds (id, uuid, project_id, pipeline_id, number, sha, ref_is_tag, state, created_at) \
+         {} SELECT i, 'u' || i, 1 + i % {PROJECTS}, 1 + i % {PROJECTS}, i, '', FALSE, 'pending', 0 FROM n;",
+        numbers(depth.div_ceil(10))
+    );
+    sql += &format!(
+        "INSERT INTO jobs (id, build_id, project_id, queue_key_id, name, stage, spec, timeout_s, \
+         allow_failure, attempt, superseded, priority, state, created_at, queued_at, rev) \
+         {} SELECT i, b.id, b.project_id, b.project_id, 'image', 'build', '{{}}', 3600, FALSE, 1, FALSE, 0, \
+         'pending', 0, 0, 0 FROM n JOIN builds b ON b.id = (i + 9) / 10;",
+        numbers(depth)
+    );
+    sql
+}
+
+/// Everything pending again.
+pub(crate) const PUT_BACK: &str = "\
+    UPDATE jobs SET state = 'pending', phase = NULL, lease_expires_at = NULL WHERE state = 'running'; \
+    UPDATE builds SET state = 'pending' WHERE state = 'running'; \
+    UPDATE project_loads SET running = 0;";
+
+/// One claim, from the head of the line `key`.
+fn claim(key: &str, lock: &str) -> String {
+    format!(
+        "UPDATE jobs SET state = 'running', phase = 'preparing', runner_id = 1, lease_ms = 15000, \
+         lease_expires_at = 15000, started_at = 0, rev = rev + 1 \
+         WHERE id = (SELECT id FROM jobs WHERE state = 'pending' AND queue_key_id = {key} \
+         ORDER BY priority DESC, id LIMIT 1 {lock}) RETURNING id"
+    )
+}
+
+/// SQLite's peer: a loop on a connection of its own, one commit each.
+pub(crate) struct Sqlite(RefCell<SqliteConnection>);
+
+#[derive(QueryableByName)]
+struct Claimed {
+    #[diesel(sql_type = BigInt)]
+    #[expect(dead_code, reason = "a peer has to read its answer too")]
+    id: i64,
+}
+
+impl Sqlite {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let mut conn = SqliteConnection::establish(path.to_str().context("a path in UTF-8")?)?;
+        conn.batch_execute(
+            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;",
+        )?;
+        Ok(Self(RefCell::new(conn)))
+    }
+
+    pub(crate) fn claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
+        let mut conn = self.0.borrow_mut();
+        let begin = Instant::now();
+        let mut claims = 0usize;
+        while begin.elapsed() < round {
+            let sql = claim(&(1 + claims % PROJECTS).to_string(), "");
+            let claimed: Vec<Claimed> =
+                conn.immediate_transaction(|conn| diesel::sql_query(sql).load(conn))?;
+            claims += claimed.len();
+        }
+        Ok(claims as f64 / begin.elapsed().as_secs_f64())
+    }
+}
+
+/// PostgreSQL's peer: pgbench, on a database of its own that is dropped at the end.
+pub(crate) struct Postgres {
+    pub(crate) url: String,
+    server: String,
+    name: String,
+}
+
+impl Postgres {
+    pub(crate) fn create(server: &str) -> anyhow::Result<Self> {
+        let name = format!("bench_{}", std::process::id());
+        PgConnection::establish(server)?.batch_execute(&format!("CREATE DATABASE {name}"))?;
+        let (host, _) = server.rsplit_once('/').context("a URL with a database")?;
+        Ok(Self {
+            url: format!("{host}/{name}"),
+            server: server.to_owned(),
+            name,
+        })
+    }
+
+    pub(crate) fn claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
+        let script = tempfile::NamedTempFile::new()?;
+        let sql = claim(":key", "FOR UPDATE SKIP LOCKED");
+        std::fs::write(
+            &script,
+            format!("\\set key random(1, {PROJECTS})\n{sql};\n"),
+        )?;
+        let program = std::env::var("SLIPWAY_PGBENCH").unwrap_or_else(|_| "pgbench".to_owned());
+        let output = Command::new(program)
+            .args([
+                "--no-vacuum",
+                "--protocol=prepared",
+                "--client=32",
+                "--jobs=2",
+            ])
+            .arg(format!("--time={}", round.as_secs()))
+            .arg(format!("--file={}", script.path().display()))
+            .arg(&self.url)
+            .output()
+            .context("pgbench could not be started")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rate = text
+            .lines()
+            .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        match rate {
+            Some(rate) => Ok(rate),
+            None => bail!(
+                "pgbench said: {text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            ),
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Ok(mut conn) = PgConnection::establish(&self.server) {
+            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            // What is left behind goes with the server.
+            let _ = conn.batch_execute(&drop);
+        }
+    }
+}

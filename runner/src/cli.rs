@@ -1,0 +1,268 @@
+//! What an operator types: the commands, their flags, and what each does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use slipway_domain::{RegistrationToken, RunnerId, RunnerToken, TagSet};
+use slipway_git::{Git, Limits};
+use slipway_image_builder::Builder;
+use slipway_protocol::RegisterRequest;
+
+use crate::client::{Coordinator, info};
+use crate::config::Config;
+use crate::disk::WorkDir;
+use crate::docker::Docker;
+use crate::executor::Executor;
+use crate::job::Jobs;
+use crate::runner::{self, Ending};
+use crate::scripted::Scripted;
+
+const MIB: u64 = 1024 * 1024;
+
+/// The agent of a Slipway farm: claims jobs, builds images on this host, and reports.
+#[derive(Debug, Parser)]
+#[command(name = "slipway-runner", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Register this host as a runner and write the configuration.
+    Register(Register),
+    /// Claim and run jobs until told to stop.
+    Run(Run),
+    /// Ask the coordinator whether it knows this runner.
+    Verify(ConfigFile),
+    /// Remove this runner from the coordinator, and its configuration.
+    Unregister(ConfigFile),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration that registration wrote.
+    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// The flags of `register`.
+#[derive(Args)]
+pub struct Register {
+    /// The coordinator's address, such as `https://slipway.example`.
+    #[arg(long, env = "SLIPWAY_URL")]
+    pub url: String,
+    /// The registration token. Other users of this host can read it from the command line; the
+    /// environment or a file is better.
+    #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN", hide_env_values = true)]
+    pub registration_token: Option<String>,
+    /// A file that holds the registration token.
+    #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN_FILE", value_name = "FILE")]
+    pub registration_token_file: Option<PathBuf>,
+    /// Where the configuration is written.
+    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// What people see of this runner; the host's name when absent.
+    #[arg(long, env = "SLIPWAY_DESCRIPTION")]
+    pub description: Option<String>,
+    /// Tags, separated by commas: the runner takes jobs that ask for no others.
+    #[arg(long, env = "SLIPWAY_TAGS", value_parser = TagSet::from_list)]
+    pub tags: Option<TagSet>,
+    /// Whether the runner takes jobs that ask for no tag.
+    #[arg(
+        long,
+        env = "SLIPWAY_RUN_UNTAGGED",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub run_untagged: Option<bool>,
+}
+
+impl std::fmt::Debug for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Register({})", self.url)
+    }
+}
+
+/// The flags of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration that registration wrote.
+    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// How many jobs run side by side.
+    #[arg(long, env = "SLIPWAY_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+    /// How jobs are run.
+    #[arg(long, env = "SLIPWAY_EXECUTOR", value_enum, default_value_t = ExecutorKind::Docker)]
+    pub executor: ExecutorKind,
+    /// Where jobs are run; a directory beside the configuration when absent.
+    #[arg(long, env = "SLIPWAY_WORK_DIR", value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
+    /// No job is claimed while the disk has less than so many MiB free.
+    #[arg(long, env = "SLIPWAY_MIN_FREE_DISK_MB", default_value_t = 1024)]
+    pub min_free_disk_mb: u64,
+    /// How many MiB of build cache are kept in the engine.
+    #[arg(long, env = "SLIPWAY_MAX_CACHE_MB", default_value_t = 20 * 1024)]
+    pub max_cache_mb: u64,
+    /// How many MiB of output a trace takes; what is beyond is counted and left out.
+    #[arg(long, env = "SLIPWAY_MAX_TRACE_MB", default_value_t = 64)]
+    pub max_trace_mb: u64,
+}
+
+/// How jobs are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorKind {
+    /// With git and the Docker Engine.
+    Docker,
+    /// By what the job's variables say; for rehearsals.
+    Scripted,
+}
+
+/// Does what the command says.
+///
+/// # Errors
+/// Whatever keeps the command from its end, for a person to read.
+pub async fn main(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Register(args) => register(args).await,
+        Command::Run(args) => run(args).await,
+        Command::Verify(args) => {
+            let config = Config::load(&args.config)?;
+            Coordinator::at(&config.url)?.verify(&config.token).await?;
+            tracing::info!(runner.id = %config.id, "The coordinator knows runner {}", config.id);
+            Ok(())
+        }
+        Command::Unregister(args) => {
+            let config = Config::load(&args.config)?;
+            let coordinator = Coordinator::at(&config.url)?;
+            coordinator.unregister(&config.token).await?;
+            std::fs::remove_file(&args.config).context("the configuration could not be removed")?;
+            tracing::info!(runner.id = %config.id, "Runner {} is gone", config.id);
+            Ok(())
+        }
+    }
+}
+
+async fn register(args: Register) -> anyhow::Result<()> {
+    let token = match (args.registration_token, args.registration_token_file) {
+        (Some(token), None) => token,
+        (_, Some(file)) => {
+            std::fs::read_to_string(file).context("the registration token could not be read")?
+        }
+        (None, None) => anyhow::bail!(
+            "a registration token is needed: --registration-token-file, or SLIPWAY_REGISTRATION_TOKEN"
+        ),
+    };
+    let token = RegistrationToken::presented(token.trim());
+    let coordinator = Coordinator::at(&args.url)?;
+    let description = args.description.unwrap_or_else(host_name);
+    let request = RegisterRequest {
+        info: Some(info("docker")),
+        description: Some(description.clone()),
+        tag_list: args.tags.map(|tags| tags.to_list()),
+        run_untagged: args.run_untagged,
+        ..RegisterRequest::default()
+    };
+    let registered = coordinator.register(&token, request).await?;
+    let config = Config {
+        url: args.url,
+        token: RunnerToken::presented(registered.token),
+        id: RunnerId(registered.id),
+        description,
+    };
+    if let Err(error) = config.save(&args.config) {
+        // A runner whose token is lost could never be used.
+        if let Err(error) = coordinator.unregister(&config.token).await {
+            tracing::warn!(%error, "Runner {} stays registered", config.id);
+        }
+        return Err(error.into());
+    }
+    tracing::info!(runner.id = %config.id, "Registered as runner {}", config.id);
+    Ok(())
+}
+
+async fn run(args: Run) -> anyhow::Result<()> {
+    let config = Config::load(&args.config)?;
+    let ending = Ending::by_signals()?;
+    let dir = match args.work_dir {
+        Some(dir) => dir,
+        None => beside(&args.config),
+    };
+    let work = WorkDir::take(&dir)
+        .with_context(|| format!("the directory {} cannot be worked in", dir.display()))?;
+    let executor: Arc<dyn Executor> = match args.executor {
+        ExecutorKind::Scripted => Arc::new(Scripted),
+        ExecutorKind::Docker => {
+            let builder = Builder::connect(work.instance()).await?;
+            let git = Git::new(Limits::default())?;
+            tracing::info!(
+                engine.version = builder.engine_version(),
+                backend = ?builder.backend(),
+                git.version = git.version().await?,
+                "Building with the Docker Engine"
+            );
+            Arc::new(Docker::new(
+                builder,
+                git,
+                args.max_cache_mb.saturating_mul(MIB),
+            ))
+        }
+    };
+    tracing::info!(runner.id = %config.id, "Runner {} works for {}", config.id, config.url);
+    let jobs = Jobs {
+        coordinator: Coordinator::at(&config.url)?,
+        token: config.token,
+        executor,
+        work,
+        trace_limit: args.max_trace_mb.saturating_mul(MIB),
+        told_to_stop: ending.stop.clone(),
+    };
+    let floor = args.min_free_disk_mb.saturating_mul(MIB);
+    runner::run(
+        Arc::new(jobs),
+        usize::from(args.concurrency),
+        floor,
+        &ending,
+    )
+    .await;
+    Ok(())
+}
+
+/// `runner.toml` works in `runner.work`.
+fn beside(config: &Path) -> PathBuf {
+    config.with_extension("work")
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "runner".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_flags_fit_together_and_a_token_is_not_shown() {
+        Cli::command().debug_assert();
+        let flags = "slipway-runner register --url http://h --registration-token slreg-x --config f --tags a,b --run-untagged=false";
+        let cli = Cli::try_parse_from(flags.split(' ')).unwrap();
+        assert!(!format!("{cli:?}").contains("slreg-x"));
+        let Command::Register(register) = cli.command else {
+            panic!("not register");
+        };
+        assert_eq!(register.run_untagged, Some(false));
+        assert_eq!(register.tags.unwrap().to_list(), "a,b");
+    }
+}

@@ -1,0 +1,117 @@
+//! An executor without Docker: it does what the job's variables say. For tests and rehearsals.
+//!
+//! `SCRIPT_LINES=n` writes n lines, the same for everyone. `SCRIPT_WAIT_FILE=path` then waits
+//! until that file is there. `SCRIPT_LINES_AFTER=n` writes n more. `SCRIPT_RESULT` is `success`,
+//! or `fail:REASON` with a failure reason of the farm.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+use slipway_domain::{FailureReason, JobSpec, Phase};
+use slipway_image_builder::Progress as _;
+use slipway_protocol::ImageResult;
+
+use crate::executor::{Executor, Failure, Job};
+
+/// How often a file that is waited for is looked for.
+const LOOK: Duration = Duration::from_millis(10);
+/// After so many lines other jobs get their turn.
+const TURN: u64 = 1000;
+
+/// Does what a job's variables say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scripted;
+
+#[async_trait]
+impl Executor for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    async fn sweep(&self) {}
+
+    async fn prepare(&self, job: &Job) -> Result<(), Failure> {
+        job.output.phase(Phase::Fetching);
+        Ok(())
+    }
+
+    async fn run(&self, job: &Job) -> Result<ImageResult, Failure> {
+        job.output.phase(Phase::Building);
+        let before = number(job, "SCRIPT_LINES")?;
+        write_lines(job, 1, before).await;
+        if let Some(path) = variable(job, "SCRIPT_WAIT_FILE") {
+            while !Path::new(path).exists() {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    () = job.stop.stopped() => return Err(failure(FailureReason::JobFailed)),
+                }
+            }
+        }
+        let after = number(job, "SCRIPT_LINES_AFTER")?;
+        write_lines(job, before + 1, after).await;
+        match variable(job, "SCRIPT_RESULT") {
+            None | Some("success") => Ok(image(job)),
+            Some(result) => {
+                let reason = result.strip_prefix("fail:").unwrap_or_default();
+                Err(failure(reason.parse().map_err(|_| wrong("SCRIPT_RESULT"))?))
+            }
+        }
+    }
+
+    async fn clean(&self, _job: &Job) {}
+}
+
+async fn write_lines(job: &Job, first: u64, count: u64) {
+    for number in first..first + count {
+        job.output.line(&format!("line {number:06}"));
+        if number % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn variable<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
+    let variables = job.payload.variables.iter().rev();
+    let mut found = variables.filter(|variable| variable.key == key);
+    found.next().map(|variable| variable.value.as_str())
+}
+
+fn number(job: &Job, key: &str) -> Result<u64, Failure> {
+    match variable(job, key) {
+        None => Ok(0),
+        Some(text) => text.parse().map_err(|_| wrong(key)),
+    }
+}
+
+fn wrong(key: &str) -> Failure {
+    Failure {
+        reason: FailureReason::JobFailed,
+        message: format!("the script's variable {key} cannot be read"),
+    }
+}
+
+fn failure(reason: FailureReason) -> Failure {
+    Failure {
+        reason,
+        message: format!("the script says: {reason}"),
+    }
+}
+
+/// What would have been pushed, with a digest that follows from the job's id.
+fn image(job: &Job) -> ImageResult {
+    let digest = Sha256::digest(format!("slipway scripted job {}", job.payload.id));
+    let JobSpec::ImageBuild(spec) = &job.own.spec;
+    let tags = match &spec.repository {
+        Some(_) => spec.tags.clone(),
+        None => Vec::new(),
+    };
+    let first = spec.repository.as_ref().zip(tags.first());
+    ImageResult {
+        reference: first.map(|(repository, tag)| repository.tagged(tag)),
+        digest: format!("sha256:{}", hex::encode(digest)),
+        size_bytes: 1024,
+        tags,
+    }
+}

@@ -1,0 +1,196 @@
+//! The main job with a real git server, the real Docker Engine and a real registry, which
+//! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use slipway_git::{Git, Limits};
+use slipway_image_builder::Builder;
+use slipway_runner::docker::Docker;
+use slipway_runner::executor::Executor;
+
+use crate::fake::{Fake, until_empty};
+use crate::jobs::Runner;
+
+/// A repository behind `git daemon`, with one commit.
+struct Repository {
+    daemon: Child,
+    port: u16,
+    sha: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for Repository {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(i32::try_from(self.daemon.id()).unwrap());
+        killpg(group, Signal::SIGKILL).unwrap();
+        self.daemon.wait().unwrap();
+    }
+}
+
+impl Repository {
+    fn with(dockerfile: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = dir.path().join("api");
+        git(dir.path(), &["init", "-q", "-b", "main", "api"]);
+        std::fs::write(repository.join("Dockerfile"), dockerfile).unwrap();
+        std::fs::copy("/bin/busybox", repository.join("busybox")).unwrap();
+        git(&repository, &["add", "."]);
+        git(&repository, &["commit", "-q", "-m", "one"]);
+        let sha = git(&repository, &["rev-parse", "HEAD"]);
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let daemon = Command::new("git")
+            .args([
+                "daemon",
+                "--export-all",
+                "--reuseaddr",
+                "--listen=127.0.0.1",
+            ])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", dir.path().display()))
+            // The command starts the server as a child of its own.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let since = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(since.elapsed() < Duration::from_secs(10), "no git daemon");
+            std::thread::yield_now();
+        }
+        Self {
+            daemon,
+            port,
+            sha,
+            _dir: dir,
+        }
+    }
+
+    /// The members of a job's payload that build this commit.
+    fn job(&self, spec: &Value) -> Value {
+        json!({
+            "repo_url": format!("git://127.0.0.1:{}/api", self.port),
+            "sha": self.sha,
+            "own": {"spec": spec, "build": "b", "number": 1, "attempt": 1, "lease_s": 15},
+        })
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+async fn runner(fake: &Fake) -> Runner {
+    let name = format!("test-{}", rand::random::<u64>());
+    let builder = Builder::connect(&name).await.unwrap();
+    let git = Git::new(Limits::default()).unwrap();
+    let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, 1 << 40));
+    Runner::with(fake, 1 << 26, |_| executor)
+}
+
+#[tokio::test]
+async fn a_commit_becomes_a_pushed_image() {
+    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+    let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN echo built here\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let image = format!("{registry}/story/a{}", rand::random::<u64>());
+    let spec = json!({"kind": "image_build", "repository": image, "tags": ["v1", "main"]});
+    fake.enqueue(41, &[], repository.job(&spec));
+    let held = fake.until_reported(41).await;
+    let trace = String::from_utf8_lossy(&held.trace).into_owned();
+    assert_eq!(held.status, "success", "{trace}");
+    assert!(
+        trace.contains("built here") || trace.contains("CACHED"),
+        "{trace}"
+    );
+    let made = held.report.unwrap().image.unwrap();
+    assert_eq!(made.reference, Some(format!("{image}:v1")));
+    assert_eq!(made.tags, ["v1", "main"]);
+    assert!(made.digest.starts_with("sha256:"));
+    for phase in ["fetching", "building", "pushing"] {
+        assert!(
+            held.phases.iter().any(|told| told == phase),
+            "{:?}",
+            held.phases
+        );
+    }
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_reported_in_the_farms_words() {
+    let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN exit 9\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let mut elsewhere = repository.job(&json!({"kind": "image_build"}));
+    elsewhere["sha"] = json!("1".repeat(40));
+    fake.enqueue(51, &[], elsewhere);
+    fake.enqueue(52, &[], repository.job(&json!({"kind": "image_build"})));
+    let spec = json!({"kind": "image_build", "dockerfile": "none/Dockerfile"});
+    fake.enqueue(53, &[], repository.job(&spec));
+    for (id, reason) in [
+        (51, "source_unavailable"),
+        (52, "build_failed"),
+        (53, "dockerfile_missing"),
+    ] {
+        let held = fake.until_reported(id).await;
+        let report = held.report.unwrap();
+        let trace = String::from_utf8_lossy(&held.trace).into_owned();
+        assert_eq!(report.failure_reason.as_deref(), Some(reason), "{trace}");
+        assert!(trace.contains("Failed: "), "{trace}");
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_cancel_kills_the_command_that_runs() {
+    let nap = format!("7{:07}", rand::random::<u32>() % 10_000_000);
+    let dockerfile = format!("FROM scratch\nCOPY busybox /bin/sh\nRUN exec sleep {nap}\n");
+    let repository = Repository::with(&dockerfile);
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    fake.enqueue(61, &[], repository.job(&json!({"kind": "image_build"})));
+    until(Duration::from_secs(60), || runs(&nap)).await;
+    fake.change(|state| {
+        if let Some(job) = state.jobs.get_mut(&61) {
+            job.status = "canceled".to_owned();
+        }
+    });
+    until(Duration::from_secs(2), || !runs(&nap)).await;
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+}
+
+async fn until(limit: Duration, condition: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < limit, "not within {limit:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether a process of this host sleeps for `nap` seconds.
+fn runs(nap: &str) -> bool {
+    let wanted = format!("sleep\0{nap}\0");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .any(|line| line == wanted.as_bytes())
+}

@@ -1,0 +1,9 @@
+//! The runner against a strict coordinator over real HTTP: in this process with the scripted
+//! executor, as the program that operators start, and with the real Docker Engine.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod docker;
+mod fake;
+mod jobs;
+mod program;
