@@ -4,19 +4,34 @@
 
 use chrono::TimeDelta;
 use slipway_blobs::{BlobLocation, Blobs};
-use slipway_domain::{AccessToken, Name, Role, Scope, ScopeSet};
+use slipway_domain::queue::PendingReason;
+use slipway_domain::{AccessToken, Name, Role, Scope, ScopeSet, Slug};
 use slipway_farm::{
-    Actor, Chance, Clock, Farm, FarmError, Page, Parts, ProjectAccess, ProjectSettings,
-    RegistrationRequest, SealKey, Settings, TokenRequest, UserUpdate,
+    Actor, BuildRequest, Chance, Clock, Farm, FarmError, Page, Parts, ProjectAccess,
+    ProjectSettings, RegistrationRequest, SealKey, Settings, TokenRequest, UserUpdate,
 };
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
+use slipway_testkit::Backend;
+use slipway_testkit::postgres::{Database, fresh_database};
 use tempfile::TempDir;
+
+slipway_testkit::on_both_back_ends!(
+    a_role_is_the_higher_of_two_lowered_by_the_token,
+    an_administrator_is_an_owner_as_far_as_the_token_goes,
+    a_token_ends_by_time_by_hand_and_with_its_user,
+    a_use_of_a_token_is_noted_once_a_minute,
+    a_token_or_a_runner_is_never_wider_than_its_maker,
+    a_farm_begins_once,
+    a_secret_is_kept_sealed_and_replaced,
+    the_queue_shows_each_what_it_may_see,
+);
 
 struct World {
     farm: Farm,
     clock: Clock,
     root: Actor,
+    _database: Option<Database>,
     _folder: TempDir,
 }
 
@@ -33,10 +48,17 @@ fn request(scope: Scope) -> TokenRequest {
 }
 
 /// A farm with the project `acme/api`.
-async fn world() -> World {
+async fn world(backend: Backend) -> World {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::manual();
-    let url = format!("sqlite://{}", folder.path().join("db").display());
+    let database = match backend {
+        Backend::Sqlite => None,
+        Backend::Postgres => Some(fresh_database().await),
+    };
+    let url = match &database {
+        Some(database) => database.url(),
+        None => format!("sqlite://{}", folder.path().join("db").display()),
+    };
     let blobs = BlobLocation::Directory(folder.path().join("blobs"));
     let parts = Parts {
         store: Store::open(&url.parse().unwrap()).await.unwrap(),
@@ -74,6 +96,7 @@ async fn world() -> World {
         farm,
         clock,
         root,
+        _database: database,
         _folder: folder,
     }
 }
@@ -116,9 +139,8 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn a_role_is_the_higher_of_two_lowered_by_the_token() {
-    let world = world().await;
+async fn a_role_is_the_higher_of_two_lowered_by_the_token(backend: Backend) {
+    let world = world(backend).await;
     let namespace = world
         .farm
         .namespace(&world.root, &name("acme"), Role::Owner)
@@ -166,9 +188,8 @@ async fn a_role_is_the_higher_of_two_lowered_by_the_token() {
     }
 }
 
-#[tokio::test]
-async fn an_administrator_is_an_owner_as_far_as_the_token_goes() {
-    let world = world().await;
+async fn an_administrator_is_an_owner_as_far_as_the_token_goes(backend: Backend) {
+    let world = world(backend).await;
     for scope in Scope::ALL {
         let actor = world.actor("root", *scope).await;
         assert_eq!(world.highest(&actor).await, Some(scope.ceiling()));
@@ -176,9 +197,8 @@ async fn an_administrator_is_an_owner_as_far_as_the_token_goes() {
     }
 }
 
-#[tokio::test]
-async fn a_token_ends_by_time_by_hand_and_with_its_user() {
-    let world = world().await;
+async fn a_token_ends_by_time_by_hand_and_with_its_user(backend: Backend) {
+    let world = world(backend).await;
     let farm = &world.farm;
     farm.create_user(&world.root, &name("ann"), false)
         .await
@@ -218,9 +238,8 @@ async fn a_token_ends_by_time_by_hand_and_with_its_user() {
     assert!(bad(farm.authenticate(&AccessToken::presented("")).await));
 }
 
-#[tokio::test]
-async fn a_use_of_a_token_is_noted_once_a_minute() {
-    let world = world().await;
+async fn a_use_of_a_token_is_noted_once_a_minute(backend: Backend) {
+    let world = world(backend).await;
     let token = world.token("root", Scope::Read).await;
     let page = Page {
         before: None,
@@ -237,9 +256,8 @@ async fn a_use_of_a_token_is_noted_once_a_minute() {
     assert!(seen[2] > seen[1]);
 }
 
-#[tokio::test]
-async fn a_token_or_a_runner_is_never_wider_than_its_maker() {
-    let world = world().await;
+async fn a_token_or_a_runner_is_never_wider_than_its_maker(backend: Backend) {
+    let world = world(backend).await;
     let farm = &world.farm;
     farm.create_user(&world.root, &name("ann"), false)
         .await
@@ -270,12 +288,67 @@ async fn a_token_or_a_runner_is_never_wider_than_its_maker() {
     }
 }
 
-#[tokio::test]
-async fn a_farm_begins_once() {
-    let world = world().await;
+async fn a_farm_begins_once(backend: Backend) {
+    let world = world(backend).await;
     let again = world.farm.bootstrap(None, None).await.unwrap();
     assert!(again.admin_token.is_none() && again.registration_token.is_none());
     let short = Some(AccessToken::presented("short"));
     let refused = world.farm.bootstrap(short, None).await;
     assert!(matches!(refused, Err(FarmError::Invalid(_))));
+}
+
+async fn a_secret_is_kept_sealed_and_replaced(backend: Backend) {
+    let world = world(backend).await;
+    let farm = &world.farm;
+    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    for (value, public) in [("first", true), ("second", false), ("third", true)] {
+        let set = farm.set_variable(&project, "KEY", value, public).await;
+        set.unwrap();
+        let shown = farm.variables(&project).await.unwrap();
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].value.as_deref(), public.then_some(value));
+    }
+    farm.remove_variable(&project, "KEY").await.unwrap();
+    assert!(farm.variables(&project).await.unwrap().is_empty());
+
+    let namespace = farm
+        .namespace(&world.root, &name("acme"), Role::Owner)
+        .await
+        .unwrap();
+    for user in ["me", "you"] {
+        let set = farm.set_registry_credential(&namespace, "r.example", user, "pass");
+        set.await.unwrap();
+        let shown = farm.registry_credentials(&namespace).await.unwrap();
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].username, user);
+    }
+    let remove = farm.remove_registry_credential(&namespace, "R.example");
+    remove.await.unwrap();
+}
+
+async fn the_queue_shows_each_what_it_may_see(backend: Backend) {
+    let world = world(backend).await;
+    let farm = &world.farm;
+    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    for _ in 0..2 {
+        let request = BuildRequest {
+            pipeline: Slug::default_pipeline(),
+            sha: Some("a".repeat(40).parse().unwrap()),
+            git_ref: None,
+        };
+        let build = farm.create_build(&world.root, &project, request).await;
+        build.unwrap();
+    }
+    let lines = farm.queue(&world.root).await.unwrap();
+    assert_eq!((lines.len(), lines[0].count), (1, 2));
+    assert_eq!(lines[0].reason, PendingReason::NoRunnerForProject);
+    farm.create_user(&world.root, &name("ann"), false)
+        .await
+        .unwrap();
+    let ann = world.actor("ann", Scope::Read).await;
+    assert!(farm.queue(&ann).await.unwrap().is_empty());
+    farm.set_project_member(&project, &name("ann"), Role::Reader)
+        .await
+        .unwrap();
+    assert_eq!(farm.queue(&ann).await.unwrap().len(), 1);
 }

@@ -6,7 +6,7 @@ pub(crate) mod logs;
 pub(crate) mod others;
 pub(crate) mod projects;
 
-use slipway_client::Client;
+use slipway_client::{Client, ClientError, Page, PageRequest};
 
 use crate::config::Config;
 use crate::output::Output;
@@ -43,5 +43,21 @@ impl Session {
         let credentials = config.credentials()?;
         let client = Client::new(&credentials.url, &credentials.token)?;
         Ok(Self { client, output })
+    }
+}
+
+/// All items of a list, page by page.
+async fn all_pages<T>(
+    read: impl AsyncFn(PageRequest) -> Result<Page<T>, ClientError>,
+) -> Result<Vec<T>, ClientError> {
+    let (mut items, mut before) = (Vec::new(), None);
+    loop {
+        let limit = Some(100);
+        let page = read(PageRequest { limit, before }).await?;
+        items.extend(page.items);
+        before = page.next;
+        if before.is_none() {
+            return Ok(items);
+        }
     }
 }

@@ -1,19 +1,16 @@
 //! Runners, the queue and artifacts.
 
 use anyhow::Result;
-use slipway_client::{Artifact, PageRequest, QueueLine, Runner};
+use slipway_client::{Artifact, QueueLine, Runner};
 
 use crate::args::Target;
-use crate::commands::{Done, Session};
+use crate::commands::{Done, Session, all_pages};
 use crate::output::{age, now, table};
 
 /// Lists the runners.
 pub(crate) async fn runners(session: &Session) -> Result<Done> {
-    let page = PageRequest {
-        limit: Some(100),
-        before: None,
-    };
-    let runners = session.client.runners(&page).await?.items;
+    let read = async |page| session.client.runners(&page).await;
+    let runners = all_pages(read).await?;
     session.output.value(&runners, |runners| {
         let row = |runner: &Runner| {
             let seen = runner.contact_at.map(|at| age(at, now()));

@@ -1,10 +1,10 @@
 //! Projects: listed, made, shown.
 
 use anyhow::Result;
-use slipway_client::{ClientError, NewProject, PageRequest, Project};
+use slipway_client::{ClientError, NewProject, Project};
 
 use crate::args::ProjectsCommand;
-use crate::commands::{Done, Session};
+use crate::commands::{Done, Session, all_pages};
 use crate::output::table;
 
 /// Runs `slipway projects …`.
@@ -37,19 +37,8 @@ pub(crate) async fn run(session: &Session, command: Option<ProjectsCommand>) -> 
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let mut page = PageRequest {
-        limit: Some(100),
-        before: None,
-    };
-    let mut projects = Vec::new();
-    loop {
-        let part = session.client.projects(&page).await?;
-        projects.extend(part.items);
-        page.before = part.next;
-        if page.before.is_none() {
-            break;
-        }
-    }
+    let read = async |page| session.client.projects(&page).await;
+    let projects = all_pages(read).await?;
     session.output.value(&projects, |projects| {
         let row = |one: &Project| {
             [
