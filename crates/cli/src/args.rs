@@ -77,7 +77,7 @@ pub(crate) enum Command {
 /// How to reach a farm.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Login {
-    /// The farm's URL, such as https://slipway.example.
+    /// The farm's URL, such as `https://slipway.example`.
     #[arg(long, env = "SLIPWAY_URL")]
     pub(crate) url: String,
     /// The token. Others on this machine can see it while the command runs: prefer --token-file.
