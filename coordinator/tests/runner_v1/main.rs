@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod artifacts;
+mod broken;
 mod client;
+mod malformed;
 mod polling;
 mod queueing;
 mod raw;

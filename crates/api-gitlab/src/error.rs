@@ -64,7 +64,9 @@ impl RunnerV1Error {
             Self::Farm(error) => match error {
                 FarmError::BadToken | FarmError::Forbidden(_) => "403 Forbidden".to_owned(),
                 FarmError::Erased => forbidden("Build has been erased!"),
-                FarmError::NotFound(_) | FarmError::Refused(_) => "404 Not Found".to_owned(),
+                FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {
+                    "404 Not Found".to_owned()
+                }
                 FarmError::Invalid(why) => format!("400 (Bad request) {why}"),
                 FarmError::Conflict(_) => "409 Conflict".to_owned(),
                 FarmError::TraceGap { .. } => "416 Range Not Satisfiable".to_owned(),
@@ -114,7 +116,11 @@ impl ResponseError for RunnerV1Error {
                 FarmError::BadToken | FarmError::Forbidden(_) | FarmError::Erased => {
                     StatusCode::FORBIDDEN
                 }
-                FarmError::NotFound(_) | FarmError::Refused(_) => StatusCode::NOT_FOUND,
+                // Upstream finds out about the last when it saves the row, and answers as if that
+                // were lost.
+                FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {
+                    StatusCode::NOT_FOUND
+                }
                 FarmError::Invalid(_) => StatusCode::BAD_REQUEST,
                 FarmError::Conflict(_) => StatusCode::CONFLICT,
                 FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,

@@ -49,7 +49,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
 
 /// `POST /ci/api/v1/runners/register[.json]`: makes a runner.
 ///
-/// 201 with its id and token; 400 without a token, or with tags that are none; 403 for an unknown
+/// 201 with its id and token; 400 without a token, or with tags or texts that are none; 403 for an unknown
 /// one; 404 for a runner that could never take a job.
 async fn register_runner(
     farm: web::Data<Farm>,
@@ -67,18 +67,13 @@ async fn register_runner(
         heartbeat,
         about,
     };
-    match farm
+    let (runner, token) = farm
         .register_runner(&RegistrationToken::presented(token), registering)
-        .await
-    {
-        Ok((runner, token)) => Ok(HttpResponse::Created().json(RegisteredRunner {
-            id: runner.id.0,
-            token: token.expose().to_owned(),
-        })),
-        // Upstream finds out when it saves the row, and answers as if that were lost.
-        Err(FarmError::Invalid(_)) => Err(RunnerV1Error::NotFound),
-        Err(error) => Err(error.into()),
-    }
+        .await?;
+    Ok(HttpResponse::Created().json(RegisteredRunner {
+        id: runner.id.0,
+        token: token.expose().to_owned(),
+    }))
 }
 
 /// `DELETE /ci/api/v1/runners/delete[.json]`: removes the runner whose token is given.

@@ -91,7 +91,7 @@ impl Farm {
     /// present queue value already, up to the poll wait.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Invalid` when what the runner says of itself cannot be; `Unavailable` when the database is.
     pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
         if runner.paused {
             return Ok(PollAnswer::Paused);
