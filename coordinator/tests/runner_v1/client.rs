@@ -58,7 +58,7 @@ impl Answer {
 
     /// "No build" for a released runner: 204 without a body, with the queue value, which it gives.
     #[track_caller]
-    pub(crate) fn is_no_build(self) -> String {
+    pub(crate) fn no_build(self) -> String {
         let answer = self.is(204);
         assert!(answer.body.is_empty(), "{answer:?}");
         let value = answer.header(LAST_UPDATE).expect("a queue value");
@@ -217,7 +217,7 @@ impl Runner {
 
     /// Finds no job, and learns its queue value.
     pub(crate) async fn idle(&self) -> String {
-        self.poll().await.is_no_build()
+        self.poll().await.no_build()
     }
 
     /// Reports on any job with `body`, to which the runner's token is added.

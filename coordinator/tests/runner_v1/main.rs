@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod artifacts;
+mod beyond;
 mod broken;
 mod client;
 mod malformed;
@@ -13,3 +14,4 @@ mod registering;
 mod traces;
 mod transport;
 mod updating;
+mod waiting;

@@ -48,14 +48,14 @@ async fn check_14_a_poll_without_a_runners_token_is_forbidden(backend: Backend) 
 async fn check_15_an_empty_queue_answers_204_with_a_queue_value(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = Wire::to(&farm).runner(&farm).await;
-    runner.poll().await.is_no_build();
+    runner.poll().await.no_build();
     // Whatever a client leaves out.
     let body = json!({"token": runner.token, "surprise": [1, {"a": null}]});
     let answer = runner
         .wire
         .json(Method::POST, "/builds/register", &body)
         .await;
-    answer.is_no_build();
+    answer.no_build();
 }
 
 /// Polls as `agent`; the answer is 404 with the queue value.
@@ -89,7 +89,7 @@ async fn check_18_a_beta_of_the_stock_runner_hears_204(backend: Backend) {
     let mut runner = Wire::to(&farm).runner(&farm).await;
     let beta = "gitlab-ci-multi-runner 1.6.0~beta.167.g2b2bacc (x; y; z)";
     runner.wire = runner.wire.agent(Some(beta));
-    runner.poll().await.is_no_build();
+    runner.poll().await.no_build();
 }
 
 async fn check_19_a_development_build_of_it_hears_404(backend: Backend) {
@@ -121,8 +121,8 @@ async fn check_21_the_same_value_is_answered_for_as_long_as_nothing_happens(back
     let farm = TestFarm::start(backend).await;
     let runner = Wire::to(&farm).runner(&farm).await;
     let value = runner.idle().await;
-    assert_eq!(runner.poll_after(&value).await.is_no_build(), value);
-    assert_eq!(runner.poll().await.is_no_build(), value);
+    assert_eq!(runner.poll_after(&value).await.no_build(), value);
+    assert_eq!(runner.poll().await.no_build(), value);
 }
 
 async fn check_22_a_job_is_given_to_a_poll_with_the_value_from_before_it(backend: Backend) {
@@ -139,7 +139,7 @@ async fn check_22_a_job_is_given_to_a_poll_with_the_value_from_before_it(backend
     assert_eq!(job.runner, Some(runner.id));
     assert!(job.started_at.is_some());
     // The client still holds the old value, and looks again with it at once.
-    let next = runner.poll_after(&value).await.is_no_build();
+    let next = runner.poll_after(&value).await.no_build();
     assert_ne!(next, value);
 }
 
@@ -150,7 +150,7 @@ async fn check_23_two_runners_have_two_values(backend: Backend) {
     let (first, second) = (one.idle().await, two.idle().await);
     assert_ne!(first, second);
     // A client that mixes its runners' values up is told the right one, and not held for it.
-    assert_eq!(one.poll_after(&second).await.is_no_build(), first);
+    assert_eq!(one.poll_after(&second).await.no_build(), first);
 }
 
 async fn check_24_a_change_of_the_runner_changes_its_value(backend: Backend) {
@@ -177,7 +177,7 @@ async fn check_24_a_change_of_the_runner_changes_its_value(backend: Backend) {
     ];
     for change in changes {
         farm.change_runner(runner.id, change.clone()).await;
-        let next = runner.poll_after(&value).await.is_no_build();
+        let next = runner.poll_after(&value).await.no_build();
         assert_ne!(next, value, "{change:?}");
         value = next;
     }

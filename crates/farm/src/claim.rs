@@ -8,7 +8,7 @@ use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
 use slipway_store::projects::{self, Project};
-use slipway_store::runners::{About, Runner};
+use slipway_store::runners::{self, About, Runner};
 use slipway_store::{ClaimRequest, StoreError};
 use tokio::time::{Instant, timeout_at};
 
@@ -91,33 +91,54 @@ impl Farm {
     /// present queue value already, up to the poll wait.
     ///
     /// # Errors
-    /// `Invalid` when what the runner says of itself cannot be; `Unavailable` when the database is.
+    /// `Invalid` when what the runner says of itself cannot be; `BadToken` when it is removed
+    /// meanwhile; `Unavailable` when the database is.
     pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
         if runner.paused {
             return Ok(PollAnswer::Paused);
         }
         self.note_contact(runner, poll.about).await?;
         let deadline = Instant::now() + self.inner.settings.poll_wait;
-        let mut value = self.queue_value(runner);
+        let mut runner = runner.clone();
+        let mut value = self.queue_value(&runner);
         let mut hold = poll.last_value.as_deref() == Some(value.as_str());
         loop {
             // Subscribe before looking, or a job that comes in between is missed.
-            let mut ticket = self.inner.wakeups.park(&runner.capabilities);
-            if hold && self.queue_value(runner) == value {
+            let mut ticket = self.inner.wakeups.park(runner.id, &runner.capabilities);
+            if hold && self.queue_value(&runner) == value {
                 let wake_at = deadline.min(Instant::now() + LOOK_EVERY);
                 tokio::select! {
                     _ = timeout_at(wake_at, ticket.woken()) => {}
                     () = self.inner.stopping.cancelled() => return Ok(PollAnswer::Nothing { value }),
                 }
+                // Somebody may have changed, paused or removed the runner while it waited.
+                let now = self.runner_again(&runner).await?;
+                if now.paused {
+                    return Ok(PollAnswer::Paused);
+                }
+                hold = now.rev == runner.rev;
+                runner = now;
             }
-            value = self.queue_value(runner);
-            if let Some(job) = self.claim_now(runner).await? {
+            value = self.queue_value(&runner);
+            let claimed = self.claim_now(&runner).await?;
+            ticket.looked();
+            if let Some(job) = claimed {
                 return Ok(PollAnswer::Job(Box::new(job)));
             }
             if !hold || Instant::now() >= deadline || self.inner.stopping.is_cancelled() {
                 return Ok(PollAnswer::Nothing { value });
             }
-            hold = true;
+        }
+    }
+
+    /// A runner that proved who it is some time ago, as it is now.
+    async fn runner_again(&self, runner: &Runner) -> Result<Runner, FarmError> {
+        let id = runner.id;
+        let read = move |conn: &mut slipway_store::Conn| runners::get(conn, id);
+        let now = self.inner.store.read(read).await?;
+        match now.removed_at {
+            None => Ok(now),
+            Some(_) => Err(FarmError::BadToken),
         }
     }
 

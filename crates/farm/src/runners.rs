@@ -137,6 +137,7 @@ impl Farm {
             .store
             .write(move |conn| runners::remove(conn, id, now))
             .await?;
+        self.inner.wakeups.wake_runner(id);
         tracing::info!(runner.id = %id, "Runner {id} is removed");
         Ok(())
     }
@@ -237,7 +238,8 @@ impl Farm {
             .store
             .write(move |conn| runners::update(conn, id, &change))
             .await?;
-        self.inner.wakeups.wake_all();
+        // Where it waits it is still known as it was.
+        self.inner.wakeups.wake_runner(id);
         Ok(runner)
     }
 }
