@@ -197,8 +197,8 @@ async fn a_refused_upload_is_read_to_its_end(backend: Backend) {
     let mut connection = Connection::to(&claim.runner.wire).await;
     let answer = connection.request(&head, &body).await;
     assert_eq!(answer.status, 413, "{answer:?}");
+    // And so the connection is as good as before.
     let stranger = head.replace(&claim.token, "nope");
-    let mut connection = Connection::to(&claim.runner.wire).await;
     let answer = connection.request(&stranger, &body).await;
     assert_eq!(answer.status, 403, "{answer:?}");
 }

@@ -16,6 +16,7 @@ on_both_back_ends!(
     a_held_poll_is_answered_as_soon_as_there_is_a_job,
     one_job_wakes_one_of_the_runners_that_wait,
     a_job_passes_over_those_who_wait_and_cannot_take_it,
+    a_lost_job_wakes_a_runner_that_did_not_lose_it,
     a_poll_without_a_value_is_never_held,
     a_stopping_coordinator_answers_held_polls,
     a_runner_that_is_paused_while_it_waits_takes_nothing,
@@ -97,6 +98,23 @@ async fn a_job_passes_over_those_who_wait_and_cannot_take_it(backend: Backend) {
     answered(able).await.is(201);
     assert!(!plain.is_finished());
     assert_eq!(farm.farm().parked_polls(), 1);
+}
+
+async fn a_lost_job_wakes_a_runner_that_did_not_lose_it(backend: Backend) {
+    let farm = patient_farm(backend).await;
+    let project = farm.project("acme/api").await;
+    let wire = Wire::to(&farm);
+    let (slow, fresh) = (wire.runner(&farm).await, wire.runner(&farm).await);
+    farm.build(&project).await;
+    let lost = slow.claim().await;
+    // The one that will lose the job has waited longest when there is another attempt.
+    let first = park(&farm, &slow).await;
+    let second = park(&farm, &fresh).await;
+    farm.advance(91);
+    farm.expire_leases().await;
+    let next = Claim::read(&fresh, &answered(second).await);
+    assert_eq!(farm.job(next.id).await.retries, Some(lost.id));
+    assert!(!first.is_finished());
 }
 
 async fn a_poll_without_a_value_is_never_held(backend: Backend) {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use slipway_domain::{JobId, JobToken};
+use slipway_domain::{JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
 use slipway_store::projects::{self, Project};
 use slipway_store::runners::{self, About, Runner};
-use slipway_store::{ClaimRequest, StoreError};
+use slipway_store::{ClaimRequest, Conn, StoreError, queue};
 use tokio::time::{Instant, timeout_at};
 
 use crate::secrets::JobSecrets;
@@ -121,7 +121,12 @@ impl Farm {
             }
             value = self.queue_value(&runner);
             let claimed = self.claim_now(&runner).await?;
-            ticket.looked();
+            match ticket.called_for() {
+                Some(key) if claimed.is_none() && self.passed_over(&runner, key).await? => {
+                    ticket.pass_on();
+                }
+                _ => ticket.looked(),
+            }
             if let Some(job) = claimed {
                 return Ok(PollAnswer::Job(Box::new(job)));
             }
@@ -131,10 +136,17 @@ impl Farm {
         }
     }
 
+    /// Whether a job of this requirement is there that the runner may not take, as it lost it.
+    async fn passed_over(&self, runner: &Runner, key: QueueKeyId) -> Result<bool, FarmError> {
+        let (id, now) = (runner.id, self.now());
+        let look = move |conn: &mut Conn| queue::passes_over(conn, key, id, now);
+        Ok(self.inner.store.read(look).await?)
+    }
+
     /// A runner that proved who it is some time ago, as it is now.
     async fn runner_again(&self, runner: &Runner) -> Result<Runner, FarmError> {
         let id = runner.id;
-        let read = move |conn: &mut slipway_store::Conn| runners::get(conn, id);
+        let read = move |conn: &mut Conn| runners::get(conn, id);
         let now = self.inner.store.read(read).await?;
         match now.removed_at {
             None => Ok(now),
@@ -216,17 +228,19 @@ impl Farm {
     }
 
     /// Wakes runners, here and at other coordinators, for jobs that became pending.
-    pub(crate) async fn tell_pending(&self, keys: &[slipway_domain::QueueKeyId]) {
+    pub(crate) async fn tell_pending(&self, keys: &[QueueKeyId]) {
         for key in keys {
             let key = *key;
             match self
                 .inner
                 .store
-                .read(move |conn| slipway_store::queue::requirement(conn, key))
+                .read(move |conn| queue::requirement(conn, key))
                 .await
             {
                 Ok((requirement, policy)) => {
                     self.inner.wakeups.wake(&Pending {
+                        key,
+                        passed_on: false,
                         requirement,
                         policy,
                     });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_domain::queue::{Capabilities, ProjectPolicy, Requirement};
-use slipway_domain::{JobId, RunnerId};
+use slipway_domain::{JobId, QueueKeyId, RunnerId};
 use tokio::sync::{oneshot, watch};
 
 /// Parked polls and watched jobs. Clones share them.
@@ -35,8 +35,11 @@ struct Parked {
 /// A requirement for which a job became pending.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
+    pub(crate) key: QueueKeyId,
     pub(crate) requirement: Requirement,
     pub(crate) policy: ProjectPolicy,
+    /// Whether somebody was woken for it already who may not take it.
+    pub(crate) passed_on: bool,
 }
 
 impl Wakeups {
@@ -158,6 +161,20 @@ impl Ticket {
         }
     }
 
+    /// The requirement that the runner was woken for and has not looked for yet.
+    pub(crate) fn called_for(&self) -> Option<QueueKeyId> {
+        self.call.as_ref().map(|call| call.key)
+    }
+
+    /// Wakes another runner in the stead of this one, which may not take what it was woken for.
+    /// That is done once, so that a call to which nobody can answer does not go round for ever.
+    pub(crate) fn pass_on(mut self) {
+        match &mut self.call {
+            Some(call) if !call.passed_on => call.passed_on = true,
+            call => *call = None,
+        }
+    }
+
     /// Says that the runner looked: what it was woken for need not be passed on.
     pub(crate) fn looked(mut self) {
         self.call = None;
@@ -231,6 +248,8 @@ mod tests {
 
     fn pending(tags: &str) -> Pending {
         Pending {
+            key: QueueKeyId(1),
+            passed_on: false,
             requirement: Requirement {
                 project: ProjectId(1),
                 tags: TagSet::from_list(tags).unwrap(),
@@ -284,6 +303,21 @@ mod tests {
         assert!(is_woken(&mut first));
         first.looked();
         assert!(!is_woken(&mut second));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_first_may_not_take_goes_to_one_more() {
+        let wakeups = Wakeups::default();
+        let mut first = wakeups.park(RunnerId(1), &runner(""));
+        let mut second = wakeups.park(RunnerId(2), &runner(""));
+        let mut third = wakeups.park(RunnerId(3), &runner(""));
+        wakeups.wake(&pending(""));
+        assert!(is_woken(&mut first));
+        assert_eq!(first.called_for(), Some(QueueKeyId(1)));
+        first.pass_on();
+        assert!(is_woken(&mut second));
+        second.pass_on();
+        assert!(!is_woken(&mut third));
     }
 
     #[tokio::test]
