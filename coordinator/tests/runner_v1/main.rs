@@ -13,5 +13,6 @@ mod raw;
 mod registering;
 mod traces;
 mod transport;
+mod two_coordinators;
 mod updating;
 mod waiting;
