@@ -69,6 +69,18 @@ pub(crate) fn lock_build(conn: &mut Conn, build: BuildId) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Keeps others from changing a job's row, its trace and its artifacts until the transaction ends.
+pub(crate) fn lock_job(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        jobs::table
+            .find(job.0)
+            .select(jobs::id)
+            .for_update()
+            .load::<i64>(conn)?;
+    }
+    Ok(())
+}
+
 /// Locks those of `builds`, which are sorted, whose state a claim will change.
 pub(crate) fn lock_pending_builds(conn: &mut Conn, builds: &[i64]) -> Result<(), StoreError> {
     if let Conn::Postgres(conn) = conn {

@@ -176,6 +176,24 @@ pub fn standing(
     Ok((count, from_opt_ms(oldest)?))
 }
 
+/// Whether a job that stands under `key` passes `runner` over, as that one lost the attempt before.
+pub fn passes_over(
+    conn: &mut Conn,
+    key: QueueKeyId,
+    runner: RunnerId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = jobs::table
+        .filter(diesel::dsl::sql::<Bool>("state = 'pending'"))
+        .filter(jobs::queue_key_id.eq(key.0))
+        .filter(jobs::avoid_runner_id.eq(runner.0))
+        .filter(jobs::avoid_until.gt(to_ms(now)))
+        .select(jobs::id)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// How many jobs of a project are running.
 pub fn running(conn: &mut Conn, project: ProjectId) -> Result<u32, StoreError> {
     let count: i32 = project_loads::table
