@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
-use slipway_domain::{JobId, ProjectId, QueueKeyId, TagSet};
+use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId, TagSet};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::per_backend::{self};
 use crate::schema::{jobs, project_loads, projects, queue_keys};
-use crate::time::from_opt_ms;
+use crate::time::{from_opt_ms, to_ms};
 
 /// A job that was just claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
