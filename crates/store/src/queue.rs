@@ -13,7 +13,7 @@ use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId, TagSet};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
-use crate::per_backend::{self};
+use crate::per_backend;
 use crate::schema::{jobs, project_loads, projects, queue_keys};
 use crate::time::{from_opt_ms, to_ms};
 

@@ -222,6 +222,22 @@ impl CoordinatorProcess {
     /// # Panics
     /// When it does not register or start.
     pub fn runner(&self, name: &str, concurrency: u32) -> Process {
+        self.runner_with(
+            name,
+            &[
+                "--executor",
+                "scripted",
+                "--concurrency",
+                &concurrency.to_string(),
+            ],
+        )
+    }
+
+    /// Registers a runner and starts it with these arguments.
+    ///
+    /// # Panics
+    /// When it does not register or start.
+    pub fn runner_with(&self, name: &str, arguments: &[&str]) -> Process {
         let folder = self.dir.parent().expect("a data directory").to_owned();
         let config = folder.join(format!("{name}.toml"));
         let config = config.to_str().expect("a path in UTF-8");
@@ -240,23 +256,10 @@ impl CoordinatorProcess {
                 name,
             ],
         );
-        let concurrency = concurrency.to_string();
         let work = folder.join(format!("{name}.work"));
-        let arguments = [
-            "run",
-            "--config",
-            config,
-            "--executor",
-            "scripted",
-            "--concurrency",
-            &concurrency,
-            "--work-dir",
-            work.to_str().expect("a path in UTF-8"),
-        ];
-        Process::start(
-            "slipway-runner",
-            &arguments,
-            &folder.join(format!("{name}.log")),
-        )
+        let work = work.to_str().expect("a path in UTF-8");
+        let mut all = vec!["run", "--config", config, "--work-dir", work];
+        all.extend(arguments);
+        Process::start("slipway-runner", &all, &folder.join(format!("{name}.log")))
     }
 }

@@ -1,100 +1,20 @@
-//! Stories with the real programs, in which something is killed or many work at once.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! Something is killed, or many work at once; the runners do what a script says.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
-use slipway_testkit::postgres::{Database, fresh_database};
+use serde_json::json;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{Backend, on_both_back_ends, wait_for, wait_until};
+
+use crate::place::{LIMIT, Place, build, finished, project, show, trace_of};
 
 on_both_back_ends!(
     a_killed_coordinator_costs_a_build_nothing,
     a_killed_runner_costs_an_attempt_and_not_the_build,
     every_job_runs_exactly_once,
 );
-
-const LIMIT: Duration = Duration::from_secs(90);
-const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
-
-/// The database of a farm, for as long as the farm needs it.
-struct Place {
-    dir: tempfile::TempDir,
-    database: Option<Database>,
-}
-
-impl Place {
-    async fn new(backend: Backend) -> Self {
-        let database = match backend {
-            Backend::Sqlite => None,
-            Backend::Postgres => Some(fresh_database().await),
-        };
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            database,
-        }
-    }
-
-    async fn coordinator(&self, name: &str, arguments: &[&str]) -> CoordinatorProcess {
-        let url = self.database.as_ref().map(Database::url);
-        let mut all = arguments.to_vec();
-        all.extend(url.iter().flat_map(|url| ["--database-url", url.as_str()]));
-        CoordinatorProcess::start(self.dir.path(), name, &all).await
-    }
-}
-
-async fn project(farm: &CoordinatorProcess, variables: &[(&str, &str)]) {
-    farm.api(
-        Method::POST,
-        "/v1/namespaces",
-        Some(json!({ "name": "acme" })),
-    )
-    .await;
-    let project =
-        json!({ "namespace": "acme", "name": "api", "repo_url": "http://127.0.0.1:1/none.git" });
-    farm.api(Method::POST, "/v1/projects", Some(project)).await;
-    for (key, value) in variables {
-        let path = format!("/v1/projects/acme/api/variables/{key}");
-        farm.api(
-            Method::PUT,
-            &path,
-            Some(json!({ "value": value, "public": true })),
-        )
-        .await;
-    }
-}
-
-async fn build(farm: &CoordinatorProcess) -> String {
-    let build = farm
-        .api(
-            Method::POST,
-            "/v1/projects/acme/api/builds",
-            Some(json!({ "sha": SHA })),
-        )
-        .await;
-    build["id"].as_str().unwrap().to_owned()
-}
-
-async fn show(farm: &CoordinatorProcess, build: &str) -> Value {
-    farm.api(Method::GET, &format!("/v1/builds/{build}"), None)
-        .await
-}
-
-async fn finished(farm: &CoordinatorProcess, build: &str) -> Value {
-    let over = |build: &Value| !["pending", "running"].contains(&build["state"].as_str().unwrap());
-    wait_for(LIMIT, "the build is over", || async {
-        let build = show(farm, build).await;
-        over(&build).then_some(build)
-    })
-    .await
-}
-
-async fn trace_of(farm: &CoordinatorProcess, job: &Value) -> String {
-    String::from_utf8(farm.bytes(&format!("/v1/jobs/{}/trace", job["id"])).await).unwrap()
-}
 
 fn lines(range: std::ops::RangeInclusive<u32>) -> String {
     range.map(|number| format!("line {number:06}\n")).collect()
