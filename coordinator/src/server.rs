@@ -69,6 +69,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .default_service(web::to(no_such_route))
     })
     .client_request_timeout(REQUEST_HEAD)
+    // A runner that hung up must not stay parked: it would be given a job that nobody does.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_S)
     .disable_signals()
     .bind(config.listen)

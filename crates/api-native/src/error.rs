@@ -113,3 +113,32 @@ impl ResponseError for ApiError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status() {
+        let failures = [
+            (FarmError::BadToken, 401),
+            (FarmError::Forbidden("no"), 403),
+            (FarmError::NotFound("job"), 404),
+            (FarmError::Invalid("no".to_owned()), 400),
+            (FarmError::Conflict("no".to_owned()), 409),
+            (FarmError::Erased, 410),
+            (FarmError::TraceGap { held: 1 }, 416),
+            (FarmError::TooLarge { limit: 1 }, 413),
+            (FarmError::Unavailable("secret".to_owned()), 503),
+            (FarmError::Internal("secret".into()), 500),
+        ];
+        for (failure, status) in failures {
+            let error = ApiError::from(failure);
+            assert_eq!(error.status_code().as_u16(), status, "{error}");
+            let answer = error.error_response();
+            let retry = answer.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(retry, status == 503, "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

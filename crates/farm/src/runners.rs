@@ -144,21 +144,24 @@ impl Farm {
 
     /// The runners that `actor` may see: all for an administrator, else those of its projects.
     pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
-        let mut list = self
-            .inner
-            .store
-            .read(move |conn| runners::list(conn, page))
-            .await?;
-        if !actor.admin {
-            let mut seen = Vec::new();
-            for runner in list {
-                if self.runner_role(actor, &runner).await?.is_some() {
+        let wanted = usize::try_from(page.limit).unwrap_or(0);
+        let (mut seen, mut page) = (Vec::new(), page);
+        // What the actor may not see is passed over, and the page filled up from what is older.
+        loop {
+            let list = move |conn: &mut slipway_store::Conn| runners::list(conn, page);
+            let rows = self.inner.store.read(list).await?;
+            let is_last = rows.len() < wanted;
+            page.before = rows.last().map(|runner| runner.id.0);
+            for runner in rows {
+                if actor.admin || self.runner_role(actor, &runner).await?.is_some() {
                     seen.push(runner);
                 }
             }
-            list = seen;
+            if is_last || seen.len() >= wanted {
+                seen.truncate(wanted);
+                return Ok(seen);
+            }
         }
-        Ok(list)
     }
 
     /// One runner, for an actor that may see it and act on it in the role `need`.

@@ -13,10 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::connection::SimpleConnection;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{RunnerId, TagSet};
-use slipway_store::{ClaimRequest, Conn, DatabaseUrl, Store, StoreError};
+use slipway_store::{ClaimRequest, Store, StoreError};
 
 /// How many runners claim at once.
 const CLAIMANTS: usize = 64;
@@ -25,55 +24,69 @@ pub(crate) const PROJECTS: usize = 20;
 /// How many rounds each peer gets.
 const ROUNDS: usize = 5;
 /// How long one round of claiming takes.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(1);
 /// How many claims one measurement of the cost at a depth takes: less than the least depth.
 const PROBE: usize = 512;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("queue.db");
-    let sqlite: DatabaseUrl = format!("sqlite://{}", path.display())
-        .parse()
-        .map_err(anyhow::Error::msg)?;
     println!("SQLite, durable commits (WAL, synchronous=FULL)");
-    let store = Store::open(&sqlite).await?;
-    let peer = raw::Sqlite::open(&path)?;
-    against_raw(&store, "raw SQL, one thread, one commit each", || {
-        Ok(peer.claims_per_second(ROUND)?)
-    })
-    .await?;
-    by_depth(&store).await?;
-    if let Ok(server) = std::env::var("SLIPWAY_TEST_POSTGRES") {
-        println!("PostgreSQL");
-        let database = raw::Postgres::create(&server)?;
-        let url = database.url.parse().map_err(anyhow::Error::msg)?;
-        let store = Store::open(&url).await?;
-        against_raw(
-            &store,
-            "pgbench, 32 clients, FOR UPDATE SKIP LOCKED",
-            || database.claims_per_second(ROUND),
-        )
-        .await?;
-        by_depth(&store).await?;
-    } else {
-        println!("PostgreSQL: skipped, SLIPWAY_TEST_POSTGRES names no server");
+    measure(raw::Bed::sqlite, "raw SQL, one thread, one commit each").await?;
+    match std::env::var("SLIPWAY_TEST_POSTGRES") {
+        Ok(server) => {
+            println!("PostgreSQL");
+            measure(
+                || raw::Bed::postgres(&server),
+                "pgbench, 32 clients, SKIP LOCKED",
+            )
+            .await
+        }
+        Err(_) => {
+            println!("PostgreSQL: skipped, SLIPWAY_TEST_POSTGRES names no server");
+            Ok(())
+        }
+    }
+}
+
+async fn measure(bed: impl Fn() -> anyhow::Result<raw::Bed>, peer: &str) -> anyhow::Result<()> {
+    let mut first = None;
+    for depth in [1_000, 100_000, 1_000_000] {
+        let bed = bed()?;
+        let store = Store::open(&bed.url).await?;
+        bed.fill(depth)?;
+        let cost = cost_of_a_claim(&store, &bed).await?;
+        let base = *first.get_or_insert(cost);
+        println!(
+            "  {cost:>9.1} us a claim at {depth:>9} pending, {:.2} of that at 1,000",
+            cost / base
+        );
+        if depth == 1_000_000 {
+            against_raw(&store, &bed, peer).await?;
+        }
     }
     Ok(())
 }
 
+/// Microseconds a claim, while all claimants make [`PROBE`] claims together.
+async fn cost_of_a_claim(store: &Store, bed: &raw::Bed) -> anyhow::Result<f64> {
+    let mut costs = Vec::new();
+    for _ in 0..=ROUNDS * 4 {
+        costs.push(claim_some(store, PROBE).await?);
+        bed.put_back()?;
+    }
+    // The first one warms the caches up.
+    costs.remove(0);
+    Ok(median(costs))
+}
+
 /// Claims per second with plenty pending, the store and its peer in turn.
-async fn against_raw(
-    store: &Store,
-    name: &str,
-    peer: impl Fn() -> anyhow::Result<f64>,
-) -> anyhow::Result<()> {
+async fn against_raw(store: &Store, bed: &raw::Bed, peer: &str) -> anyhow::Result<()> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        fill(store, 600_000).await?;
-        theirs.push(peer()?);
-        fill(store, 600_000).await?;
+        theirs.push(bed.raw_claims_per_second(ROUND)?);
+        bed.put_back()?;
         ours.push(claims_per_second(store).await?);
+        bed.put_back()?;
     }
     let ratios: Vec<f64> = ours
         .iter()
@@ -84,34 +97,11 @@ async fn against_raw(
         "  {:>9.0} claims/s  store, {CLAIMANTS} claimants",
         median(ours)
     );
-    println!("  {:>9.0} claims/s  {name}", median(theirs));
+    println!("  {:>9.0} claims/s  {peer}", median(theirs));
     println!(
         "  {:>9.2} store / raw (median of {ROUNDS} pairs)",
         median(ratios)
     );
-    Ok(())
-}
-
-/// What a claim costs at three depths of the queue, as ratios to the shallowest.
-async fn by_depth(store: &Store) -> anyhow::Result<()> {
-    let mut first = None;
-    for depth in [1_000, 100_000, 1_000_000] {
-        fill(store, depth).await?;
-        let mut costs = Vec::new();
-        for _ in 0..=ROUNDS * 3 {
-            costs.push(claim_some(store, PROBE).await?);
-            put_back(store).await?;
-        }
-        // The first one warms the caches up.
-        costs.remove(0);
-        let cost = median(costs);
-        let base = *first.get_or_insert(cost);
-        println!(
-            "  {:>9.1} us a claim at {depth:>9} pending, {:.2} of that at 1,000",
-            cost,
-            cost / base
-        );
-    }
     Ok(())
 }
 
@@ -173,31 +163,6 @@ fn request(runner: usize) -> ClaimRequest {
         lease: TimeDelta::seconds(15),
         now: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1),
     }
-}
-
-/// Makes the queue `depth` jobs deep, over [`PROJECTS`] projects and ten jobs a build.
-async fn fill(store: &Store, depth: usize) -> anyhow::Result<()> {
-    store
-        .write(move |conn| Ok(conn.batch_execute(&raw::fill(depth))?))
-        .await?;
-    tidy(store).await
-}
-
-/// Makes everything pending again.
-async fn put_back(store: &Store) -> anyhow::Result<()> {
-    store
-        .write(|conn| Ok(conn.batch_execute(raw::PUT_BACK)?))
-        .await?;
-    Ok(())
-}
-
-/// What an autovacuum would have done by the time a queue is this deep.
-async fn tidy(store: &Store) -> anyhow::Result<()> {
-    let analyze = |conn: &mut Conn| {
-        conn.batch_execute("ANALYZE")?;
-        Ok(())
-    };
-    Ok(store.write(analyze).await?)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -8,8 +8,9 @@ use slipway_domain::queue::Capabilities;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::StoreInner;
+use crate::dealing::claim_batch;
 use crate::error::StoreError;
-use crate::queue::{Claimed, claim_batch};
+use crate::queue::Claimed;
 
 /// How many claims share a commit at the most.
 const MAX_BATCH: usize = 256;
@@ -42,7 +43,7 @@ impl ClaimQueue {
             mpsc::channel::<(ClaimRequest, oneshot::Sender<Answer>)>(MAX_BATCH * 4);
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(MAX_BATCH);
-            while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            while gather(&mut receiver, &mut batch).await > 0 {
                 let Some(store) = store.upgrade() else { break };
                 let (requests, askers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 let answers =
@@ -62,6 +63,29 @@ impl ClaimQueue {
             .map_err(|_| stopped())?;
         receiver.await.map_err(|_| stopped())?
     }
+}
+
+/// Waits for a request, and takes the ones that are about to follow it.
+///
+/// Runners that were answered together ask again together: without a look round, the first of them
+/// would have a commit to itself, and all the others would wait for it.
+async fn gather<T>(receiver: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) -> usize {
+    if receiver.recv_many(batch, 1).await == 0 {
+        return 0;
+    }
+    loop {
+        let waiting = receiver.len();
+        tokio::task::yield_now().await;
+        if receiver.len() == waiting {
+            break;
+        }
+    }
+    while batch.len() < MAX_BATCH
+        && let Ok(next) = receiver.try_recv()
+    {
+        batch.push(next);
+    }
+    batch.len()
 }
 
 fn answer_all(

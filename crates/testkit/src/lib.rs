@@ -6,6 +6,7 @@
 pub mod farm;
 pub mod git;
 pub mod postgres;
+pub mod processes;
 mod wait;
 
 pub use crate::farm::{Backend, TestFarm};

@@ -173,7 +173,7 @@ CREATE TABLE jobs (
     timeout_s INTEGER NOT NULL,
     allow_failure BOOLEAN NOT NULL,
     attempt INTEGER NOT NULL,
-    retries_job_id BIGINT REFERENCES jobs (id),
+    retries_job_id BIGINT,
     superseded BOOLEAN NOT NULL,
     priority INTEGER NOT NULL,
     state TEXT NOT NULL,

@@ -62,7 +62,7 @@ pub(crate) async fn retry_job(
 /// `POST /v1/jobs/{id}/erase`: erases the trace and the artifacts of a job that is over.
 ///
 /// 200; 400 for an id that is none; 401; 403 to lower roles than developer; 404 without such a
-/// job; 409 when it is not over; 410 when it was erased before.
+/// job; 409 when it is not over, or was erased before.
 #[utoipa::path(tag = "jobs", params(JobPath), responses((status = 200, body = wire::Job)))]
 #[post("/jobs/{id}/erase")]
 pub(crate) async fn erase_job(

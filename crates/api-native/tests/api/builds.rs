@@ -94,6 +94,9 @@ async fn a_job_is_canceled_retried_and_erased() {
         .expect(409);
     let erased = api.post(root, &format!("{path}/erase"), json!({})).await;
     assert!(erased.expect(200).json()["erased_at"].is_string());
+    api.post(root, &format!("{path}/erase"), json!({}))
+        .await
+        .expect(409);
     api.get(root, "/v1/jobs/999").await.expect(404);
 }
 

@@ -1,7 +1,6 @@
 //! The peers: the same claim in plain SQL, and the data that both work on.
 
-use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,9 @@ use anyhow::{Context, bail};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection};
+
+use slipway_store::DatabaseUrl;
+use tempfile::TempDir;
 
 use crate::PROJECTS;
 
@@ -78,9 +80,6 @@ fn claim(key: &str, lock: &str) -> String {
     )
 }
 
-/// SQLite's peer: a loop on a connection of its own, one commit each.
-pub(crate) struct Sqlite(RefCell<SqliteConnection>);
-
 #[derive(QueryableByName)]
 struct Claimed {
     #[diesel(sql_type = BigInt)]
@@ -88,89 +87,158 @@ struct Claimed {
     id: i64,
 }
 
-impl Sqlite {
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let mut conn = SqliteConnection::establish(path.to_str().context("a path in UTF-8")?)?;
-        conn.batch_execute(
-            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;",
-        )?;
-        Ok(Self(RefCell::new(conn)))
-    }
-
-    pub(crate) fn claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
-        let mut conn = self.0.borrow_mut();
-        let begin = Instant::now();
-        let mut claims = 0usize;
-        while begin.elapsed() < round {
-            let sql = claim(&(1 + claims % PROJECTS).to_string(), "");
-            let claimed: Vec<Claimed> =
-                conn.immediate_transaction(|conn| diesel::sql_query(sql).load(conn))?;
-            claims += claimed.len();
-        }
-        Ok(claims as f64 / begin.elapsed().as_secs_f64())
-    }
+/// A database of its own with a queue in it, and a connection that is not the store's.
+pub(crate) struct Bed {
+    pub(crate) url: DatabaseUrl,
+    peer: Peer,
 }
 
-/// PostgreSQL's peer: pgbench, on a database of its own that is dropped at the end.
-pub(crate) struct Postgres {
-    pub(crate) url: String,
-    server: String,
-    name: String,
+enum Peer {
+    Sqlite {
+        path: PathBuf,
+        _dir: TempDir,
+    },
+    Postgres {
+        server: String,
+        url: String,
+        name: String,
+    },
 }
 
-impl Postgres {
-    pub(crate) fn create(server: &str) -> anyhow::Result<Self> {
-        let name = format!("bench_{}", std::process::id());
-        PgConnection::establish(server)?.batch_execute(&format!("CREATE DATABASE {name}"))?;
-        let (host, _) = server.rsplit_once('/').context("a URL with a database")?;
+impl Bed {
+    pub(crate) fn sqlite() -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("queue.db");
         Ok(Self {
-            url: format!("{host}/{name}"),
-            server: server.to_owned(),
-            name,
+            url: DatabaseUrl::Sqlite(path.clone()),
+            peer: Peer::Sqlite { path, _dir: dir },
         })
     }
 
-    pub(crate) fn claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
-        let script = tempfile::NamedTempFile::new()?;
-        let sql = claim(":key", "FOR UPDATE SKIP LOCKED");
-        std::fs::write(
-            &script,
-            format!("\\set key random(1, {PROJECTS})\n{sql};\n"),
-        )?;
-        let program = std::env::var("SLIPWAY_PGBENCH").unwrap_or_else(|_| "pgbench".to_owned());
-        let output = Command::new(program)
-            .args([
-                "--no-vacuum",
-                "--protocol=prepared",
-                "--client=32",
-                "--jobs=2",
-            ])
-            .arg(format!("--time={}", round.as_secs()))
-            .arg(format!("--file={}", script.path().display()))
-            .arg(&self.url)
-            .output()
-            .context("pgbench could not be started")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let rate = text
-            .lines()
-            .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-        match rate {
-            Some(rate) => Ok(rate),
-            None => bail!(
-                "pgbench said: {text}{}",
-                String::from_utf8_lossy(&output.stderr)
-            ),
+    pub(crate) fn postgres(server: &str) -> anyhow::Result<Self> {
+        let name = format!("bench_{}", std::process::id());
+        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        let mut conn = PgConnection::establish(server)?;
+        conn.batch_execute(&drop)?;
+        conn.batch_execute(&format!("CREATE DATABASE {name}"))?;
+        let (host, _) = server.rsplit_once('/').context("a URL with a database")?;
+        let url = format!("{host}/{name}");
+        let peer = Peer::Postgres {
+            server: server.to_owned(),
+            url: url.clone(),
+            name,
+        };
+        Ok(Self {
+            url: DatabaseUrl::Postgres(url),
+            peer,
+        })
+    }
+
+    /// Makes the queue `depth` jobs deep.
+    pub(crate) fn fill(&self, depth: usize) -> anyhow::Result<()> {
+        self.execute(&fill(depth))?;
+        self.tidy()
+    }
+
+    /// Makes everything pending again.
+    pub(crate) fn put_back(&self) -> anyhow::Result<()> {
+        self.execute(PUT_BACK)?;
+        self.tidy()
+    }
+
+    /// Claims one by one in plain SQL, as fast as it goes.
+    pub(crate) fn raw_claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
+        match &self.peer {
+            Peer::Sqlite { path, .. } => sqlite_loop(&mut open(path)?, round),
+            Peer::Postgres { url, .. } => pgbench(url, round),
+        }
+    }
+
+    fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        match &self.peer {
+            Peer::Sqlite { path, .. } => {
+                open(path)?.batch_execute(&format!("BEGIN IMMEDIATE; {sql} COMMIT;"))?
+            }
+            Peer::Postgres { url, .. } => PgConnection::establish(url)?.batch_execute(sql)?,
+        }
+        Ok(())
+    }
+
+    /// Does what an autovacuum would have done by the time a queue is this deep.
+    fn tidy(&self) -> anyhow::Result<()> {
+        match &self.peer {
+            Peer::Sqlite { path, .. } => {
+                open(path)?.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?
+            }
+            Peer::Postgres { url, .. } => {
+                PgConnection::establish(url)?.batch_execute("VACUUM ANALYZE")?
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Peer::Postgres { server, name, .. } = &self.peer
+            && let Ok(mut conn) = PgConnection::establish(server)
+        {
+            // What is left behind goes with the server.
+            let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         }
     }
 }
 
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        if let Ok(mut conn) = PgConnection::establish(&self.server) {
-            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-            // What is left behind goes with the server.
-            let _ = conn.batch_execute(&drop);
-        }
+fn open(path: &Path) -> anyhow::Result<SqliteConnection> {
+    let mut conn = SqliteConnection::establish(path.to_str().context("a path in UTF-8")?)?;
+    conn.batch_execute(
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;",
+    )?;
+    Ok(conn)
+}
+
+fn sqlite_loop(conn: &mut SqliteConnection, round: Duration) -> anyhow::Result<f64> {
+    let begin = Instant::now();
+    let mut claims = 0usize;
+    while begin.elapsed() < round {
+        let sql = claim(&(1 + claims % PROJECTS).to_string(), "");
+        let claimed: Vec<Claimed> =
+            conn.immediate_transaction(|conn| diesel::sql_query(sql).load(conn))?;
+        claims += claimed.len();
+    }
+    Ok(claims as f64 / begin.elapsed().as_secs_f64())
+}
+
+fn pgbench(url: &str, round: Duration) -> anyhow::Result<f64> {
+    let script = tempfile::NamedTempFile::new()?;
+    let sql = claim(":key", "FOR UPDATE SKIP LOCKED");
+    std::fs::write(
+        &script,
+        format!("\\set key random(1, {PROJECTS})\n{sql};\n"),
+    )?;
+    let program = std::env::var("SLIPWAY_PGBENCH").unwrap_or_else(|_| "pgbench".to_owned());
+    let output = Command::new(program)
+        .args([
+            "--no-vacuum",
+            "--protocol=prepared",
+            "--client=32",
+            "--jobs=2",
+        ])
+        .arg(format!("--time={}", round.as_secs().max(1)))
+        .arg(format!("--file={}", script.path().display()))
+        .arg(url)
+        .output()
+        .context("pgbench could not be started")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rate = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    match rate {
+        Some(rate) => Ok(rate),
+        None => bail!(
+            "pgbench said: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
     }
 }

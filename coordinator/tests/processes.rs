@@ -1,0 +1,253 @@
+//! Stories with the real programs, in which something is killed or many work at once.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use slipway_testkit::postgres::{Database, fresh_database};
+use slipway_testkit::processes::{CoordinatorProcess, Process};
+use slipway_testkit::{Backend, on_both_back_ends, wait_for, wait_until};
+
+on_both_back_ends!(
+    a_killed_coordinator_costs_a_build_nothing,
+    a_killed_runner_costs_an_attempt_and_not_the_build,
+    every_job_runs_exactly_once,
+);
+
+const LIMIT: Duration = Duration::from_secs(90);
+const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
+
+/// The database of a farm, for as long as the farm needs it.
+struct Place {
+    dir: tempfile::TempDir,
+    database: Option<Database>,
+}
+
+impl Place {
+    async fn new(backend: Backend) -> Self {
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(fresh_database().await),
+        };
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            database,
+        }
+    }
+
+    async fn coordinator(&self, name: &str, arguments: &[&str]) -> CoordinatorProcess {
+        let url = self.database.as_ref().map(Database::url);
+        let mut all = arguments.to_vec();
+        all.extend(url.iter().flat_map(|url| ["--database-url", url.as_str()]));
+        CoordinatorProcess::start(self.dir.path(), name, &all).await
+    }
+}
+
+async fn project(farm: &CoordinatorProcess, variables: &[(&str, &str)]) {
+    farm.api(
+        Method::POST,
+        "/v1/namespaces",
+        Some(json!({ "name": "acme" })),
+    )
+    .await;
+    let project =
+        json!({ "namespace": "acme", "name": "api", "repo_url": "http://127.0.0.1:1/none.git" });
+    farm.api(Method::POST, "/v1/projects", Some(project)).await;
+    for (key, value) in variables {
+        let path = format!("/v1/projects/acme/api/variables/{key}");
+        farm.api(
+            Method::PUT,
+            &path,
+            Some(json!({ "value": value, "public": true })),
+        )
+        .await;
+    }
+}
+
+async fn build(farm: &CoordinatorProcess) -> String {
+    let build = farm
+        .api(
+            Method::POST,
+            "/v1/projects/acme/api/builds",
+            Some(json!({ "sha": SHA })),
+        )
+        .await;
+    build["id"].as_str().unwrap().to_owned()
+}
+
+async fn show(farm: &CoordinatorProcess, build: &str) -> Value {
+    farm.api(Method::GET, &format!("/v1/builds/{build}"), None)
+        .await
+}
+
+async fn finished(farm: &CoordinatorProcess, build: &str) -> Value {
+    let over = |build: &Value| !["pending", "running"].contains(&build["state"].as_str().unwrap());
+    wait_for(LIMIT, "the build is over", || async {
+        let build = show(farm, build).await;
+        over(&build).then_some(build)
+    })
+    .await
+}
+
+async fn trace_of(farm: &CoordinatorProcess, job: &Value) -> String {
+    String::from_utf8(farm.bytes(&format!("/v1/jobs/{}/trace", job["id"])).await).unwrap()
+}
+
+fn lines(range: std::ops::RangeInclusive<u32>) -> String {
+    range.map(|number| format!("line {number:06}\n")).collect()
+}
+
+/// What the scripted executor wrote, without what the runner says around it.
+fn script_of(trace: &str) -> String {
+    trace
+        .split_inclusive('\n')
+        .filter(|line| line.starts_with("line "))
+        .collect()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+async fn a_killed_coordinator_costs_a_build_nothing(backend: Backend) {
+    let place = Place::new(backend).await;
+    let mut farm = place.coordinator("only", &[]).await;
+    let gate = place.dir.path().join("gate");
+    let script = [
+        ("SCRIPT_LINES", "20000"),
+        ("SCRIPT_WAIT_FILE", path(&gate)),
+        ("SCRIPT_LINES_AFTER", "20000"),
+    ];
+    project(&farm, &script).await;
+    let runner = farm.runner("runner", 1);
+    let build = build(&farm).await;
+    let job = wait_for(LIMIT, "half of the trace is there", || async {
+        let job = show(&farm, &build).await["jobs"][0].clone();
+        trace_of(&farm, &job)
+            .await
+            .contains("line 020000\n")
+            .then_some(job)
+    })
+    .await;
+    farm.kill();
+    // The runner goes on alone: the other half is written while nobody listens.
+    std::fs::write(&gate, "").unwrap();
+    let spools = place.dir.path().join("runner.work");
+    wait_until(
+        LIMIT,
+        "the runner has the whole trace on its disk",
+        || async { holds(&spools, b"line 040000\n") },
+    )
+    .await;
+    farm.start_again().await;
+    let done = finished(&farm, &build).await;
+    assert_eq!(done["state"], "succeeded", "{done:#}\n{}", runner.log());
+    assert_eq!(
+        done["jobs"].as_array().unwrap().len(),
+        1,
+        "no attempt but the first: {done:#}"
+    );
+    assert_eq!(script_of(&trace_of(&farm, &job).await), lines(1..=40_000));
+}
+
+/// Whether some file below `folder` holds `needle`.
+fn holds(folder: &Path, needle: &[u8]) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holds(&path, needle);
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        bytes.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+async fn a_killed_runner_costs_an_attempt_and_not_the_build(backend: Backend) {
+    let place = Place::new(backend).await;
+    let farm = place.coordinator("only", &["--lease-s", "3"]).await;
+    let gate = place.dir.path().join("gate");
+    project(
+        &farm,
+        &[("SCRIPT_LINES", "10"), ("SCRIPT_WAIT_FILE", path(&gate))],
+    )
+    .await;
+    let mut runners: BTreeMap<String, Process> = ["one", "two"]
+        .into_iter()
+        .map(|name| (name.to_owned(), farm.runner(name, 1)))
+        .collect();
+    let build = build(&farm).await;
+    let holder = wait_for(LIMIT, "a runner has the job", || async {
+        let id = show(&farm, &build).await["jobs"][0]["runner"].as_i64()?;
+        let runner = farm
+            .api(Method::GET, &format!("/v1/runners/{id}"), None)
+            .await;
+        Some(runner["description"].as_str().unwrap().to_owned())
+    })
+    .await;
+    runners.remove(&holder).unwrap().kill();
+    let second = wait_for(LIMIT, "the next attempt is running", || async {
+        let jobs = show(&farm, &build).await["jobs"].clone();
+        (jobs[1]["state"] == "running").then_some(jobs)
+    })
+    .await;
+    assert_eq!(second[0]["state"], "failed", "{second:#}");
+    assert_eq!(second[0]["failure_reason"], "runner_lost", "{second:#}");
+    assert_eq!(
+        (&second[1]["attempt"], &second[1]["retries"]),
+        (&json!(2), &second[0]["id"])
+    );
+    assert_ne!(second[0]["runner"], second[1]["runner"]);
+    std::fs::write(&gate, "").unwrap();
+    let done = finished(&farm, &build).await;
+    assert_eq!(done["state"], "succeeded", "{done:#}");
+    assert_eq!(done["jobs"].as_array().unwrap().len(), 2, "{done:#}");
+    assert_eq!(
+        script_of(&trace_of(&farm, &done["jobs"][1]).await),
+        lines(1..=10)
+    );
+}
+
+/// 200 jobs and 8 runners; on PostgreSQL at two coordinators.
+async fn every_job_runs_exactly_once(backend: Backend) {
+    let place = Place::new(backend).await;
+    let first = place.coordinator("first", &[]).await;
+    let second = match backend {
+        Backend::Sqlite => None,
+        Backend::Postgres => Some(place.coordinator("second", &[]).await),
+    };
+    project(&first, &[("SCRIPT_LINES", "3")]).await;
+    let farms: Vec<&CoordinatorProcess> = [Some(&first), second.as_ref()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let at = |index: usize| farms[index % farms.len()];
+    let runners: Vec<Process> = (0..8)
+        .map(|index| at(index).runner(&format!("runner-{index}"), 2))
+        .collect();
+    let mut builds = Vec::new();
+    for index in 0..200 {
+        builds.push(build(at(index)).await);
+    }
+    let mut jobs = Vec::new();
+    for (index, build) in builds.iter().enumerate() {
+        let done = finished(at(index + 1), build).await;
+        assert_eq!(done["state"], "succeeded", "{done:#}");
+        assert_eq!(done["jobs"].as_array().unwrap().len(), 1, "{done:#}");
+        assert_eq!(
+            script_of(&trace_of(&first, &done["jobs"][0]).await),
+            lines(1..=3)
+        );
+        jobs.push(done["jobs"][0]["id"].as_i64().unwrap());
+    }
+    let logs: String = runners.iter().map(Process::log).collect();
+    for job in jobs {
+        let claims = logs.matches(&format!("Job {job} is claimed")).count();
+        assert_eq!(claims, 1, "job {job} was claimed {claims} times");
+    }
+}

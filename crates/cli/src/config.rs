@@ -1,0 +1,141 @@
+//! Where the farm's URL and the token are kept: a file for its owner alone, or the environment.
+
+use std::env;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// What says which farm, before the file does.
+pub(crate) const URL: &str = "SLIPWAY_URL";
+/// What says who calls, before the file does.
+pub(crate) const TOKEN: &str = "SLIPWAY_TOKEN";
+
+/// Where the login is kept.
+pub(crate) struct Config {
+    path: PathBuf,
+}
+
+/// How to reach a farm.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Credentials {
+    pub(crate) url: String,
+    pub(crate) token: String,
+}
+
+impl Config {
+    /// The file that was named, or the usual one.
+    pub(crate) fn new(path: Option<PathBuf>) -> Result<Self> {
+        if let Some(path) = path {
+            return Ok(Self { path });
+        }
+        let folder = match (non_empty("XDG_CONFIG_HOME"), non_empty("HOME")) {
+            (Some(folder), _) => PathBuf::from(folder),
+            (None, Some(home)) => Path::new(&home).join(".config"),
+            (None, None) => bail!("there is no HOME: name a file with SLIPWAY_CONFIG"),
+        };
+        Ok(Self {
+            path: folder.join("slipway").join("config.toml"),
+        })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How to reach the farm: as the environment says, and where it is silent, the file.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        let (url, token) = (non_empty(URL), non_empty(TOKEN));
+        if let (Some(url), Some(token)) = (&url, &token) {
+            let (url, token) = (url.clone(), token.clone());
+            return Ok(Credentials { url, token });
+        }
+        let stored = self.stored()?;
+        // A token is never sent to a farm that it was not kept for.
+        if let (Some(url), None) = (&url, &token)
+            && url.trim_end_matches('/') != stored.url.trim_end_matches('/')
+        {
+            bail!("{URL} names another farm than the login: set {TOKEN} too, or log in there");
+        }
+        Ok(Credentials {
+            url: url.unwrap_or(stored.url),
+            token: token.unwrap_or(stored.token),
+        })
+    }
+
+    fn stored(&self) -> Result<Credentials> {
+        let shown = self.path.display();
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("not logged in: run `slipway login --url URL`, or set {URL} and {TOKEN}")
+            }
+            text => text.with_context(|| format!("cannot read {shown}"))?,
+        };
+        // The parser's own words would show the line, and the token with it.
+        toml::from_str(&text)
+            .ok()
+            .with_context(|| format!("{shown} is not a login: run `slipway login --url URL`"))
+    }
+
+    /// Keeps a login, in one step and for its owner alone.
+    pub(crate) fn store(&self, credentials: &Credentials) -> Result<()> {
+        let shown = self.path.display();
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let draft = self
+            .path
+            .with_extension(format!("{}.new", std::process::id()));
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            let text = toml::to_string(credentials).map_err(std::io::Error::other)?;
+            file.write_all(text.as_bytes())?;
+            fs::rename(&draft, &self.path)
+        };
+        write().with_context(|| format!("cannot write {shown}"))
+    }
+}
+
+/// A variable of the environment that says something.
+pub(crate) fn non_empty(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_kept_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(Some(folder.path().join("new/config.toml"))).unwrap();
+        assert!(
+            config
+                .stored()
+                .is_err_and(|error| error.to_string().contains("slipway login"))
+        );
+        let credentials = Credentials {
+            url: "https://farm.example".to_owned(),
+            token: "slpat-1".to_owned(),
+        };
+        for _ in 0..2 {
+            config.store(&credentials).unwrap();
+            assert!(config.stored().unwrap() == credentials);
+        }
+        let mode = fs::metadata(config.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        fs::write(config.path(), "token = slpat-secret").unwrap();
+        let error = config.stored().err().unwrap();
+        assert!(!format!("{error:#}").contains("slpat-secret"));
+    }
+}

@@ -1,0 +1,134 @@
+//! What is printed: tables for people, JSON for programs.
+
+use std::io::{Result, Write, stderr, stdout};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// Where answers go, and in which form.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether answers are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a value: as JSON, or as `text` says it.
+    pub(crate) fn value<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            self.bytes(&[serde_json::to_vec_pretty(value)?, b"\n".to_vec()].concat())?;
+        } else {
+            self.bytes(format!("{}\n", text(value).trim_end()).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Prints one line of JSON, for answers that come bit by bit.
+    pub(crate) fn json_line(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        self.bytes(&[serde_json::to_vec(value)?, b"\n".to_vec()].concat())?;
+        Ok(())
+    }
+
+    /// Prints bytes as they are, at once.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut out = stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Tells a person what is going on.
+    pub(crate) fn note(&self, text: &str) -> Result<()> {
+        writeln!(stderr().lock(), "{}", plain(text))
+    }
+}
+
+/// Lays rows out in columns under a heading.
+pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned))
+        .chain(rows)
+        .map(|row| row.map(|cell| plain(&cell)))
+        .collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Text without what would steer a terminal: much of it was written by others.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// How long ago something was, in its largest unit.
+pub(crate) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (now - since).num_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// The time, for ages.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person wants to know how long ago it was"
+)]
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn a_table_has_straight_columns_and_steers_no_terminal() {
+        let rows = vec![
+            ["1".to_owned(), "\x1b[31mred".to_owned()],
+            ["12".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            table(["ID", "NAME"], rows),
+            "ID  NAME\n1    [31mred\n12  x\n"
+        );
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let then = DateTime::UNIX_EPOCH;
+        for (seconds, told) in [
+            (-5, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (7200, "2h"),
+            (90_000, "1d"),
+        ] {
+            assert_eq!(age(then, then + TimeDelta::seconds(seconds)), told);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The program itself, against a whole farm.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use slipway_domain::{FailureReason, JobId, RegistrationToken, ReportedResult};
+use slipway_farm::{ClaimedJob, Ended, Poll, PollAnswer, Registering, Report, Runner};
+use slipway_testkit::{Backend, TestFarm};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+/// The commit that tests build: given in full, so that no repository is asked.
+const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+struct Desk {
+    farm: TestFarm,
+    folder: TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        Self {
+            farm: TestFarm::start(Backend::Sqlite).await,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A desk where somebody has logged in.
+    async fn logged_in() -> Self {
+        let desk = Self::new().await;
+        let token = desk.folder.path().join("token");
+        std::fs::write(&token, &desk.farm.admin_token).unwrap();
+        let (url, token) = (desk.farm.url(""), token.display().to_string());
+        let output = desk
+            .run(&["login", "--url", &url, "--token-file", &token])
+            .await;
+        assert!(
+            text(&output.stdout).contains("Logged in as root"),
+            "{output:?}"
+        );
+        desk
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("config/slipway.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("SLIPWAY_CONFIG", self.config())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs it to its end, with nothing on standard input.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).output().await.unwrap()
+    }
+
+    /// What it prints as JSON.
+    async fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[&["--json"], arguments].concat()).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    async fn runner(&self) -> Runner {
+        let token = RegistrationToken::presented(&self.farm.registration_token);
+        let request = Registering {
+            description: "desk".to_owned(),
+            run_untagged: true,
+            ..Registering::default()
+        };
+        let farm = self.farm.farm();
+        farm.register_runner(&token, request).await.unwrap().0
+    }
+
+    async fn claim(&self, runner: &Runner) -> ClaimedJob {
+        for _ in 0..20 {
+            match self
+                .farm
+                .farm()
+                .poll(runner, Poll::default())
+                .await
+                .unwrap()
+            {
+                PollAnswer::Job(job) => return *job,
+                PollAnswer::Nothing { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+                PollAnswer::Paused => panic!("nobody paused it"),
+            }
+        }
+        panic!("there is no job");
+    }
+
+    async fn append(&self, job: &ClaimedJob, start: u64, text: &'static str) {
+        let bytes = Bytes::from_static(text.as_bytes());
+        let farm = self.farm.farm();
+        farm.append_trace(job.job.id, &job.token, start, bytes)
+            .await
+            .unwrap();
+    }
+
+    async fn end(&self, runner: &Runner, job: JobId, result: ReportedResult) {
+        let ended = Ended {
+            result,
+            message: None,
+            trace: None,
+            image: None,
+        };
+        let report = Report {
+            ended: Some(ended),
+            ..Report::default()
+        };
+        self.farm.farm().report(runner, job, report).await.unwrap();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+async fn ended(child: Child) -> Output {
+    let wait = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
+    wait.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_login_is_tried_before_it_is_kept() {
+    let desk = Desk::new().await;
+    let url = desk.farm.url("");
+    let output = desk
+        .run(&["login", "--url", &url, "--token", "slpat-wrong"])
+        .await;
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(!desk.config().exists());
+
+    let mut child = desk.command(&["login", "--url", &url]).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input
+        .write_all(format!("{}\n", desk.farm.admin_token).as_bytes())
+        .await
+        .unwrap();
+    drop(input);
+    let output = ended(child).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!text(&output.stdout).contains(&desk.farm.admin_token));
+    let mode = std::fs::metadata(desk.config())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn without_a_login_or_a_farm_it_says_what_to_do() {
+    let desk = Desk::new().await;
+    let output = desk.run(&["queue"]).await;
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("slipway login"), "{output:?}");
+    let mut command = desk.command(&["queue"]);
+    command
+        .env("SLIPWAY_URL", "http://127.0.0.1:1")
+        .env("SLIPWAY_TOKEN", "slpat-1");
+    let output = command.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("cannot reach") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert_eq!(desk.run(&["show", "7"]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_build_is_made_shown_canceled_and_tried_again() {
+    let desk = Desk::logged_in().await;
+    let source = "https://git.example/acme/api";
+    let made = desk
+        .run(&["projects", "create", "acme/api", "--repo", source])
+        .await;
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    assert!(text(&made.stdout).contains(source));
+    let listed = desk.run(&["projects"]).await;
+    assert!(text(&listed.stdout).contains("acme/api"));
+    let shown = desk.json(&["projects", "show", "acme/api"]).await;
+    assert_eq!(shown["default_branch"], "main");
+    let missing = desk.run(&["projects", "show", "acme/none"]).await;
+    assert_eq!(text(&missing.stderr), "slipway: no such project\n");
+
+    let build = desk.json(&["build", "acme/api", "--sha", SHA]).await;
+    let id = build["id"].as_str().unwrap();
+    let job = build["jobs"][0]["id"].to_string();
+    let listed = desk.run(&["builds", "acme/api"]).await;
+    assert!(text(&listed.stdout).contains(id));
+    let queue = desk.run(&["queue"]).await;
+    assert!(text(&queue.stdout).contains("no runner works for this project"));
+    let canceled = desk.json(&["cancel", &job]).await;
+    assert_eq!(canceled["state"], "canceled");
+    let again = desk.json(&["retry", id]).await;
+    assert_eq!(again["state"], "pending");
+    desk.runner().await;
+    let runners = desk.run(&["runners"]).await;
+    assert!(text(&runners.stdout).contains("desk"));
+    assert_eq!(desk.json(&["artifacts", id]).await, serde_json::json!([]));
+    let shown = desk.run(&["show", id]).await;
+    assert!(text(&shown.stdout).contains("canceled"));
+}
+
+#[tokio::test]
+async fn a_followed_build_prints_its_trace_and_ends_as_it_ended() {
+    let desk = Desk::logged_in().await;
+    desk.farm.project("acme/api").await;
+    let runner = desk.runner().await;
+    let failed = ReportedResult::Failed(FailureReason::BuildFailed);
+    for (result, code) in [(ReportedResult::Succeeded, 0), (failed, 1)] {
+        let follow = ["build", "acme/api", "--sha", SHA, "--follow"];
+        let child = desk.command(&follow).spawn().unwrap();
+        let job = desk.claim(&runner).await;
+        desk.append(&job, 0, "one\n").await;
+        desk.append(&job, 4, "two\n").await;
+        desk.end(&runner, job.job.id, result).await;
+        let output = ended(child).await;
+        assert_eq!(text(&output.stdout), "one\ntwo\n");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let id = job.job.id.to_string();
+        let stored = desk.run(&["logs", &id]).await;
+        assert_eq!(text(&stored.stdout), "one\ntwo\n");
+        let followed = desk.run(&["logs", "-f", &id]).await;
+        assert_eq!(followed.status.code(), Some(code));
+        let lines = desk.run(&["logs", "--json", &id]).await;
+        assert!(
+            text(&lines.stdout).contains(r#""text":"one\n"#),
+            "{lines:?}"
+        );
+    }
+}

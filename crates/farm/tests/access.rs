@@ -1,0 +1,354 @@
+//! Who may do what: every role, as a member of every kind, through a token of every scope.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+use chrono::TimeDelta;
+use slipway_blobs::{BlobLocation, Blobs};
+use slipway_domain::queue::PendingReason;
+use slipway_domain::{AccessToken, Name, Role, Scope, ScopeSet, Slug};
+use slipway_farm::{
+    Actor, BuildRequest, Chance, Clock, Farm, FarmError, Page, Parts, ProjectAccess,
+    ProjectSettings, RegistrationRequest, SealKey, Settings, TokenRequest, UserUpdate,
+};
+use slipway_git::{Git, Limits};
+use slipway_store::Store;
+use slipway_testkit::Backend;
+use slipway_testkit::postgres::{Database, fresh_database};
+use tempfile::TempDir;
+
+slipway_testkit::on_both_back_ends!(
+    a_role_is_the_higher_of_two_lowered_by_the_token,
+    an_administrator_is_an_owner_as_far_as_the_token_goes,
+    a_token_ends_by_time_by_hand_and_with_its_user,
+    a_use_of_a_token_is_noted_once_a_minute,
+    a_token_or_a_runner_is_never_wider_than_its_maker,
+    a_farm_begins_once,
+    a_secret_is_kept_sealed_and_replaced,
+    the_queue_shows_each_what_it_may_see,
+);
+
+struct World {
+    farm: Farm,
+    clock: Clock,
+    root: Actor,
+    _database: Option<Database>,
+    _folder: TempDir,
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn request(scope: Scope) -> TokenRequest {
+    TokenRequest {
+        name: "test".to_owned(),
+        scopes: ScopeSet::new([scope]).unwrap(),
+        expires_at: None,
+    }
+}
+
+/// A farm with the project `acme/api`.
+async fn world(backend: Backend) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual();
+    let database = match backend {
+        Backend::Sqlite => None,
+        Backend::Postgres => Some(fresh_database().await),
+    };
+    let url = match &database {
+        Some(database) => database.url(),
+        None => format!("sqlite://{}", folder.path().join("db").display()),
+    };
+    let blobs = BlobLocation::Directory(folder.path().join("blobs"));
+    let parts = Parts {
+        store: Store::open(&url.parse().unwrap()).await.unwrap(),
+        blobs: Blobs::open(&blobs).await.unwrap(),
+        git: Git::new(Limits::default()).unwrap(),
+        clock: clock.clone(),
+        chance: Chance,
+        seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
+        settings: Settings::default(),
+    };
+    let farm = Farm::open(parts).await.unwrap();
+    let token = farm
+        .bootstrap(None, None)
+        .await
+        .unwrap()
+        .admin_token
+        .unwrap();
+    let root = farm.authenticate(&token).await.unwrap();
+    farm.create_namespace(&root, &name("acme")).await.unwrap();
+    let namespace = farm
+        .namespace(&root, &name("acme"), Role::Owner)
+        .await
+        .unwrap();
+    let settings = ProjectSettings {
+        repo_url: "https://git.example/acme/api".to_owned(),
+        default_branch: "main".parse().unwrap(),
+        image_repository: None,
+        shared_runners: true,
+        max_running: None,
+    };
+    farm.create_project(&namespace, &name("api"), settings)
+        .await
+        .unwrap();
+    World {
+        farm,
+        clock,
+        root,
+        _database: database,
+        _folder: folder,
+    }
+}
+
+impl World {
+    async fn token(&self, user: &str, scope: Scope) -> AccessToken {
+        let made = self
+            .farm
+            .create_token_for(&self.root, &name(user), request(scope))
+            .await;
+        made.unwrap().1
+    }
+
+    async fn actor(&self, user: &str, scope: Scope) -> Actor {
+        let token = self.token(user, scope).await;
+        self.farm.authenticate(&token).await.unwrap()
+    }
+
+    async fn open(&self, actor: &Actor, need: Role) -> Result<ProjectAccess, FarmError> {
+        self.farm
+            .project(actor, &name("acme"), &name("api"), need)
+            .await
+    }
+
+    /// The highest role that opens the project; `None` when nothing is there.
+    async fn highest(&self, actor: &Actor) -> Option<Role> {
+        let mut highest = None;
+        for need in Role::ALL {
+            match self.open(actor, *need).await {
+                Ok(access) => {
+                    assert!(access.role() >= *need);
+                    highest = Some(*need);
+                }
+                Err(FarmError::Forbidden(_)) => assert!(highest.is_some(), "seen before refused"),
+                Err(FarmError::NotFound(_)) => assert_eq!(highest, None),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        highest
+    }
+}
+
+async fn a_role_is_the_higher_of_two_lowered_by_the_token(backend: Backend) {
+    let world = world(backend).await;
+    let namespace = world
+        .farm
+        .namespace(&world.root, &name("acme"), Role::Owner)
+        .await
+        .unwrap();
+    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    let choices = || std::iter::once(None).chain(Role::ALL.iter().copied().map(Some));
+    for (i, in_namespace) in choices().enumerate() {
+        for (j, in_project) in choices().enumerate() {
+            let user = format!("user-{i}-{j}");
+            world
+                .farm
+                .create_user(&world.root, &name(&user), false)
+                .await
+                .unwrap();
+            if let Some(role) = in_namespace {
+                world
+                    .farm
+                    .set_namespace_member(&namespace, &name(&user), role)
+                    .await
+                    .unwrap();
+            }
+            if let Some(role) = in_project {
+                world
+                    .farm
+                    .set_project_member(&project, &name(&user), role)
+                    .await
+                    .unwrap();
+            }
+            for scope in Scope::ALL {
+                let actor = world.actor(&user, *scope).await;
+                let expected = in_namespace
+                    .max(in_project)
+                    .map(|role| role.min(scope.ceiling()));
+                let found = world.highest(&actor).await;
+                assert_eq!(found, expected, "{in_namespace:?} {in_project:?} {scope}");
+                let page = Page {
+                    before: None,
+                    limit: 10,
+                };
+                let listed = world.farm.projects(&actor, page).await.unwrap();
+                assert_eq!(listed.len(), usize::from(expected.is_some()));
+            }
+        }
+    }
+}
+
+async fn an_administrator_is_an_owner_as_far_as_the_token_goes(backend: Backend) {
+    let world = world(backend).await;
+    for scope in Scope::ALL {
+        let actor = world.actor("root", *scope).await;
+        assert_eq!(world.highest(&actor).await, Some(scope.ceiling()));
+        assert_eq!(world.farm.admin(&actor).is_ok(), *scope == Scope::Admin);
+    }
+}
+
+async fn a_token_ends_by_time_by_hand_and_with_its_user(backend: Backend) {
+    let world = world(backend).await;
+    let farm = &world.farm;
+    farm.create_user(&world.root, &name("ann"), false)
+        .await
+        .unwrap();
+    let bad = |result: Result<Actor, FarmError>| matches!(result, Err(FarmError::BadToken));
+
+    let mut short = request(Scope::Read);
+    short.expires_at = Some(world.clock.now() + TimeDelta::hours(1));
+    let made = farm
+        .create_token_for(&world.root, &name("ann"), short.clone())
+        .await;
+    let (_, token) = made.unwrap();
+    assert!(farm.authenticate(&token).await.is_ok());
+    world.clock.advance(TimeDelta::hours(1));
+    assert!(bad(farm.authenticate(&token).await));
+    let late = farm
+        .create_token_for(&world.root, &name("ann"), short)
+        .await;
+    assert!(matches!(late, Err(FarmError::Invalid(_))));
+
+    let made = farm
+        .create_token_for(&world.root, &name("ann"), request(Scope::Read))
+        .await;
+    let (row, token) = made.unwrap();
+    farm.revoke_token(&world.root, row.id).await.unwrap();
+    assert!(bad(farm.authenticate(&token).await));
+
+    let token = world.token("ann", Scope::Read).await;
+    let blocked = UserUpdate {
+        active: Some(false),
+        admin: None,
+    };
+    farm.update_user(&world.root, &name("ann"), blocked)
+        .await
+        .unwrap();
+    assert!(bad(farm.authenticate(&token).await));
+    assert!(bad(farm.authenticate(&AccessToken::presented("")).await));
+}
+
+async fn a_use_of_a_token_is_noted_once_a_minute(backend: Backend) {
+    let world = world(backend).await;
+    let token = world.token("root", Scope::Read).await;
+    let page = Page {
+        before: None,
+        limit: 1,
+    };
+    let mut seen = Vec::new();
+    for pause in [0, 59, 2] {
+        world.clock.advance(TimeDelta::seconds(pause));
+        world.farm.authenticate(&token).await.unwrap();
+        seen.push(world.farm.tokens(&world.root, page).await.unwrap()[0].last_used_at);
+    }
+    assert!(seen[0].is_some());
+    assert_eq!(seen[0], seen[1]);
+    assert!(seen[2] > seen[1]);
+}
+
+async fn a_token_or_a_runner_is_never_wider_than_its_maker(backend: Backend) {
+    let world = world(backend).await;
+    let farm = &world.farm;
+    farm.create_user(&world.root, &name("ann"), false)
+        .await
+        .unwrap();
+    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    farm.set_project_member(&project, &name("ann"), Role::Maintainer)
+        .await
+        .unwrap();
+    let registration = || RegistrationRequest {
+        description: "test".to_owned(),
+        single_use: true,
+        expires_at: None,
+    };
+    for scope in Scope::ALL {
+        let actor = world.actor("ann", *scope).await;
+        let access = world.open(&actor, Role::Reader).await.unwrap();
+        let narrow = *scope < Scope::Admin;
+        let made = farm.create_token(&actor, request(Scope::Read)).await;
+        assert_eq!(made.is_err(), narrow, "{scope}");
+        let made = farm
+            .create_project_registration(&actor, &access, registration())
+            .await;
+        assert_eq!(made.is_err(), narrow, "{scope}");
+        let made = farm
+            .create_shared_registration(&actor, registration())
+            .await;
+        assert!(matches!(made, Err(FarmError::Forbidden(_))), "{scope}");
+    }
+}
+
+async fn a_farm_begins_once(backend: Backend) {
+    let world = world(backend).await;
+    let again = world.farm.bootstrap(None, None).await.unwrap();
+    assert!(again.admin_token.is_none() && again.registration_token.is_none());
+    let short = Some(AccessToken::presented("short"));
+    let refused = world.farm.bootstrap(short, None).await;
+    assert!(matches!(refused, Err(FarmError::Invalid(_))));
+}
+
+async fn a_secret_is_kept_sealed_and_replaced(backend: Backend) {
+    let world = world(backend).await;
+    let farm = &world.farm;
+    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    for (value, public) in [("first", true), ("second", false), ("third", true)] {
+        let set = farm.set_variable(&project, "KEY", value, public).await;
+        set.unwrap();
+        let shown = farm.variables(&project).await.unwrap();
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].value.as_deref(), public.then_some(value));
+    }
+    farm.remove_variable(&project, "KEY").await.unwrap();
+    assert!(farm.variables(&project).await.unwrap().is_empty());
+
+    let namespace = farm
+        .namespace(&world.root, &name("acme"), Role::Owner)
+        .await
+        .unwrap();
+    for user in ["me", "you"] {
+        let set = farm.set_registry_credential(&namespace, "r.example", user, "pass");
+        set.await.unwrap();
+        let shown = farm.registry_credentials(&namespace).await.unwrap();
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].username, user);
+    }
+    let remove = farm.remove_registry_credential(&namespace, "R.example");
+    remove.await.unwrap();
+}
+
+async fn the_queue_shows_each_what_it_may_see(backend: Backend) {
+    let world = world(backend).await;
+    let farm = &world.farm;
+    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    for _ in 0..2 {
+        let request = BuildRequest {
+            pipeline: Slug::default_pipeline(),
+            sha: Some("a".repeat(40).parse().unwrap()),
+            git_ref: None,
+        };
+        let build = farm.create_build(&world.root, &project, request).await;
+        build.unwrap();
+    }
+    let lines = farm.queue(&world.root).await.unwrap();
+    assert_eq!((lines.len(), lines[0].count), (1, 2));
+    assert_eq!(lines[0].reason, PendingReason::NoRunnerForProject);
+    farm.create_user(&world.root, &name("ann"), false)
+        .await
+        .unwrap();
+    let ann = world.actor("ann", Scope::Read).await;
+    assert!(farm.queue(&ann).await.unwrap().is_empty());
+    farm.set_project_member(&project, &name("ann"), Role::Reader)
+        .await
+        .unwrap();
+    assert_eq!(farm.queue(&ann).await.unwrap().len(), 1);
+}

@@ -1,0 +1,262 @@
+//! The real programs as processes, for stories in which something is killed.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::wait::wait_until;
+
+/// How long a program may take to be ready.
+const READY: Duration = Duration::from_secs(30);
+
+/// A process that is killed when this value is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program of this workspace, with what it says in the file `log`.
+    ///
+    /// # Panics
+    /// When it cannot be started; it has to be built before.
+    pub fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
+        let append = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(log)
+                .expect("a log file")
+        };
+        let child = Command::new(built(program))
+            .args(arguments)
+            .env("SLIPWAY_LOG", "info,actix_server=warn")
+            .stdin(Stdio::null())
+            .stdout(append())
+            .stderr(append())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        Self {
+            child,
+            log: log.to_owned(),
+        }
+    }
+
+    /// Ends it as a power cut would: with `SIGKILL`.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a process to kill");
+        self.child.wait().expect("a process to wait for");
+    }
+
+    /// What it has said so far.
+    ///
+    /// # Panics
+    /// When its log cannot be read.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("a log")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program of this workspace to its end.
+///
+/// # Panics
+/// When it fails.
+pub fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(built(program))
+        .args(arguments)
+        .output()
+        .expect("a program");
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Where cargo puts the programs: beside the folder of the test that is running.
+fn built(program: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a target directory");
+    let path = folder.join(program);
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo build --workspace` first",
+        path.display()
+    );
+    path
+}
+
+/// A coordinator as a process, always on the same port and the same files.
+#[derive(Debug)]
+pub struct CoordinatorProcess {
+    dir: PathBuf,
+    port: u16,
+    arguments: Vec<String>,
+    process: Option<Process>,
+    http: reqwest::Client,
+}
+
+impl CoordinatorProcess {
+    /// Starts one that keeps everything in `dir`, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start(dir: &Path, name: &str, arguments: &[&str]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let port = port.expect("a free port").port();
+        let mut all = vec![
+            "serve".to_owned(),
+            "--listen".to_owned(),
+            format!("127.0.0.1:{port}"),
+        ];
+        all.extend(["--data-dir".to_owned(), dir.display().to_string()]);
+        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let mut coordinator = Self {
+            dir: dir.join(name),
+            port,
+            arguments: all,
+            process: None,
+            http: reqwest::Client::new(),
+        };
+        coordinator.start_again().await;
+        coordinator
+    }
+
+    /// Starts it again after [`CoordinatorProcess::kill`], and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_again(&mut self) {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let log = self.dir.with_extension("log");
+        self.process = Some(Process::start("slipway-coordinator", &arguments, &log));
+        let url = self.url("/readyz");
+        wait_until(READY, "the coordinator is ready", || async {
+            self.http
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+    }
+
+    /// Ends it with `SIGKILL`.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// A secret that the first start wrote to a file of this name.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn secret(&self, name: &str) -> String {
+        let folder = self.dir.parent().expect("a data directory");
+        std::fs::read_to_string(folder.join(name))
+            .expect("a secret")
+            .trim()
+            .to_owned()
+    }
+
+    /// Asks the native API as the administrator; the answer has to be a success.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub async fn api(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self
+            .http
+            .request(method, self.url(path))
+            .header("PRIVATE-TOKEN", self.secret("admin-token"));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("an answer");
+        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// The bytes at a path of the native API.
+    ///
+    /// # Panics
+    /// When they cannot be had.
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self
+            .http
+            .get(self.url(path))
+            .header("PRIVATE-TOKEN", self.secret("admin-token"));
+        let answer = request.send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.bytes().await.expect("bytes").to_vec()
+    }
+
+    /// Registers a runner and starts it with the scripted executor.
+    ///
+    /// # Panics
+    /// When it does not register or start.
+    pub fn runner(&self, name: &str, concurrency: u32) -> Process {
+        let folder = self.dir.parent().expect("a data directory").to_owned();
+        let config = folder.join(format!("{name}.toml"));
+        let config = config.to_str().expect("a path in UTF-8");
+        let (url, token) = (self.url(""), self.secret("registration-token"));
+        run(
+            "slipway-runner",
+            &[
+                "register",
+                "--url",
+                &url,
+                "--registration-token",
+                &token,
+                "--config",
+                config,
+                "--description",
+                name,
+            ],
+        );
+        let concurrency = concurrency.to_string();
+        let work = folder.join(format!("{name}.work"));
+        let arguments = [
+            "run",
+            "--config",
+            config,
+            "--executor",
+            "scripted",
+            "--concurrency",
+            &concurrency,
+            "--work-dir",
+            work.to_str().expect("a path in UTF-8"),
+        ];
+        Process::start(
+            "slipway-runner",
+            &arguments,
+            &folder.join(format!("{name}.log")),
+        )
+    }
+}
