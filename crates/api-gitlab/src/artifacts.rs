@@ -24,6 +24,8 @@ type Answer = Result<HttpResponse, RunnerV1Error>;
 
 /// The longest value of a form field that is not the archive.
 const MAX_FIELD: usize = 4096;
+/// How much of a refused upload is read: more than that is not a client that means well.
+const MAX_DRAIN: u64 = 4 << 30;
 /// What an archive is called whose sender gave it no name.
 const DEFAULT_NAME: &str = "artifacts.zip";
 
@@ -66,9 +68,19 @@ pub(crate) async fn upload(
     if answer.is_err() {
         // A client that is still sending would take a closed connection for a broken one, and send
         // everything again.
-        while let Some(Ok(_)) = body.next().await {}
+        drain(&mut body).await;
     }
     answer
+}
+
+/// Throws away what is left of a body, up to [`MAX_DRAIN`].
+async fn drain(body: &mut SharedBody) {
+    let mut drained = 0;
+    while drained < MAX_DRAIN
+        && let Some(Ok(bytes)) = body.next().await
+    {
+        drained += bytes.len() as u64;
+    }
 }
 
 async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
