@@ -217,7 +217,7 @@ async fn a_cancel_ends_the_step_that_is_running_within_two_seconds() {
     let sha = yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "builds");
     let next = yard.build(json!({ "sha": sha })).await;
     assert_eq!(finished(&yard.farm, &next).await["state"], "succeeded");
-    let work = yard.place.dir.path().join("runner.work");
+    let work = yard.place.dir.path().join("runner.work/jobs");
     wait_for(LIMIT, "no workspace is left", || async {
         workspaces(&work).is_empty().then_some(())
     })
