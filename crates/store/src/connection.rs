@@ -66,11 +66,13 @@ impl DatabaseUrl {
                 })?;
                 let mut conn = SqliteConnection::establish(path).map_err(unavailable)?;
                 // WAL with FULL: an acknowledged commit survives a power cut, and readers never
-                // wait for the writer. The timeout is for a second process, such as `migrate`.
+                // wait for the writer. A checkpoint every 16 MB writes a page that changed often only once.
+                // The timeout is for a second process, such as `migrate`.
                 conn.batch_execute(
                     "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
                      PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                     PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;",
+                     PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; \
+                     PRAGMA wal_autocheckpoint = 4000;",
                 )?;
                 if purpose == Purpose::Read {
                     conn.batch_execute("PRAGMA query_only = ON;")?;

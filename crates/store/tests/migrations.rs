@@ -1,0 +1,59 @@
+//! The two back ends have the same tables with the same columns.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use slipway_store::{DatabaseUrl, Store, StoreError};
+use slipway_testkit::postgres::fresh_database;
+
+#[derive(QueryableByName, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    table_name: String,
+    #[diesel(sql_type = Text)]
+    column_name: String,
+    #[diesel(sql_type = Bool)]
+    nullable: bool,
+}
+
+const SQLITE: &str = "\
+    SELECT m.name AS table_name, c.name AS column_name, NOT c.\"notnull\" AS nullable \
+    FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\'";
+
+const POSTGRES: &str = "\
+    SELECT table_name::text, column_name::text, is_nullable = 'YES' AS nullable \
+    FROM information_schema.columns \
+    WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'";
+
+async fn columns(url: &DatabaseUrl, query: &'static str) -> BTreeSet<Column> {
+    let store = Store::open(url).await.unwrap();
+    let look = move |conn: &mut slipway_store::Conn| -> Result<Vec<Column>, StoreError> {
+        Ok(diesel::sql_query(query).load(conn)?)
+    };
+    store.read(look).await.unwrap().into_iter().collect()
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_back_ends_have_the_same_columns() {
+        let dir = tempfile::tempdir().unwrap();
+        let sqlite = columns(&DatabaseUrl::Sqlite(dir.path().join("x.db")), SQLITE).await;
+        let database = fresh_database().await;
+        let postgres = columns(&database.url().parse().unwrap(), POSTGRES).await;
+        assert!(sqlite.len() > 100, "{sqlite:?}");
+        assert_eq!(sqlite, postgres);
+    }
+
+    #[tokio::test]
+    async fn a_migrated_database_is_left_alone() {
+        let database = fresh_database().await;
+        let url: DatabaseUrl = database.url().parse().unwrap();
+        assert!(Store::migrate(&url).await.unwrap() > 0);
+        assert_eq!(Store::migrate(&url).await.unwrap(), 0);
+    }
+}
