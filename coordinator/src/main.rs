@@ -1,5 +1,7 @@
 //! `slipway-coordinator`: serves the farm, or migrates its database.
 
+use std::io::IsTerminal;
+
 use clap::{Parser, Subcommand};
 use slipway_coordinator::Config;
 use slipway_farm::Clock;
@@ -29,6 +31,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match arguments.command {
         Command::Serve(config) => serve(&config).await,

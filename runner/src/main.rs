@@ -1,5 +1,6 @@
 //! The binary: logging, TLS, and the command that was typed.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -13,6 +14,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     // Nobody has installed a provider before us, and an earlier one would do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();

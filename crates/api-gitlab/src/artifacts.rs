@@ -1,12 +1,19 @@
 //! Archives: up, down and away.
 
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
 use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use chrono::TimeDelta;
-use futures_util::TryStreamExt;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
-use slipway_domain::JobId;
 use slipway_farm::{Content, Farm, FarmError, Upload};
 
 use crate::error::RunnerV1Error;
@@ -17,6 +24,8 @@ type Answer = Result<HttpResponse, RunnerV1Error>;
 
 /// The longest value of a form field that is not the archive.
 const MAX_FIELD: usize = 4096;
+/// How much of a refused upload is read: more than that is not a client that means well.
+const MAX_DRAIN: u64 = 4 << 30;
 /// What an archive is called whose sender gave it no name.
 const DEFAULT_NAME: &str = "artifacts.zip";
 
@@ -24,8 +33,23 @@ const DEFAULT_NAME: &str = "artifacts.zip";
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct UploadParams {
-    token: Option<String>,
     expire_in: Option<String>,
+    /// The token of the form; the query's is looked for where all requests have it.
+    #[serde(skip)]
+    field_token: Option<String>,
+}
+
+/// The body of a request, shared by the form that is read from it and whoever reads what the form
+/// left of it.
+#[derive(Clone)]
+struct SharedBody(Rc<RefCell<Payload>>);
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
+    }
 }
 
 /// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive in the place of an earlier one.
@@ -36,50 +60,66 @@ pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    mut form: Multipart,
+    body: web::Payload,
 ) -> Answer {
-    let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
-    let answer = receive(&farm, id, &http, &mut form).await;
+    let mut body = SharedBody(Rc::new(RefCell::new(body.into_inner())));
+    let form = Multipart::new(http.headers(), body.clone());
+    let answer = receive(&farm, &id, &http, form).await;
     if answer.is_err() {
         // A client that is still sending would take a closed connection for a broken one, and send
         // everything again.
-        drain(&mut form).await;
+        drain(&mut body).await;
     }
     answer
 }
 
-async fn receive(farm: &Farm, id: JobId, http: &HttpRequest, form: &mut Multipart) -> Answer {
+/// Throws away what is left of a body, up to [`MAX_DRAIN`].
+async fn drain(body: &mut SharedBody) {
+    let mut drained = 0;
+    while drained < MAX_DRAIN
+        && let Some(Ok(bytes)) = body.next().await
+    {
+        drained += bytes.len() as u64;
+    }
+}
+
+async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
+    let id = job_id(id).ok_or(RunnerV1Error::NotFound)?;
     let query = web::Query::<UploadParams>::from_query(http.query_string());
     let mut params = query.map(web::Query::into_inner).unwrap_or_default();
-    let mut field_token = None;
+    let file = find_file(&mut form, &mut params).await;
+    // Only the holder of the token is told what is wrong with the form.
+    let job = farm
+        .uploading_job(id, &job_token(http, params.field_token))
+        .await
+        .map_err(not_running)?;
+    let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;
+    let upload = Upload {
+        filename: file_name(&file),
+        expires_in: expires_in(params.expire_in)?,
+        content: &mut file,
+    };
+    farm.upload_archive(&job, upload)
+        .await
+        .map_err(not_running)?;
+    let claimed = farm.claimed_job(id).await?;
+    Ok(HttpResponse::Created().json(convert::payload(&claimed)))
+}
+
+/// Reads the form up to the file, which the caller reads.
+async fn find_file(
+    form: &mut Multipart,
+    params: &mut UploadParams,
+) -> Result<Option<Field>, RunnerV1Error> {
     while let Some(mut field) = form.try_next().await.map_err(bad_form)? {
         match field.name() {
-            Some("token") => field_token = Some(short_text(&mut field).await?),
+            Some("token") => params.field_token = Some(short_text(&mut field).await?),
             Some("expire_in") => params.expire_in = Some(short_text(&mut field).await?),
-            Some("file") => {
-                let job = farm
-                    .uploading_job(id, &job_token(http, field_token))
-                    .await
-                    .map_err(not_running)?;
-                let upload = Upload {
-                    filename: file_name(&field),
-                    expires_in: expires_in(params.expire_in)?,
-                    content: &mut field,
-                };
-                farm.upload_archive(&job, upload)
-                    .await
-                    .map_err(not_running)?;
-                let claimed = farm.claimed_job(id).await?;
-                return Ok(HttpResponse::Created().json(convert::payload(&claimed)));
-            }
+            Some("file") => return Ok(Some(field)),
             _ => {}
         }
     }
-    // Only the holder of the token is told what is wrong with the form.
-    farm.uploading_job(id, &job_token(http, field_token))
-        .await
-        .map_err(not_running)?;
-    Err(RunnerV1Error::MissingFile)
+    Ok(None)
 }
 
 /// `GET /ci/api/v1/builds/:id/artifacts`: the job's archive.
@@ -184,12 +224,5 @@ fn expires_in(text: Option<String>) -> Result<Option<TimeDelta>, RunnerV1Error> 
                 "expire_in is not a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),
             )),
         },
-    }
-}
-
-/// Reads what is left of a form, and throws it away.
-async fn drain(form: &mut Multipart) {
-    while let Ok(Some(mut field)) = form.try_next().await {
-        while let Ok(Some(_)) = field.try_next().await {}
     }
 }

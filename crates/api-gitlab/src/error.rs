@@ -22,6 +22,8 @@ pub(crate) enum RunnerV1Error {
     BadRequest(String),
     /// The archive part of an upload is not there.
     MissingFile,
+    /// A piece of a trace does not say where it belongs.
+    MissingRange,
     /// The job to be reported on is not with this runner.
     NotYourBuild,
     /// Archives go to a job that is running.
@@ -53,6 +55,7 @@ impl RunnerV1Error {
             Self::MissingFile => {
                 "400 (Bad request) \"Missing artifacts file!\" not given".to_owned()
             }
+            Self::MissingRange => "400 Missing header Content-Range".to_owned(),
             Self::BadRequest(why) => format!("400 (Bad request) {why}"),
             Self::NotYourBuild => "404 Not found".to_owned(),
             Self::BuildNotRunning => forbidden("Build is not running!"),
@@ -61,7 +64,9 @@ impl RunnerV1Error {
             Self::Farm(error) => match error {
                 FarmError::BadToken | FarmError::Forbidden(_) => "403 Forbidden".to_owned(),
                 FarmError::Erased => forbidden("Build has been erased!"),
-                FarmError::NotFound(_) | FarmError::Refused(_) => "404 Not Found".to_owned(),
+                FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {
+                    "404 Not Found".to_owned()
+                }
                 FarmError::Invalid(why) => format!("400 (Bad request) {why}"),
                 FarmError::Conflict(_) => "409 Conflict".to_owned(),
                 FarmError::TraceGap { .. } => "416 Range Not Satisfiable".to_owned(),
@@ -101,7 +106,9 @@ impl RunnerV1Error {
 impl ResponseError for RunnerV1Error {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::NotGiven(_) | Self::BadRequest(_) | Self::MissingFile => StatusCode::BAD_REQUEST,
+            Self::NotGiven(_) | Self::BadRequest(_) | Self::MissingFile | Self::MissingRange => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotYourBuild | Self::NotFound => StatusCode::NOT_FOUND,
             Self::BuildNotRunning => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -109,7 +116,11 @@ impl ResponseError for RunnerV1Error {
                 FarmError::BadToken | FarmError::Forbidden(_) | FarmError::Erased => {
                     StatusCode::FORBIDDEN
                 }
-                FarmError::NotFound(_) | FarmError::Refused(_) => StatusCode::NOT_FOUND,
+                // Upstream finds out about the last when it saves the row, and answers as if that
+                // were lost.
+                FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {
+                    StatusCode::NOT_FOUND
+                }
                 FarmError::Invalid(_) => StatusCode::BAD_REQUEST,
                 FarmError::Conflict(_) => StatusCode::CONFLICT,
                 FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,

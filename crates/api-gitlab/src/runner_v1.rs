@@ -34,6 +34,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
             web::post().to(register_runner),
         )
         .route(&at("/runners/delete"), web::delete().to(delete_runner))
+        .route(&at("/runners/delete.json"), web::delete().to(delete_runner))
         .route(&at("/builds/register"), web::post().to(register))
         .route(&at("/builds/register.json"), web::post().to(register))
         .route(&at("/builds/{id}"), web::put().to(update))
@@ -48,7 +49,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
 
 /// `POST /ci/api/v1/runners/register[.json]`: makes a runner.
 ///
-/// 201 with its id and token; 400 without a token, or with tags that are none; 403 for an unknown
+/// 201 with its id and token; 400 without a token, or with tags or texts that are none; 403 for an unknown
 /// one; 404 for a runner that could never take a job.
 async fn register_runner(
     farm: web::Data<Farm>,
@@ -66,21 +67,16 @@ async fn register_runner(
         heartbeat,
         about,
     };
-    match farm
+    let (runner, token) = farm
         .register_runner(&RegistrationToken::presented(token), registering)
-        .await
-    {
-        Ok((runner, token)) => Ok(HttpResponse::Created().json(RegisteredRunner {
-            id: runner.id.0,
-            token: token.expose().to_owned(),
-        })),
-        // Upstream finds out when it saves the row, and answers as if that were lost.
-        Err(FarmError::Invalid(_)) => Err(RunnerV1Error::NotFound),
-        Err(error) => Err(error.into()),
-    }
+        .await?;
+    Ok(HttpResponse::Created().json(RegisteredRunner {
+        id: runner.id.0,
+        token: token.expose().to_owned(),
+    }))
 }
 
-/// `DELETE /ci/api/v1/runners/delete`: removes the runner whose token is given.
+/// `DELETE /ci/api/v1/runners/delete[.json]`: removes the runner whose token is given.
 ///
 /// 200; 400 without a token; 403 for an unknown one.
 async fn delete_runner(farm: web::Data<Farm>, Params(request): Params<TokenRequest>) -> Answer {
@@ -156,9 +152,7 @@ async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, payload: Payload)
     let id = job_id(id).ok_or(RunnerV1Error::NotFound)?;
     let token = job_token(http, None);
     let start = match http.headers().get(CONTENT_RANGE) {
-        None => Err(RunnerV1Error::BadRequest(
-            "Missing header Content-Range".to_owned(),
-        )),
+        None => Err(RunnerV1Error::MissingRange),
         Some(range) => range.to_str().ok().and_then(range_start).ok_or_else(|| {
             RunnerV1Error::BadRequest("Content-Range is not START-END in bytes".to_owned())
         }),

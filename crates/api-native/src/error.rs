@@ -64,7 +64,7 @@ fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::BadToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
         FarmError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-        FarmError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+        FarmError::Invalid(_) | FarmError::IdleForEver => (StatusCode::BAD_REQUEST, "invalid"),
         FarmError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
         FarmError::Refused(_) => (StatusCode::CONFLICT, "refused"),
         FarmError::Erased => (StatusCode::GONE, "erased"),

@@ -25,9 +25,12 @@ macro_rules! number_id {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                text.parse().map(Self).map_err(|_| {
-                    Invalid::new($what, text, "a whole number that fits 64 bits")
-                })
+                let invalid = || Invalid::new($what, text, "a whole number that fits 64 bits");
+                // The parser takes a plus sign, which would give one thing two names.
+                if text.starts_with('+') {
+                    return Err(invalid());
+                }
+                text.parse().map(Self).map_err(|_| invalid())
             }
         }
     };

@@ -29,6 +29,39 @@ impl Invalid {
     }
 }
 
+/// The most bytes of a line of free text.
+pub const MAX_LINE: usize = 1024;
+
+/// Checks free text that is shown in one line, such as what a runner says of itself.
+///
+/// # Errors
+/// A text that is too long, or has control characters, of which NUL could not even be stored.
+pub fn check_line(what: &'static str, text: &str) -> Result<(), Invalid> {
+    if text.len() > MAX_LINE || text.contains(char::is_control) {
+        let expected = "at most 1024 bytes without control characters";
+        return Err(Invalid::new(what, text, expected));
+    }
+    Ok(())
+}
+
+/// The most bytes that are kept of a message.
+pub const MAX_MESSAGE: usize = 4096;
+
+/// A message of several lines as it is kept: cut to [`MAX_MESSAGE`] bytes, and without control
+/// characters but for line ends and tabs. What a job's end says of itself must never be the reason
+/// to refuse that end.
+pub fn clean_message(text: &str) -> String {
+    let mut clean = String::new();
+    let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    for c in text.chars().filter(kept) {
+        if clean.len() + c.len_utf8() > MAX_MESSAGE {
+            break;
+        }
+        clean.push(c);
+    }
+    clean
+}
+
 macro_rules! text_value {
     ($name:ident) => {
         impl $name {
@@ -274,6 +307,24 @@ mod tests {
         for bad in ["", ".", "..", "-a", "a/b", "a b", "a.git", "a.", "é"] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_line_of_text_is_short_and_shows_all_it_has() {
+        for good in ["", "box-7", "ein Läufer", &"x".repeat(MAX_LINE)] {
+            assert!(check_line("description", good).is_ok(), "{good}");
+        }
+        for bad in ["a\0b", "a\nb", "\u{1b}[31m", &"x".repeat(MAX_LINE + 1)] {
+            assert!(check_line("description", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters_and_keeps_its_lines() {
+        assert_eq!(clean_message("a\0b\n\tc\u{1b}[1m\r\n"), "ab\n\tc[1m\n");
+        let long = clean_message(&format!("x{}", "ä".repeat(MAX_MESSAGE)));
+        assert_eq!(long.len(), MAX_MESSAGE - 1);
+        assert!(long.ends_with('ä'));
     }
 
     #[test]

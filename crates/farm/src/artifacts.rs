@@ -78,7 +78,7 @@ impl Farm {
         };
         let written = self.inner.store.write(move |conn| {
             // The upload took its time: only a job that still runs gets the artifact.
-            match jobs::get(conn, new.job)? {
+            match jobs::get_locked(conn, new.job)? {
                 job if job.erased_at.is_some() => Err(StoreError::Erased),
                 job if !job.state.is_running() => Err(StoreError::Conflict(NOT_RUNNING)),
                 _ => artifacts::put(conn, &new, now),

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use slipway_domain::{JobId, JobToken};
+use slipway_domain::{JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
 use slipway_store::projects::{self, Project};
-use slipway_store::runners::{About, Runner};
-use slipway_store::{ClaimRequest, StoreError};
+use slipway_store::runners::{self, About, Runner};
+use slipway_store::{ClaimRequest, Conn, StoreError, queue};
 use tokio::time::{Instant, timeout_at};
 
 use crate::secrets::JobSecrets;
@@ -91,33 +91,66 @@ impl Farm {
     /// present queue value already, up to the poll wait.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Invalid` when what the runner says of itself cannot be; `BadToken` when it is removed
+    /// meanwhile; `Unavailable` when the database is.
     pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
         if runner.paused {
             return Ok(PollAnswer::Paused);
         }
         self.note_contact(runner, poll.about).await?;
         let deadline = Instant::now() + self.inner.settings.poll_wait;
-        let mut value = self.queue_value(runner);
+        let mut runner = runner.clone();
+        let mut value = self.queue_value(&runner);
         let mut hold = poll.last_value.as_deref() == Some(value.as_str());
         loop {
             // Subscribe before looking, or a job that comes in between is missed.
-            let mut ticket = self.inner.wakeups.park(&runner.capabilities);
-            if hold && self.queue_value(runner) == value {
+            let mut ticket = self.inner.wakeups.park(runner.id, &runner.capabilities);
+            if hold && self.queue_value(&runner) == value {
                 let wake_at = deadline.min(Instant::now() + LOOK_EVERY);
                 tokio::select! {
                     _ = timeout_at(wake_at, ticket.woken()) => {}
                     () = self.inner.stopping.cancelled() => return Ok(PollAnswer::Nothing { value }),
                 }
+                // Somebody may have changed, paused or removed the runner while it waited.
+                let now = self.runner_again(&runner).await?;
+                if now.paused {
+                    return Ok(PollAnswer::Paused);
+                }
+                hold = now.rev == runner.rev;
+                runner = now;
             }
-            value = self.queue_value(runner);
-            if let Some(job) = self.claim_now(runner).await? {
+            value = self.queue_value(&runner);
+            let claimed = self.claim_now(&runner).await?;
+            match ticket.called_for() {
+                Some(key) if claimed.is_none() && self.passed_over(&runner, key).await? => {
+                    ticket.pass_on();
+                }
+                _ => ticket.looked(),
+            }
+            if let Some(job) = claimed {
                 return Ok(PollAnswer::Job(Box::new(job)));
             }
             if !hold || Instant::now() >= deadline || self.inner.stopping.is_cancelled() {
                 return Ok(PollAnswer::Nothing { value });
             }
-            hold = true;
+        }
+    }
+
+    /// Whether a job of this requirement is there that the runner may not take, as it lost it.
+    async fn passed_over(&self, runner: &Runner, key: QueueKeyId) -> Result<bool, FarmError> {
+        let (id, now) = (runner.id, self.now());
+        let look = move |conn: &mut Conn| queue::passes_over(conn, key, id, now);
+        Ok(self.inner.store.read(look).await?)
+    }
+
+    /// A runner that proved who it is some time ago, as it is now.
+    async fn runner_again(&self, runner: &Runner) -> Result<Runner, FarmError> {
+        let id = runner.id;
+        let read = move |conn: &mut Conn| runners::get(conn, id);
+        let now = self.inner.store.read(read).await?;
+        match now.removed_at {
+            None => Ok(now),
+            Some(_) => Err(FarmError::BadToken),
         }
     }
 
@@ -195,17 +228,19 @@ impl Farm {
     }
 
     /// Wakes runners, here and at other coordinators, for jobs that became pending.
-    pub(crate) async fn tell_pending(&self, keys: &[slipway_domain::QueueKeyId]) {
+    pub(crate) async fn tell_pending(&self, keys: &[QueueKeyId]) {
         for key in keys {
             let key = *key;
             match self
                 .inner
                 .store
-                .read(move |conn| slipway_store::queue::requirement(conn, key))
+                .read(move |conn| queue::requirement(conn, key))
                 .await
             {
                 Ok((requirement, policy)) => {
                     self.inner.wakeups.wake(&Pending {
+                        key,
+                        passed_on: false,
                         requirement,
                         policy,
                     });

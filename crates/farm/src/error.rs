@@ -19,6 +19,9 @@ pub enum FarmError {
     /// The request makes no sense; the text says what was expected.
     #[error("{0}")]
     Invalid(String),
+    /// A runner like this would never get a job.
+    #[error("a runner without tags that refuses jobs without tags would never get a job")]
+    IdleForEver,
     /// The request makes sense, but not now.
     #[error("{0}")]
     Conflict(String),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::image::is_tag;
+use slipway_domain::names::{Invalid, check_line, clean_message};
 use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, Phase, ReportedResult};
 use slipway_store::artifacts::{self, Content, NewArtifact};
 use slipway_store::jobs::{self, Changes};
@@ -58,6 +60,24 @@ pub struct MadeImage {
     pub size_bytes: u64,
 }
 
+impl MadeImage {
+    /// Checks what is stored and shown of it.
+    fn check(&self) -> Result<(), Invalid> {
+        check_line("image digest", &self.digest)?;
+        check_line(
+            "image reference",
+            self.reference.as_deref().unwrap_or_default(),
+        )?;
+        if self.digest.is_empty() {
+            return Err(Invalid::new("image digest", "", "the digest of a manifest"));
+        }
+        match self.tags.iter().find(|tag| !is_tag(tag)) {
+            Some(tag) => Err(Invalid::new("image tag", tag, "a tag of a registry")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How the farm deals with a job that ended through no fault of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
@@ -69,8 +89,8 @@ impl Farm {
     /// Takes a report, and returns the state the job has afterwards.
     ///
     /// # Errors
-    /// `NotFound` when the job is not with this runner any more; `Erased`; `TraceGap` when the
-    /// trace is not whole at the end.
+    /// `NotFound` when the job is not with this runner any more; `Erased`; `Invalid` for an image
+    /// that cannot be; `TraceGap` when the trace is not whole at the end.
     pub async fn report(
         &self,
         runner: &Runner,
@@ -89,6 +109,9 @@ impl Farm {
         }
         if !matches!(job.state, JobState::Running(lease, _) if lease.runner == runner.id) {
             return Err(FarmError::NotFound("running job of this runner"));
+        }
+        if let Some(image) = report.ended.as_ref().and_then(|ended| ended.image.as_ref()) {
+            image.check()?;
         }
         if let Some(trace) = report.trace {
             self.replace_trace(id, trace).await?;
@@ -169,7 +192,8 @@ impl Farm {
                 artifacts::put(conn, &image_of(id, image), now)?;
             }
             let event = Event::Report(runner, ended.result);
-            let (state, changes) = finish(conn, id, event, ended.message.as_deref(), policy, now)?;
+            let message = ended.message.as_deref().map(clean_message);
+            let (state, changes) = finish(conn, id, event, message.as_deref(), policy, now)?;
             Ok(Written::Ended(state, changes))
         });
         match written.await? {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{RegistrationToken, Role, RunnerId, RunnerToken, TagSet};
 use slipway_store::runners::{About, NewRunner, Runner, Update};
@@ -35,13 +36,15 @@ impl Farm {
     /// Registers a runner and returns it with its token, which is told this once.
     ///
     /// # Errors
-    /// `BadToken` when the registration token is worth nothing; `Invalid` for a runner that could
-    /// never take a job.
+    /// `BadToken` when the registration token is worth nothing; `Invalid` for texts that cannot be;
+    /// `IdleForEver` for a runner that could never take a job.
     pub async fn register_runner(
         &self,
         token: &RegistrationToken,
         request: Registering,
     ) -> Result<(Runner, RunnerToken), FarmError> {
+        check_line("runner description", &request.description)?;
+        check_about(&request.about)?;
         let now = self.now();
         let plain = RunnerToken::from_entropy(self.inner.chance.bytes());
         let (hash, runner_hash) = (token.hash(), plain.hash());
@@ -51,7 +54,7 @@ impl Farm {
             .write(move |conn| {
                 let registration = registration::redeem(conn, hash, now)?;
                 if request.tags.is_empty() && !request.run_untagged {
-                    return Err(StoreError::Conflict(NEVER_A_JOB));
+                    return Err(StoreError::Conflict(IDLE_FOR_EVER));
                 }
                 let scope = match registration.project {
                     None => RunnerScope::Shared,
@@ -74,7 +77,7 @@ impl Farm {
             .await
             .map_err(|error| match error {
                 StoreError::NotFound(_) => FarmError::BadToken,
-                StoreError::Conflict(NEVER_A_JOB) => FarmError::Invalid(NEVER_A_JOB.to_owned()),
+                StoreError::Conflict(IDLE_FOR_EVER) => FarmError::IdleForEver,
                 other => other.into(),
             })?;
         tracing::info!(runner.id = %runner.id, "Runner {} is registered", runner.id);
@@ -98,11 +101,17 @@ impl Farm {
     }
 
     /// Notes that a runner was heard of and what it says of itself, when there is news.
+    ///
+    /// # Errors
+    /// `Invalid` for texts that cannot be.
     pub(crate) async fn note_contact(
         &self,
         runner: &Runner,
         about: Option<(About, bool)>,
     ) -> Result<(), FarmError> {
+        if let Some((about, _)) = &about {
+            check_about(about)?;
+        }
         let now = self.now();
         let news = about
             .filter(|(about, heartbeat)| *about != runner.about || *heartbeat != runner.heartbeat);
@@ -128,6 +137,7 @@ impl Farm {
             .store
             .write(move |conn| runners::remove(conn, id, now))
             .await?;
+        self.inner.wakeups.wake_runner(id);
         tracing::info!(runner.id = %id, "Runner {id} is removed");
         Ok(())
     }
@@ -207,19 +217,23 @@ impl Farm {
     /// Changes a runner.
     ///
     /// # Errors
-    /// `Invalid` for a runner that could never take a job.
+    /// `IdleForEver` for a runner that could never take a job; `Invalid` for a description that
+    /// cannot be.
     pub async fn update_runner(
         &self,
         runner: &Runner,
         change: Update,
     ) -> Result<Runner, FarmError> {
+        if let Some(description) = &change.description {
+            check_line("runner description", description)?;
+        }
         let tags = change.tags.as_ref().unwrap_or(&runner.capabilities.tags);
         if tags.is_empty()
             && !change
                 .run_untagged
                 .unwrap_or(runner.capabilities.run_untagged)
         {
-            return Err(FarmError::Invalid(NEVER_A_JOB.to_owned()));
+            return Err(FarmError::IdleForEver);
         }
         let id = runner.id;
         let runner = self
@@ -227,10 +241,25 @@ impl Farm {
             .store
             .write(move |conn| runners::update(conn, id, &change))
             .await?;
-        self.inner.wakeups.wake_all();
+        // Where it waits it is still known as it was.
+        self.inner.wakeups.wake_runner(id);
         Ok(runner)
     }
 }
 
-const NEVER_A_JOB: &str =
-    "a runner without tags that refuses jobs without tags would never get a job";
+/// Names the one conflict that a registration makes itself.
+const IDLE_FOR_EVER: &str = "the runner could never take a job";
+
+fn check_about(about: &About) -> Result<(), FarmError> {
+    for (what, text) in [
+        ("runner name", &about.name),
+        ("runner version", &about.version),
+        ("runner revision", &about.revision),
+        ("runner platform", &about.platform),
+        ("runner architecture", &about.architecture),
+        ("runner executor", &about.executor),
+    ] {
+        check_line(what, text.as_deref().unwrap_or_default())?;
+    }
+    Ok(())
+}

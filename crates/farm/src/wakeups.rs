@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use slipway_domain::JobId;
 use slipway_domain::queue::{Capabilities, ProjectPolicy, Requirement};
+use slipway_domain::{JobId, QueueKeyId, RunnerId};
 use tokio::sync::{oneshot, watch};
 
 /// Parked polls and watched jobs. Clones share them.
@@ -28,14 +28,18 @@ struct Inner {
 #[derive(Debug)]
 struct Parked {
     ticket: u64,
+    runner: RunnerId,
     wake: oneshot::Sender<Pending>,
 }
 
 /// A requirement for which a job became pending.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
+    pub(crate) key: QueueKeyId,
     pub(crate) requirement: Requirement,
     pub(crate) policy: ProjectPolicy,
+    /// Whether somebody was woken for it already who may not take it.
+    pub(crate) passed_on: bool,
 }
 
 impl Wakeups {
@@ -50,17 +54,22 @@ impl Wakeups {
     }
 
     /// Parks a runner until a job that it can take becomes pending.
-    pub(crate) fn park(&self, capabilities: &Capabilities) -> Ticket {
+    pub(crate) fn park(&self, runner: RunnerId, capabilities: &Capabilities) -> Ticket {
         let (wake, woken) = oneshot::channel();
         let ticket = self.inner.next_ticket.fetch_add(1, Ordering::Relaxed);
         let mut parked = lock(&self.inner.parked);
         let line = parked.entry(capabilities.clone()).or_default();
-        line.push_back(Parked { ticket, wake });
+        line.push_back(Parked {
+            ticket,
+            runner,
+            wake,
+        });
         Ticket {
             wakeups: self.clone(),
             capabilities: capabilities.clone(),
             ticket,
             woken: Some(woken),
+            call: None,
         }
     }
 
@@ -84,6 +93,14 @@ impl Wakeups {
                 return;
             }
         }
+    }
+
+    /// Wakes one runner wherever it is parked, as after it was changed or removed.
+    pub(crate) fn wake_runner(&self, runner: RunnerId) {
+        lock(&self.inner.parked).retain(|_, line| {
+            line.retain(|parked| parked.runner != runner);
+            !line.is_empty()
+        });
     }
 
     /// Wakes every parked runner, as after signals were missed.
@@ -122,41 +139,62 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A parked runner's place. When it is dropped after it was woken but before it looked, somebody
-/// else is woken in its stead, so that no wake-up is lost with a broken connection.
+/// A parked runner's place. When it is dropped after it was woken for a job but before it looked,
+/// somebody else is woken in its stead, so that no wake-up is lost with a broken connection.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     wakeups: Wakeups,
     capabilities: Capabilities,
     ticket: u64,
     woken: Option<oneshot::Receiver<Pending>>,
+    /// What the runner was woken for, until it has looked.
+    call: Option<Pending>,
 }
 
 impl Ticket {
     /// Returns when there may be something to take.
     pub(crate) async fn woken(&mut self) {
         if let Some(woken) = &mut self.woken {
-            // An error says that everybody was woken, which is to be woken too.
-            let _ = woken.await;
+            // An error says that it was woken for no one job: there is nothing to pass on.
+            self.call = woken.await.ok();
             self.woken = None;
         }
+    }
+
+    /// The requirement that the runner was woken for and has not looked for yet.
+    pub(crate) fn called_for(&self) -> Option<QueueKeyId> {
+        self.call.as_ref().map(|call| call.key)
+    }
+
+    /// Wakes another runner in the stead of this one, which may not take what it was woken for.
+    /// That is done once, so that a call to which nobody can answer does not go round for ever.
+    pub(crate) fn pass_on(mut self) {
+        match &mut self.call {
+            Some(call) if !call.passed_on => call.passed_on = true,
+            call => *call = None,
+        }
+    }
+
+    /// Says that the runner looked: what it was woken for need not be passed on.
+    pub(crate) fn looked(mut self) {
+        self.call = None;
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(mut woken) = self.woken.take() else {
-            return;
-        };
-        let mut parked = lock(&self.wakeups.inner.parked);
-        if let Some(line) = parked.get_mut(&self.capabilities) {
-            line.retain(|parked| parked.ticket != self.ticket);
-            if line.is_empty() {
-                parked.remove(&self.capabilities);
+        if let Some(mut woken) = self.woken.take() {
+            let mut parked = lock(&self.wakeups.inner.parked);
+            if let Some(line) = parked.get_mut(&self.capabilities) {
+                line.retain(|parked| parked.ticket != self.ticket);
+                if line.is_empty() {
+                    parked.remove(&self.capabilities);
+                }
             }
+            drop(parked);
+            self.call = woken.try_recv().ok();
         }
-        drop(parked);
-        if let Ok(pending) = woken.try_recv() {
+        if let Some(pending) = self.call.take() {
             self.wakeups.wake(&pending);
         }
     }
@@ -210,6 +248,8 @@ mod tests {
 
     fn pending(tags: &str) -> Pending {
         Pending {
+            key: QueueKeyId(1),
+            passed_on: false,
             requirement: Requirement {
                 project: ProjectId(1),
                 tags: TagSet::from_list(tags).unwrap(),
@@ -228,9 +268,9 @@ mod tests {
     #[tokio::test]
     async fn one_job_wakes_the_one_runner_that_waited_longest_and_can_take_it() {
         let wakeups = Wakeups::default();
-        let mut plain = wakeups.park(&runner(""));
-        let mut first = wakeups.park(&runner("gpu"));
-        let mut second = wakeups.park(&runner("gpu"));
+        let mut plain = wakeups.park(RunnerId(1), &runner(""));
+        let mut first = wakeups.park(RunnerId(2), &runner("gpu"));
+        let mut second = wakeups.park(RunnerId(3), &runner("gpu"));
         wakeups.wake(&pending("gpu"));
         assert!(!is_woken(&mut plain));
         assert!(is_woken(&mut first));
@@ -241,12 +281,56 @@ mod tests {
     #[tokio::test]
     async fn a_runner_that_goes_away_passes_its_wake_up_on() {
         let wakeups = Wakeups::default();
-        let gone = wakeups.park(&runner(""));
-        let mut next = wakeups.park(&runner(""));
+        // Before it noticed, or between its waking and its look.
+        for noticed in [false, true] {
+            let mut gone = wakeups.park(RunnerId(1), &runner(""));
+            let mut next = wakeups.park(RunnerId(2), &runner(""));
+            wakeups.wake(&pending(""));
+            assert!(!noticed || is_woken(&mut gone));
+            drop(gone);
+            assert!(is_woken(&mut next));
+            next.looked();
+            assert_eq!(wakeups.parked(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_looked_passes_nothing_on() {
+        let wakeups = Wakeups::default();
+        let mut first = wakeups.park(RunnerId(1), &runner(""));
+        let mut second = wakeups.park(RunnerId(2), &runner(""));
         wakeups.wake(&pending(""));
-        drop(gone);
-        assert!(is_woken(&mut next));
-        assert_eq!(wakeups.parked(), 0);
+        assert!(is_woken(&mut first));
+        first.looked();
+        assert!(!is_woken(&mut second));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_first_may_not_take_goes_to_one_more() {
+        let wakeups = Wakeups::default();
+        let mut first = wakeups.park(RunnerId(1), &runner(""));
+        let mut second = wakeups.park(RunnerId(2), &runner(""));
+        let mut third = wakeups.park(RunnerId(3), &runner(""));
+        wakeups.wake(&pending(""));
+        assert!(is_woken(&mut first));
+        assert_eq!(first.called_for(), Some(QueueKeyId(1)));
+        first.pass_on();
+        assert!(is_woken(&mut second));
+        second.pass_on();
+        assert!(!is_woken(&mut third));
+    }
+
+    #[tokio::test]
+    async fn one_runner_can_be_woken_wherever_it_waits() {
+        let wakeups = Wakeups::default();
+        let mut here = wakeups.park(RunnerId(1), &runner("gpu"));
+        let mut there = wakeups.park(RunnerId(1), &runner(""));
+        let mut other = wakeups.park(RunnerId(2), &runner(""));
+        wakeups.wake_runner(RunnerId(1));
+        assert!(is_woken(&mut here) && is_woken(&mut there));
+        drop((here, there));
+        assert!(!is_woken(&mut other));
+        assert_eq!(wakeups.parked(), 1);
     }
 
     #[tokio::test]

@@ -31,11 +31,7 @@ const PROBE: usize = 512;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     println!("SQLite, durable commits (WAL, synchronous=FULL)");
-    measure(
-        || Ok(raw::Bed::sqlite()?),
-        "raw SQL, one thread, one commit each",
-    )
-    .await?;
+    measure(raw::Bed::sqlite, "raw SQL, one thread, one commit each").await?;
     match std::env::var("SLIPWAY_TEST_POSTGRES") {
         Ok(server) => {
             println!("PostgreSQL");

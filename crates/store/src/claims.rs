@@ -8,8 +8,9 @@ use slipway_domain::queue::Capabilities;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::StoreInner;
+use crate::dealing::claim_batch;
 use crate::error::StoreError;
-use crate::queue::{Claimed, claim_batch};
+use crate::queue::Claimed;
 
 /// How many claims share a commit at the most.
 const MAX_BATCH: usize = 256;

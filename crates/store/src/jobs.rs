@@ -303,6 +303,13 @@ pub fn get(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
         .try_into()
 }
 
+/// Reads one job, and keeps others from changing it, its trace and its artifacts until the
+/// transaction ends. A transaction that locks the job's build too does that first.
+pub fn get_locked(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
+    per_backend::lock_job(conn, id)?;
+    get(conn, id)
+}
+
 /// All attempts of a build's jobs, in the order they were made.
 pub fn of_build(conn: &mut Conn, build: BuildId) -> Result<Vec<Job>, StoreError> {
     collect(

@@ -8,6 +8,7 @@
 mod backend;
 mod claims;
 mod connection;
+mod dealing;
 mod error;
 mod migrations;
 mod page;

@@ -2,9 +2,11 @@
 //!
 //! SQLite has one writer, so it needs no row locks; PostgreSQL has many coordinators.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool};
+use diesel::sql_types::{Array, BigInt, Bool, Integer};
 use slipway_domain::{BuildId, JobId, JobState, Lease, Phase, ProjectId, QueueKeyId};
 
 use crate::claims::ClaimRequest;
@@ -12,7 +14,7 @@ use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::jobs::StateColumns;
 use crate::queue::HeadRow;
-use crate::schema::{builds, jobs, queue_keys};
+use crate::schema::{builds, jobs, project_loads, queue_keys};
 use crate::time::to_ms;
 
 /// One claim of a batch.
@@ -21,6 +23,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) job: JobId,
     pub(crate) key: QueueKeyId,
     pub(crate) project: ProjectId,
+    /// How many jobs the project may run at once.
+    pub(crate) limit: Option<u32>,
     pub(crate) build: i64,
     pub(crate) request: &'a ClaimRequest,
 }
@@ -59,6 +63,18 @@ pub(crate) fn lock_build(conn: &mut Conn, build: BuildId) -> Result<(), StoreErr
         builds::table
             .find(build.0)
             .select(builds::id)
+            .for_update()
+            .load::<i64>(conn)?;
+    }
+    Ok(())
+}
+
+/// Keeps others from changing a job's row, its trace and its artifacts until the transaction ends.
+pub(crate) fn lock_job(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        jobs::table
+            .find(job.0)
+            .select(jobs::id)
             .for_update()
             .load::<i64>(conn)?;
     }
@@ -127,6 +143,48 @@ pub(crate) fn keep_free(conn: &mut Conn, claims: &mut Vec<Claim<'_>>) -> Result<
             .skip_locked()
             .load(conn)?;
         claims.retain(|claim| locked.contains(&claim.job.0));
+    }
+    Ok(())
+}
+
+/// How many jobs each of `projects`, which are sorted, runs; nobody else changes that meanwhile.
+pub(crate) fn locked_loads(
+    conn: &mut Conn,
+    projects: &[i64],
+) -> Result<HashMap<i64, i32>, StoreError> {
+    let loads = project_loads::table
+        .filter(project_loads::project_id.eq_any(projects))
+        .order(project_loads::project_id);
+    let rows: Vec<(i64, i32)> = match conn {
+        Conn::Sqlite(conn) => loads.load(conn)?,
+        Conn::Postgres(conn) => loads.for_update().load(conn)?,
+    };
+    Ok(rows.into_iter().collect())
+}
+
+/// Counts more running jobs for each project.
+pub(crate) fn add_loads(conn: &mut Conn, added: &[(ProjectId, i32)]) -> Result<(), StoreError> {
+    match conn {
+        Conn::Sqlite(conn) => {
+            for (project, count) in added {
+                diesel::update(project_loads::table.find(project.0))
+                    .set(project_loads::running.eq(project_loads::running + count))
+                    .execute(conn)?;
+            }
+        }
+        Conn::Postgres(conn) => {
+            let (projects, counts): (Vec<i64>, Vec<i32>) = added
+                .iter()
+                .map(|(project, count)| (project.0, count))
+                .unzip();
+            diesel::sql_query(
+                "UPDATE project_loads SET running = running + a.count \
+                 FROM unnest($1, $2) AS a(project, count) WHERE project_id = a.project",
+            )
+            .bind::<Array<BigInt>, _>(projects)
+            .bind::<Array<Integer>, _>(counts)
+            .execute(conn)?;
+        }
     }
     Ok(())
 }

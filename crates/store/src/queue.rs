@@ -3,20 +3,19 @@
 //! A claim looks at the heads of the lines that its runners can serve. What it costs depends on
 //! how many lines there are, not on how many jobs stand in them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
-use slipway_domain::queue::{Candidate, Capabilities, Line, ProjectPolicy, Requirement, deal};
-use slipway_domain::{JobId, JobState, ProjectId, QueueKeyId, RunnerId, TagSet};
+use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
+use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId, TagSet};
 
-use crate::claims::ClaimRequest;
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
-use crate::per_backend::{self, Claim};
-use crate::schema::{builds, jobs, project_loads, projects, queue_keys};
-use crate::time::{from_ms, from_opt_ms, to_ms};
+use crate::per_backend::{self};
+use crate::schema::{jobs, project_loads, projects, queue_keys};
+use crate::time::{from_opt_ms, to_ms};
 
 /// A job that was just claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +176,24 @@ pub fn standing(
     Ok((count, from_opt_ms(oldest)?))
 }
 
+/// Whether a job that stands under `key` passes `runner` over, as that one lost the attempt before.
+pub fn passes_over(
+    conn: &mut Conn,
+    key: QueueKeyId,
+    runner: RunnerId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = jobs::table
+        .filter(diesel::dsl::sql::<Bool>("state = 'pending'"))
+        .filter(jobs::queue_key_id.eq(key.0))
+        .filter(jobs::avoid_runner_id.eq(runner.0))
+        .filter(jobs::avoid_until.gt(to_ms(now)))
+        .select(jobs::id)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// How many jobs of a project are running.
 pub fn running(conn: &mut Conn, project: ProjectId) -> Result<u32, StoreError> {
     let count: i32 = project_loads::table
@@ -192,187 +209,4 @@ pub fn running_in_all(conn: &mut Conn) -> Result<i64, StoreError> {
         .select(diesel::dsl::sum(project_loads::running))
         .first(conn)?;
     Ok(sum.unwrap_or(0))
-}
-
-/// Deals pending jobs to all of `requests` at once; the answers are in the order of the requests.
-pub(crate) fn claim_batch(
-    conn: &mut Conn,
-    requests: &[ClaimRequest],
-) -> Result<Vec<Option<Claimed>>, StoreError> {
-    let mut answers = vec![None; requests.len()];
-    let mut taken = HashSet::new();
-    let Some(now) = requests.iter().map(|request| request.now).max() else {
-        return Ok(answers);
-    };
-    loop {
-        let waiting: Vec<usize> = (0..requests.len())
-            .filter(|index| answers[*index].is_none())
-            .collect();
-        let round = claim_round(conn, requests, &waiting, &mut taken, now)?;
-        for (index, claimed) in round.claimed {
-            answers[index] = Some(claimed);
-        }
-        if !round.worth_another {
-            return Ok(answers);
-        }
-    }
-}
-
-struct Round {
-    claimed: Vec<(usize, Claimed)>,
-    /// Whether some line was longer than what was looked at, and somebody still waits.
-    worth_another: bool,
-}
-
-fn claim_round(
-    conn: &mut Conn,
-    requests: &[ClaimRequest],
-    waiting: &[usize],
-    taken: &mut HashSet<i64>,
-    now: DateTime<Utc>,
-) -> Result<Round, StoreError> {
-    let done = Round {
-        claimed: Vec::new(),
-        worth_another: false,
-    };
-    let (mut lines, mut running) = open_lines(conn)?;
-    let kinds: HashSet<&Capabilities> = waiting
-        .iter()
-        .map(|index| &requests[*index].capabilities)
-        .collect();
-    lines.retain(|line| {
-        kinds
-            .iter()
-            .any(|kind| kind.can_serve(&line.requirement, line.policy))
-    });
-    if lines.is_empty() || waiting.is_empty() {
-        return Ok(done);
-    }
-    // Enough heads that a fair deal seldom runs out of a line, and a bounded number in all.
-    let depth = 2 + 2 * waiting.len().div_ceil(lines.len()) + taken.len();
-    let keys: Vec<i64> = lines.iter().map(|line| line.key.0).collect();
-    let heads = per_backend::heads(conn, &keys, i64::try_from(depth).unwrap_or(i64::MAX))?;
-    let mut builds_of = BTreeMap::new();
-    let mut fetched: BTreeMap<i64, usize> = BTreeMap::new();
-    for head in heads {
-        *fetched.entry(head.key).or_default() += 1;
-        if taken.contains(&head.id) {
-            continue;
-        }
-        let avoid = match (head.avoid_runner_id, head.avoid_until) {
-            (Some(runner), Some(until)) => Some((RunnerId(runner), from_ms(until)?)),
-            _ => None,
-        };
-        let candidate = Candidate {
-            job: JobId(head.id),
-            priority: head.priority,
-            avoid,
-        };
-        if let Some(line) = lines.iter_mut().find(|line| line.key.0 == head.key) {
-            builds_of.insert(
-                candidate.job,
-                (line.key, line.requirement.project, head.build_id),
-            );
-            line.jobs.push_back(candidate);
-        }
-    }
-    let claimants: Vec<_> = waiting
-        .iter()
-        .map(|index| (requests[*index].runner, &requests[*index].capabilities))
-        .collect();
-    let dealt = deal(&mut lines, &mut running, &claimants, now);
-    let claims: Vec<Claim<'_>> = waiting
-        .iter()
-        .zip(dealt)
-        .filter_map(|(index, job)| {
-            let job = job?;
-            let (key, project, build) = *builds_of.get(&job)?;
-            Some(Claim {
-                index: *index,
-                job,
-                key,
-                project,
-                build,
-                request: &requests[*index],
-            })
-        })
-        .collect();
-    taken.extend(claims.iter().map(|claim| claim.job.0));
-    let ran_out = lines.iter().any(|line| {
-        line.jobs.is_empty()
-            && fetched
-                .get(&line.key.0)
-                .is_some_and(|count| *count >= depth)
-    });
-    let kept = take(conn, claims, now)?;
-    let lost_some = kept.len() < taken.len();
-    let worth_another = kept.len() < waiting.len() && !kept.is_empty() && (ran_out || lost_some);
-    let claimed = kept
-        .into_iter()
-        .map(|claim| {
-            (
-                claim.index,
-                Claimed {
-                    job: claim.job,
-                    key: claim.key,
-                },
-            )
-        })
-        .collect();
-    Ok(Round {
-        claimed,
-        worth_another,
-    })
-}
-
-/// Makes the claims that nobody else was quicker with, and returns them.
-fn take<'a>(
-    conn: &mut Conn,
-    mut claims: Vec<Claim<'a>>,
-    now: DateTime<Utc>,
-) -> Result<Vec<Claim<'a>>, StoreError> {
-    let mut builds: Vec<i64> = claims.iter().map(|claim| claim.build).collect();
-    builds.sort_unstable();
-    builds.dedup();
-    per_backend::lock_pending_builds(conn, &builds)?;
-    per_backend::keep_free(conn, &mut claims)?;
-    let mut loads: BTreeMap<ProjectId, i32> = BTreeMap::new();
-    for claim in &claims {
-        *loads.entry(claim.project).or_default() += 1;
-    }
-    for (project, count) in loads {
-        add_load(conn, project, count)?;
-    }
-    // The transition of each is the domain's; the rows are written in one go.
-    for claim in &claims {
-        JobState::Pending.after(slipway_domain::Event::Claim(claim.lease()))?;
-    }
-    per_backend::write_claims(conn, &claims, now)?;
-    diesel::update(builds::table)
-        .filter(builds::id.eq_any(&builds).and(builds::state.eq("pending")))
-        .set((
-            builds::state.eq("running"),
-            builds::started_at.eq(to_ms(now)),
-        ))
-        .execute(conn)?;
-    Ok(claims)
-}
-
-/// Counts `count` more running jobs, unless that would exceed the project's limit.
-fn add_load(conn: &mut Conn, project: ProjectId, count: i32) -> Result<(), StoreError> {
-    let limit: Option<i32> = projects::table
-        .find(project.0)
-        .select(projects::max_running)
-        .first(conn)?;
-    let most_before = limit.map_or(i32::MAX, |limit| limit.saturating_sub(count));
-    let changed = diesel::update(project_loads::table.find(project.0))
-        .filter(project_loads::running.le(most_before))
-        .set(project_loads::running.eq(project_loads::running + count))
-        .execute(conn)?;
-    // Another coordinator was quicker: everything is looked at anew.
-    if changed == 0 {
-        Err(StoreError::Stale)
-    } else {
-        Ok(())
-    }
 }

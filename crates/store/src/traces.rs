@@ -5,8 +5,8 @@ use slipway_domain::JobId;
 
 use crate::connection::Conn;
 use crate::error::StoreError;
-use crate::jobs;
 use crate::schema::{trace_chunks, traces};
+use crate::{jobs, per_backend};
 
 /// How much of a trace is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn extent(conn: &mut Conn, job: JobId) -> Result<Extent, StoreError> {
 /// # Errors
 /// `TraceGap` when it does not begin there, `Erased` when the job takes nothing more.
 pub fn append(conn: &mut Conn, job: JobId, chunk: &Chunk, whole: Extent) -> Result<(), StoreError> {
-    if jobs::get(conn, job)?.erased_at.is_some() {
+    if jobs::get_locked(conn, job)?.erased_at.is_some() {
         return Err(StoreError::Erased);
     }
     let held = extent(conn, job)?.length;
@@ -54,7 +54,6 @@ pub fn append(conn: &mut Conn, job: JobId, chunk: &Chunk, whole: Extent) -> Resu
         return Err(StoreError::TraceGap { held });
     }
     let changed = if held == 0 {
-        // A trace that was begun twice at once has one beginning: the key refuses the other.
         diesel::delete(traces::table.find(job.0).filter(traces::length.eq(0))).execute(conn)?;
         diesel::insert_into(traces::table)
             .values((
@@ -91,7 +90,7 @@ pub fn replace(
     chunk: &Chunk,
     whole: Extent,
 ) -> Result<Vec<String>, StoreError> {
-    if jobs::get(conn, job)?.erased_at.is_some() {
+    if jobs::get_locked(conn, job)?.erased_at.is_some() {
         return Err(StoreError::Erased);
     }
     let old = clear(conn, job)?;
@@ -101,6 +100,7 @@ pub fn replace(
 
 /// Forgets a trace; returns the blobs that nothing refers to any more.
 pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
+    per_backend::lock_job(conn, job)?;
     let keys = trace_chunks::table
         .filter(trace_chunks::job_id.eq(job.0))
         .select(trace_chunks::blob_key)

@@ -1,13 +1,15 @@
 //! A whole farm in a test: the real application on an ephemeral port, over a real database of its
 //! own, with a clock that the test moves.
 
+mod operator;
+
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use slipway_coordinator::{Config, Coordinator, Limits};
 use slipway_domain::pipeline::{Definition, JobDefinition};
-use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug};
+use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
 use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
 use slipway_store::projects::Settings;
 use tempfile::TempDir;
@@ -251,6 +253,18 @@ impl TestFarm {
             })
             .collect();
         self.build_defined(access, Definition { jobs }).await
+    }
+
+    /// A build of one job that asks for runners with all of `tags`, separated by commas.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn build_with_tags(&self, access: &ProjectAccess, tags: &str) -> Build {
+        let mut definition = Definition::single_image();
+        for job in &mut definition.jobs {
+            job.tags = TagSet::from_list(tags).expect("tags");
+        }
+        self.build_defined(access, definition).await
     }
 
     /// A build of a definition, which becomes the project's default pipeline.

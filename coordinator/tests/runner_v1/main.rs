@@ -1,0 +1,18 @@
+//! The runner protocol v1 as stock runners speak it: each check of the contract, and stories
+//! beyond them, through the real application over real HTTP, on both back ends.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+mod artifacts;
+mod beyond;
+mod broken;
+mod client;
+mod malformed;
+mod polling;
+mod queueing;
+mod raw;
+mod registering;
+mod traces;
+mod transport;
+mod two_coordinators;
+mod updating;
+mod waiting;

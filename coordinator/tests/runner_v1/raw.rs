@@ -1,0 +1,89 @@
+//! Requests byte by byte, for what an HTTP library would put right before it sends it.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::Wire;
+
+/// One connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// The head of an answer and the body that its `Content-Length` tells.
+#[derive(Debug)]
+pub(crate) struct RawAnswer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Connection {
+    pub(crate) async fn to(wire: &Wire) -> Self {
+        let address = wire.base.strip_prefix("http://").unwrap();
+        Self {
+            stream: TcpStream::connect(address).await.unwrap(),
+            unread: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Sends a request with a body of known length; `head` is its first line and further headers.
+    pub(crate) async fn request(&mut self, head: &str, body: &str) -> RawAnswer {
+        let length = body.len();
+        let head = format!("{head}\r\nHost: farm.test\r\nContent-Length: {length}\r\n\r\n");
+        self.send(head).await;
+        self.send(body).await;
+        self.answer().await
+    }
+
+    /// Sends nothing more, and waits until the other side has said all it has to say.
+    pub(crate) async fn break_off(mut self) -> String {
+        self.stream.shutdown().await.unwrap();
+        let mut rest = std::mem::take(&mut self.unread);
+        // To be reset is an answer too: the other side is done with it.
+        let _ = self.stream.read_to_end(&mut rest).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    /// Reads one answer. Statuses without a body have none here either.
+    pub(crate) async fn answer(&mut self) -> RawAnswer {
+        let end = loop {
+            if let Some(at) = find(&self.unread, b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.read_more().await;
+        };
+        let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let length = head
+            .to_ascii_lowercase()
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok())
+            .unwrap_or(0);
+        while self.unread.len() < length {
+            self.read_more().await;
+        }
+        let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
+        RawAnswer { status, head, body }
+    }
+
+    async fn read_more(&mut self) {
+        let count = self.stream.read_buf(&mut self.unread).await.unwrap();
+        assert!(
+            count > 0,
+            "the connection was closed after {:?}",
+            self.unread
+        );
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}

@@ -1,0 +1,121 @@
+//! What people do to a farm in a story: the farm's use cases, with the administrator's rights.
+
+use slipway_domain::{JobId, Role, RunnerId};
+use slipway_farm::{
+    Artifact, Build, Job, Page, ProjectAccess, RegistrationRequest, Runner, RunnerUpdate,
+};
+
+use super::TestFarm;
+
+/// More than any story makes.
+const ALL: Page = Page {
+    before: None,
+    limit: 1000,
+};
+
+impl TestFarm {
+    /// A registration token for runners of one project.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn project_registration_token(&self, access: &ProjectAccess) -> String {
+        let request = RegistrationRequest {
+            description: "runners of one project".to_owned(),
+            single_use: false,
+            expires_at: None,
+        };
+        let (_, token) = self
+            .farm()
+            .create_project_registration(&self.admin().await, access, request)
+            .await
+            .expect("a registration token");
+        token.expose().to_owned()
+    }
+
+    /// The runners that are registered, newest first.
+    ///
+    /// # Panics
+    /// When the database fails.
+    pub async fn runners(&self) -> Vec<Runner> {
+        let admin = self.admin().await;
+        self.farm().runners(&admin, ALL).await.expect("runners")
+    }
+
+    /// Changes a runner.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn change_runner(&self, id: RunnerId, change: RunnerUpdate) {
+        let admin = self.admin().await;
+        let runner = self.farm().runner(&admin, id, Role::Owner).await;
+        self.farm()
+            .update_runner(&runner.expect("a runner"), change)
+            .await
+            .expect("the change");
+    }
+
+    /// Pauses a runner.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn pause_runner(&self, id: RunnerId) {
+        let change = RunnerUpdate {
+            paused: Some(true),
+            ..RunnerUpdate::default()
+        };
+        self.change_runner(id, change).await;
+    }
+
+    /// One job as it is now.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn job(&self, id: JobId) -> Job {
+        self.job_and_access(id).await.1
+    }
+
+    async fn job_and_access(&self, id: JobId) -> (ProjectAccess, Job) {
+        let admin = self.admin().await;
+        let found = self.farm().job(&admin, id, Role::Owner).await;
+        found.expect("a job")
+    }
+
+    /// One build as it is now.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn build_now(&self, build: &Build) -> Build {
+        let admin = self.admin().await;
+        let found = self.farm().build(&admin, build.uuid, Role::Owner).await;
+        found.expect("a build").1
+    }
+
+    /// Calls off one job.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn cancel(&self, id: JobId) {
+        let (access, job) = self.job_and_access(id).await;
+        let canceled = self.farm().cancel_job(&access, &job).await;
+        canceled.expect("the job is called off");
+    }
+
+    /// Removes the trace and the artifacts of a job.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn erase(&self, id: JobId) {
+        let admin = self.admin().await;
+        let (access, job) = self.job_and_access(id).await;
+        let erased = self.farm().erase_job(&admin, &access, &job).await;
+        erased.expect("the job is erased");
+    }
+
+    /// What a job made.
+    ///
+    /// # Panics
+    /// When the database fails.
+    pub async fn artifacts(&self, id: JobId) -> Vec<Artifact> {
+        self.farm().artifacts_of(id).await.expect("artifacts")
+    }
+}
