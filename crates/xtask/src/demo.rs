@@ -13,8 +13,9 @@ mod source;
 mod timings;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use self::farm::Farm;
 use self::images::pull_and_run;
@@ -27,6 +28,9 @@ use crate::steps::{cargo, run as run_command};
 
 /// The project that is made and built.
 const PROJECT: &str = "demo/hello";
+
+/// How long one command may take: builds of seconds, on a machine that may be slow.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What can be chosen about the demonstration.
 #[derive(Debug, clap::Args)]
@@ -91,7 +95,7 @@ async fn story(place: Place, bond: Bond, timings: &mut Timings) -> Result<Farm> 
     let mut farm = timings.take("start", Farm::start(ground, bond)).await?;
     timings.take("first build", first_build(&mut farm)).await?;
     timings.take("second build", next_build(&mut farm)).await?;
-    timings.take("pull and run", look(&farm)).await?;
+    timings.take("pull and run", look(&mut farm)).await?;
     Ok(farm)
 }
 
@@ -120,7 +124,7 @@ async fn next_build(farm: &mut Farm) -> Result<()> {
     build(farm).await
 }
 
-async fn build(farm: &Farm) -> Result<()> {
+async fn build(farm: &mut Farm) -> Result<()> {
     let line = ["build", PROJECT, "--ref", "main", "--follow"];
     slipway(farm, &line)
         .await
@@ -128,7 +132,7 @@ async fn build(farm: &Farm) -> Result<()> {
 }
 
 /// Lists what was built, pulls the images from the registry, and runs them.
-async fn look(farm: &Farm) -> Result<()> {
+async fn look(farm: &mut Farm) -> Result<()> {
     println!("\nWhat there is now:");
     slipway(farm, &["builds", PROJECT]).await?;
     let builds = asked(farm, &["--json", "builds", PROJECT]).await?;
@@ -157,13 +161,17 @@ async fn look(farm: &Farm) -> Result<()> {
 }
 
 /// Types a `slipway` command, with its output on ours.
-async fn slipway(farm: &Farm, arguments: &[&str]) -> Result<()> {
+async fn slipway(farm: &mut Farm, arguments: &[&str]) -> Result<()> {
     let line = Line::new("slipway", arguments);
     line.say();
     let command = farm.place.command(&line)?;
-    run_command(command)
-        .await
-        .with_context(|| format!("`{line}`"))
+    // A farm that has lost a part of itself would wait for it to come back.
+    let done = tokio::select! {
+        done = run_command(command) => done,
+        gone = farm.breaks() => Err(gone),
+        () = tokio::time::sleep(PATIENCE) => Err(anyhow!("it takes longer than {PATIENCE:?}")),
+    };
+    done.with_context(|| format!("`{line}`"))
 }
 
 /// What a `slipway` command answers in JSON, unseen.

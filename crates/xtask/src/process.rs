@@ -49,7 +49,7 @@ impl Running {
     /// Fails when the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("it ended at once: {status}"),
+            Some(status) => bail!("it ended: {status}"),
             None => Ok(()),
         }
     }

@@ -15,6 +15,9 @@ use crate::services::Registry;
 use crate::setup::{self, Docker};
 use crate::{probe, process};
 
+/// The runners, by their descriptions.
+const RUNNERS: [&str; 2] = ["runner-1", "runner-2"];
+
 /// What is installed and runs before the farm does.
 #[derive(Debug)]
 pub(super) struct Ground {
@@ -109,7 +112,7 @@ impl Farm {
             docker,
             place,
         };
-        for name in ["runner-1", "runner-2"] {
+        for name in RUNNERS {
             let runner = farm.start_runner(name, bond).await?;
             ledger.add(name, &runner)?;
             farm.runners.push(runner);
@@ -120,6 +123,20 @@ impl Farm {
     /// Where the coordinator is.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits until one of its programs has ended, and says which.
+    pub(super) async fn breaks(&mut self) -> anyhow::Error {
+        loop {
+            let coordinator = [("the coordinator", &mut self.coordinator)];
+            let runners = RUNNERS.into_iter().zip(&mut self.runners);
+            for (name, running) in coordinator.into_iter().chain(runners) {
+                if let Err(gone) = running.check() {
+                    return gone.context(format!("{name} is gone"));
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     async fn start_runner(&self, name: &str, bond: Bond) -> Result<Running> {
