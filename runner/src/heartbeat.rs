@@ -90,9 +90,10 @@ impl Heartbeat<'_> {
     }
 
     fn over(&self) {
+        // So it is after a cancel, and as well when our last report overtook the answer to a beat.
         tracing::info!(
             job.id = self.job,
-            "Job {} was canceled or taken away",
+            "The coordinator is done with job {}",
             self.job
         );
         self.stop.stop(StopCause::Taken);

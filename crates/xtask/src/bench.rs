@@ -2,12 +2,39 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
+
+use crate::services::Postgres;
+use crate::steps::{cargo, run as run_command};
 
 /// What can be chosen about the measurement.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
 
-pub(crate) async fn run(_args: &Args) -> Result<ExitCode> {
-    bail!("there is nothing to measure yet")
+/// What is measured.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+enum What {
+    /// What a claim costs, beside the same claim in raw SQL, on SQLite and on PostgreSQL.
+    Queue,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    match args.what {
+        What::Queue => queue().await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn queue() -> Result<()> {
+    let postgres = Postgres::start()
+        .await
+        .context("the peer of the measurement cannot be set up")?;
+    let mut bench = cargo(&["bench", "--package", "slipway-store", "--bench", "queue"]);
+    bench
+        .env("SLIPWAY_TEST_POSTGRES", postgres.url())
+        .env("SLIPWAY_PGBENCH", postgres.program("pgbench"));
+    run_command(bench).await
 }

@@ -44,11 +44,13 @@ async fn main() -> ExitCode {
     let task = Task::parse();
     // Dropping the task stops, in order, whatever it had started.
     let done = tokio::select! {
-        done = run(task) => done,
+        // Ctrl-C ends what runs in the foreground as well, which is then no failure of the task.
+        biased;
         name = interrupted() => {
             eprintln!("stopped by {name}");
             return ExitCode::from(130);
         }
+        done = run(task) => done,
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -1,4 +1,4 @@
-//! Child processes that never outlive the chore that started them.
+//! Child processes, which do not outlive the chore that started them unless it is told to leave them.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -36,10 +36,20 @@ impl Running {
         &mut self.child
     }
 
+    /// Its process id, while it has not been waited for.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Lets it run on. It has to be [`Bond::Free`] to do so beyond our own end.
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+
     /// Fails when the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("it ended at once: {status}"),
+            Some(status) => bail!("it ended: {status}"),
             None => Ok(()),
         }
     }
@@ -67,23 +77,36 @@ impl Drop for Running {
     }
 }
 
-/// `program`, wrapped so that it ends even when this process is killed, and as `user` when set.
+/// How a service hangs together with the process that starts it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bond {
+    /// It ends even when this process is killed.
+    Tied,
+    /// The same, as another user.
+    TiedAs(&'static str),
+    /// It may be left running.
+    Free,
+}
+
+/// `program` as a service: all it prints goes to `log`.
 ///
-/// All it prints goes to `log`.
-pub(crate) fn service(
-    program: impl AsRef<OsStr>,
-    user: Option<&str>,
-    log: &Path,
-) -> Result<Command> {
+/// It does not hear Ctrl-C, so that services end in the order in which they are stopped.
+pub(crate) fn service(program: impl AsRef<OsStr>, bond: Bond, log: &Path) -> Result<Command> {
     let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = Command::new("setpriv");
-    command.arg("--pdeathsig").arg("SIGTERM");
-    if let Some(user) = user {
-        command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
-    }
+    let mut command = match bond {
+        Bond::Free => Command::new(program),
+        Bond::Tied | Bond::TiedAs(_) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--pdeathsig", "SIGTERM"]);
+            if let Bond::TiedAs(user) = bond {
+                command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+            }
+            command.arg("--").arg(program);
+            command
+        }
+    };
     command
-        .arg("--")
-        .arg(program)
+        .process_group(0)
         .stdout(out.try_clone()?)
         .stderr(out);
     Ok(command)

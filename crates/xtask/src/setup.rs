@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use crate::process::{Running, find, is_root, quietly, service};
+use crate::process::{Bond, Running, find, is_root, quietly, service};
 use crate::{probe, scratch};
 
 /// Gives where `program` is, after installing the Debian package that has it if need be.
@@ -86,10 +86,22 @@ impl Docker {
     pub(crate) fn is_ours(&self) -> bool {
         self.daemon.is_some()
     }
+
+    /// Its process, if it was started here.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.daemon.as_ref()
+    }
+
+    /// Lets it run on.
+    pub(crate) fn leave(self) {
+        if let Some(daemon) = self.daemon {
+            daemon.leave();
+        }
+    }
 }
 
 /// Makes sure that a Docker Engine answers: the one that runs, or one started here.
-pub(crate) async fn docker() -> Result<Docker> {
+pub(crate) async fn docker(bond: Bond) -> Result<Docker> {
     let Err(silent) = probe::docker().await else {
         return Ok(Docker { daemon: None });
     };
@@ -105,23 +117,24 @@ pub(crate) async fn docker() -> Result<Docker> {
         let advice = "start Docker, or join its group if it runs: `sudo usermod -aG docker $USER`";
         return Err(silent.context(advice));
     }
-    let daemon = match daemon(&[]).await {
+    let daemon = match daemon(bond, &[]).await {
         Ok(daemon) => daemon,
         // Inside a container neither netfilter nor overlays may be allowed. Builds that need no
         // network still work then.
-        Err(refused) => daemon(&["--iptables=false", "--bridge=none", "--storage-driver=vfs"])
-            .await
-            .map_err(|_| refused)?,
+        Err(refused) => {
+            let flags = ["--iptables=false", "--bridge=none", "--storage-driver=vfs"];
+            daemon(bond, &flags).await.map_err(|_| refused)?
+        }
     };
     Ok(Docker {
         daemon: Some(daemon),
     })
 }
 
-async fn daemon(flags: &[&str]) -> Result<Running> {
+async fn daemon(bond: Bond, flags: &[&str]) -> Result<Running> {
     let log = scratch()?.join("dockerd.log");
     let dockerd = find("dockerd").context("there is no dockerd")?;
-    let mut command = service(dockerd, None, &log)?;
+    let mut command = service(dockerd, bond, &log)?;
     command.args(flags);
     let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
     probe::until_ready(&mut running, &log, Duration::from_secs(60), probe::docker)

@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
 use crate::counts::Counts;
-use crate::lint;
 use crate::process::quietly;
 use crate::services::{Kind, Services};
 use crate::steps::{Steps, cargo, run as run_command, watch};
+use crate::{demo, lint};
 
 /// What can be chosen about the tests.
 #[derive(Debug, clap::Args)]
@@ -42,6 +42,10 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     steps.take("tests", tests(&services, &mut counts)).await;
     if !args.quick {
         steps.take("examples in docs", examples(&mut counts)).await;
+        match services.why_missing(Kind::Docker) {
+            Some(reason) => steps.skip("demo", reason),
+            None => _ = steps.take("demo", demo::check()).await,
+        }
     }
     drop(services);
 

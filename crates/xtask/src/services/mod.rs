@@ -13,6 +13,7 @@ pub(crate) use postgres::Postgres;
 pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
 
+use crate::process::Bond;
 use crate::setup::{self, Docker};
 
 /// Starts what can be started, for tests that are run by hand.
@@ -88,6 +89,13 @@ impl Services {
         services
     }
 
+    /// Why tests of a kind cannot run, if so.
+    pub(crate) fn why_missing(&self, kind: Kind) -> Option<&str> {
+        let mut missing = self.missing.iter();
+        let (_, reason) = missing.find(|(missing, _)| *missing == kind)?;
+        Some(reason)
+    }
+
     /// Starts nothing at all.
     pub(crate) fn none(reason: &str) -> Self {
         Self {
@@ -120,7 +128,7 @@ impl Services {
     async fn start_docker(&mut self) -> Result<()> {
         // Image builds start from a file system of one static binary, as no base image is pulled.
         setup::package("busybox-static").await?;
-        let docker = setup::docker().await?;
+        let docker = setup::docker(Bond::Tied).await?;
         let open = Registry::open().await?;
         let closed = Registry::with_password().await?;
         println!(

@@ -8,13 +8,14 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::process::{Running, free_port, is_root, quietly, service};
+use crate::process::{Bond, Running, free_port, is_root, quietly, service};
 use crate::{probe, scratch, setup};
 
 /// A running PostgreSQL. Everyone on this machine may connect as the superuser.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     port: u16,
+    programs: PathBuf,
     // The order matters: the server goes before its data.
     _running: Running,
     _data: TempDir,
@@ -32,13 +33,13 @@ impl Postgres {
         let data = tempfile::Builder::new()
             .prefix("slipway-postgres-")
             .tempdir()?;
-        let user = unprivileged(data.path()).await?;
+        let bond = unprivileged(data.path()).await?;
         let cluster = data.path().join("cluster");
-        initialise(&programs.join("initdb"), user, &cluster).await?;
+        initialise(&programs.join("initdb"), bond, &cluster).await?;
 
         let port = free_port()?;
         let log = scratch()?.join("postgres.log");
-        let mut command = service(programs.join("postgres"), user, &log)?;
+        let mut command = service(programs.join("postgres"), bond, &log)?;
         command.arg("-D").arg(&cluster).current_dir(data.path());
         let sockets = data.path().display();
         for setting in [
@@ -63,6 +64,7 @@ impl Postgres {
             .context("PostgreSQL does not start")?;
         Ok(Self {
             port,
+            programs,
             _running: running,
             _data: data,
         })
@@ -71,6 +73,11 @@ impl Postgres {
     /// The URL of its administrative database.
     pub(crate) fn url(&self) -> String {
         format!("postgres://slipway@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Where a program is that came with the server, such as `pgbench`.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 }
 
@@ -87,10 +94,10 @@ fn programs() -> Option<PathBuf> {
         .map(|version| version.join("bin"))
 }
 
-/// The user to run as, who then owns `directory`: PostgreSQL refuses to run as root.
-async fn unprivileged(directory: &Path) -> Result<Option<&'static str>> {
+/// Whom to run as, who then owns `directory`: PostgreSQL refuses to run as root.
+async fn unprivileged(directory: &Path) -> Result<Bond> {
     if !is_root() {
-        return Ok(None);
+        return Ok(Bond::Tied);
     }
     quietly(
         Command::new("chown")
@@ -98,12 +105,12 @@ async fn unprivileged(directory: &Path) -> Result<Option<&'static str>> {
             .arg(directory),
     )
     .await?;
-    Ok(Some("postgres"))
+    Ok(Bond::TiedAs("postgres"))
 }
 
-async fn initialise(initdb: &Path, user: Option<&str>, cluster: &Path) -> Result<()> {
+async fn initialise(initdb: &Path, bond: Bond, cluster: &Path) -> Result<()> {
     let log = scratch()?.join("initdb.log");
-    let mut command = service(initdb, user, &log)?;
+    let mut command = service(initdb, bond, &log)?;
     command
         .args(["--username=slipway", "--auth=trust", "--encoding=UTF8"])
         .args(["--no-locale", "--no-sync", "--pgdata"])

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use tokio::process::Command;
 
-use crate::process::{Running, free_port, quietly, service};
+use crate::process::{Bond, Running, free_port, quietly, service};
 use crate::{probe, scratch, setup};
 
 const MOTO: &str = "moto[server]==5.2.5";
@@ -25,7 +25,7 @@ impl S3 {
         let program = installed().await?;
         let port = free_port()?;
         let log = scratch()?.join("s3.log");
-        let mut command = service(program, None, &log)?;
+        let mut command = service(program, Bond::Tied, &log)?;
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(5))?;
         let ready = || async {
