@@ -1,6 +1,8 @@
 //! What the farm does unasked. Each duty looks at the database, does what is due, and may be run
 //! again at once, here or at another coordinator.
 
+use std::sync::atomic::Ordering;
+
 use chrono::TimeDelta;
 use slipway_domain::{Event, JobState};
 use slipway_store::jobs;
@@ -15,7 +17,21 @@ const PASS: i64 = 200;
 
 impl Farm {
     /// Ends the jobs whose runner fell silent, and makes their next attempts. Returns how many.
+    ///
+    /// After the database was away nobody could be heard of, so everybody gets time first.
     pub async fn expire_leases(&self) -> Result<usize, FarmError> {
+        if self.inner.database_was_away.load(Ordering::Acquire) {
+            self.grant_grace().await?;
+            self.inner.database_was_away.store(false, Ordering::Release);
+        }
+        let expired = self.expire_lapsed().await;
+        if let Err(FarmError::Unavailable(_)) = &expired {
+            self.inner.database_was_away.store(true, Ordering::Release);
+        }
+        expired
+    }
+
+    async fn expire_lapsed(&self) -> Result<usize, FarmError> {
         let now = self.now();
         let lapsed = self
             .inner

@@ -27,6 +27,7 @@ mod trace;
 mod wakeups;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 use slipway_blobs::Blobs;
@@ -86,6 +87,8 @@ struct Inner {
     start: String,
     /// Ends held requests when the coordinator stops.
     stopping: CancellationToken,
+    /// Whether the database could not be reached when leases were last looked at.
+    database_was_away: AtomicBool,
 }
 
 /// What a farm is made of.
@@ -125,6 +128,7 @@ impl Farm {
                 wakeups: wakeups::Wakeups::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
+                database_was_away: AtomicBool::new(false),
             }),
         };
         farm.grant_grace().await?;

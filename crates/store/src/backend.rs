@@ -135,7 +135,8 @@ impl StoreInner {
         let readers = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
-            .test_on_check_out(false)
+            // A server that was restarted leaves connections behind that only a look tells apart.
+            .test_on_check_out(matches!(url, DatabaseUrl::Postgres(_)))
             .connection_timeout(std::time::Duration::from_secs(5))
             .build(manager)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;

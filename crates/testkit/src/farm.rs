@@ -53,7 +53,8 @@ pub struct TestFarm {
     pub admin_token: String,
     /// The registration token of shared runners.
     pub registration_token: String,
-    _database: Option<Database>,
+    /// The database, on PostgreSQL.
+    pub database: Option<Database>,
     _dir: TempDir,
 }
 
@@ -104,7 +105,7 @@ impl TestFarm {
             admin_token: read("admin-token"),
             registration_token: read("registration-token"),
             config,
-            _database: database,
+            database,
             _dir: dir,
         }
     }

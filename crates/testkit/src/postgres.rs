@@ -50,6 +50,22 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Ends every connection to this database, as a restart of the server does.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn cut_connections(&self) {
+        let statement = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
+            self.name
+        );
+        execute(&self.server, &statement)
+            .await
+            .expect("connections to end");
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let server = self.server.clone();
