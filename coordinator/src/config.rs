@@ -28,7 +28,7 @@ pub struct Config {
     /// The address by which clients and runners reach the coordinator.
     #[arg(long, env = "SLIPWAY_PUBLIC_URL")]
     pub public_url: Option<String>,
-    /// The registry, HOST[:PORT], for projects that name no image repository of their own.
+    /// The registry, HOST or HOST:PORT, for projects that name no image repository of their own.
     #[arg(long, env = "SLIPWAY_REGISTRY")]
     pub registry: Option<String>,
     /// The file with the key that secrets are sealed with, made when it is not there. Coordinators

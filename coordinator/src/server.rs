@@ -1,6 +1,9 @@
 //! Putting a farm together and serving it.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -37,8 +40,7 @@ pub struct Coordinator {
 /// # Errors
 /// Whatever keeps it from serving: the database, the blobs, the key, the address.
 pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("{} could not be made", config.data_dir.display()))?;
+    make_data_dir(&config.data_dir)?;
     let seal = SealKey::load_or_create(&config.seal_key())?;
     let store = Store::open(&config.database())
         .await
@@ -118,9 +120,17 @@ impl Coordinator {
 /// # Errors
 /// When the database cannot be opened or a migration fails.
 pub async fn migrate(config: &Config) -> anyhow::Result<usize> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("{} could not be made", config.data_dir.display()))?;
+    make_data_dir(&config.data_dir)?;
     Store::migrate(&config.database())
         .await
         .context("the database could not be migrated")
+}
+
+/// Makes the directory, for its owner alone, when it is not there: it holds tokens and the database.
+fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("{} could not be made", path.display()))
 }
