@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
 use slipway_domain::queue::{Candidate, Capabilities, Line, deal};
 use slipway_domain::{Event, JobId, JobState, ProjectId, RunnerId};
 
 use crate::claims::ClaimRequest;
 use crate::connection::Conn;
 use crate::error::StoreError;
-use crate::per_backend::{self, Claim};
+use crate::per_backend::{self, AddedLoad, Claim};
 use crate::queue::{Claimed, open_lines};
-use crate::schema::builds;
-use crate::time::{from_ms, to_ms};
+use crate::time::from_ms;
 
 /// Deals pending jobs to all of `requests` at once; the answers are in the order of the requests.
 pub(crate) fn claim_batch(
@@ -182,35 +180,25 @@ fn take<'a>(
     }
     per_backend::write_claims(conn, &claims, now)?;
     builds.retain(|build| claims.iter().any(|claim| claim.build == *build));
-    diesel::update(builds::table)
-        .filter(builds::id.eq_any(&builds).and(builds::state.eq("pending")))
-        .set((
-            builds::state.eq("running"),
-            builds::started_at.eq(to_ms(now)),
-        ))
-        .execute(conn)?;
+    per_backend::begin_builds(conn, &builds, now)?;
     Ok(claims)
 }
 
 /// Counts the claimed jobs as running, unless that would exceed the limit of a project.
 fn add_loads(conn: &mut Conn, claims: &[Claim<'_>]) -> Result<(), StoreError> {
-    let mut added: BTreeMap<ProjectId, (i32, Option<u32>)> = BTreeMap::new();
+    let mut added: BTreeMap<ProjectId, AddedLoad> = BTreeMap::new();
     for claim in claims {
-        added.entry(claim.project).or_insert((0, claim.limit)).0 += 1;
+        let (project, limit) = (claim.project, claim.limit);
+        added
+            .entry(project)
+            .or_insert(AddedLoad {
+                project,
+                count: 0,
+                limit,
+            })
+            .count += 1;
     }
-    let projects: Vec<i64> = added.keys().map(|project| project.0).collect();
-    let before = per_backend::locked_loads(conn, &projects)?;
-    for (project, (count, limit)) in &added {
-        let running = before.get(&project.0).copied().unwrap_or(0) + count;
-        let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
-        if limit.is_some_and(|limit| running > limit) {
-            // Another coordinator was quicker: everything is looked at anew.
-            return Err(StoreError::Stale);
-        }
-    }
-    let counts: Vec<(ProjectId, i32)> = added
-        .into_iter()
-        .map(|(project, (count, _))| (project, count))
-        .collect();
-    per_backend::add_loads(conn, &counts)
+    let added: Vec<AddedLoad> = added.into_values().collect();
+    per_backend::guard_limits(conn, &added)?;
+    per_backend::add_loads(conn, &added)
 }

@@ -9,6 +9,7 @@ use slipway_domain::{
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
+use crate::literals::IsRunning;
 use crate::page::Page;
 use crate::schema::{job_needs, jobs, project_loads};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
@@ -220,7 +221,7 @@ fn read_state(row: &JobRow) -> Result<JobState, StoreError> {
 /// The columns that hold a state, always written together.
 #[derive(AsChangeset)]
 #[diesel(table_name = jobs, treat_none_as_null = true)]
-pub(crate) struct StateColumns {
+struct StateColumns {
     state: &'static str,
     phase: Option<&'static str>,
     failure_reason: Option<&'static str>,
@@ -337,9 +338,7 @@ pub fn of_project(conn: &mut Conn, project: ProjectId, page: Page) -> Result<Vec
 /// The running jobs whose lease lapsed before `now`, those first that lapsed first.
 pub fn lapsed(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<JobId>, StoreError> {
     let ids: Vec<i64> = jobs::table
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "state = 'running'",
-        ))
+        .filter(IsRunning)
         .filter(jobs::lease_expires_at.le(to_ms(now)))
         .order(jobs::lease_expires_at)
         .limit(limit)
@@ -351,9 +350,7 @@ pub fn lapsed(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Job
 /// Gives every running job at least until `until`, as after a start of the coordinator.
 pub fn grant_grace(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
     let changed = diesel::update(jobs::table)
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "state = 'running'",
-        ))
+        .filter(IsRunning)
         .filter(jobs::lease_expires_at.lt(to_ms(until)))
         .set((
             jobs::lease_expires_at.eq(to_ms(until)),

@@ -10,6 +10,7 @@ mod claims;
 mod connection;
 mod dealing;
 mod error;
+mod literals;
 mod migrations;
 mod page;
 mod per_backend;

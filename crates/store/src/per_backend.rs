@@ -6,13 +6,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer};
-use slipway_domain::{BuildId, JobId, JobState, Lease, Phase, ProjectId, QueueKeyId};
+use diesel::sql_types::{Array, BigInt, Integer};
+use slipway_domain::{BuildId, JobId, Lease, ProjectId, QueueKeyId};
 
 use crate::claims::ClaimRequest;
 use crate::connection::Conn;
 use crate::error::StoreError;
-use crate::jobs::StateColumns;
+use crate::literals::{Fixed, IsPending};
 use crate::queue::HeadRow;
 use crate::schema::{builds, jobs, project_loads, queue_keys};
 use crate::time::to_ms;
@@ -37,6 +37,14 @@ impl Claim<'_> {
             expires_at: self.request.now + self.request.lease,
         }
     }
+}
+
+/// Claims of one batch for one project.
+pub(crate) struct AddedLoad {
+    pub(crate) project: ProjectId,
+    pub(crate) count: i32,
+    /// How many jobs the project may run at once.
+    pub(crate) limit: Option<u32>,
 }
 
 /// Makes a queue key unless it is there.
@@ -101,10 +109,7 @@ pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<Hea
             let mut heads = Vec::new();
             for key in keys {
                 let line: Vec<HeadRow> = jobs::table
-                    .filter(
-                        diesel::dsl::sql::<Bool>("state = 'pending'")
-                            .and(jobs::queue_key_id.eq(key)),
-                    )
+                    .filter(IsPending.and(jobs::queue_key_id.eq(key)))
                     .order((jobs::priority.desc(), jobs::id))
                     .limit(depth)
                     .select((
@@ -147,35 +152,86 @@ pub(crate) fn keep_free(conn: &mut Conn, claims: &mut Vec<Claim<'_>>) -> Result<
     Ok(())
 }
 
-/// How many jobs each of `projects`, which are sorted, runs; nobody else changes that meanwhile.
-pub(crate) fn locked_loads(
-    conn: &mut Conn,
-    projects: &[i64],
-) -> Result<HashMap<i64, i32>, StoreError> {
-    let loads = project_loads::table
-        .filter(project_loads::project_id.eq_any(projects))
-        .order(project_loads::project_id);
-    let rows: Vec<(i64, i32)> = match conn {
-        Conn::Sqlite(conn) => loads.load(conn)?,
-        Conn::Postgres(conn) => loads.for_update().load(conn)?,
+/// Makes sure that none of `added`, which are sorted by project, exceeds a limit; nobody else
+/// changes the loads meanwhile. With one writer the deal has seen to it already.
+pub(crate) fn guard_limits(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), StoreError> {
+    let Conn::Postgres(conn) = conn else {
+        return Ok(());
     };
-    Ok(rows.into_iter().collect())
+    let projects: Vec<i64> = added.iter().map(|load| load.project.0).collect();
+    let loads: HashMap<i64, i32> = project_loads::table
+        .filter(project_loads::project_id.eq_any(projects))
+        .order(project_loads::project_id)
+        .for_update()
+        .load::<(i64, i32)>(conn)?
+        .into_iter()
+        .collect();
+    for load in added {
+        let running = loads.get(&load.project.0).copied().unwrap_or(0) + load.count;
+        if load
+            .limit
+            .is_some_and(|limit| i64::from(running) > i64::from(limit))
+        {
+            // Another coordinator was quicker: everything is looked at anew.
+            return Err(StoreError::Stale);
+        }
+    }
+    Ok(())
+}
+
+/// Marks those of `builds` that are pending as running.
+pub(crate) fn begin_builds(
+    conn: &mut Conn,
+    builds: &[i64],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    match conn {
+        Conn::Sqlite(conn) => {
+            for build in builds {
+                let begin = Fixed {
+                    before: [
+                        "UPDATE builds SET state = 'running', started_at = ",
+                        " WHERE id = ",
+                    ],
+                    numbers: [to_ms(now), *build],
+                    after: " AND state = 'pending'",
+                };
+                begin.execute(conn)?;
+            }
+        }
+        Conn::Postgres(conn) => {
+            diesel::update(builds::table)
+                .filter(builds::id.eq_any(builds).and(builds::state.eq("pending")))
+                .set((
+                    builds::state.eq("running"),
+                    builds::started_at.eq(to_ms(now)),
+                ))
+                .execute(conn)?;
+        }
+    }
+    Ok(())
 }
 
 /// Counts more running jobs for each project.
-pub(crate) fn add_loads(conn: &mut Conn, added: &[(ProjectId, i32)]) -> Result<(), StoreError> {
+pub(crate) fn add_loads(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), StoreError> {
     match conn {
         Conn::Sqlite(conn) => {
-            for (project, count) in added {
-                diesel::update(project_loads::table.find(project.0))
-                    .set(project_loads::running.eq(project_loads::running + count))
-                    .execute(conn)?;
+            for load in added {
+                let add = Fixed {
+                    before: [
+                        "UPDATE project_loads SET running = running + ",
+                        " WHERE project_id = ",
+                    ],
+                    numbers: [i64::from(load.count), load.project.0],
+                    after: "",
+                };
+                add.execute(conn)?;
             }
         }
         Conn::Postgres(conn) => {
             let (projects, counts): (Vec<i64>, Vec<i32>) = added
                 .iter()
-                .map(|(project, count)| (project.0, count))
+                .map(|load| (load.project.0, load.count))
                 .unzip();
             diesel::sql_query(
                 "UPDATE project_loads SET running = running + a.count \
@@ -198,16 +254,24 @@ pub(crate) fn write_claims(
     match conn {
         Conn::Sqlite(conn) => {
             for claim in claims {
-                let state = JobState::Running(claim.lease(), Phase::Preparing);
-                diesel::update(jobs::table.find(claim.job.0))
-                    .set((
-                        StateColumns::from(state),
-                        jobs::runner_id.eq(claim.request.runner.0),
-                        jobs::lease_ms.eq(claim.request.lease.num_milliseconds()),
-                        jobs::started_at.eq(to_ms(now)),
-                        jobs::rev.eq(jobs::rev + 1),
-                    ))
-                    .execute(conn)?;
+                let run = Fixed {
+                    before: [
+                        "UPDATE jobs SET state = 'running', phase = 'preparing', rev = rev + 1, runner_id = ",
+                        ", lease_ms = ",
+                        ", lease_expires_at = ",
+                        ", started_at = ",
+                        " WHERE id = ",
+                    ],
+                    numbers: [
+                        claim.request.runner.0,
+                        claim.request.lease.num_milliseconds(),
+                        to_ms(claim.lease().expires_at),
+                        to_ms(now),
+                        claim.job.0,
+                    ],
+                    after: "",
+                };
+                run.execute(conn)?;
             }
             Ok(())
         }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Integer, Nullable};
 use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
 use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId, TagSet};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
+use crate::literals::{IsPending, OpenLine, OpenLines};
 use crate::per_backend;
 use crate::schema::{jobs, project_loads, projects, queue_keys};
 use crate::time::{from_opt_ms, to_ms};
@@ -24,35 +25,6 @@ pub struct Claimed {
     pub job: JobId,
     /// The requirement it was queued under.
     pub key: QueueKeyId,
-}
-
-/// Lines are found by skipping from one key to the next in the index of pending jobs.
-const OPEN_LINES: &str = "\
-    WITH RECURSIVE open(k) AS ( \
-        SELECT min(queue_key_id) FROM jobs WHERE state = 'pending' \
-        UNION ALL \
-        SELECT (SELECT min(queue_key_id) FROM jobs WHERE state = 'pending' AND queue_key_id > open.k) \
-        FROM open WHERE open.k IS NOT NULL \
-    ) \
-    SELECT q.id AS key, q.project_id AS project_id, q.tags AS tags, \
-           p.shared_runners AS shared_runners, p.max_running AS max_running, l.running AS running \
-    FROM open JOIN queue_keys q ON q.id = open.k \
-    JOIN projects p ON p.id = q.project_id JOIN project_loads l ON l.project_id = q.project_id";
-
-#[derive(QueryableByName)]
-struct LineRow {
-    #[diesel(sql_type = BigInt)]
-    key: i64,
-    #[diesel(sql_type = BigInt)]
-    project_id: i64,
-    #[diesel(sql_type = Text)]
-    tags: String,
-    #[diesel(sql_type = Bool)]
-    shared_runners: bool,
-    #[diesel(sql_type = Nullable<Integer>)]
-    max_running: Option<i32>,
-    #[diesel(sql_type = Integer)]
-    running: i32,
 }
 
 /// One pending job at the head of its line.
@@ -74,21 +46,18 @@ pub(crate) struct HeadRow {
 
 /// The lines in which jobs stand, without the jobs, and how many jobs each project runs.
 pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32>), StoreError> {
-    let rows: Vec<LineRow> = diesel::sql_query(OPEN_LINES).load(conn)?;
+    let rows: Vec<OpenLine> = OpenLines.load(conn)?;
     let mut running = BTreeMap::new();
     let mut lines = Vec::with_capacity(rows.len());
-    for row in rows {
-        running.insert(
-            ProjectId(row.project_id),
-            u32::try_from(row.running).unwrap_or(0),
-        );
+    for (key, project, tags, shared_runners, max_running, load) in rows {
+        running.insert(ProjectId(project), u32::try_from(load).unwrap_or(0));
         lines.push(Line {
-            key: QueueKeyId(row.key),
+            key: QueueKeyId(key),
             requirement: Requirement {
-                project: ProjectId(row.project_id),
-                tags: read_tags(&row.tags)?,
+                project: ProjectId(project),
+                tags: read_tags(&tags)?,
             },
-            policy: policy(row.shared_runners, row.max_running),
+            policy: policy(shared_runners, max_running),
             jobs: Default::default(),
         });
     }
@@ -169,7 +138,7 @@ pub fn standing(
     key: QueueKeyId,
 ) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
     let (count, oldest): (i64, Option<i64>) = jobs::table
-        .filter(diesel::dsl::sql::<Bool>("state = 'pending'"))
+        .filter(IsPending)
         .filter(jobs::queue_key_id.eq(key.0))
         .select((diesel::dsl::count_star(), diesel::dsl::min(jobs::queued_at)))
         .first(conn)?;
@@ -184,7 +153,7 @@ pub fn passes_over(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let found: Option<i64> = jobs::table
-        .filter(diesel::dsl::sql::<Bool>("state = 'pending'"))
+        .filter(IsPending)
         .filter(jobs::queue_key_id.eq(key.0))
         .filter(jobs::avoid_runner_id.eq(runner.0))
         .filter(jobs::avoid_until.gt(to_ms(now)))

@@ -180,7 +180,7 @@ CREATE TABLE jobs (
     phase TEXT,
     failure_reason TEXT,
     failure_message TEXT,
-    runner_id BIGINT REFERENCES runners (id),
+    runner_id BIGINT,
     lease_expires_at BIGINT,
     lease_ms BIGINT,
     avoid_runner_id BIGINT,

@@ -1,0 +1,115 @@
+//! Fixed pieces of SQL that the query builder cannot word, prepared once like any other query.
+//!
+//! A partial index serves a query only when its condition stands in the query as it stands in the
+//! index: a bound parameter will not do. And SQL given as text would be parsed at each call, which
+//! for a claim costs as much as the claim itself.
+
+use diesel::backend::Backend;
+use diesel::expression::{
+    AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate,
+};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use diesel::{QueryResult, RunQueryDsl};
+
+macro_rules! condition {
+    ($(#[$doc:meta])* $name:ident, $sql:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, QueryId)]
+        pub(crate) struct $name;
+
+        impl Expression for $name {
+            type SqlType = Bool;
+        }
+
+        impl<DB: Backend> QueryFragment<DB> for $name {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+                out.push_sql($sql);
+                Ok(())
+            }
+        }
+
+        impl<Source> SelectableExpression<Source> for $name {}
+        impl<Source> AppearsOnTable<Source> for $name {}
+
+        impl<Grouping> ValidGrouping<Grouping> for $name {
+            type IsAggregate = is_aggregate::Never;
+        }
+    };
+}
+
+condition!(
+    /// The job is pending: the condition of the index of pending jobs.
+    IsPending,
+    "(jobs.state = 'pending')"
+);
+condition!(
+    /// The job is running: the condition of the index of leases.
+    IsRunning,
+    "(jobs.state = 'running')"
+);
+
+/// The lines in which jobs stand, found by skipping from one key to the next in the index of
+/// pending jobs, with what their projects allow and how many jobs these run.
+#[derive(Clone, Copy, Debug, QueryId)]
+pub(crate) struct OpenLines;
+
+/// Key, project, tags, whether shared runners may serve it, limit, running jobs.
+pub(crate) type OpenLine = (i64, i64, String, bool, Option<i32>, i32);
+
+impl Query for OpenLines {
+    type SqlType = (BigInt, BigInt, Text, Bool, Nullable<Integer>, Integer);
+}
+
+impl<DB: Backend> QueryFragment<DB> for OpenLines {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH RECURSIVE open(k) AS ( \
+                 SELECT min(queue_key_id) FROM jobs WHERE state = 'pending' \
+                 UNION ALL \
+                 SELECT (SELECT min(queue_key_id) FROM jobs \
+                         WHERE state = 'pending' AND queue_key_id > open.k) \
+                 FROM open WHERE open.k IS NOT NULL \
+             ) \
+             SELECT q.id, q.project_id, q.tags, p.shared_runners, p.max_running, l.running \
+             FROM open JOIN queue_keys q ON q.id = open.k \
+             JOIN projects p ON p.id = q.project_id \
+             JOIN project_loads l ON l.project_id = q.project_id",
+        );
+        Ok(())
+    }
+}
+
+impl<Conn> RunQueryDsl<Conn> for OpenLines {}
+
+/// A statement of fixed text with whole numbers in it, prepared once. The query builder's updates
+/// are parsed at each call, because what they set may differ from one to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed<const N: usize> {
+    /// The text before each number.
+    pub(crate) before: [&'static str; N],
+    /// The numbers.
+    pub(crate) numbers: [i64; N],
+    /// The text after the last number.
+    pub(crate) after: &'static str,
+}
+
+impl<const N: usize> QueryId for Fixed<N> {
+    type QueryId = ();
+
+    // It is told apart by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<const N: usize> QueryFragment<diesel::sqlite::Sqlite> for Fixed<N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, diesel::sqlite::Sqlite>) -> QueryResult<()> {
+        for (text, number) in self.before.iter().zip(&self.numbers) {
+            out.push_sql(text);
+            out.push_bind_param::<BigInt, _>(number)?;
+        }
+        out.push_sql(self.after);
+        Ok(())
+    }
+}
+
+impl<Conn, const N: usize> RunQueryDsl<Conn> for Fixed<N> {}
