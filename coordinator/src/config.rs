@@ -25,7 +25,7 @@ pub struct Config {
     /// data directory when absent.
     #[arg(long, env = "SLIPWAY_BLOB_URL")]
     pub blob_url: Option<BlobLocation>,
-    /// The address by which clients and runners reach the coordinator.
+    /// The address by which clients and runners reach the farm; the description of the API names it.
     #[arg(long, env = "SLIPWAY_PUBLIC_URL")]
     pub public_url: Option<String>,
     /// The registry, HOST or HOST:PORT, for projects that name no image repository of their own.
@@ -105,6 +105,7 @@ impl Config {
     /// What the use cases are told.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
+            public_url: self.public_url.clone(),
             registry: self.registry.clone(),
             lease: self.limits.lease_s,
             stock_lease: self.limits.stock_lease_s,

@@ -3,7 +3,11 @@
 
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-on_both_back_ends!(a_restart_keeps_everything, the_farm_says_how_it_is);
+on_both_back_ends!(
+    a_restart_keeps_everything,
+    the_farm_says_how_it_is,
+    the_description_names_the_public_address,
+);
 
 async fn the_farm_says_how_it_is(backend: Backend) {
     let farm = TestFarm::start(backend).await;
@@ -24,6 +28,20 @@ async fn the_farm_says_how_it_is(backend: Backend) {
         .unwrap();
     assert!(metrics.contains("\nslipway_jobs_pending 1\n"), "{metrics}");
     assert!(metrics.contains("\nslipway_jobs_running 0\n"), "{metrics}");
+}
+
+async fn the_description_names_the_public_address(backend: Backend) {
+    let public = "https://slipway.example";
+    let farm =
+        TestFarm::start_with(backend, |config| config.public_url = Some(public.into())).await;
+    let answer = farm
+        .http
+        .get(farm.url("/v1/openapi.json"))
+        .send()
+        .await
+        .unwrap();
+    let described: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(described["servers"][0]["url"], public);
 }
 
 async fn a_restart_keeps_everything(backend: Backend) {

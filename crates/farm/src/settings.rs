@@ -5,6 +5,8 @@ use std::time::Duration;
 /// What the operator decided.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The address by which clients and runners reach the farm, where it was told.
+    pub public_url: Option<String>,
     /// The registry that images of projects without a repository of their own are pushed to.
     pub registry: Option<String>,
     /// How long a runner that beats may be silent before its job is lost.
@@ -26,6 +28,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            public_url: None,
             registry: None,
             lease: Duration::from_secs(15),
             stock_lease: Duration::from_secs(90),

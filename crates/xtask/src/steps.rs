@@ -52,21 +52,33 @@ impl Steps {
         self.done.push((name.to_owned(), outcome, Duration::ZERO));
     }
 
-    /// Says how each step went, and whether none failed.
-    pub(crate) fn report(&self) -> bool {
+    /// Says how each step went.
+    pub(crate) fn report(&self) -> Report {
         println!("── summary");
+        let mut report = Report::default();
         for (name, outcome, took) in &self.done {
             let took = format!("{:.1}s", took.as_secs_f64());
             match outcome {
                 Outcome::Passed => println!("{name:<16} {took:>8}  ok"),
-                Outcome::Failed(reason) => println!("{name:<16} {took:>8}  FAILED: {reason}"),
-                Outcome::Skipped(reason) => println!("{name:<16} {:>8}  skipped: {reason}", "-"),
+                Outcome::Failed(reason) => {
+                    report.failed += 1;
+                    println!("{name:<16} {took:>8}  FAILED: {reason}");
+                }
+                Outcome::Skipped(reason) => {
+                    report.skipped += 1;
+                    println!("{name:<16} {:>8}  skipped: {reason}", "-");
+                }
             }
         }
-        self.done
-            .iter()
-            .all(|(_, outcome, _)| !matches!(outcome, Outcome::Failed(_)))
+        report
     }
+}
+
+/// How many steps did not pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
 }
 
 /// `cargo` with `arguments`, at the root of the repository.

@@ -1,14 +1,18 @@
 //! The description of this API, for programs and for people. Both are served to everybody.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpResponse, get, web};
+use slipway_farm::Farm;
 
 /// `GET /v1/openapi.json`: this API in the OpenAPI format.
 ///
 /// 200.
 #[get("/openapi.json")]
-pub(crate) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().json(crate::openapi())
+pub(crate) async fn openapi(farm: web::Data<Farm>) -> HttpResponse {
+    let mut described = crate::openapi();
+    let public = farm.settings().public_url.as_ref();
+    described.servers = public.map(|url| vec![utoipa::openapi::Server::new(url)]);
+    HttpResponse::Ok().json(described)
 }
 
 /// `GET /v1/docs`: a page that shows `/v1/openapi.json`.
