@@ -1,10 +1,10 @@
-//! Jobs: rows, and the one door through which a state is changed.
+//! Jobs, and the one door through which a state is changed.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::{
-    BuildId, Event, FailureReason, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId,
-    QueueKeyId, RunnerId, UserId,
+    BuildId, Event, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId, QueueKeyId,
+    RunnerId, UserId,
 };
 
 use crate::connection::Conn;
@@ -12,59 +12,13 @@ use crate::error::{OrMissing, StoreError};
 use crate::literals::IsRunning;
 use crate::page::Page;
 use crate::schema::{job_needs, jobs, project_loads};
-use crate::time::{from_ms, from_opt_ms, parse, to_ms};
+use crate::time::to_ms;
 use crate::{builds, per_backend};
 
-/// One attempt at a job, as it was when it was read.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// Its id.
-    pub id: JobId,
-    /// The build it belongs to.
-    pub build: BuildId,
-    /// The project it belongs to.
-    pub project: ProjectId,
-    /// What it asks of a runner.
-    pub queue_key: QueueKeyId,
-    /// Its name, unique among the latest attempts of the build.
-    pub name: String,
-    /// The stage it is shown under.
-    pub stage: String,
-    /// What it does.
-    pub spec: JobSpec,
-    /// How long it may run, in seconds.
-    pub timeout_s: i32,
-    /// Whether the build succeeds even if it fails.
-    pub allow_failure: bool,
-    /// Which attempt it is, from 1.
-    pub attempt: i32,
-    /// The attempt before it.
-    pub retries: Option<JobId>,
-    /// Whether a later attempt was made.
-    pub superseded: bool,
-    /// Higher goes first within a project.
-    pub priority: i32,
-    /// Where it is in its life.
-    pub state: JobState,
-    /// A sentence on why it failed.
-    pub failure_message: Option<String>,
-    /// The runner that has it or had it.
-    pub runner: Option<RunnerId>,
-    /// How long each sign of life holds the lease.
-    pub lease_length: TimeDelta,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// When it became pending.
-    pub queued_at: Option<DateTime<Utc>>,
-    /// When it was claimed.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// When its trace and artifacts were erased.
-    pub erased_at: Option<DateTime<Utc>>,
-    /// Counts the changes of the row.
-    rev: i64,
-}
+mod row;
+
+pub use row::Job;
+use row::{JobRow, StateColumns};
 
 /// What a new job is made of.
 #[derive(Clone, Debug)]
@@ -118,132 +72,6 @@ impl Changes {
     pub fn extend(&mut self, other: Changes) {
         self.pending.extend(other.pending);
         self.jobs.extend(other.jobs);
-    }
-}
-
-#[derive(Queryable)]
-struct JobRow {
-    id: i64,
-    build_id: i64,
-    project_id: i64,
-    queue_key_id: i64,
-    name: String,
-    stage: String,
-    spec: String,
-    timeout_s: i32,
-    allow_failure: bool,
-    attempt: i32,
-    retries_job_id: Option<i64>,
-    superseded: bool,
-    priority: i32,
-    state: String,
-    phase: Option<String>,
-    failure_reason: Option<String>,
-    failure_message: Option<String>,
-    runner_id: Option<i64>,
-    lease_expires_at: Option<i64>,
-    lease_ms: Option<i64>,
-    _avoid_runner_id: Option<i64>,
-    _avoid_until: Option<i64>,
-    created_at: i64,
-    queued_at: Option<i64>,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    erased_at: Option<i64>,
-    _erased_by: Option<i64>,
-    rev: i64,
-}
-
-impl TryFrom<JobRow> for Job {
-    type Error = StoreError;
-
-    fn try_from(row: JobRow) -> Result<Self, StoreError> {
-        let state = read_state(&row)?;
-        Ok(Self {
-            id: JobId(row.id),
-            build: BuildId(row.build_id),
-            project: ProjectId(row.project_id),
-            queue_key: QueueKeyId(row.queue_key_id),
-            name: row.name,
-            stage: row.stage,
-            spec: serde_json::from_str(&row.spec).map_err(|_| StoreError::Corrupt("job spec"))?,
-            timeout_s: row.timeout_s,
-            allow_failure: row.allow_failure,
-            attempt: row.attempt,
-            retries: row.retries_job_id.map(JobId),
-            superseded: row.superseded,
-            priority: row.priority,
-            state,
-            failure_message: row.failure_message,
-            runner: row.runner_id.map(RunnerId),
-            lease_length: TimeDelta::milliseconds(row.lease_ms.unwrap_or(0)),
-            created_at: from_ms(row.created_at)?,
-            queued_at: from_opt_ms(row.queued_at)?,
-            started_at: from_opt_ms(row.started_at)?,
-            finished_at: from_opt_ms(row.finished_at)?,
-            erased_at: from_opt_ms(row.erased_at)?,
-            rev: row.rev,
-        })
-    }
-}
-
-fn read_state(row: &JobRow) -> Result<JobState, StoreError> {
-    let reason = || -> Result<FailureReason, StoreError> {
-        parse(
-            row.failure_reason.as_deref().unwrap_or_default(),
-            "failure reason",
-        )
-    };
-    Ok(match row.state.as_str() {
-        "waiting" => JobState::Waiting,
-        "pending" => JobState::Pending,
-        "running" => {
-            let (Some(runner), Some(expires_at)) = (row.runner_id, row.lease_expires_at) else {
-                return Err(StoreError::Corrupt("lease"));
-            };
-            let lease = Lease {
-                runner: RunnerId(runner),
-                expires_at: from_ms(expires_at)?,
-            };
-            JobState::Running(
-                lease,
-                parse(row.phase.as_deref().unwrap_or_default(), "phase")?,
-            )
-        }
-        "succeeded" => JobState::Done(Outcome::Succeeded),
-        "failed" => JobState::Done(Outcome::Failed(reason()?)),
-        "canceled" => JobState::Done(Outcome::Canceled),
-        "skipped" => JobState::Done(Outcome::Skipped),
-        _ => return Err(StoreError::Corrupt("job state")),
-    })
-}
-
-/// The columns that hold a state, always written together.
-#[derive(AsChangeset)]
-#[diesel(table_name = jobs, treat_none_as_null = true)]
-struct StateColumns {
-    state: &'static str,
-    phase: Option<&'static str>,
-    failure_reason: Option<&'static str>,
-    lease_expires_at: Option<i64>,
-}
-
-impl From<JobState> for StateColumns {
-    fn from(state: JobState) -> Self {
-        let (lease, phase) = match state {
-            JobState::Running(lease, phase) => (Some(lease), Some(phase)),
-            _ => (None, None),
-        };
-        let reason = match state {
-            JobState::Done(Outcome::Failed(reason)) => Some(reason),
-            _ => None,
-        };
-        Self {
-            state: state.name(),
-            phase: phase.map(Phase::as_str),
-            failure_reason: reason.map(FailureReason::as_str),
-            lease_expires_at: lease.map(|lease| to_ms(lease.expires_at)),
-        }
     }
 }
 
