@@ -90,7 +90,7 @@ impl Farm {
                 Ok(artifact)
             }
             Err(error) => {
-                self.drop_blobs([blob_key]).await;
+                self.drop_refused(&error, [blob_key]).await;
                 Err(error.into())
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use slipway_domain::{JobId, JobState, JobToken};
+use slipway_store::StoreError;
 use slipway_store::jobs::{self, Job};
 use slipway_store::traces::{self, Chunk, Extent};
 
@@ -118,7 +119,7 @@ impl Farm {
                 })
             }
             Err(error) => {
-                self.drop_blobs(blob).await;
+                self.drop_refused(&error, blob).await;
                 Err(error.into())
             }
         }
@@ -168,7 +169,7 @@ impl Farm {
                 Ok(())
             }
             Err(error) => {
-                self.drop_blobs(blob).await;
+                self.drop_refused(&error, blob).await;
                 Err(error.into())
             }
         }
@@ -180,6 +181,18 @@ impl Farm {
             if let Err(error) = self.inner.blobs.delete(&key).await {
                 tracing::warn!(error = %error, key, "An unused blob could not be deleted");
             }
+        }
+    }
+
+    /// Deletes the blobs of a write that was refused. When nobody knows whether the write was kept,
+    /// they stay: a row may refer to them, and a runner would be told that they are held.
+    pub(crate) async fn drop_refused(
+        &self,
+        error: &StoreError,
+        keys: impl IntoIterator<Item = String>,
+    ) {
+        if !error.outcome_is_unknown() {
+            self.drop_blobs(keys).await;
         }
     }
 

@@ -52,6 +52,23 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether a write that failed like this may have been kept all the same: the database went
+    /// away before it said whether it had. What the write refers to must then not be deleted.
+    pub fn outcome_is_unknown(&self) -> bool {
+        match self {
+            StoreError::Unavailable(_) | StoreError::Database(_) => true,
+            StoreError::NotFound(_)
+            | StoreError::Conflict(_)
+            | StoreError::Refused(_)
+            | StoreError::Stale
+            | StoreError::TraceGap { .. }
+            | StoreError::Erased
+            | StoreError::Corrupt(_) => false,
+        }
+    }
+}
+
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match error {
@@ -97,5 +114,27 @@ impl<T> OrMissing<T> for diesel::QueryResult<T> {
             DieselError::NotFound => StoreError::NotFound(what),
             other => other.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_says_that_nothing_was_kept() {
+        let lost = DieselError::DatabaseError(
+            DatabaseErrorKind::ClosedConnection,
+            Box::new("server closed the connection unexpectedly".to_owned()),
+        );
+        assert!(StoreError::from(lost).outcome_is_unknown());
+        assert!(StoreError::Unavailable("the commit failed".to_owned()).outcome_is_unknown());
+        for refusal in [
+            StoreError::TraceGap { held: 1 },
+            StoreError::Erased,
+            StoreError::Stale,
+        ] {
+            assert!(!refusal.outcome_is_unknown(), "{refusal}");
+        }
     }
 }
