@@ -61,8 +61,13 @@ impl Executor for Docker {
         }
     }
 
-    async fn run(&self, job: &Job) -> Result<ImageResult, Failure> {
-        let JobSpec::ImageBuild(spec) = &job.own.spec;
+    async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
+        let JobSpec::ImageBuild(spec) = &job.own.spec else {
+            return Err(Failure {
+                reason: FailureReason::Unsupported,
+                message: "this runner does not run scripts".to_owned(),
+            });
+        };
         let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
         let request = BuildRequest {
             job: job.payload.id.to_string(),
@@ -79,7 +84,10 @@ impl Executor for Docker {
             .builder
             .build(&request, &job.output, job.stop.token())
             .await;
-        built.map(image_result).map_err(|error| failure(&error))
+        built
+            .map(image_result)
+            .map(Some)
+            .map_err(|error| failure(&error))
     }
 
     async fn clean(&self, job: &Job) {

@@ -92,8 +92,8 @@ pub trait Executor: Send + Sync {
     /// Fetches what the job needs.
     async fn prepare(&self, job: &Job) -> Result<(), Failure>;
 
-    /// Does the work; returns the image it made.
-    async fn run(&self, job: &Job) -> Result<ImageResult, Failure>;
+    /// Does the work; returns the image it made, if that is what the job is for.
+    async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure>;
 
     /// Removes what the job left.
     async fn clean(&self, job: &Job);

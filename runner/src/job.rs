@@ -140,7 +140,7 @@ impl Jobs {
     }
 
     /// Does the work until it ends or is stopped, and cleans up after it.
-    async fn execute(&self, job: &Job) -> Result<ImageResult, Failure> {
+    async fn execute(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
         let limit = match job.payload.timeout {
             0 => USUAL_LIMIT,
             seconds => Duration::from_secs(u64::from(seconds)),
@@ -192,7 +192,7 @@ impl Jobs {
         &self,
         id: i64,
         stop: &Stop,
-        outcome: &Result<ImageResult, Failure>,
+        outcome: &Result<Option<ImageResult>, Failure>,
         sum: TraceSum,
         mut delivery: Delivery,
         sender: &mut TraceSender<'_>,
@@ -303,7 +303,7 @@ fn login_of(url: &str) -> Vec<String> {
     vec![password, plain]
 }
 
-fn update(outcome: &Result<ImageResult, Failure>, sum: TraceSum) -> UpdateRequest {
+fn update(outcome: &Result<Option<ImageResult>, Failure>, sum: TraceSum) -> UpdateRequest {
     let base = UpdateRequest {
         trace_sum: Some(sum),
         ..UpdateRequest::default()
@@ -311,7 +311,7 @@ fn update(outcome: &Result<ImageResult, Failure>, sum: TraceSum) -> UpdateReques
     match outcome {
         Ok(image) => UpdateRequest {
             state: Some("success".to_owned()),
-            image: Some(image.clone()),
+            image: image.clone(),
             ..base
         },
         Err(failure) => UpdateRequest {

@@ -37,7 +37,7 @@ impl Executor for Scripted {
         Ok(())
     }
 
-    async fn run(&self, job: &Job) -> Result<ImageResult, Failure> {
+    async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
         job.output.phase(Phase::Building);
         let before = number(job, "SCRIPT_LINES")?;
         write_lines(job, 1, before).await;
@@ -100,18 +100,20 @@ fn failure(reason: FailureReason) -> Failure {
 }
 
 /// What would have been pushed, with a digest that follows from the job's id.
-fn image(job: &Job) -> ImageResult {
+fn image(job: &Job) -> Option<ImageResult> {
     let digest = Sha256::digest(format!("slipway scripted job {}", job.payload.id));
-    let JobSpec::ImageBuild(spec) = &job.own.spec;
+    let JobSpec::ImageBuild(spec) = &job.own.spec else {
+        return None;
+    };
     let tags = match &spec.repository {
         Some(_) => spec.tags.clone(),
         None => Vec::new(),
     };
     let first = spec.repository.as_ref().zip(tags.first());
-    ImageResult {
+    Some(ImageResult {
         reference: first.map(|(repository, tag)| repository.tagged(tag)),
         digest: format!("sha256:{}", hex::encode(digest)),
         size_bytes: 1024,
         tags,
-    }
+    })
 }

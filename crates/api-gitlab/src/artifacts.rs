@@ -16,9 +16,9 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use slipway_farm::{Content, Farm, FarmError, Upload};
 
+use crate::convert;
 use crate::error::RunnerV1Error;
 use crate::runner_v1::{job_id, job_token};
-use crate::{convert, expiry};
 
 type Answer = Result<HttpResponse, RunnerV1Error>;
 
@@ -218,7 +218,7 @@ fn file_name(field: &Field) -> String {
 fn expires_in(text: Option<String>) -> Result<Option<TimeDelta>, RunnerV1Error> {
     match text.filter(|text| !text.trim().is_empty()) {
         None => Ok(None),
-        Some(text) => match expiry::parse(&text) {
+        Some(text) => match slipway_domain::expiry::parse(&text) {
             Some(duration) => Ok(Some(duration)),
             None => Err(RunnerV1Error::BadRequest(
                 "expire_in is not a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),

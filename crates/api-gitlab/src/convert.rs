@@ -1,10 +1,13 @@
 //! The farm's model in GitLab's words. Pure functions.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
+use slipway_domain::spec::{ArtifactsWhen, Script};
 use slipway_domain::{GitRef, JobSpec, JobState, Outcome};
 use slipway_farm::{ClaimedJob, Needed, archive_of};
 use slipway_protocol::{
-    ArtifactsFile, Credentials, Dependency, JobPayload, Options, OwnJob, Variable,
+    Artifacts, ArtifactsFile, Credentials, Dependency, JobPayload, Options, OwnJob, Variable,
 };
 
 use crate::commands;
@@ -16,6 +19,8 @@ const NO_SHA: &str = "0000000000000000000000000000000000000000";
 pub(crate) fn status(state: &JobState) -> &'static str {
     match state {
         JobState::Waiting => "created",
+        // GitLab of that time has no word of its own for a job that waits for somebody.
+        JobState::Manual => "skipped",
         JobState::Pending => "pending",
         JobState::Running(..) => "running",
         JobState::Done(Outcome::Succeeded) => "success",
@@ -34,20 +39,29 @@ pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
 pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
     let logins = credentials(claimed);
-    let JobSpec::ImageBuild(image) = &job.spec;
+    let (commands, options, own_variables) = match &job.spec {
+        JobSpec::ImageBuild(image) => {
+            let commands = commands::build_and_push(image, &logins);
+            (commands, Options::default(), None)
+        }
+        JobSpec::Script(script) => {
+            let commands = script.commands.join("\n");
+            (commands, options(script), Some(&script.variables))
+        }
+    };
     JobPayload {
         id: job.id.0,
         project_id: project.id.0,
         project_name: project.name.to_string(),
-        commands: commands::build_and_push(image, &logins),
+        commands,
         repo_url: project.repo_url.clone(),
         git_ref: ref_name(build.git_ref.as_ref()),
         sha: build.sha.to_string(),
         before_sha: NO_SHA.to_owned(),
         allow_git_fetch: true,
         timeout: u32::try_from(job.timeout_s).unwrap_or(0),
-        variables: variables(claimed, &logins),
-        options: Options::default(),
+        variables: variables(claimed, &logins, own_variables),
+        options,
         status: status(&job.state).to_owned(),
         token: claimed.token.expose().to_owned(),
         name: job.name.clone(),
@@ -72,6 +86,25 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
         }),
         credentials: logins,
+    }
+}
+
+/// A script's image and artifacts, as stock runners read them.
+fn options(script: &Script) -> Options {
+    let rules = script.artifacts.as_ref();
+    Options {
+        image: script.image.clone(),
+        services: None,
+        artifacts: rules.map(|rules| Artifacts {
+            name: rules.name.clone(),
+            paths: rules.paths.clone(),
+            when: Some(match rules.when {
+                ArtifactsWhen::OnSuccess => "on_success".to_owned(),
+                ArtifactsWhen::OnFailure => "on_failure".to_owned(),
+                ArtifactsWhen::Always => "always".to_owned(),
+            }),
+            expire_in: rules.expire_in.clone(),
+        }),
     }
 }
 
@@ -112,8 +145,13 @@ fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
     }
 }
 
-/// The variables in GitLab's order: the farm's own, then the project's, of which the last wins.
-fn variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<Variable> {
+/// The variables in GitLab's order, of which the last wins: the farm's own, the script's, then the
+/// project's.
+fn variables(
+    claimed: &ClaimedJob,
+    logins: &[Credentials],
+    script: Option<&BTreeMap<String, String>>,
+) -> Vec<Variable> {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
     let public = |key: &str, value: String| Variable {
         key: key.to_owned(),
@@ -153,6 +191,8 @@ fn variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<Variable> {
             public: false,
         });
     }
+    let own = script.into_iter().flatten();
+    list.extend(own.map(|(key, value)| public(key, value.clone())));
     let own = claimed
         .secrets
         .variables

@@ -8,7 +8,6 @@ mod artifacts;
 mod commands;
 mod convert;
 mod error;
-mod expiry;
 mod params;
 mod runner_v1;
 

@@ -80,6 +80,10 @@ impl From<farm::Project> for wire::Project {
             image_repository: project.image_repository.map(String::from),
             shared_runners: project.shared_runners,
             max_running: project.max_running,
+            description: project.description,
+            visibility: project.visibility.as_str(),
+            public_builds: project.public_builds,
+            builds_enabled: project.builds_enabled,
             created_at: project.created_at,
         }
     }
@@ -170,14 +174,14 @@ pub(crate) fn job(job: farm::Job, build: &farm::Build, project: &farm::Project) 
 fn phase(state: JobState) -> Option<Phase> {
     match state {
         JobState::Running(_, phase) => Some(phase),
-        JobState::Waiting | JobState::Pending | JobState::Done(_) => None,
+        JobState::Waiting | JobState::Manual | JobState::Pending | JobState::Done(_) => None,
     }
 }
 
 fn failure_reason(state: JobState) -> Option<FailureReason> {
     match state {
         JobState::Done(Outcome::Failed(reason)) => Some(reason),
-        JobState::Waiting | JobState::Pending | JobState::Running(..) | JobState::Done(_) => None,
+        _ => None,
     }
 }
 
@@ -259,6 +263,10 @@ impl From<farm::QueueLine> for wire::QueueLine {
 impl From<PendingReason> for wire::PendingReason {
     fn from(reason: PendingReason) -> Self {
         let (code, message) = match reason {
+            PendingReason::BuildsDisabled => (
+                "builds_disabled",
+                "builds are switched off in the project".to_owned(),
+            ),
             PendingReason::NoRunnerForProject => (
                 "no_runner_for_project",
                 "no runner works for this project".to_owned(),
@@ -302,6 +310,10 @@ impl From<farm::WhyNotBegun> for wire::JobPendingReason {
             farm::WhyNotBegun::Needs(names) => Some(wire::PendingReason {
                 code: "needs_jobs",
                 message: format!("it needs jobs that are not over: {}", names.join(", ")),
+            }),
+            farm::WhyNotBegun::Manual => Some(wire::PendingReason {
+                code: "manual",
+                message: "somebody has to start it".to_owned(),
             }),
             farm::WhyNotBegun::Pending(reason) => Some(reason.into()),
         };

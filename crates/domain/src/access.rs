@@ -8,7 +8,9 @@ use crate::words::words;
 
 words!(
     /// What a member may do in a namespace or a project. Each role includes the ones before it.
-    Role, "role", "reader, developer, maintainer or owner" {
+    Role, "role", "guest, reader, developer, maintainer or owner" {
+        /// Sees the project, and its builds if those are public.
+        Guest = "guest",
         /// Sees builds, traces and artifacts.
         Reader = "reader",
         /// Starts, cancels and retries builds.
@@ -17,6 +19,18 @@ words!(
         Maintainer = "maintainer",
         /// Decides who else is a member, and may delete.
         Owner = "owner",
+    }
+);
+
+words!(
+    /// Who sees a project without being a member of it.
+    Visibility, "visibility", "private, internal or public" {
+        /// Nobody.
+        Private = "private",
+        /// Every user.
+        Internal = "internal",
+        /// Everybody.
+        Public = "public",
     }
 );
 

@@ -85,6 +85,11 @@ number_id!(
     VariableId, "variable id"
 );
 
+number_id!(
+    /// Names a trigger of a project, never its token.
+    TriggerId, "trigger id"
+);
+
 /// Names a build to the outside; version 7, so that ids sort by the time they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

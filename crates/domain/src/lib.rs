@@ -4,6 +4,7 @@
 //! `now` and random bytes come in as arguments.
 
 pub mod access;
+pub mod expiry;
 pub mod ids;
 pub mod image;
 pub mod names;
@@ -15,13 +16,13 @@ pub mod state;
 pub mod tokens;
 mod words;
 
-pub use access::{Role, Scope, ScopeSet};
+pub use access::{Role, Scope, ScopeSet, Visibility};
 pub use ids::{
     ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
-    QueueKeyId, RunnerId, TokenId, UserId, VariableId,
+    QueueKeyId, RunnerId, TokenId, TriggerId, UserId, VariableId,
 };
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use rollup::BuildState;
-pub use spec::{ImageBuild, JobSpec};
+pub use spec::{ImageBuild, JobSpec, Script};
 pub use state::{Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult};
 pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash};

@@ -39,8 +39,32 @@ pub struct JobDefinition {
     /// Whether the build succeeds even if this job fails.
     #[serde(default)]
     pub allow_failure: bool,
+    /// What has to happen, besides that the jobs it needs succeed, for it to run.
+    #[serde(default, skip_serializing_if = "When::is_usual")]
+    pub when: When,
     /// What it does.
     pub spec: JobSpec,
+}
+
+/// What has to happen for a job to run, once the jobs it needs have succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Nothing more.
+    #[default]
+    OnSuccess,
+    /// Somebody starts it. Until then it holds nothing up but the jobs that need it.
+    Manual,
+}
+
+impl When {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_usual(&self) -> bool {
+        *self == Self::OnSuccess
+    }
 }
 
 fn build_stage() -> Name {
@@ -101,6 +125,7 @@ impl Definition {
                 tags: TagSet::default(),
                 timeout_s: an_hour(),
                 allow_failure: false,
+                when: When::OnSuccess,
                 spec: JobSpec::ImageBuild(ImageBuild::default()),
             }],
         }
@@ -120,8 +145,7 @@ impl Definition {
             if !(1..=604_800).contains(&job.timeout_s) {
                 return Err(BadDefinition::Timeout(name));
             }
-            let JobSpec::ImageBuild(image) = &job.spec;
-            if let Err(problem) = image.check() {
+            if let Err(problem) = job.spec.check() {
                 return Err(BadDefinition::Spec { job: name, problem });
             }
             if needs.insert(&job.name, &job.needs).is_some() {

@@ -43,12 +43,16 @@ pub struct ProjectPolicy {
     pub shared_runners: bool,
     /// How many of its jobs may run at once; no limit when absent.
     pub max_running: Option<u32>,
+    /// Whether the project's jobs are run at all.
+    pub builds_enabled: bool,
 }
 
 impl Capabilities {
     /// Whether a runner like this may take jobs of `requirement`.
     pub fn can_serve(&self, requirement: &Requirement, policy: ProjectPolicy) -> bool {
-        self.in_scope(requirement.project, policy) && self.has_tags(&requirement.tags)
+        policy.builds_enabled
+            && self.in_scope(requirement.project, policy)
+            && self.has_tags(&requirement.tags)
     }
 
     fn in_scope(&self, project: ProjectId, policy: ProjectPolicy) -> bool {
@@ -149,6 +153,8 @@ pub struct RunnerView {
 /// Why a pending job has not been claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingReason {
+    /// Builds are switched off for the project.
+    BuildsDisabled,
     /// No runner works for the project at all.
     NoRunnerForProject,
     /// None of the runners that do has the tags; these are missing from the closest one.
@@ -172,6 +178,9 @@ pub fn why_pending(
     running: u32,
     runners: &[RunnerView],
 ) -> PendingReason {
+    if !policy.builds_enabled {
+        return PendingReason::BuildsDisabled;
+    }
     let in_scope: Vec<&RunnerView> = runners
         .iter()
         .filter(|runner| runner.capabilities.in_scope(requirement.project, policy))

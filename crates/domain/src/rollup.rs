@@ -38,33 +38,38 @@ pub struct Part {
 }
 
 /// Rolls the latest attempts of a build's jobs up into the build's state.
+///
+/// A job that waits to be started by hand holds nothing up: with those that wait for it, it counts
+/// as one that was skipped.
 pub fn roll_up(parts: &[Part]) -> BuildState {
-    let all = |test: fn(&JobState) -> bool| parts.iter().all(|part| test(&part.state));
-    let any_outcome = |test: fn(Outcome) -> bool| {
-        parts.iter().any(|part| match part.state {
-            JobState::Done(outcome) => !part.allowed_to_fail && test(outcome),
-            _ => false,
-        })
-    };
-    if !all(JobState::is_done) {
-        let untouched = all(|state| matches!(state, JobState::Waiting | JobState::Pending));
-        return if untouched {
-            BuildState::Pending
-        } else {
+    let any = |test: fn(&JobState) -> bool| parts.iter().any(|part| test(&part.state));
+    let is_offered = any(|state| *state == JobState::Manual);
+    let is_open = any(|state| matches!(state, JobState::Pending | JobState::Running(..)))
+        || (!is_offered && any(|state| *state == JobState::Waiting));
+    if is_open {
+        return if any(|state| state.is_running() || state.is_done()) {
             BuildState::Running
+        } else {
+            BuildState::Pending
         };
     }
-    if any_outcome(|outcome| matches!(outcome, Outcome::Failed(_))) {
+    let has_failed = |part: &Part| {
+        !part.allowed_to_fail && matches!(part.state, JobState::Done(Outcome::Failed(_)))
+    };
+    let has_run = |state: &JobState| {
+        !matches!(
+            state,
+            JobState::Waiting | JobState::Manual | JobState::Done(Outcome::Skipped)
+        )
+    };
+    if parts.iter().any(has_failed) {
         BuildState::Failed
-    } else if parts
-        .iter()
-        .any(|part| part.state == JobState::Done(Outcome::Canceled))
-    {
+    } else if any(|state| *state == JobState::Done(Outcome::Canceled)) {
         BuildState::Canceled
-    } else if !parts.is_empty() && all(|state| *state == JobState::Done(Outcome::Skipped)) {
-        BuildState::Skipped
-    } else {
+    } else if parts.is_empty() || any(has_run) {
         BuildState::Succeeded
+    } else {
+        BuildState::Skipped
     }
 }
 
@@ -82,6 +87,7 @@ mod tests {
         };
         let states = [
             JobState::Waiting,
+            JobState::Manual,
             JobState::Pending,
             JobState::Running(lease, Phase::Building),
             JobState::Done(Outcome::Succeeded),
@@ -100,8 +106,8 @@ mod tests {
             .collect()
     }
 
-    /// All builds of up to four jobs: the roll-up is done exactly when all jobs are, whatever
-    /// their order, and a success hides no failure.
+    /// All builds of up to four jobs: the roll-up is done exactly when nothing more happens by
+    /// itself, whatever the order of the jobs, and a success hides no failure.
     #[test]
     fn the_roll_up_holds_for_every_build_of_up_to_four_jobs() {
         let alphabet = alphabet();
@@ -120,7 +126,12 @@ mod tests {
         }
         for build in builds {
             let state = roll_up(&build);
-            let done = build.iter().all(|part| part.state.is_done());
+            let is_offered = build.iter().any(|part| part.state == JobState::Manual);
+            let done = build.iter().all(|part| match part.state {
+                JobState::Done(_) | JobState::Manual => true,
+                JobState::Waiting => is_offered,
+                JobState::Pending | JobState::Running(..) => false,
+            });
             assert_eq!(state.is_done(), done, "{build:?}");
             let reversed: Vec<Part> = build.iter().rev().copied().collect();
             assert_eq!(roll_up(&reversed), state, "{build:?}");

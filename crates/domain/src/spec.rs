@@ -8,12 +8,31 @@ use serde::{Deserialize, Serialize};
 use crate::image::{Repository, is_tag};
 use crate::names::Invalid;
 
+mod script;
+
+pub use script::{ArtifactRules, ArtifactsWhen, Script};
+
 /// What a job is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobSpec {
     /// Build an image from the commit, and push it.
     ImageBuild(ImageBuild),
+    /// Run commands in a checkout of the commit.
+    Script(Script),
+}
+
+impl JobSpec {
+    /// Checks what the types alone do not say.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::ImageBuild(image) => image.check(),
+            Self::Script(script) => script.check(),
+        }
+    }
 }
 
 /// How an image is built from a checkout, and where it goes.

@@ -10,6 +10,8 @@ use crate::words::words;
 pub enum JobState {
     /// Needs jobs that have not finished.
     Waiting,
+    /// Could run, and waits for somebody to start it.
+    Manual,
     /// In the queue.
     Pending,
     /// With a runner, for as long as the lease lasts.
@@ -109,6 +111,10 @@ pub enum ReportedResult {
 pub enum Event {
     /// The jobs it needs have all succeeded.
     NeedsMet,
+    /// The same, for a job that somebody is to start by hand.
+    Offer,
+    /// Somebody starts it by hand.
+    Play,
     /// A job it needs ended in another way.
     NeedsFailed,
     /// A runner takes it.
@@ -142,9 +148,11 @@ impl JobState {
     /// # Errors
     /// `Refused` when the event does not belong to this state; the job stays as it is.
     pub fn after(self, event: Event) -> Result<JobState, Refused> {
-        use JobState::{Done, Pending, Running, Waiting};
+        use JobState::{Done, Manual, Pending, Running, Waiting};
         Ok(match (self, event) {
             (Waiting, Event::NeedsMet) => Pending,
+            (Waiting, Event::Offer) => Manual,
+            (Manual, Event::Play) => Pending,
             (Waiting, Event::NeedsFailed) => Done(Outcome::Skipped),
             (Pending, Event::Claim(lease)) => Running(lease, Phase::Preparing),
             (Running(old, phase), Event::Renew(new, next)) if old.runner == new.runner => {
@@ -156,7 +164,7 @@ impl JobState {
                     ReportedResult::Failed(reason) => Outcome::Failed(reason),
                 })
             }
-            (Waiting | Pending | Running(..), Event::Cancel) => Done(Outcome::Canceled),
+            (Waiting | Manual | Pending | Running(..), Event::Cancel) => Done(Outcome::Canceled),
             (Running(lease, _), Event::CheckLease { now }) if now < lease.expires_at => self,
             (Running(..), Event::CheckLease { .. }) => {
                 Done(Outcome::Failed(FailureReason::RunnerLost))
@@ -169,6 +177,7 @@ impl JobState {
     pub fn name(&self) -> &'static str {
         match self {
             JobState::Waiting => "waiting",
+            JobState::Manual => "manual",
             JobState::Pending => "pending",
             JobState::Running(..) => "running",
             JobState::Done(Outcome::Succeeded) => "succeeded",
@@ -209,12 +218,13 @@ mod tests {
     #[test]
     fn every_pair_of_state_and_event_is_decided() {
         use Event::*;
-        use JobState::{Done, Pending, Running, Waiting};
+        use JobState::{Done, Manual, Pending, Running, Waiting};
         let mine = lease(1, 10);
         let renewed = lease(1, 20);
         let lost = Done(Outcome::Failed(FailureReason::RunnerLost));
         let states = [
             Waiting,
+            Manual,
             Pending,
             Running(mine, Phase::Fetching),
             Done(Outcome::Succeeded),
@@ -223,26 +233,31 @@ mod tests {
             Done(Outcome::Skipped),
         ];
         let canceled = Some(Done(Outcome::Canceled));
-        // One row an event: what follows in Waiting, Pending, Running. Done refuses all.
+        // One row an event: what follows in Waiting, Manual, Pending, Running. Done refuses all.
         let table = [
-            (NeedsMet, [Some(Pending), None, None]),
-            (NeedsFailed, [Some(Done(Outcome::Skipped)), None, None]),
+            (NeedsMet, [Some(Pending), None, None, None]),
+            (Offer, [Some(Manual), None, None, None]),
+            (Play, [None, Some(Pending), None, None]),
+            (
+                NeedsFailed,
+                [Some(Done(Outcome::Skipped)), None, None, None],
+            ),
             (
                 Claim(mine),
-                [None, Some(Running(mine, Phase::Preparing)), None],
+                [None, None, Some(Running(mine, Phase::Preparing)), None],
             ),
             (
                 Renew(renewed, None),
-                [None, None, Some(Running(renewed, Phase::Fetching))],
+                [None, None, None, Some(Running(renewed, Phase::Fetching))],
             ),
             (
                 Renew(renewed, Some(Phase::Pushing)),
-                [None, None, Some(Running(renewed, Phase::Pushing))],
+                [None, None, None, Some(Running(renewed, Phase::Pushing))],
             ),
-            (Renew(lease(2, 20), None), [None, None, None]),
+            (Renew(lease(2, 20), None), [None, None, None, None]),
             (
                 Report(RunnerId(1), ReportedResult::Succeeded),
-                [None, None, Some(Done(Outcome::Succeeded))],
+                [None, None, None, Some(Done(Outcome::Succeeded))],
             ),
             (
                 Report(
@@ -252,19 +267,20 @@ mod tests {
                 [
                     None,
                     None,
+                    None,
                     Some(Done(Outcome::Failed(FailureReason::PushRefused))),
                 ],
             ),
             (
                 Report(RunnerId(2), ReportedResult::Succeeded),
-                [None, None, None],
+                [None, None, None, None],
             ),
-            (Cancel, [canceled, canceled, canceled]),
+            (Cancel, [canceled, canceled, canceled, canceled]),
             (
                 CheckLease { now: at(9) },
-                [None, None, Some(Running(mine, Phase::Fetching))],
+                [None, None, None, Some(Running(mine, Phase::Fetching))],
             ),
-            (CheckLease { now: at(10) }, [None, None, Some(lost)]),
+            (CheckLease { now: at(10) }, [None, None, None, Some(lost)]),
         ];
         for (event, expected) in table {
             for (index, state) in states.into_iter().enumerate() {

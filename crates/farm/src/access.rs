@@ -5,7 +5,7 @@
 //! to what its scopes allow.
 
 use slipway_domain::{
-    AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId,
+    AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId, Visibility,
 };
 use slipway_store::projects::{Namespace, Project};
 use slipway_store::{Conn, StoreError, people, projects, tokens};
@@ -67,6 +67,16 @@ impl Actor {
         };
         own.map(|role| role.min(self.scope.ceiling()))
     }
+
+    /// [`Actor::role`] in a project, which lets others in as it says.
+    fn role_in(&self, project: &Project, membership: Option<Role>) -> Option<Role> {
+        let visitor = (project.visibility != Visibility::Private).then_some(Role::Guest);
+        let role = self.role(membership.max(visitor))?;
+        Some(match project.public_builds {
+            true => role.max(Role::Reader),
+            false => role,
+        })
+    }
 }
 
 /// Proof that an actor may act on a project in a role; only this module makes one.
@@ -98,6 +108,18 @@ impl ProjectAccess {
     /// `Forbidden` when it does not.
     pub fn require(&self, need: Role) -> Result<(), FarmError> {
         require(self.role, need)
+    }
+
+    /// Whether the actor acts at least in this role on the project's builds, if there are any.
+    ///
+    /// # Errors
+    /// `Forbidden` when it does not, or builds are switched off.
+    pub fn require_builds(&self, need: Role) -> Result<(), FarmError> {
+        self.require(need)?;
+        if self.project.builds_enabled {
+            return Ok(());
+        }
+        Err(FarmError::Forbidden("builds are off in this project"))
     }
 }
 
@@ -138,7 +160,7 @@ fn require(role: Role, need: Role) -> Result<(), FarmError> {
         return Ok(());
     }
     Err(FarmError::Forbidden(match need {
-        Role::Reader => "this needs the role reader",
+        Role::Guest | Role::Reader => "this needs the role reader",
         Role::Developer => "this needs the role developer, and a token with the scope write",
         Role::Maintainer => "this needs the role maintainer, and a token with the scope admin",
         Role::Owner => "this needs the role owner, and a token with the scope admin",
@@ -242,7 +264,7 @@ impl Farm {
         };
         let (project, membership) = self.inner.store.read(both).await?;
         let role = actor
-            .role(membership)
+            .role_in(&project, membership)
             .ok_or(FarmError::NotFound("project"))?;
         require(role, need)?;
         Ok(ProjectAccess { project, role })

@@ -1,15 +1,16 @@
 //! Builds: asked for, looked at, called off, tried again.
 
 use slipway_domain::image::{Repository, tags_for};
-use slipway_domain::pipeline::Definition;
+use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{
-    BuildId, BuildUuid, CommitSha, Event, GitRef, JobId, JobSpec, JobState, Role, Slug,
+    BuildId, BuildUuid, CommitSha, Event, GitRef, JobId, JobSpec, JobState, ProjectId, Role, Slug,
 };
 use slipway_git::{GitError, RemoteUrl, Wanted};
 use slipway_store::builds::{self, Build, Filter, NewBuild};
 use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::projects::Project;
-use slipway_store::{Page, StoreError, artifacts, pipelines, retries, traces};
+use slipway_store::retries::{self, Cause};
+use slipway_store::{Page, StoreError, artifacts, pipelines, traces};
 
 use crate::access::{Actor, ProjectAccess};
 use crate::report::finish;
@@ -37,7 +38,7 @@ impl Farm {
         access: &ProjectAccess,
         request: BuildRequest,
     ) -> Result<Build, FarmError> {
-        access.require(Role::Developer)?;
+        access.require_builds(Role::Developer)?;
         let project = access.project().clone();
         let (project_id, slug) = (project.id, request.pipeline.clone());
         let pipeline = self
@@ -65,6 +66,8 @@ impl Farm {
             git_ref,
             ref_is_tag,
             created_by: Some(actor.user),
+            variables: None,
+            trigger: None,
             definition,
         };
         let (build, changes) = self
@@ -138,23 +141,21 @@ impl Farm {
             .store
             .read(move |conn| builds::by_uuid(conn, uuid))
             .await?;
-        let access = self
-            .project_by_id(actor, build.project, need)
-            .await
-            .map_err(|error| match error {
-                FarmError::NotFound(_) => FarmError::NotFound("build"),
-                other => other,
-            })?;
+        let access = self.builds_of(actor, build.project, need, "build").await?;
         Ok((access, build))
     }
 
     /// The builds of a project, newest first.
+    ///
+    /// # Errors
+    /// `Forbidden` to those who see the project but not its builds.
     pub async fn builds(
         &self,
         access: &ProjectAccess,
         filter: Filter,
         page: Page,
     ) -> Result<Vec<Build>, FarmError> {
+        access.require_builds(Role::Reader)?;
         let project = access.id();
         Ok(self
             .inner
@@ -187,14 +188,25 @@ impl Farm {
             .store
             .read(move |conn| jobs::get(conn, id))
             .await?;
-        let access =
-            self.project_by_id(actor, job.project, need)
-                .await
-                .map_err(|error| match error {
-                    FarmError::NotFound(_) => FarmError::NotFound("job"),
-                    other => other,
-                })?;
+        let access = self.builds_of(actor, job.project, need, "job").await?;
         Ok((access, job))
+    }
+
+    /// Lets an actor act on the builds of the project that `what` belongs to.
+    async fn builds_of(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        need: Role,
+        what: &'static str,
+    ) -> Result<ProjectAccess, FarmError> {
+        let access = self.project_by_id(actor, project, Role::Guest).await;
+        let access = access.map_err(|error| match error {
+            FarmError::NotFound(_) => FarmError::NotFound(what),
+            other => other,
+        })?;
+        access.require_builds(need)?;
+        Ok(access)
     }
 
     /// Calls off every job of a build that is not over.
@@ -206,17 +218,17 @@ impl Farm {
         access: &ProjectAccess,
         build: &Build,
     ) -> Result<Build, FarmError> {
-        access.require(Role::Developer)?;
+        access.require_builds(Role::Developer)?;
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut slipway_store::Conn| {
+            if builds::get(conn, id)?.state.is_done() {
+                return Err(StoreError::Conflict("the build is over"));
+            }
             let open: Vec<JobId> = jobs::of_build(conn, id)?
                 .into_iter()
                 .filter(|job| !job.state.is_done())
                 .map(|job| job.id)
                 .collect();
-            if open.is_empty() {
-                return Err(StoreError::Conflict("the build is over"));
-            }
             let mut changes = Changes::default();
             for job in open {
                 // An earlier one of the loop may have taken this one with it.
@@ -236,7 +248,7 @@ impl Farm {
     /// # Errors
     /// `Refused` when it is over.
     pub async fn cancel_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
-        access.require(Role::Developer)?;
+        access.require_builds(Role::Developer)?;
         let (id, now, policy) = (job.id, self.now(), self.retry_policy());
         let write = move |conn: &mut slipway_store::Conn| {
             let (_, changes) = finish(conn, id, Event::Cancel, None, policy, now)?;
@@ -253,13 +265,14 @@ impl Farm {
     /// `Conflict` when the build is not over, or every job succeeded.
     pub async fn retry_build(
         &self,
+        actor: &Actor,
         access: &ProjectAccess,
         build: &Build,
     ) -> Result<Build, FarmError> {
-        access.require(Role::Developer)?;
-        let (id, now) = (build.id, self.now());
+        access.require_builds(Role::Developer)?;
+        let (id, by, now) = (build.id, actor.user, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
-            let changes = retries::retry_build(conn, id, now)?;
+            let changes = retries::retry_build(conn, id, by, now)?;
             Ok((builds::get(conn, id)?, changes))
         };
         let (build, changes) = self.inner.store.write(write).await?;
@@ -271,14 +284,40 @@ impl Farm {
     ///
     /// # Errors
     /// `Conflict` when it is not over or was tried again already.
-    pub async fn retry_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
-        access.require(Role::Developer)?;
-        let (id, now) = (job.id, self.now());
+    pub async fn retry_job(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, cause, now) = (job.id, Cause::Person(actor.user), self.now());
         let (job, changes) = self
             .inner
             .store
-            .write(move |conn| retries::retry_job(conn, id, None, now))
+            .write(move |conn| retries::retry_job(conn, id, cause, now))
             .await?;
+        self.publish(changes).await;
+        Ok(job)
+    }
+
+    /// Puts a job that waits for somebody to start it into the queue.
+    ///
+    /// # Errors
+    /// `Refused` when it does not wait for that.
+    pub async fn play_job(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, by, now) = (job.id, actor.user, self.now());
+        let write = move |conn: &mut slipway_store::Conn| {
+            let changes = jobs::play(conn, id, by, now)?;
+            Ok((jobs::get(conn, id)?, changes))
+        };
+        let (job, changes) = self.inner.store.write(write).await?;
         self.publish(changes).await;
         Ok(job)
     }
@@ -293,7 +332,7 @@ impl Farm {
         access: &ProjectAccess,
         job: &Job,
     ) -> Result<Job, FarmError> {
-        access.require(Role::Developer)?;
+        access.require_builds(Role::Developer)?;
         let (id, by, now) = (job.id, actor.user, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
             jobs::mark_erased(conn, id, by, now)?;
@@ -341,9 +380,12 @@ fn completed(
     sha: &CommitSha,
     git_ref: Option<&GitRef>,
 ) -> Result<Definition, FarmError> {
-    let single = definition.jobs.len() == 1;
+    let is_image = |job: &&JobDefinition| matches!(job.spec, JobSpec::ImageBuild(_));
+    let single = definition.jobs.iter().filter(is_image).count() == 1;
     for job in &mut definition.jobs {
-        let JobSpec::ImageBuild(image) = &mut job.spec;
+        let JobSpec::ImageBuild(image) = &mut job.spec else {
+            continue;
+        };
         if let (None, Some(repository)) = (&image.repository, repository) {
             // Several images of one project go to repositories of their own below the project's.
             let own = match single {

@@ -35,6 +35,8 @@ pub enum WhyNotBegun {
     Begun,
     /// Jobs that it needs have not finished; these are their names.
     Needs(Vec<String>),
+    /// Somebody has to start it.
+    Manual,
     /// No runner has claimed it.
     Pending(PendingReason),
 }
@@ -49,7 +51,7 @@ impl Farm {
         let explain = move |conn: &mut Conn| {
             let visible: Option<BTreeSet<ProjectId>> = match all {
                 true => None,
-                false => Some(projects::visible_ids(conn, user)?),
+                false => Some(projects::readable_ids(conn, user)?),
             };
             let views = views(conn, now)?;
             let (lines, running) = queue::open_lines(conn)?;
@@ -103,6 +105,7 @@ impl Farm {
                         unfinished.map(|need| need.name).collect(),
                     ))
                 }
+                JobState::Manual => Ok(WhyNotBegun::Manual),
                 JobState::Pending => {
                     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
                     let running = queue::running(conn, project)?;

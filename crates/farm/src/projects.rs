@@ -3,13 +3,17 @@
 use slipway_domain::image::Repository;
 use slipway_domain::names::Invalid;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, Name, Role, Scope, Slug};
+use slipway_domain::{GitRef, Name, Role, Scope, Slug, Visibility};
+use slipway_store::jobs::Changes;
 use slipway_store::pipelines::{self, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
-use slipway_store::{Conn, Page, StoreError, people};
+use slipway_store::{Conn, Page, StoreError, people, queue};
 use url::Url;
 
 use crate::{Actor, Farm, FarmError, NamespaceAccess, ProjectAccess};
+
+/// The longest description of a project, in bytes.
+const MAX_DESCRIPTION: usize = 2000;
 
 /// What is changed about a project; what is absent stays.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,16 @@ pub struct ProjectUpdate {
     pub shared_runners: Option<bool>,
     /// How many of its jobs may run at once; `Some(None)` lifts the limit.
     pub max_running: Option<Option<u32>>,
+    /// Its name.
+    pub name: Option<Name>,
+    /// What people say of it.
+    pub description: Option<String>,
+    /// Who sees it without being a member.
+    pub visibility: Option<Visibility>,
+    /// Whether all who see it see its builds too.
+    pub public_builds: Option<bool>,
+    /// Whether its jobs are run and shown at all.
+    pub builds_enabled: Option<bool>,
 }
 
 impl Farm {
@@ -66,6 +80,7 @@ impl Farm {
     /// password in it; `Conflict` when the name is taken.
     pub async fn create_project(
         &self,
+        actor: &Actor,
         access: &NamespaceAccess,
         name: &Name,
         settings: Settings,
@@ -73,8 +88,9 @@ impl Farm {
         access.require(Role::Maintainer)?;
         check_settings(&settings)?;
         let (namespace, name, now) = (access.id(), name.clone(), self.now());
+        let by = actor.user;
         let create = move |conn: &mut Conn| {
-            let project = projects::insert(conn, namespace, &name, &settings, now)?;
+            let project = projects::insert(conn, namespace, &name, &settings, by, now)?;
             let slug = Slug::default_pipeline();
             pipelines::insert(conn, project.id, &slug, &Definition::single_image(), now)?;
             Ok(project)
@@ -112,6 +128,7 @@ impl Farm {
             check_repo_url(url)?;
         }
         check_max_running(change.max_running.flatten())?;
+        check_description(change.description.as_deref().unwrap_or_default())?;
         let update = move |conn: &mut Conn| {
             let old = projects::get(conn, id)?;
             let change = change.clone();
@@ -121,10 +138,23 @@ impl Farm {
                 image_repository: change.image_repository.unwrap_or(old.image_repository),
                 shared_runners: change.shared_runners.unwrap_or(old.shared_runners),
                 max_running: change.max_running.unwrap_or(old.max_running),
+                description: change.description.unwrap_or(old.description),
+                visibility: change.visibility.unwrap_or(old.visibility),
+                public_builds: change.public_builds.unwrap_or(old.public_builds),
+                builds_enabled: change.builds_enabled.unwrap_or(old.builds_enabled),
             };
-            projects::update(conn, id, &settings)
+            let name = change.name.unwrap_or(old.name);
+            let project = projects::update(conn, id, &name, &settings)?;
+            Ok((project, queue::pending_keys(conn, id)?))
         };
-        Ok(self.inner.store.write(update).await?)
+        let (project, pending) = self.inner.store.write(update).await?;
+        // What was held back so far may be free to run now.
+        self.publish(Changes {
+            pending,
+            jobs: Vec::new(),
+        })
+        .await;
+        Ok(project)
     }
 
     /// The pipelines of a project, by slug.
@@ -194,7 +224,17 @@ impl Farm {
 
 fn check_settings(settings: &Settings) -> Result<(), FarmError> {
     check_repo_url(&settings.repo_url)?;
+    check_description(&settings.description)?;
     check_max_running(settings.max_running)
+}
+
+fn check_description(text: &str) -> Result<(), FarmError> {
+    if text.len() > MAX_DESCRIPTION || text.contains('\0') {
+        let why =
+            format!("a description has at most {MAX_DESCRIPTION} bytes and none that is zero");
+        return Err(FarmError::Invalid(why));
+    }
+    Ok(())
 }
 
 fn check_max_running(limit: Option<u32>) -> Result<(), FarmError> {

@@ -9,9 +9,10 @@ use slipway_domain::names::{Invalid, check_line, clean_message};
 use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, Phase, ReportedResult};
 use slipway_store::artifacts::{self, Content, NewArtifact};
 use slipway_store::jobs::{self, Changes};
+use slipway_store::retries::{self, Cause};
 use slipway_store::runners::Runner;
 use slipway_store::traces::{self, Extent};
-use slipway_store::{Conn, StoreError, retries};
+use slipway_store::{Conn, StoreError};
 use tokio::time::Instant;
 
 use crate::{Farm, FarmError};
@@ -278,7 +279,7 @@ pub(crate) fn finish(
         let job = jobs::get(conn, id)?;
         if job.attempt < policy.max_attempts {
             let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
-            let (next, more) = retries::retry_job(conn, id, avoid, now)?;
+            let (next, more) = retries::retry_job(conn, id, Cause::Farm { avoid }, now)?;
             tracing::warn!(job.id = %id, next.id = %next.id, "Job {id} failed as {reason} and is tried again as {}", next.id);
             changes.extend(more);
         }

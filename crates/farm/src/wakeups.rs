@@ -255,6 +255,7 @@ mod tests {
                 tags: TagSet::from_list(tags).unwrap(),
             },
             policy: ProjectPolicy {
+                builds_enabled: true,
                 shared_runners: true,
                 max_running: None,
             },

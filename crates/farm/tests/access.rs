@@ -82,14 +82,9 @@ async fn world(backend: Backend) -> World {
         .namespace(&root, &name("acme"), Role::Owner)
         .await
         .unwrap();
-    let settings = ProjectSettings {
-        repo_url: "https://git.example/acme/api".to_owned(),
-        default_branch: "main".parse().unwrap(),
-        image_repository: None,
-        shared_runners: true,
-        max_running: None,
-    };
-    farm.create_project(&namespace, &name("api"), settings)
+    let settings =
+        ProjectSettings::of_source("https://git.example/acme/api", "main".parse().unwrap());
+    farm.create_project(&root, &namespace, &name("api"), settings)
         .await
         .unwrap();
     World {

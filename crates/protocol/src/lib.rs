@@ -6,8 +6,6 @@
 
 mod lenient;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use slipway_domain::JobSpec;
 
@@ -284,7 +282,24 @@ pub struct Options {
     pub services: Option<Vec<String>>,
     /// What is uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub artifacts: Option<BTreeMap<String, serde_json::Value>>,
+    pub artifacts: Option<Artifacts>,
+}
+
+/// What a stock runner uploads after a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Artifacts {
+    /// The archive's name, without its suffix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Files and directories, relative to the checkout's root.
+    pub paths: Vec<String>,
+    /// `on_success`, `on_failure` or `always`. Before 1.4 runners do not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// How long the farm is to keep them. Before 1.4 runners do not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire_in: Option<String>,
 }
 
 /// The archive of a job.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::pipeline::Definition;
+use slipway_domain::pipeline::{Definition, When};
 use slipway_domain::queue::Requirement;
 use slipway_domain::rollup::{Part, roll_up as rolled_up};
 use slipway_domain::{
-    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, UserId,
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
 };
 
 use crate::connection::Conn;
@@ -48,6 +48,10 @@ pub struct Build {
     pub started_at: Option<DateTime<Utc>>,
     /// When its last job was over.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Variables of its own, sealed.
+    pub variables: Option<String>,
+    /// The trigger that started it.
+    pub trigger: Option<TriggerId>,
 }
 
 /// What a build is made of.
@@ -67,6 +71,10 @@ pub struct NewBuild {
     pub ref_is_tag: bool,
     /// Who asked.
     pub created_by: Option<UserId>,
+    /// Variables of its own, sealed.
+    pub variables: Option<String>,
+    /// The trigger that starts it.
+    pub trigger: Option<TriggerId>,
     /// The jobs, with every spec complete.
     pub definition: Definition,
 }
@@ -86,6 +94,8 @@ struct BuildRow {
     created_at: i64,
     started_at: Option<i64>,
     finished_at: Option<i64>,
+    variables: Option<String>,
+    trigger_id: Option<i64>,
 }
 
 impl TryFrom<BuildRow> for Build {
@@ -106,6 +116,8 @@ impl TryFrom<BuildRow> for Build {
             created_at: from_ms(row.created_at)?,
             started_at: from_opt_ms(row.started_at)?,
             finished_at: from_opt_ms(row.finished_at)?,
+            variables: row.variables,
+            trigger: row.trigger_id.map(TriggerId),
         })
     }
 }
@@ -133,10 +145,13 @@ pub fn create(
             builds::state.eq(BuildState::Pending.as_str()),
             builds::created_by.eq(new.created_by.map(|user| user.0)),
             builds::created_at.eq(to_ms(now)),
+            builds::variables.eq(&new.variables),
+            builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
         ))
         .returning(builds::id)
         .get_result(conn)?;
     let changes = create_jobs(conn, BuildId(id), new, now)?;
+    roll_up(conn, BuildId(id), now)?;
     Ok((get(conn, BuildId(id))?, changes))
 }
 
@@ -177,6 +192,8 @@ fn create_jobs(
                 timeout_s: i32::try_from(job.timeout_s).unwrap_or(i32::MAX),
                 allow_failure: job.allow_failure,
                 needs,
+                created_by: new.created_by,
+                by_hand: job.when == When::Manual,
                 retries: None,
             };
             let job_row = jobs::insert(conn, &new_job, now)?;
@@ -262,6 +279,15 @@ pub fn of_project(
     }
     let rows: Vec<BuildRow> = query.load(conn)?;
     rows.into_iter().map(Build::try_from).collect()
+}
+
+/// Rolls a build up in which something began anew, so that it has not finished after all.
+pub(crate) fn reopen(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    diesel::update(builds::table.find(id.0))
+        .set(builds::finished_at.eq(None::<i64>))
+        .execute(conn)?;
+    roll_up(conn, id, now)?;
+    Ok(())
 }
 
 /// Writes the state that follows from a build's jobs, and returns it.

@@ -41,6 +41,10 @@ pub struct NewJob {
     pub allow_failure: bool,
     /// The jobs that must succeed first.
     pub needs: Vec<JobId>,
+    /// Who caused it.
+    pub created_by: Option<UserId>,
+    /// Whether somebody has to start it.
+    pub by_hand: bool,
     /// The attempt it retries, with the runner that is passed over for a while.
     pub retries: Option<Retried>,
 }
@@ -75,16 +79,17 @@ impl Changes {
     }
 }
 
-/// Makes a job: pending when it needs nothing that has not succeeded, else waiting.
+/// Makes a job: pending, or waiting for somebody to start it, when it needs nothing that has not
+/// succeeded, else waiting.
 pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, StoreError> {
     let mut met = true;
     for need in &new.needs {
         met &= is_met(&get(conn, *need)?);
     }
-    let state = if met {
-        JobState::Pending
-    } else {
-        JobState::Waiting
+    let state = match (met, new.by_hand) {
+        (false, _) => JobState::Waiting,
+        (true, true) => JobState::Manual,
+        (true, false) => JobState::Pending,
     };
     let spec = serde_json::to_string(&new.spec).map_err(|_| StoreError::Corrupt("job spec"))?;
     let avoid = new.retries.and_then(|retried| retried.avoid);
@@ -111,6 +116,8 @@ pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, 
                 jobs::created_at.eq(to_ms(now)),
                 jobs::queued_at.eq((state == JobState::Pending).then(|| to_ms(now))),
                 jobs::rev.eq(0),
+                jobs::created_by.eq(new.created_by.map(|user| user.0)),
+                jobs::by_hand.eq(new.by_hand),
             ),
         ))
         .returning(jobs::id)
@@ -290,9 +297,13 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
                 changes.jobs.push(dependent.id);
                 ended.push(get(conn, dependent.id)?);
             } else if needs(conn, dependent.id)?.iter().all(is_met) {
-                advance(conn, &dependent, Event::NeedsMet, now)?;
                 changes.jobs.push(dependent.id);
-                changes.pending.push(dependent.queue_key);
+                if dependent.by_hand {
+                    advance(conn, &dependent, Event::Offer, now)?;
+                } else {
+                    advance(conn, &dependent, Event::NeedsMet, now)?;
+                    changes.pending.push(dependent.queue_key);
+                }
             }
         }
     }
@@ -300,6 +311,30 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
         builds::roll_up(conn, build, now)?;
     }
     Ok(changes)
+}
+
+/// Puts a job that waits for somebody to start it into the queue, in the name of who does.
+///
+/// # Errors
+/// `Refused` when it does not wait for that.
+pub fn play(
+    conn: &mut Conn,
+    id: JobId,
+    by: UserId,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
+    let build = get(conn, id)?.build;
+    per_backend::lock_build(conn, build)?;
+    let job = get(conn, id)?;
+    advance(conn, &job, Event::Play, now)?;
+    diesel::update(jobs::table.find(id.0))
+        .set(jobs::created_by.eq(by.0))
+        .execute(conn)?;
+    builds::reopen(conn, build, now)?;
+    Ok(Changes {
+        pending: vec![job.queue_key],
+        jobs: vec![id],
+    })
 }
 
 fn is_met(need: &Job) -> bool {
@@ -326,7 +361,7 @@ fn advance(
     let target = jobs::table.find(seen.id.0).filter(jobs::rev.eq(seen.rev));
     let columns = (StateColumns::from(next), jobs::rev.eq(seen.rev + 1));
     let changed = match (seen.state, next) {
-        (JobState::Waiting, JobState::Pending) => diesel::update(target)
+        (_, JobState::Pending) => diesel::update(target)
             .set((columns, jobs::queued_at.eq(now)))
             .execute(conn)?,
         (_, JobState::Done(_)) => diesel::update(target)

@@ -54,11 +54,12 @@ condition!(
 #[derive(Clone, Copy, Debug, QueryId)]
 pub(crate) struct OpenLines;
 
-/// Key, project, tags, whether shared runners may serve it, limit, running jobs.
-pub(crate) type OpenLine = (i64, i64, String, bool, Option<i32>, i32);
+/// Key, project, tags, whether shared runners may serve it, limit, whether builds are run,
+/// running jobs.
+pub(crate) type OpenLine = (i64, i64, String, bool, Option<i32>, bool, i32);
 
 impl Query for OpenLines {
-    type SqlType = (BigInt, BigInt, Text, Bool, Nullable<Integer>, Integer);
+    type SqlType = (BigInt, BigInt, Text, Bool, Nullable<Integer>, Bool, Integer);
 }
 
 impl<DB: Backend> QueryFragment<DB> for OpenLines {
@@ -71,7 +72,8 @@ impl<DB: Backend> QueryFragment<DB> for OpenLines {
                          WHERE state = 'pending' AND queue_key_id > open.k) \
                  FROM open WHERE open.k IS NOT NULL \
              ) \
-             SELECT q.id, q.project_id, q.tags, p.shared_runners, p.max_running, l.running \
+             SELECT q.id, q.project_id, q.tags, p.shared_runners, p.max_running, \
+                    p.builds_enabled, l.running \
              FROM open JOIN queue_keys q ON q.id = open.k \
              JOIN projects p ON p.id = q.project_id \
              JOIN project_loads l ON l.project_id = q.project_id",

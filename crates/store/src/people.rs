@@ -40,9 +40,9 @@ pub struct Member {
     pub role: Role,
 }
 
-type UserRow = (i64, String, bool, bool, i64);
+type UserRow = (i64, String, bool, bool, i64, Option<String>);
 
-pub(crate) fn read((id, name, admin, active, created_at): UserRow) -> Result<User, StoreError> {
+pub(crate) fn read((id, name, admin, active, created_at, _): UserRow) -> Result<User, StoreError> {
     Ok(User {
         id: UserId(id),
         name: parse(&name, "user name")?,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::image::Repository;
-use slipway_domain::{GitRef, Name, NamespaceId, ProjectId, UserId};
+use slipway_domain::{GitRef, Name, NamespaceId, ProjectId, Role, UserId, Visibility};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -47,6 +47,16 @@ pub struct Project {
     pub max_running: Option<u32>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// What people say of it.
+    pub description: String,
+    /// Who sees it without being a member.
+    pub visibility: Visibility,
+    /// Whether all who see it see its builds too.
+    pub public_builds: bool,
+    /// Whether its jobs are run and shown at all.
+    pub builds_enabled: bool,
+    /// Who made it.
+    pub created_by: Option<UserId>,
 }
 
 impl Project {
@@ -69,6 +79,31 @@ pub struct Settings {
     pub shared_runners: bool,
     /// How many of its jobs may run at once.
     pub max_running: Option<u32>,
+    /// What people say of it.
+    pub description: String,
+    /// Who sees it without being a member.
+    pub visibility: Visibility,
+    /// Whether all who see it see its builds too.
+    pub public_builds: bool,
+    /// Whether its jobs are run and shown at all.
+    pub builds_enabled: bool,
+}
+
+impl Settings {
+    /// The settings of a project of which only its source is known.
+    pub fn of_source(repo_url: impl Into<String>, default_branch: GitRef) -> Self {
+        Self {
+            repo_url: repo_url.into(),
+            default_branch,
+            image_repository: None,
+            shared_runners: true,
+            max_running: None,
+            description: String::new(),
+            visibility: Visibility::Private,
+            public_builds: false,
+            builds_enabled: true,
+        }
+    }
 }
 
 #[derive(Queryable)]
@@ -82,6 +117,11 @@ struct ProjectRow {
     shared_runners: bool,
     max_running: Option<i32>,
     created_at: i64,
+    description: String,
+    visibility: String,
+    public_builds: bool,
+    builds_enabled: bool,
+    created_by: Option<i64>,
 }
 
 fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
@@ -99,6 +139,11 @@ fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
         shared_runners: row.shared_runners,
         max_running: row.max_running.and_then(|limit| u32::try_from(limit).ok()),
         created_at: from_ms(row.created_at)?,
+        description: row.description,
+        visibility: parse(&row.visibility, "visibility")?,
+        public_builds: row.public_builds,
+        builds_enabled: row.builds_enabled,
+        created_by: row.created_by.map(UserId),
     })
 }
 
@@ -177,19 +222,16 @@ pub fn insert(
     namespace: NamespaceId,
     name: &Name,
     settings: &Settings,
+    created_by: UserId,
     now: DateTime<Utc>,
 ) -> Result<Project, StoreError> {
     let id: i64 = diesel::insert_into(projects::table)
         .values((
             projects::namespace_id.eq(namespace.0),
             projects::name.eq(name.as_str()),
-            projects::repo_url.eq(&settings.repo_url),
-            projects::default_branch.eq(settings.default_branch.as_str()),
-            projects::image_repository
-                .eq(settings.image_repository.as_ref().map(Repository::as_str)),
-            projects::shared_runners.eq(settings.shared_runners),
-            projects::max_running.eq(limit(settings)),
+            SettingColumns::from(settings),
             projects::created_at.eq(to_ms(now)),
+            projects::created_by.eq(created_by.0),
         ))
         .returning(projects::id)
         .get_result(conn)?;
@@ -202,22 +244,52 @@ pub fn insert(
     get(conn, ProjectId(id))
 }
 
-fn limit(settings: &Settings) -> Option<i32> {
-    settings
-        .max_running
-        .map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
+/// The columns that settings are kept in.
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = projects, treat_none_as_null = true)]
+struct SettingColumns<'a> {
+    repo_url: &'a str,
+    default_branch: &'a str,
+    image_repository: Option<&'a str>,
+    shared_runners: bool,
+    max_running: Option<i32>,
+    description: &'a str,
+    visibility: &'static str,
+    public_builds: bool,
+    builds_enabled: bool,
 }
 
-/// Changes a project's settings.
-pub fn update(conn: &mut Conn, id: ProjectId, settings: &Settings) -> Result<Project, StoreError> {
+impl<'a> From<&'a Settings> for SettingColumns<'a> {
+    fn from(settings: &'a Settings) -> Self {
+        let limit = settings.max_running;
+        Self {
+            repo_url: &settings.repo_url,
+            default_branch: settings.default_branch.as_str(),
+            image_repository: settings.image_repository.as_ref().map(Repository::as_str),
+            shared_runners: settings.shared_runners,
+            max_running: limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+            description: &settings.description,
+            visibility: settings.visibility.as_str(),
+            public_builds: settings.public_builds,
+            builds_enabled: settings.builds_enabled,
+        }
+    }
+}
+
+/// Changes a project's name and settings.
+///
+/// # Errors
+/// `Conflict` when the name is taken in its namespace.
+pub fn update(
+    conn: &mut Conn,
+    id: ProjectId,
+    name: &Name,
+    settings: &Settings,
+) -> Result<Project, StoreError> {
     diesel::update(projects::table.find(id.0))
         .set((
-            projects::repo_url.eq(&settings.repo_url),
-            projects::default_branch.eq(settings.default_branch.as_str()),
-            projects::image_repository
-                .eq(settings.image_repository.as_ref().map(Repository::as_str)),
-            projects::shared_runners.eq(settings.shared_runners),
-            projects::max_running.eq(limit(settings)),
+            projects::name.eq(name.as_str()),
+            SettingColumns::from(settings),
         ))
         .execute(conn)?;
     get(conn, id)
@@ -265,11 +337,16 @@ pub fn list(
     rows.into_iter().map(read).collect()
 }
 
-/// The projects that a user may see, as a member of each or of its namespace, newest first.
+/// The projects that a user may see, newest first: as a member of each or of its namespace, or
+/// because every user does.
 pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Project>, StoreError> {
     let rows = projects::table
         .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
-        .filter(visible_to(user))
+        .filter(
+            projects::visibility
+                .ne(Visibility::Private.as_str())
+                .or(belongs_to(user, "")),
+        )
         .filter(projects::id.lt(page.below()))
         .order(projects::id.desc())
         .limit(page.limit)
@@ -278,23 +355,30 @@ pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Pro
     rows.into_iter().map(read).collect()
 }
 
-/// The ids of all projects that a user may see.
-pub fn visible_ids(conn: &mut Conn, user: UserId) -> Result<BTreeSet<ProjectId>, StoreError> {
+/// The ids of all projects whose builds a user may see.
+pub fn readable_ids(conn: &mut Conn, user: UserId) -> Result<BTreeSet<ProjectId>, StoreError> {
+    let seen = projects::visibility
+        .ne(Visibility::Private.as_str())
+        .or(belongs_to(user, ""));
     let ids: Vec<i64> = projects::table
-        .filter(visible_to(user))
+        .filter(projects::builds_enabled)
+        .filter(belongs_to(user, Role::Guest.as_str()).or(projects::public_builds.and(seen)))
         .select(projects::id)
         .load(conn)?;
     Ok(ids.into_iter().map(ProjectId).collect())
 }
 
+/// Whether a user is a member of the project or of its namespace, in another role than `but`.
 #[diesel::dsl::auto_type]
-fn visible_to(user: UserId) -> _ {
+fn belongs_to(user: UserId, but: &'static str) -> _ {
     let id: i64 = user.0;
     let namespaces_of = namespace_members::table
         .filter(namespace_members::user_id.eq(id))
+        .filter(namespace_members::role.ne(but))
         .select(namespace_members::namespace_id);
     let projects_of = project_members::table
         .filter(project_members::user_id.eq(id))
+        .filter(project_members::role.ne(but))
         .select(project_members::project_id);
     projects::namespace_id
         .eq_any(namespaces_of)

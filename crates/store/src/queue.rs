@@ -49,7 +49,7 @@ pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32
     let rows: Vec<OpenLine> = OpenLines.load(conn)?;
     let mut running = BTreeMap::new();
     let mut lines = Vec::with_capacity(rows.len());
-    for (key, project, tags, shared_runners, max_running, load) in rows {
+    for (key, project, tags, shared_runners, max_running, builds_enabled, load) in rows {
         running.insert(ProjectId(project), u32::try_from(load).unwrap_or(0));
         lines.push(Line {
             key: QueueKeyId(key),
@@ -57,7 +57,7 @@ pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32
                 project: ProjectId(project),
                 tags: read_tags(&tags)?,
             },
-            policy: policy(shared_runners, max_running),
+            policy: policy(shared_runners, max_running, builds_enabled),
             jobs: Default::default(),
         });
     }
@@ -68,10 +68,11 @@ pub(crate) fn read_tags(list: &str) -> Result<TagSet, StoreError> {
     TagSet::from_list(list).map_err(|_| StoreError::Corrupt("tags"))
 }
 
-fn policy(shared_runners: bool, max_running: Option<i32>) -> ProjectPolicy {
+fn policy(shared_runners: bool, max_running: Option<i32>, builds_enabled: bool) -> ProjectPolicy {
     ProjectPolicy {
         shared_runners,
         max_running: max_running.and_then(|limit| u32::try_from(limit).ok()),
+        builds_enabled,
     }
 }
 
@@ -95,22 +96,24 @@ pub fn requirement(
     conn: &mut Conn,
     key: QueueKeyId,
 ) -> Result<(Requirement, ProjectPolicy), StoreError> {
-    let (project, tags, shared, limit): (i64, String, bool, Option<i32>) = queue_keys::table
-        .inner_join(projects::table.on(projects::id.eq(queue_keys::project_id)))
-        .filter(queue_keys::id.eq(key.0))
-        .select((
-            queue_keys::project_id,
-            queue_keys::tags,
-            projects::shared_runners,
-            projects::max_running,
-        ))
-        .first(conn)
-        .or_missing("queue key")?;
+    let (project, tags, shared, limit, enabled): (i64, String, bool, Option<i32>, bool) =
+        queue_keys::table
+            .inner_join(projects::table.on(projects::id.eq(queue_keys::project_id)))
+            .filter(queue_keys::id.eq(key.0))
+            .select((
+                queue_keys::project_id,
+                queue_keys::tags,
+                projects::shared_runners,
+                projects::max_running,
+                projects::builds_enabled,
+            ))
+            .first(conn)
+            .or_missing("queue key")?;
     let requirement = Requirement {
         project: ProjectId(project),
         tags: read_tags(&tags)?,
     };
-    Ok((requirement, policy(shared, limit)))
+    Ok((requirement, policy(shared, limit, enabled)))
 }
 
 /// The keys of a project in which jobs stand that its limit may have held back.
@@ -122,9 +125,14 @@ pub(crate) fn held_back_by_limit(
         .find(project.0)
         .select(projects::max_running)
         .first(conn)?;
-    if limit.is_none() {
-        return Ok(Vec::new());
+    match limit {
+        Some(_) => pending_keys(conn, project),
+        None => Ok(Vec::new()),
     }
+}
+
+/// The keys of a project in which jobs stand.
+pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyId>, StoreError> {
     let (lines, _) = open_lines(conn)?;
     let of_project = lines
         .into_iter()

@@ -4,13 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId};
+use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId, UserId};
 
 use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::jobs::{self, Changes, Job, NewJob, Retried};
-use crate::schema::{builds as build_table, job_needs, jobs as job_table};
+use crate::schema::{job_needs, jobs as job_table};
 use crate::{builds, per_backend};
+
+/// Why there is another attempt.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause {
+    /// A user wants one.
+    Person(UserId),
+    /// The farm is to blame for the end of the one before.
+    Farm {
+        /// The runner that lost it, and until when that one is passed over.
+        avoid: Option<(RunnerId, DateTime<Utc>)>,
+    },
+}
 
 /// Makes a new attempt of one job, and of the jobs that were skipped because of it.
 ///
@@ -19,7 +31,7 @@ use crate::{builds, per_backend};
 pub fn retry_job(
     conn: &mut Conn,
     id: JobId,
-    avoid: Option<(RunnerId, DateTime<Utc>)>,
+    cause: Cause,
     now: DateTime<Utc>,
 ) -> Result<(Job, Changes), StoreError> {
     let build = jobs::get(conn, id)?.build;
@@ -45,7 +57,7 @@ pub fn retry_job(
             }
         }
     }
-    let (made, changes) = retry_all(conn, job.build, set, avoid, now)?;
+    let (made, changes) = retry_all(conn, job.build, set, cause, now)?;
     let new = made.get(&id).copied().ok_or(StoreError::Corrupt("retry"))?;
     Ok((jobs::get(conn, new)?, changes))
 }
@@ -57,6 +69,7 @@ pub fn retry_job(
 pub fn retry_build(
     conn: &mut Conn,
     id: BuildId,
+    by: UserId,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     per_backend::lock_build(conn, id)?;
@@ -65,13 +78,14 @@ pub fn retry_build(
     }
     let set: BTreeMap<JobId, Job> = jobs::of_build(conn, id)?
         .into_iter()
-        .filter(|job| !job.superseded && job.state != JobState::Done(Outcome::Succeeded))
+        .filter(|job| !job.superseded && job.state.is_done())
+        .filter(|job| job.state != JobState::Done(Outcome::Succeeded))
         .map(|job| (job.id, job))
         .collect();
     if set.is_empty() {
         return Err(StoreError::Conflict("every job of the build succeeded"));
     }
-    Ok(retry_all(conn, id, set, None, now)?.1)
+    Ok(retry_all(conn, id, set, Cause::Person(by), now)?.1)
 }
 
 /// Makes a new attempt of each job of `set`, those first that others of the set need.
@@ -79,7 +93,7 @@ fn retry_all(
     conn: &mut Conn,
     build: BuildId,
     mut set: BTreeMap<JobId, Job>,
-    avoid: Option<(RunnerId, DateTime<Utc>)>,
+    cause: Cause,
     now: DateTime<Utc>,
 ) -> Result<(BTreeMap<JobId, JobId>, Changes), StoreError> {
     let mut made: BTreeMap<JobId, JobId> = BTreeMap::new();
@@ -102,16 +116,13 @@ fn retry_all(
             conn,
             &old,
             needs.iter().map(|need| *made.get(need).unwrap_or(need)),
-            avoid,
+            cause,
             now,
         )?;
         changes.note_new(&new);
         made.insert(id, new.id);
     }
-    diesel::update(build_table::table.find(build.0))
-        .set(build_table::finished_at.eq(None::<i64>))
-        .execute(conn)?;
-    builds::roll_up(conn, build, now)?;
+    builds::reopen(conn, build, now)?;
     Ok((made, changes))
 }
 
@@ -119,9 +130,13 @@ fn supersede(
     conn: &mut Conn,
     old: &Job,
     needs: impl Iterator<Item = JobId>,
-    avoid: Option<(RunnerId, DateTime<Utc>)>,
+    cause: Cause,
     now: DateTime<Utc>,
 ) -> Result<Job, StoreError> {
+    let (created_by, avoid) = match cause {
+        Cause::Person(user) => (Some(user), None),
+        Cause::Farm { avoid } => (old.created_by, avoid),
+    };
     let new = NewJob {
         build: old.build,
         project: old.project,
@@ -132,6 +147,9 @@ fn supersede(
         timeout_s: old.timeout_s,
         allow_failure: old.allow_failure,
         needs: needs.collect(),
+        created_by,
+        // Whoever tries it again has started it.
+        by_hand: old.by_hand && old.started_at.is_none(),
         retries: Some(Retried {
             job: old.id,
             attempt: old.attempt,

@@ -12,6 +12,7 @@ diesel::table! {
         admin -> Bool,
         active -> Bool,
         created_at -> BigInt,
+        password_hash -> Nullable<Text>,
     }
 }
 
@@ -56,6 +57,11 @@ diesel::table! {
         shared_runners -> Bool,
         max_running -> Nullable<Integer>,
         created_at -> BigInt,
+        description -> Text,
+        visibility -> Text,
+        public_builds -> Bool,
+        builds_enabled -> Bool,
+        created_by -> Nullable<BigInt>,
     }
 }
 
@@ -168,6 +174,8 @@ diesel::table! {
         created_at -> BigInt,
         started_at -> Nullable<BigInt>,
         finished_at -> Nullable<BigInt>,
+        variables -> Nullable<Text>,
+        trigger_id -> Nullable<BigInt>,
     }
 }
 
@@ -210,6 +218,8 @@ diesel::table! {
         erased_at -> Nullable<BigInt>,
         erased_by -> Nullable<BigInt>,
         rev -> BigInt,
+        created_by -> Nullable<BigInt>,
+        by_hand -> Bool,
     }
 }
 
@@ -252,6 +262,35 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    triggers (id) {
+        id -> BigInt,
+        project_id -> BigInt,
+        description -> Text,
+        created_by -> Nullable<BigInt>,
+        created_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    commits (project_id, sha) {
+        project_id -> BigInt,
+        sha -> Text,
+        parents -> Text,
+        message -> Text,
+        author_name -> Text,
+        author_email -> Text,
+        authored_at -> BigInt,
+        authored_offset_s -> Integer,
+        committer_name -> Text,
+        committer_email -> Text,
+        committed_at -> BigInt,
+        committed_offset_s -> Integer,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     access_tokens,
@@ -273,4 +312,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     traces,
     trace_chunks,
     artifacts,
+    triggers,
+    commits,
 );

@@ -12,7 +12,7 @@ use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{
     BuildUuid, Event, JobId, JobState, Outcome, PipelineId, ProjectId, ReportedResult, RunnerId,
-    Slug, TagSet,
+    Slug, TagSet, UserId,
 };
 use slipway_store::projects::Settings;
 use slipway_store::runners::{About, NewRunner};
@@ -26,6 +26,7 @@ use slipway_testkit::postgres::fresh_database;
 const LIMITS: [Option<u32>; 3] = [None, Some(1), Some(2)];
 const RUNNERS: i64 = 4;
 const LEASE: TimeDelta = TimeDelta::seconds(10);
+const BY_HAND: retries::Cause = retries::Cause::Person(UserId(1));
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -82,14 +83,12 @@ impl Model {
                 let mut made = Vec::new();
                 for (index, limit) in LIMITS.iter().enumerate() {
                     let settings = Settings {
-                        repo_url: "http://example.org/x.git".to_owned(),
-                        default_branch: "main".parse().unwrap(),
-                        image_repository: None,
-                        shared_runners: true,
                         max_running: *limit,
+                        ..Settings::of_source("http://example.org/x.git", "main".parse().unwrap())
                     };
                     let name = format!("p{index}").parse().unwrap();
-                    let project = projects::insert(conn, namespace.id, &name, &settings, now)?;
+                    let project =
+                        projects::insert(conn, namespace.id, &name, &settings, UserId(1), now)?;
                     let slug = Slug::default_pipeline();
                     let single = Definition::single_image();
                     let pipeline = pipelines::insert(conn, project.id, &slug, &single, now)?;
@@ -145,6 +144,8 @@ impl Model {
             git_ref: None,
             ref_is_tag: false,
             created_by: None,
+            variables: None,
+            trigger: None,
             definition,
         };
         let now = self.now;
@@ -294,7 +295,7 @@ impl Model {
         let now = self.now;
         let (new, _) = self
             .store
-            .write(move |conn| retries::retry_job(conn, id, None, now))
+            .write(move |conn| retries::retry_job(conn, id, BY_HAND, now))
             .await
             .unwrap();
         self.superseded.insert(id);
@@ -302,7 +303,7 @@ impl Model {
         self.jobs.insert(new.id, (project, tagged, State::Pending));
         let again = self
             .store
-            .write(move |conn| retries::retry_job(conn, id, None, now))
+            .write(move |conn| retries::retry_job(conn, id, BY_HAND, now))
             .await;
         assert!(again.is_err(), "a job is retried once");
     }

@@ -202,16 +202,11 @@ impl TestFarm {
             .namespace(&admin, &namespace, Role::Owner)
             .await
             .expect("a namespace");
-        let settings = Settings {
-            repo_url: "http://127.0.0.1:1/none.git".to_owned(),
-            default_branch: "main".parse().expect("a branch"),
-            image_repository: None,
-            shared_runners: true,
-            max_running: None,
-        };
+        let main = "main".parse().expect("a branch");
+        let settings = Settings::of_source("http://127.0.0.1:1/none.git", main);
         let project: Project = self
             .farm()
-            .create_project(&owner, &name, settings)
+            .create_project(&admin, &owner, &name, settings)
             .await
             .expect("a project");
         self.farm()

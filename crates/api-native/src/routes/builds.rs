@@ -116,7 +116,7 @@ pub(crate) async fn retry_build(
     path: Path<BuildPath>,
 ) -> Answer<Json<wire::BuildWithJobs>> {
     let (access, build) = farm.build(&caller.0, path.uuid, Role::Developer).await?;
-    let build = farm.retry_build(&access, &build).await?;
+    let build = farm.retry_build(&caller.0, &access, &build).await?;
     Ok(Json(with_jobs(&farm, &access, build).await?))
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn retry_job(
     path: Path<JobPath>,
 ) -> Answer<HttpResponse> {
     let (access, job) = farm.job(&caller.0, path.id, Role::Developer).await?;
-    let job = farm.retry_job(&access, &job).await?;
+    let job = farm.retry_job(&caller.0, &access, &job).await?;
     Ok(HttpResponse::Created().json(shown(&farm, &access, job).await?))
 }
 

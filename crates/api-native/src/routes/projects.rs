@@ -42,17 +42,22 @@ pub(crate) async fn create_project(
     let body = body.into_inner();
     let access = farm.namespace(&caller.0, &body.namespace, Role::Maintainer);
     let access = access.await?;
+    let default_branch = match body.default_branch {
+        Some(branch) => branch,
+        None => "main".parse::<GitRef>().map_err(FarmError::from)?,
+    };
     let settings = ProjectSettings {
-        repo_url: body.repo_url,
-        default_branch: match body.default_branch {
-            Some(branch) => branch,
-            None => "main".parse::<GitRef>().map_err(FarmError::from)?,
-        },
         image_repository: body.image_repository,
         shared_runners: body.shared_runners,
         max_running: body.max_running,
+        description: body.description,
+        visibility: body.visibility,
+        public_builds: body.public_builds,
+        builds_enabled: body.builds_enabled,
+        ..ProjectSettings::of_source(body.repo_url, default_branch)
     };
-    let project = farm.create_project(&access, &body.name, settings).await?;
+    let project = farm.create_project(&caller.0, &access, &body.name, settings);
+    let project = project.await?;
     Ok(HttpResponse::Created().json(wire::Project::from(project)))
 }
 
@@ -66,7 +71,7 @@ pub(crate) async fn get_project(
     caller: Caller,
     path: Path<ProjectPath>,
 ) -> Answer<Json<wire::Project>> {
-    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Reader);
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Guest);
     Ok(Json(access.await?.project().clone().into()))
 }
 
@@ -90,6 +95,11 @@ pub(crate) async fn update_project(
         image_repository: body.image_repository,
         shared_runners: body.shared_runners,
         max_running: body.max_running,
+        name: body.name,
+        description: body.description,
+        visibility: body.visibility,
+        public_builds: body.public_builds,
+        builds_enabled: body.builds_enabled,
     };
     let project = farm.update_project(&access.await?, change).await?;
     Ok(Json(project.into()))

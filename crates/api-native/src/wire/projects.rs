@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use slipway_domain::image::Repository;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, Name, Slug};
+use slipway_domain::{GitRef, Name, Slug, Visibility};
 use utoipa::ToSchema;
 
 use super::present;
+use crate::extract::{parsed, parsed_if_any};
 
 /// An owner of projects.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,6 +49,14 @@ pub(crate) struct Project {
     pub(crate) shared_runners: bool,
     /// How many of its jobs may run at once; no limit when null.
     pub(crate) max_running: Option<u32>,
+    /// What people say of it.
+    pub(crate) description: String,
+    /// Who sees it without being a member: nobody (`private`), every user (`internal`, `public`).
+    pub(crate) visibility: &'static str,
+    /// Whether all who see it see its builds too.
+    pub(crate) public_builds: bool,
+    /// Whether its jobs are run and shown at all.
+    pub(crate) builds_enabled: bool,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
 }
@@ -76,6 +85,24 @@ pub(crate) struct NewProject {
     pub(crate) shared_runners: bool,
     /// How many of its jobs may run at once; no limit when absent.
     pub(crate) max_running: Option<u32>,
+    /// What people say of it.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// Who sees it without being a member: `private`, `internal` or `public`.
+    #[serde(default = "private", deserialize_with = "parsed")]
+    #[schema(value_type = String, default = "private")]
+    pub(crate) visibility: Visibility,
+    /// Whether all who see it see its builds too.
+    #[serde(default)]
+    pub(crate) public_builds: bool,
+    /// Whether its jobs are run and shown at all.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub(crate) builds_enabled: bool,
+}
+
+fn private() -> Visibility {
+    Visibility::Private
 }
 
 fn yes() -> bool {
@@ -101,6 +128,19 @@ pub(crate) struct ProjectChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>)]
     pub(crate) max_running: Option<Option<u32>>,
+    /// Its name.
+    #[schema(value_type = Option<String>)]
+    pub(crate) name: Option<Name>,
+    /// What people say of it.
+    pub(crate) description: Option<String>,
+    /// Who sees it without being a member: `private`, `internal` or `public`.
+    #[serde(default, deserialize_with = "parsed_if_any")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) visibility: Option<Visibility>,
+    /// Whether all who see it see its builds too.
+    pub(crate) public_builds: Option<bool>,
+    /// Whether its jobs are run and shown at all.
+    pub(crate) builds_enabled: Option<bool>,
 }
 
 /// A variable that the jobs of a project get.

@@ -3,6 +3,7 @@ use super::*;
 const OPEN: ProjectPolicy = ProjectPolicy {
     shared_runners: true,
     max_running: None,
+    builds_enabled: true,
 };
 
 fn tags(list: &str) -> TagSet {
@@ -111,6 +112,7 @@ fn a_project_at_its_limit_is_passed_over() {
     let any = shared("");
     let limited = ProjectPolicy {
         max_running: Some(1),
+        builds_enabled: true,
         ..OPEN
     };
     let mut lines = [
@@ -177,6 +179,7 @@ fn each_reason_to_wait_is_told_apart() {
     assert_eq!(why("", &[view(shared(""))]), PendingReason::AllBusy);
     let limited = ProjectPolicy {
         max_running: Some(2),
+        builds_enabled: true,
         ..OPEN
     };
     let at_limit = why_pending(&requirement(1, ""), limited, 2, &[view(shared(""))]);

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{
     BuildId, FailureReason, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId, QueueKeyId,
-    RunnerId,
+    RunnerId, UserId,
 };
 
 use crate::error::StoreError;
@@ -58,6 +58,10 @@ pub struct Job {
     pub finished_at: Option<DateTime<Utc>>,
     /// When its trace and artifacts were erased.
     pub erased_at: Option<DateTime<Utc>>,
+    /// Who caused this attempt.
+    pub created_by: Option<UserId>,
+    /// Whether somebody has to start it.
+    pub by_hand: bool,
     /// Counts the changes of the row.
     pub(super) rev: i64,
 }
@@ -93,6 +97,8 @@ pub(super) struct JobRow {
     erased_at: Option<i64>,
     _erased_by: Option<i64>,
     rev: i64,
+    created_by: Option<i64>,
+    by_hand: bool,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -123,6 +129,8 @@ impl TryFrom<JobRow> for Job {
             started_at: from_opt_ms(row.started_at)?,
             finished_at: from_opt_ms(row.finished_at)?,
             erased_at: from_opt_ms(row.erased_at)?,
+            created_by: row.created_by.map(UserId),
+            by_hand: row.by_hand,
             rev: row.rev,
         })
     }
@@ -137,6 +145,7 @@ fn read_state(row: &JobRow) -> Result<JobState, StoreError> {
     };
     Ok(match row.state.as_str() {
         "waiting" => JobState::Waiting,
+        "manual" => JobState::Manual,
         "pending" => JobState::Pending,
         "running" => {
             let (Some(runner), Some(expires_at)) = (row.runner_id, row.lease_expires_at) else {

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 
-/// Reads a duration.
+/// Reads a duration; `None` when it is none.
 ///
 /// A month is 30 days and a year 365.25, as in GitLab.
-pub(crate) fn parse(text: &str) -> Option<TimeDelta> {
+pub fn parse(text: &str) -> Option<TimeDelta> {
     let mut seconds = 0.0;
     let mut rest = text.trim();
     if rest.is_empty() {

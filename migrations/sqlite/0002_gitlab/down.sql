@@ -1,0 +1,14 @@
+DROP TABLE commits;
+DROP TABLE triggers;
+ALTER TABLE jobs DROP COLUMN by_hand;
+ALTER TABLE jobs DROP COLUMN created_by;
+DROP INDEX builds_ref;
+DROP INDEX builds_sha;
+ALTER TABLE builds DROP COLUMN trigger_id;
+ALTER TABLE builds DROP COLUMN variables;
+ALTER TABLE projects DROP COLUMN created_by;
+ALTER TABLE projects DROP COLUMN builds_enabled;
+ALTER TABLE projects DROP COLUMN public_builds;
+ALTER TABLE projects DROP COLUMN visibility;
+ALTER TABLE projects DROP COLUMN description;
+ALTER TABLE users DROP COLUMN password_hash;
