@@ -4,6 +4,7 @@
 //! `now` and random bytes come in as arguments.
 
 pub mod access;
+pub mod by_commit;
 pub mod expiry;
 pub mod ids;
 pub mod image;
@@ -17,6 +18,7 @@ pub mod tokens;
 mod words;
 
 pub use access::{Role, Scope, ScopeSet, Visibility};
+pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use ids::{
     ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
     QueueKeyId, RunnerId, TokenId, TriggerId, UserId, VariableId,

@@ -66,6 +66,10 @@ pub struct ImageBuild {
     /// The tags that are pushed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// The tag in `repository` of an earlier image whose layers may be taken instead of building
+    /// them; nothing is amiss when there is no such image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_tag: Option<String>,
 }
 
 fn here() -> String {
@@ -96,6 +100,7 @@ impl Default for ImageBuild {
             pull: false,
             repository: None,
             tags: Vec::new(),
+            cache_tag: None,
         }
     }
 }
@@ -108,7 +113,8 @@ impl ImageBuild {
     pub fn check(&self) -> Result<(), Invalid> {
         check_path("context", &self.context)?;
         check_path("dockerfile", &self.dockerfile)?;
-        if let Some(tag) = self.tags.iter().find(|tag| !is_tag(tag)) {
+        let mut tags = self.tags.iter().chain(&self.cache_tag);
+        if let Some(tag) = tags.find(|tag| !is_tag(tag)) {
             return Err(Invalid::new(
                 "image tag",
                 tag,

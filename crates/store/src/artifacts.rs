@@ -76,7 +76,7 @@ struct Row {
     expires_at: Option<i64>,
 }
 
-const IMAGE: &str = "image";
+pub(crate) const IMAGE: &str = "image";
 const ARCHIVE: &str = "archive";
 
 impl TryFrom<Row> for Artifact {

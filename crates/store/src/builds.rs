@@ -15,9 +15,9 @@ use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::{self, Changes, NewJob};
 use crate::page::Page;
-use crate::queue;
 use crate::schema::{builds, pipelines};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
+use crate::{by_commit, queue, statuses};
 
 /// One run of a pipeline.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Build {
     pub variables: Option<String>,
     /// The trigger that started it.
     pub trigger: Option<TriggerId>,
+    /// Whether no other sole build of its commit may be unfinished as long as it is.
+    pub sole: bool,
 }
 
 /// What a build is made of.
@@ -80,7 +82,7 @@ pub struct NewBuild {
 }
 
 #[derive(Queryable)]
-struct BuildRow {
+pub(crate) struct BuildRow {
     id: i64,
     uuid: String,
     project_id: i64,
@@ -96,6 +98,7 @@ struct BuildRow {
     finished_at: Option<i64>,
     variables: Option<String>,
     trigger_id: Option<i64>,
+    sole: bool,
 }
 
 impl TryFrom<BuildRow> for Build {
@@ -118,6 +121,7 @@ impl TryFrom<BuildRow> for Build {
             finished_at: from_opt_ms(row.finished_at)?,
             variables: row.variables,
             trigger: row.trigger_id.map(TriggerId),
+            sole: row.sole,
         })
     }
 }
@@ -283,9 +287,11 @@ pub fn of_project(
 
 /// Rolls a build up in which something began anew, so that it has not finished after all.
 pub(crate) fn reopen(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    diesel::update(builds::table.find(id.0))
+    let reopened = diesel::update(builds::table.find(id.0))
         .set(builds::finished_at.eq(None::<i64>))
-        .execute(conn)?;
+        .execute(conn);
+    by_commit::or_not_alone(reopened.map_err(StoreError::from))?;
+    statuses::begin_anew(conn, id)?;
     roll_up(conn, id, now)?;
     Ok(())
 }

@@ -21,6 +21,8 @@ mod writer;
 
 pub mod artifacts;
 pub mod builds;
+pub mod by_commit;
+pub mod hooks;
 pub mod jobs;
 pub mod people;
 pub mod pipelines;
@@ -30,6 +32,7 @@ pub mod registration;
 pub mod retries;
 pub mod runners;
 pub mod secrets;
+pub mod statuses;
 pub mod tokens;
 pub mod traces;
 

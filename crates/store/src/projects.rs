@@ -222,16 +222,17 @@ pub fn insert(
     namespace: NamespaceId,
     name: &Name,
     settings: &Settings,
-    created_by: UserId,
+    created_by: impl Into<Option<UserId>>,
     now: DateTime<Utc>,
 ) -> Result<Project, StoreError> {
+    let created_by: Option<UserId> = created_by.into();
     let id: i64 = diesel::insert_into(projects::table)
         .values((
             projects::namespace_id.eq(namespace.0),
             projects::name.eq(name.as_str()),
             SettingColumns::from(settings),
             projects::created_at.eq(to_ms(now)),
-            projects::created_by.eq(created_by.0),
+            projects::created_by.eq(created_by.map(|user| user.0)),
         ))
         .returning(projects::id)
         .get_result(conn)?;

@@ -176,6 +176,7 @@ diesel::table! {
         finished_at -> Nullable<BigInt>,
         variables -> Nullable<Text>,
         trigger_id -> Nullable<BigInt>,
+        sole -> Bool,
     }
 }
 
@@ -291,6 +292,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    hook_secrets (project_id) {
+        project_id -> BigInt,
+        sealed -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    hook_deliveries (project_id, delivery) {
+        project_id -> BigInt,
+        delivery -> Text,
+        build_uuid -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    commit_statuses (build_id) {
+        build_id -> BigInt,
+        told -> Nullable<Text>,
+        tries -> Integer,
+        next_try_at -> BigInt,
+        settled -> Bool,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     access_tokens,
@@ -314,4 +342,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     artifacts,
     triggers,
     commits,
+    hook_secrets,
+    hook_deliveries,
+    commit_statuses,
 );

@@ -1,0 +1,194 @@
+//! How builds are named by those who think in repositories and commits: `owner/name@sha`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::names::{Invalid, Name};
+
+/// The fewest digits by which a commit is looked up.
+const MIN_DIGITS: usize = 7;
+/// As many as the longest sha has.
+const MAX_DIGITS: usize = 64;
+
+/// A project by its path, as people write it; case does not tell two apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectPath {
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its own name.
+    pub name: Name,
+}
+
+impl fmt::Display for ProjectPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl FromStr for ProjectPath {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new("repository", text, "owner/name");
+        let (namespace, name) = text.split_once('/').ok_or_else(invalid)?;
+        Ok(Self {
+            namespace: namespace.parse().map_err(|_| invalid())?,
+            name: name.parse().map_err(|_| invalid())?,
+        })
+    }
+}
+
+/// The beginning of a commit's sha, in lower case, or all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShaPrefix(String);
+
+impl ShaPrefix {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ShaPrefix {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !fits {
+            return Err(Invalid::new("sha", text, "at least 7 hex digits"));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+/// What is known of a commit: the project, and the beginning of its sha.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitName {
+    /// The project.
+    pub project: ProjectPath,
+    /// The beginning of the sha, or all of it.
+    pub sha: ShaPrefix,
+}
+
+impl FromStr for CommitName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new("commit", text, "owner/name@sha");
+        let (project, sha) = text.split_once('@').ok_or_else(invalid)?;
+        Ok(Self {
+            project: project.parse()?,
+            sha: sha.parse()?,
+        })
+    }
+}
+
+/// A pattern of projects: `acme/*`, `*/docker-*`. A `*` stands for any run of characters but `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectPattern(String);
+
+impl ProjectPattern {
+    /// Whether a project's path is of this pattern; case does not matter.
+    pub fn matches(&self, path: &ProjectPath) -> bool {
+        let path = path.to_string().to_ascii_lowercase();
+        match (self.0.split_once('/'), path.split_once('/')) {
+            (Some((own_owner, own_name)), Some((owner, name))) => {
+                fits(own_owner, owner) && fits(own_name, name)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for ProjectPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let part = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b))
+        };
+        match text.split_once('/') {
+            Some((owner, name)) if part(owner) && part(name) => Ok(Self(text.to_ascii_lowercase())),
+            _ => {
+                let expected = "owner/name, where * stands for any characters but /";
+                Err(Invalid::new("pattern of projects", text, expected))
+            }
+        }
+    }
+}
+
+/// Whether `text` is of `pattern`. What comes before the first `*` and after the last one is where
+/// it should be; what is in between is found from left to right, the earliest place each.
+fn fits(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut left) = text.strip_prefix(head) else {
+        return false;
+    };
+    let (between, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in between.split('*') {
+        match left.split_once(part) {
+            Some((_, after)) => left = after,
+            None => return false,
+        }
+    }
+    left.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_named_by_its_repository_and_the_beginning_of_its_sha() {
+        let name: CommitName = "Acme/my.app@ABCDEF0".parse().unwrap();
+        assert_eq!(name.project.to_string(), "Acme/my.app");
+        assert_eq!(name.sha.as_str(), "abcdef0");
+        for bad in [
+            "acme/api",
+            "api@abcdef0",
+            "acme/api@abcdef",
+            "acme/api@abcdefg",
+            "a/b/c@abcdef0",
+            "acme/@abcdef0",
+            "@abcdef0",
+        ] {
+            assert!(bad.parse::<CommitName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_stays_within_its_part() {
+        let fits = |pattern: &str, path: &str| {
+            let pattern: ProjectPattern = pattern.parse().unwrap();
+            pattern.matches(&path.parse().unwrap())
+        };
+        for (pattern, path) in [
+            ("acme/api", "Acme/API"),
+            ("acme/*", "acme/anything"),
+            ("*/*", "a/b"),
+            ("*/docker-*", "acme/docker-base"),
+            ("acme/a*b*c", "acme/axbyc"),
+            ("acme/a*a", "acme/aa"),
+        ] {
+            assert!(fits(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("acme/api", "acme/api2"),
+            ("acme/*", "acme2/api"),
+            ("*/docker-*", "docker-x/api"),
+            ("acme/a*b*c", "acme/acb"),
+            ("acme/a*a", "acme/a"),
+        ] {
+            assert!(!fits(pattern, path), "{pattern} {path}");
+        }
+        for bad in ["", "*", "acme", "acme/", "/x", "a/b/c", "a b/c"] {
+            assert!(bad.parse::<ProjectPattern>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Builds by their commit: sole ones, of which at most one is unfinished, and what a commit came to.
+//!
+//! That at most one is unfinished is kept by a unique index, so that two requests at the same
+//! moment, at two coordinators, cannot both be granted.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{ArtifactId, BuildId, BuildState, CommitSha, ProjectId, ShaPrefix};
+
+use crate::builds::{self, Build, BuildRow, NewBuild};
+use crate::connection::Conn;
+use crate::error::{OrMissing, StoreError};
+use crate::jobs::Changes;
+use crate::schema::{artifacts as artifact_table, builds as build_table, jobs as job_table};
+use crate::{artifacts, statuses};
+
+/// Why a sole build is not made, or not begun anew.
+const NOT_ALONE: &str = "a build of this commit is already pending or building";
+
+/// Makes a build that is the only unfinished one of its commit; `report` says whether the forge is
+/// told how it goes.
+///
+/// # Errors
+/// `Conflict` when another sole build of the commit is not over.
+pub fn create_sole(
+    conn: &mut Conn,
+    new: &NewBuild,
+    report: bool,
+    now: DateTime<Utc>,
+) -> Result<(Build, Changes), StoreError> {
+    let (build, changes) = builds::create(conn, new, now)?;
+    let marked = diesel::update(build_table::table.find(build.id.0))
+        .set(build_table::sole.eq(true))
+        .execute(conn);
+    or_not_alone(marked.map_err(StoreError::from))?;
+    if report {
+        statuses::insert(conn, build.id, now)?;
+    }
+    Ok((builds::get(conn, build.id)?, changes))
+}
+
+/// Says what a refusal of the unique index means.
+pub(crate) fn or_not_alone<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+    result.map_err(|error| match error {
+        StoreError::Conflict(_) => StoreError::Conflict(NOT_ALONE),
+        other => other,
+    })
+}
+
+/// The sole build of a commit that is not over, if there is one.
+pub fn unfinished(
+    conn: &mut Conn,
+    project: ProjectId,
+    sha: &CommitSha,
+) -> Result<Option<Build>, StoreError> {
+    let row: Option<BuildRow> = build_table::table
+        .filter(build_table::project_id.eq(project.0))
+        .filter(build_table::sha.eq(sha.as_str()))
+        .filter(build_table::sole)
+        .filter(build_table::finished_at.is_null())
+        .first(conn)
+        .optional()?;
+    row.map(Build::try_from).transpose()
+}
+
+/// The newest build of the one commit of a project that `prefix` begins, whoever asked for it.
+///
+/// # Errors
+/// `NotFound` when there is no such commit, or more than one.
+pub fn newest(
+    conn: &mut Conn,
+    project: ProjectId,
+    prefix: &ShaPrefix,
+) -> Result<Build, StoreError> {
+    let sha = only_sha(conn, project, prefix)?;
+    build_table::table
+        .filter(build_table::project_id.eq(project.0))
+        .filter(build_table::sha.eq(sha))
+        .order(build_table::id.desc())
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// The newest image that a successful build made of the commit that `prefix` begins.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub fn newest_image(
+    conn: &mut Conn,
+    project: ProjectId,
+    prefix: &ShaPrefix,
+) -> Result<(Build, artifacts::Artifact), StoreError> {
+    let sha = only_sha(conn, project, prefix)?;
+    let build: i64 = build_table::table
+        .inner_join(job_table::table.on(job_table::build_id.eq(build_table::id)))
+        .inner_join(artifact_table::table.on(artifact_table::job_id.eq(job_table::id)))
+        .filter(build_table::project_id.eq(project.0))
+        .filter(build_table::sha.eq(sha))
+        .filter(build_table::state.eq(BuildState::Succeeded.as_str()))
+        .filter(artifact_table::kind.eq(artifacts::IMAGE))
+        .order(build_table::id.desc())
+        .select(build_table::id)
+        .first(conn)
+        .or_missing("image")?;
+    let build = builds::get(conn, BuildId(build))?;
+    let image = image_of(conn, &build)?;
+    Ok((build, image))
+}
+
+/// The image of a build, the first one where it has several, once the build has succeeded.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub fn image_of(conn: &mut Conn, build: &Build) -> Result<artifacts::Artifact, StoreError> {
+    if build.state != BuildState::Succeeded {
+        return Err(StoreError::NotFound("image"));
+    }
+    let id: i64 = artifact_table::table
+        .inner_join(job_table::table.on(job_table::id.eq(artifact_table::job_id)))
+        .filter(job_table::build_id.eq(build.id.0))
+        .filter(job_table::superseded.eq(false))
+        .filter(artifact_table::kind.eq(artifacts::IMAGE))
+        .order(artifact_table::id)
+        .select(artifact_table::id)
+        .first(conn)
+        .or_missing("image")?;
+    artifacts::get(conn, ArtifactId(id))
+}
+
+/// The one commit, among those a project has builds of, that `prefix` begins.
+fn only_sha(conn: &mut Conn, project: ProjectId, prefix: &ShaPrefix) -> Result<String, StoreError> {
+    // A sha is hex digits in lower case, so everything that begins like this sorts below `g`.
+    let beyond = format!("{}g", prefix.as_str());
+    let mut found: Vec<String> = build_table::table
+        .filter(build_table::project_id.eq(project.0))
+        .filter(build_table::sha.ge(prefix.as_str()))
+        .filter(build_table::sha.lt(beyond))
+        .select(build_table::sha)
+        .distinct()
+        .limit(2)
+        .load(conn)?;
+    match (found.pop(), found.pop()) {
+        (Some(sha), None) => Ok(sha),
+        _ => Err(StoreError::NotFound("build")),
+    }
+}
