@@ -8,6 +8,8 @@ use slipway_blobs::BlobLocation;
 use slipway_farm::Settings;
 use slipway_store::DatabaseUrl;
 
+use crate::forges::Forges;
+
 /// Everything the coordinator can be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
@@ -38,6 +40,9 @@ pub struct Config {
     /// What is limited.
     #[command(flatten)]
     pub limits: Limits,
+    /// What the farm has to do with GitHub and other keepers of repositories.
+    #[command(flatten)]
+    pub forges: Forges,
 }
 
 /// What is limited, in time and in size.
@@ -108,8 +113,12 @@ impl Config {
     }
 
     /// What the use cases are told.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
+    ///
+    /// # Errors
+    /// When a secret's file cannot be read, or what is in it cannot be such a secret.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        let forges = self.forges.settings()?;
+        Ok(Settings {
             public_url: self.public_url.clone(),
             registry: self.registry.clone(),
             lease: self.limits.lease_s,
@@ -120,7 +129,8 @@ impl Config {
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
-        }
+            ..forges
+        })
     }
 }
 

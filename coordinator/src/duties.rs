@@ -8,6 +8,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 const LEASES_EVERY: Duration = Duration::from_secs(1);
 const ARTIFACTS_EVERY: Duration = Duration::from_secs(30);
+const STATUSES_EVERY: Duration = Duration::from_secs(1);
+const DELIVERIES_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all duties; they end when the set is dropped.
 pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
@@ -28,6 +30,30 @@ pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
         loop {
             ticks.tick().await;
             if let Err(error) = artifacts.expire_artifacts().await {
+                error.log();
+            }
+        }
+    });
+    // Without a token nobody is told anything.
+    let github = farm.settings().github.as_ref();
+    if github.is_some_and(slipway_github::Github::has_token) {
+        let statuses = farm.clone();
+        duties.spawn(async move {
+            let mut ticks = ticks(STATUSES_EVERY);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = statuses.tell_statuses().await {
+                    error.log();
+                }
+            }
+        });
+    }
+    let deliveries = farm.clone();
+    duties.spawn(async move {
+        let mut ticks = ticks(DELIVERIES_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = deliveries.forget_deliveries().await {
                 error.log();
             }
         }

@@ -5,8 +5,10 @@
 mod config;
 mod duties;
 mod first_start;
+mod forges;
 mod health;
 mod server;
 
 pub use config::{Config, Limits};
+pub use forges::Forges;
 pub use server::{Coordinator, migrate, start};

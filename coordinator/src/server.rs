@@ -54,7 +54,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         clock,
         chance: Chance,
         seal,
-        settings: config.settings(),
+        settings: config.settings()?,
     };
     let farm = Farm::open(parts).await?;
     first_start::prepare(&farm, &config.data_dir).await?;
@@ -68,6 +68,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .configure(health::configure)
             .configure(slipway_api_gitlab::configure)
             .configure(slipway_api_native::configure)
+            .configure(slipway_api_conveyor::configure)
             .default_service(web::to(no_such_route))
     })
     .client_request_timeout(REQUEST_HEAD)

@@ -116,7 +116,7 @@ impl Farm {
     }
 
     /// Where a project's images go: where it says, or its path at the farm's registry.
-    fn repository_of(&self, project: &Project) -> Result<Option<Repository>, FarmError> {
+    pub(crate) fn repository_of(&self, project: &Project) -> Result<Option<Repository>, FarmError> {
         match (&project.image_repository, &self.inner.settings.registry) {
             (Some(own), _) => Ok(Some(own.clone())),
             (None, Some(registry)) => Ok(Some(
@@ -373,7 +373,7 @@ impl Farm {
 }
 
 /// A definition with everything filled in that follows from the project and the commit.
-fn completed(
+pub(crate) fn completed(
     mut definition: Definition,
     project: &Project,
     repository: Option<&Repository>,

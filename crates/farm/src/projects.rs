@@ -248,7 +248,7 @@ fn check_max_running(limit: Option<u32>) -> Result<(), FarmError> {
 }
 
 /// Checks that git can be told to clone `text`, and that no secret is kept in it.
-fn check_repo_url(text: &str) -> Result<(), FarmError> {
+pub(crate) fn check_repo_url(text: &str) -> Result<(), FarmError> {
     let expected = "a URL that begins with https://, http://, ssh:// or git://, or USER@HOST:PATH";
     let invalid = || FarmError::from(Invalid::new("repo_url", text, expected));
     let plain = !text.is_empty()

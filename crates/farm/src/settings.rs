@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use slipway_github::Github;
+
+use crate::by_commit::AutoCreate;
+use crate::hooks::HookSettings;
+
 /// What the operator decided.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -25,6 +30,15 @@ pub struct Settings {
     pub max_artifact_bytes: u64,
     /// The longest trace that is taken, in bytes.
     pub max_trace_bytes: u64,
+    /// Which projects are made when somebody asks for the first build of them.
+    pub auto_create: AutoCreate,
+    /// What push hooks are signed with.
+    pub hooks: HookSettings,
+    /// The GitHub that is asked for branches and told how builds go.
+    pub github: Option<Github>,
+    /// What a status links to: a URL with `{id}`, `{repository}`, `{branch}` and `{sha}` in it.
+    /// Below the public address when absent.
+    pub status_url: Option<String>,
 }
 
 impl Default for Settings {
@@ -40,6 +54,10 @@ impl Default for Settings {
             max_attempts: 3,
             max_artifact_bytes: 1 << 30,
             max_trace_bytes: 1 << 30,
+            auto_create: AutoCreate::default(),
+            hooks: HookSettings::default(),
+            github: None,
+            status_url: None,
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::{Farm, FarmError};
 
 /// How long a follower trusts in being told before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How many bytes a follower holds at the most; it fetches more once these were taken.
+const HELD_BYTES: u64 = 1 << 20;
 
 /// What a runner hears after it sent a range of its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +216,10 @@ impl Farm {
         let chunks = self
             .inner
             .store
-            .read(move |conn| traces::chunks_from(conn, job, range.start))
+            .read({
+                let range = range.clone();
+                move |conn| traces::chunks_in(conn, job, range)
+            })
             .await?;
         let blobs = self.inner.blobs.clone();
         let wanted: Vec<(String, Range<u64>)> = chunks
@@ -273,14 +278,14 @@ impl Follower {
                 .await?
                 .state;
             let mut events = Vec::new();
-            let mut bytes =
-                std::pin::pin!(self.farm.trace_bytes(job, self.offset..u64::MAX).await?);
+            let end = self.offset.saturating_add(HELD_BYTES);
+            let mut bytes = std::pin::pin!(self.farm.trace_bytes(job, self.offset..end).await?);
             while let Some(bytes) = bytes.try_next().await? {
                 let offset = self.offset;
                 self.offset += bytes.len() as u64;
                 events.push(TraceEvent::Chunk { offset, bytes });
             }
-            if state.is_done() {
+            if state.is_done() && self.offset < end {
                 self.over = true;
                 events.push(TraceEvent::End { state });
             }

@@ -13,7 +13,7 @@ use crate::apart;
 use crate::classify::{build_error, engine_error};
 use crate::context::Context;
 use crate::error::BuildError;
-use crate::options::{build_options, credentials};
+use crate::options::{build_options, credentials, with_cache};
 use crate::progress::Narrator;
 use crate::request::{BuildRequest, BuiltImage, Progress};
 
@@ -116,7 +116,8 @@ impl Builder {
         request: &BuildRequest,
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
-        let id = self.build_image(request, progress).await?;
+        let cache = self.fetch_cache(request, progress).await;
+        let id = self.build_image(request, cache, progress).await?;
         let image = self.docker.inspect_image(&id).await.map_err(engine_error)?;
         let size_bytes = image.size.and_then(|size| size.try_into().ok());
         let mut built = BuiltImage {
@@ -142,10 +143,11 @@ impl Builder {
         Ok(built)
     }
 
-    /// Builds the image; returns its id.
+    /// Builds the image, perhaps with layers of the image `cache`; returns its id.
     async fn build_image(
         &self,
         request: &BuildRequest,
+        cache: Option<String>,
         progress: &dyn Progress,
     ) -> Result<String, BuildError> {
         let (checkout, spec) = (request.checkout.clone(), request.spec.clone());
@@ -161,6 +163,7 @@ impl Builder {
             &context.dockerfile,
             &name,
         );
+        let options = with_cache(options, request, self.backend, cache);
         let logins = credentials(&request.logins);
         let mut answer = apart::build(options, logins, context.pack())?;
         let mut narrator = Narrator::new(progress);

@@ -19,7 +19,8 @@ pub(crate) const JOB_LABEL: &str = "io.slipway.job";
 pub(crate) const OWNER_LABEL: &str = "io.slipway.runner";
 
 impl Builder {
-    /// Removes the images that were made for `job`, with all their local tags.
+    /// Removes the images that were made for `job`, with all their local tags, and what was fetched
+    /// for it.
     ///
     /// Layers may stay in the build cache, which [`Builder::prune`] bounds.
     ///
@@ -30,7 +31,8 @@ impl Builder {
             format!("{OWNER_LABEL}={}", self.owner()),
             format!("{JOB_LABEL}={job}"),
         ];
-        self.remove_labelled(labels).await.map(drop)
+        self.remove_labelled(labels).await?;
+        self.remove_cache_of(job).await
     }
 
     /// Removes all images and containers of this owner, as a predecessor that died left them.
@@ -39,8 +41,8 @@ impl Builder {
     /// # Errors
     /// `EngineUnavailable` when the engine does not answer.
     pub async fn remove_leftovers(&self) -> Result<usize, BuildError> {
-        self.remove_labelled(vec![format!("{OWNER_LABEL}={}", self.owner())])
-            .await
+        let labels = vec![format!("{OWNER_LABEL}={}", self.owner())];
+        Ok(self.remove_caches().await? + self.remove_labelled(labels).await?)
     }
 
     /// Removes build cache, least recently used first, until it fits `cache_bytes`, and dangling
@@ -125,7 +127,7 @@ impl Builder {
 
 /// Whether a removal left nothing behind. What another call has removed meanwhile is gone, and
 /// what is still in use is removed by the next sweep.
-fn gone(removed: Result<(), Error>) -> Result<(), BuildError> {
+pub(crate) fn gone(removed: Result<(), Error>) -> Result<(), BuildError> {
     match removed {
         Ok(())
         | Err(Error::DockerResponseServerError {

@@ -10,6 +10,9 @@ use crate::builder::Backend;
 use crate::clean::{JOB_LABEL, OWNER_LABEL};
 use crate::request::{BuildRequest, Login};
 
+/// The build argument by which the engine is told to write down in an image how it was made.
+const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
+
 /// The options of one build.
 ///
 /// Only what is named here reaches the engine: the host's network, extra hosts, devices and
@@ -44,6 +47,24 @@ pub(crate) fn build_options(
         session,
         ..BuildImageOptions::default()
     }
+}
+
+/// The options of a build that may take layers from the image `cache`, and whose own image others
+/// may take layers from.
+pub(crate) fn with_cache(
+    mut options: BuildImageOptions,
+    request: &BuildRequest,
+    backend: Backend,
+    cache: Option<String>,
+) -> BuildImageOptions {
+    options.cachefrom = cache.map(|cache| vec![cache]);
+    // BuildKit finds layers in an image only if that says how they were made. Where they are
+    // wanted from an image, the next one will be wanted too.
+    if backend == Backend::BuildKit && request.spec.cache_tag.is_some() {
+        let args = options.buildargs.get_or_insert_default();
+        args.insert(INLINE_CACHE.to_owned(), "1".to_owned());
+    }
+    options
 }
 
 /// The labels of the image: where it came from, what the spec asks for, and whose it is here.

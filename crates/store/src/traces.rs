@@ -1,5 +1,7 @@
 //! Traces: which bytes of each are stored, and in which blobs.
 
+use std::ops::Range;
+
 use diesel::prelude::*;
 use slipway_domain::JobId;
 
@@ -110,11 +112,12 @@ pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
     Ok(keys)
 }
 
-/// The chunks that hold the bytes from `offset` on, in order.
-pub fn chunks_from(conn: &mut Conn, job: JobId, offset: u64) -> Result<Vec<Chunk>, StoreError> {
+/// The chunks that hold the bytes of `range`, in order.
+pub fn chunks_in(conn: &mut Conn, job: JobId, range: Range<u64>) -> Result<Vec<Chunk>, StoreError> {
     let rows: Vec<(i64, i64, String)> = trace_chunks::table
         .filter(trace_chunks::job_id.eq(job.0))
-        .filter((trace_chunks::start + trace_chunks::length).gt(signed(offset)))
+        .filter((trace_chunks::start + trace_chunks::length).gt(signed(range.start)))
+        .filter(trace_chunks::start.lt(signed(range.end)))
         .order(trace_chunks::start)
         .select((
             trace_chunks::start,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
-use slipway_coordinator::{Config, Coordinator, Limits};
+use slipway_coordinator::{Config, Coordinator, Forges, Limits};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
 use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
@@ -93,6 +93,7 @@ impl TestFarm {
                 poll_wait_s: std::time::Duration::from_millis(500),
                 ..Limits::default()
             },
+            forges: Forges::default(),
         };
         adjust(&mut config);
         let clock = Clock::manual();

@@ -1,8 +1,6 @@
 //! Builds with a real Docker Engine and pushes to a real registry, named by
 //! `SLIPWAY_TEST_REGISTRY` (`HOST:PORT`). Without either, these tests fail.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -15,11 +13,11 @@ use slipway_image_builder::{
 };
 use tokio_util::sync::CancellationToken;
 
-const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
-const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
+pub(crate) const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
+pub(crate) const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
 
 #[derive(Default)]
-struct Told {
+pub(crate) struct Told {
     text: Mutex<String>,
     phases: Mutex<Vec<Phase>>,
     heard: tokio::sync::Notify,
@@ -38,7 +36,7 @@ impl Progress for Told {
 }
 
 impl Told {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.text.lock().unwrap().clone()
     }
 
@@ -54,29 +52,29 @@ impl Told {
     }
 }
 
-fn unique() -> String {
+pub(crate) fn unique() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-fn registry() -> String {
+pub(crate) fn registry() -> String {
     std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY names a registry")
 }
 
-async fn builder(backend: Backend) -> Builder {
+pub(crate) async fn builder(backend: Backend) -> Builder {
     let builder = Builder::connect(&unique()).await.unwrap();
     assert_eq!(builder.backend(), Backend::BuildKit);
     builder.with_backend(backend)
 }
 
 /// A checkout with a shell for the image, and this Dockerfile.
-fn checkout(dockerfile: &str) -> tempfile::TempDir {
+pub(crate) fn checkout(dockerfile: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
     std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
     dir
 }
 
-fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
+pub(crate) fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
     BuildRequest {
         job: unique(),
         checkout: checkout.to_owned(),
@@ -91,7 +89,7 @@ fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
 }
 
 /// Builds without ever canceling.
-async fn run(
+pub(crate) async fn run(
     builder: &Builder,
     request: &BuildRequest,
     told: &Told,

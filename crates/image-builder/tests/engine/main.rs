@@ -1,3 +1,5 @@
 //! The image builder with a real Docker Engine and a real registry.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod docker;
+mod docker_cache;

@@ -1,0 +1,140 @@
+//! What the coordinator is told about GitHub, GitLab and others that keep repositories.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use slipway_domain::{ProjectPath, ProjectPattern};
+use slipway_farm::{AutoCreate, HookSecret, HookSettings, Settings};
+use slipway_github::{Github, PUBLIC_API};
+
+/// What the farm has to do with those that keep repositories.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Forges {
+    /// The API of the GitHub that is asked for branches, and told how builds go: for GitHub
+    /// Enterprise https://HOST/api/v3.
+    #[arg(long, env = "SLIPWAY_GITHUB_API_URL", default_value = PUBLIC_API)]
+    pub github_api_url: String,
+    /// The file with the token for that API. Without one, only public repositories are asked, and
+    /// no commit gets a status.
+    #[arg(long, env = "SLIPWAY_GITHUB_TOKEN_FILE")]
+    pub github_token_file: Option<PathBuf>,
+    /// The file with the secret of GitHub's webhooks, for projects that have none of their own.
+    #[arg(long, env = "SLIPWAY_GITHUB_WEBHOOK_SECRET_FILE")]
+    pub github_webhook_secret_file: Option<PathBuf>,
+    /// The file with the secret token of GitLab's webhooks, for projects that have none of their
+    /// own.
+    #[arg(long, env = "SLIPWAY_GITLAB_WEBHOOK_SECRET_FILE")]
+    pub gitlab_webhook_secret_file: Option<PathBuf>,
+    /// The file with the secret of Gitea's and Forgejo's webhooks, for projects that have none of
+    /// their own.
+    #[arg(long, env = "SLIPWAY_GITEA_WEBHOOK_SECRET_FILE")]
+    pub gitea_webhook_secret_file: Option<PathBuf>,
+    /// Takes webhooks that are signed with SHA-1 alone, as by servers that know nothing better.
+    #[arg(long, env = "SLIPWAY_DANGEROUSLY_ACCEPT_SHA1_WEBHOOKS")]
+    pub dangerously_accept_sha1_webhooks: bool,
+    /// What a commit's status links to: a URL in which {id}, {repository}, {branch} and {sha} are
+    /// filled in. The build's page below the public URL when absent.
+    #[arg(long, env = "SLIPWAY_STATUS_TARGET_URL")]
+    pub status_target_url: Option<String>,
+    /// Projects that are made when the first build of them is asked for: patterns of owner/name
+    /// with *, separated by commas. None when absent.
+    #[arg(long, env = "SLIPWAY_AUTO_CREATE", value_delimiter = ',')]
+    pub auto_create: Vec<ProjectPattern>,
+    /// Where the source of such a project is: a URL in which {repository} is filled in.
+    #[arg(
+        long,
+        env = "SLIPWAY_AUTO_CREATE_URL",
+        default_value = "https://github.com/{repository}.git"
+    )]
+    pub auto_create_url: String,
+}
+
+impl Default for Forges {
+    fn default() -> Self {
+        Self {
+            github_api_url: PUBLIC_API.to_owned(),
+            github_token_file: None,
+            github_webhook_secret_file: None,
+            gitlab_webhook_secret_file: None,
+            gitea_webhook_secret_file: None,
+            dangerously_accept_sha1_webhooks: false,
+            status_target_url: None,
+            auto_create: Vec::new(),
+            auto_create_url: AutoCreate::default().url,
+        }
+    }
+}
+
+impl Forges {
+    /// The settings that follow from this; all others are the usual ones.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a value is not what it has to be.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        let token = self.github_token_file.as_deref().map(secret).transpose()?;
+        let github = Github::new(&self.github_api_url, token.as_deref())?;
+        let auto_create = AutoCreate {
+            patterns: self.auto_create.clone(),
+            url: self.auto_create_url.clone(),
+        };
+        let example: ProjectPath = "owner/name".parse()?;
+        auto_create
+            .source(&example)
+            .context("SLIPWAY_AUTO_CREATE_URL")?;
+        Ok(Settings {
+            auto_create,
+            hooks: HookSettings {
+                github: hook_secret(self.github_webhook_secret_file.as_deref())?,
+                gitlab: hook_secret(self.gitlab_webhook_secret_file.as_deref())?,
+                gitea: hook_secret(self.gitea_webhook_secret_file.as_deref())?,
+                accept_sha1: self.dangerously_accept_sha1_webhooks,
+            },
+            github: Some(github),
+            status_url: self.status_target_url.clone(),
+            ..Settings::default()
+        })
+    }
+}
+
+fn hook_secret(path: Option<&Path>) -> anyhow::Result<Option<HookSecret>> {
+    let Some(path) = path else { return Ok(None) };
+    let secret = HookSecret::new(&secret(path)?);
+    secret
+        .map(Some)
+        .with_context(|| format!("the secret in {} cannot be used", path.display()))
+}
+
+/// The text of a file, without the blanks around it.
+fn secret(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = text.trim();
+    anyhow::ensure!(!text.is_empty(), "{} is empty", path.display());
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_settings_make_no_project_and_believe_no_hook() {
+        let settings = Forges::default().settings().unwrap();
+        assert!(settings.auto_create.patterns.is_empty());
+        assert!(settings.hooks.github.is_none() && !settings.hooks.accept_sha1);
+        assert!(!settings.github.unwrap().has_token());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_right_stops_the_start() {
+        let wrong = |change: fn(&mut Forges)| {
+            let mut forges = Forges::default();
+            change(&mut forges);
+            assert!(forges.settings().is_err(), "{forges:?}");
+        };
+        wrong(|forges| forges.github_api_url = "api.github.com".to_owned());
+        wrong(|forges| forges.auto_create_url = "https://git.example/x.git".to_owned());
+        wrong(|forges| forges.github_token_file = Some("/nowhere/token".into()));
+        wrong(|forges| forges.gitlab_webhook_secret_file = Some("/dev/null".into()));
+    }
+}

@@ -1,0 +1,181 @@
+//! What goes wrong, in Conveyor's shape: `{"id":…,"message":…}`.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use slipway_farm::{FarmError, HookRefused, RequestError};
+
+use crate::wire::ErrorBody;
+
+/// What the generated client compares with to decide that something does not exist.
+const NOT_FOUND: &str = "resource was not found";
+
+/// An error of this API.
+#[derive(Debug)]
+pub(crate) enum ConveyorError {
+    /// What the farm says.
+    Farm(FarmError),
+    /// What the farm says of a commit that was asked for.
+    Request(RequestError),
+    /// The request cannot be read; the sentence says what was expected.
+    BadRequest(String),
+    /// The request lacks what it needs.
+    Invalid(&'static str),
+    /// A delivery is not believed.
+    Hook(HookRefused),
+    /// There is no such route, or what the path names cannot be a name.
+    NotThere,
+    /// The body is longer than is read.
+    BodyTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+}
+
+impl From<FarmError> for ConveyorError {
+    fn from(error: FarmError) -> Self {
+        ConveyorError::Farm(error)
+    }
+}
+
+impl From<RequestError> for ConveyorError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Farm(error) => ConveyorError::Farm(error),
+            other @ (RequestError::NoSuchBranch { .. } | RequestError::Upstream { .. }) => {
+                ConveyorError::Request(other)
+            }
+        }
+    }
+}
+
+impl From<HookRefused> for ConveyorError {
+    fn from(error: HookRefused) -> Self {
+        ConveyorError::Hook(error)
+    }
+}
+
+impl ConveyorError {
+    fn status_and_id(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Farm(error) => of_farm(error),
+            Self::Request(error) => match error {
+                RequestError::Farm(error) => of_farm(error),
+                RequestError::NoSuchBranch { .. } => {
+                    (StatusCode::UNPROCESSABLE_ENTITY, "ref_not_found")
+                }
+                RequestError::Upstream { .. } => (StatusCode::BAD_GATEWAY, "upstream_error"),
+            },
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::Hook(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NotThere => (StatusCode::NOT_FOUND, "not_found"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        }
+    }
+}
+
+fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
+    match error {
+        FarmError::BadToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        FarmError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        FarmError::NotFound(_) | FarmError::Erased => (StatusCode::NOT_FOUND, "not_found"),
+        FarmError::Invalid(_) | FarmError::IdleForEver => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid")
+        }
+        // The one thing here that another request can be in the way of.
+        FarmError::Conflict(_) | FarmError::Refused(_) => (StatusCode::CONFLICT, "duplicate_build"),
+        FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_request"),
+        FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        FarmError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+    }
+}
+
+impl std::fmt::Display for ConveyorError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Farm(FarmError::NotFound(_) | FarmError::Erased) | Self::NotThere => {
+                f.write_str(NOT_FOUND)
+            }
+            Self::Farm(error) => error.fmt(f),
+            Self::Request(error) => error.fmt(f),
+            Self::BadRequest(why) => f.write_str(why),
+            Self::Invalid(why) => f.write_str(why),
+            Self::Hook(error) => error.fmt(f),
+            Self::BodyTooLarge { limit } => write!(f, "the body is larger than {limit} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for ConveyorError {}
+
+impl ResponseError for ConveyorError {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_id().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (status, id) = self.status_and_id();
+        let mut answer = HttpResponse::build(status);
+        if let Self::Farm(error) = self {
+            error.log();
+            match error {
+                FarmError::BadToken => {
+                    answer.insert_header((WWW_AUTHENTICATE, "Basic realm=\"slipway\""));
+                }
+                FarmError::Unavailable(_) => {
+                    answer.insert_header((RETRY_AFTER, "3"));
+                }
+                _ => {}
+            }
+        }
+        answer.json(ErrorBody {
+            id,
+            message: self.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status_and_keeps_what_is_not_to_be_told() {
+        let upstream = RequestError::Upstream {
+            repository: "acme/api".to_owned(),
+            why: "GitHub did not answer".to_owned(),
+        };
+        let failures: [(ConveyorError, u16, &str); 8] = [
+            (FarmError::BadToken.into(), 401, "unauthorized"),
+            (FarmError::Forbidden("no").into(), 403, "forbidden"),
+            (FarmError::NotFound("build").into(), 404, "not_found"),
+            (
+                FarmError::Conflict("it is there".to_owned()).into(),
+                409,
+                "duplicate_build",
+            ),
+            (
+                FarmError::Unavailable("secret".to_owned()).into(),
+                503,
+                "unavailable",
+            ),
+            (
+                FarmError::Internal("secret".into()).into(),
+                500,
+                "internal_error",
+            ),
+            (upstream.into(), 502, "upstream_error"),
+            (HookRefused.into(), 403, "forbidden"),
+        ];
+        for (error, status, id) in failures {
+            let found = error.status_and_id();
+            assert_eq!((found.0.as_u16(), found.1), (status, id), "{error}");
+            assert!(!error.to_string().contains("secret:"), "{error}");
+            assert_eq!(error.error_response().status().as_u16(), status);
+        }
+        let missing = ConveyorError::from(FarmError::NotFound("project"));
+        assert_eq!(missing.to_string(), NOT_FOUND);
+    }
+}

@@ -1,0 +1,37 @@
+//! What Conveyor's objects look like on the wire.
+
+use serde::Serialize;
+
+/// A build.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Build {
+    pub(crate) id: String,
+    pub(crate) repository: String,
+    pub(crate) branch: String,
+    pub(crate) sha: String,
+    pub(crate) state: &'static str,
+    pub(crate) created_at: String,
+    pub(crate) started_at: Option<String>,
+    pub(crate) completed_at: Option<String>,
+}
+
+/// An image that a build made.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Artifact {
+    pub(crate) id: String,
+    pub(crate) image: String,
+    pub(crate) build: BuildRef,
+}
+
+/// A build by its id.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct BuildRef {
+    pub(crate) id: String,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorBody {
+    pub(crate) id: &'static str,
+    pub(crate) message: String,
+}
