@@ -31,7 +31,12 @@ pub(crate) fn build_and_push(image: &ImageBuild, logins: &[Credentials]) -> Stri
         .iter()
         .flat_map(|repository| image.tags.iter().map(|tag| repository.tagged(tag)))
         .collect();
-    lines.push(build_line(image, &references));
+    let cache = cache_of(image);
+    if let Some(cache) = &cache {
+        // Nothing is amiss when there is none yet.
+        lines.push(format!("docker pull {} || true", quoted(cache)));
+    }
+    lines.push(build_line(image, &references, cache.as_deref()));
     for reference in &references {
         lines.push(format!("docker push {}", quoted(reference)));
     }
@@ -49,7 +54,13 @@ pub(crate) fn build_and_push(image: &ImageBuild, logins: &[Credentials]) -> Stri
     lines.join("\n")
 }
 
-fn build_line(image: &ImageBuild, references: &[String]) -> String {
+/// The image that layers are taken from.
+fn cache_of(image: &ImageBuild) -> Option<String> {
+    let tag = image.cache_tag.as_ref().filter(|_| !image.no_cache)?;
+    Some(image.repository.as_ref()?.tagged(tag))
+}
+
+fn build_line(image: &ImageBuild, references: &[String], cache: Option<&str>) -> String {
     let mut words = vec!["docker".to_owned(), "build".to_owned()];
     words.extend(["--file".to_owned(), quoted(&image.dockerfile)]);
     if image.no_cache {
@@ -63,6 +74,12 @@ fn build_line(image: &ImageBuild, references: &[String]) -> String {
     }
     for (name, value) in &image.args {
         words.extend(["--build-arg".to_owned(), quoted(&format!("{name}={value}"))]);
+    }
+    if let Some(cache) = cache {
+        words.extend(["--cache-from".to_owned(), quoted(cache)]);
+    }
+    if image.cache_tag.is_some() {
+        words.extend(["--build-arg", "BUILDKIT_INLINE_CACHE=1"].map(str::to_owned));
     }
     for (name, value) in &image.labels {
         words.extend(["--label".to_owned(), quoted(&format!("{name}={value}"))]);
@@ -115,5 +132,26 @@ mod tests {
         );
         assert!(text.contains(r"--username 'o'\''neil'"));
         assert!(text.contains("docker push 'localhost:5000/acme/api:v1'"));
+        assert!(!text.contains("cache"));
+    }
+
+    #[test]
+    fn layers_are_taken_from_an_image_that_need_not_be_there() {
+        let image = ImageBuild {
+            repository: "localhost:5000/acme/api".parse().ok(),
+            tags: vec!["main".to_owned()],
+            cache_tag: Some("main".to_owned()),
+            ..ImageBuild::default()
+        };
+        let text = build_and_push(&image, &[]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.contains(&"docker pull 'localhost:5000/acme/api:main' || true"));
+        assert!(text.contains("--cache-from 'localhost:5000/acme/api:main'"));
+        assert!(text.contains("--build-arg BUILDKIT_INLINE_CACHE=1"));
+        let anew = ImageBuild {
+            no_cache: true,
+            ..image
+        };
+        assert!(!build_and_push(&anew, &[]).contains("docker pull"));
     }
 }

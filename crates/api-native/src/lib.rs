@@ -72,6 +72,8 @@ routes!(
     secrets::list_variables,
     secrets::set_variable,
     secrets::remove_variable,
+    secrets::set_hook_secret,
+    secrets::remove_hook_secret,
     pipelines::list_pipelines,
     pipelines::create_pipeline,
     pipelines::get_pipeline,

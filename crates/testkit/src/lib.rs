@@ -5,10 +5,12 @@
 
 pub mod farm;
 pub mod git;
+pub mod github;
 pub mod postgres;
 pub mod processes;
 mod wait;
 
 pub use crate::farm::{Backend, TestFarm};
 pub use crate::git::GitServer;
+pub use crate::github::GithubMock;
 pub use crate::wait::{wait_for, wait_until};

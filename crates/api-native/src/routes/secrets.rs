@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, delete, get, put};
 use slipway_domain::Role;
-use slipway_farm::Farm;
+use slipway_farm::{Farm, HookSecret};
 
 use crate::error::ApiError;
 use crate::extract::Caller;
@@ -61,6 +61,43 @@ pub(crate) async fn remove_variable(
 ) -> Answer<HttpResponse> {
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
     farm.remove_variable(&access.await?, &path.key).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `PUT /v1/projects/{ns}/{name}/webhook-secret`: sets what the project's push hooks are signed
+/// with; from then on the farm's own secret does not count for it.
+///
+/// 204; 400 for a name or a secret that is none; 401; 403 to lower roles than maintainer; 404
+/// without such a project.
+#[utoipa::path(tag = "webhooks", params(ProjectPath), request_body = wire::NewHookSecret, responses((status = 204)))]
+#[put("/projects/{ns}/{name}/webhook-secret")]
+pub(crate) async fn set_hook_secret(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+    body: Json<wire::NewHookSecret>,
+) -> Answer<HttpResponse> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    let access = access.await?;
+    let secret = HookSecret::new(&body.secret)?;
+    farm.set_hook_secret(&access, &secret).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `DELETE /v1/projects/{ns}/{name}/webhook-secret`: removes what the project's push hooks are
+/// signed with.
+///
+/// 204; 400 for a name that is none; 401; 403 to lower roles than maintainer; 404 without such a
+/// project, or when it has no secret of its own.
+#[utoipa::path(tag = "webhooks", params(ProjectPath), responses((status = 204)))]
+#[delete("/projects/{ns}/{name}/webhook-secret")]
+pub(crate) async fn remove_hook_secret(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+) -> Answer<HttpResponse> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    farm.remove_hook_secret(&access.await?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

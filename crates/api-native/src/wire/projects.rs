@@ -167,6 +167,14 @@ pub(crate) struct NewVariable {
     pub(crate) public: bool,
 }
 
+/// What the push hooks of a project are signed with. It is never shown.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewHookSecret {
+    /// 16 to 1024 printable ASCII characters.
+    pub(crate) secret: String,
+}
+
 /// What the jobs of a namespace log in to a registry with. The password is never shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RegistryCredential {

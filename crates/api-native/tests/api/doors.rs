@@ -53,6 +53,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "registry-credentials") => {
             Some(json!({"registry": "r.example", "username": "u", "password": "p"}))
         }
+        ("PUT", "webhook-secret") => Some(json!({"secret": "0123456789abcdef"})),
         ("PUT", "KEY") => Some(json!({"value": "v"})),
         ("PUT", "default") => Some(json!({"definition": definition})),
         ("PUT", "root") => Some(json!({"role": "reader"})),

@@ -1,0 +1,167 @@
+//! Checks 19 to 27 and 34: what is read back.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use slipway_testkit::{Backend, on_both_back_ends};
+
+use crate::client::{REPOSITORY, SHA, Yard, main};
+use crate::hands::Hands;
+
+on_both_back_ends!(
+    check_19_a_build_is_found_by_its_id,
+    check_20_and_21_what_names_nothing_is_not_found_in_so_many_words,
+    check_22_a_commit_may_be_named_with_its_signs_encoded,
+    check_23_a_name_may_have_dots,
+    check_24_to_26_an_image_is_there_with_the_success_and_has_three_names,
+    check_27_a_failed_build_has_no_image,
+    check_34_a_canceled_build_has_failed_and_is_complete,
+    a_beginning_that_two_commits_share_names_neither,
+    an_image_of_an_earlier_build_stays_while_a_later_one_fails,
+    head_is_get_without_a_body,
+);
+
+async fn check_19_a_build_is_found_by_its_id(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let build = yard.build().await;
+    assert_eq!(yard.show(&build).await, build);
+}
+
+async fn check_20_and_21_what_names_nothing_is_not_found_in_so_many_words(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    yard.build().await;
+    let unknown = "0190a6d0-0000-7000-8000-000000000001";
+    let other = "f".repeat(40);
+    for kind in ["builds", "artifacts", "logs"] {
+        for name in [
+            unknown,
+            "notauuid",
+            "acme",
+            "acme/api",
+            "acme/api@012345",
+            &format!("acme/gone@{SHA}"),
+            &format!("acme/api@{other}"),
+            "%ff",
+        ] {
+            yard.get(&format!("/{kind}/{name}")).await.not_found();
+        }
+    }
+    Yard::send(yard.curl(Method::DELETE, "/builds"))
+        .await
+        .not_found();
+    Yard::send(yard.curl(Method::POST, "/")).await.not_found();
+}
+
+async fn check_22_a_commit_may_be_named_with_its_signs_encoded(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let build = yard.build().await;
+    for name in [
+        format!("acme/api@{SHA}"),
+        format!("acme/api%40{SHA}"),
+        format!("acme%2Fapi%40{SHA}"),
+        format!("acme%2fapi@{SHA}"),
+    ] {
+        let found = yard.get(&format!("/builds/{name}")).await.is(200);
+        assert_eq!(found.json(), build, "{name}");
+    }
+}
+
+async fn check_23_a_name_may_have_dots(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    yard.farm.project("acme/my.app-x_y").await;
+    let body = json!({"repository": "acme/my.app-x_y", "branch": "main", "sha": SHA});
+    yard.ask(body).await.is(201);
+    let path = format!("/builds/acme/my.app-x_y@{SHA}");
+    yard.get(&path).await.is(200);
+}
+
+async fn check_24_to_26_an_image_is_there_with_the_success_and_has_three_names(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let hands = Hands::of(&yard.farm).await;
+    let build = yard.build().await;
+    let by_commit = format!("/artifacts/{REPOSITORY}@{SHA}");
+    let by_build = format!("/artifacts/{}", build["id"].as_str().unwrap());
+    yard.get(&by_commit).await.not_found();
+    let work = hands.claim().await;
+    yard.get(&by_commit).await.not_found();
+    yard.get(&by_build).await.not_found();
+    work.succeed().await;
+
+    assert_eq!(yard.show(&build).await["state"], "succeeded");
+    let image = yard.get(&by_commit).await.is(200).json();
+    assert_eq!(image.as_object().unwrap().len(), 3, "{image}");
+    assert_eq!(image["build"], json!({"id": build["id"]}));
+    let expected = format!("registry.example:5000/{REPOSITORY}:{SHA}");
+    assert_eq!(image["image"], expected);
+    let by_id = format!("/artifacts/{}", image["id"].as_str().unwrap());
+    assert_ne!(by_id, by_build);
+    assert_eq!(yard.get(&by_id).await.is(200).json(), image);
+    assert_eq!(yard.get(&by_build).await.is(200).json(), image);
+    // Nobody can guess the id of another image.
+    let mut near = by_id.into_bytes();
+    let last = near.last_mut().unwrap();
+    *last = if *last == b'0' { b'1' } else { b'0' };
+    yard.get(&String::from_utf8(near).unwrap())
+        .await
+        .not_found();
+}
+
+async fn check_27_a_failed_build_has_no_image(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let hands = Hands::of(&yard.farm).await;
+    let build = yard.build().await;
+    hands.claim().await.fail().await;
+    let by_build = format!("/artifacts/{}", build["id"].as_str().unwrap());
+    yard.get(&format!("/artifacts/{REPOSITORY}@{SHA}"))
+        .await
+        .not_found();
+    yard.get(&by_build).await.not_found();
+}
+
+async fn check_34_a_canceled_build_has_failed_and_is_complete(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let build = yard.build().await;
+    let cancel = format!("/v1/builds/{}/cancel", build["id"].as_str().unwrap());
+    yard.native(Method::POST, &cancel, Value::Null).await;
+    let shown = yard.show(&build).await;
+    assert_eq!(shown["state"], "failed");
+    assert!(shown["completed_at"].is_string(), "{shown}");
+}
+
+async fn a_beginning_that_two_commits_share_names_neither(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    yard.build().await;
+    let twin = format!("01234567{}", "f".repeat(32));
+    yard.ask(main(&twin)).await.is(201);
+    yard.get(&format!("/builds/{REPOSITORY}@01234567"))
+        .await
+        .not_found();
+    yard.get(&format!("/builds/{REPOSITORY}@01234567f"))
+        .await
+        .is(200);
+}
+
+async fn an_image_of_an_earlier_build_stays_while_a_later_one_fails(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let hands = Hands::of(&yard.farm).await;
+    let first = yard.build().await;
+    hands.claim().await.succeed().await;
+    let second = yard.build().await;
+    hands.claim().await.fail().await;
+    let image = yard.get(&format!("/artifacts/{REPOSITORY}@{SHA}")).await;
+    assert_eq!(image.is(200).json()["build"]["id"], first["id"]);
+    let newest = yard.get(&format!("/builds/{REPOSITORY}@{SHA}")).await;
+    assert_eq!(newest.is(200).json()["id"], second["id"]);
+}
+
+async fn head_is_get_without_a_body(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let build = yard.build().await;
+    let id = build["id"].as_str().unwrap();
+    for path in [format!("/builds/{id}"), format!("/logs/{id}")] {
+        let answer = Yard::send(yard.curl(Method::HEAD, &path)).await.is(200);
+        assert!(answer.body.is_empty());
+    }
+    Yard::send(yard.curl(Method::HEAD, "/builds/x"))
+        .await
+        .is(404);
+}

@@ -1,0 +1,237 @@
+//! A GitHub that takes what the real one takes, and complains of everything else.
+//!
+//! It knows branches and takes statuses of commits, over real HTTP. What it was sent that GitHub
+//! would not have taken fails the test when the mock is dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::Method;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// A status that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenStatus {
+    /// `owner/name`.
+    pub repository: String,
+    /// The commit.
+    pub sha: String,
+    /// `pending`, `success` or `failure`.
+    pub state: String,
+    /// The name it is shown under.
+    pub context: String,
+    /// The sentence.
+    pub description: String,
+    /// What it links to.
+    pub target_url: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<String>,
+    branches: HashMap<(String, String), String>,
+    statuses: Vec<TakenStatus>,
+    failures: VecDeque<u16>,
+    refused: usize,
+    complaints: Vec<String>,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+/// The mock, which serves until it is dropped.
+#[derive(Debug)]
+pub struct GithubMock {
+    state: Shared,
+    address: std::net::SocketAddr,
+    handle: ServerHandle,
+}
+
+impl GithubMock {
+    /// Starts one that knows nothing and wants no token.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start() -> Self {
+        let state = Shared::default();
+        let data = web::Data::new(Arc::clone(&state));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(data.clone())
+                .default_service(web::to(answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind("127.0.0.1:0")
+        .expect("a port");
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Self {
+            state,
+            address,
+            handle,
+        }
+    }
+
+    /// Its address: that of its API as well as of its repositories.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on takes only requests with this token.
+    pub fn require_token(&self, token: &str) {
+        locked(&self.state).token = Some(token.to_owned());
+    }
+
+    /// Makes a branch of `owner/name` point to a commit.
+    pub fn set_branch(&self, repository: &str, branch: &str, sha: &str) {
+        let key = (repository.to_owned(), branch.to_owned());
+        locked(&self.state).branches.insert(key, sha.to_owned());
+    }
+
+    /// Answers the next requests with these statuses instead, one each.
+    pub fn fail_next(&self, statuses: &[u16]) {
+        locked(&self.state).failures.extend(statuses);
+    }
+
+    /// How many requests were answered with a failure that was planned.
+    pub fn planned_failures(&self) -> usize {
+        locked(&self.state).refused
+    }
+
+    /// The statuses that were taken, in order.
+    pub fn statuses(&self) -> Vec<TakenStatus> {
+        locked(&self.state).statuses.clone()
+    }
+
+    /// Stops serving: from now on nobody answers.
+    pub async fn stop(&self) {
+        self.handle.stop(false).await;
+    }
+}
+
+impl Drop for GithubMock {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+        let complaints = std::mem::take(&mut locked(&self.state).complaints);
+        if !std::thread::panicking() {
+            assert!(complaints.is_empty(), "GitHub was sent {complaints:#?}");
+        }
+    }
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(state: web::Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let mut state = locked(&state);
+    let what = format!("{} {}", request.method(), request.path());
+    if let Err(why) = check_headers(&state, &request) {
+        state.complaints.push(format!("{what}: {why}"));
+        return HttpResponse::Unauthorized().json(json!({ "message": "Bad credentials" }));
+    }
+    if let Some(status) = state.failures.pop_front() {
+        state.refused += 1;
+        let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+        return HttpResponse::build(status).json(json!({ "message": "planned" }));
+    }
+    let parts: Vec<&str> = request.path().trim_start_matches('/').split('/').collect();
+    match (request.method(), parts.as_slice()) {
+        (&Method::GET, ["repos", owner, name, "git", "ref", "heads", branch @ ..]) => {
+            let (key, branch) = (format!("{owner}/{name}"), branch.join("/"));
+            match state.branches.get(&(key, branch.clone())) {
+                Some(sha) => HttpResponse::Ok().json(json!({
+                    "ref": format!("refs/heads/{branch}"),
+                    "object": { "type": "commit", "sha": sha, "url": "" },
+                })),
+                None => HttpResponse::NotFound().json(json!({ "message": "Not Found" })),
+            }
+        }
+        (&Method::POST, ["repos", owner, name, "statuses", sha]) => {
+            match status(&body, format!("{owner}/{name}"), sha) {
+                Ok(status) => {
+                    state.statuses.push(status);
+                    HttpResponse::Created().json(json!({ "id": state.statuses.len() }))
+                }
+                Err(why) => {
+                    state.complaints.push(format!("{what}: {why}"));
+                    HttpResponse::UnprocessableEntity().json(json!({ "message": why }))
+                }
+            }
+        }
+        _ => {
+            state
+                .complaints
+                .push(format!("{what}: there is no such route"));
+            HttpResponse::NotFound().json(json!({ "message": "Not Found" }))
+        }
+    }
+}
+
+fn check_headers(state: &State, request: &HttpRequest) -> Result<(), String> {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let expected = [
+        ("accept", Some("application/vnd.github+json")),
+        ("x-github-api-version", Some("2022-11-28")),
+    ];
+    for (name, value) in expected {
+        if header(name) != value {
+            return Err(format!("{name}: {:?}", header(name)));
+        }
+    }
+    // GitHub answers nobody who does not say who it is.
+    if header("user-agent").is_none_or(str::is_empty) {
+        return Err("there is no User-Agent".to_owned());
+    }
+    match &state.token {
+        Some(token) if header("authorization") != Some(&format!("Bearer {token}")) => {
+            Err("the token is missing or wrong".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn status(body: &[u8], repository: String, sha: &str) -> Result<TakenStatus, String> {
+    let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let members = body.as_object().ok_or("the body is no object")?;
+    let known = ["state", "context", "description", "target_url"];
+    if let Some(odd) = members.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(format!("{odd} is no member"));
+    }
+    let text = |name: &str| {
+        let text = members.get(name).and_then(Value::as_str);
+        text.map(str::to_owned)
+            .ok_or(format!("{name} is no string"))
+    };
+    let (state, description) = (text("state")?, text("description")?);
+    if !["pending", "success", "failure", "error"].contains(&state.as_str()) {
+        return Err(format!("{state} is no state"));
+    }
+    if description.chars().count() > 140 {
+        return Err("the description is too long".to_owned());
+    }
+    if sha.len() != 40 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(format!("{sha} is no sha"));
+    }
+    let target_url = members.get("target_url").map(|_| text("target_url"));
+    let target_url = target_url.transpose()?;
+    if target_url
+        .as_ref()
+        .is_some_and(|url| !url.starts_with("http"))
+    {
+        return Err("target_url is no URL".to_owned());
+    }
+    Ok(TakenStatus {
+        repository,
+        sha: sha.to_owned(),
+        state,
+        context: text("context")?,
+        description,
+        target_url,
+    })
+}
