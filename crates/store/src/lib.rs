@@ -24,14 +24,17 @@ pub mod builds;
 pub mod jobs;
 pub mod people;
 pub mod pipelines;
+pub mod project_search;
 pub mod projects;
 pub mod queue;
 pub mod registration;
+pub mod removal;
 pub mod retries;
 pub mod runners;
 pub mod secrets;
 pub mod tokens;
 pub mod traces;
+pub mod triggers;
 
 pub use backend::Store;
 pub use claims::ClaimRequest;

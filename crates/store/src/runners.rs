@@ -248,6 +248,61 @@ fn set_projects(
     Ok(())
 }
 
+/// Lets a runner serve one more project.
+///
+/// # Errors
+/// `Conflict` when it does already.
+pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    if projects_of(conn, id)?.contains(&project) {
+        return Err(StoreError::Conflict(
+            "the runner serves the project already",
+        ));
+    }
+    diesel::insert_into(runner_projects::table)
+        .values((
+            runner_projects::runner_id.eq(id.0),
+            runner_projects::project_id.eq(project.0),
+        ))
+        .execute(conn)?;
+    changed(conn, id)
+}
+
+/// Keeps a runner from serving a project any longer.
+///
+/// # Errors
+/// `NotFound` when it does not serve it; `Conflict` when it serves no other.
+pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    let served = projects_of(conn, id)?;
+    if !served.contains(&project) {
+        return Err(StoreError::NotFound("runner"));
+    }
+    if served.len() == 1 {
+        return Err(StoreError::Conflict(ONLY_PROJECT));
+    }
+    diesel::delete(runner_projects::table.find((id.0, project.0))).execute(conn)?;
+    changed(conn, id)
+}
+
+/// Names the conflict of a runner that would have no project left.
+pub const ONLY_PROJECT: &str = "the runner serves no other project: remove it instead";
+
+/// The runners that serve a project and are not shared.
+pub fn bound_to(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
+    let ids: Vec<i64> = runner_projects::table
+        .filter(runner_projects::project_id.eq(project.0))
+        .select(runner_projects::runner_id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(RunnerId).collect())
+}
+
+/// Counts a change of what a runner can take.
+pub(crate) fn changed(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreError> {
+    diesel::update(runners::table.find(id.0))
+        .set(runners::rev.eq(runners::rev + 1))
+        .execute(conn)?;
+    get(conn, id)
+}
+
 /// What is changed about a runner; what is absent stays.
 #[derive(Clone, Debug, Default)]
 pub struct Update {

@@ -160,6 +160,42 @@ pub fn revoke(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), St
     }
 }
 
+/// Revokes all tokens of a user that have this name.
+pub fn revoke_named(
+    conn: &mut Conn,
+    user: UserId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let targets = access_tokens::table
+        .filter(access_tokens::user_id.eq(user.0))
+        .filter(access_tokens::name.eq(name))
+        .filter(access_tokens::revoked_at.is_null());
+    diesel::update(targets)
+        .set(access_tokens::revoked_at.eq(to_ms(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes the tokens of a user that have this name and open nothing any more.
+pub fn remove_ended(
+    conn: &mut Conn,
+    user: UserId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let ended = access_tokens::table
+        .filter(access_tokens::user_id.eq(user.0))
+        .filter(access_tokens::name.eq(name))
+        .filter(
+            access_tokens::revoked_at
+                .is_not_null()
+                .or(access_tokens::expires_at.le(to_ms(now))),
+        );
+    diesel::delete(ended).execute(conn)?;
+    Ok(())
+}
+
 /// Notes that a token was used, unless that was noted within the last minute.
 pub fn note_use(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
     if get(conn, id)?.use_is_news(now) {
