@@ -12,7 +12,7 @@ use slipway_farm::{Content, Farm, FarmError};
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{ArtifactPath, JobPath};
-use crate::range::Part;
+use crate::range;
 use crate::routes::traces::logged;
 use crate::wire;
 
@@ -70,7 +70,7 @@ pub(crate) async fn get_content(
 ) -> Answer<HttpResponse> {
     let (_, artifact) = farm.artifact(&caller.0, path.id, Role::Reader).await?;
     let size = artifact.size_bytes;
-    let part = Part::asked_for(request.headers(), size)?;
+    let part = range::asked_for(request.headers(), size)?;
     let content = farm.artifact_content(&artifact, Some(part.bytes(size)));
     let content = content.await?;
     let filename = match artifact.content {
@@ -78,8 +78,7 @@ pub(crate) async fn get_content(
         Content::Image { reference, .. } => reference,
     };
     let bytes = content.map(|item| logged(item.map_err(FarmError::from)));
-    Ok(part
-        .answer(size)
+    Ok(range::answer(&part, size)
         .content_type("application/octet-stream")
         .insert_header(attachment(filename))
         .streaming(bytes))
