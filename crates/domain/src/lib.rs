@@ -30,4 +30,4 @@ pub use spec::{ImageBuild, JobSpec, Script};
 pub use state::{
     Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult, StateName,
 };
-pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash};
+pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash, TriggerToken};

@@ -280,9 +280,34 @@ impl Farm {
         name: &Name,
         need: Role,
     ) -> Result<NamespaceAccess, FarmError> {
-        let (user, name) = (actor.user, name.clone());
+        let name = name.clone();
+        let find = move |conn: &mut Conn| projects::namespace_by_name(conn, &name);
+        self.namespace_found_by(actor, find, need).await
+    }
+
+    /// [`Farm::namespace`], by id.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn namespace_by_id(
+        &self,
+        actor: &Actor,
+        id: NamespaceId,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let find = move |conn: &mut Conn| projects::namespace(conn, id);
+        self.namespace_found_by(actor, find, need).await
+    }
+
+    async fn namespace_found_by(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Namespace, StoreError> + Send + 'static,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let user = actor.user;
         let both = move |conn: &mut Conn| {
-            let namespace = projects::namespace_by_name(conn, &name)?;
+            let namespace = find(conn)?;
             let membership = people::namespace_role(conn, namespace.id, user)?;
             Ok((namespace, membership))
         };

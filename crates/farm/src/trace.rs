@@ -42,7 +42,8 @@ pub enum TraceEvent {
 }
 
 impl Farm {
-    /// The job whose token `token` is, for a runner that sends its trace or artifacts.
+    /// The job whose token `token` is, for a runner that sends its trace or artifacts. The runners
+    /// token of its project is as good, as it was before jobs had tokens of their own.
     ///
     /// # Errors
     /// `NotFound` when there is no such job, `Forbidden` when it is another's token.
@@ -52,7 +53,9 @@ impl Farm {
             .store
             .read(move |conn| jobs::get(conn, id))
             .await?;
-        if self.job_token(id).hash() != token.hash() {
+        let given = token.hash();
+        let is_own = self.job_token(id).hash() == given;
+        if !is_own && self.project_runners_token(job.project).hash() != given {
             return Err(FarmError::Forbidden("the token is not this job's"));
         }
         if job.erased_at.is_some() {

@@ -42,7 +42,7 @@ pub struct Member {
     pub role: Role,
 }
 
-type UserRow = (i64, String, bool, bool, i64, Option<String>);
+pub(crate) type UserRow = (i64, String, bool, bool, i64, Option<String>);
 
 pub(crate) fn read((id, name, admin, active, created_at, _): UserRow) -> Result<User, StoreError> {
     Ok(User {

@@ -7,7 +7,7 @@ use slipway_domain::{ScopeSet, TokenHash, TokenId, UserId};
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::page::Page;
-use crate::people::{self, User};
+use crate::people::{self, User, UserRow};
 use crate::schema::{access_tokens, users};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
 
@@ -122,7 +122,7 @@ pub fn get(conn: &mut Conn, id: TokenId) -> Result<Token, StoreError> {
 
 /// Reads the token of a secret, whatever became of it, and its user.
 pub fn by_hash(conn: &mut Conn, hash: TokenHash) -> Result<(Token, User), StoreError> {
-    let (token, user): (Row, (i64, String, bool, bool, i64, Option<String>)) = access_tokens::table
+    let (token, user): (Row, UserRow) = access_tokens::table
         .inner_join(users::table.on(users::id.eq(access_tokens::user_id)))
         .filter(access_tokens::hash.eq(hash.to_hex()))
         .select((access_tokens::all_columns, users::all_columns))
