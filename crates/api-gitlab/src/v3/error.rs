@@ -23,6 +23,10 @@ pub(crate) enum V3Error {
     BadRequest(String),
     /// The right is there, but the thing's state forbids it; the reason is fixed by upstream.
     Forbidden(&'static str),
+    /// Something of these names is there already.
+    Taken(&'static [&'static str]),
+    /// A trigger made no build.
+    NoBuilds,
     /// A thing of the project is not there.
     NotFound,
     /// The same, in the words of lookups by ref and name.
@@ -62,6 +66,12 @@ impl V3Error {
             }
             Self::BadRequest(why) => bad(why),
             Self::Forbidden(reason) => message(&format!("403 Forbidden  - {reason}")),
+            Self::Taken(names) => {
+                let why = |name: &&str| ((*name).to_owned(), json!(["has already been taken"]));
+                let why: serde_json::Map<String, Value> = names.iter().map(why).collect();
+                json!({ "message": why })
+            }
+            Self::NoBuilds => message("No builds created"),
             Self::NotFound => message("404 Not Found"),
             Self::NotFoundByName => message("404 Not found"),
             Self::Unauthorized => message("401 Unauthorized"),
@@ -93,9 +103,12 @@ impl std::fmt::Display for V3Error {
 impl ResponseError for V3Error {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Missing(_) | Self::BadParameter(_) | Self::BadValue(_) | Self::BadRequest(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Missing(_)
+            | Self::BadParameter(_)
+            | Self::BadValue(_)
+            | Self::BadRequest(_)
+            | Self::Taken(_)
+            | Self::NoBuilds => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotFoundByName => StatusCode::NOT_FOUND,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,

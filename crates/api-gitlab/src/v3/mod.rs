@@ -4,6 +4,12 @@ mod call;
 mod error;
 mod page;
 mod params;
+mod project_wire;
+mod projects;
+mod runners;
+mod triggers;
+mod users;
+mod variables;
 mod wire;
 
 use actix_web::guard::{Any, Get, Head};
@@ -20,6 +26,11 @@ type Answer = Result<HttpResponse, V3Error>;
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let scope = web::scope("/api/v3")
         .service(at("/version").route(read().to(version)))
+        .configure(users::configure)
+        .configure(projects::configure)
+        .configure(triggers::configure)
+        .configure(variables::configure)
+        .configure(runners::configure)
         .default_service(web::to(no_such_route));
     config.service(scope);
 }
