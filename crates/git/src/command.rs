@@ -53,7 +53,7 @@ const INHERITED: &[&str] = &[
 pub struct Limits {
     /// For one call that transfers a repository.
     pub fetch: Duration,
-    /// For one call that only asks where refs point.
+    /// For one call that only asks where refs point, or what a commit is.
     pub resolve: Duration,
 }
 
@@ -89,6 +89,14 @@ impl Git {
             .tempdir()
             .map_err(GitError::from)?;
         Ok(Self { home, limits })
+    }
+
+    /// A directory of its own for what is looked at and thrown away.
+    pub(crate) fn temporary(&self) -> Result<TempDir, GitError> {
+        let made = tempfile::Builder::new()
+            .prefix("look-")
+            .tempdir_in(self.home.path());
+        Ok(made?)
     }
 
     /// The version of git on this host, for instance `2.47.3`.
