@@ -164,6 +164,8 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
+            // What was left out of a fetch is not fetched behind its back.
+            .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git")
             .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
         let login = remote.and_then(RemoteUrl::login_setting);
