@@ -9,4 +9,10 @@
 )]
 mod client;
 mod doors;
+mod neighbours;
+mod projects;
+mod runners;
+mod session;
 mod support;
+mod triggers;
+mod variables;

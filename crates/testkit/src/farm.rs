@@ -215,6 +215,25 @@ impl TestFarm {
             .expect("access to it")
     }
 
+    /// How many blobs are stored.
+    ///
+    /// # Panics
+    /// When the directory cannot be read.
+    pub fn stored_blobs(&self) -> usize {
+        fn files_below(folder: &std::path::Path) -> usize {
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                return 0;
+            };
+            let count = |path: PathBuf| match path.is_dir() {
+                true => files_below(&path),
+                false => 1,
+            };
+            let entries = entries.map(|entry| entry.expect("an entry").path());
+            entries.map(count).sum()
+        }
+        files_below(&self.config.data_dir.join("blobs"))
+    }
+
     /// A build of [`SHA`] on `main`, by the project's default pipeline.
     ///
     /// # Panics
