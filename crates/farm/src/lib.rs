@@ -9,11 +9,14 @@ mod builds;
 mod chance;
 mod claim;
 mod clock;
+mod commits;
 mod derive;
 mod duties;
 mod error;
 mod explain;
 mod figures;
+mod job_lists;
+mod mask;
 mod passwords;
 mod people;
 mod project_lists;
@@ -63,9 +66,9 @@ pub use trace::{Appended, TraceEvent};
 pub use triggers::{ProjectKey, Triggering};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
-pub use slipway_store::Page;
 pub use slipway_store::artifacts::{Artifact, Content};
 pub use slipway_store::builds::{Build, Filter as BuildFilter};
+pub use slipway_store::job_lists::{JobFilter, ListedBuild, ListedJob};
 pub use slipway_store::jobs::Job;
 pub use slipway_store::people::{Member, User};
 pub use slipway_store::pipelines::Pipeline;
@@ -76,6 +79,7 @@ pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
 pub use slipway_store::tokens::Token;
 pub use slipway_store::traces::Extent;
 pub use slipway_store::triggers::Trigger;
+pub use slipway_store::{Page, Slice};
 
 /// The farm. Clones share it.
 #[derive(Clone)]
@@ -94,6 +98,7 @@ struct Inner {
     wakeups: wakeups::Wakeups,
     /// Lets few passwords be hashed at once.
     hashing: passwords::Hashing,
+    learning: commits::Learning,
     /// Tells this start of the farm from every other one.
     start: String,
     /// Ends held requests when the coordinator stops.
@@ -138,6 +143,7 @@ impl Farm {
                 settings: parts.settings,
                 wakeups: wakeups::Wakeups::default(),
                 hashing: passwords::Hashing::default(),
+                learning: commits::Learning::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 database_was_away: AtomicBool::new(false),

@@ -265,6 +265,21 @@ pub(crate) fn sha_beginning(
     sha.map(|sha| parse(&sha, "sha")).transpose()
 }
 
+/// Whether any build of a project is of this commit.
+pub fn any_of_commit(
+    conn: &mut Conn,
+    project: ProjectId,
+    sha: &CommitSha,
+) -> Result<bool, StoreError> {
+    let first: Option<i64> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::sha.eq(sha.as_str()))
+        .select(builds::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
 /// A slice of a project's builds, newest first, and how many there are.
 pub fn slice_of_project(
     conn: &mut Conn,

@@ -51,6 +51,17 @@ pub struct ListedJob {
     pub archive: Option<Artifact>,
 }
 
+/// A build with what is shown of it.
+#[derive(Clone, Debug)]
+pub struct ListedBuild {
+    /// The build.
+    pub build: Build,
+    /// Its commit, once it is known.
+    pub commit: Option<Commit>,
+    /// Who asked for it.
+    pub user: Option<User>,
+}
+
 /// A slice of a project's jobs, newest first, and how many there are.
 pub fn slice_of_project(
     conn: &mut Conn,
@@ -121,26 +132,16 @@ pub fn complete(
     jobs: Vec<Job>,
     now: DateTime<Utc>,
 ) -> Result<Vec<ListedJob>, StoreError> {
-    let distinct = |ids: &mut dyn Iterator<Item = i64>| -> Vec<i64> {
-        ids.collect::<BTreeSet<i64>>().into_iter().collect()
-    };
-    let build_ids = distinct(&mut jobs.iter().map(|job| job.build.0));
-    let user_ids = distinct(&mut jobs.iter().filter_map(|job| Some(job.created_by?.0)));
-    let runner_ids = distinct(&mut jobs.iter().filter_map(|job| Some(job.runner?.0)));
-    let job_ids = distinct(&mut jobs.iter().map(|job| job.id.0));
+    let build_ids = distinct(jobs.iter().map(|job| job.build.0));
+    let runner_ids = distinct(jobs.iter().filter_map(|job| Some(job.runner?.0)));
+    let job_ids = distinct(jobs.iter().map(|job| job.id.0));
 
     let builds: HashMap<BuildId, Build> = builds::by_ids(conn, &build_ids)?
         .into_iter()
         .map(|build| (build.id, build))
         .collect();
-    let shas: BTreeSet<&str> = builds.values().map(|build| build.sha.as_str()).collect();
-    let shas: Vec<&str> = shas.into_iter().collect();
-    let commits = commits::by_shas(conn, project, &shas)?;
-    let mut known_users: HashMap<UserId, User> = HashMap::new();
-    for row in users::table.filter(users::id.eq_any(user_ids)).load(conn)? {
-        let user = people::read(row)?;
-        known_users.insert(user.id, user);
-    }
+    let commits = commits_of(conn, project, builds.values())?;
+    let users = users_by_id(conn, jobs.iter().filter_map(|job| job.created_by))?;
     let runners: HashMap<RunnerId, Runner> = runners::by_ids(conn, &runner_ids)?
         .into_iter()
         .map(|runner| (runner.id, runner))
@@ -155,7 +156,7 @@ pub fn complete(
             let build = build.ok_or(StoreError::Corrupt("build of a job"))?;
             Ok(ListedJob {
                 commit: commits.get(&build.sha).cloned(),
-                user: job.created_by.and_then(|id| known_users.get(&id).cloned()),
+                user: job.created_by.and_then(|id| users.get(&id).cloned()),
                 runner: job.runner.and_then(|id| runners.get(&id).cloned()),
                 archive: archives.remove(&job.id),
                 build,
@@ -163,6 +164,49 @@ pub fn complete(
             })
         })
         .collect()
+}
+
+/// [`complete`], for builds of one project.
+pub fn complete_builds(
+    conn: &mut Conn,
+    project: ProjectId,
+    builds: Vec<Build>,
+) -> Result<Vec<ListedBuild>, StoreError> {
+    let commits = commits_of(conn, project, builds.iter())?;
+    let users = users_by_id(conn, builds.iter().filter_map(|build| build.created_by))?;
+    let listed = builds.into_iter().map(|build| ListedBuild {
+        commit: commits.get(&build.sha).cloned(),
+        user: build.created_by.and_then(|id| users.get(&id).cloned()),
+        build,
+    });
+    Ok(listed.collect())
+}
+
+fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
+    ids.collect::<BTreeSet<i64>>().into_iter().collect()
+}
+
+fn commits_of<'a>(
+    conn: &mut Conn,
+    project: ProjectId,
+    builds: impl Iterator<Item = &'a Build>,
+) -> Result<HashMap<CommitSha, Commit>, StoreError> {
+    let shas: BTreeSet<&str> = builds.map(|build| build.sha.as_str()).collect();
+    let shas: Vec<&str> = shas.into_iter().collect();
+    commits::by_shas(conn, project, &shas)
+}
+
+fn users_by_id(
+    conn: &mut Conn,
+    ids: impl Iterator<Item = UserId>,
+) -> Result<HashMap<UserId, User>, StoreError> {
+    let ids = distinct(ids.map(|id| id.0));
+    let mut known = HashMap::new();
+    for row in users::table.filter(users::id.eq_any(ids)).load(conn)? {
+        let user = people::read(row)?;
+        known.insert(user.id, user);
+    }
+    Ok(known)
 }
 
 /// The latest attempt of a build's job, by the job's name.

@@ -1,9 +1,14 @@
 //! GitLab's consumer API v3, as its clients of the time of GitLab 8.4 to 8.17 expect it.
 
+mod build_files;
+mod build_wire;
+mod builds;
 mod call;
+mod commits;
 mod error;
 mod page;
 mod params;
+mod pipelines;
 mod project_wire;
 mod projects;
 mod runners;
@@ -31,6 +36,10 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(triggers::configure)
         .configure(variables::configure)
         .configure(runners::configure)
+        .configure(build_files::configure)
+        .configure(builds::configure)
+        .configure(commits::configure)
+        .configure(pipelines::configure)
         .default_service(web::to(no_such_route));
     config.service(scope);
 }
