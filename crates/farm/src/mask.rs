@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, TryStreamExt};
-use slipway_domain::JobId;
+use slipway_domain::{JobId, ProjectId};
 
 use crate::{Farm, FarmError};
 
@@ -16,9 +16,11 @@ use crate::{Farm, FarmError};
 const TELLING_PART: usize = 12;
 
 impl Farm {
-    /// What is hidden in a job's trace.
-    pub(crate) fn hidden_in(&self, job: JobId) -> Mask {
-        Mask::new([self.job_token(job).expose()])
+    /// What is hidden in the trace of a job of `project`.
+    pub(crate) fn hidden_in(&self, job: JobId, project: ProjectId) -> Mask {
+        let own = self.job_token(job);
+        let of_project = self.project_runners_token(project);
+        Mask::new([own.expose(), of_project.expose()])
     }
 }
 

@@ -215,14 +215,14 @@ impl Farm {
         job: JobId,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
-        let mask = self.hidden_in(job);
-        let wide = mask.widened(&range);
-        let from = wide.start;
-        let chunks = self
-            .inner
-            .store
-            .read(move |conn| traces::chunks_from(conn, job, from))
-            .await?;
+        let (farm, shown) = (self.clone(), range.clone());
+        let read = move |conn: &mut slipway_store::Conn| {
+            let mask = farm.hidden_in(job, jobs::get(conn, job)?.project);
+            let wide = mask.widened(&shown);
+            let chunks = traces::chunks_from(conn, job, wide.start)?;
+            Ok((mask, wide, chunks))
+        };
+        let (mask, wide, chunks) = self.inner.store.read(read).await?;
         let blobs = self.inner.blobs.clone();
         let wanted: Vec<(String, Range<u64>)> = chunks
             .into_iter()

@@ -32,8 +32,6 @@ pub(crate) enum V3Error {
     NotFound,
     /// The same, in the words of lookups by ref and name.
     NotFoundByName,
-    /// The token is not the one the path asks for.
-    Unauthorized,
     /// The body is longer than is read.
     BodyTooLarge,
     /// The OAuth token has expired or was revoked.
@@ -88,7 +86,6 @@ impl V3Error {
             Self::NoBuilds => message("No builds created"),
             Self::NotFound => message("404 Not Found"),
             Self::NotFoundByName => message("404 Not found"),
-            Self::Unauthorized => message("401 Unauthorized"),
             Self::BodyTooLarge => message("413 Request Entity Too Large"),
             Self::EndedBearer => json!({ "error": "invalid_token", "error_description": ENDED }),
             Self::BeyondEnd(_) => message("416 Range Not Satisfiable"),
@@ -127,7 +124,7 @@ impl ResponseError for V3Error {
             | Self::NoBuilds => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotFoundByName => StatusCode::NOT_FOUND,
-            Self::Unauthorized | Self::EndedBearer => StatusCode::UNAUTHORIZED,
+            Self::EndedBearer => StatusCode::UNAUTHORIZED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BeyondEnd(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Farm(error) => match error {
