@@ -203,7 +203,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
 impl Answer {
     /// The status is the one expected, and the body is this JSON.
     #[track_caller]
-    pub(crate) fn is_json(self, status: u16, body: &Value) -> Self {
+    pub(crate) fn shows(self, status: u16, body: &Value) -> Self {
         let answer = self.is(status);
         let kind = answer.headers.get(CONTENT_TYPE);
         assert_eq!(kind.unwrap(), "application/json");
@@ -214,7 +214,7 @@ impl Answer {
     /// The status is the one expected, and the body is `{"error": …}` alone.
     #[track_caller]
     pub(crate) fn errs(self, status: u16, error: &str) -> Self {
-        self.is_json(status, &json!({ "error": error }))
+        self.shows(status, &json!({ "error": error }))
     }
 
     /// 200 with a list, whose items it gives.

@@ -41,7 +41,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
         ("POST", "tokens") => Some(json!({"name": "t", "scopes": ["read"]})),
         ("POST", "registration-tokens") => Some(json!({"description": "d"})),
