@@ -3,11 +3,16 @@
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use slipway_domain::Role;
-use slipway_farm::ProjectAccess;
+use slipway_domain::{CommitSha, JobId, Role, Slug};
+use slipway_farm::{BuildRequest, ProjectAccess};
+use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, TestFarm};
 
-pub(crate) use crate::client::Answer;
+pub(crate) use crate::client::{Answer, Claim};
+use crate::client::{Runner, Wire};
+
+/// The project of a [`World`].
+pub(crate) const P: &str = "/projects/1";
 
 /// A farm whose project 1 is `grp/proj`, which is private, with a member in each role.
 pub(crate) struct World {
@@ -50,6 +55,69 @@ impl World {
             project,
             farm,
         }
+    }
+
+    /// A pending build of the job `unit` on `master`.
+    pub(crate) async fn pending(&self) -> JobId {
+        self.build_on("master", SHA).await
+    }
+
+    /// A pending build of the job `unit`, of any commit on any branch.
+    pub(crate) async fn build_on(&self, git_ref: &str, sha: &str) -> JobId {
+        let jobs = self.build_jobs(git_ref, sha, &[("unit", &[])]).await;
+        jobs[0]
+    }
+
+    /// Builds of several jobs, each with those it needs, in the order they were made.
+    pub(crate) async fn build_jobs(
+        &self,
+        git_ref: &str,
+        sha: &str,
+        jobs: &[(&str, &[&str])],
+    ) -> Vec<JobId> {
+        let slug = Slug::default_pipeline();
+        let definition = slipway_testkit::farm::jobs_named(jobs);
+        let farm = self.farm.farm();
+        let put = farm.put_pipeline(&self.project, &slug, definition).await;
+        put.unwrap();
+        let request = BuildRequest {
+            pipeline: slug,
+            sha: Some(sha.parse::<CommitSha>().unwrap()),
+            git_ref: Some(git_ref.parse().unwrap()),
+        };
+        let root = self.farm.admin().await;
+        let build = farm.create_build(&root, &self.project, request).await;
+        let jobs = self.farm.jobs(&build.unwrap()).await;
+        jobs.iter().map(|job| job.id).collect()
+    }
+
+    /// A stock runner.
+    pub(crate) async fn runner(&self) -> Runner {
+        Wire::to(&self.farm).runner(&self.farm).await
+    }
+
+    /// A build that a runner has.
+    pub(crate) async fn running(&self) -> Claim {
+        let id = self.pending().await;
+        let claim = self.runner().await.claim().await;
+        assert_eq!(claim.id, id);
+        claim
+    }
+
+    /// A build that ended, as `success` or `failed`.
+    pub(crate) async fn ended(&self, state: &str) -> Claim {
+        let claim = self.running().await;
+        claim.put(json!({ "state": state })).await.is(200);
+        claim
+    }
+
+    /// A build that ended well, with a trace and an archive.
+    pub(crate) async fn rich(&self) -> Claim {
+        let claim = self.running().await;
+        claim.patch("0-5", "hello").await.is(202);
+        claim.upload("", "artifacts.zip", b"PK zip").await.is(201);
+        claim.succeed().await;
+        claim
     }
 
     /// A client that has no token.
@@ -114,6 +182,11 @@ impl Client {
     }
 }
 
+/// The path of a build, and of what is below it.
+pub(crate) fn build_path(id: JobId, below: &str) -> String {
+    format!("{P}/builds/{id}{below}")
+}
+
 /// Sends a request. Nothing of this API redirects.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let answer = request.send().await.unwrap();
@@ -130,7 +203,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
 impl Answer {
     /// The status is the one expected, and the body is this JSON.
     #[track_caller]
-    pub(crate) fn is_json(self, status: u16, body: &Value) -> Self {
+    pub(crate) fn shows(self, status: u16, body: &Value) -> Self {
         let answer = self.is(status);
         let kind = answer.headers.get(CONTENT_TYPE);
         assert_eq!(kind.unwrap(), "application/json");
@@ -141,7 +214,7 @@ impl Answer {
     /// The status is the one expected, and the body is `{"error": …}` alone.
     #[track_caller]
     pub(crate) fn errs(self, status: u16, error: &str) -> Self {
-        self.is_json(status, &json!({ "error": error }))
+        self.shows(status, &json!({ "error": error }))
     }
 
     /// 200 with a list, whose items it gives.

@@ -223,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_secrets_everything_is_shown() {
-        let source = stream::iter([Ok(Bytes::from_static(b"abc"))]).boxed();
+        let source = stream::iter([Ok(Bytes::from_static(b"bc"))]).boxed();
         let shown = Mask::new([""]).applied(1..2, source);
         let bytes: Vec<Bytes> = shown.try_collect().await.unwrap();
         assert_eq!(bytes.concat(), b"b");

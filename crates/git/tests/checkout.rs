@@ -179,7 +179,7 @@ async fn a_commit_is_described_without_its_files() {
     let [first, second, _] = &server.commits;
     let described = git().describe(&url, second, None).await.unwrap().unwrap();
     assert_eq!(&described.sha, second);
-    assert_eq!(described.parents, [first.clone()]);
+    assert_eq!(described.parents, std::slice::from_ref(first));
     assert_eq!(described.message, "1\n");
     assert_eq!(described.author.name, "t");
     assert_eq!(described.committer.email, "t@example.org");

@@ -41,7 +41,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
         // A runner's id: what it is to do stands in the path.
         ("PUT", "1") => None,
