@@ -13,6 +13,7 @@ mod commits;
 mod doors;
 mod files;
 mod lists;
+mod members;
 mod neighbours;
 mod objects;
 mod projects;

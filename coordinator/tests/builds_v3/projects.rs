@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_coordinator::Config;
+use slipway_domain::{JobState, Phase, Visibility};
 use slipway_farm::ProjectUpdate;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 
@@ -19,6 +20,7 @@ on_both_back_ends!(
     a_project_is_changed_by_its_masters,
     a_deleted_project_leaves_no_blob_and_its_jobs_are_unknown,
     a_deleted_project_is_gone_for_its_runners,
+    a_runner_that_beats_hears_of_the_end_of_its_project,
     only_owners_delete,
 );
 
@@ -26,7 +28,7 @@ async fn lists_differ_by_what_ties_the_caller_to_a_project(backend: Backend) {
     let world = World::start(backend).await;
     let open = world.farm.project("grp/open").await;
     let change = ProjectUpdate {
-        visibility: Some(slipway_domain::Visibility::Internal),
+        visibility: Some(Visibility::Internal),
         ..ProjectUpdate::default()
     };
     world.farm.change_project(&open, change).await;
@@ -163,7 +165,7 @@ async fn a_project_is_made_for_those_who_may_and_with_what_it_needs(backend: Bac
     make(&good).await.is(201);
     let why = json!(["has already been taken"]);
     let taken = json!({"message": {"name": why, "path": why}});
-    make(&good).await.is_json(400, &taken);
+    make(&good).await.shows(400, &taken);
     // Whoever comes late does not get a namespace that somebody else has.
     world.farm.project("rita/theirs").await;
     let late = world.reporter.json(Method::POST, "/projects", &good).await;
@@ -225,7 +227,7 @@ async fn a_deleted_project_leaves_no_blob_and_its_jobs_are_unknown(backend: Back
     assert!(world.farm.stored_blobs() >= remaining + 4);
 
     let owner = world.admin.request(Method::DELETE, "/projects/1");
-    send(owner).await.is_json(200, &json!(true));
+    send(owner).await.shows(200, &json!(true));
     assert_eq!(world.farm.stored_blobs(), remaining);
     world.admin.get("/projects/1").await.is(404);
     running.patch("3-5", "def").await.is(404);
@@ -267,6 +269,37 @@ async fn a_deleted_project_is_gone_for_its_runners(backend: Backend) {
     }
     let details = world.admin.get(&format!("/runners/{}", bound.id)).await;
     assert_eq!(details.is(200).json()["projects"], json!([]));
+}
+
+async fn a_runner_that_beats_hears_of_the_end_of_its_project(backend: Backend) {
+    let world = World::start(backend).await;
+    world.farm.build(&world.project).await;
+    let claim = Wire::to(&world.farm)
+        .runner(&world.farm)
+        .await
+        .claim()
+        .await;
+    let held = tokio::spawn({
+        let claim = claim.clone();
+        async move {
+            let body = json!({
+                "token": claim.runner.token, "state": "running", "phase": "pushing",
+            });
+            let path = format!("/builds/{}.json", claim.id);
+            let beat = claim.runner.wire.request(Method::PUT, &path).json(&body);
+            let beat = beat.header("Prefer", "wait=30");
+            claim.runner.wire.send(beat).await
+        }
+    });
+    let pushing = || async {
+        let state = world.farm.job(claim.id).await.state;
+        matches!(state, JobState::Running(_, Phase::Pushing))
+    };
+    wait_until(Duration::from_secs(10), "the phase is noted", pushing).await;
+    let delete = world.admin.request(Method::DELETE, "/projects/1");
+    send(delete).await.is(200);
+    let told = tokio::time::timeout(Duration::from_secs(5), held).await;
+    told.expect("the beat ends at once").unwrap().is(404);
 }
 
 async fn only_owners_delete(backend: Backend) {

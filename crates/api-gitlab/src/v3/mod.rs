@@ -6,6 +6,7 @@ mod builds;
 mod call;
 mod commits;
 mod error;
+mod members;
 mod page;
 mod params;
 mod pipelines;
@@ -33,6 +34,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/version").route(read().to(version)))
         .configure(users::configure)
         .configure(projects::configure)
+        .configure(members::configure)
         .configure(triggers::configure)
         .configure(variables::configure)
         .configure(runners::configure)

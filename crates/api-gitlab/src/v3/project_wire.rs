@@ -148,7 +148,7 @@ impl From<&Role> for Access {
 }
 
 /// GitLab's number of a role.
-fn access_level(role: Role) -> u8 {
+pub(crate) fn access_level(role: Role) -> u8 {
     match role {
         Role::Guest => 10,
         Role::Reader => 20,
@@ -156,6 +156,12 @@ fn access_level(role: Role) -> u8 {
         Role::Maintainer => 40,
         Role::Owner => 50,
     }
+}
+
+/// The role of one of GitLab's numbers.
+pub(crate) fn role(level: u8) -> Option<Role> {
+    let mut all = Role::ALL.iter().copied();
+    all.find(|role| access_level(*role) == level)
 }
 
 /// GitLab's number of a visibility.
@@ -169,9 +175,8 @@ fn level(visibility: Visibility) -> u8 {
 
 /// The visibility of one of GitLab's numbers.
 pub(crate) fn visibility(level: u8) -> Option<Visibility> {
-    let all = Visibility::ALL.iter().copied();
-    all.into_iter()
-        .find(|visibility| self::level(*visibility) == level)
+    let mut all = Visibility::ALL.iter().copied();
+    all.find(|visibility| self::level(*visibility) == level)
 }
 
 /// A project as the caller sees it, with the runners token for those who may have it.
@@ -249,5 +254,7 @@ mod tests {
         assert_eq!(visibility(5), None);
         let levels: Vec<u8> = Role::ALL.iter().map(|role| access_level(*role)).collect();
         assert_eq!(levels, [10, 20, 30, 40, 50]);
+        assert_eq!(role(40), Some(Role::Maintainer));
+        assert_eq!(role(0), None);
     }
 }
