@@ -267,4 +267,8 @@ async fn check_51_a_build_that_waits_for_somebody_is_played(backend: Backend) {
     let answer = world.developer.post(&build_path(id, "/play")).await;
     answer.says(400, unplayable);
     assert_eq!(world.runner().await.claim().await.id, id);
+    // Who tries one again that was called off before it began has started it, too.
+    let id = manual(&world).await;
+    world.farm.cancel(id).await;
+    assert_eq!(act(&world, id, "/retry", 201).await["status"], "pending");
 }

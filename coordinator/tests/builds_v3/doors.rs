@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use slipway_domain::{AccessToken, TokenId};
-use slipway_farm::ProjectUpdate;
+use slipway_farm::{ProjectUpdate, UserUpdate};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
 use crate::support::{Answer, P, World, build_path, send};
@@ -15,6 +15,7 @@ on_both_back_ends!(
     check_04_the_token_may_be_a_bearer,
     check_04_a_bearer_that_ended_is_told_so,
     check_05_a_wrong_token_is_401_wherever_it_goes,
+    check_05_a_blocked_user_is_nobody,
     check_06_an_unknown_project_is_404,
     check_07_a_project_has_a_path,
     check_08_a_name_may_have_dots,
@@ -51,10 +52,10 @@ async fn check_03_the_token_may_be_a_parameter(backend: Backend) {
     let expected = world.developer.get(&builds()).await.is(200).json();
     let path = format!("{P}/builds?private_token={token}");
     let bare = |path: &str| world.nobody().bare(Method::GET, path);
-    send(bare(&path)).await.shows(200, &expected);
+    send(bare(&path)).await.is_json(200, &expected);
     // A parameter goes before a header.
     let wrong = bare(&path).header("PRIVATE-TOKEN", "wrong");
-    send(wrong).await.shows(200, &expected);
+    send(wrong).await.is_json(200, &expected);
     let path = format!("{P}/builds?private_token=wrong");
     let right = bare(&path).header("PRIVATE-TOKEN", token);
     send(right).await.says(401, UNAUTHORIZED);
@@ -67,11 +68,11 @@ async fn check_04_the_token_may_be_a_bearer(backend: Backend) {
     let expected = world.developer.get(&builds()).await.is(200).json();
     let nobody = world.nobody();
     let bearer = nobody.bare(Method::GET, &builds()).bearer_auth(token);
-    send(bearer).await.shows(200, &expected);
+    send(bearer).await.is_json(200, &expected);
     let path = format!("{P}/builds?access_token={token}");
     send(nobody.bare(Method::GET, &path))
         .await
-        .shows(200, &expected);
+        .is_json(200, &expected);
 }
 
 /// Ends a token, and gives its text.
@@ -117,6 +118,20 @@ async fn check_05_a_wrong_token_is_401_wherever_it_goes(backend: Backend) {
     }
 }
 
+async fn check_05_a_blocked_user_is_nobody(backend: Backend) {
+    let world = World::start(backend).await;
+    world.developer.get(&builds()).await.is(200);
+    let blocked = UserUpdate {
+        active: Some(false),
+        ..UserUpdate::default()
+    };
+    let (root, name) = (world.farm.admin().await, "dora".parse().unwrap());
+    let farm = world.farm.farm();
+    farm.update_user(&root, &name, blocked).await.unwrap();
+    let answer = world.developer.get(&builds()).await;
+    answer.says(401, UNAUTHORIZED);
+}
+
 async fn check_06_an_unknown_project_is_404(backend: Backend) {
     let world = World::start(backend).await;
     for id in ["99999", "grp%2Fnone", "none", "99999999999999999999"] {
@@ -131,9 +146,9 @@ async fn check_07_a_project_has_a_path(backend: Backend) {
     let expected = world.developer.get(&builds()).await.is(200).json();
     for path in ["grp%2Fproj", "grp%2fproj"] {
         let list = format!("/projects/{path}/builds");
-        world.developer.get(&list).await.shows(200, &expected);
+        world.developer.get(&list).await.is_json(200, &expected);
         let one = format!("/projects/{path}/builds/{id}");
-        world.developer.get(&one).await.shows(200, &expected[0]);
+        world.developer.get(&one).await.is_json(200, &expected[0]);
     }
 }
 
@@ -212,7 +227,7 @@ async fn check_57_a_suffix_changes_nothing(backend: Backend) {
     for path in [builds(), build_path(id, ""), format!("{P}/pipelines")] {
         let expected = world.developer.get(&path).await.is(200).json();
         let suffixed = format!("{path}.json");
-        world.developer.get(&suffixed).await.shows(200, &expected);
+        world.developer.get(&suffixed).await.is_json(200, &expected);
     }
     let answer = world.developer.post(&build_path(id, "/cancel.json")).await;
     assert_eq!(answer.is(201).json()["status"], json!("canceled"));
