@@ -1,8 +1,9 @@
 //! A project goes, with everything that it has.
 
+use chrono::{DateTime, Utc};
 use slipway_domain::{BuildId, Event, Role};
 use slipway_store::jobs::{self, Changes};
-use slipway_store::{Conn, removal};
+use slipway_store::{Conn, StoreError, removal};
 
 use crate::report::{RetryPolicy, finish};
 use crate::{Farm, FarmError, ProjectAccess};
@@ -45,7 +46,7 @@ impl Farm {
         loop {
             let now = self.now();
             let some = move |conn: &mut Conn| {
-                let builds = removal::oldest_builds(conn, id, AT_ONCE)?;
+                let builds = removal::take_oldest_builds(conn, id, AT_ONCE)?;
                 let (mut changes, mut unused) = (Changes::default(), Vec::new());
                 for build in &builds {
                     changes.extend(call_off(conn, *build, policy, now)?);
@@ -68,8 +69,8 @@ fn call_off(
     conn: &mut Conn,
     build: BuildId,
     policy: RetryPolicy,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<Changes, slipway_store::StoreError> {
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     for job in jobs::of_build(conn, build)? {
         // An earlier one of the loop may have taken this one with it.

@@ -19,8 +19,21 @@ pub fn close(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     }
 }
 
-/// The oldest builds of a project, so many at the most.
-pub fn oldest_builds(
+/// The oldest builds of a project, so many at the most. Others are kept from changing them until
+/// the transaction ends: all are locked before any of their jobs is.
+pub fn take_oldest_builds(
+    conn: &mut Conn,
+    project: ProjectId,
+    limit: i64,
+) -> Result<Vec<BuildId>, StoreError> {
+    let builds = oldest_builds(conn, project, limit)?;
+    for build in &builds {
+        per_backend::lock_build(conn, *build)?;
+    }
+    Ok(builds)
+}
+
+fn oldest_builds(
     conn: &mut Conn,
     project: ProjectId,
     limit: i64,
@@ -34,9 +47,8 @@ pub fn oldest_builds(
     Ok(ids.into_iter().map(BuildId).collect())
 }
 
-/// Removes a build with its jobs; returns the blobs that nothing refers to any more.
+/// Removes a build that was taken, with its jobs; returns the blobs that nothing refers to any more.
 pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, StoreError> {
-    per_backend::lock_build(conn, build)?;
     let ids: Vec<i64> = jobs::table
         .filter(jobs::build_id.eq(build.0))
         .order(jobs::id)
