@@ -77,7 +77,7 @@ impl ConveyorError {
 
 fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
     match error {
-        FarmError::BadToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        FarmError::BadToken | FarmError::EndedToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
         FarmError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::NotFound(_) | FarmError::Erased => (StatusCode::NOT_FOUND, "not_found"),
         FarmError::Invalid(_) | FarmError::IdleForEver => {
@@ -121,7 +121,7 @@ impl ResponseError for ConveyorError {
         if let Self::Farm(error) = self {
             error.log();
             match error {
-                FarmError::BadToken => {
+                FarmError::BadToken | FarmError::EndedToken => {
                     answer.insert_header((WWW_AUTHENTICATE, "Basic realm=\"slipway\""));
                 }
                 FarmError::Unavailable(_) => {

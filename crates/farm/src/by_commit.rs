@@ -224,6 +224,7 @@ impl Farm {
     ) {
         tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
         self.publish(changes).await;
+        self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
     }
 
     /// The project, for somebody who builds; made when the policy and the actor's rights allow.

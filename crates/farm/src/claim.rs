@@ -205,7 +205,7 @@ impl Farm {
                 Ok((job, build, project, needs, artifacts::of_job(conn, id)?))
             })
             .await?;
-        let secrets = self.job_secrets(&project).await?;
+        let secrets = self.job_secrets(&project, &build).await?;
         let needs = needs
             .into_iter()
             .map(|(job, artifacts)| Needed {

@@ -41,8 +41,12 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
+        // A runner's id: what it is to do stands in the path.
+        ("PUT", "1") => None,
+        ("PUT", "password") => Some(json!({"new": "a password of a story"})),
+        ("POST", "triggers") => Some(json!({"description": "d"})),
         ("POST", "tokens") => Some(json!({"name": "t", "scopes": ["read"]})),
         ("POST", "registration-tokens") => Some(json!({"description": "d"})),
         ("POST", "projects") => {
@@ -113,6 +117,8 @@ async fn a_user_without_a_part_in_it_is_told_that_nothing_is_there() {
         ("GET", "/v1/users", 403),
         ("POST", "/v1/users", 403),
         ("PATCH", "/v1/users/root", 403),
+        ("PUT", "/v1/user/password", 204),
+        ("PUT", "/v1/users/root/password", 403),
         ("POST", "/v1/users/root/tokens", 403),
         ("GET", "/v1/registration-tokens", 403),
         ("POST", "/v1/registration-tokens", 403),
