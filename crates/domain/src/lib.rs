@@ -7,6 +7,7 @@ pub mod access;
 pub mod expiry;
 pub mod ids;
 pub mod image;
+pub mod image_mark;
 pub mod names;
 pub mod pipeline;
 pub mod queue;

@@ -2,6 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use slipway_domain::image_mark::ImageMark;
 use slipway_domain::{JobId, JobToken, tokens::TOKEN_ENTROPY_BYTES};
 
 use crate::Farm;
@@ -15,6 +16,11 @@ impl Farm {
     /// A token that fetches a job's archive and can do nothing else: jobs that need it get it.
     pub(crate) fn archive_token(&self, job: JobId) -> JobToken {
         JobToken::from_entropy(self.derived(&format!("archive {job}")))
+    }
+
+    /// The mark of the line by which a job's commands tell of their image.
+    pub(crate) fn image_mark(&self, job: JobId) -> ImageMark {
+        ImageMark::from_entropy(&self.derived(&format!("image {job}")))
     }
 
     /// Twenty bytes that only a holder of the key can tell for `purpose`.

@@ -14,6 +14,7 @@ mod duties;
 mod error;
 mod explain;
 mod figures;
+mod marked;
 mod people;
 mod projects;
 mod registration;
