@@ -71,11 +71,11 @@ pub(crate) fn build_and_push(
 /// Takes the digest from the engine's last word on a push: `TAG: digest: sha256:… size: N`.
 const DIGEST_LINE: &str = r#"slipway_digest="$(printf '%s\n' "$slipway_pushed" | sed -n 's/^.*: digest: \(sha256:[0-9a-f]*\) size: .*$/\1/p')""#;
 
-/// Makes the shell remove what it made when it ends, however that is. References have no character
-/// that means anything to a shell.
+/// Makes the shell remove what it made when it ends, however that is: a shell that ends with the
+/// first failure does so in a trap as well. References have no character that means anything to it.
 fn cleaning_line(references: &[String]) -> String {
     format!(
-        "trap 'docker image rm \"$slipway_image\" {} >/dev/null 2>&1; rm -rf \"$slipway_dir\"' EXIT",
+        "trap 'docker image rm \"$slipway_image\" {} >/dev/null 2>&1 || :; rm -rf \"$slipway_dir\"' EXIT",
         references.join(" ")
     )
 }
