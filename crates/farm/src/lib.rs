@@ -37,7 +37,7 @@ use slipway_store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
-pub use artifacts::Upload;
+pub use artifacts::ReceivedArchive;
 pub use builds::BuildRequest;
 pub use chance::Chance;
 pub use claim::{ClaimedJob, Needed, Poll, PollAnswer, archive_of};

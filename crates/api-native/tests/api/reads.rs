@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 use slipway_domain::ReportedResult;
-use slipway_farm::{ClaimedJob, Ended, Report, Runner, Upload};
+use slipway_farm::{ClaimedJob, Ended, Report, Runner};
 
 use crate::support::{Answer, Api};
 
@@ -105,12 +105,12 @@ async fn an_archive_is_read_in_part_and_removed() {
         .uploading_job(claimed.job.id, &claimed.token)
         .await
         .unwrap();
-    let upload = Upload {
-        filename: "größe.zip".to_owned(),
-        expires_in: None,
-        content: futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]),
-    };
-    api.farm.upload_archive(&job, upload).await.unwrap();
+    let content = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]);
+    let received = api.farm.receive_archive(&job, content).await.unwrap();
+    let kept = api
+        .farm
+        .keep_archive(&job, received, "größe.zip".to_owned(), None);
+    kept.await.unwrap();
     let root = api.root.as_str();
     let list = api
         .get(root, &format!("/v1/jobs/{}/artifacts", job.id))
