@@ -6,6 +6,7 @@ mod artifacts;
 mod beyond;
 mod broken;
 mod client;
+mod exchanges;
 mod images;
 mod malformed;
 mod polling;
