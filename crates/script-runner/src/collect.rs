@@ -24,8 +24,9 @@ use crate::error::ScriptError;
 use crate::pattern::Patterns;
 use crate::pipe::{Reader, channel};
 
-/// From this size on a file needs the wider fields of the archive's format.
-const LARGE: u64 = u32::MAX as u64;
+/// From this size on a file needs the wider fields of the archive's format: a little before the
+/// others end, as what cannot be compressed grows.
+const LARGE: u64 = 0xF000_0000;
 
 /// What became of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,6 +18,9 @@ use super::{Coordinator, Retry, unexpected, unsent};
 /// How long one archive may take. The job's own limit usually comes first.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(3600);
 
+/// How much of a file is read at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
 /// What comes of fetching an archive.
 #[derive(Debug)]
 pub enum Fetched {
@@ -97,7 +100,7 @@ impl Coordinator {
             Ok(file) => file,
             Err(error) => return Uploaded::Unreadable(error),
         };
-        let part = Part::stream(Body::wrap_stream(ReaderStream::new(file)));
+        let part = Part::stream(Body::wrap_stream(ReaderStream::with_capacity(file, PIECE)));
         let part = match part
             .file_name(name.to_owned())
             .mime_str("application/octet-stream")

@@ -9,7 +9,7 @@ use serde_json::json;
 use slipway_testkit::{wait_for, wait_until};
 use zip::ZipArchive;
 
-use super::{Yard, artifacts, one_job, shell_image, sleeps, workspaces};
+use super::{DOCKERFILE, Yard, artifacts, docker, one_job, shell_image, sleeps, workspaces};
 use crate::place::{LIMIT, finished, show, trace_of};
 
 #[tokio::test]
@@ -79,6 +79,32 @@ async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, "the first knows hunter2-and-more\n");
+}
+
+#[tokio::test]
+async fn a_script_runs_in_the_image_that_was_built_before_it() {
+    let yard = Yard::new().await;
+    let built = format!("{}:main", yard.repository);
+    let mut script = one_job(
+        "test",
+        json!({"kind": "script", "image": built, "commands": ["cat /greeting"]}),
+    );
+    script["needs"] = json!(["image"]);
+    yard.pipeline(json!([
+        one_job("image", json!({"kind": "image_build"})),
+        script
+    ]))
+    .await;
+    let dockerfile = format!("{DOCKERFILE}RUN echo hello > /greeting\n");
+    yard.repo.commit(&[("Dockerfile", &dockerfile)], "one");
+    let build = yard.build(json!({ "ref": "main" })).await;
+    let done = finished(&yard.farm, &build).await;
+    let trace = trace_of(&yard.farm, &done["jobs"][1]).await;
+    assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
+    // The engine does not have it any more; the registry gives it to those who log in.
+    assert!(trace.contains(&format!("Pulling {built}\n")), "{trace}");
+    assert!(trace.contains("$ cat /greeting\nhello\n"), "{trace}");
+    docker(&["image", "rm", &built]);
 }
 
 #[tokio::test]
