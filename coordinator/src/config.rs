@@ -49,6 +49,10 @@ pub struct Limits {
     /// Seconds that a stock runner may be silent before its job is lost.
     #[arg(long, env = "SLIPWAY_STOCK_LEASE_S", default_value = "90", value_parser = seconds)]
     pub stock_lease_s: Duration,
+    /// Seconds that a stock runner of 0.5 may be silent, which says nothing while its job prints
+    /// nothing.
+    #[arg(long, env = "SLIPWAY_SILENT_LEASE_S", default_value = "3600", value_parser = seconds)]
+    pub silent_lease_s: Duration,
     /// Seconds that every lease holds at least after a start of the coordinator.
     #[arg(long, env = "SLIPWAY_GRACE_S", default_value = "30", value_parser = seconds)]
     pub grace_s: Duration,
@@ -73,6 +77,7 @@ impl Default for Limits {
         Self {
             lease_s: farm.lease,
             stock_lease_s: farm.stock_lease,
+            silent_lease_s: farm.silent_lease,
             grace_s: farm.grace,
             poll_wait_s: farm.poll_wait,
             max_attempts: farm.max_attempts,
@@ -109,6 +114,7 @@ impl Config {
             registry: self.registry.clone(),
             lease: self.limits.lease_s,
             stock_lease: self.limits.stock_lease_s,
+            silent_lease: self.limits.silent_lease_s,
             grace: self.limits.grace_s,
             poll_wait: self.limits.poll_wait_s,
             max_attempts: self.limits.max_attempts,

@@ -12,6 +12,7 @@ use crate::client::{Answer, Claim, Wire};
 
 on_both_back_ends!(
     a_runner_that_comes_back_late_cannot_touch_the_next_attempt,
+    the_generation_that_is_silent_in_silent_jobs_keeps_them,
     a_held_beat_hears_of_a_cancel_at_once,
     a_held_beat_is_answered_when_its_wait_is_over,
     an_end_waits_for_the_whole_trace,
@@ -83,6 +84,24 @@ async fn a_runner_that_comes_back_late_cannot_touch_the_next_attempt(backend: Ba
     assert_eq!(states, [LOST, LOST, LOST]);
     assert_eq!(farm.build_now(&build).await.state, BuildState::Failed);
     fresh.idle().await;
+}
+
+async fn the_generation_that_is_silent_in_silent_jobs_keeps_them(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    farm.build(&project).await;
+    let wire = Wire::to(&farm).agent(Some("Go 1.1 package http"));
+    let info = json!({"name": "gitlab-ci-multi-runner", "version": "0.5.5"});
+    let body = json!({"token": farm.registration_token, "info": info});
+    let path = "/runners/register.json";
+    let answer = wire.json(reqwest::Method::POST, path, &body).await.is(201);
+    let body = json!({"token": answer.json()["token"], "info": info});
+    let path = "/builds/register.json";
+    wire.json(reqwest::Method::POST, path, &body).await.is(201);
+    farm.advance(A_LEASE);
+    assert_eq!(farm.expire_leases().await, 0);
+    farm.advance(3600);
+    assert_eq!(farm.expire_leases().await, 1);
 }
 
 /// Sends a beat that may be held for `seconds`, and returns once it has arrived.

@@ -1,4 +1,5 @@
-//! GitLab's words: the runner protocol v1, as stock runners of 0.5 to 1.11 and our own speak it.
+//! GitLab's words: the runner protocol v1, as stock runners of 0.5 to 1.11 and our own speak it,
+//! and the consumer API v3.
 //!
 //! Translation and nothing else. Every rule about jobs is the farm's; what an old client needs to
 //! be humoured is an extractor or a small type with a name.
@@ -10,6 +11,7 @@ mod convert;
 mod error;
 mod params;
 mod runner_v1;
+mod v3;
 
 use actix_web::web;
 
@@ -22,4 +24,5 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for prefix in RUNNER_V1_PREFIXES {
         runner_v1::configure(config, prefix);
     }
+    v3::configure(config);
 }

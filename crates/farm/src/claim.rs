@@ -20,6 +20,9 @@ use crate::{Farm, FarmError};
 /// How long a parked poll trusts in being woken before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// The one generation of stock runners that sends nothing at all while a job prints nothing.
+const SILENT_VERSION: &str = "0.5.";
+
 /// What a runner says when it asks.
 #[derive(Clone, Debug, Default)]
 pub struct Poll {
@@ -157,16 +160,24 @@ impl Farm {
         }
     }
 
-    async fn claim_now(&self, runner: &Runner) -> Result<Option<ClaimedJob>, FarmError> {
-        let lease = if runner.heartbeat {
-            self.inner.settings.lease
+    /// How long a runner may be silent before its job is lost.
+    fn lease_for(&self, runner: &Runner) -> Duration {
+        let settings = &self.inner.settings;
+        let version = runner.about.version.as_deref().unwrap_or_default();
+        if runner.heartbeat {
+            settings.lease
+        } else if version.starts_with(SILENT_VERSION) {
+            settings.silent_lease
         } else {
-            self.inner.settings.stock_lease
-        };
+            settings.stock_lease
+        }
+    }
+
+    async fn claim_now(&self, runner: &Runner) -> Result<Option<ClaimedJob>, FarmError> {
         let request = ClaimRequest {
             runner: runner.id,
             capabilities: runner.capabilities.clone(),
-            lease: TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX),
+            lease: TimeDelta::from_std(self.lease_for(runner)).unwrap_or(TimeDelta::MAX),
             now: self.now(),
         };
         let Some(claimed) = self.inner.store.claim(request).await? else {

@@ -13,6 +13,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a stock runner may be silent before its job is lost.
     pub stock_lease: Duration,
+    /// How long a stock runner of 0.5 may be silent, which says nothing while its job prints nothing.
+    pub silent_lease: Duration,
     /// How long every lease holds at least after a start of the coordinator.
     pub grace: Duration,
     /// How long a poll waits for a job before it is answered "nothing".
@@ -32,6 +34,7 @@ impl Default for Settings {
             registry: None,
             lease: Duration::from_secs(15),
             stock_lease: Duration::from_secs(90),
+            silent_lease: Duration::from_secs(3600),
             grace: Duration::from_secs(30),
             poll_wait: Duration::from_secs(50),
             max_attempts: 3,

@@ -11,6 +11,7 @@ mod demo;
 mod lint;
 mod probe;
 mod process;
+mod python;
 mod services;
 mod setup;
 mod steps;

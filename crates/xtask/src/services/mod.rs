@@ -14,7 +14,19 @@ pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
 
 use crate::process::Bond;
+use crate::python;
 use crate::setup::{self, Docker};
+
+/// The last version that speaks v3 of GitLab's API, and what it needs.
+const PYTHON_GITLAB: &[&str] = &[
+    "python-gitlab==1.4.0",
+    "certifi==2026.10.18",
+    "charset-normalizer==3.5.2",
+    "idna==3.20",
+    "requests==2.34.2",
+    "six==1.17.0",
+    "urllib3==2.8.0",
+];
 
 /// Starts what can be started, for tests that are run by hand.
 pub(crate) async fn run() -> Result<ExitCode> {
@@ -38,10 +50,12 @@ pub(crate) enum Kind {
     S3,
     /// An engine to build with and registries to push to.
     Docker,
+    /// Clients of the APIs that others published, in Python.
+    Python,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Postgres, Self::S3, Self::Docker];
+    pub(crate) const ALL: [Self; 4] = [Self::Postgres, Self::S3, Self::Docker, Self::Python];
 
     /// The name of the module.
     pub(crate) fn module(self) -> &'static str {
@@ -49,6 +63,7 @@ impl Kind {
             Self::Postgres => "postgres",
             Self::S3 => "s3",
             Self::Docker => "docker",
+            Self::Python => "python",
         }
     }
 
@@ -81,6 +96,7 @@ impl Services {
                 Kind::Postgres => services.start_postgres().await,
                 Kind::S3 => services.start_s3().await,
                 Kind::Docker => services.start_docker().await,
+                Kind::Python => services.install_clients().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));
@@ -122,6 +138,13 @@ impl Services {
             ("AWS_SECRET_ACCESS_KEY", "slipway".to_owned()),
         ]);
         self._s3 = Some(s3);
+        Ok(())
+    }
+
+    async fn install_clients(&mut self) -> Result<()> {
+        let home = python::environment("clients", PYTHON_GITLAB).await?;
+        let python = home.join("bin/python").display().to_string();
+        self.environment.push(("SLIPWAY_TEST_PYTHON", python));
         Ok(())
     }
 

@@ -1,14 +1,12 @@
 //! A server that speaks S3: moto, from PyPI, which is installed once into the scratch directory.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use tokio::process::Command;
 
-use crate::process::{Bond, Running, free_port, quietly, service};
-use crate::{probe, scratch, setup};
+use crate::process::{Bond, Running, free_port, service};
+use crate::{probe, python, scratch};
 
 const MOTO: &str = "moto[server]==5.2.5";
 const BUCKET: &str = "slipway";
@@ -22,7 +20,9 @@ pub(crate) struct S3 {
 
 impl S3 {
     pub(crate) async fn start() -> Result<Self> {
-        let program = installed().await?;
+        let program = python::environment("moto", &[MOTO])
+            .await?
+            .join("bin/moto_server");
         let port = free_port()?;
         let log = scratch()?.join("s3.log");
         let mut command = service(program, Bond::Tied, &log)?;
@@ -47,27 +47,4 @@ impl S3 {
         let port = self.port;
         format!("s3://{BUCKET}/tests?endpoint=http://127.0.0.1:{port}&allow_http=true")
     }
-}
-
-/// Where the server's program is, after installing it if need be.
-async fn installed() -> Result<PathBuf> {
-    let home = scratch()?.join("moto");
-    let program = home.join("bin/moto_server");
-    // Written last, so that an installation that was cut short is not taken for a whole one.
-    let complete = home.join("complete");
-    if std::fs::read_to_string(&complete).is_ok_and(|version| version == MOTO) {
-        return Ok(program);
-    }
-    println!("installing {MOTO}");
-    setup::package("python3-venv").await?;
-    quietly(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&home),
-    )
-    .await?;
-    quietly(Command::new(home.join("bin/python")).args(["-m", "pip", "install", "--quiet", MOTO]))
-        .await?;
-    std::fs::write(complete, MOTO)?;
-    Ok(program)
 }

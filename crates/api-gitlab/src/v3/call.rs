@@ -1,0 +1,102 @@
+//! Who calls, with what parameters, on which project.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use slipway_domain::{AccessToken, Name, ProjectId, Role};
+use slipway_farm::{Actor, Farm, FarmError, ProjectAccess};
+
+use super::error::V3Error;
+use super::params::Params;
+
+/// A request whose sender the farm knows. Nothing else is looked at before that.
+pub(crate) struct Call {
+    /// Who calls.
+    pub(crate) actor: Actor,
+    /// With what parameters.
+    pub(crate) params: Params,
+    /// The request itself.
+    pub(crate) http: HttpRequest,
+    farm: Farm,
+}
+
+impl Call {
+    /// Lets the caller act on the project that a path names by number or by `namespace/name`.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub(crate) async fn project(&self, id: &str, need: Role) -> Result<ProjectAccess, V3Error> {
+        let missing = || V3Error::Farm(FarmError::NotFound("project"));
+        if id.bytes().all(|b| b.is_ascii_digit()) {
+            let id = ProjectId(id.parse().map_err(|_| missing())?);
+            return Ok(self.farm.project_by_id(&self.actor, id, need).await?);
+        }
+        let (namespace, name) = id.split_once('/').ok_or_else(missing)?;
+        let namespace: Name = namespace.parse().map_err(|_| missing())?;
+        let name: Name = name.parse().map_err(|_| missing())?;
+        let access = self.farm.project(&self.actor, &namespace, &name, need);
+        Ok(access.await?)
+    }
+
+    /// Where the farm is, as the caller sees it: `scheme://host`.
+    pub(crate) fn base(&self) -> String {
+        if let Some(url) = &self.farm.settings().public_url {
+            return url.trim_end_matches('/').to_owned();
+        }
+        let connection = self.http.connection_info();
+        format!("{}://{}", connection.scheme(), connection.host())
+    }
+
+    /// [`Call::project`], for what is done with its builds.
+    ///
+    /// # Errors
+    /// As [`Farm::project`]; `Forbidden` when builds are switched off.
+    pub(crate) async fn builds(&self, id: &str, need: Role) -> Result<ProjectAccess, V3Error> {
+        let access = self.project(id, Role::Guest).await?;
+        access.require_builds(need)?;
+        Ok(access)
+    }
+}
+
+impl FromRequest for Call {
+    type Error = V3Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, V3Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let Some(farm) = request.app_data::<web::Data<Farm>>().cloned() else {
+                unreachable!("the routes are served with a farm");
+            };
+            let farm = Farm::clone(&farm);
+            let params = Params::read(&request, payload).await?;
+            let token = token(&request, &params).ok_or(FarmError::BadToken)?;
+            let actor = farm.authenticate(&AccessToken::presented(token)).await?;
+            Ok(Self {
+                actor,
+                params,
+                http: request,
+                farm,
+            })
+        })
+    }
+}
+
+/// The token of a request: the first that is found, in GitLab's order, decides.
+fn token(request: &HttpRequest, params: &Params) -> Option<String> {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let bearer = || {
+        let (scheme, token) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    };
+    params
+        .given("private_token")
+        .or_else(|| header("PRIVATE-TOKEN"))
+        .or_else(bearer)
+        .or_else(|| params.given("access_token"))
+        .map(str::to_owned)
+}

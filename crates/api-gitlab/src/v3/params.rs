@@ -1,0 +1,184 @@
+//! Parameters of the consumer API: query, form or JSON, all merged into one set.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+use super::error::V3Error;
+use crate::params::read_body;
+
+/// The parameters of a request in the form of a query: `scope[0]` for a member of a list,
+/// `variables[K]` for a member of an object. What is named twice is there twice.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Reads the query and the body, whatever form that has.
+    ///
+    /// # Errors
+    /// When the body is in none of the forms.
+    pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, V3Error> {
+        let mut params = Self::default();
+        params.add_text(request.query_string());
+        let body = read_body(payload).await.map_err(V3Error::from_reading)?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(params);
+        }
+        let content_type = request.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        if content_type.starts_with("application/json") {
+            match serde_json::from_slice(&body) {
+                Ok(Value::Object(members)) => {
+                    for (name, value) in members {
+                        params.add_json(name, value);
+                    }
+                }
+                _ => return Err(V3Error::bad_request("the body is not a JSON object")),
+            }
+        } else {
+            let text = std::str::from_utf8(&body)
+                .map_err(|_| V3Error::bad_request("the form is not UTF-8"))?;
+            params.add_text(text);
+        }
+        Ok(params)
+    }
+
+    fn add_text(&mut self, text: &str) {
+        // What is not of the form `a=b&c=d` has no parameters; there is nothing else to say of it.
+        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(text).unwrap_or_default();
+        self.0.extend(pairs);
+    }
+
+    fn add_json(&mut self, name: String, value: Value) {
+        match value {
+            Value::Null => self.0.push((name, String::new())),
+            Value::String(text) => self.0.push((name, text)),
+            Value::Bool(_) | Value::Number(_) => self.0.push((name, value.to_string())),
+            Value::Array(items) => {
+                for item in items {
+                    self.add_json(format!("{name}[]"), item);
+                }
+            }
+            Value::Object(members) => {
+                for (key, value) in members {
+                    self.add_json(format!("{name}[{key}]"), value);
+                }
+            }
+        }
+    }
+
+    /// The last value of `name`.
+    pub(crate) fn last(&self, name: &str) -> Option<&str> {
+        let mut found = self.0.iter().rev().filter(|(key, _)| key == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The last value of `name` that is not empty.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.last(name).filter(|value| !value.is_empty())
+    }
+
+    /// [`Params::given`], for what must be there.
+    ///
+    /// # Errors
+    /// `NAME is missing`.
+    pub(crate) fn required(&self, name: &'static str) -> Result<&str, V3Error> {
+        self.given(name).ok_or(V3Error::Missing(name))
+    }
+
+    /// A parameter that is true or false.
+    ///
+    /// # Errors
+    /// `NAME is invalid`.
+    pub(crate) fn boolean(&self, name: &'static str) -> Result<Option<bool>, V3Error> {
+        match self.given(name) {
+            None => Ok(None),
+            Some("true" | "1" | "t" | "on" | "True") => Ok(Some(true)),
+            Some("false" | "0" | "f" | "off" | "False") => Ok(Some(false)),
+            Some(_) => Err(V3Error::BadParameter(name)),
+        }
+    }
+
+    /// A parameter that is a number, or anything else that is read from text.
+    ///
+    /// # Errors
+    /// `NAME is invalid`.
+    pub(crate) fn parsed<T: std::str::FromStr>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, V3Error> {
+        self.given(name)
+            .map(|text| text.parse().map_err(|_| V3Error::BadParameter(name)))
+            .transpose()
+    }
+
+    /// All values of a list in any of its spellings: `name=a`, `name[]=a`, `name[0]=a`.
+    pub(crate) fn list(&self, name: &str) -> Vec<&str> {
+        let is_member = |key: &str| match key.strip_prefix(name) {
+            Some("") => true,
+            Some(index) => index
+                .strip_prefix('[')
+                .and_then(|index| index.strip_suffix(']'))
+                .is_some_and(|index| index.bytes().all(|b| b.is_ascii_digit())),
+            None => false,
+        };
+        let members = self.0.iter().filter(|(key, _)| is_member(key));
+        members.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The members of an object: `name[key]=value`.
+    pub(crate) fn members(&self, name: &str) -> BTreeMap<&str, &str> {
+        let pairs = self.0.iter().filter_map(|(key, value)| {
+            let key = key.strip_prefix(name)?.strip_prefix('[')?;
+            Some((key.strip_suffix(']')?, value.as_str()))
+        });
+        pairs.collect()
+    }
+
+    /// All pairs, in the order in which they came.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Params {
+        let mut params = Params::default();
+        params.add_text(text);
+        params
+    }
+
+    #[test]
+    fn the_last_of_a_name_wins_and_lists_come_in_every_spelling() {
+        let params = query("per_page=20&per_page=2&scope%5B0%5D=a&scope[]=b&scope=c&scopes=x");
+        assert_eq!(params.parsed("per_page").unwrap(), Some(2));
+        assert_eq!(params.list("scope"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn json_becomes_what_a_form_would_be() {
+        let mut params = Params::default();
+        let body = serde_json::json!({"scope": ["a", "b"], "variables": {"K": "v"}, "locked": true, "n": 3});
+        let Value::Object(members) = body else {
+            unreachable!()
+        };
+        for (name, value) in members {
+            params.add_json(name, value);
+        }
+        assert_eq!(params.list("scope"), ["a", "b"]);
+        assert_eq!(params.members("variables"), BTreeMap::from([("K", "v")]));
+        assert_eq!(params.boolean("locked").unwrap(), Some(true));
+        assert_eq!(params.parsed("n").unwrap(), Some(3));
+        assert!(params.boolean("n").is_err());
+        assert!(params.required("ref").is_err());
+    }
+}
