@@ -69,10 +69,20 @@ pub async fn run(
 ) -> Result<(), ScriptError> {
     tokio::select! {
         biased;
-        () = cancel.cancelled() => {}
-        done = run_to_end(builder, request, progress) => return done,
+        () = cancel.cancelled() => return Err(BuildError::Canceled.into()),
+        had = image::have(builder, &request.image, &request.logins, progress) => had?,
     }
+    progress.phase(Phase::Building);
+    progress.output(format!("Running in {}\n", request.image).as_bytes());
     let name = container_name(builder, &request.job);
+    // This is waited for even if the job is canceled: a container that comes into being later
+    // would be left behind.
+    create(builder, request, &name).await?;
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {}
+        done = run_to_end(builder, request, &name, progress) => return done,
+    }
     if let Err(error) = builder.engine().kill_container(&name, None).await {
         // It had not begun, or has ended by itself; what is left is removed like all else.
         tracing::debug!(%error, "The container of job {} was not killed", request.job);
@@ -85,20 +95,26 @@ pub(crate) fn container_name(builder: &Builder, job: &str) -> String {
     format!("slipway-{}-job-{job}", builder.owner())
 }
 
-async fn run_to_end(
-    builder: &Builder,
-    request: &ScriptRequest,
-    progress: &dyn Progress,
-) -> Result<(), ScriptError> {
-    image::have(builder, &request.image, &request.logins, progress).await?;
-    progress.phase(Phase::Building);
-    let (engine, name) = (builder.engine(), container_name(builder, &request.job));
+async fn create(builder: &Builder, request: &ScriptRequest, name: &str) -> Result<(), ScriptError> {
     let options = CreateContainerOptions {
-        name: Some(name.clone()),
+        name: Some(name.to_owned()),
         ..CreateContainerOptions::default()
     };
     let body = container(builder, request);
-    engine.create_container(Some(options), body).await?;
+    builder
+        .engine()
+        .create_container(Some(options), body)
+        .await?;
+    Ok(())
+}
+
+async fn run_to_end(
+    builder: &Builder,
+    request: &ScriptRequest,
+    name: &str,
+    progress: &dyn Progress,
+) -> Result<(), ScriptError> {
+    let engine = builder.engine();
     let pack = Pack {
         checkout: request.checkout.clone(),
         script: shell::script(&request.commands, AT),
@@ -111,7 +127,7 @@ async fn run_to_end(
     let pieces = futures_util::stream::poll_fn(move |task| pieces.poll_recv(task));
     let body = body_try_stream(pieces);
     engine
-        .upload_to_container(&name, Some(options), body)
+        .upload_to_container(name, Some(options), body)
         .await?;
     // Whoever listens before the beginning misses nothing.
     let options = AttachContainerOptions {
@@ -121,11 +137,11 @@ async fn run_to_end(
         ..AttachContainerOptions::default()
     };
     let AttachContainerResults { output, .. } =
-        engine.attach_container(&name, Some(options)).await?;
-    let started = engine.start_container(&name, None).await;
+        engine.attach_container(name, Some(options)).await?;
+    let started = engine.start_container(name, None).await;
     started.map_err(|error| not_started(&request.image, error))?;
     narrate(output, progress).await;
-    ended(builder, request, &name).await
+    ended(builder, request, name).await
 }
 
 /// The container: the engine's usual network, nothing of the host, and no more rights than usual.

@@ -3,18 +3,21 @@
 //! Whoever made an archive may mean harm, and so may whoever made the checkout: nothing is written
 //! outside of the directory, nothing is written through a link, and links are made last.
 
+use std::cell::Cell;
 use std::fs::{File, Permissions};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-/// The most entries of an archive.
-const MAX_ENTRIES: usize = 1_000_000;
-/// The most bytes that one archive may become.
-const MAX_BYTES: u64 = 16 << 30;
+/// How large one archive may be.
+const LIMITS: Limits = Limits {
+    bytes: 16 << 30,
+    list: 32 << 20,
+};
 /// The longest target of a link, in bytes.
 const MAX_LINK: u64 = 4096;
 
@@ -39,7 +42,7 @@ pub enum UnpackError {
         why: &'static str,
     },
     /// It would become larger than any job's files should be.
-    #[error("it holds more than {MAX_ENTRIES} files or {} GiB", MAX_BYTES >> 30)]
+    #[error("it holds more than {} GiB, or hundreds of thousands of files", LIMITS.bytes >> 30)]
     TooLarge,
     /// It could not be read from disk or written to it.
     #[error("its files could not be written")]
@@ -52,16 +55,58 @@ pub enum UnpackError {
 /// # Errors
 /// See [`UnpackError`]. What came before the mistake is in the directory.
 pub fn unpack(archive: &Path, into: &Path) -> Result<(), UnpackError> {
-    unpack_within(archive, into, MAX_BYTES)
+    unpack_within(archive, into, LIMITS)
 }
 
-fn unpack_within(archive: &Path, into: &Path, most: u64) -> Result<(), UnpackError> {
-    let file = BufReader::new(File::open(archive)?);
-    let mut archive = ZipArchive::new(file).map_err(unreadable)?;
-    if archive.len() > MAX_ENTRIES {
+struct Limits {
+    /// The most bytes that its files may become.
+    bytes: u64,
+    /// The most bytes that its list of files takes, all of which is held in memory.
+    list: u64,
+}
+
+/// A file of which only so many bytes are read.
+struct Metered {
+    file: File,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            return Err(io::Error::other("more is read than may be"));
+        }
+        let count = self.file.read(buffer)?;
+        self.left.set(self.left.get().saturating_sub(count as u64));
+        Ok(count)
+    }
+}
+
+impl Seek for Metered {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Opens an archive, and reads its list of files while that is within the limit.
+fn open(archive: &Path, list: u64) -> Result<ZipArchive<BufReader<Metered>>, UnpackError> {
+    let left = Rc::new(Cell::new(list));
+    let file = Metered {
+        file: File::open(archive)?,
+        left: Rc::clone(&left),
+    };
+    let opened = ZipArchive::new(BufReader::new(file));
+    if left.get() == 0 {
         return Err(UnpackError::TooLarge);
     }
-    let mut left = most;
+    // Of the files themselves what they become is counted.
+    left.set(u64::MAX);
+    opened.map_err(unreadable)
+}
+
+fn unpack_within(archive: &Path, into: &Path, limits: Limits) -> Result<(), UnpackError> {
+    let mut archive = open(archive, limits.list)?;
+    let mut left = limits.bytes;
     let mut links = Vec::new();
     for position in 0..archive.len() {
         let mut entry = archive.by_index(position).map_err(unreadable)?;

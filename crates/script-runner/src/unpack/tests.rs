@@ -112,12 +112,38 @@ fn what_grows_beyond_measure_is_stopped_while_it_grows() {
     std::fs::create_dir(&into).unwrap();
     let large = "0".repeat(1 << 20);
     let path = archive(dir.path(), &[("a", &large, 0o644), ("b", &large, 0o644)]);
-    assert!(unpack_within(&path, &into, 2 << 20).is_ok());
+    let within = |bytes| Limits {
+        bytes,
+        list: 1 << 20,
+    };
+    assert!(unpack_within(&path, &into, within(2 << 20)).is_ok());
     let again = tempfile::tempdir().unwrap();
-    let error = unpack_within(&path, again.path(), (1 << 20) + 7).unwrap_err();
+    let error = unpack_within(&path, again.path(), within((1 << 20) + 7)).unwrap_err();
     assert!(matches!(error, UnpackError::TooLarge), "{error:?}");
     let written = again.path().join("b").metadata().unwrap().len();
     assert_eq!(written, 8);
+}
+
+#[test]
+fn a_list_beyond_measure_is_not_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..5000).map(|number| format!("file-{number}")).collect();
+    let entries: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), "", 0o644))
+        .collect();
+    let path = archive(dir.path(), &entries);
+    let within = |list| Limits {
+        bytes: 1 << 20,
+        list,
+    };
+    let into = tempfile::tempdir().unwrap();
+    let error = unpack_within(&path, into.path(), within(100_000)).unwrap_err();
+    assert!(matches!(error, UnpackError::TooLarge), "{error:?}");
+    assert_eq!(into.path().read_dir().unwrap().count(), 0);
+    // The list takes about 56 bytes of each file.
+    unpack_within(&path, into.path(), within(500_000)).unwrap();
+    assert_eq!(into.path().read_dir().unwrap().count(), 5000);
 }
 
 #[test]

@@ -302,6 +302,22 @@ async fn a_cancel_kills_the_script_that_runs() {
 }
 
 #[tokio::test]
+async fn a_script_that_takes_too_long_is_killed_and_told_so() {
+    let nap = format!("9{:07}", rand::random::<u32>() % 10_000_000);
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let nap_on = format!("sleep {nap}");
+    let mut job = repository.job(&script(shell_image(), &[&nap_on], Value::Null));
+    job["timeout"] = json!(2);
+    fake.enqueue(135, &[], job);
+    let report = fake.until_reported(135).await.report.unwrap();
+    assert_eq!(report.failure_reason.as_deref(), Some("timed_out"));
+    assert!(!runs(&nap));
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
 async fn an_upload_is_repeated_until_it_is_taken_and_a_refusal_fails_the_job() {
     let repository = Repository::with("FROM scratch\n");
     let fake = Fake::start();
