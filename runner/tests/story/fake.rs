@@ -530,6 +530,10 @@ async fn upload(
         let wrong = "an upload with a wrong token, or without a file";
         state.wrongs.push(wrong.to_owned());
     }
+    if request.headers().contains_key("content-length") {
+        let wrong = "an upload whose length was known before it was made";
+        state.wrongs.push(wrong.to_owned());
+    }
     if let Some(status) = state.upload_answers.pop_front() {
         return HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish();
     }

@@ -127,7 +127,7 @@ fn what_grows_beyond_measure_is_stopped_while_it_grows() {
 #[test]
 fn a_list_beyond_measure_is_not_read_to_its_end() {
     let dir = tempfile::tempdir().unwrap();
-    let names: Vec<String> = (0..5000).map(|number| format!("file-{number}")).collect();
+    let names: Vec<String> = (0..500).map(|number| format!("file-{number}")).collect();
     let entries: Vec<_> = names
         .iter()
         .map(|name| (name.as_str(), "", 0o644))
@@ -138,12 +138,12 @@ fn a_list_beyond_measure_is_not_read_to_its_end() {
         list,
     };
     let into = tempfile::tempdir().unwrap();
-    let error = unpack_within(&path, into.path(), within(100_000)).unwrap_err();
+    let error = unpack_within(&path, into.path(), within(10_000)).unwrap_err();
     assert!(matches!(error, UnpackError::TooLarge), "{error:?}");
     assert_eq!(into.path().read_dir().unwrap().count(), 0);
     // The list takes about 56 bytes of each file.
-    unpack_within(&path, into.path(), within(500_000)).unwrap();
-    assert_eq!(into.path().read_dir().unwrap().count(), 5000);
+    unpack_within(&path, into.path(), within(100_000)).unwrap();
+    assert_eq!(into.path().read_dir().unwrap().count(), 500);
 }
 
 #[test]
