@@ -151,6 +151,7 @@ async fn check_49_an_upload_needs_a_file_a_token_and_a_running_job(backend: Back
     let answer = nowhere.upload("", "a.zip", b"PK zip").await;
     answer.says(404, NOT_FOUND);
     assert!(farm.artifacts(claim.id).await.is_empty());
+    claim.patch("0-5", "hello").await.is(202);
     claim.succeed().await;
     let answer = claim.upload("", "a.zip", b"PK zip").await;
     answer.says(403, "403 Forbidden  - Build is not running!");

@@ -103,7 +103,7 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     let rest = read_rest(&mut form, &mut params).await;
     match rest.and_then(|()| expires_in(params.expire_in.as_deref())) {
         Ok(keep) => farm
-            .keep_archive(&job, received, filename, keep)
+            .put_archive(&job, received, filename, keep)
             .await
             .map_err(not_running)?,
         Err(error) => {

@@ -241,6 +241,11 @@ impl Client {
         self.act(&["jobs", &id.to_string(), "retry"]).await
     }
 
+    /// Starts a job that waits for somebody to start it.
+    pub async fn play_job(&self, id: i64) -> Answer<Job> {
+        self.act(&["jobs", &id.to_string(), "play"]).await
+    }
+
     /// Erases the trace and the artifacts of a job.
     pub async fn erase_job(&self, id: i64) -> Answer<Job> {
         self.act(&["jobs", &id.to_string(), "erase"]).await
@@ -259,6 +264,11 @@ impl Client {
     /// The artifacts of a job.
     pub async fn artifacts(&self, job: i64) -> Answer<Page<Artifact>> {
         self.get(&["jobs", &job.to_string(), "artifacts"]).await
+    }
+
+    /// Keeps an artifact for ever that would have expired.
+    pub async fn keep_artifact(&self, id: i64) -> Answer<Artifact> {
+        self.act(&["artifacts", &id.to_string(), "keep"]).await
     }
 
     /// The bytes of an archive.

@@ -14,7 +14,7 @@ use slipway_store::jobs::{self, Job};
 use crate::access::{Actor, ProjectAccess};
 use crate::{Farm, FarmError};
 
-/// The bytes of an archive that no job has yet: it is for [`Farm::keep_archive`] or
+/// The bytes of an archive that no job has yet: it is for [`Farm::put_archive`] or
 /// [`Farm::drop_archive`].
 #[derive(Debug)]
 #[must_use = "its bytes stay for ever when it is neither kept nor dropped"]
@@ -80,7 +80,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Conflict` when the job is not running any more; `Erased`.
-    pub async fn keep_archive(
+    pub async fn put_archive(
         &self,
         job: &Job,
         received: ReceivedArchive,

@@ -77,6 +77,7 @@ impl Farm {
             .await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
         self.publish(changes).await;
+        self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
         Ok(build)
     }
 
@@ -325,7 +326,7 @@ impl Farm {
     /// Removes the trace and the artifacts of a job that is over, and leaves a record of who did.
     ///
     /// # Errors
-    /// `Conflict` when it is not over, or erased already.
+    /// `Conflict` when it is not over, was erased already, or has neither trace nor artifacts.
     pub async fn erase_job(
         &self,
         actor: &Actor,
@@ -336,8 +337,14 @@ impl Farm {
         let (id, by, now) = (job.id, actor.user, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
             jobs::mark_erased(conn, id, by, now)?;
+            let made = artifacts::of_job(conn, id)?;
+            if made.is_empty() && traces::extent(conn, id)?.length == 0 {
+                return Err(StoreError::Conflict(
+                    "the job has neither a trace nor artifacts",
+                ));
+            }
             let mut unused = traces::clear(conn, id)?;
-            for artifact in artifacts::of_job(conn, id)? {
+            for artifact in made {
                 unused.extend(artifacts::remove(conn, artifact.id)?);
             }
             Ok((jobs::get(conn, id)?, unused))

@@ -9,12 +9,15 @@ mod builds;
 mod chance;
 mod claim;
 mod clock;
+mod commits;
 mod derive;
 mod duties;
 mod error;
 mod explain;
 mod figures;
+mod job_lists;
 mod marked;
+mod mask;
 mod people;
 mod projects;
 mod registration;
@@ -57,9 +60,9 @@ pub use tokens::TokenRequest;
 pub use trace::{Appended, TraceEvent};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
-pub use slipway_store::Page;
 pub use slipway_store::artifacts::{Artifact, Content};
 pub use slipway_store::builds::{Build, Filter as BuildFilter};
+pub use slipway_store::job_lists::{JobFilter, ListedBuild, ListedJob};
 pub use slipway_store::jobs::Job;
 pub use slipway_store::people::{Member, User};
 pub use slipway_store::pipelines::Pipeline;
@@ -68,6 +71,7 @@ pub use slipway_store::registration::Registration;
 pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
 pub use slipway_store::tokens::Token;
 pub use slipway_store::traces::Extent;
+pub use slipway_store::{Page, Slice};
 
 /// The farm. Clones share it.
 #[derive(Clone)]
@@ -84,6 +88,7 @@ struct Inner {
     seal: SealKey,
     settings: Settings,
     wakeups: wakeups::Wakeups,
+    learning: commits::Learning,
     /// Tells this start of the farm from every other one.
     start: String,
     /// Ends held requests when the coordinator stops.
@@ -127,6 +132,7 @@ impl Farm {
                 seal: parts.seal,
                 settings: parts.settings,
                 wakeups: wakeups::Wakeups::default(),
+                learning: commits::Learning::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 database_was_away: AtomicBool::new(false),

@@ -205,26 +205,31 @@ impl Farm {
             .await?)
     }
 
-    /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now.
+    /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now. Tokens in
+    /// it are not shown.
     pub async fn trace_bytes(
         &self,
         job: JobId,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
+        let mask = self.hidden_in(job);
+        let wide = mask.widened(&range);
+        let from = wide.start;
         let chunks = self
             .inner
             .store
-            .read(move |conn| traces::chunks_from(conn, job, range.start))
+            .read(move |conn| traces::chunks_from(conn, job, from))
             .await?;
         let blobs = self.inner.blobs.clone();
         let wanted: Vec<(String, Range<u64>)> = chunks
             .into_iter()
-            .filter_map(|chunk| part_of(&chunk, &range))
+            .filter_map(|chunk| part_of(&chunk, &wide))
             .collect();
-        Ok(stream::iter(wanted).then(move |(key, part)| {
+        let raw = stream::iter(wanted).then(move |(key, part)| {
             let blobs = blobs.clone();
             async move { Ok(blobs.read(&key, Some(part)).await?) }
-        }))
+        });
+        Ok(mask.applied(range, raw.boxed()))
     }
 
     /// A job's trace from `from` on: what is stored, then what comes, until the job is over.

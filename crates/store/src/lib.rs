@@ -21,6 +21,8 @@ mod writer;
 
 pub mod artifacts;
 pub mod builds;
+pub mod commits;
+pub mod job_lists;
 pub mod jobs;
 pub mod people;
 pub mod pipelines;
@@ -37,5 +39,5 @@ pub use backend::Store;
 pub use claims::ClaimRequest;
 pub use connection::{Conn, DatabaseUrl};
 pub use error::StoreError;
-pub use page::Page;
+pub use page::{Page, Slice};
 pub use signals::Signal;

@@ -222,6 +222,25 @@ pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
         .collect()
 }
 
+/// Several runners, removed ones too, in two statements however many there are.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreError> {
+    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
+    let pairs: Vec<(i64, i64)> = runner_projects::table
+        .filter(runner_projects::runner_id.eq_any(ids))
+        .load(conn)?;
+    for (runner, project) in pairs {
+        let served = projects.entry(runner).or_default();
+        served.insert(ProjectId(project));
+    }
+    let rows: Vec<RunnerRow> = runners::table.filter(runners::id.eq_any(ids)).load(conn)?;
+    rows.into_iter()
+        .map(|row| {
+            let served = projects.remove(&row.id).unwrap_or_default();
+            row.into_runner(served)
+        })
+        .collect()
+}
+
 fn projects_of(conn: &mut Conn, id: RunnerId) -> Result<BTreeSet<ProjectId>, StoreError> {
     let ids: Vec<i64> = runner_projects::table
         .filter(runner_projects::runner_id.eq(id.0))

@@ -236,19 +236,7 @@ impl TestFarm {
     /// # Panics
     /// When the farm refuses.
     pub async fn build_of(&self, access: &ProjectAccess, jobs: &[(&str, &[&str])]) -> Build {
-        let template = Definition::single_image().jobs.remove(0);
-        let jobs = jobs
-            .iter()
-            .map(|(name, needs)| JobDefinition {
-                name: name.parse().expect("a name"),
-                needs: needs
-                    .iter()
-                    .map(|need| need.parse().expect("a name"))
-                    .collect(),
-                ..template.clone()
-            })
-            .collect();
-        self.build_defined(access, Definition { jobs }).await
+        self.build_defined(access, jobs_named(jobs)).await
     }
 
     /// A build of one job that asks for runners with all of `tags`, separated by commas.
@@ -296,6 +284,25 @@ impl TestFarm {
             .expect("a trace");
         let chunks: Vec<bytes::Bytes> = chunks.try_collect().await.expect("bytes");
         chunks.concat()
+    }
+}
+
+/// A pipeline with an image build for each of `jobs`: its name, and the names it needs.
+///
+/// # Panics
+/// When a name is none.
+pub fn jobs_named(jobs: &[(&str, &[&str])]) -> Definition {
+    let template = Definition::single_image().jobs.remove(0);
+    let named = jobs.iter().map(|(name, needs)| JobDefinition {
+        name: name.parse().expect("a name"),
+        needs: needs
+            .iter()
+            .map(|need| need.parse().expect("a name"))
+            .collect(),
+        ..template.clone()
+    });
+    Definition {
+        jobs: named.collect(),
     }
 }
 

@@ -74,8 +74,12 @@ impl FromRequest for Call {
             };
             let farm = Farm::clone(&farm);
             let params = Params::read(&request, payload).await?;
-            let token = token(&request, &params).ok_or(FarmError::BadToken)?;
-            let actor = farm.authenticate(&AccessToken::presented(token)).await?;
+            let (token, kind) = token(&request, &params).ok_or(FarmError::BadToken)?;
+            let actor = farm.authenticate(&AccessToken::presented(token)).await;
+            let actor = actor.map_err(|error| match (error, kind) {
+                (FarmError::EndedToken, Kind::OAuth) => V3Error::EndedBearer,
+                (error, _) => V3Error::Farm(error),
+            })?;
             Ok(Self {
                 actor,
                 params,
@@ -86,17 +90,25 @@ impl FromRequest for Call {
     }
 }
 
+/// What a token was presented as. It is the same token either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Private,
+    OAuth,
+}
+
 /// The token of a request: the first that is found, in GitLab's order, decides.
-fn token(request: &HttpRequest, params: &Params) -> Option<String> {
+fn token(request: &HttpRequest, params: &Params) -> Option<(String, Kind)> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     let bearer = || {
         let (scheme, token) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    params
-        .given("private_token")
-        .or_else(|| header("PRIVATE-TOKEN"))
-        .or_else(bearer)
-        .or_else(|| params.given("access_token"))
-        .map(str::to_owned)
+    let private = params.given("private_token");
+    let private = private.or_else(|| header("PRIVATE-TOKEN"));
+    let oauth = || bearer().or_else(|| params.given("access_token"));
+    match private {
+        Some(token) => Some((token.to_owned(), Kind::Private)),
+        None => Some((oauth()?.to_owned(), Kind::OAuth)),
+    }
 }

@@ -41,7 +41,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
         ("POST", "tokens") => Some(json!({"name": "t", "scopes": ["read"]})),
         ("POST", "registration-tokens") => Some(json!({"description": "d"})),
@@ -77,7 +77,7 @@ async fn full() -> (Api, Vec<(String, String)>) {
     let received = api.farm.receive_archive(&job, content).await.unwrap();
     let kept = api
         .farm
-        .keep_archive(&job, received, "a.zip".to_owned(), None);
+        .put_archive(&job, received, "a.zip".to_owned(), None);
     let artifact = kept.await.unwrap();
     let routes = routes(&build, artifact.id.0, runner.id.0);
     (api, routes)
