@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod figures;
 mod job_lists;
+mod marked;
 mod mask;
 mod passwords;
 mod people;
@@ -44,7 +45,7 @@ use slipway_store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
-pub use artifacts::Upload;
+pub use artifacts::ReceivedArchive;
 pub use builds::BuildRequest;
 pub use chance::Chance;
 pub use claim::{ClaimedJob, Needed, Poll, PollAnswer, archive_of};
