@@ -45,7 +45,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     let logins = credentials(claimed);
     let (commands, options, own_variables) = match &job.spec {
         JobSpec::ImageBuild(image) => {
-            let commands = commands::build_and_push(image, &logins);
+            let commands = commands::build_and_push(job.id, image, &logins, &claimed.mark);
             (commands, Options::default(), None)
         }
         JobSpec::Script(script) => {

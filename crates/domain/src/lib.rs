@@ -9,6 +9,7 @@ pub mod commit;
 pub mod expiry;
 pub mod ids;
 pub mod image;
+pub mod image_mark;
 pub mod names;
 pub mod pipeline;
 pub mod queue;

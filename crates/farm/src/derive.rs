@@ -2,6 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use slipway_domain::image_mark::ImageMark;
 use slipway_domain::tokens::{RegistrationToken, TOKEN_ENTROPY_BYTES, TriggerToken};
 use slipway_domain::{JobId, JobToken, ProjectId, TriggerId};
 
@@ -38,6 +39,11 @@ impl Farm {
     pub fn trigger_token(&self, trigger: TriggerId) -> TriggerToken {
         let derived = self.derived(&format!("trigger {trigger}"));
         TriggerToken::of_trigger(trigger, derived)
+    }
+
+    /// The mark of the line by which a job's commands tell of their image.
+    pub(crate) fn image_mark(&self, job: JobId) -> ImageMark {
+        ImageMark::from_entropy(&self.derived(&format!("image {job}")))
     }
 
     /// Twenty bytes that only a holder of the key can tell for `purpose`.

@@ -19,6 +19,7 @@ mod explain;
 mod figures;
 mod hooks;
 mod job_lists;
+mod marked;
 mod mask;
 mod passwords;
 mod people;
@@ -48,7 +49,7 @@ use slipway_store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
-pub use artifacts::Upload;
+pub use artifacts::ReceivedArchive;
 pub use builds::BuildRequest;
 pub use by_commit::{AutoCreate, BuildIdentity, CommitRequest, FoundImage, RequestError};
 pub use chance::Chance;

@@ -73,17 +73,17 @@ async fn full() -> (Api, Vec<(String, String)>) {
     let build = api.build().await;
     let runner = api.runner().await;
     let claimed = api.claim(&runner).await;
-    let upload = slipway_farm::Upload {
-        filename: "a.zip".to_owned(),
-        expires_in: None,
-        content: futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("zip"))]),
-    };
+    let content = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("zip"))]);
     let job = api
         .farm
         .uploading_job(claimed.job.id, &claimed.token)
         .await
         .unwrap();
-    let artifact = api.farm.upload_archive(&job, upload).await.unwrap();
+    let received = api.farm.receive_archive(&job, content).await.unwrap();
+    let kept = api
+        .farm
+        .put_archive(&job, received, "a.zip".to_owned(), None);
+    let artifact = kept.await.unwrap();
     let routes = routes(&build, artifact.id.0, runner.id.0);
     (api, routes)
 }

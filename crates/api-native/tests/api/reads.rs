@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use slipway_domain::ReportedResult;
-use slipway_farm::{ClaimedJob, Ended, Report, Runner, Upload};
+use slipway_farm::{ClaimedJob, Ended, Report, Runner};
 
 use crate::support::{Answer, Api};
 
@@ -154,12 +154,13 @@ async fn an_archive_is_read_in_part_kept_and_removed() {
         .uploading_job(claimed.job.id, &claimed.token)
         .await
         .unwrap();
-    let upload = Upload {
-        filename: "größe.zip".to_owned(),
-        expires_in: Some(chrono::TimeDelta::days(1)),
-        content: futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]),
-    };
-    api.farm.upload_archive(&job, upload).await.unwrap();
+    let content = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]);
+    let received = api.farm.receive_archive(&job, content).await.unwrap();
+    let a_day = Some(chrono::TimeDelta::days(1));
+    let kept = api
+        .farm
+        .put_archive(&job, received, "größe.zip".to_owned(), a_day);
+    kept.await.unwrap();
     let root = api.root.as_str();
     let list = api
         .get(root, &format!("/v1/jobs/{}/artifacts", job.id))
