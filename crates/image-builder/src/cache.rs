@@ -68,7 +68,7 @@ impl Builder {
         let short = |error: bollard::errors::Error| shorten(&error.to_string());
         let credentials = login.map(credentials_of);
         let mut answer = self
-            .docker()
+            .engine()
             .create_image(Some(options), None, credentials)
             .boxed();
         while let Some(message) = answer.next().await {
@@ -79,7 +79,7 @@ impl Builder {
             repo: Some(repository.to_owned()),
             tag: Some(own.to_owned()),
         };
-        let tagged = self.docker().tag_image(&name, Some(options)).await;
+        let tagged = self.engine().tag_image(&name, Some(options)).await;
         let untagged = self.untag(&name).await;
         tagged.map_err(short)?;
         untagged.map_err(|error| error.to_string())
@@ -99,7 +99,7 @@ impl Builder {
 
     async fn untag_all(&self, wanted: impl Fn(&str) -> bool) -> Result<usize, BuildError> {
         let images = self
-            .docker()
+            .engine()
             .list_images(None::<ListImagesOptions>)
             .await
             .map_err(engine_error)?;
@@ -117,7 +117,7 @@ impl Builder {
             noprune: false,
             ..RemoveImageOptions::default()
         };
-        let removed = self.docker().remove_image(name, Some(options), None).await;
+        let removed = self.engine().remove_image(name, Some(options), None).await;
         crate::clean::gone(removed.map(drop))
     }
 
