@@ -8,6 +8,7 @@ pub mod expiry;
 pub mod ids;
 pub mod image;
 pub mod names;
+pub mod package;
 pub mod pipeline;
 pub mod queue;
 pub mod rollup;
