@@ -154,7 +154,7 @@ pub(crate) fn bytes(count: u64) -> String {
     const UNITS: &[(u64, &str)] = &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     UNITS
         .iter()
-        .find(|(unit, _)| count >= *unit && count % unit == 0)
+        .find(|(unit, _)| count >= *unit && count.is_multiple_of(*unit))
         .map_or_else(
             || format!("{count} bytes"),
             |(unit, name)| format!("{} {name}", count / unit),

@@ -38,7 +38,10 @@ pub(crate) fn limits() -> UnpackLimits {
 
 impl Ground {
     pub(crate) fn new() -> Self {
-        let around = tempfile::tempdir().unwrap();
+        // In memory, where there is such a place: the tests are about names and not about disks.
+        let memory = Path::new("/dev/shm");
+        let around = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+        let around = around.unwrap();
         let target = around.path().join("x/y/z/target");
         fs::create_dir_all(&target).unwrap();
         let ground = Self {
@@ -47,6 +50,17 @@ impl Ground {
             before: BTreeMap::new(),
         };
         ground.lay_lures()
+    }
+
+    /// Empties the target, so that it can be used once more.
+    pub(crate) fn clear(&self) {
+        for entry in fs::read_dir(&self.target).unwrap() {
+            let path = entry.unwrap().path();
+            match path.symlink_metadata().unwrap().is_dir() {
+                true => fs::remove_dir_all(path).unwrap(),
+                false => fs::remove_file(path).unwrap(),
+            }
+        }
     }
 
     /// Puts things that a link could lead to next to the target and next to all directories above.
