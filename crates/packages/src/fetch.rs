@@ -5,8 +5,8 @@
 //! one. There is no proxy, no cookie, no decompression, and no other way to a socket.
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
@@ -101,7 +102,8 @@ impl Fetcher {
         })
     }
 
-    /// Fetches the package at `url`; `say` is told each step in a line.
+    /// Fetches the package at `url` into a file of the directory `spool`, where it has no name;
+    /// `say` is told each step in a line.
     ///
     /// Dropping the future ends the connection, and nothing is left.
     ///
@@ -110,6 +112,7 @@ impl Fetcher {
     pub async fn fetch(
         &self,
         url: &PackageUrl,
+        spool: &Path,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Fetched, PackageError> {
         let deadline = Instant::now() + self.limits.total;
@@ -118,7 +121,7 @@ impl Fetcher {
         for _ in 0..=self.limits.redirects {
             let answer = self.ask(&url, deadline).await?;
             if !is_redirect(answer.status()) {
-                return self.take(&url, answer, deadline).await;
+                return self.take(&url, answer, spool, deadline).await;
             }
             let location = answer.headers().get(LOCATION);
             let location = location.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
@@ -160,6 +163,7 @@ impl Fetcher {
         &self,
         url: &PackageUrl,
         answer: Response,
+        spool: &Path,
         deadline: Instant,
     ) -> Result<Fetched, PackageError> {
         let status = answer.status();
@@ -178,23 +182,29 @@ impl Fetcher {
         let body = answer
             .bytes_stream()
             .map(|piece| piece.map_err(|error| failed(url, &error)));
-        let (mut file, size, head) = self.limits.store(url, body, deadline).await?;
-        file.rewind()?;
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile_in(spool)?);
+        let store = self.limits.store(url, body, &mut file, deadline);
+        let (size, head) = store.await?;
+        file.rewind().await?;
         let kind = Kind::of(content_type.as_deref(), &head)?;
-        Ok(Fetched { file, size, kind })
+        Ok(Fetched {
+            file: file.into_std().await,
+            size,
+            kind,
+        })
     }
 }
 
 impl FetchLimits {
-    /// Stores a body in a file; returns its length and its first bytes too.
+    /// Stores a body in a file; returns its length and its first bytes.
     async fn store(
         &self,
         url: &PackageUrl,
         body: impl Stream<Item = Result<Bytes, PackageError>>,
+        file: &mut tokio::fs::File,
         deadline: Instant,
-    ) -> Result<(File, u64, Vec<u8>), PackageError> {
+    ) -> Result<(u64, Vec<u8>), PackageError> {
         let mut body = std::pin::pin!(body);
-        let mut file = tempfile::tempfile()?;
         let mut head = Vec::new();
         let mut size = 0_u64;
         while let Some(piece) = self.wait(url, deadline, body.next()).await? {
@@ -205,10 +215,11 @@ impl FetchLimits {
             }
             let missing = HEAD.saturating_sub(head.len()).min(piece.len());
             head.extend_from_slice(&piece[..missing]);
-            // A piece is what one read of the socket gave; the page cache takes it at once.
-            file.write_all(&piece)?;
+            file.write_all(&piece).await?;
         }
-        Ok((file, size, head))
+        // What could not be written is told by the last call only.
+        file.flush().await?;
+        Ok((size, head))
     }
 
     /// Waits for `next`, as long as all may take and as long as nothing may come.

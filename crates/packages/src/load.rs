@@ -46,7 +46,8 @@ impl Packages {
         dir: &Path,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
-        let Fetched { file, size, kind } = self.fetcher.fetch(url, say).await?;
+        tokio::fs::create_dir_all(dir).await?;
+        let Fetched { file, size, kind } = self.fetcher.fetch(url, dir, say).await?;
         match kind {
             Kind::Archive(kind) => {
                 say(&format!("Unpacking {}", bytes(size)));
@@ -73,7 +74,6 @@ impl Packages {
 }
 
 fn store_dockerfile(mut package: File, dir: &Path) -> Result<(), PackageError> {
-    std::fs::create_dir_all(dir)?;
     // Never through a link that is there.
     let mut file = File::create_new(dir.join("Dockerfile"))?;
     io::copy(&mut package, &mut file)?;

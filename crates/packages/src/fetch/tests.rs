@@ -173,7 +173,10 @@ fn fetcher(allowed: &[&str]) -> Fetcher {
 const LOOPBACK: &[&str] = &["127.0.0.1/32"];
 
 async fn fetch(fetcher: &Fetcher, url: &str) -> Result<Fetched, PackageError> {
-    fetcher.fetch(&url.parse().unwrap(), &mut |_| {}).await
+    let spool = std::env::temp_dir();
+    fetcher
+        .fetch(&url.parse().unwrap(), &spool, &mut |_| {})
+        .await
 }
 
 /// The message of the error, which never has the URL's query.
@@ -197,7 +200,7 @@ async fn a_package_is_fetched_from_an_allowed_address() {
     let mut said = Vec::new();
     let url = format!("http://me:word@127.0.0.1:{}/x?secret=word", server.port);
     let mut fetched = fetcher(LOOPBACK)
-        .fetch(&url.parse().unwrap(), &mut |line| {
+        .fetch(&url.parse().unwrap(), &std::env::temp_dir(), &mut |line| {
             said.push(line.to_owned())
         })
         .await
@@ -363,9 +366,13 @@ async fn redirects_are_followed_and_counted() {
     let server = Server::redirecting(&to).await;
     let mut said = Vec::new();
     let fetched = fetcher(LOOPBACK)
-        .fetch(&server.url("127.0.0.1").parse().unwrap(), &mut |line| {
-            said.push(line.to_owned());
-        })
+        .fetch(
+            &server.url("127.0.0.1").parse().unwrap(),
+            &std::env::temp_dir(),
+            &mut |line| {
+                said.push(line.to_owned());
+            },
+        )
         .await
         .unwrap();
     assert_eq!(fetched.kind, Kind::Archive(Archive::Zip));
@@ -479,6 +486,11 @@ async fn a_server_that_falls_silent_is_left() {
     }
 }
 
+/// A file that is gone with the test.
+fn nowhere() -> tokio::fs::File {
+    tokio::fs::File::from_std(tempfile::tempfile().unwrap())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_drips_is_left_when_its_time_is_up() {
     let limits = small();
@@ -488,7 +500,7 @@ async fn a_body_that_drips_is_left_when_its_time_is_up() {
         tokio::time::sleep(Duration::from_secs(50)).await;
         Some((Ok(Bytes::from_static(b"x")), count + 1))
     });
-    let stored = limits.store(&url, drops, deadline).await;
+    let stored = limits.store(&url, drops, &mut nowhere(), deadline).await;
     let message = stored.unwrap_err().to_string();
     assert_eq!(message, "fetching the package took longer than 1800 s");
     assert_eq!(Instant::now(), deadline);
@@ -500,7 +512,9 @@ async fn a_body_that_stalls_is_left_before_its_time_is_up() {
     let url = "http://package.test/x".parse().unwrap();
     let began = Instant::now();
     let body = stream::once(async { Ok(Bytes::from_static(b"x")) }).chain(stream::pending());
-    let stored = limits.store(&url, body, began + limits.total).await;
+    let stored = limits
+        .store(&url, body, &mut nowhere(), began + limits.total)
+        .await;
     assert!(matches!(
         stored,
         Err(PackageError::Stalled { seconds: 60, .. })
@@ -514,8 +528,9 @@ async fn dropping_the_future_ends_the_connection() {
     let mut server = Server::start(Answer::Hold(head)).await;
     let fetcher = fetcher(LOOPBACK);
     let url = server.url("127.0.0.1").parse().unwrap();
+    let spool = std::env::temp_dir();
     let mut say = |_: &str| {};
-    let mut fetched = Box::pin(fetcher.fetch(&url, &mut say));
+    let mut fetched = Box::pin(fetcher.fetch(&url, &spool, &mut say));
     let requests = Arc::clone(&server.requests);
     // Until the server was asked, and so holds its answer back.
     std::future::poll_fn(|context| {

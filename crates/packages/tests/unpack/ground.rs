@@ -85,8 +85,8 @@ impl Ground {
     fn listing(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
         walk(self.around.path(), &mut |path| {
-            if path.starts_with(&self.target) {
-                return;
+            if path == self.target {
+                return false;
             }
             let metadata = path.symlink_metadata().unwrap();
             let content = fs::read_to_string(path).unwrap_or_default();
@@ -94,6 +94,7 @@ impl Ground {
             let changed = (metadata.mtime(), metadata.mtime_nsec());
             let said = format!("{mode:o} {links} {changed:?} {content}");
             found.insert(path.to_owned(), said);
+            true
         });
         found
     }
@@ -121,6 +122,7 @@ impl Ground {
             if let Ok(found) = path.canonicalize() {
                 assert!(found.starts_with(&inside), "{path:?} leads to {found:?}");
             }
+            true
         });
         unpacked
     }
@@ -157,11 +159,11 @@ impl Ground {
     }
 }
 
-fn walk(dir: &Path, look: &mut dyn FnMut(&Path)) {
+/// Looks at all that is below `dir`, and below a directory as long as `look` says so.
+fn walk(dir: &Path, look: &mut dyn FnMut(&Path) -> bool) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        look(&path);
-        if path.symlink_metadata().unwrap().is_dir() {
+        if look(&path) && path.symlink_metadata().unwrap().is_dir() {
             walk(&path, look);
         }
     }

@@ -3,6 +3,9 @@
 mod tars;
 mod zips;
 
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use slipway_packages::Archive;
 
 use crate::ground::{Ground, limits};
@@ -99,6 +102,44 @@ fn links_that_are_there_already_are_not_followed() {
             "{name}"
         );
     }
+}
+
+/// Ends the other thread, also when this one fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Somebody swaps a directory for a link out of the tree and back, as fast as possible.
+#[test]
+fn nothing_is_written_outside_while_the_tree_changes() {
+    let ground = Ground::new();
+    let (dir, aside) = (ground.target().join("d"), ground.target().join("aside"));
+    let archive = Tar::default()
+        .file("d/e/f", b"x")
+        .file("d/g", b"y")
+        .hard_link("d/h", "d/g")
+        .symlink("d/e/l", "../g")
+        .gz();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // Each of these fails when the other thread was there first.
+                let _ = std::fs::rename(&dir, &aside);
+                let _ = symlink("../beside", &dir);
+                let _ = std::fs::remove_file(&dir);
+                let _ = std::fs::rename(&aside, &dir);
+            }
+        });
+        let _stop = Stop(&stop);
+        for _ in 0..200 {
+            let _ = ground.try_unpack(Archive::TarGz, &archive, limits());
+        }
+    });
 }
 
 #[test]
