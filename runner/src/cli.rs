@@ -114,6 +114,9 @@ pub struct Run {
     /// How many MiB of output a trace takes; what is beyond is counted and left out.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_MB", default_value_t = 64)]
     pub max_trace_mb: u64,
+    /// The image that scripts run in which name none; without it they fail.
+    #[arg(long, env = "SLIPWAY_SCRIPT_IMAGE", value_name = "IMAGE")]
+    pub script_image: Option<String>,
 }
 
 /// How jobs are run.
@@ -208,11 +211,8 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 git.version = git.version().await?,
                 "Building with the Docker Engine"
             );
-            Arc::new(Docker::new(
-                builder,
-                git,
-                args.max_cache_mb.saturating_mul(MIB),
-            ))
+            let cache_bytes = args.max_cache_mb.saturating_mul(MIB);
+            Arc::new(Docker::new(builder, git, cache_bytes).with_script_image(args.script_image))
         }
     };
     tracing::info!(runner.id = %config.id, "Runner {} works for {}", config.id, config.url);

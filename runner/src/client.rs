@@ -3,6 +3,7 @@
 //! What may be retried is decided on statuses and kinds of error. A success that does not decode
 //! came from a proxy, and is retried as well.
 
+mod archives;
 mod commands;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use slipway_protocol::{
     LAST_UPDATE_HEADER, OUR_RUNNER, UpdateRequest,
 };
 
+pub use archives::{Fetched, Uploaded};
 pub use commands::CommandError;
 
 /// How long a coordinator may hold a poll, and a little more.
@@ -123,6 +125,8 @@ pub fn info(executor: &str) -> Info {
         executor: Some(executor.to_owned()),
         features: Some(Features {
             variables: true,
+            image: true,
+            features: true,
             heartbeat: true,
             ..Features::default()
         }),

@@ -1,25 +1,26 @@
-//! The executor for real: a checkout with git, then a build with the Docker Engine.
+//! The executor for real: a checkout with git, then an image or a script with the Docker Engine.
+
+mod checkout;
+mod script;
 
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use slipway_domain::{CommitSha, FailureReason, GitRef, JobSpec, Phase};
-use slipway_git::{Git, GitError, RemoteUrl, Source};
+use slipway_domain::{FailureReason, ImageBuild, JobSpec, Phase};
+use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
     BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress as _,
 };
 use slipway_protocol::ImageResult;
 
-use crate::executor::{Executor, Failure, Job};
+use crate::executor::{Archive, Executor, Failure, Job};
 
-/// Where in the job's directory the sources are.
-const SOURCE: &str = "source";
-
-/// Builds images.
+/// Builds images, and runs scripts in containers.
 pub struct Docker {
     builder: Builder,
     git: Git,
     cache_bytes: u64,
+    script_image: Option<String>,
 }
 
 impl Docker {
@@ -29,7 +30,35 @@ impl Docker {
             builder,
             git,
             cache_bytes,
+            script_image: None,
         }
+    }
+
+    /// The same with an image for scripts that name none.
+    #[must_use]
+    pub fn with_script_image(mut self, image: Option<String>) -> Self {
+        self.script_image = image;
+        self
+    }
+
+    async fn build(&self, job: &Job, spec: &ImageBuild) -> Result<ImageResult, Failure> {
+        let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
+        let request = BuildRequest {
+            job: job.payload.id.to_string(),
+            checkout: checkout::dir(job),
+            spec: spec.clone(),
+            origin: Origin {
+                source: source.map(|url| url.to_string()),
+                revision: Some(job.payload.sha.clone()),
+                created: SystemTime::now().into(),
+            },
+            logins: logins(job),
+        };
+        let built = self
+            .builder
+            .build(&request, &job.output, job.stop.token())
+            .await;
+        built.map(image_result).map_err(|error| failure(&error))
     }
 }
 
@@ -49,51 +78,43 @@ impl Executor for Docker {
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        let source = source_of(job)?;
-        let dir = job.dir.join(SOURCE);
-        let mut say = |line: &str| job.output.line(line);
-        tokio::select! {
-            biased;
-            () = job.stop.stopped() => Err(failure(&BuildError::Canceled)),
-            fetched = self.git.checkout(&source, &dir, &mut say) => {
-                fetched.map_err(|error| git_failure(&error))
+        checkout::prepare(&self.git, job).await
+    }
+
+    async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
+        match &job.own.spec {
+            JobSpec::ImageBuild(spec) => self.build(job, spec).await.map(Some),
+            JobSpec::Script(spec) => {
+                let image = self.script_image.as_deref();
+                let ran = script::run_script(&self.builder, image, job, spec).await;
+                ran.map(|()| None)
             }
         }
     }
 
-    async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
-        let JobSpec::ImageBuild(spec) = &job.own.spec else {
-            return Err(Failure {
-                reason: FailureReason::Unsupported,
-                message: "this runner does not run scripts".to_owned(),
-            });
+    async fn collect(
+        &self,
+        job: &Job,
+        outcome: &Result<Option<ImageResult>, Failure>,
+    ) -> Result<Option<Archive>, Failure> {
+        let succeeded = match outcome {
+            Ok(_) => true,
+            Err(failure) if failure.reason == FailureReason::JobFailed => false,
+            // No command has run.
+            Err(_) => return Ok(None),
         };
-        let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
-        let request = BuildRequest {
-            job: job.payload.id.to_string(),
-            checkout: job.dir.join(SOURCE),
-            spec: spec.clone(),
-            origin: Origin {
-                source: source.map(|url| url.to_string()),
-                revision: Some(job.payload.sha.clone()),
-                created: SystemTime::now().into(),
-            },
-            logins: logins(job),
-        };
-        let built = self
-            .builder
-            .build(&request, &job.output, job.stop.token())
-            .await;
-        built
-            .map(image_result)
-            .map(Some)
-            .map_err(|error| failure(&error))
+        match &job.own.spec {
+            JobSpec::ImageBuild(_) => Ok(None),
+            JobSpec::Script(spec) => {
+                script::collect_files(&self.builder, job, spec, succeeded).await
+            }
+        }
     }
 
     async fn clean(&self, job: &Job) {
         let id = job.payload.id;
         if let Err(error) = self.builder.remove_job(&id.to_string()).await {
-            tracing::warn!(job.id = id, %error, "The images of job {id} could not be removed");
+            tracing::warn!(job.id = id, %error, "What job {id} left in the engine could not be removed");
         }
         match self.builder.prune(self.cache_bytes).await {
             Ok(0) => {}
@@ -102,20 +123,6 @@ impl Executor for Docker {
             Err(error) => tracing::debug!(%error, "The build cache was not pruned"),
         }
     }
-}
-
-fn source_of(job: &Job) -> Result<Source, Failure> {
-    let payload = &job.payload;
-    let url = payload
-        .repo_url
-        .parse()
-        .map_err(|error| git_failure(&error))?;
-    let sha: CommitSha = payload.sha.parse().map_err(|_| Failure {
-        reason: FailureReason::SourceUnavailable,
-        message: "the job does not name a full commit sha".to_owned(),
-    })?;
-    let git_ref: Option<GitRef> = payload.git_ref.parse().ok();
-    Ok(Source { url, git_ref, sha })
 }
 
 fn logins(job: &Job) -> Vec<Login> {
@@ -142,21 +149,6 @@ fn image_result(image: BuiltImage) -> ImageResult {
 fn failure(error: &BuildError) -> Failure {
     Failure {
         reason: error.reason(),
-        message: error.to_string(),
-    }
-}
-
-fn git_failure(error: &GitError) -> Failure {
-    let reason = match error {
-        GitError::RefusedUrl(_)
-        | GitError::RepositoryUnavailable { .. }
-        | GitError::CommitMissing { .. }
-        | GitError::TimedOut { .. } => FailureReason::SourceUnavailable,
-        GitError::DiskFull => FailureReason::DiskFull,
-        GitError::GitMissing(_) | GitError::Io(_) => FailureReason::RunnerFault,
-    };
-    Failure {
-        reason,
         message: error.to_string(),
     }
 }

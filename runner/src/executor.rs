@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use slipway_domain::{FailureReason, Phase};
 use slipway_image_builder::Progress;
-use slipway_protocol::{ImageResult, JobPayload, OwnJob};
+use slipway_protocol::{Dependency, ImageResult, JobPayload, OwnJob};
 use tokio::sync::watch;
 
 use crate::spool::{Spool, Written};
@@ -24,6 +24,29 @@ pub struct Job {
     pub output: Output,
     /// Stops it.
     pub stop: Stop,
+}
+
+impl Job {
+    /// The jobs before it whose archives it gets, and the files that hold these until they are
+    /// unpacked.
+    pub fn needs(&self) -> impl Iterator<Item = (&Dependency, PathBuf)> {
+        let with_archive = self.payload.depends_on_builds.iter().filter(|need| {
+            let file = need.artifacts_file.as_ref();
+            file.is_some_and(|file| !file.filename.is_empty())
+        });
+        with_archive.map(|need| (need, self.dir.join(format!("needs-{}.zip", need.id))))
+    }
+}
+
+/// The files that a job leaves, packed on this host's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is called.
+    pub name: String,
+    /// How long the farm is to keep it, as GitLab writes durations; for ever when absent.
+    pub expire_in: Option<String>,
 }
 
 /// Why a job failed: the farm's word, and a sentence that somebody can act on.
@@ -75,11 +98,13 @@ impl Progress for Output {
 
 /// Runs jobs. Jobs may run side by side; the calls for one job come in this order:
 ///
-/// 1. `prepare` fetches what the job needs into its directory;
+/// 1. `prepare` fetches what the job works on into its directory, where the archives of the jobs it
+///    needs are already;
 /// 2. `run`, only if that went well, does the work;
-/// 3. `clean`, on every path, removes what the job left outside of its directory.
+/// 3. `collect`, unless the job was stopped, packs the files that are kept after such an end;
+/// 4. `clean`, on every path, removes what the job left outside of its directory.
 ///
-/// When the job is stopped, `prepare` and `run` stop the work itself and return soon, with any
+/// When the job is stopped, each but `clean` stops the work itself and return soon, with any
 /// failure; a call that does not is dropped, and `clean` has to do with what it left.
 #[async_trait]
 pub trait Executor: Send + Sync {
@@ -94,6 +119,13 @@ pub trait Executor: Send + Sync {
 
     /// Does the work; returns the image it made, if that is what the job is for.
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure>;
+
+    /// Packs the files that the job leaves after this end of `run`, if it leaves any.
+    async fn collect(
+        &self,
+        job: &Job,
+        outcome: &Result<Option<ImageResult>, Failure>,
+    ) -> Result<Option<Archive>, Failure>;
 
     /// Removes what the job left.
     async fn clean(&self, job: &Job);

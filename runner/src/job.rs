@@ -11,6 +11,7 @@ use slipway_protocol::{ImageResult, JobPayload, TraceSum, UpdateRequest};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::archives;
 use crate::backoff::Backoff;
 use crate::client::{Coordinator, Finished};
 use crate::disk::WorkDir;
@@ -149,8 +150,10 @@ impl Jobs {
         self.warn_of_short_secrets(job);
         let work = async {
             tokio::fs::create_dir(&job.dir).await.map_err(io_failure)?;
+            archives::fetch(&self.coordinator, job).await?;
             self.executor.prepare(job).await?;
-            self.executor.run(job).await
+            let outcome = self.executor.run(job).await;
+            archives::keep(&self.coordinator, self.executor.as_ref(), job, outcome).await
         };
         let watch = async {
             tokio::select! {
@@ -271,8 +274,10 @@ impl Jobs {
             .credentials
             .iter()
             .map(|login| login.password.as_str());
+        let needs = payload.depends_on_builds.iter();
         let tokens = [payload.token.as_str(), self.token.expose()];
         let login = login_of(&payload.repo_url);
+        let tokens = needs.map(|need| need.token.as_str()).chain(tokens);
         let all = hidden.chain(passwords).chain(tokens);
         Secrets::new(all.chain(login.iter().map(String::as_str)))
     }
@@ -340,7 +345,8 @@ fn io_failure(error: std::io::Error) -> Failure {
     }
 }
 
-fn disk_full() -> Failure {
+/// The failure of a job for which there is no room.
+pub(crate) fn disk_full() -> Failure {
     Failure {
         reason: FailureReason::DiskFull,
         message: "the disk of the build host is full; free some space".to_owned(),

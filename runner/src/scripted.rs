@@ -13,7 +13,7 @@ use slipway_domain::{FailureReason, JobSpec, Phase};
 use slipway_image_builder::Progress as _;
 use slipway_protocol::ImageResult;
 
-use crate::executor::{Executor, Failure, Job};
+use crate::executor::{Archive, Executor, Failure, Job};
 
 /// How often a file that is waited for is looked for.
 const LOOK: Duration = Duration::from_millis(10);
@@ -58,6 +58,14 @@ impl Executor for Scripted {
                 Err(failure(reason.parse().map_err(|_| wrong("SCRIPT_RESULT"))?))
             }
         }
+    }
+
+    async fn collect(
+        &self,
+        _job: &Job,
+        _outcome: &Result<Option<ImageResult>, Failure>,
+    ) -> Result<Option<Archive>, Failure> {
+        Ok(None)
     }
 
     async fn clean(&self, _job: &Job) {}

@@ -1,7 +1,12 @@
 //! From a commit on a git server to an image in a registry, with a real engine: coordinator and
 //! runner as processes.
 
+mod scripts;
+mod stock;
+
 use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -19,18 +24,58 @@ fn var(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` sets it"))
 }
 
-/// A farm with one runner that has the engine, and a project whose images need a login to push.
+/// Runs the `docker` command; gives what it prints.
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "docker {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// An image with a shell and nothing else, which the engine has.
+fn shell_image() -> &'static str {
+    const NAME: &str = "slipway-test/shell:1";
+    static MADE: OnceLock<()> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("Dockerfile"), DOCKERFILE).unwrap();
+        std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
+        docker(&["build", "-q", "-t", NAME, dir.path().to_str().unwrap()]);
+    });
+    NAME
+}
+
+/// A job of a pipeline, with the usual members.
+fn one_job(name: &str, spec: Value) -> Value {
+    json!({ "name": name, "spec": spec })
+}
+
+/// What a job made.
+async fn artifacts(farm: &CoordinatorProcess, job: i64) -> Vec<Value> {
+    let path = format!("/v1/jobs/{job}/artifacts");
+    let made = farm.api(Method::GET, &path, None).await;
+    made["items"].as_array().unwrap().clone()
+}
+
+/// A farm, and a project whose images need a login to push.
 struct Yard {
     farm: CoordinatorProcess,
     repo: Repo,
     repository: String,
-    _runner: Process,
+    _runner: Option<Process>,
     _git: GitServer,
     place: Place,
 }
 
 impl Yard {
+    /// With one runner of ours, which has the engine.
     async fn new() -> Self {
+        let mut yard = Self::bare().await;
+        yard._runner = Some(yard.farm.runner_with("runner", &[]));
+        yard
+    }
+
+    /// Without a runner.
+    async fn bare() -> Self {
         let place = Place::new(Backend::Sqlite).await;
         let farm = place.coordinator("only", &[]).await;
         let git = GitServer::start();
@@ -49,7 +94,7 @@ impl Yard {
         });
         farm.api(Method::POST, "/v1/projects", Some(project)).await;
         let yard = Self {
-            _runner: farm.runner_with("runner", &[]),
+            _runner: None,
             farm,
             repo,
             repository,
@@ -76,6 +121,13 @@ impl Yard {
             .await;
     }
 
+    /// Says what the project's builds run from now on.
+    async fn pipeline(&self, jobs: Value) {
+        let path = "/v1/projects/acme/api/pipelines/default";
+        let body = json!({ "definition": { "jobs": jobs } });
+        self.farm.api(Method::PUT, path, Some(body)).await;
+    }
+
     async fn build(&self, what: Value) -> String {
         let build = self
             .farm
@@ -86,8 +138,22 @@ impl Yard {
 
     /// The digest that the registry has for a tag.
     async fn digest_of(&self, tag: &str) -> String {
+        let answer = self.manifest(tag).await;
+        assert_eq!(answer.status(), 200, "{tag}");
+        answer.headers()["Docker-Content-Digest"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Whether the registry has a tag.
+    async fn has_tag(&self, tag: &str) -> bool {
+        self.manifest(tag).await.status() == 200
+    }
+
+    async fn manifest(&self, tag: &str) -> reqwest::Response {
         let (registry, path) = self.repository.split_once('/').unwrap();
-        let answer = reqwest::Client::new()
+        reqwest::Client::new()
             .get(format!("http://{registry}/v2/{path}/manifests/{tag}"))
             .header(
                 "Accept",
@@ -99,12 +165,7 @@ impl Yard {
             )
             .send()
             .await
-            .unwrap();
-        assert_eq!(answer.status(), 200, "{tag}");
-        answer.headers()["Docker-Content-Digest"]
-            .to_str()
             .unwrap()
-            .to_owned()
     }
 }
 

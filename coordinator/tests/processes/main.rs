@@ -5,3 +5,4 @@ mod docker;
 mod killed;
 mod place;
 mod starting;
+mod stock;

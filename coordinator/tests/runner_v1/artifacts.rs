@@ -19,6 +19,7 @@ on_both_back_ends!(
     check_52_a_finished_jobs_archive_is_fetched_as_it_was,
     check_53_what_is_not_there_is_404_and_a_wrong_token_403,
     check_54_a_removed_archive_is_gone,
+    the_time_an_archive_is_kept_may_follow_it,
     check_55_a_later_stage_is_told_of_the_archives_before_it,
 );
 
@@ -104,6 +105,26 @@ async fn check_48_the_token_may_be_in_the_query(backend: Backend) {
     assert!(job["artifacts_expire_at"].is_string());
 }
 
+async fn the_time_an_archive_is_kept_may_follow_it(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let claim = claimed(&farm).await;
+    let query = format!("token={}", claim.token);
+    let form = |expire_in: &str| zip_form().text("expire_in", expire_in.to_owned());
+    let answer = upload_form(&claim, &query, form("2 days")).await;
+    let job = answer.is(201).json();
+    assert!(job["artifacts_expire_at"].is_string(), "{job:#}");
+    let kept = farm.artifacts(claim.id).await[0].clone();
+    // What comes last counts, and one that is none leaves the archive before it in its place.
+    let longer = format!("{query}&expire_in=1+day");
+    upload_form(&claim, &query, form("soon")).await.is(400);
+    upload_form(&claim, &longer, form("soon")).await.is(400);
+    assert_eq!(farm.artifacts(claim.id).await[0].id, kept.id);
+    upload_form(&claim, &longer, form("3 days")).await.is(201);
+    let end = farm.artifacts(claim.id).await[0].expires_at.unwrap();
+    let off = end - farm.clock.now() - TimeDelta::days(3);
+    assert!(off.abs() < TimeDelta::minutes(1), "{end}");
+}
+
 async fn check_49_an_upload_needs_a_file_a_token_and_a_running_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = claimed(&farm).await;
@@ -130,6 +151,7 @@ async fn check_49_an_upload_needs_a_file_a_token_and_a_running_job(backend: Back
     let answer = nowhere.upload("", "a.zip", b"PK zip").await;
     answer.says(404, NOT_FOUND);
     assert!(farm.artifacts(claim.id).await.is_empty());
+    claim.patch("0-5", "hello").await.is(202);
     claim.succeed().await;
     let answer = claim.upload("", "a.zip", b"PK zip").await;
     answer.says(403, "403 Forbidden  - Build is not running!");

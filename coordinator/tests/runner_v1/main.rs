@@ -6,6 +6,8 @@ mod artifacts;
 mod beyond;
 mod broken;
 mod client;
+mod exchanges;
+mod images;
 mod malformed;
 mod polling;
 mod postgres_two_coordinators;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
-use slipway_farm::{Content, Farm, FarmError, Upload};
+use slipway_farm::{Content, Farm, FarmError};
 
 use crate::convert;
 use crate::error::RunnerV1Error;
@@ -29,7 +29,8 @@ const MAX_DRAIN: u64 = 4 << 30;
 /// What an archive is called whose sender gave it no name.
 const DEFAULT_NAME: &str = "artifacts.zip";
 
-/// The parameters of an upload, from the query or from fields before the file.
+/// The parameters of an upload, from the query or from fields of the form. A token counts only
+/// before the file, as nobody's bytes are stored unasked.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct UploadParams {
@@ -90,18 +91,26 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     let file = find_file(&mut form, &mut params).await;
     // Only the holder of the token is told what is wrong with the form.
     let job = farm
-        .uploading_job(id, &job_token(http, params.field_token))
+        .uploading_job(id, &job_token(http, params.field_token.take()))
         .await
         .map_err(not_running)?;
     let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;
-    let upload = Upload {
-        filename: file_name(&file),
-        expires_in: expires_in(params.expire_in)?,
-        content: &mut file,
+    let filename = file_name(&file);
+    // What is known to be wrong is told before all bytes have come.
+    expires_in(params.expire_in.as_deref())?;
+    let received = farm.receive_archive(&job, &mut file).await?;
+    drop(file);
+    let rest = read_rest(&mut form, &mut params).await;
+    match rest.and_then(|()| expires_in(params.expire_in.as_deref())) {
+        Ok(keep) => farm
+            .put_archive(&job, received, filename, keep)
+            .await
+            .map_err(not_running)?,
+        Err(error) => {
+            farm.drop_archive(received).await;
+            return Err(error);
+        }
     };
-    farm.upload_archive(&job, upload)
-        .await
-        .map_err(not_running)?;
     let claimed = farm.claimed_job(id).await?;
     Ok(HttpResponse::Created().json(convert::payload(&claimed)))
 }
@@ -120,6 +129,16 @@ async fn find_file(
         }
     }
     Ok(None)
+}
+
+/// Reads what follows the file.
+async fn read_rest(form: &mut Multipart, params: &mut UploadParams) -> Result<(), RunnerV1Error> {
+    while let Some(mut field) = form.try_next().await.map_err(bad_form)? {
+        if field.name() == Some("expire_in") {
+            params.expire_in = Some(short_text(&mut field).await?);
+        }
+    }
+    Ok(())
 }
 
 /// `GET /ci/api/v1/builds/:id/artifacts`: the job's archive.
@@ -215,10 +234,10 @@ fn file_name(field: &Field) -> String {
     }
 }
 
-fn expires_in(text: Option<String>) -> Result<Option<TimeDelta>, RunnerV1Error> {
+fn expires_in(text: Option<&str>) -> Result<Option<TimeDelta>, RunnerV1Error> {
     match text.filter(|text| !text.trim().is_empty()) {
         None => Ok(None),
-        Some(text) => match slipway_domain::expiry::parse(&text) {
+        Some(text) => match slipway_domain::expiry::parse(text) {
             Some(duration) => Ok(Some(duration)),
             None => Err(RunnerV1Error::BadRequest(
                 "expire_in is not a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use slipway_domain::spec::{ArtifactsWhen, Script};
-use slipway_domain::{GitRef, JobSpec, JobState, Outcome};
+use slipway_domain::{GitRef, JobSpec, JobState, StateName};
 use slipway_farm::{ClaimedJob, Needed, archive_of};
 use slipway_protocol::{
     Artifacts, ArtifactsFile, Credentials, Dependency, JobPayload, Options, OwnJob, Variable,
@@ -13,20 +13,24 @@ use slipway_protocol::{
 use crate::commands;
 
 /// What GitLab sends when it does not know the commit before.
-const NO_SHA: &str = "0000000000000000000000000000000000000000";
+pub(crate) const NO_SHA: &str = "0000000000000000000000000000000000000000";
 
 /// GitLab's word for a job's state.
 pub(crate) fn status(state: &JobState) -> &'static str {
+    status_word(state.kind())
+}
+
+/// GitLab's word for a state.
+pub(crate) fn status_word(state: StateName) -> &'static str {
     match state {
-        JobState::Waiting => "created",
+        StateName::Waiting => "created",
         // GitLab of that time has no word of its own for a job that waits for somebody.
-        JobState::Manual => "skipped",
-        JobState::Pending => "pending",
-        JobState::Running(..) => "running",
-        JobState::Done(Outcome::Succeeded) => "success",
-        JobState::Done(Outcome::Failed(_)) => "failed",
-        JobState::Done(Outcome::Canceled) => "canceled",
-        JobState::Done(Outcome::Skipped) => "skipped",
+        StateName::Manual | StateName::Skipped => "skipped",
+        StateName::Pending => "pending",
+        StateName::Running => "running",
+        StateName::Succeeded => "success",
+        StateName::Failed => "failed",
+        StateName::Canceled => "canceled",
     }
 }
 
@@ -41,7 +45,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     let logins = credentials(claimed);
     let (commands, options, own_variables) = match &job.spec {
         JobSpec::ImageBuild(image) => {
-            let commands = commands::build_and_push(image, &logins);
+            let commands = commands::build_and_push(job.id, image, &logins, &claimed.mark);
             (commands, Options::default(), None)
         }
         JobSpec::Script(script) => {
@@ -108,7 +112,8 @@ fn options(script: &Script) -> Options {
     }
 }
 
-fn ref_name(git_ref: Option<&GitRef>) -> String {
+/// The branch or tag of a build; empty when it was asked for by its commit alone.
+pub(crate) fn ref_name(git_ref: Option<&GitRef>) -> String {
     git_ref.map(GitRef::to_string).unwrap_or_default()
 }
 

@@ -62,7 +62,9 @@ impl RunnerV1Error {
             Self::NotFound => "404 Not Found".to_owned(),
             Self::BodyTooLarge => "413 Request Entity Too Large".to_owned(),
             Self::Farm(error) => match error {
-                FarmError::BadToken | FarmError::Forbidden(_) => "403 Forbidden".to_owned(),
+                FarmError::BadToken | FarmError::EndedToken | FarmError::Forbidden(_) => {
+                    "403 Forbidden".to_owned()
+                }
                 FarmError::Erased => forbidden("Build has been erased!"),
                 FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {
                     "404 Not Found".to_owned()
@@ -113,9 +115,10 @@ impl ResponseError for RunnerV1Error {
             Self::BuildNotRunning => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Farm(error) => match error {
-                FarmError::BadToken | FarmError::Forbidden(_) | FarmError::Erased => {
-                    StatusCode::FORBIDDEN
-                }
+                FarmError::BadToken
+                | FarmError::EndedToken
+                | FarmError::Forbidden(_)
+                | FarmError::Erased => StatusCode::FORBIDDEN,
                 // Upstream finds out about the last when it saves the row, and answers as if that
                 // were lost.
                 FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {

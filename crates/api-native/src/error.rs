@@ -61,7 +61,7 @@ impl ApiError {
 
 fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
     match error {
-        FarmError::BadToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        FarmError::BadToken | FarmError::EndedToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
         FarmError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         FarmError::Invalid(_) | FarmError::IdleForEver => (StatusCode::BAD_REQUEST, "invalid"),
@@ -87,7 +87,7 @@ impl ResponseError for ApiError {
         let (status, code) = self.status_and_code();
         let mut answer = HttpResponseBuilder::new(status);
         match self {
-            ApiError::Farm(FarmError::BadToken) => {
+            ApiError::Farm(FarmError::BadToken | FarmError::EndedToken) => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
             }
             ApiError::Farm(FarmError::Unavailable(_)) => {
@@ -122,6 +122,7 @@ mod tests {
     fn every_failure_has_its_status() {
         let failures = [
             (FarmError::BadToken, 401),
+            (FarmError::EndedToken, 401),
             (FarmError::Forbidden("no"), 403),
             (FarmError::NotFound("job"), 404),
             (FarmError::Invalid("no".to_owned()), 400),

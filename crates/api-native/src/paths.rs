@@ -1,7 +1,7 @@
 //! What stands in the paths of routes.
 
 use serde::Deserialize;
-use slipway_domain::{ArtifactId, BuildUuid, JobId, Name, RunnerId, Slug, TokenId};
+use slipway_domain::{ArtifactId, BuildUuid, JobId, Name, RunnerId, Slug, TokenId, TriggerId};
 use utoipa::IntoParams;
 
 use crate::extract::parsed;
@@ -79,6 +79,28 @@ path!(
         name: Name as String,
         /// The user's name.
         user: Name as String,
+    }
+);
+path!(
+    /// A trigger of a project.
+    TriggerPath {
+        /// The namespace's name.
+        ns: Name as String,
+        /// The project's name.
+        name: Name as String,
+        /// The trigger's id, not its token.
+        id: TriggerId as i64,
+    }
+);
+path!(
+    /// A runner as one that serves a project.
+    ProjectRunnerPath {
+        /// The namespace's name.
+        ns: Name as String,
+        /// The project's name.
+        name: Name as String,
+        /// The runner's id.
+        id: RunnerId as i64,
     }
 );
 path!(

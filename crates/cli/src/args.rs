@@ -27,6 +27,15 @@ pub(crate) enum Command {
     ///
     /// The token is read from --token, --token-file, SLIPWAY_TOKEN, or else from standard input.
     Login(Login),
+    /// Set a password, with which clients of GitLab sign in.
+    ///
+    /// It is read from standard input: the password that you have on the first line, if you have
+    /// one, and the new one on the next.
+    Password {
+        /// Set that of this user, as an administrator: the new password is all that is read.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
     /// List, make and show projects.
     Projects {
         #[command(subcommand)]

@@ -16,7 +16,7 @@ use clap::Parser;
 use slipway_client::ClientError;
 
 use crate::args::{Args, Command};
-use crate::commands::{Done, Session, builds, login, logs, others, projects};
+use crate::commands::{Done, Session, builds, login, logs, others, password, projects};
 use crate::config::Config;
 use crate::output::Output;
 
@@ -49,6 +49,7 @@ async fn run(args: Args) -> anyhow::Result<Done> {
     let session = Session::open(&config, output)?;
     match args.command {
         Command::Login(_) => Ok(Done::Well),
+        Command::Password { user } => password::password(&session, user.as_deref()).await,
         Command::Projects { command } => projects::run(&session, command).await,
         Command::Build(build) => builds::build(&session, build).await,
         Command::Builds(list) => builds::list(&session, list).await,

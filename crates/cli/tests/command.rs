@@ -249,3 +249,32 @@ async fn a_followed_build_prints_its_trace_and_ends_as_it_ended() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_password_is_read_from_standard_input() {
+    let desk = Desk::logged_in().await;
+    desk.farm.user("ann").await;
+    for (arguments, input, code) in [
+        (&["password"][..], "open sesame, please\n", 0),
+        (&["password"], "open sesame, please\n", 3),
+        (&["password"], "not the old one\nquite another one\n", 3),
+        (&["password"], "open sesame, please\nquite another one\n", 0),
+        (&["password", "--user", "ann"], "too short\n", 3),
+        (&["password", "--user", "ann"], "a password of ann", 0),
+    ] {
+        let mut child = desk.command(arguments).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{input}: {output:?}");
+        let told = [output.stdout, output.stderr].concat();
+        for secret in input.lines() {
+            assert!(!text(&told).contains(secret), "{told:?}");
+        }
+    }
+    for (user, password) in [("root", "quite another one"), ("ann", "a password of ann")] {
+        let signed_in = desk.farm.farm().sign_in(user, password).await;
+        assert_eq!(signed_in.unwrap().0.name.as_str(), user);
+    }
+}

@@ -33,6 +33,23 @@ impl Client {
         self.post(&["users"], &body).await
     }
 
+    /// Gives the caller a new password in the place of `old`, if it has one.
+    pub async fn change_password(&self, old: Option<&str>, new: &str) -> Answer<()> {
+        let body = json!({"old": old, "new": new});
+        self.put_quietly(&["user", "password"], &body).await
+    }
+
+    /// Gives another user a password. Administrators do.
+    pub async fn set_password(&self, user: &str, new: &str) -> Answer<()> {
+        let body = json!({"new": new});
+        self.put_quietly(&["users", user, "password"], &body).await
+    }
+
+    async fn put_quietly(&self, path: &[&str], body: &serde_json::Value) -> Answer<()> {
+        let request = self.request(Method::PUT, path).json(body);
+        self.send(request).await.map(drop)
+    }
+
     /// Makes a token for the caller.
     pub async fn create_token(&self, name: &str, scopes: &[&str]) -> Answer<CreatedToken> {
         let body = json!({"name": name, "scopes": scopes});
@@ -115,6 +132,11 @@ impl Client {
     /// Makes a project.
     pub async fn create_project(&self, project: &NewProject) -> Answer<Project> {
         self.post(&["projects"], project).await
+    }
+
+    /// Removes a project with everything that it has.
+    pub async fn delete_project(&self, namespace: &str, name: &str) -> Answer<()> {
+        self.delete(&["projects", namespace, name]).await
     }
 
     /// Gives a user a role in a project.
@@ -241,6 +263,11 @@ impl Client {
         self.act(&["jobs", &id.to_string(), "retry"]).await
     }
 
+    /// Starts a job that waits for somebody to start it.
+    pub async fn play_job(&self, id: i64) -> Answer<Job> {
+        self.act(&["jobs", &id.to_string(), "play"]).await
+    }
+
     /// Erases the trace and the artifacts of a job.
     pub async fn erase_job(&self, id: i64) -> Answer<Job> {
         self.act(&["jobs", &id.to_string(), "erase"]).await
@@ -259,6 +286,11 @@ impl Client {
     /// The artifacts of a job.
     pub async fn artifacts(&self, job: i64) -> Answer<Page<Artifact>> {
         self.get(&["jobs", &job.to_string(), "artifacts"]).await
+    }
+
+    /// Keeps an artifact for ever that would have expired.
+    pub async fn keep_artifact(&self, id: i64) -> Answer<Artifact> {
+        self.act(&["artifacts", &id.to_string(), "keep"]).await
     }
 
     /// The bytes of an archive.

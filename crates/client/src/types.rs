@@ -33,6 +33,9 @@ pub struct CurrentUser {
     pub user: User,
     /// The scopes of the token.
     pub scopes: Vec<String>,
+    /// Whether it has a password; farms of before cannot tell.
+    #[serde(default)]
+    pub has_password: bool,
 }
 
 /// Somebody who may call the farm.

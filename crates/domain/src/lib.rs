@@ -4,13 +4,16 @@
 //! `now` and random bytes come in as arguments.
 
 pub mod access;
+pub mod commit;
 pub mod expiry;
 pub mod ids;
 pub mod image;
+pub mod image_mark;
 pub mod names;
 pub mod package;
 pub mod pipeline;
 pub mod queue;
+pub mod range;
 pub mod rollup;
 pub mod spec;
 pub mod state;
@@ -18,6 +21,7 @@ pub mod tokens;
 mod words;
 
 pub use access::{Role, Scope, ScopeSet, Visibility};
+pub use commit::{Commit, Signature};
 pub use ids::{
     ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
     QueueKeyId, RunnerId, TokenId, TriggerId, UserId, VariableId,
@@ -25,5 +29,7 @@ pub use ids::{
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use rollup::BuildState;
 pub use spec::{ImageBuild, JobSpec, Script};
-pub use state::{Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult};
-pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash};
+pub use state::{
+    Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult, StateName,
+};
+pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash, TriggerToken};

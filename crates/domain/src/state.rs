@@ -43,6 +43,28 @@ pub enum Outcome {
 }
 
 words!(
+    /// The states by name alone, for what looks jobs up by them.
+    StateName, "job state", "waiting, manual, pending, running, succeeded, failed, canceled or skipped" {
+        /// [`JobState::Waiting`].
+        Waiting = "waiting",
+        /// [`JobState::Manual`].
+        Manual = "manual",
+        /// [`JobState::Pending`].
+        Pending = "pending",
+        /// [`JobState::Running`].
+        Running = "running",
+        /// [`Outcome::Succeeded`].
+        Succeeded = "succeeded",
+        /// [`Outcome::Failed`].
+        Failed = "failed",
+        /// [`Outcome::Canceled`].
+        Canceled = "canceled",
+        /// [`Outcome::Skipped`].
+        Skipped = "skipped",
+    }
+);
+
+words!(
     /// What a running job is doing.
     Phase, "phase", "preparing, fetching, pulling, building, pushing or uploading" {
         /// The runner has the job and makes a place for it.
@@ -173,18 +195,23 @@ impl JobState {
         })
     }
 
+    /// Which of the states it is, without what is true in it alone.
+    pub fn kind(&self) -> StateName {
+        match self {
+            JobState::Waiting => StateName::Waiting,
+            JobState::Manual => StateName::Manual,
+            JobState::Pending => StateName::Pending,
+            JobState::Running(..) => StateName::Running,
+            JobState::Done(Outcome::Succeeded) => StateName::Succeeded,
+            JobState::Done(Outcome::Failed(_)) => StateName::Failed,
+            JobState::Done(Outcome::Canceled) => StateName::Canceled,
+            JobState::Done(Outcome::Skipped) => StateName::Skipped,
+        }
+    }
+
     /// The word that is stored and that the native API uses.
     pub fn name(&self) -> &'static str {
-        match self {
-            JobState::Waiting => "waiting",
-            JobState::Manual => "manual",
-            JobState::Pending => "pending",
-            JobState::Running(..) => "running",
-            JobState::Done(Outcome::Succeeded) => "succeeded",
-            JobState::Done(Outcome::Failed(_)) => "failed",
-            JobState::Done(Outcome::Canceled) => "canceled",
-            JobState::Done(Outcome::Skipped) => "skipped",
-        }
+        self.kind().as_str()
     }
 
     /// Whether the job is over.

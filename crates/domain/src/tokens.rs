@@ -1,11 +1,14 @@
-//! The four kinds of token. Each is a type of its own with its own power; none can be printed.
+//! The kinds of token. Each is a type of its own with its own power; none can be printed.
 //!
-//! Tokens carry 160 random bits, so one round of SHA-256 is enough to keep them at rest.
+//! Tokens carry 160 random bits, so one round of SHA-256 is enough to keep them at rest. Some
+//! follow from the farm's key instead and are not kept at all; those name what they belong to.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use crate::ids::{ProjectId, TriggerId};
 
 /// How many random bytes a token is made of.
 pub const TOKEN_ENTROPY_BYTES: usize = 20;
@@ -101,6 +104,48 @@ token!(
     /// A user's: opens the consumer APIs within its scopes.
     AccessToken, "slpat-"
 );
+token!(
+    /// A trigger's: starts builds of its project, and nothing else.
+    TriggerToken, "sltrg-"
+);
+
+impl RegistrationToken {
+    /// The token that follows from the farm's key for the runners of one project.
+    pub fn of_project(project: ProjectId, derived: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+        Self(format!(
+            "{}{project}-{}",
+            Self::PREFIX,
+            hex::encode(derived)
+        ))
+    }
+
+    /// The project that the token says it is of, which only the farm's key can prove.
+    pub fn project(&self) -> Option<ProjectId> {
+        named(&self.0, Self::PREFIX)?.parse().ok()
+    }
+}
+
+impl TriggerToken {
+    /// The token that follows from the farm's key for a trigger.
+    pub fn of_trigger(trigger: TriggerId, derived: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+        Self(format!(
+            "{}{trigger}-{}",
+            Self::PREFIX,
+            hex::encode(derived)
+        ))
+    }
+
+    /// The trigger that the token says it is of, which only the farm's key can prove.
+    pub fn trigger(&self) -> Option<TriggerId> {
+        named(&self.0, Self::PREFIX)?.parse().ok()
+    }
+}
+
+/// The id in a token of the form `PREFIX ID - SECRET`.
+fn named<'a>(token: &'a str, prefix: &str) -> Option<&'a str> {
+    let (id, _) = token.strip_prefix(prefix)?.split_once('-')?;
+    Some(id)
+}
 
 #[cfg(test)]
 mod tests {
@@ -114,6 +159,19 @@ mod tests {
             format!("{token:?} {:?}", token.hash()),
             "AccessToken(..) TokenHash(..)"
         );
+    }
+
+    #[test]
+    fn a_derived_token_names_what_it_belongs_to() {
+        let token = RegistrationToken::of_project(ProjectId(7), [1; TOKEN_ENTROPY_BYTES]);
+        assert_eq!(token.project(), Some(ProjectId(7)));
+        let token = TriggerToken::of_trigger(TriggerId(8), [1; TOKEN_ENTROPY_BYTES]);
+        assert_eq!(token.trigger(), Some(TriggerId(8)));
+        let random = RegistrationToken::from_entropy([1; TOKEN_ENTROPY_BYTES]);
+        assert_eq!(random.project(), None);
+        for text in ["", "slreg-", "slreg--", "slreg-x-00", "sltrg-7-00"] {
+            assert_eq!(RegistrationToken::presented(text).project(), None, "{text}");
+        }
     }
 
     #[test]

@@ -110,6 +110,18 @@ impl ProjectAccess {
         require(self.role, need)
     }
 
+    /// Whether the actor may see the source: readers may, and everybody to whom the project is
+    /// not private.
+    ///
+    /// # Errors
+    /// `Forbidden` when it may not.
+    pub fn require_source(&self) -> Result<(), FarmError> {
+        match self.project.visibility {
+            Visibility::Private => self.require(Role::Reader),
+            Visibility::Internal | Visibility::Public => Ok(()),
+        }
+    }
+
     /// Whether the actor acts at least in this role on the project's builds, if there are any.
     ///
     /// # Errors
@@ -171,7 +183,8 @@ impl Farm {
     /// Tells whose token it is, and what it is good for.
     ///
     /// # Errors
-    /// `BadToken` when nobody has it, it was revoked or has expired, or its user is blocked.
+    /// `BadToken` when nobody has it or its user is blocked, `EndedToken` when it was revoked or
+    /// has expired.
     pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
         let now = self.now();
         let hash = token.hash();
@@ -184,8 +197,11 @@ impl Farm {
             Err(StoreError::NotFound(_)) => return Err(FarmError::BadToken),
             found => found?,
         };
-        if !token.works_at(now) || !user.active {
+        if !user.active {
             return Err(FarmError::BadToken);
+        }
+        if !token.works_at(now) {
+            return Err(FarmError::EndedToken);
         }
         if token.use_is_news(now) {
             let id = token.id;
@@ -280,9 +296,34 @@ impl Farm {
         name: &Name,
         need: Role,
     ) -> Result<NamespaceAccess, FarmError> {
-        let (user, name) = (actor.user, name.clone());
+        let name = name.clone();
+        let find = move |conn: &mut Conn| projects::namespace_by_name(conn, &name);
+        self.namespace_found_by(actor, find, need).await
+    }
+
+    /// [`Farm::namespace`], by id.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn namespace_by_id(
+        &self,
+        actor: &Actor,
+        id: NamespaceId,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let find = move |conn: &mut Conn| projects::namespace(conn, id);
+        self.namespace_found_by(actor, find, need).await
+    }
+
+    async fn namespace_found_by(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Namespace, StoreError> + Send + 'static,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let user = actor.user;
         let both = move |conn: &mut Conn| {
-            let namespace = projects::namespace_by_name(conn, &name)?;
+            let namespace = find(conn)?;
             let membership = people::namespace_role(conn, namespace.id, user)?;
             Ok((namespace, membership))
         };

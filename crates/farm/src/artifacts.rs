@@ -14,14 +14,14 @@ use slipway_store::jobs::{self, Job};
 use crate::access::{Actor, ProjectAccess};
 use crate::{Farm, FarmError};
 
-/// An archive on its way to the farm.
-pub struct Upload<S> {
-    /// Its name.
-    pub filename: String,
-    /// How long it is kept; for ever when absent.
-    pub expires_in: Option<TimeDelta>,
-    /// Its bytes.
-    pub content: S,
+/// The bytes of an archive that no job has yet: it is for [`Farm::put_archive`] or
+/// [`Farm::drop_archive`].
+#[derive(Debug)]
+#[must_use = "its bytes stay for ever when it is neither kept nor dropped"]
+pub struct ReceivedArchive {
+    blob_key: String,
+    size: u64,
+    sha256: String,
 }
 
 impl Farm {
@@ -38,15 +38,15 @@ impl Farm {
         }
     }
 
-    /// Stores a job's archive in the place of an earlier one; it is visible once it is whole.
+    /// Stores the bytes of a job's archive. Nobody sees them yet.
     ///
     /// # Errors
     /// `TooLarge` when it is not below the limit; `Invalid` when its bytes stop coming.
-    pub async fn upload_archive<S, E>(
+    pub async fn receive_archive<S, E>(
         &self,
         job: &Job,
-        upload: Upload<S>,
-    ) -> Result<Artifact, FarmError>
+        content: S,
+    ) -> Result<ReceivedArchive, FarmError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + 'static,
@@ -56,25 +56,48 @@ impl Farm {
         let put = self
             .inner
             .blobs
-            .put_stream(&blob_key, limit.saturating_sub(1), upload.content)
+            .put_stream(&blob_key, limit.saturating_sub(1), content)
             .await;
         let stored = put.map_err(|error| match error {
             PutError::TooLarge { .. } => FarmError::TooLarge { limit },
             PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
             PutError::Blob(error) => error.into(),
         })?;
+        Ok(ReceivedArchive {
+            blob_key,
+            size: stored.size,
+            sha256: stored.sha256,
+        })
+    }
+
+    /// Throws away what was received.
+    pub async fn drop_archive(&self, received: ReceivedArchive) {
+        self.drop_blobs([received.blob_key]).await;
+    }
+
+    /// Makes what was received the job's archive, in the place of an earlier one. Without
+    /// `expires_in` it is kept for ever.
+    ///
+    /// # Errors
+    /// `Conflict` when the job is not running any more; `Erased`.
+    pub async fn put_archive(
+        &self,
+        job: &Job,
+        received: ReceivedArchive,
+        filename: String,
+        expires_in: Option<TimeDelta>,
+    ) -> Result<Artifact, FarmError> {
+        let blob_key = received.blob_key;
         let now = self.now();
         let new = NewArtifact {
             job: job.id,
             content: Content::Archive {
-                filename: upload.filename,
-                sha256: stored.sha256,
+                filename,
+                sha256: received.sha256,
                 blob_key: blob_key.clone(),
             },
-            size_bytes: stored.size,
-            expires_at: upload
-                .expires_in
-                .and_then(|keep| now.checked_add_signed(keep)),
+            size_bytes: received.size,
+            expires_at: expires_in.and_then(|keep| now.checked_add_signed(keep)),
         };
         let written = self.inner.store.write(move |conn| {
             // The upload took its time: only a job that still runs gets the artifact.

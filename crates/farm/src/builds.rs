@@ -4,16 +4,18 @@ use slipway_domain::image::{Repository, tags_for};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{
     BuildId, BuildUuid, CommitSha, Event, GitRef, JobId, JobSpec, JobState, ProjectId, Role, Slug,
+    TriggerId, UserId,
 };
 use slipway_git::{GitError, RemoteUrl, Wanted};
 use slipway_store::builds::{self, Build, Filter, NewBuild};
 use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::projects::Project;
 use slipway_store::retries::{self, Cause};
-use slipway_store::{Page, StoreError, artifacts, pipelines, traces};
+use slipway_store::{Page, StoreError, artifacts, pipelines, traces, triggers};
 
 use crate::access::{Actor, ProjectAccess};
 use crate::report::finish;
+use crate::secrets::BuildVariables;
 use crate::{Farm, FarmError};
 
 /// What somebody asks to be built.
@@ -25,6 +27,18 @@ pub struct BuildRequest {
     pub sha: Option<CommitSha>,
     /// The branch or tag; the project's default branch when both are absent.
     pub git_ref: Option<GitRef>,
+}
+
+/// Who or what has a build made.
+pub(crate) enum BuildCause {
+    /// A user who asked for it.
+    Person(UserId),
+    /// A trigger, in the name of the user who made it.
+    Trigger {
+        id: TriggerId,
+        by: UserId,
+        variables: BuildVariables,
+    },
 }
 
 impl Farm {
@@ -39,7 +53,18 @@ impl Farm {
         request: BuildRequest,
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
-        let project = access.project().clone();
+        let cause = BuildCause::Person(actor.user);
+        self.make_build(access.project().clone(), cause, request)
+            .await
+    }
+
+    /// Makes a build for whoever may have one made.
+    pub(crate) async fn make_build(
+        &self,
+        project: Project,
+        cause: BuildCause,
+        request: BuildRequest,
+    ) -> Result<Build, FarmError> {
         let (project_id, slug) = (project.id, request.pipeline.clone());
         let pipeline = self
             .inner
@@ -58,25 +83,35 @@ impl Farm {
             git_ref.as_ref(),
         )?;
         let now = self.now();
+        let uuid = self.inner.chance.build_uuid(now);
+        let (by, trigger, variables) = match cause {
+            BuildCause::Person(user) => (user, None, None),
+            BuildCause::Trigger { id, by, variables } => {
+                (by, Some(id), self.sealed_variables(uuid, &variables))
+            }
+        };
         let new = NewBuild {
-            uuid: self.inner.chance.build_uuid(now),
+            uuid,
             project: project.id,
             pipeline: pipeline.id,
             sha,
             git_ref,
             ref_is_tag,
-            created_by: Some(actor.user),
-            variables: None,
-            trigger: None,
+            created_by: Some(by),
+            variables,
+            trigger,
             definition,
         };
-        let (build, changes) = self
-            .inner
-            .store
-            .write(move |conn| builds::create(conn, &new, now))
-            .await?;
+        let create = move |conn: &mut slipway_store::Conn| {
+            if let Some(trigger) = new.trigger {
+                triggers::note_use(conn, trigger, now)?;
+            }
+            builds::create(conn, &new, now)
+        };
+        let (build, changes) = self.inner.store.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
         self.publish(changes).await;
+        self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
         Ok(build)
     }
 
@@ -325,7 +360,7 @@ impl Farm {
     /// Removes the trace and the artifacts of a job that is over, and leaves a record of who did.
     ///
     /// # Errors
-    /// `Conflict` when it is not over, or erased already.
+    /// `Conflict` when it is not over, was erased already, or has neither trace nor artifacts.
     pub async fn erase_job(
         &self,
         actor: &Actor,
@@ -336,8 +371,14 @@ impl Farm {
         let (id, by, now) = (job.id, actor.user, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
             jobs::mark_erased(conn, id, by, now)?;
+            let made = artifacts::of_job(conn, id)?;
+            if made.is_empty() && traces::extent(conn, id)?.length == 0 {
+                return Err(StoreError::Conflict(
+                    "the job has neither a trace nor artifacts",
+                ));
+            }
             let mut unused = traces::clear(conn, id)?;
-            for artifact in artifacts::of_job(conn, id)? {
+            for artifact in made {
                 unused.extend(artifacts::remove(conn, artifact.id)?);
             }
             Ok((jobs::get(conn, id)?, unused))

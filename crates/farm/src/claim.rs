@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use slipway_domain::image_mark::ImageMark;
 use slipway_domain::{JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
@@ -54,6 +55,8 @@ pub struct ClaimedJob {
     pub project: Project,
     /// Its token.
     pub token: JobToken,
+    /// The mark by which its commands tell of the image they pushed.
+    pub mark: ImageMark,
     /// Variables and logins.
     pub secrets: JobSecrets,
     /// The jobs it needed, with what they made.
@@ -205,7 +208,7 @@ impl Farm {
                 Ok((job, build, project, needs, artifacts::of_job(conn, id)?))
             })
             .await?;
-        let secrets = self.job_secrets(&project).await?;
+        let secrets = self.job_secrets(&project, &build).await?;
         let needs = needs
             .into_iter()
             .map(|(job, artifacts)| Needed {
@@ -216,6 +219,7 @@ impl Farm {
             .collect();
         Ok(ClaimedJob {
             token: self.job_token(id),
+            mark: self.image_mark(id),
             job,
             build,
             project,

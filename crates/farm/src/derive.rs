@@ -2,7 +2,9 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use slipway_domain::{JobId, JobToken, tokens::TOKEN_ENTROPY_BYTES};
+use slipway_domain::image_mark::ImageMark;
+use slipway_domain::tokens::{RegistrationToken, TOKEN_ENTROPY_BYTES, TriggerToken};
+use slipway_domain::{JobId, JobToken, ProjectId, TriggerId};
 
 use crate::Farm;
 
@@ -15,6 +17,33 @@ impl Farm {
     /// A token that fetches a job's archive and can do nothing else: jobs that need it get it.
     pub(crate) fn archive_token(&self, job: JobId) -> JobToken {
         JobToken::from_entropy(self.derived(&format!("archive {job}")))
+    }
+
+    /// The token with which runners of one project register. Nobody has to make it, and it is the
+    /// same for ever; those that somebody makes can be revoked.
+    ///
+    /// It is for those who may add runners to the project: its maintainers.
+    pub fn project_runners_token(&self, project: ProjectId) -> RegistrationToken {
+        let derived = self.derived(&format!("runners of project {project}"));
+        RegistrationToken::of_project(project, derived)
+    }
+
+    /// The project whose runners register with `token`, if it is the one of a project.
+    pub(crate) fn project_of_runners_token(&self, token: &RegistrationToken) -> Option<ProjectId> {
+        let project = token.project()?;
+        let own = self.project_runners_token(project);
+        (own.hash() == token.hash()).then_some(project)
+    }
+
+    /// The token with which a trigger starts builds.
+    pub fn trigger_token(&self, trigger: TriggerId) -> TriggerToken {
+        let derived = self.derived(&format!("trigger {trigger}"));
+        TriggerToken::of_trigger(trigger, derived)
+    }
+
+    /// The mark of the line by which a job's commands tell of their image.
+    pub(crate) fn image_mark(&self, job: JobId) -> ImageMark {
+        ImageMark::from_entropy(&self.derived(&format!("image {job}")))
     }
 
     /// Twenty bytes that only a holder of the key can tell for `purpose`.

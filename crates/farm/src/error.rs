@@ -7,9 +7,12 @@ use slipway_store::StoreError;
 /// What can go wrong in a use case.
 #[derive(Debug, thiserror::Error)]
 pub enum FarmError {
-    /// There is no token, or nobody has it, or it has expired.
+    /// There is no token, or nobody has it.
     #[error("the token is missing, unknown or expired")]
     BadToken,
+    /// The token was good once, but has expired or was revoked.
+    #[error("the token is missing, unknown or expired")]
+    EndedToken,
     /// The caller may see the thing but not do this with it.
     #[error("{0}")]
     Forbidden(&'static str),

@@ -9,21 +9,30 @@ mod builds;
 mod chance;
 mod claim;
 mod clock;
+mod commits;
 mod derive;
 mod duties;
 mod error;
 mod explain;
 mod figures;
+mod job_lists;
+mod marked;
+mod mask;
+mod passwords;
 mod people;
+mod project_lists;
 mod projects;
 mod registration;
+mod removal;
 mod report;
+mod runner_bonds;
 mod runners;
 mod seal;
 mod secrets;
 mod settings;
 mod tokens;
 mod trace;
+mod triggers;
 mod wakeups;
 
 use std::sync::Arc;
@@ -36,7 +45,7 @@ use slipway_store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
-pub use artifacts::Upload;
+pub use artifacts::ReceivedArchive;
 pub use builds::BuildRequest;
 pub use chance::Chance;
 pub use claim::{ClaimedJob, Needed, Poll, PollAnswer, archive_of};
@@ -45,28 +54,33 @@ pub use error::FarmError;
 pub use explain::{QueueLine, WhyNotBegun};
 pub use figures::Figures;
 pub use people::{Bootstrapped, UserUpdate};
+pub use project_lists::{ProjectCompany, ProjectQuery, Whose};
 pub use projects::ProjectUpdate;
 pub use registration::RegistrationRequest;
 pub use report::{Ended, MadeImage, Report};
 pub use runners::Registering;
 pub use seal::{SealKey, SealKeyError, Unopened};
-pub use secrets::{JobSecrets, ShownCredential, ShownVariable};
+pub use secrets::{BuildVariables, JobSecrets, OpenedVariable, ShownCredential, ShownVariable};
 pub use settings::Settings;
 pub use tokens::TokenRequest;
 pub use trace::{Appended, TraceEvent};
+pub use triggers::{ProjectKey, Triggering};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
-pub use slipway_store::Page;
 pub use slipway_store::artifacts::{Artifact, Content};
 pub use slipway_store::builds::{Build, Filter as BuildFilter};
+pub use slipway_store::job_lists::{JobFilter, ListedBuild, ListedJob};
 pub use slipway_store::jobs::Job;
 pub use slipway_store::people::{Member, User};
 pub use slipway_store::pipelines::Pipeline;
+pub use slipway_store::project_search::Order as ProjectOrder;
 pub use slipway_store::projects::{Namespace, Project, Settings as ProjectSettings};
 pub use slipway_store::registration::Registration;
 pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
 pub use slipway_store::tokens::Token;
 pub use slipway_store::traces::Extent;
+pub use slipway_store::triggers::Trigger;
+pub use slipway_store::{Page, Slice};
 
 /// The farm. Clones share it.
 #[derive(Clone)]
@@ -83,6 +97,9 @@ struct Inner {
     seal: SealKey,
     settings: Settings,
     wakeups: wakeups::Wakeups,
+    /// Lets few passwords be hashed at once.
+    hashing: passwords::Hashing,
+    learning: commits::Learning,
     /// Tells this start of the farm from every other one.
     start: String,
     /// Ends held requests when the coordinator stops.
@@ -126,6 +143,8 @@ impl Farm {
                 seal: parts.seal,
                 settings: parts.settings,
                 wakeups: wakeups::Wakeups::default(),
+                hashing: passwords::Hashing::default(),
+                learning: commits::Learning::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 database_was_away: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! Users, and who is a member of what.
 
-use slipway_domain::{AccessToken, Name, RegistrationToken, Role, Scope, ScopeSet};
+use slipway_domain::{AccessToken, Name, RegistrationToken, Role, Scope, ScopeSet, UserId};
 use slipway_store::people::{self, Member, User};
 use slipway_store::registration::{self, NewRegistration};
 use slipway_store::tokens::{self, NewToken};
@@ -259,10 +259,35 @@ impl Farm {
         user: &Name,
         role: Role,
     ) -> Result<Member, FarmError> {
+        let user = user.clone();
+        let find = move |conn: &mut Conn| people::by_name(conn, &user);
+        self.set_project_member_found_by(access, find, role).await
+    }
+
+    /// [`Farm::set_project_member`], by the user's id.
+    ///
+    /// # Errors
+    /// As [`Farm::set_project_member`].
+    pub async fn set_project_member_by_id(
+        &self,
+        access: &ProjectAccess,
+        user: UserId,
+        role: Role,
+    ) -> Result<Member, FarmError> {
+        let find = move |conn: &mut Conn| people::get(conn, user);
+        self.set_project_member_found_by(access, find, role).await
+    }
+
+    async fn set_project_member_found_by(
+        &self,
+        access: &ProjectAccess,
+        find: impl Fn(&mut Conn) -> Result<User, StoreError> + Send + 'static,
+        role: Role,
+    ) -> Result<Member, FarmError> {
         access.require(Role::Owner)?;
-        let (id, user) = (access.id(), user.clone());
+        let id = access.id();
         let set = move |conn: &mut Conn| {
-            let user = people::by_name(conn, &user)?;
+            let user = find(conn)?;
             people::set_project_member(conn, id, user.id, role)?;
             Ok(Member {
                 user: user.id,
@@ -299,7 +324,7 @@ const MIN_TOKEN: usize = 16;
 fn keep_an_owner(
     conn: &mut Conn,
     namespace: slipway_domain::NamespaceId,
-    user: slipway_domain::UserId,
+    user: UserId,
 ) -> Result<(), StoreError> {
     let is_owner = people::namespace_role(conn, namespace, user)? == Some(Role::Owner);
     if is_owner && people::namespace_owners(conn, namespace)? <= 1 {

@@ -118,7 +118,13 @@ impl Farm {
             self.replace_trace(id, trace).await?;
         }
         let state = match report.ended {
-            Some(ended) => return self.end(runner, id, ended).await,
+            Some(mut ended) => {
+                // Only the commands of a stock runner know what was pushed.
+                if ended.result == ReportedResult::Succeeded && ended.image.is_none() {
+                    ended.image = self.marked_image(&job).await?;
+                }
+                return self.end(runner, id, ended).await;
+            }
             None => self.renew(runner, id, report.phase).await?,
         };
         if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {

@@ -7,7 +7,7 @@ use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{RegistrationToken, Role, RunnerId, RunnerToken, TagSet};
 use slipway_store::runners::{About, NewRunner, Runner, Update};
-use slipway_store::{Page, StoreError, registration, runners};
+use slipway_store::{Page, StoreError, projects, registration, runners};
 
 use crate::access::Actor;
 use crate::{Farm, FarmError};
@@ -48,15 +48,19 @@ impl Farm {
         let now = self.now();
         let plain = RunnerToken::from_entropy(self.inner.chance.bytes());
         let (hash, runner_hash) = (token.hash(), plain.hash());
+        let of_project = self.project_of_runners_token(token);
         let runner = self
             .inner
             .store
             .write(move |conn| {
-                let registration = registration::redeem(conn, hash, now)?;
+                let project = match of_project {
+                    Some(project) => Some(projects::get(conn, project)?.id),
+                    None => registration::redeem(conn, hash, now)?.project,
+                };
                 if request.tags.is_empty() && !request.run_untagged {
                     return Err(StoreError::Conflict(IDLE_FOR_EVER));
                 }
-                let scope = match registration.project {
+                let scope = match project {
                     None => RunnerScope::Shared,
                     Some(project) => RunnerScope::Projects(BTreeSet::from([project])),
                 };

@@ -1,18 +1,24 @@
 //! What jobs get that others must not see: variables of a project, credentials of registries.
 //!
-//! Values are sealed before they are stored. Only a variable that was declared public is ever
-//! shown again; everything else leaves the farm inside a job and nowhere else.
+//! Values are sealed before they are stored. Only a variable that was declared public is shown
+//! again, but for the one dialect whose clients expect maintainers to read all of them; everything
+//! else leaves the farm inside a job and nowhere else.
+
+mod of_builds;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::image::Repository;
 use slipway_domain::names::Invalid;
 use slipway_domain::spec::is_variable_name;
 use slipway_domain::{NamespaceId, ProjectId, Role};
+use slipway_store::builds::Build;
 use slipway_store::projects::Project;
 use slipway_store::secrets::{self, Credential, Variable};
 
 use crate::seal::Unopened;
 use crate::{Farm, FarmError, NamespaceAccess, ProjectAccess};
+
+pub use of_builds::BuildVariables;
 
 /// The longest value of a variable, and the longest password, in bytes.
 const MAX_VALUE: usize = 64 * 1024;
@@ -28,6 +34,16 @@ pub struct ShownVariable {
     pub public: bool,
     /// When it was first set.
     pub created_at: DateTime<Utc>,
+}
+
+/// A variable with its value, whether that is public or not. It cannot be printed.
+pub struct OpenedVariable {
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Whether its value may be shown, in the trace as well.
+    pub public: bool,
 }
 
 /// A registry credential as a maintainer sees it: without the password.
@@ -92,6 +108,30 @@ impl Farm {
             .collect()
     }
 
+    /// The variables of a project by name, with the values of all of them. Maintainers see them in
+    /// the one dialect that always told them; the others leave out what is not public.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn opened_variables(
+        &self,
+        access: &ProjectAccess,
+    ) -> Result<Vec<OpenedVariable>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let project = access.id();
+        let list = move |conn: &mut _| secrets::variables_of(conn, project);
+        let rows = self.inner.store.read(list).await?;
+        let open = |row: Variable| {
+            let context = variable_context(project, &row.key);
+            Ok(OpenedVariable {
+                value: self.inner.seal.open(&context, &row.sealed)?,
+                key: row.key,
+                public: row.public,
+            })
+        };
+        rows.into_iter().map(open).collect()
+    }
+
     fn shown(&self, project: ProjectId, row: Variable) -> Result<ShownVariable, FarmError> {
         let open = || {
             let context = variable_context(project, &row.key);
@@ -117,10 +157,7 @@ impl Farm {
         public: bool,
     ) -> Result<ShownVariable, FarmError> {
         access.require(Role::Maintainer)?;
-        if !is_variable_name(key) {
-            let expected = "a name of A-Z a-z 0-9 _ that does not begin with a digit";
-            return Err(Invalid::new("variable name", key, expected).into());
-        }
+        check_key(key)?;
         check_value("value", value)?;
         let (project, key) = (access.id(), key.to_owned());
         let context = variable_context(project, &key);
@@ -218,8 +255,13 @@ impl Farm {
         Ok(self.inner.store.write(remove).await?)
     }
 
-    /// What a job of `project` gets, in the clear, for the one answer that hands the job out.
-    pub(crate) async fn job_secrets(&self, project: &Project) -> Result<JobSecrets, FarmError> {
+    /// What a job of `build` gets, in the clear, for the one answer that hands the job out. Of
+    /// variables of one name the last wins: the build's own go before the project's.
+    pub(crate) async fn job_secrets(
+        &self,
+        project: &Project,
+        build: &Build,
+    ) -> Result<JobSecrets, FarmError> {
         let (id, namespace) = (project.id, project.namespace);
         let both = move |conn: &mut _| {
             let variables = secrets::variables_of(conn, id)?;
@@ -236,17 +278,28 @@ impl Farm {
             let password = seal.open(&context, &row.sealed)?;
             Ok((row.registry, row.username, password))
         };
+        let mut variables = variables
+            .into_iter()
+            .map(variable)
+            .collect::<Result<Vec<_>, FarmError>>()?;
+        variables.extend(self.variables_of_build(build)?);
         Ok(JobSecrets {
-            variables: variables
-                .into_iter()
-                .map(variable)
-                .collect::<Result<_, FarmError>>()?,
+            variables,
             credentials: credentials
                 .into_iter()
                 .map(credential)
                 .collect::<Result<_, FarmError>>()?,
         })
     }
+}
+
+/// Checks the name of a variable.
+fn check_key(key: &str) -> Result<(), FarmError> {
+    if !is_variable_name(key) {
+        let expected = "a name of A-Z a-z 0-9 _ that does not begin with a digit";
+        return Err(Invalid::new("variable name", key, expected).into());
+    }
+    Ok(())
 }
 
 /// Says what is wrong with a secret without repeating any of it.

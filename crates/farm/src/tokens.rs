@@ -10,6 +10,9 @@ use crate::{Actor, Farm, FarmError};
 /// The longest name of a token, in bytes.
 const MAX_NAME: usize = 255;
 
+/// The name of the tokens that signing in with a password makes.
+pub(crate) const SESSION: &str = "session";
+
 /// What somebody who makes a token asks for.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
@@ -66,6 +69,10 @@ impl Farm {
     ) -> Result<(Token, AccessToken), FarmError> {
         let now = self.now();
         check_name(&request.name)?;
+        if request.name == SESSION {
+            let why = format!("{SESSION} is what sign-ins call their tokens: take another name");
+            return Err(FarmError::Invalid(why));
+        }
         check_expiry(request.expires_at, now)?;
         let plain = AccessToken::from_entropy(self.inner.chance.bytes());
         let new = NewToken {

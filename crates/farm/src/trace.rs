@@ -42,7 +42,8 @@ pub enum TraceEvent {
 }
 
 impl Farm {
-    /// The job whose token `token` is, for a runner that sends its trace or artifacts.
+    /// The job whose token `token` is, for a runner that sends its trace or artifacts. The runners
+    /// token of its project is as good, as it was before jobs had tokens of their own.
     ///
     /// # Errors
     /// `NotFound` when there is no such job, `Forbidden` when it is another's token.
@@ -52,7 +53,9 @@ impl Farm {
             .store
             .read(move |conn| jobs::get(conn, id))
             .await?;
-        if self.job_token(id).hash() != token.hash() {
+        let given = token.hash();
+        let is_own = self.job_token(id).hash() == given;
+        if !is_own && self.project_runners_token(job.project).hash() != given {
             return Err(FarmError::Forbidden("the token is not this job's"));
         }
         if job.erased_at.is_some() {
@@ -205,26 +208,31 @@ impl Farm {
             .await?)
     }
 
-    /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now.
+    /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now. Tokens in
+    /// it are not shown.
     pub async fn trace_bytes(
         &self,
         job: JobId,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
-        let chunks = self
-            .inner
-            .store
-            .read(move |conn| traces::chunks_from(conn, job, range.start))
-            .await?;
+        let (farm, shown) = (self.clone(), range.clone());
+        let read = move |conn: &mut slipway_store::Conn| {
+            let mask = farm.hidden_in(job, jobs::get(conn, job)?.project);
+            let wide = mask.widened(&shown);
+            let chunks = traces::chunks_from(conn, job, wide.start)?;
+            Ok((mask, wide, chunks))
+        };
+        let (mask, wide, chunks) = self.inner.store.read(read).await?;
         let blobs = self.inner.blobs.clone();
         let wanted: Vec<(String, Range<u64>)> = chunks
             .into_iter()
-            .filter_map(|chunk| part_of(&chunk, &range))
+            .filter_map(|chunk| part_of(&chunk, &wide))
             .collect();
-        Ok(stream::iter(wanted).then(move |(key, part)| {
+        let raw = stream::iter(wanted).then(move |(key, part)| {
             let blobs = blobs.clone();
             async move { Ok(blobs.read(&key, Some(part)).await?) }
-        }))
+        });
+        Ok(mask.applied(range, raw.boxed()))
     }
 
     /// A job's trace from `from` on: what is stored, then what comes, until the job is over.

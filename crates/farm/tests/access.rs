@@ -199,6 +199,7 @@ async fn a_token_ends_by_time_by_hand_and_with_its_user(backend: Backend) {
         .await
         .unwrap();
     let bad = |result: Result<Actor, FarmError>| matches!(result, Err(FarmError::BadToken));
+    let ended = |result: Result<Actor, FarmError>| matches!(result, Err(FarmError::EndedToken));
 
     let mut short = request(Scope::Read);
     short.expires_at = Some(world.clock.now() + TimeDelta::hours(1));
@@ -208,7 +209,7 @@ async fn a_token_ends_by_time_by_hand_and_with_its_user(backend: Backend) {
     let (_, token) = made.unwrap();
     assert!(farm.authenticate(&token).await.is_ok());
     world.clock.advance(TimeDelta::hours(1));
-    assert!(bad(farm.authenticate(&token).await));
+    assert!(ended(farm.authenticate(&token).await));
     let late = farm
         .create_token_for(&world.root, &name("ann"), short)
         .await;
@@ -219,7 +220,7 @@ async fn a_token_ends_by_time_by_hand_and_with_its_user(backend: Backend) {
         .await;
     let (row, token) = made.unwrap();
     farm.revoke_token(&world.root, row.id).await.unwrap();
-    assert!(bad(farm.authenticate(&token).await));
+    assert!(ended(farm.authenticate(&token).await));
 
     let token = world.token("ann", Scope::Read).await;
     let blocked = UserUpdate {

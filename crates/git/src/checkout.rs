@@ -114,7 +114,7 @@ impl Git {
     }
 
     /// Whether the commit is in `dir` already.
-    async fn has(&self, dir: &Path, sha: &str) -> Result<bool, GitError> {
+    pub(crate) async fn has(&self, dir: &Path, sha: &str) -> Result<bool, GitError> {
         let object = format!("{sha}^{{commit}}");
         let args = ["cat-file", "-e", &object];
         let answer = self.call(Some(dir), None, self.limits.resolve, args);

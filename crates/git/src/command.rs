@@ -53,7 +53,7 @@ const INHERITED: &[&str] = &[
 pub struct Limits {
     /// For one call that transfers a repository.
     pub fetch: Duration,
-    /// For one call that only asks where refs point.
+    /// For one call that only asks where refs point, or what a commit is.
     pub resolve: Duration,
 }
 
@@ -89,6 +89,14 @@ impl Git {
             .tempdir()
             .map_err(GitError::from)?;
         Ok(Self { home, limits })
+    }
+
+    /// A directory of its own for what is looked at and thrown away.
+    pub(crate) fn temporary(&self) -> Result<TempDir, GitError> {
+        let made = tempfile::Builder::new()
+            .prefix("look-")
+            .tempdir_in(self.home.path());
+        Ok(made?)
     }
 
     /// The version of git on this host, for instance `2.47.3`.
@@ -156,6 +164,8 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
+            // What was left out of a fetch is not fetched behind its back.
+            .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git")
             .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
         let login = remote.and_then(RemoteUrl::login_setting);

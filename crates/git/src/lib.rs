@@ -1,12 +1,14 @@
 //! The one hardened way to call the `git` command line.
 //!
-//! The runner checks sources out with it, the coordinator asks remotes where a ref points. What a
+//! The runner checks sources out with it, the coordinator asks remotes where a ref points
+//! and what a commit is. What a
 //! repository contains is never trusted: no hooks, no submodules, no helpers, no settings of the
 //! host, and only network protocols. Credentials reach git through its environment, never through
 //! its arguments, its configuration files or its output.
 
 mod checkout;
 mod command;
+mod describe;
 mod error;
 mod remote;
 mod resolve;

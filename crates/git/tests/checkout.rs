@@ -171,3 +171,45 @@ async fn hooks_and_submodules_of_a_repository_do_nothing() {
     assert_eq!(std::fs::read_dir(submodule).unwrap().count(), 0);
     assert!(!dir.path().join("source/.git/hooks").exists());
 }
+
+#[tokio::test]
+async fn a_commit_is_described_without_its_files() {
+    let server = Server::start(Offer::Everything);
+    let url = server.url().parse().unwrap();
+    let [first, second, _] = &server.commits;
+    let described = git().describe(&url, second, None).await.unwrap().unwrap();
+    assert_eq!(&described.sha, second);
+    assert_eq!(described.parents, std::slice::from_ref(first));
+    assert_eq!(described.message, "1\n");
+    assert_eq!(described.author.name, "t");
+    assert_eq!(described.committer.email, "t@example.org");
+    let first = git().describe(&url, first, None).await.unwrap().unwrap();
+    assert!(first.parents.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_hands_out_refs_only_describes_what_they_lead_to() {
+    let server = Server::start(Offer::RefsOnly);
+    let url = server.url().parse().unwrap();
+    let main = "main".parse().unwrap();
+    for git_ref in [Some(&main), None] {
+        let first = &server.commits[0];
+        let described = git().describe(&url, first, git_ref).await.unwrap();
+        assert_eq!(described.unwrap().message, "0\n", "{git_ref:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_there_cannot_be_described() {
+    let unknown: CommitSha = "1".repeat(40).parse().unwrap();
+    for offer in [Offer::Everything, Offer::RefsOnly] {
+        let server = Server::start(offer);
+        let url = server.url().parse().unwrap();
+        let described = git().describe(&url, &unknown, None).await.unwrap();
+        assert_eq!(described, None);
+    }
+    let nowhere: RemoteUrl = "http://127.0.0.1:1/none.git".parse().unwrap();
+    let error = git().describe(&nowhere, &unknown, None).await.unwrap_err();
+    let expected = matches!(error, GitError::RepositoryUnavailable { .. });
+    assert!(expected, "{error}");
+}

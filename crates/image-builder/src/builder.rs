@@ -184,11 +184,13 @@ impl Builder {
         })
     }
 
-    pub(crate) fn docker(&self) -> &Docker {
+    /// The connection to the engine, for what is done there besides building.
+    pub fn engine(&self) -> &Docker {
         &self.docker
     }
 
-    pub(crate) fn owner(&self) -> &str {
+    /// What sets this builder apart from others on the same engine.
+    pub fn owner(&self) -> &str {
         &self.owner
     }
 

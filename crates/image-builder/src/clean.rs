@@ -19,18 +19,24 @@ pub(crate) const JOB_LABEL: &str = "io.slipway.job";
 pub(crate) const OWNER_LABEL: &str = "io.slipway.runner";
 
 impl Builder {
-    /// Removes the images that were made for `job`, with all their local tags.
+    /// Removes the containers and images that were made for `job`, with all their local tags.
     ///
     /// Layers may stay in the build cache, which [`Builder::prune`] bounds.
     ///
     /// # Errors
     /// `EngineUnavailable` when the engine does not answer.
     pub async fn remove_job(&self, job: &str) -> Result<(), BuildError> {
-        let labels = vec![
-            format!("{OWNER_LABEL}={}", self.owner()),
-            format!("{JOB_LABEL}={job}"),
-        ];
-        self.remove_labelled(labels).await.map(drop)
+        let labels = self.labels(job).into_iter();
+        let labels = labels.map(|(name, value)| format!("{name}={value}"));
+        self.remove_labelled(labels.collect()).await.map(drop)
+    }
+
+    /// The labels by which what was made for `job` is found and removed.
+    pub fn labels(&self, job: &str) -> HashMap<String, String> {
+        HashMap::from([
+            (OWNER_LABEL.to_owned(), self.owner().to_owned()),
+            (JOB_LABEL.to_owned(), job.to_owned()),
+        ])
     }
 
     /// Removes all images and containers of this owner, as a predecessor that died left them.
@@ -60,7 +66,7 @@ impl Builder {
             filters: Some(filters),
         };
         let images = self
-            .docker()
+            .engine()
             .prune_images(Some(options))
             .await
             .map_err(engine_error)?;
@@ -69,7 +75,7 @@ impl Builder {
             all: Some(true),
             ..PruneBuildOptions::default()
         };
-        let cache = prune_client(self.docker())
+        let cache = prune_client(self.engine())
             .prune_build(Some(options))
             .await
             .map_err(engine_error)?;
@@ -81,7 +87,7 @@ impl Builder {
     async fn remove_labelled(&self, labels: Vec<String>) -> Result<usize, BuildError> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let containers = self
-            .docker()
+            .engine()
             .list_containers(Some(ListContainersOptions {
                 all: true,
                 filters: Some(filters.clone()),
@@ -90,7 +96,7 @@ impl Builder {
             .await
             .map_err(engine_error)?;
         let images = self
-            .docker()
+            .engine()
             .list_images(Some(ListImagesOptions {
                 all: false,
                 filters: Some(filters),
@@ -105,7 +111,7 @@ impl Builder {
                 v: true,
                 ..RemoveContainerOptions::default()
             };
-            let removed = self.docker().remove_container(&container, Some(options));
+            let removed = self.engine().remove_container(&container, Some(options));
             gone(removed.await)?;
         }
         for image in images {
@@ -114,7 +120,7 @@ impl Builder {
                 ..RemoveImageOptions::default()
             };
             let removed = self
-                .docker()
+                .engine()
                 .remove_image(&image.id, Some(options), None)
                 .await;
             gone(removed.map(drop))?;

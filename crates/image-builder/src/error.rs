@@ -78,6 +78,11 @@ fn exit_code(code: Option<i64>) -> String {
 }
 
 impl BuildError {
+    /// The error of a call to the engine that has nothing to do with a Dockerfile.
+    pub fn of_engine(error: bollard::errors::Error) -> Self {
+        crate::classify::engine_error(error)
+    }
+
     /// The farm's word for this failure.
     ///
     /// A canceled build is no failure; whoever canceled it knows its word.

@@ -42,7 +42,7 @@ impl Builder {
                 repo: Some(repository.as_str().to_owned()),
                 tag: Some(tag.clone()),
             };
-            let tagged = self.docker().tag_image(id, Some(options)).await;
+            let tagged = self.engine().tag_image(id, Some(options)).await;
             tagged.map_err(engine_error)?;
             let pushed = self.push_tag(repository, tag, login, progress).await;
             let options = RemoveImageOptions {
@@ -50,7 +50,7 @@ impl Builder {
                 ..RemoveImageOptions::default()
             };
             let name = repository.tagged(tag);
-            let untagged = self.docker().remove_image(&name, Some(options), None);
+            let untagged = self.engine().remove_image(&name, Some(options), None);
             if let Err(error) = untagged.await {
                 tracing::warn!(%error, "The local tag {name} could not be removed");
             }
@@ -109,7 +109,7 @@ impl Builder {
             ..PushImageOptions::default()
         };
         let credentials = login.map(credentials_of);
-        let mut answer = std::pin::pin!(self.docker().push_image(
+        let mut answer = std::pin::pin!(self.engine().push_image(
             repository.as_str(),
             Some(options),
             credentials

@@ -62,10 +62,10 @@ pub struct BuiltImage {
     pub size_bytes: u64,
 }
 
-/// Is told how a build goes. Calls come from one build in order, and must not block for long.
+/// Is told how work goes. Calls come from one job in order, and must not block for long.
 pub trait Progress: Send + Sync {
-    /// The build has come to `phase`.
+    /// The work has come to `phase`.
     fn phase(&self, phase: Phase);
-    /// Text for the trace: whole lines, each with its end.
+    /// Text for the trace, as it comes.
     fn output(&self, text: &[u8]);
 }

@@ -173,6 +173,39 @@ pub fn of_job(conn: &mut Conn, job: JobId) -> Result<Vec<Artifact>, StoreError> 
     rows.into_iter().map(Artifact::try_from).collect()
 }
 
+/// The archives of several jobs that have not expired at `now`.
+pub(crate) fn archives_of(
+    conn: &mut Conn,
+    jobs: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Vec<Artifact>, StoreError> {
+    let lasting = artifacts::expires_at.is_null();
+    let rows: Vec<Row> = artifacts::table
+        .filter(artifacts::job_id.eq_any(jobs))
+        .filter(artifacts::kind.eq(ARCHIVE))
+        .filter(lasting.or(artifacts::expires_at.gt(to_ms(now))))
+        .load(conn)?;
+    rows.into_iter().map(Artifact::try_from).collect()
+}
+
+/// Keeps one for ever.
+///
+/// # Errors
+/// `NotFound` when there is none, or it has expired at `now`.
+pub fn keep(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Result<Artifact, StoreError> {
+    let lasting = artifacts::expires_at.is_null();
+    let target = artifacts::table
+        .find(id.0)
+        .filter(lasting.or(artifacts::expires_at.gt(to_ms(now))));
+    let changed = diesel::update(target)
+        .set(artifacts::expires_at.eq(None::<i64>))
+        .execute(conn)?;
+    match changed {
+        0 => Err(StoreError::NotFound("artifact")),
+        _ => get(conn, id),
+    }
+}
+
 /// Removes one; returns the blob that nothing refers to any more.
 pub fn remove(conn: &mut Conn, id: ArtifactId) -> Result<Option<String>, StoreError> {
     let blob: Option<String> = artifacts::table

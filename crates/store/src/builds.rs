@@ -14,7 +14,7 @@ use slipway_domain::{
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::{self, Changes, NewJob};
-use crate::page::Page;
+use crate::page::{Page, Slice};
 use crate::queue;
 use crate::schema::{builds, pipelines};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
@@ -225,6 +225,76 @@ pub fn get(conn: &mut Conn, id: BuildId) -> Result<Build, StoreError> {
         .first::<BuildRow>(conn)
         .or_missing("build")?
         .try_into()
+}
+
+/// Reads several builds.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Build>, StoreError> {
+    let rows: Vec<BuildRow> = builds::table.filter(builds::id.eq_any(ids)).load(conn)?;
+    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// The newest build of a branch or tag that succeeded.
+pub fn newest_succeeded(
+    conn: &mut Conn,
+    project: ProjectId,
+    git_ref: &GitRef,
+) -> Result<Build, StoreError> {
+    builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::git_ref.eq(git_ref.as_str()))
+        .filter(builds::state.eq(BuildState::Succeeded.as_str()))
+        .order(builds::id.desc())
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// The sha of a commit that was built, by its first digits.
+pub(crate) fn sha_beginning(
+    conn: &mut Conn,
+    project: ProjectId,
+    from: &str,
+    to: &str,
+) -> Result<Option<CommitSha>, StoreError> {
+    let sha: Option<String> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::sha.ge(from).and(builds::sha.lt(to)))
+        .select(builds::sha)
+        .first(conn)
+        .optional()?;
+    sha.map(|sha| parse(&sha, "sha")).transpose()
+}
+
+/// Whether any build of a project is of this commit.
+pub fn any_of_commit(
+    conn: &mut Conn,
+    project: ProjectId,
+    sha: &CommitSha,
+) -> Result<bool, StoreError> {
+    let first: Option<i64> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::sha.eq(sha.as_str()))
+        .select(builds::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
+/// A slice of a project's builds, newest first, and how many there are.
+pub fn slice_of_project(
+    conn: &mut Conn,
+    project: ProjectId,
+    slice: Slice,
+) -> Result<(Vec<Build>, u64), StoreError> {
+    let own = builds::table.filter(builds::project_id.eq(project.0));
+    let total: i64 = own.count().get_result(conn)?;
+    let rows: Vec<BuildRow> = own
+        .order(builds::id.desc())
+        .offset(slice.offset)
+        .limit(slice.limit)
+        .load(conn)?;
+    let builds: Result<_, _> = rows.into_iter().map(Build::try_from).collect();
+    Ok((builds?, u64::try_from(total).unwrap_or(0)))
 }
 
 /// Reads a build by its name to the outside.

@@ -18,7 +18,8 @@ use crate::{builds, per_backend};
 mod row;
 
 pub use row::Job;
-use row::{JobRow, StateColumns};
+pub(crate) use row::JobRow;
+use row::StateColumns;
 
 /// What a new job is made of.
 #[derive(Clone, Debug)]
@@ -195,7 +196,7 @@ pub fn grant_grace(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, Store
     Ok(changed)
 }
 
-fn collect(rows: Vec<JobRow>) -> Result<Vec<Job>, StoreError> {
+pub(crate) fn collect(rows: Vec<JobRow>) -> Result<Vec<Job>, StoreError> {
     rows.into_iter().map(Job::try_from).collect()
 }
 

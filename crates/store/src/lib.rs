@@ -21,21 +21,26 @@ mod writer;
 
 pub mod artifacts;
 pub mod builds;
+pub mod commits;
+pub mod job_lists;
 pub mod jobs;
 pub mod people;
 pub mod pipelines;
+pub mod project_search;
 pub mod projects;
 pub mod queue;
 pub mod registration;
+pub mod removal;
 pub mod retries;
 pub mod runners;
 pub mod secrets;
 pub mod tokens;
 pub mod traces;
+pub mod triggers;
 
 pub use backend::Store;
 pub use claims::ClaimRequest;
 pub use connection::{Conn, DatabaseUrl};
 pub use error::StoreError;
-pub use page::Page;
+pub use page::{Page, Slice};
 pub use signals::Signal;

@@ -3,6 +3,8 @@
 //! A member of a namespace is one of all its projects; who is a member of both acts in the higher
 //! of the two roles. That administrators may do everything is a rule of the farm, not of rows.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId};
@@ -40,7 +42,7 @@ pub struct Member {
     pub role: Role,
 }
 
-type UserRow = (i64, String, bool, bool, i64, Option<String>);
+pub(crate) type UserRow = (i64, String, bool, bool, i64, Option<String>);
 
 pub(crate) fn read((id, name, admin, active, created_at, _): UserRow) -> Result<User, StoreError> {
     Ok(User {
@@ -99,6 +101,75 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<User>, StoreError> {
         .limit(page.limit)
         .load(conn)?;
     rows.into_iter().map(read).collect()
+}
+
+/// All users, in the order they were made.
+pub fn all(conn: &mut Conn) -> Result<Vec<User>, StoreError> {
+    let rows = users::table.order(users::id).load(conn)?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The hash of a user's password; `None` for a user who has none.
+pub fn password_hash(conn: &mut Conn, id: UserId) -> Result<Option<String>, StoreError> {
+    let hash = users::table.find(id.0).select(users::password_hash);
+    hash.first(conn).or_missing("user")
+}
+
+/// Gives a user a password in the place of `seen`, the hash of the one before it.
+///
+/// # Errors
+/// `Stale` when that was changed meanwhile.
+pub fn set_password_hash(
+    conn: &mut Conn,
+    id: UserId,
+    seen: Option<&str>,
+    hash: &str,
+) -> Result<(), StoreError> {
+    let user = users::table.find(id.0);
+    let new = users::password_hash.eq(hash);
+    let changed = match seen {
+        Some(seen) => diesel::update(user.filter(users::password_hash.eq(seen)))
+            .set(new)
+            .execute(conn)?,
+        None => diesel::update(user.filter(users::password_hash.is_null()))
+            .set(new)
+            .execute(conn)?,
+    };
+    match changed {
+        0 => Err(StoreError::Stale),
+        _ => Ok(()),
+    }
+}
+
+/// The roles of a user as a member: of projects themselves, and of namespaces.
+#[derive(Clone, Debug, Default)]
+pub struct Memberships {
+    /// By project.
+    pub projects: HashMap<ProjectId, Role>,
+    /// By namespace.
+    pub namespaces: HashMap<NamespaceId, Role>,
+}
+
+/// Everything that a user is a member of.
+pub fn memberships(conn: &mut Conn, user: UserId) -> Result<Memberships, StoreError> {
+    let projects: Vec<(i64, String)> = project_members::table
+        .filter(project_members::user_id.eq(user.0))
+        .select((project_members::project_id, project_members::role))
+        .load(conn)?;
+    let namespaces: Vec<(i64, String)> = namespace_members::table
+        .filter(namespace_members::user_id.eq(user.0))
+        .select((namespace_members::namespace_id, namespace_members::role))
+        .load(conn)?;
+    let projects = projects
+        .into_iter()
+        .map(|(id, word)| Ok((ProjectId(id), parse(&word, "role")?)));
+    let namespaces = namespaces
+        .into_iter()
+        .map(|(id, word)| Ok((NamespaceId(id), parse(&word, "role")?)));
+    Ok(Memberships {
+        projects: projects.collect::<Result<_, StoreError>>()?,
+        namespaces: namespaces.collect::<Result<_, StoreError>>()?,
+    })
 }
 
 /// Changes what a user is.

@@ -14,7 +14,7 @@ use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::literals::{Fixed, IsPending};
 use crate::queue::HeadRow;
-use crate::schema::{builds, jobs, project_loads, queue_keys};
+use crate::schema::{builds, jobs, project_loads, projects, queue_keys};
 use crate::time::to_ms;
 
 /// One claim of a batch.
@@ -71,6 +71,18 @@ pub(crate) fn lock_build(conn: &mut Conn, build: BuildId) -> Result<(), StoreErr
         builds::table
             .find(build.0)
             .select(builds::id)
+            .for_update()
+            .load::<i64>(conn)?;
+    }
+    Ok(())
+}
+
+/// Keeps others from changing a project or adding to it until the transaction ends.
+pub(crate) fn lock_project(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        projects::table
+            .find(project.0)
+            .select(projects::id)
             .for_update()
             .load::<i64>(conn)?;
     }

@@ -107,7 +107,7 @@ impl Settings {
 }
 
 #[derive(Queryable)]
-struct ProjectRow {
+pub(crate) struct ProjectRow {
     id: i64,
     namespace_id: i64,
     name: String,
@@ -124,7 +124,7 @@ struct ProjectRow {
     created_by: Option<i64>,
 }
 
-fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
+pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
     Ok(Project {
         id: ProjectId(row.id),
         namespace: NamespaceId(row.namespace_id),
@@ -184,6 +184,16 @@ pub fn namespace_by_name(conn: &mut Conn, name: &Name) -> Result<Namespace, Stor
     let row =
         namespaces::table.filter(lower(namespaces::name).eq(name.as_str().to_ascii_lowercase()));
     read_namespace(row.first(conn).or_missing("namespace")?)
+}
+
+/// Reads a namespace.
+pub fn namespace(conn: &mut Conn, id: NamespaceId) -> Result<Namespace, StoreError> {
+    read_namespace(
+        namespaces::table
+            .find(id.0)
+            .first(conn)
+            .or_missing("namespace")?,
+    )
 }
 
 /// The namespaces, newest first.
@@ -370,7 +380,7 @@ pub fn readable_ids(conn: &mut Conn, user: UserId) -> Result<BTreeSet<ProjectId>
 
 /// Whether a user is a member of the project or of its namespace, in another role than `but`.
 #[diesel::dsl::auto_type]
-fn belongs_to(user: UserId, but: &'static str) -> _ {
+pub(crate) fn belongs_to(user: UserId, but: &'static str) -> _ {
     let id: i64 = user.0;
     let namespaces_of = namespace_members::table
         .filter(namespace_members::user_id.eq(id))
@@ -379,6 +389,24 @@ fn belongs_to(user: UserId, but: &'static str) -> _ {
     let projects_of = project_members::table
         .filter(project_members::user_id.eq(id))
         .filter(project_members::role.ne(but))
+        .select(project_members::project_id);
+    projects::namespace_id
+        .eq_any(namespaces_of)
+        .or(projects::id.eq_any(projects_of))
+}
+
+/// Whether a user is an owner of the project or of its namespace.
+#[diesel::dsl::auto_type]
+pub(crate) fn is_owned_by(user: UserId) -> _ {
+    let id: i64 = user.0;
+    let owner: &'static str = Role::Owner.as_str();
+    let namespaces_of = namespace_members::table
+        .filter(namespace_members::user_id.eq(id))
+        .filter(namespace_members::role.eq(owner))
+        .select(namespace_members::namespace_id);
+    let projects_of = project_members::table
+        .filter(project_members::user_id.eq(id))
+        .filter(project_members::role.eq(owner))
         .select(project_members::project_id);
     projects::namespace_id
         .eq_any(namespaces_of)

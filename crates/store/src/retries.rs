@@ -47,7 +47,10 @@ pub fn retry_job(
         JobState::Done(_) => {}
         _ => return Err(StoreError::Conflict("the job is not over")),
     }
-    let mut set = BTreeMap::from([(id, job.clone())]);
+    let mut first = job.clone();
+    // Whoever tries a job again has started it.
+    first.by_hand &= !matches!(cause, Cause::Person(_));
+    let mut set = BTreeMap::from([(id, first)]);
     let mut open = vec![id];
     while let Some(next) = open.pop() {
         for dependent in jobs::dependents(conn, next)? {
@@ -148,7 +151,7 @@ fn supersede(
         allow_failure: old.allow_failure,
         needs: needs.collect(),
         created_by,
-        // Whoever tries it again has started it.
+        // What ran once was started once.
         by_hand: old.by_hand && old.started_at.is_none(),
         retries: Some(Retried {
             job: old.id,

@@ -222,6 +222,25 @@ pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
         .collect()
 }
 
+/// Several runners, removed ones too, in two statements however many there are.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreError> {
+    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
+    let pairs: Vec<(i64, i64)> = runner_projects::table
+        .filter(runner_projects::runner_id.eq_any(ids))
+        .load(conn)?;
+    for (runner, project) in pairs {
+        let served = projects.entry(runner).or_default();
+        served.insert(ProjectId(project));
+    }
+    let rows: Vec<RunnerRow> = runners::table.filter(runners::id.eq_any(ids)).load(conn)?;
+    rows.into_iter()
+        .map(|row| {
+            let served = projects.remove(&row.id).unwrap_or_default();
+            row.into_runner(served)
+        })
+        .collect()
+}
+
 fn projects_of(conn: &mut Conn, id: RunnerId) -> Result<BTreeSet<ProjectId>, StoreError> {
     let ids: Vec<i64> = runner_projects::table
         .filter(runner_projects::runner_id.eq(id.0))
@@ -246,6 +265,61 @@ fn set_projects(
             .execute(conn)?;
     }
     Ok(())
+}
+
+/// Lets a runner serve one more project.
+///
+/// # Errors
+/// `Conflict` when it does already.
+pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    if projects_of(conn, id)?.contains(&project) {
+        return Err(StoreError::Conflict(
+            "the runner serves the project already",
+        ));
+    }
+    diesel::insert_into(runner_projects::table)
+        .values((
+            runner_projects::runner_id.eq(id.0),
+            runner_projects::project_id.eq(project.0),
+        ))
+        .execute(conn)?;
+    changed(conn, id)
+}
+
+/// Keeps a runner from serving a project any longer.
+///
+/// # Errors
+/// `NotFound` when it does not serve it; `Conflict` when it serves no other.
+pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    let served = projects_of(conn, id)?;
+    if !served.contains(&project) {
+        return Err(StoreError::NotFound("runner"));
+    }
+    if served.len() == 1 {
+        return Err(StoreError::Conflict(ONLY_PROJECT));
+    }
+    diesel::delete(runner_projects::table.find((id.0, project.0))).execute(conn)?;
+    changed(conn, id)
+}
+
+/// Names the conflict of a runner that would have no project left.
+pub const ONLY_PROJECT: &str = "the runner serves no other project: remove it instead";
+
+/// The runners that serve a project and are not shared.
+pub fn bound_to(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
+    let ids: Vec<i64> = runner_projects::table
+        .filter(runner_projects::project_id.eq(project.0))
+        .select(runner_projects::runner_id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(RunnerId).collect())
+}
+
+/// Counts a change of what a runner can take.
+pub(crate) fn changed(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreError> {
+    diesel::update(runners::table.find(id.0))
+        .set(runners::rev.eq(runners::rev + 1))
+        .execute(conn)?;
+    get(conn, id)
 }
 
 /// What is changed about a runner; what is absent stays.

@@ -7,7 +7,7 @@ use slipway_domain::{ScopeSet, TokenHash, TokenId, UserId};
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::page::Page;
-use crate::people::{self, User};
+use crate::people::{self, User, UserRow};
 use crate::schema::{access_tokens, users};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
 
@@ -122,7 +122,7 @@ pub fn get(conn: &mut Conn, id: TokenId) -> Result<Token, StoreError> {
 
 /// Reads the token of a secret, whatever became of it, and its user.
 pub fn by_hash(conn: &mut Conn, hash: TokenHash) -> Result<(Token, User), StoreError> {
-    let (token, user): (Row, (i64, String, bool, bool, i64, Option<String>)) = access_tokens::table
+    let (token, user): (Row, UserRow) = access_tokens::table
         .inner_join(users::table.on(users::id.eq(access_tokens::user_id)))
         .filter(access_tokens::hash.eq(hash.to_hex()))
         .select((access_tokens::all_columns, users::all_columns))
@@ -158,6 +158,42 @@ pub fn revoke(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), St
         0 => Err(StoreError::NotFound("token")),
         _ => Ok(()),
     }
+}
+
+/// Revokes all tokens of a user that have this name.
+pub fn revoke_named(
+    conn: &mut Conn,
+    user: UserId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let targets = access_tokens::table
+        .filter(access_tokens::user_id.eq(user.0))
+        .filter(access_tokens::name.eq(name))
+        .filter(access_tokens::revoked_at.is_null());
+    diesel::update(targets)
+        .set(access_tokens::revoked_at.eq(to_ms(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes the tokens of a user that have this name and open nothing any more.
+pub fn remove_ended(
+    conn: &mut Conn,
+    user: UserId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let ended = access_tokens::table
+        .filter(access_tokens::user_id.eq(user.0))
+        .filter(access_tokens::name.eq(name))
+        .filter(
+            access_tokens::revoked_at
+                .is_not_null()
+                .or(access_tokens::expires_at.le(to_ms(now))),
+        );
+    diesel::delete(ended).execute(conn)?;
+    Ok(())
 }
 
 /// Notes that a token was used, unless that was noted within the last minute.

@@ -215,6 +215,25 @@ impl TestFarm {
             .expect("access to it")
     }
 
+    /// How many blobs are stored.
+    ///
+    /// # Panics
+    /// When the directory cannot be read.
+    pub fn stored_blobs(&self) -> usize {
+        fn files_below(folder: &std::path::Path) -> usize {
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                return 0;
+            };
+            let count = |path: PathBuf| match path.is_dir() {
+                true => files_below(&path),
+                false => 1,
+            };
+            let entries = entries.map(|entry| entry.expect("an entry").path());
+            entries.map(count).sum()
+        }
+        files_below(&self.config.data_dir.join("blobs"))
+    }
+
     /// A build of [`SHA`] on `main`, by the project's default pipeline.
     ///
     /// # Panics
@@ -236,19 +255,7 @@ impl TestFarm {
     /// # Panics
     /// When the farm refuses.
     pub async fn build_of(&self, access: &ProjectAccess, jobs: &[(&str, &[&str])]) -> Build {
-        let template = Definition::single_image().jobs.remove(0);
-        let jobs = jobs
-            .iter()
-            .map(|(name, needs)| JobDefinition {
-                name: name.parse().expect("a name"),
-                needs: needs
-                    .iter()
-                    .map(|need| need.parse().expect("a name"))
-                    .collect(),
-                ..template.clone()
-            })
-            .collect();
-        self.build_defined(access, Definition { jobs }).await
+        self.build_defined(access, jobs_named(jobs)).await
     }
 
     /// A build of one job that asks for runners with all of `tags`, separated by commas.
@@ -296,6 +303,25 @@ impl TestFarm {
             .expect("a trace");
         let chunks: Vec<bytes::Bytes> = chunks.try_collect().await.expect("bytes");
         chunks.concat()
+    }
+}
+
+/// A pipeline with an image build for each of `jobs`: its name, and the names it needs.
+///
+/// # Panics
+/// When a name is none.
+pub fn jobs_named(jobs: &[(&str, &[&str])]) -> Definition {
+    let template = Definition::single_image().jobs.remove(0);
+    let named = jobs.iter().map(|(name, needs)| JobDefinition {
+        name: name.parse().expect("a name"),
+        needs: needs
+            .iter()
+            .map(|need| need.parse().expect("a name"))
+            .collect(),
+        ..template.clone()
+    });
+    Definition {
+        jobs: named.collect(),
     }
 }
 

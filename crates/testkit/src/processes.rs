@@ -238,24 +238,27 @@ impl CoordinatorProcess {
     /// # Panics
     /// When it does not register or start.
     pub fn runner_with(&self, name: &str, arguments: &[&str]) -> Process {
+        self.runner_registered(name, &[], arguments)
+    }
+
+    /// Registers a runner with some more arguments, and starts it with others.
+    ///
+    /// # Panics
+    /// When it does not register or start.
+    pub fn runner_registered(
+        &self,
+        name: &str,
+        registering: &[&str],
+        arguments: &[&str],
+    ) -> Process {
         let folder = self.dir.parent().expect("a data directory").to_owned();
         let config = folder.join(format!("{name}.toml"));
         let config = config.to_str().expect("a path in UTF-8");
         let (url, token) = (self.url(""), self.secret("registration-token"));
-        run(
-            "slipway-runner",
-            &[
-                "register",
-                "--url",
-                &url,
-                "--registration-token",
-                &token,
-                "--config",
-                config,
-                "--description",
-                name,
-            ],
-        );
+        let mut all = vec!["register", "--url", &url, "--registration-token", &token];
+        all.extend(["--config", config, "--description", name]);
+        all.extend(registering);
+        run("slipway-runner", &all);
         let work = folder.join(format!("{name}.work"));
         let work = work.to_str().expect("a path in UTF-8");
         let mut all = vec!["run", "--config", config, "--work-dir", work];

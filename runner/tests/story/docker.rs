@@ -1,6 +1,8 @@
 //! The main job with a real git server, the real Docker Engine and a real registry, which
 //! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
 
+mod scripts;
+
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -96,8 +98,12 @@ fn git(dir: &Path, args: &[&str]) -> String {
 }
 
 async fn runner(fake: &Fake) -> Runner {
-    let name = format!("test-{}", rand::random::<u64>());
-    let builder = Builder::connect(&name).await.unwrap();
+    runner_called(fake, &format!("test-{}", rand::random::<u64>())).await
+}
+
+/// A runner that goes by this name on the engine.
+async fn runner_called(fake: &Fake, name: &str) -> Runner {
+    let builder = Builder::connect(name).await.unwrap();
     let git = Git::new(Limits::default()).unwrap();
     let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, 1 << 40));
     Runner::with(fake, 1 << 26, |_| executor)

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use actix_multipart::Multipart;
 use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use slipway_protocol::{ClaimRequest, UpdateRequest};
 use tokio::sync::Notify;
@@ -24,6 +27,15 @@ pub(crate) struct Held {
     pub(crate) trace: Vec<u8>,
     pub(crate) phases: Vec<String>,
     pub(crate) report: Option<UpdateRequest>,
+    pub(crate) uploads: Vec<Upload>,
+}
+
+/// An archive that was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub(crate) name: String,
+    pub(crate) query: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -37,6 +49,10 @@ pub(crate) struct State {
     pub(crate) lose_answers: usize,
     /// Before the next last report is looked at, so many bytes of the trace are lost.
     pub(crate) forget: usize,
+    /// The archives of earlier jobs.
+    pub(crate) archives: HashMap<i64, Vec<u8>>,
+    /// What the next archives that are sent are answered.
+    pub(crate) upload_answers: VecDeque<u16>,
     pub(crate) wrongs: Vec<String>,
     revision: u64,
 }
@@ -201,7 +217,9 @@ fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle {
                             .route("/builds/register.json", web::post().to(claim))
                             .route("/builds/-1", web::put().to(verify))
                             .route("/builds/{id}.json", web::put().to(update))
-                            .route("/builds/{id}/trace.txt", web::patch().to(append)),
+                            .route("/builds/{id}/trace.txt", web::patch().to(append))
+                            .route("/builds/{id}/artifacts", web::get().to(download))
+                            .route("/builds/{id}/artifacts", web::post().to(upload)),
                     )
             });
             let server = server
@@ -461,4 +479,72 @@ async fn append(
         .insert_header(("Build-Status", held.status.clone()))
         .insert_header(("Range", format!("0-{}", held.trace.len())))
         .finish()
+}
+
+fn has_token(request: &HttpRequest, id: i64) -> bool {
+    let token = request.headers().get("BUILD-TOKEN");
+    token.is_some_and(|token| *token == *job_token(id))
+}
+
+async fn download(
+    shared: web::Data<Shared>,
+    id: web::Path<i64>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let mut state = shared.state.lock().unwrap();
+    if !has_token(&request, *id) {
+        state
+            .wrongs
+            .push("a download with a wrong token".to_owned());
+        return HttpResponse::Forbidden().finish();
+    }
+    match state.archives.get(&id) {
+        Some(bytes) => HttpResponse::Ok().body(bytes.clone()),
+        None => HttpResponse::NotFound().finish(),
+    }
+}
+
+async fn upload(
+    shared: web::Data<Shared>,
+    id: web::Path<i64>,
+    request: HttpRequest,
+    mut form: Multipart,
+) -> HttpResponse {
+    let mut sent = None;
+    while let Some(mut field) = form.next().await.transpose().unwrap() {
+        let disposition = field.content_disposition().unwrap();
+        let name = disposition.get_filename().unwrap_or("").to_owned();
+        let is_file = field.name() == Some("file");
+        let mut bytes = Vec::new();
+        while let Some(piece) = field.try_next().await.unwrap() {
+            bytes.extend_from_slice(&piece);
+        }
+        if is_file {
+            let query = request.query_string().to_owned();
+            sent = Some(Upload { name, query, bytes });
+        }
+    }
+    let mut guard = shared.state.lock().unwrap();
+    let state = &mut *guard;
+    if !has_token(&request, *id) || sent.is_none() {
+        let wrong = "an upload with a wrong token, or without a file";
+        state.wrongs.push(wrong.to_owned());
+    }
+    if request.headers().contains_key("content-length") {
+        let wrong = "an upload whose length was known before it was made";
+        state.wrongs.push(wrong.to_owned());
+    }
+    if let Some(status) = state.upload_answers.pop_front() {
+        return HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish();
+    }
+    let Some(held) = state
+        .jobs
+        .get_mut(&id)
+        .filter(|job| job.status == "running")
+    else {
+        state.wrongs.push("an upload after the end".to_owned());
+        return HttpResponse::Forbidden().finish();
+    };
+    held.uploads.extend(sent);
+    HttpResponse::Created().json(json!({}))
 }

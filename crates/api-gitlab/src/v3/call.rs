@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 use slipway_domain::{AccessToken, Name, ProjectId, Role};
-use slipway_farm::{Actor, Farm, FarmError, ProjectAccess};
+use slipway_farm::{Actor, Farm, FarmError, ProjectAccess, ProjectKey};
 
 use super::error::V3Error;
 use super::params::Params;
@@ -29,25 +29,18 @@ impl Call {
     /// # Errors
     /// As [`Farm::project`].
     pub(crate) async fn project(&self, id: &str, need: Role) -> Result<ProjectAccess, V3Error> {
-        let missing = || V3Error::Farm(FarmError::NotFound("project"));
-        if id.bytes().all(|b| b.is_ascii_digit()) {
-            let id = ProjectId(id.parse().map_err(|_| missing())?);
-            return Ok(self.farm.project_by_id(&self.actor, id, need).await?);
-        }
-        let (namespace, name) = id.split_once('/').ok_or_else(missing)?;
-        let namespace: Name = namespace.parse().map_err(|_| missing())?;
-        let name: Name = name.parse().map_err(|_| missing())?;
-        let access = self.farm.project(&self.actor, &namespace, &name, need);
-        Ok(access.await?)
+        Ok(match project_key(id)? {
+            ProjectKey::Id(id) => self.farm.project_by_id(&self.actor, id, need).await?,
+            ProjectKey::Path(namespace, name) => {
+                let access = self.farm.project(&self.actor, &namespace, &name, need);
+                access.await?
+            }
+        })
     }
 
     /// Where the farm is, as the caller sees it: `scheme://host`.
     pub(crate) fn base(&self) -> String {
-        if let Some(url) = &self.farm.settings().public_url {
-            return url.trim_end_matches('/').to_owned();
-        }
-        let connection = self.http.connection_info();
-        format!("{}://{}", connection.scheme(), connection.host())
+        base(&self.farm, &self.http)
     }
 
     /// [`Call::project`], for what is done with its builds.
@@ -69,13 +62,14 @@ impl FromRequest for Call {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let Some(farm) = request.app_data::<web::Data<Farm>>().cloned() else {
-                unreachable!("the routes are served with a farm");
-            };
-            let farm = Farm::clone(&farm);
+            let farm = farm_of(&request);
             let params = Params::read(&request, payload).await?;
-            let token = token(&request, &params).ok_or(FarmError::BadToken)?;
-            let actor = farm.authenticate(&AccessToken::presented(token)).await?;
+            let (token, kind) = token(&request, &params).ok_or(FarmError::BadToken)?;
+            let actor = farm.authenticate(&AccessToken::presented(token)).await;
+            let actor = actor.map_err(|error| match (error, kind) {
+                (FarmError::EndedToken, Kind::OAuth) => V3Error::EndedBearer,
+                (error, _) => V3Error::Farm(error),
+            })?;
             Ok(Self {
                 actor,
                 params,
@@ -86,17 +80,81 @@ impl FromRequest for Call {
     }
 }
 
+/// A request whose sender the farm does not know: it has its own proof among its parameters.
+pub(crate) struct OpenCall {
+    /// With what parameters.
+    pub(crate) params: Params,
+    /// Where the farm is, as the caller sees it.
+    pub(crate) base: String,
+}
+
+impl FromRequest for OpenCall {
+    type Error = V3Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, V3Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let params = Params::read(&request, payload).await?;
+            let base = base(&farm_of(&request), &request);
+            Ok(Self { params, base })
+        })
+    }
+}
+
+fn farm_of(request: &HttpRequest) -> Farm {
+    match request.app_data::<web::Data<Farm>>() {
+        Some(farm) => Farm::clone(farm),
+        None => unreachable!("the routes are served with a farm"),
+    }
+}
+
+/// Where the farm is, as a caller sees it: `scheme://host`.
+fn base(farm: &Farm, request: &HttpRequest) -> String {
+    if let Some(url) = &farm.settings().public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let connection = request.connection_info();
+    format!("{}://{}", connection.scheme(), connection.host())
+}
+
+/// What a path names a project by: its number, or `namespace/name`.
+///
+/// # Errors
+/// `NotFound` when no project could be named so.
+pub(crate) fn project_key(id: &str) -> Result<ProjectKey, V3Error> {
+    let missing = || V3Error::Farm(FarmError::NotFound("project"));
+    if id.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(ProjectKey::Id(ProjectId(
+            id.parse().map_err(|_| missing())?,
+        )));
+    }
+    let (namespace, name) = id.split_once('/').ok_or_else(missing)?;
+    let namespace: Name = namespace.parse().map_err(|_| missing())?;
+    let name: Name = name.parse().map_err(|_| missing())?;
+    Ok(ProjectKey::Path(namespace, name))
+}
+
+/// What a token was presented as. It is the same token either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Private,
+    OAuth,
+}
+
 /// The token of a request: the first that is found, in GitLab's order, decides.
-fn token(request: &HttpRequest, params: &Params) -> Option<String> {
+fn token(request: &HttpRequest, params: &Params) -> Option<(String, Kind)> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     let bearer = || {
         let (scheme, token) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    params
-        .given("private_token")
-        .or_else(|| header("PRIVATE-TOKEN"))
-        .or_else(bearer)
-        .or_else(|| params.given("access_token"))
-        .map(str::to_owned)
+    let private = params.given("private_token");
+    let private = private.or_else(|| header("PRIVATE-TOKEN"));
+    let oauth = || bearer().or_else(|| params.given("access_token"));
+    match private {
+        Some(token) => Some((token.to_owned(), Kind::Private)),
+        None => Some((oauth()?.to_owned(), Kind::OAuth)),
+    }
 }

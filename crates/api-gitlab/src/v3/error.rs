@@ -1,9 +1,10 @@
 //! What goes wrong, in the words of GitLab's consumer API v3: statuses and the exact strings.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
+use slipway_domain::range::BeyondEnd;
 use slipway_farm::FarmError;
 
 use crate::error::{RunnerV1Error, message};
@@ -23,14 +24,29 @@ pub(crate) enum V3Error {
     BadRequest(String),
     /// The right is there, but the thing's state forbids it; the reason is fixed by upstream.
     Forbidden(&'static str),
+    /// Something of these names is there already.
+    Taken(&'static [&'static str]),
+    /// A trigger made no build.
+    NoBuilds,
     /// A thing of the project is not there.
     NotFound,
     /// The same, in the words of lookups by ref and name.
     NotFoundByName,
-    /// The token is not the one the path asks for.
-    Unauthorized,
     /// The body is longer than is read.
     BodyTooLarge,
+    /// The OAuth token has expired or was revoked.
+    EndedBearer,
+    /// The part that is wanted begins at or beyond the end.
+    BeyondEnd(BeyondEnd),
+}
+
+/// What an OAuth token that works no more is told, in the body and the header.
+const ENDED: &str = "The token has expired or was revoked. You have to authorize anew.";
+
+impl From<BeyondEnd> for V3Error {
+    fn from(error: BeyondEnd) -> Self {
+        V3Error::BeyondEnd(error)
+    }
 }
 
 impl From<FarmError> for V3Error {
@@ -62,12 +78,19 @@ impl V3Error {
             }
             Self::BadRequest(why) => bad(why),
             Self::Forbidden(reason) => message(&format!("403 Forbidden  - {reason}")),
+            Self::Taken(names) => {
+                let why = |name: &&str| ((*name).to_owned(), json!(["has already been taken"]));
+                let why: serde_json::Map<String, Value> = names.iter().map(why).collect();
+                json!({ "message": why })
+            }
+            Self::NoBuilds => message("No builds created"),
             Self::NotFound => message("404 Not Found"),
             Self::NotFoundByName => message("404 Not found"),
-            Self::Unauthorized => message("401 Unauthorized"),
             Self::BodyTooLarge => message("413 Request Entity Too Large"),
+            Self::EndedBearer => json!({ "error": "invalid_token", "error_description": ENDED }),
+            Self::BeyondEnd(_) => message("416 Range Not Satisfiable"),
             Self::Farm(error) => match error {
-                FarmError::BadToken => message("401 Unauthorized"),
+                FarmError::BadToken | FarmError::EndedToken => message("401 Unauthorized"),
                 FarmError::Forbidden(_) => message("403 Forbidden"),
                 FarmError::NotFound("project") => message("404 Project Not Found"),
                 FarmError::NotFound(_) | FarmError::Erased => message("404 Not Found"),
@@ -93,15 +116,19 @@ impl std::fmt::Display for V3Error {
 impl ResponseError for V3Error {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Missing(_) | Self::BadParameter(_) | Self::BadValue(_) | Self::BadRequest(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Missing(_)
+            | Self::BadParameter(_)
+            | Self::BadValue(_)
+            | Self::BadRequest(_)
+            | Self::Taken(_)
+            | Self::NoBuilds => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotFoundByName => StatusCode::NOT_FOUND,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::EndedBearer => StatusCode::UNAUTHORIZED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BeyondEnd(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Farm(error) => match error {
-                FarmError::BadToken => StatusCode::UNAUTHORIZED,
+                FarmError::BadToken | FarmError::EndedToken => StatusCode::UNAUTHORIZED,
                 FarmError::Forbidden(_) => StatusCode::FORBIDDEN,
                 FarmError::NotFound(_) | FarmError::Erased => StatusCode::NOT_FOUND,
                 FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
@@ -116,11 +143,23 @@ impl ResponseError for V3Error {
 
     fn error_response(&self) -> HttpResponse {
         let mut builder = HttpResponse::build(self.status_code());
-        if let Self::Farm(error) = self {
-            error.log();
-            if matches!(error, FarmError::Unavailable(_)) {
-                builder.insert_header((RETRY_AFTER, "3"));
+        match self {
+            Self::Farm(error) => {
+                error.log();
+                if matches!(error, FarmError::Unavailable(_)) {
+                    builder.insert_header((RETRY_AFTER, "3"));
+                }
             }
+            Self::EndedBearer => {
+                let challenge = format!(
+                    "Bearer realm=\"slipway\", error=\"invalid_token\", error_description=\"{ENDED}\""
+                );
+                builder.insert_header((WWW_AUTHENTICATE, challenge));
+            }
+            Self::BeyondEnd(BeyondEnd { size }) => {
+                builder.insert_header((CONTENT_RANGE, format!("bytes */{size}")));
+            }
+            _ => {}
         }
         builder.json(self.body())
     }

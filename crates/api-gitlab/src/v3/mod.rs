@@ -1,9 +1,21 @@
 //! GitLab's consumer API v3, as its clients of the time of GitLab 8.4 to 8.17 expect it.
 
+mod build_files;
+mod build_wire;
+mod builds;
 mod call;
+mod commits;
 mod error;
+mod members;
 mod page;
 mod params;
+mod pipelines;
+mod project_wire;
+mod projects;
+mod runners;
+mod triggers;
+mod users;
+mod variables;
 mod wire;
 
 use actix_web::guard::{Any, Get, Head};
@@ -20,6 +32,16 @@ type Answer = Result<HttpResponse, V3Error>;
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let scope = web::scope("/api/v3")
         .service(at("/version").route(read().to(version)))
+        .configure(users::configure)
+        .configure(projects::configure)
+        .configure(members::configure)
+        .configure(triggers::configure)
+        .configure(variables::configure)
+        .configure(runners::configure)
+        .configure(build_files::configure)
+        .configure(builds::configure)
+        .configure(commits::configure)
+        .configure(pipelines::configure)
         .default_service(web::to(no_such_route));
     config.service(scope);
 }

@@ -4,6 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::http::header::LINK;
 use serde::Serialize;
 
+use slipway_farm::Slice;
+
 use super::call::Call;
 use super::error::V3Error;
 
@@ -39,6 +41,14 @@ impl PageOf {
                 Some(number) => number.min(MOST),
             },
         })
+    }
+
+    /// The part of the list that it is.
+    pub(crate) fn slice(self) -> Slice {
+        Slice {
+            offset: self.offset(),
+            limit: self.limit(),
+        }
     }
 
     /// How many items come before it.

@@ -29,13 +29,18 @@ pub(crate) struct User {
 
 /// A user as others see it. What the farm does not know of people is empty.
 pub(crate) fn user(call: &Call, user: &farm::User) -> User {
+    user_at(&call.base(), user)
+}
+
+/// [`user`], for a farm that is found at `base`.
+pub(crate) fn user_at(base: &str, user: &farm::User) -> User {
     User {
         name: user.name.to_string(),
         username: user.name.to_string(),
         id: user.id.0,
         state: if user.active { "active" } else { "blocked" },
         avatar_url: None,
-        web_url: format!("{}/api/v3/users/{}", call.base(), user.id),
+        web_url: format!("{base}/api/v3/users/{}", user.id),
         created_at: timestamp(user.created_at),
         is_admin: user.admin,
         bio: None,

@@ -4,7 +4,7 @@ use actix_web::http::header::{
     Charset, ContentDisposition, DispositionParam, DispositionType, ExtendedValue,
 };
 use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpRequest, HttpResponse, delete, get};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use futures_util::StreamExt;
 use slipway_domain::Role;
 use slipway_farm::{Content, Farm, FarmError};
@@ -12,7 +12,7 @@ use slipway_farm::{Content, Farm, FarmError};
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{ArtifactPath, JobPath};
-use crate::range::Part;
+use crate::range;
 use crate::routes::traces::logged;
 use crate::wire;
 
@@ -70,7 +70,7 @@ pub(crate) async fn get_content(
 ) -> Answer<HttpResponse> {
     let (_, artifact) = farm.artifact(&caller.0, path.id, Role::Reader).await?;
     let size = artifact.size_bytes;
-    let part = Part::asked_for(request.headers(), size)?;
+    let part = range::asked_for(request.headers(), size)?;
     let content = farm.artifact_content(&artifact, Some(part.bytes(size)));
     let content = content.await?;
     let filename = match artifact.content {
@@ -78,11 +78,26 @@ pub(crate) async fn get_content(
         Content::Image { reference, .. } => reference,
     };
     let bytes = content.map(|item| logged(item.map_err(FarmError::from)));
-    Ok(part
-        .answer(size)
+    Ok(range::answer(&part, size)
         .content_type("application/octet-stream")
         .insert_header(attachment(filename))
         .streaming(bytes))
+}
+
+/// `POST /v1/artifacts/{id}/keep`: keeps an artifact for ever that would have expired.
+///
+/// 200, also for one that never does; 400 for an id that is none; 401; 403 to lower roles than
+/// developer; 404 without such an artifact, or when it has expired already.
+#[utoipa::path(tag = "artifacts", params(ArtifactPath), responses((status = 200, body = wire::Artifact)))]
+#[post("/artifacts/{id}/keep")]
+pub(crate) async fn keep_artifact(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ArtifactPath>,
+) -> Answer<Json<wire::Artifact>> {
+    let (access, artifact) = farm.artifact(&caller.0, path.id, Role::Developer).await?;
+    let kept = farm.keep_artifact(&access, artifact.id).await?;
+    Ok(Json(kept.into()))
 }
 
 /// `DELETE /v1/artifacts/{id}`: removes an artifact; an image stays in its registry.

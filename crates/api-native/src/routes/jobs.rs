@@ -59,10 +59,26 @@ pub(crate) async fn retry_job(
     Ok(HttpResponse::Created().json(shown(&farm, &access, job).await?))
 }
 
+/// `POST /v1/jobs/{id}/play`: starts a job that waits for somebody to start it.
+///
+/// 200; 400 for an id that is none; 401; 403 to lower roles than developer; 404 without such a
+/// job; 409 when it does not wait for that.
+#[utoipa::path(tag = "jobs", params(JobPath), responses((status = 200, body = wire::Job)))]
+#[post("/jobs/{id}/play")]
+pub(crate) async fn play_job(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<JobPath>,
+) -> Answer<Json<wire::Job>> {
+    let (access, job) = farm.job(&caller.0, path.id, Role::Developer).await?;
+    let job = farm.play_job(&caller.0, &access, &job).await?;
+    Ok(Json(shown(&farm, &access, job).await?))
+}
+
 /// `POST /v1/jobs/{id}/erase`: erases the trace and the artifacts of a job that is over.
 ///
 /// 200; 400 for an id that is none; 401; 403 to lower roles than developer; 404 without such a
-/// job; 409 when it is not over, or was erased before.
+/// job; 409 when it is not over, was erased before, or has neither trace nor artifacts.
 #[utoipa::path(tag = "jobs", params(JobPath), responses((status = 200, body = wire::Job)))]
 #[post("/jobs/{id}/erase")]
 pub(crate) async fn erase_job(

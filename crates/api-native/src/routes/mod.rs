@@ -14,3 +14,4 @@ pub(crate) mod runners;
 pub(crate) mod secrets;
 pub(crate) mod tokens;
 pub(crate) mod traces;
+pub(crate) mod triggers;

@@ -1,7 +1,7 @@
 //! Users.
 
 use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpResponse, get, patch, post};
+use actix_web::{HttpResponse, get, patch, post, put};
 use slipway_farm::{Farm, UserUpdate};
 
 use crate::convert;
@@ -25,6 +25,7 @@ pub(crate) async fn current_user(
     Ok(Json(wire::CurrentUser {
         user: user.into(),
         scopes: convert::scopes(caller.0.scopes()),
+        has_password: farm.has_password(&caller.0).await?,
     }))
 }
 
@@ -76,4 +77,39 @@ pub(crate) async fn update_user(
     };
     let user = farm.update_user(&caller.0, &path.user, change).await?;
     Ok(Json(user.into()))
+}
+
+/// `PUT /v1/user/password`: gives the caller a new password, and ends the sessions that were begun
+/// with another one.
+///
+/// 204; 400 for a body that is none, or a password that is too short; 401; 403 when `old` is not
+/// the password that the caller has, and to a token without the scope `admin`.
+#[utoipa::path(tag = "users", request_body = wire::NewPassword, responses((status = 204)))]
+#[put("/user/password")]
+pub(crate) async fn change_password(
+    farm: Data<Farm>,
+    caller: Caller,
+    body: Json<wire::NewPassword>,
+) -> Answer<HttpResponse> {
+    farm.change_password(&caller.0, body.old.as_deref(), &body.new)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `PUT /v1/users/{user}/password`: gives another user a password, and ends the sessions that were
+/// begun with another one.
+///
+/// 204; 400 for a body that is none, or a password that is too short; 401; 403 to everybody but
+/// administrators, and for oneself; 404 without such a user.
+#[utoipa::path(tag = "users", params(UserPath), request_body = wire::PasswordOfUser, responses((status = 204)))]
+#[put("/users/{user}/password")]
+pub(crate) async fn set_password(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<UserPath>,
+    body: Json<wire::PasswordOfUser>,
+) -> Answer<HttpResponse> {
+    farm.set_password_of(&caller.0, &path.user, &body.new)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
 }

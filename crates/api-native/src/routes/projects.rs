@@ -105,6 +105,22 @@ pub(crate) async fn update_project(
     Ok(Json(project.into()))
 }
 
+/// `DELETE /v1/projects/{ns}/{name}`: removes a project with its builds, traces and artifacts.
+///
+/// 204; 400 for a name that is none; 401; 403 to lower roles than owner; 404 without such a
+/// project.
+#[utoipa::path(tag = "projects", params(ProjectPath), responses((status = 204)))]
+#[delete("/projects/{ns}/{name}")]
+pub(crate) async fn delete_project(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+) -> Answer<HttpResponse> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Owner);
+    farm.delete_project(&access.await?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
 /// `GET /v1/projects/{ns}/{name}/members`: the members of a project itself, newest user first;
 /// those of its namespace act in it too.
 ///

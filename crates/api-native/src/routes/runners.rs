@@ -1,14 +1,14 @@
 //! Runners, as those see them whose jobs they run.
 
 use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpResponse, delete, get, patch};
+use actix_web::{HttpResponse, delete, get, patch, put};
 use slipway_domain::Role;
 use slipway_farm::{Farm, Runner, RunnerUpdate};
 
 use crate::convert;
 use crate::error::ApiError;
 use crate::extract::{Caller, PageQuery};
-use crate::paths::RunnerPath;
+use crate::paths::{ProjectPath, ProjectRunnerPath, RunnerPath};
 use crate::wire;
 
 type Answer<T> = Result<T, ApiError>;
@@ -80,6 +80,57 @@ pub(crate) async fn remove_runner(
 ) -> Answer<HttpResponse> {
     let runner = farm.runner(&caller.0, path.id, Role::Maintainer).await?;
     farm.unregister_runner(&runner).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `GET /v1/projects/{ns}/{name}/runners`: the runners that may take a project's jobs.
+///
+/// 200; 400 for a name that is none; 401; 403 to lower roles than maintainer; 404 without such a
+/// project.
+#[utoipa::path(tag = "runners", params(ProjectPath), responses((status = 200, body = wire::Listing<wire::Runner>)))]
+#[get("/projects/{ns}/{name}/runners")]
+pub(crate) async fn list_of_project(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+) -> Answer<Json<wire::Listing<wire::Runner>>> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    let rows = farm.runners_of(&access.await?).await?;
+    let items = rows.into_iter().map(|row| shown(&farm, row)).collect();
+    Ok(Json(wire::Listing::whole(items)))
+}
+
+/// `PUT /v1/projects/{ns}/{name}/runners/{id}`: lets a runner serve a project too.
+///
+/// 200; 400 for an id that is none; 401; 403 to lower roles than maintainer of both the project and
+/// one that the runner serves, and for a runner that is shared or locked; 404 without such a
+/// project or runner; 409 when it serves the project already.
+#[utoipa::path(tag = "runners", params(ProjectRunnerPath), responses((status = 200, body = wire::Runner)))]
+#[put("/projects/{ns}/{name}/runners/{id}")]
+pub(crate) async fn enable(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectRunnerPath>,
+) -> Answer<Json<wire::Runner>> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    let access = access.await?;
+    let runner = farm.enable_runner(&caller.0, &access, path.id).await?;
+    Ok(Json(shown(&farm, runner)))
+}
+
+/// `DELETE /v1/projects/{ns}/{name}/runners/{id}`: keeps a runner from serving a project.
+///
+/// 204; 400 for an id that is none; 401; 403 to lower roles than maintainer, and when it is the
+/// runner's only project; 404 without such a project or a runner that serves it.
+#[utoipa::path(tag = "runners", params(ProjectRunnerPath), responses((status = 204)))]
+#[delete("/projects/{ns}/{name}/runners/{id}")]
+pub(crate) async fn disable(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectRunnerPath>,
+) -> Answer<HttpResponse> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    farm.disable_runner(&access.await?, path.id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

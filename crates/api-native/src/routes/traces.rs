@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_domain::Role;
+use slipway_domain::range::Part;
 use slipway_farm::{Farm, FarmError, TraceEvent};
 use tokio::time::timeout;
 
@@ -18,7 +19,7 @@ use crate::convert;
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::JobPath;
-use crate::range::Part;
+use crate::range;
 use crate::wire;
 
 type Answer<T> = Result<T, ApiError>;
@@ -50,14 +51,13 @@ pub(crate) async fn get_trace(
     let (_, job) = farm.job(&caller.0, path.id, Role::Reader).await?;
     let size = farm.trace_extent(job.id).await?.length;
     let part = match query.offset {
-        None => Part::asked_for(request.headers(), size)?,
+        None => range::asked_for(request.headers(), size)?,
         Some(wire::Offset(0)) => Part::Whole,
         Some(wire::Offset(from)) if from < size => Part::Bytes(from..size),
         Some(_) => return Err(ApiError::Range { size }),
     };
     let bytes = farm.trace_bytes(job.id, part.bytes(size)).await?;
-    Ok(part
-        .answer(size)
+    Ok(range::answer(&part, size)
         .content_type("text/plain; charset=utf-8")
         .streaming(bytes.map(logged)))
 }

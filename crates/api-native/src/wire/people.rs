@@ -30,6 +30,26 @@ pub(crate) struct CurrentUser {
     pub(crate) user: User,
     /// The scopes of the token that was used.
     pub(crate) scopes: Vec<String>,
+    /// Whether it has a password, which a change of it asks for.
+    pub(crate) has_password: bool,
+}
+
+/// A password to take. It cannot be printed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPassword {
+    /// The password that the caller has; absent when it has none.
+    pub(crate) old: Option<String>,
+    /// The new one: at least 12 characters.
+    pub(crate) new: String,
+}
+
+/// A password to give to a user. It cannot be printed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordOfUser {
+    /// The new one: at least 12 characters.
+    pub(crate) new: String,
 }
 
 /// A user to make.

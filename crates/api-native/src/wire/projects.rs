@@ -225,3 +225,27 @@ pub(crate) struct PipelineChange {
     #[schema(value_type = Object)]
     pub(crate) definition: Definition,
 }
+
+/// What starts builds of a project from outside.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Trigger {
+    /// Its id.
+    pub(crate) id: i64,
+    /// Free text.
+    pub(crate) description: String,
+    /// The token that starts builds.
+    pub(crate) token: String,
+    /// When it was made.
+    pub(crate) created_at: DateTime<Utc>,
+    /// When it last started a build.
+    pub(crate) last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A trigger to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTrigger {
+    /// Free text.
+    #[serde(default)]
+    pub(crate) description: String,
+}

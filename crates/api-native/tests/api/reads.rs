@@ -1,9 +1,11 @@
 //! Traces and artifacts: whole, in part, and as they grow.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use slipway_domain::ReportedResult;
-use slipway_farm::{ClaimedJob, Ended, Report, Runner, Upload};
+use slipway_farm::{ClaimedJob, Ended, Report, Runner};
 
 use crate::support::{Answer, Api};
 
@@ -53,9 +55,8 @@ async fn a_trace_is_read_whole_and_in_part() {
     api.get(&api.root, "/v1/jobs/999/trace").await.expect(404);
 }
 
-#[actix_web::test]
-async fn a_stream_of_a_trace_ends_with_the_job() {
-    let (api, runner, claimed) = running().await;
+/// Ends a job well.
+async fn succeed(api: &Api, runner: &Runner, claimed: &ClaimedJob) {
     let report = Report {
         ended: Some(Ended {
             result: ReportedResult::Succeeded,
@@ -66,14 +67,62 @@ async fn a_stream_of_a_trace_ends_with_the_job() {
         ..Report::default()
     };
     api.farm
-        .report(&runner, claimed.job.id, report)
+        .report(runner, claimed.job.id, report)
         .await
         .unwrap();
+}
+
+#[actix_web::test]
+async fn a_job_with_a_trace_is_erased_once() {
+    let (api, runner, claimed) = running().await;
+    let root = api.root.as_str();
+    let erase = format!("/v1/jobs/{}/erase", claimed.job.id);
+    api.post(root, &erase, json!({})).await.expect(409);
+    succeed(&api, &runner, &claimed).await;
+    let erased = api.post(root, &erase, json!({})).await.expect(200);
+    assert!(erased.json()["erased_at"].is_string());
+    let trace = format!("/v1/jobs/{}/trace", claimed.job.id);
+    assert_eq!(api.get(root, &trace).await.expect(200).body, "");
+    api.post(root, &erase, json!({})).await.expect(409);
+}
+
+#[actix_web::test]
+async fn a_token_in_a_trace_is_never_shown() {
+    let (api, runner, claimed) = running().await;
+    let id = claimed.job.id;
+    let token = claimed.token.expose();
+    let (first, second) = token.split_at(20);
+    for (start, text) in [(10, first), (30, second)] {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let appended = api.farm.append_trace(id, &claimed.token, start, bytes);
+        appended.await.unwrap();
+    }
+    let clear = format!("0123456789{}", "x".repeat(token.len()));
+    let trace = api.get(&api.root, &format!("/v1/jobs/{id}/trace")).await;
+    assert_eq!(trace.expect(200).body, clear);
+    succeed(&api, &runner, &claimed).await;
+    // A follower that comes back in the middle of it is shown nothing either.
+    let path = format!("/v1/jobs/{id}/trace/stream");
+    let headers = [
+        ("private-token", api.root.as_str()),
+        ("last-event-id", "30"),
+    ];
+    let rest = api.call_with("GET", &path, &headers, None).await;
+    let text = String::from_utf8(rest.expect(200).body.to_vec()).unwrap();
+    let data = STANDARD.encode(&clear[30..]);
+    let expected = format!("data: {{\"offset\":30,\"base64\":\"{data}\"}}");
+    assert!(text.contains(&expected), "{text}");
+}
+
+#[actix_web::test]
+async fn a_stream_of_a_trace_ends_with_the_job() {
+    let (api, runner, claimed) = running().await;
+    succeed(&api, &runner, &claimed).await;
     let path = format!("/v1/jobs/{}/trace/stream", claimed.job.id);
     let whole = api.get(&api.root, &path).await.expect(200);
     assert_eq!(whole.header("content-type"), "text/event-stream");
     let text = String::from_utf8(whole.body.to_vec()).unwrap();
-    assert!(text.starts_with("event: chunk\nid: 5\n"), "{text}");
+    assert!(text.starts_with("event: chunk\nid: 10\n"), "{text}");
     assert!(
         text.ends_with(
             "event: end\nid: 10\ndata: {\"state\":\"succeeded\",\"failure_reason\":null}\n\n"
@@ -98,19 +147,20 @@ async fn a_stream_of_a_trace_ends_with_the_job() {
 }
 
 #[actix_web::test]
-async fn an_archive_is_read_in_part_and_removed() {
+async fn an_archive_is_read_in_part_kept_and_removed() {
     let (api, _, claimed) = running().await;
     let job = api
         .farm
         .uploading_job(claimed.job.id, &claimed.token)
         .await
         .unwrap();
-    let upload = Upload {
-        filename: "größe.zip".to_owned(),
-        expires_in: None,
-        content: futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]),
-    };
-    api.farm.upload_archive(&job, upload).await.unwrap();
+    let content = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]);
+    let received = api.farm.receive_archive(&job, content).await.unwrap();
+    let a_day = Some(chrono::TimeDelta::days(1));
+    let kept = api
+        .farm
+        .put_archive(&job, received, "größe.zip".to_owned(), a_day);
+    kept.await.unwrap();
     let root = api.root.as_str();
     let list = api
         .get(root, &format!("/v1/jobs/{}/artifacts", job.id))
@@ -137,6 +187,14 @@ async fn an_archive_is_read_in_part_and_removed() {
             .header("content-range"),
         "bytes */7"
     );
+    assert!(list["items"][0]["expires_at"].is_string());
+    for _ in 0..2 {
+        let kept = api.post(root, &format!("{path}/keep"), json!({})).await;
+        assert_eq!(kept.expect(200).json()["expires_at"], Value::Null);
+    }
     api.delete(root, &path).await.expect(204);
+    api.post(root, &format!("{path}/keep"), json!({}))
+        .await
+        .expect(404);
     api.get(root, &path).await.expect(404);
 }

@@ -4,6 +4,7 @@ pub(crate) mod builds;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod others;
+pub(crate) mod password;
 pub(crate) mod projects;
 
 use slipway_client::{Client, ClientError, Page, PageRequest};

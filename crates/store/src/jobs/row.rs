@@ -67,7 +67,7 @@ pub struct Job {
 }
 
 #[derive(Queryable)]
-pub(super) struct JobRow {
+pub(crate) struct JobRow {
     id: i64,
     build_id: i64,
     project_id: i64,

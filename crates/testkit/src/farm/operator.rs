@@ -1,8 +1,9 @@
 //! What people do to a farm in a story: the farm's use cases, with the administrator's rights.
 
-use slipway_domain::{JobId, Role, RunnerId};
+use slipway_domain::{JobId, Name, Role, RunnerId, Scope, ScopeSet};
 use slipway_farm::{
-    Artifact, Build, Job, Page, ProjectAccess, RegistrationRequest, Runner, RunnerUpdate,
+    Artifact, Build, Job, Page, ProjectAccess, ProjectUpdate, RegistrationRequest, Runner,
+    RunnerUpdate, TokenRequest,
 };
 
 use super::TestFarm;
@@ -14,6 +15,53 @@ const ALL: Page = Page {
 };
 
 impl TestFarm {
+    /// Makes a user, and a token of every scope for it, which is returned.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn user(&self, name: &str) -> String {
+        let root = self.admin().await;
+        let user: Name = name.parse().expect("a name");
+        let made = self.farm().create_user(&root, &user, false).await;
+        made.expect("a user");
+        self.token_of(name).await
+    }
+
+    /// Another token of every scope for a user.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn token_of(&self, name: &str) -> String {
+        let root = self.admin().await;
+        let request = TokenRequest {
+            name: "a story".to_owned(),
+            scopes: ScopeSet::new(Scope::ALL.iter().copied()).expect("scopes"),
+            expires_at: None,
+        };
+        let user: Name = name.parse().expect("a name");
+        let made = self.farm().create_token_for(&root, &user, request).await;
+        made.expect("a token").1.expose().to_owned()
+    }
+
+    /// Makes a user a member of a project.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn member(&self, access: &ProjectAccess, name: &str, role: Role) {
+        let user: Name = name.parse().expect("a name");
+        let set = self.farm().set_project_member(access, &user, role).await;
+        set.expect("a member");
+    }
+
+    /// Changes the settings of a project.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn change_project(&self, access: &ProjectAccess, change: ProjectUpdate) {
+        let changed = self.farm().update_project(access, change).await;
+        changed.expect("the change");
+    }
+
     /// A registration token for runners of one project.
     ///
     /// # Panics

@@ -1,0 +1,162 @@
+//! Scripts from beginning to end: coordinator and runner as processes, containers of the real
+//! engine.
+
+use std::io::{Cursor, Read as _};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use slipway_testkit::{wait_for, wait_until};
+use zip::ZipArchive;
+
+use super::{DOCKERFILE, Yard, artifacts, docker, one_job, shell_image, sleeps, workspaces};
+use crate::place::{LIMIT, finished, show, trace_of};
+
+#[tokio::test]
+async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {
+    let yard = Yard::new().await;
+    let secret = json!({"value": "hunter2-and-more", "public": false});
+    yard.farm
+        .api(
+            Method::PUT,
+            "/v1/projects/acme/api/variables/PASSWORD",
+            Some(secret),
+        )
+        .await;
+    let first = one_job(
+        "first",
+        json!({
+            "kind": "script", "image": shell_image(), "variables": {"WHO": "the first"},
+            "commands": ["mkdir out", "echo \"$WHO knows $PASSWORD\" | tee out/text"],
+            "artifacts": {"paths": ["out", "nothing/*"], "name": "result", "expire_in": "2 days"},
+        }),
+    );
+    let mut second = one_job(
+        "second",
+        json!({"kind": "script", "image": shell_image(), "commands": ["wc -c <out/text", "cat README"]}),
+    );
+    second["needs"] = json!(["first"]);
+    yard.pipeline(json!([first, second])).await;
+    yard.repo.commit(&[("README", "read me\n")], "one");
+    let build = yard.build(json!({ "ref": "main" })).await;
+    let done = finished(&yard.farm, &build).await;
+    let mut traces = Vec::new();
+    for job in done["jobs"].as_array().unwrap() {
+        traces.push(trace_of(&yard.farm, job).await);
+    }
+    assert_eq!(done["state"], "succeeded", "{done:#}\n{traces:#?}");
+    assert!(
+        traces[0].contains("the first knows [MASKED]\n"),
+        "{}",
+        traces[0]
+    );
+    assert!(
+        traces[0].contains("nothing/* matches nothing"),
+        "{}",
+        traces[0]
+    );
+    assert!(!traces.concat().contains("hunter2"), "{traces:#?}");
+    assert!(
+        traces[1].contains("$ wc -c <out/text\n33\n"),
+        "{}",
+        traces[1]
+    );
+    assert!(
+        traces[1].contains("$ cat README\nread me\n"),
+        "{}",
+        traces[1]
+    );
+    let made = artifacts(&yard.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
+    assert_eq!(made.len(), 1, "{made:#?}");
+    assert_eq!(made[0]["filename"], "result.zip");
+    assert!(made[0]["expires_at"].is_string(), "{made:#?}");
+    // The file itself is the job's own affair; only the trace is masked.
+    let path = format!("/v1/artifacts/{}/content", made[0]["id"]);
+    let mut zip = ZipArchive::new(Cursor::new(yard.farm.bytes(&path).await)).unwrap();
+    let mut text = String::new();
+    zip.by_name("out/text")
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "the first knows hunter2-and-more\n");
+}
+
+#[tokio::test]
+async fn a_script_runs_in_the_image_that_was_built_before_it() {
+    let yard = Yard::new().await;
+    let built = format!("{}:main", yard.repository);
+    let mut script = one_job(
+        "test",
+        json!({"kind": "script", "image": built, "commands": ["cat /greeting"]}),
+    );
+    script["needs"] = json!(["image"]);
+    yard.pipeline(json!([
+        one_job("image", json!({"kind": "image_build"})),
+        script
+    ]))
+    .await;
+    let dockerfile = format!("{DOCKERFILE}RUN echo hello > /greeting\n");
+    yard.repo.commit(&[("Dockerfile", &dockerfile)], "one");
+    let build = yard.build(json!({ "ref": "main" })).await;
+    let done = finished(&yard.farm, &build).await;
+    let trace = trace_of(&yard.farm, &done["jobs"][1]).await;
+    assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
+    // The engine does not have it any more; the registry gives it to those who log in.
+    assert!(trace.contains(&format!("Pulling {built}\n")), "{trace}");
+    assert!(trace.contains("$ cat /greeting\nhello\n"), "{trace}");
+    docker(&["image", "rm", &built]);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_ends_its_build_and_leaves_what_was_asked_for() {
+    let yard = Yard::new().await;
+    let failing = one_job(
+        "test",
+        json!({
+            "kind": "script", "image": shell_image(),
+            "commands": ["echo broken >report", "exit 4", "echo never"],
+            "artifacts": {"paths": ["report"], "when": "on_failure"},
+        }),
+    );
+    let mut after = one_job("image", json!({"kind": "image_build"}));
+    after["needs"] = json!(["test"]);
+    yard.pipeline(json!([failing, after])).await;
+    yard.repo.commit(&[("README", "x")], "one");
+    let build = yard.build(json!({ "ref": "main" })).await;
+    let done = finished(&yard.farm, &build).await;
+    assert_eq!(done["state"], "failed", "{done:#}");
+    let job = &done["jobs"][0];
+    assert_eq!(job["failure_reason"], "job_failed", "{done:#}");
+    assert_eq!(job["failure_message"], "the command `exit 4` exited with 4");
+    assert_eq!(done["jobs"][1]["state"], "skipped", "{done:#}");
+    let trace = trace_of(&yard.farm, job).await;
+    assert!(!trace.contains("never"), "{trace}");
+    let made = artifacts(&yard.farm, job["id"].as_i64().unwrap()).await;
+    assert_eq!(made[0]["filename"], "artifacts.zip", "{made:#?}");
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_script_that_is_running_within_two_seconds() {
+    let yard = Yard::new().await;
+    // A length that no other sleep on the machine has.
+    let seconds = 200_000 + std::process::id();
+    let spec = json!({
+        "kind": "script", "image": shell_image(), "commands": [format!("sleep {seconds}")],
+    });
+    yard.pipeline(json!([one_job("test", spec)])).await;
+    yard.repo.commit(&[("README", "x")], "one");
+    let build = yard.build(json!({ "ref": "main" })).await;
+    wait_until(LIMIT, "the command runs", || async { sleeps(seconds) }).await;
+    let path = format!("/v1/builds/{build}/cancel");
+    yard.farm.api(Method::POST, &path, None).await;
+    wait_until(Duration::from_secs(2), "the command is gone", || async {
+        !sleeps(seconds)
+    })
+    .await;
+    assert_eq!(show(&yard.farm, &build).await["state"], "canceled");
+    let work = yard.place.dir.path().join("runner.work/jobs");
+    wait_for(LIMIT, "no workspace is left", || async {
+        workspaces(&work).is_empty().then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,349 @@
+//! A stock runner with the shell executor, as gitlab-ci-multi-runner 1.x is one: what it sends, the
+//! scripts it makes of a job, and the real `bash` that runs them. Written from the protocol's
+//! description.
+
+use std::fmt::Write as _;
+use std::io::{Cursor, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use futures_util::stream;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method, RequestBuilder};
+use serde_json::{Value, json};
+use slipway_testkit::processes::CoordinatorProcess;
+use slipway_testkit::wait_for;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
+
+use crate::place::LIMIT;
+
+const AGENT: &str = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.4; linux/amd64)";
+
+/// A registered stock runner.
+pub(crate) struct Stock {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+    dir: tempfile::TempDir,
+}
+
+/// What came of a job.
+pub(crate) struct Ran {
+    /// The job's id.
+    pub(crate) id: i64,
+    /// Whether its scripts succeeded.
+    pub(crate) succeeded: bool,
+    /// All that they said.
+    pub(crate) trace: String,
+}
+
+impl Stock {
+    /// Registers one that takes jobs with these tags, separated by commas, and no others.
+    pub(crate) async fn register(farm: &CoordinatorProcess, tags: &str) -> Self {
+        let http = reqwest::Client::new();
+        let base = farm.url("/ci/api/v1");
+        let body = json!({
+            "info": info(None), "token": farm.secret("registration-token"),
+            "description": "stock", "tag_list": tags, "run_untagged": false,
+        });
+        let request = http.post(format!("{base}/runners/register.json"));
+        let answer = sent(request.header("Accept", "application/json").json(&body)).await;
+        assert_eq!(answer.0, 201, "{}", answer.1);
+        let answer: Value = serde_json::from_str(&answer.1).unwrap();
+        Self {
+            base,
+            token: answer["token"].as_str().unwrap().to_owned(),
+            http,
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Waits for a job, runs it to its end, and reports.
+    pub(crate) async fn work(&self) -> Ran {
+        let job = wait_for(LIMIT, "a job for the stock runner", || self.claim()).await;
+        let id = job["id"].as_i64().unwrap();
+        let answer = self.put(id, json!({"state": "running"})).await;
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        let mut trace = "Running with gitlab-ci-multi-runner 1.11.2 (0489844)\n".to_owned();
+        let mut at = 0;
+        let succeeded = self.run(&job, &mut trace, &mut at).await;
+        let word = if succeeded { "success" } else { "failed" };
+        let last = match succeeded {
+            true => "\x1b[32;1mBuild succeeded\n\x1b[0;m",
+            false => "\x1b[31;1mERROR: Build failed: exit status 1\n\x1b[0;m",
+        };
+        trace.push_str(last);
+        self.patch(&job, &trace, &mut at).await;
+        let answer = self.put(id, json!({"state": word, "trace": trace})).await;
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        Ran {
+            id,
+            succeeded,
+            trace,
+        }
+    }
+
+    /// A place of its own for what the scripts of jobs leave on the host.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.dir.path().join("tmp")
+    }
+
+    async fn claim(&self) -> Option<Value> {
+        let body = json!({"info": info(Some("shell")), "token": self.token});
+        let request = self
+            .http
+            .post(format!("{}/builds/register.json", self.base));
+        let (status, text) = sent(request.header("Accept", "application/json").json(&body)).await;
+        match status {
+            201 => Some(serde_json::from_str(&text).unwrap()),
+            204 => None,
+            other => panic!("{other}: {text}"),
+        }
+    }
+
+    /// The steps of a job, each a script of its own: sources, the archives of earlier jobs, the
+    /// commands, the job's own archive.
+    async fn run(&self, job: &Value, trace: &mut String, at: &mut usize) -> bool {
+        let project = self.dir.path().join("builds/project-1");
+        for folder in ["builds", "home", "tmp"] {
+            std::fs::create_dir_all(self.dir.path().join(folder)).unwrap();
+        }
+        let sources = sources_script(job, &project);
+        let mut succeeded = self.bash(&sources, trace).await;
+        if succeeded {
+            self.download_needs(job, &project, trace).await;
+            let commands = commands_script(job, &project);
+            succeeded = self.bash(&commands, trace).await;
+        }
+        self.patch(job, trace, at).await;
+        let artifacts = &job["options"]["artifacts"];
+        let when = artifacts["when"].as_str().unwrap_or("on_success");
+        if artifacts.is_object() && (when == "always" || (when == "on_success") == succeeded) {
+            self.upload(job, artifacts, &project, trace).await;
+        }
+        succeeded
+    }
+
+    /// Runs a script as the executor does: a login shell reads it from its standard input.
+    async fn bash(&self, script: &str, trace: &mut String) -> bool {
+        let mut child = Command::new("bash")
+            .args(["--login", "-c", "exec bash 2>&1"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path().join("home"))
+            .env("TMPDIR", self.temporary())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let script = script.as_bytes().to_vec();
+        let writing = async move {
+            // A script that fails early is not read to its end.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut input, &script).await;
+        };
+        let mut said = Vec::new();
+        let (_, read) = tokio::join!(writing, output.read_to_end(&mut said));
+        read.unwrap();
+        trace.push_str(&String::from_utf8_lossy(&said));
+        child.wait().await.unwrap().success()
+    }
+
+    async fn download_needs(&self, job: &Value, project: &Path, trace: &mut String) {
+        for need in job["depends_on_builds"].as_array().unwrap() {
+            let file = need["artifacts_file"]["filename"].as_str();
+            if file.is_none_or(str::is_empty) {
+                continue;
+            }
+            let path = format!("builds/{}/artifacts", need["id"]);
+            let request = self.http.get(format!("{}/{path}", self.base));
+            let token = need["token"].as_str().unwrap();
+            let answer = request.header("BUILD-TOKEN", token).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let bytes = answer.bytes().await.unwrap();
+            let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
+            archive.extract(project).unwrap();
+            writeln!(trace, "Downloading artifacts for {}", need["name"]).unwrap();
+        }
+    }
+
+    /// Packs the paths, of which each is a file or a directory here, and sends the archive as it
+    /// is made: chunked.
+    async fn upload(&self, job: &Value, artifacts: &Value, project: &Path, trace: &mut String) {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for path in artifacts["paths"].as_array().unwrap() {
+            let path = path.as_str().unwrap().trim_end_matches('/');
+            add(&mut zip, project, path);
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+            bytes.chunks(1000).map(|piece| Ok(piece.to_vec())).collect();
+        let name = artifacts["name"].as_str().unwrap_or("artifacts");
+        let part = Part::stream(Body::wrap_stream(stream::iter(pieces)))
+            .file_name(format!("{name}.zip"))
+            .mime_str("application/octet-stream")
+            .unwrap();
+        let mut query = String::new();
+        if let Some(expire_in) = artifacts["expire_in"].as_str() {
+            query = format!("expire_in={}", expire_in.replace(' ', "+"));
+        }
+        let url = format!("{}/builds/{}/artifacts?{query}", self.base, job["id"]);
+        let token = job["token"].as_str().unwrap();
+        let request = self.http.post(url).header("BUILD-TOKEN", token);
+        let (status, text) = sent(request.multipart(Form::new().part("file", part))).await;
+        assert_eq!(status, 201, "{text}");
+        writeln!(trace, "Uploading artifacts to coordinator... ok").unwrap();
+    }
+
+    async fn patch(&self, job: &Value, trace: &str, at: &mut usize) {
+        let piece = trace.get(*at..).unwrap();
+        let range = format!("{at}-{}", trace.len());
+        let path = format!("builds/{}/trace.txt", job["id"]);
+        let request = self
+            .http
+            .request(Method::PATCH, format!("{}/{path}", self.base));
+        let request = request
+            .header("BUILD-TOKEN", job["token"].as_str().unwrap())
+            .header("Content-Type", "text/plain")
+            .header("Content-Range", range)
+            .body(piece.to_owned());
+        let (status, text) = sent(request).await;
+        assert_eq!(status, 202, "{text}");
+        *at = trace.len();
+    }
+
+    async fn put(&self, id: i64, mut body: Value) -> (u16, String) {
+        body["info"] = info(Some("shell"));
+        body["token"] = self.token.as_str().into();
+        let url = format!("{}/builds/{id}.json", self.base);
+        sent(self.http.put(url).json(&body)).await
+    }
+}
+
+async fn sent(request: RequestBuilder) -> (u16, String) {
+    let answer = request.header("User-Agent", AGENT).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn info(executor: Option<&str>) -> Value {
+    let mut info = json!({
+        "name": "gitlab-ci-multi-runner", "version": "1.11.2", "revision": "0489844",
+        "platform": "linux", "architecture": "amd64",
+        "features": {"variables": true, "image": false, "services": false, "features": true,
+            "cache": true},
+    });
+    if let Some(executor) = executor {
+        info["executor"] = executor.into();
+    }
+    info
+}
+
+/// Exports of the variables: the runner's own, then the coordinator's, of which the last wins.
+fn exports(job: &Value, project: &Path) -> String {
+    let text = |member: &str| job[member].as_str().unwrap().to_owned();
+    let mut script = String::new();
+    let own = [
+        ("CI", "true".to_owned()),
+        ("CI_BUILD_REF", text("sha")),
+        ("CI_BUILD_ID", job["id"].to_string()),
+        ("CI_BUILD_REPO", text("repo_url")),
+        ("CI_BUILD_TOKEN", text("token")),
+        ("CI_PROJECT_DIR", project.to_str().unwrap().to_owned()),
+        ("CI_SERVER", "yes".to_owned()),
+    ];
+    for (key, value) in own {
+        writeln!(script, "export {}={}", escaped(key), escaped(&value)).unwrap();
+    }
+    for variable in job["variables"].as_array().unwrap() {
+        let (key, value) = (&variable["key"], &variable["value"]);
+        let (key, value) = (key.as_str().unwrap(), value.as_str().unwrap());
+        writeln!(script, "export {}={}", escaped(key), escaped(value)).unwrap();
+    }
+    script
+}
+
+fn sources_script(job: &Value, project: &Path) -> String {
+    let (url, sha) = (
+        job["repo_url"].as_str().unwrap(),
+        job["sha"].as_str().unwrap(),
+    );
+    let dir = escaped(project.to_str().unwrap());
+    let mut script = exports(job, project);
+    writeln!(
+        script,
+        "echo {}",
+        escaped("\x1b[32;1mCloning repository...\x1b[0;m")
+    )
+    .unwrap();
+    writeln!(script, "rm -r -f {dir}").unwrap();
+    writeln!(script, "git {} {} {dir}", escaped("clone"), escaped(url)).unwrap();
+    writeln!(script, "cd {dir}").unwrap();
+    let shown = format!(
+        "\x1b[32;1mChecking out {} as {}...\x1b[0;m",
+        &sha[..8],
+        job["ref"]
+    );
+    writeln!(script, "echo {}", escaped(&shown)).unwrap();
+    writeln!(script, "git checkout -f -q {}", escaped(sha)).unwrap();
+    finished(&script)
+}
+
+/// The commands: split at line ends, trimmed, and each shown before it runs.
+fn commands_script(job: &Value, project: &Path) -> String {
+    let mut script = exports(job, project);
+    writeln!(script, "cd {}", escaped(project.to_str().unwrap())).unwrap();
+    for command in job["commands"].as_str().unwrap().split('\n') {
+        let command = command.trim();
+        match command {
+            "" => script.push_str("echo\n"),
+            command => {
+                let shown = format!("\x1b[32;1m$ {command}\x1b[0;m");
+                writeln!(script, "echo {}\n{command}", escaped(&shown)).unwrap();
+            }
+        }
+    }
+    finished(&script)
+}
+
+fn finished(script: &str) -> String {
+    format!(
+        "#!/usr/bin/env bash\n\nset -eo pipefail\nset +o noclobber\n: | eval {}\nexit 0\n",
+        escaped(script)
+    )
+}
+
+/// A word of bash, in the form that the runner gives each.
+fn escaped(text: &str) -> String {
+    let mut word = "$'".to_owned();
+    for byte in text.bytes() {
+        match byte {
+            b'\n' => word.push_str("\\n"),
+            b'\'' | b'\\' => word.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => word.push(char::from(byte)),
+            _ => write!(word, "\\x{byte:02X}").unwrap(),
+        }
+    }
+    word.push('\'');
+    word
+}
+
+fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, project: &Path, path: &str) {
+    let on_disk = project.join(path);
+    if on_disk.is_dir() {
+        let mut names: Vec<_> = on_disk.read_dir().unwrap().flatten().collect();
+        names.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in names {
+            let name = entry.file_name().into_string().unwrap();
+            add(zip, project, &format!("{path}/{name}"));
+        }
+    } else if on_disk.is_file() {
+        zip.start_file(path, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&std::fs::read(on_disk).unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,268 @@
+//! Commits: learnt from the repository when something of them is built or asked for, then
+//! remembered.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use slipway_domain::{Commit, CommitSha, GitRef, ProjectId, Role};
+use slipway_git::{GitError, RemoteUrl, Wanted};
+use slipway_store::projects::Project;
+use slipway_store::{Conn, StoreError, builds, commits, projects};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::access::ProjectAccess;
+use crate::{Farm, FarmError};
+
+/// How many commits are learnt at once without anybody waiting for them.
+const IN_BACKGROUND: usize = 2;
+/// How many are looked up at once for somebody who waits.
+const ASKED_FOR: usize = 4;
+/// How many may stand in line to be learnt. Others are learnt when somebody asks for them.
+const MAX_LINE: usize = 1000;
+/// How long a repository that could not be read is left alone by what nobody waits for.
+const LEAVE_ALONE: Duration = Duration::from_secs(60);
+/// The fewest digits by which a commit is looked up.
+const MIN_DIGITS: usize = 7;
+
+/// What is being learnt, and what is not worth a try now.
+pub(crate) struct Learning {
+    background: Semaphore,
+    asked_for: Semaphore,
+    line: Mutex<HashSet<(ProjectId, CommitSha)>>,
+    left_alone: Mutex<HashMap<ProjectId, Instant>>,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self {
+            background: Semaphore::new(IN_BACKGROUND),
+            asked_for: Semaphore::new(ASKED_FOR),
+            line: Mutex::default(),
+            left_alone: Mutex::default(),
+        }
+    }
+}
+
+impl Learning {
+    /// Whether a commit gets a place in the line: it is not there yet, and its repository is not
+    /// left alone.
+    fn enter(&self, project: ProjectId, sha: &CommitSha) -> bool {
+        let now = Instant::now();
+        let mut left_alone = lock(&self.left_alone);
+        left_alone.retain(|_, until| now < *until);
+        if left_alone.contains_key(&project) {
+            return false;
+        }
+        let mut line = lock(&self.line);
+        line.len() < MAX_LINE && line.insert((project, sha.clone()))
+    }
+
+    fn leave(&self, project: ProjectId, sha: CommitSha) {
+        lock(&self.line).remove(&(project, sha));
+    }
+
+    fn leave_alone(&self, project: ProjectId) {
+        lock(&self.left_alone).insert(project, Instant::now() + LEAVE_ALONE);
+    }
+}
+
+/// Nothing that holds one of these locks can leave its map half changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Farm {
+    /// Learns a commit in the background, unless it is known. Whatever becomes of that, nobody
+    /// waits for it and nothing fails.
+    pub(crate) fn learn_commit(&self, project: ProjectId, sha: CommitSha, git_ref: Option<GitRef>) {
+        if !self.inner.learning.enter(project, &sha) {
+            return;
+        }
+        let farm = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                learnt = farm.learn_in_turn(project, &sha, git_ref.as_ref()) => {
+                    let why = match learnt {
+                        Ok(Learnt::Away(why)) => why,
+                        Ok(Learnt::Commit(_) | Learnt::Lacking) => String::new(),
+                        Err(error) => error.to_string(),
+                    };
+                    if !why.is_empty() {
+                        tracing::debug!(project.id = %project, error = %why, "Commit {sha} is not learnt now");
+                        farm.inner.learning.leave_alone(project);
+                    }
+                }
+                () = farm.inner.stopping.cancelled() => {}
+            }
+            farm.inner.learning.leave(project, sha);
+        });
+    }
+
+    async fn learn_in_turn(
+        &self,
+        project: ProjectId,
+        sha: &CommitSha,
+        git_ref: Option<&GitRef>,
+    ) -> Result<Learnt, FarmError> {
+        let _turn = self.inner.learning.background.acquire().await;
+        let wanted = sha.clone();
+        let known = move |conn: &mut Conn| match commits::get(conn, project, &wanted) {
+            Ok(commit) => Ok(Err(commit)),
+            Err(StoreError::NotFound(_)) => projects::get(conn, project).map(Ok),
+            Err(error) => Err(error),
+        };
+        match self.inner.store.read(known).await? {
+            Ok(project) => self.learn(&project, sha, git_ref).await,
+            Err(commit) => Ok(Learnt::Commit(commit)),
+        }
+    }
+
+    /// Asks the repository for a commit and remembers it.
+    async fn learn(
+        &self,
+        project: &Project,
+        sha: &CommitSha,
+        git_ref: Option<&GitRef>,
+    ) -> Result<Learnt, FarmError> {
+        let described = match repository(project) {
+            Ok(url) => self.inner.git.describe(&url, sha, git_ref).await,
+            Err(error) => Err(error),
+        };
+        let commit = match described {
+            Ok(Some(commit)) => commit,
+            Ok(None) => return Ok(Learnt::Lacking),
+            Err(error) => return Ok(Learnt::Away(error.to_string())),
+        };
+        let (id, row) = (project.id, commit.clone());
+        let put = move |conn: &mut Conn| commits::put(conn, id, &row);
+        match self.inner.store.write(put).await {
+            // Somebody else was quicker, with the same commit.
+            Ok(()) | Err(StoreError::Conflict(_)) => Ok(Learnt::Commit(commit)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A commit of a project's repository: remembered, or asked for there and then.
+    ///
+    /// # Errors
+    /// `NotFound` when the repository lacks it, or cannot be read and nothing of it was built;
+    /// `Unavailable` when something was built of it and the repository cannot be read now;
+    /// `Forbidden` to those who may not see the source.
+    pub async fn commit(
+        &self,
+        access: &ProjectAccess,
+        sha: &CommitSha,
+    ) -> Result<Commit, FarmError> {
+        access.require_source()?;
+        let (project, wanted) = (access.id(), sha.clone());
+        let known = move |conn: &mut Conn| commits::get(conn, project, &wanted);
+        match self.inner.store.read(known).await {
+            Err(StoreError::NotFound(_)) => {}
+            known => return Ok(known?),
+        }
+        let _turn = self.inner.learning.asked_for.acquire().await;
+        match self.learn(access.project(), sha, None).await? {
+            Learnt::Commit(commit) => Ok(commit),
+            Learnt::Away(why) if self.was_built(access, sha).await? => {
+                Err(FarmError::Unavailable(why))
+            }
+            Learnt::Away(_) | Learnt::Lacking => Err(FarmError::NotFound("commit")),
+        }
+    }
+
+    async fn was_built(&self, access: &ProjectAccess, sha: &CommitSha) -> Result<bool, FarmError> {
+        let (project, sha) = (access.id(), sha.clone());
+        let built = move |conn: &mut Conn| builds::any_of_commit(conn, project, &sha);
+        Ok(self.inner.store.read(built).await?)
+    }
+
+    /// The commit that a full sha, its first digits, a branch or a tag stands for. First digits
+    /// do for what is remembered or was built; the repository is not asked for them.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or the repository cannot be read; `Forbidden` to those who
+    /// may not see the source.
+    pub async fn sha_of(
+        &self,
+        access: &ProjectAccess,
+        reference: &str,
+    ) -> Result<CommitSha, FarmError> {
+        access.require_source()?;
+        if let Ok(sha) = reference.parse() {
+            return Ok(sha);
+        }
+        let is_hex = reference.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_hex && reference.len() >= MIN_DIGITS {
+            let (project, digits) = (access.id(), reference.to_ascii_lowercase());
+            let find = move |conn: &mut Conn| commits::beginning_with(conn, project, &digits);
+            if let Some(sha) = self.inner.store.read(find).await? {
+                return Ok(sha);
+            }
+        }
+        let missing = || FarmError::NotFound("commit");
+        let name: GitRef = reference.parse().map_err(|_| missing())?;
+        let url = repository(access.project()).map_err(|_| missing())?;
+        let _turn = self.inner.learning.asked_for.acquire().await;
+        match self.inner.git.resolve(&url, Wanted::Ref(&name)).await {
+            Ok(found) => found.map(|found| found.sha).ok_or_else(missing),
+            Err(_) => Err(missing()),
+        }
+    }
+
+    /// Whether a commit is known: something of it was built, or the repository has it. A
+    /// repository that cannot be read has nothing.
+    ///
+    /// # Errors
+    /// `Forbidden` to those who see the project but not its builds.
+    pub async fn has_commit(
+        &self,
+        access: &ProjectAccess,
+        sha: &CommitSha,
+    ) -> Result<bool, FarmError> {
+        access.require_builds(Role::Reader)?;
+        if self.was_built(access, sha).await? {
+            return Ok(true);
+        }
+        match self.commit(access, sha).await {
+            Ok(_) => Ok(true),
+            Err(FarmError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What came of asking a repository for a commit.
+enum Learnt {
+    /// It is this.
+    Commit(Commit),
+    /// The repository does not have it.
+    Lacking,
+    /// The repository cannot be read, for this reason.
+    Away(String),
+}
+
+fn repository(project: &Project) -> Result<RemoteUrl, GitError> {
+    project.repo_url.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_stands_in_line_once_and_a_repository_that_is_away_is_left_alone() {
+        let learning = Learning::default();
+        let (one, two) = (ProjectId(1), ProjectId(2));
+        let sha: CommitSha = "a".repeat(40).parse().unwrap();
+        assert!(learning.enter(one, &sha));
+        assert!(!learning.enter(one, &sha));
+        assert!(learning.enter(two, &sha));
+        learning.leave(one, sha.clone());
+        assert!(learning.enter(one, &sha));
+        learning.leave(one, sha.clone());
+        learning.leave_alone(one);
+        assert!(!learning.enter(one, &sha));
+    }
+}

@@ -1,0 +1,247 @@
+//! The files that a script leaves, from its container into a zip archive on this host's disk.
+//!
+//! The engine's archives are read as they come and packed as they are read, so that neither is
+//! ever whole in memory.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+
+use bollard::errors::Error;
+use bollard::query_parameters::DownloadFromContainerOptions;
+use bytes::Bytes;
+use chrono::{Datelike as _, Timelike as _};
+use futures_util::StreamExt as _;
+use slipway_domain::spec::ArtifactRules;
+use slipway_image_builder::Builder;
+use tokio::sync::mpsc;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::container::{WORK_DIR, container_name};
+use crate::error::ScriptError;
+use crate::pattern::Patterns;
+use crate::pipe::{Reader, channel};
+
+/// From this size on a file needs the wider fields of the archive's format: a little before the
+/// others end, as what cannot be compressed grows.
+const LARGE: u64 = 0xF000_0000;
+
+/// What became of the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// How many files, links and directories are in the archive.
+    pub entries: u64,
+    /// Sentences on what is not in it.
+    pub warnings: Vec<String>,
+}
+
+/// Packs what the rules name of the job's container into a new archive at `target`.
+///
+/// # Errors
+/// `Engine` when the engine does not hand the files out, or the archive cannot be written.
+pub async fn collect(
+    builder: &Builder,
+    job: &str,
+    rules: &ArtifactRules,
+    target: &Path,
+) -> Result<Collected, ScriptError> {
+    let patterns = Patterns::new(&rules.paths);
+    let mut roots: VecDeque<String> = patterns.roots().into();
+    let mut archive = Archive {
+        zip: ZipWriter::new(BufWriter::new(File::create_new(target)?)),
+        patterns,
+        collected: Collected::default(),
+        linked: Vec::new(),
+    };
+    let name = container_name(builder, job);
+    while let Some(root) = roots.pop_front() {
+        let (sender, pieces) = channel();
+        let beneath = root.clone();
+        let packing = tokio::task::spawn_blocking(move || {
+            let packed = archive.add_all(&beneath, Reader::new(pieces));
+            (archive, packed)
+        });
+        let fetched = fetch(builder, &name, &root, &sender).await;
+        drop(sender);
+        let (back, packed) = packing.await.map_err(io::Error::other)?;
+        archive = back;
+        fetched?;
+        packed?;
+        // A second name of a file comes without its content, unless it is asked for by itself.
+        roots.extend(archive.linked.drain(..));
+    }
+    let ending = tokio::task::spawn_blocking(move || archive.end());
+    Ok(ending.await.map_err(io::Error::other)??)
+}
+
+/// Passes on what the engine sends of one path; of a path that is not there, nothing.
+async fn fetch(
+    builder: &Builder,
+    container: &str,
+    root: &str,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> Result<(), ScriptError> {
+    let path = match root {
+        "" => WORK_DIR.to_owned(),
+        root => format!("{WORK_DIR}/{root}"),
+    };
+    let options = DownloadFromContainerOptions { path };
+    let engine = builder.engine();
+    let mut pieces = std::pin::pin!(engine.download_from_container(container, Some(options)));
+    while let Some(piece) = pieces.next().await {
+        match piece {
+            Ok(piece) => {
+                if to.send(Ok(piece)).await.is_err() {
+                    // The packer has stopped, and says why.
+                    return Ok(());
+                }
+            }
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(()),
+            Err(error) => {
+                let broken = io::Error::from(io::ErrorKind::UnexpectedEof);
+                // The packer may have stopped already.
+                let _ = to.send(Err(broken)).await;
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Archive {
+    zip: ZipWriter<BufWriter<File>>,
+    patterns: Patterns,
+    collected: Collected,
+    /// Paths of files that came as second names of others.
+    linked: Vec<String>,
+}
+
+impl Archive {
+    /// Adds what the patterns take of the engine's archive of `root`.
+    fn add_all(&mut self, root: &str, reader: Reader) -> io::Result<()> {
+        let mut archive = tar::Archive::new(reader);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let Some(path) = path_of(root, &entry.path_bytes()) else {
+                let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                self.warn(format!("{name:?} is no name in UTF-8 and is left out"));
+                continue;
+            };
+            if path.is_empty() || !self.patterns.take(&path) {
+                continue;
+            }
+            self.add(&path, &mut entry)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: &str, entry: &mut tar::Entry<'_, Reader>) -> io::Result<()> {
+        let kind = entry.header().entry_type();
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .large_file(entry.size() >= LARGE)
+            .last_modified_time(changed(entry.header().mtime()?))
+            .unix_permissions(entry.header().mode()? & 0o777);
+        if kind.is_dir() {
+            self.zip.add_directory(path, options)?;
+        } else if kind.is_symlink() {
+            let target = entry.link_name()?.unwrap_or_default();
+            self.zip
+                .add_symlink(path, target.to_string_lossy(), options)?;
+        } else if kind.is_hard_link() {
+            self.linked.push(path.to_owned());
+            return Ok(());
+        } else if kind.is_file() {
+            self.zip.start_file(path, options)?;
+            io::copy(entry, &mut self.zip)?;
+        } else {
+            self.warn(format!(
+                "{path} is neither file nor directory and is left out"
+            ));
+            return Ok(());
+        }
+        self.collected.entries += 1;
+        Ok(())
+    }
+
+    fn warn(&mut self, warning: String) {
+        const MOST: usize = 100;
+        if self.collected.warnings.len() < MOST {
+            self.collected.warnings.push(warning);
+        }
+    }
+
+    fn end(mut self) -> io::Result<Collected> {
+        let lost = self
+            .patterns
+            .not_found()
+            .map(|path| format!("{path} matches nothing"));
+        let lost: Vec<String> = lost.collect();
+        for warning in lost {
+            self.warn(warning);
+        }
+        let file = self.zip.finish()?;
+        file.into_inner().map_err(|error| error.into_error())?;
+        Ok(self.collected)
+    }
+}
+
+/// The path of an entry in the checkout. The engine's names begin with the last name of `root`.
+fn path_of(root: &str, name: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?;
+    let name = name.trim_end_matches('/');
+    let below = name.split_once('/').map_or("", |(_, below)| below);
+    Some(match (root, below) {
+        ("", below) => below.to_owned(),
+        (root, "") => root.to_owned(),
+        (root, below) => format!("{root}/{below}"),
+    })
+}
+
+/// A time as the archive has it; outside of what it can tell, its beginning.
+fn changed(seconds: u64) -> zip::DateTime {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let Some(time) = chrono::DateTime::from_timestamp(seconds, 0) else {
+        return zip::DateTime::default();
+    };
+    let small = |number: u32| u8::try_from(number).unwrap_or(0);
+    zip::DateTime::from_date_and_time(
+        u16::try_from(time.year()).unwrap_or(0),
+        small(time.month()),
+        small(time.day()),
+        small(time.hour()),
+        small(time.minute()),
+        small(time.second()),
+    )
+    .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_named_as_in_the_checkout() {
+        for (root, name, path) in [
+            ("", "work/", ""),
+            ("", "work/out/a", "out/a"),
+            ("out", "out/", "out"),
+            ("a/out", "out/x/y", "a/out/x/y"),
+            ("a/file", "file", "a/file"),
+        ] {
+            assert_eq!(path_of(root, name.as_bytes()).as_deref(), Some(path));
+        }
+        assert_eq!(path_of("", b"work/\xff"), None);
+    }
+
+    #[test]
+    fn times_beyond_the_formats_years_do_no_harm() {
+        assert_eq!(changed(0), zip::DateTime::default());
+        assert_eq!(changed(u64::MAX), zip::DateTime::default());
+        assert_eq!(changed(1_700_000_000).year(), 2023);
+    }
+}

@@ -1,0 +1,275 @@
+//! One script from beginning to end.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use bollard::body_try_stream;
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{
+    AttachContainerOptions, CreateContainerOptions, DownloadFromContainerOptions,
+    UploadToContainerOptions, WaitContainerOptions,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use slipway_domain::Phase;
+use slipway_image_builder::{BuildError, Builder, Login, Progress};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::ScriptError;
+use crate::image;
+use crate::pack::Pack;
+use crate::shell;
+
+/// Where the checkout is in the container; the commands begin there.
+pub const WORK_DIR: &str = "/slipway/work";
+/// The script in the container.
+const SCRIPT: &str = "/slipway/script";
+/// The file that says which command runs.
+const AT: &str = "/slipway/at";
+
+/// One script to run.
+#[derive(Clone)]
+pub struct ScriptRequest {
+    /// Names the job on this engine; the container is labelled with it.
+    pub job: String,
+    /// The image whose container the commands run in.
+    pub image: String,
+    /// The directory that is copied into the container.
+    pub checkout: PathBuf,
+    /// The commands.
+    pub commands: Vec<String>,
+    /// What they see in their environment; of two with one name the later counts.
+    pub environment: Vec<(String, String)>,
+    /// For the registry that the image is pulled from.
+    pub logins: Vec<Login>,
+}
+
+impl fmt::Debug for ScriptRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment has secrets in it.
+        write!(f, "ScriptRequest(job {} in {})", self.job, self.image)
+    }
+}
+
+/// Runs the commands in a container of their own. The container stays for
+/// [`collect`](crate::collect) to look into, until [`Builder::remove_job`] removes it.
+///
+/// Canceling kills what runs. Dropping this future leaves the container running.
+///
+/// # Errors
+/// See [`ScriptError`].
+pub async fn run(
+    builder: &Builder,
+    request: &ScriptRequest,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), ScriptError> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(BuildError::Canceled.into()),
+        had = image::have(builder, &request.image, &request.logins, progress) => had?,
+    }
+    progress.phase(Phase::Building);
+    progress.output(format!("Running in {}\n", request.image).as_bytes());
+    let name = container_name(builder, &request.job);
+    // This is waited for even if the job is canceled: a container that comes into being later
+    // would be left behind.
+    create(builder, request, &name).await?;
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {}
+        done = run_to_end(builder, request, &name, progress) => return done,
+    }
+    if let Err(error) = builder.engine().kill_container(&name, None).await {
+        // It had not begun, or has ended by itself; what is left is removed like all else.
+        tracing::debug!(%error, "The container of job {} was not killed", request.job);
+    }
+    Err(BuildError::Canceled.into())
+}
+
+/// The container's name, by which it is found again.
+pub(crate) fn container_name(builder: &Builder, job: &str) -> String {
+    format!("slipway-{}-job-{job}", builder.owner())
+}
+
+async fn create(builder: &Builder, request: &ScriptRequest, name: &str) -> Result<(), ScriptError> {
+    let options = CreateContainerOptions {
+        name: Some(name.to_owned()),
+        ..CreateContainerOptions::default()
+    };
+    let body = container(builder, request);
+    builder
+        .engine()
+        .create_container(Some(options), body)
+        .await?;
+    Ok(())
+}
+
+async fn run_to_end(
+    builder: &Builder,
+    request: &ScriptRequest,
+    name: &str,
+    progress: &dyn Progress,
+) -> Result<(), ScriptError> {
+    let engine = builder.engine();
+    let pack = Pack {
+        checkout: request.checkout.clone(),
+        script: shell::script(&request.commands, AT),
+    };
+    let options = UploadToContainerOptions {
+        path: "/".to_owned(),
+        ..UploadToContainerOptions::default()
+    };
+    let mut pieces = pack.pack();
+    let pieces = futures_util::stream::poll_fn(move |task| pieces.poll_recv(task));
+    let body = body_try_stream(pieces);
+    engine
+        .upload_to_container(name, Some(options), body)
+        .await?;
+    // Whoever listens before the beginning misses nothing.
+    let options = AttachContainerOptions {
+        stream: true,
+        stdout: true,
+        stderr: true,
+        ..AttachContainerOptions::default()
+    };
+    let AttachContainerResults { output, .. } =
+        engine.attach_container(name, Some(options)).await?;
+    let started = engine.start_container(name, None).await;
+    started.map_err(|error| not_started(&request.image, error))?;
+    narrate(output, progress).await;
+    ended(builder, request, name).await
+}
+
+/// The container: the engine's usual network, nothing of the host, and no more rights than usual.
+fn container(builder: &Builder, request: &ScriptRequest) -> ContainerCreateBody {
+    // Of a name that comes twice an image's libc may see the first.
+    let environment: HashMap<&str, &str> = request
+        .environment
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    let environment = environment
+        .into_iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    ContainerCreateBody {
+        image: Some(request.image.clone()),
+        entrypoint: Some(vec!["sh".to_owned()]),
+        cmd: Some(vec![SCRIPT.to_owned()]),
+        working_dir: Some(WORK_DIR.to_owned()),
+        env: Some(environment.collect()),
+        labels: Some(builder.labels(&request.job)),
+        host_config: Some(HostConfig {
+            // The output is in the trace; the engine need not keep it as well.
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("none".to_owned()),
+                config: None,
+            }),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn not_started(image: &str, error: Error) -> ScriptError {
+    let message = error.to_string();
+    let no_shell = ["executable file not found", "no such file or directory"];
+    match no_shell.iter().any(|words| message.contains(words)) {
+        true => ScriptError::NoShell {
+            image: image.to_owned(),
+        },
+        false => error.into(),
+    }
+}
+
+/// Passes the output on as it comes, until the container ends or the connection does.
+async fn narrate(
+    mut output: impl futures_util::Stream<Item = Result<LogOutput, Error>> + Unpin,
+    progress: &dyn Progress,
+) {
+    let mut ends_line = true;
+    while let Some(piece) = output.next().await {
+        match piece {
+            Ok(piece) => {
+                let bytes = piece.into_bytes();
+                ends_line = bytes.last().is_none_or(|last| *last == b'\n');
+                progress.output(&bytes);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "The output of a container broke off");
+                progress.output(
+                    b"\nThe rest of the output was lost: the connection to the engine broke\n",
+                );
+                return;
+            }
+        }
+    }
+    if !ends_line {
+        progress.output(b"\n");
+    }
+}
+
+/// Waits for the container's end, and says how it ended.
+async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result<(), ScriptError> {
+    let engine = builder.engine();
+    let mut waiting = std::pin::pin!(engine.wait_container(name, None::<WaitContainerOptions>));
+    while let Some(answer) = waiting.next().await {
+        match answer {
+            // An exit code above 0 is told as an error.
+            Ok(_) | Err(Error::DockerContainerWaitError { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let state = engine.inspect_container(name, None).await?.state;
+    let state = state.unwrap_or_default();
+    let code = state.exit_code.unwrap_or(-1);
+    if code == 0 {
+        return Ok(());
+    }
+    let at = read_text(builder, name).await?;
+    Err(match shell::last_command(&request.commands, &at) {
+        None => ScriptError::NotBegun {
+            image: request.image.clone(),
+            code,
+        },
+        Some(command) if state.oom_killed == Some(true) => ScriptError::OutOfMemory {
+            command: command.to_owned(),
+        },
+        Some(command) => ScriptError::CommandFailed {
+            command: command.to_owned(),
+            code,
+        },
+    })
+}
+
+/// The text of [`AT`].
+async fn read_text(builder: &Builder, name: &str) -> Result<String, ScriptError> {
+    const MOST: usize = 64 * 1024;
+    let options = DownloadFromContainerOptions {
+        path: AT.to_owned(),
+    };
+    let mut archive = Vec::new();
+    let mut pieces = std::pin::pin!(
+        builder
+            .engine()
+            .download_from_container(name, Some(options))
+    );
+    while let Some(piece) = pieces.try_next().await? {
+        archive.extend_from_slice(&piece);
+        // The commands can write there too.
+        if archive.len() > MOST {
+            return Ok(String::new());
+        }
+    }
+    let mut text = String::new();
+    let mut archive = tar::Archive::new(archive.as_slice());
+    if let Some(entry) = archive.entries()?.next() {
+        let mut bytes = Vec::new();
+        entry?.read_to_end(&mut bytes)?;
+        text = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    Ok(text)
+}

@@ -1,0 +1,105 @@
+//! Having the image that a script runs in.
+
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::StreamExt as _;
+use slipway_domain::Phase;
+use slipway_image_builder::{BuildError, Builder, Login, Progress};
+
+use crate::error::ScriptError;
+
+/// Makes sure that the engine has `image`: it is pulled when it is not there.
+pub(crate) async fn have(
+    builder: &Builder,
+    image: &str,
+    logins: &[Login],
+    progress: &dyn Progress,
+) -> Result<(), ScriptError> {
+    match builder.engine().inspect_image(image).await {
+        Ok(_) => return Ok(()),
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    progress.phase(Phase::Pulling);
+    progress.output(format!("Pulling {image}\n").as_bytes());
+    let options = CreateImageOptions {
+        from_image: Some(with_tag(image)),
+        ..CreateImageOptions::default()
+    };
+    let registry = registry(image);
+    let login = logins.iter().find(|login| login.registry == registry);
+    let credentials = login.map(|login| DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.clone()),
+        serveraddress: Some(login.registry.clone()),
+        ..DockerCredentials::default()
+    });
+    let engine = builder.engine();
+    let mut answer = std::pin::pin!(engine.create_image(Some(options), None, credentials));
+    while let Some(message) = answer.next().await {
+        if let Err(error) = message {
+            return Err(not_pulled(image, error));
+        }
+    }
+    Ok(())
+}
+
+fn not_pulled(image: &str, error: Error) -> ScriptError {
+    let detail = match &error {
+        Error::DockerStreamError { error } => error.clone(),
+        Error::DockerResponseServerError { message, .. } => message.clone(),
+        _ => return error.into(),
+    };
+    match BuildError::of_engine(error) {
+        BuildError::DiskFull => BuildError::DiskFull.into(),
+        _ => ScriptError::ImageUnavailable {
+            image: image.to_owned(),
+            detail: detail.split_whitespace().collect::<Vec<_>>().join(" "),
+        },
+    }
+}
+
+/// The image with the tag that is meant when none is named. Without one the engine would pull all.
+fn with_tag(image: &str) -> String {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    match name.contains([':', '@']) {
+        true => image.to_owned(),
+        false => format!("{image}:latest"),
+    }
+}
+
+/// The registry that an image is pulled from.
+fn registry(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        _ => "docker.io",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_names_its_registry_and_its_tag_or_means_the_usual_ones() {
+        for (image, host, whole) in [
+            ("busybox", "docker.io", "busybox:latest"),
+            ("acme/tools:1", "docker.io", "acme/tools:1"),
+            (
+                "r.example:5000/a/b",
+                "r.example:5000",
+                "r.example:5000/a/b:latest",
+            ),
+            (
+                "localhost/a@sha256:12",
+                "localhost",
+                "localhost/a@sha256:12",
+            ),
+        ] {
+            assert_eq!((registry(image), with_tag(image).as_str()), (host, whole));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Runs the commands of a script in a container, and moves files in and out of it.
+//!
+//! The checkout goes into the container as an archive, and what is kept of it comes out as one, so
+//! the engine may be on another host and nothing of the container is ever written to this one by
+//! anybody but the runner. This crate knows nothing of coordinators or of git.
+
+mod collect;
+mod container;
+mod error;
+mod image;
+mod pack;
+mod pattern;
+mod pipe;
+mod shell;
+mod unpack;
+
+pub use collect::{Collected, collect};
+pub use container::{ScriptRequest, WORK_DIR, run};
+pub use error::ScriptError;
+pub use unpack::{UnpackError, unpack};

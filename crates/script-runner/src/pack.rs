@@ -1,0 +1,119 @@
+//! The checkout and the script as one archive for the container.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tar::{EntryType, Header};
+use tokio::sync::mpsc;
+
+use crate::pipe::{PIECE, Writer, channel};
+
+/// What goes into the container.
+pub(crate) struct Pack {
+    /// The directory whose content becomes `work`.
+    pub(crate) checkout: PathBuf,
+    /// The text of `script`.
+    pub(crate) script: String,
+}
+
+impl Pack {
+    /// Packs in the background; the pieces of the archive come out of the channel. The names in it
+    /// are relative to the container's root, and below `slipway`.
+    pub(crate) fn pack(self) -> mpsc::Receiver<io::Result<Bytes>> {
+        let (sender, pieces) = channel();
+        tokio::task::spawn_blocking(move || {
+            let writer = BufWriter::with_capacity(PIECE, Writer::new(sender.clone()));
+            if let Err(error) = self.write(writer) {
+                // Nobody listens any more when the job was stopped.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        pieces
+    }
+
+    fn write(&self, writer: impl Write) -> io::Result<()> {
+        let mut archive = tar::Builder::new(writer);
+        add_directory(&mut archive, Path::new("slipway"), None)?;
+        let script = self.script.as_bytes();
+        add_bytes(&mut archive, "slipway/script", script)?;
+        add_bytes(&mut archive, "slipway/at", b"")?;
+        let work = Path::new("slipway/work");
+        add_directory(&mut archive, work, None)?;
+        add_content(&mut archive, &self.checkout, work)?;
+        archive.into_inner()?.flush()
+    }
+}
+
+/// Adds what is in `dir`, in the order of names. Links are added as links, and never followed.
+fn add_content<W: Write>(archive: &mut tar::Builder<W>, dir: &Path, name: &Path) -> io::Result<()> {
+    let mut names: Vec<_> = dir
+        .read_dir()?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect::<io::Result<_>>()?;
+    names.sort();
+    for file in names {
+        let (on_disk, name) = (dir.join(&file), name.join(&file));
+        let metadata = on_disk.symlink_metadata()?;
+        if metadata.is_dir() {
+            add_directory(archive, &name, Some(&metadata))?;
+            add_content(archive, &on_disk, &name)?;
+        } else if metadata.is_symlink() {
+            let mut header = header(EntryType::Symlink, 0o777, Some(&metadata));
+            archive.append_link(&mut header, &name, on_disk.read_link()?)?;
+        } else if metadata.is_file() {
+            add_file(archive, &on_disk, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_directory<W: Write>(
+    archive: &mut tar::Builder<W>,
+    name: &Path,
+    metadata: Option<&Metadata>,
+) -> io::Result<()> {
+    let mut header = header(EntryType::Directory, 0o777, metadata);
+    archive.append_data(&mut header, name, io::empty())
+}
+
+fn add_file<W: Write>(
+    archive: &mut tar::Builder<W>,
+    on_disk: &Path,
+    name: &Path,
+) -> io::Result<()> {
+    let file = File::open(on_disk)?;
+    let metadata = file.metadata()?;
+    let mode = match metadata.permissions().mode() & 0o111 {
+        0 => 0o666,
+        _ => 0o777,
+    };
+    let mut header = header(EntryType::Regular, mode, Some(&metadata));
+    header.set_size(metadata.len());
+    archive.append_data(&mut header, name, io::Read::take(file, metadata.len()))
+}
+
+fn add_bytes<W: Write>(
+    archive: &mut tar::Builder<W>,
+    name: &str,
+    content: &[u8],
+) -> io::Result<()> {
+    let mut header = header(EntryType::Regular, 0o666, None);
+    header.set_size(content.len() as u64);
+    archive.append_data(&mut header, name, content)
+}
+
+/// A header that belongs to root and lets everybody write, as an image may name any user to run
+/// commands as.
+fn header(kind: EntryType, mode: u32, metadata: Option<&Metadata>) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(0);
+    let changed = metadata.and_then(|metadata| metadata.modified().ok());
+    let since = changed.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    header.set_mtime(since.map_or(0, |since| since.as_secs()));
+    header
+}

@@ -1,0 +1,73 @@
+//! Between a stream of bytes and the blocking code that packs and unpacks archives.
+
+use std::io::{self, Read, Write};
+
+use bytes::{Buf as _, Bytes};
+use tokio::sync::mpsc;
+
+/// How many pieces wait for the reader.
+const PIECES: usize = 8;
+/// How large a piece is at most, in bytes.
+pub(crate) const PIECE: usize = 64 * 1024;
+
+/// The reading end, for a blocking task.
+pub(crate) struct Reader {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    piece: Bytes,
+}
+
+/// The writing end, for a blocking task.
+pub(crate) struct Writer(mpsc::Sender<io::Result<Bytes>>);
+
+/// A pipe whose ends are a channel's.
+pub(crate) fn channel() -> (
+    mpsc::Sender<io::Result<Bytes>>,
+    mpsc::Receiver<io::Result<Bytes>>,
+) {
+    mpsc::channel(PIECES)
+}
+
+impl Reader {
+    pub(crate) fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self {
+            pieces,
+            piece: Bytes::new(),
+        }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.piece = piece?,
+                None => return Ok(0),
+            }
+        }
+        let count = self.piece.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), self.piece.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.piece.advance(count);
+        Ok(count)
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(pieces: mpsc::Sender<io::Result<Bytes>>) -> Self {
+        Self(pieces)
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Ok(Bytes::copy_from_slice(piece)))
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Archives: those of earlier jobs come down, and a job's own goes up. Both go from disk to wire
+//! and back in pieces.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method, StatusCode};
+use slipway_domain::JobToken;
+use slipway_protocol::JOB_TOKEN_HEADER;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::{Coordinator, Retry, unexpected, unsent};
+
+/// How long one archive may take. The job's own limit usually comes first.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(3600);
+
+/// How much of a file is read at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// What comes of fetching an archive.
+#[derive(Debug)]
+pub enum Fetched {
+    /// It is on disk.
+    Done,
+    /// The coordinator has none, or does not give it to us.
+    Gone,
+    /// It could not be written.
+    Unwritable(std::io::Error),
+    /// Fetch it again.
+    Retry(Retry),
+}
+
+/// What comes of sending an archive.
+#[derive(Debug)]
+pub enum Uploaded {
+    /// It is stored.
+    Done,
+    /// It is larger than the coordinator takes.
+    TooLarge,
+    /// The job is over, or not ours.
+    Gone,
+    /// The coordinator does not take it, however often it is sent.
+    Refused(StatusCode),
+    /// It could not be read.
+    Unreadable(std::io::Error),
+    /// Send it again.
+    Retry(Retry),
+}
+
+impl Coordinator {
+    /// `GET builds/:id/artifacts`: fetches the archive of another job into the file `to`.
+    pub async fn fetch_archive(&self, token: &JobToken, job: i64, to: &Path) -> Fetched {
+        let request = self
+            .call(Method::GET, &format!("builds/{job}/artifacts"))
+            .header(JOB_TOKEN_HEADER, token.expose())
+            .timeout(TRANSFER_LIMIT);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Fetched::Retry(unsent(&error)),
+        };
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Fetched::Gone,
+            _ => return Fetched::Retry(unexpected(&answer)),
+        }
+        let mut file = match File::create(to).await {
+            Ok(file) => file,
+            Err(error) => return Fetched::Unwritable(error),
+        };
+        let mut pieces = answer.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return Fetched::Retry(unsent(&error)),
+            };
+            if let Err(error) = file.write_all(&piece).await {
+                return Fetched::Unwritable(error);
+            }
+        }
+        match file.flush().await {
+            Ok(()) => Fetched::Done,
+            Err(error) => Fetched::Unwritable(error),
+        }
+    }
+
+    /// `POST builds/:id/artifacts`: sends the file `from` as the job's archive `name`.
+    pub async fn send_archive(
+        &self,
+        token: &JobToken,
+        job: i64,
+        from: &Path,
+        name: &str,
+        expire_in: Option<&str>,
+    ) -> Uploaded {
+        let file = match File::open(from).await {
+            Ok(file) => file,
+            Err(error) => return Uploaded::Unreadable(error),
+        };
+        let part = Part::stream(Body::wrap_stream(ReaderStream::with_capacity(file, PIECE)));
+        let part = match part
+            .file_name(name.to_owned())
+            .mime_str("application/octet-stream")
+        {
+            Ok(part) => part,
+            Err(error) => return Uploaded::Retry(unsent(&error)),
+        };
+        let mut request = self
+            .call(Method::POST, &format!("builds/{job}/artifacts"))
+            .header(JOB_TOKEN_HEADER, token.expose())
+            .timeout(TRANSFER_LIMIT);
+        if let Some(expire_in) = expire_in {
+            request = request.query(&[("expire_in", expire_in)]);
+        }
+        match request
+            .multipart(Form::new().part("file", part))
+            .send()
+            .await
+        {
+            Ok(answer) => match answer.status() {
+                StatusCode::CREATED => Uploaded::Done,
+                StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
+                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Uploaded::Gone,
+                status @ (StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED) => {
+                    Uploaded::Refused(status)
+                }
+                _ => Uploaded::Retry(unexpected(&answer)),
+            },
+            Err(error) => Uploaded::Retry(unsent(&error)),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Scripts in containers of the real engine.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read as _, Write as _};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
+
+use super::{Repository, runner, runner_called, runs, until};
+use crate::fake::{Fake, Held, SECRET, job_token, until_empty};
+
+/// An image with a shell and nothing else, which the engine has.
+fn shell_image() -> &'static str {
+    const NAME: &str = "slipway-test/shell:1";
+    static MADE: OnceLock<()> = OnceLock::new();
+    MADE.get_or_init(|| image(NAME, "FROM scratch\nCOPY busybox /bin/sh\n"));
+    NAME
+}
+
+fn image(name: &str, dockerfile: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
+    std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
+    docker(&["build", "-q", "-t", name, dir.path().to_str().unwrap()]);
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "docker {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
+    let mut spec = json!({"kind": "script", "image": image, "commands": commands});
+    if !artifacts.is_null() {
+        spec["artifacts"] = artifacts;
+    }
+    spec
+}
+
+fn trace(held: &Held) -> String {
+    String::from_utf8_lossy(&held.trace).into_owned()
+}
+
+fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in files {
+        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(content.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Names and contents of an archive; a directory's name ends in a slash.
+fn unzipped(bytes: &[u8]) -> BTreeMap<String, String> {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut files = BTreeMap::new();
+    for position in 0..zip.len() {
+        let mut entry = zip.by_index(position).unwrap();
+        let mut content = String::new();
+        entry.read_to_string(&mut content).unwrap();
+        files.insert(entry.name().unwrap().into_owned(), content);
+    }
+    files
+}
+
+/// The members of a payload that make one job need another, whose archive the coordinator has.
+fn needing(mut job: Value, id: i64) -> Value {
+    job["depends_on_builds"] = json!([{
+        "id": id, "name": "first", "stage": "build", "ref": "main", "sha": "a".repeat(40),
+        "tag": false, "status": "success", "token": job_token(id), "project_id": 1,
+        "project_name": "api", "artifacts_file": {"filename": "artifacts.zip", "size": 1},
+    }]);
+    job
+}
+
+#[tokio::test]
+async fn commands_run_in_the_checkout_and_leave_what_the_rules_name() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let name = format!("test-{}", rand::random::<u64>());
+    let runner = runner_called(&fake, &name).await;
+    let commands = [
+        "pwd; ls",
+        "mkdir -p out/deep/empty; echo \"$GREETING\" >out/greeting.txt; ln -s greeting.txt out/link",
+        "ln out/greeting.txt out/deep/same.txt; echo no >out/deep/left.o; echo o >one.log",
+        "echo first; echo second >&2; echo third; echo \"the password: $PASSWORD\"",
+    ];
+    let rules = json!({
+        "paths": ["out/**/*.txt", "out/link", "out/deep/empty", "*.log", "nothing/here"],
+        "name": "result", "expire_in": "7 days",
+    });
+    let spec = script(shell_image(), &commands, rules);
+    let more = repository.job(&spec);
+    fake.enqueue(81, &[("GREETING", "once"), ("GREETING", "hello")], more);
+    let held = fake.until_reported(81).await;
+    let trace = trace(&held);
+    assert_eq!(held.status, "success", "{trace}");
+    assert!(held.report.unwrap().image.is_none());
+    assert!(
+        trace.contains("$ pwd; ls\n/slipway/work\nDockerfile\nbusybox\n"),
+        "{trace}"
+    );
+    assert!(
+        trace.contains("first\nsecond\nthird\nthe password: [MASKED]\n"),
+        "{trace}"
+    );
+    assert!(!trace.contains(SECRET));
+    assert!(
+        trace.contains("Warning: artifacts: nothing/here matches nothing"),
+        "{trace}"
+    );
+    let [upload] = held.uploads.as_slice() else {
+        panic!("{:?}\n{trace}", held.uploads.len());
+    };
+    assert_eq!(upload.name, "result.zip");
+    assert!(["expire_in=7+days", "expire_in=7%20days"].contains(&upload.query.as_str()));
+    let expected = [
+        ("one.log", "o\n"),
+        ("out/deep/empty/", ""),
+        ("out/deep/same.txt", "hello\n"),
+        ("out/greeting.txt", "hello\n"),
+        ("out/link", "greeting.txt"),
+    ];
+    let expected = expected.map(|(name, content)| (name.to_owned(), content.to_owned()));
+    assert_eq!(unzipped(&upload.bytes), BTreeMap::from(expected));
+    for phase in ["fetching", "building", "uploading"] {
+        assert!(
+            held.phases.iter().any(|told| told == phase),
+            "{:?}",
+            held.phases
+        );
+    }
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+    let filter = format!("label=io.slipway.runner={name}");
+    assert_eq!(docker(&["ps", "-aq", "--filter", &filter]), "");
+}
+
+#[tokio::test]
+async fn what_earlier_jobs_left_is_in_the_checkout_of_scripts_and_images_alike() {
+    let repository =
+        Repository::with("FROM scratch\nCOPY busybox /bin/sh\nCOPY made/x /\nRUN test -s /x\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let archive = zipped(&[("made/x", "from before\n"), ("Dockerfile.not", "")]);
+    fake.change(|state| state.archives.insert(1, archive));
+    let spec = script(shell_image(), &["cat made/x"], Value::Null);
+    fake.enqueue(82, &[], needing(repository.job(&spec), 1));
+    let image = json!({"kind": "image_build", "no_cache": true});
+    fake.enqueue(83, &[], needing(repository.job(&image), 1));
+    for id in [82, 83] {
+        let held = fake.until_reported(id).await;
+        assert_eq!(held.status, "success", "{}", trace(&held));
+    }
+    let held = fake.until_reported(82).await;
+    assert!(trace(&held).contains("$ cat made/x\nfrom before\n"));
+    assert!(held.uploads.is_empty());
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_hostile_archive_fails_its_job_and_writes_nothing_outside() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let spec = script(shell_image(), &["echo never"], Value::Null);
+    let archives = [
+        (1, zipped(&[("../../../slipped", "harm")]), "leads out of"),
+        (2, b"not a zip at all".to_vec(), "not a zip archive"),
+    ];
+    for (id, archive, words) in archives {
+        fake.change(|state| state.archives.insert(id, archive));
+        fake.enqueue(90 + id, &[], needing(repository.job(&spec), id));
+        let held = fake.until_reported(90 + id).await;
+        let report = held.report.clone().unwrap();
+        assert_eq!(report.failure_reason.as_deref(), Some("job_failed"));
+        let message = report.failure_message.unwrap();
+        assert!(message.contains("the artifacts of first"), "{message}");
+        assert!(message.contains(words), "{message}");
+        assert!(!trace(&held).contains("never"));
+    }
+    // One that is gone is told as such.
+    fake.enqueue(93, &[], needing(repository.job(&spec), 3));
+    let report = fake.until_reported(93).await.report.unwrap();
+    assert!(
+        report
+            .failure_message
+            .unwrap()
+            .contains("not there any more")
+    );
+    let place = runner.jobs();
+    until_empty(&place).await;
+    assert!(!place.parent().unwrap().join("slipped").exists());
+    assert!(!place.join("slipped").exists());
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_failing_command_is_named_and_its_files_are_kept_when_asked_for() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let commands = ["echo why >log", "echo here; (exit 3)", "echo never"];
+    for (id, when) in [(101, "on_failure"), (102, "always"), (103, "on_success")] {
+        let rules = json!({"paths": ["log"], "when": when});
+        let spec = script(shell_image(), &commands, rules);
+        fake.enqueue(id, &[], repository.job(&spec));
+        let held = fake.until_reported(id).await;
+        let report = held.report.clone().unwrap();
+        assert_eq!(report.failure_reason.as_deref(), Some("job_failed"));
+        let message = report.failure_message.unwrap();
+        assert_eq!(message, "the command `echo here; (exit 3)` exited with 3");
+        let trace = trace(&held);
+        assert!(trace.contains(&format!("Failed: {message}\n")), "{trace}");
+        assert!(!trace.contains("never"), "{trace}");
+        let uploads = match when {
+            "on_success" => 0,
+            _ => 1,
+        };
+        assert_eq!(held.uploads.len(), uploads, "{when}");
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn an_image_that_will_not_do_is_told_as_what_it_is() {
+    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    image(
+        "slipway-test/bare:1",
+        "FROM scratch\nCOPY busybox /bin/tool\n",
+    );
+    let mut nameless = script("x", &["true"], Value::Null);
+    nameless.as_object_mut().unwrap().remove("image");
+    fake.enqueue(111, &[], repository.job(&nameless));
+    let missing = format!("{registry}/none/such:1");
+    let spec = script(&missing, &["true"], Value::Null);
+    fake.enqueue(112, &[], repository.job(&spec));
+    let spec = script("slipway-test/bare:1", &["true"], Value::Null);
+    fake.enqueue(113, &[], repository.job(&spec));
+    for (id, reason, words) in [
+        (111, "unsupported", "--script-image"),
+        (112, "base_image_unavailable", missing.as_str()),
+        (113, "job_failed", "has no sh"),
+    ] {
+        let report = fake.until_reported(id).await.report.unwrap();
+        assert_eq!(report.failure_reason.as_deref(), Some(reason), "{id}");
+        let message = report.failure_message.unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn an_image_is_pulled_when_the_engine_lacks_it() {
+    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let name = format!("{registry}/story/shell{}", rand::random::<u32>());
+    docker(&["tag", shell_image(), &name]);
+    docker(&["push", "-q", &name]);
+    docker(&["image", "rm", &name]);
+    let spec = script(&name, &["echo pulled"], Value::Null);
+    fake.enqueue(121, &[], repository.job(&spec));
+    let held = fake.until_reported(121).await;
+    let trace = trace(&held);
+    assert_eq!(held.status, "success", "{trace}");
+    assert!(trace.contains(&format!("Pulling {name}\n")), "{trace}");
+    docker(&["image", "rm", &name]);
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_cancel_kills_the_script_that_runs() {
+    let nap = format!("8{:07}", rand::random::<u32>() % 10_000_000);
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let nap_on = format!("sleep {nap}");
+    let rules = json!({"paths": ["Dockerfile"], "when": "always"});
+    let spec = script(shell_image(), &[&nap_on], rules);
+    fake.enqueue(131, &[], repository.job(&spec));
+    until(Duration::from_secs(60), || runs(&nap)).await;
+    fake.change(|state| {
+        if let Some(job) = state.jobs.get_mut(&131) {
+            job.status = "canceled".to_owned();
+        }
+    });
+    until(Duration::from_secs(2), || !runs(&nap)).await;
+    until_empty(&runner.jobs()).await;
+    let held = fake.until(131, |_| true).await;
+    assert!(held.uploads.is_empty() && held.report.is_none());
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_script_that_takes_too_long_is_killed_and_told_so() {
+    let nap = format!("9{:07}", rand::random::<u32>() % 10_000_000);
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let nap_on = format!("sleep {nap}");
+    let mut job = repository.job(&script(shell_image(), &[&nap_on], Value::Null));
+    job["timeout"] = json!(2);
+    fake.enqueue(135, &[], job);
+    let report = fake.until_reported(135).await.report.unwrap();
+    assert_eq!(report.failure_reason.as_deref(), Some("timed_out"));
+    assert!(!runs(&nap));
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_repeated_until_it_is_taken_and_a_refusal_fails_the_job() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let rules = json!({"paths": ["Dockerfile"]});
+    let spec = script(shell_image(), &["true"], rules);
+    fake.change(|state| state.upload_answers.extend([502, 503]));
+    fake.enqueue(141, &[], repository.job(&spec));
+    let held = fake.until_reported(141).await;
+    assert_eq!((held.status.as_str(), held.uploads.len()), ("success", 1));
+    fake.change(|state| state.upload_answers.extend([413]));
+    fake.enqueue(142, &[], repository.job(&spec));
+    let report = fake.until_reported(142).await.report.unwrap();
+    let message = report.failure_message.unwrap();
+    assert!(message.contains("larger than the farm takes"), "{message}");
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_container_that_a_dead_predecessor_left_is_swept_away() {
+    let name = format!("test-{}", rand::random::<u64>());
+    let label = format!("io.slipway.runner={name}");
+    let left = docker(&["create", "--label", &label, shell_image(), "sh"]);
+    let fake = Fake::start();
+    let runner = runner_called(&fake, &name).await;
+    fake.until_polled().await;
+    let filter = format!("label={label}");
+    assert_eq!(docker(&["ps", "-aq", "--filter", &filter]), "", "{left}");
+    runner.drain(&fake).await;
+}
