@@ -117,4 +117,21 @@ mod tests {
         assert!(message("", "").contains("no Dockerfile at"));
         assert!(message("", "/none").contains("/none is not a directory"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_two_texts_make_a_path_that_leads_out(
+            dockerfile_path in "[ab./\\\\]{0,12}",
+            context in "[ab./]{0,12}",
+        ) {
+            let location = Location { dockerfile_path, context };
+            if let Ok(place) = location.resolve() {
+                for path in [place.dockerfile_in_package(), place.context, place.dockerfile] {
+                    let mut parts = Path::new(&path).components();
+                    let is_plain = |part| matches!(part, std::path::Component::Normal(_));
+                    proptest::prop_assert!(parts.all(is_plain), "{path}");
+                }
+            }
+        }
+    }
 }
