@@ -128,6 +128,22 @@ fn a_tree_in_a_zip_archive_is_unpacked() {
 }
 
 #[test]
+fn a_zip_archive_that_was_written_in_one_go_is_unpacked() {
+    let ground = Ground::new();
+    // Sizes stand behind the bytes then, as with many programs that write to a pipe.
+    let mut writer = zip::ZipWriter::new_stream(Vec::new());
+    for (name, text) in [("a/b", "one"), ("é", "two")] {
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(name, options).unwrap();
+        std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    }
+    let archive = writer.finish().unwrap().into_inner();
+    ground.unpack(Archive::Zip, &archive).unwrap();
+    assert_eq!(ground.read("a/b"), "one");
+    assert_eq!(ground.read("é"), "two");
+}
+
+#[test]
 fn an_empty_archive_is_an_empty_package() {
     let ground = Ground::new();
     ground.unpack(Archive::Zip, &zip(&[])).unwrap();
