@@ -156,7 +156,7 @@ async fn a_commit_is_shown_by_sha_branch_and_first_digits(backend: Backend) {
         &format!("{second}.json"),
     ] {
         let answer = world.developer.get(&commit_path(reference, "")).await;
-        answer.is_json(200, &shown);
+        answer.shows(200, &shown);
     }
     for unknown in [&"0".repeat(40), "none", "0123456789"] {
         let answer = world.developer.get(&commit_path(unknown, "")).await;

@@ -52,10 +52,10 @@ async fn check_03_the_token_may_be_a_parameter(backend: Backend) {
     let expected = world.developer.get(&builds()).await.is(200).json();
     let path = format!("{P}/builds?private_token={token}");
     let bare = |path: &str| world.nobody().bare(Method::GET, path);
-    send(bare(&path)).await.is_json(200, &expected);
+    send(bare(&path)).await.shows(200, &expected);
     // A parameter goes before a header.
     let wrong = bare(&path).header("PRIVATE-TOKEN", "wrong");
-    send(wrong).await.is_json(200, &expected);
+    send(wrong).await.shows(200, &expected);
     let path = format!("{P}/builds?private_token=wrong");
     let right = bare(&path).header("PRIVATE-TOKEN", token);
     send(right).await.says(401, UNAUTHORIZED);
@@ -68,11 +68,11 @@ async fn check_04_the_token_may_be_a_bearer(backend: Backend) {
     let expected = world.developer.get(&builds()).await.is(200).json();
     let nobody = world.nobody();
     let bearer = nobody.bare(Method::GET, &builds()).bearer_auth(token);
-    send(bearer).await.is_json(200, &expected);
+    send(bearer).await.shows(200, &expected);
     let path = format!("{P}/builds?access_token={token}");
     send(nobody.bare(Method::GET, &path))
         .await
-        .is_json(200, &expected);
+        .shows(200, &expected);
 }
 
 /// Ends a token, and gives its text.
@@ -146,9 +146,9 @@ async fn check_07_a_project_has_a_path(backend: Backend) {
     let expected = world.developer.get(&builds()).await.is(200).json();
     for path in ["grp%2Fproj", "grp%2fproj"] {
         let list = format!("/projects/{path}/builds");
-        world.developer.get(&list).await.is_json(200, &expected);
+        world.developer.get(&list).await.shows(200, &expected);
         let one = format!("/projects/{path}/builds/{id}");
-        world.developer.get(&one).await.is_json(200, &expected[0]);
+        world.developer.get(&one).await.shows(200, &expected[0]);
     }
 }
 
@@ -227,7 +227,7 @@ async fn check_57_a_suffix_changes_nothing(backend: Backend) {
     for path in [builds(), build_path(id, ""), format!("{P}/pipelines")] {
         let expected = world.developer.get(&path).await.is(200).json();
         let suffixed = format!("{path}.json");
-        world.developer.get(&suffixed).await.is_json(200, &expected);
+        world.developer.get(&suffixed).await.shows(200, &expected);
     }
     let answer = world.developer.post(&build_path(id, "/cancel.json")).await;
     assert_eq!(answer.is(201).json()["status"], json!("canceled"));

@@ -17,6 +17,7 @@ mod members;
 mod neighbours;
 mod objects;
 mod projects;
+mod python;
 mod runners;
 mod session;
 mod support;

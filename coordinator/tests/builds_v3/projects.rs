@@ -165,7 +165,7 @@ async fn a_project_is_made_for_those_who_may_and_with_what_it_needs(backend: Bac
     make(&good).await.is(201);
     let why = json!(["has already been taken"]);
     let taken = json!({"message": {"name": why, "path": why}});
-    make(&good).await.is_json(400, &taken);
+    make(&good).await.shows(400, &taken);
     // Whoever comes late does not get a namespace that somebody else has.
     world.farm.project("rita/theirs").await;
     let late = world.reporter.json(Method::POST, "/projects", &good).await;
@@ -227,7 +227,7 @@ async fn a_deleted_project_leaves_no_blob_and_its_jobs_are_unknown(backend: Back
     assert!(world.farm.stored_blobs() >= remaining + 4);
 
     let owner = world.admin.request(Method::DELETE, "/projects/1");
-    send(owner).await.is_json(200, &json!(true));
+    send(owner).await.shows(200, &json!(true));
     assert_eq!(world.farm.stored_blobs(), remaining);
     world.admin.get("/projects/1").await.is(404);
     running.patch("3-5", "def").await.is(404);

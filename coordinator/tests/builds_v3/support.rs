@@ -203,18 +203,18 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
 impl Answer {
     /// The status is the one expected, and the body is this JSON.
     #[track_caller]
-    pub(crate) fn is_json(&self, status: u16, body: &Value) {
-        assert_eq!(self.status, status, "{self:?}");
-        let kind = self.headers.get(CONTENT_TYPE);
+    pub(crate) fn shows(self, status: u16, body: &Value) -> Self {
+        let answer = self.is(status);
+        let kind = answer.headers.get(CONTENT_TYPE);
         assert_eq!(kind.unwrap(), "application/json");
-        assert_eq!(&self.json(), body);
+        assert_eq!(&answer.json(), body);
+        answer
     }
 
     /// The status is the one expected, and the body is `{"error": …}` alone.
     #[track_caller]
     pub(crate) fn errs(self, status: u16, error: &str) -> Self {
-        self.is_json(status, &json!({ "error": error }));
-        self
+        self.shows(status, &json!({ "error": error }))
     }
 
     /// 200 with a list, whose items it gives.

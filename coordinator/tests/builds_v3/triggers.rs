@@ -142,7 +142,7 @@ async fn a_trigger_is_told_why_not(backend: Backend) {
     let nothing = json!({"message": "No builds created"});
     for unknown in ["gone", "a..b"] {
         let answer = fire(&world, &json!({"token": token, "ref": unknown})).await;
-        answer.is_json(400, &nothing);
+        answer.shows(400, &nothing);
     }
     fire(&world, &json!({"token": token}))
         .await
@@ -174,7 +174,7 @@ async fn a_trigger_is_told_why_not(backend: Backend) {
     };
     world.farm.change_project(&world.project, off).await;
     let answer = fire(&world, &json!({"token": token, "ref": "main"})).await;
-    answer.is_json(400, &nothing);
+    answer.shows(400, &nothing);
 
     let body = json!({"token": token, "ref": "main"});
     for path in [

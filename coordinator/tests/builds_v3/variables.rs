@@ -20,12 +20,12 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
     let refused = world.developer.json(Method::POST, path, &first).await;
     refused.says(403, "403 Forbidden");
     let made = world.master.json(Method::POST, path, &first).await;
-    made.is_json(201, &first);
+    made.shows(201, &first);
     let taken = json!({"message": {"key": ["has already been taken"]}});
     let again = world.master.json(Method::POST, path, &first).await;
-    again.is_json(400, &taken);
+    again.shows(400, &taken);
     let one = "/projects/1/variables/FIRST";
-    world.master.get(one).await.is_json(200, &first);
+    world.master.get(one).await.shows(200, &first);
     world.developer.get(one).await.is(403);
     assert_eq!(world.master.get(path).await.items(), [first]);
     let change = world
@@ -33,7 +33,7 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
         .json(Method::PUT, one, &json!({"value": ""}))
         .await;
     let changed = json!({"key": "FIRST", "value": ""});
-    change.is_json(200, &changed);
+    change.shows(200, &changed);
     let named = world
         .master
         .json(
@@ -42,7 +42,7 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
             &json!({"value": 2}),
         )
         .await;
-    named.is_json(201, &json!({"key": "SECOND", "value": "2"}));
+    named.shows(201, &json!({"key": "SECOND", "value": "2"}));
 
     world.farm.build(&world.project).await;
     let claim = Wire::to(&world.farm)
@@ -55,7 +55,7 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
     assert!(variables.contains(&told), "{variables:?}");
 
     let remove = async || send(world.master.request(Method::DELETE, one)).await;
-    remove().await.is_json(200, &changed);
+    remove().await.shows(200, &changed);
     remove().await.says(404, "404 Not Found");
     world.master.get(one).await.says(404, "404 Not Found");
     let gone = world
