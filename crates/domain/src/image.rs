@@ -103,6 +103,40 @@ fn is_path_part(part: &str) -> bool {
         && !part.contains("___")
 }
 
+/// Whether `text` names an image as `FROM` takes it: `alpine`, `r.example:5000/a/b:v1`, `a@sha256:…`.
+pub fn is_reference(text: &str) -> bool {
+    let (text, digest) = match text.split_once('@') {
+        Some((text, digest)) => (text, Some(digest)),
+        None => (text, None),
+    };
+    let (name, tag) = match text.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (text, None),
+    };
+    let path = match name.split_once('/') {
+        // An address of IPv6 is in brackets.
+        Some((host, path)) if host.starts_with('[') || looks_like_host(host) && is_host(host) => {
+            path
+        }
+        _ => name,
+    };
+    name.len() <= 255
+        && path.split('/').all(is_path_part)
+        && tag.is_none_or(is_tag)
+        && digest.is_none_or(is_digest)
+}
+
+fn looks_like_host(text: &str) -> bool {
+    text.contains(['.', ':']) || text == "localhost" || text.contains(char::is_uppercase)
+}
+
+/// Whether `text` is an algorithm and what it made, in hex.
+fn is_digest(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, hex)| {
+        !algorithm.is_empty() && hex.len() >= 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// Whether a registry takes `tag` as it is.
 pub fn is_tag(tag: &str) -> bool {
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -184,6 +218,47 @@ mod tests {
         assert!(tag("feature/x").starts_with("feature-x-"));
         assert_ne!(tag("feature/x"), tag("feature-x"));
         assert_ne!(tag("feature/x"), tag("feature+x"));
+    }
+
+    #[test]
+    fn images_have_names() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for good in [
+            "scratch",
+            "alpine:3.20",
+            "library/alpine",
+            "localhost/a",
+            "localhost:5000/a/b-c:V_1.2",
+            "r.example/a.b/c__d",
+            "[::1]:5000/a",
+            "Host/a",
+            &format!("a@{digest}"),
+            &format!("r.example:5000/a:v1@{digest}"),
+        ] {
+            assert!(is_reference(good), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "A",
+            "a b",
+            "a:",
+            ":a",
+            "a:b:c",
+            "a/",
+            "/a",
+            "a//b",
+            "a/B",
+            "a@sha256:12",
+            "a@",
+            "a:-x",
+            "-a",
+            "https://r.example/a",
+            "a..b",
+            "$a",
+        ] {
+            assert!(!is_reference(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod image;
 pub mod image_mark;
 pub mod names;
+pub mod package;
 pub mod pipeline;
 pub mod queue;
 pub mod range;

@@ -17,6 +17,7 @@ use slipway_domain::ImageBuild;
 use crate::error::BuildError;
 use crate::frontend;
 use crate::ignore::Ignore;
+use crate::instructions;
 
 /// How many pieces of the archive wait for the reader.
 const PIECES: usize = 8;
@@ -57,7 +58,9 @@ impl Context {
         let dockerfile = dockerfile.ok_or_else(|| BuildError::DockerfileMissing {
             path: spec.dockerfile.clone(),
         })?;
-        frontend::check(&read_head(&dockerfile)?, spec)?;
+        let text = read_head(&dockerfile)?;
+        frontend::check(&text, spec)?;
+        instructions::check(&text, spec)?;
         let ignore = read_ignore(&checkout, &root, &dockerfile)?;
         let name = dockerfile.strip_prefix(&root).ok().and_then(Path::to_str);
         let (dockerfile, injected) = match name {

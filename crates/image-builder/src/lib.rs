@@ -13,6 +13,7 @@ mod context;
 mod error;
 mod frontend;
 mod ignore;
+mod instructions;
 mod options;
 mod progress;
 mod push;

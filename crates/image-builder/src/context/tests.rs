@@ -54,7 +54,7 @@ fn files_are_packed_in_order_and_links_stay_links() {
 #[test]
 fn the_build_file_and_the_patterns_are_sent_even_when_left_out() {
     let dir = checkout(&[
-        ("docker/Dockerfile", ""),
+        ("docker/Dockerfile", "FROM scratch"),
         ("docker/other", ""),
         (".dockerignore", "*\n"),
         ("a", ""),
@@ -66,7 +66,7 @@ fn the_build_file_and_the_patterns_are_sent_even_when_left_out() {
 #[test]
 fn patterns_beside_the_build_file_replace_those_of_the_context() {
     let dir = checkout(&[
-        ("Dockerfile", ""),
+        ("Dockerfile", "FROM scratch"),
         ("Dockerfile.dockerignore", "a\nDockerfile.*\n"),
         (".dockerignore", "b\n"),
         ("a", ""),
@@ -79,7 +79,7 @@ fn patterns_beside_the_build_file_replace_those_of_the_context() {
 #[test]
 fn a_file_that_is_taken_back_comes_from_a_directory_that_is_not() {
     let dir = checkout(&[
-        ("Dockerfile", ""),
+        ("Dockerfile", "FROM scratch"),
         (".dockerignore", "src\n!src/keep/me\n"),
         ("src/keep/me", ""),
         ("src/drop", ""),
@@ -102,7 +102,7 @@ fn nothing_outside_of_the_checkout_is_reached() {
     let dir = checkout(&[
         ("Dockerfile@", "/etc/hostname"),
         ("context@", "/etc"),
-        ("real/Dockerfile", ""),
+        ("real/Dockerfile", "FROM scratch"),
         (".dockerignore@", "/etc/hostname"),
     ]);
     let find = |context, dockerfile| Context::find(dir.path(), &spec(context, dockerfile));
@@ -122,7 +122,8 @@ fn nothing_outside_of_the_checkout_is_reached() {
 
 #[tokio::test]
 async fn packing_ends_when_nobody_reads() {
-    let dir = checkout(&[("Dockerfile", &"x".repeat(PIECE * PIECES * 4))]);
+    let long = format!("FROM scratch\n{}", "x".repeat(PIECE * PIECES * 4));
+    let dir = checkout(&[("Dockerfile", &long)]);
     let context = Context::find(dir.path(), &spec(".", "Dockerfile")).unwrap();
     let mut pieces = context.pack();
     assert!(pieces.recv().await.unwrap().is_ok());
