@@ -1,0 +1,15 @@
+//! The repository build API as its clients speak it: each check of the contract, through the real
+//! application over real HTTP, on both back ends.
+//!
+//! The mode that copies a reference server bug for bug is not offered; where a check names two
+//! answers, this project's is the one that is expected.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+#[path = "../runner_v1/client.rs"]
+#[expect(
+    dead_code,
+    reason = "the stories of the runner protocol need more of it"
+)]
+mod client;
+mod doors;
+mod support;
