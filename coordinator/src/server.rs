@@ -66,6 +66,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             // Old runners put two slashes where one belongs.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .configure(health::configure)
+            .configure(slipway_api_quay::configure)
             .configure(slipway_api_gitlab::configure)
             .configure(slipway_api_native::configure)
             .configure(slipway_api_conveyor::configure)
