@@ -5,11 +5,17 @@
 //! answers, this project's is the one that is expected.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
+mod canceling;
 #[path = "../runner_v1/client.rs"]
 #[expect(
     dead_code,
     reason = "the stories of the runner protocol need more of it"
 )]
 mod client;
+mod creating;
 mod doors;
+mod lists;
+mod logs;
+mod refusing;
 mod support;
+mod uploads;

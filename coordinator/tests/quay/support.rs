@@ -142,6 +142,16 @@ impl World {
         (place["file_id"].as_str().unwrap().to_owned(), url)
     }
 
+    /// All entries of the log of a build of `ada/app`, wherever they are.
+    pub(crate) async fn whole_log(&self, id: &str) -> Vec<Value> {
+        let log = self.w.get(&format!("{L}{id}/logs")).await.is(200).json();
+        let log = match log["logs_url"].as_str() {
+            Some(url) => self.w.get(url).await.is(200).json(),
+            None => log,
+        };
+        log["logs"].as_array().unwrap().clone()
+    }
+
     /// The phase of a build of `ada/app`.
     pub(crate) async fn phase(&self, id: &str) -> String {
         let build = self.r.get(&format!("{L}{id}")).await.is(200).json();
