@@ -33,6 +33,8 @@ pub(crate) struct Call {
 pub(crate) enum Need {
     /// Looking.
     Read,
+    /// Reading logs.
+    Logs,
     /// Building.
     Write,
     /// Calling off.
@@ -40,9 +42,11 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn role(self) -> Role {
+    /// The role that it is in this farm.
+    pub(crate) fn role(self, farm: &Farm) -> Role {
         match self {
             Need::Read => Role::Reader,
+            Need::Logs => farm.log_role(),
             Need::Write => Role::Developer,
             Need::Admin => Role::Maintainer,
         }
@@ -95,11 +99,12 @@ impl Call {
     /// 401 when nobody is known to call and the repository is not everybody's to look at; 403 when
     /// the caller may not, or may not know; 503 when nothing may change there now.
     pub(crate) async fn repository(&self, need: Need) -> Result<Place, QuayError> {
+        let role = need.role(&self.farm);
         let path = self.http.match_info().get("repository").unwrap_or_default();
         let (namespace, name) = path.split_once('/').unwrap_or((path, ""));
         let (namespace, name) = (namespace.parse::<Name>(), name.parse::<Name>());
         let Some(actor) = &self.actor else {
-            let open = self.open_to_all(namespace.ok(), name.ok(), need).await?;
+            let open = self.open_to_all(namespace.ok(), name.ok(), role).await?;
             return open.ok_or_else(QuayError::nobody);
         };
         let Ok(namespace) = namespace else {
@@ -107,7 +112,6 @@ impl Call {
         };
         let found = match &name {
             Ok(name) => {
-                let role = need.role();
                 let access = self.farm.project(actor, &namespace, name, Role::Guest).await;
                 access.and_then(|access| access.require_builds(role).map(|()| access))
             }
@@ -116,11 +120,11 @@ impl Call {
         match found {
             Ok(access) => Ok(Place::Project(Box::new(access))),
             Err(FarmError::NotFound(_)) => {
-                let open = self.open_to_all(Some(namespace.clone()), name.ok(), need);
+                let open = self.open_to_all(Some(namespace.clone()), name.ok(), role);
                 if let Some(open) = open.await? {
                     return Ok(open);
                 }
-                let own = self.farm.namespace(actor, &namespace, need.role()).await;
+                let own = self.farm.namespace(actor, &namespace, role).await;
                 match own {
                     Ok(_) => Ok(Place::Nowhere),
                     Err(FarmError::NotFound(_)) => Err(QuayError::forbidden()),
@@ -131,18 +135,18 @@ impl Call {
         }
     }
 
-    /// The repository, if it is there for everybody and only looked at.
+    /// The repository, if everybody may act in it in this role.
     async fn open_to_all(
         &self,
         namespace: Option<Name>,
         name: Option<Name>,
-        need: Need,
+        role: Role,
     ) -> Result<Option<Place>, QuayError> {
-        let (Some(namespace), Some(name), Need::Read) = (namespace, name, need) else {
+        let (Some(namespace), Some(name)) = (namespace, name) else {
             return Ok(None);
         };
         let found = self.farm.public_project(&namespace, &name).await;
-        match found.and_then(|access| access.require_builds(Role::Reader).map(|()| access)) {
+        match found.and_then(|access| access.require_builds(role).map(|()| access)) {
             Ok(access) => Ok(Some(Place::Project(Box::new(access)))),
             Err(FarmError::NotFound(_) | FarmError::Forbidden(_)) => Ok(None),
             Err(error) => Err(error.into()),

@@ -152,6 +152,8 @@ fn of_farm(error: &FarmError) -> Shape {
         FarmError::Unavailable(_) => {
             Shape::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
+        FarmError::TooManyBuilds => message(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_BUILDS),
+        FarmError::ReadOnly => message(StatusCode::SERVICE_UNAVAILABLE, READ_ONLY),
         FarmError::Internal(_) => message(StatusCode::INTERNAL_SERVER_ERROR, "Internal error."),
     }
 }

@@ -82,7 +82,7 @@ fn scope(path: &str) -> Scope {
 /// A path that knows which methods it has.
 fn at(path: &str, methods: &'static str) -> Resource {
     web::resource(path)
-        .route(web::method(actix_web::http::Method::OPTIONS).to(HttpResponse::Ok))
+        .route(web::method(actix_web::http::Method::OPTIONS).to(options))
         .default_service(web::to(move || no_such_method(methods)))
 }
 
@@ -108,6 +108,10 @@ async fn with_slash(request: HttpRequest) -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, target))
         .finish()
+}
+
+async fn options() -> HttpResponse {
+    HttpResponse::Ok().finish()
 }
 
 async fn no_such_method(methods: &'static str) -> Answer {

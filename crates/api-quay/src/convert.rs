@@ -1,0 +1,238 @@
+//! The farm's builds and log entries in the words of this API.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use slipway_domain::package::AskedPackage;
+use slipway_domain::{ImageBuild, Role, UploadId};
+use slipway_farm::{
+    BaseImage, Fault, FileLink, LogEntry, PackagePhase, ProjectAccess, ToldBuild, UploadedFile,
+};
+
+use crate::call::Call;
+use crate::wire::{Build, Entry, Place, Repository, Robot};
+
+/// How many characters of a commit stand for it.
+const SHORT: usize = 7;
+/// Where files are, from the farm's address on.
+const FILES: &str = "/userfiles";
+/// Where whole logs are, from the farm's address on.
+const LOGS: &str = "/logarchive";
+/// What the codes of failures begin with.
+const FAULTS: &str = "io.quay.builder";
+
+/// A build as the caller sees it.
+pub(crate) fn build(call: &Call, access: &ProjectAccess, told: ToldBuild) -> Build {
+    let project = access.project();
+    let is_writer = access.require(Role::Developer).is_ok();
+    let (build, phase) = (told.build, told.phase);
+    let is_member = call.is_somebody() && access.is_member();
+    let source = match build.package {
+        Some(package) => Source::of_package(call, package),
+        None => Source::of_commit(build.sha.as_str(), told.image.as_ref()),
+    };
+    Build {
+        id: build.uuid.to_string(),
+        phase: phase.as_str(),
+        started: rfc2822(build.created_at),
+        display_name: source.display_name,
+        status: Map::new(),
+        subdirectory: source.dockerfile_path.clone(),
+        dockerfile_path: source.dockerfile_path,
+        context: source.context,
+        tags: source.tags,
+        manual_user: told.user.map(|user| user.name.to_string()),
+        is_writer,
+        trigger: None,
+        trigger_metadata: is_member.then_some(source.metadata),
+        resource_key: source.file,
+        pull_robot: source.robot.map(|name| Robot {
+            name,
+            kind: "user",
+            is_robot: true,
+        }),
+        repository: Repository {
+            namespace: project.namespace_name.to_string(),
+            name: project.name.to_string(),
+        },
+        error: None,
+        archive_url: source.url.filter(|_| is_writer),
+    }
+}
+
+/// What is told of the thing that is built.
+struct Source {
+    display_name: String,
+    dockerfile_path: String,
+    context: String,
+    tags: Vec<String>,
+    metadata: Map<String, Value>,
+    file: Option<String>,
+    robot: Option<String>,
+    url: Option<String>,
+}
+
+impl Source {
+    fn of_package(call: &Call, package: AskedPackage) -> Self {
+        let url = match package.upload {
+            Some(file) => Some(file_url(call, file, &call.farm.download_link(file))),
+            None => package.url,
+        };
+        Self {
+            display_name: package.display_name,
+            dockerfile_path: package.location.dockerfile_path,
+            context: package.location.context,
+            tags: package.tags,
+            metadata: Map::new(),
+            file: package.upload.map(|file| file.to_string()),
+            robot: package.pull_robot,
+            url,
+        }
+    }
+
+    fn of_commit(sha: &str, image: Option<&ImageBuild>) -> Self {
+        let from_root = |path: &str| match path {
+            "." | "" => "/".to_owned(),
+            path => format!("/{}", path.trim_start_matches("./").trim_start_matches('/')),
+        };
+        let dockerfile = image.map(|image| from_root(&image.dockerfile));
+        let context = image.map(|image| from_root(&image.context));
+        let mut metadata = Map::new();
+        metadata.insert("commit".to_owned(), sha.into());
+        Self {
+            display_name: sha.chars().take(SHORT).collect(),
+            dockerfile_path: dockerfile.unwrap_or_default(),
+            context: context.unwrap_or_default(),
+            tags: image.map(|image| image.tags.clone()).unwrap_or_default(),
+            metadata,
+            file: None,
+            robot: None,
+            url: None,
+        }
+    }
+}
+
+/// A moment as mail tells it, to the second.
+fn rfc2822(moment: DateTime<Utc>) -> String {
+    moment.format("%a, %d %b %Y %H:%M:%S -0000").to_string()
+}
+
+/// Where a file is, with what opens it.
+fn file_url(call: &Call, file: UploadId, link: &FileLink) -> String {
+    let (base, FileLink { expires, signature }) = (call.base(), link);
+    format!("{base}{FILES}/{file}?expires={expires}&signature={signature}")
+}
+
+/// Where the whole log of a build is.
+pub(crate) fn log_url(call: &Call) -> String {
+    format!("{}{LOGS}/{}", call.base(), call.build_text())
+}
+
+/// The place of a file.
+pub(crate) fn place(call: &Call, file: &UploadedFile) -> Place {
+    Place {
+        url: file_url(call, file.id, &call.farm.upload_link(file)),
+        file_id: file.id.to_string(),
+    }
+}
+
+/// Whether the log of a build in this phase is complete, and kept elsewhere.
+pub(crate) fn is_archived(phase: PackagePhase) -> bool {
+    match phase {
+        PackagePhase::Complete | PackagePhase::Error | PackagePhase::Cancelled => true,
+        // Another attempt may add to it, or might have.
+        PackagePhase::InternalError | PackagePhase::Expired => false,
+        PackagePhase::Waiting
+        | PackagePhase::BuildScheduled
+        | PackagePhase::Unpacking
+        | PackagePhase::Pulling
+        | PackagePhase::Building
+        | PackagePhase::Pushing => false,
+    }
+}
+
+/// An entry of a log.
+pub(crate) fn entry(entry: LogEntry) -> Entry {
+    let moment = entry.at().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    let mut data = Map::new();
+    data.insert("datetime".to_owned(), moment.into());
+    let (message, kind) = match entry {
+        LogEntry::Phase { phase, base, .. } => {
+            data.extend(base.into_iter().flat_map(told_of_base));
+            (phase.as_str().to_owned(), Some("phase"))
+        }
+        LogEntry::Command { text, .. } => (text, Some("command")),
+        LogEntry::Output { text, .. } => (text, None),
+        LogEntry::Error { fault, cause, .. } => {
+            data.extend(told_of_fault(fault, cause));
+            (fault.sentence.to_owned(), Some("error"))
+        }
+    };
+    Entry {
+        message,
+        kind,
+        data,
+    }
+}
+
+fn told_of_base(base: BaseImage) -> impl Iterator<Item = (String, Value)> {
+    let told = [
+        ("registry_url", base.registry),
+        ("base_image", Some(base.image)),
+        ("base_image_tag", base.tag),
+        ("pull_username", base.username),
+    ];
+    let named = |(name, value): (&str, Option<String>)| Some((name.to_owned(), value?.into()));
+    told.into_iter().filter_map(named)
+}
+
+fn told_of_fault(fault: Fault, cause: Option<String>) -> impl Iterator<Item = (String, Value)> {
+    let told = [
+        ("error_code", Some(json!(format!("{FAULTS}.{}", fault.code)))),
+        ("base_error", cause.map(Value::from)),
+        ("internal_error", Some(fault.internal.into())),
+    ];
+    let named = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
+    told.into_iter().filter_map(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_577_836_811, 5_000_000).unwrap()
+    }
+
+    #[test]
+    fn a_moment_is_told_as_in_a_mail() {
+        assert_eq!(rfc2822(moment()), "Wed, 01 Jan 2020 00:00:11 -0000");
+    }
+
+    #[test]
+    fn an_entry_has_a_type_unless_it_is_output() {
+        let output = entry(LogEntry::Output {
+            at: moment(),
+            text: "hello\n".to_owned(),
+        });
+        let datetime = "2020-01-01 00:00:11.005000";
+        let expected = json!({"message": "hello\n", "data": {"datetime": datetime}});
+        assert_eq!(json!(output), expected);
+        let pulling = entry(LogEntry::Phase {
+            at: moment(),
+            phase: PackagePhase::Pulling,
+            base: Some(BaseImage {
+                image: "docker.io/library/busybox".to_owned(),
+                tag: Some("1".to_owned()),
+                registry: Some("docker.io".to_owned()),
+                username: None,
+            }),
+        });
+        let expected = json!({
+            "message": "pulling", "type": "phase", "data": {
+                "datetime": datetime, "registry_url": "docker.io",
+                "base_image": "docker.io/library/busybox", "base_image_tag": "1",
+            }
+        });
+        assert_eq!(json!(pulling), expected);
+    }
+}

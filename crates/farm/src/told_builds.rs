@@ -1,0 +1,56 @@
+//! Builds with all that is told of them to those who build packages.
+
+use slipway_domain::{ImageBuild, JobSpec, Role};
+use slipway_store::builds::Build;
+use slipway_store::people::User;
+use slipway_store::{Conn, StoreError, job_lists, jobs};
+
+use crate::quay_phases::PackagePhase;
+use crate::{Farm, FarmError, ProjectAccess};
+
+/// A build with what is told of it to those who build packages.
+#[derive(Clone, Debug)]
+pub struct ToldBuild {
+    /// The build.
+    pub build: Build,
+    /// Who asked for it.
+    pub user: Option<User>,
+    /// The phase it is in.
+    pub phase: PackagePhase,
+    /// The first image that it makes, as its job has it; `None` when it makes none.
+    pub image: Option<ImageBuild>,
+}
+
+impl Farm {
+    /// Completes builds of a project with what is told of them.
+    ///
+    /// # Errors
+    /// `Forbidden` to those who see the project but not its builds.
+    pub async fn told_builds(
+        &self,
+        access: &ProjectAccess,
+        builds: Vec<Build>,
+    ) -> Result<Vec<ToldBuild>, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let (project, now) = (access.id(), self.now());
+        let read = move |conn: &mut Conn| {
+            let listed = job_lists::complete_builds(conn, project, builds)?;
+            let told = listed.into_iter().map(|listed| {
+                let jobs = jobs::of_build(conn, listed.build.id)?;
+                let phase = PackagePhase::of(&jobs, now);
+                let image = jobs.into_iter().find_map(|job| match job.spec {
+                    JobSpec::ImageBuild(image) => Some(image),
+                    JobSpec::Script(_) => None,
+                });
+                Ok(ToldBuild {
+                    build: listed.build,
+                    user: listed.user,
+                    phase,
+                    image,
+                })
+            });
+            told.collect::<Result<Vec<ToldBuild>, StoreError>>()
+        };
+        Ok(self.inner.store.read(read).await?)
+    }
+}
