@@ -85,6 +85,8 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
         }
         // The one thing here that another request can be in the way of.
         FarmError::Conflict(_) | FarmError::Refused(_) => (StatusCode::CONFLICT, "duplicate_build"),
+        FarmError::TooManyBuilds => (StatusCode::TOO_MANY_REQUESTS, "too_many_builds"),
+        FarmError::ReadOnly => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_request"),
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -62,15 +62,17 @@ impl RunnerV1Error {
             Self::NotFound => "404 Not Found".to_owned(),
             Self::BodyTooLarge => "413 Request Entity Too Large".to_owned(),
             Self::Farm(error) => match error {
-                FarmError::BadToken | FarmError::EndedToken | FarmError::Forbidden(_) => {
-                    "403 Forbidden".to_owned()
-                }
+                FarmError::BadToken
+                | FarmError::EndedToken
+                | FarmError::Forbidden(_)
+                | FarmError::ReadOnly => "403 Forbidden".to_owned(),
                 FarmError::Erased => forbidden("Build has been erased!"),
                 FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::IdleForEver => {
                     "404 Not Found".to_owned()
                 }
                 FarmError::Invalid(why) => format!("400 (Bad request) {why}"),
                 FarmError::Conflict(_) => "409 Conflict".to_owned(),
+                FarmError::TooManyBuilds => "429 Too Many Requests".to_owned(),
                 FarmError::TraceGap { .. } => "416 Range Not Satisfiable".to_owned(),
                 FarmError::TooLarge { .. } => "413 Request Entity Too Large".to_owned(),
                 FarmError::Unavailable(_) => "503 Service Unavailable".to_owned(),
@@ -118,6 +120,7 @@ impl ResponseError for RunnerV1Error {
                 FarmError::BadToken
                 | FarmError::EndedToken
                 | FarmError::Forbidden(_)
+                | FarmError::ReadOnly
                 | FarmError::Erased => StatusCode::FORBIDDEN,
                 // Upstream finds out about the last when it saves the row, and answers as if that
                 // were lost.
@@ -126,6 +129,7 @@ impl ResponseError for RunnerV1Error {
                 }
                 FarmError::Invalid(_) => StatusCode::BAD_REQUEST,
                 FarmError::Conflict(_) => StatusCode::CONFLICT,
+                FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
                 FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
                 FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 FarmError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

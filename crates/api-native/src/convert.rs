@@ -229,7 +229,7 @@ pub(crate) fn runner(runner: farm::Runner, online: bool) -> wire::Runner {
     wire::Runner {
         id: runner.id.0,
         description: runner.description,
-        tags: runner.capabilities.tags.into(),
+        tags: runner.capabilities.tags.as_given().into(),
         run_untagged: runner.capabilities.run_untagged,
         shared,
         projects,

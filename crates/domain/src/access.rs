@@ -35,8 +35,13 @@ words!(
 );
 
 words!(
-    /// What a personal access token may be used for. Each scope includes the ones before it.
-    Scope, "scope", "read, write or admin" {
+    /// What a personal access token may be used for. Each scope includes the ones before it, but
+    /// for [`Scope::Namespaces`], which stands aside: only [`Scope::Admin`] includes it.
+    Scope, "scope", "identity, namespaces, read, write or admin" {
+        /// Saying who one is. No project is seen with it.
+        Identity = "identity",
+        /// Administering the namespaces that one owns. It gives nothing in their projects.
+        Namespaces = "namespaces",
         /// Looking.
         Read = "read",
         /// Starting, canceling and retrying builds.
@@ -47,12 +52,14 @@ words!(
 );
 
 impl Scope {
-    /// The highest role that a token of this scope lets its user act in.
-    pub fn ceiling(self) -> Role {
+    /// The highest role that a token of this scope lets its user act in where projects are; none
+    /// when they are not seen at all.
+    pub fn ceiling(self) -> Option<Role> {
         match self {
-            Scope::Read => Role::Reader,
-            Scope::Write => Role::Developer,
-            Scope::Admin => Role::Owner,
+            Scope::Identity | Scope::Namespaces => None,
+            Scope::Read => Some(Role::Reader),
+            Scope::Write => Some(Role::Developer),
+            Scope::Admin => Some(Role::Owner),
         }
     }
 }
@@ -72,15 +79,30 @@ impl ScopeSet {
             return Err(Invalid::new(
                 "scopes",
                 "",
-                "at least one of read, write, admin",
+                "at least one of identity, namespaces, read, write, admin",
             ));
         }
         Ok(Self(set))
     }
 
-    /// The widest scope of the set, which is what the token can do.
+    /// The widest scope of the set, which is what the token can do where projects are.
     pub fn widest(&self) -> Scope {
-        self.0.last().copied().unwrap_or(Scope::Read)
+        let mut widest_first = self.0.iter().rev().copied();
+        let found = widest_first.find(|scope| *scope != Scope::Namespaces);
+        found.unwrap_or(Scope::Identity)
+    }
+
+    /// Whether a token of these scopes may do what asks for `need`.
+    pub fn includes(&self, need: Scope) -> bool {
+        match need {
+            Scope::Namespaces => self.0.contains(&need) || self.0.contains(&Scope::Admin),
+            _ => self.widest() >= need,
+        }
+    }
+
+    /// Whether a token of these scopes may do all that one of `other` may.
+    pub fn covers(&self, other: &ScopeSet) -> bool {
+        other.iter().all(|scope| self.includes(scope))
     }
 
     /// The scopes in order.
@@ -117,8 +139,22 @@ mod tests {
     fn scopes_read_back_and_the_widest_decides() {
         let scopes: ScopeSet = "write, read".parse().unwrap();
         assert_eq!(scopes.to_list(), "read,write");
-        assert_eq!(scopes.widest().ceiling(), Role::Developer);
+        assert_eq!(scopes.widest().ceiling(), Some(Role::Developer));
         assert!("".parse::<ScopeSet>().is_err());
         assert!("read,root".parse::<ScopeSet>().is_err());
+    }
+
+    #[test]
+    fn administering_namespaces_stands_aside_from_the_other_scopes() {
+        let set = |list: &str| list.parse::<ScopeSet>().unwrap();
+        assert_eq!(set("namespaces").widest(), Scope::Identity);
+        assert_eq!(set("namespaces,write").widest(), Scope::Write);
+        assert!(set("namespaces,write").includes(Scope::Namespaces));
+        assert!(!set("write").includes(Scope::Namespaces));
+        assert!(set("admin").includes(Scope::Namespaces));
+        assert!(!set("namespaces").includes(Scope::Read));
+        assert!(set("admin").covers(&set("namespaces,read")));
+        assert!(!set("write").covers(&set("namespaces")));
+        assert_eq!(Scope::Identity.ceiling(), None);
     }
 }

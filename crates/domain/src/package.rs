@@ -4,6 +4,9 @@
 //! context exactly as they were given. [`stored_location`] says which pair is kept, and
 //! [`Location::resolve`] what a runner makes of it. Nothing here looks at a disk.
 
+use serde::{Deserialize, Serialize};
+
+use crate::ids::UploadId;
 use crate::image::is_tag;
 use crate::names::Invalid;
 
@@ -14,8 +17,47 @@ const MAX_KEPT_TAG: usize = 127;
 /// The longest path, in bytes.
 const MAX_PATH: usize = 1024;
 
+/// Where a package comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PackageSource {
+    /// A URL, which the runner fetches.
+    Url(String),
+    /// A file that was uploaded to the farm, and that the runner fetches there.
+    Upload(UploadId),
+}
+
+/// What a job builds that has a package in the place of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildPackage {
+    /// Where the package comes from.
+    pub source: PackageSource,
+    /// Where in it the Dockerfile and the context are.
+    pub location: Location,
+}
+
+/// How a build of a package was asked for, as it is told again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedPackage {
+    /// The URL that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The uploaded file that was given. It is shown even when the URL is what is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadId>,
+    /// Where in the package the Dockerfile and the context are.
+    pub location: Location,
+    /// The tags of the image, made to fit.
+    pub tags: Vec<String>,
+    /// Who pulls base images: `namespace+name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_robot: Option<String>,
+    /// What a digest of the file or of the URL begins with.
+    pub display_name: String,
+}
+
 /// The two paths of a build, as they were stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// The path of the Dockerfile. Empty when there is none.
     pub dockerfile_path: String,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{Repository, is_tag};
 use crate::names::Invalid;
+use crate::package::BuildPackage;
 
 mod script;
 
@@ -23,6 +24,14 @@ pub enum JobSpec {
 }
 
 impl JobSpec {
+    /// The package that the job builds, if it does not build a commit.
+    pub fn package(&self) -> Option<&BuildPackage> {
+        match self {
+            Self::ImageBuild(image) => image.package.as_ref(),
+            Self::Script(_) => None,
+        }
+    }
+
     /// Checks what the types alone do not say.
     ///
     /// # Errors
@@ -70,6 +79,10 @@ pub struct ImageBuild {
     /// them; nothing is amiss when there is no such image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_tag: Option<String>,
+    /// The package that is built in the place of a checkout; it says itself where context and
+    /// Dockerfile are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<BuildPackage>,
 }
 
 fn here() -> String {
@@ -101,6 +114,7 @@ impl Default for ImageBuild {
             repository: None,
             tags: Vec::new(),
             cache_tag: None,
+            package: None,
         }
     }
 }
@@ -111,6 +125,13 @@ impl ImageBuild {
     /// # Errors
     /// A path that leaves the checkout, a tag no registry takes, an argument without a name.
     pub fn check(&self) -> Result<(), Invalid> {
+        if self.package.is_some() {
+            return Err(Invalid::new(
+                "package",
+                "one",
+                "none: a package comes with a build, and not with a pipeline",
+            ));
+        }
         check_path("context", &self.context)?;
         check_path("dockerfile", &self.dockerfile)?;
         let mut tags = self.tags.iter().chain(&self.cache_tag);

@@ -89,6 +89,10 @@ words!(
         JobFailed = "job_failed",
         /// The repository, the ref or the commit could not be fetched.
         SourceUnavailable = "source_unavailable",
+        /// The package with the source could not be fetched.
+        PackageUnavailable = "package_unavailable",
+        /// The package is no archive that is unpacked, or not as it should be.
+        PackageInvalid = "package_invalid",
         /// There is no Dockerfile where the job says.
         DockerfileMissing = "dockerfile_missing",
         /// The Dockerfile cannot be parsed.
@@ -116,6 +120,12 @@ impl FailureReason {
     /// Whether the farm, not the job, is to blame, so that another attempt may well succeed.
     pub fn is_infrastructure(self) -> bool {
         matches!(self, Self::RunnerLost | Self::RunnerFault | Self::DiskFull)
+    }
+
+    /// The same for a job that builds a package. Where the package comes from and the registry
+    /// count as the farm's there, since those who ask for such builds expect them to be tried again.
+    pub fn is_infrastructure_to_packages(self) -> bool {
+        self.is_infrastructure() || matches!(self, Self::PackageUnavailable | Self::PushRefused)
     }
 }
 

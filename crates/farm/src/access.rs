@@ -19,7 +19,7 @@ pub struct Actor {
     pub user: UserId,
     /// Whether the user is an administrator; what the token carries of that is up to its scope.
     pub admin: bool,
-    /// The widest scope of the token.
+    /// The widest scope of the token where projects are.
     pub scope: Scope,
     name: Name,
     token: TokenId,
@@ -47,31 +47,42 @@ impl Actor {
     /// # Errors
     /// `Forbidden` when it has not.
     pub fn require_scope(&self, need: Scope) -> Result<(), FarmError> {
-        if self.scope >= need {
+        if self.scopes.includes(need) {
             return Ok(());
         }
         Err(FarmError::Forbidden(match need {
+            Scope::Identity => "this needs a token with a scope",
+            Scope::Namespaces => "this needs a token with the scope namespaces or admin",
             Scope::Read => "this needs a token with the scope read",
             Scope::Write => "this needs a token with the scope write",
             Scope::Admin => "this needs a token with the scope admin",
         }))
     }
 
-    /// The role in which this actor acts where its user has `membership`; `None` when it sees
-    /// nothing there.
-    fn role(&self, membership: Option<Role>) -> Option<Role> {
+    /// The role in which this actor acts where its user has `membership`, up to `ceiling`; `None`
+    /// when it sees nothing there.
+    fn role(&self, membership: Option<Role>, ceiling: Option<Role>) -> Option<Role> {
         let own = if self.admin {
             Some(Role::Owner)
         } else {
             membership
         };
-        own.map(|role| role.min(self.scope.ceiling()))
+        Some(own?.min(ceiling?))
+    }
+
+    /// [`Actor::role`] in a namespace.
+    fn role_in_namespace(&self, membership: Option<Role>) -> Option<Role> {
+        let ceiling = match self.scopes.includes(Scope::Namespaces) {
+            true => Some(Role::Owner),
+            false => self.scope.ceiling(),
+        };
+        self.role(membership, ceiling)
     }
 
     /// [`Actor::role`] in a project, which lets others in as it says.
     fn role_in(&self, project: &Project, membership: Option<Role>) -> Option<Role> {
         let visitor = (project.visibility != Visibility::Private).then_some(Role::Guest);
-        let role = self.role(membership.max(visitor))?;
+        let role = self.role(membership.max(visitor), self.scope.ceiling())?;
         Some(match project.public_builds {
             true => role.max(Role::Reader),
             false => role,
@@ -125,13 +136,17 @@ impl ProjectAccess {
     /// Whether the actor acts at least in this role on the project's builds, if there are any.
     ///
     /// # Errors
-    /// `Forbidden` when it does not, or builds are switched off.
+    /// `Forbidden` when it does not, or builds are switched off; `ReadOnly` when more than looking
+    /// is asked for and the project takes nothing now.
     pub fn require_builds(&self, need: Role) -> Result<(), FarmError> {
         self.require(need)?;
-        if self.project.builds_enabled {
-            return Ok(());
+        if !self.project.builds_enabled {
+            return Err(FarmError::Forbidden("builds are off in this project"));
         }
-        Err(FarmError::Forbidden("builds are off in this project"))
+        if self.project.read_only && need > Role::Reader {
+            return Err(FarmError::ReadOnly);
+        }
+        Ok(())
     }
 }
 
@@ -286,6 +301,28 @@ impl Farm {
         Ok(ProjectAccess { project, role })
     }
 
+    /// Lets somebody without a token look at a project that is public, builds included.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none that everybody may see.
+    pub async fn public_project(
+        &self,
+        namespace: &Name,
+        name: &Name,
+    ) -> Result<ProjectAccess, FarmError> {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        let find = move |conn: &mut Conn| projects::by_path(conn, &namespace, &name);
+        let project = self.inner.store.read(find).await?;
+        if project.visibility != Visibility::Public {
+            return Err(FarmError::NotFound("project"));
+        }
+        let role = match project.public_builds {
+            true => Role::Reader,
+            false => Role::Guest,
+        };
+        Ok(ProjectAccess { project, role })
+    }
+
     /// Lets an actor act on a namespace.
     ///
     /// # Errors
@@ -329,7 +366,7 @@ impl Farm {
         };
         let (namespace, membership) = self.inner.store.read(both).await?;
         let role = actor
-            .role(membership)
+            .role_in_namespace(membership)
             .ok_or(FarmError::NotFound("namespace"))?;
         require(role, need)?;
         Ok(NamespaceAccess { namespace, role })

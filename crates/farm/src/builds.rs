@@ -101,6 +101,8 @@ impl Farm {
             variables,
             trigger,
             definition,
+            package: None,
+            pull_login: None,
         };
         let create = move |conn: &mut slipway_store::Conn| {
             if let Some(trigger) = new.trigger {

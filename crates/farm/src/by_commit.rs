@@ -212,6 +212,8 @@ impl Farm {
             variables: None,
             trigger: None,
             definition,
+            package: None,
+            pull_login: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Random bytes and ids, from one place.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::BuildUuid;
+use slipway_domain::{BuildUuid, UploadId};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Where random bytes come from: the operating system.
@@ -23,6 +23,11 @@ impl Chance {
             seconds,
             now.timestamp_subsec_nanos(),
         )))
+    }
+
+    /// A fresh name for an uploaded file, that nobody guesses.
+    pub fn upload_id(&self) -> UploadId {
+        UploadId(uuid::Builder::from_random_bytes(self.bytes()).into_uuid())
     }
 
     /// A fresh key for a blob under `folder`.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use chrono::TimeDelta;
 use slipway_domain::{Event, JobState};
 use slipway_store::jobs;
-use slipway_store::{Signal, StoreError, artifacts};
+use slipway_store::{Signal, StoreError, artifacts, uploads};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::report::finish;
@@ -77,6 +77,15 @@ impl Farm {
             }
             Ok((expired.len(), unused))
         };
+        let (count, unused) = self.inner.store.write(write).await?;
+        self.drop_blobs(unused).await;
+        Ok(count)
+    }
+
+    /// Removes the places of uploaded files that expired before a build used them. Returns how many.
+    pub async fn expire_uploads(&self) -> Result<usize, FarmError> {
+        let now = self.now();
+        let write = move |conn: &mut slipway_store::Conn| uploads::remove_expired(conn, now, PASS);
         let (count, unused) = self.inner.store.write(write).await?;
         self.drop_blobs(unused).await;
         Ok(count)

@@ -31,6 +31,12 @@ pub enum FarmError {
     /// The job's state does not allow it.
     #[error("the job is {} and does not take this", .0.from.name())]
     Refused(Refused),
+    /// The namespace has as many builds as it may.
+    #[error("the namespace has as many unfinished builds as it may")]
+    TooManyBuilds,
+    /// The project takes nothing now, and can only be looked at.
+    #[error("the project is read-only")]
+    ReadOnly,
     /// The job was erased.
     #[error("the job was erased")]
     Erased,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::queue::{PendingReason, RunnerView, why_pending};
-use slipway_domain::{JobId, JobState, ProjectId, TagSet};
+use slipway_domain::{JobId, JobState, ProjectId, Scope, TagSet};
 use slipway_store::runners::Runner;
 use slipway_store::{Conn, StoreError, jobs, projects, queue, runners};
 
@@ -47,6 +47,7 @@ impl Farm {
     /// # Errors
     /// None of its own.
     pub async fn queue(&self, actor: &Actor) -> Result<Vec<QueueLine>, FarmError> {
+        actor.require_scope(Scope::Read)?;
         let (user, all, now) = (actor.user, actor.admin, self.now());
         let explain = move |conn: &mut Conn| {
             let visible: Option<BTreeSet<ProjectId>> = match all {

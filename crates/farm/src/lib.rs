@@ -5,6 +5,7 @@
 
 mod access;
 mod artifacts;
+mod build_log;
 mod build_trace;
 mod builds;
 mod by_commit;
@@ -21,10 +22,12 @@ mod hooks;
 mod job_lists;
 mod marked;
 mod mask;
+mod packages;
 mod passwords;
 mod people;
 mod project_lists;
 mod projects;
+mod quay_phases;
 mod registration;
 mod removal;
 mod report;
@@ -37,6 +40,7 @@ mod statuses;
 mod tokens;
 mod trace;
 mod triggers;
+mod uploads;
 mod wakeups;
 
 use std::sync::Arc;
@@ -50,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
 pub use artifacts::ReceivedArchive;
+pub use build_log::{BaseImage, BuildLog, LogEntry};
 pub use builds::BuildRequest;
 pub use by_commit::{AutoCreate, BuildIdentity, CommitRequest, FoundImage, RequestError};
 pub use chance::Chance;
@@ -59,9 +64,11 @@ pub use error::FarmError;
 pub use explain::{QueueLine, WhyNotBegun};
 pub use figures::Figures;
 pub use hooks::{Forge, HookRefused, HookSecret, HookSettings, Proof, Push, TrustedHook};
+pub use packages::PackageRequest;
 pub use people::{Bootstrapped, UserUpdate};
 pub use project_lists::{ProjectCompany, ProjectQuery, Whose};
 pub use projects::ProjectUpdate;
+pub use quay_phases::{Fault, PackagePhase};
 pub use registration::RegistrationRequest;
 pub use report::{Ended, MadeImage, Report};
 pub use runners::Registering;
@@ -86,6 +93,7 @@ pub use slipway_store::runners::{About, Runner, Update as RunnerUpdate};
 pub use slipway_store::tokens::Token;
 pub use slipway_store::traces::Extent;
 pub use slipway_store::triggers::Trigger;
+pub use slipway_store::uploads::{FileContent, UploadedFile};
 pub use slipway_store::{Page, Slice};
 
 /// The farm. Clones share it.

@@ -65,6 +65,7 @@ impl Farm {
         actor: &Actor,
         query: ProjectQuery,
     ) -> Result<(Vec<Project>, u64), FarmError> {
+        actor.require_scope(Scope::Read)?;
         let tie = match query.whose {
             Whose::All => {
                 self.admin(actor)?;

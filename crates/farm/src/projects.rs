@@ -65,6 +65,9 @@ impl Farm {
     /// # Errors
     /// None of its own.
     pub async fn namespaces(&self, actor: &Actor, page: Page) -> Result<Vec<Namespace>, FarmError> {
+        if !actor.scopes().includes(Scope::Namespaces) {
+            actor.require_scope(Scope::Read)?;
+        }
         let (user, all) = (actor.user, actor.admin);
         let list = move |conn: &mut Conn| match all {
             true => projects::list_namespaces(conn, page),
@@ -105,6 +108,7 @@ impl Farm {
     /// # Errors
     /// None of its own.
     pub async fn projects(&self, actor: &Actor, page: Page) -> Result<Vec<Project>, FarmError> {
+        actor.require_scope(Scope::Read)?;
         let (user, all) = (actor.user, actor.admin);
         let list = move |conn: &mut Conn| match all {
             true => projects::list(conn, None, page),

@@ -8,7 +8,7 @@ use slipway_domain::image::is_tag;
 use slipway_domain::names::{Invalid, check_line, clean_message};
 use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, Phase, ReportedResult};
 use slipway_store::artifacts::{self, Content, NewArtifact};
-use slipway_store::jobs::{self, Changes};
+use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::retries::{self, Cause};
 use slipway_store::runners::Runner;
 use slipway_store::traces::{self, Extent};
@@ -268,6 +268,14 @@ fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
     }
 }
 
+/// Whether another attempt may well succeed where `job` failed.
+fn is_tried_again(job: &Job, reason: FailureReason) -> bool {
+    match job.spec.package() {
+        Some(_) => reason.is_infrastructure_to_packages(),
+        None => reason.is_infrastructure(),
+    }
+}
+
 /// Ends a job, makes the next attempt if the farm is to blame, and carries the end through its
 /// build.
 pub(crate) fn finish(
@@ -279,11 +287,9 @@ pub(crate) fn finish(
     now: DateTime<Utc>,
 ) -> Result<(JobState, Changes), StoreError> {
     let (state, mut changes) = jobs::apply(conn, id, event, message, now)?;
-    if let JobState::Done(Outcome::Failed(reason)) = state
-        && FailureReason::is_infrastructure(reason)
-    {
+    if let JobState::Done(Outcome::Failed(reason)) = state {
         let job = jobs::get(conn, id)?;
-        if job.attempt < policy.max_attempts {
+        if job.attempt < policy.max_attempts && is_tried_again(&job, reason) {
             let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
             let (next, more) = retries::retry_job(conn, id, Cause::Farm { avoid }, now)?;
             tracing::warn!(job.id = %id, next.id = %next.id, "Job {id} failed as {reason} and is tried again as {}", next.id);

@@ -4,7 +4,7 @@
 //! more of theirs; it is changed by those alone who are maintainers of all of them.
 
 use slipway_domain::queue::RunnerScope;
-use slipway_domain::{ProjectId, Role, RunnerId};
+use slipway_domain::{ProjectId, Role, RunnerId, Scope};
 use slipway_store::projects::{self, Project};
 use slipway_store::runners::{self, Runner};
 use slipway_store::{Conn, StoreError};
@@ -70,6 +70,7 @@ impl Farm {
     /// `NotFound` when there is none; `Forbidden` to others. That there is one is no secret, as
     /// builds name theirs.
     pub async fn runner_to_see(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
+        actor.require_scope(Scope::Read)?;
         let runner = self.registered(id).await?;
         let is_open = actor.admin || runner.capabilities.scope == RunnerScope::Shared;
         if is_open

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
-use slipway_domain::{RegistrationToken, Role, RunnerId, RunnerToken, TagSet};
+use slipway_domain::{RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet};
 use slipway_store::runners::{About, NewRunner, Runner, Update};
 use slipway_store::{Page, StoreError, projects, registration, runners};
 
@@ -148,6 +148,7 @@ impl Farm {
 
     /// The runners that `actor` may see: all for an administrator, else those of its projects.
     pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
+        actor.require_scope(Scope::Read)?;
         let wanted = usize::try_from(page.limit).unwrap_or(0);
         let (mut seen, mut page) = (Vec::new(), page);
         // What the actor may not see is passed over, and the page filled up from what is older.
@@ -199,7 +200,7 @@ impl Farm {
     /// what it does to the runner it does to them all. Shared runners are an administrator's.
     async fn runner_role(&self, actor: &Actor, runner: &Runner) -> Result<Option<Role>, FarmError> {
         if actor.admin {
-            return Ok(Some(actor.scope.ceiling()));
+            return Ok(actor.scope.ceiling());
         }
         let RunnerScope::Projects(projects) = &runner.capabilities.scope else {
             return Ok(None);

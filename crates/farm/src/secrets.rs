@@ -73,6 +73,8 @@ pub struct JobSecrets {
     pub variables: Vec<(String, String, bool)>,
     /// Registry, user name and password.
     pub credentials: Vec<(String, String, String)>,
+    /// The same for base images alone, where it differs.
+    pub pull_login: Option<(String, String, String)>,
 }
 
 fn variable_context(project: ProjectId, key: &str) -> String {
@@ -255,6 +257,17 @@ impl Farm {
         Ok(self.inner.store.write(remove).await?)
     }
 
+    /// Registry, user name and password of a credential of a namespace.
+    pub(crate) fn opened_credential(
+        &self,
+        namespace: NamespaceId,
+        row: Credential,
+    ) -> Result<(String, String, String), FarmError> {
+        let context = credential_context(namespace, &row.registry, &row.username);
+        let password = self.inner.seal.open(&context, &row.sealed)?;
+        Ok((row.registry, row.username, password))
+    }
+
     /// What a job of `build` gets, in the clear, for the one answer that hands the job out. Of
     /// variables of one name the last wins: the build's own go before the project's.
     pub(crate) async fn job_secrets(
@@ -273,17 +286,14 @@ impl Farm {
             let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;
             Ok((row.key, value, row.public))
         };
-        let credential = |row: Credential| {
-            let context = credential_context(namespace, &row.registry, &row.username);
-            let password = seal.open(&context, &row.sealed)?;
-            Ok((row.registry, row.username, password))
-        };
+        let credential = |row| self.opened_credential(namespace, row);
         let mut variables = variables
             .into_iter()
             .map(variable)
             .collect::<Result<Vec<_>, FarmError>>()?;
         variables.extend(self.variables_of_build(build)?);
         Ok(JobSecrets {
+            pull_login: self.pull_login_of(build)?,
             variables,
             credentials: credentials
                 .into_iter()

@@ -28,6 +28,10 @@ pub struct Settings {
     pub max_attempts: i32,
     /// The largest archive that is taken, in bytes.
     pub max_artifact_bytes: u64,
+    /// The largest file that is taken as the package of a build, in bytes.
+    pub max_upload_bytes: u64,
+    /// How long a file may be uploaded to its place, and stays there while no build uses it.
+    pub upload_lifetime: Duration,
     /// The longest trace that is taken, in bytes.
     pub max_trace_bytes: u64,
     /// Which projects are made when somebody asks for the first build of them.
@@ -53,6 +57,8 @@ impl Default for Settings {
             poll_wait: Duration::from_secs(50),
             max_attempts: 3,
             max_artifact_bytes: 1 << 30,
+            max_upload_bytes: 1 << 30,
+            upload_lifetime: Duration::from_secs(3600),
             max_trace_bytes: 1 << 30,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),

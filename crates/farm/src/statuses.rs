@@ -226,6 +226,8 @@ fn in_words(reason: FailureReason) -> &'static str {
     match reason {
         FailureReason::JobFailed => "a job of the build failed",
         FailureReason::SourceUnavailable => "the source could not be fetched",
+        FailureReason::PackageUnavailable => "the package could not be fetched",
+        FailureReason::PackageInvalid => "the package could not be unpacked",
         FailureReason::DockerfileMissing => "there is no Dockerfile",
         FailureReason::DockerfileInvalid => "the Dockerfile cannot be read",
         FailureReason::BaseImageUnavailable => "a base image could not be had",

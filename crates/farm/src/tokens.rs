@@ -36,7 +36,7 @@ impl Farm {
         request: TokenRequest,
     ) -> Result<(Token, AccessToken), FarmError> {
         actor.require_scope(Scope::Admin)?;
-        if request.scopes.widest() > actor.scope {
+        if !actor.scopes().covers(&request.scopes) {
             return Err(FarmError::Forbidden(
                 "a token does no more than its maker's",
             ));

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use slipway_domain::{JobId, JobState, JobToken};
 use slipway_store::StoreError;
 use slipway_store::jobs::{self, Job};
-use slipway_store::traces::{self, Chunk, Extent};
+use slipway_store::traces::{self, Chunk, Extent, Lines};
 
 use crate::{Farm, FarmError};
 
@@ -141,11 +142,13 @@ impl Farm {
         }
         let blob_key = self.inner.chance.blob_key(&format!("traces/{id}"));
         let length = bytes.len() as u64;
+        let lines = lines_of(&bytes, self.now());
         self.inner.blobs.put(&blob_key, bytes).await?;
         Ok(Some(Chunk {
             start,
             length,
             blob_key,
+            lines: Some(lines),
         }))
     }
 
@@ -315,6 +318,16 @@ fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<(String, Range<u64>)> {
     (from < to).then(|| (chunk.blob_key.clone(), from - chunk.start..to - chunk.start))
 }
 
+/// The lines of the bytes of a chunk, which came at `at`.
+pub(crate) fn lines_of(bytes: &[u8], at: DateTime<Utc>) -> Lines {
+    let ends = bytes.iter().filter(|byte| **byte == b'\n');
+    Lines {
+        count: ends.count() as u64,
+        ends: bytes.ends_with(b"\n"),
+        at,
+    }
+}
+
 fn extended(held: Extent, bytes: &Bytes) -> Extent {
     let mut hasher = crc32fast::Hasher::new_with_initial_len(held.crc32, held.length);
     hasher.update(bytes);
@@ -348,6 +361,7 @@ mod tests {
             start: 10,
             length: 5,
             blob_key: "k".into(),
+            lines: None,
         };
         let part = |range: Range<u64>| part_of(&chunk, &range).map(|(_, part)| part);
         assert_eq!(part(0..u64::MAX), Some(0..5));

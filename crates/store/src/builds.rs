@@ -4,18 +4,20 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use slipway_domain::package::AskedPackage;
 use slipway_domain::pipeline::{Definition, When};
 use slipway_domain::queue::Requirement;
 use slipway_domain::rollup::{Part, roll_up as rolled_up};
 use slipway_domain::{
-    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, NamespaceId, PipelineId, ProjectId,
+    TriggerId, UserId,
 };
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::{self, Changes, NewJob};
 use crate::page::{Page, Slice};
-use crate::schema::{builds, pipelines};
+use crate::schema::{builds, pipelines, projects};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
 use crate::{by_commit, queue, statuses};
 
@@ -54,6 +56,10 @@ pub struct Build {
     pub trigger: Option<TriggerId>,
     /// Whether no other sole build of its commit may be unfinished as long as it is.
     pub sole: bool,
+    /// The package that is built in the place of a commit, and how it was asked for.
+    pub package: Option<AskedPackage>,
+    /// Registry, user name and password with which its base images are pulled, sealed.
+    pub pull_login: Option<String>,
 }
 
 /// What a build is made of.
@@ -79,6 +85,10 @@ pub struct NewBuild {
     pub trigger: Option<TriggerId>,
     /// The jobs, with every spec complete.
     pub definition: Definition,
+    /// The package that is built in the place of a commit, and how it was asked for.
+    pub package: Option<AskedPackage>,
+    /// Registry, user name and password with which its base images are pulled, sealed.
+    pub pull_login: Option<String>,
 }
 
 #[derive(Queryable)]
@@ -99,6 +109,8 @@ pub(crate) struct BuildRow {
     variables: Option<String>,
     trigger_id: Option<i64>,
     sole: bool,
+    package: Option<String>,
+    pull_login: Option<String>,
 }
 
 impl TryFrom<BuildRow> for Build {
@@ -122,6 +134,12 @@ impl TryFrom<BuildRow> for Build {
             variables: row.variables,
             trigger: row.trigger_id.map(TriggerId),
             sole: row.sole,
+            package: row
+                .package
+                .map(|text| serde_json::from_str(&text))
+                .transpose()
+                .map_err(|_| StoreError::Corrupt("package of a build"))?,
+            pull_login: row.pull_login,
         })
     }
 }
@@ -137,6 +155,8 @@ pub fn create(
         .returning(pipelines::last_number)
         .get_result(conn)
         .or_missing("pipeline")?;
+    let package = new.package.as_ref().map(serde_json::to_string).transpose();
+    let package = package.map_err(|_| StoreError::Corrupt("package of a build"))?;
     let id: i64 = diesel::insert_into(builds::table)
         .values((
             builds::uuid.eq(new.uuid.to_string()),
@@ -151,6 +171,8 @@ pub fn create(
             builds::created_at.eq(to_ms(now)),
             builds::variables.eq(&new.variables),
             builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
+            builds::package.eq(package),
+            builds::pull_login.eq(&new.pull_login),
         ))
         .returning(builds::id)
         .get_result(conn)?;
@@ -353,6 +375,45 @@ pub fn of_project(
     }
     let rows: Vec<BuildRow> = query.load(conn)?;
     rows.into_iter().map(Build::try_from).collect()
+}
+
+/// The builds of a project that were asked for at `since` or later, newest first, at most `limit`.
+pub fn asked_since(
+    conn: &mut Conn,
+    project: ProjectId,
+    since: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Build>, StoreError> {
+    let since = since.map_or(i64::MIN, to_ms);
+    let rows: Vec<BuildRow> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::created_at.ge(since))
+        .order(builds::id.desc())
+        .limit(limit)
+        .load(conn)?;
+    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// Whether any build of a project was of a package.
+pub fn any_of_package(conn: &mut Conn, project: ProjectId) -> Result<bool, StoreError> {
+    let first: Option<i64> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::package.is_not_null())
+        .select(builds::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
+/// How many builds of the projects of a namespace are not over.
+pub fn unfinished_in(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, StoreError> {
+    let count = builds::table
+        .inner_join(projects::table.on(projects::id.eq(builds::project_id)))
+        .filter(projects::namespace_id.eq(namespace.0))
+        .filter(builds::finished_at.is_null())
+        .count()
+        .get_result(conn)?;
+    Ok(count)
 }
 
 /// Rolls a build up in which something began anew, so that it has not finished after all.

@@ -13,7 +13,7 @@ use crate::literals::IsRunning;
 use crate::page::Page;
 use crate::schema::{job_needs, jobs, project_loads};
 use crate::time::to_ms;
-use crate::{builds, per_backend};
+use crate::{builds, per_backend, phases};
 
 mod row;
 
@@ -372,6 +372,13 @@ fn advance(
     };
     if changed == 0 {
         return Err(StoreError::Stale);
+    }
+    match (seen.state, next) {
+        (JobState::Running(_, before), JobState::Running(_, phase)) if before != phase => {
+            phases::note(conn, seen.id, Some(phase), now)?;
+        }
+        (JobState::Running(..), JobState::Done(_)) => phases::note(conn, seen.id, None, now)?,
+        _ => {}
     }
     if seen.state.is_running() && next.is_done() {
         diesel::update(project_loads::table.find(seen.project.0))

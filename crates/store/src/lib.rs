@@ -27,6 +27,7 @@ pub mod hooks;
 pub mod job_lists;
 pub mod jobs;
 pub mod people;
+pub mod phases;
 pub mod pipelines;
 pub mod project_search;
 pub mod projects;
@@ -40,6 +41,7 @@ pub mod statuses;
 pub mod tokens;
 pub mod traces;
 pub mod triggers;
+pub mod uploads;
 
 pub use backend::Store;
 pub use claims::ClaimRequest;

@@ -22,6 +22,9 @@ pub struct Namespace {
     pub name: Name,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// How many of its builds may be unfinished before no more are taken through the door that
+    /// keeps to it; no limit when absent.
+    pub max_builds: Option<u32>,
 }
 
 /// A source repository that the farm builds.
@@ -57,6 +60,8 @@ pub struct Project {
     pub builds_enabled: bool,
     /// Who made it.
     pub created_by: Option<UserId>,
+    /// Whether its builds are looked at only.
+    pub read_only: bool,
 }
 
 impl Project {
@@ -122,6 +127,7 @@ pub(crate) struct ProjectRow {
     public_builds: bool,
     builds_enabled: bool,
     created_by: Option<i64>,
+    read_only: bool,
 }
 
 pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
@@ -144,14 +150,20 @@ pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, St
         public_builds: row.public_builds,
         builds_enabled: row.builds_enabled,
         created_by: row.created_by.map(UserId),
+        read_only: row.read_only,
     })
 }
 
-fn read_namespace((id, name, created_at): (i64, String, i64)) -> Result<Namespace, StoreError> {
+type NamespaceRow = (i64, String, i64, Option<i32>);
+
+fn read_namespace(
+    (id, name, created_at, max_builds): NamespaceRow,
+) -> Result<Namespace, StoreError> {
     Ok(Namespace {
         id: NamespaceId(id),
         name: parse(&name, "namespace name")?,
         created_at: from_ms(created_at)?,
+        max_builds: max_builds.and_then(|limit| u32::try_from(limit).ok()),
     })
 }
 
@@ -304,6 +316,48 @@ pub fn update(
         ))
         .execute(conn)?;
     get(conn, id)
+}
+
+/// Lets a project take builds, or have them looked at only.
+pub fn set_read_only(conn: &mut Conn, id: ProjectId, read_only: bool) -> Result<(), StoreError> {
+    diesel::update(projects::table.find(id.0))
+        .set(projects::read_only.eq(read_only))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Lets one job of a project run at a time, if nobody said how many may.
+pub fn limit_to_one(conn: &mut Conn, id: ProjectId) -> Result<(), StoreError> {
+    diesel::update(
+        projects::table
+            .find(id.0)
+            .filter(projects::max_running.is_null()),
+    )
+    .set(projects::max_running.eq(1))
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Says how many builds of a namespace may be unfinished.
+pub fn set_max_builds(
+    conn: &mut Conn,
+    id: NamespaceId,
+    limit: Option<u32>,
+) -> Result<(), StoreError> {
+    let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
+    diesel::update(namespaces::table.find(id.0))
+        .set(namespaces::max_builds.eq(limit))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Reads a namespace, and keeps others from counting its builds until the transaction ends.
+pub fn namespace_locked(conn: &mut Conn, id: NamespaceId) -> Result<Namespace, StoreError> {
+    // A write of what is there already locks the row on both back ends.
+    diesel::update(namespaces::table.find(id.0))
+        .set(namespaces::max_builds.eq(namespaces::max_builds))
+        .execute(conn)?;
+    namespace(conn, id)
 }
 
 /// Reads a project.

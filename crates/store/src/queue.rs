@@ -65,7 +65,7 @@ pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32
 }
 
 pub(crate) fn read_tags(list: &str) -> Result<TagSet, StoreError> {
-    TagSet::from_list(list).map_err(|_| StoreError::Corrupt("tags"))
+    TagSet::from_stored(list).map_err(|_| StoreError::Corrupt("tags"))
 }
 
 fn policy(shared_runners: bool, max_running: Option<i32>, builds_enabled: bool) -> ProjectPolicy {

@@ -105,11 +105,18 @@ impl RunnerRow {
         } else {
             RunnerScope::Projects(projects)
         };
+        let tags = read_tags(&self.tags)?;
+        // Only our own runners can build packages. To its operator such a job has no tags, so a
+        // runner that refuses those does not get it.
+        let tags = match self.heartbeat && self.run_untagged {
+            true => tags.with_packages(),
+            false => tags,
+        };
         Ok(Runner {
             id: RunnerId(self.id),
             description: self.description,
             capabilities: Capabilities {
-                tags: read_tags(&self.tags)?,
+                tags,
                 run_untagged: self.run_untagged,
                 scope,
             },
@@ -139,7 +146,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
             (
                 runners::token_hash.eq(new.token.to_hex()),
                 runners::description.eq(&new.description),
-                runners::tags.eq(new.capabilities.tags.to_list()),
+                runners::tags.eq(new.capabilities.tags.as_given().to_list()),
                 runners::run_untagged.eq(new.capabilities.run_untagged),
                 runners::locked.eq(new.locked),
                 runners::shared.eq(new.capabilities.scope == RunnerScope::Shared),
@@ -344,7 +351,7 @@ pub fn update(conn: &mut Conn, id: RunnerId, change: &Update) -> Result<Runner, 
     diesel::update(runners::table.find(id.0))
         .set((
             runners::description.eq(change.description.as_ref().unwrap_or(&old.description)),
-            runners::tags.eq(tags.to_list()),
+            runners::tags.eq(tags.as_given().to_list()),
             runners::run_untagged.eq(change.run_untagged.unwrap_or(old.capabilities.run_untagged)),
             runners::locked.eq(change.locked.unwrap_or(old.locked)),
             runners::paused.eq(change.paused.unwrap_or(old.paused)),

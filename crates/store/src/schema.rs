@@ -35,6 +35,7 @@ diesel::table! {
         id -> BigInt,
         name -> Text,
         created_at -> BigInt,
+        max_builds -> Nullable<Integer>,
     }
 }
 
@@ -62,6 +63,7 @@ diesel::table! {
         public_builds -> Bool,
         builds_enabled -> Bool,
         created_by -> Nullable<BigInt>,
+        read_only -> Bool,
     }
 }
 
@@ -177,6 +179,8 @@ diesel::table! {
         variables -> Nullable<Text>,
         trigger_id -> Nullable<BigInt>,
         sole -> Bool,
+        package -> Nullable<Text>,
+        pull_login -> Nullable<Text>,
     }
 }
 
@@ -245,6 +249,36 @@ diesel::table! {
         start -> BigInt,
         length -> BigInt,
         blob_key -> Text,
+        lines -> Nullable<BigInt>,
+        ends_line -> Nullable<Bool>,
+        at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    phase_entries (id) {
+        id -> BigInt,
+        job_id -> BigInt,
+        phase -> Nullable<Text>,
+        trace_length -> BigInt,
+        at -> BigInt,
+        base_image -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    uploads (uuid) {
+        uuid -> Text,
+        created_by -> BigInt,
+        mime -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        blob_key -> Nullable<Text>,
+        size_bytes -> BigInt,
+        sha256 -> Nullable<Text>,
+        uploaded_at -> Nullable<BigInt>,
+        used_at -> Nullable<BigInt>,
+        used_by -> Nullable<BigInt>,
     }
 }
 
@@ -345,4 +379,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_secrets,
     hook_deliveries,
     commit_statuses,
+    phase_entries,
+    uploads,
 );

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::JobId;
 
 use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::schema::{trace_chunks, traces};
+use crate::time::{from_opt_ms, to_ms};
 use crate::{jobs, per_backend};
 
 /// How much of a trace is stored.
@@ -28,6 +30,19 @@ pub struct Chunk {
     pub length: u64,
     /// The blob that holds it.
     pub blob_key: String,
+    /// What its lines are; absent when nobody counted them.
+    pub lines: Option<Lines>,
+}
+
+/// The lines of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// How many end in it.
+    pub count: u64,
+    /// Whether one ends where it ends.
+    pub ends: bool,
+    /// When it came.
+    pub at: DateTime<Utc>,
 }
 
 /// How much of a trace is stored; nothing when the job has none.
@@ -114,7 +129,7 @@ pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
 
 /// The chunks that hold the bytes of `range`, in order.
 pub fn chunks_in(conn: &mut Conn, job: JobId, range: Range<u64>) -> Result<Vec<Chunk>, StoreError> {
-    let rows: Vec<(i64, i64, String)> = trace_chunks::table
+    let rows: Vec<ChunkRow> = trace_chunks::table
         .filter(trace_chunks::job_id.eq(job.0))
         .filter((trace_chunks::start + trace_chunks::length).gt(signed(range.start)))
         .filter(trace_chunks::start.lt(signed(range.end)))
@@ -123,14 +138,31 @@ pub fn chunks_in(conn: &mut Conn, job: JobId, range: Range<u64>) -> Result<Vec<C
             trace_chunks::start,
             trace_chunks::length,
             trace_chunks::blob_key,
+            trace_chunks::lines,
+            trace_chunks::ends_line,
+            trace_chunks::at,
         ))
         .load(conn)?;
-    let read = |(start, length, blob_key): (i64, i64, String)| Chunk {
+    rows.into_iter().map(read_chunk).collect()
+}
+
+type ChunkRow = (i64, i64, String, Option<i64>, Option<bool>, Option<i64>);
+
+fn read_chunk((start, length, blob_key, count, ends, at): ChunkRow) -> Result<Chunk, StoreError> {
+    let lines = match (count, ends, from_opt_ms(at)?) {
+        (Some(count), Some(ends), Some(at)) => Some(Lines {
+            count: u64::try_from(count).unwrap_or(0),
+            ends,
+            at,
+        }),
+        _ => None,
+    };
+    Ok(Chunk {
         start: u64::try_from(start).unwrap_or(0),
         length: u64::try_from(length).unwrap_or(0),
         blob_key,
-    };
-    Ok(rows.into_iter().map(read).collect())
+        lines,
+    })
 }
 
 fn insert_chunk(conn: &mut Conn, job: JobId, chunk: &Chunk) -> Result<(), StoreError> {
@@ -140,6 +172,9 @@ fn insert_chunk(conn: &mut Conn, job: JobId, chunk: &Chunk) -> Result<(), StoreE
             trace_chunks::start.eq(signed(chunk.start)),
             trace_chunks::length.eq(signed(chunk.length)),
             trace_chunks::blob_key.eq(&chunk.blob_key),
+            trace_chunks::lines.eq(chunk.lines.map(|lines| signed(lines.count))),
+            trace_chunks::ends_line.eq(chunk.lines.map(|lines| lines.ends)),
+            trace_chunks::at.eq(chunk.lines.map(|lines| to_ms(lines.at))),
         ))
         .execute(conn)?;
     Ok(())

@@ -91,7 +91,8 @@ impl V3Error {
             Self::BeyondEnd(_) => message("416 Range Not Satisfiable"),
             Self::Farm(error) => match error {
                 FarmError::BadToken | FarmError::EndedToken => message("401 Unauthorized"),
-                FarmError::Forbidden(_) => message("403 Forbidden"),
+                FarmError::Forbidden(_) | FarmError::ReadOnly => message("403 Forbidden"),
+                FarmError::TooManyBuilds => message("429 Too Many Requests"),
                 FarmError::NotFound("project") => message("404 Project Not Found"),
                 FarmError::NotFound(_) | FarmError::Erased => message("404 Not Found"),
                 FarmError::Invalid(why) => bad(why),
@@ -129,7 +130,8 @@ impl ResponseError for V3Error {
             Self::BeyondEnd(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Farm(error) => match error {
                 FarmError::BadToken | FarmError::EndedToken => StatusCode::UNAUTHORIZED,
-                FarmError::Forbidden(_) => StatusCode::FORBIDDEN,
+                FarmError::Forbidden(_) | FarmError::ReadOnly => StatusCode::FORBIDDEN,
+                FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
                 FarmError::NotFound(_) | FarmError::Erased => StatusCode::NOT_FOUND,
                 FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
                 FarmError::Conflict(_) | FarmError::Refused(_) => StatusCode::CONFLICT,

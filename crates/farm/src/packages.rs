@@ -1,0 +1,356 @@
+//! Builds of packages: an archive or a Dockerfile behind a URL, or in a file that was uploaded.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha224};
+use slipway_domain::package::{AskedPackage, BuildPackage, Location, PackageSource};
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{
+    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, Name, NamespaceId, Role, Scope, Slug, TagSet,
+    UploadId,
+};
+use slipway_store::builds::{self, Build, NewBuild};
+use slipway_store::jobs::{self, Changes};
+use slipway_store::projects::Project;
+use slipway_store::uploads::{self, FileContent, UploadedFile};
+use slipway_store::{Conn, StoreError, pipelines, projects, secrets};
+
+use crate::quay_phases::PackagePhase;
+use crate::report::finish;
+use crate::{Actor, Farm, FarmError, NamespaceAccess, ProjectAccess};
+
+/// How many characters of a digest name a package for people.
+const SHORT: usize = 7;
+/// How long a build of a package may take, in seconds.
+const TIMEOUT_S: u32 = 7200;
+
+/// What somebody asks to be built that is not in git.
+#[derive(Clone, Debug)]
+pub struct PackageRequest {
+    /// The URL of a package. It is what is built when there is a file as well.
+    pub url: Option<String>,
+    /// A file that was uploaded.
+    pub upload: Option<UploadId>,
+    /// Where in the package the Dockerfile and the context are.
+    pub location: Location,
+    /// The tags of the image, made to fit.
+    pub tags: Vec<String>,
+    /// Who pulls base images: the user name of a registry credential, which is the name of its
+    /// namespace, a plus and a name of its own.
+    pub pull_robot: Option<String>,
+}
+
+/// Registry, user name and password with which the base images of a build are pulled.
+pub(crate) type PullLogin = (String, String, String);
+
+impl Farm {
+    /// Makes a build of a package, and queues its job. The first one of a project lets its jobs
+    /// run one at a time, unless somebody said how many may run.
+    ///
+    /// # Errors
+    /// `ReadOnly` when the project takes none; `Forbidden` for a pull robot of a namespace that the
+    /// actor does not administer, and for a file of another project that it may not build;
+    /// `NotFound("pull robot")` for one that does not exist; `NotFound("file")` for a file that is
+    /// not there; `TooManyBuilds` when the namespace has as many as it may; `Invalid` without a
+    /// source.
+    pub async fn create_package_build(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        request: PackageRequest,
+    ) -> Result<Build, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let uuid = self.inner.chance.build_uuid(self.now());
+        let pull_login = match &request.pull_robot {
+            Some(robot) => Some(self.pull_login(actor, robot, uuid).await?),
+            None => None,
+        };
+        let file = match request.upload {
+            Some(id) => Some(self.file_for(actor, access, id).await?),
+            None => None,
+        };
+        let (source, display_name) = match (&request.url, &file) {
+            (Some(url), Some((_, content))) => {
+                (PackageSource::Url(url.clone()), short(&content.sha256))
+            }
+            (Some(url), None) => {
+                let digest = hex::encode(Sha224::digest(url));
+                (PackageSource::Url(url.clone()), short(&digest))
+            }
+            (None, Some((id, content))) => (PackageSource::Upload(*id), short(&content.sha256)),
+            (None, None) => return Err(FarmError::Invalid("there is no package".to_owned())),
+        };
+        let package = BuildPackage {
+            source,
+            location: request.location.clone(),
+        };
+        let asked = AskedPackage {
+            url: request.url,
+            upload: request.upload,
+            location: request.location,
+            tags: request.tags,
+            pull_robot: request.pull_robot,
+            display_name,
+        };
+        let definition = self.package_definition(access.project(), package, &asked.tags)?;
+        let new = PackageBuild {
+            uuid,
+            project: access.project().clone(),
+            by: actor.user,
+            asked,
+            pull_login,
+            definition,
+            file,
+            now: self.now(),
+        };
+        let made = self.inner.store.write(move |conn| new.create(conn)).await?;
+        let (build, changes) = made.ok_or(FarmError::TooManyBuilds)?;
+        let path = access.project().path();
+        tracing::info!(build.id = %build.uuid, "Build {} of {path} is pending", build.uuid);
+        self.publish(changes).await;
+        Ok(build)
+    }
+
+    /// What the one job of the build does.
+    fn package_definition(
+        &self,
+        project: &Project,
+        package: BuildPackage,
+        tags: &[String],
+    ) -> Result<Definition, FarmError> {
+        let repository = self.repository_of(project)?.ok_or_else(|| {
+            FarmError::Invalid("the project's images have nowhere to go".to_owned())
+        })?;
+        let mut definition = Definition::single_image();
+        for job in &mut definition.jobs {
+            job.tags = TagSet::for_packages();
+            job.timeout_s = TIMEOUT_S;
+            job.spec = JobSpec::ImageBuild(ImageBuild {
+                pull: true,
+                repository: Some(repository.clone()),
+                tags: tags.to_vec(),
+                cache_tag: tags.first().cloned(),
+                package: Some(package.clone()),
+                ..ImageBuild::default()
+            });
+        }
+        Ok(definition)
+    }
+
+    /// The sealed login of a pull robot, for whoever administers its namespace.
+    async fn pull_login(
+        &self,
+        actor: &Actor,
+        robot: &str,
+        build: BuildUuid,
+    ) -> Result<String, FarmError> {
+        const NOT_YOURS: FarmError = FarmError::Forbidden("this needs the robot's namespace");
+        const NONE: FarmError = FarmError::NotFound("pull robot");
+        let (namespace, _) = robot.split_once('+').ok_or(NOT_YOURS)?;
+        let namespace: Name = namespace.parse().map_err(|_| NONE)?;
+        let (name, username) = (namespace.clone(), robot.to_owned());
+        let find = move |conn: &mut Conn| {
+            let id = projects::namespace_by_name(conn, &name)?.id;
+            let own = secrets::credentials_of(conn, id)?;
+            let robot = own.into_iter().find(|found| found.username == username);
+            Ok((id, robot.ok_or(StoreError::NotFound("pull robot"))?))
+        };
+        let found = self.inner.store.read(find).await;
+        let (id, credential) = found.map_err(|error| match error {
+            StoreError::NotFound(_) => NONE,
+            other => other.into(),
+        })?;
+        actor.require_scope(Scope::Namespaces)?;
+        let administers = self.namespace_by_id(actor, id, Role::Maintainer).await;
+        administers.map_err(|error| match error {
+            FarmError::NotFound(_) => NOT_YOURS,
+            other => other,
+        })?;
+        let login: PullLogin = self.opened_credential(id, credential)?;
+        let plain = serde_json::json!(login).to_string();
+        let nonce = self.inner.chance.bytes();
+        Ok(self.inner.seal.seal(&login_context(build), &plain, nonce))
+    }
+
+    /// The login with which the base images of a build are pulled, for the job that does.
+    pub(crate) fn pull_login_of(&self, build: &Build) -> Result<Option<PullLogin>, FarmError> {
+        let Some(sealed) = &build.pull_login else {
+            return Ok(None);
+        };
+        let plain = self.inner.seal.open(&login_context(build.uuid), sealed)?;
+        let login = serde_json::from_str(&plain).map_err(|_| crate::seal::Unopened)?;
+        Ok(Some(login))
+    }
+
+    /// A file that a build of a project may use: nobody used it, or the actor may build the project
+    /// that did.
+    async fn file_for(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        id: UploadId,
+    ) -> Result<(UploadId, FileContent), FarmError> {
+        let file: UploadedFile = self.upload(id).await?;
+        if file.used_at.is_some() && file.used_by != Some(access.id()) {
+            const ANOTHERS: FarmError = FarmError::Forbidden("the file is another project's");
+            let user = file.used_by.ok_or(ANOTHERS)?;
+            match self.project_by_id(actor, user, Role::Developer).await {
+                Err(FarmError::NotFound(_)) => return Err(ANOTHERS),
+                found => found?,
+            };
+        }
+        let content = file.content.ok_or(FarmError::NotFound("file"))?;
+        Ok((id, content))
+    }
+
+    /// The builds of a project that were asked for at `since` or later, newest first.
+    ///
+    /// # Errors
+    /// `Forbidden` to those who see the project but not its builds.
+    pub async fn builds_since(
+        &self,
+        access: &ProjectAccess,
+        since: Option<DateTime<Utc>>,
+        limit: Option<u32>,
+    ) -> Result<Vec<Build>, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let (project, limit) = (access.id(), limit.map_or(i64::MAX, i64::from));
+        let list = move |conn: &mut Conn| builds::asked_since(conn, project, since, limit);
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// A build of a project, by its name to the outside.
+    ///
+    /// # Errors
+    /// `NotFound("build")` when there is none of that name anywhere, `NotFound("build here")` when
+    /// it is another project's.
+    pub async fn build_in(
+        &self,
+        access: &ProjectAccess,
+        uuid: BuildUuid,
+    ) -> Result<Build, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let find = move |conn: &mut Conn| builds::by_uuid(conn, uuid);
+        let build = self.inner.store.read(find).await?;
+        match build.project == access.id() {
+            true => Ok(build),
+            false => Err(FarmError::NotFound("build here")),
+        }
+    }
+
+    /// Calls a build off, as long as its phase lets anybody.
+    ///
+    /// # Errors
+    /// `Conflict` when it is over, is being pushed, or was lost and is tried again; `Forbidden` to
+    /// those who do not maintain the project.
+    pub async fn cancel_package_build(
+        &self,
+        access: &ProjectAccess,
+        build: &Build,
+    ) -> Result<(), FarmError> {
+        access.require_builds(Role::Maintainer)?;
+        let (id, now, policy) = (build.id, self.now(), self.retry_policy());
+        let write = move |conn: &mut Conn| {
+            let attempts = jobs::of_build(conn, id)?;
+            if !PackagePhase::of(&attempts, now).is_cancelable() {
+                return Err(StoreError::Conflict("the build is running or over"));
+            }
+            let mut changes = Changes::default();
+            for job in attempts {
+                // An earlier one of the loop may have taken this one with it.
+                if !jobs::get(conn, job.id)?.state.is_done() {
+                    changes.extend(finish(conn, job.id, Event::Cancel, None, policy, now)?.1);
+                }
+            }
+            Ok(changes)
+        };
+        let changes = self.inner.store.write(write).await?;
+        self.publish(changes).await;
+        Ok(())
+    }
+
+    /// Lets a project take builds, or have them looked at only. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn set_read_only(
+        &self,
+        access: &ProjectAccess,
+        read_only: bool,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let id = access.id();
+        let write = move |conn: &mut Conn| projects::set_read_only(conn, id, read_only);
+        Ok(self.inner.store.write(write).await?)
+    }
+
+    /// Says how many builds of a namespace may be unfinished before no package is taken.
+    /// Administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else.
+    pub async fn set_max_builds(
+        &self,
+        actor: &Actor,
+        access: &NamespaceAccess,
+        limit: Option<u32>,
+    ) -> Result<(), FarmError> {
+        self.admin(actor)?;
+        let id: NamespaceId = access.id();
+        let write = move |conn: &mut Conn| projects::set_max_builds(conn, id, limit);
+        Ok(self.inner.store.write(write).await?)
+    }
+}
+
+/// A build of a package that is about to be made.
+struct PackageBuild {
+    uuid: BuildUuid,
+    project: Project,
+    by: slipway_domain::UserId,
+    asked: AskedPackage,
+    pull_login: Option<String>,
+    definition: Definition,
+    file: Option<(UploadId, FileContent)>,
+    now: DateTime<Utc>,
+}
+
+impl PackageBuild {
+    /// Makes it; `None` when the namespace has as many builds as it may.
+    fn create(&self, conn: &mut Conn) -> Result<Option<(Build, Changes)>, StoreError> {
+        let namespace = projects::namespace_locked(conn, self.project.namespace)?;
+        if let Some(limit) = namespace.max_builds
+            && builds::unfinished_in(conn, namespace.id)? >= i64::from(limit)
+        {
+            return Ok(None);
+        }
+        if let Some((id, content)) = &self.file {
+            uploads::note_use(conn, *id, content, self.project.id, self.now)?;
+        }
+        if !builds::any_of_package(conn, self.project.id)? {
+            projects::limit_to_one(conn, self.project.id)?;
+        }
+        let pipeline = pipelines::by_slug(conn, self.project.id, &Slug::default_pipeline())?;
+        let new = NewBuild {
+            uuid: self.uuid,
+            project: self.project.id,
+            pipeline: pipeline.id,
+            sha: CommitSha::none(),
+            git_ref: None,
+            ref_is_tag: false,
+            created_by: Some(self.by),
+            variables: None,
+            trigger: None,
+            definition: self.definition.clone(),
+            package: Some(self.asked.clone()),
+            pull_login: self.pull_login.clone(),
+        };
+        builds::create(conn, &new, self.now).map(Some)
+    }
+}
+
+fn login_context(build: BuildUuid) -> String {
+    format!("pull-login:{build}")
+}
+
+fn short(digest: &str) -> String {
+    digest.chars().take(SHORT).collect()
+}
