@@ -74,6 +74,10 @@ pub struct Limits {
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
+    /// Whether readers of a project read its logs in the API of Quay; if not, those who build do.
+    #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
+          action = clap::ArgAction::Set)]
+    pub reader_build_logs: bool,
 }
 
 impl Default for Limits {
@@ -88,6 +92,7 @@ impl Default for Limits {
             max_attempts: farm.max_attempts,
             max_artifact_bytes: farm.max_artifact_bytes,
             max_trace_bytes: farm.max_trace_bytes,
+            reader_build_logs: farm.reader_build_logs,
         }
     }
 }
@@ -129,6 +134,7 @@ impl Config {
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
+            reader_build_logs: self.limits.reader_build_logs,
             ..forges
         })
     }

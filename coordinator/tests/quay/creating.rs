@@ -78,7 +78,11 @@ async fn check_22_a_build_of_a_url_is_told_whole(backend: Backend) {
 
 async fn check_23_it_says_where_its_status_is(backend: Backend) {
     let world = World::start(backend).await;
-    let answer = world.w.post(L, &json!({ "archive_url": URL })).await.is(201);
+    let answer = world
+        .w
+        .post(L, &json!({ "archive_url": URL }))
+        .await
+        .is(201);
     let id = answer.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/repository/ada/app/build/{id}/status");
     assert_eq!(answer.header("location"), Some(path.as_str()));

@@ -40,7 +40,11 @@ async fn check_01_nobody_is_401(backend: Backend) {
     let body = world.nobody.get(L).await.problem(401, "invalid_token");
     assert_eq!(body["detail"], "Requires authentication");
     let unknown = "/api/v1/repository/ada/nothing/build/";
-    world.nobody.get(unknown).await.problem(401, "invalid_token");
+    world
+        .nobody
+        .get(unknown)
+        .await
+        .problem(401, "invalid_token");
 }
 
 async fn check_02_a_token_that_expired_is_nobody(backend: Backend) {
@@ -54,7 +58,11 @@ async fn check_03_a_login_is_no_token(backend: Backend) {
     let login = login.basic_auth("$oauthtoken", Some(&world.r.token));
     send(login).await.problem(401, "invalid_token");
     let in_query = format!("{L}?access_token={}", world.r.token);
-    world.nobody.get(&in_query).await.problem(401, "invalid_token");
+    world
+        .nobody
+        .get(&in_query)
+        .await
+        .problem(401, "invalid_token");
 }
 
 async fn check_04_the_scheme_may_be_in_lower_case(backend: Backend) {
@@ -226,7 +234,11 @@ async fn check_20_a_name_may_have_slashes(backend: Backend) {
     let answer = world.r.get(list).await.is(200);
     assert_eq!(answer.json(), json!({ "builds": [] }));
     let foreign = "/api/v1/repository/bob/team/app/build/";
-    world.r.get(foreign).await.problem(403, "insufficient_scope");
+    world
+        .r
+        .get(foreign)
+        .await
+        .problem(403, "insufficient_scope");
 }
 
 async fn check_21_one_segment_is_no_repository(backend: Backend) {
@@ -263,7 +275,10 @@ async fn reading_without_a_body_is_the_same(backend: Backend) {
 async fn the_runner_protocol_keeps_its_paths(backend: Backend) {
     let world = World::start(backend).await;
     let body = json!({"token": "none"});
-    for path in ["/api/v1/builds/register.json", "/api/v1/runners/register.json"] {
+    for path in [
+        "/api/v1/builds/register.json",
+        "/api/v1/runners/register.json",
+    ] {
         let request = world.farm.http.post(world.farm.url(path)).json(&body);
         assert_eq!(request.send().await.unwrap().status(), 403, "{path}");
     }

@@ -76,7 +76,11 @@ async fn check_61_parameters_are_whole_numbers(backend: Backend) {
         assert!(help[name].is_string(), "{query}: {help}");
         assert_eq!(help.as_object().unwrap().len(), 1, "{query}: {help}");
     }
-    world.r.get(&format!("{L}?limit=1&limit=x&bogus=1")).await.is(200);
+    world
+        .r
+        .get(&format!("{L}?limit=1&limit=x&bogus=1"))
+        .await
+        .is(200);
 }
 
 async fn check_62_the_source_is_for_writers(backend: Backend) {
@@ -131,8 +135,14 @@ async fn check_66_a_build_belongs_to_its_repository(backend: Backend) {
         answer.problem(404, "not_found");
     }
     // A build of a repository that the caller may not know is no other than an unknown one.
-    let secret = world.bob.post("/api/v1/repository/bob/x/build/", &json!({ "archive_url": URL }));
-    let secret = secret.await.is(201).json()["id"].as_str().unwrap().to_owned();
+    let secret = world.bob.post(
+        "/api/v1/repository/bob/x/build/",
+        &json!({ "archive_url": URL }),
+    );
+    let secret = secret.await.is(201).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let answer = world.a.get(&format!("{L}{secret}")).await;
     answer.problem(404, "not_found");
 }
@@ -140,7 +150,12 @@ async fn check_66_a_build_belongs_to_its_repository(backend: Backend) {
 async fn a_build_of_a_commit_is_listed_too(backend: Backend) {
     let world = World::start(backend).await;
     let made = world.farm.build(&world.app).await;
-    let build = world.w.get(&format!("{L}{}", made.uuid)).await.is(200).json();
+    let build = world
+        .w
+        .get(&format!("{L}{}", made.uuid))
+        .await
+        .is(200)
+        .json();
     assert_eq!(build["display_name"], slipway_testkit::farm::SHA[..7]);
     assert_eq!(build["phase"], "waiting");
     assert_eq!(build.get("archive_url"), None);

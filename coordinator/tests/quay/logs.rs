@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
+use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::client::Claim;
 use crate::support::{L, World, enter, send};
@@ -39,8 +39,7 @@ async fn check_72_everybody_reads_what_is_public(backend: Backend) {
 }
 
 async fn check_71_and_72_logs_may_be_for_writers(backend: Backend) {
-    let farm = TestFarm::start_with(backend, |config| config.limits.reader_build_logs = false);
-    let world = World::of(farm.await).await;
+    let world = World::with(backend, |config| config.limits.reader_build_logs = false).await;
     let path = format!("{L}{}/logs", world.build().await);
     world.r.get(&path).await.problem(403, "insufficient_scope");
     world.w.get(&path).await.is(200);
@@ -48,7 +47,11 @@ async fn check_71_and_72_logs_may_be_for_writers(backend: Backend) {
     unknown.problem(403, "insufficient_scope");
     let path = format!("{PUB}{}/logs", world.build_in(PUB).await);
     world.nobody.get(&path).await.problem(401, "invalid_token");
-    world.bob.get(&path).await.problem(403, "insufficient_scope");
+    world
+        .bob
+        .get(&path)
+        .await
+        .problem(403, "insufficient_scope");
 }
 
 /// A build at work that has three entries: two phases and a line.
@@ -124,7 +127,10 @@ async fn check_76_a_log_that_is_over_is_elsewhere(backend: Backend) {
         bare(&world.bob.token),
         other,
         world.w.request(Method::GET, "/logarchive/nothing"),
-        world.w.request(Method::GET, "/logarchive/0190a6d0-0000-7000-8000-000000000001"),
+        world.w.request(
+            Method::GET,
+            "/logarchive/0190a6d0-0000-7000-8000-000000000001",
+        ),
     ];
     for request in refused {
         send(request).await.is(403);

@@ -132,7 +132,12 @@ async fn check_51_a_file_is_there(backend: Backend) {
     }
     // A place to which nothing was uploaded is no file yet.
     let body = json!({"mimeType": "text/plain"});
-    let place = world.w.post("/api/v1/filedrop/", &body).await.is(200).json();
+    let place = world
+        .w
+        .post("/api/v1/filedrop/", &body)
+        .await
+        .is(200)
+        .json();
     let id = place["file_id"].as_str().unwrap();
     let answer = posted(&world, &json!({ "file_id": id })).await;
     let why = format!("File {id} could not be found or is invalid");
@@ -145,7 +150,9 @@ async fn check_52_a_file_of_others_is_theirs(backend: Backend) {
     let body = json!({ "file_id": file });
     let foreign = "/api/v1/repository/bob/x/build/";
     world.bob.post(foreign, &body).await.is(201);
-    posted(&world, &body).await.problem(403, "insufficient_scope");
+    posted(&world, &body)
+        .await
+        .problem(403, "insufficient_scope");
 }
 
 async fn check_57_an_address_is_ascii(backend: Backend) {

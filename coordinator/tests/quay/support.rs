@@ -6,6 +6,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use slipway_coordinator::Config;
 use slipway_domain::{Name, Role, Visibility};
 use slipway_farm::{ProjectAccess, ProjectUpdate, TokenRequest};
 use slipway_testkit::{Backend, TestFarm};
@@ -43,11 +44,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(backend: Backend) -> Self {
-        Self::of(TestFarm::start(backend).await).await
+        Self::with(backend, |_| {}).await
     }
 
-    /// The same on a farm that runs already.
-    pub(crate) async fn of(farm: TestFarm) -> Self {
+    /// The same with a configuration that `adjust` has changed.
+    pub(crate) async fn with(backend: Backend, adjust: impl FnOnce(&mut Config)) -> Self {
+        let farm = TestFarm::start_with(backend, |config| {
+            config.registry = Some("registry.example".to_owned());
+            adjust(config);
+        });
+        Self::of(farm.await).await
+    }
+
+    async fn of(farm: TestFarm) -> Self {
         let app = farm.project("ada/app").await;
         let public = farm.project("ada/pub").await;
         let change = ProjectUpdate {
@@ -137,7 +146,9 @@ impl World {
         let place = by.post("/api/v1/filedrop/", &body).await.is(200).json();
         let url = place["url"].as_str().unwrap().to_owned();
         let put = self.nobody.request(Method::PUT, &url);
-        let put = put.header(CONTENT_TYPE, "text/plain").body(content.to_vec());
+        let put = put
+            .header(CONTENT_TYPE, "text/plain")
+            .body(content.to_vec());
         send(put).await.is(200);
         (place["file_id"].as_str().unwrap().to_owned(), url)
     }

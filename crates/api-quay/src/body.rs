@@ -60,7 +60,9 @@ impl Fields {
         })?;
         let different: HashSet<&str> = texts.iter().copied().collect();
         if different.len() < texts.len() {
-            return Err(QuayError::invalid(format!("{name} has the same item twice")));
+            return Err(QuayError::invalid(format!(
+                "{name} has the same item twice"
+            )));
         }
         Ok(Some(texts))
     }
@@ -103,7 +105,8 @@ impl TryFrom<Fields> for Order {
     type Error = QuayError;
 
     fn try_from(fields: Fields) -> Result<Self, QuayError> {
-        let not_empty = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let not_empty =
+            |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let file = not_empty(fields.text("file_id")?);
         let url = not_empty(fields.text("archive_url")?);
         let location = stored_location(
@@ -140,9 +143,8 @@ fn check_url(url: &str) -> Result<(), QuayError> {
         return Err(QuayError::invalid(why));
     }
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
-    let accepted = |scheme: &str| {
-        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-    };
+    let accepted =
+        |scheme: &str| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     if !scheme.is_some_and(accepted) {
         let why = "Invalid Archive URL: Must be http or https";
         return Err(QuayError::invalid(why));
@@ -214,9 +216,18 @@ mod tests {
         assert_eq!(tags(json!({"tags": ["v 1"]})).unwrap(), ["v_1"]);
         let both = json!({"tags": ["b"], "docker_tags": ["a", ""]});
         assert_eq!(tags(both).unwrap(), ["a", "latest"]);
-        for bad in [json!([]), json!(["a", "a"]), json!("a"), json!(null), json!([1])] {
+        for bad in [
+            json!([]),
+            json!(["a", "a"]),
+            json!("a"),
+            json!(null),
+            json!([1]),
+        ] {
             assert!(tags(json!({"docker_tags": bad.clone()})).is_err(), "{bad}");
-            assert!(tags(json!({"tags": bad.clone(), "docker_tags": ["a"]})).is_err(), "{bad}");
+            assert!(
+                tags(json!({"tags": bad.clone(), "docker_tags": ["a"]})).is_err(),
+                "{bad}"
+            );
         }
     }
 }

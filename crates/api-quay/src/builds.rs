@@ -24,7 +24,9 @@ pub(crate) async fn list(call: Call) -> Answer {
         Place::Project(access) => {
             let found = call.farm.builds_since(&access, since, limit).await?;
             let told = call.farm.told_builds(&access, found).await?;
-            let shown = told.into_iter().map(|told| convert::build(&call, &access, told));
+            let shown = told
+                .into_iter()
+                .map(|told| convert::build(&call, &access, told));
             shown.collect()
         }
     };
@@ -53,7 +55,9 @@ pub(crate) async fn create(call: Call, body: actix_web::web::Payload) -> Answer 
         tags: order.tags,
         pull_robot: order.robot,
     };
-    let made = call.farm.create_package_build(call.actor()?, &access, request);
+    let made = call
+        .farm
+        .create_package_build(call.actor()?, &access, request);
     let build = made.await.map_err(|error| match (error, &file) {
         (FarmError::NotFound("file"), Some(id)) => no_file(id),
         (error, _) => error.into(),

@@ -112,7 +112,10 @@ impl Call {
         };
         let found = match &name {
             Ok(name) => {
-                let access = self.farm.project(actor, &namespace, name, Role::Guest).await;
+                let access = self
+                    .farm
+                    .project(actor, &namespace, name, Role::Guest)
+                    .await;
                 access.and_then(|access| access.require_builds(role).map(|()| access))
             }
             Err(_) => Err(FarmError::NotFound("project")),
@@ -124,9 +127,8 @@ impl Call {
                 if let Some(open) = open.await? {
                     return Ok(open);
                 }
-                let own = self.farm.namespace(actor, &namespace, role).await;
-                match own {
-                    Ok(_) => Ok(Place::Nowhere),
+                match self.farm.absent_project(actor, &namespace, role).await {
+                    Ok(()) => Ok(Place::Nowhere),
                     Err(FarmError::NotFound(_)) => Err(QuayError::forbidden()),
                     Err(error) => Err(error.into()),
                 }
@@ -186,7 +188,10 @@ impl FromRequest for LoginCall {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let headers = request.headers();
-        let call = called(request.clone(), bearer(headers).or_else(|| password(headers)));
+        let call = called(
+            request.clone(),
+            bearer(headers).or_else(|| password(headers)),
+        );
         Box::pin(async move { call.await.map(Self) })
     }
 }
@@ -256,7 +261,13 @@ mod tests {
         assert_eq!(of("bearer slpat-1"), (token.clone(), None));
         // "$oauthtoken:slpat-1" and "me:slpat-1"
         assert_eq!(of("Basic JG9hdXRodG9rZW46c2xwYXQtMQ=="), (None, token));
-        for none in ["Basic bWU6c2xwYXQtMQ==", "Bearer a b", "Bearer", "slpat-1", "Basic ?"] {
+        for none in [
+            "Basic bWU6c2xwYXQtMQ==",
+            "Bearer a b",
+            "Bearer",
+            "slpat-1",
+            "Basic ?",
+        ] {
             assert_eq!(of(none), (None, None), "{none}");
         }
     }

@@ -187,7 +187,10 @@ fn told_of_base(base: BaseImage) -> impl Iterator<Item = (String, Value)> {
 
 fn told_of_fault(fault: Fault, cause: Option<String>) -> impl Iterator<Item = (String, Value)> {
     let told = [
-        ("error_code", Some(json!(format!("{FAULTS}.{}", fault.code)))),
+        (
+            "error_code",
+            Some(json!(format!("{FAULTS}.{}", fault.code))),
+        ),
         ("base_error", cause.map(Value::from)),
         ("internal_error", Some(fault.internal.into())),
     ];

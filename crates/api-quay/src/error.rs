@@ -187,6 +187,8 @@ impl std::fmt::Display for QuayError {
     }
 }
 
+impl std::error::Error for QuayError {}
+
 impl ResponseError for QuayError {
     fn status_code(&self) -> StatusCode {
         match self.shape() {

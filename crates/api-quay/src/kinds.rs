@@ -85,7 +85,10 @@ impl Kind {
 /// `GET /api/v1/error/{error_type}`: what a kind of problem means.
 ///
 /// 200; 404 for a kind that there is not.
-pub(crate) async fn describe(call: Call, name: web::Path<String>) -> Result<HttpResponse, QuayError> {
+pub(crate) async fn describe(
+    call: Call,
+    name: web::Path<String>,
+) -> Result<HttpResponse, QuayError> {
     let found = Kind::ALL.into_iter().find(|kind| kind.as_str() == *name);
     let kind = found.ok_or_else(QuayError::not_found)?;
     Ok(HttpResponse::Ok().json(json!({

@@ -42,9 +42,14 @@ pub(crate) async fn archived(LoginCall(call): LoginCall) -> Answer {
     };
     let actor = call.actor().map_err(|_| QuayError::forbidden())?;
     let id = call.build_id().ok_or_else(QuayError::forbidden)?;
-    let found = call.farm.build(actor, id, slipway_domain::Role::Reader).await;
+    let found = call
+        .farm
+        .build(actor, id, slipway_domain::Role::Reader)
+        .await;
     let (access, build) = found.map_err(refused)?;
-    access.require(Need::Write.role(&call.farm)).map_err(refused)?;
+    access
+        .require(Need::Write.role(&call.farm))
+        .map_err(refused)?;
     let log = call.farm.build_log(&build, 0).await?;
     Ok(streamed(0, log))
 }

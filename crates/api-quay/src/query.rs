@@ -33,11 +33,12 @@ impl Query {
     ///
     /// # Errors
     /// When it is no number, or below 0.
-    pub(crate) fn limit(&self) -> Result<Option<i64>, QuayError> {
+    pub(crate) fn limit(&self) -> Result<Option<u32>, QuayError> {
         const HELP: &str = "The maximum number of builds to return, a whole number from 0";
         match self.integer("limit", HELP)?.unwrap_or(USUAL_LIMIT) {
             0 => Ok(None),
-            limit if limit > 0 => Ok(Some(limit)),
+            // More than there can be is as good as all.
+            limit if limit > 0 => Ok(Some(u32::try_from(limit).unwrap_or(u32::MAX))),
             _ => Err(QuayError::Parameter("limit", HELP)),
         }
     }

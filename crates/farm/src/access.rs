@@ -95,6 +95,7 @@ impl Actor {
 pub struct ProjectAccess {
     project: Project,
     role: Role,
+    member: bool,
 }
 
 impl ProjectAccess {
@@ -111,6 +112,11 @@ impl ProjectAccess {
     /// The role in which the actor acts, already lowered to what the token allows.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether the actor was let in for its own sake, and not as everybody is.
+    pub fn is_member(&self) -> bool {
+        self.member
     }
 
     /// Whether the actor acts at least in this role.
@@ -298,7 +304,31 @@ impl Farm {
             .role_in(&project, membership)
             .ok_or(FarmError::NotFound("project"))?;
         require(role, need)?;
-        Ok(ProjectAccess { project, role })
+        Ok(ProjectAccess {
+            project,
+            role,
+            member: actor.admin || membership.is_some(),
+        })
+    }
+
+    /// Whether an actor would act in the role `need` in a project of a namespace, if it were there.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn absent_project(
+        &self,
+        actor: &Actor,
+        namespace: &Name,
+        need: Role,
+    ) -> Result<(), FarmError> {
+        let (namespace, user) = (namespace.clone(), actor.user);
+        let find = move |conn: &mut Conn| {
+            let namespace = projects::namespace_by_name(conn, &namespace)?;
+            people::namespace_role(conn, namespace.id, user)
+        };
+        let membership = self.inner.store.read(find).await?;
+        let role = actor.role(membership, actor.scope.ceiling());
+        require(role.ok_or(FarmError::NotFound("namespace"))?, need)
     }
 
     /// Lets somebody without a token look at a project that is public, builds included.
@@ -320,7 +350,11 @@ impl Farm {
             true => Role::Reader,
             false => Role::Guest,
         };
-        Ok(ProjectAccess { project, role })
+        Ok(ProjectAccess {
+            project,
+            role,
+            member: false,
+        })
     }
 
     /// Lets an actor act on a namespace.

@@ -34,6 +34,8 @@ pub struct Settings {
     pub upload_lifetime: Duration,
     /// The longest trace that is taken, in bytes.
     pub max_trace_bytes: u64,
+    /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
+    pub reader_build_logs: bool,
     /// Which projects are made when somebody asks for the first build of them.
     pub auto_create: AutoCreate,
     /// What push hooks are signed with.
@@ -60,6 +62,7 @@ impl Default for Settings {
             max_upload_bytes: 1 << 30,
             upload_lifetime: Duration::from_secs(3600),
             max_trace_bytes: 1 << 30,
+            reader_build_logs: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),
             github: None,

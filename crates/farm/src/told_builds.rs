@@ -22,6 +22,14 @@ pub struct ToldBuild {
 }
 
 impl Farm {
+    /// The role in which somebody reads logs through a door that leaves that to the farm.
+    pub fn log_role(&self) -> Role {
+        match self.inner.settings.reader_build_logs {
+            true => Role::Reader,
+            false => Role::Developer,
+        }
+    }
+
     /// Completes builds of a project with what is told of them.
     ///
     /// # Errors
