@@ -135,14 +135,10 @@ async fn check_66_a_build_belongs_to_its_repository(backend: Backend) {
         answer.problem(404, "not_found");
     }
     // A build of a repository that the caller may not know is no other than an unknown one.
-    let secret = world.bob.post(
-        "/api/v1/repository/bob/x/build/",
-        &json!({ "archive_url": URL }),
-    );
-    let secret = secret.await.is(201).json()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let body = json!({ "archive_url": URL });
+    let foreign = "/api/v1/repository/bob/x/build/";
+    let secret = world.bob.post(foreign, &body).await.is(201).json();
+    let secret = secret["id"].as_str().unwrap();
     let answer = world.a.get(&format!("{L}{secret}")).await;
     answer.problem(404, "not_found");
 }

@@ -14,6 +14,7 @@ mod canceling;
 mod client;
 mod creating;
 mod doors;
+mod limits;
 mod lists;
 mod logs;
 mod refusing;

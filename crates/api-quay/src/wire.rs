@@ -53,14 +53,6 @@ pub(crate) struct Builds {
     pub(crate) builds: Vec<Build>,
 }
 
-/// A part of a log.
-#[derive(Debug, Serialize)]
-pub(crate) struct Logs {
-    pub(crate) start: i64,
-    pub(crate) total: u64,
-    pub(crate) logs: Vec<Entry>,
-}
-
 /// Where the whole log is.
 #[derive(Debug, Serialize)]
 pub(crate) struct Archived {
