@@ -14,10 +14,12 @@ mod error;
 mod frontend;
 mod ignore;
 mod options;
+mod pieces;
 mod progress;
 mod push;
 mod request;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
+pub use pieces::pieces_of;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};
