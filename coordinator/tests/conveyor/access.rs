@@ -8,7 +8,8 @@ use crate::hands::Hands;
 
 on_both_back_ends!(
     check_35_without_a_credential_nothing_is_told,
-    check_36_and_37_a_token_is_taken_as_a_password_and_as_a_bearer,
+    check_36_a_token_is_taken_as_a_password_whoever_one_is,
+    check_37_a_token_is_taken_as_a_bearer,
     check_38_a_token_that_may_not_write_makes_nothing,
     what_a_user_may_not_see_is_not_there,
     the_text_of_a_public_projects_builds_is_for_everybody,
@@ -44,17 +45,27 @@ async fn check_35_without_a_credential_nothing_is_told(backend: Backend) {
     Yard::send(request).await.fails(401, "unauthorized");
 }
 
-async fn check_36_and_37_a_token_is_taken_as_a_password_and_as_a_bearer(backend: Backend) {
-    let yard = Yard::new(backend).await;
+/// A build, and a token of somebody who may read it.
+async fn readable(yard: &Yard) -> (String, String) {
     let build = yard.build().await;
     let token = yard.user("ada", "read", Some("reader")).await;
-    let path = format!("/builds/{}", build["id"].as_str().unwrap());
+    (format!("/builds/{}", build["id"].as_str().unwrap()), token)
+}
+
+async fn check_36_a_token_is_taken_as_a_password_whoever_one_is(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let (path, token) = readable(&yard).await;
     for user in ["ada", "x", ""] {
         let request = yard.request(Method::GET, &path);
         Yard::send(request.basic_auth(user, Some(&token)))
             .await
             .is(200);
     }
+}
+
+async fn check_37_a_token_is_taken_as_a_bearer(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let (path, token) = readable(&yard).await;
     let request = yard.request(Method::GET, &path).bearer_auth(&token);
     Yard::send(request).await.is(200);
 }

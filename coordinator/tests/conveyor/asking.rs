@@ -17,7 +17,11 @@ on_both_back_ends!(
     check_05_after_its_end_there_may_be_a_new_one_which_then_answers,
     check_06_neither_branch_nor_sha_is_invalid,
     check_07_no_repository_is_invalid,
-    check_08_to_12_what_cannot_be_read_is_a_bad_request,
+    check_08_a_repository_that_is_no_text_is_a_bad_request,
+    check_09_a_repository_without_an_owner_is_a_bad_request,
+    check_10_a_repository_of_three_parts_is_a_bad_request,
+    check_11_a_body_that_is_no_json_is_a_bad_request,
+    check_12_an_empty_body_is_a_bad_request,
     check_16_a_commit_without_a_branch_is_built_without_its_cache,
     check_17_a_sha_in_capitals_is_kept_and_found_in_lower_case,
     check_18_what_is_no_sha_is_a_bad_request,
@@ -129,17 +133,30 @@ async fn check_07_no_repository_is_invalid(backend: Backend) {
     answer.fails(422, "invalid");
 }
 
-async fn check_08_to_12_what_cannot_be_read_is_a_bad_request(backend: Backend) {
+async fn check_08_a_repository_that_is_no_text_is_a_bad_request(backend: Backend) {
+    unreadable(backend, r#"{"repository": 5, "branch": "main"}"#).await;
+}
+
+async fn check_09_a_repository_without_an_owner_is_a_bad_request(backend: Backend) {
+    unreadable(backend, r#"{"repository": "justname", "branch": "main"}"#).await;
+}
+
+async fn check_10_a_repository_of_three_parts_is_a_bad_request(backend: Backend) {
+    unreadable(backend, r#"{"repository": "a/b/c", "branch": "main"}"#).await;
+}
+
+async fn check_11_a_body_that_is_no_json_is_a_bad_request(backend: Backend) {
+    unreadable(backend, "[").await;
+}
+
+async fn check_12_an_empty_body_is_a_bad_request(backend: Backend) {
+    unreadable(backend, "").await;
+}
+
+/// A body that is refused, and makes nothing.
+async fn unreadable(backend: Backend, body: &str) {
     let yard = Yard::new(backend).await;
-    for body in [
-        r#"{"repository": 5, "branch": "main"}"#,
-        r#"{"repository": "justname", "branch": "main"}"#,
-        r#"{"repository": "a/b/c", "branch": "main"}"#,
-        "[",
-        "",
-    ] {
-        yard.ask_raw(body).await.fails(400, "bad_request");
-    }
+    yard.ask_raw(body).await.fails(400, "bad_request");
     assert!(yard.rows(REPOSITORY).await.is_empty());
 }
 

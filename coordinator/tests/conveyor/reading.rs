@@ -9,10 +9,14 @@ use crate::hands::Hands;
 
 on_both_back_ends!(
     check_19_a_build_is_found_by_its_id,
-    check_20_and_21_what_names_nothing_is_not_found_in_so_many_words,
+    check_20_an_unknown_id_is_not_found_in_so_many_words,
+    check_21_what_is_no_name_is_not_found_either,
+    check_32_there_is_no_text_of_an_unknown_build,
     check_22_a_commit_may_be_named_with_its_signs_encoded,
     check_23_a_name_may_have_dots,
-    check_24_to_26_an_image_is_there_with_the_success_and_has_three_names,
+    check_24_an_image_is_there_with_the_success,
+    check_25_an_image_is_found_by_its_own_id_which_nobody_can_guess,
+    check_26_an_image_is_found_by_its_builds_id,
     check_27_a_failed_build_has_no_image,
     check_34_a_canceled_build_has_failed_and_is_complete,
     a_beginning_that_two_commits_share_names_neither,
@@ -26,22 +30,29 @@ async fn check_19_a_build_is_found_by_its_id(backend: Backend) {
     assert_eq!(yard.show(&build).await, build);
 }
 
-async fn check_20_and_21_what_names_nothing_is_not_found_in_so_many_words(backend: Backend) {
+/// Names that are well formed, and of nothing.
+fn unknown() -> [String; 3] {
+    [
+        "0190a6d0-0000-7000-8000-000000000001".to_owned(),
+        format!("acme/gone@{SHA}"),
+        format!("acme/api@{}", "f".repeat(40)),
+    ]
+}
+
+async fn check_20_an_unknown_id_is_not_found_in_so_many_words(backend: Backend) {
     let yard = Yard::new(backend).await;
     yard.build().await;
-    let unknown = "0190a6d0-0000-7000-8000-000000000001";
-    let other = "f".repeat(40);
+    for name in unknown() {
+        yard.get(&format!("/builds/{name}")).await.not_found();
+        yard.get(&format!("/artifacts/{name}")).await.not_found();
+    }
+}
+
+async fn check_21_what_is_no_name_is_not_found_either(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    yard.build().await;
     for kind in ["builds", "artifacts", "logs"] {
-        for name in [
-            unknown,
-            "notauuid",
-            "acme",
-            "acme/api",
-            "acme/api@012345",
-            &format!("acme/gone@{SHA}"),
-            &format!("acme/api@{other}"),
-            "%ff",
-        ] {
+        for name in ["notauuid", "acme", "acme/api", "acme/api@012345", "%ff"] {
             yard.get(&format!("/{kind}/{name}")).await.not_found();
         }
     }
@@ -49,6 +60,14 @@ async fn check_20_and_21_what_names_nothing_is_not_found_in_so_many_words(backen
         .await
         .not_found();
     Yard::send(yard.curl(Method::POST, "/")).await.not_found();
+}
+
+async fn check_32_there_is_no_text_of_an_unknown_build(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    yard.build().await;
+    for name in unknown() {
+        yard.get(&format!("/logs/{name}")).await.not_found();
+    }
 }
 
 async fn check_22_a_commit_may_be_named_with_its_signs_encoded(backend: Backend) {
@@ -74,7 +93,16 @@ async fn check_23_a_name_may_have_dots(backend: Backend) {
     yard.get(&path).await.is(200);
 }
 
-async fn check_24_to_26_an_image_is_there_with_the_success_and_has_three_names(backend: Backend) {
+/// A build that has succeeded, with the image that its commit has.
+async fn built(yard: &Yard) -> (Value, Value) {
+    let hands = Hands::of(&yard.farm).await;
+    let build = yard.build().await;
+    hands.claim().await.succeed().await;
+    let image = yard.get(&format!("/artifacts/{REPOSITORY}@{SHA}")).await;
+    (build, image.is(200).json())
+}
+
+async fn check_24_an_image_is_there_with_the_success(backend: Backend) {
     let yard = Yard::new(backend).await;
     let hands = Hands::of(&yard.farm).await;
     let build = yard.build().await;
@@ -85,24 +113,33 @@ async fn check_24_to_26_an_image_is_there_with_the_success_and_has_three_names(b
     yard.get(&by_commit).await.not_found();
     yard.get(&by_build).await.not_found();
     work.succeed().await;
-
     assert_eq!(yard.show(&build).await["state"], "succeeded");
     let image = yard.get(&by_commit).await.is(200).json();
     assert_eq!(image.as_object().unwrap().len(), 3, "{image}");
     assert_eq!(image["build"], json!({"id": build["id"]}));
     let expected = format!("registry.example:5000/{REPOSITORY}:{SHA}");
     assert_eq!(image["image"], expected);
-    let by_id = format!("/artifacts/{}", image["id"].as_str().unwrap());
-    assert_ne!(by_id, by_build);
-    assert_eq!(yard.get(&by_id).await.is(200).json(), image);
-    assert_eq!(yard.get(&by_build).await.is(200).json(), image);
-    // Nobody can guess the id of another image.
-    let mut near = by_id.into_bytes();
+}
+
+async fn check_25_an_image_is_found_by_its_own_id_which_nobody_can_guess(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let (build, image) = built(&yard).await;
+    let id = image["id"].as_str().unwrap();
+    assert_ne!(id, build["id"]);
+    let path = format!("/artifacts/{id}");
+    assert_eq!(yard.get(&path).await.is(200).json(), image);
+    let mut near = path.into_bytes();
     let last = near.last_mut().unwrap();
     *last = if *last == b'0' { b'1' } else { b'0' };
-    yard.get(&String::from_utf8(near).unwrap())
-        .await
-        .not_found();
+    let near = String::from_utf8(near).unwrap();
+    yard.get(&near).await.not_found();
+}
+
+async fn check_26_an_image_is_found_by_its_builds_id(backend: Backend) {
+    let yard = Yard::new(backend).await;
+    let (build, image) = built(&yard).await;
+    let path = format!("/artifacts/{}", build["id"].as_str().unwrap());
+    assert_eq!(yard.get(&path).await.is(200).json(), image);
 }
 
 async fn check_27_a_failed_build_has_no_image(backend: Backend) {

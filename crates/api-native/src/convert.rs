@@ -168,6 +168,7 @@ pub(crate) fn job(job: farm::Job, build: &farm::Build, project: &farm::Project) 
         started_at: job.started_at,
         finished_at: job.finished_at,
         erased_at: job.erased_at,
+        erased_by: job.erased_by.map(|user| user.0),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slipway_github::Github;
 
-use crate::by_commit::AutoCreate;
+use crate::first_use::AutoCreate;
 use crate::hooks::HookSettings;
 
 /// What the operator decided.

@@ -4,7 +4,7 @@
 //! memory or on disk; when the reader goes away the task ends.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,8 @@ use crate::error::BuildError;
 use crate::frontend;
 use crate::ignore::Ignore;
 use crate::instructions;
+use crate::pieces::pieces_of;
 
-/// How many pieces of the archive wait for the reader.
-const PIECES: usize = 8;
-/// How large a piece is, in bytes.
-const PIECE: usize = 64 * 1024;
 /// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
 
@@ -80,15 +77,7 @@ impl Context {
 
     /// Packs the context in the background; the pieces of the archive come out of the channel.
     pub(crate) fn pack(self) -> mpsc::Receiver<io::Result<Bytes>> {
-        let (sender, pieces) = mpsc::channel(PIECES);
-        tokio::task::spawn_blocking(move || {
-            let writer = BufWriter::with_capacity(PIECE, Pieces(sender.clone()));
-            if let Err(error) = self.write(writer) {
-                // Nobody listens any more when the build has ended early.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        pieces
+        pieces_of(move |writer| self.write(writer))
     }
 
     fn write(&self, writer: impl Write) -> io::Result<()> {
@@ -202,22 +191,6 @@ fn header(kind: EntryType, mode: u32, metadata: &Metadata) -> Header {
     let since = changed.duration_since(std::time::UNIX_EPOCH);
     header.set_mtime(since.map_or(0, |since| since.as_secs()));
     header
-}
-
-/// The writing end of the channel.
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Pieces {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(piece)))
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ mod frontend;
 mod ignore;
 mod instructions;
 mod options;
+mod pieces;
 mod progress;
 mod push;
 mod request;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
+pub use pieces::pieces_of;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};

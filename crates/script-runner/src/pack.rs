@@ -1,15 +1,14 @@
 //! The checkout and the script as one archive for the container.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use slipway_image_builder::pieces_of;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
-
-use crate::pipe::{PIECE, Writer, channel};
 
 /// What goes into the container.
 pub(crate) struct Pack {
@@ -23,15 +22,7 @@ impl Pack {
     /// Packs in the background; the pieces of the archive come out of the channel. The names in it
     /// are relative to the container's root, and below `slipway`.
     pub(crate) fn pack(self) -> mpsc::Receiver<io::Result<Bytes>> {
-        let (sender, pieces) = channel();
-        tokio::task::spawn_blocking(move || {
-            let writer = BufWriter::with_capacity(PIECE, Writer::new(sender.clone()));
-            if let Err(error) = self.write(writer) {
-                // Nobody listens any more when the job was stopped.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        pieces
+        pieces_of(move |writer| self.write(writer))
     }
 
     fn write(&self, writer: impl Write) -> io::Result<()> {

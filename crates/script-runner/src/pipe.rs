@@ -1,23 +1,18 @@
-//! Between a stream of bytes and the blocking code that packs and unpacks archives.
+//! Between a stream of bytes and the blocking code that unpacks archives.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 
 /// How many pieces wait for the reader.
 const PIECES: usize = 8;
-/// How large a piece is at most, in bytes.
-pub(crate) const PIECE: usize = 64 * 1024;
 
 /// The reading end, for a blocking task.
 pub(crate) struct Reader {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
 }
-
-/// The writing end, for a blocking task.
-pub(crate) struct Writer(mpsc::Sender<io::Result<Bytes>>);
 
 /// A pipe whose ends are a channel's.
 pub(crate) fn channel() -> (
@@ -50,24 +45,5 @@ impl Read for Reader {
         }
         self.piece.advance(count);
         Ok(count)
-    }
-}
-
-impl Writer {
-    pub(crate) fn new(pieces: mpsc::Sender<io::Result<Bytes>>) -> Self {
-        Self(pieces)
-    }
-}
-
-impl Write for Writer {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(piece)))
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

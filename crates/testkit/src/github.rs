@@ -129,6 +129,10 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 async fn answer(state: web::Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    // What git asks is no business of the API; this GitHub has no repository to clone.
+    if request.path().ends_with("/info/refs") {
+        return HttpResponse::NotFound().finish();
+    }
     let mut state = locked(&state);
     let what = format!("{} {}", request.method(), request.path());
     if let Err(why) = check_headers(&state, &request) {

@@ -132,6 +132,8 @@ pub(crate) struct Job {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     /// When its trace and artifacts were erased.
     pub(crate) erased_at: Option<DateTime<Utc>>,
+    /// The id of the user who erased them.
+    pub(crate) erased_by: Option<i64>,
 }
 
 /// Where to begin to read a trace.

@@ -81,6 +81,8 @@ async fn a_job_with_a_trace_is_erased_once() {
     succeed(&api, &runner, &claimed).await;
     let erased = api.post(root, &erase, json!({})).await.expect(200);
     assert!(erased.json()["erased_at"].is_string());
+    let user = api.get(root, "/v1/user").await.expect(200).json();
+    assert_eq!(erased.json()["erased_by"], user["id"]);
     let trace = format!("/v1/jobs/{}/trace", claimed.job.id);
     assert_eq!(api.get(root, &trace).await.expect(200).body, "");
     api.post(root, &erase, json!({})).await.expect(409);

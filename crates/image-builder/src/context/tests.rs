@@ -122,7 +122,7 @@ fn nothing_outside_of_the_checkout_is_reached() {
 
 #[tokio::test]
 async fn packing_ends_when_nobody_reads() {
-    let long = format!("FROM scratch\n{}", "x".repeat(PIECE * PIECES * 4));
+    let long = format!("FROM scratch\n{}", "x".repeat(2 << 20));
     let dir = checkout(&[("Dockerfile", &long)]);
     let context = Context::find(dir.path(), &spec(".", "Dockerfile")).unwrap();
     let mut pieces = context.pack();

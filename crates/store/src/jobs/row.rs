@@ -58,6 +58,8 @@ pub struct Job {
     pub finished_at: Option<DateTime<Utc>>,
     /// When its trace and artifacts were erased.
     pub erased_at: Option<DateTime<Utc>>,
+    /// Who erased them.
+    pub erased_by: Option<UserId>,
     /// Who caused this attempt.
     pub created_by: Option<UserId>,
     /// Whether somebody has to start it.
@@ -95,7 +97,7 @@ pub(crate) struct JobRow {
     started_at: Option<i64>,
     finished_at: Option<i64>,
     erased_at: Option<i64>,
-    _erased_by: Option<i64>,
+    erased_by: Option<i64>,
     rev: i64,
     created_by: Option<i64>,
     by_hand: bool,
@@ -129,6 +131,7 @@ impl TryFrom<JobRow> for Job {
             started_at: from_opt_ms(row.started_at)?,
             finished_at: from_opt_ms(row.finished_at)?,
             erased_at: from_opt_ms(row.erased_at)?,
+            erased_by: row.erased_by.map(UserId),
             created_by: row.created_by.map(UserId),
             by_hand: row.by_hand,
             rev: row.rev,

@@ -1,0 +1,187 @@
+//! Projects that the farm has not met, made when the first build of one is asked for.
+//!
+//! The operator says of which names, and where their sources are; who asks chooses neither.
+
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{GitRef, ProjectPath, ProjectPattern, Role, Scope, Slug, UserId};
+use slipway_store::projects::{self, Project, Settings};
+use slipway_store::{Conn, StoreError, pipelines};
+
+use crate::projects::check_repo_url;
+use crate::{Actor, Farm, FarmError};
+
+/// The default branch of a project of which nobody has said what it is.
+const USUAL_BRANCH: &str = "main";
+/// What stands for `owner/name` in the address of a project that is made on first use.
+const REPOSITORY: &str = "{repository}";
+
+/// Which projects are made when somebody asks for the first build of them.
+#[derive(Clone, Debug)]
+pub struct AutoCreate {
+    /// Those whose path is of one of these patterns; none when there are none.
+    pub patterns: Vec<ProjectPattern>,
+    /// Where the source of such a project is: a URL with `{repository}` in it.
+    pub url: String,
+}
+
+impl Default for AutoCreate {
+    fn default() -> Self {
+        Self {
+            patterns: Vec::new(),
+            url: format!("https://github.com/{REPOSITORY}.git"),
+        }
+    }
+}
+
+impl AutoCreate {
+    /// Whether the policy lets a project be made.
+    fn allows(&self, path: &ProjectPath) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// Where the source of a project is.
+    ///
+    /// # Errors
+    /// `Invalid` when the template does not make an address that git may be sent to.
+    pub fn source(&self, path: &ProjectPath) -> Result<String, FarmError> {
+        let url = self.url.replace(REPOSITORY, &path.to_string());
+        if url == self.url {
+            let why = format!("the URL of projects that are made on first use needs {REPOSITORY}");
+            return Err(FarmError::Invalid(why));
+        }
+        check_repo_url(&url)?;
+        Ok(url)
+    }
+}
+
+impl Farm {
+    /// The project, for somebody who builds; made when the policy and the actor's rights allow.
+    pub(crate) async fn project_on_first_use(
+        &self,
+        actor: &Actor,
+        path: &ProjectPath,
+    ) -> Result<Project, FarmError> {
+        let find = || self.project(actor, &path.namespace, &path.name, Role::Developer);
+        let access = match find().await {
+            Err(FarmError::NotFound(_)) if self.may_make(actor, path).await? => {
+                self.make_project(path, Some(actor.user), None).await?;
+                // What was there already may be somebody else's.
+                find().await?
+            }
+            other => other?,
+        };
+        access.require_builds(Role::Developer)?;
+        Ok(access.project().clone())
+    }
+
+    /// Whether the actor may have a project made by asking for a build of it: developers of its
+    /// namespace may, and administrators whether or not there is one.
+    async fn may_make(&self, actor: &Actor, path: &ProjectPath) -> Result<bool, FarmError> {
+        if !self.inner.settings.auto_create.allows(path) {
+            return Ok(false);
+        }
+        match self
+            .namespace(actor, &path.namespace, Role::Developer)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(FarmError::NotFound(_)) => Ok(actor.admin && actor.scope >= Scope::Write),
+            Err(FarmError::Forbidden(_)) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The project that hooks act for; made when the policy allows.
+    pub(crate) async fn project_of_hook(
+        &self,
+        path: &ProjectPath,
+        default_branch: Option<&GitRef>,
+    ) -> Result<Project, FarmError> {
+        if let Some(project) = self.project_at(path).await? {
+            return Ok(project);
+        }
+        if !self.inner.settings.auto_create.allows(path) {
+            return Err(FarmError::NotFound("project"));
+        }
+        self.make_project(path, None, default_branch).await?;
+        self.project_at(path)
+            .await?
+            .ok_or(FarmError::NotFound("project"))
+    }
+
+    /// The project at a path, whoever asks.
+    pub(crate) async fn project_at(
+        &self,
+        path: &ProjectPath,
+    ) -> Result<Option<Project>, FarmError> {
+        let path = path.clone();
+        let find = move |conn: &mut Conn| projects::by_path(conn, &path.namespace, &path.name);
+        match self.inner.store.read(find).await {
+            Ok(project) => Ok(Some(project)),
+            Err(StoreError::NotFound(_)) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Makes a project as the policy says, and its namespace, unless they are there.
+    async fn make_project(
+        &self,
+        path: &ProjectPath,
+        by: Option<UserId>,
+        default_branch: Option<&GitRef>,
+    ) -> Result<(), FarmError> {
+        let url = self.inner.settings.auto_create.source(path)?;
+        let branch = match default_branch {
+            Some(branch) => branch.clone(),
+            None => USUAL_BRANCH.parse()?,
+        };
+        let settings = Settings::of_source(url, branch);
+        let (path, now) = (path.clone(), self.now());
+        let make = move |conn: &mut Conn| {
+            match projects::by_path(conn, &path.namespace, &path.name) {
+                Err(StoreError::NotFound(_)) => {}
+                other => return other.map(drop),
+            }
+            let namespace = match projects::namespace_by_name(conn, &path.namespace) {
+                Err(StoreError::NotFound(_)) => {
+                    projects::insert_namespace(conn, &path.namespace, now)?
+                }
+                other => other?,
+            };
+            let project = projects::insert(conn, namespace.id, &path.name, &settings, by, now)?;
+            let slug = Slug::default_pipeline();
+            let single = Definition::single_image();
+            pipelines::insert(conn, project.id, &slug, &single, now)?;
+            tracing::info!(project.id = %project.id, "Project {} is made on first use", project.path());
+            Ok(())
+        };
+        match self.inner.store.write(make).await {
+            // Somebody made it at the same moment, which is as good.
+            Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_of_an_unmet_project_follows_from_its_path() {
+        let path: ProjectPath = "acme/api".parse().unwrap();
+        let source = |url: &str| {
+            let policy = AutoCreate {
+                url: url.to_owned(),
+                ..AutoCreate::default()
+            };
+            policy.source(&path).ok()
+        };
+        assert_eq!(
+            AutoCreate::default().source(&path).unwrap(),
+            "https://github.com/acme/api.git"
+        );
+        assert_eq!(source("https://git.example/all.git"), None);
+        assert_eq!(source("file:///srv/{repository}"), None);
+    }
+}
