@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use slipway_domain::JobId;
-use slipway_domain::pipeline::When;
+use slipway_domain::When;
 use slipway_testkit::farm::{SHA, jobs_named};
 use slipway_testkit::{Backend, on_both_back_ends};
 

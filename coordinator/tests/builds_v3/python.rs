@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_domain::pipeline::{Definition, When};
+use slipway_domain::When;
+use slipway_domain::pipeline::Definition;
 use slipway_domain::{AccessToken, Role, Slug};
 use slipway_farm::{BuildRequest, ProjectUpdate};
 use slipway_testkit::{Backend, GitServer, on_both_back_ends, wait_until};

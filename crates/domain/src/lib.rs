@@ -7,6 +7,7 @@ pub mod access;
 pub mod by_commit;
 pub mod commit;
 pub mod expiry;
+pub mod graph;
 pub mod ids;
 pub mod image;
 pub mod image_mark;
@@ -15,6 +16,7 @@ pub mod package;
 pub mod pipeline;
 pub mod queue;
 pub mod range;
+pub mod retry;
 pub mod rollup;
 pub mod spec;
 pub mod state;
@@ -24,6 +26,7 @@ mod words;
 pub use access::{Role, Scope, ScopeSet, Visibility};
 pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};
+pub use graph::When;
 pub use ids::{
     ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
     QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,

@@ -223,6 +223,15 @@ impl FromStr for GitRef {
     }
 }
 
+/// What a name becomes where only `a-z`, `0-9` and `-` may be: runs of other characters are one
+/// dash, and none is at an edge. Empty when nothing is left.
+pub fn slugified(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let parts = lower.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join("-")
+}
+
 /// A set of tags: what a job asks of a runner, or what a runner offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]

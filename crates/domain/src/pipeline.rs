@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::When;
 use crate::names::{Name, TagSet};
+use crate::retry::RetryRules;
 use crate::spec::{ImageBuild, JobSpec};
 
 /// The most jobs that one pipeline may have.
@@ -39,32 +41,17 @@ pub struct JobDefinition {
     /// Whether the build succeeds even if this job fails.
     #[serde(default)]
     pub allow_failure: bool,
-    /// What has to happen, besides that the jobs it needs succeed, for it to run.
+    /// When it runs, by what became of the jobs it needs.
     #[serde(default, skip_serializing_if = "When::is_usual")]
     pub when: When,
+    /// When it is tried again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryRules>,
+    /// What people call it, where that is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// What it does.
     pub spec: JobSpec,
-}
-
-/// What has to happen for a job to run, once the jobs it needs have succeeded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum When {
-    /// Nothing more.
-    #[default]
-    OnSuccess,
-    /// Somebody starts it. Until then it holds nothing up but the jobs that need it.
-    Manual,
-}
-
-impl When {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
-    fn is_usual(&self) -> bool {
-        *self == Self::OnSuccess
-    }
 }
 
 fn build_stage() -> Name {
@@ -98,6 +85,19 @@ pub enum BadDefinition {
     /// Jobs that wait for each other.
     #[error("the job {0:?} needs itself, directly or through others")]
     Cycle(String),
+    /// An image of a job that is not needed, or that makes none.
+    #[error(
+        "the job {job:?} uses the image of {other:?}, which must be a job that it needs and that makes an image"
+    )]
+    NoImage {
+        /// The job.
+        job: String,
+        /// Whose image it uses.
+        other: String,
+    },
+    /// A job that is tried again never, or too often.
+    #[error("the job {0:?} may be retried 1 to 10 times, for failure reasons of the farm")]
+    Retry(String),
     /// A timeout out of range.
     #[error("the job {0:?} must have a timeout_s between 1 and 604800 (a week)")]
     Timeout(String),
@@ -126,6 +126,8 @@ impl Definition {
                 timeout_s: an_hour(),
                 allow_failure: false,
                 when: When::OnSuccess,
+                retry: None,
+                label: None,
                 spec: JobSpec::ImageBuild(ImageBuild::default()),
             }],
         }
@@ -145,6 +147,9 @@ impl Definition {
             if !(1..=604_800).contains(&job.timeout_s) {
                 return Err(BadDefinition::Timeout(name));
             }
+            if job.retry.as_ref().is_some_and(|rules| !rules.are_sound()) {
+                return Err(BadDefinition::Retry(name));
+            }
             if let Err(problem) = job.spec.check() {
                 return Err(BadDefinition::Spec { job: name, problem });
             }
@@ -159,8 +164,23 @@ impl Definition {
                     need: need.to_string(),
                 });
             }
+            self.check_images(job)?;
         }
         self.check_cycles()
+    }
+
+    /// Whether the images that a job uses are there when it runs.
+    fn check_images(&self, job: &JobDefinition) -> Result<(), BadDefinition> {
+        for other in job.spec.images_of() {
+            let makes_it = |made: &JobDefinition| made.name == *other && made.spec.makes_an_image();
+            if !job.needs.contains(other) || !self.jobs.iter().any(makes_it) {
+                return Err(BadDefinition::NoImage {
+                    job: job.name.to_string(),
+                    other: other.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Takes jobs away whose needs are all gone, until none is left or none can be taken.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{Repository, is_tag};
-use crate::names::Invalid;
+use crate::names::{Invalid, Name};
 use crate::package::BuildPackage;
 
 mod script;
@@ -29,6 +29,22 @@ impl JobSpec {
         match self {
             Self::ImageBuild(image) => image.package.as_ref(),
             Self::Script(_) => None,
+        }
+    }
+
+    /// The jobs whose images it uses.
+    pub fn images_of(&self) -> Vec<&Name> {
+        match self {
+            Self::ImageBuild(image) => image.image_args.values().chain(&image.cache_of).collect(),
+            Self::Script(script) => script.image_of.iter().collect(),
+        }
+    }
+
+    /// Whether an image comes of it.
+    pub fn makes_an_image(&self) -> bool {
+        match self {
+            Self::ImageBuild(_) => true,
+            Self::Script(script) => script.keep.is_some(),
         }
     }
 
@@ -83,6 +99,16 @@ pub struct ImageBuild {
     /// Dockerfile are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<BuildPackage>,
+    /// Build arguments whose values are the images that other jobs of the build made. A claim turns
+    /// them into [`ImageBuild::args`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub image_args: BTreeMap<String, Name>,
+    /// The job whose image is a source of the cache. A claim turns it into a reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_of: Option<Name>,
+    /// An image whose layers the build may use, besides the one of `cache_tag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_image: Option<String>,
 }
 
 fn here() -> String {
@@ -115,6 +141,9 @@ impl Default for ImageBuild {
             tags: Vec::new(),
             cache_tag: None,
             package: None,
+            image_args: BTreeMap::new(),
+            cache_of: None,
+            cache_image: None,
         }
     }
 }

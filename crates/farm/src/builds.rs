@@ -7,7 +7,7 @@ use slipway_domain::{
     TriggerId, UserId,
 };
 use slipway_git::{GitError, RemoteUrl, Wanted};
-use slipway_store::builds::{self, Build, Filter, NewBuild};
+use slipway_store::builds::{self, Build, Filter, Handed, NewBuild};
 use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::projects::Project;
 use slipway_store::retries::{self, Cause};
@@ -103,6 +103,7 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
+            handed: Handed::default(),
         };
         let create = move |conn: &mut slipway_store::Conn| {
             if let Some(trigger) = new.trigger {

@@ -8,7 +8,7 @@ use slipway_domain::{
 };
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
 use slipway_store::artifacts::{self, Artifact, Content};
-use slipway_store::builds::{self, Build, NewBuild};
+use slipway_store::builds::{self, Build, Handed, NewBuild};
 use slipway_store::pipelines;
 use slipway_store::projects::{self, Project};
 use slipway_store::{Conn, StoreError, by_commit, jobs};
@@ -169,6 +169,7 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
+            handed: Handed::default(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use slipway_domain::image_mark::ImageMark;
-use slipway_domain::{JobId, JobToken, QueueKeyId};
+use slipway_domain::{JobId, JobSpec, JobToken, Name, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
@@ -90,6 +90,47 @@ pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
             Content::Archive { filename, .. } => Some((filename.as_str(), artifact.size_bytes)),
             Content::Image { .. } => None,
         })
+}
+
+/// `job` with the images of the jobs that it needs in the place of their names.
+fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)]) -> Job {
+    let image_of = |name: &Name| {
+        let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
+        made.iter().find_map(|artifact| match &artifact.content {
+            Content::Image {
+                reference, digest, ..
+            } => Some(pinned(reference, digest)),
+            Content::Archive { .. } => None,
+        })
+    };
+    match &mut job.spec {
+        JobSpec::ImageBuild(image) => {
+            let args = std::mem::take(&mut image.image_args);
+            let told = args
+                .into_iter()
+                .filter_map(|(key, of)| Some((key, image_of(&of)?)));
+            image.args.extend(told);
+            image.cache_image = image.cache_of.take().and_then(|of| image_of(&of));
+        }
+        JobSpec::Script(script) => {
+            if let Some(of) = script.image_of.take() {
+                script.image = image_of(&of);
+            }
+        }
+    }
+    job
+}
+
+/// The reference of an image by its digest, in the place of its tag.
+fn pinned(reference: &str, digest: &str) -> String {
+    let name = reference.split('@').next().unwrap_or(reference);
+    // A colon after the last slash begins a tag; one before it, a port.
+    let end = name.rfind('/').map_or(0, |slash| slash + 1);
+    let name = match name[end..].find(':') {
+        Some(colon) => &name[..end + colon],
+        None => name,
+    };
+    format!("{name}@{digest}")
 }
 
 impl Farm {
@@ -209,6 +250,7 @@ impl Farm {
             })
             .await?;
         let secrets = self.job_secrets(&project, &build).await?;
+        let job = with_images(job, &needs);
         let needs = needs
             .into_iter()
             .map(|(job, artifacts)| Needed {
@@ -286,5 +328,18 @@ impl Farm {
         }
         self.tell_changed(&changes.jobs);
         self.tell_pending(&changes.pending).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_named_by_its_digest() {
+        let told = |reference| pinned(reference, "sha256:1");
+        assert_eq!(told("host:5000/a/b:1.2"), "host:5000/a/b@sha256:1");
+        assert_eq!(told("host:5000/a/b"), "host:5000/a/b@sha256:1");
+        assert_eq!(told("a/b:1@sha256:0"), "a/b@sha256:1");
     }
 }

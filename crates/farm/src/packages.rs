@@ -8,7 +8,7 @@ use slipway_domain::{
     BuildUuid, CommitSha, Event, ImageBuild, JobSpec, Name, NamespaceId, Role, Scope, Slug, TagSet,
     UploadId,
 };
-use slipway_store::builds::{self, Build, NewBuild};
+use slipway_store::builds::{self, Build, Handed, NewBuild};
 use slipway_store::jobs::{self, Changes};
 use slipway_store::projects::Project;
 use slipway_store::uploads::{self, FileContent, UploadedFile};
@@ -342,6 +342,7 @@ impl PackageBuild {
             definition: self.definition.clone(),
             package: Some(self.asked.clone()),
             pull_login: self.pull_login.clone(),
+            handed: Handed::default(),
         };
         builds::create(conn, &new, self.now).map(Some)
     }

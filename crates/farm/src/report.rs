@@ -108,6 +108,12 @@ impl Farm {
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
+        if job.state == JobState::Done(Outcome::Canceled)
+            && job.runner == Some(runner.id)
+            && report.ended.is_some()
+        {
+            self.note_stopped(id).await?;
+        }
         if !matches!(job.state, JobState::Running(lease, _) if lease.runner == runner.id) {
             return Err(FarmError::NotFound("running job of this runner"));
         }
@@ -133,6 +139,15 @@ impl Farm {
                 .await;
         }
         Ok(state)
+    }
+
+    /// Notes that the runner of a canceled job has stopped.
+    async fn note_stopped(&self, id: JobId) -> Result<(), FarmError> {
+        let write = move |conn: &mut Conn| jobs::note_stopped(conn, id);
+        if self.inner.store.write(write).await? {
+            self.tell_changed(&[id]);
+        }
+        Ok(())
     }
 
     /// Holds a beat until the job is taken from the runner, or the wait is over.
@@ -268,15 +283,32 @@ fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
     }
 }
 
-/// Whether another attempt may well succeed where `job` failed.
-fn is_tried_again(job: &Job, reason: FailureReason) -> bool {
+/// Whether the farm was to blame, so that another attempt may well succeed where `job` failed.
+fn is_farms_fault(job: &Job, reason: FailureReason) -> bool {
     match job.spec.package() {
         Some(_) => reason.is_infrastructure_to_packages(),
         None => reason.is_infrastructure(),
     }
 }
 
-/// Ends a job, makes the next attempt if the farm is to blame, and carries the end through its
+/// Why `job`, which failed, is tried again by itself; `None` when it is not.
+fn cause_of_retry(
+    conn: &mut Conn,
+    job: &Job,
+    reason: FailureReason,
+    policy: RetryPolicy,
+    now: DateTime<Utc>,
+) -> Result<Option<Cause>, StoreError> {
+    if is_farms_fault(job, reason) && job.attempt < policy.max_attempts {
+        let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
+        return Ok(Some(Cause::Farm { avoid }));
+    }
+    let rules = jobs::details_of(conn, job.id)?.retry;
+    let again = rules.is_some_and(|rules| rules.again(job.attempt, reason));
+    Ok(again.then_some(Cause::Farm { avoid: None }))
+}
+
+/// Ends a job, makes the next attempt if the farm is to blame or its rules ask for one, and carries the end through its
 /// build.
 pub(crate) fn finish(
     conn: &mut Conn,
@@ -289,9 +321,8 @@ pub(crate) fn finish(
     let (state, mut changes) = jobs::apply(conn, id, event, message, now)?;
     if let JobState::Done(Outcome::Failed(reason)) = state {
         let job = jobs::get(conn, id)?;
-        if job.attempt < policy.max_attempts && is_tried_again(&job, reason) {
-            let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
-            let (next, more) = retries::retry_job(conn, id, Cause::Farm { avoid }, now)?;
+        if let Some(cause) = cause_of_retry(conn, &job, reason, policy, now)? {
+            let (next, more) = retries::retry_job(conn, id, cause, now)?;
             tracing::warn!(job.id = %id, next.id = %next.id, "Job {id} failed as {reason} and is tried again as {}", next.id);
             changes.extend(more);
         }

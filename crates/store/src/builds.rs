@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::package::AskedPackage;
-use slipway_domain::pipeline::{Definition, When};
+use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::Requirement;
 use slipway_domain::rollup::{Part, roll_up as rolled_up};
 use slipway_domain::{
@@ -15,52 +15,17 @@ use slipway_domain::{
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
-use crate::jobs::{self, Changes, NewJob};
+use crate::jobs::{self, Changes, Details, NewJob};
 use crate::page::{Page, Slice};
 use crate::schema::{builds, pipelines, projects};
-use crate::time::{from_ms, from_opt_ms, parse, to_ms};
+use crate::time::{parse, to_ms};
 use crate::{by_commit, queue, statuses};
 
-/// One run of a pipeline.
-#[derive(Clone, Debug)]
-pub struct Build {
-    /// Its number in the farm.
-    pub id: BuildId,
-    /// Its name to the outside.
-    pub uuid: BuildUuid,
-    /// The project.
-    pub project: ProjectId,
-    /// The pipeline.
-    pub pipeline: PipelineId,
-    /// Its number in the pipeline, from 1 and without gaps.
-    pub number: i64,
-    /// The commit.
-    pub sha: CommitSha,
-    /// The branch or tag it was asked for by.
-    pub git_ref: Option<GitRef>,
-    /// Whether `git_ref` is a tag.
-    pub ref_is_tag: bool,
-    /// Rolled up from its jobs.
-    pub state: BuildState,
-    /// Who asked for it.
-    pub created_by: Option<UserId>,
-    /// When it was asked for.
-    pub created_at: DateTime<Utc>,
-    /// When its first job was claimed.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When its last job was over.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// Variables of its own, sealed.
-    pub variables: Option<String>,
-    /// The trigger that started it.
-    pub trigger: Option<TriggerId>,
-    /// Whether no other sole build of its commit may be unfinished as long as it is.
-    pub sole: bool,
-    /// The package that is built in the place of a commit, and how it was asked for.
-    pub package: Option<AskedPackage>,
-    /// Registry, user name and password with which its base images are pulled, sealed.
-    pub pull_login: Option<String>,
-}
+mod row;
+
+pub(crate) use row::BuildRow;
+use row::HandedColumns;
+pub use row::{Build, BuildError, Handed};
 
 /// What a build is made of.
 #[derive(Clone, Debug)]
@@ -89,59 +54,8 @@ pub struct NewBuild {
     pub package: Option<AskedPackage>,
     /// Registry, user name and password with which its base images are pulled, sealed.
     pub pull_login: Option<String>,
-}
-
-#[derive(Queryable)]
-pub(crate) struct BuildRow {
-    id: i64,
-    uuid: String,
-    project_id: i64,
-    pipeline_id: i64,
-    number: i64,
-    sha: String,
-    git_ref: Option<String>,
-    ref_is_tag: bool,
-    state: String,
-    created_by: Option<i64>,
-    created_at: i64,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    variables: Option<String>,
-    trigger_id: Option<i64>,
-    sole: bool,
-    package: Option<String>,
-    pull_login: Option<String>,
-}
-
-impl TryFrom<BuildRow> for Build {
-    type Error = StoreError;
-
-    fn try_from(row: BuildRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: BuildId(row.id),
-            uuid: parse(&row.uuid, "build id")?,
-            project: ProjectId(row.project_id),
-            pipeline: PipelineId(row.pipeline_id),
-            number: row.number,
-            sha: parse(&row.sha, "sha")?,
-            git_ref: row.git_ref.map(|text| parse(&text, "ref")).transpose()?,
-            ref_is_tag: row.ref_is_tag,
-            state: parse(&row.state, "build state")?,
-            created_by: row.created_by.map(UserId),
-            created_at: from_ms(row.created_at)?,
-            started_at: from_opt_ms(row.started_at)?,
-            finished_at: from_opt_ms(row.finished_at)?,
-            variables: row.variables,
-            trigger: row.trigger_id.map(TriggerId),
-            sole: row.sole,
-            package: row
-                .package
-                .map(|text| serde_json::from_str(&text))
-                .transpose()
-                .map_err(|_| StoreError::Corrupt("package of a build"))?,
-            pull_login: row.pull_login,
-        })
-    }
+    /// What whoever asked for it said and handed in.
+    pub handed: Handed,
 }
 
 /// Makes a build and its jobs, all or nothing, with the next number of its pipeline.
@@ -173,6 +87,7 @@ pub fn create(
             builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
             builds::package.eq(package),
             builds::pull_login.eq(&new.pull_login),
+            HandedColumns::from(&new.handed),
         ))
         .returning(builds::id)
         .get_result(conn)?;
@@ -219,7 +134,13 @@ fn create_jobs(
                 allow_failure: job.allow_failure,
                 needs,
                 created_by: new.created_by,
-                by_hand: job.when == When::Manual,
+                when: job.when,
+                details: Details {
+                    step_key: None,
+                    label: job.label.clone(),
+                    retry: job.retry.clone(),
+                    ..Details::default()
+                },
                 retries: None,
             };
             let job_row = jobs::insert(conn, &new_job, now)?;

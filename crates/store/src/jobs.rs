@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use slipway_domain::graph::{self, Need};
 use slipway_domain::{
     BuildId, Event, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId, QueueKeyId,
-    RunnerId, UserId,
+    RunnerId, UserId, When,
 };
 
 use crate::connection::Conn;
@@ -15,7 +16,10 @@ use crate::schema::{job_needs, jobs, project_loads};
 use crate::time::to_ms;
 use crate::{builds, per_backend, phases};
 
+mod details;
 mod row;
+
+pub use details::{Details, details_of, details_of_build, note_exit, note_stopped};
 
 pub use row::Job;
 pub(crate) use row::JobRow;
@@ -44,8 +48,10 @@ pub struct NewJob {
     pub needs: Vec<JobId>,
     /// Who caused it.
     pub created_by: Option<UserId>,
-    /// Whether somebody has to start it.
-    pub by_hand: bool,
+    /// When it runs, by what became of those it needs.
+    pub when: When,
+    /// What is known of few jobs.
+    pub details: Details,
     /// The attempt it retries, with the runner that is passed over for a while.
     pub retries: Option<Retried>,
 }
@@ -80,17 +86,15 @@ impl Changes {
     }
 }
 
-/// Makes a job: pending, or waiting for somebody to start it, when it needs nothing that has not
-/// succeeded, else waiting.
+/// Makes a job, in the state that follows from the jobs it needs.
 pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, StoreError> {
-    let mut met = true;
+    let mut needs = Vec::with_capacity(new.needs.len());
     for need in &new.needs {
-        met &= is_met(&get(conn, *need)?);
+        needs.push(as_need(&get(conn, *need)?));
     }
-    let state = match (met, new.by_hand) {
-        (false, _) => JobState::Waiting,
-        (true, true) => JobState::Manual,
-        (true, false) => JobState::Pending,
+    let state = match graph::next(new.when, &needs) {
+        Some(event) => JobState::Waiting.after(event)?,
+        None => JobState::Waiting,
     };
     let spec = serde_json::to_string(&new.spec).map_err(|_| StoreError::Corrupt("job spec"))?;
     let avoid = new.retries.and_then(|retried| retried.avoid);
@@ -116,9 +120,10 @@ pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, 
                 jobs::avoid_until.eq(avoid.map(|(_, until)| to_ms(until))),
                 jobs::created_at.eq(to_ms(now)),
                 jobs::queued_at.eq((state == JobState::Pending).then(|| to_ms(now))),
+                jobs::finished_at.eq(state.is_done().then(|| to_ms(now))),
                 jobs::rev.eq(0),
                 jobs::created_by.eq(new.created_by.map(|user| user.0)),
-                jobs::by_hand.eq(new.by_hand),
+                jobs::run_when.eq(new.when.as_str()),
             ),
         ))
         .returning(jobs::id)
@@ -128,6 +133,7 @@ pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, 
             .values((job_needs::job_id.eq(id), job_needs::needs_job_id.eq(need.0)))
             .execute(conn)?;
     }
+    details::insert(conn, JobId(id), &new.details)?;
     get(conn, JobId(id))
 }
 
@@ -284,27 +290,23 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
     let mut ended = vec![get(conn, id)?];
     let build = ended.first().map(|job| job.build);
     while let Some(job) = ended.pop() {
-        let JobState::Done(outcome) = job.state else {
+        if !job.state.is_done() {
             continue;
-        };
+        }
         for dependent in dependents(conn, job.id)? {
             if dependent.state != JobState::Waiting {
                 continue;
             }
-            let met = outcome == Outcome::Succeeded
-                || (job.allow_failure && matches!(outcome, Outcome::Failed(_)));
-            if !met {
-                advance(conn, &dependent, Event::NeedsFailed, now)?;
-                changes.jobs.push(dependent.id);
+            let needs: Vec<Need> = needs(conn, dependent.id)?.iter().map(as_need).collect();
+            let Some(event) = graph::next(dependent.when, &needs) else {
+                continue;
+            };
+            changes.jobs.push(dependent.id);
+            let state = advance(conn, &dependent, event, now)?;
+            if state == JobState::Pending {
+                changes.pending.push(dependent.queue_key);
+            } else if state.is_done() {
                 ended.push(get(conn, dependent.id)?);
-            } else if needs(conn, dependent.id)?.iter().all(is_met) {
-                changes.jobs.push(dependent.id);
-                if dependent.by_hand {
-                    advance(conn, &dependent, Event::Offer, now)?;
-                } else {
-                    advance(conn, &dependent, Event::NeedsMet, now)?;
-                    changes.pending.push(dependent.queue_key);
-                }
             }
         }
     }
@@ -338,11 +340,10 @@ pub fn play(
     })
 }
 
-fn is_met(need: &Job) -> bool {
-    match need.state {
-        JobState::Done(Outcome::Succeeded) => true,
-        JobState::Done(Outcome::Failed(_)) => need.allow_failure,
-        _ => false,
+fn as_need(job: &Job) -> Need {
+    Need {
+        state: job.state,
+        allowed_to_fail: job.allow_failure,
     }
 }
 
@@ -379,6 +380,9 @@ fn advance(
         }
         (JobState::Running(..), JobState::Done(_)) => phases::note(conn, seen.id, None, now)?,
         _ => {}
+    }
+    if let (JobState::Running(lease, _), JobState::Done(Outcome::Canceled)) = (seen.state, next) {
+        details::note_stopping(conn, seen.id, lease.expires_at)?;
     }
     if seen.state.is_running() && next.is_done() {
         diesel::update(project_loads::table.find(seen.project.0))

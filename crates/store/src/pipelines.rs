@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use slipway_domain::names::slugified;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{PipelineId, ProjectId, Slug};
+use slipway_domain::{NamespaceId, PipelineId, ProjectId, Slug};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
+use crate::projects::{self, Project};
 use crate::schema::pipelines;
-use crate::time::{from_ms, parse, to_ms};
+use crate::time::{from_ms, from_opt_ms, parse, to_ms};
 
 /// What a project runs for a commit.
 #[derive(Clone, Debug)]
@@ -25,21 +27,61 @@ pub struct Pipeline {
     pub last_number: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// What people call it.
+    pub title: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its short name in its whole namespace.
+    pub wide_slug: String,
+    /// The repository as `owner/name`, in lower case, for those who know nothing else.
+    pub repo_name: Option<String>,
+    /// What it is called inside of its repository.
+    pub source_slug: Option<String>,
+    /// Whether people may have it run.
+    pub allow_manual: bool,
+    /// Whether its jobs come from the repository at the commit, with `definition` for where it has
+    /// none.
+    pub from_repository: bool,
+    /// When it was put away.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
-type Row = (i64, i64, String, String, i64, i64);
+#[derive(Queryable)]
+struct Row {
+    id: i64,
+    project_id: i64,
+    slug: String,
+    definition: String,
+    last_number: i64,
+    created_at: i64,
+    title: String,
+    description: Option<String>,
+    _namespace_id: Option<i64>,
+    wide_slug: Option<String>,
+    repo_name: Option<String>,
+    source_slug: Option<String>,
+    allow_manual: bool,
+    from_repository: bool,
+    archived_at: Option<i64>,
+}
 
-fn read(
-    (id, project, slug, definition, last_number, created_at): Row,
-) -> Result<Pipeline, StoreError> {
+fn read(row: Row) -> Result<Pipeline, StoreError> {
     Ok(Pipeline {
-        id: PipelineId(id),
-        project: ProjectId(project),
-        slug: parse(&slug, "slug")?,
-        definition: serde_json::from_str(&definition)
+        id: PipelineId(row.id),
+        project: ProjectId(row.project_id),
+        slug: parse(&row.slug, "slug")?,
+        definition: serde_json::from_str(&row.definition)
             .map_err(|_| StoreError::Corrupt("pipeline definition"))?,
-        last_number,
-        created_at: from_ms(created_at)?,
+        last_number: row.last_number,
+        created_at: from_ms(row.created_at)?,
+        title: row.title,
+        description: row.description,
+        wide_slug: row.wide_slug.ok_or(StoreError::Corrupt("wide slug"))?,
+        repo_name: row.repo_name,
+        source_slug: row.source_slug,
+        allow_manual: row.allow_manual,
+        from_repository: row.from_repository,
+        archived_at: from_opt_ms(row.archived_at)?,
     })
 }
 
@@ -58,9 +100,15 @@ pub fn insert(
     definition: &Definition,
     now: DateTime<Utc>,
 ) -> Result<Pipeline, StoreError> {
+    let owner = projects::get(conn, project)?;
+    let usual = wide_slug(&owner, slug);
+    let wide = free_slug(conn, owner.namespace, &usual)?;
     let id: i64 = diesel::insert_into(pipelines::table)
         .values((
             pipelines::project_id.eq(project.0),
+            pipelines::namespace_id.eq(owner.namespace.0),
+            pipelines::wide_slug.eq(wide),
+            pipelines::title.eq(slug.as_str()),
             pipelines::slug.eq(slug.as_str()),
             pipelines::definition.eq(written(definition)?),
             pipelines::last_number.eq(0),
@@ -69,6 +117,29 @@ pub fn insert(
         .returning(pipelines::id)
         .get_result(conn)?;
     get(conn, PipelineId(id))
+}
+
+/// What a pipeline is called in its namespace unless that is taken: as its project, and for all but
+/// the default one its own slug after it.
+fn wide_slug(project: &Project, slug: &Slug) -> String {
+    let own = slugified(project.name.as_str());
+    match *slug == Slug::default_pipeline() {
+        true => own,
+        false => format!("{own}-{slug}"),
+    }
+}
+
+/// `wanted`, or the first of `wanted-2`, `wanted-3`, … that no pipeline of the namespace has.
+fn free_slug(conn: &mut Conn, namespace: NamespaceId, wanted: &str) -> Result<String, StoreError> {
+    let taken: Vec<Option<String>> = pipelines::table
+        .filter(pipelines::namespace_id.eq(namespace.0))
+        .filter(pipelines::wide_slug.like(format!("{wanted}%")))
+        .select(pipelines::wide_slug)
+        .load(conn)?;
+    let is_free = |slug: &String| !taken.iter().flatten().any(|other| other == slug);
+    let numbered = (2..).map(|number| format!("{wanted}-{number}"));
+    let mut wanted = std::iter::once(wanted.to_owned()).chain(numbered);
+    wanted.find(is_free).ok_or(StoreError::Conflict("slug"))
 }
 
 /// Changes what a pipeline runs; builds that exist keep what they have.
@@ -101,6 +172,19 @@ pub fn by_slug(conn: &mut Conn, project: ProjectId, slug: &Slug) -> Result<Pipel
                 .eq(project.0)
                 .and(pipelines::slug.eq(slug.as_str())),
         )
+        .first(conn);
+    read(row.or_missing("pipeline")?)
+}
+
+/// Reads a pipeline by its short name in its namespace.
+pub fn by_wide_slug(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    slug: &str,
+) -> Result<Pipeline, StoreError> {
+    let row = pipelines::table
+        .filter(pipelines::namespace_id.eq(namespace.0))
+        .filter(pipelines::wide_slug.eq(slug))
         .first(conn);
     read(row.or_missing("pipeline")?)
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId, UserId};
+use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId, UserId, When};
 
 use crate::connection::Conn;
 use crate::error::StoreError;
-use crate::jobs::{self, Changes, Job, NewJob, Retried};
+use crate::jobs::{self, Changes, Details, Job, NewJob, Retried};
 use crate::schema::{job_needs, jobs as job_table};
 use crate::{builds, per_backend};
 
@@ -49,7 +49,9 @@ pub fn retry_job(
     }
     let mut first = job.clone();
     // Whoever tries a job again has started it.
-    first.by_hand &= !matches!(cause, Cause::Person(_));
+    if matches!(cause, Cause::Person(_)) {
+        first.when = started(first.when);
+    }
     let mut set = BTreeMap::from([(id, first)]);
     let mut open = vec![id];
     while let Some(next) = open.pop() {
@@ -129,6 +131,14 @@ fn retry_all(
     Ok((made, changes))
 }
 
+/// When a job runs that somebody has started, or need not start any more.
+fn started(when: When) -> When {
+    match when {
+        When::Manual => When::OnSuccess,
+        other => other,
+    }
+}
+
 fn supersede(
     conn: &mut Conn,
     old: &Job,
@@ -152,7 +162,16 @@ fn supersede(
         needs: needs.collect(),
         created_by,
         // What ran once was started once.
-        by_hand: old.by_hand && old.started_at.is_none(),
+        when: match old.started_at {
+            Some(_) => started(old.when),
+            None => old.when,
+        },
+        details: Details {
+            exit_code: None,
+            error_code: None,
+            stopping_until: None,
+            ..jobs::details_of(conn, old.id)?
+        },
         retries: Some(Retried {
             job: old.id,
             attempt: old.attempt,

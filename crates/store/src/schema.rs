@@ -158,6 +158,15 @@ diesel::table! {
         definition -> Text,
         last_number -> BigInt,
         created_at -> BigInt,
+        title -> Text,
+        description -> Nullable<Text>,
+        namespace_id -> Nullable<BigInt>,
+        wide_slug -> Nullable<Text>,
+        repo_name -> Nullable<Text>,
+        source_slug -> Nullable<Text>,
+        allow_manual -> Bool,
+        from_repository -> Bool,
+        archived_at -> Nullable<BigInt>,
     }
 }
 
@@ -181,6 +190,18 @@ diesel::table! {
         sole -> Bool,
         package -> Nullable<Text>,
         pull_login -> Nullable<Text>,
+        message -> Nullable<Text>,
+        cause -> Nullable<Text>,
+        asked_commit -> Nullable<Text>,
+        asked_branch -> Nullable<Text>,
+        source_key -> Nullable<Text>,
+        source_url -> Nullable<Text>,
+        source_sha256 -> Nullable<Text>,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        called_off -> Bool,
+        timeout_s -> Nullable<Integer>,
+        deadline_at -> Nullable<BigInt>,
     }
 }
 
@@ -224,7 +245,19 @@ diesel::table! {
         erased_by -> Nullable<BigInt>,
         rev -> BigInt,
         created_by -> Nullable<BigInt>,
-        by_hand -> Bool,
+        run_when -> Text,
+    }
+}
+
+diesel::table! {
+    job_details (job_id) {
+        job_id -> BigInt,
+        step_key -> Nullable<Text>,
+        label -> Nullable<Text>,
+        retry -> Nullable<Text>,
+        exit_code -> Nullable<Integer>,
+        error_code -> Nullable<Text>,
+        stopping_until -> Nullable<BigInt>,
     }
 }
 
@@ -370,6 +403,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     builds,
     queue_keys,
     jobs,
+    job_details,
     job_needs,
     traces,
     trace_chunks,

@@ -147,6 +147,9 @@ impl Model {
             variables: None,
             trigger: None,
             definition,
+            package: None,
+            pull_login: None,
+            handed: builds::Handed::default(),
         };
         let now = self.now;
         let (build, changes) = self

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_path, is_variable_name};
 use crate::expiry;
-use crate::names::{Invalid, check_line};
+use crate::names::{Invalid, Name, check_line};
 
 /// The most commands, artifact paths or variables that one script has.
 const MAX_ITEMS: usize = 1000;
@@ -21,6 +21,17 @@ pub struct Script {
     /// runner with the shell executor runs them on its host either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The job whose image it is, in the place of `image`, which a claim turns it into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_of: Option<Name>,
+    /// Whether the image holds the files already that the commands work on, as one does that a job
+    /// with `keep` left: nothing is checked out then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub goes_on: bool,
+    /// Where the container is kept as an image once the commands have succeeded, for jobs that go
+    /// on from there: a repository and a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
     /// The commands, in order. The first that fails ends the job.
     pub commands: Vec<String>,
     /// What the commands see in their environment, besides what every job does.
@@ -59,6 +70,14 @@ pub enum ArtifactsWhen {
     OnFailure,
     /// Either way.
     Always,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl ArtifactsWhen {
@@ -156,6 +175,9 @@ mod tests {
     fn script(change: impl FnOnce(&mut Script)) -> Result<(), Invalid> {
         let mut script = Script {
             image: Some("busybox".to_owned()),
+            image_of: None,
+            goes_on: false,
+            keep: None,
             commands: vec!["true".to_owned()],
             variables: BTreeMap::new(),
             artifacts: None,

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{
     BuildId, FailureReason, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId, QueueKeyId,
-    RunnerId, UserId,
+    RunnerId, UserId, When,
 };
 
 use crate::error::StoreError;
@@ -62,8 +62,8 @@ pub struct Job {
     pub erased_by: Option<UserId>,
     /// Who caused this attempt.
     pub created_by: Option<UserId>,
-    /// Whether somebody has to start it.
-    pub by_hand: bool,
+    /// When it runs, by what became of those it needs.
+    pub when: When,
     /// Counts the changes of the row.
     pub(super) rev: i64,
 }
@@ -100,7 +100,7 @@ pub(crate) struct JobRow {
     erased_by: Option<i64>,
     rev: i64,
     created_by: Option<i64>,
-    by_hand: bool,
+    run_when: String,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -133,7 +133,7 @@ impl TryFrom<JobRow> for Job {
             erased_at: from_opt_ms(row.erased_at)?,
             erased_by: row.erased_by.map(UserId),
             created_by: row.created_by.map(UserId),
-            by_hand: row.by_hand,
+            when: parse(&row.run_when, "time to run")?,
             rev: row.rev,
         })
     }

@@ -1,0 +1,206 @@
+//! A build as its row has it.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::package::AskedPackage;
+use slipway_domain::{
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
+};
+
+use crate::error::StoreError;
+use crate::schema::builds;
+use crate::time::{from_ms, from_opt_ms, parse};
+
+/// One run of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Its number in the farm.
+    pub id: BuildId,
+    /// Its name to the outside.
+    pub uuid: BuildUuid,
+    /// The project.
+    pub project: ProjectId,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its number in the pipeline, from 1 and without gaps.
+    pub number: i64,
+    /// The commit.
+    pub sha: CommitSha,
+    /// The branch or tag it was asked for by.
+    pub git_ref: Option<GitRef>,
+    /// Whether `git_ref` is a tag.
+    pub ref_is_tag: bool,
+    /// Rolled up from its jobs.
+    pub state: BuildState,
+    /// Who asked for it.
+    pub created_by: Option<UserId>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When its first job was claimed.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When its last job was over.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Variables of its own, sealed.
+    pub variables: Option<String>,
+    /// The trigger that started it.
+    pub trigger: Option<TriggerId>,
+    /// Whether no other sole build of its commit may be unfinished as long as it is.
+    pub sole: bool,
+    /// The package that is built in the place of a commit, and how it was asked for.
+    pub package: Option<AskedPackage>,
+    /// Registry, user name and password with which its base images are pulled, sealed.
+    pub pull_login: Option<String>,
+    /// What whoever asked for it said and handed in.
+    pub handed: Handed,
+    /// Whether somebody called all of it off.
+    pub called_off: bool,
+    /// Until when it may run; known once it has begun, if there is a limit.
+    pub deadline_at: Option<DateTime<Utc>>,
+}
+
+/// What whoever asked for a build said and handed in, besides a commit of the project's repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handed {
+    /// A message for people.
+    pub message: Option<String>,
+    /// What kind of thing asked: `api`, `ui`, `webhook`, `trigger_job` or `schedule`.
+    pub cause: Option<String>,
+    /// The commit, in the words of whoever asked.
+    pub commit: Option<String>,
+    /// The branch, in the words of whoever asked.
+    pub branch: Option<String>,
+    /// The blob that holds the sources as a gzipped tar.
+    pub source_key: Option<String>,
+    /// Where the sources are, as a gzipped tar.
+    pub source_url: Option<String>,
+    /// The SHA-256 of the sources, in hex.
+    pub source_sha256: Option<String>,
+    /// Why the build as a whole could not be.
+    pub error: Option<BuildError>,
+    /// How long it may run from its beginning, in seconds.
+    pub timeout_s: Option<i32>,
+}
+
+/// Why a build as a whole could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// A word for programs.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+#[derive(Queryable)]
+pub(crate) struct BuildRow {
+    id: i64,
+    uuid: String,
+    project_id: i64,
+    pipeline_id: i64,
+    number: i64,
+    sha: String,
+    git_ref: Option<String>,
+    ref_is_tag: bool,
+    state: String,
+    created_by: Option<i64>,
+    created_at: i64,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+    variables: Option<String>,
+    trigger_id: Option<i64>,
+    sole: bool,
+    package: Option<String>,
+    pull_login: Option<String>,
+    message: Option<String>,
+    cause: Option<String>,
+    asked_commit: Option<String>,
+    asked_branch: Option<String>,
+    source_key: Option<String>,
+    source_url: Option<String>,
+    source_sha256: Option<String>,
+    error_code: Option<String>,
+    error_message: Option<String>,
+    called_off: bool,
+    timeout_s: Option<i32>,
+    deadline_at: Option<i64>,
+}
+
+impl TryFrom<BuildRow> for Build {
+    type Error = StoreError;
+
+    fn try_from(row: BuildRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: BuildId(row.id),
+            uuid: parse(&row.uuid, "build id")?,
+            project: ProjectId(row.project_id),
+            pipeline: PipelineId(row.pipeline_id),
+            number: row.number,
+            sha: parse(&row.sha, "sha")?,
+            git_ref: row.git_ref.map(|text| parse(&text, "ref")).transpose()?,
+            ref_is_tag: row.ref_is_tag,
+            state: parse(&row.state, "build state")?,
+            created_by: row.created_by.map(UserId),
+            created_at: from_ms(row.created_at)?,
+            started_at: from_opt_ms(row.started_at)?,
+            finished_at: from_opt_ms(row.finished_at)?,
+            variables: row.variables,
+            trigger: row.trigger_id.map(TriggerId),
+            sole: row.sole,
+            package: row
+                .package
+                .map(|text| serde_json::from_str(&text))
+                .transpose()
+                .map_err(|_| StoreError::Corrupt("package of a build"))?,
+            pull_login: row.pull_login,
+            handed: Handed {
+                message: row.message,
+                cause: row.cause,
+                commit: row.asked_commit,
+                branch: row.asked_branch,
+                source_key: row.source_key,
+                source_url: row.source_url,
+                source_sha256: row.source_sha256,
+                error: row.error_code.map(|code| BuildError {
+                    code,
+                    message: row.error_message.unwrap_or_default(),
+                }),
+                timeout_s: row.timeout_s,
+            },
+            called_off: row.called_off,
+            deadline_at: from_opt_ms(row.deadline_at)?,
+        })
+    }
+}
+
+/// The columns that hold what was handed in.
+#[derive(Insertable)]
+#[diesel(table_name = builds)]
+pub(super) struct HandedColumns<'a> {
+    message: Option<&'a str>,
+    cause: Option<&'a str>,
+    asked_commit: Option<&'a str>,
+    asked_branch: Option<&'a str>,
+    source_key: Option<&'a str>,
+    source_url: Option<&'a str>,
+    source_sha256: Option<&'a str>,
+    error_code: Option<&'a str>,
+    error_message: Option<&'a str>,
+    timeout_s: Option<i32>,
+}
+
+impl<'a> From<&'a Handed> for HandedColumns<'a> {
+    fn from(handed: &'a Handed) -> Self {
+        let error = handed.error.as_ref();
+        Self {
+            message: handed.message.as_deref(),
+            cause: handed.cause.as_deref(),
+            asked_commit: handed.commit.as_deref(),
+            asked_branch: handed.branch.as_deref(),
+            source_key: handed.source_key.as_deref(),
+            source_url: handed.source_url.as_deref(),
+            source_sha256: handed.source_sha256.as_deref(),
+            error_code: error.map(|error| error.code.as_str()),
+            error_message: error.map(|error| error.message.as_str()),
+            timeout_s: handed.timeout_s,
+        }
+    }
+}

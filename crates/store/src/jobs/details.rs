@@ -1,0 +1,168 @@
+//! What is known of few jobs, in a table of its own.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::retry::RetryRules;
+use slipway_domain::{BuildId, JobId};
+
+use crate::connection::Conn;
+use crate::error::StoreError;
+use crate::schema::{job_details, jobs};
+use crate::time::{from_opt_ms, to_ms};
+
+/// What is known of few jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Its key in the graph that was handed in.
+    pub step_key: Option<String>,
+    /// What people call it, where that is not its name.
+    pub label: Option<String>,
+    /// When it is tried again by itself.
+    pub retry: Option<RetryRules>,
+    /// What its last command ended with.
+    pub exit_code: Option<i32>,
+    /// Why it failed, in the words of those who handed it in.
+    pub error_code: Option<String>,
+    /// For a canceled job: until when its runner is waited for to say that it stopped.
+    pub stopping_until: Option<DateTime<Utc>>,
+}
+
+type Row = (
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i32>,
+    Option<String>,
+    Option<i64>,
+);
+
+fn read(
+    (step_key, label, retry, exit_code, error_code, stopping): Row,
+) -> Result<Details, StoreError> {
+    let retry = retry.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(Details {
+        step_key,
+        label,
+        retry: retry.map_err(|_| StoreError::Corrupt("retry rules"))?,
+        exit_code,
+        error_code,
+        stopping_until: from_opt_ms(stopping)?,
+    })
+}
+
+const COLUMNS: (
+    job_details::step_key,
+    job_details::label,
+    job_details::retry,
+    job_details::exit_code,
+    job_details::error_code,
+    job_details::stopping_until,
+) = (
+    job_details::step_key,
+    job_details::label,
+    job_details::retry,
+    job_details::exit_code,
+    job_details::error_code,
+    job_details::stopping_until,
+);
+
+/// Keeps what is known of a new job; most have nothing to keep.
+pub(super) fn insert(conn: &mut Conn, job: JobId, details: &Details) -> Result<(), StoreError> {
+    if *details == Details::default() {
+        return Ok(());
+    }
+    let retry = details
+        .retry
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose();
+    diesel::insert_into(job_details::table)
+        .values((
+            job_details::job_id.eq(job.0),
+            job_details::step_key.eq(&details.step_key),
+            job_details::label.eq(&details.label),
+            job_details::retry.eq(retry.map_err(|_| StoreError::Corrupt("retry rules"))?),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// What is known of a job besides what is known of all.
+pub fn details_of(conn: &mut Conn, job: JobId) -> Result<Details, StoreError> {
+    let row: Option<Row> = job_details::table
+        .find(job.0)
+        .select(COLUMNS)
+        .first(conn)
+        .optional()?;
+    row.map_or_else(|| Ok(Details::default()), read)
+}
+
+/// The same for the jobs of a build that have any.
+pub fn details_of_build(
+    conn: &mut Conn,
+    build: BuildId,
+) -> Result<HashMap<JobId, Details>, StoreError> {
+    let rows: Vec<(i64, Row)> = job_details::table
+        .inner_join(jobs::table.on(jobs::id.eq(job_details::job_id)))
+        .filter(jobs::build_id.eq(build.0))
+        .select((job_details::job_id, COLUMNS))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(id, row)| Ok((JobId(id), read(row)?)))
+        .collect()
+}
+
+/// Notes what the last command of a job ended with, and why it failed in the words of those who
+/// handed it in.
+pub fn note_exit(
+    conn: &mut Conn,
+    job: JobId,
+    exit_code: Option<i32>,
+    error_code: Option<&str>,
+) -> Result<(), StoreError> {
+    make_sure(conn, job)?;
+    diesel::update(job_details::table.find(job.0))
+        .set((
+            job_details::exit_code.eq(exit_code),
+            job_details::error_code.eq(error_code),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes that the runner of a canceled job is waited for to stop.
+pub(super) fn note_stopping(
+    conn: &mut Conn,
+    job: JobId,
+    until: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    make_sure(conn, job)?;
+    diesel::update(job_details::table.find(job.0))
+        .set(job_details::stopping_until.eq(to_ms(until)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes that the runner of a canceled job has stopped. Returns whether it was waited for.
+pub fn note_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
+    let changed = diesel::update(
+        job_details::table
+            .find(job.0)
+            .filter(job_details::stopping_until.is_not_null()),
+    )
+    .set(job_details::stopping_until.eq(None::<i64>))
+    .execute(conn)?;
+    Ok(changed > 0)
+}
+
+fn make_sure(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
+    let known: i64 = job_details::table.find(job.0).count().get_result(conn)?;
+    if known == 0 {
+        diesel::insert_into(job_details::table)
+            .values(job_details::job_id.eq(job.0))
+            .execute(conn)?;
+    }
+    Ok(())
+}
