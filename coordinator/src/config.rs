@@ -78,6 +78,9 @@ pub struct Limits {
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
     pub reader_build_logs: bool,
+    /// Seconds after which the log of a build that is over is told as a whole in the API of Quay.
+    #[arg(long, env = "SLIPWAY_LOG_COMPLETE_AFTER_S", default_value = "30", value_parser = seconds)]
+    pub log_complete_after_s: Duration,
 }
 
 impl Default for Limits {
@@ -93,6 +96,7 @@ impl Default for Limits {
             max_artifact_bytes: farm.max_artifact_bytes,
             max_trace_bytes: farm.max_trace_bytes,
             reader_build_logs: farm.reader_build_logs,
+            log_complete_after_s: farm.log_complete_after,
         }
     }
 }
@@ -135,6 +139,7 @@ impl Config {
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
             reader_build_logs: self.limits.reader_build_logs,
+            log_complete_after: self.limits.log_complete_after_s,
             ..forges
         })
     }
