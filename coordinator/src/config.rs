@@ -78,6 +78,10 @@ pub struct Limits {
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
     pub reader_build_logs: bool,
+    /// Whether the API of Quay is for looking only: everything else is refused in it.
+    #[arg(long, env = "SLIPWAY_QUAY_READ_ONLY", default_value_t = false,
+          action = clap::ArgAction::Set)]
+    pub quay_read_only: bool,
     /// Seconds after which the log of a build that is over is told as a whole in the API of Quay.
     #[arg(long, env = "SLIPWAY_LOG_COMPLETE_AFTER_S", default_value = "30", value_parser = seconds)]
     pub log_complete_after_s: Duration,
@@ -96,6 +100,7 @@ impl Default for Limits {
             max_artifact_bytes: farm.max_artifact_bytes,
             max_trace_bytes: farm.max_trace_bytes,
             reader_build_logs: farm.reader_build_logs,
+            quay_read_only: farm.packages_read_only,
             log_complete_after_s: farm.log_complete_after,
         }
     }
@@ -139,6 +144,7 @@ impl Config {
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
             reader_build_logs: self.limits.reader_build_logs,
+            packages_read_only: self.limits.quay_read_only,
             log_complete_after: self.limits.log_complete_after_s,
             ..forges
         })

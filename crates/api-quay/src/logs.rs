@@ -40,7 +40,6 @@ pub(crate) async fn archived(LoginCall(call): LoginCall) -> Answer {
         error => error.into(),
     };
     let id = call.build_id().ok_or_else(QuayError::forbidden)?;
-    let role = Need::Logs.role(&call.farm);
     let found = match call.actor() {
         Ok(actor) => call.farm.build(actor, id, Role::Guest).await,
         Err(_) => Err(FarmError::NotFound("build")),
@@ -50,7 +49,7 @@ pub(crate) async fn archived(LoginCall(call): LoginCall) -> Answer {
         found => found,
     };
     let (access, build) = found.map_err(refused)?;
-    access.require_builds(role).map_err(refused)?;
+    Need::Logs.check(&call.farm, &access).map_err(refused)?;
     let log = call.farm.build_log(&build, 0).await?;
     streamed(0, log).await
 }

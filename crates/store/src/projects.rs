@@ -318,7 +318,7 @@ pub fn update(
     get(conn, id)
 }
 
-/// Lets a project take builds, or have them looked at only.
+/// Lets a project take builds of packages, or have them looked at only.
 pub fn set_read_only(conn: &mut Conn, id: ProjectId, read_only: bool) -> Result<(), StoreError> {
     diesel::update(projects::table.find(id.0))
         .set(projects::read_only.eq(read_only))
@@ -343,12 +343,12 @@ pub fn set_max_builds(
     conn: &mut Conn,
     id: NamespaceId,
     limit: Option<u32>,
-) -> Result<(), StoreError> {
+) -> Result<Namespace, StoreError> {
     let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
     diesel::update(namespaces::table.find(id.0))
         .set(namespaces::max_builds.eq(limit))
         .execute(conn)?;
-    Ok(())
+    namespace(conn, id)
 }
 
 /// Reads a namespace, and keeps others from counting its builds until the transaction ends.

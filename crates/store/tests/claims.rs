@@ -147,6 +147,8 @@ impl Model {
             variables: None,
             trigger: None,
             definition,
+            package: None,
+            pull_login: None,
         };
         let now = self.now;
         let (build, changes) = self
