@@ -38,7 +38,7 @@ pub struct ProjectUpdate {
     pub public_builds: Option<bool>,
     /// Whether its jobs are run and shown at all.
     pub builds_enabled: Option<bool>,
-    /// Whether it takes no builds of packages, and those there are can only be looked at.
+    /// Whether it takes no builds, and those there are can only be looked at.
     pub read_only: Option<bool>,
 }
 

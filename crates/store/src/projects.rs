@@ -318,7 +318,7 @@ pub fn update(
     get(conn, id)
 }
 
-/// Lets a project take builds of packages, or have them looked at only.
+/// Lets a project take builds, or have them looked at only.
 pub fn set_read_only(conn: &mut Conn, id: ProjectId, read_only: bool) -> Result<(), StoreError> {
     diesel::update(projects::table.find(id.0))
         .set(projects::read_only.eq(read_only))

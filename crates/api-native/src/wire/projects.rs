@@ -69,7 +69,7 @@ pub(crate) struct Project {
     pub(crate) public_builds: bool,
     /// Whether its jobs are run and shown at all.
     pub(crate) builds_enabled: bool,
-    /// Whether it takes no builds of packages, and those there are can only be looked at.
+    /// Whether it takes no builds, and those there are can only be looked at.
     pub(crate) read_only: bool,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
@@ -155,7 +155,7 @@ pub(crate) struct ProjectChange {
     pub(crate) public_builds: Option<bool>,
     /// Whether its jobs are run and shown at all.
     pub(crate) builds_enabled: Option<bool>,
-    /// Whether it takes no builds of packages, and those there are can only be looked at.
+    /// Whether it takes no builds, and those there are can only be looked at.
     pub(crate) read_only: Option<bool>,
 }
 
