@@ -73,41 +73,44 @@ impl Packages {
     }
 }
 
+/// The head of a request; empty of those who try for TLS first, as engines do.
 async fn read_head(socket: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match socket.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => break,
+            Ok(byte) if byte.is_ascii() && (byte >= b' ' || byte.is_ascii_whitespace()) => {
+                head.push(byte);
+            }
+            _ => return String::new(),
         }
     }
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// A door before the open registry, which refuses requests of one method for one manifest.
-pub(super) async fn door(method: &'static str, tag: &'static str, status: u16) -> String {
+/// A door before the open registry, which refuses requests of some methods for one manifest.
+pub(super) async fn door(methods: &'static [&'static str], tag: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let refused = format!("/manifests/{tag}");
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(pass(socket, method, refused.clone(), status));
+            tokio::spawn(pass(socket, methods, refused.clone()));
         }
     });
     address
 }
 
-async fn pass(mut socket: TcpStream, method: &str, refused: String, status: u16) {
+async fn pass(mut socket: TcpStream, methods: &[&str], refused: String) {
     let head = read_head(&mut socket).await;
     let Some((line, rest)) = head.split_once("\r\n") else {
         return;
     };
     let mut words = line.split(' ');
-    let (asked, path) = (words.next(), words.next().unwrap_or_default());
-    if asked == Some(method) && path.ends_with(&refused) {
+    let (method, path) = (words.next(), words.next().unwrap_or_default());
+    if method.is_some_and(|method| methods.contains(&method)) && path.ends_with(&refused) {
         let body = r#"{"errors":[{"code":"DENIED","message":"not this tag"}]}"#;
         let answer = format!(
-            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n\
+            "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nConnection: close\r\n\
              Docker-Distribution-Api-Version: registry/2.0\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
