@@ -1,6 +1,7 @@
 //! The main job with a real git server, the real Docker Engine and a real registry, which
 //! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
 
+mod packages;
 mod scripts;
 
 use std::net::{TcpListener, TcpStream};
