@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{FailureReason, Phase};
 use slipway_image_builder::Progress;
@@ -102,6 +103,10 @@ impl Progress for Output {
 
     fn base_image(&self, base: &BaseImageUse) {
         self.phases.enter(Phase::Pulling, Some(base.clone()));
+    }
+
+    fn heard(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.phases.until_told())
     }
 
     fn output(&self, text: &[u8]) {

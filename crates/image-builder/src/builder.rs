@@ -136,6 +136,8 @@ impl Builder {
             return Ok(built);
         };
         progress.phase(Phase::Pushing);
+        // A build that was called off by then is not pushed.
+        progress.heard().await;
         let pushed = self
             .push(&id, repository, &spec.tags, &request.logins, progress)
             .await?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{ImageBuild, Phase};
 
@@ -89,6 +90,10 @@ pub trait Progress: Send + Sync {
     fn phase(&self, phase: Phase);
     /// The work has come to the pulling of base images, of which this one is the first.
     fn base_image(&self, base: &BaseImageUse);
+    /// Waits until the phase that was told last is known where the work can be called off.
+    fn heard(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
     /// Text for the trace, as it comes.
     fn output(&self, text: &[u8]);
 }

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) archives: HashMap<i64, Vec<u8>>,
     /// The uploaded packages that jobs build, with their types.
     pub(crate) packages: HashMap<i64, (&'static str, Vec<u8>)>,
+    /// The phase on entering which jobs turn out to be canceled.
+    pub(crate) canceled_at: Option<&'static str>,
     /// What the next archives that are sent are answered.
     pub(crate) upload_answers: VecDeque<u16>,
     pub(crate) wrongs: Vec<String>,

@@ -62,6 +62,25 @@ async fn an_upload_that_is_gone_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn what_is_canceled_before_it_is_pushed_is_not_pushed() {
+    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").unwrap();
+    let path = format!("story/c{}", rand::random::<u64>());
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    upload(&fake, 86, "FROM scratch\nLABEL a=b\n");
+    fake.change(|state| state.canceled_at = Some("pushing"));
+    let repository = format!("{registry}/{path}");
+    let spec = json!({"repository": repository, "tags": ["1"]});
+    fake.enqueue(86, &[], job(spec));
+    let held = fake.until(86, |held| held.status == "canceled").await;
+    assert_eq!(held.phases.last().map(String::as_str), Some("pushing"));
+    until_empty(&runner.jobs()).await;
+    let manifest = format!("http://{registry}/v2/{path}/manifests/1");
+    assert_eq!(reqwest::get(manifest).await.unwrap().status(), 404);
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
 async fn a_base_image_is_pulled_with_the_login_that_is_for_it() {
     let var = |name: &str| std::env::var(format!("SLIPWAY_TEST_AUTH_REGISTRY{name}")).unwrap();
     let (registry, user) = (var(""), var("_USER"));

@@ -203,6 +203,12 @@ async fn beat(
 ) -> HttpResponse {
     if let Some(phase) = &body.phase {
         let mut state = shared.state.lock().unwrap();
+        let canceled_at = state.canceled_at;
+        if let Some(held) = state.jobs.get_mut(&id)
+            && canceled_at == Some(phase)
+        {
+            held.status = "canceled".to_owned();
+        }
         if let Some(held) = state.jobs.get_mut(&id)
             && held.phases.last() != Some(phase)
         {
