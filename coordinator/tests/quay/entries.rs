@@ -17,6 +17,7 @@ on_both_back_ends!(
     what_is_said_after_the_end_is_not_told,
     every_entry_is_found_from_every_start,
     entries_that_were_told_stay,
+    a_trace_that_is_sent_as_a_whole_keeps_its_phases,
 );
 
 /// A client that reads what is new, as clients do; nothing that it read changes.
@@ -247,4 +248,21 @@ async fn entries_that_were_told_stay(backend: Backend) {
     assert!(log.news().await.is_empty());
     again.succeed().await;
     assert_eq!(log.news().await, ["phase: complete"]);
+}
+
+async fn a_trace_that_is_sent_as_a_whole_keeps_its_phases(backend: Backend) {
+    let world = World::start(backend).await;
+    let (id, claim) = world.claimed().await;
+    let mut log = reader(&world, &id);
+    say(&claim, 0, "a\n").await;
+    enter(&claim, "building").await.is(200);
+    let expected = ["phase: build-scheduled", "a\n", "phase: building"];
+    assert_eq!(log.news().await, expected);
+    // Now a phase begins in the middle of what is stored in one piece, which came just now.
+    let body = json!({"state": "running", "trace": "a\nb\nc"});
+    claim.put(body).await.is(200);
+    let mut again = reader(&world, &id);
+    assert_eq!(again.news().await, [&expected[..], &["b\n"]].concat());
+    claim.succeed().await;
+    assert_eq!(again.news().await, ["c", "phase: complete"]);
 }

@@ -179,6 +179,13 @@ async fn check_77_a_log_that_cannot_be_read_is_empty(backend: Backend) {
     let nothing = json!({"start": 7, "total": 0, "logs": []});
     assert_eq!(entries(&world, &id, "?start=7").await, nothing);
     assert_eq!(entries(&world, &id, "").await["total"], 0);
+    // How many lines there are is known without reading them, and a phase stands in no blob.
+    let known = json!({"start": 12, "total": 12, "logs": []});
+    assert_eq!(entries(&world, &id, "?start=12").await, known);
+    enter(&claim, "pushing").await.is(200);
+    let phase = entries(&world, &id, "?start=12").await;
+    assert_eq!(phase["total"], 13);
+    assert_eq!(phase["logs"][0]["message"], "pushing");
 }
 
 async fn check_78_an_entry_has_a_moment(backend: Backend) {

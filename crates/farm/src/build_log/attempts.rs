@@ -246,7 +246,7 @@ impl Farm {
         while let Some(bytes) = bytes.try_next().await? {
             let lines = lines_of(&bytes, self.now());
             count += lines.count;
-            ends = lines.ends;
+            ends = lines.ends || (bytes.is_empty() && ends);
         }
         Ok((count, ends))
     }
