@@ -71,6 +71,9 @@ pub struct Limits {
     /// The size, in bytes, below which an archive must stay.
     #[arg(long, env = "SLIPWAY_MAX_ARTIFACT_BYTES", default_value = "1073741824")]
     pub max_artifact_bytes: u64,
+    /// The largest file that is taken as the package of a build, in bytes.
+    #[arg(long, env = "SLIPWAY_MAX_UPLOAD_BYTES", default_value = "1073741824")]
+    pub max_upload_bytes: u64,
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
@@ -78,6 +81,13 @@ pub struct Limits {
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
     pub reader_build_logs: bool,
+    /// Whether the API of Quay is for looking only: everything else is refused in it.
+    #[arg(long, env = "SLIPWAY_QUAY_READ_ONLY", default_value_t = false,
+          action = clap::ArgAction::Set)]
+    pub quay_read_only: bool,
+    /// Seconds after which the log of a build that is over is told as a whole in the API of Quay.
+    #[arg(long, env = "SLIPWAY_LOG_COMPLETE_AFTER_S", default_value = "30", value_parser = seconds)]
+    pub log_complete_after_s: Duration,
 }
 
 impl Default for Limits {
@@ -91,8 +101,11 @@ impl Default for Limits {
             poll_wait_s: farm.poll_wait,
             max_attempts: farm.max_attempts,
             max_artifact_bytes: farm.max_artifact_bytes,
+            max_upload_bytes: farm.max_upload_bytes,
             max_trace_bytes: farm.max_trace_bytes,
             reader_build_logs: farm.reader_build_logs,
+            quay_read_only: farm.packages_read_only,
+            log_complete_after_s: farm.log_complete_after,
         }
     }
 }
@@ -133,8 +146,11 @@ impl Config {
             poll_wait: self.limits.poll_wait_s,
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
+            max_upload_bytes: self.limits.max_upload_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
             reader_build_logs: self.limits.reader_build_logs,
+            packages_read_only: self.limits.quay_read_only,
+            log_complete_after: self.limits.log_complete_after_s,
             ..forges
         })
     }

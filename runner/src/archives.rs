@@ -1,13 +1,14 @@
-//! The archives around a job's work: those it needs are fetched before it, and its own is sent
-//! after it.
+//! The files around a job's work: the archives that it needs and the upload that it builds are
+//! fetched before it, and its own archive is sent after it.
 
+use slipway_domain::package::PackageSource;
 use slipway_domain::{FailureReason, JobToken, Phase};
 use slipway_image_builder::Progress as _;
 use slipway_protocol::{Dependency, ImageResult};
 
 use crate::backoff::Backoff;
 use crate::client::{Coordinator, Fetched, Retry, Uploaded};
-use crate::executor::{Archive, Executor, Failure, Job};
+use crate::executor::{Archive, Executor, Failure, Job, Upload};
 use crate::job::disk_full;
 
 /// Fetches the archives of the jobs that `job` needs to where [`Job::needs`] says.
@@ -22,12 +23,9 @@ pub(crate) async fn fetch(coordinator: &Coordinator, job: &Job) -> Result<(), Fa
         let token = JobToken::presented(need.token.clone());
         let mut backoff = Backoff::new();
         loop {
-            let fetched = tokio::select! {
-                () = job.stop.stopped() => return Err(stopped()),
-                fetched = coordinator.fetch_archive(&token, need.id, &place) => fetched,
-            };
-            match fetched {
-                Fetched::Done => break,
+            let fetching = coordinator.fetch_archive(&token, need.id, &place);
+            match unless_stopped(job, fetching).await? {
+                Fetched::Done { .. } => break,
                 Fetched::Gone => return Err(gone(need)),
                 Fetched::Unwritable(error) => return Err(unwritable(&error)),
                 Fetched::Retry(retry) => pause(job, &what, &retry, &mut backoff).await?,
@@ -35,6 +33,51 @@ pub(crate) async fn fetch(coordinator: &Coordinator, job: &Job) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// Fetches the uploaded file that `job` builds, if it builds one, to where its `upload` says then.
+///
+/// # Errors
+/// The job's failure, when the file cannot be had or the job is stopped.
+pub(crate) async fn fetch_upload(coordinator: &Coordinator, job: &Job) -> Result<(), Failure> {
+    let package = job.own.spec.package().map(|package| &package.source);
+    let Some(PackageSource::Upload(_)) = package else {
+        return Ok(());
+    };
+    job.output.phase(Phase::Fetching);
+    job.output.line("Fetching the uploaded package");
+    let path = job.dir.join("upload");
+    let token = JobToken::presented(job.payload.token.clone());
+    let mut backoff = Backoff::new();
+    let content_type = loop {
+        let fetching = coordinator.fetch_package(&token, job.payload.id, &path);
+        match unless_stopped(job, fetching).await? {
+            Fetched::Done { content_type } => break content_type,
+            Fetched::Gone => {
+                return Err(Failure {
+                    reason: FailureReason::PackageUnavailable,
+                    message: "the uploaded package is not there any more".to_owned(),
+                });
+            }
+            Fetched::Unwritable(error) => return Err(unwritable(&error)),
+            Fetched::Retry(retry) => {
+                pause(job, "the uploaded package", &retry, &mut backoff).await?;
+            }
+        }
+    };
+    // A job is prepared once.
+    let _ = job.upload.set(Upload { path, content_type });
+    Ok(())
+}
+
+async fn unless_stopped(
+    job: &Job,
+    fetching: impl Future<Output = Fetched>,
+) -> Result<Fetched, Failure> {
+    tokio::select! {
+        () = job.stop.stopped() => Err(stopped()),
+        fetched = fetching => Ok(fetched),
+    }
 }
 
 /// Sends the archive that a job leaves after this end, if it leaves one, and returns its end: a job

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use slipway_domain::{RegistrationToken, RunnerId, RunnerToken, TagSet};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
+use slipway_packages::{FetchLimits, Network, Packages, UnpackLimits};
 use slipway_protocol::RegisterRequest;
 
 use crate::client::{Coordinator, info};
@@ -117,6 +118,15 @@ pub struct Run {
     /// The image that scripts run in which name none; without it they fail.
     #[arg(long, env = "SLIPWAY_SCRIPT_IMAGE", value_name = "IMAGE")]
     pub script_image: Option<String>,
+    /// A network that packages may be fetched from although it is not public, such as
+    /// `10.20.0.0/16`; may be given more than once, and with commas.
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_PACKAGE_NET",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub allow_package_net: Vec<Network>,
 }
 
 /// How jobs are run.
@@ -205,6 +215,8 @@ async fn run(args: Run) -> anyhow::Result<()> {
         ExecutorKind::Docker => {
             let builder = Builder::connect(work.instance()).await?;
             let git = Git::new(Limits::default())?;
+            let limits = (FetchLimits::default(), UnpackLimits::default());
+            let packages = Packages::new(limits.0, limits.1, args.allow_package_net)?;
             tracing::info!(
                 engine.version = builder.engine_version(),
                 backend = ?builder.backend(),
@@ -212,7 +224,8 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 "Building with the Docker Engine"
             );
             let cache_bytes = args.max_cache_mb.saturating_mul(MIB);
-            Arc::new(Docker::new(builder, git, cache_bytes).with_script_image(args.script_image))
+            let docker = Docker::new(builder, git, packages, cache_bytes);
+            Arc::new(docker.with_script_image(args.script_image))
         }
     };
     tracing::info!(runner.id = %config.id, "Runner {} works for {}", config.id, config.url);
@@ -264,5 +277,23 @@ mod tests {
         };
         assert_eq!(register.run_untagged, Some(false));
         assert_eq!(register.tags.unwrap().to_list(), "a,b");
+    }
+
+    #[test]
+    fn networks_of_packages_are_given_one_by_one() {
+        let flags = "slipway-runner run --config f --allow-package-net 10.0.0.0/8,fd00::/8 \
+                     --allow-package-net 127.0.0.1/32";
+        let cli = Cli::try_parse_from(flags.split_whitespace()).unwrap();
+        let Command::Run(run) = cli.command else {
+            panic!("not run");
+        };
+        let given: Vec<String> = run
+            .allow_package_net
+            .iter()
+            .map(Network::to_string)
+            .collect();
+        assert_eq!(given, ["10.0.0.0/8", "fd00::/8", "127.0.0.1/32"]);
+        let bad = "slipway-runner run --config f --allow-package-net 10.0.0.1";
+        assert!(Cli::try_parse_from(bad.split(' ')).is_err());
     }
 }

@@ -13,11 +13,13 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use slipway_domain::{JobToken, RunnerToken};
 use slipway_protocol::{
     ClaimRequest, Features, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, JobPayload,
-    LAST_UPDATE_HEADER, OUR_RUNNER, UpdateRequest,
+    LAST_UPDATE_HEADER, OUR_RUNNER, PulledImage, UpdateRequest,
 };
 
 pub use archives::{Fetched, Uploaded};
 pub use commands::CommandError;
+
+use crate::phases::News;
 
 /// How long a coordinator may hold a poll, and a little more.
 const POLL_LIMIT: Duration = Duration::from_secs(80);
@@ -192,18 +194,24 @@ impl Coordinator {
         }
     }
 
-    /// `PUT builds/:id` with the state `running`. `wait` asks to be held until something changes.
+    /// `PUT builds/:id` with the state `running`, and perhaps with what the job has come to. `wait`
+    /// asks to be held until something changes.
     pub async fn beat(
         &self,
         token: &RunnerToken,
         job: i64,
-        phase: &str,
+        news: Option<&News>,
         wait: Option<Duration>,
     ) -> Beat {
+        let base = news.and_then(|news| news.base_image.as_ref());
         let body = UpdateRequest {
             token: Some(token.expose().to_owned()),
             state: Some("running".to_owned()),
-            phase: Some(phase.to_owned()),
+            phase: news.map(|news| news.phase.as_str().to_owned()),
+            base_image: base.map(|base| PulledImage {
+                image: base.image().to_owned(),
+                username: base.username().map(str::to_owned),
+            }),
             ..UpdateRequest::default()
         };
         let mut request = self.call(Method::PUT, &format!("builds/{job}.json"));

@@ -1,6 +1,8 @@
-//! The executor for real: a checkout with git, then an image or a script with the Docker Engine.
+//! The executor for real: a checkout with git or a package, then an image or a script with the
+//! Docker Engine.
 
 mod checkout;
+mod package;
 mod script;
 
 use std::time::SystemTime;
@@ -11,7 +13,8 @@ use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
     BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress as _,
 };
-use slipway_protocol::ImageResult;
+use slipway_packages::Packages;
+use slipway_protocol::{Credentials, ImageResult};
 
 use crate::executor::{Archive, Executor, Failure, Job};
 
@@ -19,16 +22,18 @@ use crate::executor::{Archive, Executor, Failure, Job};
 pub struct Docker {
     builder: Builder,
     git: Git,
+    packages: Packages,
     cache_bytes: u64,
     script_image: Option<String>,
 }
 
 impl Docker {
     /// An executor with this engine; its build cache is kept under `cache_bytes`.
-    pub fn new(builder: Builder, git: Git, cache_bytes: u64) -> Self {
+    pub fn new(builder: Builder, git: Git, packages: Packages, cache_bytes: u64) -> Self {
         Self {
             builder,
             git,
+            packages,
             cache_bytes,
             script_image: None,
         }
@@ -42,17 +47,13 @@ impl Docker {
     }
 
     async fn build(&self, job: &Job, spec: &ImageBuild) -> Result<ImageResult, Failure> {
-        let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
         let request = BuildRequest {
             job: job.payload.id.to_string(),
             checkout: checkout::dir(job),
-            spec: spec.clone(),
-            origin: Origin {
-                source: source.map(|url| url.to_string()),
-                revision: Some(job.payload.sha.clone()),
-                created: SystemTime::now().into(),
-            },
+            spec: package::located(job, spec)?,
+            origin: origin(job),
             logins: logins(job),
+            pull_login: job.own.pull_login.as_ref().map(login),
         };
         let built = self
             .builder
@@ -78,7 +79,10 @@ impl Executor for Docker {
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        checkout::prepare(&self.git, job).await
+        match job.own.spec.package() {
+            Some(package) => package::prepare(&self.packages, job, package).await,
+            None => checkout::prepare(&self.git, job).await,
+        }
     }
 
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
@@ -129,12 +133,27 @@ fn logins(job: &Job) -> Vec<Login> {
     let registries = job.payload.credentials.iter();
     registries
         .filter(|login| login.kind == "registry")
-        .map(|login| Login {
-            registry: login.url.clone(),
-            username: login.username.clone(),
-            password: login.password.clone(),
-        })
+        .map(login)
         .collect()
+}
+
+fn login(login: &Credentials) -> Login {
+    Login {
+        registry: login.url.clone(),
+        username: login.username.clone(),
+        password: login.password.clone(),
+    }
+}
+
+/// Where a commit came from. Of a package nothing is told: its address may be nobody's business.
+fn origin(job: &Job) -> Origin {
+    let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
+    let of_commit = job.own.spec.package().is_none();
+    Origin {
+        source: source.filter(|_| of_commit).map(|url| url.to_string()),
+        revision: of_commit.then(|| job.payload.sha.clone()),
+        created: SystemTime::now().into(),
+    }
 }
 
 fn image_result(image: BuiltImage) -> ImageResult {

@@ -1,14 +1,17 @@
 //! What a job does, behind one trait: a real one with Docker, and a scripted one for rehearsals.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{FailureReason, Phase};
 use slipway_image_builder::Progress;
 use slipway_protocol::{Dependency, ImageResult, JobPayload, OwnJob};
 use tokio::sync::watch;
 
+use crate::phases::Phases;
 use crate::spool::{Spool, Written};
 use crate::stop::Stop;
 
@@ -24,6 +27,8 @@ pub struct Job {
     pub output: Output,
     /// Stops it.
     pub stop: Stop,
+    /// The uploaded file that it builds, once that is here.
+    pub upload: OnceLock<Upload>,
 }
 
 impl Job {
@@ -36,6 +41,15 @@ impl Job {
         });
         with_archive.map(|need| (need, self.dir.join(format!("needs-{}.zip", need.id))))
     }
+}
+
+/// An uploaded file that a job builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The type that it was said to have.
+    pub content_type: Option<String>,
 }
 
 /// The files that a job leaves, packed on this host's disk.
@@ -62,12 +76,12 @@ pub struct Failure {
 #[derive(Clone)]
 pub struct Output {
     spool: Arc<Spool>,
-    phases: watch::Sender<Phase>,
+    phases: Phases,
 }
 
 impl Output {
-    /// Output to this spool; phases are told to whoever follows `phases`.
-    pub fn new(spool: Arc<Spool>, phases: watch::Sender<Phase>) -> Self {
+    /// Output to this spool; phases go to `phases`.
+    pub fn new(spool: Arc<Spool>, phases: Phases) -> Self {
         Self { spool, phases }
     }
 
@@ -84,11 +98,15 @@ impl Output {
 
 impl Progress for Output {
     fn phase(&self, phase: Phase) {
-        self.phases.send_if_modified(|now| {
-            let is_new = *now != phase;
-            *now = phase;
-            is_new
-        });
+        self.phases.enter(phase, None);
+    }
+
+    fn base_image(&self, base: &BaseImageUse) {
+        self.phases.enter(Phase::Pulling, Some(base.clone()));
+    }
+
+    fn heard(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.phases.until_told())
     }
 
     fn output(&self, text: &[u8]) {
@@ -99,7 +117,7 @@ impl Progress for Output {
 /// Runs jobs. Jobs may run side by side; the calls for one job come in this order:
 ///
 /// 1. `prepare` fetches what the job works on into its directory, where the archives of the jobs it
-///    needs are already;
+///    needs and an uploaded file that it builds are already;
 /// 2. `run`, only if that went well, does the work;
 /// 3. `collect`, unless the job was stopped, packs the files that are kept after such an end;
 /// 4. `clean`, on every path, removes what the job left outside of its directory.

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use slipway_domain::{Phase, RunnerToken};
-use tokio::sync::watch;
+use slipway_domain::RunnerToken;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::client::{Beat, Coordinator};
+use crate::phases::{News, Phases};
 use crate::stop::{Stop, StopCause};
 
 /// The longest that a beat asks to be held.
@@ -30,8 +30,8 @@ pub struct Heartbeat<'a> {
     pub job: i64,
     /// How long the lease lasts after each beat.
     pub lease: Duration,
-    /// What the job is doing.
-    pub phases: watch::Receiver<Phase>,
+    /// What the job has come to.
+    pub phases: Phases,
     /// Stops the job when it is over.
     pub stop: &'a Stop,
 }
@@ -51,7 +51,7 @@ impl Heartbeat<'_> {
         let mut backoff = Backoff::up_to(wait);
         loop {
             let began = Instant::now();
-            match self.beat(Some(wait)).await {
+            match self.beat(None, Some(wait)).await {
                 Beat::GoOn => {
                     backoff = Backoff::up_to(wait);
                     tokio::time::sleep_until(began + LEAST).await;
@@ -71,21 +71,29 @@ impl Heartbeat<'_> {
         }
     }
 
-    /// Tells each change at once. One that is not heard is in the next beat as well.
+    /// Tells each phase at once, one after the other, until it is heard.
     async fn phase_changes(&self) {
-        let mut phases = self.phases.clone();
-        while phases.changed().await.is_ok() {
-            if self.beat(None).await == Beat::Over {
-                return self.over();
+        let mut backoff = Backoff::up_to(MOST);
+        loop {
+            let news = self.phases.next().await;
+            match self.beat(Some(&news), None).await {
+                Beat::GoOn => {
+                    backoff = Backoff::up_to(MOST);
+                    self.phases.told();
+                }
+                Beat::Over => return self.over(),
+                // The beats tell of it.
+                Beat::Retry(retry) => {
+                    let pause = backoff.after_failure(retry.after.map(|after| after.min(MOST)));
+                    tokio::time::sleep(pause).await;
+                }
             }
         }
-        std::future::pending().await
     }
 
-    async fn beat(&self, wait: Option<Duration>) -> Beat {
-        let phase = *self.phases.borrow();
+    async fn beat(&self, news: Option<&News>, wait: Option<Duration>) -> Beat {
         self.coordinator
-            .beat(self.token, self.job, phase.as_str(), wait)
+            .beat(self.token, self.job, news, wait)
             .await
     }
 

@@ -3,12 +3,12 @@
 //! Work, heartbeat and trace run side by side. The last report is sent when the whole trace was
 //! stored; only after its answer is the job's directory, with the trace in it, removed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use slipway_domain::{FailureReason, JobToken, Phase, RunnerToken};
+use slipway_domain::package::PackageSource;
+use slipway_domain::{FailureReason, JobToken, RunnerToken};
 use slipway_protocol::{ImageResult, JobPayload, TraceSum, UpdateRequest};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::archives;
@@ -18,6 +18,7 @@ use crate::disk::WorkDir;
 use crate::executor::{Executor, Failure, Job, Output};
 use crate::heartbeat::Heartbeat;
 use crate::mask::{MIN_SECRET, Secrets};
+use crate::phases::Phases;
 use crate::spool::Spool;
 use crate::stop::{Stop, StopCause};
 use crate::trace::{Delivery, TraceSender};
@@ -92,14 +93,14 @@ impl Jobs {
         let secrets = self.secrets(&payload);
         let trace = place.path().join("trace");
         let spool = Arc::new(Spool::create(&trace, secrets.clone(), self.trace_limit)?);
-        let phases = watch::Sender::new(Phase::Preparing);
+        let phases = Phases::default();
         let stop = Stop::default();
         let heartbeat = Heartbeat {
             coordinator: &self.coordinator,
             token: &self.token,
             job: id,
             lease: Duration::from_secs(u64::from(own.lease_s)),
-            phases: phases.subscribe(),
+            phases: phases.clone(),
             stop: &stop,
         };
         let token = JobToken::presented(payload.token.clone());
@@ -108,8 +109,9 @@ impl Jobs {
             payload,
             own,
             dir: place.path().join("work"),
-            output: Output::new(Arc::clone(&spool), phases),
+            output: Output::new(Arc::clone(&spool), phases.clone()),
             stop: stop.clone(),
+            upload: OnceLock::new(),
         };
         let is_reported = CancellationToken::new();
         let work = async {
@@ -127,6 +129,11 @@ impl Jobs {
             let ((outcome, sum), delivery) =
                 tokio::join!(execute, self.patiently(sender.run(&stop)));
             let delivery = delivery.unwrap_or(Delivery::Refused);
+            // The end is the last thing that is told of a job.
+            tokio::select! {
+                _ = self.patiently(phases.until_told()) => {}
+                () = stop.stopped() => {}
+            }
             self.report(id, &stop, &outcome, sum, delivery, &mut sender)
                 .await;
             is_reported.cancel();
@@ -151,6 +158,7 @@ impl Jobs {
         let work = async {
             tokio::fs::create_dir(&job.dir).await.map_err(io_failure)?;
             archives::fetch(&self.coordinator, job).await?;
+            archives::fetch_upload(&self.coordinator, job).await?;
             self.executor.prepare(job).await?;
             let outcome = self.executor.run(job).await;
             archives::keep(&self.coordinator, self.executor.as_ref(), job, outcome).await
@@ -270,13 +278,17 @@ impl Jobs {
     fn secrets(&self, payload: &JobPayload) -> Secrets {
         let hidden = payload.variables.iter().filter(|variable| !variable.public);
         let hidden = hidden.map(|variable| variable.value.as_str());
-        let passwords = payload
-            .credentials
-            .iter()
-            .map(|login| login.password.as_str());
+        let own = payload.own.as_ref();
+        let pull = own.and_then(|own| own.pull_login.as_ref());
+        let passwords = payload.credentials.iter().chain(pull);
+        let passwords = passwords.map(|login| login.password.as_str());
         let needs = payload.depends_on_builds.iter();
         let tokens = [payload.token.as_str(), self.token.expose()];
-        let login = login_of(&payload.repo_url);
+        let mut login = login_of(&payload.repo_url);
+        let package = own.and_then(|own| own.spec.package());
+        if let Some(PackageSource::Url(url)) = package.map(|package| &package.source) {
+            login.extend(login_of(url));
+        }
         let tokens = needs.map(|need| need.token.as_str()).chain(tokens);
         let all = hidden.chain(passwords).chain(tokens);
         Secrets::new(all.chain(login.iter().map(String::as_str)))
@@ -295,7 +307,7 @@ impl Jobs {
     }
 }
 
-/// The password in a repository's address, as it stands there and as it is meant.
+/// The password in the address of a repository or a package, as it stands there and as it is meant.
 fn login_of(url: &str) -> Vec<String> {
     let Some(password) = reqwest::Url::parse(url)
         .ok()

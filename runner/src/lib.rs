@@ -16,6 +16,7 @@ pub mod executor;
 pub mod heartbeat;
 pub mod job;
 pub mod mask;
+pub mod phases;
 pub mod poll;
 pub mod runner;
 pub mod scripted;

@@ -1,6 +1,7 @@
 //! From a commit on a git server to an image in a registry, with a real engine: coordinator and
 //! runner as processes.
 
+mod packages;
 mod scripts;
 mod stock;
 
@@ -76,8 +77,13 @@ impl Yard {
 
     /// Without a runner.
     async fn bare() -> Self {
+        Self::bare_with(&[]).await
+    }
+
+    /// Without a runner; the coordinator has these arguments.
+    async fn bare_with(arguments: &[&str]) -> Self {
         let place = Place::new(Backend::Sqlite).await;
-        let farm = place.coordinator("only", &[]).await;
+        let farm = place.coordinator("only", arguments).await;
         let git = GitServer::start();
         let repo = git.repo("acme/api");
         std::fs::copy("/bin/busybox", repo.work_tree().join("busybox")).unwrap();

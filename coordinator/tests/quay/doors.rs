@@ -270,6 +270,12 @@ async fn reading_without_a_body_is_the_same(backend: Backend) {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert!(answer.body.is_empty());
     send(world.nobody.bare(Method::HEAD, L)).await.is(401);
+    let id = world.build().await;
+    let logs = format!("{L}{id}/logs");
+    for path in [format!("{L}{id}"), format!("{L}{id}/status"), logs] {
+        let answer = send(world.r.request(Method::HEAD, &path)).await.is(200);
+        assert!(answer.body.is_empty(), "{path}");
+    }
 }
 
 async fn the_runner_protocol_keeps_its_paths(backend: Backend) {

@@ -15,6 +15,8 @@ on_both_back_ends!(
     check_74_or_from_the_end,
     check_75_or_from_no_number,
     check_76_a_log_that_is_over_is_elsewhere,
+    check_76_readers_may_be_kept_from_it,
+    check_77_a_log_that_cannot_be_read_is_empty,
     check_78_an_entry_has_a_moment,
     check_79_the_first_says_that_work_began,
 );
@@ -100,30 +102,46 @@ async fn check_75_or_from_no_number(backend: Backend) {
     }
 }
 
+/// Where the whole log of a build is that is over.
+async fn log_url(world: &World, id: &str, query: &str) -> String {
+    world.farm.advance(30);
+    let told = entries(world, id, query).await;
+    let told = told.as_object().unwrap();
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["logs_url"]);
+    told["logs_url"].as_str().unwrap().to_owned()
+}
+
 async fn check_76_a_log_that_is_over_is_elsewhere(backend: Backend) {
     let world = World::start(backend).await;
     let (id, claim) = three(&world).await;
     claim.succeed().await;
-    let told = entries(&world, &id, "?start=5").await;
-    let told = told.as_object().unwrap();
-    assert_eq!(told.keys().collect::<Vec<_>>(), ["logs_url"]);
-    let url = told["logs_url"].as_str().unwrap();
-    let bare = |token: &str| world.nobody.bare(Method::GET, url).bearer_auth(token);
-    let login = world.nobody.bare(Method::GET, url);
+    // For a while those who followed it find the end where they found the rest.
+    world.farm.advance(29);
+    let end = entries(&world, &id, "?start=3").await;
+    assert_eq!(end["total"], 4);
+    assert_eq!(end["logs"][0]["message"], "complete");
+    let url = log_url(&world, &id, "?start=5").await;
+    assert_eq!(url, world.farm.url(&format!("/logarchive/{id}")));
+    let bare = |token: &str| world.nobody.bare(Method::GET, &url).bearer_auth(token);
+    let login = world.nobody.bare(Method::GET, &url);
     let login = login.basic_auth("$oauthtoken", Some(&world.w.token));
-    for request in [bare(&world.w.token), login] {
-        let whole = send(request).await.is(200).json();
+    for request in [bare(&world.w.token), login, bare(&world.r.token)] {
+        let whole = send(request).await.is(200);
+        assert_eq!(whole.header("content-type"), Some("application/json"));
+        let whole = whole.json();
         assert_eq!(whole["start"], 0);
+        assert_eq!(whole["total"], 4);
         let logs = whole["logs"].as_array().unwrap();
-        assert_eq!(whole["total"], logs.len());
-        assert!(logs.iter().any(|entry| entry["message"] == "hello\n"));
-        assert_eq!(logs.last().unwrap()["message"], "complete");
+        assert_eq!(logs.len(), 4);
+        assert_eq!(logs[2]["message"], "hello\n");
+        assert_eq!(logs[3]["message"], "complete");
     }
-    let other = world.nobody.bare(Method::GET, url);
+    let other = world.nobody.bare(Method::GET, &url);
     let other = other.basic_auth("ada", Some(&world.w.token));
     let refused = [
-        world.nobody.bare(Method::GET, url),
-        bare(&world.r.token),
+        world.nobody.bare(Method::GET, &url),
+        bare(&world.n.token),
+        bare(&world.x.token),
         bare(&world.bob.token),
         other,
         world.w.request(Method::GET, "/logarchive/nothing"),
@@ -135,6 +153,39 @@ async fn check_76_a_log_that_is_over_is_elsewhere(backend: Backend) {
     for request in refused {
         send(request).await.is(403);
     }
+}
+
+async fn check_76_readers_may_be_kept_from_it(backend: Backend) {
+    let world = World::with(backend, |config| config.limits.reader_build_logs = false).await;
+    let id = world.build().await;
+    world.a.delete(&format!("{L}{id}")).await.is(204);
+    let path = format!("/logarchive/{id}");
+    world.r.get(&path).await.is(403);
+    let nothing = json!({"start": 0, "total": 0, "logs": []});
+    assert_eq!(world.w.get(&path).await.is(200).json(), nothing);
+    let public = world.build_in(PUB).await;
+    let path = format!("/logarchive/{public}");
+    world.nobody.get(&path).await.is(403);
+    world.bob.get(&path).await.is(403);
+    world.w.get(&path).await.is(200);
+}
+
+async fn check_77_a_log_that_cannot_be_read_is_empty(backend: Backend) {
+    let world = World::start(backend).await;
+    let (id, claim) = three(&world).await;
+    let lines = "line\n".repeat(9);
+    claim.patch("6-51", lines).await.is(202);
+    world.farm.lose_blobs();
+    let nothing = json!({"start": 7, "total": 0, "logs": []});
+    assert_eq!(entries(&world, &id, "?start=7").await, nothing);
+    assert_eq!(entries(&world, &id, "").await["total"], 0);
+    // How many lines there are is known without reading them, and a phase stands in no blob.
+    let known = json!({"start": 12, "total": 12, "logs": []});
+    assert_eq!(entries(&world, &id, "?start=12").await, known);
+    enter(&claim, "pushing").await.is(200);
+    let phase = entries(&world, &id, "?start=12").await;
+    assert_eq!(phase["total"], 13);
+    assert_eq!(phase["logs"][0]["message"], "pushing");
 }
 
 async fn check_78_an_entry_has_a_moment(backend: Backend) {

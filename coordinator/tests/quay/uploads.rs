@@ -104,7 +104,7 @@ async fn place(world: &World) -> String {
 async fn an_upload_url_ends(backend: Backend) {
     let world = World::start(backend).await;
     let url = place(&world).await;
-    world.farm.advance(299);
+    world.farm.advance(3599);
     put(&world, &url, b"FROM busybox\n").await.is(200);
     let answer = put(&world, &url, SCRATCH).await.is(200);
     assert_eq!(answer.body, "Okay".as_bytes());

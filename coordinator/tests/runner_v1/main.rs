@@ -9,6 +9,7 @@ mod client;
 mod exchanges;
 mod images;
 mod malformed;
+mod packages;
 mod polling;
 mod postgres_two_coordinators;
 mod queueing;

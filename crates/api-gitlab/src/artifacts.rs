@@ -1,4 +1,4 @@
-//! Archives: up, down and away.
+//! Archives: up, down and away; and the package that a job builds.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{
+    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -164,6 +166,31 @@ pub(crate) async fn download(
         .insert_header(("Content-Transfer-Encoding", "binary"))
         .insert_header((CONTENT_LENGTH, archive.size_bytes))
         .no_chunking(archive.size_bytes)
+        .streaming(content))
+}
+
+/// `GET /ci/api/v1/builds/:id/package`: ours; the uploaded file that the job builds.
+///
+/// 200 with its bytes, and the type that it was said to have; 403 for another token or an erased
+/// job; 404 without a job that runs and builds one.
+pub(crate) async fn package(
+    farm: web::Data<Farm>,
+    id: web::Path<String>,
+    http: HttpRequest,
+) -> Answer {
+    let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
+    let (file, content) = farm.package_by_token(id, &job_token(&http, None)).await?;
+    let mut answer = HttpResponse::Ok();
+    if let Ok(mime) = HeaderValue::from_bytes(file.mime.as_bytes())
+        && !mime.is_empty()
+    {
+        answer.insert_header((CONTENT_TYPE, mime));
+    }
+    if let Some(content) = &file.content {
+        answer.no_chunking(content.size_bytes);
+    }
+    Ok(answer
+        .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .streaming(content))
 }
 

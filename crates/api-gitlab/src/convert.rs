@@ -88,6 +88,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             number: build.number,
             attempt: job.attempt,
             lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
+            pull_login: claimed.secrets.pull_login.as_ref().map(login),
         }),
         credentials: logins,
     }
@@ -125,13 +126,16 @@ fn file((filename, size): (&str, u64)) -> ArtifactsFile {
 }
 
 fn credentials(claimed: &ClaimedJob) -> Vec<Credentials> {
-    let login = |(registry, username, password): &(String, String, String)| Credentials {
+    claimed.secrets.credentials.iter().map(login).collect()
+}
+
+fn login((registry, username, password): &(String, String, String)) -> Credentials {
+    Credentials {
         kind: "registry".to_owned(),
         url: registry.clone(),
         username: username.clone(),
         password: password.clone(),
-    };
-    claimed.secrets.credentials.iter().map(login).collect()
+    }
 }
 
 fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {

@@ -6,6 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{
     FailureReason, JobId, JobToken, RegistrationToken, ReportedResult, RunnerToken, TagSet,
 };
@@ -39,6 +40,10 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
         .route(&at("/builds/register.json"), web::post().to(register))
         .route(&at("/builds/{id}"), web::put().to(update))
         .route(&at("/builds/{id}/trace.txt"), web::patch().to(append_trace))
+        .route(
+            &at("/builds/{id}/package"),
+            web::get().to(artifacts::package),
+        )
         .service(
             web::resource(at("/builds/{id}/artifacts"))
                 .route(web::post().to(artifacts::upload))
@@ -256,10 +261,15 @@ fn report(request: UpdateRequest) -> Report {
         length: sum.length,
         crc32: sum.crc32,
     });
+    let base_image = request.base_image.and_then(|base| {
+        // What is told of it is of no use then, and no reason to lose the report.
+        BaseImageUse::new(&base.image, base.username.as_deref()).ok()
+    });
     let message = request.failure_message;
     Report {
         trace: request.trace.map(Bytes::from),
         phase: request.phase.as_deref().and_then(|word| word.parse().ok()),
+        base_image,
         ended: result.map(|result| Ended {
             result,
             message,

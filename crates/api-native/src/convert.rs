@@ -64,6 +64,7 @@ impl From<farm::Namespace> for wire::Namespace {
         Self {
             id: namespace.id.0,
             name: namespace.name.into(),
+            max_builds: namespace.max_builds,
             created_at: namespace.created_at,
         }
     }
@@ -84,6 +85,7 @@ impl From<farm::Project> for wire::Project {
             visibility: project.visibility.as_str(),
             public_builds: project.public_builds,
             builds_enabled: project.builds_enabled,
+            read_only: project.read_only,
             created_at: project.created_at,
         }
     }

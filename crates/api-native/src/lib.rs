@@ -58,6 +58,7 @@ routes!(
     namespaces::list_namespaces,
     namespaces::create_namespace,
     namespaces::get_namespace,
+    namespaces::update_namespace,
     namespaces::list_namespace_members,
     namespaces::set_namespace_member,
     namespaces::remove_namespace_member,

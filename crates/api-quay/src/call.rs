@@ -51,6 +51,22 @@ impl Need {
             Need::Admin => Role::Maintainer,
         }
     }
+
+    /// Whether somebody with this access may.
+    ///
+    /// # Errors
+    /// As [`ProjectAccess::require_builds`].
+    pub(crate) fn check(self, farm: &Farm, access: &ProjectAccess) -> Result<(), FarmError> {
+        let role = self.role(farm);
+        match self {
+            // Logs are looked at, whoever may.
+            Need::Logs => {
+                access.require(role)?;
+                access.require_builds(Role::Reader)
+            }
+            Need::Read | Need::Write | Need::Admin => access.require_builds(role),
+        }
+    }
 }
 
 /// A repository that a caller may act on.
@@ -104,7 +120,7 @@ impl Call {
         let (namespace, name) = path.split_once('/').unwrap_or((path, ""));
         let (namespace, name) = (namespace.parse::<Name>(), name.parse::<Name>());
         let Some(actor) = &self.actor else {
-            let open = self.open_to_all(namespace.ok(), name.ok(), role).await?;
+            let open = self.open_to_all(namespace.ok(), name.ok(), need).await?;
             return open.ok_or_else(QuayError::nobody);
         };
         let Ok(namespace) = namespace else {
@@ -116,14 +132,14 @@ impl Call {
                     .farm
                     .project(actor, &namespace, name, Role::Guest)
                     .await;
-                access.and_then(|access| access.require_builds(role).map(|()| access))
+                access.and_then(|access| need.check(&self.farm, &access).map(|()| access))
             }
             Err(_) => Err(FarmError::NotFound("project")),
         };
         match found {
             Ok(access) => Ok(Place::Project(Box::new(access))),
             Err(FarmError::NotFound(_)) => {
-                let open = self.open_to_all(Some(namespace.clone()), name.ok(), role);
+                let open = self.open_to_all(Some(namespace.clone()), name.ok(), need);
                 if let Some(open) = open.await? {
                     return Ok(open);
                 }
@@ -137,18 +153,18 @@ impl Call {
         }
     }
 
-    /// The repository, if everybody may act in it in this role.
+    /// The repository, if everybody may do that in it.
     async fn open_to_all(
         &self,
         namespace: Option<Name>,
         name: Option<Name>,
-        role: Role,
+        need: Need,
     ) -> Result<Option<Place>, QuayError> {
         let (Some(namespace), Some(name)) = (namespace, name) else {
             return Ok(None);
         };
         let found = self.farm.public_project(&namespace, &name).await;
-        match found.and_then(|access| access.require_builds(role).map(|()| access)) {
+        match found.and_then(|access| need.check(&self.farm, &access).map(|()| access)) {
             Ok(access) => Ok(Some(Place::Project(Box::new(access)))),
             Err(FarmError::NotFound(_) | FarmError::Forbidden(_)) => Ok(None),
             Err(error) => Err(error.into()),

@@ -4,9 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use slipway_domain::package::AskedPackage;
 use slipway_domain::{ImageBuild, Role, UploadId};
-use slipway_farm::{
-    BaseImage, Fault, FileLink, LogEntry, PackagePhase, ProjectAccess, ToldBuild, UploadedFile,
-};
+use slipway_farm::{BaseImage, Fault, FileLink, LogEntry, ProjectAccess, ToldBuild, UploadedFile};
 
 use crate::call::Call;
 use crate::wire::{Build, Entry, Place, Repository, Robot};
@@ -135,21 +133,6 @@ pub(crate) fn place(call: &Call, file: &UploadedFile) -> Place {
     }
 }
 
-/// Whether the log of a build in this phase is complete, and kept elsewhere.
-pub(crate) fn is_archived(phase: PackagePhase) -> bool {
-    match phase {
-        PackagePhase::Complete | PackagePhase::Error | PackagePhase::Cancelled => true,
-        // Another attempt may add to it, or might have.
-        PackagePhase::InternalError | PackagePhase::Expired => false,
-        PackagePhase::Waiting
-        | PackagePhase::BuildScheduled
-        | PackagePhase::Unpacking
-        | PackagePhase::Pulling
-        | PackagePhase::Building
-        | PackagePhase::Pushing => false,
-    }
-}
-
 /// An entry of a log.
 pub(crate) fn entry(entry: LogEntry) -> Entry {
     let moment = entry.at().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
@@ -200,6 +183,8 @@ fn told_of_fault(fault: Fault, cause: Option<String>) -> impl Iterator<Item = (S
 
 #[cfg(test)]
 mod tests {
+    use slipway_farm::PackagePhase;
+
     use super::*;
 
     fn moment() -> DateTime<Utc> {

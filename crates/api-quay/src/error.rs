@@ -21,6 +21,8 @@ const TOO_MANY_BUILDS: &str = "Maximum queued build rate exceeded.";
 /// The refusal while nothing may change.
 const READ_ONLY: &str =
     "This repository is in a state in which it cannot be changed. Please try again later.";
+/// The refusal while nothing may change anywhere.
+const ALL_READ_ONLY: &str = "This server can only be read now. Please try again later.";
 
 /// An error of this API.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) enum QuayError {
     NotJson,
     /// The body is longer than is read.
     BodyTooLarge,
+    /// The whole API is for looking only.
+    AllReadOnly,
     /// The path is one of this API, the method is none of the path.
     Method(&'static str),
 }
@@ -59,6 +63,8 @@ enum Shape {
     Message(StatusCode, String),
     /// A sentence of each parameter that is wrong.
     Parameters(Value),
+    /// The sentence on a farm that is for looking only, and a mark that says so.
+    AllReadOnly,
 }
 
 impl QuayError {
@@ -90,6 +96,7 @@ impl QuayError {
                 Shape::Problem(Kind::InvalidRequest, Some(NOT_CANCELABLE.to_owned()))
             }
             Self::Parameter(name, help) => Shape::Parameters(json!({ *name: help })),
+            Self::AllReadOnly => Shape::AllReadOnly,
             Self::UnknownBuild(id) => Shape::Message(
                 StatusCode::BAD_REQUEST,
                 format!("Unable to locate a build by id: {id}"),
@@ -129,6 +136,7 @@ impl QuayError {
             Shape::Problem(kind, detail) => problem(kind, detail, base),
             Shape::Message(_, text) => json!({ "message": text }),
             Shape::Parameters(help) => json!({ "message": help }),
+            Shape::AllReadOnly => json!({ "message": ALL_READ_ONLY, "is_readonly": true }),
         })
     }
 }
@@ -183,6 +191,7 @@ impl std::fmt::Display for QuayError {
             }
             Shape::Message(_, text) => f.write_str(&text),
             Shape::Parameters(help) => help.fmt(f),
+            Shape::AllReadOnly => f.write_str(ALL_READ_ONLY),
         }
     }
 }
@@ -195,6 +204,7 @@ impl ResponseError for QuayError {
             Shape::Problem(kind, _) => kind.status(),
             Shape::Message(status, _) => status,
             Shape::Parameters(_) => StatusCode::BAD_REQUEST,
+            Shape::AllReadOnly => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

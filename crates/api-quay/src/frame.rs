@@ -3,6 +3,7 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, HeaderName, HeaderValue,
@@ -31,7 +32,10 @@ pub(crate) async fn finished(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let mut answer = next.call(request).await?.map_into_boxed_body();
+    let mut answer = match is_refused(&request) {
+        true => request.error_response(QuayError::AllReadOnly),
+        false => next.call(request).await?.map_into_boxed_body(),
+    };
     let error = answer.response().error();
     if let Some(error) = error.and_then(|error| error.as_error::<QuayError>()) {
         let told = error.answer(&base(answer.request()));
@@ -41,6 +45,12 @@ pub(crate) async fn finished(
         answer.headers_mut().insert(name, value);
     }
     Ok(answer)
+}
+
+/// Whether the request is none for looking, where there is nothing else.
+fn is_refused(request: &ServiceRequest) -> bool {
+    let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    !looks && farm_of(request.request()).settings().packages_read_only
 }
 
 /// The farm that serves a request.

@@ -130,6 +130,14 @@ fn looks_like_host(text: &str) -> bool {
     text.contains(['.', ':']) || text == "localhost" || text.contains(char::is_uppercase)
 }
 
+/// The registry that an image is pulled from.
+pub fn registry_of(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((host, _)) if looks_like_host(host) => host,
+        _ => "docker.io",
+    }
+}
+
 /// Whether `text` is an algorithm and what it made, in hex.
 fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, hex)| {

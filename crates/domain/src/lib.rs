@@ -4,6 +4,7 @@
 //! `now` and random bytes come in as arguments.
 
 pub mod access;
+pub mod base_image;
 pub mod by_commit;
 pub mod commit;
 pub mod expiry;

@@ -4,6 +4,8 @@
 //! is "forbidden". Administrators are owners everywhere. Whoever it is, a token lowers the role
 //! to what its scopes allow.
 
+mod public;
+
 use slipway_domain::{
     AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId, Visibility,
 };
@@ -329,32 +331,6 @@ impl Farm {
         let membership = self.inner.store.read(find).await?;
         let role = actor.role(membership, actor.scope.ceiling());
         require(role.ok_or(FarmError::NotFound("namespace"))?, need)
-    }
-
-    /// Lets somebody without a token look at a project that is public, builds included.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none that everybody may see.
-    pub async fn public_project(
-        &self,
-        namespace: &Name,
-        name: &Name,
-    ) -> Result<ProjectAccess, FarmError> {
-        let (namespace, name) = (namespace.clone(), name.clone());
-        let find = move |conn: &mut Conn| projects::by_path(conn, &namespace, &name);
-        let project = self.inner.store.read(find).await?;
-        if project.visibility != Visibility::Public {
-            return Err(FarmError::NotFound("project"));
-        }
-        let role = match project.public_builds {
-            true => Role::Reader,
-            false => Role::Guest,
-        };
-        Ok(ProjectAccess {
-            project,
-            role,
-            member: false,
-        })
     }
 
     /// Lets an actor act on a namespace.

@@ -10,7 +10,7 @@ use slipway_domain::{
 };
 use slipway_store::builds::{self, Build, Handed, NewBuild};
 use slipway_store::jobs::{self, Changes};
-use slipway_store::projects::Project;
+use slipway_store::projects::{Namespace, Project};
 use slipway_store::uploads::{self, FileContent, UploadedFile};
 use slipway_store::{Conn, StoreError, pipelines, projects, secrets};
 
@@ -268,21 +268,6 @@ impl Farm {
         Ok(())
     }
 
-    /// Lets a project take builds, or have them looked at only. Maintainers do.
-    ///
-    /// # Errors
-    /// `Forbidden` to lower roles.
-    pub async fn set_read_only(
-        &self,
-        access: &ProjectAccess,
-        read_only: bool,
-    ) -> Result<(), FarmError> {
-        access.require(Role::Maintainer)?;
-        let id = access.id();
-        let write = move |conn: &mut Conn| projects::set_read_only(conn, id, read_only);
-        Ok(self.inner.store.write(write).await?)
-    }
-
     /// Says how many builds of a namespace may be unfinished before no package is taken.
     /// Administrators do.
     ///
@@ -293,7 +278,7 @@ impl Farm {
         actor: &Actor,
         access: &NamespaceAccess,
         limit: Option<u32>,
-    ) -> Result<(), FarmError> {
+    ) -> Result<Namespace, FarmError> {
         self.admin(actor)?;
         let id: NamespaceId = access.id();
         let write = move |conn: &mut Conn| projects::set_max_builds(conn, id, limit);

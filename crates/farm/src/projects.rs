@@ -38,6 +38,8 @@ pub struct ProjectUpdate {
     pub public_builds: Option<bool>,
     /// Whether its jobs are run and shown at all.
     pub builds_enabled: Option<bool>,
+    /// Whether it takes no builds, and those there are can only be looked at.
+    pub read_only: Option<bool>,
 }
 
 impl Farm {
@@ -148,6 +150,9 @@ impl Farm {
                 builds_enabled: change.builds_enabled.unwrap_or(old.builds_enabled),
             };
             let name = change.name.unwrap_or(old.name);
+            if let Some(read_only) = change.read_only {
+                projects::set_read_only(conn, id, read_only)?;
+            }
             let project = projects::update(conn, id, &name, &settings)?;
             Ok((project, queue::pending_keys(conn, id)?))
         };

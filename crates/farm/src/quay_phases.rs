@@ -3,11 +3,15 @@
 //! The phases follow from the states of the build's jobs and are stored nowhere.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::{FailureReason, JobState, Outcome, Phase};
+use slipway_domain::rollup::{Part, roll_up};
+use slipway_domain::{BuildState, FailureReason, JobState, Outcome, Phase};
 use slipway_store::builds::Build;
 use slipway_store::jobs::Job;
 
 use crate::{Farm, FarmError};
+
+/// How the last attempt of a build ends that was lost too often.
+const LOST: Outcome = Outcome::Failed(FailureReason::RunnerLost);
 
 /// Where a build is, in the words of those who build packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,31 +63,72 @@ impl PackagePhase {
         self < Self::Pushing
     }
 
+    /// Whether nothing comes after it, whatever the farm does.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Complete | Self::Error | Self::Cancelled => true,
+            Self::Waiting
+            | Self::BuildScheduled
+            | Self::Unpacking
+            | Self::Pulling
+            | Self::Building
+            | Self::Pushing
+            | Self::InternalError
+            | Self::Expired => false,
+        }
+    }
+
+    /// What the log says at the end of an attempt that failed for `reason`. That it was the last
+    /// one is no phase of its own there: a build that was lost too often ends with being lost.
+    pub(crate) fn of_failed_attempt(reason: FailureReason, tried_again: bool) -> Self {
+        match reason {
+            FailureReason::RunnerLost => Self::InternalError,
+            _ if tried_again => Self::InternalError,
+            _ => Self::Error,
+        }
+    }
+
     /// The phase of a build with these attempts, in the order they were made, at `now`.
     pub fn of(jobs: &[Job], now: DateTime<Utc>) -> Self {
         let latest = || jobs.iter().filter(|job| !job.superseded);
-        let telling = latest()
-            .find(|job| job.state.is_running())
-            .or_else(|| {
-                latest().find(|job| matches!(job.state, JobState::Done(Outcome::Failed(_))))
-            })
-            .or_else(|| latest().find(|job| !job.state.is_done()))
-            .or_else(|| latest().last());
-        telling.map_or(Self::Waiting, |job| Self::of_job(job, now))
+        let parts = latest().map(|job| Part {
+            state: job.state,
+            allowed_to_fail: job.allow_failure,
+        });
+        match roll_up(&parts.collect::<Vec<Part>>()) {
+            BuildState::Succeeded => Self::Complete,
+            BuildState::Canceled | BuildState::Skipped => Self::Cancelled,
+            BuildState::Failed => {
+                let is_lost = |job: &&Job| job.state == JobState::Done(LOST) && !job.allow_failure;
+                match latest().find(is_lost) {
+                    Some(_) => Self::Expired,
+                    None => Self::Error,
+                }
+            }
+            BuildState::Pending | BuildState::Running => {
+                let at_work = latest().find_map(|job| Self::at_work(job, now));
+                at_work.unwrap_or_else(|| Self::at_rest(jobs))
+            }
+        }
     }
 
-    fn of_job(job: &Job, now: DateTime<Utc>) -> Self {
+    /// The phase of a job that a runner has.
+    fn at_work(job: &Job, now: DateTime<Utc>) -> Option<Self> {
         match job.state {
-            JobState::Waiting | JobState::Manual | JobState::Pending => match job.attempt {
-                ..=1 => Self::Waiting,
-                _ => Self::InternalError,
-            },
-            JobState::Running(lease, _) if lease.expires_at <= now => Self::InternalError,
-            JobState::Running(_, phase) => phase.into(),
-            JobState::Done(Outcome::Succeeded) => Self::Complete,
-            JobState::Done(Outcome::Canceled) => Self::Cancelled,
-            JobState::Done(Outcome::Failed(FailureReason::RunnerLost)) => Self::Expired,
-            JobState::Done(Outcome::Failed(_) | Outcome::Skipped) => Self::Error,
+            JobState::Running(lease, _) if lease.expires_at <= now => Some(Self::InternalError),
+            JobState::Running(_, phase) => Some(phase.into()),
+            _ => None,
+        }
+    }
+
+    /// The phase of a build that waits for a runner.
+    fn at_rest(jobs: &[Job]) -> Self {
+        let is_again = |next: &&Job| jobs.iter().any(|ended| follows_at_once(next, ended));
+        let mut open = jobs.iter().filter(|job| !job.state.is_done());
+        match open.find(is_again) {
+            Some(_) => Self::InternalError,
+            // Nobody had it, it goes on with another job, or somebody wants it tried again.
+            None => Self::Waiting,
         }
     }
 }
@@ -98,6 +143,12 @@ impl From<Phase> for PackagePhase {
             Phase::Pushing | Phase::Uploading => Self::Pushing,
         }
     }
+}
+
+/// Whether `next` is the attempt that the farm made because of how `ended` ended. The farm does in
+/// that moment; people who want another attempt need longer.
+pub(crate) fn follows_at_once(next: &Job, ended: &Job) -> bool {
+    next.retries == Some(ended.id) && Some(next.created_at) == ended.finished_at
 }
 
 /// How a failure is told in the log of a build.

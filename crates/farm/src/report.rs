@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::image::is_tag;
 use slipway_domain::names::{Invalid, check_line, clean_message};
 use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, Phase, ReportedResult};
@@ -12,7 +13,7 @@ use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::retries::{self, Cause};
 use slipway_store::runners::Runner;
 use slipway_store::traces::{self, Extent};
-use slipway_store::{Conn, StoreError};
+use slipway_store::{Conn, StoreError, phases};
 use tokio::time::Instant;
 
 use crate::{Farm, FarmError};
@@ -29,6 +30,8 @@ pub struct Report {
     pub trace: Option<Bytes>,
     /// What the job is doing.
     pub phase: Option<Phase>,
+    /// The base image that it pulls in this phase.
+    pub base_image: Option<BaseImageUse>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
     /// How long the answer may be held back while nothing changes.
@@ -131,7 +134,10 @@ impl Farm {
                 }
                 return self.end(runner, id, ended).await;
             }
-            None => self.renew(runner, id, report.phase).await?,
+            None => {
+                self.renew(runner, id, report.phase, report.base_image)
+                    .await?
+            }
         };
         if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {
             return self
@@ -163,7 +169,7 @@ impl Farm {
         while state.is_running() {
             tokio::select! {
                 () = watch.changed() => {}
-                () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None).await,
+                () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None, None).await,
                 () = self.inner.stopping.cancelled() => return Ok(state),
             }
             state = self
@@ -182,6 +188,7 @@ impl Farm {
         runner: &Runner,
         id: JobId,
         phase: Option<Phase>,
+        base_image: Option<BaseImageUse>,
     ) -> Result<JobState, FarmError> {
         let (now, runner) = (self.now(), runner.id);
         let state = self
@@ -189,7 +196,11 @@ impl Farm {
             .store
             .write(move |conn| {
                 let job = jobs::get(conn, id)?;
-                jobs::renew(conn, &job, runner, phase, now)
+                let state = jobs::renew(conn, &job, runner, phase, now)?;
+                if let Some(image) = &base_image {
+                    phases::note_base_image(conn, id, &image.to_string())?;
+                }
+                Ok(state)
             })
             .await
             .map_err(|error| match error {

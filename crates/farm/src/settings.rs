@@ -36,6 +36,11 @@ pub struct Settings {
     pub max_trace_bytes: u64,
     /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
     pub reader_build_logs: bool,
+    /// Whether the dialect in which packages are built is read only.
+    pub packages_read_only: bool,
+    /// How long a build has been over before its log is told as a whole, where a dialect makes a
+    /// difference.
+    pub log_complete_after: Duration,
     /// Which projects are made when somebody asks for the first build of them.
     pub auto_create: AutoCreate,
     /// What push hooks are signed with.
@@ -63,6 +68,8 @@ impl Default for Settings {
             upload_lifetime: Duration::from_secs(3600),
             max_trace_bytes: 1 << 30,
             reader_build_logs: true,
+            packages_read_only: false,
+            log_complete_after: Duration::from_secs(30),
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),
             github: None,

@@ -101,22 +101,32 @@ impl Farm {
     /// `NotFound` when there is no such file, or none was uploaded yet.
     pub async fn upload_content(&self, id: UploadId) -> Result<BlobStream, FarmError> {
         let file = self.upload(id).await?;
-        let content = file.content.ok_or(FarmError::NotFound("file"))?;
+        self.content_of(&file).await
+    }
+
+    async fn content_of(&self, file: &UploadedFile) -> Result<BlobStream, FarmError> {
+        let content = file.content.as_ref().ok_or(FarmError::NotFound("file"))?;
         Ok(self.inner.blobs.get(&content.blob_key, None).await?)
     }
 
-    /// The file that a job builds, for its runner.
+    /// The file that a running job builds with its bytes, for the runner that has the job.
     ///
     /// # Errors
-    /// `NotFound` when the job builds none; `Forbidden` for another token; `Erased`.
+    /// `NotFound` when the job builds none, or does not run; `Forbidden` for another token;
+    /// `Erased`.
     pub async fn package_by_token(
         &self,
         id: JobId,
         token: &JobToken,
-    ) -> Result<BlobStream, FarmError> {
+    ) -> Result<(UploadedFile, BlobStream), FarmError> {
         let job = self.job_by_token(id, token).await?;
-        match job.spec.package().map(|package| &package.source) {
-            Some(PackageSource::Upload(file)) => self.upload_content(*file).await,
+        let package = job.spec.package().filter(|_| job.state.is_running());
+        match package.map(|package| &package.source) {
+            Some(PackageSource::Upload(file)) => {
+                let file = self.upload(*file).await?;
+                let content = self.content_of(&file).await?;
+                Ok((file, content))
+            }
             Some(PackageSource::Url(_)) | None => Err(FarmError::NotFound("package")),
         }
     }

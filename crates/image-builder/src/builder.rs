@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bollard::Docker;
 use slipway_domain::Phase;
-use slipway_domain::image::Repository;
 use tokio_util::sync::CancellationToken;
 
 use crate::apart;
@@ -37,7 +36,7 @@ pub struct Builder {
     backend: Backend,
     owner: String,
     engine: String,
-    pushes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    tags: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Builder {
@@ -66,7 +65,7 @@ impl Builder {
             },
             owner: owner.to_owned(),
             engine: version.version.unwrap_or_default(),
-            pushes: Mutex::default(),
+            tags: Mutex::default(),
         })
     }
 
@@ -116,8 +115,14 @@ impl Builder {
         request: &BuildRequest,
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
+        let (checkout, spec) = (request.checkout.clone(), request.spec.clone());
+        let context = tokio::task::spawn_blocking(move || Context::find(&checkout, &spec))
+            .await
+            .map_err(std::io::Error::other)??;
+        let base = context.base.as_ref();
+        self.fetch_base(request, base, progress).await?;
         let cache = self.fetch_cache(request, progress).await;
-        let id = self.build_image(request, cache, progress).await?;
+        let id = self.build_image(request, context, cache, progress).await?;
         let image = self.docker.inspect_image(&id).await.map_err(engine_error)?;
         let size_bytes = image.size.and_then(|size| size.try_into().ok());
         let mut built = BuiltImage {
@@ -131,6 +136,8 @@ impl Builder {
             return Ok(built);
         };
         progress.phase(Phase::Pushing);
+        // A build that was called off by then is not pushed.
+        progress.heard().await;
         let pushed = self
             .push(&id, repository, &spec.tags, &request.logins, progress)
             .await?;
@@ -147,13 +154,10 @@ impl Builder {
     async fn build_image(
         &self,
         request: &BuildRequest,
+        context: Context,
         cache: Option<String>,
         progress: &dyn Progress,
     ) -> Result<String, BuildError> {
-        let (checkout, spec) = (request.checkout.clone(), request.spec.clone());
-        let context = tokio::task::spawn_blocking(move || Context::find(&checkout, &spec))
-            .await
-            .map_err(std::io::Error::other)??;
         // A name keeps the image from being pruned as dangling before it is pushed.
         let name = format!("slipway-job:{:032x}", rand::random::<u128>());
         let options = build_options(
@@ -164,7 +168,7 @@ impl Builder {
             &name,
         );
         let options = with_cache(options, request, self.backend, cache);
-        let logins = credentials(&request.logins);
+        let logins = credentials(&request.logins_to_pull());
         let mut answer = apart::build(options, logins, context.pack())?;
         let mut narrator = Narrator::new(progress);
         let mut ended = Ok(());
@@ -197,12 +201,12 @@ impl Builder {
         &self.owner
     }
 
-    /// The lock of those who push to `repository`.
-    pub(crate) fn push_lock(&self, repository: &Repository) -> Arc<tokio::sync::Mutex<()>> {
-        let mut pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The lock of those who give local tags to images of `repository`, or take them away.
+    pub(crate) fn tag_lock(&self, repository: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         // A lock that nobody holds is not missed.
-        pushes.retain(|_, lock| Arc::strong_count(lock) > 1);
-        let lock = pushes.entry(repository.as_str().to_owned()).or_default();
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        let lock = locks.entry(repository.to_owned()).or_default();
         Arc::clone(lock)
     }
 }

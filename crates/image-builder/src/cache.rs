@@ -1,5 +1,7 @@
-//! An earlier image as a source of layers: fetched before a build, and removed after it.
+//! Images that are fetched before a build and removed after it: an earlier image as a source of
+//! layers. How they are fetched is here for all of them.
 
+use bollard::errors::Error;
 use bollard::query_parameters::{
     CreateImageOptions, ListImagesOptions, RemoveImageOptions, TagImageOptions,
 };
@@ -11,10 +13,24 @@ use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
 use crate::error::BuildError;
 use crate::options::credentials_of;
-use crate::request::{BuildRequest, Progress};
+use crate::request::{BuildRequest, Login, Progress};
 
 /// How the local tags of fetched images begin.
 const TAG: &str = "slipway-cache-";
+/// How often in a row an image is fetched before it is given up.
+pub(crate) const TRIES: u32 = 3;
+
+/// An image to be fetched, and what it is called here then.
+pub(crate) struct Wanted<'a> {
+    /// The image with its registry, without tag and digest.
+    pub(crate) repository: &'a str,
+    /// Its whole name.
+    pub(crate) name: &'a str,
+    /// Its tag here.
+    pub(crate) own: &'a str,
+    /// Whether its own name stays as well.
+    pub(crate) keeps_name: bool,
+}
 
 impl Builder {
     /// Fetches the image that `request` may take layers from; returns what it is called here.
@@ -36,59 +52,69 @@ impl Builder {
         let say = |line: String| progress.output(format!("{line}\n").as_bytes());
         say(format!("Pulling {name} to take layers from"));
         // Those who push go through the same local tag.
-        let lock = self.push_lock(repository);
+        let lock = self.tag_lock(repository.as_str());
         let _alone = lock.lock().await;
         let own = format!("{}{}", self.tag_start(), request.job);
-        match self.fetch(request, repository.as_str(), tag, &own).await {
-            Ok(()) => Some(repository.tagged(&own)),
-            Err(reason) => {
-                say(format!("Nothing is taken from {name}: {reason}"));
-                None
+        let wanted = Wanted {
+            repository: repository.as_str(),
+            name: &name,
+            own: &own,
+            keeps_name: false,
+        };
+        let mut logins = request.logins.iter();
+        let login = logins.find(|login| login.registry == repository.registry());
+        let mut tries = 1;
+        loop {
+            let error = match self.fetch(&wanted, login).await {
+                Ok(()) => return Some(repository.tagged(&own)),
+                Err(error) => shorten(&error.to_string()),
+            };
+            if tries == TRIES || error.contains("not found") {
+                say(format!("Nothing is taken from {name}: {error}"));
+                return None;
             }
+            tries += 1;
         }
     }
 
-    async fn fetch(
+    /// Fetches an image, for those who have the lock of its tags.
+    pub(crate) async fn fetch(
         &self,
-        request: &BuildRequest,
-        repository: &str,
-        tag: &str,
-        own: &str,
-    ) -> Result<(), String> {
-        let registry = repository.split('/').next().unwrap_or_default();
-        let login = request
-            .logins
-            .iter()
-            .find(|login| login.registry == registry);
+        wanted: &Wanted<'_>,
+        login: Option<&Login>,
+    ) -> Result<(), Error> {
         let options = CreateImageOptions {
-            from_image: Some(repository.to_owned()),
-            tag: Some(tag.to_owned()),
+            from_image: Some(wanted.name.to_owned()),
             ..CreateImageOptions::default()
         };
-        let short = |error: bollard::errors::Error| shorten(&error.to_string());
         let credentials = login.map(credentials_of);
         let mut answer = self
             .engine()
             .create_image(Some(options), None, credentials)
             .boxed();
         while let Some(message) = answer.next().await {
-            message.map_err(short)?;
+            message?;
         }
-        let name = format!("{repository}:{tag}");
         let options = TagImageOptions {
-            repo: Some(repository.to_owned()),
-            tag: Some(own.to_owned()),
+            repo: Some(wanted.repository.to_owned()),
+            tag: Some(wanted.own.to_owned()),
         };
-        let tagged = self.engine().tag_image(&name, Some(options)).await;
-        let untagged = self.untag(&name).await;
-        tagged.map_err(short)?;
-        untagged.map_err(|error| error.to_string())
+        let tagged = self.engine().tag_image(wanted.name, Some(options)).await;
+        if !wanted.keeps_name
+            && let Err(error) = self.untag(wanted.name).await
+        {
+            tracing::warn!(%error, "The local tag {} could not be removed", wanted.name);
+        }
+        tagged
     }
 
-    /// Removes the image that was fetched for `job`, if there was one.
+    /// Removes the images that were fetched for `job`.
     pub(crate) async fn remove_cache_of(&self, job: &str) -> Result<(), BuildError> {
-        let own = format!(":{}{job}", self.tag_start());
-        self.untag_all(|name| name.ends_with(&own)).await.map(drop)
+        let (start, base) = (self.tag_start(), self.base_tag(job));
+        let own = [format!(":{start}{job}"), format!(":{base}")];
+        self.untag_all(|name| own.iter().any(|own| name.ends_with(own)))
+            .await
+            .map(drop)
     }
 
     /// Removes all images that were fetched for builds; returns how many there were.
@@ -119,6 +145,11 @@ impl Builder {
         };
         let removed = self.engine().remove_image(name, Some(options), None).await;
         crate::clean::gone(removed.map(drop))
+    }
+
+    /// The tag here of the base image that was fetched for `job`.
+    pub(crate) fn base_tag(&self, job: &str) -> String {
+        format!("{}base-{job}", self.tag_start())
     }
 
     /// How the tags of this owner's fetched images begin.

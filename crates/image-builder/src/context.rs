@@ -17,7 +17,7 @@ use slipway_domain::ImageBuild;
 use crate::error::BuildError;
 use crate::frontend;
 use crate::ignore::Ignore;
-use crate::instructions;
+use crate::instructions::{self, Base};
 use crate::pieces::pieces_of;
 
 /// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
@@ -30,6 +30,8 @@ pub(crate) struct Context {
     ignore: Ignore,
     /// The Dockerfile's name in the archive.
     pub(crate) dockerfile: String,
+    /// The image that the Dockerfile builds upon first, as far as it is known.
+    pub(crate) base: Option<Base>,
     /// Where the Dockerfile is, when it is not a plain file of the context.
     injected: Option<PathBuf>,
 }
@@ -57,7 +59,7 @@ impl Context {
         })?;
         let text = read_head(&dockerfile)?;
         frontend::check(&text, spec)?;
-        instructions::check(&text, spec)?;
+        let base = instructions::check(&text, spec)?;
         let ignore = read_ignore(&checkout, &root, &dockerfile)?;
         let name = dockerfile.strip_prefix(&root).ok().and_then(Path::to_str);
         let (dockerfile, injected) = match name {
@@ -71,6 +73,7 @@ impl Context {
             root,
             ignore,
             dockerfile,
+            base,
             injected,
         })
     }

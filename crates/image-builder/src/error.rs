@@ -40,7 +40,7 @@ pub enum BuildError {
     /// A step of the Dockerfile failed.
     #[error("the step {step} failed{}: {detail}", exit_code(*.code))]
     BuildFailed {
-        /// The step, as it stands in the trace.
+        /// The step, as the engine names it.
         step: String,
         /// The exit code of its command, where it ran one.
         code: Option<i64>,

@@ -10,9 +10,18 @@ use slipway_domain::image::is_reference;
 
 use crate::error::BuildError;
 
+/// The image that a Dockerfile builds upon first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    /// Its name, with the values of variables in it.
+    pub(crate) image: String,
+    /// Whether it is asked for in a special way, such as for another platform.
+    pub(crate) is_special: bool,
+}
+
 /// Refuses a Dockerfile that does not begin with `FROM`, after nothing but `ARG`, and the name of
-/// an image.
-pub(crate) fn check(dockerfile: &str, spec: &ImageBuild) -> Result<(), BuildError> {
+/// an image. Returns that image, unless only the engine knows it.
+pub(crate) fn check(dockerfile: &str, spec: &ImageBuild) -> Result<Option<Base>, BuildError> {
     let mut args: HashMap<String, String> = HashMap::new();
     let mut is_first = true;
     for instruction in instructions(dockerfile) {
@@ -104,7 +113,7 @@ fn unquoted(value: &str) -> Option<&str> {
     (!value.contains(['"', '\'', '$', '\\', '`'])).then_some(value)
 }
 
-fn check_base(text: &str, args: &HashMap<String, String>) -> Result<(), BuildError> {
+fn check_base(text: &str, args: &HashMap<String, String>) -> Result<Option<Base>, BuildError> {
     let mut words = text
         .split_whitespace()
         .skip_while(|word| word.starts_with("--"));
@@ -117,7 +126,10 @@ fn check_base(text: &str, args: &HashMap<String, String>) -> Result<(), BuildErr
             let shown = shown.escape_debug();
             Err(invalid(&format!("\"{shown}\" is not the name of an image")))
         }
-        _ => Ok(()),
+        name => Ok(name.map(|image| Base {
+            image,
+            is_special: text.starts_with("--"),
+        })),
     }
 }
 
@@ -183,6 +195,22 @@ mod tests {
         ] {
             assert_eq!(problem(good), None, "{good}");
         }
+    }
+
+    #[test]
+    fn the_first_base_image_is_told() {
+        let base = |text: &str| check(text, &ImageBuild::default()).unwrap();
+        let named = |image: &str, is_special| {
+            let image = image.to_owned();
+            Some(Base { image, is_special })
+        };
+        assert_eq!(base("FROM a:1 AS b\nFROM c"), named("a:1", false));
+        assert_eq!(
+            base("ARG V=2\nFROM r.example/a:$V"),
+            named("r.example/a:2", false)
+        );
+        assert_eq!(base("FROM --platform=linux/arm64 a"), named("a", true));
+        assert_eq!(base("FROM a:${TARGETARCH}"), None);
     }
 
     #[test]

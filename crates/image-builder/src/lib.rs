@@ -5,6 +5,7 @@
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
 mod apart;
+mod base;
 mod builder;
 mod cache;
 mod classify;

@@ -137,6 +137,7 @@ mod tests {
                 created: chrono::DateTime::UNIX_EPOCH,
             },
             logins: Vec::new(),
+            pull_login: None,
         };
         let labels = labels(&request, "me");
         assert_eq!(labels[JOB_LABEL], "7");

@@ -1,7 +1,8 @@
 //! The engine's progress as a readable trace, from either of its builders.
 //!
-//! BuildKit tells of a graph whose steps run side by side; each step gets a number at its first
-//! sign of life, and each of its lines begins with that number. The classic builder writes text.
+//! BuildKit tells of a graph whose steps run side by side. Each step of the Dockerfile is headed by
+//! a line such as `Step 2/3 : RUN make`, as the classic builder writes it, and each of its lines
+//! begins with what it is called, here `#2/3`; what BuildKit does besides has a number.
 
 use std::collections::HashMap;
 
@@ -29,6 +30,8 @@ pub(crate) struct Narrator<'a> {
 #[derive(Default)]
 struct Step {
     number: usize,
+    /// What its lines begin with.
+    label: String,
     done: bool,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
@@ -89,8 +92,8 @@ impl<'a> Narrator<'a> {
                 }
                 for warning in status.warnings {
                     let text = String::from_utf8_lossy(&warning.short).into_owned();
-                    let number = self.step(&warning.vertex).number;
-                    self.line(number, format!("WARNING: {text}").as_bytes());
+                    let label = self.step(&warning.vertex).label.clone();
+                    self.line(&label, format!("WARNING: {text}").as_bytes());
                 }
             }
             Some(BuildInfoAux::Default(image)) => self.image = image.id,
@@ -108,7 +111,7 @@ impl<'a> Narrator<'a> {
         let mut steps: Vec<Step> = std::mem::take(&mut self.steps).into_values().collect();
         steps.sort_by_key(|step| step.number);
         for step in steps.iter().filter(|step| !step.line.is_empty()) {
-            self.line(step.number, &step.line);
+            self.line(&step.label, &step.line);
         }
     }
 
@@ -141,10 +144,17 @@ impl<'a> Narrator<'a> {
             return;
         }
         let is_new = !self.steps.contains_key(&news.digest);
+        let heading = heading(&news.name);
         let step = self.step(&news.digest);
-        let (number, was_done) = (step.number, step.done);
+        if let (true, Some((label, _))) = (is_new, &heading) {
+            step.label.clone_from(label);
+        }
+        let (label, was_done) = (step.label.clone(), step.done);
         if is_new {
-            self.line(number, news.name.as_bytes());
+            match heading {
+                Some((_, heading)) => self.say(&format!("{heading}\n")),
+                None => self.line(&label, news.name.as_bytes()),
+            }
             self.enter_for(&news.name);
         }
         if !news.done || was_done {
@@ -154,10 +164,10 @@ impl<'a> Narrator<'a> {
         step.done = true;
         let rest = std::mem::take(&mut step.line);
         if !rest.is_empty() {
-            self.line(number, &rest);
+            self.line(&label, &rest);
         }
         if !news.error.is_empty() {
-            self.line(number, format!("ERROR: {}", news.error).as_bytes());
+            self.line(&label, format!("ERROR: {}", news.error).as_bytes());
             // Steps beside the one that failed are called off.
             if self.failed.is_none() && !news.error.contains("context canceled") {
                 self.failed = Some(FailedStep {
@@ -166,10 +176,10 @@ impl<'a> Narrator<'a> {
                 });
             }
         } else if news.cached {
-            self.line(number, b"CACHED");
+            self.line(&label, b"CACHED");
         } else {
             self.line(
-                number,
+                &label,
                 format!("DONE {}.{}s", news.millis / 1000, news.millis % 1000 / 100).as_bytes(),
             );
         }
@@ -177,16 +187,16 @@ impl<'a> Narrator<'a> {
 
     fn take_output(&mut self, digest: &str, text: &[u8]) {
         let step = self.step(digest);
-        let number = step.number;
+        let label = step.label.clone();
         let mut text = [std::mem::take(&mut step.line).as_slice(), text].concat();
         let end = text.iter().rposition(|byte| *byte == b'\n');
         let end = end.map_or(0, |at| at + 1);
         let rest = text.split_off(end);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            self.line(number, line.strip_suffix(b"\n").unwrap_or(line));
+            self.line(&label, line.strip_suffix(b"\n").unwrap_or(line));
         }
         if rest.len() > MAX_LINE {
-            self.line(number, &rest);
+            self.line(&label, &rest);
         } else {
             self.step(digest).line = rest;
         }
@@ -196,6 +206,7 @@ impl<'a> Narrator<'a> {
         let number = self.steps.len() + 1;
         self.steps.entry(digest.to_owned()).or_insert_with(|| Step {
             number,
+            label: number.to_string(),
             ..Step::default()
         })
     }
@@ -218,9 +229,9 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    fn line(&self, number: usize, line: &[u8]) {
+    fn line(&self, label: &str, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = [format!("#{number} ").as_bytes(), line, b"\n"].concat();
+        let line = [format!("#{label} ").as_bytes(), line, b"\n"].concat();
         self.progress.output(&line);
     }
 
@@ -229,9 +240,31 @@ impl<'a> Narrator<'a> {
     }
 }
 
+/// What a step of the Dockerfile is called, and the line that heads it, where BuildKit names it like
+/// `[2/3] RUN make` or `[stage 2/3] RUN make`.
+fn heading(name: &str) -> Option<(String, String)> {
+    let (label, instruction) = name.strip_prefix('[')?.split_once("] ")?;
+    let (stage, position) = match label.rsplit_once(' ') {
+        Some((stage, position)) => (stage.rsplit(' ').next(), position),
+        None => (None, label),
+    };
+    let (step, of) = position.split_once('/')?;
+    if step.parse::<u32>().is_err() || of.parse::<u32>().is_err() {
+        return None;
+    }
+    // The name of a stage stands where the Dockerfile has it.
+    let stage = stage.filter(|stage| !stage.starts_with("stage-"));
+    let stage = stage.filter(|_| instruction.starts_with("FROM "));
+    let stage = stage.map(|stage| format!(" as {stage}"));
+    let stage = stage.unwrap_or_default();
+    let heading = format!("Step {position} : {instruction}{stage}");
+    Some((label.to_owned(), heading))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use slipway_domain::base_image::BaseImageUse;
     use std::sync::Mutex;
 
     #[derive(Default)]
@@ -240,6 +273,10 @@ mod tests {
     impl Progress for Told {
         fn phase(&self, phase: Phase) {
             self.output(format!("[{phase}]\n").as_bytes());
+        }
+
+        fn base_image(&self, base: &BaseImageUse) {
+            self.output(format!("[{base}]\n").as_bytes());
         }
 
         fn output(&self, text: &[u8]) {
@@ -281,9 +318,44 @@ mod tests {
         narrator.finish();
         assert_eq!(
             *told.0.lock().unwrap(),
-            "#1 [internal] load metadata for a:1\n[pulling]\n#2 [1/2] RUN a\n[building]\n\
-             #2 one\n#3 [2/2] RUN b\n#3 CACHED\n#2 two\n#2 three\n#2 ERROR: exit code: 1\n"
+            "#1 [internal] load metadata for a:1\n[pulling]\nStep 1/2 : RUN a\n[building]\n\
+             #1/2 one\nStep 2/2 : RUN b\n#2/2 CACHED\n#1/2 two\n#1/2 three\n\
+             #1/2 ERROR: exit code: 1\n"
         );
         assert_eq!(narrator.failed.unwrap().name, "[1/2] RUN a");
+    }
+
+    #[test]
+    fn steps_are_headed_as_the_classic_builder_does() {
+        for (name, label, expected) in [
+            ("[2/3] RUN make", "2/3", "Step 2/3 : RUN make"),
+            (
+                "[1/3] FROM a:1@sha256:0",
+                "1/3",
+                "Step 1/3 : FROM a:1@sha256:0",
+            ),
+            (
+                "[build 1/4] FROM a",
+                "build 1/4",
+                "Step 1/4 : FROM a as build",
+            ),
+            ("[stage-1 1/4] FROM a", "stage-1 1/4", "Step 1/4 : FROM a"),
+            ("[build 2/4] COPY . /x", "build 2/4", "Step 2/4 : COPY . /x"),
+            (
+                "[linux/arm64 build 1/4] FROM a",
+                "linux/arm64 build 1/4",
+                "Step 1/4 : FROM a as build",
+            ),
+        ] {
+            let expected = Some((label.to_owned(), expected.to_owned()));
+            assert_eq!(heading(name), expected, "{name}");
+        }
+        for name in [
+            "[internal] load metadata for a",
+            "exporting to image",
+            "[a/b] RUN",
+        ] {
+            assert_eq!(heading(name), None, "{name}");
+        }
     }
 }

@@ -14,12 +14,13 @@ use crate::options::credentials_of;
 use crate::request::{Login, Progress};
 
 /// How often one tag is pushed before the registry is given up.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 3;
 /// The wait after the first refusal; it doubles with each further one.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 impl Builder {
-    /// Pushes the image with this `id` under every tag; returns the digest of its manifest.
+    /// Pushes the image with this `id` under every tag; returns the digest of its manifest. The
+    /// first tag that is not taken ends it, and what was pushed before stays.
     ///
     /// Local tags are names that all builds of an engine share, so a repository is pushed to by
     /// one build at a time, and its local tags are removed before the next one comes.
@@ -31,7 +32,7 @@ impl Builder {
         logins: &[Login],
         progress: &dyn Progress,
     ) -> Result<Option<String>, BuildError> {
-        let lock = self.push_lock(repository);
+        let lock = self.tag_lock(repository.as_str());
         let _alone = lock.lock().await;
         let login = logins
             .iter()

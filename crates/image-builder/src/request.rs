@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{ImageBuild, Phase};
 
 /// One image to build.
@@ -19,6 +21,8 @@ pub struct BuildRequest {
     pub origin: Origin,
     /// For the registries that are pulled from and pushed to.
     pub logins: Vec<Login>,
+    /// For base images alone, before the login at the same registry.
+    pub pull_login: Option<Login>,
 }
 
 /// What the standard OCI labels of an image say of its source.
@@ -41,6 +45,24 @@ pub struct Login {
     pub username: String,
     /// The login's password.
     pub password: String,
+}
+
+impl BuildRequest {
+    /// The login with which an image is pulled from a registry.
+    pub(crate) fn login_to_pull(&self, registry: &str) -> Option<&Login> {
+        let logins = self.pull_login.iter().chain(&self.logins);
+        logins.into_iter().find(|login| login.registry == registry)
+    }
+
+    /// The logins with which base images are pulled, one for each registry.
+    pub(crate) fn logins_to_pull(&self) -> Vec<Login> {
+        // Of two for a registry the last one counts.
+        self.logins
+            .iter()
+            .chain(&self.pull_login)
+            .cloned()
+            .collect()
+    }
 }
 
 impl fmt::Debug for Login {
@@ -66,6 +88,12 @@ pub struct BuiltImage {
 pub trait Progress: Send + Sync {
     /// The work has come to `phase`.
     fn phase(&self, phase: Phase);
+    /// The work has come to the pulling of base images, of which this one is the first.
+    fn base_image(&self, base: &BaseImageUse);
+    /// Waits until the phase that was told last is known where the work can be called off.
+    fn heard(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
     /// Text for the trace, as it comes.
     fn output(&self, text: &[u8]);
 }

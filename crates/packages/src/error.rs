@@ -102,6 +102,7 @@ impl PackageError {
     /// The farm's word for this failure.
     pub fn reason(&self) -> FailureReason {
         match self {
+            error if error.is_about_archive() => FailureReason::PackageInvalid,
             Self::RefusedUrl(_)
             | Self::NotPublic { .. }
             | Self::Unavailable { .. }
@@ -111,19 +112,24 @@ impl PackageError {
             | Self::Unsupported { .. }
             | Self::RefusedEntry { .. }
             | Self::RefusedArchive(_)
-            | Self::BrokenArchive(_) => FailureReason::SourceUnavailable,
-            Self::DockerfileMissing { .. } => FailureReason::DockerfileMissing,
-            Self::OutsidePackage { .. } | Self::ContextMissing { .. } => FailureReason::JobFailed,
+            | Self::BrokenArchive(_) => FailureReason::PackageUnavailable,
+            // Without the directory there is no Dockerfile in it either.
+            Self::DockerfileMissing { .. } | Self::ContextMissing { .. } => {
+                FailureReason::DockerfileMissing
+            }
+            Self::OutsidePackage { .. } => FailureReason::JobFailed,
             Self::DiskFull => FailureReason::DiskFull,
             Self::Io(_) => FailureReason::RunnerFault,
         }
     }
 
-    /// Whether the package had arrived, and could not be unpacked.
+    /// Whether the package came, and cannot be used: it would be the same if it were fetched again.
     pub fn is_about_archive(&self) -> bool {
         matches!(
             self,
-            Self::RefusedEntry { .. }
+            Self::TooLarge { .. }
+                | Self::Unsupported { .. }
+                | Self::RefusedEntry { .. }
                 | Self::RefusedArchive(_)
                 | Self::BrokenArchive(_)
                 | Self::TimedOut {

@@ -1,13 +1,13 @@
-//! From a URL to a directory with the sources in it.
+//! From a URL or a file to a directory with the sources in it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use crate::address::Network;
 use crate::error::{PackageError, bytes};
 use crate::fetch::{FetchLimits, Fetched, Fetcher};
-use crate::kind::{Kind, MAX_DOCKERFILE};
+use crate::kind::{HEAD, Kind, MAX_DOCKERFILE};
 use crate::unpack::{UnpackLimits, unpack};
 use crate::url::PackageUrl;
 
@@ -47,7 +47,40 @@ impl Packages {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
         tokio::fs::create_dir_all(dir).await?;
-        let Fetched { file, size, kind } = self.fetcher.fetch(url, dir, say).await?;
+        let fetched = self.fetcher.fetch(url, dir, say).await?;
+        self.store(fetched, dir, say).await
+    }
+
+    /// The same with a package that somebody fetched already into a file.
+    ///
+    /// # Errors
+    /// See [`PackageError`]. Whatever is in `dir` then is of no use.
+    pub async fn take(
+        &self,
+        mut file: File,
+        content_type: Option<&str>,
+        dir: &Path,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), PackageError> {
+        tokio::fs::create_dir_all(dir).await?;
+        let mut head = Vec::new();
+        (&mut file).take(HEAD as u64).read_to_end(&mut head)?;
+        file.rewind()?;
+        let fetched = Fetched {
+            size: file.metadata()?.len(),
+            kind: Kind::of(content_type, &head)?,
+            file,
+        };
+        self.store(fetched, dir, say).await
+    }
+
+    async fn store(
+        &self,
+        fetched: Fetched,
+        dir: &Path,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), PackageError> {
+        let Fetched { file, size, kind } = fetched;
         match kind {
             Kind::Archive(kind) => {
                 say(&format!("Unpacking {}", bytes(size)));

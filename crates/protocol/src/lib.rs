@@ -150,6 +150,9 @@ pub struct UpdateRequest {
     /// Ours: the phase of a running job, a word of [`slipway_domain::Phase`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// Ours, with `pulling`: the first base image of what is built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<PulledImage>,
     /// Ours: why the job failed, a word of [`slipway_domain::FailureReason`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
@@ -163,6 +166,16 @@ pub struct UpdateRequest {
     /// Ours, with `success`: the image that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageResult>,
+}
+
+/// A base image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PulledImage {
+    /// Its name as `FROM` has it.
+    pub image: String,
+    /// The name of the login with which it is pulled, if there is one for its registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
 }
 
 /// Length and checksum of a whole trace.
@@ -257,6 +270,9 @@ pub struct OwnJob {
     pub attempt: i32,
     /// How long the lease lasts after each sign of life, in seconds.
     pub lease_s: u32,
+    /// A login for base images alone, before the one at the same registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_login: Option<Credentials>,
 }
 
 /// A variable of a job.
@@ -355,36 +371,4 @@ pub struct Credentials {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stock_runner_is_understood_whatever_it_leaves_out() {
-        let empty: ClaimRequest = serde_json::from_str("{}").unwrap();
-        assert!(empty.info.is_none() && empty.token.is_none());
-        let old = r#"{"info":{"features":{"variables":true},"other":1},"token":"t","extra":[]}"#;
-        let old: ClaimRequest = serde_json::from_str(old).unwrap();
-        let features = old.info.and_then(|info| info.features).unwrap();
-        assert!(features.variables && !features.heartbeat);
-    }
-
-    #[test]
-    fn tags_and_flags_come_in_every_spelling() {
-        let read = |text: &str| serde_json::from_str::<RegisterRequest>(text).unwrap();
-        assert_eq!(
-            read(r#"{"tag_list":["a","b"]}"#).tag_list.as_deref(),
-            Some("a,b")
-        );
-        assert_eq!(
-            read(r#"{"tag_list":"a, b"}"#).tag_list.as_deref(),
-            Some("a, b")
-        );
-        assert_eq!(read(r#"{"tag_list":null}"#).tag_list, None);
-        assert_eq!(
-            read(r#"{"run_untagged":"false"}"#).run_untagged,
-            Some(false)
-        );
-        assert_eq!(read(r#"{"run_untagged":true}"#).run_untagged, Some(true));
-        assert!(serde_json::from_str::<RegisterRequest>(r#"{"run_untagged":"maybe"}"#).is_err());
-    }
-}
+mod tests;

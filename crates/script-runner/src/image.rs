@@ -5,6 +5,7 @@ use bollard::errors::Error;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt as _;
 use slipway_domain::Phase;
+use slipway_domain::image::registry_of;
 use slipway_image_builder::{BuildError, Builder, Login, Progress};
 
 use crate::error::ScriptError;
@@ -29,7 +30,7 @@ pub(crate) async fn have(
         from_image: Some(with_tag(image)),
         ..CreateImageOptions::default()
     };
-    let registry = registry(image);
+    let registry = registry_of(image);
     let login = logins.iter().find(|login| login.registry == registry);
     let credentials = login.map(|login| DockerCredentials {
         username: Some(login.username.clone()),
@@ -71,14 +72,6 @@ fn with_tag(image: &str) -> String {
     }
 }
 
-/// The registry that an image is pulled from.
-fn registry(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
-        _ => "docker.io",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +92,10 @@ mod tests {
                 "localhost/a@sha256:12",
             ),
         ] {
-            assert_eq!((registry(image), with_tag(image).as_str()), (host, whole));
+            assert_eq!(
+                (registry_of(image), with_tag(image).as_str()),
+                (host, whole)
+            );
         }
     }
 }

@@ -12,9 +12,7 @@ mod pack;
 mod pattern;
 mod pipe;
 mod shell;
-mod unpack;
 
 pub use collect::{Collected, collect};
 pub use container::{ScriptRequest, WORK_DIR, run};
 pub use error::ScriptError;
-pub use unpack::{UnpackError, unpack};

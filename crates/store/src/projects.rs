@@ -343,12 +343,12 @@ pub fn set_max_builds(
     conn: &mut Conn,
     id: NamespaceId,
     limit: Option<u32>,
-) -> Result<(), StoreError> {
+) -> Result<Namespace, StoreError> {
     let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
     diesel::update(namespaces::table.find(id.0))
         .set(namespaces::max_builds.eq(limit))
         .execute(conn)?;
-    Ok(())
+    namespace(conn, id)
 }
 
 /// Reads a namespace, and keeps others from counting its builds until the transaction ends.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method, StatusCode};
 use slipway_domain::JobToken;
@@ -13,7 +14,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::ReaderStream;
 
-use super::{Coordinator, Retry, unexpected, unsent};
+use super::{Coordinator, Retry, text_header, unexpected, unsent};
 
 /// How long one archive may take. The job's own limit usually comes first.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(3600);
@@ -25,7 +26,10 @@ const PIECE: usize = 64 * 1024;
 #[derive(Debug)]
 pub enum Fetched {
     /// It is on disk.
-    Done,
+    Done {
+        /// The type that the coordinator gave it.
+        content_type: Option<String>,
+    },
     /// The coordinator has none, or does not give it to us.
     Gone,
     /// It could not be written.
@@ -54,8 +58,19 @@ pub enum Uploaded {
 impl Coordinator {
     /// `GET builds/:id/artifacts`: fetches the archive of another job into the file `to`.
     pub async fn fetch_archive(&self, token: &JobToken, job: i64, to: &Path) -> Fetched {
+        self.fetch_file(token, &format!("builds/{job}/artifacts"), to)
+            .await
+    }
+
+    /// `GET builds/:id/package`: fetches the uploaded file that a job builds into the file `to`.
+    pub async fn fetch_package(&self, token: &JobToken, job: i64, to: &Path) -> Fetched {
+        self.fetch_file(token, &format!("builds/{job}/package"), to)
+            .await
+    }
+
+    async fn fetch_file(&self, token: &JobToken, path: &str, to: &Path) -> Fetched {
         let request = self
-            .call(Method::GET, &format!("builds/{job}/artifacts"))
+            .call(Method::GET, path)
             .header(JOB_TOKEN_HEADER, token.expose())
             .timeout(TRANSFER_LIMIT);
         let answer = match request.send().await {
@@ -67,6 +82,7 @@ impl Coordinator {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Fetched::Gone,
             _ => return Fetched::Retry(unexpected(&answer)),
         }
+        let content_type = text_header(answer.headers(), CONTENT_TYPE.as_str()).map(str::to_owned);
         let mut file = match File::create(to).await {
             Ok(file) => file,
             Err(error) => return Fetched::Unwritable(error),
@@ -82,7 +98,7 @@ impl Coordinator {
             }
         }
         match file.flush().await {
-            Ok(()) => Fetched::Done,
+            Ok(()) => Fetched::Done { content_type },
             Err(error) => Fetched::Unwritable(error),
         }
     }

@@ -1,15 +1,30 @@
 //! What a job works on: the commit, and the files of the jobs it needs.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use slipway_domain::{CommitSha, FailureReason, GitRef};
 use slipway_git::{Git, GitError, Source};
 use slipway_image_builder::BuildError;
-use slipway_script_runner::{UnpackError, unpack};
+use slipway_packages::{Archive, PackageError, UnpackLimits, unpack};
 
 use super::failure;
 use crate::executor::{Failure, Job};
 use crate::job::disk_full;
+
+/// What the archives of earlier jobs may become: more than a package, as they are the farm's own.
+const LIMITS: UnpackLimits = UnpackLimits {
+    compressed: u64::MAX,
+    expanded: 16 << 30,
+    // What a job writes may well be very regular.
+    ratio: u64::MAX,
+    ratio_from: 0,
+    entries: 500_000,
+    depth: 256,
+    path: 4096,
+    time: Duration::from_secs(3600),
+};
 
 /// Where the checkout of a job is.
 pub(super) fn dir(job: &Job) -> PathBuf {
@@ -31,20 +46,21 @@ pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
     for (need, archive) in job.needs() {
         job.output
             .line(&format!("Unpacking the artifacts of {}", need.name));
-        let unpacked = unpack_apart(&archive, &dir).await;
+        let unpacked = tokio::select! {
+            biased;
+            () = job.stop.stopped() => return Err(failure(&BuildError::Canceled)),
+            unpacked = unpack_archive(&archive, &dir) => unpacked,
+        };
         unpacked.map_err(|error| unpack_failure(&need.name, &error))?;
     }
     Ok(())
 }
 
-async fn unpack_apart(archive: &Path, dir: &Path) -> Result<(), UnpackError> {
-    let (from, into) = (archive.to_owned(), dir.to_owned());
-    let unpacking = tokio::task::spawn_blocking(move || {
-        unpack(&from, &into)?;
-        // Once is enough to have on disk.
-        Ok(std::fs::remove_file(&from)?)
-    });
-    unpacking.await.map_err(std::io::Error::other)?
+async fn unpack_archive(archive: &Path, dir: &Path) -> Result<(), PackageError> {
+    let file = File::open(archive)?;
+    unpack(file, Archive::Zip, dir, LIMITS).await?;
+    // Once is enough to have on disk.
+    Ok(std::fs::remove_file(archive)?)
 }
 
 fn source_of(job: &Job) -> Result<Source, Failure> {
@@ -76,15 +92,12 @@ fn git_failure(error: &GitError) -> Failure {
     }
 }
 
-fn unpack_failure(job: &str, error: &UnpackError) -> Failure {
-    let reason = match error {
-        UnpackError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            return disk_full();
-        }
-        UnpackError::Io(_) => FailureReason::RunnerFault,
-        UnpackError::Unreadable(_) | UnpackError::Refused { .. } | UnpackError::TooLarge => {
-            FailureReason::JobFailed
-        }
+fn unpack_failure(job: &str, error: &PackageError) -> Failure {
+    let reason = match error.reason() {
+        FailureReason::DiskFull => return disk_full(),
+        FailureReason::RunnerFault => FailureReason::RunnerFault,
+        // Another job made it so.
+        _ => FailureReason::JobFailed,
     };
     Failure {
         reason,

@@ -1,6 +1,7 @@
 //! The main job with a real git server, the real Docker Engine and a real registry, which
 //! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
 
+mod packages;
 mod scripts;
 
 use std::net::{TcpListener, TcpStream};
@@ -15,6 +16,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
+use slipway_packages::{FetchLimits, Packages, UnpackLimits};
 use slipway_runner::docker::Docker;
 use slipway_runner::executor::Executor;
 
@@ -105,7 +107,10 @@ async fn runner(fake: &Fake) -> Runner {
 async fn runner_called(fake: &Fake, name: &str) -> Runner {
     let builder = Builder::connect(name).await.unwrap();
     let git = Git::new(Limits::default()).unwrap();
-    let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, 1 << 40));
+    let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    let limits = (FetchLimits::default(), UnpackLimits::default());
+    let packages = Packages::new(limits.0, limits.1, allowed).unwrap();
+    let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, packages, 1 << 40));
     Runner::with(fake, 1 << 26, |_| executor)
 }
 

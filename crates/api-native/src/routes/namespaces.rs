@@ -1,7 +1,7 @@
 //! Namespaces and their members.
 
 use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpResponse, delete, get, post, put};
+use actix_web::{HttpResponse, delete, get, patch, post, put};
 use slipway_domain::Role;
 use slipway_farm::Farm;
 
@@ -54,6 +54,26 @@ pub(crate) async fn get_namespace(
 ) -> Answer<Json<wire::Namespace>> {
     let access = farm.namespace(&caller.0, &path.ns, Role::Reader).await?;
     Ok(Json(access.namespace().clone().into()))
+}
+
+/// `PATCH /v1/namespaces/{ns}`: changes what a namespace may use.
+///
+/// 200; 400 for a body that is none; 401; 403 to those who are no administrators; 404 without such
+/// a namespace.
+#[utoipa::path(tag = "namespaces", params(NamespacePath), request_body = wire::NamespaceChange, responses((status = 200, body = wire::Namespace)))]
+#[patch("/namespaces/{ns}")]
+pub(crate) async fn update_namespace(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<NamespacePath>,
+    body: Json<wire::NamespaceChange>,
+) -> Answer<Json<wire::Namespace>> {
+    let access = farm.namespace(&caller.0, &path.ns, Role::Owner).await?;
+    let namespace = match body.max_builds {
+        Some(limit) => farm.set_max_builds(&caller.0, &access, limit).await?,
+        None => access.namespace().clone(),
+    };
+    Ok(Json(namespace.into()))
 }
 
 /// `GET /v1/namespaces/{ns}/members`: the members of a namespace, newest user first.

@@ -100,6 +100,7 @@ pub(crate) async fn update_project(
         visibility: body.visibility,
         public_builds: body.public_builds,
         builds_enabled: body.builds_enabled,
+        read_only: body.read_only,
     };
     let project = farm.update_project(&access.await?, change).await?;
     Ok(Json(project.into()))

@@ -17,8 +17,20 @@ pub(crate) struct Namespace {
     pub(crate) id: i64,
     /// Its name.
     pub(crate) name: String,
+    /// How many builds may be unfinished before no package is taken; no limit when null.
+    pub(crate) max_builds: Option<u32>,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
+}
+
+/// What to change about a namespace; what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamespaceChange {
+    /// How many builds may be unfinished before no package is taken; null lifts the limit.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>)]
+    pub(crate) max_builds: Option<Option<u32>>,
 }
 
 /// A namespace to make.
@@ -57,6 +69,8 @@ pub(crate) struct Project {
     pub(crate) public_builds: bool,
     /// Whether its jobs are run and shown at all.
     pub(crate) builds_enabled: bool,
+    /// Whether it takes no builds, and those there are can only be looked at.
+    pub(crate) read_only: bool,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
 }
@@ -141,6 +155,8 @@ pub(crate) struct ProjectChange {
     pub(crate) public_builds: Option<bool>,
     /// Whether its jobs are run and shown at all.
     pub(crate) builds_enabled: Option<bool>,
+    /// Whether it takes no builds, and those there are can only be looked at.
+    pub(crate) read_only: Option<bool>,
 }
 
 /// A variable that the jobs of a project get.

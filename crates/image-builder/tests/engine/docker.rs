@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
     Backend, BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress,
@@ -20,12 +21,18 @@ pub(crate) const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
 pub(crate) struct Told {
     text: Mutex<String>,
     phases: Mutex<Vec<Phase>>,
+    pub(crate) bases: Mutex<Vec<String>>,
     heard: tokio::sync::Notify,
 }
 
 impl Progress for Told {
     fn phase(&self, phase: Phase) {
         self.phases.lock().unwrap().push(phase);
+    }
+
+    fn base_image(&self, base: &BaseImageUse) {
+        self.phase(Phase::Pulling);
+        self.bases.lock().unwrap().push(base.to_string());
     }
 
     fn output(&self, text: &[u8]) {
@@ -38,6 +45,10 @@ impl Progress for Told {
 impl Told {
     pub(crate) fn text(&self) -> String {
         self.text.lock().unwrap().clone()
+    }
+
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        self.phases.lock().unwrap().clone()
     }
 
     async fn wait_for(&self, words: &str) {
@@ -85,6 +96,7 @@ pub(crate) fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
             ..Origin::default()
         },
         logins: Vec::new(),
+        pull_login: None,
     }
 }
 
@@ -153,7 +165,7 @@ async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
             assert!(head.contains(&image.digest), "{head} {image:?}");
         }
         assert!(told.text().contains(&word), "{}", told.text());
-        let phases = told.phases.lock().unwrap().clone();
+        let phases = told.phases();
         assert_eq!(phases.last(), Some(&Phase::Pushing), "{phases:?}");
         assert!(phases.contains(&Phase::Building), "{phases:?}");
         assert_eq!(builder.remove_leftovers().await.unwrap(), 0);

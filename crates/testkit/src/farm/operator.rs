@@ -15,6 +15,15 @@ const ALL: Page = Page {
 };
 
 impl TestFarm {
+    /// Takes away what the farm keeps in blobs.
+    ///
+    /// # Panics
+    /// When the directory cannot be moved.
+    pub fn lose_blobs(&self) {
+        let blobs = self.config.data_dir.join("blobs");
+        std::fs::rename(&blobs, self.config.data_dir.join("lost")).expect("blobs to lose");
+    }
+
     /// Makes a user, and a token of every scope for it, which is returned.
     ///
     /// # Panics

@@ -171,7 +171,7 @@ async fn a_hostile_archive_fails_its_job_and_writes_nothing_outside() {
     let spec = script(shell_image(), &["echo never"], Value::Null);
     let archives = [
         (1, zipped(&[("../../../slipped", "harm")]), "leads out of"),
-        (2, b"not a zip at all".to_vec(), "not a zip archive"),
+        (2, b"not a zip at all".to_vec(), "cannot be read"),
     ];
     for (id, archive, words) in archives {
         fake.change(|state| state.archives.insert(id, archive));

@@ -1,0 +1,114 @@
+//! The uploaded file that a job builds, for the runner that has the job.
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::json;
+use slipway_domain::RunnerId;
+use slipway_domain::package::stored_location;
+use slipway_farm::PackageRequest;
+use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
+
+use crate::client::{Answer, Claim, Runner, Wire};
+
+on_both_back_ends!(
+    an_uploaded_package_is_read_by_the_job_that_builds_it,
+    an_uploaded_package_is_nobody_elses,
+);
+
+/// A build of an uploaded file, or of a URL.
+async fn asked(farm: &TestFarm, content: Option<&'static [u8]>) {
+    let access = farm.project("acme/api").await;
+    let admin = farm.admin().await;
+    let mut request = PackageRequest {
+        url: None,
+        upload: None,
+        location: stored_location(None, None, None),
+        tags: vec!["latest".to_owned()],
+        pull_robot: None,
+    };
+    match content {
+        Some(content) => {
+            let place = farm.farm().make_upload(&admin, "application/x-tar").await;
+            let id = place.unwrap().id;
+            let pieces = [Ok::<_, std::io::Error>(Bytes::from_static(content))];
+            let filled = farm
+                .farm()
+                .fill_upload(id, futures_util::stream::iter(pieces));
+            filled.await.unwrap();
+            request.upload = Some(id);
+        }
+        None => request.url = Some("https://example.com/a.tgz".to_owned()),
+    }
+    let made = farm.farm().create_package_build(&admin, &access, request);
+    made.await.unwrap();
+}
+
+async fn farm(backend: Backend) -> TestFarm {
+    TestFarm::start_with(backend, |config| {
+        config.registry = Some("registry.test".to_owned());
+    })
+    .await
+}
+
+/// What a runner of ours says of itself.
+fn info() -> serde_json::Value {
+    json!({"name": "slipway-runner", "features": {"heartbeat": true}})
+}
+
+/// A job for a runner of ours.
+async fn claimed(farm: &TestFarm) -> Claim {
+    let wire = Wire::to(farm);
+    let body = json!({"token": farm.registration_token, "info": info()});
+    let made = wire.json(Method::POST, "/runners/register.json", &body);
+    let made = made.await.is(201).json();
+    let runner = Runner {
+        id: RunnerId(made["id"].as_i64().unwrap()),
+        token: made["token"].as_str().unwrap().to_owned(),
+        wire,
+    };
+    let body = json!({"token": runner.token, "info": info()});
+    let answer = runner
+        .wire
+        .json(Method::POST, "/builds/register.json", &body);
+    Claim::read(&runner, &answer.await)
+}
+
+async fn package(farm: &TestFarm, id: impl std::fmt::Display, token: &str) -> Answer {
+    let wire = Wire::to(farm);
+    let request = wire.request(Method::GET, &format!("/builds/{id}/package"));
+    wire.send(request.header("BUILD-TOKEN", token)).await
+}
+
+fn token(claim: &Claim) -> String {
+    claim.payload["token"].as_str().unwrap().to_owned()
+}
+
+async fn an_uploaded_package_is_read_by_the_job_that_builds_it(backend: Backend) {
+    let farm = farm(backend).await;
+    asked(&farm, Some(b"the bytes")).await;
+    // A stock runner could not build it, and is not given it.
+    let stock = Wire::to(&farm).runner(&farm).await;
+    stock.poll().await.no_build();
+    let claim = claimed(&farm).await;
+    let answer = package(&farm, claim.id, &token(&claim)).await.is(200);
+    assert_eq!(answer.body, "the bytes");
+    assert_eq!(answer.header("content-type"), Some("application/x-tar"));
+    assert_eq!(answer.header("content-length"), Some("9"));
+    // Once the job is over, there is nothing to build.
+    claim.put(json!({"state": "success"})).await.is(200);
+    package(&farm, claim.id, &token(&claim)).await.is(404);
+}
+
+async fn an_uploaded_package_is_nobody_elses(backend: Backend) {
+    let farm = farm(backend).await;
+    asked(&farm, Some(b"the bytes")).await;
+    let claim = claimed(&farm).await;
+    package(&farm, claim.id, "").await.is(403);
+    package(&farm, 9999, &token(&claim)).await.is(404);
+    // The project's builds run one at a time.
+    claim.put(json!({"state": "success"})).await.is(200);
+    asked(&farm, None).await;
+    let other = claimed(&farm).await;
+    package(&farm, claim.id, &token(&other)).await.is(403);
+    package(&farm, other.id, &token(&other)).await.is(404);
+}

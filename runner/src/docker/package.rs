@@ -1,0 +1,70 @@
+//! What a job works on that builds a package: its sources, and where in them the build is.
+
+use std::fs::File;
+
+use slipway_domain::ImageBuild;
+use slipway_domain::package::{BuildPackage, PackageSource};
+use slipway_image_builder::BuildError;
+use slipway_packages::{PackageError, PackageUrl, Packages, locate};
+
+use super::{checkout, failure};
+use crate::executor::{Failure, Job};
+
+/// Gets the package and unpacks it.
+pub(super) async fn prepare(
+    packages: &Packages,
+    job: &Job,
+    package: &BuildPackage,
+) -> Result<(), Failure> {
+    let loaded = tokio::select! {
+        biased;
+        () = job.stop.stopped() => return Err(failure(&BuildError::Canceled)),
+        loaded = load(packages, job, package) => loaded,
+    };
+    loaded.map_err(|error| package_failure(&error))
+}
+
+async fn load(packages: &Packages, job: &Job, package: &BuildPackage) -> Result<(), PackageError> {
+    let dir = checkout::dir(job);
+    let mut say = |line: &str| job.output.line(line);
+    match (&package.source, job.upload.get()) {
+        (PackageSource::Url(url), _) => {
+            let url: PackageUrl = url.parse()?;
+            packages.load(&url, &dir, &mut say).await
+        }
+        (PackageSource::Upload(_), Some(upload)) => {
+            let file = File::open(&upload.path)?;
+            // Once is enough to have on disk.
+            std::fs::remove_file(&upload.path)?;
+            let content_type = upload.content_type.as_deref();
+            packages.take(file, content_type, &dir, &mut say).await
+        }
+        (PackageSource::Upload(_), None) => {
+            Err(std::io::Error::from(std::io::ErrorKind::NotFound).into())
+        }
+    }
+}
+
+/// The spec with context and Dockerfile as they are in the unpacked package.
+pub(super) fn located(job: &Job, spec: &ImageBuild) -> Result<ImageBuild, Failure> {
+    let Some(package) = &spec.package else {
+        return Ok(spec.clone());
+    };
+    let place = locate(&checkout::dir(job), &package.location);
+    let place = place.map_err(|error| package_failure(&error))?;
+    Ok(ImageBuild {
+        dockerfile: place.dockerfile_in_package(),
+        context: match place.context.as_str() {
+            "" => ".".to_owned(),
+            context => context.to_owned(),
+        },
+        ..spec.clone()
+    })
+}
+
+fn package_failure(error: &PackageError) -> Failure {
+    Failure {
+        reason: error.reason(),
+        message: error.to_string(),
+    }
+}
