@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::package::AskedPackage;
 use slipway_domain::{ImageBuild, Role, UploadId};
-use slipway_farm::{BaseImage, Fault, FileLink, LogEntry, ProjectAccess, ToldBuild, UploadedFile};
+use slipway_farm::{Fault, FileLink, LogEntry, ProjectAccess, ToldBuild, UploadedFile};
 
 use crate::call::Call;
 use crate::wire::{Build, Entry, Place, Repository, Robot};
@@ -140,7 +141,7 @@ pub(crate) fn entry(entry: LogEntry) -> Entry {
     data.insert("datetime".to_owned(), moment.into());
     let (message, kind) = match entry {
         LogEntry::Phase { phase, base, .. } => {
-            data.extend(base.into_iter().flat_map(told_of_base));
+            data.extend(base.iter().flat_map(told_of_base));
             (phase.as_str().to_owned(), Some("phase"))
         }
         LogEntry::Command { text, .. } => (text, Some("command")),
@@ -157,14 +158,14 @@ pub(crate) fn entry(entry: LogEntry) -> Entry {
     }
 }
 
-fn told_of_base(base: BaseImage) -> impl Iterator<Item = (String, Value)> {
+fn told_of_base(base: &BaseImageUse) -> impl Iterator<Item = (String, Value)> {
     let told = [
-        ("registry_url", base.registry),
-        ("base_image", Some(base.image)),
-        ("base_image_tag", base.tag),
-        ("pull_username", base.username),
+        ("registry_url", base.registry()),
+        ("base_image", Some(base.repository())),
+        ("base_image_tag", base.tag()),
+        ("pull_username", base.username()),
     ];
-    let named = |(name, value): (&str, Option<String>)| Some((name.to_owned(), value?.into()));
+    let named = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.into()));
     told.into_iter().filter_map(named)
 }
 
@@ -208,17 +209,13 @@ mod tests {
         let pulling = entry(LogEntry::Phase {
             at: moment(),
             phase: PackagePhase::Pulling,
-            base: Some(BaseImage {
-                image: "docker.io/library/busybox".to_owned(),
-                tag: Some("1".to_owned()),
-                registry: Some("docker.io".to_owned()),
-                username: None,
-            }),
+            base: "r.example:5000/a/busybox:1 ada+puller".parse().ok(),
         });
         let expected = json!({
             "message": "pulling", "type": "phase", "data": {
-                "datetime": datetime, "registry_url": "docker.io",
-                "base_image": "docker.io/library/busybox", "base_image_tag": "1",
+                "datetime": datetime, "registry_url": "r.example:5000",
+                "base_image": "r.example:5000/a/busybox", "base_image_tag": "1",
+                "pull_username": "ada+puller",
             }
         });
         assert_eq!(json!(pulling), expected);

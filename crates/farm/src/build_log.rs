@@ -6,16 +6,15 @@
 //! found without reading the traces before it.
 
 mod attempts;
-mod base_image;
 mod lines;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use slipway_domain::base_image::BaseImageUse;
 use slipway_store::builds::Build;
 
 use self::attempts::Section;
-pub use self::base_image::BaseImage;
 use self::lines::Lines;
 use crate::quay_phases::{Fault, PackagePhase};
 use crate::{Farm, FarmError};
@@ -33,7 +32,7 @@ pub enum LogEntry {
         /// The phase.
         phase: PackagePhase,
         /// The base image that is pulled in it, as far as it is known.
-        base: Option<BaseImage>,
+        base: Option<BaseImageUse>,
     },
     /// A step of the Dockerfile began.
     Command {

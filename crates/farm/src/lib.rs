@@ -57,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
 pub use artifacts::ReceivedArchive;
-pub use build_log::{BaseImage, BuildLog, LogEntry};
+pub use build_log::{BuildLog, LogEntry};
 pub use builds::BuildRequest;
 pub use by_commit::{BuildIdentity, CommitRequest, FoundImage, RequestError};
 pub use chance::Chance;

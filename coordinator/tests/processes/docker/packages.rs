@@ -6,7 +6,7 @@ mod ground;
 use serde_json::json;
 
 use self::ground::{Packages, door, shell_in_registry, tar, tar_of, zip};
-use super::Yard;
+use super::{Yard, var};
 
 /// What a step of this Dockerfile says is in the trace, whoever built it before.
 const LABELED: &str = "FROM scratch\nLABEL a=b\n";
@@ -43,9 +43,13 @@ async fn check_92_archives_are_built_where_their_dockerfile_is() {
         let url = packages.serve(kind, in_sub);
         let body = json!({"archive_url": url, "subdirectory": "sub"});
         yard.built(body).await.is_complete();
-        yard.built_of(&url).await.is_error("dockerfile_missing");
+        yard.built_of(&url)
+            .await
+            .is_error("dockerfile_missing", "dockerfileissue");
         let body = json!({"archive_url": url, "subdirectory": "other"});
-        yard.built(body).await.is_error("dockerfile_missing");
+        yard.built(body)
+            .await
+            .is_error("dockerfile_missing", "dockerfileissue");
     }
 }
 
@@ -53,7 +57,9 @@ async fn check_92_archives_are_built_where_their_dockerfile_is() {
 async fn check_93_a_tar_that_is_not_compressed_is_not_built() {
     let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
     let url = packages.serve("application/x-tar", tar("-cf", "Dockerfile", LABELED));
-    yard.built_of(&url).await.is_error("package_invalid");
+    yard.built_of(&url)
+        .await
+        .is_error("package_invalid", "cannotextractbuildpack");
 }
 
 #[tokio::test]
@@ -61,7 +67,7 @@ async fn check_94_a_picture_is_not_built() {
     let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
     let url = packages.serve("image/png", LABELED);
     let ended = yard.built_of(&url).await;
-    ended.is_error("package_invalid");
+    ended.is_error("package_invalid", "cannotextractbuildpack");
     assert!(ended.trace.contains("image/png"), "{}", ended.trace);
 }
 
@@ -70,7 +76,7 @@ async fn check_95_an_error_page_is_not_built() {
     let (yard, packages) = (Yard::of_packages(&ONCE).await, Packages::start().await);
     let url = packages.answer(404, "text/plain", LABELED);
     let ended = yard.built_of(&url).await;
-    ended.is_error("package_unavailable");
+    ended.is_error("package_unavailable", "buildpackissue");
     assert!(ended.trace.contains("404"), "{}", ended.trace);
     assert!(!yard.has_tag("latest").await);
 }
@@ -82,19 +88,29 @@ async fn check_96_a_step_that_fails_is_not_tried_again() {
     let dockerfile = format!("FROM {base}\nRUN exit 1\n");
     let url = packages.serve("text/plain", dockerfile);
     let ended = yard.built_of(&url).await;
-    ended.is_error("build_failed");
+    ended.is_error("build_failed", "builderror");
     // The base image is pulled ahead, and each step has a heading.
     let pulling = format!("\nPulling {base}\n");
     assert!(ended.trace.contains(&pulling), "{}", ended.trace);
     let heading = "\nStep 2/2 : RUN exit 1\n";
     assert!(ended.trace.contains(heading), "{}", ended.trace);
+    let steps = ended.log.iter().filter(|entry| entry["type"] == "command");
+    let last = steps.last().unwrap();
+    assert_eq!(last["message"], "Step 2/2 : RUN exit 1");
+    let (image, tag) = base.rsplit_once(':').unwrap();
+    let pulling = ended.pulling();
+    assert_eq!(pulling["base_image"], image);
+    assert_eq!(pulling["base_image_tag"], tag);
+    assert_eq!(pulling["registry_url"], var("SLIPWAY_TEST_REGISTRY"));
 }
 
 #[tokio::test]
 async fn check_97_a_dockerfile_begins_with_a_base_image() {
     let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
     let url = packages.serve("text/plain", "RUN true\nFROM scratch\n");
-    yard.built_of(&url).await.is_error("dockerfile_invalid");
+    yard.built_of(&url)
+        .await
+        .is_error("dockerfile_invalid", "dockerfileissue");
 }
 
 #[tokio::test]
@@ -103,6 +119,9 @@ async fn check_98_nothing_is_pulled_of_scratch() {
     let ended = yard.built_of(&packages.serve("text/plain", LABELED)).await;
     ended.is_complete();
     assert!(!ended.trace.contains("Pulling scratch"), "{}", ended.trace);
+    let pulling = ended.pulling();
+    assert_eq!(pulling["base_image"], "scratch");
+    assert_eq!(pulling.get("registry_url"), None);
 }
 
 #[tokio::test]
@@ -124,7 +143,7 @@ async fn check_102_tags_that_were_pushed_stay_when_the_next_is_refused() {
     let url = packages.serve("text/plain", LABELED);
     let tags = ["first", "second", "third"];
     let body = json!({"archive_url": url, "docker_tags": tags});
-    yard.built(body).await.is_error("push_refused");
+    yard.built(body).await.is_error("push_refused", "pushissue");
     let mut there = Vec::new();
     for tag in tags {
         there.push(yard.has_tag(tag).await);
@@ -138,7 +157,7 @@ async fn check_103_nothing_outside_of_the_package_is_read() {
     let url = packages.serve("application/zip", zip("Dockerfile", LABELED));
     let body = json!({"archive_url": url, "context": "../../etc"});
     let ended = yard.built(body).await;
-    ended.is_error("job_failed");
+    ended.is_error("job_failed", "builderror");
     assert!(ended.trace.contains("leads out"), "{}", ended.trace);
 
     // Nor by a link.
@@ -147,7 +166,9 @@ async fn check_103_nothing_outside_of_the_package_is_read() {
     std::fs::write(dir.path().join("Dockerfile"), LABELED).unwrap();
     let url = packages.serve("application/gzip", tar_of("-czf", dir.path()));
     let body = json!({"archive_url": url, "dockerfile_path": "/Dockerfile", "context": "/up"});
-    yard.built(body).await.is_error("package_invalid");
+    yard.built(body)
+        .await
+        .is_error("package_invalid", "cannotextractbuildpack");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use slipway_store::phases::{self, PhaseEntry};
 use slipway_store::traces::{self, Chunk};
 use slipway_store::{Conn, StoreError};
 
-use super::{BaseImage, LogEntry};
+use super::LogEntry;
 use crate::quay_phases::{Fault, PackagePhase, follows_at_once};
 use crate::trace::lines_of;
 use crate::{Farm, FarmError};
@@ -160,10 +160,6 @@ impl Attempt {
 impl Farm {
     /// The sections of a build's log, as it is now.
     pub(super) async fn log_sections(&self, build: &Build) -> Result<Vec<Section>, FarmError> {
-        let login = self.pull_login_of(build)?;
-        let login = login
-            .as_ref()
-            .map(|(registry, user, _)| (registry.as_str(), user.as_str()));
         let id = build.id;
         let read = move |conn: &mut Conn| attempts(conn, id);
         let mut sections = Vec::new();
@@ -192,7 +188,7 @@ impl Farm {
                 sections.push(Section::Heading(LogEntry::Phase {
                     at: entry.at,
                     phase,
-                    base: base.map(|base| BaseImage::read(base, login)),
+                    base: base.and_then(|base| base.parse().ok()),
                 }));
             }
             let lines = trace.lines(attempt.job.state.is_done()).max(shown);

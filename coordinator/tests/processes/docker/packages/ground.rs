@@ -178,6 +178,8 @@ pub(super) struct Ended {
     /// The number of the last attempt.
     pub(super) attempt: i64,
     pub(super) trace: String,
+    /// The entries of its log.
+    pub(super) log: Vec<Value>,
 }
 
 impl Yard {
@@ -213,6 +215,9 @@ impl Yard {
             over.contains(&phase.as_str()).then_some(phase)
         })
         .await;
+        let logs = reqwest::Client::new().get(format!("{url}/logs"));
+        let logs = logs.bearer_auth(self.farm.secret("admin-token"));
+        let log: Value = logs.send().await.unwrap().json().await.unwrap();
         let build = show(&self.farm, id).await;
         let job = build["jobs"].as_array().unwrap().last().unwrap();
         Ended {
@@ -220,6 +225,7 @@ impl Yard {
             reason: job["failure_reason"].clone(),
             attempt: job["attempt"].as_i64().unwrap(),
             trace: trace_of(&self.farm, job).await,
+            log: log["logs"].as_array().unwrap().clone(),
         }
     }
 
@@ -243,11 +249,30 @@ impl Ended {
         assert_eq!(self.phase, "complete", "{} {}", self.reason, self.trace);
     }
 
-    /// It failed at the first attempt for this reason, and no other one was made.
+    /// It failed at the first attempt for this reason, and no other one was made; the log ends with
+    /// the phase, and then with the error of this code.
     #[track_caller]
-    pub(super) fn is_error(&self, reason: &str) {
+    pub(super) fn is_error(&self, reason: &str, code: &str) {
         assert_eq!(self.phase, "error", "{}", self.trace);
         assert_eq!(self.reason, reason, "{}", self.trace);
         assert_eq!(self.attempt, 1, "{}", self.trace);
+        let [.., phase, error] = self.log.as_slice() else {
+            panic!("the log has no end: {:?}", self.log);
+        };
+        assert_eq!(phase["type"], "phase", "{phase}");
+        assert_eq!(phase["message"], "error", "{phase}");
+        assert_eq!(error["type"], "error", "{error}");
+        let code = format!("io.quay.builder.{code}");
+        assert_eq!(error["data"]["error_code"], code, "{error}");
+    }
+
+    /// What the log says with the phase `pulling`.
+    #[track_caller]
+    pub(super) fn pulling(&self) -> &Value {
+        let is_pulling = |entry: &&Value| entry["type"] == "phase" && entry["message"] == "pulling";
+        let mut found = self.log.iter().filter(is_pulling);
+        let entry = found.next().expect("a phase that pulls");
+        assert_eq!(found.next(), None);
+        &entry["data"]
     }
 }
