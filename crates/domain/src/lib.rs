@@ -25,8 +25,8 @@ pub use access::{Role, Scope, ScopeSet, Visibility};
 pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};
 pub use ids::{
-    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
-    QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
+    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, JobUuid, NamespaceId, PipelineId,
+    ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
 };
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use rollup::BuildState;
