@@ -117,7 +117,11 @@ impl Tail {
         tail.text.drain(..before);
         tail.start += before as u64;
         let start = tail.start;
-        let pieces = tail.shown();
+        // Whoever comes to a job that is over finds all of it at once.
+        let pieces = match state.is_done() {
+            true => tail.rest(),
+            false => tail.shown(),
+        };
         room.restart(start, pieces);
         Ok((tail, state))
     }
@@ -217,11 +221,16 @@ impl Tail {
 
     /// Shows what was held back, and says that the job is over.
     fn finish(&mut self, state: JobState) {
-        let (_, rest) = self.window.finish();
-        self.text.extend(rest);
-        let pieces = self.cut(self.text.len());
+        let pieces = self.rest();
         self.room.push(pieces);
         self.room.close(state);
+    }
+
+    /// What was held back, when nothing comes any more.
+    fn rest(&mut self) -> Vec<Arc<TracePiece>> {
+        let (_, rest) = self.window.finish();
+        self.text.extend(rest);
+        self.cut(self.text.len())
     }
 
     fn cut(&mut self, count: usize) -> Vec<Arc<TracePiece>> {
