@@ -67,7 +67,7 @@ impl fmt::Debug for LogToken {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
@@ -96,7 +96,8 @@ impl Farm {
             jti: hex::encode(self.inner.chance.bytes::<16>()),
         };
         Ok(LogToken {
-            text: jwt::sign(&key.kid, &key.secret, &claims),
+            text: jwt::sign(&key.kid, &key.secret, &claims)
+                .map_err(|error| FarmError::Internal(Box::new(error)))?,
             expires_at: DateTime::from_timestamp(exp, 0).unwrap_or_default(),
         })
     }
