@@ -1,11 +1,12 @@
 //! Everything the coordinator can be told, read once at start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use slipway_blobs::BlobLocation;
-use slipway_farm::Settings;
+use slipway_farm::{LogKey, Settings};
 use slipway_store::DatabaseUrl;
 
 use crate::forges::Forges;
@@ -37,6 +38,13 @@ pub struct Config {
     /// that share a database share the key. In the data directory when absent.
     #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
     pub seal_key_file: Option<PathBuf>,
+    /// A file of keys for log tokens, 64 hex digits a line: the first signs, and all are believed.
+    /// The farm makes a key of its own when absent.
+    #[arg(long, env = "SLIPWAY_LOG_KEY_FILE")]
+    pub log_key_file: Option<PathBuf>,
+    /// The origins, separated by commas, of the pages that may follow live logs from a browser.
+    #[arg(long, env = "SLIPWAY_LOG_ORIGINS", value_delimiter = ',')]
+    pub log_origins: Vec<String>,
     /// What is limited.
     #[command(flatten)]
     pub limits: Limits,
@@ -77,6 +85,12 @@ pub struct Limits {
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
+    /// Seconds that a follower of a live log may take nothing before it is cut off.
+    #[arg(long, env = "SLIPWAY_SLOW_READER_S", default_value = "60", value_parser = seconds)]
+    pub slow_reader_s: Duration,
+    /// How far, in bytes, a follower of a live log may fall behind before it is cut off.
+    #[arg(long, env = "SLIPWAY_MAX_READER_LAG_BYTES", default_value = "67108864")]
+    pub max_reader_lag_bytes: u64,
     /// Whether readers of a project read its logs in the API of Quay; if not, those who build do.
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
@@ -103,6 +117,8 @@ impl Default for Limits {
             max_artifact_bytes: farm.max_artifact_bytes,
             max_upload_bytes: farm.max_upload_bytes,
             max_trace_bytes: farm.max_trace_bytes,
+            slow_reader_s: farm.slow_reader,
+            max_reader_lag_bytes: farm.max_reader_lag_bytes,
             reader_build_logs: farm.reader_build_logs,
             quay_read_only: farm.packages_read_only,
             log_complete_after_s: farm.log_complete_after,
@@ -136,6 +152,8 @@ impl Config {
     /// When a secret's file cannot be read, or what is in it cannot be such a secret.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         let forges = self.forges.settings()?;
+        let log_keys = self.log_key_file.as_deref().map(log_keys).transpose()?;
+        let log_keys = log_keys.unwrap_or_default();
         Ok(Settings {
             public_url: self.public_url.clone(),
             registry: self.registry.clone(),
@@ -148,12 +166,26 @@ impl Config {
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_upload_bytes: self.limits.max_upload_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
+            log_keys,
+            log_origins: self.log_origins.clone(),
+            slow_reader: self.limits.slow_reader_s,
+            max_reader_lag_bytes: self.limits.max_reader_lag_bytes,
             reader_build_logs: self.limits.reader_build_logs,
             packages_read_only: self.limits.quay_read_only,
             log_complete_after: self.limits.log_complete_after_s,
             ..forges
         })
     }
+}
+
+/// The keys in a file, one a line.
+fn log_keys(path: &Path) -> anyhow::Result<Vec<LogKey>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let keys: Option<Vec<LogKey>> = lines.map(LogKey::from_hex).collect();
+    keys.filter(|keys| !keys.is_empty())
+        .with_context(|| format!("{} has to hold keys of 64 hex digits", path.display()))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

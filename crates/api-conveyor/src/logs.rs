@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
-use slipway_farm::{Build, Farm, FarmError};
+use slipway_farm::{Build, BuildText, Farm, FarmError};
 use tokio::time::timeout;
 
 use crate::error::ConveyorError;
@@ -17,6 +17,8 @@ use crate::extract::{PerhapsCaller, identity};
 const SIGN_OF_LIFE: Duration = Duration::from_secs(25);
 /// Clients write this to a terminal, which shows nothing of it.
 const NOTHING: &[u8] = b"\0";
+/// What stands at the end of a text that is not whole because its reader was too slow.
+const TOO_SLOW: &str = "\n[the log was not read fast enough and is cut off here]\n";
 
 type Answer = Result<HttpResponse, ConveyorError>;
 
@@ -26,7 +28,7 @@ type Answer = Result<HttpResponse, ConveyorError>;
 /// 200; 401, also without a credential unless everybody sees the project's builds; 404.
 pub(crate) async fn follow(farm: Data<Farm>, caller: PerhapsCaller, http: HttpRequest) -> Answer {
     let build = shown(&farm, &caller, &http).await?;
-    let text = farm.follow_build(build.id).boxed();
+    let text = told(farm.follow_build(build.id)).boxed();
     Ok(answer().streaming(with_signs_of_life(text, SIGN_OF_LIFE)))
 }
 
@@ -63,6 +65,23 @@ fn answer() -> HttpResponseBuilder {
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header(("x-accel-buffering", "no"));
     answer
+}
+
+/// The text, in which a reader that is too slow is told so before it is cut short.
+fn told(
+    text: impl Stream<Item = Result<BuildText, FarmError>>,
+) -> impl Stream<Item = Result<Bytes, FarmError>> {
+    text.flat_map(|item| {
+        let items = match item {
+            Ok(BuildText::Bytes(bytes)) => vec![Ok(bytes)],
+            Ok(BuildText::Lagged) => {
+                let why = FarmError::Unavailable("a reader of a log was too slow".to_owned());
+                vec![Ok(Bytes::from_static(TOO_SLOW.as_bytes())), Err(why)]
+            }
+            Err(error) => vec![Err(error)],
+        };
+        stream::iter(items)
+    })
 }
 
 /// Adds a byte that shows nothing wherever the text is silent for `every`. A failure cuts the body

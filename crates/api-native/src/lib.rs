@@ -50,6 +50,7 @@ routes!(
     tokens::create_token,
     tokens::create_user_token,
     tokens::revoke_token,
+    log_keys::rotate,
     registration::list_shared,
     registration::create_shared,
     registration::list_of_project,

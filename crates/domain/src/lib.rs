@@ -29,8 +29,8 @@ pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};
 pub use graph::When;
 pub use ids::{
-    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
-    QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
+    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, JobUuid, NamespaceId, PipelineId,
+    ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
 };
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use rollup::BuildState;

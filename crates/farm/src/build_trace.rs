@@ -14,6 +14,15 @@ use crate::{Farm, FarmError, TraceEvent};
 /// How often to look whether a job may begin at last, while all others of its build are over.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What a follower of a build gets.
+#[derive(Clone, Debug)]
+pub enum BuildText {
+    /// More of the text.
+    Bytes(Bytes),
+    /// The follower is too slow, and this is the last that it gets.
+    Lagged,
+}
+
 impl Farm {
     /// The traces of a build's jobs, one after the other: what is stored, then what comes, until
     /// the build is over. Of a job that is tried again, every attempt is shown.
@@ -23,16 +32,17 @@ impl Farm {
     pub fn follow_build(
         &self,
         build: BuildId,
-    ) -> impl Stream<Item = Result<Bytes, FarmError>> + use<> {
+    ) -> impl Stream<Item = Result<BuildText, FarmError>> + use<> {
         let follower = Follower {
             farm: self.clone(),
             build,
             shown: HashSet::new(),
             current: None,
+            is_done: false,
         };
         stream::try_unfold(follower, |mut follower| async move {
-            let bytes = follower.next_bytes().await?;
-            Ok(bytes.map(|bytes| (bytes, follower)))
+            let text = follower.next_text().await?;
+            Ok(text.map(|text| (text, follower)))
         })
     }
 }
@@ -42,14 +52,25 @@ struct Follower {
     build: BuildId,
     shown: HashSet<JobId>,
     current: Option<BoxStream<'static, Result<TraceEvent, FarmError>>>,
+    is_done: bool,
 }
 
 impl Follower {
-    async fn next_bytes(&mut self) -> Result<Option<Bytes>, FarmError> {
+    async fn next_text(&mut self) -> Result<Option<BuildText>, FarmError> {
+        if self.is_done {
+            return Ok(None);
+        }
         loop {
             if let Some(current) = &mut self.current {
                 match current.next().await.transpose()? {
-                    Some(TraceEvent::Chunk { bytes, .. }) => return Ok(Some(bytes)),
+                    Some(TraceEvent::Piece(piece)) => {
+                        return Ok(Some(BuildText::Bytes(piece.bytes().clone())));
+                    }
+                    Some(TraceEvent::CaughtUp) => continue,
+                    Some(TraceEvent::Lagged) => {
+                        self.is_done = true;
+                        return Ok(Some(BuildText::Lagged));
+                    }
                     Some(TraceEvent::End { .. }) | None => self.current = None,
                 }
             }

@@ -314,9 +314,15 @@ impl Farm {
     /// Tells those who watch a job, here and at other coordinators, that it changed.
     pub(crate) fn tell_changed(&self, jobs: &[JobId]) {
         for job in jobs {
-            self.inner.wakeups.touch(*job);
+            self.hear_changed(*job);
             self.inner.store.announce(slipway_store::Signal::Job(*job));
         }
+    }
+
+    /// Wakes those here who wait for something to happen to a job.
+    pub(crate) fn hear_changed(&self, job: JobId) {
+        self.inner.wakeups.touch(job);
+        self.inner.rooms.look(job);
     }
 
     /// Acts on what a write changed, after its commit.

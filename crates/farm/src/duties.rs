@@ -116,8 +116,11 @@ impl Farm {
             };
             match signal {
                 Ok(Signal::Pending(key)) => self.tell_pending(&[key]).await,
-                Ok(Signal::Job(job)) => self.inner.wakeups.touch(job),
-                Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => self.inner.wakeups.wake_all(),
+                Ok(Signal::Job(job)) => self.hear_changed(job),
+                Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => {
+                    self.inner.wakeups.wake_all();
+                    self.inner.rooms.look_at_all();
+                }
                 Err(RecvError::Closed) => return,
             }
         }

@@ -22,6 +22,9 @@ mod file_links;
 mod first_use;
 mod hooks;
 mod job_lists;
+mod jwt;
+mod live;
+mod log_tokens;
 mod marked;
 mod mask;
 mod packages;
@@ -58,6 +61,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
 pub use artifacts::ReceivedArchive;
 pub use build_log::{BuildLog, LogEntry};
+pub use build_trace::BuildText;
 pub use builds::BuildRequest;
 pub use by_commit::{BuildIdentity, CommitRequest, FoundImage, RequestError};
 pub use chance::Chance;
@@ -69,6 +73,8 @@ pub use figures::Figures;
 pub use file_links::{FileDoor, FileLink};
 pub use first_use::AutoCreate;
 pub use hooks::{Forge, HookRefused, HookSecret, HookSettings, Proof, Push, TrustedHook};
+pub use live::{TraceEvent, TracePiece};
+pub use log_tokens::{LogKey, LogToken};
 pub use packages::PackageRequest;
 pub use people::{Bootstrapped, UserUpdate};
 pub use project_lists::{ProjectCompany, ProjectQuery, Whose};
@@ -82,7 +88,7 @@ pub use secrets::{BuildVariables, JobSecrets, OpenedVariable, ShownCredential, S
 pub use settings::Settings;
 pub use tokens::TokenRequest;
 pub use told_builds::ToldBuild;
-pub use trace::{Appended, TraceEvent};
+pub use trace::Appended;
 pub use triggers::{ProjectKey, Triggering};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
@@ -117,6 +123,10 @@ struct Inner {
     seal: SealKey,
     settings: Settings,
     wakeups: wakeups::Wakeups,
+    /// The jobs that somebody follows here.
+    rooms: live::Rooms,
+    /// Where what nobody waits for goes on.
+    runtime: tokio::runtime::Handle,
     /// Lets few passwords be hashed at once.
     hashing: passwords::Hashing,
     learning: commits::Learning,
@@ -163,6 +173,8 @@ impl Farm {
                 seal: parts.seal,
                 settings: parts.settings,
                 wakeups: wakeups::Wakeups::default(),
+                rooms: live::Rooms::default(),
+                runtime: tokio::runtime::Handle::current(),
                 hashing: passwords::Hashing::default(),
                 learning: commits::Learning::default(),
                 start: hex::encode(start),
@@ -171,6 +183,7 @@ impl Farm {
             }),
         };
         farm.grant_grace().await?;
+        farm.ensure_log_key().await?;
         Ok(farm)
     }
 

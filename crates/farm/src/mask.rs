@@ -14,6 +14,9 @@ use crate::{Farm, FarmError};
 /// As much of a token as has to stand at the end of a trace to be taken for the beginning of one,
 /// in bytes. Less than that neither gives much away nor stands there by chance.
 const TELLING_PART: usize = 12;
+/// As much of a token as has to stand at the end of what came of a trace to be held back until more
+/// comes, in bytes. Its first letter alone tells nothing, and many words end with it.
+const HELD_PART: usize = 2;
 
 impl Farm {
     /// What is hidden in the trace of a job of `project`.
@@ -47,6 +50,22 @@ impl Mask {
         }
     }
 
+    /// How far the rest of a secret may be from any byte of it.
+    pub(crate) fn reach(&self) -> u64 {
+        self.reach as u64
+    }
+
+    /// Hides secrets in bytes that begin at `at`, as they come.
+    pub(crate) fn window(self, at: u64) -> Window {
+        Window {
+            mask: self,
+            at,
+            raw: Vec::new(),
+            shown: Vec::new(),
+            early: 0,
+        }
+    }
+
     /// What has to be read to show `range`: a secret may begin before it or end after it.
     pub(crate) fn widened(&self, range: &Range<u64>) -> Range<u64> {
         let reach = self.reach as u64;
@@ -59,12 +78,8 @@ impl Mask {
         range: Range<u64>,
         source: BoxStream<'static, Result<Bytes, FarmError>>,
     ) -> impl Stream<Item = Result<Bytes, FarmError>> + use<> {
-        let window = Window {
-            at: self.widened(&range).start,
-            mask: self,
-            raw: Vec::new(),
-            shown: Vec::new(),
-        };
+        let at = self.widened(&range).start;
+        let window = self.window(at);
         stream::try_unfold(Some((source, window)), move |state| {
             let range = range.clone();
             async move {
@@ -102,18 +117,49 @@ fn cut(at: u64, bytes: Bytes, range: &Range<u64>) -> Bytes {
 }
 
 /// The bytes of which it is not known yet whether they belong to a secret.
-struct Window {
+pub(crate) struct Window {
     mask: Mask,
     /// Where they begin.
     at: u64,
     raw: Vec<u8>,
     /// The same, as they are shown.
     shown: Vec<u8>,
+    /// How many of them were given before that was known, as they tell nothing.
+    early: usize,
 }
 
 impl Window {
     /// Takes more bytes; gives those that are decided, and where they begin.
     fn push(&mut self, bytes: &[u8]) -> (u64, Bytes) {
+        self.hold(bytes);
+        self.give(self.raw.len().saturating_sub(self.mask.reach))
+    }
+
+    /// Takes more bytes; gives all but those at the end that may be the beginning of a secret: once
+    /// they are shown, they cannot be hidden.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Bytes {
+        self.hold(bytes);
+        let begins = |count: &usize| {
+            let secrets = self.mask.secrets.iter();
+            let mut parts = secrets.filter_map(|secret| secret.get(..*count));
+            parts.any(|part| self.raw.ends_with(part))
+        };
+        let longest = self.mask.reach.min(self.raw.len());
+        let begun = (1..=longest).rev().find(begins).unwrap_or(0);
+        let (_, decided) = self.give(self.raw.len() - begun);
+        let early = self.early.min(decided.len());
+        self.early -= early;
+        let decided = decided.slice(early..);
+        match self.shown.first() {
+            Some(first) if begun < HELD_PART && self.early == 0 => {
+                self.early = 1;
+                [&decided, std::slice::from_ref(first)].concat().into()
+            }
+            _ => decided,
+        }
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
         self.raw.extend_from_slice(bytes);
         self.shown.extend_from_slice(bytes);
         for secret in &self.mask.secrets {
@@ -123,11 +169,10 @@ impl Window {
                 from = found + 1;
             }
         }
-        self.give(self.raw.len().saturating_sub(self.mask.reach))
     }
 
     /// Gives the rest: the beginning of a secret at its end is hidden too.
-    fn finish(&mut self) -> (u64, Bytes) {
+    pub(crate) fn finish(&mut self) -> (u64, Bytes) {
         for secret in &self.mask.secrets {
             let longest = secret.len().min(self.raw.len());
             let part = (TELLING_PART..=longest).rev();
@@ -137,7 +182,9 @@ impl Window {
                 hide(&mut self.shown, end - part.len()..end);
             }
         }
-        self.give(self.raw.len())
+        let (at, rest) = self.give(self.raw.len());
+        let early = std::mem::take(&mut self.early);
+        (at + early as u64, rest.slice(early..))
     }
 
     fn give(&mut self, count: usize) -> (u64, Bytes) {
@@ -219,6 +266,37 @@ mod tests {
             assert_eq!(shown(&text, piece, 0..u64::MAX).await, hidden);
         }
         assert_eq!(shown("a slj_0123", 3, 0..u64::MAX).await, "a slj_0123");
+    }
+
+    #[test]
+    fn what_is_shown_as_it_comes_is_what_is_shown_afterwards() {
+        let text = format!("{LONG}-a-{SHORT}{LONG}{LONG} slj_01 {SHORT}slslj_\n slr_abcdefgh");
+        let clear = text
+            .replace(LONG, &"x".repeat(LONG.len()))
+            .replace(SHORT, &"x".repeat(SHORT.len()))
+            .replace("slr_abcdefgh", &"x".repeat(12));
+        for piece in [1, 2, 3, 7, 19, 20, 21, 1000] {
+            let mut window = Mask::new([LONG, SHORT]).window(0);
+            let mut shown = Vec::new();
+            for bytes in text.as_bytes().chunks(piece) {
+                shown.extend(window.take(bytes));
+            }
+            shown.extend(window.finish().1);
+            assert_eq!(shown.len(), clear.len());
+            // The first letter of a token may have been shown before the second came.
+            let differs = |(at, byte): (usize, &u8)| *byte != shown[at] && shown[at] != b's';
+            let other = clear.as_bytes().iter().enumerate().position(differs);
+            assert_eq!(other, None, "{piece}: {}", String::from_utf8_lossy(&shown));
+            assert!(!String::from_utf8_lossy(&shown).contains("slj_0123"));
+        }
+    }
+
+    #[test]
+    fn only_what_may_become_a_secret_is_held_back() {
+        let mut window = Mask::new([LONG, SHORT]).window(0);
+        assert_eq!(window.take(b"words"), "words");
+        assert_eq!(window.take(b" so on sl"), " so on ");
+        assert_eq!(window.take(b"\n"), "sl\n");
     }
 
     #[tokio::test]

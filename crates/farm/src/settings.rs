@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use slipway_github::Github;
 
+use crate::LogKey;
 use crate::first_use::AutoCreate;
 use crate::hooks::HookSettings;
 
@@ -34,6 +35,15 @@ pub struct Settings {
     pub upload_lifetime: Duration,
     /// The longest trace that is taken, in bytes.
     pub max_trace_bytes: u64,
+    /// How long a follower of a trace that grows may take nothing before it is cut off.
+    pub slow_reader: Duration,
+    /// How far a follower of a trace may fall behind, in bytes, before it is cut off.
+    pub max_reader_lag_bytes: u64,
+    /// What log tokens are signed with: the first signs, and all are believed. The farm keeps keys
+    /// of its own when there is none.
+    pub log_keys: Vec<LogKey>,
+    /// The pages that may follow live logs from a browser, by their origin.
+    pub log_origins: Vec<String>,
     /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
     pub reader_build_logs: bool,
     /// Whether the dialect in which packages are built is read only.
@@ -67,6 +77,10 @@ impl Default for Settings {
             max_upload_bytes: 1 << 30,
             upload_lifetime: Duration::from_secs(3600),
             max_trace_bytes: 1 << 30,
+            slow_reader: Duration::from_secs(60),
+            max_reader_lag_bytes: 64 << 20,
+            log_keys: Vec::new(),
+            log_origins: Vec::new(),
             reader_build_logs: true,
             packages_read_only: false,
             log_complete_after: Duration::from_secs(30),

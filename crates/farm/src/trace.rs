@@ -1,22 +1,17 @@
 //! Traces: appended by runners, read and followed by everybody else.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use slipway_domain::{JobId, JobState, JobToken};
-use slipway_store::StoreError;
 use slipway_store::jobs::{self, Job};
 use slipway_store::traces::{self, Chunk, Extent, Lines};
+use slipway_store::{Signal, StoreError};
 
+use crate::live::{Arrival, Offer};
 use crate::{Farm, FarmError};
-
-/// How long a follower trusts in being told before it looks for itself.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How many bytes a follower holds at the most; it fetches more once these were taken.
-const HELD_BYTES: u64 = 1 << 20;
 
 /// What a runner hears after it sent a range of its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,23 +20,6 @@ pub struct Appended {
     pub length: u64,
     /// The job's state, by which a runner learns of a cancel.
     pub state: JobState,
-}
-
-/// What a follower of a trace gets.
-#[derive(Clone, Debug)]
-pub enum TraceEvent {
-    /// Bytes of the trace.
-    Chunk {
-        /// Where they begin.
-        offset: u64,
-        /// The bytes.
-        bytes: Bytes,
-    },
-    /// The job is over and the trace is whole.
-    End {
-        /// How the job ended.
-        state: JobState,
-    },
 }
 
 impl Farm {
@@ -87,7 +65,7 @@ impl Farm {
         start: u64,
         bytes: Bytes,
     ) -> Result<Appended, FarmError> {
-        let job = self.job_by_token(id, token).await?;
+        self.job_by_token(id, token).await?;
         let held = self
             .inner
             .store
@@ -101,7 +79,11 @@ impl Farm {
         if whole.length > limit {
             return Err(FarmError::TooLarge { limit });
         }
-        let chunk = self.store_chunk(id, start, bytes).await?;
+        let chunk = self.store_chunk(id, start, bytes.clone()).await?;
+        let at = chunk
+            .as_ref()
+            .and_then(|chunk| chunk.lines)
+            .map(|lines| lines.at);
         let blob = chunk.as_ref().map(|chunk| chunk.blob_key.clone());
         let now = self.now();
         let written = self.inner.store.write(move |conn| {
@@ -116,8 +98,15 @@ impl Farm {
         });
         match written.await {
             Ok(state) => {
-                if blob.is_some() {
-                    self.tell_changed(&[job.id]);
+                if let Some(at) = at {
+                    let offer = Offer {
+                        start,
+                        bytes,
+                        whole,
+                        at,
+                    };
+                    self.inner.rooms.offer(id, offer);
+                    self.inner.store.announce(Signal::Job(id));
                 }
                 Ok(Appended {
                     length: whole.length,
@@ -220,6 +209,21 @@ impl Farm {
         job: JobId,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
+        Ok(self.trace_part(job, range).await?.1)
+    }
+
+    /// The same, and when which of the bytes came.
+    pub(crate) async fn trace_part(
+        &self,
+        job: JobId,
+        range: Range<u64>,
+    ) -> Result<
+        (
+            Vec<Arrival>,
+            impl Stream<Item = Result<Bytes, FarmError>> + use<>,
+        ),
+        FarmError,
+    > {
         let (farm, shown) = (self.clone(), range.clone());
         let read = move |conn: &mut slipway_store::Conn| {
             let mask = farm.hidden_in(job, jobs::get(conn, job)?.project);
@@ -228,6 +232,7 @@ impl Farm {
             Ok((mask, wide, chunks))
         };
         let (mask, wide, chunks) = self.inner.store.read(read).await?;
+        let arrivals = arrivals_of(&chunks);
         let blobs = self.inner.blobs.clone();
         let wanted: Vec<(String, Range<u64>)> = chunks
             .into_iter()
@@ -237,82 +242,21 @@ impl Farm {
             let blobs = blobs.clone();
             async move { Ok(blobs.read(&key, Some(part)).await?) }
         });
-        Ok(mask.applied(range, raw.boxed()))
-    }
-
-    /// A job's trace from `from` on: what is stored, then what comes, until the job is over.
-    pub fn follow_trace(
-        &self,
-        job: JobId,
-        from: u64,
-    ) -> impl Stream<Item = Result<TraceEvent, FarmError>> + use<> {
-        let follower = Follower {
-            farm: self.clone(),
-            job,
-            offset: from,
-            over: false,
-        };
-        let batches = stream::try_unfold(follower, |mut follower| async move {
-            if follower.over {
-                return Ok(None);
-            }
-            let events = follower.next_events().await?;
-            Ok::<_, FarmError>(Some((stream::iter(events.into_iter().map(Ok)), follower)))
-        });
-        batches.try_flatten()
+        Ok((arrivals, mask.applied(range, raw.boxed())))
     }
 }
 
-struct Follower {
-    farm: Farm,
-    job: JobId,
-    offset: u64,
-    over: bool,
-}
-
-impl Follower {
-    /// Waits until there is something to tell.
-    async fn next_events(&mut self) -> Result<Vec<TraceEvent>, FarmError> {
-        let job = self.job;
-        loop {
-            // Watch before looking, or what comes in between is missed.
-            let mut watch = self.farm.inner.wakeups.watch(job);
-            // The state is read before the bytes: once it says "over", the bytes are all there.
-            let state = self
-                .farm
-                .inner
-                .store
-                .read(move |conn| jobs::get(conn, job))
-                .await?
-                .state;
-            let mut events = Vec::new();
-            let end = self.offset.saturating_add(HELD_BYTES);
-            let mut bytes = std::pin::pin!(self.farm.trace_bytes(job, self.offset..end).await?);
-            while let Some(bytes) = bytes.try_next().await? {
-                let offset = self.offset;
-                self.offset += bytes.len() as u64;
-                events.push(TraceEvent::Chunk { offset, bytes });
-            }
-            if state.is_done() && self.offset < end {
-                self.over = true;
-                events.push(TraceEvent::End { state });
-            }
-            if !events.is_empty() {
-                return Ok(events);
-            }
-            tokio::select! {
-                () = watch.changed() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.farm.inner.stopping.cancelled() => {
-                    return Err(FarmError::Unavailable("the coordinator is stopping".to_owned()));
-                }
-            }
-        }
-    }
+/// When which bytes of `chunks` came.
+pub(crate) fn arrivals_of(chunks: &[Chunk]) -> Vec<Arrival> {
+    let arrival = |chunk: &Chunk| Arrival {
+        start: chunk.start,
+        at: chunk.lines.map(|lines| lines.at),
+    };
+    chunks.iter().map(arrival).collect()
 }
 
 /// The part of a chunk's blob that lies in `range`.
-fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<(String, Range<u64>)> {
+pub(crate) fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<(String, Range<u64>)> {
     let from = range.start.max(chunk.start);
     let to = range.end.min(chunk.start + chunk.length);
     (from < to).then(|| (chunk.blob_key.clone(), from - chunk.start..to - chunk.start))
@@ -328,7 +272,7 @@ pub(crate) fn lines_of(bytes: &[u8], at: DateTime<Utc>) -> Lines {
     }
 }
 
-fn extended(held: Extent, bytes: &Bytes) -> Extent {
+pub(crate) fn extended(held: Extent, bytes: &Bytes) -> Extent {
     let mut hasher = crc32fast::Hasher::new_with_initial_len(held.crc32, held.length);
     hasher.update(bytes);
     Extent {

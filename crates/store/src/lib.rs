@@ -26,6 +26,7 @@ pub mod commits;
 pub mod hooks;
 pub mod job_lists;
 pub mod jobs;
+pub mod log_keys;
 pub mod people;
 pub mod phases;
 pub mod pipelines;

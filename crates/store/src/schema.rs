@@ -386,6 +386,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    log_keys (kid) {
+        kid -> Text,
+        sealed -> Text,
+        created_at -> BigInt,
+        retired_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     access_tokens,
@@ -415,4 +424,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     commit_statuses,
     phase_entries,
     uploads,
+    log_keys,
 );

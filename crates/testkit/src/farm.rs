@@ -89,6 +89,8 @@ impl TestFarm {
             public_url: None,
             registry: None,
             seal_key_file: None,
+            log_key_file: None,
+            log_origins: Vec::new(),
             limits: Limits {
                 poll_wait_s: std::time::Duration::from_millis(500),
                 ..Limits::default()

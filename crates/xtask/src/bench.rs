@@ -19,11 +19,14 @@ pub(crate) struct Args {
 enum What {
     /// What a claim costs, beside the same claim in raw SQL, on SQLite and on PostgreSQL.
     Queue,
+    /// What appending to a trace costs while a thousand readers follow it, beside nobody.
+    Live,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     match args.what {
         What::Queue => queue().await?,
+        What::Live => live().await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -36,5 +39,16 @@ async fn queue() -> Result<()> {
     bench
         .env("SLIPWAY_TEST_POSTGRES", postgres.url())
         .env("SLIPWAY_PGBENCH", postgres.program("pgbench"));
+    run_command(bench).await
+}
+
+async fn live() -> Result<()> {
+    let bench = cargo(&[
+        "bench",
+        "--package",
+        "slipway-coordinator",
+        "--bench",
+        "live",
+    ]);
     run_command(bench).await
 }

@@ -4,6 +4,7 @@ pub(crate) mod artifacts;
 pub(crate) mod builds;
 pub(crate) mod docs;
 pub(crate) mod jobs;
+pub(crate) mod log_keys;
 pub(crate) mod namespaces;
 pub(crate) mod people;
 pub(crate) mod pipelines;

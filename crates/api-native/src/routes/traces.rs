@@ -1,8 +1,5 @@
 //! Traces: what is stored of one, and what comes.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get};
@@ -12,8 +9,8 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_domain::Role;
 use slipway_domain::range::Part;
+use slipway_event_stream::{Frame, body};
 use slipway_farm::{Farm, FarmError, TraceEvent};
-use tokio::time::timeout;
 
 use crate::convert;
 use crate::error::ApiError;
@@ -23,9 +20,6 @@ use crate::range;
 use crate::wire;
 
 type Answer<T> = Result<T, ApiError>;
-
-/// How long a stream is silent at the most, so that neither end takes it for dead.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// `GET /v1/jobs/{id}/trace`: the trace as far as it is stored, as raw bytes.
 ///
@@ -65,8 +59,9 @@ pub(crate) async fn get_trace(
 /// `GET /v1/jobs/{id}/trace/stream`: the trace as server-sent events, as it grows.
 ///
 /// An event `chunk` has the data `{"offset","base64"}` and as its id the offset of the byte after
-/// it; an event `end` has `{"state","failure_reason"}` and is the last one. A stream that breaks
-/// off is resumed with its last id as `Last-Event-ID`.
+/// it; an event `end` has `{"state","failure_reason"}` and is the last one, as is an event `lagged`
+/// to a client that is too slow. A stream that breaks off or lagged is resumed with its last id as
+/// `Last-Event-ID`.
 ///
 /// 200; 400 for an id that is none; 401; 404 without such a job.
 #[utoipa::path(
@@ -93,7 +88,7 @@ pub(crate) async fn stream_trace(
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(written(events, from)))
+        .streaming(body(written(events, from).boxed())))
 }
 
 /// The events in the form in which they are sent. A failure ends the stream without an `end`, so
@@ -101,39 +96,53 @@ pub(crate) async fn stream_trace(
 fn written(
     events: BoxStream<'static, Result<TraceEvent, FarmError>>,
     from: u64,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold((events, from), |(mut events, at)| async move {
-        let (text, at) = match timeout(SIGN_OF_LIFE, events.next()).await {
-            Err(_) => (": still here\n\n".to_owned(), at),
-            Ok(None) => return None,
-            Ok(Some(Err(error))) => {
-                error.log();
-                return None;
+) -> impl Stream<Item = Bytes> {
+    stream::unfold((events, from), |(mut events, mut at)| async move {
+        loop {
+            let event = match events.next().await? {
+                Ok(event) => event,
+                Err(error) => {
+                    error.log();
+                    return None;
+                }
+            };
+            if let TraceEvent::Piece(piece) = &event {
+                at = piece.end();
             }
-            Ok(Some(Ok(event))) => event_text(&event, at),
-        };
-        Some((Ok(Bytes::from(text)), (events, at)))
+            if let Some(frame) = frame(&event, at) {
+                return Some((frame, (events, at)));
+            }
+        }
     })
 }
 
-/// One event, and where the trace is after it.
-fn event_text(event: &TraceEvent, at: u64) -> (String, u64) {
-    let (name, at, data) = match event {
-        TraceEvent::Chunk { offset, bytes } => {
-            let chunk = wire::TraceChunk {
-                offset: *offset,
-                base64: STANDARD.encode(bytes),
-            };
-            let end = offset + bytes.len() as u64;
-            ("chunk", end, serde_json::to_string(&chunk))
-        }
-        TraceEvent::End { state } => {
-            let end = convert::trace_end(*state);
-            ("end", at, serde_json::to_string(&end))
-        }
+/// How the pieces of a trace are said here.
+struct Chunk;
+
+/// One event of a trace that was told up to `at` with it.
+fn frame(event: &TraceEvent, at: u64) -> Option<Bytes> {
+    let text = |event, data: Result<String, serde_json::Error>| {
+        let frame = Frame {
+            id: Some(at),
+            event,
+            data: &data.unwrap_or_default(),
+        };
+        frame.text()
     };
-    let data = data.unwrap_or_default();
-    (format!("event: {name}\nid: {at}\ndata: {data}\n\n"), at)
+    Some(match event {
+        TraceEvent::Piece(piece) => piece.said::<Chunk>(|piece| {
+            let chunk = wire::TraceChunk {
+                offset: piece.start(),
+                base64: STANDARD.encode(piece.bytes()),
+            };
+            text("chunk", serde_json::to_string(&chunk))
+        }),
+        TraceEvent::CaughtUp => return None,
+        TraceEvent::Lagged => text("lagged", Ok("{}".to_owned())),
+        TraceEvent::End { state } => {
+            text("end", serde_json::to_string(&convert::trace_end(*state)))
+        }
+    })
 }
 
 /// Logs what cuts a body short: it is too late for another answer.
@@ -142,28 +151,4 @@ pub(crate) fn logged<T>(item: Result<T, FarmError>) -> Result<T, ApiError> {
         error.log();
         ApiError::Farm(error)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use slipway_domain::{JobState, Outcome};
-
-    #[test]
-    fn an_event_says_where_to_go_on() {
-        let chunk = TraceEvent::Chunk {
-            offset: 3,
-            bytes: Bytes::from_static(b"a\nb"),
-        };
-        let (text, at) = event_text(&chunk, 3);
-        let expected = "event: chunk\nid: 6\ndata: {\"offset\":3,\"base64\":\"YQpi\"}\n\n";
-        assert_eq!((text.as_str(), at), (expected, 6));
-
-        let end = TraceEvent::End {
-            state: JobState::Done(Outcome::Succeeded),
-        };
-        let (text, _) = event_text(&end, at);
-        let data = "data: {\"state\":\"succeeded\",\"failure_reason\":null}";
-        assert_eq!(text, format!("event: end\nid: 6\n{data}\n\n"));
-    }
 }

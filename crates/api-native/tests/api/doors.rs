@@ -41,7 +41,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase" | "play" | "keep") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep" | "log-keys") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
         // A runner's id: what it is to do stands in the path.
         ("PUT", "1") => None,
@@ -120,6 +120,7 @@ async fn a_user_without_a_part_in_it_is_told_that_nothing_is_there() {
         ("PUT", "/v1/user/password", 204),
         ("PUT", "/v1/users/root/password", 403),
         ("POST", "/v1/users/root/tokens", 403),
+        ("POST", "/v1/log-keys", 403),
         ("GET", "/v1/registration-tokens", 403),
         ("POST", "/v1/registration-tokens", 403),
     ];

@@ -124,10 +124,10 @@ async fn a_stream_of_a_trace_ends_with_the_job() {
     let whole = api.get(&api.root, &path).await.expect(200);
     assert_eq!(whole.header("content-type"), "text/event-stream");
     let text = String::from_utf8(whole.body.to_vec()).unwrap();
-    assert!(text.starts_with("event: chunk\nid: 10\n"), "{text}");
+    assert!(text.starts_with("id: 5\nevent: chunk\n"), "{text}");
     assert!(
         text.ends_with(
-            "event: end\nid: 10\ndata: {\"state\":\"succeeded\",\"failure_reason\":null}\n\n"
+            "id: 10\nevent: end\ndata: {\"state\":\"succeeded\",\"failure_reason\":null}\n\n"
         ),
         "{text}"
     );
