@@ -33,6 +33,16 @@ pub struct Config {
     /// The registry, HOST or HOST:PORT, for projects that name no image repository of their own.
     #[arg(long, env = "SLIPWAY_REGISTRY")]
     pub registry: Option<String>,
+    /// The origins, separated by commas, whose pages may call the builds API of Harmont.
+    #[arg(long, env = "SLIPWAY_BROWSER_ORIGINS", value_delimiter = ',')]
+    pub browser_origins: Vec<String>,
+    /// What the links of errors begin with in the builds API of Harmont.
+    #[arg(
+        long,
+        env = "SLIPWAY_ERRORS_URL",
+        default_value = "https://docs.harmont.dev/api/errors/"
+    )]
+    pub errors_url: String,
     /// The file with the key that secrets are sealed with, made when it is not there. Coordinators
     /// that share a database share the key. In the data directory when absent.
     #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
@@ -74,6 +84,9 @@ pub struct Limits {
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
+    /// The largest body of JSON, in bytes, that is read of a build that is handed in.
+    #[arg(long, env = "SLIPWAY_MAX_JSON_BYTES", default_value = "16777216")]
+    pub max_json_bytes: usize,
     /// Whether readers of a project read its logs in the API of Quay; if not, those who build do.
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
@@ -92,6 +105,7 @@ impl Default for Limits {
             max_attempts: farm.max_attempts,
             max_artifact_bytes: farm.max_artifact_bytes,
             max_trace_bytes: farm.max_trace_bytes,
+            max_json_bytes: farm.max_json_bytes,
             reader_build_logs: farm.reader_build_logs,
         }
     }
@@ -134,6 +148,9 @@ impl Config {
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_trace_bytes: self.limits.max_trace_bytes,
+            max_json_bytes: self.limits.max_json_bytes,
+            browser_origins: self.browser_origins.clone(),
+            errors_url: self.errors_url.clone(),
             reader_build_logs: self.limits.reader_build_logs,
             ..forges
         })

@@ -68,6 +68,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .configure(health::configure)
             .configure(slipway_api_quay::configure)
             .configure(slipway_api_gitlab::configure)
+            .configure(slipway_api_harmont::configure)
             .configure(slipway_api_native::configure)
             .configure(slipway_api_conveyor::configure)
             .default_service(web::to(no_such_route))

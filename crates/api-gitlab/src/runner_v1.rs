@@ -256,7 +256,7 @@ fn report(request: UpdateRequest) -> Report {
         length: sum.length,
         crc32: sum.crc32,
     });
-    let message = request.failure_message;
+    let (message, exit_code) = (request.failure_message, request.exit_code);
     Report {
         trace: request.trace.map(Bytes::from),
         phase: request.phase.as_deref().and_then(|word| word.parse().ok()),
@@ -265,6 +265,7 @@ fn report(request: UpdateRequest) -> Report {
             message,
             trace,
             image,
+            exit_code,
         }),
         wait: None,
     }

@@ -131,3 +131,49 @@ impl FromStr for BuildUuid {
             .map_err(|_| Invalid::new("build id", text, "a UUID"))
     }
 }
+
+/// Names a job to those who know its build by its UUID: version 5, of the job's decimal id in the
+/// namespace of the build's UUID. It is stored nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobUuid(pub Uuid);
+
+impl JobUuid {
+    /// The name of a job of `build`.
+    pub fn of(build: BuildUuid, job: JobId) -> Self {
+        Self(Uuid::new_v5(&build.0, job.to_string().as_bytes()))
+    }
+}
+
+impl fmt::Display for JobUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for JobUuid {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| Invalid::new("job id", text, "a UUID"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uuid_of_a_job_follows_from_its_build() {
+        let build: BuildUuid = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let name = JobUuid::of(build, JobId(7));
+        assert_eq!(name, JobUuid::of(build, JobId(7)));
+        assert_ne!(name, JobUuid::of(build, JobId(8)));
+        let other: BuildUuid = "01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap();
+        assert_ne!(name, JobUuid::of(other, JobId(7)));
+        assert_eq!(name.0.get_version_num(), 5);
+        assert_eq!(name.to_string().parse(), Ok(name));
+    }
+}

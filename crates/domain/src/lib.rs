@@ -4,6 +4,7 @@
 //! `now` and random bytes come in as arguments.
 
 pub mod access;
+pub mod asked_by;
 pub mod by_commit;
 pub mod commit;
 pub mod expiry;
@@ -20,16 +21,18 @@ pub mod retry;
 pub mod rollup;
 pub mod spec;
 pub mod state;
+pub mod steps;
 pub mod tokens;
 mod words;
 
 pub use access::{Role, Scope, ScopeSet, Visibility};
+pub use asked_by::AskedBy;
 pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};
 pub use graph::When;
 pub use ids::{
-    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, NamespaceId, PipelineId, ProjectId,
-    QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
+    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, JobUuid, NamespaceId, PipelineId,
+    ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
 };
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use rollup::BuildState;

@@ -119,7 +119,7 @@ impl Farm {
     }
 
     /// The commit that is asked for, with the ref it is asked for by.
-    async fn commit_of(
+    pub(crate) async fn commit_of(
         &self,
         project: &Project,
         sha: Option<CommitSha>,
@@ -259,9 +259,7 @@ impl Farm {
         access.require_builds(Role::Developer)?;
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut slipway_store::Conn| {
-            if builds::get(conn, id)?.state.is_done() {
-                return Err(StoreError::Conflict("the build is over"));
-            }
+            builds::call_off(conn, id)?;
             let open: Vec<JobId> = jobs::of_build(conn, id)?
                 .into_iter()
                 .filter(|job| !job.state.is_done())

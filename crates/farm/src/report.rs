@@ -46,6 +46,8 @@ pub struct Ended {
     pub trace: Option<Extent>,
     /// The image it made.
     pub image: Option<MadeImage>,
+    /// What its last command ended with, if the runner tells.
+    pub exit_code: Option<i32>,
 }
 
 /// An image that a job made.
@@ -216,6 +218,9 @@ impl Farm {
             let event = Event::Report(runner, ended.result);
             let message = ended.message.as_deref().map(clean_message);
             let (state, changes) = finish(conn, id, event, message.as_deref(), policy, now)?;
+            if ended.exit_code.is_some() {
+                jobs::note_exit(conn, id, ended.exit_code, None)?;
+            }
             Ok(Written::Ended(state, changes))
         });
         match written.await? {

@@ -34,6 +34,12 @@ pub struct Settings {
     pub upload_lifetime: Duration,
     /// The longest trace that is taken, in bytes.
     pub max_trace_bytes: u64,
+    /// The largest body of JSON that is read of a build that somebody hands in, in bytes.
+    pub max_json_bytes: usize,
+    /// The origins whose pages may call the API that browsers are made for.
+    pub browser_origins: Vec<String>,
+    /// Where errors are described, for dialects that link to that.
+    pub errors_url: String,
     /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
     pub reader_build_logs: bool,
     /// Which projects are made when somebody asks for the first build of them.
@@ -62,6 +68,9 @@ impl Default for Settings {
             max_upload_bytes: 1 << 30,
             upload_lifetime: Duration::from_secs(3600),
             max_trace_bytes: 1 << 30,
+            max_json_bytes: 16 << 20,
+            browser_origins: Vec::new(),
+            errors_url: "https://docs.harmont.dev/api/errors/".to_owned(),
             reader_build_logs: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),

@@ -163,6 +163,9 @@ pub struct UpdateRequest {
     /// Ours, with `success`: the image that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageResult>,
+    /// Ours, with a final state: what the last command of a script ended with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// Length and checksum of a whole trace.
@@ -257,6 +260,22 @@ pub struct OwnJob {
     pub attempt: i32,
     /// How long the lease lasts after each sign of life, in seconds.
     pub lease_s: u32,
+    /// The sources that were handed in, in the place of a checkout of the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<JobSource>,
+}
+
+/// Sources that somebody handed in: a gzipped tar.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct JobSource {
+    /// Where they are.
+    pub url: String,
+    /// What `Authorization: Bearer` takes there; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The SHA-256 that they must have, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// A variable of a job.

@@ -1,0 +1,20 @@
+//! The builds API of Harmont as its clients speak it: each check of the contract, through the real
+//! application over real HTTP, on both back ends.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+mod canceling;
+#[path = "../runner_v1/client.rs"]
+#[expect(
+    dead_code,
+    reason = "the stories of the runner protocol need more of it"
+)]
+mod client;
+mod creating;
+mod doors;
+mod graphs;
+mod lists;
+mod logins;
+mod neighbours;
+mod running;
+mod sources;
+mod support;
