@@ -6,6 +6,7 @@
 mod body;
 mod call;
 mod convert;
+mod described;
 mod frame;
 mod ir;
 mod paging;

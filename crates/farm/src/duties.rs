@@ -10,7 +10,7 @@ use slipway_store::jobs::{self, Changes};
 use slipway_store::{Signal, StoreError, artifacts, uploads};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::report::finish;
+use crate::report::{end_together, finish};
 use crate::{Farm, FarmError};
 
 /// How many rows one pass of a duty looks at.
@@ -160,14 +160,10 @@ fn expire_build(
     }
     let mut open = jobs::latest_of_builds(conn, &[id])?;
     open.retain(|job| !job.state.is_done());
-    let mut changes = Changes::default();
+    let message = Some(error.message.as_str());
+    let changes = end_together(conn, &open, Event::Expire, message, now)?;
     for job in &open {
-        let message = Some(error.message.as_str());
-        changes.extend(jobs::apply(conn, job.id, Event::Expire, message, now)?.1);
         jobs::note_exit(conn, job.id, None, Some(TOO_LONG))?;
-    }
-    for job in &open {
-        changes.extend(jobs::settle(conn, job.id, now)?);
     }
     Ok(Some(changes))
 }

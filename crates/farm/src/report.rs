@@ -313,8 +313,8 @@ fn cause_of_retry(
     Ok(again.then_some(Cause::Farm { avoid: None }))
 }
 
-/// Ends a job, makes the next attempt if the farm is to blame or its rules ask for one, and carries the end through its
-/// build.
+/// Ends a job, makes the next attempt if the farm is to blame or its rules ask for one, and carries
+/// the end through its build.
 pub(crate) fn finish(
     conn: &mut Conn,
     id: JobId,
@@ -336,4 +336,22 @@ pub(crate) fn finish(
         changes.extend(jobs::settle(conn, id, now)?);
     }
     Ok((state, changes))
+}
+
+/// Ends jobs of one build together: each by the event itself, and none because of another.
+pub(crate) fn end_together(
+    conn: &mut Conn,
+    jobs: &[Job],
+    event: Event,
+    message: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    for job in jobs {
+        changes.extend(jobs::apply(conn, job.id, event, message, now)?.1);
+    }
+    for job in jobs {
+        changes.extend(jobs::settle(conn, job.id, now)?);
+    }
+    Ok(changes)
 }

@@ -14,9 +14,11 @@ use slipway_farm::{
 
 use crate::body::{Fields, said};
 use crate::call::{Call, Place, no_pipeline};
+use crate::described::{BuildPage, NewBuild, NewBuildBySource};
 use crate::paging::Wanted;
 use crate::problem::Problem;
 use crate::rest::Answer;
+use crate::shapes::Build;
 use crate::{convert, ir};
 
 /// `POST /api/v0/organizations/{org}/builds`: makes a build of the pipeline that a repository has
@@ -25,6 +27,7 @@ use crate::{convert, ir};
 /// 201 with the build; 400, 413 and 415 for a body that is none; 401; 403 when the pipeline takes
 /// no such build, or from nobody in the caller's role; 404 without such an organization or
 /// pipeline; 422 for a field or a graph that cannot be.
+#[utoipa::path(post, path = "/api/v0/organizations/{org}/builds", operation_id = "createBuildBySource", tag = "builds", params(("org" = String, Path, description = "The short name of the organization.")), request_body = NewBuildBySource, responses((status = 201, description = "The build.", body = Build)))]
 pub(crate) async fn create_by_source(call: Call, payload: web::Payload) -> Answer {
     let organization = call.organization().await?;
     let fields = build_fields(&call, payload).await?;
@@ -40,6 +43,7 @@ pub(crate) async fn create_by_source(call: Call, payload: web::Payload) -> Answe
 /// `POST /api/v0/organizations/{org}/pipelines/{pipeline}/builds`: makes a build.
 ///
 /// As [`create_by_source`].
+#[utoipa::path(post, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds", operation_id = "createBuild", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline.")), request_body = NewBuild, responses((status = 201, description = "The build.", body = Build)))]
 pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
     let (access, pipeline) = call.pipeline().await?;
     access.require_builds(Role::Developer)?;
@@ -51,6 +55,7 @@ pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
 /// newest first.
 ///
 /// 200; 401; 404 without such an organization or pipeline.
+#[utoipa::path(get, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds", operation_id = "listBuilds", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("limit" = Option<String>, Query, description = "1 to 100; 50 when it is no number."), ("cursor" = Option<String>, Query, description = "Where to go on.")), responses((status = 200, description = "A page.", body = BuildPage)))]
 pub(crate) async fn list(call: Call) -> Answer {
     let (access, pipeline) = call.pipeline().await?;
     let wanted = Wanted::of(call.http.query_string());
@@ -75,6 +80,7 @@ pub(crate) async fn list(call: Call) -> Answer {
 /// `GET …/builds/{number}`: a build.
 ///
 /// 200; 401; 404 without such an organization, pipeline or build.
+#[utoipa::path(get, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}", operation_id = "getBuild", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("number" = i64, Path, description = "The number of the build.")), responses((status = 200, description = "The build.", body = Build)))]
 pub(crate) async fn read(call: Call) -> Answer {
     let Place {
         pipeline, build, ..
@@ -87,6 +93,7 @@ pub(crate) async fn read(call: Call) -> Answer {
 ///
 /// 200 with the build; 401; 403 to lower roles than developer; 404 without such an organization,
 /// pipeline or build.
+#[utoipa::path(put, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}/cancel", operation_id = "cancelBuild", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("number" = i64, Path, description = "The number of the build.")), responses((status = 200, description = "The build.", body = Build)))]
 pub(crate) async fn cancel(call: Call) -> Answer {
     let Place {
         access,
