@@ -34,6 +34,16 @@ pub struct Config {
     /// The registry, HOST or HOST:PORT, for projects that name no image repository of their own.
     #[arg(long, env = "SLIPWAY_REGISTRY")]
     pub registry: Option<String>,
+    /// The origins, separated by commas, whose pages may call the builds API of Harmont.
+    #[arg(long, env = "SLIPWAY_BROWSER_ORIGINS", value_delimiter = ',')]
+    pub browser_origins: Vec<String>,
+    /// What the links of errors begin with in the builds API of Harmont.
+    #[arg(
+        long,
+        env = "SLIPWAY_ERRORS_URL",
+        default_value = "https://docs.harmont.dev/api/errors/"
+    )]
+    pub errors_url: String,
     /// The file with the key that secrets are sealed with, made when it is not there. Coordinators
     /// that share a database share the key. In the data directory when absent.
     #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
@@ -91,6 +101,9 @@ pub struct Limits {
     /// How far, in bytes, a follower of a live log may fall behind before it is cut off.
     #[arg(long, env = "SLIPWAY_MAX_READER_LAG_BYTES", default_value = "67108864")]
     pub max_reader_lag_bytes: u64,
+    /// The largest body of JSON, in bytes, that is read of a build that is handed in.
+    #[arg(long, env = "SLIPWAY_MAX_JSON_BYTES", default_value = "16777216")]
+    pub max_json_bytes: usize,
     /// Whether readers of a project read its logs in the API of Quay; if not, those who build do.
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
@@ -119,6 +132,7 @@ impl Default for Limits {
             max_trace_bytes: farm.max_trace_bytes,
             slow_reader_s: farm.slow_reader,
             max_reader_lag_bytes: farm.max_reader_lag_bytes,
+            max_json_bytes: farm.max_json_bytes,
             reader_build_logs: farm.reader_build_logs,
             quay_read_only: farm.packages_read_only,
             log_complete_after_s: farm.log_complete_after,
@@ -170,6 +184,9 @@ impl Config {
             log_origins: self.log_origins.clone(),
             slow_reader: self.limits.slow_reader_s,
             max_reader_lag_bytes: self.limits.max_reader_lag_bytes,
+            max_json_bytes: self.limits.max_json_bytes,
+            browser_origins: self.browser_origins.clone(),
+            errors_url: self.errors_url.clone(),
             reader_build_logs: self.limits.reader_build_logs,
             packages_read_only: self.limits.quay_read_only,
             log_complete_after: self.limits.log_complete_after_s,

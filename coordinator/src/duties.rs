@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 const LEASES_EVERY: Duration = Duration::from_secs(1);
+const BUILDS_EVERY: Duration = Duration::from_secs(1);
 const ARTIFACTS_EVERY: Duration = Duration::from_secs(30);
 const STATUSES_EVERY: Duration = Duration::from_secs(1);
 const DELIVERIES_EVERY: Duration = Duration::from_secs(3600);
@@ -20,6 +21,16 @@ pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
         loop {
             ticks.tick().await;
             if let Err(error) = leases.expire_leases().await {
+                error.log();
+            }
+        }
+    });
+    let builds = farm.clone();
+    duties.spawn(async move {
+        let mut ticks = ticks(BUILDS_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = builds.expire_builds().await {
                 error.log();
             }
         }

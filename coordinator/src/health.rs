@@ -12,9 +12,14 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics));
 }
 
-/// `GET /healthz`: 200 for as long as the process answers.
-async fn alive() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: 200 for as long as the process answers, 503 once it is told to stop.
+async fn alive(farm: web::Data<Farm>) -> HttpResponse {
+    match farm.is_stopping() {
+        false => HttpResponse::Ok().content_type("text/plain").body("ok"),
+        true => HttpResponse::ServiceUnavailable()
+            .content_type("text/plain")
+            .body("draining"),
+    }
 }
 
 /// `GET /readyz`: 200 when the database answers, 503 when not.

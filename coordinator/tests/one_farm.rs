@@ -10,7 +10,7 @@ mod client;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use slipway_domain::pipeline::When;
+use slipway_domain::When;
 use slipway_domain::{BuildUuid, JobId};
 use slipway_farm::{Build, ProjectAccess};
 use slipway_testkit::farm::{SHA, jobs_named};

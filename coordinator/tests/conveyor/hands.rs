@@ -89,6 +89,7 @@ impl Work<'_> {
             message: None,
             trace: None,
             image,
+            exit_code: None,
         };
         let report = Report {
             ended: Some(ended),

@@ -1,304 +1,292 @@
-//! What the checks share: a farm with a runner, jobs whose traces grow, and a reader of streams.
+//! What the checks share: an organization with its people and pipelines, a client of the API, and a
+//! runner that is ours.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use slipway_coordinator::Config;
-use slipway_domain::JobUuid;
-use slipway_farm::{Build, ProjectAccess};
+use slipway_domain::{Name, Role, Slug};
+use slipway_farm::PipelineUpdate;
 use slipway_testkit::{Backend, TestFarm};
-use tokio::time::timeout;
 
 pub(crate) use crate::client::{Answer, Claim};
 use crate::client::{Runner, Wire};
 
-/// How long anything may take that the contract does not measure.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-/// What the contract gives an end.
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-/// A key of log tokens, as the file has it.
-pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+/// The organization.
+pub(crate) const ACME: &str = "/api/v0/organizations/acme";
+/// The builds of the pipeline `web`.
+pub(crate) const B: &str = "/api/v0/organizations/acme/pipelines/web/builds";
 
-/// A farm with a project and a runner.
-pub(crate) struct Yard {
+/// A graph of two commands, of which the second builds in the first.
+pub(crate) fn g() -> Value {
+    json!({"version": "0", "steps": [
+        {"type": "command", "key": "a", "cmd": "make a"},
+        {"type": "command", "key": "b", "cmd": "make b", "label": "B", "builds_in": "a"},
+    ]})
+}
+
+/// A graph of commands that do not need each other.
+pub(crate) fn apart(keys: &[&str]) -> Value {
+    let step = |key: &&str| json!({"type": "command", "key": key, "cmd": "true"});
+    let steps: Vec<Value> = keys.iter().map(step).collect();
+    json!({"version": "0", "steps": steps})
+}
+
+/// What a build of a graph is asked for with.
+pub(crate) fn of(graph: &Value) -> Value {
+    json!({"branch": "main", "commit": "6c1d3f0e9a", "pipeline_ir": graph.to_string()})
+}
+
+/// A farm with the organization, people and pipelines that the checks are about.
+pub(crate) struct World {
     pub(crate) farm: TestFarm,
-    pub(crate) project: ProjectAccess,
-    runner: Runner,
+    /// A member.
+    pub(crate) ana: Client,
+    /// A member of nothing.
+    pub(crate) olaf: Client,
+    /// Nobody.
+    pub(crate) nobody: Client,
 }
 
-/// A job that runs, with what was said in it.
-pub(crate) struct Work {
-    pub(crate) build: Build,
-    pub(crate) claim: Claim,
-    pub(crate) said: Vec<u8>,
-    token: String,
-}
-
-impl Yard {
-    pub(crate) async fn new(backend: Backend) -> Self {
+impl World {
+    pub(crate) async fn start(backend: Backend) -> Self {
         Self::with(backend, |_| {}).await
     }
 
     /// The same with a configuration that `adjust` has changed.
     pub(crate) async fn with(backend: Backend, adjust: impl FnOnce(&mut Config)) -> Self {
-        let farm = TestFarm::start_with(backend, adjust).await;
-        let project = farm.project("acme/web").await;
-        let runner = Wire::to(&farm).runner(&farm).await;
-        Self {
+        let farm = TestFarm::start_with(backend, |config| {
+            config.registry = Some("registry.example".to_owned());
+            adjust(config);
+        });
+        let farm = farm.await;
+        let admin = farm.admin().await;
+        let acme: Name = "acme".parse().unwrap();
+        farm.farm().create_namespace(&admin, &acme).await.unwrap();
+        let ana = Client::of(&farm, &farm.user("ana").await);
+        let olaf = Client::of(&farm, &farm.user("olaf").await);
+        let namespace = farm.farm().namespace(&admin, &acme, Role::Owner).await;
+        let name: Name = "ana".parse().unwrap();
+        let set = farm
+            .farm()
+            .set_namespace_member(&namespace.unwrap(), &name, Role::Developer)
+            .await;
+        set.unwrap();
+        let nobody = Client::of(&farm, "");
+        let world = Self {
             farm,
-            project,
-            runner,
-        }
+            ana,
+            olaf,
+            nobody,
+        };
+        world.pipeline("web", PipelineUpdate::default()).await;
+        world
     }
 
-    /// A job that a runner has begun, with a token for its log.
-    pub(crate) async fn work(&self) -> Work {
-        let build = self.farm.build(&self.project).await;
-        let claim = self.runner.claim().await;
-        let token = self.token(&build).await;
-        Work {
-            build,
-            claim,
-            said: Vec::new(),
-            token,
-        }
+    /// Makes a pipeline, and says more of it as its operator.
+    pub(crate) async fn pipeline(&self, name: &str, more: PipelineUpdate) {
+        let body = json!({
+            "name": name, "repository": "http://127.0.0.1:1/none.git", "default_branch": "main",
+        });
+        let made = self.ana.post(&format!("{ACME}/pipelines"), &body).await;
+        let slug = made.is(201).json()["slug"].as_str().unwrap().to_owned();
+        let access = self.farm.project(&format!("acme/{slug}")).await;
+        let usual = Slug::default_pipeline();
+        let described = self.farm.farm().describe_pipeline(&access, &usual, more);
+        described.await.unwrap();
     }
 
-    /// A log token of a build.
-    pub(crate) async fn token(&self, build: &Build) -> String {
-        let token = self.farm.farm().log_token(build).await.unwrap();
-        token.expose().to_owned()
+    /// A pipeline that people cannot have run.
+    pub(crate) async fn locked(&self) {
+        let more = PipelineUpdate {
+            allow_manual: Some(false),
+            ..PipelineUpdate::default()
+        };
+        self.pipeline("locked", more).await;
     }
 
-    /// Asks for the log of a job.
-    pub(crate) fn ask(&self, job: impl std::fmt::Display, token: &str) -> RequestBuilder {
-        let path = format!("/v0/jobs/{job}/logs");
-        let request = self.farm.http.get(self.farm.url(&path));
-        request.query(&[("token", token)])
+    /// The pipeline `acme-web-ci`, that is `ci` in the repository `Acme/Web`.
+    pub(crate) async fn of_source(&self) {
+        let more = PipelineUpdate {
+            repo_name: Some(Some("Acme/Web".to_owned())),
+            source_slug: Some(Some("ci".to_owned())),
+            ..PipelineUpdate::default()
+        };
+        self.pipeline("acme-web-ci", more).await;
     }
 
-    /// Asks for the log of a job that somebody works on.
-    pub(crate) fn ask_for(&self, work: &Work) -> RequestBuilder {
-        self.ask(work.name(), &work.token)
+    /// A build of a graph in `web`; gives its number. A second passes first.
+    pub(crate) async fn build(&self, graph: &Value) -> i64 {
+        self.farm.advance(1);
+        let made = self.ana.post(B, &of(graph)).await.is(201).json();
+        made["number"].as_i64().unwrap()
     }
 
-    /// Follows a job from its beginning.
-    pub(crate) async fn follow(&self, work: &Work) -> Reader {
-        Reader::of(self.ask_for(work)).await
+    /// A build of `web`.
+    pub(crate) async fn read(&self, number: i64) -> Value {
+        self.ana.get(&format!("{B}/{number}")).await.is(200).json()
     }
 
-    /// Sends a request and reads the answer whole.
-    pub(crate) async fn send(request: RequestBuilder) -> Answer {
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = timeout(LIMIT, answer.bytes()).await.expect("an end");
-        Answer {
-            status,
-            headers,
-            body: body.unwrap(),
-        }
+    /// The jobs of a build of `web`.
+    pub(crate) async fn jobs(&self, number: i64) -> Vec<Value> {
+        let path = format!("{B}/{number}/jobs");
+        let list = self.ana.get(&path).await.is(200).json();
+        assert_eq!(list.as_object().unwrap().len(), 1, "{list}");
+        list["data"].as_array().unwrap().clone()
     }
 
-    /// Asks the native API, as the administrator.
-    pub(crate) async fn native(&self, method: Method, path: &str) -> Answer {
-        let request = self.farm.http.request(method, self.farm.url(path));
-        Self::send(request.header("PRIVATE-TOKEN", &self.farm.admin_token)).await
+    /// The states of the jobs of a build of `web`.
+    pub(crate) async fn states(&self, number: i64) -> Vec<String> {
+        let jobs = self.jobs(number).await;
+        let state = |job: &Value| job["state"].as_str().unwrap().to_owned();
+        jobs.iter().map(state).collect()
+    }
+
+    /// How many builds `web` has.
+    pub(crate) async fn count(&self) -> usize {
+        let list = self.ana.get(&format!("{B}?limit=100")).await.is(200).json();
+        list["data"].as_array().unwrap().len()
+    }
+
+    /// A runner that is ours.
+    pub(crate) async fn runner(&self) -> OwnRunner {
+        let wire = Wire::to(&self.farm).agent(Some("slipway-runner"));
+        let mut body = json!({"description": "ours", "run_untagged": true});
+        body["token"] = self.farm.registration_token.as_str().into();
+        body["info"] = own_info();
+        let path = "/runners/register.json";
+        let answer = wire.json(Method::POST, path, &body).await.is(201).json();
+        OwnRunner(Runner {
+            id: slipway_domain::RunnerId(answer["id"].as_i64().unwrap()),
+            token: answer["token"].as_str().unwrap().to_owned(),
+            wire,
+        })
     }
 }
 
-impl Work {
-    /// What clients call the job.
-    pub(crate) fn name(&self) -> JobUuid {
-        JobUuid::of(self.build.uuid, self.claim.id)
+/// What a runner of ours says of itself.
+fn own_info() -> Value {
+    json!({
+        "name": "slipway-runner", "version": "0.1.0", "platform": "linux",
+        "architecture": "amd64", "executor": "docker",
+        "features": {"variables": true, "image": true, "features": true, "heartbeat": true},
+    })
+}
+
+/// A runner that is ours.
+pub(crate) struct OwnRunner(Runner);
+
+impl OwnRunner {
+    /// Gets a job.
+    pub(crate) async fn claim(&self) -> Claim {
+        let body = json!({"info": own_info(), "token": self.0.token});
+        let path = "/builds/register.json";
+        let answer = self.0.wire.json(Method::POST, path, &body).await;
+        Claim::read(&self.0, &answer)
     }
 
-    /// The token that opens its log.
-    pub(crate) fn token(&self) -> &str {
-        &self.token
+    /// Gets a job and begins with it.
+    pub(crate) async fn begin(&self) -> Claim {
+        let claim = self.claim().await;
+        let body = json!({"state": "running", "phase": "building"});
+        claim.put(body).await.is(200);
+        claim
     }
+}
 
-    /// The same job, for those who only follow it.
-    pub(crate) fn copy(&self) -> Self {
+/// A client of the API.
+#[derive(Clone)]
+pub(crate) struct Client {
+    base: String,
+    /// The token.
+    pub(crate) token: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// A client with any token; with none when that is empty.
+    pub(crate) fn of(farm: &TestFarm, token: &str) -> Self {
         Self {
-            build: self.build.clone(),
-            claim: self.claim.clone(),
-            said: self.said.clone(),
-            token: self.token.clone(),
+            base: farm.url(""),
+            token: token.to_owned(),
+            http: reqwest::Client::new(),
         }
     }
 
-    /// Appends to the trace.
-    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
-        let bytes = Bytes::copy_from_slice(bytes.as_ref());
-        let range = self.range(&bytes);
-        self.said.extend_from_slice(&bytes);
-        self.claim.patch(&range, bytes).await.is(202);
-    }
-
-    /// Where bytes belong that are appended now.
-    pub(crate) fn range(&self, bytes: &[u8]) -> String {
-        let start = self.said.len();
-        format!("{start}-{}", start + bytes.len() - 1)
-    }
-
-    /// Ends the job well.
-    pub(crate) async fn succeed(&self) {
-        self.claim.succeed().await;
-    }
-}
-
-/// A frame of a stream.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Frame {
-    History(Vec<Value>),
-    Chunk(u64, Value),
-    Comment(String),
-    Done,
-}
-
-/// A stream as it comes.
-pub(crate) struct Reader {
-    answer: Response,
-    text: Vec<u8>,
-    looked_at: usize,
-    /// All bytes that came.
-    pub(crate) raw: Vec<u8>,
-}
-
-impl Reader {
-    pub(crate) async fn of(request: RequestBuilder) -> Self {
-        let answer = timeout(LIMIT, request.send()).await.expect("an answer");
-        let answer = answer.unwrap();
-        assert_eq!(answer.status(), 200);
-        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!(header("content-type"), "text/event-stream; charset=utf-8");
-        assert_eq!(header("cache-control"), "no-cache");
+    /// The same with another token.
+    pub(crate) fn with(&self, token: &str) -> Self {
         Self {
-            answer,
-            text: Vec::new(),
-            looked_at: 0,
-            raw: Vec::new(),
+            token: token.to_owned(),
+            ..self.clone()
         }
     }
 
-    /// The next frame; `None` at the end of the stream.
-    pub(crate) async fn next(&mut self) -> Option<Frame> {
-        self.next_within(LIMIT).await
-    }
-
-    pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<Frame> {
-        loop {
-            // A history may be long, so each byte is looked at once.
-            let new = self.text.get(self.looked_at..).unwrap_or_default();
-            if let Some(end) = new.windows(2).position(|pair| pair == b"\n\n") {
-                let end = self.looked_at + end + 2;
-                self.looked_at = 0;
-                let block: Vec<u8> = self.text.drain(..end).collect();
-                return Some(read(std::str::from_utf8(&block).unwrap()));
-            }
-            self.looked_at = self.text.len().saturating_sub(1);
-            let piece = timeout(limit, self.answer.chunk()).await;
-            let Some(piece) = piece.expect("a frame in time").unwrap() else {
-                assert!(self.text.is_empty(), "a frame is torn");
-                return None;
-            };
-            self.text.extend_from_slice(&piece);
-            self.raw.extend_from_slice(&piece);
+    /// A request with the token, if there is one.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match self.token.is_empty() {
+            true => request,
+            false => request.bearer_auth(&self.token),
         }
     }
 
-    /// The first frame: what is stored.
-    pub(crate) async fn history(&mut self) -> Vec<Value> {
-        match self.next().await {
-            Some(Frame::History(chunks)) => chunks,
-            other => panic!("no history: {other:?}"),
-        }
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
     }
 
-    /// The next frame, which is a chunk.
-    pub(crate) async fn chunk(&mut self) -> Value {
-        match self.next().await {
-            Some(Frame::Chunk(id, chunk)) => {
-                assert_eq!(chunk["seq"], id);
-                chunk
-            }
-            other => panic!("no chunk: {other:?}"),
-        }
+    /// Sends a JSON body.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// The end, and nothing after it.
-    pub(crate) async fn done(&mut self, limit: Duration) {
-        assert_eq!(self.next_within(limit).await, Some(Frame::Done));
-        assert_eq!(self.next_within(limit).await, None);
+    /// Sends text that is said to be JSON.
+    pub(crate) async fn post_text(&self, path: &str, body: &str) -> Answer {
+        let request = self.request(Method::POST, path);
+        let request = request.header(CONTENT_TYPE, "application/json");
+        send(request.body(body.to_owned())).await
     }
 
-    /// All chunks up to the end, those of the history included; the first frame must be it.
-    pub(crate) async fn rest(&mut self) -> Vec<Value> {
-        let mut chunks = self.history().await;
-        loop {
-            match self.next().await {
-                Some(Frame::Chunk(id, chunk)) => {
-                    assert_eq!(chunk["seq"], id);
-                    chunks.push(chunk);
-                }
-                Some(Frame::Comment(_)) => {}
-                Some(Frame::Done) => break,
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(self.next().await, None);
-        chunks
+    /// Sends neither a body nor a type.
+    pub(crate) async fn empty(&self, method: Method, path: &str) -> Answer {
+        send(self.request(method, path)).await
     }
 }
 
-/// Reads a frame in the exact spelling of the contract.
-fn read(block: &str) -> Frame {
-    let block = block.strip_suffix("\n\n").unwrap();
-    if let Some(comment) = block.strip_prefix(':') {
-        return Frame::Comment(comment.to_owned());
-    }
-    let lines: Vec<&str> = block.split('\n').collect();
-    let data = |line: &str| -> Value {
-        let data = line.strip_prefix("data: ").expect("data");
-        serde_json::from_str(data).unwrap()
-    };
-    match lines[..] {
-        ["event: history", line] => {
-            let data = data(line);
-            assert_eq!(data.as_object().unwrap().len(), 1);
-            Frame::History(data["chunks"].as_array().unwrap().clone())
-        }
-        [id, "event: chunk", line] => {
-            let id = id.strip_prefix("id: ").unwrap().parse().unwrap();
-            Frame::Chunk(id, data(line))
-        }
-        ["event: done", line] => {
-            assert_eq!(data(line), json!({}));
-            Frame::Done
-        }
-        _ => panic!("{block:?} is no frame"),
+/// Sends a request.
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    let answer = request.send().await.unwrap();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body = answer.bytes().await.unwrap();
+    Answer {
+        status,
+        headers,
+        body,
     }
 }
 
-/// The numbers of chunks.
-pub(crate) fn seqs(chunks: &[Value]) -> Vec<u64> {
-    let seq = |chunk: &Value| chunk["seq"].as_u64().unwrap();
-    chunks.iter().map(seq).collect()
-}
-
-/// The text of chunks, whose numbers grow and leave nothing out.
-pub(crate) fn text(chunks: &[Value], from: u64) -> String {
-    let mut at = from;
-    let mut whole = String::new();
-    for chunk in chunks {
-        assert_eq!(chunk.as_object().unwrap().len(), 4, "{chunk}");
-        let content = chunk["content"].as_str().unwrap();
-        assert!(content.len() <= 64 << 10);
-        at += content.len() as u64;
-        assert_eq!(chunk["seq"], at);
-        whole.push_str(content);
+impl Answer {
+    /// The status is the one expected, and the body is the error of this kind and code; gives it.
+    #[track_caller]
+    pub(crate) fn error(self, status: u16, kind: &str, code: &str) -> Value {
+        let answer = self.is(status);
+        let json = "application/json; charset=utf-8";
+        assert_eq!(answer.header("content-type"), Some(json));
+        assert_eq!(answer.header("www-authenticate"), None);
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let body = answer.json();
+        let error = body["error"].clone();
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&json!(kind), &json!(code)),
+            "{body}"
+        );
+        assert_eq!(error["request_id"], id, "{body}");
+        assert!(error["message"].is_string(), "{body}");
+        let about = error["doc_url"].as_str().unwrap();
+        assert!(
+            about.starts_with("https://docs.harmont.dev/api/errors/"),
+            "{body}"
+        );
+        error
     }
-    whole
 }

@@ -7,7 +7,8 @@ use slipway_domain::spec::{ArtifactsWhen, Script};
 use slipway_domain::{GitRef, JobSpec, JobState, StateName};
 use slipway_farm::{ClaimedJob, Needed, archive_of};
 use slipway_protocol::{
-    Artifacts, ArtifactsFile, Credentials, Dependency, JobPayload, Options, OwnJob, Variable,
+    Artifacts, ArtifactsFile, Credentials, Dependency, JobPayload, JobSource, Options, OwnJob,
+    Variable,
 };
 
 use crate::commands;
@@ -89,6 +90,11 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             attempt: job.attempt,
             lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
             pull_login: claimed.secrets.pull_login.as_ref().map(login),
+            source: claimed.source.as_ref().map(|source| JobSource {
+                url: source.url.clone(),
+                token: source.token.as_ref().map(|token| token.expose().to_owned()),
+                sha256: source.sha256.clone(),
+            }),
         }),
         credentials: logins,
     }

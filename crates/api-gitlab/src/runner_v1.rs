@@ -265,7 +265,7 @@ fn report(request: UpdateRequest) -> Report {
         // What is told of it is of no use then, and no reason to lose the report.
         BaseImageUse::new(&base.image, base.username.as_deref()).ok()
     });
-    let message = request.failure_message;
+    let (message, exit_code) = (request.failure_message, request.exit_code);
     Report {
         trace: request.trace.map(Bytes::from),
         phase: request.phase.as_deref().and_then(|word| word.parse().ok()),
@@ -275,6 +275,7 @@ fn report(request: UpdateRequest) -> Report {
             message,
             trace,
             image,
+            exit_code,
         }),
         wait: None,
     }

@@ -1,19 +1,30 @@
-//! The builds API as clients of Harmont speak it; so far the live stream of a job's log.
+//! The builds API as clients of Harmont speak it, and the live stream of a job's log.
 //!
-//! Translation and nothing else: what a log token opens, and what comes when, is the farm's.
+//! Translation and nothing else: who may do what, what a build goes through, what becomes of the
+//! sources that are handed in and what a log token opens is the farm's.
 
-mod error;
+mod body;
+mod call;
+mod convert;
+mod described;
+mod frame;
+mod ir;
 mod logs;
+mod paging;
+mod problem;
+mod refusal;
+mod rest;
+mod routes;
+mod shapes;
+mod states;
 mod wire;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 
-use crate::error::HarmontError;
-
-/// What a handler answers.
-type Answer = Result<HttpResponse, HarmontError>;
+pub use routes::docs::openapi;
 
 /// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
 pub fn configure(config: &mut web::ServiceConfig) {
     config.route("/v0/jobs/{job_id}/logs", web::get().to(logs::follow));
+    rest::configure(config);
 }

@@ -12,7 +12,8 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_event_stream::{Frame, body};
 use slipway_farm::{Farm, FarmError, TraceEvent, TracePiece};
 
-use crate::{Answer, wire};
+use crate::refusal::StreamRefused;
+use crate::wire;
 
 const HISTORY: &str = "event: history\ndata: {\"chunks\":[";
 const HISTORY_END: &str = "]}\n\n";
@@ -29,7 +30,11 @@ const TOO_SLOW: &str = ": too slow; go on with the last id\n\n";
 ///
 /// 200; 401 for a token that is missing, none, or not good any more; 403 when its build has no such
 /// job.
-pub(crate) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String>) -> Answer {
+pub(crate) async fn follow(
+    farm: Data<Farm>,
+    http: HttpRequest,
+    job: Path<String>,
+) -> Result<HttpResponse, StreamRefused> {
     let query = Query::<wire::StreamQuery>::from_query(http.query_string());
     let Ok(Query(query)) = query else {
         return Err(FarmError::BadToken.into());

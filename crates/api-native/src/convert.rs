@@ -119,6 +119,13 @@ impl From<farm::Pipeline> for wire::Pipeline {
             definition: pipeline.definition,
             last_number: pipeline.last_number,
             created_at: pipeline.created_at,
+            title: pipeline.title,
+            description: pipeline.description,
+            wide_slug: pipeline.wide_slug,
+            repo_name: pipeline.repo_name,
+            source_slug: pipeline.source_slug,
+            allow_manual: pipeline.allow_manual,
+            archived_at: pipeline.archived_at,
         }
     }
 }

@@ -86,6 +86,7 @@ routes!(
     pipelines::create_pipeline,
     pipelines::get_pipeline,
     pipelines::put_pipeline,
+    pipelines::describe_pipeline,
     builds::create_build,
     builds::list_builds,
     builds::get_build,

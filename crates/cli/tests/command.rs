@@ -120,6 +120,7 @@ impl Desk {
             message: None,
             trace: None,
             image: None,
+            exit_code: None,
         };
         let report = Report {
             ended: Some(ended),

@@ -4,6 +4,7 @@
 //! `now` and random bytes come in as arguments.
 
 pub mod access;
+pub mod asked_by;
 pub mod base_image;
 pub mod by_commit;
 pub mod commit;
@@ -21,10 +22,12 @@ pub mod retry;
 pub mod rollup;
 pub mod spec;
 pub mod state;
+pub mod steps;
 pub mod tokens;
 mod words;
 
 pub use access::{Role, Scope, ScopeSet, Visibility};
+pub use asked_by::AskedBy;
 pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};
 pub use graph::When;

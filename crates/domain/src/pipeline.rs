@@ -50,11 +50,14 @@ pub struct JobDefinition {
     /// What people call it, where that is not its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Its key in the graph that somebody handed in.
+    #[serde(skip)]
+    pub step_key: Option<String>,
     /// What it does.
     pub spec: JobSpec,
 }
 
-fn build_stage() -> Name {
+pub(crate) fn build_stage() -> Name {
     match "build".parse() {
         Ok(name) => name,
         Err(_) => unreachable!("\"build\" is a name"),
@@ -128,6 +131,7 @@ impl Definition {
                 when: When::OnSuccess,
                 retry: None,
                 label: None,
+                step_key: None,
                 spec: JobSpec::ImageBuild(ImageBuild::default()),
             }],
         }

@@ -162,6 +162,8 @@ pub enum Event {
         /// The time at which it looks.
         now: DateTime<Utc>,
     },
+    /// Its whole build took longer than it may.
+    Expire,
 }
 
 /// An event that the job's state does not allow.
@@ -197,6 +199,9 @@ impl JobState {
                 })
             }
             (Waiting | Manual | Pending | Running(..), Event::Cancel) => Done(Outcome::Canceled),
+            (Waiting | Manual | Pending | Running(..), Event::Expire) => {
+                Done(Outcome::Failed(FailureReason::TimedOut))
+            }
             (Running(lease, _), Event::CheckLease { now }) if now < lease.expires_at => self,
             (Running(..), Event::CheckLease { .. }) => {
                 Done(Outcome::Failed(FailureReason::RunnerLost))
@@ -270,6 +275,7 @@ mod tests {
             Done(Outcome::Skipped),
         ];
         let canceled = Some(Done(Outcome::Canceled));
+        let expired = Some(Done(Outcome::Failed(FailureReason::TimedOut)));
         // One row an event: what follows in Waiting, Manual, Pending, Running. Done refuses all.
         let table = [
             (NeedsMet, [Some(Pending), None, None, None]),
@@ -313,6 +319,7 @@ mod tests {
                 [None, None, None, None],
             ),
             (Cancel, [canceled, canceled, canceled, canceled]),
+            (Expire, [expired, expired, expired, expired]),
             (
                 CheckLease { now: at(9) },
                 [None, None, None, Some(Running(mine, Phase::Fetching))],

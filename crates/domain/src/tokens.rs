@@ -109,6 +109,15 @@ token!(
     TriggerToken, "sltrg-"
 );
 
+token!(
+    /// One build's: lets its runners fetch the sources that were handed in with it.
+    SourceToken, "slsrc-"
+);
+token!(
+    /// Takes a login from a browser to a command line, once.
+    LoginCode, "slcli-"
+);
+
 impl RegistrationToken {
     /// The token that follows from the farm's key for the runners of one project.
     pub fn of_project(project: ProjectId, derived: [u8; TOKEN_ENTROPY_BYTES]) -> Self {

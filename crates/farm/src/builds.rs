@@ -8,13 +8,13 @@ use slipway_domain::{
 };
 use slipway_git::{GitError, RemoteUrl, Wanted};
 use slipway_store::builds::{self, Build, Filter, Handed, NewBuild};
-use slipway_store::jobs::{self, Changes, Job};
+use slipway_store::jobs::{self, Job};
 use slipway_store::projects::Project;
 use slipway_store::retries::{self, Cause};
 use slipway_store::{Page, StoreError, artifacts, pipelines, traces, triggers};
 
 use crate::access::{Actor, ProjectAccess};
-use crate::report::finish;
+use crate::report::{end_together, finish};
 use crate::secrets::BuildVariables;
 use crate::{Farm, FarmError};
 
@@ -119,7 +119,7 @@ impl Farm {
     }
 
     /// The commit that is asked for, with the ref it is asked for by.
-    async fn commit_of(
+    pub(crate) async fn commit_of(
         &self,
         project: &Project,
         sha: Option<CommitSha>,
@@ -257,23 +257,12 @@ impl Farm {
         build: &Build,
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
-        let (id, now, policy) = (build.id, self.now(), self.retry_policy());
+        let (id, now) = (build.id, self.now());
         let write = move |conn: &mut slipway_store::Conn| {
-            if builds::get(conn, id)?.state.is_done() {
-                return Err(StoreError::Conflict("the build is over"));
-            }
-            let open: Vec<JobId> = jobs::of_build(conn, id)?
-                .into_iter()
-                .filter(|job| !job.state.is_done())
-                .map(|job| job.id)
-                .collect();
-            let mut changes = Changes::default();
-            for job in open {
-                // An earlier one of the loop may have taken this one with it.
-                if !jobs::get(conn, job)?.state.is_done() {
-                    changes.extend(finish(conn, job, Event::Cancel, None, policy, now)?.1);
-                }
-            }
+            builds::call_off(conn, id)?;
+            let mut open = jobs::latest_of_builds(conn, &[id])?;
+            open.retain(|job| !job.state.is_done());
+            let changes = end_together(conn, &open, Event::Cancel, None, now)?;
             Ok((builds::get(conn, id)?, changes))
         };
         let (build, changes) = self.inner.store.write(write).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use slipway_domain::image_mark::ImageMark;
+use slipway_domain::tokens::SourceToken;
 use slipway_domain::{JobId, JobSpec, JobToken, Name, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
@@ -63,6 +64,18 @@ pub struct ClaimedJob {
     pub needs: Vec<Needed>,
     /// What it made itself so far.
     pub artifacts: Vec<Artifact>,
+    /// The sources that were handed in, in the place of a commit.
+    pub source: Option<ClaimedSource>,
+}
+
+/// Where a runner finds the sources that were handed in.
+pub struct ClaimedSource {
+    /// The address.
+    pub url: String,
+    /// The token that the farm wants to see there, if it is the farm's own address.
+    pub token: Option<SourceToken>,
+    /// The SHA-256 that they must have, in hex.
+    pub sha256: Option<String>,
 }
 
 /// A job that another one needed.
@@ -262,12 +275,25 @@ impl Farm {
         Ok(ClaimedJob {
             token: self.job_token(id),
             mark: self.image_mark(id),
+            source: self.source_of(&build),
             job,
             build,
             project,
             secrets,
             needs,
             artifacts,
+        })
+    }
+
+    /// Where the sources are that were handed in with a build. The farm's token is for the farm's
+    /// own address alone.
+    fn source_of(&self, build: &Build) -> Option<ClaimedSource> {
+        let handed = &build.handed;
+        let own = handed.source_key.is_some();
+        Some(ClaimedSource {
+            url: handed.source_url.clone()?,
+            token: own.then(|| self.source_token(build.uuid)),
+            sha256: handed.source_sha256.clone(),
         })
     }
 

@@ -3,8 +3,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use slipway_domain::image_mark::ImageMark;
-use slipway_domain::tokens::{RegistrationToken, TOKEN_ENTROPY_BYTES, TriggerToken};
-use slipway_domain::{JobId, JobToken, ProjectId, TriggerId};
+use slipway_domain::tokens::{RegistrationToken, SourceToken, TOKEN_ENTROPY_BYTES, TriggerToken};
+use slipway_domain::{BuildUuid, JobId, JobToken, ProjectId, TriggerId, UserId};
+use uuid::Uuid;
 
 use crate::Farm;
 
@@ -17,6 +18,19 @@ impl Farm {
     /// A token that fetches a job's archive and can do nothing else: jobs that need it get it.
     pub(crate) fn archive_token(&self, job: JobId) -> JobToken {
         JobToken::from_entropy(self.derived(&format!("archive {job}")))
+    }
+
+    /// The token with which the runners of a build fetch the sources that were handed in with it.
+    pub(crate) fn source_token(&self, build: BuildUuid) -> SourceToken {
+        SourceToken::from_entropy(self.derived(&format!("source {build}")))
+    }
+
+    /// A name for a user to those who tell users apart by UUIDs. It is stored nowhere.
+    pub fn user_uuid(&self, user: UserId) -> Uuid {
+        let derived = self.derived(&format!("uuid of user {user}"));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&derived[..16]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
     /// The token with which runners of one project register. Nobody has to make it, and it is the

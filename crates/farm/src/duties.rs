@@ -3,13 +3,14 @@
 
 use std::sync::atomic::Ordering;
 
-use chrono::TimeDelta;
-use slipway_domain::{Event, JobState};
-use slipway_store::jobs;
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::{BuildId, Event, JobState};
+use slipway_store::builds::{self, BuildError};
+use slipway_store::jobs::{self, Changes};
 use slipway_store::{Signal, StoreError, artifacts, uploads};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::report::finish;
+use crate::report::{end_together, finish};
 use crate::{Farm, FarmError};
 
 /// How many rows one pass of a duty looks at.
@@ -64,6 +65,21 @@ impl Farm {
             }
         }
         Ok(lost)
+    }
+
+    /// Ends the builds that took longer than they may, with all their jobs. Returns how many.
+    pub async fn expire_builds(&self) -> Result<usize, FarmError> {
+        let now = self.now();
+        let look = move |conn: &mut slipway_store::Conn| builds::overdue(conn, now, PASS);
+        let mut expired = 0;
+        for id in self.inner.store.read(look).await? {
+            let write = move |conn: &mut slipway_store::Conn| expire_build(conn, id, now);
+            if let Some(changes) = self.inner.store.write(write).await? {
+                expired += 1;
+                self.publish(changes).await;
+            }
+        }
+        Ok(expired)
     }
 
     /// Removes the artifacts whose time is over. Returns how many.
@@ -125,4 +141,32 @@ impl Farm {
             }
         }
     }
+}
+
+/// The word of what ends a build that took too long, and its jobs.
+const TOO_LONG: &str = "pipeline_timeout";
+
+/// Ends a build that took longer than it may; `None` when it is over already. None of its jobs is
+/// tried again, and none skipped: for all of them the time was too short.
+fn expire_build(
+    conn: &mut slipway_store::Conn,
+    id: BuildId,
+    now: DateTime<Utc>,
+) -> Result<Option<Changes>, StoreError> {
+    let allowed = builds::get(conn, id)?.handed.timeout_s.unwrap_or(0);
+    let error = BuildError {
+        code: TOO_LONG.to_owned(),
+        message: format!("the build took longer than the {allowed} s that it may"),
+    };
+    if !builds::fail(conn, id, &error)? {
+        return Ok(None);
+    }
+    let mut open = jobs::latest_of_builds(conn, &[id])?;
+    open.retain(|job| !job.state.is_done());
+    let message = Some(error.message.as_str());
+    let changes = end_together(conn, &open, Event::Expire, message, now)?;
+    for job in &open {
+        jobs::note_exit(conn, job.id, None, Some(TOO_LONG))?;
+    }
+    Ok(Some(changes))
 }

@@ -11,6 +11,7 @@ mod builds;
 mod by_commit;
 mod chance;
 mod claim;
+mod cli_logins;
 mod clock;
 mod commits;
 mod derive;
@@ -20,6 +21,7 @@ mod explain;
 mod figures;
 mod file_links;
 mod first_use;
+mod handed;
 mod hooks;
 mod job_lists;
 mod jwt;
@@ -41,6 +43,7 @@ mod runners;
 mod seal;
 mod secrets;
 mod settings;
+mod shown_builds;
 mod statuses;
 mod tokens;
 mod told_builds;
@@ -48,6 +51,7 @@ mod trace;
 mod triggers;
 mod uploads;
 mod wakeups;
+mod wide_pipelines;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -65,13 +69,14 @@ pub use build_trace::BuildText;
 pub use builds::BuildRequest;
 pub use by_commit::{BuildIdentity, CommitRequest, FoundImage, RequestError};
 pub use chance::Chance;
-pub use claim::{ClaimedJob, Needed, Poll, PollAnswer, archive_of};
+pub use claim::{ClaimedJob, ClaimedSource, Needed, Poll, PollAnswer, archive_of};
 pub use clock::Clock;
 pub use error::FarmError;
 pub use explain::{QueueLine, WhyNotBegun};
 pub use figures::Figures;
 pub use file_links::{FileDoor, FileLink};
 pub use first_use::AutoCreate;
+pub use handed::{Admission, HandIn, HandedSource};
 pub use hooks::{Forge, HookRefused, HookSecret, HookSettings, Proof, Push, TrustedHook};
 pub use live::{TraceEvent, TracePiece};
 pub use log_tokens::{LogKey, LogToken};
@@ -86,16 +91,18 @@ pub use runners::Registering;
 pub use seal::{SealKey, SealKeyError, Unopened};
 pub use secrets::{BuildVariables, JobSecrets, OpenedVariable, ShownCredential, ShownVariable};
 pub use settings::Settings;
-pub use tokens::TokenRequest;
+pub use shown_builds::{ShownBuild, ShownJob};
+pub use tokens::{TokenRequest, is_of_a_session};
 pub use told_builds::ToldBuild;
 pub use trace::Appended;
 pub use triggers::{ProjectKey, Triggering};
+pub use wide_pipelines::{NewWidePipeline, PipelineUpdate};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
 pub use slipway_store::artifacts::{Artifact, Content};
-pub use slipway_store::builds::{Build, Filter as BuildFilter};
+pub use slipway_store::builds::{Build, BuildError, Filter as BuildFilter};
 pub use slipway_store::job_lists::{JobFilter, ListedBuild, ListedJob};
-pub use slipway_store::jobs::Job;
+pub use slipway_store::jobs::{Details as JobDetails, Job};
 pub use slipway_store::people::{Member, User};
 pub use slipway_store::pipelines::Pipeline;
 pub use slipway_store::project_search::Order as ProjectOrder;
@@ -202,6 +209,11 @@ impl Farm {
         self.inner.stopping.cancel();
     }
 
+    /// Whether it was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stopping.is_cancelled()
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -212,6 +224,11 @@ impl Farm {
             .read(slipway_store::queue::open_lines)
             .await?;
         Ok(())
+    }
+
+    /// A fresh name for a request, for those who ask about it later.
+    pub fn request_id(&self) -> String {
+        hex::encode(self.inner.chance.bytes::<16>())
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -23,7 +23,7 @@ const MIN_CHARACTERS: usize = 12;
 /// The longest password, in bytes.
 const MAX_BYTES: usize = 1024;
 /// How long a session lasts.
-const SESSION_LASTS: TimeDelta = TimeDelta::days(30);
+pub(crate) const SESSION_LASTS: TimeDelta = TimeDelta::days(30);
 /// What is compared with where there is no password, so that this takes as long: the hash of
 /// nothing that is known, made with the parameters of all others.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2xpcHdheS1kZWNveS0xNg$\

@@ -231,7 +231,7 @@ impl Farm {
     }
 }
 
-fn check_settings(settings: &Settings) -> Result<(), FarmError> {
+pub(crate) fn check_settings(settings: &Settings) -> Result<(), FarmError> {
     check_repo_url(&settings.repo_url)?;
     check_description(&settings.description)?;
     check_max_running(settings.max_running)

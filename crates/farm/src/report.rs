@@ -49,6 +49,8 @@ pub struct Ended {
     pub trace: Option<Extent>,
     /// The image it made.
     pub image: Option<MadeImage>,
+    /// What its last command ended with, if the runner tells.
+    pub exit_code: Option<i32>,
 }
 
 /// An image that a job made.
@@ -227,6 +229,9 @@ impl Farm {
             let event = Event::Report(runner, ended.result);
             let message = ended.message.as_deref().map(clean_message);
             let (state, changes) = finish(conn, id, event, message.as_deref(), policy, now)?;
+            if ended.exit_code.is_some() {
+                jobs::note_exit(conn, id, ended.exit_code, None)?;
+            }
             Ok(Written::Ended(state, changes))
         });
         match written.await? {
@@ -319,8 +324,8 @@ fn cause_of_retry(
     Ok(again.then_some(Cause::Farm { avoid: None }))
 }
 
-/// Ends a job, makes the next attempt if the farm is to blame or its rules ask for one, and carries the end through its
-/// build.
+/// Ends a job, makes the next attempt if the farm is to blame or its rules ask for one, and carries
+/// the end through its build.
 pub(crate) fn finish(
     conn: &mut Conn,
     id: JobId,
@@ -342,4 +347,22 @@ pub(crate) fn finish(
         changes.extend(jobs::settle(conn, id, now)?);
     }
     Ok((state, changes))
+}
+
+/// Ends jobs of one build together: each by the event itself, and none because of another.
+pub(crate) fn end_together(
+    conn: &mut Conn,
+    jobs: &[Job],
+    event: Event,
+    message: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    for job in jobs {
+        changes.extend(jobs::apply(conn, job.id, event, message, now)?.1);
+    }
+    for job in jobs {
+        changes.extend(jobs::settle(conn, job.id, now)?);
+    }
+    Ok(changes)
 }

@@ -44,6 +44,12 @@ pub struct Settings {
     pub log_keys: Vec<LogKey>,
     /// The pages that may follow live logs from a browser, by their origin.
     pub log_origins: Vec<String>,
+    /// The largest body of JSON that is read of a build that somebody hands in, in bytes.
+    pub max_json_bytes: usize,
+    /// The origins whose pages may call the API that browsers are made for.
+    pub browser_origins: Vec<String>,
+    /// Where errors are described, for dialects that link to that.
+    pub errors_url: String,
     /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
     pub reader_build_logs: bool,
     /// Whether the dialect in which packages are built is read only.
@@ -81,6 +87,9 @@ impl Default for Settings {
             max_reader_lag_bytes: 64 << 20,
             log_keys: Vec::new(),
             log_origins: Vec::new(),
+            max_json_bytes: 16 << 20,
+            browser_origins: Vec::new(),
+            errors_url: "https://docs.harmont.dev/api/errors/".to_owned(),
             reader_build_logs: true,
             packages_read_only: false,
             log_complete_after: Duration::from_secs(30),

@@ -125,6 +125,11 @@ impl Farm {
     }
 }
 
+/// Whether a token was made by signing in.
+pub fn is_of_a_session(token: &Token) -> bool {
+    token.name == SESSION
+}
+
 /// Checks what somebody calls a token.
 pub(crate) fn check_name(name: &str) -> Result<(), FarmError> {
     if name.trim().is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {

@@ -21,7 +21,10 @@ use crate::schema::{builds, pipelines, projects};
 use crate::time::{parse, to_ms};
 use crate::{by_commit, queue, statuses};
 
+mod ending;
 mod row;
+
+pub use ending::{call_off, fail, overdue};
 
 pub(crate) use row::BuildRow;
 use row::HandedColumns;
@@ -136,7 +139,7 @@ fn create_jobs(
                 created_by: new.created_by,
                 when: job.when,
                 details: Details {
-                    step_key: None,
+                    step_key: job.step_key.clone(),
                     label: job.label.clone(),
                     retry: job.retry.clone(),
                     ..Details::default()
@@ -253,6 +256,16 @@ pub fn by_uuid(conn: &mut Conn, uuid: BuildUuid) -> Result<Build, StoreError> {
         .try_into()
 }
 
+/// Reads a build of a pipeline by its number.
+pub fn by_number(conn: &mut Conn, pipeline: PipelineId, number: i64) -> Result<Build, StoreError> {
+    builds::table
+        .filter(builds::pipeline_id.eq(pipeline.0))
+        .filter(builds::number.eq(number))
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
 /// Which builds of a project are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -339,6 +352,7 @@ pub fn unfinished_in(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, Sto
 
 /// Rolls a build up in which something began anew, so that it has not finished after all.
 pub(crate) fn reopen(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    ending::take_back(conn, id, now)?;
     let reopened = diesel::update(builds::table.find(id.0))
         .set(builds::finished_at.eq(None::<i64>))
         .execute(conn);
@@ -363,7 +377,11 @@ pub(crate) fn roll_up(
             allowed_to_fail: job.allow_failure,
         })
         .collect();
-    let state = rolled_up(&parts);
+    let state = match build.handed.error {
+        // What could not even begin has no jobs to tell of it.
+        Some(_) if parts.is_empty() => BuildState::Failed,
+        _ => rolled_up(&parts),
+    };
     if state != build.state {
         let finished = state.is_done().then(|| to_ms(now));
         diesel::update(builds::table.find(id.0))

@@ -1,5 +1,7 @@
 //! Jobs, and the one door through which a state is changed.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::graph::{self, Need};
@@ -19,7 +21,7 @@ use crate::{builds, per_backend, phases};
 mod details;
 mod row;
 
-pub use details::{Details, details_of, details_of_build, note_exit, note_stopped};
+pub use details::{Details, details_of, details_of_builds, note_exit, note_stopped};
 
 pub use row::Job;
 pub(crate) use row::JobRow;
@@ -161,6 +163,36 @@ pub fn of_build(conn: &mut Conn, build: BuildId) -> Result<Vec<Job>, StoreError>
             .order(jobs::id)
             .load(conn)?,
     )
+}
+
+/// The latest attempts of the jobs of several builds, in the order they were made.
+pub fn latest_of_builds(conn: &mut Conn, builds: &[BuildId]) -> Result<Vec<Job>, StoreError> {
+    let builds = builds.iter().map(|build| build.0);
+    collect(
+        jobs::table
+            .filter(jobs::build_id.eq_any(builds))
+            .filter(jobs::superseded.eq(false))
+            .order(jobs::id)
+            .load(conn)?,
+    )
+}
+
+/// Of each job of a build the names of those that it needs.
+pub fn needs_of_build(
+    conn: &mut Conn,
+    build: BuildId,
+) -> Result<HashMap<JobId, Vec<String>>, StoreError> {
+    let rows: Vec<(i64, String)> = job_needs::table
+        .inner_join(jobs::table.on(jobs::id.eq(job_needs::needs_job_id)))
+        .filter(jobs::build_id.eq(build.0))
+        .order(jobs::id)
+        .select((job_needs::job_id, jobs::name))
+        .load(conn)?;
+    let mut needs: HashMap<JobId, Vec<String>> = HashMap::new();
+    for (job, need) in rows {
+        needs.entry(JobId(job)).or_default().push(need);
+    }
+    Ok(needs)
 }
 
 /// The jobs of a project, newest first.

@@ -22,6 +22,7 @@ mod writer;
 pub mod artifacts;
 pub mod builds;
 pub mod by_commit;
+pub mod cli_logins;
 pub mod commits;
 pub mod hooks;
 pub mod job_lists;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable};
 use slipway_domain::{BuildId, JobId, Lease, ProjectId, QueueKeyId};
 
 use crate::claims::ClaimRequest;
@@ -191,7 +191,7 @@ pub(crate) fn guard_limits(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), S
     Ok(())
 }
 
-/// Marks those of `builds` that are pending as running.
+/// Marks those of `builds` that are pending as running, from when their time counts.
 pub(crate) fn begin_builds(
     conn: &mut Conn,
     builds: &[i64],
@@ -203,9 +203,10 @@ pub(crate) fn begin_builds(
                 let begin = Fixed {
                     before: [
                         "UPDATE builds SET state = 'running', started_at = ",
+                        ", deadline_at = timeout_s * 1000 + ",
                         " WHERE id = ",
                     ],
-                    numbers: [to_ms(now), *build],
+                    numbers: [to_ms(now), to_ms(now), *build],
                     after: " AND state = 'pending'",
                 };
                 begin.execute(conn)?;
@@ -217,6 +218,8 @@ pub(crate) fn begin_builds(
                 .set((
                     builds::state.eq("running"),
                     builds::started_at.eq(to_ms(now)),
+                    builds::deadline_at
+                        .eq(builds::timeout_s.cast::<Nullable<BigInt>>() * 1000 + to_ms(now)),
                 ))
                 .execute(conn)?;
         }

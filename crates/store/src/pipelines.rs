@@ -189,6 +189,55 @@ pub fn by_wide_slug(
     read(row.or_missing("pipeline")?)
 }
 
+/// Reads the oldest pipeline of a namespace that is called `source_slug` inside of the repository
+/// `repo_name`, which is in lower case.
+pub fn by_source(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    repo_name: &str,
+    source_slug: &str,
+) -> Result<Pipeline, StoreError> {
+    let row = pipelines::table
+        .filter(pipelines::namespace_id.eq(namespace.0))
+        .filter(pipelines::repo_name.eq(repo_name))
+        .filter(pipelines::source_slug.eq(source_slug))
+        .order(pipelines::id)
+        .first(conn);
+    read(row.or_missing("pipeline")?)
+}
+
+/// The pipelines of a namespace that were not put away, oldest first, from the one after `after`.
+pub fn of_namespace(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Pipeline>, StoreError> {
+    let rows = pipelines::table
+        .filter(pipelines::namespace_id.eq(namespace.0))
+        .filter(pipelines::archived_at.is_null())
+        .filter(pipelines::id.gt(after))
+        .order(pipelines::id)
+        .limit(limit)
+        .load(conn)?;
+    rows.into_iter().map(read).collect()
+}
+
+/// Writes what is known of a pipeline besides its jobs.
+pub fn describe(conn: &mut Conn, pipeline: &Pipeline) -> Result<Pipeline, StoreError> {
+    diesel::update(pipelines::table.find(pipeline.id.0))
+        .set((
+            pipelines::title.eq(&pipeline.title),
+            pipelines::description.eq(&pipeline.description),
+            pipelines::repo_name.eq(&pipeline.repo_name),
+            pipelines::source_slug.eq(&pipeline.source_slug),
+            pipelines::allow_manual.eq(pipeline.allow_manual),
+            pipelines::archived_at.eq(pipeline.archived_at.map(to_ms)),
+        ))
+        .execute(conn)?;
+    get(conn, pipeline.id)
+}
+
 /// The pipelines of a project, by slug. There are never many.
 pub fn of_project(conn: &mut Conn, project: ProjectId) -> Result<Vec<Pipeline>, StoreError> {
     let rows = pipelines::table

@@ -235,6 +235,24 @@ pub fn list_namespaces_of(
     rows.into_iter().map(read_namespace).collect()
 }
 
+/// The namespaces that a user is a member of, oldest first, from the one after `after`.
+pub fn list_namespaces_of_from(
+    conn: &mut Conn,
+    user: UserId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Namespace>, StoreError> {
+    let rows = namespaces::table
+        .inner_join(namespace_members::table.on(namespace_members::namespace_id.eq(namespaces::id)))
+        .filter(namespace_members::user_id.eq(user.0))
+        .filter(namespaces::id.gt(after))
+        .order(namespaces::id)
+        .limit(limit)
+        .select(namespaces::all_columns)
+        .load(conn)?;
+    rows.into_iter().map(read_namespace).collect()
+}
+
 /// Makes a project.
 ///
 /// # Errors

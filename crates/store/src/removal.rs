@@ -54,7 +54,12 @@ pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, Stor
         .order(jobs::id)
         .select(jobs::id)
         .load(conn)?;
-    let mut unused = Vec::new();
+    let source: Option<Option<String>> = builds::table
+        .find(build.0)
+        .select(builds::source_key)
+        .first(conn)
+        .optional()?;
+    let mut unused: Vec<String> = source.flatten().into_iter().collect();
     for id in ids {
         // What is being sent for the job is kept before this, and seen here, or refused after it.
         per_backend::lock_job(conn, JobId(id))?;

@@ -250,6 +250,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    cli_logins (hash) {
+        hash -> Text,
+        user_id -> BigInt,
+        scopes -> Text,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     job_details (job_id) {
         job_id -> BigInt,
         step_key -> Nullable<Text>,

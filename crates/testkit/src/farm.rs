@@ -88,6 +88,8 @@ impl TestFarm {
             blob_url: None,
             public_url: None,
             registry: None,
+            browser_origins: Vec::new(),
+            errors_url: slipway_farm::Settings::default().errors_url,
             seal_key_file: None,
             log_key_file: None,
             log_origins: Vec::new(),

@@ -1,9 +1,9 @@
 //! Pipelines of projects.
 
 use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpResponse, get, post, put};
+use actix_web::{HttpResponse, get, patch, post, put};
 use slipway_domain::Role;
-use slipway_farm::Farm;
+use slipway_farm::{Farm, PipelineUpdate};
 
 use crate::error::ApiError;
 use crate::extract::Caller;
@@ -79,4 +79,32 @@ pub(crate) async fn put_pipeline(
     let access = access.await?;
     let put = farm.put_pipeline(&access, &path.slug, body.into_inner().definition);
     Ok(Json(put.await?.into()))
+}
+
+/// `PATCH /v1/projects/{ns}/{name}/pipelines/{slug}`: changes what is known of a pipeline besides
+/// its jobs: by what repository it is found, whether people may have it run, whether it is put away.
+///
+/// 200; 400 for a text that cannot be; 401; 403 to lower roles than maintainer; 404 without such a
+/// project or pipeline.
+#[utoipa::path(tag = "pipelines", params(PipelinePath), request_body = wire::PipelineDescription, responses((status = 200, body = wire::Pipeline)))]
+#[patch("/projects/{ns}/{name}/pipelines/{slug}")]
+pub(crate) async fn describe_pipeline(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<PipelinePath>,
+    body: Json<wire::PipelineDescription>,
+) -> Answer<Json<wire::Pipeline>> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    let access = access.await?;
+    let body = body.into_inner();
+    let update = PipelineUpdate {
+        title: body.title,
+        description: body.description,
+        repo_name: body.repo_name,
+        source_slug: body.source_slug,
+        allow_manual: body.allow_manual,
+        archived: body.archived,
+    };
+    let described = farm.describe_pipeline(&access, &path.slug, update);
+    Ok(Json(described.await?.into()))
 }

@@ -227,6 +227,20 @@ pub(crate) struct Pipeline {
     pub(crate) last_number: i64,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
+    /// What people call it.
+    pub(crate) title: String,
+    /// What it is for.
+    pub(crate) description: Option<String>,
+    /// Its short name in its whole namespace.
+    pub(crate) wide_slug: String,
+    /// The repository as `owner/name`.
+    pub(crate) repo_name: Option<String>,
+    /// What it is called inside of its repository.
+    pub(crate) source_slug: Option<String>,
+    /// Whether people may have it run.
+    pub(crate) allow_manual: bool,
+    /// When it was put away.
+    pub(crate) archived_at: Option<DateTime<Utc>>,
 }
 
 /// A pipeline to add.
@@ -239,6 +253,30 @@ pub(crate) struct NewPipeline {
     /// Its jobs.
     #[schema(value_type = Object)]
     pub(crate) definition: Definition,
+}
+
+/// What is known of a pipeline besides its jobs; what is absent stays, what is null goes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PipelineDescription {
+    /// What people call it.
+    pub(crate) title: Option<String>,
+    /// What it is for.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) description: Option<Option<String>>,
+    /// The repository as `owner/name`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) repo_name: Option<Option<String>>,
+    /// What it is called inside of its repository.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) source_slug: Option<Option<String>>,
+    /// Whether people may have it run.
+    pub(crate) allow_manual: Option<bool>,
+    /// Whether it is put away.
+    pub(crate) archived: Option<bool>,
 }
 
 /// What a pipeline is to run from now on.

@@ -177,6 +177,7 @@ async fn a_failed_job_says_why() {
             message: Some("step 3 failed".to_owned()),
             trace: None,
             image: None,
+            exit_code: None,
         }),
         ..Report::default()
     };

@@ -63,6 +63,7 @@ async fn succeed(api: &Api, runner: &Runner, claimed: &ClaimedJob) {
             message: None,
             trace: None,
             image: None,
+            exit_code: None,
         }),
         ..Report::default()
     };

@@ -99,14 +99,14 @@ pub fn details_of(conn: &mut Conn, job: JobId) -> Result<Details, StoreError> {
     row.map_or_else(|| Ok(Details::default()), read)
 }
 
-/// The same for the jobs of a build that have any.
-pub fn details_of_build(
+/// The same for the jobs of builds that have any.
+pub fn details_of_builds(
     conn: &mut Conn,
-    build: BuildId,
+    builds: &[BuildId],
 ) -> Result<HashMap<JobId, Details>, StoreError> {
     let rows: Vec<(i64, Row)> = job_details::table
         .inner_join(jobs::table.on(jobs::id.eq(job_details::job_id)))
-        .filter(jobs::build_id.eq(build.0))
+        .filter(jobs::build_id.eq_any(builds.iter().map(|build| build.0)))
         .select((job_details::job_id, COLUMNS))
         .load(conn)?;
     rows.into_iter()

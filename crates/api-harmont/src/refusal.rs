@@ -1,4 +1,4 @@
-//! What can go wrong, in the words of this API.
+//! Why a stream is not opened, in the words of its clients.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
@@ -10,9 +10,9 @@ use crate::wire;
 /// Why a stream is not opened.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub(crate) struct HarmontError(#[from] FarmError);
+pub(crate) struct StreamRefused(#[from] FarmError);
 
-impl HarmontError {
+impl StreamRefused {
     /// The status, the class and the code.
     fn answer(&self) -> (StatusCode, &'static str, &'static str) {
         match &self.0 {
@@ -48,7 +48,7 @@ impl HarmontError {
     }
 }
 
-impl ResponseError for HarmontError {
+impl ResponseError for StreamRefused {
     fn status_code(&self) -> StatusCode {
         self.answer().0
     }

@@ -1,0 +1,19 @@
+//! The live stream of a job's log as clients of Harmont follow it: each check of the contract,
+//! through the real application over real HTTP, on both back ends.
+//!
+//! Of the rest of that API there is nothing yet: where a check asks it for a token or for jobs, the
+//! farm and the native API are asked.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+#[path = "../runner_v1/client.rs"]
+#[expect(
+    dead_code,
+    reason = "the stories of the runner protocol need more of it"
+)]
+mod client;
+mod following;
+mod postgres_two_coordinators;
+mod slow;
+mod stream;
+mod support;
+mod tokens;

@@ -1,0 +1,417 @@
+//! The graph of a build as clients write it, in either of its two forms: read and checked. What it
+//! becomes is the farm's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use slipway_domain::steps::{Step, StepGraph};
+use slipway_farm::BuildError;
+
+/// How long a step may take unless it says so, in seconds.
+const USUAL_TIMEOUT_S: u32 = 3600;
+/// How a step may say when its result is good enough again.
+const CACHE_POLICIES: [&str; 5] = ["none", "forever", "ttl", "on_change", "compose"];
+
+type Read<T> = Result<T, BuildError>;
+type Object = Map<String, Value>;
+
+/// Reads a graph.
+///
+/// # Errors
+/// Why it cannot be, by the codes of this API.
+pub(crate) fn parse(text: &str) -> Read<StepGraph> {
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| told("invalid_json", format!("the graph is not JSON: {error}")))?;
+    let Value::Object(top) = value else {
+        return Err(invalid("the graph is not an object"));
+    };
+    let steps = match top.get("graph") {
+        Some(Value::Object(graph)) => linked(graph, &top)?,
+        _ => flat(&top)?,
+    };
+    check_keys(&steps)?;
+    check_cycles(&steps)?;
+    Ok(StepGraph {
+        steps,
+        timeout_s: seconds(&top, "timeout_seconds")?,
+    })
+}
+
+/// The steps of the flat form: a list, in which steps name the one that they build in.
+fn flat(top: &Object) -> Read<Vec<Step>> {
+    match top.get("version") {
+        Some(Value::String(version)) if version == "0" => {}
+        Some(version) => {
+            return Err(told(
+                "bad_version",
+                format!("version is {version}, not \"0\""),
+            ));
+        }
+        None => return Err(invalid("version is missing")),
+    }
+    let usual_image = text(top, "default_image")?;
+    let env = env_of(top)?;
+    let mut steps: Vec<Step> = Vec::new();
+    let mut parents = Vec::new();
+    // Every command after a wait needs all that came before the wait.
+    let mut before_wait = 0;
+    for entry in list(top, "steps")? {
+        let entry = object(entry, "a step")?;
+        match needed(entry, "type")?.as_str() {
+            "wait" => {
+                flag(entry, "continue_on_failure")?;
+                before_wait = steps.len();
+            }
+            "command" => {
+                let mut step = step_of(entry)?;
+                for (key, value) in &env {
+                    let own = step.env.entry(key.clone());
+                    own.or_insert_with(|| value.clone());
+                }
+                step.needs.extend(0..before_wait);
+                steps.push(step);
+                parents.push(text(entry, "builds_in")?);
+            }
+            other => return Err(invalid(format!("there is no type of step {other:?}"))),
+        }
+    }
+    check_keys(&steps)?;
+    for (position, parent) in parents.into_iter().enumerate() {
+        let Some(parent) = parent else {
+            let image = &mut steps[position].image;
+            *image = image.take().or_else(|| usual_image.clone());
+            continue;
+        };
+        let found = steps.iter().position(|step| step.key == parent);
+        let found = found.ok_or_else(|| {
+            told(
+                "unknown_dependency",
+                format!("builds_in names no step: {parent:?}"),
+            )
+        })?;
+        steps[position].needs.insert(found);
+        steps[position].builds_in = Some(found);
+    }
+    Ok(steps)
+}
+
+/// The steps of the graph form: nodes, and edges between their positions.
+fn linked(graph: &Object, top: &Object) -> Read<Vec<Step>> {
+    let usual_image = text(top, "default_image")?;
+    if !list(graph, "node_holes")?.is_empty() {
+        return Err(invalid("node_holes is not empty"));
+    }
+    let mut steps = Vec::new();
+    for node in list(graph, "nodes")? {
+        let node = object(node, "a node")?;
+        let step = node
+            .get("step")
+            .ok_or_else(|| invalid("a node has no step"))?;
+        let mut step = step_of(object(step, "a step")?)?;
+        step.env = env_of(node)?;
+        steps.push(step);
+    }
+    for edge in list(graph, "edges")? {
+        let (from, to, kind) = edge_of(edge, steps.len())?;
+        let step = &mut steps[to];
+        step.needs.insert(from);
+        if kind == "builds_in" {
+            if step.builds_in.is_some_and(|other| other != from) {
+                let why = format!("the step {:?} builds in two others", step.key);
+                return Err(invalid(why));
+            }
+            step.builds_in = Some(from);
+        }
+    }
+    for step in &mut steps {
+        if step.builds_in.is_none() && step.image.is_none() {
+            step.image.clone_from(&usual_image);
+        }
+    }
+    Ok(steps)
+}
+
+fn edge_of(edge: &Value, nodes: usize) -> Read<(usize, usize, &str)> {
+    let wrong = || invalid("an edge is not [from, to, kind] with positions of nodes");
+    let parts = edge.as_array().filter(|parts| parts.len() == 3);
+    let parts = parts.ok_or_else(wrong)?;
+    let position = |value: &Value| {
+        let position = usize::try_from(value.as_u64()?).ok()?;
+        (position < nodes).then_some(position)
+    };
+    let (from, to) = (position(&parts[0]), position(&parts[1]));
+    let kind = parts[2].as_str().ok_or_else(wrong)?;
+    Ok((from.ok_or_else(wrong)?, to.ok_or_else(wrong)?, kind))
+}
+
+/// What both forms say of a command.
+fn step_of(entry: &Object) -> Read<Step> {
+    check_cache(entry.get("cache"))?;
+    let given = |name| {
+        let text = needed(entry, name)?;
+        match text.trim().is_empty() {
+            true => Err(invalid(format!("the {name} of a step is empty"))),
+            false => Ok(text),
+        }
+    };
+    Ok(Step {
+        key: given("key")?,
+        command: given("cmd")?,
+        label: text(entry, "label")?.filter(|label| !label.is_empty()),
+        image: text(entry, "image")?,
+        env: env_of(entry)?,
+        timeout_s: seconds(entry, "timeout_seconds")?.unwrap_or(USUAL_TIMEOUT_S),
+        needs: BTreeSet::new(),
+        builds_in: None,
+    })
+}
+
+fn check_cache(cache: Option<&Value>) -> Read<()> {
+    let Some(cache) = cache.filter(|cache| !cache.is_null()) else {
+        return Ok(());
+    };
+    let cache = object(cache, "cache")?;
+    text(cache, "key")?;
+    match needed(cache, "policy")?.as_str() {
+        policy if CACHE_POLICIES.contains(&policy) => Ok(()),
+        other => Err(invalid(format!("there is no cache policy {other:?}"))),
+    }
+}
+
+fn check_keys(steps: &[Step]) -> Read<()> {
+    let mut keys = BTreeSet::new();
+    match steps.iter().find(|step| !keys.insert(step.key.as_str())) {
+        Some(twice) => {
+            let why = format!("two steps have the key {:?}", twice.key);
+            Err(told("duplicate_key", why))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Takes steps away whose needs are all gone, until none is left or none can be taken.
+fn check_cycles(steps: &[Step]) -> Read<()> {
+    let mut open: BTreeSet<usize> = (0..steps.len()).collect();
+    loop {
+        let free = |position: &usize| steps[*position].needs.iter().all(|n| !open.contains(n));
+        let free: Vec<usize> = open.iter().copied().filter(free).collect();
+        match (free.is_empty(), open.first()) {
+            (_, None) => return Ok(()),
+            (true, Some(stuck)) => {
+                let why = format!("the step {:?} waits for itself", steps[*stuck].key);
+                return Err(told("cycle", why));
+            }
+            (false, Some(_)) => open.retain(|position| !free.contains(position)),
+        }
+    }
+}
+
+fn told(code: &str, message: impl Into<String>) -> BuildError {
+    BuildError {
+        code: code.to_owned(),
+        message: message.into(),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> BuildError {
+    told("invalid_ir", message)
+}
+
+fn object<'a>(value: &'a Value, what: &str) -> Read<&'a Object> {
+    let object = value.as_object();
+    object.ok_or_else(|| invalid(format!("{what} is not an object")))
+}
+
+fn list<'a>(of: &'a Object, name: &str) -> Read<&'a [Value]> {
+    match of.get(name) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(items)) => Ok(items),
+        Some(_) => Err(invalid(format!("{name} is not a list"))),
+    }
+}
+
+fn text(of: &Object, name: &str) -> Read<Option<String>> {
+    match of.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.contains('\0') => {
+            Err(invalid(format!("{name} has a character that is zero")))
+        }
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(invalid(format!("{name} is not a string"))),
+    }
+}
+
+fn needed(of: &Object, name: &str) -> Read<String> {
+    text(of, name)?.ok_or_else(|| invalid(format!("{name} is missing")))
+}
+
+fn flag(of: &Object, name: &str) -> Read<bool> {
+    match of.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(invalid(format!("{name} is neither true nor false"))),
+    }
+}
+
+fn seconds(of: &Object, name: &str) -> Read<Option<u32>> {
+    let Some(value) = of.get(name).filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let seconds = value
+        .as_u64()
+        .and_then(|seconds| u32::try_from(seconds).ok());
+    match seconds.filter(|seconds| (1..=604_800).contains(seconds)) {
+        None => Err(invalid(format!("{name} is not between 1 and 604800"))),
+        seconds => Ok(seconds),
+    }
+}
+
+fn env_of(of: &Object) -> Read<BTreeMap<String, String>> {
+    let Some(value) = of.get("env").filter(|value| !value.is_null()) else {
+        return Ok(BTreeMap::new());
+    };
+    let env = object(value, "env")?.iter();
+    let pairs = env.map(|(key, value)| match value {
+        Value::String(value) if !value.contains('\0') => Ok((key.clone(), value.clone())),
+        _ => Err(invalid(format!("the variable {key:?} is not a string"))),
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(graph: Value) -> Read<StepGraph> {
+        parse(&graph.to_string())
+    }
+
+    fn code(graph: Value) -> String {
+        read(graph).unwrap_err().code
+    }
+
+    fn of_steps(steps: Value) -> Value {
+        json!({"version": "0", "steps": steps})
+    }
+
+    fn command(key: &str, more: Value) -> Value {
+        let mut step = json!({"type": "command", "key": key, "cmd": "true"});
+        if let (Value::Object(step), Value::Object(more)) = (&mut step, more) {
+            step.extend(more);
+        }
+        step
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_graph_has_a_code() {
+        assert_eq!(parse("not json").unwrap_err().code, "invalid_json");
+        assert_eq!(code(json!([])), "invalid_ir");
+        assert_eq!(code(json!({"version": "1"})), "bad_version");
+        assert_eq!(code(json!({"version": 0})), "bad_version");
+        assert_eq!(code(json!({"steps": []})), "invalid_ir");
+        let two = json!([command("a", json!({})), command("a", json!({}))]);
+        assert_eq!(code(of_steps(two)), "duplicate_key");
+        let lost = json!([command("a", json!({"builds_in": "x"}))]);
+        assert_eq!(code(of_steps(lost)), "unknown_dependency");
+        let ring = json!([
+            command("a", json!({"builds_in": "b"})),
+            command("b", json!({"builds_in": "a"})),
+        ]);
+        assert_eq!(code(of_steps(ring)), "cycle");
+        let back = json!([
+            command("a", json!({"builds_in": "b"})),
+            json!({"type": "wait"}),
+            command("b", json!({})),
+        ]);
+        assert_eq!(code(of_steps(back)), "cycle");
+        for step in [
+            json!(5),
+            json!({"type": "foo"}),
+            json!({"key": "a", "cmd": "true"}),
+            json!({"type": "command", "key": "", "cmd": "true"}),
+            json!({"type": "command", "key": "a", "cmd": " "}),
+            json!({"type": "command", "key": "a"}),
+            json!({"type": "wait", "continue_on_failure": "no"}),
+            command("a", json!({"cache": {"policy": "sometimes"}})),
+            command("a", json!({"cache": 1})),
+            command("a", json!({"env": {"A": 1}})),
+            command("a", json!({"timeout_seconds": 0})),
+            command("a\0", json!({})),
+        ] {
+            assert_eq!(
+                code(of_steps(json!([step.clone()]))),
+                "invalid_ir",
+                "{step}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_flat_graph_has_images_variables_and_waits() {
+        let mut graph = of_steps(json!([
+            command(
+                "a",
+                json!({"label": "A", "env": {"X": "own"}, "timeout_seconds": 5})
+            ),
+            command("b", json!({"builds_in": "a"})),
+            json!({"type": "wait"}),
+            command(
+                "c",
+                json!({"image": "alpine", "cache": {"policy": "ttl", "key": "k"}})
+            ),
+            command("d", json!({"builds_in": "b"})),
+        ]));
+        graph["default_image"] = "debian".into();
+        graph["env"] = json!({"X": "all", "Y": "all"});
+        graph["timeout_seconds"] = 900.into();
+        let graph = read(graph).unwrap();
+        assert_eq!(graph.timeout_s, Some(900));
+        let needs: Vec<Vec<usize>> = graph
+            .steps
+            .iter()
+            .map(|step| step.needs.iter().copied().collect())
+            .collect();
+        assert_eq!(needs, [vec![], vec![0], vec![0, 1], vec![0, 1]]);
+        let images: Vec<_> = graph.steps.iter().map(|s| s.image.as_deref()).collect();
+        assert_eq!(images, [Some("debian"), None, Some("alpine"), None]);
+        let parents: Vec<_> = graph.steps.iter().map(|step| step.builds_in).collect();
+        assert_eq!(parents, [None, Some(0), None, Some(1)]);
+        let first = &graph.steps[0];
+        assert_eq!(
+            (first.env["X"].as_str(), first.env["Y"].as_str()),
+            ("own", "all")
+        );
+        assert_eq!((first.timeout_s, first.label.as_deref()), (5, Some("A")));
+        assert_eq!(graph.steps[1].timeout_s, USUAL_TIMEOUT_S);
+    }
+
+    #[test]
+    fn both_forms_of_a_graph_are_the_same_graph() {
+        let flat = of_steps(json!([
+            command("a", json!({"env": {"CI": "1"}})),
+            command("b", json!({"builds_in": "a"})),
+        ]));
+        let linked = |edges: Value| {
+            json!({"version": "0", "graph": {"nodes": [
+                {"step": {"key": "a", "cmd": "true", "env": {"NOT": "used"}}, "env": {"CI": "1"}},
+                {"step": {"key": "b", "cmd": "true"}, "env": {}},
+            ], "node_holes": [], "edge_property": "directed", "edges": edges}})
+        };
+        let same = read(linked(json!([[0, 1, "builds_in"]])));
+        assert_eq!(same.unwrap(), read(flat).unwrap());
+        let ring = json!([[0, 1, "builds_in"], [1, 0, "depends_on"]]);
+        assert_eq!(code(linked(ring)), "cycle");
+        for bad in [
+            json!([[0, 2, "depends_on"]]),
+            json!([[0]]),
+            json!([[0, 1, 1]]),
+        ] {
+            assert_eq!(code(linked(bad)), "invalid_ir");
+        }
+        let other = read(linked(json!([[0, 1, "other"]]))).unwrap();
+        assert_eq!(other.steps[1].builds_in, None);
+        assert_eq!(other.steps[1].needs, BTreeSet::from([0]));
+    }
+}

@@ -1,0 +1,26 @@
+//! What kind of thing asked for a build.
+
+use crate::words::words;
+
+words!(
+    /// What kind of thing asked for a build, as far as it says so.
+    AskedBy, "source of a build", "api, ui, webhook, trigger_job or schedule" {
+        /// A program, in somebody's name.
+        Api = "api",
+        /// Somebody in a browser.
+        Ui = "ui",
+        /// A push to the repository.
+        Webhook = "webhook",
+        /// A job of another build.
+        TriggerJob = "trigger_job",
+        /// A timetable.
+        Schedule = "schedule",
+    }
+);
+
+impl AskedBy {
+    /// Whether a person wants the build now, which a pipeline may not allow.
+    pub fn is_a_person(self) -> bool {
+        matches!(self, Self::Api | Self::Ui)
+    }
+}
