@@ -13,6 +13,7 @@ mod chance;
 mod claim;
 mod clock;
 mod commits;
+mod definitions;
 mod derive;
 mod duties;
 mod error;
@@ -72,7 +73,7 @@ pub use hooks::{Forge, HookRefused, HookSecret, HookSettings, Proof, Push, Trust
 pub use packages::PackageRequest;
 pub use people::{Bootstrapped, UserUpdate};
 pub use project_lists::{ProjectCompany, ProjectQuery, Whose};
-pub use projects::ProjectUpdate;
+pub use projects::{PipelineChange, ProjectUpdate};
 pub use quay_phases::{Fault, PackagePhase};
 pub use registration::RegistrationRequest;
 pub use report::{Ended, MadeImage, Report};
@@ -86,8 +87,9 @@ pub use trace::{Appended, TraceEvent};
 pub use triggers::{ProjectKey, Triggering};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;
+pub use slipway_definition::SCHEMA as DEFINITION_SCHEMA;
 pub use slipway_store::artifacts::{Artifact, Content};
-pub use slipway_store::builds::{Build, Filter as BuildFilter};
+pub use slipway_store::builds::{Build, BuildError, Filter as BuildFilter};
 pub use slipway_store::job_lists::{JobFilter, ListedBuild, ListedJob};
 pub use slipway_store::jobs::Job;
 pub use slipway_store::people::{Member, User};

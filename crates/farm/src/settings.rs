@@ -36,6 +36,8 @@ pub struct Settings {
     pub max_trace_bytes: u64,
     /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
     pub reader_build_logs: bool,
+    /// Whether the default pipelines of projects that are made from now on read the repository.
+    pub pipelines_from_repository: bool,
     /// Which projects are made when somebody asks for the first build of them.
     pub auto_create: AutoCreate,
     /// What push hooks are signed with.
@@ -63,6 +65,7 @@ impl Default for Settings {
             upload_lifetime: Duration::from_secs(3600),
             max_trace_bytes: 1 << 30,
             reader_build_logs: true,
+            pipelines_from_repository: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),
             github: None,
