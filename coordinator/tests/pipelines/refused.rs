@@ -135,6 +135,8 @@ async fn a_push_to_a_repository_that_cannot_be_read_has_failed(backend: Backend)
     let path = format!("/v1/builds/{}/retry", build["id"].as_str().unwrap());
     let (status, answer) = reading.call(Method::POST, &path, Value::Null).await;
     assert_eq!(status, 409, "{answer}");
+    let why = answer["error"]["message"].as_str().unwrap();
+    assert!(why.contains("has no jobs"), "{why}");
 }
 
 async fn a_trigger_with_a_wrong_file_has_failed(backend: Backend) {
