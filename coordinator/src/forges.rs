@@ -47,6 +47,11 @@ pub struct Forges {
         default_value = "https://github.com/{repository}.git"
     )]
     pub auto_create_url: String,
+    /// Whether projects that are made from now on read .slipway.yml in their repositories; not, if
+    /// this coordinator cannot reach the git hosts as the runners can.
+    #[arg(long, env = "SLIPWAY_PIPELINES_FROM_REPOSITORY", default_value_t = true,
+          action = clap::ArgAction::Set)]
+    pub pipelines_from_repository: bool,
 }
 
 impl Default for Forges {
@@ -61,6 +66,7 @@ impl Default for Forges {
             status_target_url: None,
             auto_create: Vec::new(),
             auto_create_url: AutoCreate::default().url,
+            pipelines_from_repository: Settings::default().pipelines_from_repository,
         }
     }
 }
@@ -83,6 +89,7 @@ impl Forges {
             .context("SLIPWAY_AUTO_CREATE_URL")?;
         Ok(Settings {
             auto_create,
+            pipelines_from_repository: self.pipelines_from_repository,
             hooks: HookSettings {
                 github: hook_secret(self.github_webhook_secret_file.as_deref())?,
                 gitlab: hook_secret(self.gitlab_webhook_secret_file.as_deref())?,

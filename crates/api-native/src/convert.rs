@@ -117,6 +117,7 @@ impl From<farm::Pipeline> for wire::Pipeline {
         Self {
             slug: pipeline.slug.into(),
             definition: pipeline.definition,
+            from_repository: pipeline.from_repository,
             last_number: pipeline.last_number,
             created_at: pipeline.created_at,
             title: pipeline.title,
@@ -126,6 +127,15 @@ impl From<farm::Pipeline> for wire::Pipeline {
             source_slug: pipeline.source_slug,
             allow_manual: pipeline.allow_manual,
             archived_at: pipeline.archived_at,
+        }
+    }
+}
+
+impl From<wire::PipelineChange> for farm::PipelineChange {
+    fn from(change: wire::PipelineChange) -> Self {
+        Self {
+            definition: change.definition,
+            from_repository: change.from_repository,
         }
     }
 }
@@ -150,6 +160,10 @@ pub(crate) fn build(
         created_at: build.created_at,
         started_at: build.started_at,
         finished_at: build.finished_at,
+        error: build.handed.error.map(|error| wire::ErrorDetail {
+            code: error.code,
+            message: error.message,
+        }),
     }
 }
 

@@ -25,7 +25,11 @@ use crate::error::ApiError;
 /// The largest body of JSON that is read, in bytes.
 const MAX_JSON: usize = 1 << 20;
 /// What is served to everybody.
-const OPEN: [&str; 2] = ["/v1/openapi.json", "/v1/docs"];
+const OPEN: [&str; 3] = [
+    "/v1/openapi.json",
+    "/v1/docs",
+    "/v1/schemas/slipway.yml.json",
+];
 
 /// Who is calling.
 pub(crate) struct Caller(pub(crate) Actor);

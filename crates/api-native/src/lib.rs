@@ -121,6 +121,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
         .configure(extract::configure_extractors)
         .service(routes::docs::openapi)
         .service(routes::docs::page)
+        .service(routes::docs::definition_schema)
         .configure(mount)
         .default_service(web::to(no_such_route))
         .wrap(from_fn(extract::authenticated));

@@ -200,14 +200,40 @@ impl Definition {
                 .map(|job| &job.name)
                 .collect();
             if next.is_empty() {
-                let stuck = self.jobs.iter().find(|job| !met.contains(&job.name));
-                return Err(BadDefinition::Cycle(
-                    stuck.map(|job| job.name.to_string()).unwrap_or_default(),
-                ));
+                return Err(BadDefinition::Cycle(self.in_a_cycle(&met)));
             }
             met.extend(next);
         }
         Ok(())
+    }
+
+    /// The first job, in the order of the definition, of a cycle among those that are not `met`.
+    fn in_a_cycle(&self, met: &BTreeSet<&Name>) -> String {
+        let open: BTreeMap<&Name, &Name> = self
+            .jobs
+            .iter()
+            .filter_map(|job| {
+                let need = job.needs.iter().find(|need| !met.contains(need))?;
+                Some((&job.name, need))
+            })
+            .collect();
+        let stuck = |job: &&JobDefinition| !met.contains(&job.name);
+        let Some(first) = self.jobs.iter().find(stuck) else {
+            return String::new();
+        };
+        // Whoever goes on from need to need is in the cycle after as many steps as there are jobs.
+        let step = |name| open.get(name).copied().unwrap_or(name);
+        let start = self.jobs.iter().fold(&first.name, |name, _| step(name));
+        let cycle: BTreeSet<&Name> = self
+            .jobs
+            .iter()
+            .scan(start, |name, _| {
+                *name = step(*name);
+                Some(*name)
+            })
+            .collect();
+        let earliest = self.jobs.iter().find(|job| cycle.contains(&job.name));
+        earliest.unwrap_or(first).name.to_string()
     }
 }
 
@@ -247,6 +273,9 @@ mod tests {
         );
         let ring = graph(&[("c", &[]), ("a", &["b", "c"]), ("b", &["a"])]);
         assert_eq!(ring.check(), Err(BadDefinition::Cycle("a".into())));
+        // Who only waits for the cycle is not blamed for it.
+        let before = graph(&[("x", &["b"]), ("a", &["b"]), ("b", &["a"])]);
+        assert_eq!(before.check(), Err(BadDefinition::Cycle("a".into())));
     }
 
     #[test]

@@ -37,6 +37,14 @@ pub struct Part {
     pub allowed_to_fail: bool,
 }
 
+/// The state of a build of these jobs. One that could not be, so that it has none, has failed.
+pub fn of_build(parts: &[Part], could_not_be: bool) -> BuildState {
+    match parts {
+        [] if could_not_be => BuildState::Failed,
+        parts => roll_up(parts),
+    }
+}
+
 /// Rolls the latest attempts of a build's jobs up into the build's state.
 ///
 /// A job that waits to be started by hand holds nothing up: with those that wait for it, it counts
@@ -106,39 +114,71 @@ mod tests {
             .collect()
     }
 
-    /// All builds of up to four jobs: the roll-up is done exactly when nothing more happens by
-    /// itself, whatever the order of the jobs, and a success hides no failure.
-    #[test]
-    fn the_roll_up_holds_for_every_build_of_up_to_four_jobs() {
-        let alphabet = alphabet();
-        let mut builds: Vec<Vec<Part>> = vec![vec![]];
-        let mut longest = builds.clone();
-        for _ in 0..4 {
-            longest = longest
-                .iter()
-                .flat_map(|build| {
-                    alphabet
-                        .iter()
-                        .map(|part| build.iter().copied().chain([*part]).collect())
-                })
-                .collect();
-            builds.extend(longest.iter().cloned());
+    /// Every choice of up to five parts, whatever their order.
+    fn builds(alphabet: &[Part]) -> Vec<Vec<Part>> {
+        let mut all: Vec<(usize, Vec<Part>)> = vec![(0, Vec::new())];
+        let mut longest = all.clone();
+        for _ in 0..5 {
+            let longer = |(least, build): &(usize, Vec<Part>)| {
+                let build = build.clone();
+                let more = alphabet.iter().enumerate().skip(*least);
+                more.map(move |(index, part)| (index, [build.as_slice(), &[*part]].concat()))
+                    .collect::<Vec<_>>()
+            };
+            longest = longest.iter().flat_map(longer).collect();
+            all.extend(longest.iter().cloned());
         }
+        all.into_iter().map(|(_, build)| build).collect()
+    }
+
+    /// All builds of up to five jobs: the roll-up is done exactly when nothing more happens by
+    /// itself, whatever the order of the jobs; a success hides no failure, and each state means
+    /// what it says.
+    #[test]
+    fn the_roll_up_holds_for_every_build_of_up_to_five_jobs() {
+        let builds = builds(&alphabet());
+        // As many as there are ways to choose five of sixteen parts and nothing, with repetition.
+        assert_eq!(builds.len(), 20_349);
         for build in builds {
             let state = roll_up(&build);
-            let is_offered = build.iter().any(|part| part.state == JobState::Manual);
+            let any = |test: fn(&JobState) -> bool| build.iter().any(|part| test(&part.state));
+            let all = |test: fn(&JobState) -> bool| build.iter().all(|part| test(&part.state));
+            let is_offered = any(|state| *state == JobState::Manual);
             let done = build.iter().all(|part| match part.state {
                 JobState::Done(_) | JobState::Manual => true,
                 JobState::Waiting => is_offered,
                 JobState::Pending | JobState::Running(..) => false,
             });
             assert_eq!(state.is_done(), done, "{build:?}");
+            let begun = any(|state| state.is_running() || state.is_done());
+            assert_eq!(state == BuildState::Running, !done && begun, "{build:?}");
             let reversed: Vec<Part> = build.iter().rev().copied().collect();
-            assert_eq!(roll_up(&reversed), state, "{build:?}");
+            let mut turned = build.clone();
+            turned.rotate_left(build.len() / 2);
+            assert_eq!([&reversed, &turned].map(|other| roll_up(other)), [state; 2]);
             let fatal = build.iter().any(|part| {
                 !part.allowed_to_fail && matches!(part.state, JobState::Done(Outcome::Failed(_)))
             });
             assert_eq!(state == BuildState::Failed, done && fatal, "{build:?}");
+            let canceled = any(|state| *state == JobState::Done(Outcome::Canceled));
+            let called_off = done && !fatal && canceled;
+            assert_eq!(state == BuildState::Canceled, called_off, "{build:?}");
+            let idle = all(|state| {
+                matches!(
+                    state,
+                    JobState::Waiting | JobState::Manual | JobState::Done(Outcome::Skipped)
+                )
+            });
+            let skipped = done && idle && !build.is_empty();
+            assert_eq!(state == BuildState::Skipped, skipped, "{build:?}");
+            // An error of the build as a whole matters only where there is no job to tell of.
+            let with_error = of_build(&build, true);
+            let expected = match build.is_empty() {
+                true => BuildState::Failed,
+                false => state,
+            };
+            assert_eq!(with_error, expected);
+            assert_eq!(of_build(&build, false), state);
         }
     }
 }

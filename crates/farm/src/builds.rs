@@ -14,6 +14,7 @@ use slipway_store::retries::{self, Cause};
 use slipway_store::{Page, StoreError, artifacts, pipelines, traces, triggers};
 
 use crate::access::{Actor, ProjectAccess};
+use crate::definitions::{jobs_or_error, source_error};
 use crate::report::{end_together, finish};
 use crate::secrets::BuildVariables;
 use crate::{Farm, FarmError};
@@ -74,14 +75,14 @@ impl Farm {
         let (sha, git_ref, ref_is_tag) = self
             .commit_of(&project, request.sha, request.git_ref)
             .await?;
-        let repository = self.repository_of(&project)?;
-        let definition = completed(
-            pipeline.definition,
-            &project,
-            repository.as_ref(),
-            &sha,
-            git_ref.as_ref(),
-        )?;
+        let jobs = self
+            .jobs_at(&pipeline, &project, &sha, git_ref.as_ref())
+            .await;
+        let (definition, error) = match cause {
+            BuildCause::Person(_) => (jobs?, None),
+            // Whoever pulls a trigger seldom looks at the answer.
+            BuildCause::Trigger { .. } => jobs_or_error(jobs)?,
+        };
         let now = self.now();
         let uuid = self.inner.chance.build_uuid(now);
         let (by, trigger, variables) = match cause {
@@ -103,7 +104,10 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
-            handed: Handed::default(),
+            handed: Handed {
+                error,
+                ..Handed::default()
+            },
         };
         let create = move |conn: &mut slipway_store::Conn| {
             if let Some(trigger) = new.trigger {
@@ -112,7 +116,7 @@ impl Farm {
             builds::create(conn, &new, now)
         };
         let (build, changes) = self.inner.store.write(create).await?;
-        tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
+        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
         self.publish(changes).await;
         self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
         Ok(build)
@@ -138,12 +142,7 @@ impl Farm {
             .git
             .resolve(&url, Wanted::Ref(&git_ref))
             .await
-            .map_err(|error| match error {
-                GitError::RefusedUrl(_) | GitError::RepositoryUnavailable { .. } => {
-                    FarmError::Invalid(error.to_string())
-                }
-                other => FarmError::Unavailable(other.to_string()),
-            })?;
+            .map_err(source_error)?;
         let found = resolved.ok_or_else(|| {
             FarmError::Invalid(format!(
                 "{} has no branch or tag {git_ref}",

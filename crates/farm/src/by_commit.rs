@@ -15,7 +15,7 @@ use slipway_store::{Conn, StoreError, by_commit, jobs};
 use uuid::Uuid;
 
 use crate::access::Actor;
-use crate::builds::completed;
+use crate::definitions::jobs_or_error;
 use crate::{Farm, FarmError};
 
 /// A commit that somebody wants an image of.
@@ -137,15 +137,15 @@ impl Farm {
         let (id, slug) = (project.id, Slug::default_pipeline());
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, id, &slug);
         let pipeline = self.inner.store.read(find).await?;
-        let repository = self.repository_of(project)?;
         let git_ref = wanted.git_ref;
-        let mut definition = completed(
-            pipeline.definition,
-            project,
-            repository.as_ref(),
-            &wanted.sha,
-            git_ref.as_ref(),
-        )?;
+        let jobs = self
+            .jobs_at(&pipeline, project, &wanted.sha, git_ref.as_ref())
+            .await;
+        let (mut definition, error) = match wanted.created_by {
+            Some(_) => (jobs?, None),
+            // Nobody waits for what a push has made.
+            None => jobs_or_error(jobs)?,
+        };
         let branch = git_ref.as_ref().filter(|_| !wanted.ref_is_tag);
         for job in &mut definition.jobs {
             let JobSpec::ImageBuild(image) = &mut job.spec else {
@@ -169,7 +169,10 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
-            handed: Handed::default(),
+            handed: Handed {
+                error,
+                ..Handed::default()
+            },
         })
     }
 
@@ -180,7 +183,7 @@ impl Farm {
         build: &Build,
         changes: jobs::Changes,
     ) {
-        tracing::info!(build.id = %build.uuid, "Build {} of {} is pending", build.uuid, project.path());
+        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
         self.publish(changes).await;
         self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
     }

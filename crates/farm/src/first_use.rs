@@ -2,12 +2,11 @@
 //!
 //! The operator says of which names, and where their sources are; who asks chooses neither.
 
-use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, ProjectPath, ProjectPattern, Role, Scope, Slug, UserId};
+use slipway_domain::{GitRef, ProjectPath, ProjectPattern, Role, Scope, UserId};
 use slipway_store::projects::{self, Project, Settings};
 use slipway_store::{Conn, StoreError, pipelines};
 
-use crate::projects::check_repo_url;
+use crate::projects::{check_repo_url, first_pipeline};
 use crate::{Actor, Farm, FarmError};
 
 /// The default branch of a project of which nobody has said what it is.
@@ -136,6 +135,7 @@ impl Farm {
             None => USUAL_BRANCH.parse()?,
         };
         let settings = Settings::of_source(url, branch);
+        let from_repository = self.inner.settings.pipelines_from_repository;
         let (path, now) = (path.clone(), self.now());
         let make = move |conn: &mut Conn| {
             match projects::by_path(conn, &path.namespace, &path.name) {
@@ -149,9 +149,7 @@ impl Farm {
                 other => other?,
             };
             let project = projects::insert(conn, namespace.id, &path.name, &settings, by, now)?;
-            let slug = Slug::default_pipeline();
-            let single = Definition::single_image();
-            pipelines::insert(conn, project.id, &slug, &single, now)?;
+            pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
             tracing::info!(project.id = %project.id, "Project {} is made on first use", project.path());
             Ok(())
         };

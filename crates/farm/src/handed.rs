@@ -13,7 +13,6 @@ use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 
 use crate::access::{Actor, ProjectAccess};
-use crate::builds::completed;
 use crate::secrets::BuildVariables;
 use crate::{Farm, FarmError};
 
@@ -232,25 +231,9 @@ impl Farm {
             (planned.sha, planned.git_ref, planned.ref_is_tag) =
                 self.commit_of(project, None, wanted).await?;
         }
-        let definition = self.definition_for(pipeline, &planned.sha).await?;
-        let repository = self.repository_of(project)?;
-        planned.definition = completed(
-            definition,
-            project,
-            repository.as_ref(),
-            &planned.sha,
-            planned.git_ref.as_ref(),
-        )?;
+        let (sha, git_ref) = (&planned.sha, planned.git_ref.as_ref());
+        planned.definition = self.jobs_at(pipeline, project, sha, git_ref).await?;
         Ok(planned)
-    }
-
-    /// The jobs of a pipeline for a commit.
-    async fn definition_for(
-        &self,
-        pipeline: &Pipeline,
-        _sha: &CommitSha,
-    ) -> Result<Definition, FarmError> {
-        Ok(pipeline.definition.clone())
     }
 
     /// Stores what was handed in of the sources.

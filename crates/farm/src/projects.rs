@@ -3,9 +3,9 @@
 use slipway_domain::image::Repository;
 use slipway_domain::names::Invalid;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, Name, Role, Scope, Slug, Visibility};
+use slipway_domain::{GitRef, Name, ProjectId, Role, Scope, Slug, Visibility};
 use slipway_store::jobs::Changes;
-use slipway_store::pipelines::{self, Pipeline};
+use slipway_store::pipelines::{self, NewPipeline, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
 use slipway_store::{Conn, Page, StoreError, people, queue};
 use url::Url;
@@ -40,6 +40,25 @@ pub struct ProjectUpdate {
     pub builds_enabled: Option<bool>,
     /// Whether it takes no builds, and those there are can only be looked at.
     pub read_only: Option<bool>,
+}
+
+/// What a pipeline is to run from now on; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct PipelineChange {
+    /// Its jobs, or those for commits whose repository has none.
+    pub definition: Option<Definition>,
+    /// Whether the jobs come from the repository at the commit; not when a definition is given and
+    /// nothing said of this.
+    pub from_repository: Option<bool>,
+}
+
+impl From<Definition> for PipelineChange {
+    fn from(definition: Definition) -> Self {
+        Self {
+            definition: Some(definition),
+            from_repository: None,
+        }
+    }
 }
 
 impl Farm {
@@ -94,10 +113,10 @@ impl Farm {
         check_settings(&settings)?;
         let (namespace, name, now) = (access.id(), name.clone(), self.now());
         let by = actor.user;
+        let from_repository = self.inner.settings.pipelines_from_repository;
         let create = move |conn: &mut Conn| {
             let project = projects::insert(conn, namespace, &name, &settings, by, now)?;
-            let slug = Slug::default_pipeline();
-            pipelines::insert(conn, project.id, &slug, &Definition::single_image(), now)?;
+            pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
             Ok(project)
         };
         let project = self.inner.store.write(create).await?;
@@ -199,16 +218,17 @@ impl Farm {
         &self,
         access: &ProjectAccess,
         slug: &Slug,
-        definition: Definition,
+        change: impl Into<PipelineChange>,
     ) -> Result<Pipeline, FarmError> {
         access.require(Role::Maintainer)?;
-        definition.check()?;
-        let (id, slug, now) = (access.id(), slug.clone(), self.now());
-        let insert = move |conn: &mut Conn| pipelines::insert(conn, id, &slug, &definition, now);
+        let new = change.into().checked()?.made(access.id(), slug.clone());
+        let now = self.now();
+        let insert = move |conn: &mut Conn| pipelines::insert(conn, &new, now);
         Ok(self.inner.store.write(insert).await?)
     }
 
-    /// Changes what a pipeline runs, or adds it; builds that exist keep what they have.
+    /// Changes what a pipeline runs, or adds it; builds that exist keep what they have. Whoever
+    /// gives a definition means it: the repository is not read any more, unless they say so.
     /// Maintainers do.
     ///
     /// # Errors
@@ -217,17 +237,63 @@ impl Farm {
         &self,
         access: &ProjectAccess,
         slug: &Slug,
-        definition: Definition,
+        change: impl Into<PipelineChange>,
     ) -> Result<Pipeline, FarmError> {
         access.require(Role::Maintainer)?;
-        definition.check()?;
+        let change = change.into().checked()?;
         let (id, slug, now) = (access.id(), slug.clone(), self.now());
         let put = move |conn: &mut Conn| match pipelines::by_slug(conn, id, &slug) {
-            Ok(old) => pipelines::update(conn, old.id, &definition),
-            Err(StoreError::NotFound(_)) => pipelines::insert(conn, id, &slug, &definition, now),
+            Ok(old) => {
+                let from_repository = change.reads_repository(old.from_repository);
+                let definition = change.definition.as_ref().unwrap_or(&old.definition);
+                pipelines::update(conn, old.id, definition, from_repository)
+            }
+            Err(StoreError::NotFound(_)) => {
+                pipelines::insert(conn, &change.clone().made(id, slug.clone()), now)
+            }
             Err(other) => Err(other),
         };
         Ok(self.inner.store.write(put).await?)
+    }
+}
+
+impl PipelineChange {
+    /// Refuses what cannot run, and what says nothing.
+    fn checked(self) -> Result<Self, FarmError> {
+        match (&self.definition, self.from_repository) {
+            (Some(definition), _) => definition.check()?,
+            (None, Some(_)) => {}
+            (None, None) => {
+                let why = "a pipeline needs a definition, or from_repository".to_owned();
+                return Err(FarmError::Invalid(why));
+            }
+        }
+        Ok(self)
+    }
+
+    fn reads_repository(&self, before: bool) -> bool {
+        let unsaid = before && self.definition.is_none();
+        self.from_repository.unwrap_or(unsaid)
+    }
+
+    fn made(self, project: ProjectId, slug: Slug) -> NewPipeline {
+        let from_repository = self.reads_repository(false);
+        NewPipeline {
+            project,
+            slug,
+            definition: self.definition.unwrap_or_else(Definition::single_image),
+            from_repository,
+        }
+    }
+}
+
+/// The pipeline that every project has from its beginning.
+pub(crate) fn first_pipeline(project: &Project, from_repository: bool) -> NewPipeline {
+    NewPipeline {
+        project: project.id,
+        slug: Slug::default_pipeline(),
+        definition: Definition::single_image(),
+        from_repository,
     }
 }
 

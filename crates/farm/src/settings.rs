@@ -57,6 +57,8 @@ pub struct Settings {
     /// How long a build has been over before its log is told as a whole, where a dialect makes a
     /// difference.
     pub log_complete_after: Duration,
+    /// Whether the default pipelines of projects that are made from now on read the repository.
+    pub pipelines_from_repository: bool,
     /// Which projects are made when somebody asks for the first build of them.
     pub auto_create: AutoCreate,
     /// What push hooks are signed with.
@@ -93,6 +95,7 @@ impl Default for Settings {
             reader_build_logs: true,
             packages_read_only: false,
             log_complete_after: Duration::from_secs(30),
+            pipelines_from_repository: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),
             github: None,

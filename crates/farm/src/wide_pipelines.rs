@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use slipway_domain::names::{check_line, slugified};
-use slipway_domain::pipeline::Definition;
 use slipway_domain::{Name, Role, Scope, Slug};
 use slipway_store::pipelines::{self, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
 use slipway_store::{Conn, StoreError, people};
 
-use crate::projects::check_settings;
+use crate::projects::{check_settings, first_pipeline};
 use crate::{Actor, Farm, FarmError, NamespaceAccess, ProjectAccess};
 
 /// The longest title or description of a pipeline, in bytes.
@@ -190,6 +189,7 @@ impl Farm {
         };
         update.check()?;
         let (id, by, now) = (namespace.id(), actor.user, self.now());
+        let from_repository = self.inner.settings.pipelines_from_repository;
         let create = move |conn: &mut Conn| {
             match pipelines::by_wide_slug(conn, id, name.as_str()) {
                 Ok(_) => return Err(StoreError::Conflict("the name is taken")),
@@ -197,8 +197,7 @@ impl Farm {
                 Err(error) => return Err(error),
             }
             let project = projects::insert(conn, id, &name, &new.settings, by, now)?;
-            let (slug, jobs) = (Slug::default_pipeline(), Definition::single_image());
-            let made = pipelines::insert(conn, project.id, &slug, &jobs, now)?;
+            let made = pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
             Ok((pipelines::describe(conn, &update.of(made, now))?, project))
         };
         let (pipeline, project) = self.inner.store.write(create).await?;

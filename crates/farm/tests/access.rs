@@ -67,7 +67,11 @@ async fn world(backend: Backend) -> World {
         clock: clock.clone(),
         chance: Chance,
         seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
-        settings: Settings::default(),
+        settings: Settings {
+            // Nobody serves the repositories of these tests.
+            pipelines_from_repository: false,
+            ..Settings::default()
+        },
     };
     let farm = Farm::open(parts).await.unwrap();
     let token = farm

@@ -31,16 +31,8 @@ impl Git {
     ) -> Result<Option<Commit>, GitError> {
         let dir = self.temporary()?;
         let dir = dir.path();
-        let format = match sha.as_str().len() {
-            64 => "--object-format=sha256",
-            _ => "--object-format=sha1",
-        };
-        let init = ["init", "--quiet", "--bare", "--template=", format];
-        let made = self.call(Some(dir), None, self.limits.resolve, init);
-        if let Err(refusal) = made.await? {
-            return missing_or_error(url, refusal);
-        }
-        if let Err(refusal) = self.fetch_one(dir, url, sha, git_ref).await? {
+        let fetched = self.fetch_commit_into(dir, url, sha, git_ref, Some(NO_FILES));
+        if let Err(refusal) = fetched.await? {
             return missing_or_error(url, refusal);
         }
         let args = ["cat-file", "commit", sha.as_str()];
@@ -48,16 +40,30 @@ impl Git {
         Ok(read.await?.ok().map(|text| parse(sha.clone(), &text)))
     }
 
-    /// Brings the commit into `dir`, if it is to be had at all.
-    async fn fetch_one(
+    /// Makes `dir` a bare repository and brings the commit into it, if it is to be had at all,
+    /// without what `filter` leaves out.
+    pub(crate) async fn fetch_commit_into(
         &self,
         dir: &Path,
         url: &RemoteUrl,
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
+        filter: Option<&str>,
     ) -> Result<Answer, GitError> {
+        let format = match sha.as_str().len() {
+            64 => "--object-format=sha256",
+            _ => "--object-format=sha1",
+        };
+        let init = ["init", "--quiet", "--bare", "--template=", format];
+        let made = self.call(Some(dir), None, self.limits.resolve, init);
+        if let Err(refusal) = made.await? {
+            return Ok(Err(refusal));
+        }
         let alone = [sha.as_str().to_owned()];
-        match self.fetch_bare(dir, url, "--depth=1", &alone).await? {
+        match self
+            .fetch_bare(dir, url, "--depth=1", &alone, filter)
+            .await?
+        {
             Err(Refusal::Unadvertised) => {}
             answer => return Ok(answer),
         }
@@ -66,7 +72,10 @@ impl Git {
             ["heads", "tags"].map(|kind| vec![format!("+refs/{kind}/{name}:refs/known/{kind}")])
         });
         for wanted in known.chain([everything.to_vec()]) {
-            match self.fetch_bare(dir, url, SOME_DEPTH, &wanted).await? {
+            match self
+                .fetch_bare(dir, url, SOME_DEPTH, &wanted, filter)
+                .await?
+            {
                 Ok(_) if self.has(dir, sha.as_str()).await? => return Ok(Ok(String::new())),
                 Ok(_) | Err(Refusal::NotThere | Refusal::Unadvertised) => {}
                 refused => return Ok(refused),
@@ -75,17 +84,18 @@ impl Git {
         Ok(Err(Refusal::NotThere))
     }
 
-    /// Fetches `wanted`, without files unless the server refuses to leave them out. Most servers
-    /// that cannot do so only say so, and send them.
+    /// Fetches `wanted`, without what `filter` leaves out unless the server refuses that. Most
+    /// servers that cannot do so only say so, and send all.
     async fn fetch_bare(
         &self,
         dir: &Path,
         url: &RemoteUrl,
         depth: &str,
         wanted: &[String],
+        filter: Option<&str>,
     ) -> Result<Answer, GitError> {
         let mut answer = Ok(String::new());
-        for filter in [Some(NO_FILES), None] {
+        for filter in [filter, None] {
             let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
             let remote = [depth, "--", url.as_str()];
             let wanted = wanted.iter().map(String::as_str);

@@ -1,20 +1,21 @@
 //! The one hardened way to call the `git` command line.
 //!
-//! The runner checks sources out with it, the coordinator asks remotes where a ref points
-//! and what a commit is. What a
-//! repository contains is never trusted: no hooks, no submodules, no helpers, no settings of the
-//! host, and only network protocols. Credentials reach git through its environment, never through
-//! its arguments, its configuration files or its output.
+//! The runner checks sources out with it, the coordinator asks remotes where a ref points, what a
+//! commit is, and what is in one file of it. What a repository contains is never trusted: no hooks,
+//! no submodules, no helpers, no settings of the host, and only network protocols. Credentials reach
+//! git through its environment, never through its arguments, its configuration files or its output.
 
 mod checkout;
 mod command;
 mod describe;
 mod error;
+mod file;
 mod remote;
 mod resolve;
 
 pub use checkout::Source;
 pub use command::{Git, Limits};
 pub use error::GitError;
+pub use file::FileAt;
 pub use remote::RemoteUrl;
 pub use resolve::{Resolved, Wanted};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use server::{Offer, Server};
 use slipway_domain::CommitSha;
-use slipway_git::{Git, GitError, Limits, RemoteUrl, Source, Wanted};
+use slipway_git::{FileAt, Git, GitError, Limits, RemoteUrl, Source, Wanted};
 
 fn git() -> Git {
     Git::new(Limits {
@@ -212,4 +212,55 @@ async fn a_commit_that_is_not_there_cannot_be_described() {
     let error = git().describe(&nowhere, &unknown, None).await.unwrap_err();
     let expected = matches!(error, GitError::RepositoryUnavailable { .. });
     assert!(expected, "{error}");
+}
+
+async fn read(server: &Server, sha: &CommitSha, path: &str) -> Result<FileAt, GitError> {
+    let url = server.url().parse().unwrap();
+    let main = "main".parse().unwrap();
+    git().read_file(&url, sha, Some(&main), path, 100).await
+}
+
+#[tokio::test]
+async fn one_file_is_read_at_its_commit_and_nothing_else_is_sent() {
+    for offer in [Offer::Everything, Offer::WholeCommits, Offer::RefsOnly] {
+        let server = Server::start(offer);
+        let with_more = server.commit_files();
+        let text = |sha| read(&server, sha, "file");
+        for (index, sha) in server.commits.iter().enumerate() {
+            let expected = FileAt::Text(index.to_string());
+            assert_eq!(text(sha).await.unwrap(), expected);
+        }
+        let at = async |path| read(&server, &with_more, path).await.unwrap();
+        assert_eq!(at("nothing").await, FileAt::Absent);
+        assert_eq!(at("link").await, FileAt::NotAFile);
+        assert_eq!(at("dir").await, FileAt::NotAFile);
+        assert_eq!(at("dir/file").await, FileAt::Text("inner\n".to_owned()));
+        assert_eq!(at("large").await, FileAt::TooLarge(101));
+        let missing = "1".repeat(40).parse().unwrap();
+        let error = read(&server, &missing, "file").await.unwrap_err();
+        assert!(matches!(error, GitError::CommitMissing { .. }), "{error}");
+    }
+    let sent = |offer| async move {
+        let server = Server::start(offer);
+        let sha = server.commit_files();
+        read(&server, &sha, "file").await.unwrap();
+        server.sent()
+    };
+    // The heavy file beside it stays where it is, if the server can do that.
+    assert!(sent(Offer::Everything).await < 20_000);
+    assert!(sent(Offer::WholeCommits).await > 500_000);
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_read_is_not_one_without_the_file() {
+    let server = Server::start(Offer::WithLogin("me:secret"));
+    let error = read(&server, &server.commits[2], "file").await.unwrap_err();
+    assert!(
+        matches!(error, GitError::RepositoryUnavailable { .. }),
+        "{error}"
+    );
+    let url = server.url().replace("http://", "http://me:secret@");
+    let (git, url) = (git(), url.parse().unwrap());
+    let told = git.read_file(&url, &server.commits[2], None, "file", 100);
+    assert_eq!(told.await.unwrap(), FileAt::Text("2".to_owned()));
 }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use slipway_domain::package::AskedPackage;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::Requirement;
-use slipway_domain::rollup::{Part, roll_up as rolled_up};
+use slipway_domain::rollup::{Part, of_build};
 use slipway_domain::{
     BuildId, BuildState, BuildUuid, CommitSha, GitRef, NamespaceId, PipelineId, ProjectId,
     TriggerId, UserId,
@@ -377,11 +377,7 @@ pub(crate) fn roll_up(
             allowed_to_fail: job.allow_failure,
         })
         .collect();
-    let state = match build.handed.error {
-        // What could not even begin has no jobs to tell of it.
-        Some(_) if parts.is_empty() => BuildState::Failed,
-        _ => rolled_up(&parts),
-    };
+    let state = of_build(&parts, build.handed.error.is_some());
     if state != build.state {
         let finished = state.is_done().then(|| to_ms(now));
         diesel::update(builds::table.find(id.0))

@@ -89,28 +89,41 @@ fn written(definition: &Definition) -> Result<String, StoreError> {
     serde_json::to_string(definition).map_err(|_| StoreError::Corrupt("pipeline definition"))
 }
 
+/// What a pipeline is made of.
+#[derive(Clone, Debug)]
+pub struct NewPipeline {
+    /// The project.
+    pub project: ProjectId,
+    /// Its short name.
+    pub slug: Slug,
+    /// Its jobs.
+    pub definition: Definition,
+    /// Whether its jobs come from the repository at the commit, where that has some.
+    pub from_repository: bool,
+}
+
 /// Makes a pipeline.
 ///
 /// # Errors
 /// `Conflict` when the slug is taken in its project.
 pub fn insert(
     conn: &mut Conn,
-    project: ProjectId,
-    slug: &Slug,
-    definition: &Definition,
+    new: &NewPipeline,
     now: DateTime<Utc>,
 ) -> Result<Pipeline, StoreError> {
-    let owner = projects::get(conn, project)?;
+    let slug = &new.slug;
+    let owner = projects::get(conn, new.project)?;
     let usual = wide_slug(&owner, slug);
     let wide = free_slug(conn, owner.namespace, &usual)?;
     let id: i64 = diesel::insert_into(pipelines::table)
         .values((
-            pipelines::project_id.eq(project.0),
+            pipelines::project_id.eq(new.project.0),
             pipelines::namespace_id.eq(owner.namespace.0),
             pipelines::wide_slug.eq(wide),
             pipelines::title.eq(slug.as_str()),
             pipelines::slug.eq(slug.as_str()),
-            pipelines::definition.eq(written(definition)?),
+            pipelines::definition.eq(written(&new.definition)?),
+            pipelines::from_repository.eq(new.from_repository),
             pipelines::last_number.eq(0),
             pipelines::created_at.eq(to_ms(now)),
         ))
@@ -147,9 +160,13 @@ pub fn update(
     conn: &mut Conn,
     id: PipelineId,
     definition: &Definition,
+    from_repository: bool,
 ) -> Result<Pipeline, StoreError> {
     diesel::update(pipelines::table.find(id.0))
-        .set(pipelines::definition.eq(written(definition)?))
+        .set((
+            pipelines::definition.eq(written(definition)?),
+            pipelines::from_repository.eq(from_repository),
+        ))
         .execute(conn)?;
     get(conn, id)
 }

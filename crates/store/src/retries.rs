@@ -87,6 +87,11 @@ pub fn retry_build(
         .filter(|job| job.state != JobState::Done(Outcome::Succeeded))
         .map(|job| (job.id, job))
         .collect();
+    if set.is_empty() && builds::get(conn, id)?.handed.error.is_some() {
+        return Err(StoreError::Conflict(
+            "the build has no jobs; ask for another",
+        ));
+    }
     if set.is_empty() {
         return Err(StoreError::Conflict("every job of the build succeeded"));
     }

@@ -14,6 +14,7 @@ use slipway_domain::{
     BuildUuid, Event, JobId, JobState, Outcome, PipelineId, ProjectId, ReportedResult, RunnerId,
     Slug, TagSet, UserId,
 };
+use slipway_store::pipelines::NewPipeline;
 use slipway_store::projects::Settings;
 use slipway_store::runners::{About, NewRunner};
 use slipway_store::{
@@ -89,9 +90,13 @@ impl Model {
                     let name = format!("p{index}").parse().unwrap();
                     let project =
                         projects::insert(conn, namespace.id, &name, &settings, UserId(1), now)?;
-                    let slug = Slug::default_pipeline();
-                    let single = Definition::single_image();
-                    let pipeline = pipelines::insert(conn, project.id, &slug, &single, now)?;
+                    let first = NewPipeline {
+                        project: project.id,
+                        slug: Slug::default_pipeline(),
+                        definition: Definition::single_image(),
+                        from_repository: false,
+                    };
+                    let pipeline = pipelines::insert(conn, &first, now)?;
                     made.push((project.id, pipeline.id));
                 }
                 for index in 0..RUNNERS {

@@ -97,7 +97,11 @@ impl TestFarm {
                 poll_wait_s: std::time::Duration::from_millis(500),
                 ..Limits::default()
             },
-            forges: Forges::default(),
+            forges: Forges {
+                // Most tests are of repositories that nobody serves.
+                pipelines_from_repository: false,
+                ..Forges::default()
+            },
         };
         adjust(&mut config);
         let clock = Clock::manual();

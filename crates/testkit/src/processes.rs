@@ -36,6 +36,8 @@ impl Process {
         let child = Command::new(built(program))
             .args(arguments)
             .env("SLIPWAY_LOG", "info,actix_server=warn")
+            // Most stories are of repositories that nobody serves; an argument says otherwise.
+            .env("SLIPWAY_PIPELINES_FROM_REPOSITORY", "false")
             .stdin(Stdio::null())
             .stdout(append())
             .stderr(append())

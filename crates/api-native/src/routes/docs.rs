@@ -1,4 +1,5 @@
-//! The description of this API, for programs and for people. Both are served to everybody.
+//! The description of this API, for programs and for people, and the schema of what repositories
+//! bring along. All are served to everybody.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
@@ -13,6 +14,17 @@ pub(crate) async fn openapi(farm: web::Data<Farm>) -> HttpResponse {
     let public = farm.settings().public_url.as_ref();
     described.servers = public.map(|url| vec![utoipa::openapi::Server::new(url)]);
     HttpResponse::Ok().json(described)
+}
+
+/// `GET /v1/schemas/slipway.yml.json`: what `.slipway.yml` may be, as a JSON schema for editors.
+///
+/// 200.
+#[get("/schemas/slipway.yml.json")]
+pub(crate) async fn definition_schema() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/schema+json")
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .body(slipway_farm::DEFINITION_SCHEMA)
 }
 
 /// `GET /v1/docs`: a page that shows `/v1/openapi.json`.

@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, get, patch, post, put};
 use slipway_domain::Role;
-use slipway_farm::{Farm, PipelineUpdate};
+use slipway_farm::{Farm, PipelineChange, PipelineUpdate};
 
 use crate::error::ApiError;
 use crate::extract::Caller;
@@ -43,7 +43,11 @@ pub(crate) async fn create_pipeline(
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
     let access = access.await?;
     let body = body.into_inner();
-    let made = farm.create_pipeline(&access, &body.slug, body.definition);
+    let change = PipelineChange {
+        definition: body.definition,
+        from_repository: body.from_repository,
+    };
+    let made = farm.create_pipeline(&access, &body.slug, change);
     Ok(HttpResponse::Created().json(wire::Pipeline::from(made.await?)))
 }
 
@@ -65,7 +69,7 @@ pub(crate) async fn get_pipeline(
 /// `PUT /v1/projects/{ns}/{name}/pipelines/{slug}`: says what a pipeline runs from now on, and
 /// adds it when there is none.
 ///
-/// 200; 400 for a definition that cannot run; 401; 403 to lower roles than maintainer; 404 without
+/// 200; 400 for a definition that cannot run, or nothing said at all; 401; 403 to lower roles than maintainer; 404 without
 /// such a project.
 #[utoipa::path(tag = "pipelines", params(PipelinePath), request_body = wire::PipelineChange, responses((status = 200, body = wire::Pipeline)))]
 #[put("/projects/{ns}/{name}/pipelines/{slug}")]
@@ -77,7 +81,7 @@ pub(crate) async fn put_pipeline(
 ) -> Answer<Json<wire::Pipeline>> {
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
     let access = access.await?;
-    let put = farm.put_pipeline(&access, &path.slug, body.into_inner().definition);
+    let put = farm.put_pipeline(&access, &path.slug, body.into_inner());
     Ok(Json(put.await?.into()))
 }
 

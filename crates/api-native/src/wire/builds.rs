@@ -6,6 +6,7 @@ use slipway_domain::{BuildState, CommitSha, GitRef, JobSpec, Slug};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::ErrorDetail;
 use crate::extract::parsed_if_any;
 
 /// One run of a pipeline.
@@ -36,6 +37,9 @@ pub(crate) struct Build {
     pub(crate) started_at: Option<DateTime<Utc>>,
     /// When its last job was over.
     pub(crate) finished_at: Option<DateTime<Utc>>,
+    /// Why the build as a whole could not be, so that it has no jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<ErrorDetail>,
 }
 
 /// A build with its jobs.

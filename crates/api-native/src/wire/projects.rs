@@ -223,6 +223,9 @@ pub(crate) struct Pipeline {
     /// Its jobs: `{"jobs":[{"name","stage","needs","tags","timeout_s","allow_failure","spec"}]}`.
     #[schema(value_type = Object)]
     pub(crate) definition: Definition,
+    /// Whether the jobs come from `.slipway.yml` in the repository at the commit; `definition` is
+    /// for commits without it.
+    pub(crate) from_repository: bool,
     /// The number of its newest build.
     pub(crate) last_number: i64,
     /// When it was made.
@@ -243,16 +246,18 @@ pub(crate) struct Pipeline {
     pub(crate) archived_at: Option<DateTime<Utc>>,
 }
 
-/// A pipeline to add.
+/// A pipeline to add, with a definition or `from_repository`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPipeline {
     /// Its short name.
     #[schema(value_type = String)]
     pub(crate) slug: Slug,
-    /// Its jobs.
-    #[schema(value_type = Object)]
-    pub(crate) definition: Definition,
+    /// Its jobs, or those for commits whose repository has none.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) definition: Option<Definition>,
+    /// Whether the jobs come from the repository at the commit.
+    pub(crate) from_repository: Option<bool>,
 }
 
 /// What is known of a pipeline besides its jobs; what is absent stays, what is null goes.
@@ -279,13 +284,16 @@ pub(crate) struct PipelineDescription {
     pub(crate) archived: Option<bool>,
 }
 
-/// What a pipeline is to run from now on.
+/// What a pipeline is to run from now on: a definition, `from_repository`, or both.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PipelineChange {
-    /// Its jobs.
-    #[schema(value_type = Object)]
-    pub(crate) definition: Definition,
+    /// Its jobs, or those for commits whose repository has none.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) definition: Option<Definition>,
+    /// Whether the jobs come from the repository at the commit; no longer, when a definition is
+    /// given and nothing said of this.
+    pub(crate) from_repository: Option<bool>,
 }
 
 /// What starts builds of a project from outside.

@@ -73,6 +73,8 @@ impl Api {
             seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
             settings: Settings {
                 registry: Some("registry.example".to_owned()),
+                // Nobody serves the repositories of these tests.
+                pipelines_from_repository: false,
                 ..Settings::default()
             },
         };

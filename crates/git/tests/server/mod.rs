@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use slipway_domain::CommitSha;
@@ -12,8 +14,10 @@ use tempfile::TempDir;
 /// What the server lets a client have.
 #[derive(Clone, Copy)]
 pub(crate) enum Offer {
-    /// Any commit, by protocol version 2.
+    /// Any object, by protocol version 2.
     Everything,
+    /// Any commit with all its files, by protocol version 0.
+    WholeCommits,
     /// The tips of refs, by protocol version 0.
     RefsOnly,
     /// Everything, with this `user:password`.
@@ -25,6 +29,7 @@ pub(crate) enum Offer {
 pub(crate) struct Server {
     dir: TempDir,
     port: u16,
+    sent: Arc<AtomicUsize>,
     /// The commits, oldest first.
     pub(crate) commits: [CommitSha; 3],
 }
@@ -46,13 +51,57 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let root = dir.path().to_owned();
+        match offer {
+            Offer::Everything | Offer::WithLogin(_) => {
+                git(&repo, &["config", "uploadpack.allowFilter", "true"]);
+            }
+            Offer::WholeCommits => {
+                git(
+                    &repo,
+                    &["config", "uploadpack.allowReachableSHA1InWant", "true"],
+                );
+            }
+            Offer::RefsOnly => {}
+        }
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let root = root.clone();
-                std::thread::spawn(move || serve(stream, &root, offer));
+                let (root, count) = (root.clone(), Arc::clone(&count));
+                std::thread::spawn(move || serve(stream, &root, offer, &count));
             }
         });
-        Self { dir, port, commits }
+        Self {
+            dir,
+            port,
+            sent,
+            commits,
+        }
+    }
+
+    /// How many bytes it has sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Adds a commit on `main` with a directory, a link, a file of 101 bytes and a heavy one.
+    pub(crate) fn commit_files(&self) -> CommitSha {
+        let repo = self.dir.path().join("repo.git");
+        std::fs::create_dir(repo.join("dir")).unwrap();
+        std::fs::write(repo.join("dir/file"), "inner\n").unwrap();
+        std::os::unix::fs::symlink("file", repo.join("link")).unwrap();
+        std::fs::write(repo.join("large"), "x".repeat(101)).unwrap();
+        // What does not get smaller when it is packed.
+        let noise = (0_u32..160_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
+        let mut state = 1_u8;
+        let noise = noise.map(|byte| {
+            state = state.wrapping_mul(31).wrapping_add(byte);
+            state
+        });
+        std::fs::write(repo.join("heavy"), noise.collect::<Vec<u8>>()).unwrap();
+        git(&repo, &["add", "dir", "link", "large", "heavy"]);
+        git(&repo, &["commit", "-q", "-m", "files"]);
+        git(&repo, &["rev-parse", "HEAD"]).parse().unwrap()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -85,7 +134,7 @@ fn git(dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer) {
+fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer, sent: &AtomicUsize) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
@@ -113,7 +162,7 @@ fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer) {
             "content-type" => drop(cgi.env("CONTENT_TYPE", value)),
             "content-encoding" => drop(cgi.env("HTTP_CONTENT_ENCODING", value)),
             "authorization" => authorization = value.to_owned(),
-            "git-protocol" if !matches!(offer, Offer::RefsOnly) => {
+            "git-protocol" if !matches!(offer, Offer::RefsOnly | Offer::WholeCommits) => {
                 cgi.env("GIT_PROTOCOL", value);
             }
             _ => {}
@@ -147,5 +196,6 @@ fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer) {
     };
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
     let _ = stream.write_all(head.as_bytes());
+    sent.fetch_add(answer.len(), Ordering::SeqCst);
     let _ = stream.write_all(&answer);
 }

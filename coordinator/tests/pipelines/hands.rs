@@ -1,0 +1,100 @@
+//! A runner that does what a story says, and pipelines for it.
+
+use slipway_definition::read;
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult};
+use slipway_farm::{
+    Build, ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
+};
+use slipway_testkit::TestFarm;
+
+/// A registered runner.
+pub(crate) struct Hands {
+    farm: Farm,
+    runner: Runner,
+}
+
+impl Hands {
+    pub(crate) async fn of(farm: &TestFarm) -> Self {
+        let token = RegistrationToken::presented(&farm.registration_token);
+        let request = Registering {
+            run_untagged: true,
+            ..Registering::default()
+        };
+        let farm = farm.farm().clone();
+        let (_, token) = farm.register_runner(&token, request).await.unwrap();
+        let runner = farm.runner_by_token(&token).await.unwrap();
+        Self { farm, runner }
+    }
+
+    /// Claims a job, if there is one.
+    pub(crate) async fn claim(&self) -> Option<ClaimedJob> {
+        match self.farm.poll(&self.runner, Poll::default()).await.unwrap() {
+            PollAnswer::Job(job) => Some(*job),
+            PollAnswer::Nothing { .. } => None,
+            PollAnswer::Paused => panic!("the runner is paused"),
+        }
+    }
+
+    /// Claims the job of that name, which has to be the next.
+    pub(crate) async fn claim_named(&self, name: &str) -> ClaimedJob {
+        let claimed = self
+            .claim()
+            .await
+            .unwrap_or_else(|| panic!("no job {name}"));
+        assert_eq!(claimed.job.name, name);
+        claimed
+    }
+
+    /// Ends a job well, with its image pushed if it makes one.
+    pub(crate) async fn succeed(&self, claimed: ClaimedJob) {
+        let image = match &claimed.job.spec {
+            JobSpec::ImageBuild(spec) => spec.repository.as_ref().map(|repository| MadeImage {
+                reference: Some(repository.tagged(&spec.tags[0])),
+                digest: format!("sha256:{:064x}", claimed.job.id.0),
+                tags: spec.tags.clone(),
+                size_bytes: 1,
+            }),
+            JobSpec::Script(_) => None,
+        };
+        self.end(claimed, ReportedResult::Succeeded, image).await;
+    }
+
+    pub(crate) async fn fail(&self, claimed: ClaimedJob) {
+        let why = ReportedResult::Failed(FailureReason::JobFailed);
+        self.end(claimed, why, None).await;
+    }
+
+    async fn end(&self, claimed: ClaimedJob, result: ReportedResult, image: Option<MadeImage>) {
+        let ended = Ended {
+            exit_code: None,
+            result,
+            message: None,
+            trace: None,
+            image,
+        };
+        let report = Report {
+            ended: Some(ended),
+            ..Report::default()
+        };
+        let reported = self.farm.report(&self.runner, claimed.job.id, report);
+        reported.await.unwrap();
+    }
+}
+
+/// What the text of a `.slipway.yml` comes to.
+pub(crate) fn pipeline(text: &str) -> Definition {
+    read(text).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// The latest attempts of a build's jobs, as `name: state`, by name.
+pub(crate) async fn states(farm: &TestFarm, build: &Build) -> Vec<String> {
+    let jobs = farm.jobs(build).await;
+    let mut states: Vec<String> = jobs
+        .iter()
+        .filter(|job| !job.superseded)
+        .map(|job| format!("{}: {}", job.name, job.state.name()))
+        .collect();
+    states.sort();
+    states
+}
