@@ -185,12 +185,11 @@ async fn owner_of(farm: &TestFarm, user: &str, namespace: &str) {
 pub(crate) async fn robot(farm: &TestFarm, namespace: &str, short: &str) {
     let (admin, name) = (farm.admin().await, namespace.parse().unwrap());
     let access = farm.farm().namespace(&admin, &name, Role::Owner).await;
-    let robot = format!("{namespace}+{short}");
+    let (access, short) = (access.unwrap(), short.parse().unwrap());
     let set = farm
         .farm()
-        .set_registry_credential(&access.unwrap(), "registry.example", &robot, "secret")
-        .await;
-    set.unwrap();
+        .set_robot(&access, &short, "registry.example", "secret");
+    set.await.unwrap();
 }
 
 /// A token of somebody, with scopes as the farm names them.

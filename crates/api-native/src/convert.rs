@@ -112,6 +112,17 @@ impl From<farm::ShownCredential> for wire::RegistryCredential {
     }
 }
 
+impl From<farm::ShownRobot> for wire::Robot {
+    fn from(robot: farm::ShownRobot) -> Self {
+        Self {
+            name: robot.name.to_string(),
+            username: robot.username,
+            registry: robot.registry,
+            created_at: robot.created_at,
+        }
+    }
+}
+
 impl From<farm::Pipeline> for wire::Pipeline {
     fn from(pipeline: farm::Pipeline) -> Self {
         Self {

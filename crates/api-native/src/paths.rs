@@ -62,6 +62,15 @@ path!(
     }
 );
 path!(
+    /// A robot of a namespace.
+    RobotPath {
+        /// The namespace's name.
+        ns: Name as String,
+        /// The robot's name in it.
+        robot: Name as String,
+    }
+);
+path!(
     /// A project.
     ProjectPath {
         /// The namespace's name.

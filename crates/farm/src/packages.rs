@@ -5,14 +5,13 @@ use sha2::{Digest as _, Sha224};
 use slipway_domain::package::{AskedPackage, BuildPackage, Location, PackageSource};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{
-    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, Name, NamespaceId, Role, Scope, Slug, TagSet,
-    UploadId,
+    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, TagSet, UploadId,
 };
 use slipway_store::builds::{self, Build, Handed, NewBuild};
 use slipway_store::jobs::{self, Changes};
 use slipway_store::projects::{Namespace, Project};
 use slipway_store::uploads::{self, FileContent, UploadedFile};
-use slipway_store::{Conn, StoreError, pipelines, projects, secrets};
+use slipway_store::{Conn, StoreError, pipelines, projects};
 
 use crate::quay_phases::PackagePhase;
 use crate::report::finish;
@@ -34,13 +33,9 @@ pub struct PackageRequest {
     pub location: Location,
     /// The tags of the image, made to fit.
     pub tags: Vec<String>,
-    /// Who pulls base images: the user name of a registry credential, which is the name of its
-    /// namespace, a plus and a name of its own.
+    /// Who pulls base images: a robot, by the name of its namespace, a plus and its own.
     pub pull_robot: Option<String>,
 }
-
-/// Registry, user name and password with which the base images of a build are pulled.
-pub(crate) type PullLogin = (String, String, String);
 
 impl Farm {
     /// Makes a build of a package, and queues its job. The first one of a project lets its jobs
@@ -134,51 +129,6 @@ impl Farm {
             });
         }
         Ok(definition)
-    }
-
-    /// The sealed login of a pull robot, for whoever administers its namespace.
-    async fn pull_login(
-        &self,
-        actor: &Actor,
-        robot: &str,
-        build: BuildUuid,
-    ) -> Result<String, FarmError> {
-        const NOT_YOURS: FarmError = FarmError::Forbidden("this needs the robot's namespace");
-        const NONE: FarmError = FarmError::NotFound("pull robot");
-        let (namespace, _) = robot.split_once('+').ok_or(NOT_YOURS)?;
-        let namespace: Name = namespace.parse().map_err(|_| NONE)?;
-        let (name, username) = (namespace.clone(), robot.to_owned());
-        let find = move |conn: &mut Conn| {
-            let id = projects::namespace_by_name(conn, &name)?.id;
-            let own = secrets::credentials_of(conn, id)?;
-            let robot = own.into_iter().find(|found| found.username == username);
-            Ok((id, robot.ok_or(StoreError::NotFound("pull robot"))?))
-        };
-        let found = self.inner.store.read(find).await;
-        let (id, credential) = found.map_err(|error| match error {
-            StoreError::NotFound(_) => NONE,
-            other => other.into(),
-        })?;
-        actor.require_scope(Scope::Namespaces)?;
-        let administers = self.namespace_by_id(actor, id, Role::Maintainer).await;
-        administers.map_err(|error| match error {
-            FarmError::NotFound(_) => NOT_YOURS,
-            other => other,
-        })?;
-        let login: PullLogin = self.opened_credential(id, credential)?;
-        let plain = serde_json::json!(login).to_string();
-        let nonce = self.inner.chance.bytes();
-        Ok(self.inner.seal.seal(&login_context(build), &plain, nonce))
-    }
-
-    /// The login with which the base images of a build are pulled, for the job that does.
-    pub(crate) fn pull_login_of(&self, build: &Build) -> Result<Option<PullLogin>, FarmError> {
-        let Some(sealed) = &build.pull_login else {
-            return Ok(None);
-        };
-        let plain = self.inner.seal.open(&login_context(build.uuid), sealed)?;
-        let login = serde_json::from_str(&plain).map_err(|_| crate::seal::Unopened)?;
-        Ok(Some(login))
     }
 
     /// A file that a build of a project may use: nobody used it, or the actor may build the project
@@ -331,10 +281,6 @@ impl PackageBuild {
         };
         builds::create(conn, &new, self.now).map(Some)
     }
-}
-
-fn login_context(build: BuildUuid) -> String {
-    format!("pull-login:{build}")
 }
 
 fn short(digest: &str) -> String {

@@ -313,7 +313,7 @@ fn check_key(key: &str) -> Result<(), FarmError> {
 }
 
 /// Says what is wrong with a secret without repeating any of it.
-fn check_value(what: &'static str, value: &str) -> Result<(), FarmError> {
+pub(crate) fn check_value(what: &'static str, value: &str) -> Result<(), FarmError> {
     if value.len() > MAX_VALUE || value.contains('\0') {
         let why = format!("the {what} must have at most {MAX_VALUE} bytes and none that is zero");
         return Err(FarmError::Invalid(why));
@@ -322,7 +322,7 @@ fn check_value(what: &'static str, value: &str) -> Result<(), FarmError> {
 }
 
 /// The host of a registry in the form in which images name it.
-fn registry_host(text: &str) -> Result<String, FarmError> {
+pub(crate) fn registry_host(text: &str) -> Result<String, FarmError> {
     let host = text.to_ascii_lowercase();
     let names_itself = format!("{host}/image")
         .parse::<Repository>()

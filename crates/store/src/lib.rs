@@ -37,6 +37,7 @@ pub mod queue;
 pub mod registration;
 pub mod removal;
 pub mod retries;
+pub mod robots;
 pub mod runners;
 pub mod secrets;
 pub mod statuses;

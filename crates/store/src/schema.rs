@@ -105,6 +105,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    robots (id) {
+        id -> BigInt,
+        namespace_id -> BigInt,
+        name -> Text,
+        registry -> Text,
+        sealed -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
     runners (id) {
         id -> BigInt,
         token_hash -> Nullable<Text>,
@@ -414,6 +425,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     project_loads,
     variables,
     registry_credentials,
+    robots,
     runners,
     runner_projects,
     registration_tokens,

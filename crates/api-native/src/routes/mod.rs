@@ -11,6 +11,7 @@ pub(crate) mod pipelines;
 pub(crate) mod projects;
 pub(crate) mod queue;
 pub(crate) mod registration;
+pub(crate) mod robots;
 pub(crate) mod runners;
 pub(crate) mod secrets;
 pub(crate) mod tokens;

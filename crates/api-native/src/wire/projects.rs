@@ -215,6 +215,30 @@ pub(crate) struct NewRegistryCredential {
     pub(crate) password: String,
 }
 
+/// Who pulls base images for builds that name it. The password is never shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Robot {
+    /// Its name in its namespace.
+    pub(crate) name: String,
+    /// Its user name at the registry, by which builds name it.
+    pub(crate) username: String,
+    /// The registry's host, with its port.
+    pub(crate) registry: String,
+    /// When it was first set.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// What a robot is at its registry.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewRobot {
+    /// The registry's host, with its port.
+    #[schema(example = "registry.example:5000")]
+    pub(crate) registry: String,
+    /// The password, or a token that stands for one.
+    pub(crate) password: String,
+}
+
 /// What a project runs for a commit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pipeline {

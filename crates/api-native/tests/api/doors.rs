@@ -22,6 +22,7 @@ fn routes(build: &Value, artifact: i64, runner: i64) -> Vec<(String, String)> {
             .replace("{user}", "root")
             .replace("{registry}", "registry.example")
             .replace("{key}", "KEY")
+            .replace("{robot}", "puller")
             .replace("{slug}", "default")
             .replace("{uuid}", build["id"].as_str().unwrap())
             .replace("{id}", &id);
@@ -57,6 +58,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "registry-credentials") => {
             Some(json!({"registry": "r.example", "username": "u", "password": "p"}))
         }
+        ("PUT", "puller") => Some(json!({"registry": "r.example", "password": "p"})),
         ("PUT", "webhook-secret") => Some(json!({"secret": "0123456789abcdef"})),
         ("PUT", "KEY") => Some(json!({"value": "v"})),
         ("PUT", "default") => Some(json!({"definition": definition})),

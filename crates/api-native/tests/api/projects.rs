@@ -153,6 +153,34 @@ async fn a_secret_is_never_shown_again() {
 }
 
 #[actix_web::test]
+async fn robots_are_set_shown_and_removed_and_leave_the_login_to_push_alone() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let credentials = "/v1/namespaces/acme/registry-credentials";
+    let body = json!({"registry": "r.example", "username": "me", "password": "pass"});
+    api.put(root, credentials, body).await.expect(200);
+
+    let robots = "/v1/namespaces/acme/robots";
+    let puller = format!("{robots}/puller");
+    for registry in ["q.example", "r.example"] {
+        let body = json!({"registry": registry, "password": "hunter2"});
+        let set = api.put(root, &puller, body).await.expect(200);
+        assert!(!String::from_utf8_lossy(&set.body).contains("hunter2"));
+    }
+    let shown = api.get(root, robots).await.expect(200).json();
+    assert_eq!(shown["items"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["items"][0]["username"], "acme+puller");
+    assert_eq!(shown["items"][0]["registry"], "r.example");
+    let login = api.get(root, credentials).await.expect(200).json();
+    assert_eq!(login["items"][0]["username"], "me");
+    let bad = json!({"registry": "https://r.example", "password": "hunter2"});
+    api.put(root, &puller, bad).await.expect(400);
+    api.delete(root, &puller).await.expect(204);
+    api.delete(root, &puller).await.expect(404);
+}
+
+#[actix_web::test]
 async fn a_job_gets_the_secrets_of_its_project_in_the_clear() {
     let api = Api::start().await;
     api.project().await;
