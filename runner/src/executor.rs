@@ -29,6 +29,8 @@ pub struct Job {
     pub stop: Stop,
     /// The uploaded file that it builds, once that is here.
     pub upload: OnceLock<Upload>,
+    /// What the last command of its script ended with, once it has.
+    pub exit_code: OnceLock<i32>,
 }
 
 impl Job {

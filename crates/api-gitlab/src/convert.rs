@@ -89,6 +89,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             attempt: job.attempt,
             lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
             pull_login: claimed.secrets.pull_login.as_ref().map(login),
+            source: None,
         }),
         credentials: logins,
     }

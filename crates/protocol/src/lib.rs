@@ -166,6 +166,9 @@ pub struct UpdateRequest {
     /// Ours, with `success`: the image that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageResult>,
+    /// Ours, with a final state: what the last command of a script ended with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// A base image.
@@ -273,6 +276,22 @@ pub struct OwnJob {
     /// A login for base images alone, before the one at the same registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_login: Option<Credentials>,
+    /// The sources that were handed in, in the place of a checkout of the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<JobSource>,
+}
+
+/// Sources that somebody handed in: a gzipped tar.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct JobSource {
+    /// Where they are.
+    pub url: String,
+    /// What `Authorization: Bearer` takes there; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The SHA-256 that they must have, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// A variable of a job.

@@ -237,6 +237,7 @@ async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result
         },
         Some(command) if state.oom_killed == Some(true) => ScriptError::OutOfMemory {
             command: command.to_owned(),
+            code,
         },
         Some(command) => ScriptError::CommandFailed {
             command: command.to_owned(),

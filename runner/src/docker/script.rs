@@ -32,6 +32,14 @@ pub(super) async fn run_script(
         logins: logins(job),
     };
     let ran = run(builder, &request, &job.output, job.stop.token()).await;
+    let code = match &ran {
+        Ok(()) => Some(0),
+        Err(error) => error.exit_code(),
+    };
+    if let Some(code) = code.and_then(|code| code.try_into().ok()) {
+        // A job has one script.
+        let _ = job.exit_code.set(code);
+    }
     ran.map_err(|error| failure(&error))
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Held {
     pub(crate) phases: Vec<String>,
     pub(crate) bases: Vec<PulledImage>,
     pub(crate) report: Option<UpdateRequest>,
+    /// Reports that came after a cancel: the work has stopped.
+    pub(crate) stops: Vec<UpdateRequest>,
     pub(crate) uploads: Vec<Upload>,
 }
 

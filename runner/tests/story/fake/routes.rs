@@ -162,13 +162,16 @@ async fn update(
     let mut guard = shared.state.lock().unwrap();
     let state = &mut *guard;
     let forget = std::mem::take(&mut state.forget);
-    let Some(held) = state
-        .jobs
-        .get_mut(&id)
-        .filter(|job| job.status == "running")
-    else {
+    let Some(held) = state.jobs.get_mut(&id) else {
         return HttpResponse::NotFound().finish();
     };
+    if held.status != "running" {
+        if held.status == "canceled" {
+            held.stops.push(body.into_inner());
+            shared.changed.notify_waiters();
+        }
+        return HttpResponse::NotFound().finish();
+    }
     held.trace.truncate(held.trace.len().saturating_sub(forget));
     let Some(sum) = body.trace_sum else {
         state.wrongs.push("a report without a sum".to_owned());
