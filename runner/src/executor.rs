@@ -43,6 +43,14 @@ impl Job {
         });
         with_archive.map(|need| (need, self.dir.join(format!("needs-{}.zip", need.id))))
     }
+
+    /// The file that holds the sources that were handed in until they are unpacked, if it is the
+    /// farm that has them.
+    pub fn source_of_farm(&self) -> Option<PathBuf> {
+        let source = self.own.source.as_ref()?;
+        source.token.as_ref()?;
+        Some(self.dir.join("source.tar.gz"))
+    }
 }
 
 /// An uploaded file that a job builds.

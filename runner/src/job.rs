@@ -169,6 +169,7 @@ impl Jobs {
             tokio::fs::create_dir(&job.dir).await.map_err(io_failure)?;
             archives::fetch(&self.coordinator, job).await?;
             archives::fetch_upload(&self.coordinator, job).await?;
+            archives::fetch_source(&self.coordinator, job).await?;
             self.executor.prepare(job).await?;
             let outcome = self.executor.run(job).await;
             archives::keep(&self.coordinator, self.executor.as_ref(), job, outcome).await
@@ -305,6 +306,11 @@ impl Jobs {
         let package = own.and_then(|own| own.spec.package());
         if let Some(PackageSource::Url(url)) = package.map(|package| &package.source) {
             login.extend(login_of(url));
+        }
+        let source = own.and_then(|own| own.source.as_ref());
+        if let Some(source) = source {
+            login.extend(login_of(&source.url));
+            login.extend(source.token.clone());
         }
         let tokens = needs.map(|need| need.token.as_str()).chain(tokens);
         let all = hidden.chain(passwords).chain(tokens);

@@ -14,7 +14,7 @@ use super::{Repository, runner, runner_called, runs, until};
 use crate::fake::{Fake, Held, SECRET, job_token, until_empty};
 
 /// An image with a shell and nothing else, which the engine has.
-fn shell_image() -> &'static str {
+pub(super) fn shell_image() -> &'static str {
     const NAME: &str = "slipway-test/shell:1";
     static MADE: OnceLock<()> = OnceLock::new();
     MADE.get_or_init(|| image(NAME, "FROM scratch\nCOPY busybox /bin/sh\n"));
@@ -28,13 +28,13 @@ fn image(name: &str, dockerfile: &str) {
     docker(&["build", "-q", "-t", name, dir.path().to_str().unwrap()]);
 }
 
-fn docker(args: &[&str]) -> String {
+pub(super) fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().unwrap();
     assert!(output.status.success(), "docker {args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
+pub(super) fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     let mut spec = json!({"kind": "script", "image": image, "commands": commands});
     if !artifacts.is_null() {
         spec["artifacts"] = artifacts;
@@ -42,11 +42,11 @@ fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     spec
 }
 
-fn trace(held: &Held) -> String {
+pub(super) fn trace(held: &Held) -> String {
     String::from_utf8_lossy(&held.trace).into_owned()
 }
 
-fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
         zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -69,7 +69,7 @@ fn unzipped(bytes: &[u8]) -> BTreeMap<String, String> {
 }
 
 /// The members of a payload that make one job need another, whose archive the coordinator has.
-fn needing(mut job: Value, id: i64) -> Value {
+pub(super) fn needing(mut job: Value, id: i64) -> Value {
     job["depends_on_builds"] = json!([{
         "id": id, "name": "first", "stage": "build", "ref": "main", "sha": "a".repeat(40),
         "tag": false, "status": "success", "token": job_token(id), "project_id": 1,
