@@ -190,3 +190,34 @@ async fn a_job_goes_on_on_another_runner_where_a_kept_container_ended() {
     let left = docker(&["image", "ls", "--format", "{{.Repository}}"]);
     assert!(!left.contains(&yard.repository), "{left}");
 }
+
+#[tokio::test]
+async fn an_image_is_a_source_of_layers_for_another_job() {
+    let yard = Yard::bare().await;
+    let _runners = two_runners(&yard);
+    let mut first = one_job("first", json!({"kind": "image_build"}));
+    first["tags"] = json!(["one"]);
+    let mut second = one_job(
+        "second",
+        json!({"kind": "image_build", "cache_of": "first"}),
+    );
+    second["tags"] = json!(["two"]);
+    second["needs"] = json!(["first"]);
+    yard.pipeline(json!([first, second])).await;
+    yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "one");
+    let build = yard.build(json!({ "ref": "main" })).await;
+    let done = finished(&yard.farm, &build).await;
+    let traces = traces(&yard, &done).await;
+    assert_eq!(done["state"], "succeeded", "{done:#}\n{traces:#?}");
+    // The first says how it was made, or there would be nothing to take.
+    assert!(traces[0].contains("exporting cache"), "{}", traces[0]);
+    let made = artifacts(&yard.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
+    let digest = made[0]["digest"].as_str().unwrap();
+    let fetched = format!(
+        "Pulling {}/first@{digest} to take layers from",
+        yard.repository
+    );
+    assert!(traces[1].contains(&fetched), "{}", traces[1]);
+    assert!(!traces[1].contains("Nothing is taken"), "{}", traces[1]);
+    assert!(!traces[1].contains("exporting cache"), "{}", traces[1]);
+}
