@@ -38,7 +38,7 @@ pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
     let mut say = |line: &str| job.output.line(line);
     tokio::select! {
         biased;
-        () = job.stop.stopped() => return Err(failure(&BuildError::Canceled)),
+        () = job.stop.stopped() => Err(failure(&BuildError::Canceled)),
         fetched = git.checkout(&source, &dir, &mut say) => {
             fetched.map_err(|error| git_failure(&error))
         }

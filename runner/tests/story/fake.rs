@@ -2,6 +2,7 @@
 //! the protocol forbids.
 
 mod routes;
+mod sources;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::TcpListener;

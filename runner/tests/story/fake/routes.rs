@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use slipway_protocol::{ClaimRequest, UpdateRequest};
 
-use super::{Held, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, source_token};
+use super::{Held, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, sources};
 
 pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle {
     let (sender, handle) = mpsc::channel();
@@ -23,7 +23,7 @@ pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle 
                     .app_data(web::Data::from(Arc::clone(&shared)))
                     .app_data(web::PayloadConfig::new(64 << 20))
                     .app_data(web::JsonConfig::default().limit(64 << 20))
-                    .route("/sources/{id}.tar.gz", web::get().to(source))
+                    .route("/sources/{id}.tar.gz", web::get().to(sources::source))
                     .service(
                         web::scope("/ci/api/v1")
                             .route("/runners/register.json", web::post().to(register))
@@ -341,27 +341,6 @@ async fn package(
     }
     match state.packages.get(&id) {
         Some((kind, bytes)) => HttpResponse::Ok().content_type(*kind).body(bytes.clone()),
-        None => HttpResponse::NotFound().finish(),
-    }
-}
-
-async fn source(
-    shared: web::Data<Shared>,
-    id: web::Path<i64>,
-    request: HttpRequest,
-) -> HttpResponse {
-    let mut state = shared.state.lock().unwrap();
-    let told = request.headers().get("authorization");
-    let told = told.map(|value| value.to_str().unwrap().to_owned());
-    if told.is_some_and(|told| told != format!("Bearer {}", source_token(*id))) {
-        state.wrongs.push("sources with a wrong token".to_owned());
-        return HttpResponse::Unauthorized().finish();
-    }
-    if let Some(status) = state.source_answers.pop_front() {
-        return HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish();
-    }
-    match state.sources.get(&id) {
-        Some(bytes) => HttpResponse::Ok().body(bytes.clone()),
         None => HttpResponse::NotFound().finish(),
     }
 }
