@@ -70,6 +70,36 @@ pub(crate) async fn fetch_upload(coordinator: &Coordinator, job: &Job) -> Result
     Ok(())
 }
 
+/// Fetches the sources that the farm was handed for `job`, if it was, to where
+/// [`Job::source_of_farm`] says.
+///
+/// # Errors
+/// The job's failure, when they cannot be had or the job is stopped.
+pub(crate) async fn fetch_source(coordinator: &Coordinator, job: &Job) -> Result<(), Failure> {
+    let source = job.own.source.as_ref();
+    let source = source.and_then(|source| Some((&source.url, source.token.as_ref()?)));
+    let (Some((url, token)), Some(place)) = (source, job.source_of_farm()) else {
+        return Ok(());
+    };
+    job.output.phase(Phase::Fetching);
+    job.output.line("Fetching the sources that were handed in");
+    let mut backoff = Backoff::new();
+    loop {
+        let fetching = coordinator.fetch_source(url, token, &place);
+        match unless_stopped(job, fetching).await? {
+            Fetched::Done { .. } => return Ok(()),
+            Fetched::Gone => {
+                return Err(Failure {
+                    reason: FailureReason::SourceUnavailable,
+                    message: "the sources that were handed in are not there any more".to_owned(),
+                });
+            }
+            Fetched::Unwritable(error) => return Err(unwritable(&error)),
+            Fetched::Retry(retry) => pause(job, "its sources", &retry, &mut backoff).await?,
+        }
+    }
+}
+
 async fn unless_stopped(
     job: &Job,
     fetching: impl Future<Output = Fetched>,

@@ -1,14 +1,15 @@
-//! The executor for real: a checkout with git or a package, then an image or a script with the
-//! Docker Engine.
+//! The executor for real: a checkout with git, sources that were handed in or a package, then an
+//! image or a script with the Docker Engine.
 
 mod checkout;
 mod package;
 mod script;
+mod source;
 
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use slipway_domain::{FailureReason, ImageBuild, JobSpec, Phase};
+use slipway_domain::{ImageBuild, JobSpec, Phase};
 use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
     BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress as _,
@@ -79,10 +80,16 @@ impl Executor for Docker {
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        match job.own.spec.package() {
-            Some(package) => package::prepare(&self.packages, job, package).await,
-            None => checkout::prepare(&self.git, job).await,
+        if let Some(package) = job.own.spec.package() {
+            return package::prepare(&self.packages, job, package).await;
         }
+        match (&job.own.spec, &job.own.source) {
+            // The image has the files.
+            (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
+            (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
+            (_, None) => checkout::prepare(&self.git, job).await?,
+        }
+        checkout::unpack_needs(job).await
     }
 
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
@@ -90,8 +97,8 @@ impl Executor for Docker {
             JobSpec::ImageBuild(spec) => self.build(job, spec).await.map(Some),
             JobSpec::Script(spec) => {
                 let image = self.script_image.as_deref();
-                let ran = script::run_script(&self.builder, image, job, spec).await;
-                ran.map(|()| None)
+                let kept = script::run_script(&self.builder, image, job, spec).await?;
+                Ok(kept.map(image_result))
             }
         }
     }
@@ -103,8 +110,8 @@ impl Executor for Docker {
     ) -> Result<Option<Archive>, Failure> {
         let succeeded = match outcome {
             Ok(_) => true,
-            Err(failure) if failure.reason == FailureReason::JobFailed => false,
-            // No command has run.
+            Err(_) if job.exit_code.get().is_some() => false,
+            // The commands have come to no end.
             Err(_) => return Ok(None),
         };
         match &job.own.spec {
@@ -145,10 +152,11 @@ fn login(login: &Credentials) -> Login {
     }
 }
 
-/// Where a commit came from. Of a package nothing is told: its address may be nobody's business.
+/// Where a commit came from. Of a package and of sources that were handed in nothing is told: their
+/// address may be nobody's business.
 fn origin(job: &Job) -> Origin {
     let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
-    let of_commit = job.own.spec.package().is_none();
+    let of_commit = job.own.spec.package().is_none() && job.own.source.is_none();
     Origin {
         source: source.filter(|_| of_commit).map(|url| url.to_string()),
         revision: of_commit.then(|| job.payload.sha.clone()),

@@ -29,6 +29,8 @@ pub struct Job {
     pub stop: Stop,
     /// The uploaded file that it builds, once that is here.
     pub upload: OnceLock<Upload>,
+    /// What the last command of its script ended with, once it has.
+    pub exit_code: OnceLock<i32>,
 }
 
 impl Job {
@@ -40,6 +42,14 @@ impl Job {
             file.is_some_and(|file| !file.filename.is_empty())
         });
         with_archive.map(|need| (need, self.dir.join(format!("needs-{}.zip", need.id))))
+    }
+
+    /// The file that holds the sources that were handed in until they are unpacked, if it is the
+    /// farm that has them.
+    pub fn source_of_farm(&self) -> Option<PathBuf> {
+        let source = self.own.source.as_ref()?;
+        source.token.as_ref()?;
+        Some(self.dir.join("source.tar.gz"))
     }
 }
 

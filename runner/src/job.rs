@@ -112,6 +112,7 @@ impl Jobs {
             output: Output::new(Arc::clone(&spool), phases.clone()),
             stop: stop.clone(),
             upload: OnceLock::new(),
+            exit_code: OnceLock::new(),
         };
         let is_reported = CancellationToken::new();
         let work = async {
@@ -134,8 +135,17 @@ impl Jobs {
                 _ = self.patiently(phases.until_told()) => {}
                 () = stop.stopped() => {}
             }
-            self.report(id, &stop, &outcome, sum, delivery, &mut sender)
-                .await;
+            match stop.cause() {
+                Some(StopCause::Taken) => self.report_stopped(id, &outcome).await,
+                _ => {
+                    let update = UpdateRequest {
+                        exit_code: job.exit_code.get().copied(),
+                        ..update(&outcome, sum)
+                    };
+                    self.report(&job, &outcome, update, delivery, &mut sender)
+                        .await;
+                }
+            }
             is_reported.cancel();
         };
         tokio::join!(work, heartbeat.run(&is_reported));
@@ -159,6 +169,7 @@ impl Jobs {
             tokio::fs::create_dir(&job.dir).await.map_err(io_failure)?;
             archives::fetch(&self.coordinator, job).await?;
             archives::fetch_upload(&self.coordinator, job).await?;
+            archives::fetch_source(&self.coordinator, job).await?;
             self.executor.prepare(job).await?;
             let outcome = self.executor.run(job).await;
             archives::keep(&self.coordinator, self.executor.as_ref(), job, outcome).await
@@ -201,26 +212,26 @@ impl Jobs {
     /// Sends the last report, and what is missing of the trace, until it is taken.
     async fn report(
         &self,
-        id: i64,
-        stop: &Stop,
+        job: &Job,
         outcome: &Result<Option<ImageResult>, Failure>,
-        sum: TraceSum,
+        update: UpdateRequest,
         mut delivery: Delivery,
         sender: &mut TraceSender<'_>,
     ) {
+        let id = job.payload.id;
         let mut backoff = Backoff::new();
         let reporting = async {
-            // A job that is no longer ours has ended already; nothing is reported on it.
-            while stop.cause() != Some(StopCause::Taken) {
+            // What turns out to be no longer ours has ended already.
+            while job.stop.cause() != Some(StopCause::Taken) {
                 if delivery == Delivery::Refused {
                     tracing::warn!(job.id = id, "The trace of job {id} was not taken whole");
                 }
-                let update = update(outcome, sum);
-                let after = match self.coordinator.finish(&self.token, id, update).await {
+                let finishing = self.coordinator.finish(&self.token, id, update.clone());
+                let after = match finishing.await {
                     Finished::Done => break,
                     Finished::Missing { length } => {
                         sender.resume_from(length);
-                        delivery = sender.run(stop).await;
+                        delivery = sender.run(&job.stop).await;
                         None
                     }
                     Finished::Retry(retry) => {
@@ -244,7 +255,14 @@ impl Jobs {
         }
     }
 
-    /// Reports on a job that never ran.
+    /// Says that the work on a job that is no longer ours has stopped. How it ended is known
+    /// already, and so nothing is made of the answer.
+    async fn report_stopped(&self, id: i64, outcome: &Result<Option<ImageResult>, Failure>) {
+        self.report_unsent(id, update(outcome, empty_sum())).await;
+        tracing::info!(job.id = id, "Job {id} has stopped");
+    }
+
+    /// Reports on a job that never ran, or whose trace is of no interest any more.
     async fn report_unsent(&self, id: i64, update: UpdateRequest) {
         let mut backoff = Backoff::new();
         let reporting = async {
@@ -288,6 +306,11 @@ impl Jobs {
         let package = own.and_then(|own| own.spec.package());
         if let Some(PackageSource::Url(url)) = package.map(|package| &package.source) {
             login.extend(login_of(url));
+        }
+        let source = own.and_then(|own| own.source.as_ref());
+        if let Some(source) = source {
+            login.extend(login_of(&source.url));
+            login.extend(source.token.clone());
         }
         let tokens = needs.map(|need| need.token.as_str()).chain(tokens);
         let all = hidden.chain(passwords).chain(tokens);

@@ -2,6 +2,7 @@
 //! runner as processes.
 
 mod packages;
+mod pipelines;
 mod scripts;
 mod stock;
 

@@ -105,15 +105,21 @@ pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
         })
 }
 
-/// `job` with the images of the jobs that it needs in the place of their names.
-fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)]) -> Job {
+/// The build argument by which `BuildKit` is told to write down in an image how it was made, so that
+/// others can take layers from it.
+const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
+
+/// `job` with the images of the jobs that it needs by their digests, and fit for those that take
+/// layers from its own.
+fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache: bool) -> Job {
     let image_of = |name: &Name| {
         let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
         made.iter().find_map(|artifact| match &artifact.content {
             Content::Image {
                 reference, digest, ..
-            } => Some(pinned(reference, digest)),
-            Content::Archive { .. } => None,
+            } if reference != digest => Some(pinned(reference, digest)),
+            // What was not pushed is nowhere to be had.
+            Content::Image { .. } | Content::Archive { .. } => None,
         })
     };
     match &mut job.spec {
@@ -124,14 +130,28 @@ fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)]) -> Job {
                 .filter_map(|(key, of)| Some((key, image_of(&of)?)));
             image.args.extend(told);
             image.cache_image = image.cache_of.take().and_then(|of| image_of(&of));
+            if is_cache {
+                image.args.insert(INLINE_CACHE.to_owned(), "1".to_owned());
+            }
         }
         JobSpec::Script(script) => {
-            if let Some(of) = script.image_of.take() {
-                script.image = image_of(&of);
+            if let Some(of) = &script.image_of {
+                script.image = image_of(of);
             }
         }
     }
     job
+}
+
+/// Whether `other` takes layers from the image of `job`.
+fn takes_layers(other: &Job, job: &Job) -> bool {
+    match &other.spec {
+        JobSpec::ImageBuild(image) => {
+            let of = image.cache_of.as_ref();
+            of.is_some_and(|of| of.as_str() == job.name)
+        }
+        JobSpec::Script(_) => false,
+    }
 }
 
 /// The reference of an image by its digest, in the place of its tag.
@@ -247,7 +267,7 @@ impl Farm {
     /// # Errors
     /// `NotFound` when there is no such job.
     pub async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
-        let (job, build, project, needs, artifacts) = self
+        let (job, build, project, needs, artifacts, is_cache) = self
             .inner
             .store
             .read(move |conn| {
@@ -259,11 +279,14 @@ impl Farm {
                     let made = artifacts::of_job(conn, need.id)?;
                     needs.push((need, made));
                 }
-                Ok((job, build, project, needs, artifacts::of_job(conn, id)?))
+                let artifacts = artifacts::of_job(conn, id)?;
+                let others = jobs::of_build(conn, job.build)?;
+                let is_cache = others.iter().any(|other| takes_layers(other, &job));
+                Ok((job, build, project, needs, artifacts, is_cache))
             })
             .await?;
         let secrets = self.job_secrets(&project, &build).await?;
-        let job = with_images(job, &needs);
+        let job = with_images(job, &needs, is_cache);
         let needs = needs
             .into_iter()
             .map(|(job, artifacts)| Needed {

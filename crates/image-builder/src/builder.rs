@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use slipway_domain::Phase;
 use tokio_util::sync::CancellationToken;
 
 use crate::apart;
@@ -121,41 +120,36 @@ impl Builder {
             .map_err(std::io::Error::other)??;
         let base = context.base.as_ref();
         self.fetch_base(request, base, progress).await?;
-        let cache = self.fetch_cache(request, progress).await;
-        let id = self.build_image(request, context, cache, progress).await?;
-        let image = self.docker.inspect_image(&id).await.map_err(engine_error)?;
-        let size_bytes = image.size.and_then(|size| size.try_into().ok());
-        let mut built = BuiltImage {
-            reference: None,
-            tags: Vec::new(),
-            digest: id.clone(),
-            size_bytes: size_bytes.unwrap_or(0),
-        };
+        let caches = self.fetch_caches(request, progress).await;
+        let id = self.build_image(request, context, caches, progress).await?;
         let spec = &request.spec;
-        let (Some(repository), Some(first)) = (&spec.repository, spec.tags.first()) else {
-            return Ok(built);
-        };
-        progress.phase(Phase::Pushing);
-        // A build that was called off by then is not pushed.
-        progress.heard().await;
-        let pushed = self
-            .push(&id, repository, &spec.tags, &request.logins, progress)
-            .await?;
-        built.digest = pushed.ok_or_else(|| BuildError::PushRefused {
-            registry: repository.registry().to_owned(),
-            reason: "it gave no digest for the image".to_owned(),
-        })?;
-        built.reference = Some(repository.tagged(first));
-        built.tags.clone_from(&spec.tags);
-        Ok(built)
+        match &spec.repository {
+            Some(repository) if !spec.tags.is_empty() => {
+                self.publish(&id, repository, &spec.tags, &request.logins, progress)
+                    .await
+            }
+            _ => Ok(BuiltImage {
+                reference: None,
+                tags: Vec::new(),
+                size_bytes: self.size_of(&id).await?,
+                digest: id,
+            }),
+        }
     }
 
-    /// Builds the image, perhaps with layers of the image `cache`; returns its id.
+    /// The unpacked size of the layers of the image with this `id`, in bytes.
+    pub(crate) async fn size_of(&self, id: &str) -> Result<u64, BuildError> {
+        let image = self.docker.inspect_image(id).await.map_err(engine_error)?;
+        let size = image.size.and_then(|size| size.try_into().ok());
+        Ok(size.unwrap_or(0))
+    }
+
+    /// Builds the image, perhaps with layers of the images `caches`; returns its id.
     async fn build_image(
         &self,
         request: &BuildRequest,
         context: Context,
-        cache: Option<String>,
+        caches: Vec<String>,
         progress: &dyn Progress,
     ) -> Result<String, BuildError> {
         // A name keeps the image from being pruned as dangling before it is pushed.
@@ -167,7 +161,7 @@ impl Builder {
             &context.dockerfile,
             &name,
         );
-        let options = with_cache(options, request, self.backend, cache);
+        let options = with_cache(options, request, self.backend, caches);
         let logins = credentials(&request.logins_to_pull());
         let mut answer = apart::build(options, logins, context.pack())?;
         let mut narrator = Narrator::new(progress);

@@ -1,5 +1,5 @@
-//! Images that are fetched before a build and removed after it: an earlier image as a source of
-//! layers. How they are fetched is here for all of them.
+//! Images that are fetched for one job and removed after it: earlier images as sources of layers,
+//! and the image of another job to run in. How they are fetched is here for all of them.
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
@@ -8,6 +8,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use slipway_domain::Phase;
+use slipway_domain::image::registry_of;
 
 use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
@@ -33,47 +34,114 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Builder {
-    /// Fetches the image that `request` may take layers from; returns what it is called here.
+    /// Fetches the images that `request` may take layers from; returns what they are called here.
     ///
-    /// It has a tag of its own, because the one it has in the registry is that of the image that
-    /// is about to be pushed. Whatever goes wrong is told in the trace, and costs the cache alone.
-    pub(crate) async fn fetch_cache(
+    /// Each has a tag of its own, because the one it has in the registry may be that of the image
+    /// that is about to be pushed. Whatever goes wrong is told in the trace, and costs the cache
+    /// alone.
+    pub(crate) async fn fetch_caches(
         &self,
         request: &BuildRequest,
         progress: &dyn Progress,
-    ) -> Option<String> {
+    ) -> Vec<String> {
         let spec = &request.spec;
-        let (repository, tag) = (spec.repository.as_ref()?, spec.cache_tag.as_ref()?);
-        if spec.no_cache {
-            return None;
+        let branch = spec.repository.as_ref().zip(spec.cache_tag.as_ref());
+        let branch = branch.map(|(repository, tag)| {
+            let own = format!("{}{}", self.tag_start(), request.job);
+            (repository.as_str(), repository.tagged(tag), own)
+        });
+        let made = spec.cache_image.as_ref();
+        let made = made.map(|image| {
+            (
+                repository_of(image),
+                image.clone(),
+                self.made_tag(&request.job),
+            )
+        });
+        let mut here = Vec::new();
+        for (repository, name, own) in branch.into_iter().chain(made) {
+            if spec.no_cache {
+                break;
+            }
+            progress.phase(Phase::Pulling);
+            let wanted = Wanted {
+                repository,
+                name: &name,
+                own: &own,
+                keeps_name: false,
+            };
+            if self.fetch_cache(&wanted, &request.logins, progress).await {
+                here.push(format!("{repository}:{own}"));
+            }
         }
-        progress.phase(Phase::Pulling);
-        let name = repository.tagged(tag);
+        here
+    }
+
+    /// Fetches one of them; whether it is here.
+    async fn fetch_cache(
+        &self,
+        wanted: &Wanted<'_>,
+        logins: &[Login],
+        progress: &dyn Progress,
+    ) -> bool {
+        let name = wanted.name;
         let say = |line: String| progress.output(format!("{line}\n").as_bytes());
         say(format!("Pulling {name} to take layers from"));
         // Those who push go through the same local tag.
-        let lock = self.tag_lock(repository.as_str());
+        let lock = self.tag_lock(wanted.repository);
         let _alone = lock.lock().await;
-        let own = format!("{}{}", self.tag_start(), request.job);
-        let wanted = Wanted {
-            repository: repository.as_str(),
-            name: &name,
-            own: &own,
-            keeps_name: false,
-        };
-        let mut logins = request.logins.iter();
-        let login = logins.find(|login| login.registry == repository.registry());
+        let login = login_for(wanted.repository, logins);
         let mut tries = 1;
         loop {
-            let error = match self.fetch(&wanted, login).await {
-                Ok(()) => return Some(repository.tagged(&own)),
+            let error = match self.fetch(wanted, login).await {
+                Ok(()) => return true,
                 Err(error) => shorten(&error.to_string()),
             };
             if tries == TRIES || error.contains("not found") {
                 say(format!("Nothing is taken from {name}: {error}"));
-                return None;
+                return false;
             }
             tries += 1;
+        }
+    }
+
+    /// Has an image that another job made here for `job` alone, until [`Builder::remove_job`];
+    /// returns what it is called here. `image` names it by its digest.
+    ///
+    /// # Errors
+    /// The engine's, when it is neither here nor to be pulled.
+    pub async fn have_made(
+        &self,
+        image: &str,
+        job: &str,
+        logins: &[Login],
+    ) -> Result<String, Error> {
+        let repository = repository_of(image);
+        let own = self.made_tag(job);
+        let lock = self.tag_lock(repository);
+        let _alone = lock.lock().await;
+        let here = format!("{repository}:{own}");
+        let options = TagImageOptions {
+            repo: Some(repository.to_owned()),
+            tag: Some(own.clone()),
+        };
+        if self.engine().tag_image(image, Some(options)).await.is_ok() {
+            return Ok(here);
+        }
+        let wanted = Wanted {
+            repository,
+            name: image,
+            own: &own,
+            keeps_name: false,
+        };
+        let login = login_for(repository, logins);
+        let mut tries = 1;
+        loop {
+            match self.fetch(&wanted, login).await {
+                Ok(()) => return Ok(here),
+                Err(error) if tries == TRIES => return Err(error),
+                Err(_) => tries += 1,
+            }
         }
     }
 
@@ -110,8 +178,8 @@ impl Builder {
 
     /// Removes the images that were fetched for `job`.
     pub(crate) async fn remove_cache_of(&self, job: &str) -> Result<(), BuildError> {
-        let (start, base) = (self.tag_start(), self.base_tag(job));
-        let own = [format!(":{start}{job}"), format!(":{base}")];
+        let branch = format!("{}{job}", self.tag_start());
+        let own = [branch, self.base_tag(job), self.made_tag(job)].map(|tag| format!(":{tag}"));
         self.untag_all(|name| own.iter().any(|own| name.ends_with(own)))
             .await
             .map(drop)
@@ -152,10 +220,25 @@ impl Builder {
         format!("{}base-{job}", self.tag_start())
     }
 
+    /// The tag here of the image of another job that was fetched for `job`.
+    fn made_tag(&self, job: &str) -> String {
+        format!("{}made-{job}", self.tag_start())
+    }
+
     /// How the tags of this owner's fetched images begin.
     fn tag_start(&self) -> String {
         let owner = Sha256::digest(self.owner());
         let owner: String = owner.iter().take(6).map(|b| format!("{b:02x}")).collect();
         format!("{TAG}{owner}-")
     }
+}
+
+/// The repository of an image that is named by its digest.
+fn repository_of(image: &str) -> &str {
+    image.split('@').next().unwrap_or(image)
+}
+
+fn login_for<'a>(repository: &str, logins: &'a [Login]) -> Option<&'a Login> {
+    let registry = registry_of(repository);
+    logins.iter().find(|login| login.registry == registry)
 }

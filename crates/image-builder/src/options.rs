@@ -49,15 +49,15 @@ pub(crate) fn build_options(
     }
 }
 
-/// The options of a build that may take layers from the image `cache`, and whose own image others
+/// The options of a build that may take layers from the images `caches`, and whose own image others
 /// may take layers from.
 pub(crate) fn with_cache(
     mut options: BuildImageOptions,
     request: &BuildRequest,
     backend: Backend,
-    cache: Option<String>,
+    caches: Vec<String>,
 ) -> BuildImageOptions {
-    options.cachefrom = cache.map(|cache| vec![cache]);
+    options.cachefrom = (!caches.is_empty()).then_some(caches);
     // BuildKit finds layers in an image only if that says how they were made. Where they are
     // wanted from an image, the next one will be wanted too.
     if backend == Backend::BuildKit && request.spec.cache_tag.is_some() {

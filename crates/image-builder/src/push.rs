@@ -5,13 +5,14 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
 use futures_util::StreamExt as _;
+use slipway_domain::Phase;
 use slipway_domain::image::Repository;
 
 use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
 use crate::error::BuildError;
 use crate::options::credentials_of;
-use crate::request::{Login, Progress};
+use crate::request::{BuiltImage, Login, Progress};
 
 /// How often one tag is pushed before the registry is given up.
 const ATTEMPTS: u32 = 3;
@@ -19,12 +20,42 @@ const ATTEMPTS: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 impl Builder {
+    /// Pushes the image with this `id` under every tag, of which there is one at least, unless the
+    /// job was called off by then.
+    ///
+    /// # Errors
+    /// `PushRefused` when the registry does not take it; those of the engine.
+    pub async fn publish(
+        &self,
+        id: &str,
+        repository: &Repository,
+        tags: &[String],
+        logins: &[Login],
+        progress: &dyn Progress,
+    ) -> Result<BuiltImage, BuildError> {
+        let size_bytes = self.size_of(id).await?;
+        progress.phase(Phase::Pushing);
+        // A build that was called off by then is not pushed.
+        progress.heard().await;
+        let pushed = self.push(id, repository, tags, logins, progress).await?;
+        let digest = pushed.ok_or_else(|| BuildError::PushRefused {
+            registry: repository.registry().to_owned(),
+            reason: "it gave no digest for the image".to_owned(),
+        })?;
+        Ok(BuiltImage {
+            reference: tags.first().map(|tag| repository.tagged(tag)),
+            tags: tags.to_vec(),
+            digest,
+            size_bytes,
+        })
+    }
+
     /// Pushes the image with this `id` under every tag; returns the digest of its manifest. The
     /// first tag that is not taken ends it, and what was pushed before stays.
     ///
     /// Local tags are names that all builds of an engine share, so a repository is pushed to by
     /// one build at a time, and its local tags are removed before the next one comes.
-    pub(crate) async fn push(
+    async fn push(
         &self,
         id: &str,
         repository: &Repository,

@@ -57,8 +57,20 @@ pub struct Fetched {
     pub file: File,
     /// How many there are.
     pub size: u64,
+    /// The type that the server gave it.
+    content_type: Option<String>,
+    /// Its first bytes.
+    head: Vec<u8>,
+}
+
+impl Fetched {
     /// What it is.
-    pub kind: Kind,
+    ///
+    /// # Errors
+    /// `Unsupported` when it is no package.
+    pub fn kind(&self) -> Result<Kind, PackageError> {
+        Kind::of(self.content_type.as_deref(), &self.head)
+    }
 }
 
 /// Fetches packages. Several may be fetched side by side.
@@ -186,11 +198,11 @@ impl Fetcher {
         let store = self.limits.store(url, body, &mut file, deadline);
         let (size, head) = store.await?;
         file.rewind().await?;
-        let kind = Kind::of(content_type.as_deref(), &head)?;
         Ok(Fetched {
             file: file.into_std().await,
             size,
-            kind,
+            content_type,
+            head,
         })
     }
 }

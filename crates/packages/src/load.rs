@@ -47,8 +47,23 @@ impl Packages {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
         tokio::fs::create_dir_all(dir).await?;
-        let fetched = self.fetcher.fetch(url, dir, say).await?;
-        self.store(fetched, dir, say).await
+        let fetched = self.fetch(url, dir, say).await?;
+        let kind = fetched.kind()?;
+        self.store(fetched.file, fetched.size, kind, dir, say).await
+    }
+
+    /// Fetches the file at `url`, whatever it is, into a file of the directory `spool`, where it has
+    /// no name.
+    ///
+    /// # Errors
+    /// See [`PackageError`].
+    pub async fn fetch(
+        &self,
+        url: &PackageUrl,
+        spool: &Path,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Fetched, PackageError> {
+        self.fetcher.fetch(url, spool, say).await
     }
 
     /// The same with a package that somebody fetched already into a file.
@@ -66,21 +81,18 @@ impl Packages {
         let mut head = Vec::new();
         (&mut file).take(HEAD as u64).read_to_end(&mut head)?;
         file.rewind()?;
-        let fetched = Fetched {
-            size: file.metadata()?.len(),
-            kind: Kind::of(content_type, &head)?,
-            file,
-        };
-        self.store(fetched, dir, say).await
+        let (size, kind) = (file.metadata()?.len(), Kind::of(content_type, &head)?);
+        self.store(file, size, kind, dir, say).await
     }
 
     async fn store(
         &self,
-        fetched: Fetched,
+        file: File,
+        size: u64,
+        kind: Kind,
         dir: &Path,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
-        let Fetched { file, size, kind } = fetched;
         match kind {
             Kind::Archive(kind) => {
                 say(&format!("Unpacking {}", bytes(size)));

@@ -13,9 +13,12 @@ use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, DownloadFromContainerOptions,
     UploadToContainerOptions, WaitContainerOptions,
 };
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use slipway_domain::Phase;
+use slipway_domain::image::Repository;
 use slipway_image_builder::{BuildError, Builder, Login, Progress};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ScriptError;
@@ -29,6 +32,8 @@ pub const WORK_DIR: &str = "/slipway/work";
 const SCRIPT: &str = "/slipway/script";
 /// The file that says which command runs.
 const AT: &str = "/slipway/at";
+/// The file that has the variables of a script whose container is kept.
+const ENVIRONMENT: &str = "/slipway/environment";
 
 /// One script to run.
 #[derive(Clone)]
@@ -37,14 +42,19 @@ pub struct ScriptRequest {
     pub job: String,
     /// The image whose container the commands run in.
     pub image: String,
+    /// Whether another job made that image, so that it is named by its digest and here for this
+    /// job alone.
+    pub is_made: bool,
     /// The directory that is copied into the container.
     pub checkout: PathBuf,
     /// The commands.
     pub commands: Vec<String>,
     /// What they see in their environment; of two with one name the later counts.
     pub environment: Vec<(String, String)>,
-    /// For the registry that the image is pulled from.
+    /// For the registries that are pulled from and pushed to.
     pub logins: Vec<Login>,
+    /// The repository and the tag where the container is kept by [`keep`](crate::keep), if it is.
+    pub keep: Option<(Repository, String)>,
 }
 
 impl fmt::Debug for ScriptRequest {
@@ -67,17 +77,17 @@ pub async fn run(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<(), ScriptError> {
-    tokio::select! {
+    let image = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(BuildError::Canceled.into()),
-        had = image::have(builder, &request.image, &request.logins, progress) => had?,
-    }
+        had = image::have(builder, request, progress) => had?,
+    };
     progress.phase(Phase::Building);
     progress.output(format!("Running in {}\n", request.image).as_bytes());
     let name = container_name(builder, &request.job);
     // This is waited for even if the job is canceled: a container that comes into being later
     // would be left behind.
-    create(builder, request, &name).await?;
+    create(builder, request, image, &name).await?;
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
@@ -95,12 +105,17 @@ pub(crate) fn container_name(builder: &Builder, job: &str) -> String {
     format!("slipway-{}-job-{job}", builder.owner())
 }
 
-async fn create(builder: &Builder, request: &ScriptRequest, name: &str) -> Result<(), ScriptError> {
+async fn create(
+    builder: &Builder,
+    request: &ScriptRequest,
+    image: String,
+    name: &str,
+) -> Result<(), ScriptError> {
     let options = CreateContainerOptions {
         name: Some(name.to_owned()),
         ..CreateContainerOptions::default()
     };
-    let body = container(builder, request);
+    let body = container(builder, request, image);
     builder
         .engine()
         .create_container(Some(options), body)
@@ -115,20 +130,13 @@ async fn run_to_end(
     progress: &dyn Progress,
 ) -> Result<(), ScriptError> {
     let engine = builder.engine();
+    let kept = request.keep.as_ref();
     let pack = Pack {
         checkout: request.checkout.clone(),
-        script: shell::script(&request.commands, AT),
+        script: shell::script(&request.commands, AT, kept.map(|_| ENVIRONMENT)),
+        environment: kept.map(|_| shell::exports(&request.environment)),
     };
-    let options = UploadToContainerOptions {
-        path: "/".to_owned(),
-        ..UploadToContainerOptions::default()
-    };
-    let mut pieces = pack.pack();
-    let pieces = futures_util::stream::poll_fn(move |task| pieces.poll_recv(task));
-    let body = body_try_stream(pieces);
-    engine
-        .upload_to_container(name, Some(options), body)
-        .await?;
+    upload(builder, name, pack.pack()).await?;
     // Whoever listens before the beginning misses nothing.
     let options = AttachContainerOptions {
         stream: true,
@@ -144,11 +152,33 @@ async fn run_to_end(
     ended(builder, request, name).await
 }
 
+/// Unpacks the archive of these pieces at the container's root.
+pub(crate) async fn upload(
+    builder: &Builder,
+    name: &str,
+    mut pieces: mpsc::Receiver<std::io::Result<Bytes>>,
+) -> Result<(), ScriptError> {
+    let pieces = futures_util::stream::poll_fn(move |task| pieces.poll_recv(task));
+    let options = UploadToContainerOptions {
+        path: "/".to_owned(),
+        ..UploadToContainerOptions::default()
+    };
+    let engine = builder.engine();
+    Ok(engine
+        .upload_to_container(name, Some(options), body_try_stream(pieces))
+        .await?)
+}
+
 /// The container: the engine's usual network, nothing of the host, and no more rights than usual.
-fn container(builder: &Builder, request: &ScriptRequest) -> ContainerCreateBody {
+fn container(builder: &Builder, request: &ScriptRequest, image: String) -> ContainerCreateBody {
+    // The engine writes the variables of a container into the image that is made of it, so one that
+    // is kept has none but its image's: the script reads ours from a file.
+    let told = match request.keep {
+        Some(_) => [].as_slice(),
+        None => request.environment.as_slice(),
+    };
     // Of a name that comes twice an image's libc may see the first.
-    let environment: HashMap<&str, &str> = request
-        .environment
+    let environment: HashMap<&str, &str> = told
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
@@ -156,7 +186,7 @@ fn container(builder: &Builder, request: &ScriptRequest) -> ContainerCreateBody 
         .into_iter()
         .map(|(key, value)| format!("{key}={value}"));
     ContainerCreateBody {
-        image: Some(request.image.clone()),
+        image: Some(image),
         entrypoint: Some(vec!["sh".to_owned()]),
         cmd: Some(vec![SCRIPT.to_owned()]),
         working_dir: Some(WORK_DIR.to_owned()),
@@ -237,6 +267,7 @@ async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result
         },
         Some(command) if state.oom_killed == Some(true) => ScriptError::OutOfMemory {
             command: command.to_owned(),
+            code,
         },
         Some(command) => ScriptError::CommandFailed {
             command: command.to_owned(),

@@ -34,6 +34,8 @@ pub enum ScriptError {
     OutOfMemory {
         /// Its first line.
         command: String,
+        /// Its exit code.
+        code: i64,
     },
     /// The shell ended before the first command.
     #[error("the shell of the image {image} exited with {code} before the first command")]
@@ -68,6 +70,16 @@ impl ScriptError {
             | Self::OutOfMemory { .. }
             | Self::NotBegun { .. } => FailureReason::JobFailed,
             Self::Engine(error) => error.reason(),
+        }
+    }
+
+    /// What the script ended with, if it came to an end of its own.
+    pub fn exit_code(&self) -> Option<i64> {
+        match self {
+            Self::CommandFailed { code, .. }
+            | Self::OutOfMemory { code, .. }
+            | Self::NotBegun { code, .. } => Some(*code),
+            Self::ImageUnavailable { .. } | Self::NoShell { .. } | Self::Engine(_) => None,
         }
     }
 }

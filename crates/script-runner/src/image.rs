@@ -6,19 +6,27 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt as _;
 use slipway_domain::Phase;
 use slipway_domain::image::registry_of;
-use slipway_image_builder::{BuildError, Builder, Login, Progress};
+use slipway_image_builder::{BuildError, Builder, Progress};
 
+use crate::container::ScriptRequest;
 use crate::error::ScriptError;
 
-/// Makes sure that the engine has `image`: it is pulled when it is not there.
+/// Makes sure that the engine has the image of `request`, which is pulled when it is not there;
+/// returns what it is called here.
 pub(crate) async fn have(
     builder: &Builder,
-    image: &str,
-    logins: &[Login],
+    request: &ScriptRequest,
     progress: &dyn Progress,
-) -> Result<(), ScriptError> {
+) -> Result<String, ScriptError> {
+    let (image, logins) = (&request.image, &request.logins);
+    if request.is_made {
+        progress.phase(Phase::Pulling);
+        progress.output(format!("Pulling {image}\n").as_bytes());
+        let had = builder.have_made(image, &request.job, logins).await;
+        return had.map_err(|error| not_pulled(image, error));
+    }
     match builder.engine().inspect_image(image).await {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(image.clone()),
         Err(Error::DockerResponseServerError {
             status_code: 404, ..
         }) => {}
@@ -45,7 +53,7 @@ pub(crate) async fn have(
             return Err(not_pulled(image, error));
         }
     }
-    Ok(())
+    Ok(image.clone())
 }
 
 fn not_pulled(image: &str, error: Error) -> ScriptError {

@@ -1,4 +1,4 @@
-//! The checkout and the script as one archive for the container.
+//! The checkout and the script as one archive for the container, and what takes them back.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -16,6 +16,8 @@ pub(crate) struct Pack {
     pub(crate) checkout: PathBuf,
     /// The text of `script`.
     pub(crate) script: String,
+    /// The text of `environment`, for a script that reads its variables from there.
+    pub(crate) environment: Option<String>,
 }
 
 impl Pack {
@@ -31,11 +33,25 @@ impl Pack {
         let script = self.script.as_bytes();
         add_bytes(&mut archive, "slipway/script", script)?;
         add_bytes(&mut archive, "slipway/at", b"")?;
+        if let Some(environment) = &self.environment {
+            add_bytes(&mut archive, "slipway/environment", environment.as_bytes())?;
+        }
         let work = Path::new("slipway/work");
         add_directory(&mut archive, work, None)?;
         add_content(&mut archive, &self.checkout, work)?;
         archive.into_inner()?.flush()
     }
+}
+
+/// The pieces of an archive that empties the files of ours that [`Pack`] put into the container.
+pub(crate) fn emptied() -> mpsc::Receiver<io::Result<Bytes>> {
+    pieces_of(|writer| {
+        let mut archive = tar::Builder::new(writer);
+        for name in ["slipway/script", "slipway/at", "slipway/environment"] {
+            add_bytes(&mut archive, name, b"")?;
+        }
+        archive.into_inner()?.flush()
+    })
 }
 
 /// Adds what is in `dir`, in the order of names. Links are added as links, and never followed.

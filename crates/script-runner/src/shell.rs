@@ -3,11 +3,17 @@
 //! The commands are one POSIX shell script, so that a variable or a `cd` of one is there for the
 //! next. Before each command the script notes in a file how far it has come.
 
+use slipway_domain::spec::is_variable_name;
+
 /// The script as text. `at` is the file that holds the number of the command that runs, from 1.
 ///
 /// Both outputs go to one pipe, so that they stay in the order in which they were written.
-pub(crate) fn script(commands: &[String], at: &str) -> String {
+/// `environment` is a file to read first.
+pub(crate) fn script(commands: &[String], at: &str, environment: Option<&str>) -> String {
     let mut text = "exec 2>&1\nset -e\n".to_owned();
+    if let Some(file) = environment {
+        text.push_str(&format!(". {file}\n"));
+    }
     text.push_str("if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\n");
     for (position, command) in commands.iter().enumerate() {
         let shown = quoted(&format!("$ {}", command.trim_end()));
@@ -18,6 +24,15 @@ pub(crate) fn script(commands: &[String], at: &str) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Text that a shell reads to have these variables. Of two with one name the later counts.
+pub(crate) fn exports(environment: &[(String, String)]) -> String {
+    // Another name is none that a shell takes.
+    let named = environment.iter().filter(|(key, _)| is_variable_name(key));
+    named
+        .map(|(key, value)| format!("export {key}={}\n", quoted(value)))
+        .collect()
 }
 
 /// The command that ran last, by what the file says, as one short line.
@@ -50,7 +65,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("at");
         let list = commands(lines);
-        let text = script(&list, at.to_str().unwrap());
+        let text = script(&list, at.to_str().unwrap(), None);
         let file = dir.path().join("script");
         std::fs::write(&file, text).unwrap();
         let output = Command::new(shell).arg(&file).output().unwrap();
@@ -95,5 +110,25 @@ mod tests {
         assert_eq!(last_command(&list, "1"), Some("first"));
         assert_eq!(last_command(&list, "0"), None);
         assert_eq!(last_command(&list, ""), None);
+    }
+
+    #[test]
+    fn a_shell_reads_variables_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let told = [
+            ("A", "it's $HOME\n`x`"),
+            ("B", "1"),
+            ("B", "2"),
+            ("C-D", "x"),
+        ]
+        .map(pair);
+        let (file, at) = (dir.path().join("environment"), dir.path().join("at"));
+        std::fs::write(&file, exports(&told)).unwrap();
+        let list = commands(&["printf '%s.' \"$A\" \"$B\""]);
+        let text = script(&list, at.to_str().unwrap(), file.to_str());
+        let output = Command::new("sh").args(["-c", &text]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.ends_with("it's $HOME\n`x`.2."), "{said}");
     }
 }

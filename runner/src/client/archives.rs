@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Body, Method, RequestBuilder, StatusCode};
 use slipway_domain::JobToken;
 use slipway_protocol::JOB_TOKEN_HEADER;
 use tokio::fs::File;
@@ -68,39 +68,16 @@ impl Coordinator {
             .await
     }
 
+    /// Fetches sources that the farm was handed from `url` into the file `to`.
+    pub async fn fetch_source(&self, url: &str, token: &str, to: &Path) -> Fetched {
+        store(self.http.get(url).bearer_auth(token), to).await
+    }
+
     async fn fetch_file(&self, token: &JobToken, path: &str, to: &Path) -> Fetched {
         let request = self
             .call(Method::GET, path)
-            .header(JOB_TOKEN_HEADER, token.expose())
-            .timeout(TRANSFER_LIMIT);
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => return Fetched::Retry(unsent(&error)),
-        };
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Fetched::Gone,
-            _ => return Fetched::Retry(unexpected(&answer)),
-        }
-        let content_type = text_header(answer.headers(), CONTENT_TYPE.as_str()).map(str::to_owned);
-        let mut file = match File::create(to).await {
-            Ok(file) => file,
-            Err(error) => return Fetched::Unwritable(error),
-        };
-        let mut pieces = answer.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => return Fetched::Retry(unsent(&error)),
-            };
-            if let Err(error) = file.write_all(&piece).await {
-                return Fetched::Unwritable(error);
-            }
-        }
-        match file.flush().await {
-            Ok(()) => Fetched::Done { content_type },
-            Err(error) => Fetched::Unwritable(error),
-        }
+            .header(JOB_TOKEN_HEADER, token.expose());
+        store(request, to).await
     }
 
     /// `POST builds/:id/artifacts`: sends the file `from` as the job's archive `name`.
@@ -147,5 +124,39 @@ impl Coordinator {
             },
             Err(error) => Uploaded::Retry(unsent(&error)),
         }
+    }
+}
+
+/// Stores the answer to a request in the file `to`.
+async fn store(request: RequestBuilder, to: &Path) -> Fetched {
+    let answer = match request.timeout(TRANSFER_LIMIT).send().await {
+        Ok(answer) => answer,
+        Err(error) => return Fetched::Retry(unsent(&error)),
+    };
+    match answer.status() {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+            return Fetched::Gone;
+        }
+        _ => return Fetched::Retry(unexpected(&answer)),
+    }
+    let content_type = text_header(answer.headers(), CONTENT_TYPE.as_str()).map(str::to_owned);
+    let mut file = match File::create(to).await {
+        Ok(file) => file,
+        Err(error) => return Fetched::Unwritable(error),
+    };
+    let mut pieces = answer.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => return Fetched::Retry(unsent(&error)),
+        };
+        if let Err(error) = file.write_all(&piece).await {
+            return Fetched::Unwritable(error);
+        }
+    }
+    match file.flush().await {
+        Ok(()) => Fetched::Done { content_type },
+        Err(error) => Fetched::Unwritable(error),
     }
 }

@@ -31,18 +31,29 @@ pub(super) fn dir(job: &Job) -> PathBuf {
     job.dir.join("source")
 }
 
-/// Checks the commit out, and unpacks the archives of the jobs before it into it.
+/// Checks the commit out.
 pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
     let source = source_of(job)?;
     let dir = dir(job);
     let mut say = |line: &str| job.output.line(line);
     tokio::select! {
         biased;
-        () = job.stop.stopped() => return Err(failure(&BuildError::Canceled)),
+        () = job.stop.stopped() => Err(failure(&BuildError::Canceled)),
         fetched = git.checkout(&source, &dir, &mut say) => {
-            fetched.map_err(|error| git_failure(&error))?;
+            fetched.map_err(|error| git_failure(&error))
         }
     }
+}
+
+/// Makes an empty place in the place of a checkout.
+pub(super) fn none(job: &Job) -> Result<(), Failure> {
+    let made = std::fs::create_dir(dir(job));
+    made.map_err(|error| failure(&error.into()))
+}
+
+/// Unpacks the archives of the jobs before it into the checkout.
+pub(super) async fn unpack_needs(job: &Job) -> Result<(), Failure> {
+    let dir = dir(job);
     for (need, archive) in job.needs() {
         job.output
             .line(&format!("Unpacking the artifacts of {}", need.name));

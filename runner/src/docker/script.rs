@@ -2,19 +2,26 @@
 
 use slipway_domain::spec::Script;
 use slipway_domain::{FailureReason, Phase};
-use slipway_image_builder::{Builder, Progress as _};
-use slipway_script_runner::{ScriptError, ScriptRequest, WORK_DIR, collect, run};
+use slipway_image_builder::{Builder, BuiltImage, Progress as _};
+use slipway_script_runner::{ScriptError, ScriptRequest, WORK_DIR, collect, keep, run};
 
 use super::{checkout, logins};
 use crate::executor::{Archive, Failure, Job};
 
-/// Runs the commands of a script; `usual_image` is for one that names no image.
+/// Runs the commands of a script, and keeps its container as an image where it says so;
+/// `usual_image` is for one that names no image.
 pub(super) async fn run_script(
     builder: &Builder,
     usual_image: Option<&str>,
     job: &Job,
     script: &Script,
-) -> Result<(), Failure> {
+) -> Result<Option<BuiltImage>, Failure> {
+    if let (Some(of), None) = (&script.image_of, &script.image) {
+        return Err(Failure {
+            reason: FailureReason::BaseImageUnavailable,
+            message: format!("there is no image of {of} to run in; it must push one and succeed"),
+        });
+    }
     let Some(image) = script.image.as_deref().or(usual_image) else {
         return Err(Failure {
             reason: FailureReason::Unsupported,
@@ -26,13 +33,28 @@ pub(super) async fn run_script(
     let request = ScriptRequest {
         job: job.payload.id.to_string(),
         image: image.to_owned(),
+        is_made: script.image_of.is_some(),
         checkout: checkout::dir(job),
         commands: script.commands.clone(),
         environment: environment(job),
         logins: logins(job),
+        keep: script.kept_at().map_err(|error| Failure {
+            reason: FailureReason::JobFailed,
+            message: error.to_string(),
+        })?,
     };
     let ran = run(builder, &request, &job.output, job.stop.token()).await;
-    ran.map_err(|error| failure(&error))
+    let code = match &ran {
+        Ok(()) => Some(0),
+        Err(error) => error.exit_code(),
+    };
+    if let Some(code) = code.and_then(|code| code.try_into().ok()) {
+        // A job has one script.
+        let _ = job.exit_code.set(code);
+    }
+    ran.map_err(|error| failure(&error))?;
+    let kept = keep(builder, &request, &job.output, job.stop.token()).await;
+    kept.map_err(|error| failure(&error))
 }
 
 /// Packs what a script that ended so leaves.

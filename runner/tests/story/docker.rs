@@ -1,8 +1,10 @@
 //! The main job with a real git server, the real Docker Engine and a real registry, which
 //! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
 
+mod kept;
 mod packages;
 mod scripts;
+mod sources;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;

@@ -2,6 +2,7 @@
 //! the protocol forbids.
 
 mod routes;
+mod sources;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::TcpListener;
@@ -26,6 +27,8 @@ pub(crate) struct Held {
     pub(crate) phases: Vec<String>,
     pub(crate) bases: Vec<PulledImage>,
     pub(crate) report: Option<UpdateRequest>,
+    /// Reports that came after a cancel: the work has stopped.
+    pub(crate) stops: Vec<UpdateRequest>,
     pub(crate) uploads: Vec<Upload>,
 }
 
@@ -52,6 +55,10 @@ pub(crate) struct State {
     pub(crate) archives: HashMap<i64, Vec<u8>>,
     /// The uploaded packages that jobs build, with their types.
     pub(crate) packages: HashMap<i64, (&'static str, Vec<u8>)>,
+    /// Sources that were handed in, by job.
+    pub(crate) sources: HashMap<i64, Vec<u8>>,
+    /// What the next requests for sources are answered.
+    pub(crate) source_answers: VecDeque<u16>,
     /// The phase on entering which jobs turn out to be canceled.
     pub(crate) canceled_at: Option<&'static str>,
     /// What the next archives that are sent are answered.
@@ -187,6 +194,11 @@ impl Fake {
     fn change_quietly<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.shared.state.lock().unwrap())
     }
+}
+
+/// What `Authorization` has for the sources of a job.
+pub(crate) fn source_token(id: i64) -> String {
+    format!("slsrc-of-{id}")
 }
 
 pub(crate) fn job_token(id: i64) -> String {

@@ -161,11 +161,18 @@ async fn a_canceled_job_stops_at_once_though_it_is_silent() {
         "{:?}",
         since.elapsed()
     );
-    let held = fake.until(1, |_| true).await;
+    let held = fake.until(1, |held| !held.stops.is_empty()).await;
     assert_eq!(
         (held.status.as_str(), held.report.is_none()),
         ("canceled", true)
     );
+    // It says that it has stopped, once, and takes the answer as it is.
+    let [stop] = held.stops.as_slice() else {
+        panic!("{} reports", held.stops.len());
+    };
+    assert_eq!(stop.state.as_deref(), Some("failed"));
+    fake.enqueue(2, &[], json!({}));
+    assert_eq!(fake.until_reported(2).await.status, "success");
     runner.drain(&fake).await;
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_path, is_variable_name};
 use crate::expiry;
+use crate::image::{Repository, is_tag};
 use crate::names::{Invalid, Name, check_line};
 
 /// The most commands, artifact paths or variables that one script has.
@@ -21,7 +22,7 @@ pub struct Script {
     /// runner with the shell executor runs them on its host either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The job whose image it is, in the place of `image`, which a claim turns it into.
+    /// The job whose image it is. A claim adds the `image`, by its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_of: Option<Name>,
     /// Whether the image holds the files already that the commands work on, as one does that a job
@@ -123,7 +124,24 @@ impl Script {
             let expected = "a name of A-Z a-z 0-9 _ that does not begin with a digit";
             return Err(Invalid::new("variable name", bad, expected));
         }
+        self.kept_at()?;
         self.artifacts.as_ref().map_or(Ok(()), ArtifactRules::check)
+    }
+
+    /// The repository and the tag where the container is kept, if it is.
+    ///
+    /// # Errors
+    /// When `keep` is not a repository and a tag.
+    pub fn kept_at(&self) -> Result<Option<(Repository, String)>, Invalid> {
+        let Some(keep) = &self.keep else {
+            return Ok(None);
+        };
+        let parts = keep.rsplit_once(':').filter(|(_, tag)| is_tag(tag));
+        let parts = parts.and_then(|(name, tag)| Some((name.parse().ok()?, tag.to_owned())));
+        let expected = "HOST[:PORT]/PATH:TAG, such as registry.example:5000/acme/api:kept";
+        parts
+            .map(Some)
+            .ok_or_else(|| Invalid::new("keep", keep, expected))
     }
 }
 
@@ -203,6 +221,16 @@ mod tests {
         assert!(script(|s| s.commands.push("a\0b".to_owned())).is_err());
         assert!(script(|s| s.image = Some("-v /:/host".to_owned())).is_err());
         assert!(script(|s| drop(s.variables.insert("1".to_owned(), String::new()))).is_err());
+        assert!(script(|s| s.keep = Some("r.example:5000/a/b:kept".to_owned())).is_ok());
+        for bad in [
+            "r.example:5000/a/b",
+            "kept",
+            "a:1",
+            "r.example/a:",
+            "r.example/a@sha256:1",
+        ] {
+            assert!(script(|s| s.keep = Some(bad.to_owned())).is_err(), "{bad}");
+        }
         assert!(script(|s| s.artifacts = paths(&["../x"], None)).is_err());
         assert!(script(|s| s.artifacts = paths(&[], None)).is_err());
         assert!(script(|s| s.artifacts = paths(&["x"], Some("soon"))).is_err());

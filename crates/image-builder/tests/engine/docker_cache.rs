@@ -53,3 +53,54 @@ async fn a_branch_has_layers_for_its_next_build_and_its_first_does_without() {
         assert!(third.contains(&format!("said {word}\n")), "{third}");
     }
 }
+
+#[tokio::test]
+async fn the_image_of_another_job_is_a_source_of_layers_and_a_missing_one_costs_nothing_else() {
+    for backend in BOTH {
+        let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+        let builder = builder(backend).await;
+        let build = async |spec: ImageBuild| {
+            let told = Told::default();
+            let request = request(dir.path(), spec);
+            let built = run(&builder, &request, &told).await.unwrap();
+            assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+            (built.digest, told.text())
+        };
+        let made = format!("{}/test/{}", registry(), unique());
+        let mut first = ImageBuild {
+            cache_tag: None,
+            ..spec(&made)
+        };
+        let inline = ("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned());
+        first.args.extend([inline]);
+        let (digest, _) = build(first).await;
+
+        let other = format!("{}/test/{}", registry(), unique());
+        let from = |digest: &str| ImageBuild {
+            cache_image: Some(format!("{made}@{digest}")),
+            ..spec(&other)
+        };
+        let (_, text) = build(from(&digest)).await;
+        let fetched = format!("Pulling {made}@{digest} to take layers from");
+        assert!(text.contains(&fetched), "{text}");
+        // The branch of the other repository has none yet.
+        assert!(
+            text.contains(&format!("Nothing is taken from {other}:main: ")),
+            "{text}"
+        );
+        assert!(
+            !text.contains(&format!("Nothing is taken from {made}")),
+            "{text}"
+        );
+        let sign = match backend {
+            Backend::BuildKit => "importing cache manifest from",
+            Backend::Classic => "Using cache",
+        };
+        assert!(text.contains(sign), "{text}");
+
+        let gone = format!("sha256:{}", "0a".repeat(32));
+        let (_, text) = build(from(&gone)).await;
+        let without = format!("Nothing is taken from {made}@{gone}: ");
+        assert!(text.contains(&without), "{text}");
+    }
+}

@@ -206,7 +206,7 @@ async fn a_package_is_fetched_from_an_allowed_address() {
         .await
         .unwrap();
     assert_eq!(content(&mut fetched), b"FROM scratch\n");
-    assert_eq!(fetched.kind, Kind::Dockerfile);
+    assert_eq!(fetched.kind().unwrap(), Kind::Dockerfile);
     assert_eq!(
         said,
         [format!("Fetching http://127.0.0.1:{}/x", server.port)]
@@ -375,7 +375,7 @@ async fn redirects_are_followed_and_counted() {
         )
         .await
         .unwrap();
-    assert_eq!(fetched.kind, Kind::Archive(Archive::Zip));
+    assert_eq!(fetched.kind().unwrap(), Kind::Archive(Archive::Zip));
     assert_eq!(
         said[1],
         format!("Redirected to http://127.0.0.1:{}/there", target.port)
@@ -472,7 +472,7 @@ async fn a_body_is_never_decompressed_on_the_way() {
             .await
             .unwrap();
         assert_eq!(content(&mut fetched), bomb);
-        assert_eq!(fetched.kind, Kind::Archive(Archive::TarGz));
+        assert_eq!(fetched.kind().unwrap(), Kind::Archive(Archive::TarGz));
     }
 }
 

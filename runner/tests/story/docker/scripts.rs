@@ -14,7 +14,7 @@ use super::{Repository, runner, runner_called, runs, until};
 use crate::fake::{Fake, Held, SECRET, job_token, until_empty};
 
 /// An image with a shell and nothing else, which the engine has.
-fn shell_image() -> &'static str {
+pub(super) fn shell_image() -> &'static str {
     const NAME: &str = "slipway-test/shell:1";
     static MADE: OnceLock<()> = OnceLock::new();
     MADE.get_or_init(|| image(NAME, "FROM scratch\nCOPY busybox /bin/sh\n"));
@@ -28,13 +28,13 @@ fn image(name: &str, dockerfile: &str) {
     docker(&["build", "-q", "-t", name, dir.path().to_str().unwrap()]);
 }
 
-fn docker(args: &[&str]) -> String {
+pub(super) fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().unwrap();
     assert!(output.status.success(), "docker {args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
+pub(super) fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     let mut spec = json!({"kind": "script", "image": image, "commands": commands});
     if !artifacts.is_null() {
         spec["artifacts"] = artifacts;
@@ -42,11 +42,11 @@ fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     spec
 }
 
-fn trace(held: &Held) -> String {
+pub(super) fn trace(held: &Held) -> String {
     String::from_utf8_lossy(&held.trace).into_owned()
 }
 
-fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
         zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -69,7 +69,7 @@ fn unzipped(bytes: &[u8]) -> BTreeMap<String, String> {
 }
 
 /// The members of a payload that make one job need another, whose archive the coordinator has.
-fn needing(mut job: Value, id: i64) -> Value {
+pub(super) fn needing(mut job: Value, id: i64) -> Value {
     job["depends_on_builds"] = json!([{
         "id": id, "name": "first", "stage": "build", "ref": "main", "sha": "a".repeat(40),
         "tag": false, "status": "success", "token": job_token(id), "project_id": 1,
@@ -100,7 +100,8 @@ async fn commands_run_in_the_checkout_and_leave_what_the_rules_name() {
     let held = fake.until_reported(81).await;
     let trace = trace(&held);
     assert_eq!(held.status, "success", "{trace}");
-    assert!(held.report.unwrap().image.is_none());
+    let report = held.report.unwrap();
+    assert_eq!((report.image, report.exit_code), (None, Some(0)));
     assert!(
         trace.contains("$ pwd; ls\n/slipway/work\nDockerfile\nbusybox\n"),
         "{trace}"
@@ -213,6 +214,7 @@ async fn a_failing_command_is_named_and_its_files_are_kept_when_asked_for() {
         let held = fake.until_reported(id).await;
         let report = held.report.clone().unwrap();
         assert_eq!(report.failure_reason.as_deref(), Some("job_failed"));
+        assert_eq!(report.exit_code, Some(3));
         let message = report.failure_message.unwrap();
         assert_eq!(message, "the command `echo here; (exit 3)` exited with 3");
         let trace = trace(&held);
@@ -252,6 +254,7 @@ async fn an_image_that_will_not_do_is_told_as_what_it_is() {
     ] {
         let report = fake.until_reported(id).await.report.unwrap();
         assert_eq!(report.failure_reason.as_deref(), Some(reason), "{id}");
+        assert_eq!(report.exit_code, None, "{id}");
         let message = report.failure_message.unwrap();
         assert!(message.contains(words), "{message}");
     }
@@ -296,8 +299,10 @@ async fn a_cancel_kills_the_script_that_runs() {
     });
     until(Duration::from_secs(2), || !runs(&nap)).await;
     until_empty(&runner.jobs()).await;
-    let held = fake.until(131, |_| true).await;
+    let held = fake.until(131, |held| !held.stops.is_empty()).await;
     assert!(held.uploads.is_empty() && held.report.is_none());
+    // What the kill ended it with is not the script's own doing.
+    assert_eq!(held.stops[0].exit_code, None);
     runner.drain(&fake).await;
 }
 

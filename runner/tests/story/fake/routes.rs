@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use slipway_protocol::{ClaimRequest, UpdateRequest};
 
-use super::{Held, RUNNER_TOKEN, SECRET, Shared, Upload, job_token};
+use super::{Held, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, sources};
 
 pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle {
     let (sender, handle) = mpsc::channel();
@@ -23,6 +23,7 @@ pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle 
                     .app_data(web::Data::from(Arc::clone(&shared)))
                     .app_data(web::PayloadConfig::new(64 << 20))
                     .app_data(web::JsonConfig::default().limit(64 << 20))
+                    .route("/sources/{id}.tar.gz", web::get().to(sources::source))
                     .service(
                         web::scope("/ci/api/v1")
                             .route("/runners/register.json", web::post().to(register))
@@ -162,13 +163,16 @@ async fn update(
     let mut guard = shared.state.lock().unwrap();
     let state = &mut *guard;
     let forget = std::mem::take(&mut state.forget);
-    let Some(held) = state
-        .jobs
-        .get_mut(&id)
-        .filter(|job| job.status == "running")
-    else {
+    let Some(held) = state.jobs.get_mut(&id) else {
         return HttpResponse::NotFound().finish();
     };
+    if held.status != "running" {
+        if held.status == "canceled" {
+            held.stops.push(body.into_inner());
+            shared.changed.notify_waiters();
+        }
+        return HttpResponse::NotFound().finish();
+    }
     held.trace.truncate(held.trace.len().saturating_sub(forget));
     let Some(sum) = body.trace_sum else {
         state.wrongs.push("a report without a sum".to_owned());

@@ -1,0 +1,138 @@
+//! Containers that are kept as images, and the jobs that go on in them.
+
+use serde_json::{Value, json};
+
+use super::scripts::{docker, needing, script, shell_image, trace, zipped};
+use super::{Repository, runner, runner_called};
+use crate::fake::{Fake, SECRET, until_empty};
+
+fn registry() -> String {
+    std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry")
+}
+
+/// What a claim makes of a script that runs in the image of another job.
+fn going_on(image: &str, commands: &[&str]) -> Value {
+    let mut spec = script(image, commands, Value::Null);
+    spec["image_of"] = json!("first");
+    spec["goes_on"] = json!(true);
+    spec
+}
+
+#[tokio::test]
+async fn a_job_goes_on_in_the_container_that_another_one_left() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let name = format!("test-{}", rand::random::<u64>());
+    let runner = runner_called(&fake, &name).await;
+    let kept = format!("{}/story/kept{}", registry(), rand::random::<u64>());
+    let commands = ["echo \"$GREETING\" | tee made; test -n \"$PASSWORD\"; mkdir /other"];
+    let mut spec = script(shell_image(), &commands, Value::Null);
+    spec["keep"] = json!(format!("{kept}:1"));
+    fake.enqueue(1, &[("GREETING", "it's me")], repository.job(&spec));
+    let held = fake.until_reported(1).await;
+    let told = trace(&held);
+    assert_eq!(held.status, "success", "{told}");
+    assert!(told.contains("it's me\n"), "{told}");
+    let image = held.report.unwrap().image.unwrap();
+    assert_eq!(
+        image.reference.as_deref(),
+        Some(format!("{kept}:1").as_str())
+    );
+    assert_eq!(image.tags, ["1"]);
+
+    let by_digest = format!("{kept}@{}", image.digest);
+    let commands = [
+        "pwd; ls; cat made later; ls -d /other",
+        "echo \"<$GREETING>\"",
+    ];
+    fake.change(|state| state.archives.insert(1, zipped(&[("later", "needed\n")])));
+    // There is no such commit: nothing is checked out.
+    let mut job = needing(repository.job(&going_on(&by_digest, &commands)), 1);
+    job["sha"] = json!("f".repeat(40));
+    fake.enqueue(2, &[], job);
+    let held = fake.until_reported(2).await;
+    let told = trace(&held);
+    assert_eq!(held.status, "success", "{told}");
+    assert!(told.contains(&format!("Pulling {by_digest}\n")), "{told}");
+    let said = "/slipway/work\nDockerfile\nbusybox\nlater\nmade\nit's me\nneeded\n/other\n";
+    assert!(told.contains(said), "{told}");
+    assert!(told.contains("\n<>\n"), "{told}");
+
+    // Nothing of either is on the engine any more.
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+    let filter = format!("label=io.slipway.runner={name}");
+    assert_eq!(docker(&["ps", "-aq", "--filter", &filter]), "");
+    assert_eq!(docker(&["images", "-q", "--filter", &filter]), "");
+
+    // Nobody finds in the image what the runner told the job.
+    docker(&["pull", "-q", &by_digest]);
+    let all = docker(&["image", "inspect", &by_digest]);
+    for word in ["GREETING", "PASSWORD", "CI_", SECRET] {
+        assert!(!all.contains(word), "{word} is in {all}");
+    }
+    let format = "{{json .Config.Entrypoint}} {{json .Config.Cmd}}";
+    let begins = docker(&["image", "inspect", "--format", format, &by_digest]);
+    assert_eq!(begins, r#"[] ["sh"]"#);
+    let files = docker(&[
+        "run",
+        "--rm",
+        &by_digest,
+        "sh",
+        "-c",
+        "cat /slipway/[a-v]*; pwd",
+    ]);
+    assert_eq!(files, "/slipway/work");
+    docker(&["image", "rm", &by_digest]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_fails_its_job_and_what_failed_is_not_kept() {
+    let closed = std::env::var("SLIPWAY_TEST_AUTH_REGISTRY").expect("it names a registry");
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let name = format!("test-{}", rand::random::<u64>());
+    let runner = runner_called(&fake, &name).await;
+    let rules = json!({"paths": ["made"], "when": "always"});
+    let mut spec = script(shell_image(), &["echo x >made"], rules);
+    spec["keep"] = json!(format!("{closed}/story/kept:1"));
+    fake.enqueue(1, &[], repository.job(&spec));
+    spec["commands"] = json!(["exit 3"]);
+    fake.enqueue(2, &[], repository.job(&spec));
+    let held = fake.until_reported(1).await;
+    let report = held.report.clone().unwrap();
+    assert_eq!(report.failure_reason.as_deref(), Some("push_refused"));
+    let message = report.failure_message.unwrap();
+    assert!(message.contains(&closed), "{message}");
+    // The commands themselves went well, and what they leave is taken.
+    assert_eq!((report.exit_code, report.image), (Some(0), None));
+    assert_eq!(held.uploads.len(), 1);
+    let held = fake.until_reported(2).await;
+    assert_eq!(held.report.as_ref().unwrap().exit_code, Some(3));
+    assert!(!trace(&held).contains("Keeping"), "{}", trace(&held));
+    until_empty(&runner.jobs()).await;
+    let filter = format!("label=io.slipway.runner={name}");
+    assert_eq!(docker(&["images", "-q", "--filter", &filter]), "");
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_script_whose_image_was_never_pushed_is_told_so() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let mut spec = going_on("x", &["true"]);
+    spec.as_object_mut().unwrap().remove("image");
+    fake.enqueue(1, &[], repository.job(&spec));
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let gone = format!("{}/story/none@{digest}", registry());
+    fake.enqueue(2, &[], repository.job(&going_on(&gone, &["true"])));
+    for (id, words) in [(1, "no image of first"), (2, gone.as_str())] {
+        let report = fake.until_reported(id).await.report.unwrap();
+        let reason = report.failure_reason.as_deref();
+        assert_eq!(reason, Some("base_image_unavailable"));
+        let message = report.failure_message.unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    runner.drain(&fake).await;
+}

@@ -1,0 +1,27 @@
+//! The sources that jobs were handed.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{Shared, source_token};
+
+pub(super) async fn source(
+    shared: web::Data<Shared>,
+    id: web::Path<i64>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let mut state = shared.state.lock().unwrap();
+    let told = request.headers().get("authorization");
+    let told = told.map(|value| value.to_str().unwrap().to_owned());
+    if told.is_some_and(|told| told != format!("Bearer {}", source_token(*id))) {
+        state.wrongs.push("sources with a wrong token".to_owned());
+        return HttpResponse::Unauthorized().finish();
+    }
+    if let Some(status) = state.source_answers.pop_front() {
+        return HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish();
+    }
+    match state.sources.get(&id) {
+        Some(bytes) => HttpResponse::Ok().body(bytes.clone()),
+        None => HttpResponse::NotFound().finish(),
+    }
+}
