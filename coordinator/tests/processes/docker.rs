@@ -135,6 +135,13 @@ impl Yard {
         self.farm.api(Method::PUT, path, Some(body)).await;
     }
 
+    /// Has the project's builds run what the repository says.
+    async fn read_repository(&self) {
+        let path = "/v1/projects/acme/api/pipelines/default";
+        let body = json!({ "from_repository": true });
+        self.farm.api(Method::PUT, path, Some(body)).await;
+    }
+
     async fn build(&self, what: Value) -> String {
         let build = self
             .farm

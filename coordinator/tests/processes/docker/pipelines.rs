@@ -20,36 +20,44 @@ fn two_runners(yard: &Yard) -> [Process; 2] {
 
 /// Two images of which the second is built from the first, `command` in the second, and a job
 /// after that. Each job is for another runner than the one before it.
-fn two_images_and_a_check(command: &str) -> Value {
-    let image = |dockerfile: &str| json!({"kind": "image_build", "dockerfile": dockerfile});
-    let mut base = one_job("base", image("Dockerfile.base"));
-    base["tags"] = json!(["one"]);
-    let mut app = one_job("app", image("Dockerfile"));
-    app["spec"]["image_args"] = json!({"BASE": "base"});
-    app["needs"] = json!(["base"]);
-    app["tags"] = json!(["two"]);
-    let commands = [command, "cat /base /app README | tee out.txt"];
-    let script = json!({
-        "kind": "script", "image_of": "app", "commands": commands,
-        "artifacts": {"paths": ["out.txt"]},
-    });
-    let mut check = one_job("check", script);
-    check["needs"] = json!(["app"]);
-    check["tags"] = json!(["one"]);
-    let after = json!({"kind": "script", "image": shell_image(), "commands": ["cat out.txt"]});
-    let mut after = one_job("after", after);
-    after["needs"] = json!(["check"]);
-    after["tags"] = json!(["two"]);
-    json!([base, app, check, after])
+fn two_images_and_a_check(command: &str) -> String {
+    let shell = shell_image();
+    format!(
+        r#"
+jobs:
+  base:
+    tags: [one]
+    image: {{dockerfile: Dockerfile.base}}
+  app:
+    tags: [two]
+    image:
+      args_from: {{BASE: base}}
+  check:
+    tags: [one]
+    run_in: {{job: app}}
+    script:
+      - {command}
+      - cat /base /app README | tee out.txt
+    artifacts: {{paths: [out.txt]}}
+  after:
+    tags: [two]
+    needs: [check]
+    run_in: {shell}
+    script: cat out.txt
+"#
+    )
 }
 
-/// A commit with the sources of both images; gives the word that is in them.
-fn commit(yard: &Yard) -> String {
+/// A commit with the sources of both images and what is done with them; gives the word that is in
+/// them.
+fn commit(yard: &Yard, command: &str) -> String {
     // What no engine has built before.
     let word = yard.repository.rsplit('/').next().unwrap_or_default();
     let base = format!("{DOCKERFILE}RUN echo base {word} >/base\n");
     let app = "ARG BASE\nFROM $BASE\nRUN echo app of $(cat /base) >/app\n";
+    let jobs = two_images_and_a_check(command);
     let files = [
+        (".slipway.yml", jobs.as_str()),
         ("Dockerfile.base", base.as_str()),
         ("Dockerfile", app),
         ("README", "read me\n"),
@@ -81,8 +89,8 @@ fn states(build: &Value) -> Vec<(&str, &str)> {
 async fn two_images_a_check_in_the_second_and_its_file_come_of_a_commit_on_two_runners() {
     let yard = Yard::bare().await;
     let _runners = two_runners(&yard);
-    yard.pipeline(two_images_and_a_check("test -s /base")).await;
-    let word = commit(&yard);
+    yard.read_repository().await;
+    let word = commit(&yard, "test -s /base");
     let build = yard.build(json!({ "ref": "main" })).await;
     let done = finished(&yard.farm, &build).await;
     let traces = traces(&yard, &done).await;
@@ -119,9 +127,8 @@ async fn two_images_a_check_in_the_second_and_its_file_come_of_a_commit_on_two_r
 async fn a_check_that_fails_skips_what_needs_it_and_says_why() {
     let yard = Yard::bare().await;
     let _runners = two_runners(&yard);
-    yard.pipeline(two_images_and_a_check("grep nothing /app"))
-        .await;
-    commit(&yard);
+    yard.read_repository().await;
+    commit(&yard, "grep nothing /app");
     let build = yard.build(json!({ "ref": "main" })).await;
     let done = finished(&yard.farm, &build).await;
     let told = [
