@@ -16,6 +16,7 @@ mod lists;
 mod logins;
 mod logs;
 mod neighbours;
+mod python;
 mod running;
 mod sources;
 #[path = "../live_logs/support.rs"]
