@@ -94,8 +94,8 @@ async fn check_96_a_step_that_fails_is_not_tried_again() {
     assert!(ended.trace.contains(&pulling), "{}", ended.trace);
     let heading = "\nStep 2/2 : RUN exit 1\n";
     assert!(ended.trace.contains(heading), "{}", ended.trace);
-    let steps = ended.log.iter().filter(|entry| entry["type"] == "command");
-    let last = steps.last().unwrap();
+    let mut steps = ended.log.iter().filter(|entry| entry["type"] == "command");
+    let last = steps.next_back().unwrap();
     assert_eq!(last["message"], "Step 2/2 : RUN exit 1");
     let (image, tag) = base.rsplit_once(':').unwrap();
     let pulling = ended.pulling();
