@@ -14,7 +14,12 @@ mod doors;
 mod graphs;
 mod lists;
 mod logins;
+mod logs;
 mod neighbours;
+mod python;
 mod running;
 mod sources;
+#[path = "../live_logs/support.rs"]
+#[expect(dead_code, reason = "the stories of the streams need more of it")]
+mod streams;
 mod support;

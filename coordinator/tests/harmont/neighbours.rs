@@ -1,4 +1,4 @@
-//! Pipelines, organizations and the caller: checks 84 to 86, and what a client does in a row.
+//! Pipelines, organizations and the caller: checks 84 to 86.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,6 @@ slipway_testkit::on_both_back_ends!(
     check_85_what_is_put_away_is_not_listed,
     pipelines_are_listed_page_by_page,
     check_86_organizations_are_the_callers_own,
-    check_89_a_command_line_goes_from_nothing_to_a_verdict,
     a_reader_looks_and_no_more,
 );
 
@@ -122,34 +121,6 @@ async fn check_86_organizations_are_the_callers_own(backend: Backend) {
     assert_eq!(one["slug"], "acme");
     let answer = world.olaf.get(ACME).await;
     answer.error(404, "not_found", "organization_not_found");
-}
-
-async fn check_89_a_command_line_goes_from_nothing_to_a_verdict(backend: Backend) {
-    let world = World::start(backend).await;
-    let mut asked = of(&apart(&["a"]));
-    asked["repo_name"] = "acme/new".into();
-    asked["source_slug"] = "new".into();
-    let answer = world.ana.post(&format!("{ACME}/builds"), &asked).await;
-    answer.error(404, "not_found", "pipeline_not_found");
-    let path = format!("{ACME}/pipelines/new");
-    let answer = world.ana.get(&path).await;
-    answer.error(404, "not_found", "pipeline_not_found");
-    let body = json!({
-        "name": "new", "repository": "git@h:acme/new.git", "default_branch": "main",
-        "repo_name": "acme/new",
-    });
-    world
-        .ana
-        .post(&format!("{ACME}/pipelines"), &body)
-        .await
-        .is(201);
-    let builds = format!("{path}/builds");
-    let build = world.ana.post(&builds, &asked).await.is(201).json();
-    world.runner().await.begin().await.succeed().await;
-    let one = format!("{builds}/{}", build["number"]);
-    let jobs = world.ana.get(&format!("{one}/jobs")).await.is(200).json();
-    assert_eq!(jobs["data"][0]["exit_code"], 0);
-    assert_eq!(world.ana.get(&one).await.is(200).json()["state"], "passed");
 }
 
 async fn a_reader_looks_and_no_more(backend: Backend) {

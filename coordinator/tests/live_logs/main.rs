@@ -1,8 +1,8 @@
 //! The live stream of a job's log as clients of Harmont follow it: each check of the contract,
 //! through the real application over real HTTP, on both back ends.
 //!
-//! Of the rest of that API there is nothing yet: where a check asks it for a token or for jobs, the
-//! farm and the native API are asked.
+//! Where a check asks for a token or for jobs, the farm and the native API are asked here; the rest
+//! of Harmont's API is asked in the tests of that.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 #[path = "../runner_v1/client.rs"]

@@ -70,11 +70,23 @@ async fn open(yard: &Yard, work: &Work, token: &str) -> Answer {
 #[track_caller]
 fn refused(answer: Answer, status: u16, code: &str) {
     let answer = answer.is(status);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let json = "application/json; charset=utf-8";
+    assert_eq!(answer.header("content-type"), Some(json));
+    let id = answer.header("x-request-id").unwrap().to_owned();
     let body = answer.json();
     assert_eq!(body["code"], code, "{body}");
     assert!(body["message"].is_string());
-    assert_eq!(body["error"]["code"], code);
+    let error = &body["error"];
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&body["code"], &body["message"])
+    );
+    assert_eq!(error["request_id"], id, "{body}");
+    let page = code.replace('_', "-");
+    assert_eq!(
+        error["doc_url"],
+        format!("https://docs.harmont.dev/api/errors/{page}")
+    );
 }
 
 async fn unauthorized(yard: &Yard, work: &Work, token: &str) {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_domain::{BuildState, TriggerToken};
-use slipway_farm::{BuildVariables, FarmError, ProjectUpdate};
+use slipway_farm::{BuildVariables, FarmError, PackagePhase, ProjectUpdate};
 use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::brought::{HOOK_SECRET, Reading};
@@ -112,6 +112,15 @@ async fn a_push_with_a_wrong_file_has_failed(backend: Backend) {
     );
     assert_eq!(build["jobs"], json!([]));
     assert!(build["finished_at"].is_string(), "{build}");
+    // Who asks in other words hears the same.
+    let (_, listed) = reading
+        .call(
+            Method::GET,
+            "/api/v1/repository/acme/api/build/",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(listed["builds"][0]["phase"], "error", "{listed}");
     // The next commit is built as if nothing had been.
     let right = "jobs: {a: {script: [x]}}";
     let sha = reading.repo.commit(&[(".slipway.yml", right)], "right");
@@ -156,6 +165,8 @@ async fn a_trigger_with_a_wrong_file_has_failed(backend: Backend) {
         .await
         .unwrap();
     assert_eq!(build.state, BuildState::Failed);
+    let phase = farm.package_phase(&build).await.unwrap();
+    assert_eq!(phase, PackagePhase::Error);
     let error = build.handed.error.unwrap();
     assert_eq!(
         (error.code.as_str(), error.message.as_str()),

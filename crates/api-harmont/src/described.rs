@@ -11,14 +11,15 @@ use crate::shapes::{Build, Job};
 /// What a build is asked for with.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewBuild {
-    #[schema(max_length = 4096)]
+    #[schema(max_length = 4096, example = "main")]
     branch: String,
-    #[schema(max_length = 4096)]
+    #[schema(max_length = 4096, example = "6c1d3f0e9a")]
     commit: String,
     message: Option<String>,
     /// `api`, `ui`, `webhook`, `trigger_job` or `schedule`; `api` when absent.
     source: Option<String>,
     /// The graph, as JSON.
+    #[schema(example = json!(r#"{"version":"0","steps":[{"type":"command","key":"t","cmd":"make test"}]}"#))]
     pipeline_ir: Option<String>,
     /// A gzipped tar of the sources, in base64.
     source_b64: Option<String>,
@@ -35,10 +36,10 @@ pub(crate) struct NewBuild {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewBuildBySource {
     /// The repository as `owner/name`, in any case.
-    #[schema(max_length = 4096)]
+    #[schema(max_length = 4096, example = "acme/web")]
     repo_name: String,
     /// What the pipeline is called inside of the repository.
-    #[schema(max_length = 4096)]
+    #[schema(max_length = 4096, example = "ci")]
     source_slug: String,
     #[serde(flatten)]
     build: NewBuild,

@@ -38,15 +38,41 @@ pub(crate) async fn finished(
     let farm = farm_of(request.request());
     let id = request_id(request.headers(), &farm);
     let origin = allowed_origin(request.headers(), &farm);
-    let mut answer = match is_preflight(&request) {
+    let answer = match is_preflight(&request) {
         true => request.into_response(preflight()),
         false => next.call(request).await?.map_into_boxed_body(),
     };
-    let error = answer.response().error();
-    if let Some(problem) = error.and_then(|error| error.as_error::<Problem>()) {
-        let told = problem.answer(&id, &farm.settings().errors_url);
-        answer = answer.into_response(told);
+    let mut answer = with_id(answer, &id, &farm);
+    let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let yes = HeaderValue::from_static("true");
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
     }
+    Ok(answer)
+}
+
+/// Finishes the answers of streams, which say themselves what pages may read them.
+pub(crate) async fn named(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let farm = farm_of(request.request());
+    let id = request_id(request.headers(), &farm);
+    let answer = next.call(request).await?.map_into_boxed_body();
+    Ok(with_id(answer, &id, &farm))
+}
+
+/// Gives an answer the request's id, and the body of its error.
+fn with_id(answer: ServiceResponse, id: &str, farm: &Farm) -> ServiceResponse {
+    let error = answer.response().error();
+    let problem = error.and_then(|error| error.as_error::<Problem>());
+    let told = problem.map(|problem| problem.answer(id, &farm.settings().errors_url));
+    let mut answer = match told {
+        Some(told) => answer.into_response(told),
+        None => answer,
+    };
     let headers = answer.headers_mut();
     if headers
         .get(CONTENT_TYPE)
@@ -55,16 +81,10 @@ pub(crate) async fn finished(
         let kind = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(CONTENT_TYPE, kind);
     }
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let yes = HeaderValue::from_static("true");
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
-    }
-    Ok(answer)
+    answer
 }
 
 fn is_preflight(request: &ServiceRequest) -> bool {

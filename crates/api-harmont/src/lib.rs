@@ -12,7 +12,6 @@ mod ir;
 mod logs;
 mod paging;
 mod problem;
-mod refusal;
 mod rest;
 mod routes;
 mod shapes;
@@ -25,6 +24,5 @@ pub use routes::docs::openapi;
 
 /// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.route("/v0/jobs/{job_id}/logs", web::get().to(logs::follow));
     rest::configure(config);
 }

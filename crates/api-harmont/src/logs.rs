@@ -12,7 +12,8 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_event_stream::{Frame, body};
 use slipway_farm::{Farm, FarmError, TraceEvent, TracePiece};
 
-use crate::refusal::StreamRefused;
+use crate::problem::Problem;
+use crate::rest::Answer;
 use crate::wire;
 
 const HISTORY: &str = "event: history\ndata: {\"chunks\":[";
@@ -30,16 +31,13 @@ const TOO_SLOW: &str = ": too slow; go on with the last id\n\n";
 ///
 /// 200; 401 for a token that is missing, none, or not good any more; 403 when its build has no such
 /// job.
-pub(crate) async fn follow(
-    farm: Data<Farm>,
-    http: HttpRequest,
-    job: Path<String>,
-) -> Result<HttpResponse, StreamRefused> {
+pub(crate) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String>) -> Answer {
     let query = Query::<wire::StreamQuery>::from_query(http.query_string());
     let Ok(Query(query)) = query else {
-        return Err(FarmError::BadToken.into());
+        return Err(Problem::Log(FarmError::BadToken));
     };
-    let job = farm.job_by_log_token(&query.token, &job).await?;
+    let job = farm.job_by_log_token(&query.token, &job).await;
+    let job = job.map_err(Problem::Log)?;
     let from = resume_point(http.headers(), query.last_event_id.as_deref());
     let events = farm.follow_trace(job, from).boxed();
     let mut answer = HttpResponse::Ok();

@@ -11,6 +11,8 @@ use slipway_farm::FarmError;
 pub(crate) enum Problem {
     /// What the farm says.
     Farm(FarmError),
+    /// What the farm says to those who want to follow a log.
+    Log(FarmError),
     /// The pipeline takes no builds that people ask for.
     ManualDisabled,
     /// No such organization, or none that the caller may know of.
@@ -70,6 +72,7 @@ impl Problem {
     fn told(&self) -> Told {
         let (status, kind, code) = match self {
             Self::Farm(error) => of_farm(error),
+            Self::Log(error) => of_log(error),
             Self::ManualDisabled => (403, "forbidden", "pipeline_manual_disabled"),
             Self::NoOrganization => (404, "not_found", "organization_not_found"),
             Self::NoPipeline => (404, "not_found", "pipeline_not_found"),
@@ -104,18 +107,25 @@ impl Problem {
             }
             Self::Farm(
                 FarmError::Unavailable(_) | FarmError::ReadOnly | FarmError::TooManyBuilds,
-            ) => {
+            )
+            | Self::Log(FarmError::Unavailable(_)) => {
                 answer.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
         }
-        answer.json(json!({"error": {
+        let mut body = json!({"error": {
             "type": told.kind,
             "code": told.code,
             "message": self.to_string(),
             "doc_url": format!("{errors_url}{}", page_of(told.code)),
             "request_id": request_id,
-        }}))
+        }});
+        if let Self::Log(_) = self {
+            // Who follows a log looks for these outside of the envelope.
+            body["code"] = told.code.into();
+            body["message"] = self.to_string().into();
+        }
+        answer.json(body)
     }
 }
 
@@ -146,10 +156,34 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
     }
 }
 
+/// Those who follow a log have a token and know no more: whatever it does not open is forbidden.
+fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
+    match error {
+        FarmError::BadToken | FarmError::EndedToken => {
+            (401, "unauthorized", "log_stream_unauthorized")
+        }
+        FarmError::Unavailable(_) | FarmError::Internal(_) => of_farm(error),
+        FarmError::Forbidden(_)
+        | FarmError::NotFound(_)
+        | FarmError::Invalid(_)
+        | FarmError::IdleForEver
+        | FarmError::Conflict(_)
+        | FarmError::Refused(_)
+        | FarmError::TooManyBuilds
+        | FarmError::ReadOnly
+        | FarmError::Erased
+        | FarmError::TraceGap { .. }
+        | FarmError::TooLarge { .. } => (403, "forbidden", "log_stream_forbidden"),
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Farm(error) => return error.fmt(f),
+            Self::Log(_) if self.status_code() == StatusCode::FORBIDDEN => {
+                "the token is for another build, or there is no such job"
+            }
+            Self::Farm(error) | Self::Log(error) => return error.fmt(f),
             Self::BuildInvalid(why)
             | Self::PlanRejected(why)
             | Self::PipelineInvalid(why)
@@ -182,7 +216,7 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Farm(error) = self {
+        if let Self::Farm(error) | Self::Log(error) = self {
             error.log();
         }
         HttpResponse::new(self.status_code())

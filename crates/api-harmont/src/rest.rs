@@ -1,17 +1,17 @@
-//! Which path leads where, below `/api/v0`.
+//! Which path leads where: below `/api/v0`, and to the live streams.
 
 use actix_web::guard::{Any, Get, Guard, Head};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, Resource, Route, web};
 
-use crate::frame;
 use crate::problem::Problem;
 use crate::routes::{builds, docs, jobs, organizations, people, pipelines, source};
+use crate::{frame, logs};
 
 /// What a handler answers.
 pub(crate) type Answer = Result<HttpResponse, Problem>;
 
-/// Adds the routes below `/api/v0`.
+/// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     const ORG: &str = "/organizations/{org}";
     const PIPELINE: &str = "/organizations/{org}/pipelines/{pipeline}";
@@ -61,6 +61,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/internal/builds/{uuid}/source.tar.gz", GET).route(get(source::archive)))
         .default_service(web::to(no_such_route));
     config.service(scope.wrap(from_fn(frame::finished)));
+    let stream = at("/v0/jobs/{job_id}/logs", "GET").route(web::get().to(logs::follow));
+    config.service(stream.wrap(from_fn(frame::named)));
 }
 
 const GET: &str = "GET, HEAD";

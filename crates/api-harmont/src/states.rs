@@ -58,7 +58,12 @@ impl BuildWord {
 
 /// The state of a job.
 pub(crate) fn of_job(shown: &ShownJob) -> JobWord {
-    match shown.job.state {
+    word(shown.job.state, shown.stopping)
+}
+
+/// The word for a state; `stopping` says whether the runner of a canceled job is still at it.
+fn word(state: JobState, stopping: bool) -> JobWord {
+    match state {
         JobState::Waiting | JobState::Manual => JobWord::Pending,
         JobState::Pending => JobWord::Scheduled,
         JobState::Running(_, Phase::Preparing) => JobWord::Assigned,
@@ -67,7 +72,7 @@ pub(crate) fn of_job(shown: &ShownJob) -> JobWord {
         JobState::Done(Outcome::Failed(FailureReason::TimedOut)) => JobWord::TimedOut,
         JobState::Done(Outcome::Failed(_)) => JobWord::Failed,
         JobState::Done(Outcome::Skipped) => JobWord::Skipped,
-        JobState::Done(Outcome::Canceled) if shown.stopping => JobWord::Canceling,
+        JobState::Done(Outcome::Canceled) if stopping => JobWord::Canceling,
         JobState::Done(Outcome::Canceled) => JobWord::Canceled,
     }
 }
@@ -113,6 +118,9 @@ fn roll_up(jobs: &[JobWord], canceled: bool) -> BuildWord {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use slipway_domain::{Event, Lease, ReportedResult, RunnerId};
+
     use super::*;
 
     #[test]
@@ -146,6 +154,80 @@ mod tests {
         ];
         for (jobs, canceled, expected) in table {
             assert_eq!(roll_up(jobs, canceled), expected, "{jobs:?} {canceled}");
+        }
+    }
+
+    /// The rows of the contract's table that this farm has, with its columns. It has no cache that
+    /// would end a job, nobody but the runner itself finds that a job took too long, and a job that
+    /// took too long has timed out at once.
+    #[test]
+    fn check_57_empty_cells_leave_a_job_as_it_is() {
+        use JobWord::*;
+        let lease = |until: i64| Lease {
+            runner: RunnerId(1),
+            expires_at: DateTime::from_timestamp(until, 0).unwrap_or_default(),
+        };
+        let now = DateTime::from_timestamp(10, 0).unwrap_or_default();
+        let begun = |phase| JobState::Running(lease(10), phase);
+        let failed = |reason| JobState::Done(Outcome::Failed(reason));
+        let report = |result| Event::Report(RunnerId(1), result);
+        let events = [
+            Event::NeedsMet,
+            Event::Claim(lease(20)),
+            Event::Renew(lease(20), Some(Phase::Building)),
+            report(ReportedResult::Succeeded),
+            report(ReportedResult::Failed(FailureReason::JobFailed)),
+            Event::Expire,
+            Event::Cancel,
+            Event::CheckLease { now },
+        ];
+        let over = [None; 8];
+        // The end of an assigned job is taken, which the contract leaves empty: a stock runner says
+        // nothing before it. A job that is to stop has its runner's time in `stopping`, so that what
+        // the contract has for it is no event here.
+        let (p, s, a, r) = (Some(Passed), Some(Scheduled), Some(Assigned), Some(Running));
+        let (f, t, c, stop) = (
+            Some(Failed),
+            Some(TimedOut),
+            Some(Canceled),
+            Some(Canceling),
+        );
+        let table = [
+            (
+                JobState::Waiting,
+                false,
+                [s, None, None, None, None, t, c, None],
+            ),
+            (
+                JobState::Pending,
+                false,
+                [None, a, None, None, None, t, c, None],
+            ),
+            (
+                begun(Phase::Preparing),
+                false,
+                [None, None, r, p, f, t, stop, f],
+            ),
+            (
+                begun(Phase::Building),
+                false,
+                [None, None, r, p, f, t, stop, f],
+            ),
+            (JobState::Done(Outcome::Canceled), true, over),
+            (JobState::Done(Outcome::Succeeded), false, over),
+            (failed(FailureReason::JobFailed), false, over),
+            (failed(FailureReason::TimedOut), false, over),
+            (JobState::Done(Outcome::Canceled), false, over),
+            (JobState::Done(Outcome::Skipped), false, over),
+        ];
+        for (state, stopping, cells) in table {
+            for (event, cell) in events.into_iter().zip(cells) {
+                let after = state.after(event).unwrap_or(state);
+                let stops = stopping || (state.is_running() && event == Event::Cancel);
+                let expected = cell.unwrap_or_else(|| word(state, stopping));
+                assert_eq!(word(after, stops), expected, "{state:?} on {event:?}");
+                assert_eq!(after == state, cell.is_none(), "{state:?} on {event:?}");
+            }
         }
     }
 }

@@ -21,20 +21,3 @@ pub(crate) struct StreamQuery {
     pub(crate) token: String,
     pub(crate) last_event_id: Option<String>,
 }
-
-/// A refused stream, in the stream's own shape and in that of all errors.
-#[derive(Debug, Serialize)]
-pub(crate) struct Refusal<'a> {
-    pub(crate) code: &'a str,
-    pub(crate) message: &'a str,
-    pub(crate) error: Error<'a>,
-}
-
-/// The envelope of an error.
-#[derive(Debug, Serialize)]
-pub(crate) struct Error<'a> {
-    #[serde(rename = "type")]
-    pub(crate) kind: &'a str,
-    pub(crate) code: &'a str,
-    pub(crate) message: &'a str,
-}

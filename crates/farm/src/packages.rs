@@ -200,8 +200,8 @@ impl Farm {
         access.require_builds(Role::Maintainer)?;
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut Conn| {
-            let attempts = jobs::of_build(conn, id)?;
-            if !PackagePhase::of(&attempts, now).is_cancelable() {
+            let (build, attempts) = (builds::get(conn, id)?, jobs::of_build(conn, id)?);
+            if !PackagePhase::of(&build, &attempts, now).is_cancelable() {
                 return Err(StoreError::Conflict("the build is running or over"));
             }
             let mut changes = Changes::default();

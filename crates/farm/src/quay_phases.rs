@@ -3,7 +3,7 @@
 //! The phases follow from the states of the build's jobs and are stored nowhere.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::rollup::{Part, roll_up};
+use slipway_domain::rollup::{Part, of_build};
 use slipway_domain::{BuildState, FailureReason, JobState, Outcome, Phase};
 use slipway_store::builds::Build;
 use slipway_store::jobs::Job;
@@ -89,13 +89,14 @@ impl PackagePhase {
     }
 
     /// The phase of a build with these attempts, in the order they were made, at `now`.
-    pub fn of(jobs: &[Job], now: DateTime<Utc>) -> Self {
+    pub fn of(build: &Build, jobs: &[Job], now: DateTime<Utc>) -> Self {
         let latest = || jobs.iter().filter(|job| !job.superseded);
         let parts = latest().map(|job| Part {
             state: job.state,
             allowed_to_fail: job.allow_failure,
         });
-        match roll_up(&parts.collect::<Vec<Part>>()) {
+        let could_not_be = build.handed.error.is_some();
+        match of_build(&parts.collect::<Vec<Part>>(), could_not_be) {
             BuildState::Succeeded => Self::Complete,
             BuildState::Canceled | BuildState::Skipped => Self::Cancelled,
             BuildState::Failed => {
@@ -231,6 +232,6 @@ impl Farm {
     /// `Unavailable` when the database is.
     pub async fn package_phase(&self, build: &Build) -> Result<PackagePhase, FarmError> {
         let jobs = self.jobs_of(build.id).await?;
-        Ok(PackagePhase::of(&jobs, self.now()))
+        Ok(PackagePhase::of(build, &jobs, self.now()))
     }
 }

@@ -45,7 +45,7 @@ impl Farm {
             let listed = job_lists::complete_builds(conn, project, builds)?;
             let told = listed.into_iter().map(|listed| {
                 let jobs = jobs::of_build(conn, listed.build.id)?;
-                let phase = PackagePhase::of(&jobs, now);
+                let phase = PackagePhase::of(&listed.build, &jobs, now);
                 let image = jobs.into_iter().find_map(|job| match job.spec {
                     JobSpec::ImageBuild(image) => Some(image),
                     JobSpec::Script(_) => None,

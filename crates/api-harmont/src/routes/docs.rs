@@ -126,6 +126,6 @@ mod tests {
                 assert!(operation["tags"].is_array(), "{operation}");
             }
         }
-        assert_eq!(operations, 7);
+        assert_eq!(operations, 8);
     }
 }

@@ -17,15 +17,38 @@ use crate::process::Bond;
 use crate::python;
 use crate::setup::{self, Docker};
 
-/// The last version that speaks v3 of GitLab's API, and what it needs.
-const PYTHON_GITLAB: &[&str] = &[
+/// Clients of the APIs, and what they need: python-gitlab, of which this is the last version that
+/// speaks v3, and Schemathesis.
+const CLIENTS: &[&str] = &[
     "python-gitlab==1.4.0",
+    "schemathesis==4.32.5",
+    "anyio==4.16.0",
     "certifi==2026.10.18",
     "charset-normalizer==3.5.2",
+    "click==8.5.1",
+    "graphql-core==3.3.2",
+    "harfile==0.6.0",
+    "hypothesis==6.170.15",
+    "hypothesis-graphql==0.13.5",
     "idna==3.20",
+    "iniconfig==2.3.1",
+    "jsonschema_rs==0.60.3",
+    "markdown-it-py==4.3.0",
+    "MarkupSafe==3.0.4",
+    "mdurl==0.1.2",
+    "packaging==26.3",
+    "pluggy==1.7.0",
+    "Pygments==2.21.0",
+    "pyrate-limiter==4.5.1",
+    "pytest==9.2.0",
+    "PyYAML==6.0.3",
     "requests==2.34.2",
+    "rich==15.0.0",
     "six==1.17.0",
+    "sortedcontainers==2.4.0",
+    "typing_extensions==4.16.0",
     "urllib3==2.8.0",
+    "Werkzeug==3.1.9",
 ];
 
 /// Starts what can be started, for tests that are run by hand.
@@ -50,7 +73,7 @@ pub(crate) enum Kind {
     S3,
     /// An engine to build with and registries to push to.
     Docker,
-    /// Clients of the APIs that others published, in Python.
+    /// What others published in Python: clients of the APIs, and what reads their descriptions.
     Python,
 }
 
@@ -142,7 +165,7 @@ impl Services {
     }
 
     async fn install_clients(&mut self) -> Result<()> {
-        let home = python::environment("clients", PYTHON_GITLAB).await?;
+        let home = python::environment("clients", CLIENTS).await?;
         let python = home.join("bin/python").display().to_string();
         self.environment.push(("SLIPWAY_TEST_PYTHON", python));
         Ok(())
