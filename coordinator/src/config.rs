@@ -98,9 +98,14 @@ pub struct Limits {
     /// Seconds that a follower of a live log may take nothing before it is cut off.
     #[arg(long, env = "SLIPWAY_SLOW_READER_S", default_value = "60", value_parser = seconds)]
     pub slow_reader_s: Duration,
-    /// How far, in bytes, a follower of a live log may fall behind before it is cut off.
+    /// How many bytes of a live log may come, while a follower is busy with what it took, before it
+    /// is cut off.
     #[arg(long, env = "SLIPWAY_MAX_READER_LAG_BYTES", default_value = "67108864")]
     pub max_reader_lag_bytes: u64,
+    /// How many bytes a second all followers of live logs are sent together; each has its turn.
+    #[arg(long, env = "SLIPWAY_FOLLOW_BYTES_PER_S", default_value = "268435456",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub follow_bytes_per_s: u64,
     /// The largest body of JSON, in bytes, that is read of a build that is handed in.
     #[arg(long, env = "SLIPWAY_MAX_JSON_BYTES", default_value = "16777216")]
     pub max_json_bytes: usize,
@@ -132,6 +137,7 @@ impl Default for Limits {
             max_trace_bytes: farm.max_trace_bytes,
             slow_reader_s: farm.slow_reader,
             max_reader_lag_bytes: farm.max_reader_lag_bytes,
+            follow_bytes_per_s: farm.follow_bytes_per_s,
             max_json_bytes: farm.max_json_bytes,
             reader_build_logs: farm.reader_build_logs,
             quay_read_only: farm.packages_read_only,
@@ -184,6 +190,7 @@ impl Config {
             log_origins: self.log_origins.clone(),
             slow_reader: self.limits.slow_reader_s,
             max_reader_lag_bytes: self.limits.max_reader_lag_bytes,
+            follow_bytes_per_s: self.limits.follow_bytes_per_s,
             max_json_bytes: self.limits.max_json_bytes,
             browser_origins: self.browser_origins.clone(),
             errors_url: self.errors_url.clone(),

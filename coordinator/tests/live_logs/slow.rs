@@ -14,6 +14,7 @@ on_both_back_ends!(
     a_client_of_the_native_stream_is_told_so,
     a_reader_that_takes_nothing_for_too_long_is_cut_off,
     a_reader_of_old_words_is_never_behind,
+    one_long_append_cuts_off_nobody,
 );
 
 /// More than one piece of the flood, and less than what is left of it.
@@ -112,4 +113,24 @@ async fn a_reader_of_old_words_is_never_behind(backend: Backend) {
     assert!(text(&history, 0).as_bytes() == work.said);
     work.say("on").await;
     assert_eq!(reader.chunk().await["content"], "on");
+}
+
+async fn one_long_append_cuts_off_nobody(backend: Backend) {
+    let small = |config: &mut slipway_coordinator::Config| {
+        config.limits.max_reader_lag_bytes = 1 << 20;
+    };
+    let yard = Yard::with(backend, small).await;
+    let mut work = yard.work().await;
+    let mut reader = yard.follow(&work).await;
+    reader.history().await;
+    // It waits for more, and what comes is more than it may be behind.
+    work.say(&flood().concat()[..4 << 20]).await;
+    let mut chunks = Vec::new();
+    while chunks
+        .last()
+        .is_none_or(|chunk: &serde_json::Value| chunk["seq"] != 4 << 20)
+    {
+        chunks.push(reader.chunk().await);
+    }
+    assert!(text(&chunks, 0).as_bytes() == work.said);
 }

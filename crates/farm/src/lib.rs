@@ -136,6 +136,8 @@ struct Inner {
     wakeups: wakeups::Wakeups,
     /// The jobs that somebody follows here.
     rooms: live::Rooms,
+    /// How fast those who follow are told.
+    pace: live::Pace,
     /// Where what nobody waits for goes on.
     runtime: tokio::runtime::Handle,
     /// Lets few passwords be hashed at once.
@@ -174,6 +176,7 @@ impl Farm {
     /// `Unavailable` when the database is.
     pub async fn open(parts: Parts) -> Result<Self, FarmError> {
         let start: [u8; 8] = parts.chance.bytes();
+        let pace = live::Pace::new(parts.settings.follow_bytes_per_s);
         let farm = Self {
             inner: Arc::new(Inner {
                 store: parts.store,
@@ -185,6 +188,7 @@ impl Farm {
                 settings: parts.settings,
                 wakeups: wakeups::Wakeups::default(),
                 rooms: live::Rooms::default(),
+                pace,
                 runtime: tokio::runtime::Handle::current(),
                 hashing: passwords::Hashing::default(),
                 learning: commits::Learning::default(),

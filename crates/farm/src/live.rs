@@ -5,6 +5,7 @@
 //! commit; what comes through another coordinator is read once. A follower takes pieces when it
 //! wants them and holds none, so one that is slow costs nobody anything.
 
+mod pace;
 mod piece;
 mod room;
 mod stored;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::{Farm, FarmError};
 
+pub(crate) use pace::Pace;
 pub(crate) use piece::Arrival;
 pub use piece::TracePiece;
 use room::{Next, Seat};
@@ -78,8 +80,10 @@ struct Follower {
     offset: u64,
     /// `None` before anybody has looked.
     history: Option<History>,
-    /// When it took the last event.
-    took_at: Option<Instant>,
+    /// When it took the last event, and where the trace ended then.
+    took: Option<(Instant, u64)>,
+    /// How many bytes came while it was busy with what it had taken, since it was up to date.
+    missed: u64,
     is_done: bool,
 }
 
@@ -97,7 +101,8 @@ impl Follower {
             seat,
             offset: from,
             history: None,
-            took_at: None,
+            took: None,
+            missed: 0,
             is_done: false,
         }
     }
@@ -107,19 +112,37 @@ impl Follower {
         if self.is_done {
             return Ok(None);
         }
-        let slow = self.farm.inner.settings.slow_reader;
-        let was_away = self.took_at.is_some_and(|at| at.elapsed() > slow);
-        let event = match was_away && !self.seat.room.is_over() {
+        let event = match self.is_too_slow() {
             true => TraceEvent::Lagged,
             false => self.wait_for_event().await?,
         };
         match &event {
-            TraceEvent::Piece(piece) => self.offset = piece.end(),
-            TraceEvent::CaughtUp => self.history = Some(History::Told),
+            TraceEvent::Piece(piece) => {
+                let bytes = piece.end() - self.offset;
+                self.offset = piece.end();
+                self.farm.inner.pace.turn(bytes).await;
+            }
+            TraceEvent::CaughtUp => {
+                self.history = Some(History::Told);
+                self.missed = 0;
+            }
             TraceEvent::Lagged | TraceEvent::End { .. } => self.is_done = true,
         }
-        self.took_at = Some(Instant::now());
+        self.took = Some((Instant::now(), self.seat.room.end()));
         Ok(Some(event))
+    }
+
+    /// Whether it was busy with what it had taken for too long, while the trace grew. What it waits
+    /// for here is not its fault.
+    fn is_too_slow(&mut self) -> bool {
+        let Some((at, end)) = self.took else {
+            return false;
+        };
+        let settings = &self.farm.inner.settings;
+        self.missed += self.seat.room.end().saturating_sub(end);
+        let is_behind = matches!(self.history, Some(History::Told))
+            && self.missed > settings.max_reader_lag_bytes;
+        (is_behind || at.elapsed() > settings.slow_reader) && !self.seat.room.is_over()
     }
 
     async fn wait_for_event(&mut self) -> Result<TraceEvent, FarmError> {
@@ -145,7 +168,6 @@ impl Follower {
         let history = *self.history.get_or_insert(History::Until(end));
         match history {
             History::Until(end) if self.offset >= end => return Ok(Some(TraceEvent::CaughtUp)),
-            History::Told if self.is_behind(end) => return Ok(Some(TraceEvent::Lagged)),
             History::Until(_) | History::Told => {}
         }
         Ok(match next {
@@ -155,15 +177,12 @@ impl Follower {
                 let piece = self.seat.room.blocks.piece(farm, job, self.offset).await?;
                 piece.map(TraceEvent::Piece)
             }
-            Next::Nothing => None,
+            Next::Nothing => {
+                self.missed = 0;
+                None
+            }
             Next::Over(state) => Some(TraceEvent::End { state }),
             Next::Gone => return Err(FarmError::NotFound("job")),
         })
-    }
-
-    /// Whether the follower fell too far behind a trace that grows.
-    fn is_behind(&self, end: u64) -> bool {
-        let most = self.farm.inner.settings.max_reader_lag_bytes;
-        end.saturating_sub(self.offset) > most && !self.seat.room.is_over()
     }
 }

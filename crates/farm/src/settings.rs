@@ -37,8 +37,11 @@ pub struct Settings {
     pub max_trace_bytes: u64,
     /// How long a follower of a trace that grows may take nothing before it is cut off.
     pub slow_reader: Duration,
-    /// How far a follower of a trace may fall behind, in bytes, before it is cut off.
+    /// How many bytes of a trace that grows may come, while a follower is busy with what it took,
+    /// before it is cut off.
     pub max_reader_lag_bytes: u64,
+    /// How many bytes in a second the followers of live traces are told together.
+    pub follow_bytes_per_s: u64,
     /// What log tokens are signed with: the first signs, and all are believed. The farm keeps keys
     /// of its own when there is none.
     pub log_keys: Vec<LogKey>,
@@ -87,6 +90,7 @@ impl Default for Settings {
             max_trace_bytes: 1 << 30,
             slow_reader: Duration::from_secs(60),
             max_reader_lag_bytes: 64 << 20,
+            follow_bytes_per_s: 256 << 20,
             log_keys: Vec::new(),
             log_origins: Vec::new(),
             max_json_bytes: 16 << 20,

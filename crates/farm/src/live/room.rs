@@ -186,6 +186,11 @@ impl Room {
         is_known.then_some((next, shown.end))
     }
 
+    /// Where the trace ends, as far as it is shown.
+    pub(super) fn end(&self) -> u64 {
+        lock(&self.shown).end
+    }
+
     /// Whether nothing comes any more.
     pub(super) fn is_over(&self) -> bool {
         lock(&self.shown).close.is_some()

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use slipway_domain::{JobId, JobState};
 use slipway_store::traces::{self, Chunk, Extent};
 use slipway_store::{Conn, StoreError, jobs};
+use tokio::time::Instant;
 
 use super::piece::{Arrival, MAX_UNFINISHED, TracePiece, border, cut, unfinished};
 use super::room::{Offer, RING_BYTES, Room, Waiting};
@@ -17,6 +18,8 @@ use crate::mask::{Mask, Window};
 use crate::trace::{arrivals_of, extended, part_of};
 use crate::{Farm, FarmError};
 
+/// How often something is shown at the most.
+const SHOW_EVERY: Duration = Duration::from_millis(20);
 /// How long to trust in being told before looking.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,7 @@ pub(super) async fn fill(farm: Farm, job: JobId, room: Arc<Room>) {
     let mut tail = None;
     let mut told = Waiting::default();
     loop {
+        let shown = Instant::now();
         let is_over = match &mut tail {
             None => open(&farm, job, &room, &mut tail).await,
             Some(tail) => tail.go_on(told).await,
@@ -39,6 +43,8 @@ pub(super) async fn fill(farm: Farm, job: JobId, room: Arc<Room>) {
                 tail = None;
             }
         }
+        // Whoever follows is woken for all that came meanwhile, and not for each part of it.
+        tokio::time::sleep_until(shown + SHOW_EVERY).await;
         told = room.inbox.next(LOOK_EVERY).await;
     }
 }
