@@ -208,10 +208,7 @@ async fn run(readers: usize, seconds: usize, follow: u64, runner: &Handle) -> Ru
         .put(farm.url(&format!("/ci/api/v1/builds/{id}.json")));
     let end = end.json(&json!({"token": registered["token"], "state": "success"}));
     assert_eq!(end.send().await.unwrap().status(), 200);
-    let told = match following {
-        Some(readers) => Some(tokio::task::spawn_blocking(|| readers.finish())),
-        None => None,
-    };
+    let told = following.map(|readers| tokio::task::spawn_blocking(|| readers.finish()));
     let (mut whole, mut cut_off) = (0, 0);
     if let Some(told) = told {
         let told = told.await.unwrap();

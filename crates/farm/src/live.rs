@@ -3,7 +3,8 @@
 //!
 //! Each job that somebody follows here has a room. What is appended here is shown there after its
 //! commit; what comes through another coordinator is read once. A follower takes pieces when it
-//! wants them and holds none, so one that is slow costs nobody anything.
+//! wants them, when it is its turn, and holds no more than the next one, so one that is slow costs
+//! nobody anything.
 
 mod pace;
 mod piece;
