@@ -119,6 +119,7 @@ pub fn info(executor: &str) -> Info {
         other => other,
     };
     Info {
+        platforms: Vec::new(),
         name: Some(OUR_RUNNER.to_owned()),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         revision: option_env!("SLIPWAY_REVISION").map(str::to_owned),

@@ -9,7 +9,7 @@ mod source;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use slipway_domain::{ImageBuild, JobSpec, Phase};
+use slipway_domain::{FailureReason, ImageBuild, JobSpec, Phase};
 use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
     BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress as _,
@@ -86,6 +86,7 @@ impl Executor for Docker {
         match (&job.own.spec, &job.own.source) {
             // The image has the files.
             (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
+            (JobSpec::ImageIndex(_), _) => return Ok(()),
             (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
             (_, None) => checkout::prepare(&self.git, job).await?,
         }
@@ -100,6 +101,10 @@ impl Executor for Docker {
                 let kept = script::run_script(&self.builder, image, job, spec).await?;
                 Ok(kept.map(image_result))
             }
+            JobSpec::ImageIndex(_) => Err(Failure {
+                reason: FailureReason::Unsupported,
+                message: "this runner pushes no image indexes yet".to_owned(),
+            }),
         }
     }
 
@@ -115,7 +120,7 @@ impl Executor for Docker {
             Err(_) => return Ok(None),
         };
         match &job.own.spec {
-            JobSpec::ImageBuild(_) => Ok(None),
+            JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => Ok(None),
             JobSpec::Script(spec) => {
                 script::collect_files(&self.builder, job, spec, succeeded).await
             }
@@ -170,6 +175,7 @@ fn image_result(image: BuiltImage) -> ImageResult {
         tags: image.tags,
         digest: image.digest,
         size_bytes: image.size_bytes,
+        details: image.details,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
-use slipway_domain::{FailureReason, JobSpec, Phase};
+use slipway_domain::{FailureReason, ImageDetails, JobSpec, Phase};
 use slipway_image_builder::Progress as _;
 use slipway_protocol::ImageResult;
 
@@ -121,6 +121,7 @@ fn image(job: &Job) -> Option<ImageResult> {
     Some(ImageResult {
         reference: first.map(|(repository, tag)| repository.tagged(tag)),
         digest: format!("sha256:{}", hex::encode(digest)),
+        details: ImageDetails::default(),
         size_bytes: 1024,
         tags,
     })

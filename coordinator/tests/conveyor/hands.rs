@@ -51,7 +51,7 @@ impl Work<'_> {
     pub(crate) fn spec(&self) -> &ImageBuild {
         match &self.job.job.spec {
             JobSpec::ImageBuild(image) => image,
-            JobSpec::Script(_) => panic!("a script"),
+            _ => panic!("no image build"),
         }
     }
 
@@ -72,6 +72,7 @@ impl Work<'_> {
             reference: Some(repository.tagged(&spec.tags[0])),
             digest: format!("sha256:{:064x}", self.job.job.id.0),
             tags: spec.tags,
+            details: Default::default(),
             size_bytes: 1,
         });
         self.end(ReportedResult::Succeeded, image).await;
@@ -89,6 +90,7 @@ impl Work<'_> {
             message: None,
             trace: None,
             image,
+            build_steps: Vec::new(),
             exit_code: None,
         };
         let report = Report {

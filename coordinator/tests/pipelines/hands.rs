@@ -53,9 +53,10 @@ impl Hands {
                 reference: Some(repository.tagged(&spec.tags[0])),
                 digest: format!("sha256:{:064x}", claimed.job.id.0),
                 tags: spec.tags.clone(),
+                details: Default::default(),
                 size_bytes: 1,
             }),
-            JobSpec::Script(_) => None,
+            _ => None,
         };
         self.end(claimed, ReportedResult::Succeeded, image).await;
     }
@@ -67,6 +68,7 @@ impl Hands {
 
     async fn end(&self, claimed: ClaimedJob, result: ReportedResult, image: Option<MadeImage>) {
         let ended = Ended {
+            build_steps: Vec::new(),
             exit_code: None,
             result,
             message: None,

@@ -217,6 +217,7 @@ async fn an_image_becomes_an_artifact_of_its_job(backend: Backend) {
         .find(|artifact| matches!(artifact.content, Content::Image { .. }))
         .unwrap();
     let content = Content::Image {
+        details: Default::default(),
         reference: "registry.test/acme/api:v1".to_owned(),
         digest,
         tags: vec!["v1".to_owned(), "latest".to_owned()],

@@ -51,6 +51,7 @@ async fn image_of(farm: &TestFarm, claim: &Claim) -> Option<(Content, u64)> {
 
 fn image(digest: &str) -> Content {
     Content::Image {
+        details: Default::default(),
         reference: format!("{REPOSITORY}:v1"),
         digest: digest.to_owned(),
         tags: vec!["v1".to_owned(), "latest".to_owned()],

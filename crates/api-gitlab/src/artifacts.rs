@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
-use slipway_farm::{Content, Farm, FarmError};
+use slipway_farm::{Content, Farm, FarmError, FileKind};
 
 use crate::convert;
 use crate::error::RunnerV1Error;
@@ -37,6 +37,9 @@ const DEFAULT_NAME: &str = "artifacts.zip";
 #[serde(default)]
 struct UploadParams {
     expire_in: Option<String>,
+    /// Ours: what the file is for, and how it is packed; the archive when absent.
+    artifact_type: Option<String>,
+    artifact_format: Option<String>,
     /// The token of the form; the query's is looked for where all requests have it.
     #[serde(skip)]
     field_token: Option<String>,
@@ -98,6 +101,10 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
         .map_err(not_running)?;
     let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;
     let filename = file_name(&file);
+    let kind = FileKind::named(
+        params.artifact_type.as_deref().unwrap_or_default(),
+        params.artifact_format.as_deref().unwrap_or_default(),
+    )?;
     // What is known to be wrong is told before all bytes have come.
     expires_in(params.expire_in.as_deref())?;
     let received = farm.receive_archive(&job, &mut file).await?;
@@ -105,7 +112,7 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     let rest = read_rest(&mut form, &mut params).await;
     match rest.and_then(|()| expires_in(params.expire_in.as_deref())) {
         Ok(keep) => farm
-            .put_archive(&job, received, filename, keep)
+            .put_file(&job, received, kind, filename, keep)
             .await
             .map_err(not_running)?,
         Err(error) => {

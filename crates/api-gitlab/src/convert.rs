@@ -53,6 +53,8 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             let commands = script.commands.join("\n");
             (commands, options(script), Some(&script.variables))
         }
+        // No stock runner gets one.
+        JobSpec::ImageIndex(_) => (String::new(), Options::default(), None),
     };
     JobPayload {
         id: job.id.0,

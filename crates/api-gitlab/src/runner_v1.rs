@@ -232,6 +232,12 @@ fn about(info: Option<Info>) -> (About, bool) {
         platform: info.platform,
         architecture: info.architecture,
         executor: info.executor,
+        // A platform that cannot be is nothing to find a runner by.
+        platforms: info
+            .platforms
+            .iter()
+            .flat_map(|text| text.parse())
+            .collect(),
     };
     (about, heartbeat)
 }
@@ -256,6 +262,7 @@ fn report(request: UpdateRequest) -> Report {
         digest: image.digest,
         tags: image.tags,
         size_bytes: image.size_bytes,
+        details: image.details,
     });
     let trace = request.trace_sum.map(|sum| Extent {
         length: sum.length,
@@ -276,6 +283,7 @@ fn report(request: UpdateRequest) -> Report {
             trace,
             image,
             exit_code,
+            build_steps: request.build_steps,
         }),
         wait: None,
     }

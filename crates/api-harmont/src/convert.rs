@@ -55,7 +55,7 @@ pub(crate) fn job(build: BuildUuid, shown: &ShownJob, needs: &[JobId]) -> shapes
         name: details.label.clone(),
         command: match &job.spec {
             JobSpec::Script(script) => Some(script.commands.join("\n")),
-            JobSpec::ImageBuild(_) => None,
+            JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => None,
         },
         exit_code: match job.state {
             JobState::Done(Outcome::Succeeded) => Some(0),
@@ -79,9 +79,10 @@ fn error_code(state: JobState) -> Option<String> {
         return None;
     };
     let code = match reason {
-        FailureReason::JobFailed | FailureReason::BuildFailed | FailureReason::TimedOut => {
-            return None;
-        }
+        FailureReason::JobFailed
+        | FailureReason::BuildFailed
+        | FailureReason::TimedOut
+        | FailureReason::Unknown => return None,
         FailureReason::RunnerLost => "agent_heartbeat_lost",
         FailureReason::RunnerFault
         | FailureReason::BaseImageUnavailable
@@ -93,6 +94,8 @@ fn error_code(state: JobState) -> Option<String> {
         | FailureReason::PackageInvalid
         | FailureReason::DockerfileMissing
         | FailureReason::DockerfileInvalid
+        | FailureReason::SecretMissing
+        | FailureReason::PlatformUnsupported
         | FailureReason::Unsupported => reason.as_str(),
     };
     Some(code.to_owned())

@@ -1,7 +1,7 @@
 //! From the farm's values to the shapes of this API. Pure functions, one for each shape.
 
 use slipway_domain::queue::{PendingReason, RunnerScope};
-use slipway_domain::{FailureReason, JobState, Outcome, Phase, ScopeSet};
+use slipway_domain::{FailureReason, JobState, Layer, Outcome, Phase, ScopeSet};
 use slipway_farm as farm;
 
 use crate::wire;
@@ -228,6 +228,15 @@ pub(crate) fn trace_end(state: JobState) -> wire::TraceEnd {
     }
 }
 
+impl From<Layer> for wire::Layer {
+    fn from(layer: Layer) -> Self {
+        Self {
+            diff_id: layer.diff_id,
+            size_bytes: layer.size_bytes,
+        }
+    }
+}
+
 impl From<farm::Artifact> for wire::Artifact {
     fn from(artifact: farm::Artifact) -> Self {
         let content = match artifact.content {
@@ -235,14 +244,29 @@ impl From<farm::Artifact> for wire::Artifact {
                 reference,
                 digest,
                 tags,
+                details,
             } => wire::ArtifactContent::Image {
                 reference,
                 digest,
                 tags,
+                platform: details.platform.map(|platform| platform.to_string()),
+                layers: details.layers.into_iter().map(Into::into).collect(),
             },
             farm::Content::Archive {
                 filename, sha256, ..
             } => wire::ArtifactContent::Archive { filename, sha256 },
+            farm::Content::File {
+                file_type,
+                format,
+                filename,
+                sha256,
+                ..
+            } => wire::ArtifactContent::File {
+                file_type,
+                format,
+                filename,
+                sha256,
+            },
         };
         Self {
             id: artifact.id.0,
@@ -264,7 +288,7 @@ pub(crate) fn runner(runner: farm::Runner, online: bool) -> wire::Runner {
     wire::Runner {
         id: runner.id.0,
         description: runner.description,
-        tags: runner.capabilities.tags.as_given().into(),
+        tags: runner.capabilities.tags.into(),
         run_untagged: runner.capabilities.run_untagged,
         shared,
         projects,
@@ -312,6 +336,10 @@ impl From<PendingReason> for wire::PendingReason {
                     "no runner of this project has all the tags; the closest lacks {}",
                     missing.join(", ")
                 ),
+            ),
+            PendingReason::NoRunnerCan(missing) => (
+                "no_runner_can",
+                format!("no runner with the job's tags does {}", missing.join(", ")),
             ),
             PendingReason::NoRunnerTakesUntagged => (
                 "no_runner_takes_untagged",
@@ -366,6 +394,7 @@ mod tests {
             PendingReason::NoRunnerForProject,
             PendingReason::NoRunnerHasTags(vec!["arm64".to_owned()]),
             PendingReason::NoRunnerTakesUntagged,
+            PendingReason::NoRunnerCan(vec!["packages".to_owned()]),
             PendingReason::AllPaused,
             PendingReason::AllOffline,
             PendingReason::ProjectAtLimit(2),

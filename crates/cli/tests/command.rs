@@ -121,6 +121,7 @@ impl Desk {
             trace: None,
             image: None,
             exit_code: None,
+            build_steps: Vec::new(),
         };
         let report = Report {
             ended: Some(ended),

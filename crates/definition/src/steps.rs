@@ -30,7 +30,7 @@ const OF_SCRIPTS: &[&str] = &["artifacts", "run_in", "variables"];
 /// What a job does, with the jobs whose images it uses still by the names that the file has.
 pub(crate) enum Step {
     Image {
-        build: ImageBuild,
+        build: Box<ImageBuild>,
         args_from: Vec<(String, Reference)>,
         cache_from: Option<Reference>,
     },
@@ -148,7 +148,7 @@ fn image(node: &Node) -> Result<Step, Fault> {
         cache_from = Some(reference(node.place, node.text("`cache_from`")?));
     }
     Ok(Step::Image {
-        build,
+        build: Box::new(build),
         args_from,
         cache_from,
     })

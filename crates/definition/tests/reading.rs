@@ -27,14 +27,14 @@ fn job<'a>(definition: &'a Definition, name: &str) -> &'a JobDefinition {
 fn image(job: &JobDefinition) -> &ImageBuild {
     match &job.spec {
         JobSpec::ImageBuild(image) => image,
-        JobSpec::Script(_) => panic!("{} is a script", job.name),
+        _ => panic!("{} is no image build", job.name),
     }
 }
 
 fn script(job: &JobDefinition) -> &Script {
     match &job.spec {
         JobSpec::Script(script) => script,
-        JobSpec::ImageBuild(_) => panic!("{} is an image", job.name),
+        _ => panic!("{} is no script", job.name),
     }
 }
 

@@ -32,6 +32,12 @@ impl Repository {
         format!("{}/{name}", self.0).parse()
     }
 
+    /// Repository and tag of an image that is named by both.
+    pub fn of_tagged(image: &str) -> Option<(Self, &str)> {
+        let (repository, tag) = image.rsplit_once(':')?;
+        is_tag(tag).then_some((repository.parse().ok()?, tag))
+    }
+
     /// The full reference of one tag in this repository.
     pub fn tagged(&self, tag: &str) -> String {
         format!("{}:{tag}", self.0)

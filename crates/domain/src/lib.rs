@@ -3,9 +3,11 @@
 //! Everything here is a pure function on values. There is no I/O, no clock and no chance:
 //! `now` and random bytes come in as arguments.
 
+pub mod abilities;
 pub mod access;
 pub mod asked_by;
 pub mod base_image;
+pub mod build_result;
 pub mod by_commit;
 pub mod commit;
 pub mod expiry;
@@ -16,6 +18,7 @@ pub mod image_mark;
 pub mod names;
 pub mod package;
 pub mod pipeline;
+pub mod platform;
 pub mod queue;
 pub mod range;
 pub mod retry;
@@ -26,8 +29,10 @@ pub mod steps;
 pub mod tokens;
 mod words;
 
+pub use abilities::Abilities;
 pub use access::{Role, Scope, ScopeSet, Visibility};
 pub use asked_by::AskedBy;
+pub use build_result::{BuildStep, ImageDetails, Layer};
 pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};
 pub use graph::When;
@@ -36,6 +41,7 @@ pub use ids::{
     ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
 };
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
+pub use platform::Platform;
 pub use rollup::BuildState;
 pub use spec::{ImageBuild, JobSpec, Script};
 pub use state::{

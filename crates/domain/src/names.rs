@@ -239,9 +239,6 @@ pub struct TagSet(BTreeSet<String>);
 
 /// How many tags a set may have.
 pub const MAX_TAGS: usize = 50;
-/// The tag by which jobs that build a package find a runner that can. Nobody gives it: runners of
-/// ours have it by being so.
-pub const PACKAGE_TAG: &str = "slipway:packages";
 
 impl TagSet {
     /// Collects tags; blanks around each are dropped, and so are empty ones.
@@ -263,8 +260,12 @@ impl TagSet {
                     "at most 255 bytes without commas or control characters",
                 ));
             }
-            if tag == PACKAGE_TAG {
-                return Err(Invalid::new("tag", tag, "a tag that is not the farm's own"));
+            if tag.starts_with(crate::abilities::PREFIX) {
+                return Err(Invalid::new(
+                    "tag",
+                    tag,
+                    "a tag that does not begin with slipway:",
+                ));
             }
             set.insert(tag.to_owned());
         }
@@ -280,36 +281,6 @@ impl TagSet {
     /// As [`TagSet::new`].
     pub fn from_list(text: &str) -> Result<Self, Invalid> {
         Self::new(text.split(','))
-    }
-
-    /// The tags that a job asks for which builds a package.
-    pub fn for_packages() -> Self {
-        Self::default().with_packages()
-    }
-
-    /// The same with the tag of those that can build packages.
-    #[must_use]
-    pub fn with_packages(mut self) -> Self {
-        self.0.insert(PACKAGE_TAG.to_owned());
-        self
-    }
-
-    /// The same as somebody gave it: without the farm's own tag.
-    #[must_use]
-    pub fn as_given(&self) -> Self {
-        let mut given = self.clone();
-        given.0.remove(PACKAGE_TAG);
-        given
-    }
-
-    /// Reads what [`TagSet::to_list`] wrote, in which the farm's own tag may be.
-    ///
-    /// # Errors
-    /// As [`TagSet::new`], for any other tag.
-    pub fn from_stored(list: &str) -> Result<Self, Invalid> {
-        let own = list.split(',').any(|tag| tag == PACKAGE_TAG);
-        let given = Self::new(list.split(',').filter(|tag| *tag != PACKAGE_TAG))?;
-        Ok(if own { given.with_packages() } else { given })
     }
 
     /// The tags in order, separated by commas: the one stored form of a set.
@@ -411,9 +382,6 @@ mod tests {
         assert_eq!(tags.to_list(), "x,y");
         assert!(TagSet::from_list("").unwrap().is_empty());
         assert!(TagSet::new(["a\nb"]).is_err());
-        assert!(TagSet::new(["x", PACKAGE_TAG]).is_err());
-        let own = tags.clone().with_packages();
-        assert_eq!(TagSet::from_stored(&own.to_list()).unwrap(), own);
-        assert_eq!(own.as_given(), tags);
+        assert!(TagSet::new(["x", "slipway:packages"]).is_err());
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::When;
 use crate::names::{Name, TagSet};
 use crate::retry::RetryRules;
-use crate::spec::{ImageBuild, JobSpec};
+use crate::spec::JobSpec;
 
 /// The most jobs that one pipeline may have.
 pub const MAX_JOBS: usize = 500;
@@ -132,7 +132,7 @@ impl Definition {
                 retry: None,
                 label: None,
                 step_key: None,
-                spec: JobSpec::ImageBuild(ImageBuild::default()),
+                spec: JobSpec::ImageBuild(Box::default()),
             }],
         }
     }

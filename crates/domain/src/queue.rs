@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 
+use crate::abilities::{Abilities, PREFIX};
 use crate::ids::{JobId, ProjectId, QueueKeyId, RunnerId};
-use crate::names::TagSet;
+use crate::names::{Invalid, TagSet};
 
 /// Which projects a runner works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +26,8 @@ pub struct Capabilities {
     pub run_untagged: bool,
     /// Which projects it works for.
     pub scope: RunnerScope,
+    /// What else it can do, by what it is.
+    pub abilities: Abilities,
 }
 
 /// What all jobs of one queue key ask for.
@@ -34,6 +37,30 @@ pub struct Requirement {
     pub project: ProjectId,
     /// The tags a runner must have.
     pub tags: TagSet,
+    /// What else a runner must be able to do.
+    pub abilities: Abilities,
+}
+
+impl Requirement {
+    /// Tags and abilities in order, separated by commas: their one stored form.
+    pub fn to_list(&self) -> String {
+        let tags = self.tags.iter().map(str::to_owned);
+        let all: Vec<String> = tags.chain(self.abilities.stored()).collect();
+        all.join(",")
+    }
+
+    /// Reads what [`Requirement::to_list`] wrote.
+    ///
+    /// # Errors
+    /// A tag or an ability that there is not.
+    pub fn from_list(project: ProjectId, list: &str) -> Result<Self, Invalid> {
+        let tags = list.split(',').filter(|item| !item.starts_with(PREFIX));
+        Ok(Self {
+            project,
+            tags: TagSet::new(tags)?,
+            abilities: Abilities::of_stored(list.split(','))?,
+        })
+    }
 }
 
 /// What the project of a queue key allows.
@@ -53,6 +80,7 @@ impl Capabilities {
         policy.builds_enabled
             && self.in_scope(requirement.project, policy)
             && self.has_tags(&requirement.tags)
+            && requirement.abilities.is_subset(&self.abilities)
     }
 
     fn in_scope(&self, project: ProjectId, policy: ProjectPolicy) -> bool {
@@ -161,6 +189,9 @@ pub enum PendingReason {
     NoRunnerHasTags(Vec<String>),
     /// The job has no tags, and every runner that works for the project insists on some.
     NoRunnerTakesUntagged,
+    /// None of the runners with the tags can do all of what the job is; this is missing from the
+    /// closest one.
+    NoRunnerCan(Vec<String>),
     /// Every runner that could take it is paused.
     AllPaused,
     /// Every runner that could take it has not been heard of lately.
@@ -205,6 +236,19 @@ pub fn why_pending(
             _ => PendingReason::NoRunnerTakesUntagged,
         };
     }
+    let lacks = |runner: &&&RunnerView| {
+        requirement
+            .abilities
+            .missing_from(&runner.capabilities.abilities)
+    };
+    let closest = able.iter().map(lacks).min_by_key(Vec::len);
+    if let Some(missing) = closest.filter(|missing| !missing.is_empty()) {
+        return PendingReason::NoRunnerCan(missing);
+    }
+    let able: Vec<_> = able
+        .into_iter()
+        .filter(|runner| lacks(runner).is_empty())
+        .collect();
     if able.iter().all(|runner| runner.paused) {
         PendingReason::AllPaused
     } else if able.iter().all(|runner| runner.paused || !runner.online) {

@@ -99,6 +99,10 @@ words!(
         DockerfileInvalid = "dockerfile_invalid",
         /// A base image could not be had.
         BaseImageUnavailable = "base_image_unavailable",
+        /// A secret that the build is to have is not a variable of the project.
+        SecretMissing = "secret_missing",
+        /// The image cannot be built for the platform that was asked for.
+        PlatformUnsupported = "platform_unsupported",
         /// A step of the Dockerfile failed.
         BuildFailed = "build_failed",
         /// The registry did not take the image.
@@ -113,6 +117,8 @@ words!(
         RunnerLost = "runner_lost",
         /// The job needs something that the runner which took it cannot do.
         Unsupported = "unsupported",
+        /// The runner gave a reason that the farm does not know.
+        Unknown = "unknown_failure",
     }
 );
 

@@ -180,7 +180,7 @@ mod tests {
     fn script(job: &JobDefinition) -> &Script {
         match &job.spec {
             JobSpec::Script(script) => script,
-            JobSpec::ImageBuild(_) => unreachable!("steps become scripts"),
+            other => unreachable!("steps become scripts, not {other:?}"),
         }
     }
 }

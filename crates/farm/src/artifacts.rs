@@ -14,7 +14,7 @@ use slipway_store::jobs::{self, Job};
 use crate::access::{Actor, ProjectAccess};
 use crate::{Farm, FarmError};
 
-/// The bytes of an archive that no job has yet: it is for [`Farm::put_archive`] or
+/// The bytes of an archive that no job has yet: it is for [`Farm::put_file`] or
 /// [`Farm::drop_archive`].
 #[derive(Debug)]
 #[must_use = "its bytes stay for ever when it is neither kept nor dropped"]
@@ -22,6 +22,48 @@ pub struct ReceivedArchive {
     blob_key: String,
     size: u64,
     sha256: String,
+}
+
+/// What a file of a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// The files that the job leaves to others, in one archive.
+    Archive,
+    /// Another file.
+    Other {
+        /// What it is for, such as `junit` or `sbom`.
+        file_type: String,
+        /// How it is packed: `raw`, `gzip` or `zip`.
+        format: String,
+    },
+}
+
+impl FileKind {
+    /// The kind of a file with this type and format, as runners name them.
+    ///
+    /// # Errors
+    /// `Invalid` for what cannot be a type, or a format that is not taken.
+    pub fn named(file_type: &str, format: &str) -> Result<Self, FarmError> {
+        let is_word = |text: &str| {
+            (1..=63).contains(&text.len())
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        match (file_type, format) {
+            ("" | "archive", "" | "zip") => Ok(Self::Archive),
+            ("" | "archive", _) => Err(FarmError::Invalid(format!(
+                "an archive is a zip, not {format:?}"
+            ))),
+            (file_type, "raw" | "gzip" | "zip") if is_word(file_type) => Ok(Self::Other {
+                file_type: file_type.to_owned(),
+                format: format.to_owned(),
+            }),
+            _ => Err(FarmError::Invalid(format!(
+                "no file has the type {file_type:?} and the format {format:?}"
+            ))),
+        }
+    }
 }
 
 impl Farm {
@@ -75,27 +117,40 @@ impl Farm {
         self.drop_blobs([received.blob_key]).await;
     }
 
-    /// Makes what was received the job's archive, in the place of an earlier one. Without
+    /// Makes what was received the job's file of this kind, in the place of an earlier one. Without
     /// `expires_in` it is kept for ever.
     ///
     /// # Errors
-    /// `Conflict` when the job is not running any more; `Erased`.
-    pub async fn put_archive(
+    /// `Conflict` when the job is not running any more; `Erased`; `Invalid` for a type that cannot
+    /// be.
+    pub async fn put_file(
         &self,
         job: &Job,
         received: ReceivedArchive,
+        kind: FileKind,
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        let blob_key = received.blob_key;
+        let (sha256, blob_key) = (received.sha256, received.blob_key);
+        let kept = blob_key.clone();
+        let content = match kind {
+            FileKind::Archive => Content::Archive {
+                filename,
+                sha256,
+                blob_key,
+            },
+            FileKind::Other { file_type, format } => Content::File {
+                file_type,
+                format,
+                filename,
+                sha256,
+                blob_key,
+            },
+        };
         let now = self.now();
         let new = NewArtifact {
             job: job.id,
-            content: Content::Archive {
-                filename,
-                sha256: received.sha256,
-                blob_key: blob_key.clone(),
-            },
+            content,
             size_bytes: received.size,
             expires_at: expires_in.and_then(|keep| now.checked_add_signed(keep)),
         };
@@ -113,7 +168,7 @@ impl Farm {
                 Ok(artifact)
             }
             Err(error) => {
-                self.drop_refused(&error, [blob_key]).await;
+                self.drop_refused(&error, [kept]).await;
                 Err(error.into())
             }
         }
@@ -214,7 +269,9 @@ impl Farm {
         range: Option<Range<u64>>,
     ) -> Result<BlobStream, FarmError> {
         match &artifact.content {
-            Content::Archive { blob_key, .. } => Ok(self.inner.blobs.get(blob_key, range).await?),
+            Content::Archive { blob_key, .. } | Content::File { blob_key, .. } => {
+                Ok(self.inner.blobs.get(blob_key, range).await?)
+            }
             Content::Image { reference, .. } => Err(FarmError::Invalid(format!(
                 "an image has no file here: pull {reference}"
             ))),

@@ -408,6 +408,7 @@ mod tests {
                 reference: reference.to_owned(),
                 digest: "sha256:1".to_owned(),
                 tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+                details: Default::default(),
             },
             size_bytes: 1,
             created_at: chrono::DateTime::UNIX_EPOCH,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use slipway_domain::image_mark::ImageMark;
+use slipway_domain::spec::{ImageIndex, PlatformImage};
 use slipway_domain::tokens::SourceToken;
 use slipway_domain::{JobId, JobSpec, JobToken, Name, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
@@ -101,7 +102,7 @@ pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
         .iter()
         .find_map(|artifact| match &artifact.content {
             Content::Archive { filename, .. } => Some((filename.as_str(), artifact.size_bytes)),
-            Content::Image { .. } => None,
+            Content::Image { .. } | Content::File { .. } => None,
         })
 }
 
@@ -119,7 +120,7 @@ fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache: bool) -> 
                 reference, digest, ..
             } if reference != digest => Some(pinned(reference, digest)),
             // What was not pushed is nowhere to be had.
-            Content::Image { .. } | Content::Archive { .. } => None,
+            _ => None,
         })
     };
     match &mut job.spec {
@@ -139,8 +140,26 @@ fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache: bool) -> 
                 script.image = image_of(of);
             }
         }
+        JobSpec::ImageIndex(index) => index.images = images_for_index(index, needs),
     }
     job
+}
+
+/// The images that an index is made of, as far as they were pushed for a platform that is known.
+fn images_for_index(index: &ImageIndex, needs: &[(Job, Vec<Artifact>)]) -> Vec<PlatformImage> {
+    let of = |name: &Name| {
+        let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
+        made.iter().find_map(|artifact| match &artifact.content {
+            Content::Image {
+                digest, details, ..
+            } => Some(PlatformImage {
+                platform: details.platform.clone()?,
+                digest: digest.clone(),
+            }),
+            _ => None,
+        })
+    };
+    index.images_of.iter().filter_map(of).collect()
 }
 
 /// Whether `other` takes layers from the image of `job`.
@@ -150,7 +169,7 @@ fn takes_layers(other: &Job, job: &Job) -> bool {
             let of = image.cache_of.as_ref();
             of.is_some_and(|of| of.as_str() == job.name)
         }
-        JobSpec::Script(_) => false,
+        JobSpec::Script(_) | JobSpec::ImageIndex(_) => false,
     }
 }
 

@@ -65,7 +65,7 @@ use slipway_store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Actor, NamespaceAccess, ProjectAccess};
-pub use artifacts::ReceivedArchive;
+pub use artifacts::{FileKind, ReceivedArchive};
 pub use build_log::{BuildLog, LogEntry};
 pub use build_trace::BuildText;
 pub use builds::BuildRequest;

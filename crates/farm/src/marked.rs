@@ -1,8 +1,8 @@
 //! The image that a stock runner's commands told of in the trace, since the runner itself cannot.
 
 use futures_util::TryStreamExt as _;
-use slipway_domain::JobSpec;
 use slipway_domain::image_mark::MARKED_END;
+use slipway_domain::{ImageDetails, JobSpec};
 use slipway_store::jobs::Job;
 
 use crate::report::MadeImage;
@@ -30,6 +30,7 @@ impl Farm {
             reference: Some(repository.tagged(first)),
             digest: marked.digest,
             tags: spec.tags.clone(),
+            details: ImageDetails::default(),
             size_bytes: marked.size_bytes,
         }))
     }

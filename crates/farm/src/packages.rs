@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha224};
 use slipway_domain::package::{AskedPackage, BuildPackage, Location, PackageSource};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{
-    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, TagSet, UploadId,
+    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, UploadId,
 };
 use slipway_store::builds::{self, Build, Handed, NewBuild};
 use slipway_store::jobs::{self, Changes};
@@ -117,16 +117,15 @@ impl Farm {
         })?;
         let mut definition = Definition::single_image();
         for job in &mut definition.jobs {
-            job.tags = TagSet::for_packages();
             job.timeout_s = TIMEOUT_S;
-            job.spec = JobSpec::ImageBuild(ImageBuild {
+            job.spec = JobSpec::ImageBuild(Box::new(ImageBuild {
                 pull: true,
                 repository: Some(repository.clone()),
                 tags: tags.to_vec(),
                 cache_tag: tags.first().cloned(),
                 package: Some(package.clone()),
                 ..ImageBuild::default()
-            });
+            }));
         }
         Ok(definition)
     }

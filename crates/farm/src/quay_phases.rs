@@ -202,9 +202,12 @@ impl Fault {
             FailureReason::BuildFailed => {
                 ("builderror", false, true, "A step of the build failed.")
             }
-            FailureReason::JobFailed | FailureReason::TimedOut | FailureReason::Unsupported => {
-                ("builderror", false, true, "The build failed.")
-            }
+            FailureReason::JobFailed
+            | FailureReason::TimedOut
+            | FailureReason::SecretMissing
+            | FailureReason::PlatformUnsupported
+            | FailureReason::Unsupported
+            | FailureReason::Unknown => ("builderror", false, true, "The build failed."),
             FailureReason::PushRefused => {
                 ("pushissue", true, true, "The image could not be pushed.")
             }

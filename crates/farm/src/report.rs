@@ -7,7 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::image::is_tag;
 use slipway_domain::names::{Invalid, check_line, clean_message};
-use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, Phase, ReportedResult};
+use slipway_domain::{
+    BuildStep, Event, FailureReason, ImageDetails, JobId, JobState, Outcome, Phase, ReportedResult,
+};
 use slipway_store::artifacts::{self, Content, NewArtifact};
 use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::retries::{self, Cause};
@@ -51,6 +53,8 @@ pub struct Ended {
     pub image: Option<MadeImage>,
     /// What its last command ended with, if the runner tells.
     pub exit_code: Option<i32>,
+    /// The steps of an image build, as far as they came.
+    pub build_steps: Vec<BuildStep>,
 }
 
 /// An image that a job made.
@@ -64,6 +68,8 @@ pub struct MadeImage {
     pub tags: Vec<String>,
     /// The size of its layers, in bytes.
     pub size_bytes: u64,
+    /// Its platform and layers.
+    pub details: ImageDetails,
 }
 
 impl MadeImage {
@@ -76,6 +82,9 @@ impl MadeImage {
         )?;
         if self.digest.is_empty() {
             return Err(Invalid::new("image digest", "", "the digest of a manifest"));
+        }
+        for layer in &self.details.layers {
+            check_line("layer of an image", &layer.diff_id)?;
         }
         match self.tags.iter().find(|tag| !is_tag(tag)) {
             Some(tag) => Err(Invalid::new("image tag", tag, "a tag of a registry")),
@@ -232,6 +241,9 @@ impl Farm {
             if ended.exit_code.is_some() {
                 jobs::note_exit(conn, id, ended.exit_code, None)?;
             }
+            if !ended.build_steps.is_empty() {
+                jobs::note_build_steps(conn, id, &ended.build_steps)?;
+            }
             Ok(Written::Ended(state, changes))
         });
         match written.await? {
@@ -293,6 +305,7 @@ fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
                 .unwrap_or_else(|| image.digest.clone()),
             digest: image.digest.clone(),
             tags: image.tags.clone(),
+            details: image.details.clone(),
         },
         size_bytes: image.size_bytes,
         expires_at: None,

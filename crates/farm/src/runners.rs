@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
-use slipway_domain::{RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet};
+use slipway_domain::{Abilities, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet};
 use slipway_store::runners::{About, NewRunner, Runner, Update};
 use slipway_store::{Page, StoreError, projects, registration, runners};
 
@@ -70,6 +70,8 @@ impl Farm {
                     capabilities: Capabilities {
                         tags: request.tags.clone(),
                         run_untagged: request.run_untagged,
+                        // They follow from what it says of itself.
+                        abilities: Abilities::default(),
                         scope,
                     },
                     locked: request.locked,

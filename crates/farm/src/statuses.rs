@@ -237,7 +237,10 @@ fn in_words(reason: FailureReason) -> &'static str {
         FailureReason::TimedOut => "the build took longer than it may",
         FailureReason::RunnerFault => "the build host could not do its part",
         FailureReason::RunnerLost => "the build host was lost",
+        FailureReason::SecretMissing => "a secret of the build is not set",
+        FailureReason::PlatformUnsupported => "the image cannot be built for this platform",
         FailureReason::Unsupported => "the build host cannot do this",
+        FailureReason::Unknown => "the build failed for a reason that the farm does not know",
     }
 }
 

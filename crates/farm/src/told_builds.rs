@@ -47,8 +47,8 @@ impl Farm {
                 let jobs = jobs::of_build(conn, listed.build.id)?;
                 let phase = PackagePhase::of(&listed.build, &jobs, now);
                 let image = jobs.into_iter().find_map(|job| match job.spec {
-                    JobSpec::ImageBuild(image) => Some(image),
-                    JobSpec::Script(_) => None,
+                    JobSpec::ImageBuild(image) => Some(*image),
+                    JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
                 });
                 Ok(ToldBuild {
                     build: listed.build,

@@ -236,13 +236,14 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
     use slipway_domain::queue::RunnerScope;
-    use slipway_domain::{ProjectId, TagSet};
+    use slipway_domain::{Abilities, ProjectId, TagSet};
 
     fn runner(tags: &str) -> Capabilities {
         Capabilities {
             tags: TagSet::from_list(tags).unwrap(),
             run_untagged: true,
             scope: RunnerScope::Shared,
+            abilities: Abilities::default(),
         }
     }
 
@@ -253,6 +254,7 @@ mod tests {
             requirement: Requirement {
                 project: ProjectId(1),
                 tags: TagSet::from_list(tags).unwrap(),
+                abilities: Abilities::default(),
             },
             policy: ProjectPolicy {
                 builds_enabled: true,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bollard::Docker;
 use tokio_util::sync::CancellationToken;
 
+use slipway_domain::ImageDetails;
+
 use crate::apart;
 use crate::classify::{build_error, engine_error};
 use crate::context::Context;
@@ -132,6 +134,7 @@ impl Builder {
                 reference: None,
                 tags: Vec::new(),
                 size_bytes: self.size_of(&id).await?,
+                details: ImageDetails::default(),
                 digest: id,
             }),
         }

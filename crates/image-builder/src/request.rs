@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::{ImageBuild, Phase};
+use slipway_domain::{ImageBuild, ImageDetails, Phase};
 
 /// One image to build.
 #[derive(Clone, Debug)]
@@ -82,6 +82,8 @@ pub struct BuiltImage {
     pub digest: String,
     /// The unpacked size of its layers, in bytes.
     pub size_bytes: u64,
+    /// Its platform and layers.
+    pub details: ImageDetails,
 }
 
 /// Is told how work goes. Calls come from one job in order, and must not block for long.

@@ -7,7 +7,7 @@
 mod lenient;
 
 use serde::{Deserialize, Serialize};
-use slipway_domain::JobSpec;
+use slipway_domain::{BuildStep, ImageDetails, JobSpec};
 
 /// The header that carries a job's token with its trace and artifacts.
 pub const JOB_TOKEN_HEADER: &str = "BUILD-TOKEN";
@@ -43,6 +43,9 @@ pub struct Info {
     /// What it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<Features>,
+    /// Ours: what it builds images for besides its own processor, such as `linux/arm64`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
 }
 
 /// What a runner can do.
@@ -166,6 +169,9 @@ pub struct UpdateRequest {
     /// Ours, with `success`: the image that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageResult>,
+    /// Ours, with a final state: the steps of an image build.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_steps: Vec<BuildStep>,
     /// Ours, with a final state: what the last command of a script ended with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -203,6 +209,9 @@ pub struct ImageResult {
     pub digest: String,
     /// The unpacked size of its layers, in bytes.
     pub size_bytes: u64,
+    /// Its platform and layers.
+    #[serde(default)]
+    pub details: ImageDetails,
 }
 
 /// A claimed job: the 201 of `POST builds/register`.

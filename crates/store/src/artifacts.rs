@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::{ArtifactId, JobId};
+use slipway_domain::{ArtifactId, ImageDetails, JobId};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -37,8 +37,10 @@ pub enum Content {
         digest: String,
         /// The tags that were pushed.
         tags: Vec<String>,
+        /// What else is known of it.
+        details: ImageDetails,
     },
-    /// A file.
+    /// The files that the job leaves to others, in one archive.
     Archive {
         /// Its name.
         filename: String,
@@ -47,6 +49,39 @@ pub enum Content {
         /// The blob that holds it.
         blob_key: String,
     },
+    /// Another file, of which a job has one of each type.
+    File {
+        /// What it is for, such as `junit` or `sbom`.
+        file_type: String,
+        /// How it is packed: `raw`, `gzip` or `zip`.
+        format: String,
+        /// Its name.
+        filename: String,
+        /// Its SHA-256, in hex.
+        sha256: String,
+        /// The blob that holds it.
+        blob_key: String,
+    },
+}
+
+impl Content {
+    /// The file's name, its SHA-256 in hex, and the blob that holds it; nothing of an image.
+    pub fn file(&self) -> Option<(&str, &str, &str)> {
+        match self {
+            Self::Image { .. } => None,
+            Self::Archive {
+                filename,
+                sha256,
+                blob_key,
+            }
+            | Self::File {
+                filename,
+                sha256,
+                blob_key,
+                ..
+            } => Some((filename, sha256, blob_key)),
+        }
+    }
 }
 
 /// What a new artifact is made of.
@@ -74,10 +109,14 @@ struct Row {
     tags: String,
     created_at: i64,
     expires_at: Option<i64>,
+    file_type: String,
+    format: String,
+    details: Option<String>,
 }
 
 pub(crate) const IMAGE: &str = "image";
 const ARCHIVE: &str = "archive";
+const FILE: &str = "file";
 
 impl TryFrom<Row> for Artifact {
     type Error = StoreError;
@@ -93,8 +132,16 @@ impl TryFrom<Row> for Artifact {
                     .filter(|tag| !tag.is_empty())
                     .map(str::to_owned)
                     .collect(),
+                details: read_details(row.details.as_deref())?,
             },
             (ARCHIVE, Some(blob_key)) => Content::Archive {
+                filename: row.name,
+                sha256: row.digest,
+                blob_key,
+            },
+            (FILE, Some(blob_key)) => Content::File {
+                file_type: row.file_type,
+                format: row.format,
                 filename: row.name,
                 sha256: row.digest,
                 blob_key,
@@ -112,41 +159,101 @@ impl TryFrom<Row> for Artifact {
     }
 }
 
-/// Stores an artifact in the place of the job's earlier one of its kind; returns it, and the blob
-/// that nothing refers to any more.
+fn read_details(text: Option<&str>) -> Result<ImageDetails, StoreError> {
+    let read = text.map(serde_json::from_str).transpose();
+    let read = read.map_err(|_| StoreError::Corrupt("image details"))?;
+    Ok(read.unwrap_or_default())
+}
+
+/// The columns that say what an artifact is.
+#[derive(Insertable)]
+#[diesel(table_name = artifacts)]
+struct ContentColumns<'a> {
+    kind: &'static str,
+    name: &'a str,
+    digest: &'a str,
+    blob_key: Option<&'a str>,
+    tags: String,
+    file_type: &'a str,
+    format: &'a str,
+    details: Option<String>,
+}
+
+impl<'a> TryFrom<&'a Content> for ContentColumns<'a> {
+    type Error = StoreError;
+
+    fn try_from(content: &'a Content) -> Result<Self, StoreError> {
+        let (kind, file_type, format) = match content {
+            Content::Image { .. } => (IMAGE, "", ""),
+            Content::Archive { .. } => (ARCHIVE, "", ""),
+            Content::File {
+                file_type, format, ..
+            } => (FILE, file_type.as_str(), format.as_str()),
+        };
+        let columns = |name, digest, blob_key| Self {
+            kind,
+            name,
+            digest,
+            blob_key,
+            tags: String::new(),
+            file_type,
+            format,
+            details: None,
+        };
+        Ok(match content {
+            Content::Image {
+                reference,
+                digest,
+                tags,
+                details,
+            } => {
+                let details = serde_json::to_string(details);
+                Self {
+                    tags: tags.join(","),
+                    details: Some(details.map_err(|_| StoreError::Corrupt("image details"))?),
+                    ..columns(reference, digest, None)
+                }
+            }
+            Content::Archive {
+                filename,
+                sha256,
+                blob_key,
+            }
+            | Content::File {
+                filename,
+                sha256,
+                blob_key,
+                ..
+            } => columns(filename, sha256, Some(blob_key)),
+        })
+    }
+}
+
+/// Stores an artifact in the place of the job's earlier one of its kind and type; returns it, and the
+/// blob that nothing refers to any more.
 pub fn put(
     conn: &mut Conn,
     new: &NewArtifact,
     now: DateTime<Utc>,
 ) -> Result<(Artifact, Option<String>), StoreError> {
-    let (kind, name, digest, blob_key, tags) = match &new.content {
-        Content::Image {
-            reference,
-            digest,
-            tags,
-        } => (IMAGE, reference, digest, None, tags.join(",")),
-        Content::Archive {
-            filename,
-            sha256,
-            blob_key,
-        } => (ARCHIVE, filename, sha256, Some(blob_key), String::new()),
-    };
+    let content = ContentColumns::try_from(&new.content)?;
     let same = artifacts::table.filter(
         artifacts::job_id
             .eq(new.job.0)
-            .and(artifacts::kind.eq(kind)),
+            .and(artifacts::kind.eq(content.kind))
+            .and(artifacts::file_type.eq(content.file_type.to_owned())),
     );
-    let old: Option<Option<String>> = same.select(artifacts::blob_key).first(conn).optional()?;
+    let old: Option<Option<String>> = same
+        .clone()
+        .select(artifacts::blob_key)
+        .first(conn)
+        .optional()?;
     diesel::delete(same).execute(conn)?;
     let id: i64 = diesel::insert_into(artifacts::table)
         .values((
             artifacts::job_id.eq(new.job.0),
-            artifacts::kind.eq(kind),
-            artifacts::name.eq(name),
-            artifacts::digest.eq(digest),
+            content,
             artifacts::size_bytes.eq(i64::try_from(new.size_bytes).unwrap_or(i64::MAX)),
-            artifacts::blob_key.eq(blob_key),
-            artifacts::tags.eq(tags),
             artifacts::created_at.eq(to_ms(now)),
             artifacts::expires_at.eq(new.expires_at.map(to_ms)),
         ))

@@ -125,6 +125,11 @@ fn create_jobs(
             let requirement = Requirement {
                 project: new.project,
                 tags: job.tags.clone(),
+                abilities: match new.handed.source_url {
+                    // Stock runners know of commits alone.
+                    Some(_) => job.spec.abilities().with_specs(),
+                    None => job.spec.abilities(),
+                },
             };
             let new_job = NewJob {
                 build,

@@ -21,7 +21,9 @@ use crate::{builds, per_backend, phases};
 mod details;
 mod row;
 
-pub use details::{Details, details_of, details_of_builds, note_exit, note_stopped};
+pub use details::{
+    Details, details_of, details_of_builds, note_build_steps, note_exit, note_stopped,
+};
 
 pub use row::Job;
 pub(crate) use row::JobRow;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable};
 use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
-use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId, TagSet};
+use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -53,10 +53,7 @@ pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32
         running.insert(ProjectId(project), u32::try_from(load).unwrap_or(0));
         lines.push(Line {
             key: QueueKeyId(key),
-            requirement: Requirement {
-                project: ProjectId(project),
-                tags: read_tags(&tags)?,
-            },
+            requirement: read_requirement(project, &tags)?,
             policy: policy(shared_runners, max_running, builds_enabled),
             jobs: Default::default(),
         });
@@ -64,8 +61,8 @@ pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32
     Ok((lines, running))
 }
 
-pub(crate) fn read_tags(list: &str) -> Result<TagSet, StoreError> {
-    TagSet::from_stored(list).map_err(|_| StoreError::Corrupt("tags"))
+fn read_requirement(project: i64, list: &str) -> Result<Requirement, StoreError> {
+    Requirement::from_list(ProjectId(project), list).map_err(|_| StoreError::Corrupt("tags"))
 }
 
 fn policy(shared_runners: bool, max_running: Option<i32>, builds_enabled: bool) -> ProjectPolicy {
@@ -78,7 +75,7 @@ fn policy(shared_runners: bool, max_running: Option<i32>, builds_enabled: bool) 
 
 /// The key of a requirement, made when it is new.
 pub fn key_for(conn: &mut Conn, requirement: &Requirement) -> Result<QueueKeyId, StoreError> {
-    let tags = requirement.tags.to_list();
+    let tags = requirement.to_list();
     per_backend::ensure_queue_key(conn, requirement.project.0, &tags)?;
     let id = queue_keys::table
         .filter(
@@ -109,10 +106,7 @@ pub fn requirement(
             ))
             .first(conn)
             .or_missing("queue key")?;
-    let requirement = Requirement {
-        project: ProjectId(project),
-        tags: read_tags(&tags)?,
-    };
+    let requirement = read_requirement(project, &tags)?;
     Ok((requirement, policy(shared, limit, enabled)))
 }
 

@@ -5,12 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::queue::{Capabilities, RunnerScope};
-use slipway_domain::{ProjectId, RunnerId, TagSet, TokenHash};
+use slipway_domain::{Abilities, Platform, ProjectId, RunnerId, TagSet, TokenHash};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::page::Page;
-use crate::queue::read_tags;
 use crate::schema::{runner_projects, runners};
 use crate::time::{from_ms, from_opt_ms, to_ms};
 
@@ -56,6 +55,21 @@ pub struct About {
     pub architecture: Option<String>,
     /// How it runs jobs.
     pub executor: Option<String>,
+    /// What it builds images for besides its own processor.
+    pub platforms: Vec<Platform>,
+}
+
+impl About {
+    /// What it builds images for.
+    fn builds_for(&self) -> impl Iterator<Item = Platform> {
+        let own = self.architecture.as_deref().and_then(Platform::linux);
+        own.into_iter().chain(self.platforms.iter().cloned())
+    }
+
+    fn stored_platforms(&self) -> Option<String> {
+        let all: Vec<String> = self.platforms.iter().map(Platform::to_string).collect();
+        (!all.is_empty()).then(|| all.join(","))
+    }
 }
 
 /// What a new runner is made of.
@@ -96,6 +110,7 @@ struct RunnerRow {
     contact_at: Option<i64>,
     removed_at: Option<i64>,
     rev: i64,
+    platforms: Option<String>,
 }
 
 impl RunnerRow {
@@ -105,32 +120,38 @@ impl RunnerRow {
         } else {
             RunnerScope::Projects(projects)
         };
-        let tags = read_tags(&self.tags)?;
-        // Only our own runners can build packages. To its operator such a job has no tags, so a
-        // runner that refuses those does not get it.
-        let tags = match self.heartbeat && self.run_untagged {
-            true => tags.with_packages(),
-            false => tags,
+        let platforms = self.platforms.iter().flat_map(|list| list.split(','));
+        let about = About {
+            name: self.name,
+            version: self.version,
+            revision: self.revision,
+            platform: self.platform,
+            architecture: self.architecture,
+            executor: self.executor,
+            platforms: platforms
+                .map(|text| text.parse().map_err(|_| StoreError::Corrupt("platform")))
+                .collect::<Result<_, _>>()?,
+        };
+        // Only our own runners know more than what stands in commands.
+        let own = match self.heartbeat {
+            true => Abilities::default().with_packages().with_specs(),
+            false => Abilities::default(),
         };
         Ok(Runner {
             id: RunnerId(self.id),
             description: self.description,
             capabilities: Capabilities {
-                tags,
+                tags: TagSet::from_list(&self.tags).map_err(|_| StoreError::Corrupt("tags"))?,
                 run_untagged: self.run_untagged,
                 scope,
+                abilities: about
+                    .builds_for()
+                    .fold(own, |set, platform| set.with_platform(&platform)),
             },
             locked: self.locked,
             paused: self.paused,
             heartbeat: self.heartbeat,
-            about: About {
-                name: self.name,
-                version: self.version,
-                revision: self.revision,
-                platform: self.platform,
-                architecture: self.architecture,
-                executor: self.executor,
-            },
+            about,
             created_at: from_ms(self.created_at)?,
             contact_at: from_opt_ms(self.contact_at)?,
             removed_at: from_opt_ms(self.removed_at)?,
@@ -146,7 +167,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
             (
                 runners::token_hash.eq(new.token.to_hex()),
                 runners::description.eq(&new.description),
-                runners::tags.eq(new.capabilities.tags.as_given().to_list()),
+                runners::tags.eq(new.capabilities.tags.to_list()),
                 runners::run_untagged.eq(new.capabilities.run_untagged),
                 runners::locked.eq(new.locked),
                 runners::shared.eq(new.capabilities.scope == RunnerScope::Shared),
@@ -160,6 +181,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
                 runners::platform.eq(&new.about.platform),
                 runners::architecture.eq(&new.about.architecture),
                 runners::executor.eq(&new.about.executor),
+                runners::platforms.eq(new.about.stored_platforms()),
                 runners::created_at.eq(to_ms(now)),
                 runners::rev.eq(0),
             ),
@@ -351,7 +373,7 @@ pub fn update(conn: &mut Conn, id: RunnerId, change: &Update) -> Result<Runner, 
     diesel::update(runners::table.find(id.0))
         .set((
             runners::description.eq(change.description.as_ref().unwrap_or(&old.description)),
-            runners::tags.eq(tags.as_given().to_list()),
+            runners::tags.eq(tags.to_list()),
             runners::run_untagged.eq(change.run_untagged.unwrap_or(old.capabilities.run_untagged)),
             runners::locked.eq(change.locked.unwrap_or(old.locked)),
             runners::paused.eq(change.paused.unwrap_or(old.paused)),
@@ -381,6 +403,7 @@ pub fn note_contact(
                 runners::platform.eq(&about.platform),
                 runners::architecture.eq(&about.architecture),
                 runners::executor.eq(&about.executor),
+                runners::platforms.eq(about.stored_platforms()),
                 runners::heartbeat.eq(heartbeat),
             ))
             .execute(conn)?;

@@ -136,6 +136,7 @@ diesel::table! {
         contact_at -> Nullable<BigInt>,
         removed_at -> Nullable<BigInt>,
         rev -> BigInt,
+        platforms -> Nullable<Text>,
     }
 }
 
@@ -278,6 +279,7 @@ diesel::table! {
         exit_code -> Nullable<Integer>,
         error_code -> Nullable<Text>,
         stopping_until -> Nullable<BigInt>,
+        build_steps -> Nullable<Text>,
     }
 }
 
@@ -347,6 +349,9 @@ diesel::table! {
         tags -> Text,
         created_at -> BigInt,
         expires_at -> Nullable<BigInt>,
+        file_type -> Text,
+        format -> Text,
+        details -> Nullable<Text>,
     }
 }
 

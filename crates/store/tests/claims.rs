@@ -11,8 +11,8 @@ use proptest::test_runner::{Config, TestRunner};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{
-    BuildUuid, Event, JobId, JobState, Outcome, PipelineId, ProjectId, ReportedResult, RunnerId,
-    Slug, TagSet, UserId,
+    Abilities, BuildUuid, Event, JobId, JobState, Outcome, PipelineId, ProjectId, ReportedResult,
+    RunnerId, Slug, TagSet, UserId,
 };
 use slipway_store::pipelines::NewPipeline;
 use slipway_store::projects::Settings;
@@ -368,6 +368,7 @@ fn capabilities(runner: usize) -> Capabilities {
         tags: tags(runner == RUNNERS as usize - 1),
         run_untagged: true,
         scope: RunnerScope::Shared,
+        abilities: Abilities::default(),
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn build(call: &Call, listed: &ListedJob) -> Build {
                 filename: filename.clone(),
                 size: archive.size_bytes,
             }),
-            Content::Image { .. } => None,
+            Content::Image { .. } | Content::File { .. } => None,
         }),
         commit: listed.commit.as_ref().map(Commit::from),
         runner: listed.runner.as_ref().map(Runner::from),

@@ -76,13 +76,7 @@ async fn details(farm: &Farm, call: &Call, runner: &Runner) -> Answer {
     let about = runner.about.clone();
     Ok(HttpResponse::Ok().json(Details {
         runner: runner.into(),
-        tag_list: runner
-            .capabilities
-            .tags
-            .as_given()
-            .iter()
-            .map(str::to_owned)
-            .collect(),
+        tag_list: runner.capabilities.tags.iter().map(str::to_owned).collect(),
         run_untagged: runner.capabilities.run_untagged,
         locked: runner.locked,
         version: about.version,

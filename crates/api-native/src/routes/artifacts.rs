@@ -74,7 +74,7 @@ pub(crate) async fn get_content(
     let content = farm.artifact_content(&artifact, Some(part.bytes(size)));
     let content = content.await?;
     let filename = match artifact.content {
-        Content::Archive { filename, .. } => filename,
+        Content::Archive { filename, .. } | Content::File { filename, .. } => filename,
         Content::Image { reference, .. } => reference,
     };
     let bytes = content.map(|item| logged(item.map_err(FarmError::from)));

@@ -211,12 +211,36 @@ pub(crate) enum ArtifactContent {
         digest: String,
         /// The tags that were pushed.
         tags: Vec<String>,
+        /// What it runs on, such as `linux/amd64`, where that is known.
+        platform: Option<String>,
+        /// Its layers, the lowest first, where they are known.
+        layers: Vec<Layer>,
     },
-    /// A file.
+    /// The files that the job leaves to others, in one archive.
     Archive {
         /// Its name.
         filename: String,
         /// Its SHA-256, in hex.
         sha256: String,
     },
+    /// Another file, of which a job has one of each type.
+    File {
+        /// What it is for, such as `junit`, `sbom` or `provenance`.
+        file_type: String,
+        /// How it is packed: `raw`, `gzip` or `zip`.
+        format: String,
+        /// Its name.
+        filename: String,
+        /// Its SHA-256, in hex.
+        sha256: String,
+    },
+}
+
+/// A layer of an image.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Layer {
+    /// The digest of what is in it, as the image's configuration lists it.
+    pub(crate) diff_id: String,
+    /// Its unpacked size in bytes; null where the engine did not tell it.
+    pub(crate) size_bytes: Option<u64>,
 }

@@ -178,6 +178,7 @@ async fn a_failed_job_says_why() {
             trace: None,
             image: None,
             exit_code: None,
+            build_steps: Vec::new(),
         }),
         ..Report::default()
     };

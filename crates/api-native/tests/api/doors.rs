@@ -82,9 +82,13 @@ async fn full() -> (Api, Vec<(String, String)>) {
         .await
         .unwrap();
     let received = api.farm.receive_archive(&job, content).await.unwrap();
-    let kept = api
-        .farm
-        .put_archive(&job, received, "a.zip".to_owned(), None);
+    let kept = api.farm.put_file(
+        &job,
+        received,
+        slipway_farm::FileKind::Archive,
+        "a.zip".to_owned(),
+        None,
+    );
     let artifact = kept.await.unwrap();
     let routes = routes(&build, artifact.id.0, runner.id.0);
     (api, routes)

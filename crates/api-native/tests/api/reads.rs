@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use slipway_domain::ReportedResult;
-use slipway_farm::{ClaimedJob, Ended, Report, Runner};
+use slipway_farm::{ClaimedJob, Ended, FileKind, Report, Runner};
 
 use crate::support::{Answer, Api};
 
@@ -64,6 +64,7 @@ async fn succeed(api: &Api, runner: &Runner, claimed: &ClaimedJob) {
             trace: None,
             image: None,
             exit_code: None,
+            build_steps: Vec::new(),
         }),
         ..Report::default()
     };
@@ -160,9 +161,13 @@ async fn an_archive_is_read_in_part_kept_and_removed() {
     let content = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]);
     let received = api.farm.receive_archive(&job, content).await.unwrap();
     let a_day = Some(chrono::TimeDelta::days(1));
-    let kept = api
-        .farm
-        .put_archive(&job, received, "größe.zip".to_owned(), a_day);
+    let kept = api.farm.put_file(
+        &job,
+        received,
+        FileKind::Archive,
+        "größe.zip".to_owned(),
+        a_day,
+    );
     kept.await.unwrap();
     let root = api.root.as_str();
     let list = api

@@ -15,6 +15,7 @@ fn shared(list: &str) -> Capabilities {
         tags: tags(list),
         run_untagged: true,
         scope: RunnerScope::Shared,
+        abilities: Abilities::default(),
     }
 }
 
@@ -22,6 +23,7 @@ fn requirement(project: i64, list: &str) -> Requirement {
     Requirement {
         project: ProjectId(project),
         tags: tags(list),
+        abilities: Abilities::default(),
     }
 }
 
@@ -163,6 +165,24 @@ fn each_reason_to_wait_is_told_apart() {
         ..shared("x")
     });
     assert_eq!(why("", &[picky]), PendingReason::NoRunnerTakesUntagged);
+    let arm = "linux/arm64".parse().unwrap();
+    let for_arm = Requirement {
+        abilities: Abilities::default().with_platform(&arm),
+        ..requirement(1, "")
+    };
+    let capable = Capabilities {
+        abilities: for_arm.abilities.clone(),
+        ..shared("")
+    };
+    assert!(capable.can_serve(&for_arm, OPEN) && !shared("").can_serve(&for_arm, OPEN));
+    assert_eq!(
+        Requirement::from_list(ProjectId(1), &for_arm.to_list()),
+        Ok(for_arm.clone())
+    );
+    let told = |runner| why_pending(&for_arm, OPEN, 0, &[view(runner)]);
+    let missing = vec!["images for linux/arm64".to_owned()];
+    assert_eq!(told(shared("")), PendingReason::NoRunnerCan(missing));
+    assert_eq!(told(capable), PendingReason::AllBusy);
     let paused = RunnerView {
         paused: true,
         ..view(shared(""))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::retry::RetryRules;
-use slipway_domain::{BuildId, JobId};
+use slipway_domain::{BuildId, BuildStep, JobId};
 
 use crate::connection::Conn;
 use crate::error::StoreError;
@@ -27,6 +27,8 @@ pub struct Details {
     pub error_code: Option<String>,
     /// For a canceled job: until when its runner is waited for to say that it stopped.
     pub stopping_until: Option<DateTime<Utc>>,
+    /// The steps of its image build, as far as they came.
+    pub build_steps: Vec<BuildStep>,
 }
 
 type Row = (
@@ -36,11 +38,13 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<i64>,
+    Option<String>,
 );
 
 fn read(
-    (step_key, label, retry, exit_code, error_code, stopping): Row,
+    (step_key, label, retry, exit_code, error_code, stopping, steps): Row,
 ) -> Result<Details, StoreError> {
+    let steps = steps.map(|text| serde_json::from_str(&text)).transpose();
     let retry = retry.map(|text| serde_json::from_str(&text)).transpose();
     Ok(Details {
         step_key,
@@ -49,6 +53,9 @@ fn read(
         exit_code,
         error_code,
         stopping_until: from_opt_ms(stopping)?,
+        build_steps: steps
+            .map_err(|_| StoreError::Corrupt("build steps"))?
+            .unwrap_or_default(),
     })
 }
 
@@ -59,6 +66,7 @@ const COLUMNS: (
     job_details::exit_code,
     job_details::error_code,
     job_details::stopping_until,
+    job_details::build_steps,
 ) = (
     job_details::step_key,
     job_details::label,
@@ -66,6 +74,7 @@ const COLUMNS: (
     job_details::exit_code,
     job_details::error_code,
     job_details::stopping_until,
+    job_details::build_steps,
 );
 
 /// Keeps what is known of a new job; most have nothing to keep.
@@ -128,6 +137,20 @@ pub fn note_exit(
             job_details::exit_code.eq(exit_code),
             job_details::error_code.eq(error_code),
         ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes the steps of a job's image build.
+pub fn note_build_steps(
+    conn: &mut Conn,
+    job: JobId,
+    steps: &[BuildStep],
+) -> Result<(), StoreError> {
+    let steps = serde_json::to_string(steps).map_err(|_| StoreError::Corrupt("build steps"))?;
+    make_sure(conn, job)?;
+    diesel::update(job_details::table.find(job.0))
+        .set(job_details::build_steps.eq(steps))
         .execute(conn)?;
     Ok(())
 }

@@ -1,0 +1,49 @@
+//! An image index: one name for the same image on several platforms.
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{Repository, is_tag};
+use crate::names::{Invalid, Name};
+use crate::platform::Platform;
+
+/// Pushes one name for images that other jobs of the build made, each for its platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageIndex {
+    /// The jobs that build the images.
+    pub images_of: Vec<Name>,
+    /// Where the images are, and the index goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// The tags that are pushed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The images themselves. A claim adds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PlatformImage>,
+}
+
+/// An image for one platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformImage {
+    /// What it runs on.
+    pub platform: Platform,
+    /// The digest of its manifest.
+    pub digest: String,
+}
+
+impl ImageIndex {
+    /// Checks what the types alone do not say.
+    ///
+    /// # Errors
+    /// No image, a tag no registry takes.
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.images_of.is_empty() {
+            return Err(Invalid::new("images_of", "", "one job at least"));
+        }
+        match self.tags.iter().find(|tag| !is_tag(tag)) {
+            Some(tag) => Err(Invalid::new("image tag", tag, "a tag of a registry")),
+            None => Ok(()),
+        }
+    }
+}
