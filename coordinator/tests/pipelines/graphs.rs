@@ -177,6 +177,15 @@ async fn what_needs_a_failed_job_is_skipped_or_runs_for_that(backend: Backend) {
     ];
     assert_eq!(states(&farm, &build).await, expected);
     assert_eq!(farm.build_now(&build).await.state, BuildState::Failed);
+    let jobs = farm.jobs(&build).await;
+    let why = |name: &str| {
+        let job = jobs.iter().find(|job| job.name == name);
+        job.and_then(|job| job.failure_message.clone())
+    };
+    let told = |text: &str| Some(text.to_owned());
+    assert_eq!(why("lost"), told("must, which it needs, failed"));
+    assert_eq!(why("lost-too"), told("lost, which it needs, was skipped"));
+    assert_eq!(why("idle"), told("nothing that it needs failed"));
 }
 
 async fn the_images_of_other_jobs_arrive_by_their_digests(backend: Backend) {

@@ -64,7 +64,10 @@ pub(crate) fn job(build: BuildUuid, shown: &ShownJob, needs: &[JobId]) -> shapes
         soft_fail_policy: None,
         retry_policy: None,
         error_code: details.error_code.clone().or_else(|| error_code(job.state)),
-        error_message: job.failure_message.clone(),
+        error_message: match job.state {
+            JobState::Done(Outcome::Skipped) => None,
+            _ => job.failure_message.clone(),
+        },
         started_at: job.started_at.filter(|_| begun).map(timestamp),
         finished_at: job
             .finished_at

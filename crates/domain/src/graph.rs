@@ -81,10 +81,49 @@ pub fn next(when: When, needs: &[Need]) -> Option<Event> {
     }
 }
 
+/// Why a job that needs these, each with its name, is skipped: a sentence for people.
+pub fn why_skipped(when: When, needs: &[(&str, Need)]) -> String {
+    let fate = |need: &Need| match need.state {
+        JobState::Done(Outcome::Canceled) => Some("was canceled"),
+        JobState::Done(Outcome::Skipped) => Some("was skipped"),
+        JobState::Done(Outcome::Failed(_)) if !need.allowed_to_fail => Some("failed"),
+        _ => None,
+    };
+    let mut fates = needs
+        .iter()
+        .filter_map(|(name, need)| Some((name, fate(need)?)));
+    let canceled = fates.clone().find(|(_, fate)| *fate == "was canceled");
+    match (canceled, when) {
+        (Some((name, fate)), _) => format!("{name}, which it needs, {fate}"),
+        (None, When::OnFailure) => "nothing that it needs failed".to_owned(),
+        (None, _) => match fates.next() {
+            Some((name, fate)) => format!("{name}, which it needs, {fate}"),
+            None => "what it needs did not succeed".to_owned(),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::state::FailureReason;
+
+    #[test]
+    fn who_is_skipped_is_told_because_of_whom() {
+        let need = |outcome| Need {
+            state: JobState::Done(outcome),
+            allowed_to_fail: false,
+        };
+        let failed = ("test", need(Outcome::Failed(FailureReason::JobFailed)));
+        let good = ("lint", need(Outcome::Succeeded));
+        let canceled = ("scan", need(Outcome::Canceled));
+        let told = why_skipped(When::OnSuccess, &[good, failed]);
+        assert_eq!(told, "test, which it needs, failed");
+        let told = why_skipped(When::Always, &[failed, canceled]);
+        assert_eq!(told, "scan, which it needs, was canceled");
+        let told = why_skipped(When::OnFailure, &[good]);
+        assert_eq!(told, "nothing that it needs failed");
+    }
 
     #[test]
     fn a_job_waits_runs_or_is_skipped_by_what_it_needs() {

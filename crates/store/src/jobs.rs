@@ -331,7 +331,8 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
             if dependent.state != JobState::Waiting {
                 continue;
             }
-            let needs: Vec<Need> = needs(conn, dependent.id)?.iter().map(as_need).collect();
+            let needed = needs(conn, dependent.id)?;
+            let needs: Vec<Need> = needed.iter().map(as_need).collect();
             let Some(event) = graph::next(dependent.when, &needs) else {
                 continue;
             };
@@ -340,6 +341,7 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
             if state == JobState::Pending {
                 changes.pending.push(dependent.queue_key);
             } else if state.is_done() {
+                say_why_skipped(conn, &dependent, &needed)?;
                 ended.push(get(conn, dependent.id)?);
             }
         }
@@ -348,6 +350,18 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
         builds::roll_up(conn, build, now)?;
     }
     Ok(changes)
+}
+
+/// Notes of a job that was skipped which of those that it needs is the cause.
+fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(), StoreError> {
+    let needs: Vec<_> = needed
+        .iter()
+        .map(|need| (need.name.as_str(), as_need(need)))
+        .collect();
+    diesel::update(jobs::table.find(skipped.id.0))
+        .set(jobs::failure_message.eq(graph::why_skipped(skipped.when, &needs)))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Puts a job that waits for somebody to start it into the queue, in the name of who does.

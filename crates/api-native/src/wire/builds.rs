@@ -109,7 +109,7 @@ pub(crate) struct Job {
     pub(crate) phase: Option<&'static str>,
     /// Why it failed, in a word.
     pub(crate) failure_reason: Option<&'static str>,
-    /// Why it failed, in a sentence.
+    /// Why it failed or was skipped, in a sentence.
     pub(crate) failure_message: Option<String>,
     /// Whether the build succeeds even if it fails.
     pub(crate) allow_failure: bool,

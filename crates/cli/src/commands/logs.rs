@@ -98,6 +98,7 @@ fn end(session: &Session, build: &Build) -> Result<()> {
         .jobs
         .iter()
         .rev()
+        .filter(|job| job.state == "failed")
         .find_map(|job| job.failure_message.as_ref());
     let why = why.filter(|_| build.state == "failed");
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
