@@ -1,5 +1,6 @@
 //! Putting a farm together and serving it.
 
+use std::any::Any;
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,6 +15,8 @@ use slipway_blobs::Blobs;
 use slipway_farm::{Chance, Clock, Farm, Parts, SealKey};
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::Config;
@@ -23,6 +26,9 @@ use crate::{duties, first_start, health};
 const SHUTDOWN_S: u64 = 10;
 /// How long a client may take to send the head of a request.
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
+
+/// How many times as long as a slow reader has a client may take nothing at all of what it is sent.
+const PATIENCE: u32 = 2;
 
 /// A coordinator that serves.
 pub struct Coordinator {
@@ -60,6 +66,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
     first_start::prepare(&farm, &config.data_dir).await?;
     let duties = duties::start(&farm);
     let data = web::Data::new(farm.clone());
+    let patience = config.limits.slow_reader_s * PATIENCE;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
@@ -74,6 +81,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .default_service(web::to(no_such_route))
     })
     .client_request_timeout(REQUEST_HEAD)
+    .on_connect(move |connection, _| hang_up_after(patience, connection))
     // A runner that hung up must not stay parked: it would be given a job that nobody does.
     .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_S)
@@ -96,6 +104,17 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         server,
         _duties: duties,
     })
+}
+
+/// Has the system hang up on a client that takes nothing, or is gone, for so long; one that is sent
+/// nothing may stay (RFC 5482).
+fn hang_up_after(patience: Duration, connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(patience)) {
+        tracing::debug!(%error, "A connection may stay as long as its client likes");
+    }
 }
 
 /// Any path that nobody serves: 404 in GitLab's shape, which most clients of the port expect.

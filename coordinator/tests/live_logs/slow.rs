@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use slipway_farm::TraceEvent;
 use slipway_testkit::{Backend, on_both_back_ends, wait_until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::support::{Frame, LIMIT, Reader, Yard, text};
 
@@ -15,6 +17,7 @@ on_both_back_ends!(
     a_reader_that_takes_nothing_for_too_long_is_cut_off,
     a_reader_of_old_words_is_never_behind,
     one_long_append_cuts_off_nobody,
+    a_client_that_takes_nothing_at_all_is_hung_up_on,
 );
 
 /// More than one piece of the flood, and less than what is left of it.
@@ -133,4 +136,35 @@ async fn one_long_append_cuts_off_nobody(backend: Backend) {
         chunks.push(reader.chunk().await);
     }
     assert!(text(&chunks, 0).as_bytes() == work.said);
+}
+
+async fn a_client_that_takes_nothing_at_all_is_hung_up_on(backend: Backend) {
+    let second = Duration::from_secs(1);
+    let yard = Yard::with(backend, |config| config.limits.slow_reader_s = second).await;
+    let mut work = yard.work().await;
+    for piece in flood() {
+        work.say(&piece).await;
+    }
+    let request = yard.ask_for(&work).build().unwrap();
+    let address = (
+        request.url().host_str().unwrap(),
+        request.url().port().unwrap(),
+    );
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let (path, query) = (request.url().path(), request.url().query().unwrap());
+    let head = format!("GET {path}?{query} HTTP/1.1\r\nHost: farm\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    // Nothing is read: what the system knows of the other end is all there is to see.
+    let (server, client_port) = (
+        client.peer_addr().unwrap().port(),
+        client.local_addr().unwrap().port(),
+    );
+    let ends = format!(":{server:04X} 0100007F:{client_port:04X} ");
+    let is_there = || {
+        std::fs::read_to_string("/proc/net/tcp")
+            .unwrap()
+            .contains(&ends)
+    };
+    assert!(is_there());
+    wait_until(LIMIT, "the connection is gone", async || !is_there()).await;
 }
