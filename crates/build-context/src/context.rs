@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +13,10 @@ use crate::pack::Packing;
 
 /// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
+/// What an archive is made of, in bytes: a header is one, and content is filled up to some.
+const BLOCK: u64 = 512;
+/// How an archive ends, in bytes.
+const ARCHIVE_END: u64 = 2 * BLOCK;
 /// The name of a context's patterns, and what follows a Dockerfile's name in that of its own.
 const PATTERNS: &str = ".dockerignore";
 
@@ -30,12 +34,17 @@ pub struct Context {
 }
 
 /// How much there is to pack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// How many files, links and directories.
     pub entries: u64,
     /// How many bytes are in the files.
     pub bytes: u64,
+    /// How large the archive becomes, but for what long names add.
+    pub archive_bytes: u64,
+    /// The first link that leads out of the context. Those who unpack an archive that they do not
+    /// trust do not make it.
+    pub link_out: Option<PathBuf>,
 }
 
 impl Context {
@@ -125,12 +134,21 @@ impl Context {
     /// # Errors
     /// When something cannot be read; the text says what.
     pub fn extent(&self, packing: Packing) -> io::Result<Extent> {
-        let mut extent = Extent::default();
+        let mut extent = Extent {
+            archive_bytes: ARCHIVE_END,
+            ..Extent::default()
+        };
         self.walk(packing, &mut |entry| {
             extent.entries += 1;
+            extent.archive_bytes += BLOCK;
+            let named = |error| at(entry.on_disk, &error);
             if entry.metadata.is_file() {
-                File::open(entry.on_disk).map_err(|error| at(entry.on_disk, &error))?;
+                File::open(entry.on_disk).map_err(named)?;
                 extent.bytes += entry.metadata.len();
+                extent.archive_bytes += entry.metadata.len().next_multiple_of(BLOCK);
+            } else if entry.metadata.is_symlink() && extent.link_out.is_none() {
+                let target = entry.on_disk.read_link().map_err(named)?;
+                extent.link_out = leads_out(entry.name, &target).then(|| entry.name.to_owned());
             }
             Ok(())
         })?;
@@ -198,6 +216,23 @@ pub(crate) struct Entry<'a> {
 /// The same error with the path that it is about.
 pub(crate) fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Whether a link of this name to `target` leads out of the directory that names begin at.
+fn leads_out(name: &Path, target: &Path) -> bool {
+    let mut depth = name.components().count().saturating_sub(1);
+    target.components().any(|part| {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir => match depth.checked_sub(1) {
+                Some(above) => depth = above,
+                None => return true,
+            },
+            Component::RootDir | Component::Prefix(_) => return true,
+        }
+        false
+    })
 }
 
 /// The names in a directory, in order.

@@ -167,7 +167,10 @@ fn what_changed_later_is_said_to_have_changed_at_the_given_time() {
 fn what_is_unpacked_and_packed_again_is_the_same() {
     let files = [
         ("build/Dockerfile", "FROM scratch"),
-        ("build/Dockerfile.dockerignore", "**/drop\n**/*.dockerignore\n"),
+        (
+            "build/Dockerfile.dockerignore",
+            "**/drop\n**/*.dockerignore\n",
+        ),
         ("app/.dockerignore", "keep\n"),
         ("app/keep", ""),
         ("app/drop", ""),
@@ -226,8 +229,32 @@ fn its_extent_is_known_before_it_is_packed() {
     let expected = Extent {
         entries: 5,
         bytes: 18,
+        archive_bytes: 5 * 512 + 3 * 512 + 1024,
+        link_out: None,
     };
     assert_eq!(context.extent(Packing::default()).unwrap(), expected);
+    let mut bytes = Vec::new();
+    context.write(Packing::default(), &mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, expected.archive_bytes);
+}
+
+#[test]
+fn links_that_lead_out_are_told_before_anything_is_sent() {
+    for (name, target, out) in [
+        ("a@", "b", false),
+        ("x/a@", "../b", false),
+        ("x/a@", "./../b/../c", false),
+        ("x/a@", "../../b", true),
+        ("a@", "..", true),
+        ("a@", "b/../../c", true),
+        ("a@", "/etc/hosts", true),
+    ] {
+        let dir = checkout(&[("Dockerfile", "FROM scratch"), (name, target)]);
+        let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+        let found = context.extent(Packing::default()).unwrap().link_out;
+        let name = Path::new(name.trim_end_matches('@'));
+        assert_eq!(found.as_deref(), out.then_some(name), "{target}");
+    }
 }
 
 #[test]
