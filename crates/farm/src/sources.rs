@@ -28,7 +28,7 @@ pub struct SourceRequest {
     /// are those of that one.
     pub pipeline: Slug,
     /// How the image is built; the paths in it are from the root of the sources.
-    pub image: ImageBuild,
+    pub image: Box<ImageBuild>,
     /// Whether the image is pushed. When nothing is said it is if there is a place for it.
     pub push: Option<bool>,
 }
@@ -75,7 +75,7 @@ impl Farm {
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, project_id, &slug);
         let pipeline = self.inner.store.read(find).await?;
         let uuid = self.inner.chance.build_uuid(now);
-        let mut image = request.image;
+        let mut image = *request.image;
         if image.tags.is_empty() {
             image.tags = vec![format!("build-{uuid}")];
         }

@@ -34,7 +34,7 @@ pub(crate) fn asked(body: wire::NewBuild) -> Result<Asked, ApiError> {
     Ok(Asked::Source(SourceRequest {
         source,
         pipeline,
-        image: body.image.map(|image| *image).unwrap_or_default(),
+        image: body.image.unwrap_or_default(),
         push: body.push,
     }))
 }
