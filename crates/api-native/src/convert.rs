@@ -6,6 +6,10 @@ use slipway_farm as farm;
 
 use crate::wire;
 
+mod sources;
+
+pub(crate) use sources::{Asked, asked, source};
+
 impl From<farm::User> for wire::User {
     fn from(user: farm::User) -> Self {
         Self {

@@ -21,6 +21,9 @@ pub(crate) enum ApiError {
     /// The body is not declared to be JSON.
     #[error("send the body as JSON, with the header Content-Type: application/json")]
     NotJson,
+    /// The body is not declared to be a gzipped tar.
+    #[error("send a gzipped tar, with the header Content-Type: application/gzip")]
+    NotGzip,
     /// The body is larger than any that makes sense here.
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge {
@@ -51,6 +54,7 @@ impl ApiError {
             ApiError::Farm(error) => farm_status_and_code(error),
             ApiError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
             ApiError::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            ApiError::NotGzip => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_gzip"),
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             ApiError::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
             ApiError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -104,6 +108,7 @@ impl ResponseError for ApiError {
             ApiError::Farm(_)
             | ApiError::Malformed(_)
             | ApiError::NotJson
+            | ApiError::NotGzip
             | ApiError::BodyTooLarge { .. }
             | ApiError::NoRoute => {}
         }

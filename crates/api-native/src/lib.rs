@@ -90,6 +90,7 @@ routes!(
     pipelines::get_pipeline,
     pipelines::put_pipeline,
     pipelines::describe_pipeline,
+    sources::create_source,
     builds::create_build,
     builds::list_builds,
     builds::get_build,

@@ -1,10 +1,14 @@
 //! What can be typed.
 
+mod build;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use uuid::Uuid;
+
+pub(crate) use build::{Build, Given, Image, ProgressKind, What};
 
 /// Builds images on a Slipway farm.
 #[derive(Debug, Parser)]
@@ -41,8 +45,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<ProjectsCommand>,
     },
-    /// Build a commit of a project.
-    Build(Build),
+    /// Build a directory, or a commit of a project.
+    ///
+    /// A directory is packed by its .dockerignore, sent, built and followed: it ends with 1 unless
+    /// the build succeeded, and Ctrl-C calls the build off.
+    Build(Box<Build>),
     /// List a project's builds, newest first.
     Builds(Builds),
     /// Show a build and its jobs.
@@ -125,26 +132,6 @@ pub(crate) enum ProjectsCommand {
     },
 }
 
-/// What to build.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Build {
-    /// NAMESPACE/NAME.
-    #[arg(value_name = "NAMESPACE/NAME")]
-    pub(crate) project: ProjectName,
-    /// The branch or tag [default: the project's default branch].
-    #[arg(long = "ref", value_name = "REF")]
-    pub(crate) git_ref: Option<String>,
-    /// The commit, in full.
-    #[arg(long)]
-    pub(crate) sha: Option<String>,
-    /// The pipeline [default: default].
-    #[arg(long, value_name = "SLUG")]
-    pub(crate) pipeline: Option<String>,
-    /// Print the traces until the build is over, and end with 1 unless it succeeded.
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-}
-
 /// Which builds to list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Builds {
@@ -167,6 +154,12 @@ pub(crate) struct Builds {
 pub(crate) struct ProjectName {
     pub(crate) namespace: String,
     pub(crate) name: String,
+}
+
+impl std::fmt::Display for ProjectName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 impl FromStr for ProjectName {
@@ -237,7 +230,9 @@ mod tests {
         for bad in [
             &["slipway"][..],
             &["slipway", "show", "12"],
-            &["slipway", "build", "acme"],
+            &["slipway", "build"],
+            &["slipway", "build", ".", "--secret", "id=a,src=b"],
+            &["slipway", "build", ".", "--label", "no value"],
             &[
                 "slipway",
                 "login",

@@ -51,7 +51,7 @@ async fn run(args: Args) -> anyhow::Result<Done> {
         Command::Login(_) => Ok(Done::Well),
         Command::Password { user } => password::password(&session, user.as_deref()).await,
         Command::Projects { command } => projects::run(&session, command).await,
-        Command::Build(build) => builds::build(&session, build).await,
+        Command::Build(build) => builds::build(&session, *build).await,
         Command::Builds(list) => builds::list(&session, list).await,
         Command::Show { build } => builds::show(&session, build).await,
         Command::Logs { target, follow } => logs::logs(&session, target, follow).await,

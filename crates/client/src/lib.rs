@@ -6,6 +6,7 @@
 mod error;
 mod follow;
 mod resources;
+mod sources;
 mod types;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use url::Url;
 
 pub use error::ClientError;
 pub use follow::TraceEvent;
+pub use sources::{ImageSpec, Source, SourceBuild, SourceDate};
 pub use types::*;
 
 /// How long it may take to reach the farm.
@@ -55,17 +57,19 @@ impl Client {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ClientError::Token);
         }
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("slipway-client/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(ClientError::Setup)?;
+        let http = connections().read_timeout(READ_TIMEOUT).build();
         Ok(Self {
-            http,
+            http: http.map_err(ClientError::Setup)?,
             base,
             token: token.to_owned(),
+        })
+    }
+
+    /// The same farm for requests whose bodies take their time: no answer comes before their end.
+    fn patient(&self) -> Result<Self, ClientError> {
+        Ok(Self {
+            http: connections().build().map_err(ClientError::Setup)?,
+            ..self.clone()
         })
     }
 
@@ -145,6 +149,13 @@ impl Client {
         let answer = self.send(self.request(Method::DELETE, path)).await;
         answer.map(drop)
     }
+}
+
+fn connections() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("slipway-client/", env!("CARGO_PKG_VERSION")))
 }
 
 #[cfg(test)]

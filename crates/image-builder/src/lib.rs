@@ -1,7 +1,7 @@
 //! Builds one image from a checkout with the Docker Engine, and pushes it.
 //!
-//! Here are the build context, the engine's progress in readable form, pushing, and the removal of
-//! what builds leave behind. This crate knows nothing of coordinators or of git: it is given a
+//! Here are the engine's progress in readable form, pushing, and the removal of what builds leave
+//! behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
 mod apart;
@@ -13,15 +13,12 @@ mod clean;
 mod context;
 mod error;
 mod frontend;
-mod ignore;
 mod instructions;
 mod options;
-mod pieces;
 mod progress;
 mod push;
 mod request;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
-pub use pieces::pieces_of;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};

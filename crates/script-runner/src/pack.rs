@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use slipway_image_builder::pieces_of;
+use slipway_build_context::pieces_of;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
 

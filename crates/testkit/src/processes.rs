@@ -33,7 +33,7 @@ impl Process {
                 .open(log)
                 .expect("a log file")
         };
-        let child = Command::new(built(program))
+        let child = Command::new(self::program(program))
             .args(arguments)
             .env("SLIPWAY_LOG", "info,actix_server=warn")
             // Most stories are of repositories that nobody serves; an argument says otherwise.
@@ -80,7 +80,7 @@ impl Drop for Process {
 /// # Panics
 /// When it fails.
 pub fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(built(program))
+    let output = Command::new(self::program(program))
         .args(arguments)
         .output()
         .expect("a program");
@@ -91,8 +91,11 @@ pub fn run(program: &str, arguments: &[&str]) {
     );
 }
 
-/// Where cargo puts the programs: beside the folder of the test that is running.
-fn built(program: &str) -> PathBuf {
+/// Where cargo puts a program: beside the folder of the test that is running.
+///
+/// # Panics
+/// When it was not built before.
+pub fn program(program: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let folder = test
         .parent()

@@ -2,10 +2,10 @@
 
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, get, post};
-use slipway_domain::{Role, Slug};
-use slipway_farm::{Build, BuildFilter, BuildRequest, Farm, ProjectAccess};
+use slipway_domain::Role;
+use slipway_farm::{Build, BuildFilter, Farm, ProjectAccess};
 
-use crate::convert;
+use crate::convert::{self, Asked};
 use crate::error::ApiError;
 use crate::extract::{Caller, PageQuery};
 use crate::paths::{BuildPath, ProjectPath};
@@ -13,10 +13,10 @@ use crate::wire;
 
 type Answer<T> = Result<T, ApiError>;
 
-/// `POST /v1/projects/{ns}/{name}/builds`: builds a commit.
+/// `POST /v1/projects/{ns}/{name}/builds`: builds a commit, or sources that were sent before.
 ///
-/// 201 with the build and its jobs; 400 when the repository has no such ref; 401; 403 to lower
-/// roles than developer; 404 without such a project or pipeline; 503 when the repository cannot be
+/// 201 with the build and its jobs; 400 when the repository has no such ref, or the image nowhere to
+/// go; 401; 403 to lower roles than developer; 404 without such a project, pipeline or source; 503 when the repository cannot be
 /// asked.
 #[utoipa::path(tag = "builds", params(ProjectPath), request_body = wire::NewBuild, responses((status = 201, body = wire::BuildWithJobs)))]
 #[post("/projects/{ns}/{name}/builds")]
@@ -29,12 +29,10 @@ pub(crate) async fn create_build(
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Developer);
     let access = access.await?;
     let body = body.into_inner();
-    let request = BuildRequest {
-        pipeline: body.pipeline.unwrap_or_else(Slug::default_pipeline),
-        sha: body.sha,
-        git_ref: body.git_ref,
+    let build = match convert::asked(body)? {
+        Asked::Commit(request) => farm.create_build(&caller.0, &access, request).await?,
+        Asked::Source(request) => farm.build_source(&caller.0, &access, request).await?,
     };
-    let build = farm.create_build(&caller.0, &access, request).await?;
     Ok(HttpResponse::Created().json(with_jobs(&farm, &access, build).await?))
 }
 

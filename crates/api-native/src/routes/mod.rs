@@ -14,6 +14,7 @@ pub(crate) mod registration;
 pub(crate) mod robots;
 pub(crate) mod runners;
 pub(crate) mod secrets;
+pub(crate) mod sources;
 pub(crate) mod tokens;
 pub(crate) mod traces;
 pub(crate) mod triggers;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use slipway_domain::{BuildState, CommitSha, GitRef, JobSpec, Slug};
+use slipway_domain::{BuildState, CommitSha, GitRef, ImageBuild, JobSpec, Slug, UploadId};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -66,6 +66,29 @@ pub(crate) struct NewBuild {
     /// The pipeline's slug; `default` when absent.
     #[schema(value_type = Option<String>)]
     pub(crate) pipeline: Option<Slug>,
+    /// The name of sources that were sent before; they are built in the place of a commit, and
+    /// `ref` and `sha` are absent then.
+    #[schema(value_type = Option<Uuid>)]
+    pub(crate) source: Option<UploadId>,
+    /// How the image is built of `source`: the spec of an image build, as in a pipeline.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) image: Option<Box<ImageBuild>>,
+    /// Whether the image of `source` is pushed; when absent, if there is a place for it.
+    pub(crate) push: Option<bool>,
+}
+
+/// Sources that a build can be made of.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Source {
+    /// Their name.
+    #[schema(value_type = Uuid)]
+    pub(crate) id: String,
+    /// How large they are, packed.
+    pub(crate) size_bytes: u64,
+    /// The SHA-256 of the packed bytes, in hex.
+    pub(crate) sha256: String,
+    /// When they go, unless a build uses them.
+    pub(crate) expires_at: DateTime<Utc>,
 }
 
 /// Which builds are wanted.

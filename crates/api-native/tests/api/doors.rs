@@ -54,6 +54,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
             Some(json!({"namespace": "acme", "name": "x", "repo_url": "https://git.example/x"}))
         }
         ("POST", "pipelines") => Some(json!({"slug": "other", "definition": definition})),
+        // Whoever may build is told that this is no archive; nobody else gets so far.
+        ("POST", "sources") => Some(json!({})),
         ("POST", "builds") => Some(json!({"sha": SHA})),
         ("PUT", "registry-credentials") => {
             Some(json!({"registry": "r.example", "username": "u", "password": "p"}))

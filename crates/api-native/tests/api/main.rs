@@ -7,4 +7,5 @@ mod doors;
 mod people;
 mod projects;
 mod reads;
+mod sources;
 mod support;

@@ -23,6 +23,8 @@ pub(crate) struct Api {
     pub(crate) farm: Farm,
     /// A token of the administrator, with all scopes.
     pub(crate) root: String,
+    /// What time it is there.
+    pub(crate) clock: Clock,
     _folder: TempDir,
 }
 
@@ -64,11 +66,12 @@ impl Api {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite://{}", folder.path().join("db").display());
         let blobs = BlobLocation::Directory(folder.path().join("blobs"));
+        let clock = Clock::manual();
         let parts = Parts {
             store: Store::open(&database.parse().unwrap()).await.unwrap(),
             blobs: Blobs::open(&blobs).await.unwrap(),
             git: Git::new(Limits::default()).unwrap(),
-            clock: Clock::manual(),
+            clock: clock.clone(),
             chance: Chance,
             seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
             settings: Settings {
@@ -82,6 +85,7 @@ impl Api {
         let made = farm.bootstrap(None, None).await.unwrap();
         Self {
             farm,
+            clock,
             root: made.admin_token.unwrap().expose().to_owned(),
             _folder: folder,
         }
@@ -207,6 +211,7 @@ impl Api {
         let token = slipway_domain::RegistrationToken::presented(token);
         let request = Registering {
             run_untagged: true,
+            heartbeat: true,
             ..Registering::default()
         };
         let (_, token): (Runner, RunnerToken) =

@@ -1,21 +1,41 @@
 //! Builds: made, listed, shown, called off, tried again.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use slipway_client::{Build, BuildFilter, Job, NewBuild, PageRequest};
 use uuid::Uuid;
 
-use crate::args::{self, Target};
-use crate::commands::{Done, Session, logs};
+use crate::args::{self, ProjectName, Target, What};
+use crate::commands::{Done, Session, directory, logs};
 use crate::output::{age, now, table};
 
-/// Builds a commit, and follows it when told to.
+/// Builds a directory, or a commit.
 pub(crate) async fn build(session: &Session, args: args::Build) -> Result<Done> {
+    match &args.what {
+        What::Directory(path) => {
+            if args.git_ref.is_some() || args.sha.is_some() {
+                bail!("--ref and --sha name a commit; a directory is built as it is");
+            }
+            directory::build(session, path, args.pipeline, args.image).await
+        }
+        What::Project(project) => {
+            if args.image.is_asked_for() {
+                bail!(
+                    "{project} is a project, whose pipeline says how it is built; for a directory of that name write ./{project}"
+                );
+            }
+            let project = project.clone();
+            build_commit(session, &project, args).await
+        }
+    }
+}
+
+/// Builds a commit, and follows it when told to.
+async fn build_commit(session: &Session, project: &ProjectName, args: args::Build) -> Result<Done> {
     let new = NewBuild {
         git_ref: args.git_ref,
         sha: args.sha,
         pipeline: args.pipeline,
     };
-    let project = &args.project;
     let build = session
         .client
         .create_build(&project.namespace, &project.name, &new)

@@ -2,143 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod desk;
+mod directory;
+
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Output, Stdio};
-use std::time::Duration;
 
-use bytes::Bytes;
-use serde_json::Value;
-use slipway_domain::{FailureReason, JobId, RegistrationToken, ReportedResult};
-use slipway_farm::{ClaimedJob, Ended, Poll, PollAnswer, Registering, Report, Runner};
-use slipway_testkit::{Backend, TestFarm};
-use tempfile::TempDir;
+use slipway_domain::{FailureReason, ReportedResult};
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
 
-/// The commit that tests build: given in full, so that no repository is asked.
-const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
-
-struct Desk {
-    farm: TestFarm,
-    folder: TempDir,
-}
-
-impl Desk {
-    async fn new() -> Self {
-        Self {
-            farm: TestFarm::start(Backend::Sqlite).await,
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    /// A desk where somebody has logged in.
-    async fn logged_in() -> Self {
-        let desk = Self::new().await;
-        let token = desk.folder.path().join("token");
-        std::fs::write(&token, &desk.farm.admin_token).unwrap();
-        let (url, token) = (desk.farm.url(""), token.display().to_string());
-        let output = desk
-            .run(&["login", "--url", &url, "--token-file", &token])
-            .await;
-        assert!(
-            text(&output.stdout).contains("Logged in as root"),
-            "{output:?}"
-        );
-        desk
-    }
-
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("config/slipway.toml")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("SLIPWAY_CONFIG", self.config())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
-    }
-
-    /// Runs it to its end, with nothing on standard input.
-    async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command(arguments);
-        command.stdin(Stdio::null()).output().await.unwrap()
-    }
-
-    /// What it prints as JSON.
-    async fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[&["--json"], arguments].concat()).await;
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    async fn runner(&self) -> Runner {
-        let token = RegistrationToken::presented(&self.farm.registration_token);
-        let request = Registering {
-            description: "desk".to_owned(),
-            run_untagged: true,
-            ..Registering::default()
-        };
-        let farm = self.farm.farm();
-        farm.register_runner(&token, request).await.unwrap().0
-    }
-
-    async fn claim(&self, runner: &Runner) -> ClaimedJob {
-        for _ in 0..20 {
-            match self
-                .farm
-                .farm()
-                .poll(runner, Poll::default())
-                .await
-                .unwrap()
-            {
-                PollAnswer::Job(job) => return *job,
-                PollAnswer::Nothing { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
-                PollAnswer::Paused => panic!("nobody paused it"),
-            }
-        }
-        panic!("there is no job");
-    }
-
-    async fn append(&self, job: &ClaimedJob, start: u64, text: &'static str) {
-        let bytes = Bytes::from_static(text.as_bytes());
-        let farm = self.farm.farm();
-        farm.append_trace(job.job.id, &job.token, start, bytes)
-            .await
-            .unwrap();
-    }
-
-    async fn end(&self, runner: &Runner, job: JobId, result: ReportedResult) {
-        let ended = Ended {
-            result,
-            message: None,
-            trace: None,
-            image: None,
-            exit_code: None,
-            build_steps: Vec::new(),
-        };
-        let report = Report {
-            ended: Some(ended),
-            ..Report::default()
-        };
-        self.farm.farm().report(runner, job, report).await.unwrap();
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-async fn ended(child: Child) -> Output {
-    let wait = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
-    wait.await.unwrap().unwrap()
-}
+use crate::desk::{Desk, SHA, ended, text};
 
 #[tokio::test]
 async fn a_login_is_tried_before_it_is_kept() {

@@ -85,7 +85,9 @@ fn clean(line: &str) -> Option<String> {
     for name in line.split('/') {
         match name {
             "" | "." => {}
-            ".." => drop(names.pop()),
+            ".." if names.last().is_some_and(|last| *last != "..") => drop(names.pop()),
+            // Nothing is above a root, and nothing in the context is above the context.
+            ".." if line.starts_with('/') => {}
             name => names.push(name),
         }
     }
@@ -197,6 +199,25 @@ mod tests {
             ("/a", "a", true),
             ("a/", "a", true),
             ("./a/../b", "b", true),
+            ("/a/b/", "a/b", true),
+            ("//a", "a", true),
+            ("/../a", "a", true),
+            ("../a", "a", false),
+            ("a/../../a", "a", false),
+            ("a", "ab", false),
+            (".", "a", false),
+            ("/", "a", false),
+            ("", "a", false),
+            ("  # a", "a", false),
+            ("\ta\t", "a", true),
+            ("\u{feff}a", "a", true),
+            ("*", "a/b/c", true),
+            ("**/", "a/b", true),
+            ("**/a/**", "x/a/y", true),
+            ("a**", "ab/c", true),
+            ("**/temp*", "x/y/temporary", true),
+            ("a*c", "a/c", false),
+            ("A", "a", false),
             ("*/temp*", "x/temporary.txt", true),
             ("*/temp*", "x/y/temp", false),
             ("*/*/temp*", "x/y/temp", true),
@@ -241,6 +262,12 @@ mod tests {
         assert!(!ignore.leaves_out("src/a"));
         assert!(ignore.leaves_out("src/a.tmp"));
         assert!(ignore.takes_back());
+        // A blank after the mark, and lines as another system ends them.
+        let ignore = Ignore::parse("*\r\n! a\r\n!/b/\r\n");
+        assert!(!ignore.leaves_out("a"));
+        assert!(!ignore.leaves_out("b/c"));
+        assert!(ignore.leaves_out("c"));
+        assert!(!Ignore::parse("# *\n\n").leaves_out("a"));
     }
 
     #[test]

@@ -1,0 +1,251 @@
+//! A developer's directory, from `slipway build .` to an image in a registry and in the local engine.
+
+use std::process::{Command, Output};
+
+use reqwest::Method;
+use serde_json::json;
+use slipway_testkit::Backend;
+use slipway_testkit::processes::{CoordinatorProcess, Process, program};
+
+use super::{DOCKERFILE, docker, var};
+use crate::place::Place;
+
+/// What no trace and no image may have in it.
+const SECRET: &str = "hunter2-of-the-directories";
+
+/// An image with a greeting, and a stage after it that cannot be built.
+const LOADED: &str = r#"FROM scratch AS app
+COPY busybox /bin/sh
+ARG WORD
+COPY greeting /greeting
+RUN echo $WORD >> /greeting
+RUN --mount=type=secret,id=password if [ -f /run/secrets/password ]; then read it < /run/secrets/password; echo "it is $it"; fi
+ENTRYPOINT ["/bin/sh", "-c", "read first < /greeting; echo $first"]
+FROM scratch
+COPY none /
+"#;
+
+/// A farm with a runner and the project `acme/api`, and a developer's directory.
+struct Desk {
+    farm: CoordinatorProcess,
+    repository: Option<String>,
+    directory: tempfile::TempDir,
+    _runner: Process,
+    _place: Place,
+}
+
+impl Desk {
+    /// The project's images have a place at the registry without logins, or none at all.
+    async fn new(has_place: bool) -> Self {
+        let place = Place::new(Backend::Sqlite).await;
+        let farm = place.coordinator("only", &[]).await;
+        let acme = json!({ "name": "acme" });
+        farm.api(Method::POST, "/v1/namespaces", Some(acme)).await;
+        let registry = var("SLIPWAY_TEST_REGISTRY");
+        let repository = format!("{registry}/directories/api-{}", std::process::id());
+        let repository = has_place.then_some(repository);
+        let project = json!({
+            "namespace": "acme", "name": "api", "repo_url": "http://127.0.0.1:1/none.git",
+            "image_repository": repository,
+        });
+        farm.api(Method::POST, "/v1/projects", Some(project)).await;
+        let runner = farm.runner_with("runner", &[]);
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::copy("/bin/busybox", directory.path().join("busybox")).unwrap();
+        Self {
+            farm,
+            repository,
+            directory,
+            _runner: runner,
+            _place: place,
+        }
+    }
+
+    fn write(&self, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let path = self.directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+
+    /// Runs `slipway build` with these arguments in the directory.
+    async fn build(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program("slipway"));
+        command
+            .arg("build")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("SLIPWAY_URL", self.farm.url(""))
+            .env("SLIPWAY_TOKEN", self.farm.secret("admin-token"))
+            .env("SLIPWAY_PROJECT", "acme/api");
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        run.await.unwrap()
+    }
+}
+
+fn said(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), b"\n", &output.stderr].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+/// The files that a step has found.
+fn listed(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.split_once("file: ./"));
+    let mut names: Vec<String> = lines.map(|(_, name)| name.trim().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_directory_is_built_as_the_engine_builds_it_itself() {
+    let desk = Desk::new(true).await;
+    let dockerfile = format!(
+        "{DOCKERFILE}COPY busybox /bin/find\nCOPY . /context\nRUN cd /context && find . -type f -o -type l | while read name; do echo \"file: $name\"; done\n"
+    );
+    desk.write(&[
+        ("Dockerfile", &dockerfile),
+        (
+            ".dockerignore",
+            "# what stays here\n/dist/\n**/*.log\nsecrets\n!secrets/public\ndocs/*\n!docs/README.*\n *.tmp \n./a/../out\n?.x\n",
+        ),
+        ("dist/app", "1"),
+        ("src/dist/app", "1"),
+        ("a.log", "1"),
+        ("src/b.log", "1"),
+        ("src/main.rs", "1"),
+        ("secrets/key", "1"),
+        ("secrets/public/key", "1"),
+        ("docs/guide", "1"),
+        ("docs/README.md", "1"),
+        ("a.tmp", "1"),
+        ("out/x", "1"),
+        ("a.x", "1"),
+        ("ab.x", "1"),
+    ]);
+    std::os::unix::fs::symlink("src/main.rs", desk.directory.path().join("link")).unwrap();
+    let output = desk
+        .build(&[".", "--no-cache", "--push", "-t", "api:v1"])
+        .await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let by_farm = listed(&text);
+    let path = desk.directory.path().to_str().unwrap().to_owned();
+    let name = format!("slipway-directories-by-hand:{}", std::process::id());
+    // The engine's own builder has its rules in the `docker` command line.
+    let by_hand = Command::new("docker")
+        .args(["build", "--no-cache", "--force-rm", "-t", &name, &path])
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .unwrap();
+    let by_hand = said(&by_hand);
+    docker(&["rmi", "-f", &name]);
+    assert_eq!(by_farm, listed(&by_hand), "{by_hand}");
+    assert!(
+        by_farm.contains(&"docs/README.md".to_owned()),
+        "{by_farm:?}"
+    );
+    assert!(!by_farm.contains(&"docs/guide".to_owned()), "{by_farm:?}");
+    let repository = desk.repository.as_deref().unwrap();
+    assert!(text.contains(&format!("{repository}:v1")), "{text}");
+}
+
+#[tokio::test]
+async fn a_directory_is_built_pushed_loaded_and_run() {
+    let desk = Desk::new(true).await;
+    desk.write(&[
+        ("docker/App", LOADED),
+        ("greeting", "hello from the farm\n"),
+    ]);
+    let variable = "/v1/projects/acme/api/variables/PASSWORD";
+    let value = json!({ "value": SECRET });
+    desk.farm.api(Method::PUT, variable, Some(value)).await;
+    let name = format!("slipway-directories:{}", std::process::id());
+    let arguments = [
+        ".",
+        "-f",
+        "docker/App",
+        "--target",
+        "app",
+        "--build-arg",
+        "WORD=more",
+        "--label",
+        "stage=test",
+        "--secret",
+        "id=password,variable=PASSWORD",
+        "--load",
+        "-t",
+        &name,
+    ];
+    let output = desk.build(&arguments).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(!text.contains(SECRET), "{text}");
+    let ran = docker(&["run", "--rm", &name]);
+    assert_eq!(ran, "hello from the farm");
+    let label = docker(&["inspect", "-f", "{{index .Config.Labels \"stage\"}}", &name]);
+    assert_eq!(label, "test");
+    // It is the very image that was pushed.
+    let repository = desk.repository.as_deref().unwrap();
+    let digests = docker(&["inspect", "-f", "{{.RepoDigests}}", &name]);
+    assert!(digests.contains(repository), "{digests}");
+    let id = docker(&["inspect", "-f", "{{.Id}}", &name]);
+    docker(&["rmi", "-f", &id]);
+}
+
+#[tokio::test]
+async fn what_fails_is_told_and_ends_as_it_should() {
+    let desk = Desk::new(false).await;
+    let failing = format!("{DOCKERFILE}RUN exit 7\n");
+    desk.write(&[("Dockerfile", &failing)]);
+    let output = desk.build(&["."]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("exit code 7"), "{}", said(&output));
+    // Without a place for images it is built all the same, unless it has to go somewhere.
+    desk.write(&[("Dockerfile", DOCKERFILE)]);
+    let output = desk.build(&["."]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for flag in ["--push", "--load"] {
+        let output = desk.build(&[".", flag]).await;
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert!(said(&output).contains("nowhere to go"), "{}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_calls_the_build_off() {
+    let desk = Desk::new(false).await;
+    let seconds = 200_000 + std::process::id();
+    let dockerfile = format!("{DOCKERFILE}RUN exec sleep {seconds}\n");
+    desk.write(&[("Dockerfile", &dockerfile)]);
+    let mut child = Command::new(program("slipway"))
+        .args(["build", "."])
+        .current_dir(desk.directory.path())
+        .env("SLIPWAY_URL", desk.farm.url(""))
+        .env("SLIPWAY_TOKEN", desk.farm.secret("admin-token"))
+        .env("SLIPWAY_PROJECT", "acme/api")
+        .spawn()
+        .unwrap();
+    super::wait_until(crate::place::LIMIT, "the step runs", || async {
+        super::sleeps(seconds)
+    })
+    .await;
+    interrupt(child.id());
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert_eq!(status.await.unwrap().code(), Some(1));
+    super::wait_until(crate::place::LIMIT, "the step is gone", || async {
+        !super::sleeps(seconds)
+    })
+    .await;
+    let builds = "/v1/projects/acme/api/builds";
+    let builds = desk.farm.api(Method::GET, builds, None).await;
+    assert_eq!(builds["items"][0]["state"], "canceled");
+}
+
+/// Does what Ctrl-C does.
+fn interrupt(process: u32) {
+    let kill = Command::new("kill")
+        .args(["-INT", &process.to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}

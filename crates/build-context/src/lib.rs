@@ -1,0 +1,16 @@
+//! The build context: which files of a directory are sent, and how they are packed.
+//!
+//! Runners pack a checkout for the Docker Engine and the command line packs a developer's
+//! directory for the farm; both do it by the rules here, so that the same image comes of both.
+//! Nothing here knows the engine or the farm.
+
+mod context;
+mod error;
+mod ignore;
+mod pack;
+mod pieces;
+
+pub use context::{Context, Extent};
+pub use error::ContextError;
+pub use pack::Packing;
+pub use pieces::pieces_of;

@@ -1,0 +1,153 @@
+//! A desk at which the program is used: a farm of its own, and a folder.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use slipway_coordinator::Config;
+use slipway_domain::{JobId, RegistrationToken, ReportedResult};
+use slipway_farm::{About, ClaimedJob, Ended, Poll, PollAnswer, Registering, Report, Runner};
+use slipway_testkit::{Backend, TestFarm};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// The commit that tests build: given in full, so that no repository is asked.
+pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+pub(crate) struct Desk {
+    pub(crate) farm: TestFarm,
+    pub(crate) folder: TempDir,
+}
+
+impl Desk {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With a farm that is told something else than usual.
+    async fn with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self {
+            farm: TestFarm::start_with(Backend::Sqlite, adjust).await,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A desk where somebody has logged in.
+    pub(crate) async fn logged_in() -> Self {
+        Self::logged_in_with(|_| {}).await
+    }
+
+    /// The same with a farm that is told something else than usual.
+    pub(crate) async fn logged_in_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let desk = Self::with(adjust).await;
+        let token = desk.folder.path().join("token");
+        std::fs::write(&token, &desk.farm.admin_token).unwrap();
+        let (url, token) = (desk.farm.url(""), token.display().to_string());
+        let output = desk
+            .run(&["login", "--url", &url, "--token-file", &token])
+            .await;
+        assert!(
+            text(&output.stdout).contains("Logged in as root"),
+            "{output:?}"
+        );
+        desk
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("config/slipway.toml")
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("SLIPWAY_CONFIG", self.config())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs it to its end, with nothing on standard input.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).output().await.unwrap()
+    }
+
+    /// What it prints as JSON.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[&["--json"], arguments].concat()).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub(crate) async fn runner(&self) -> Runner {
+        let token = RegistrationToken::presented(&self.farm.registration_token);
+        let request = Registering {
+            description: "desk".to_owned(),
+            run_untagged: true,
+            heartbeat: true,
+            about: About {
+                architecture: Some("amd64".to_owned()),
+                ..About::default()
+            },
+            ..Registering::default()
+        };
+        let farm = self.farm.farm();
+        farm.register_runner(&token, request).await.unwrap().0
+    }
+
+    pub(crate) async fn claim(&self, runner: &Runner) -> ClaimedJob {
+        for _ in 0..20 {
+            match self
+                .farm
+                .farm()
+                .poll(runner, Poll::default())
+                .await
+                .unwrap()
+            {
+                PollAnswer::Job(job) => return *job,
+                PollAnswer::Nothing { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+                PollAnswer::Paused => panic!("nobody paused it"),
+            }
+        }
+        panic!("there is no job");
+    }
+
+    pub(crate) async fn append(&self, job: &ClaimedJob, start: u64, text: &'static str) {
+        let bytes = Bytes::from_static(text.as_bytes());
+        let farm = self.farm.farm();
+        farm.append_trace(job.job.id, &job.token, start, bytes)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn end(&self, runner: &Runner, job: JobId, result: ReportedResult) {
+        let ended = Ended {
+            result,
+            message: None,
+            trace: None,
+            image: None,
+            exit_code: None,
+            build_steps: Vec::new(),
+        };
+        let report = Report {
+            ended: Some(ended),
+            ..Report::default()
+        };
+        self.farm.farm().report(runner, job, report).await.unwrap();
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+pub(crate) async fn ended(child: Child) -> Output {
+    let wait = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
+    wait.await.unwrap().unwrap()
+}
