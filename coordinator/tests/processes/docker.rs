@@ -3,6 +3,7 @@
 
 mod packages;
 mod pipelines;
+mod remotes;
 mod scripts;
 mod stock;
 
