@@ -110,7 +110,7 @@ async fn a_commit_behind_ssh_with_a_submodule_becomes_an_image_and_its_key_shows
             .unwrap()
             .starts_with("ssh-ed25519 ")
     );
-    let line = private.lines().nth(2).unwrap();
+    let line = private.lines().nth(3).unwrap();
     assert!(!shown.to_string().contains(line));
 
     // The coordinator asks for the branch and reads the file; the runner fetches.
