@@ -53,6 +53,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         .context("the database could not be opened")?;
     let blobs = Blobs::open(&config.blobs()).await?;
     let git = Git::new(Limits::default()).context("git could not be prepared")?;
+    let git = git.with_known_hosts(config.data_dir.join("known_hosts"));
     let parts = Parts {
         store,
         blobs,

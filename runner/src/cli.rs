@@ -214,7 +214,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
         ExecutorKind::Scripted => Arc::new(Scripted),
         ExecutorKind::Docker => {
             let builder = Builder::connect(work.instance()).await?;
-            let git = Git::new(Limits::default())?;
+            let git = Git::new(Limits::default())?.with_known_hosts(dir.join("known_hosts"));
             let limits = (FetchLimits::default(), UnpackLimits::default());
             let packages = Packages::new(limits.0, limits.1, args.allow_package_net)?;
             tracing::info!(

@@ -312,6 +312,10 @@ impl Jobs {
             login.extend(login_of(&source.url));
             login.extend(source.token.clone());
         }
+        let checkout = own.and_then(|own| own.checkout.as_ref());
+        if let Some(key) = checkout.and_then(|checkout| checkout.deploy_key.as_ref()) {
+            login.extend(key_lines(&key.private_key));
+        }
         let tokens = needs.map(|need| need.token.as_str()).chain(tokens);
         let all = hidden.chain(passwords).chain(tokens);
         Secrets::new(all.chain(login.iter().map(String::as_str)))
@@ -341,6 +345,14 @@ fn login_of(url: &str) -> Vec<String> {
     let plain = percent_encoding::percent_decode_str(&password);
     let plain = plain.decode_utf8_lossy().into_owned();
     vec![password, plain]
+}
+
+/// A private key, whole and line by line, but for the lines around it that all keys have.
+fn key_lines(key: &str) -> Vec<String> {
+    let lines = key.lines().map(str::trim);
+    let telling = lines.filter(|line| !line.is_empty() && !line.starts_with("-----"));
+    let telling: Vec<String> = telling.map(str::to_owned).collect();
+    [vec![telling.concat()], telling].concat()
 }
 
 fn update(outcome: &Result<Option<ImageResult>, Failure>, sum: TraceSum) -> UpdateRequest {

@@ -4,6 +4,7 @@
 mod directories;
 mod packages;
 mod pipelines;
+mod remotes;
 mod scripts;
 mod stock;
 

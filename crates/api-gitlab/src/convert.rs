@@ -7,8 +7,8 @@ use slipway_domain::spec::{ArtifactsWhen, Script};
 use slipway_domain::{GitRef, JobSpec, JobState, StateName};
 use slipway_farm::{ClaimedJob, Needed, archive_of};
 use slipway_protocol::{
-    Artifacts, ArtifactsFile, Credentials, Dependency, JobPayload, JobSource, Options, OwnJob,
-    Variable,
+    Artifacts, ArtifactsFile, Checkout, Credentials, Dependency, DeployKey, JobPayload, JobSource,
+    Options, OwnJob, Variable,
 };
 
 use crate::commands;
@@ -61,7 +61,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
         project_id: project.id.0,
         project_name: project.name.to_string(),
         commands,
-        repo_url: project.repo_url.clone(),
+        repo_url: claimed.secrets.repository.url.clone(),
         git_ref: ref_name(build.git_ref.as_ref()),
         sha: build.sha.to_string(),
         before_sha: NO_SHA.to_owned(),
@@ -97,6 +97,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
                 token: source.token.as_ref().map(|token| token.expose().to_owned()),
                 sha256: source.sha256.clone(),
             }),
+            checkout: Some(checkout(claimed)),
         }),
         credentials: logins,
     }
@@ -143,6 +144,17 @@ fn login((registry, username, password): &(String, String, String)) -> Credentia
         url: registry.clone(),
         username: username.clone(),
         password: password.clone(),
+    }
+}
+
+fn checkout(claimed: &ClaimedJob) -> Checkout {
+    let key = claimed.secrets.repository.key.as_ref();
+    Checkout {
+        submodules: claimed.project.submodules,
+        deploy_key: key.map(|(private_key, known_hosts)| DeployKey {
+            private_key: private_key.clone(),
+            known_hosts: known_hosts.clone(),
+        }),
     }
 }
 

@@ -90,7 +90,44 @@ impl From<farm::Project> for wire::Project {
             public_builds: project.public_builds,
             builds_enabled: project.builds_enabled,
             read_only: project.read_only,
+            submodules: project.submodules,
             created_at: project.created_at,
+        }
+    }
+}
+
+impl From<farm::ShownDeployKey> for wire::DeployKey {
+    fn from(key: farm::ShownDeployKey) -> Self {
+        Self {
+            server: key.server,
+            public_key: key.public_key,
+            fingerprint: key.fingerprint,
+            known_hosts: key.known_hosts,
+            username: key.username,
+            created_at: key.created_at,
+        }
+    }
+}
+
+impl TryFrom<wire::NewDeployKey> for farm::NewDeployKey {
+    type Error = farm::FarmError;
+
+    fn try_from(new: wire::NewDeployKey) -> Result<Self, Self::Error> {
+        let known_hosts = new.known_hosts;
+        match (new.private_key, new.generate, new.username, new.password) {
+            (Some(private_key), false, None, None) => Ok(Self::Given {
+                private_key,
+                known_hosts,
+            }),
+            (None, true, None, None) => Ok(Self::Fresh { known_hosts }),
+            (None, false, Some(username), Some(password)) if known_hosts.is_none() => {
+                Ok(Self::Token { username, password })
+            }
+            _ => {
+                let why = "give private_key, generate, or username with password; known_hosts \
+                           goes with a key";
+                Err(farm::FarmError::Invalid(why.to_owned()))
+            }
         }
     }
 }

@@ -130,6 +130,57 @@ pub(crate) enum ProjectsCommand {
         #[arg(value_name = "NAMESPACE/NAME")]
         project: ProjectName,
     },
+    /// What opens a project's repository.
+    DeployKey {
+        #[command(subcommand)]
+        command: DeployKeyCommand,
+    },
+}
+
+/// What to do with what opens a project's repository.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeployKeyCommand {
+    /// Set it, in the place of what did so before.
+    Set {
+        /// NAMESPACE/NAME.
+        #[arg(value_name = "NAMESPACE/NAME")]
+        project: ProjectName,
+        #[command(flatten)]
+        new: NewKey,
+    },
+    /// Show it, without its secret half.
+    Show {
+        /// NAMESPACE/NAME.
+        #[arg(value_name = "NAMESPACE/NAME")]
+        project: ProjectName,
+    },
+    /// Remove it.
+    Remove {
+        /// NAMESPACE/NAME.
+        #[arg(value_name = "NAMESPACE/NAME")]
+        project: ProjectName,
+    },
+}
+
+/// What is to open a project's repository.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("kind").required(true).args(["key_file", "generate", "username"]))]
+pub(crate) struct NewKey {
+    /// A private key in OpenSSH's form without a passphrase, for ssh; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Have the farm make a key for ssh, and print its public half.
+    #[arg(long)]
+    pub(crate) generate: bool,
+    /// The host keys of the server, in the form of a known_hosts file.
+    #[arg(long, value_name = "FILE", conflicts_with = "username")]
+    pub(crate) known_hosts: Option<PathBuf>,
+    /// Who logs in, for http and https.
+    #[arg(long, value_name = "USER", requires = "password_file")]
+    pub(crate) username: Option<String>,
+    /// A file that has the password, or a token; `-` reads standard input.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 /// Which builds to list.

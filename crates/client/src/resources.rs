@@ -7,9 +7,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::types::{
-    Artifact, Build, BuildFilter, CreatedToken, CurrentUser, Job, JobPendingReason, Member,
-    Namespace, NewBuild, NewProject, Page, PageRequest, Pipeline, Project, QueueLine,
-    RegistryCredential, Runner, RunnerChange, User, Variable,
+    Artifact, Build, BuildFilter, CreatedToken, CurrentUser, DeployKey, Job, JobPendingReason,
+    Member, Namespace, NewBuild, NewDeployKey, NewProject, Page, PageRequest, Pipeline, Project,
+    QueueLine, RegistryCredential, Runner, RunnerChange, User, Variable,
 };
 use crate::{Client, ClientError};
 
@@ -149,6 +149,28 @@ impl Client {
     ) -> Answer<Member> {
         let path = ["projects", namespace, name, "members", user];
         self.put(&path, &json!({"role": role})).await
+    }
+
+    /// What opens a project's repository.
+    pub async fn deploy_key(&self, namespace: &str, name: &str) -> Answer<DeployKey> {
+        self.get(&["projects", namespace, name, "deploy-key"]).await
+    }
+
+    /// Sets what opens a project's repository.
+    pub async fn set_deploy_key(
+        &self,
+        namespace: &str,
+        name: &str,
+        new: &NewDeployKey,
+    ) -> Answer<DeployKey> {
+        self.put(&["projects", namespace, name, "deploy-key"], new)
+            .await
+    }
+
+    /// Removes what opens a project's repository.
+    pub async fn remove_deploy_key(&self, namespace: &str, name: &str) -> Answer<()> {
+        self.delete(&["projects", namespace, name, "deploy-key"])
+            .await
     }
 
     /// The variables of a project.

@@ -129,6 +129,42 @@ pub struct Variable {
     pub public: bool,
 }
 
+/// What opens a project's repository, without its secret half.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeployKey {
+    /// The server that it is for.
+    pub server: String,
+    /// The public half, when it is a key.
+    pub public_key: Option<String>,
+    /// The fingerprint of the public half.
+    pub fingerprint: Option<String>,
+    /// The only host keys that are right.
+    pub known_hosts: Option<String>,
+    /// Who logs in, when it is a user name and a password.
+    pub username: Option<String>,
+    /// When it was set.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What is to open a project's repository: a key, a fresh one, or a user name and a password.
+#[derive(Clone, Default, Serialize)]
+pub struct NewDeployKey {
+    /// A private key in OpenSSH's form, without a passphrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<String>,
+    /// Whether the farm makes one.
+    pub generate: bool,
+    /// The only host keys that are right, as lines of a `known_hosts` file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
+    /// Who logs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password, or a token that stands for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
 /// What the jobs of a namespace log in to a registry with, without the password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegistryCredential {

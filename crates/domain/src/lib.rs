@@ -26,6 +26,7 @@ pub mod rollup;
 pub mod spec;
 pub mod state;
 pub mod steps;
+pub mod submodules;
 pub mod tokens;
 mod words;
 
@@ -47,4 +48,5 @@ pub use spec::{ImageBuild, JobSpec, Script};
 pub use state::{
     Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult, StateName,
 };
+pub use submodules::Submodules;
 pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash, TriggerToken};

@@ -137,6 +137,7 @@ impl Farm {
             .repo_url
             .parse()
             .map_err(|error: GitError| FarmError::Invalid(error.to_string()))?;
+        let url = self.with_deploy_key(project, url).await?;
         let resolved = self
             .inner
             .git

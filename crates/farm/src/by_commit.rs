@@ -205,6 +205,7 @@ impl Farm {
             None => {
                 let told = |error: GitError| upstream(error.to_string());
                 let url: RemoteUrl = project.repo_url.parse().map_err(told)?;
+                let url = self.with_deploy_key(project, url).await?;
                 let wanted = WantedRef::Ref(branch);
                 let found = self.inner.git.resolve(&url, wanted).await.map_err(told)?;
                 // A tag of that name is no branch.

@@ -127,7 +127,10 @@ impl Farm {
         git_ref: Option<&GitRef>,
     ) -> Result<Learnt, FarmError> {
         let described = match repository(project) {
-            Ok(url) => self.inner.git.describe(&url, sha, git_ref).await,
+            Ok(url) => {
+                let url = self.with_deploy_key(project, url).await?;
+                self.inner.git.describe(&url, sha, git_ref).await
+            }
             Err(error) => Err(error),
         };
         let commit = match described {
@@ -204,6 +207,7 @@ impl Farm {
         let missing = || FarmError::NotFound("commit");
         let name: GitRef = reference.parse().map_err(|_| missing())?;
         let url = repository(access.project()).map_err(|_| missing())?;
+        let url = self.with_deploy_key(access.project(), url).await?;
         let _turn = self.inner.learning.asked_for.acquire().await;
         match self.inner.git.resolve(&url, Wanted::Ref(&name)).await {
             Ok(found) => found.map(|found| found.sha).ok_or_else(missing),

@@ -62,9 +62,14 @@ impl NoJobs {
 pub(crate) fn source_error(error: GitError) -> FarmError {
     match error {
         GitError::RefusedUrl(_)
+        | GitError::RefusedKey
+        | GitError::RefusedSubmodules(_)
+        | GitError::Submodule { .. }
+        | GitError::LargeFiles { .. }
         | GitError::RepositoryUnavailable { .. }
         | GitError::CommitMissing { .. } => FarmError::Invalid(error.to_string()),
         GitError::GitMissing(_)
+        | GitError::SshMissing
         | GitError::TimedOut { .. }
         | GitError::DiskFull
         | GitError::Io(_) => FarmError::Unavailable(error.to_string()),
@@ -115,6 +120,7 @@ impl Farm {
         git_ref: Option<&GitRef>,
     ) -> Result<Option<Definition>, NoJobs> {
         let url: RemoteUrl = project.repo_url.parse().map_err(NoJobs::Source)?;
+        let url = self.with_deploy_key(project, url).await?;
         let max = u64::try_from(slipway_definition::MAX_BYTES).unwrap_or(u64::MAX);
         let read = self.inner.git.read_file(&url, sha, git_ref, FILE, max);
         match read.await.map_err(NoJobs::Source)? {

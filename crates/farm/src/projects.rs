@@ -3,7 +3,7 @@
 use slipway_domain::image::Repository;
 use slipway_domain::names::Invalid;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, Name, ProjectId, Role, Scope, Slug, Visibility};
+use slipway_domain::{GitRef, Name, ProjectId, Role, Scope, Slug, Submodules, Visibility};
 use slipway_store::jobs::Changes;
 use slipway_store::pipelines::{self, NewPipeline, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
@@ -40,6 +40,8 @@ pub struct ProjectUpdate {
     pub builds_enabled: Option<bool>,
     /// Whether it takes no builds, and those there are can only be looked at.
     pub read_only: Option<bool>,
+    /// Which submodules are checked out with its commits.
+    pub submodules: Option<Submodules>,
 }
 
 /// What a pipeline is to run from now on; what is absent stays.
@@ -167,6 +169,7 @@ impl Farm {
                 visibility: change.visibility.unwrap_or(old.visibility),
                 public_builds: change.public_builds.unwrap_or(old.public_builds),
                 builds_enabled: change.builds_enabled.unwrap_or(old.builds_enabled),
+                submodules: change.submodules.unwrap_or(old.submodules),
             };
             let name = change.name.unwrap_or(old.name);
             if let Some(read_only) = change.read_only {

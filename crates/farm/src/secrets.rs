@@ -12,11 +12,12 @@ use slipway_domain::names::Invalid;
 use slipway_domain::spec::is_variable_name;
 use slipway_domain::{NamespaceId, ProjectId, Role};
 use slipway_store::builds::Build;
+use slipway_store::deploy_keys;
 use slipway_store::projects::Project;
 use slipway_store::secrets::{self, Credential, Variable};
 
 use crate::seal::Unopened;
-use crate::{Farm, FarmError, NamespaceAccess, ProjectAccess};
+use crate::{Farm, FarmError, JobRepository, NamespaceAccess, ProjectAccess};
 
 pub use of_builds::BuildVariables;
 
@@ -75,6 +76,8 @@ pub struct JobSecrets {
     pub credentials: Vec<(String, String, String)>,
     /// The same for base images alone, where it differs.
     pub pull_login: Option<(String, String, String)>,
+    /// How it gets at its commit.
+    pub repository: JobRepository,
 }
 
 fn variable_context(project: ProjectId, key: &str) -> String {
@@ -221,13 +224,7 @@ impl Farm {
     ) -> Result<ShownCredential, FarmError> {
         access.require(Role::Maintainer)?;
         let registry = registry_host(registry)?;
-        let sendable = !username.is_empty()
-            && username.len() <= 255
-            && !username.contains(|c: char| c == ':' || c.is_control());
-        if !sendable {
-            let expected = "1 to 255 bytes without colons and control characters";
-            return Err(Invalid::new("user name", username, expected).into());
-        }
+        check_user_name(username)?;
         check_value("password", password)?;
         let (namespace, username) = (access.id(), username.to_owned());
         let context = credential_context(namespace, &registry, &username);
@@ -278,9 +275,10 @@ impl Farm {
         let (id, namespace) = (project.id, project.namespace);
         let both = move |conn: &mut _| {
             let variables = secrets::variables_of(conn, id)?;
-            Ok((variables, secrets::credentials_of(conn, namespace)?))
+            let credentials = secrets::credentials_of(conn, namespace)?;
+            Ok((variables, credentials, deploy_keys::get(conn, id)?))
         };
-        let (variables, credentials) = self.inner.store.read(both).await?;
+        let (variables, credentials, key) = self.inner.store.read(both).await?;
         let seal = &self.inner.seal;
         let variable = |row: Variable| {
             let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;
@@ -292,7 +290,10 @@ impl Farm {
             .map(variable)
             .collect::<Result<Vec<_>, FarmError>>()?;
         variables.extend(self.variables_of_build(build)?);
+        // Sources that were handed in are no commit of the repository.
+        let key = key.filter(|_| !build.sha.is_none());
         Ok(JobSecrets {
+            repository: self.job_repository(project, key)?,
             pull_login: self.pull_login_of(build)?,
             variables,
             credentials: credentials
@@ -308,6 +309,18 @@ fn check_key(key: &str) -> Result<(), FarmError> {
     if !is_variable_name(key) {
         let expected = "a name of A-Z a-z 0-9 _ that does not begin with a digit";
         return Err(Invalid::new("variable name", key, expected).into());
+    }
+    Ok(())
+}
+
+/// Checks a user name for Basic authentication.
+pub(crate) fn check_user_name(username: &str) -> Result<(), FarmError> {
+    let sendable = !username.is_empty()
+        && username.len() <= 255
+        && !username.contains(|c: char| c == ':' || c.is_control());
+    if !sendable {
+        let expected = "1 to 255 bytes without colons and control characters";
+        return Err(Invalid::new("user name", username, expected).into());
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use slipway_domain::{CommitSha, GitRef};
+use slipway_domain::{CommitSha, GitRef, Submodules};
 
 use crate::command::Git;
 use crate::error::{GitError, Refusal};
@@ -21,10 +21,15 @@ pub struct Source {
     pub git_ref: Option<GitRef>,
     /// The commit.
     pub sha: CommitSha,
+    /// What comes with it.
+    pub submodules: Submodules,
 }
 
 impl Git {
     /// Checks `source.sha` out into `dir`, which is made; `say` is told each step in a line.
+    ///
+    /// With it come the submodules that are wanted and, where git-lfs is installed, the files that
+    /// are kept with Git LFS.
     ///
     /// The one commit is asked for first. A server that refuses this is asked for the ref, with
     /// some of its history, and at last for all its refs.
@@ -32,6 +37,17 @@ impl Git {
     /// # Errors
     /// See [`GitError`]. Whatever is in `dir` then is of no use.
     pub async fn checkout(
+        &self,
+        source: &Source,
+        dir: &Path,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), GitError> {
+        self.check_out_one(source, dir, say).await?;
+        self.check_out_submodules(source, dir, say).await
+    }
+
+    /// Checks a commit out without its submodules.
+    pub(crate) async fn check_out_one(
         &self,
         source: &Source,
         dir: &Path,
@@ -56,7 +72,8 @@ impl Git {
             source,
             &["checkout", "--quiet", "--force", "--detach", sha],
         )
-        .await
+        .await?;
+        self.fetch_large_files(source, dir, say).await
     }
 
     async fn fetch_commit(
@@ -121,14 +138,19 @@ impl Git {
         Ok(answer.await?.is_ok())
     }
 
-    async fn local(&self, dir: &Path, source: &Source, args: &[&str]) -> Result<(), GitError> {
+    pub(crate) async fn local(
+        &self,
+        dir: &Path,
+        source: &Source,
+        args: &[&str],
+    ) -> Result<(), GitError> {
         let answer = self.call(Some(dir), None, self.limits.fetch, args).await?;
         answer.map(drop).map_err(|refusal| source.failed(refusal))
     }
 }
 
 impl Source {
-    fn failed(&self, refusal: Refusal) -> GitError {
+    pub(crate) fn failed(&self, refusal: Refusal) -> GitError {
         match refusal {
             Refusal::DiskFull => GitError::DiskFull,
             Refusal::NotThere | Refusal::Unadvertised => GitError::CommitMissing {

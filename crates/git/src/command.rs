@@ -1,7 +1,7 @@
 //! One call of the `git` command line: its environment, its limits and its end.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
+use crate::agent::Ssh;
 use crate::error::{GitError, Refusal};
 use crate::remote::RemoteUrl;
 
@@ -35,10 +37,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("init.defaultBranch", "main"),
 ];
 
-/// What of our own environment git needs: to be found, to reach the network and an ssh agent.
+/// What of our own environment git needs: to be found, and to reach the network.
 const INHERITED: &[&str] = &[
     "PATH",
-    "SSH_AUTH_SOCK",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "http_proxy",
@@ -72,7 +73,10 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Git {
     home: TempDir,
+    /// The keys of the servers behind ssh that were met so far.
+    known_hosts: Option<PathBuf>,
     pub(crate) limits: Limits,
+    pub(crate) has_lfs: OnceCell<bool>,
 }
 
 /// What a call that succeeded wrote to its standard output.
@@ -88,7 +92,25 @@ impl Git {
             .prefix("slipway-git-")
             .tempdir()
             .map_err(GitError::from)?;
-        Ok(Self { home, limits })
+        Ok(Self {
+            home,
+            known_hosts: None,
+            limits,
+            has_lfs: OnceCell::new(),
+        })
+    }
+
+    /// The same with a file in which the keys of servers behind ssh are noted when they are met for
+    /// the first time, so that another key is refused from then on, after a restart as well.
+    #[must_use]
+    pub fn with_known_hosts(mut self, file: PathBuf) -> Self {
+        self.known_hosts = Some(file);
+        self
+    }
+
+    /// Where git and its helpers keep what they need; goes with this value.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// A directory of its own for what is looked at and thrown away.
@@ -121,7 +143,28 @@ impl Git {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let mut command = self.command(dir, remote);
+        self.call_with(dir, remote, limit, &[], args).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn call_with<I, S>(
+        &self,
+        dir: Option<&Path>,
+        remote: Option<&RemoteUrl>,
+        limit: Duration,
+        settings: &[(&str, &str)],
+        args: I,
+    ) -> Result<Answer, GitError>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let late = || GitError::TimedOut {
+            seconds: limit.as_secs(),
+        };
+        let ssh = tokio::time::timeout(limit, self.ssh(remote, limit));
+        let ssh = ssh.await.map_err(|_| late())??;
+        let mut command = self.command(dir, remote, ssh.as_ref(), settings);
         command.args(args);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => GitError::GitMissing(error),
@@ -136,10 +179,7 @@ impl Git {
         };
         let (stdout, stderr, status) = match tokio::time::timeout(limit, work).await {
             Ok(done) => done?,
-            Err(_) => {
-                let seconds = limit.as_secs();
-                return Err(GitError::TimedOut { seconds });
-            }
+            Err(_) => return Err(late()),
         };
         group.0 = None;
         if status.success() {
@@ -149,7 +189,28 @@ impl Git {
         Ok(Err(Refusal::read(&stderr)))
     }
 
-    fn command(&self, dir: Option<&Path>, remote: Option<&RemoteUrl>) -> Command {
+    /// What is needed to go to `remote`, if the way there is ssh.
+    async fn ssh(
+        &self,
+        remote: Option<&RemoteUrl>,
+        limit: Duration,
+    ) -> Result<Option<Ssh>, GitError> {
+        let Some(identity) = remote.and_then(RemoteUrl::identity) else {
+            return Ok(None);
+        };
+        let own = || self.home.path().join("known_hosts");
+        let met = self.known_hosts.clone().unwrap_or_else(own);
+        let prepared = Ssh::prepare(identity, self.home.path(), &met, limit);
+        prepared.await.map(Some)
+    }
+
+    fn command(
+        &self,
+        dir: Option<&Path>,
+        remote: Option<&RemoteUrl>,
+        ssh: Option<&Ssh>,
+        settings: &[(&str, &str)],
+    ) -> Command {
         let mut command = Command::new("git");
         command.env_clear();
         for name in INHERITED {
@@ -167,10 +228,17 @@ impl Git {
             // What was left out of a fetch is not fetched behind its back.
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git")
-            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
+            // Whoever is to go through ssh says how.
+            .env("GIT_SSH_COMMAND", ssh.map_or("false", Ssh::command));
+        if remote.is_some_and(RemoteUrl::is_opened_by_the_host)
+            && let Some(agent) = std::env::var_os("SSH_AUTH_SOCK")
+        {
+            command.env("SSH_AUTH_SOCK", agent);
+        }
         let login = remote.and_then(RemoteUrl::login_setting);
         let fixed = SETTINGS
             .iter()
+            .chain(settings)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let mut count = 0;
         for (key, value) in fixed.chain(login) {
@@ -193,7 +261,8 @@ impl Git {
 }
 
 /// Kills git and its helpers when a call is given up before git ended by itself.
-struct ProcessGroup(Option<u32>);
+#[derive(Debug)]
+pub(crate) struct ProcessGroup(pub(crate) Option<u32>);
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {

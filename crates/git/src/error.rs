@@ -22,6 +22,33 @@ pub enum GitError {
         /// The commit that was asked for.
         sha: CommitSha,
     },
+    /// The agent does not take the deploy key.
+    #[error(
+        "the deploy key cannot be used: is it a private key in OpenSSH's form, without a passphrase?"
+    )]
+    RefusedKey,
+    /// The repository wants submodules that nobody should check out. The text says why.
+    #[error("the submodules are refused: {0}")]
+    RefusedSubmodules(&'static str),
+    /// A submodule cannot be had.
+    #[error("the submodule {path}: {error}")]
+    Submodule {
+        /// Where it belongs in the checkout.
+        path: String,
+        /// What is wrong with it.
+        error: Box<GitError>,
+    },
+    /// Files that are kept with Git LFS cannot be had.
+    #[error("the files that {url} keeps with Git LFS could not be fetched: {reason}")]
+    LargeFiles {
+        /// The address of the repository, without a login.
+        url: String,
+        /// What git-lfs said.
+        reason: String,
+    },
+    /// There is no `ssh-agent` on this host, or it does not run.
+    #[error("no ssh agent could be started; install the OpenSSH client on this host")]
+    SshMissing,
     /// There is no `git` on this host.
     #[error("the git command line could not be started; install git on this host")]
     GitMissing(#[source] std::io::Error),
@@ -71,13 +98,46 @@ impl Refusal {
             Self::NotThere
         } else if says("unadvertised object") || says("does not support shallow") {
             Self::Unadvertised
+        } else if let Some(why) = ssh_refusal(stderr).or_else(|| http_refusal(stderr)) {
+            Self::Other(why.to_owned())
         } else {
             Self::Other(telling_line(stderr))
         }
     }
 }
 
-/// The line of git's output that tells most: its first fatal one, else its last.
+impl Refusal {
+    /// What was said, for where nothing else is of interest.
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::Other(reason) => reason,
+            Self::DiskFull => "there is no room".to_owned(),
+            Self::NotThere | Self::Unadvertised => "the server does not have them".to_owned(),
+        }
+    }
+}
+
+/// What ssh says of a server or a key, in words that say what to do.
+fn ssh_refusal(stderr: &str) -> Option<&'static str> {
+    let says = |text: &str| stderr.contains(text);
+    if says("IDENTIFICATION HAS CHANGED") {
+        Some("the host key of the server is not the one that is known of it")
+    } else if says("host key is known for") || says("Host key verification failed") {
+        Some("the host key of the server is not among the known hosts")
+    } else if says("Permission denied (") {
+        Some("the server refused the login; does it know the project's deploy key?")
+    } else {
+        None
+    }
+}
+
+fn http_refusal(stderr: &str) -> Option<&'static str> {
+    let says = |text: &str| stderr.contains(text);
+    let refused = says("could not read Username for") || says("Authentication failed for");
+    refused.then_some("the server wants a login, or another one; has the project a deploy token?")
+}
+
+/// The line of git's output that tells most: what ssh said, else its first fatal one, else its last.
 fn telling_line(stderr: &str) -> String {
     let mut lines = stderr
         .lines()
@@ -85,7 +145,11 @@ fn telling_line(stderr: &str) -> String {
         .filter(|line| !line.is_empty());
     let telling = lines
         .clone()
-        .find(|line| line.starts_with("fatal:") || line.starts_with("ERROR:"))
+        .find(|line| line.starts_with("ssh: "))
+        .or_else(|| {
+            let mut fatal = lines.clone();
+            fatal.find(|line| line.starts_with("fatal:") || line.starts_with("ERROR:"))
+        })
         .or_else(|| lines.next_back())
         .unwrap_or("git gave no reason");
     let telling = telling.trim_start_matches("fatal:").trim();
@@ -116,5 +180,19 @@ mod tests {
             Refusal::Other("unable to access 'http://h/': refused".to_owned())
         );
         assert_eq!(read(""), Refusal::Other("git gave no reason".to_owned()));
+        let other = |stderr: &str| match read(stderr) {
+            Refusal::Other(why) => why,
+            refusal => panic!("{refusal:?}"),
+        };
+        let end = "fatal: Could not read from remote repository.\n";
+        let refused = format!("git@h: Permission denied (publickey).\n{end}");
+        assert!(other(&refused).contains("deploy key"));
+        let changed = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n";
+        let changed = format!("{changed}Host key verification failed.\n{end}");
+        assert!(other(&changed).contains("not the one that is known"));
+        let away = format!("ssh: connect to host h port 22: Connection refused\n{end}");
+        assert!(other(&away).contains("Connection refused"));
+        let login = "fatal: could not read Username for 'http://h': terminal prompts disabled\n";
+        assert!(other(login).contains("deploy token"));
     }
 }

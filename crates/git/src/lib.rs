@@ -2,20 +2,24 @@
 //!
 //! The runner checks sources out with it, the coordinator asks remotes where a ref points, what a
 //! commit is, and what is in one file of it. What a repository contains is never trusted: no hooks,
-//! no submodules, no helpers, no settings of the host, and only network protocols. Credentials reach
-//! git through its environment, never through its arguments, its configuration files or its output.
+//! no helpers, no settings of the host, and only network protocols, for its submodules as well.
+//! Credentials reach git through its environment or an agent, never through its arguments, its
+//! configuration files or its output.
 
+mod agent;
 mod checkout;
 mod command;
 mod describe;
 mod error;
 mod file;
+mod lfs;
 mod remote;
 mod resolve;
+mod submodules;
 
 pub use checkout::Source;
 pub use command::{Git, Limits};
 pub use error::GitError;
 pub use file::FileAt;
-pub use remote::RemoteUrl;
+pub use remote::{DeployKey, RemoteUrl};
 pub use resolve::{Resolved, Wanted};

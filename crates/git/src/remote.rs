@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,12 +14,37 @@ use crate::error::GitError;
 ///
 /// `http`, `https`, `ssh` and `git` URLs are accepted, and the short form `user@host:path` for
 /// ssh. A login in an http URL is taken out of it: what is displayed, logged and given to git as
-/// an argument is the address without it.
+/// an argument is the address without it. A deploy key goes with the address in the same way.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteUrl {
     address: String,
-    /// `scheme://host[:port]/` and the value of an `Authorization` header for it.
-    login: Option<(String, String)>,
+    /// `scheme://host:port`.
+    server: String,
+    /// The value of an `Authorization` header for the server.
+    login: Option<String>,
+    /// Who goes there, when the way is ssh.
+    identity: Option<Identity>,
+}
+
+/// Who knocks at a server behind ssh.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Whoever this host is.
+    Host,
+    /// The holder of a deploy key.
+    Key(Arc<DeployKey>),
+    /// Nobody: the server is none that we were given a key for.
+    Nobody,
+}
+
+/// What opens one repository behind ssh. It cannot be printed.
+#[derive(PartialEq, Eq)]
+pub struct DeployKey {
+    /// A private key in OpenSSH's form, without a passphrase.
+    pub private: String,
+    /// The only host keys that are right, as lines of a `known_hosts` file. Without any, the key
+    /// that the server has when it is first met.
+    pub known_hosts: Option<String>,
 }
 
 impl RemoteUrl {
@@ -27,14 +53,122 @@ impl RemoteUrl {
         &self.address
     }
 
+    /// The server that it is on, as `scheme://host:port` or, for http, with the port unless that is
+    /// the usual one.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Whether it is one for logins by name and password.
+    pub fn is_http(&self) -> bool {
+        self.server.starts_with("http")
+    }
+
+    /// Whether it is one for deploy keys.
+    pub fn is_ssh(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// The same with a login, in the place of one that the address had; of no effect but with http.
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &str) -> Self {
+        if self.is_http() {
+            self.login = Some(basic(user.as_bytes(), password.as_bytes()));
+        }
+        self
+    }
+
+    /// The same with a deploy key; of no effect but with ssh.
+    #[must_use]
+    pub fn with_key(mut self, key: DeployKey) -> Self {
+        if self.is_ssh() {
+            self.identity = Some(Identity::Key(Arc::new(key)));
+        }
+        self
+    }
+
+    /// What a repository here means by `text` as the address of a submodule: an address of its own,
+    /// or one beside it, which begins with `./` or `../`. Login and key go with it on the same
+    /// server, and to no other.
+    ///
+    /// # Errors
+    /// `RefusedUrl` for what is none, and for a way that leads beyond the server.
+    pub(crate) fn join(&self, text: &str) -> Result<Self, GitError> {
+        let is_relative = text.starts_with("./") || text.starts_with("../");
+        let mut joined: Self = match is_relative {
+            true => beside(&self.address, text)?.parse().map_err(|_| BEYOND)?,
+            false => text.parse()?,
+        };
+        if joined.server == self.server {
+            joined.login = joined.login.or_else(|| self.login.clone());
+            joined.identity.clone_from(&self.identity);
+        } else if is_relative {
+            return Err(BEYOND);
+        } else if joined.is_ssh() {
+            joined.identity = Some(Identity::Nobody);
+        }
+        Ok(joined)
+    }
+
+    /// The address of a repository behind ssh as a URL, whichever form it was given in.
+    pub(crate) fn as_ssh_url(&self) -> String {
+        match self.address.split_once(':') {
+            Some((place, path)) if !self.address.contains("://") => {
+                format!("ssh://{place}/{}", path.trim_start_matches('/'))
+            }
+            _ => self.address.clone(),
+        }
+    }
+
     /// The setting that gives git the login, for this server and no other.
     pub(crate) fn login_setting(&self) -> Option<(String, String)> {
-        let (server, authorization) = self.login.as_ref()?;
+        let authorization = self.login.as_ref()?;
         Some((
-            format!("http.{server}.extraHeader"),
+            format!("http.{}/.extraHeader", self.server),
             format!("Authorization: {authorization}"),
         ))
     }
+
+    /// Who goes there, when the way is ssh.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Whether this host's own keys are tried.
+    pub(crate) fn is_opened_by_the_host(&self) -> bool {
+        self.identity == Some(Identity::Host)
+    }
+}
+
+const BEYOND: GitError = GitError::RefusedUrl("it leads beyond the server");
+
+/// What the address `text` is from `address`, as git reckons.
+fn beside(address: &str, text: &str) -> Result<String, GitError> {
+    let mut base = address.trim_end_matches('/');
+    let mut rest = text;
+    let mut joint = "/";
+    loop {
+        if let Some(inner) = rest.strip_prefix("./") {
+            rest = inner;
+        } else if let Some(inner) = rest.strip_prefix("../") {
+            rest = inner;
+            match base.rsplit_once('/') {
+                Some((outer, _)) => base = outer,
+                // `user@host:name`
+                None => {
+                    base = base.rsplit_once(':').ok_or(BEYOND)?.0;
+                    joint = ":";
+                }
+            }
+        } else {
+            return Ok(format!("{base}{joint}{rest}"));
+        }
+    }
+}
+
+fn basic(user: &[u8], password: &[u8]) -> String {
+    let plain = [user, b":", password].concat();
+    format!("Basic {}", STANDARD.encode(plain))
 }
 
 impl FromStr for RemoteUrl {
@@ -97,9 +231,16 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
                 "a password is of use with http and https only",
             ));
         }
+        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+        let (scheme, usual) = match url.scheme() {
+            "ssh" => ("ssh", 22),
+            _ => ("git", 9418),
+        };
         return Ok(RemoteUrl {
-            address: url.into(),
+            server: format!("{scheme}://{host}:{}", url.port().unwrap_or(usual)),
             login: None,
+            identity: (scheme == "ssh").then_some(Identity::Host),
+            address: url.into(),
         });
     }
     let user = decode(url.username());
@@ -108,14 +249,12 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
     if cleared.is_err() {
         return Err(GitError::RefusedUrl("it cannot carry a login"));
     }
-    let login = (!user.is_empty() || !password.is_empty()).then(|| {
-        let plain = [user.as_slice(), b":", password.as_slice()].concat();
-        let server = format!("{}/", url.origin().ascii_serialization());
-        (server, format!("Basic {}", STANDARD.encode(plain)))
-    });
+    let login = (!user.is_empty() || !password.is_empty()).then(|| basic(&user, &password));
     Ok(RemoteUrl {
+        server: url.origin().ascii_serialization(),
         address: url.into(),
         login,
+        identity: None,
     })
 }
 
@@ -135,7 +274,9 @@ fn parse_short_ssh(text: &str) -> Result<RemoteUrl, GitError> {
     }
     Ok(RemoteUrl {
         address: text.to_owned(),
+        server: format!("ssh://{}:22", host.to_ascii_lowercase()),
         login: None,
+        identity: Some(Identity::Host),
     })
 }
 
@@ -213,5 +354,68 @@ mod tests {
         );
         let plain: RemoteUrl = "https://example.org/a.git".parse().unwrap();
         assert!(plain.login_setting().is_none());
+    }
+
+    #[test]
+    fn a_submodule_keeps_login_and_key_on_the_same_server_alone() {
+        let outer = "https://git.example/acme/app.git";
+        let outer = outer.parse::<RemoteUrl>().unwrap().with_login("me", "pw");
+        for (text, joined, has_login) in [
+            ("../lib.git", "https://git.example/acme/lib.git", true),
+            (
+                "./lib.git",
+                "https://git.example/acme/app.git/lib.git",
+                true,
+            ),
+            ("../../x/lib", "https://git.example/x/lib", true),
+            ("https://git.example/y", "https://git.example/y", true),
+            (
+                "https://git.example:444/y",
+                "https://git.example:444/y",
+                false,
+            ),
+            ("http://git.example/y", "http://git.example/y", false),
+            ("https://evil.example/y", "https://evil.example/y", false),
+        ] {
+            let found = outer.join(text).unwrap();
+            assert_eq!(found.as_str(), joined);
+            assert_eq!(found.login_setting().is_some(), has_login, "{text}");
+        }
+        for bad in [
+            "../../../evil.example/x",
+            "../../../../../x",
+            "file:///etc",
+            "/etc",
+            "lib",
+            "ext::sh",
+            "..",
+        ] {
+            assert!(outer.join(bad).is_err(), "{bad}");
+        }
+        let key = || DeployKey {
+            private: "secret".to_owned(),
+            known_hosts: None,
+        };
+        let outer: RemoteUrl = "git@git.example:acme/app.git".parse().unwrap();
+        let outer = outer.with_key(key());
+        for (text, joined, has_key) in [
+            ("../lib.git", "git@git.example:acme/lib.git", true),
+            ("../../lib.git", "git@git.example:lib.git", true),
+            ("ssh://git@GIT.example/y", "ssh://git@GIT.example/y", true),
+            (
+                "ssh://git@git.example:2222/y",
+                "ssh://git@git.example:2222/y",
+                false,
+            ),
+            ("git@evil.example:y", "git@evil.example:y", false),
+        ] {
+            let found = outer.join(text).unwrap();
+            assert_eq!(found.as_str(), joined);
+            let is_key = matches!(found.identity(), Some(Identity::Key(_)));
+            assert_eq!(is_key, has_key, "{text}");
+            assert!(!found.is_opened_by_the_host());
+        }
+        let web = outer.join("https://git.example/y").unwrap();
+        assert!(web.identity().is_none() && web.login_setting().is_none());
     }
 }

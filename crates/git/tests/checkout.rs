@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod remotes;
 mod server;
 
 use std::time::Duration;
 
 use server::{Offer, Server};
-use slipway_domain::CommitSha;
+use slipway_domain::{CommitSha, Submodules};
 use slipway_git::{FileAt, Git, GitError, Limits, RemoteUrl, Source, Wanted};
 
 fn git() -> Git {
@@ -23,6 +24,7 @@ fn source(url: &str, git_ref: Option<&str>, sha: &CommitSha) -> Source {
         url: url.parse().unwrap(),
         git_ref: git_ref.map(|name| name.parse().unwrap()),
         sha: sha.clone(),
+        submodules: Submodules::None,
     }
 }
 
@@ -154,7 +156,7 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn hooks_and_submodules_of_a_repository_do_nothing() {
+async fn hooks_and_unwanted_submodules_of_a_repository_do_nothing() {
     let server = Server::start(Offer::Everything);
     server.commit_submodule();
     let url: RemoteUrl = server.url().parse().unwrap();

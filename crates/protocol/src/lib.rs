@@ -7,7 +7,7 @@
 mod lenient;
 
 use serde::{Deserialize, Serialize};
-use slipway_domain::{BuildStep, ImageDetails, JobSpec};
+use slipway_domain::{BuildStep, ImageDetails, JobSpec, Submodules};
 
 /// The header that carries a job's token with its trace and artifacts.
 pub const JOB_TOKEN_HEADER: &str = "BUILD-TOKEN";
@@ -288,6 +288,30 @@ pub struct OwnJob {
     /// The sources that were handed in, in the place of a checkout of the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<JobSource>,
+    /// How the commit is checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<Checkout>,
+}
+
+/// How a commit is checked out.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Checkout {
+    /// Which submodules come with it.
+    #[serde(default)]
+    pub submodules: Submodules,
+    /// What opens the repository when it is behind ssh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploy_key: Option<DeployKey>,
+}
+
+/// What opens one repository behind ssh. It cannot be printed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct DeployKey {
+    /// A private key in OpenSSH's form.
+    pub private_key: String,
+    /// The only host keys that are right, as lines of a `known_hosts` file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
 }
 
 /// Sources that somebody handed in: a gzipped tar.

@@ -9,6 +9,7 @@ mod backend;
 mod claims;
 mod connection;
 mod dealing;
+pub mod deploy_keys;
 mod error;
 mod literals;
 mod migrations;

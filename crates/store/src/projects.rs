@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::image::Repository;
-use slipway_domain::{GitRef, Name, NamespaceId, ProjectId, Role, UserId, Visibility};
+use slipway_domain::{GitRef, Name, NamespaceId, ProjectId, Role, Submodules, UserId, Visibility};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -62,6 +62,8 @@ pub struct Project {
     pub created_by: Option<UserId>,
     /// Whether its builds are looked at only.
     pub read_only: bool,
+    /// Which submodules are checked out with its commits.
+    pub submodules: Submodules,
 }
 
 impl Project {
@@ -92,6 +94,8 @@ pub struct Settings {
     pub public_builds: bool,
     /// Whether its jobs are run and shown at all.
     pub builds_enabled: bool,
+    /// Which submodules are checked out with its commits.
+    pub submodules: Submodules,
 }
 
 impl Settings {
@@ -107,6 +111,7 @@ impl Settings {
             visibility: Visibility::Private,
             public_builds: false,
             builds_enabled: true,
+            submodules: Submodules::default(),
         }
     }
 }
@@ -128,6 +133,7 @@ pub(crate) struct ProjectRow {
     builds_enabled: bool,
     created_by: Option<i64>,
     read_only: bool,
+    submodules: String,
 }
 
 pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
@@ -151,6 +157,7 @@ pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, St
         builds_enabled: row.builds_enabled,
         created_by: row.created_by.map(UserId),
         read_only: row.read_only,
+        submodules: parse(&row.submodules, "submodules")?,
     })
 }
 
@@ -298,6 +305,7 @@ struct SettingColumns<'a> {
     visibility: &'static str,
     public_builds: bool,
     builds_enabled: bool,
+    submodules: &'static str,
 }
 
 impl<'a> From<&'a Settings> for SettingColumns<'a> {
@@ -313,6 +321,7 @@ impl<'a> From<&'a Settings> for SettingColumns<'a> {
             visibility: settings.visibility.as_str(),
             public_builds: settings.public_builds,
             builds_enabled: settings.builds_enabled,
+            submodules: settings.submodules.as_str(),
         }
     }
 }

@@ -64,6 +64,7 @@ diesel::table! {
         builds_enabled -> Bool,
         created_by -> Nullable<BigInt>,
         read_only -> Bool,
+        submodules -> Text,
     }
 }
 
@@ -89,6 +90,18 @@ diesel::table! {
         key -> Text,
         sealed -> Text,
         public -> Bool,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deploy_keys (project_id) {
+        project_id -> BigInt,
+        server -> Text,
+        public_key -> Nullable<Text>,
+        known_hosts -> Nullable<Text>,
+        username -> Nullable<Text>,
+        sealed -> Text,
         created_at -> BigInt,
     }
 }
@@ -429,6 +442,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     project_members,
     project_loads,
     variables,
+    deploy_keys,
     registry_credentials,
     robots,
     runners,

@@ -5,6 +5,7 @@
 //! at a fixed time: the same commits have the same ids in every run.
 
 mod http;
+mod lfs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,7 +35,7 @@ impl GitServer {
             .tempdir()
             .expect("a directory for repositories");
         let served = directory.path().join("served");
-        for name in ["home", "served", "work"] {
+        for name in ["home", "served", "work", "lfs-objects"] {
             std::fs::create_dir(directory.path().join(name)).expect("a directory");
         }
         let access = Arc::new(Access::default());
@@ -56,9 +57,10 @@ impl GitServer {
             home: self.directory.path().join("home"),
             work: self.directory.path().join("work").join(name),
             url: format!("{}/{name}.git", self.url()),
+            served: self.served().join(name).with_added_extension("git"),
+            large: lfs::objects(&self.served()),
         };
-        let served = self.directory.path().join("served").join(name);
-        let served = served.with_added_extension("git");
+        let served = repo.served.clone();
         assert!(!served.exists(), "there is a repository {name} already");
         std::fs::create_dir_all(&repo.work).expect("a directory");
         let served = served.to_str().expect("a path in UTF-8");
@@ -66,6 +68,14 @@ impl GitServer {
         repo.git(&["init", "--quiet", "--initial-branch=main"]);
         repo.git(&["remote", "add", "origin", served]);
         repo
+    }
+
+    fn served(&self) -> PathBuf {
+        self.directory.path().join("served")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.directory.path().join("home")
     }
 
     /// Where repositories are: `http://127.0.0.1:port`, without a slash at the end.
@@ -94,6 +104,8 @@ pub struct Repo {
     home: PathBuf,
     work: PathBuf,
     url: String,
+    served: PathBuf,
+    large: PathBuf,
 }
 
 impl Repo {
@@ -101,6 +113,47 @@ impl Repo {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where the server has it.
+    pub(crate) fn served(&self) -> &Path {
+        &self.served
+    }
+
+    /// Puts a file into the work tree that is kept with Git LFS: its content goes to the server, and
+    /// what the next commit has of it is a pointer.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn large_file(&self, path: &str, content: &[u8]) {
+        let draft = self.large.join("draft");
+        std::fs::write(&draft, content).expect("a file");
+        let sum = Command::new("sha256sum")
+            .arg(&draft)
+            .output()
+            .expect("sha256sum");
+        let sum = String::from_utf8_lossy(&sum.stdout);
+        let oid = sum.split(' ').next().expect("a sum").to_owned();
+        std::fs::rename(&draft, self.large.join(&oid)).expect("a file");
+        let (version, size) = ("https://git-lfs.github.com/spec/v1", content.len());
+        let pointer = format!("version {version}\noid sha256:{oid}\nsize {size}\n");
+        std::fs::write(self.work.join(path), pointer).expect("a file");
+        let rule = format!("{path} filter=lfs diff=lfs merge=lfs -text\n");
+        std::fs::write(self.work.join(".gitattributes"), rule).expect("a file");
+    }
+
+    /// Adds a submodule to the index: the commit `sha` of whatever is at `url`, at `path`.
+    ///
+    /// # Panics
+    /// When git refuses.
+    pub fn submodule(&self, path: &str, url: &str, sha: &str) {
+        let key = |what| format!("submodule.{path}.{what}");
+        self.git(&["config", "--file", ".gitmodules", &key("path"), path]);
+        self.git(&["config", "--file", ".gitmodules", &key("url"), url]);
+        // Adding all later would take an empty place for a submodule that was removed.
+        std::fs::create_dir_all(self.work.join(path)).expect("a directory");
+        let entry = format!("160000,{sha},{path}");
+        self.git(&["update-index", "--add", "--cacheinfo", &entry]);
     }
 
     /// The work tree, for what the other functions cannot do, such as links and modes.

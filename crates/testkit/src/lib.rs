@@ -8,6 +8,7 @@ pub mod git;
 pub mod github;
 pub mod postgres;
 pub mod processes;
+pub mod ssh;
 mod wait;
 
 pub use crate::farm::{Backend, TestFarm};

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use slipway_domain::{CommitSha, FailureReason, GitRef};
-use slipway_git::{Git, GitError, Source};
+use slipway_domain::{CommitSha, FailureReason, GitRef, Submodules};
+use slipway_git::{DeployKey, Git, GitError, RemoteUrl, Source};
 use slipway_image_builder::BuildError;
 use slipway_packages::{Archive, PackageError, UnpackLimits, unpack};
 
@@ -76,7 +76,7 @@ async fn unpack_archive(archive: &Path, dir: &Path) -> Result<(), PackageError> 
 
 fn source_of(job: &Job) -> Result<Source, Failure> {
     let payload = &job.payload;
-    let url = payload
+    let url: RemoteUrl = payload
         .repo_url
         .parse()
         .map_err(|error| git_failure(&error))?;
@@ -85,21 +85,44 @@ fn source_of(job: &Job) -> Result<Source, Failure> {
         message: "the job does not name a full commit sha".to_owned(),
     })?;
     let git_ref: Option<GitRef> = payload.git_ref.parse().ok();
-    Ok(Source { url, git_ref, sha })
+    let own = job.own.checkout.as_ref();
+    let url = match own.and_then(|own| own.deploy_key.as_ref()) {
+        Some(key) => url.with_key(DeployKey {
+            private: key.private_key.clone(),
+            known_hosts: key.known_hosts.clone(),
+        }),
+        None => url,
+    };
+    Ok(Source {
+        url,
+        git_ref,
+        sha,
+        // A coordinator that says nothing of submodules knows none.
+        submodules: own.map_or(Submodules::None, |own| own.submodules),
+    })
 }
 
 fn git_failure(error: &GitError) -> Failure {
-    let reason = match error {
+    Failure {
+        reason: reason_of(error),
+        message: error.to_string(),
+    }
+}
+
+fn reason_of(error: &GitError) -> FailureReason {
+    match error {
         GitError::RefusedUrl(_)
+        | GitError::RefusedKey
+        | GitError::RefusedSubmodules(_)
+        | GitError::LargeFiles { .. }
         | GitError::RepositoryUnavailable { .. }
         | GitError::CommitMissing { .. }
         | GitError::TimedOut { .. } => FailureReason::SourceUnavailable,
+        GitError::Submodule { error, .. } => reason_of(error),
         GitError::DiskFull => FailureReason::DiskFull,
-        GitError::GitMissing(_) | GitError::Io(_) => FailureReason::RunnerFault,
-    };
-    Failure {
-        reason,
-        message: error.to_string(),
+        GitError::GitMissing(_) | GitError::SshMissing | GitError::Io(_) => {
+            FailureReason::RunnerFault
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod builds;
+pub(crate) mod deploy_keys;
 pub(crate) mod docs;
 pub(crate) mod jobs;
 pub(crate) mod log_keys;

@@ -54,6 +54,7 @@ pub(crate) async fn create_project(
         visibility: body.visibility,
         public_builds: body.public_builds,
         builds_enabled: body.builds_enabled,
+        submodules: body.submodules,
         ..ProjectSettings::of_source(body.repo_url, default_branch)
     };
     let project = farm.create_project(&caller.0, &access, &body.name, settings);
@@ -101,6 +102,7 @@ pub(crate) async fn update_project(
         public_builds: body.public_builds,
         builds_enabled: body.builds_enabled,
         read_only: body.read_only,
+        submodules: body.submodules,
     };
     let project = farm.update_project(&access.await?, change).await?;
     Ok(Json(project.into()))

@@ -2,11 +2,13 @@
 //! not know, so that a typing error is noticed.
 
 mod builds;
+mod deploy_keys;
 mod people;
 mod projects;
 mod runners;
 
 pub(crate) use builds::*;
+pub(crate) use deploy_keys::*;
 pub(crate) use people::*;
 pub(crate) use projects::*;
 pub(crate) use runners::*;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use slipway_domain::image::Repository;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, Name, Slug, Visibility};
+use slipway_domain::{GitRef, Name, Slug, Submodules, Visibility};
 use utoipa::ToSchema;
 
 use super::present;
@@ -71,6 +71,9 @@ pub(crate) struct Project {
     pub(crate) builds_enabled: bool,
     /// Whether it takes no builds, and those there are can only be looked at.
     pub(crate) read_only: bool,
+    /// Which submodules are checked out with its commits: `none`, `normal` or `recursive`.
+    #[schema(value_type = String)]
+    pub(crate) submodules: Submodules,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
 }
@@ -113,6 +116,11 @@ pub(crate) struct NewProject {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub(crate) builds_enabled: bool,
+    /// Which submodules are checked out with its commits: `none`, its own (`normal`), or theirs too
+    /// (`recursive`).
+    #[serde(default)]
+    #[schema(value_type = String, default = "recursive")]
+    pub(crate) submodules: Submodules,
 }
 
 fn private() -> Visibility {
@@ -157,6 +165,9 @@ pub(crate) struct ProjectChange {
     pub(crate) builds_enabled: Option<bool>,
     /// Whether it takes no builds, and those there are can only be looked at.
     pub(crate) read_only: Option<bool>,
+    /// Which submodules are checked out with its commits: `none`, `normal` or `recursive`.
+    #[schema(value_type = Option<String>)]
+    pub(crate) submodules: Option<Submodules>,
 }
 
 /// A variable that the jobs of a project get.

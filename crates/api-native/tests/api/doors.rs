@@ -62,6 +62,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         }
         ("PUT", "puller") => Some(json!({"registry": "r.example", "password": "p"})),
         ("PUT", "webhook-secret") => Some(json!({"secret": "0123456789abcdef"})),
+        ("PUT", "deploy-key") => Some(json!({"username": "u", "password": "p"})),
         ("PUT", "KEY") => Some(json!({"value": "v"})),
         ("PUT", "default") => Some(json!({"definition": definition})),
         ("PUT", "root") => Some(json!({"role": "reader"})),

@@ -280,3 +280,88 @@ async fn a_runner_of_one_project_is_lent_to_another() {
     let there = format!("/v1/projects/acme/web/runners/{}", shared.id);
     api.put(&api.root, &there, json!({})).await.expect(403);
 }
+
+/// A key as people make them, with its public half.
+fn key_pair(dir: &std::path::Path, passphrase: &str) -> (String, String) {
+    std::fs::create_dir_all(dir).unwrap();
+    let mut keygen = std::process::Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ecdsa", "-C", "test", "-N", passphrase]);
+    let made = keygen.args(["-f", "key"]).current_dir(dir).status();
+    assert!(made.unwrap().success());
+    let read = |name| std::fs::read_to_string(dir.join(name)).unwrap();
+    (read("key"), read("key.pub").trim().to_owned())
+}
+
+#[actix_web::test]
+async fn a_deploy_key_is_set_and_shown_without_its_secret_half() {
+    const KEY: &str = "/v1/projects/acme/api/deploy-key";
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    api.get(root, KEY).await.expect(404);
+    let behind_ssh = json!({"repo_url": "git@git.example:acme/api.git"});
+    api.patch(root, PROJECT, behind_ssh).await.expect(200);
+    let made = api.put(root, KEY, json!({"generate": true})).await;
+    let made = made.expect(200).json();
+    assert_eq!(made["server"], "ssh://git.example:22");
+    assert!(made["fingerprint"].as_str().unwrap().starts_with("SHA256:"));
+    let public = made["public_key"].as_str().unwrap();
+    assert!(public.starts_with("ssh-ed25519 ") && public.ends_with(" slipway:acme/api"));
+    assert_eq!(api.get(root, KEY).await.expect(200).json(), made);
+    let again = api.put(root, KEY, json!({"generate": true})).await;
+    assert_ne!(again.expect(200).json()["public_key"], made["public_key"]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let (private, public) = key_pair(dir.path(), "");
+    let known = "git.example ".to_owned() + public.split_once(" test").unwrap().0;
+    let given = json!({"private_key": private, "known_hosts": known});
+    let given = api.put(root, KEY, given).await.expect(200);
+    assert!(!String::from_utf8_lossy(&given.body).contains("PRIVATE"));
+    assert_eq!(given.json()["public_key"], public.as_str());
+    assert_eq!(given.json()["known_hosts"], format!("{known}\n"));
+
+    let (locked, _) = key_pair(&dir.path().join("locked"), "hunter2");
+    for (bad, why) in [
+        (json!({}), "give private_key"),
+        (
+            json!({"generate": true, "private_key": private}),
+            "give private_key",
+        ),
+        (json!({"username": "u"}), "give private_key"),
+        (json!({"private_key": "nonsense"}), "OpenSSH"),
+        (json!({"private_key": locked}), "passphrase"),
+        (json!({"generate": true, "known_hosts": "x"}), "ssh-keyscan"),
+        (json!({"username": "u", "password": "hunter2"}), "http"),
+    ] {
+        let refused = api.put(root, KEY, bad).await.expect(400);
+        let text = String::from_utf8_lossy(&refused.body);
+        assert!(text.contains(why) && !text.contains("hunter2"), "{text}");
+    }
+
+    let behind_http = json!({"repo_url": "https://git.example/acme/api.git"});
+    api.patch(root, PROJECT, behind_http).await.expect(200);
+    let token = json!({"username": "deploy", "password": "hunter2"});
+    let token = api.put(root, KEY, token).await.expect(200);
+    assert!(!String::from_utf8_lossy(&token.body).contains("hunter2"));
+    assert_eq!(token.json()["server"], "https://git.example");
+    assert_eq!(token.json()["username"], "deploy");
+    let key = api.put(root, KEY, json!({"generate": true})).await;
+    key.expect(400);
+    api.delete(root, KEY).await.expect(204);
+    api.delete(root, KEY).await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_project_says_which_submodules_it_wants() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let project = api.get(root, PROJECT).await.expect(200).json();
+    assert_eq!(project["submodules"], "recursive");
+    for wanted in ["none", "normal", "recursive"] {
+        let changed = api.patch(root, PROJECT, json!({"submodules": wanted}));
+        assert_eq!(changed.await.expect(200).json()["submodules"], wanted);
+    }
+    let odd = api.patch(root, PROJECT, json!({"submodules": "some"}));
+    odd.await.expect(400);
+}

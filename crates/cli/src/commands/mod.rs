@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub(crate) mod builds;
+pub(crate) mod deploy_keys;
 pub(crate) mod directory;
 pub(crate) mod login;
 pub(crate) mod logs;

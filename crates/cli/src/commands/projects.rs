@@ -4,7 +4,7 @@ use anyhow::Result;
 use slipway_client::{ClientError, NewProject, Project};
 
 use crate::args::ProjectsCommand;
-use crate::commands::{Done, Session, all_pages};
+use crate::commands::{Done, Session, all_pages, deploy_keys};
 use crate::output::table;
 
 /// Runs `slipway projects …`.
@@ -15,6 +15,7 @@ pub(crate) async fn run(session: &Session, command: Option<ProjectsCommand>) -> 
             let found = session.client.project(&project.namespace, &project.name);
             session.output.value(&found.await?, described)?;
         }
+        ProjectsCommand::DeployKey { command } => deploy_keys::run(session, command).await?,
         ProjectsCommand::Create {
             project,
             repo,

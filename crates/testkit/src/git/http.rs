@@ -119,12 +119,18 @@ async fn serve(
     root: Data<PathBuf>,
     access: Data<Access>,
 ) -> HttpResponse {
+    if let Some(object) = super::lfs::object(&request, &root) {
+        return object;
+    }
     let rules = access.rules();
     let given = header(&request, "Authorization");
     if rules.authorization.is_some() && rules.authorization.as_deref() != given {
         return HttpResponse::Unauthorized()
             .insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"git\""))
             .body("a name and a password are needed");
+    }
+    if let Some(answer) = super::lfs::answer(&request, &body, &root) {
+        return answer;
     }
     match backend(&request, &body, &root, &rules).await {
         Ok(output) => response(&output),
@@ -203,6 +209,6 @@ fn response(output: &[u8]) -> HttpResponse {
     response.body(output[at + end.len()..].to_vec())
 }
 
-fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }

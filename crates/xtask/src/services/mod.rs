@@ -75,10 +75,18 @@ pub(crate) enum Kind {
     Docker,
     /// What others published in Python: clients of the APIs, and what reads their descriptions.
     Python,
+    /// Servers of git beyond plain HTTP: OpenSSH, and what fetches files of Git LFS.
+    Remotes,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Postgres, Self::S3, Self::Docker, Self::Python];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Postgres,
+        Self::S3,
+        Self::Docker,
+        Self::Python,
+        Self::Remotes,
+    ];
 
     /// The name of the module.
     pub(crate) fn module(self) -> &'static str {
@@ -87,6 +95,7 @@ impl Kind {
             Self::S3 => "s3",
             Self::Docker => "docker",
             Self::Python => "python",
+            Self::Remotes => "remotes",
         }
     }
 
@@ -110,6 +119,14 @@ pub(crate) struct Services {
     _docker: Option<Docker>,
 }
 
+/// Installs what the tests themselves start.
+async fn install_remotes() -> Result<()> {
+    for package in ["openssh-client", "openssh-server", "git-lfs"] {
+        setup::package(package).await?;
+    }
+    Ok(())
+}
+
 impl Services {
     /// Starts what can be started.
     pub(crate) async fn start() -> Self {
@@ -120,6 +137,7 @@ impl Services {
                 Kind::S3 => services.start_s3().await,
                 Kind::Docker => services.start_docker().await,
                 Kind::Python => services.install_clients().await,
+                Kind::Remotes => install_remotes().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));

@@ -1,0 +1,48 @@
+//! Which submodules of a repository are checked out with it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Invalid;
+
+/// Which submodules of a repository are checked out with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Submodules {
+    /// None.
+    None,
+    /// Its own, but none of theirs.
+    Normal,
+    /// All, as `docker build` does with a repository's address.
+    #[default]
+    Recursive,
+}
+
+impl Submodules {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Normal => "normal",
+            Self::Recursive => "recursive",
+        }
+    }
+}
+
+impl fmt::Display for Submodules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Submodules {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let all = [Self::None, Self::Normal, Self::Recursive];
+        let found = all.into_iter().find(|one| one.as_str() == text);
+        found.ok_or_else(|| Invalid::new("submodules", text, "none, normal or recursive"))
+    }
+}

@@ -1,0 +1,2 @@
+ALTER TABLE projects DROP COLUMN submodules;
+DROP TABLE deploy_keys;
