@@ -72,15 +72,19 @@ impl JobSpec {
         }
     }
 
-    /// Checks what the types alone do not say.
+    /// Checks what the types alone do not say, of a spec that somebody gave.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first thing that is wrong; what only the farm makes.
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::ImageBuild(image) => image.check(),
             Self::Script(script) => script.check(),
-            Self::ImageIndex(index) => index.check(),
+            Self::ImageIndex(_) => Err(Invalid::new(
+                "kind of job",
+                "image_index",
+                "an image_build with several platforms, which becomes one",
+            )),
         }
     }
 }
