@@ -5,4 +5,5 @@
 mod brought;
 mod graphs;
 mod hands;
+mod platforms;
 mod refused;

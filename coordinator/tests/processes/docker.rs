@@ -3,6 +3,7 @@
 
 mod packages;
 mod pipelines;
+mod platforms;
 mod scripts;
 mod stock;
 

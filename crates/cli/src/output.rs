@@ -92,6 +92,18 @@ pub(crate) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
+/// A number of bytes, in its largest unit.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut whole = bytes;
+    let mut unit = 0;
+    while whole >= 10 * 1024 && unit + 1 < UNITS.len() {
+        whole /= 1024;
+        unit += 1;
+    }
+    format!("{whole} {}", UNITS[unit])
+}
+
 /// The time, for ages.
 #[expect(
     clippy::disallowed_methods,
@@ -130,5 +142,12 @@ mod tests {
         ] {
             assert_eq!(age(then, then + TimeDelta::seconds(seconds)), told);
         }
+    }
+
+    #[test]
+    fn a_size_is_told_in_a_unit_that_suits_it() {
+        assert_eq!(size(10_239), "10239 B");
+        assert_eq!(size(10 * 1024), "10 KiB");
+        assert_eq!(size(u64::MAX), "16777215 TiB");
     }
 }

@@ -64,6 +64,14 @@ impl JobSpec {
         }
     }
 
+    /// The jobs whose images are only a part of the one that it makes.
+    pub fn parts(&self) -> &[Name] {
+        match self {
+            Self::ImageIndex(index) => &index.images_of,
+            Self::ImageBuild(_) | Self::Script(_) => &[],
+        }
+    }
+
     /// Whether an image comes of it.
     pub fn makes_an_image(&self) -> bool {
         match self {

@@ -145,16 +145,22 @@ fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache: bool) -> 
     job
 }
 
-/// The images that an index is made of, as far as they were pushed for a platform that is known.
+/// The images that an index is made of, as far as they were made, for the platform that they say or
+/// that was asked for.
 fn images_for_index(index: &ImageIndex, needs: &[(Job, Vec<Artifact>)]) -> Vec<PlatformImage> {
     let of = |name: &Name| {
-        let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
+        let (need, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
+        let asked = match &need.spec {
+            JobSpec::ImageBuild(image) => image.platforms.first(),
+            _ => None,
+        };
         made.iter().find_map(|artifact| match &artifact.content {
             Content::Image {
                 digest, details, ..
             } => Some(PlatformImage {
-                platform: details.platform.clone()?,
+                platform: details.platform.as_ref().or(asked)?.clone(),
                 digest: digest.clone(),
+                size_bytes: artifact.size_bytes,
             }),
             _ => None,
         })
@@ -162,15 +168,21 @@ fn images_for_index(index: &ImageIndex, needs: &[(Job, Vec<Artifact>)]) -> Vec<P
     index.images_of.iter().filter_map(of).collect()
 }
 
-/// Whether `other` takes layers from the image of `job`.
-fn takes_layers(other: &Job, job: &Job) -> bool {
-    match &other.spec {
+/// Whether some job of the build takes layers from the image of `job`, by its own name or by that of
+/// the index that it is a part of.
+fn gives_layers(job: &Job, build: &[Job]) -> bool {
+    let is_it = |name: &Name| name.as_str() == job.name;
+    let indexes = build
+        .iter()
+        .filter(|other| other.spec.parts().iter().any(is_it));
+    let names: Vec<&str> = indexes.chain([job]).map(|job| job.name.as_str()).collect();
+    build.iter().any(|other| match &other.spec {
         JobSpec::ImageBuild(image) => {
             let of = image.cache_of.as_ref();
-            of.is_some_and(|of| of.as_str() == job.name)
+            of.is_some_and(|of| names.contains(&of.as_str()))
         }
         JobSpec::Script(_) | JobSpec::ImageIndex(_) => false,
-    }
+    })
 }
 
 /// The reference of an image by its digest, in the place of its tag.
@@ -300,7 +312,7 @@ impl Farm {
                 }
                 let artifacts = artifacts::of_job(conn, id)?;
                 let others = jobs::of_build(conn, job.build)?;
-                let is_cache = others.iter().any(|other| takes_layers(other, &job));
+                let is_cache = gives_layers(&job, &others);
                 Ok((job, build, project, needs, artifacts, is_cache))
             })
             .await?;

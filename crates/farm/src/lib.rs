@@ -14,6 +14,7 @@ mod claim;
 mod cli_logins;
 mod clock;
 mod commits;
+mod completing;
 mod definitions;
 mod derive;
 mod duties;

@@ -5,7 +5,7 @@ use slipway_client::{Artifact, QueueLine, Runner};
 
 use crate::args::Target;
 use crate::commands::{Done, Session, all_pages};
-use crate::output::{age, now, table};
+use crate::output::{age, now, size, table};
 
 /// Lists the runners.
 pub(crate) async fn runners(session: &Session) -> Result<Done> {
@@ -92,32 +92,8 @@ pub(crate) async fn artifacts(session: &Session, target: Target) -> Result<Done>
 }
 
 /// The first of these that the artifact has.
-fn word(artifact: &Artifact, names: &[&str]) -> String {
+pub(crate) fn word(artifact: &Artifact, names: &[&str]) -> String {
     let found = names.iter().find_map(|name| artifact.about.get(*name));
     let text = found.and_then(|value| value.as_str());
     text.unwrap_or_default().to_owned()
-}
-
-/// A number of bytes, in its largest unit.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut whole = bytes;
-    let mut unit = 0;
-    while whole >= 10 * 1024 && unit + 1 < UNITS.len() {
-        whole /= 1024;
-        unit += 1;
-    }
-    format!("{whole} {}", UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_size_is_told_in_a_unit_that_suits_it() {
-        assert_eq!(size(10_239), "10239 B");
-        assert_eq!(size(10 * 1024), "10 KiB");
-        assert_eq!(size(u64::MAX), "16777215 TiB");
-    }
 }

@@ -30,4 +30,7 @@ pub struct PlatformImage {
     pub platform: Platform,
     /// The digest of its manifest.
     pub digest: String,
+    /// The unpacked size of its layers, in bytes.
+    #[serde(default)]
+    pub size_bytes: u64,
 }
