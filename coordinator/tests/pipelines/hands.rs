@@ -9,6 +9,7 @@ use slipway_farm::{
 use slipway_testkit::TestFarm;
 
 /// A registered runner.
+#[derive(Clone)]
 pub(crate) struct Hands {
     farm: Farm,
     runner: Runner,
@@ -50,6 +51,22 @@ impl Hands {
             PollAnswer::Job(job) => Some(*job),
             PollAnswer::Nothing { .. } => None,
             PollAnswer::Paused => panic!("the runner is paused"),
+        }
+    }
+
+    /// Waits for a job, as a runner does that was told that there is none.
+    pub(crate) async fn wait(&self) -> Option<ClaimedJob> {
+        let told = self.farm.poll(&self.runner, Poll::default()).await.unwrap();
+        let PollAnswer::Nothing { value } = told else {
+            panic!("there is a job already");
+        };
+        let held = Poll {
+            last_value: Some(value),
+            ..Poll::default()
+        };
+        match self.farm.poll(&self.runner, held).await.unwrap() {
+            PollAnswer::Job(job) => Some(*job),
+            PollAnswer::Nothing { .. } | PollAnswer::Paused => None,
         }
     }
 

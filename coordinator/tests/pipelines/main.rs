@@ -7,3 +7,4 @@ mod graphs;
 mod hands;
 mod platforms;
 mod refused;
+mod warm;

@@ -29,6 +29,7 @@ mod job_lists;
 mod jwt;
 mod live;
 mod log_tokens;
+mod made_images;
 mod marked;
 mod mask;
 mod packages;
