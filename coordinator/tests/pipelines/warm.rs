@@ -46,11 +46,12 @@ async fn one_that_built_the_project_is_called_first_and_no_job_waits_for_it(back
     assert_eq!(claimed.build.id, build.id);
     assert!(!first.is_finished());
 
-    // It is busy now, and another takes the next one at once: the farm's clock has not moved.
+    // It is busy now, and another is called for the next one, long before it would look by itself.
     let began = farm.farm().figures().await.unwrap();
     assert_eq!((began.running, began.parked_polls), (1, 1));
     let build = farm.build(&ours).await;
     let claimed = first.await.unwrap().unwrap();
     assert_eq!(claimed.build.id, build.id);
-    assert_eq!(claimed.job.started_at, claimed.job.queued_at);
+    let waited = claimed.job.started_at.unwrap() - claimed.job.queued_at.unwrap();
+    assert!(waited.num_seconds() < 5, "{waited}");
 }
