@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use slipway_domain::{RegistrationToken, RunnerId, RunnerToken, TagSet};
+use slipway_domain::{Platform, RegistrationToken, RunnerId, RunnerToken, TagSet};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
 use slipway_packages::{FetchLimits, Network, Packages, UnpackLimits};
@@ -118,6 +118,16 @@ pub struct Run {
     /// The image that scripts run in which name none; without it they fail.
     #[arg(long, env = "SLIPWAY_SCRIPT_IMAGE", value_name = "IMAGE")]
     pub script_image: Option<String>,
+    /// A platform besides that of this host's processor that images are built for, such as
+    /// `linux/arm64`, where the kernel runs its programs by an emulator; may be given more than once,
+    /// and with commas.
+    #[arg(
+        long,
+        env = "SLIPWAY_EMULATE",
+        value_name = "PLATFORM",
+        value_delimiter = ','
+    )]
+    pub emulate: Vec<Platform>,
     /// A network that packages may be fetched from although it is not public, such as
     /// `10.20.0.0/16`; may be given more than once, and with commas.
     #[arg(
@@ -177,7 +187,7 @@ async fn register(args: Register) -> anyhow::Result<()> {
     let coordinator = Coordinator::at(&args.url)?;
     let description = args.description.unwrap_or_else(host_name);
     let request = RegisterRequest {
-        info: Some(info("docker")),
+        info: Some(info("docker", &[])),
         description: Some(description.clone()),
         tag_list: args.tags.map(|tags| tags.to_list()),
         run_untagged: args.run_untagged,
@@ -234,6 +244,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
         token: config.token,
         executor,
         work,
+        emulates: args.emulate,
         trace_limit: args.max_trace_mb.saturating_mul(MIB),
         told_to_stop: ending.stop.clone(),
     };
@@ -277,6 +288,18 @@ mod tests {
         };
         assert_eq!(register.run_untagged, Some(false));
         assert_eq!(register.tags.unwrap().to_list(), "a,b");
+    }
+
+    #[test]
+    fn platforms_are_given_one_by_one() {
+        let flags = "slipway-runner run --config f --emulate linux/aarch64,linux/arm";
+        let Command::Run(run) = Cli::try_parse_from(flags.split(' ')).unwrap().command else {
+            panic!("not run");
+        };
+        let given: Vec<String> = run.emulate.iter().map(Platform::to_string).collect();
+        assert_eq!(given, ["linux/arm64", "linux/arm/v7"]);
+        let bad = "slipway-runner run --config f --emulate arm64";
+        assert!(Cli::try_parse_from(bad.split(' ')).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use slipway_domain::{JobToken, RunnerToken};
+use slipway_domain::{JobToken, Platform, RunnerToken};
 use slipway_protocol::{
     ClaimRequest, Features, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, JobPayload,
     LAST_UPDATE_HEADER, OUR_RUNNER, PulledImage, UpdateRequest,
@@ -110,8 +110,9 @@ pub struct Coordinator {
     base: String,
 }
 
-/// What this program says of itself.
-pub fn info(executor: &str) -> Info {
+/// What this program says of itself; `emulates` is what it builds images for besides its own
+/// processor.
+pub fn info(executor: &str, emulates: &[Platform]) -> Info {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -119,7 +120,7 @@ pub fn info(executor: &str) -> Info {
         other => other,
     };
     Info {
-        platforms: Vec::new(),
+        platforms: emulates.iter().map(Platform::to_string).collect(),
         name: Some(OUR_RUNNER.to_owned()),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         revision: option_env!("SLIPWAY_REVISION").map(str::to_owned),

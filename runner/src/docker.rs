@@ -2,6 +2,7 @@
 //! image or a script with the Docker Engine.
 
 mod checkout;
+mod index;
 mod package;
 mod script;
 mod source;
@@ -9,7 +10,7 @@ mod source;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use slipway_domain::{FailureReason, ImageBuild, JobSpec, Phase};
+use slipway_domain::{ImageBuild, JobSpec, Phase};
 use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
     BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress as _,
@@ -101,10 +102,7 @@ impl Executor for Docker {
                 let kept = script::run_script(&self.builder, image, job, spec).await?;
                 Ok(kept.map(image_result))
             }
-            JobSpec::ImageIndex(_) => Err(Failure {
-                reason: FailureReason::Unsupported,
-                message: "this runner pushes no image indexes yet".to_owned(),
-            }),
+            JobSpec::ImageIndex(spec) => index::push(job, spec).await.map(Some),
         }
     }
 

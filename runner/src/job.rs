@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use slipway_domain::package::PackageSource;
-use slipway_domain::{FailureReason, JobToken, RunnerToken};
+use slipway_domain::{FailureReason, JobToken, Platform, RunnerToken};
 use slipway_protocol::{ImageResult, JobPayload, TraceSum, UpdateRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,8 @@ pub struct Jobs {
     pub executor: Arc<dyn Executor>,
     /// Where they run.
     pub work: WorkDir,
+    /// What images are built for besides the processor of this host.
+    pub emulates: Vec<Platform>,
     /// How many bytes of output a trace takes.
     pub trace_limit: u64,
     /// Stops all jobs at once.

@@ -51,7 +51,7 @@ impl Ending {
 /// Runs jobs until it is told to end and the last of them is reported.
 pub async fn run(jobs: Arc<Jobs>, slots: usize, free_floor: u64, ending: &Ending) {
     jobs.executor.sweep().await;
-    let info = info(jobs.executor.name());
+    let info = info(jobs.executor.name(), &jobs.emulates);
     let mut poller = Poller::new(Arc::clone(&jobs), info, slots, free_floor);
     let running = TaskTracker::new();
     loop {

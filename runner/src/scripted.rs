@@ -110,18 +110,23 @@ fn failure(reason: FailureReason) -> Failure {
 /// What would have been pushed, with a digest that follows from the job's id.
 fn image(job: &Job) -> Option<ImageResult> {
     let digest = Sha256::digest(format!("slipway scripted job {}", job.payload.id));
-    let JobSpec::ImageBuild(spec) = &job.own.spec else {
-        return None;
+    let (repository, tags, platform) = match &job.own.spec {
+        JobSpec::ImageBuild(spec) => (&spec.repository, &spec.tags, spec.platforms.first()),
+        JobSpec::ImageIndex(spec) => (&spec.repository, &spec.tags, None),
+        JobSpec::Script(_) => return None,
     };
-    let tags = match &spec.repository {
-        Some(_) => spec.tags.clone(),
+    let tags = match repository {
+        Some(_) => tags.clone(),
         None => Vec::new(),
     };
-    let first = spec.repository.as_ref().zip(tags.first());
+    let first = repository.as_ref().zip(tags.first());
     Some(ImageResult {
         reference: first.map(|(repository, tag)| repository.tagged(tag)),
         digest: format!("sha256:{}", hex::encode(digest)),
-        details: ImageDetails::default(),
+        details: ImageDetails {
+            platform: platform.cloned(),
+            ..ImageDetails::default()
+        },
         size_bytes: 1024,
         tags,
     })

@@ -4,11 +4,12 @@ use slipway_definition::read;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult};
 use slipway_farm::{
-    Build, ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
+    About, Build, ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
 };
 use slipway_testkit::TestFarm;
 
 /// A registered runner.
+#[derive(Clone)]
 pub(crate) struct Hands {
     farm: Farm,
     runner: Runner,
@@ -16,10 +17,27 @@ pub(crate) struct Hands {
 
 impl Hands {
     pub(crate) async fn of(farm: &TestFarm) -> Self {
+        Self::with(farm, Registering::default()).await
+    }
+
+    /// A runner of ours on such a processor.
+    pub(crate) async fn on(farm: &TestFarm, architecture: &str) -> Self {
+        let request = Registering {
+            heartbeat: true,
+            about: About {
+                architecture: Some(architecture.to_owned()),
+                ..About::default()
+            },
+            ..Registering::default()
+        };
+        Self::with(farm, request).await
+    }
+
+    async fn with(farm: &TestFarm, request: Registering) -> Self {
         let token = RegistrationToken::presented(&farm.registration_token);
         let request = Registering {
             run_untagged: true,
-            ..Registering::default()
+            ..request
         };
         let farm = farm.farm().clone();
         let (_, token) = farm.register_runner(&token, request).await.unwrap();
@@ -36,6 +54,22 @@ impl Hands {
         }
     }
 
+    /// Waits for a job, as a runner does that was told that there is none.
+    pub(crate) async fn wait(&self) -> Option<ClaimedJob> {
+        let told = self.farm.poll(&self.runner, Poll::default()).await.unwrap();
+        let PollAnswer::Nothing { value } = told else {
+            panic!("there is a job already");
+        };
+        let held = Poll {
+            last_value: Some(value),
+            ..Poll::default()
+        };
+        match self.farm.poll(&self.runner, held).await.unwrap() {
+            PollAnswer::Job(job) => Some(*job),
+            PollAnswer::Nothing { .. } | PollAnswer::Paused => None,
+        }
+    }
+
     /// Claims the job of that name, which has to be the next.
     pub(crate) async fn claim_named(&self, name: &str) -> ClaimedJob {
         let claimed = self
@@ -48,16 +82,18 @@ impl Hands {
 
     /// Ends a job well, with its image pushed if it makes one.
     pub(crate) async fn succeed(&self, claimed: ClaimedJob) {
-        let image = match &claimed.job.spec {
-            JobSpec::ImageBuild(spec) => spec.repository.as_ref().map(|repository| MadeImage {
-                reference: Some(repository.tagged(&spec.tags[0])),
-                digest: format!("sha256:{:064x}", claimed.job.id.0),
-                tags: spec.tags.clone(),
-                details: Default::default(),
-                size_bytes: 1,
-            }),
-            _ => None,
+        let pushed = match &claimed.job.spec {
+            JobSpec::ImageBuild(spec) => spec.repository.as_ref().zip(Some(&spec.tags)),
+            JobSpec::ImageIndex(spec) => spec.repository.as_ref().zip(Some(&spec.tags)),
+            JobSpec::Script(_) => None,
         };
+        let image = pushed.map(|(repository, tags)| MadeImage {
+            reference: Some(repository.tagged(&tags[0])),
+            digest: format!("sha256:{:064x}", claimed.job.id.0),
+            tags: tags.clone(),
+            details: Default::default(),
+            size_bytes: 1,
+        });
         self.end(claimed, ReportedResult::Succeeded, image).await;
     }
 

@@ -5,4 +5,6 @@
 mod brought;
 mod graphs;
 mod hands;
+mod platforms;
 mod refused;
+mod warm;

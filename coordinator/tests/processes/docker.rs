@@ -4,6 +4,7 @@
 mod directories;
 mod packages;
 mod pipelines;
+mod platforms;
 mod remotes;
 mod scripts;
 mod stock;

@@ -101,7 +101,9 @@ fn build_line(image: &ImageBuild) -> String {
     if let (Some(repository), Some(tag)) = (&image.repository, &image.cache_tag) {
         // Pulled first, it would take a local tag that builds side by side have in common. BuildKit
         // finds it in the registry, and goes on without when there is none.
-        words.extend(["--cache-from".to_owned(), quoted(&repository.tagged(tag))]);
+        for tag in [tag].into_iter().chain(&image.fallback_cache_tag) {
+            words.extend(["--cache-from".to_owned(), quoted(&repository.tagged(tag))]);
+        }
         words.extend(["--build-arg", "BUILDKIT_INLINE_CACHE=1"].map(str::to_owned));
     }
     words.extend(["--tag".to_owned(), "\"$slipway_image\"".to_owned()]);
@@ -218,14 +220,15 @@ docker() {
     #[test]
     fn layers_are_taken_from_the_image_of_the_branch() {
         let image = ImageBuild {
-            cache_tag: Some("main".to_owned()),
+            cache_tag: Some("side".to_owned()),
+            fallback_cache_tag: Some("main".to_owned()),
             ..image()
         };
         let mark = ImageMark::from_entropy(&[7; 20]);
         let text = build_and_push(JobId(42), &image, &[], &mark);
         let (_, called) = run("sh", &text);
-        let words = "<--cache-from> <localhost:5000/acme/api:main> \
-                     <--build-arg> <BUILDKIT_INLINE_CACHE=1>";
+        let words = "<--cache-from> <localhost:5000/acme/api:side> \
+                     <--cache-from> <localhost:5000/acme/api:main> <--build-arg> <BUILDKIT_INLINE_CACHE=1>";
         assert!(called.contains(words), "{called}");
     }
 

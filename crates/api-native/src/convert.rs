@@ -1,7 +1,7 @@
 //! From the farm's values to the shapes of this API. Pure functions, one for each shape.
 
 use slipway_domain::queue::{PendingReason, RunnerScope};
-use slipway_domain::{FailureReason, JobState, Layer, Outcome, Phase, ScopeSet};
+use slipway_domain::{BuildStep, FailureReason, JobState, Layer, Outcome, Phase, ScopeSet};
 use slipway_farm as farm;
 
 use crate::wire;
@@ -220,7 +220,12 @@ pub(crate) fn build(
 }
 
 /// A job of `build` in `project`.
-pub(crate) fn job(job: farm::Job, build: &farm::Build, project: &farm::Project) -> wire::Job {
+pub(crate) fn job(
+    job: farm::Job,
+    details: farm::JobDetails,
+    build: &farm::Build,
+    project: &farm::Project,
+) -> wire::Job {
     wire::Job {
         id: job.id.0,
         build: build.uuid.0,
@@ -238,6 +243,7 @@ pub(crate) fn job(job: farm::Job, build: &farm::Build, project: &farm::Project) 
         timeout_s: job.timeout_s,
         runner: job.runner.map(|runner| runner.0),
         spec: job.spec,
+        build_steps: details.build_steps.into_iter().map(Into::into).collect(),
         created_at: job.created_at,
         queued_at: job.queued_at,
         started_at: job.started_at,
@@ -266,6 +272,17 @@ pub(crate) fn trace_end(state: JobState) -> wire::TraceEnd {
     wire::TraceEnd {
         state: state.name(),
         failure_reason: failure_reason(state).map(FailureReason::as_str),
+    }
+}
+
+impl From<BuildStep> for wire::BuildStep {
+    fn from(step: BuildStep) -> Self {
+        Self {
+            name: step.name,
+            duration_ms: step.duration_ms,
+            cached: step.cached,
+            failed: step.failed,
+        }
     }
 }
 

@@ -274,6 +274,9 @@ pub struct Job {
     pub superseded: bool,
     /// The runner that has it or had it.
     pub runner: Option<i64>,
+    /// The steps of its image build, once it is over.
+    #[serde(default)]
+    pub build_steps: Vec<BuildStep>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was claimed.
@@ -293,6 +296,19 @@ fn is_done(state: &str) -> bool {
     !matches!(state, "waiting" | "pending" | "running")
 }
 
+/// One step of an image build.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BuildStep {
+    /// What the builder calls it.
+    pub name: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Whether its result was there already.
+    pub cached: bool,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
 /// A result of a job: an image or an archive.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Artifact {
@@ -304,8 +320,8 @@ pub struct Artifact {
     pub kind: String,
     /// In bytes.
     pub size_bytes: u64,
-    /// What else there is to say of its kind: `reference`, `digest` and `tags`, or `filename` and
-    /// `sha256`.
+    /// What else there is to say of its kind: `reference`, `digest`, `tags`, `platform` and `layers`,
+    /// or `filename` and `sha256`.
     #[serde(flatten)]
     pub about: BTreeMap<String, Value>,
 }

@@ -253,6 +253,7 @@ impl Jobs {
             | BadDefinition::UnknownNeed { job, .. }
             | BadDefinition::NoImage { job, .. } => (job, true),
             BadDefinition::NameTwice(job)
+            | BadDefinition::IndexNowhere(job)
             | BadDefinition::Retry(job)
             | BadDefinition::Timeout(job)
             | BadDefinition::Spec { job, .. } => (job, false),

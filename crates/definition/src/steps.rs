@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use slipway_domain::image::{Repository, is_reference};
 use slipway_domain::spec::{ArtifactRules, ArtifactsWhen};
-use slipway_domain::{ImageBuild, Script};
+use slipway_domain::{ImageBuild, Platform, Script};
 
 use crate::fault::{Fault, Place};
 use crate::fields::Fields;
@@ -19,6 +19,7 @@ const IMAGE_KEYS: &[&str] = &[
     "dockerfile",
     "labels",
     "no_cache",
+    "platforms",
     "pull",
     "repository",
     "tags",
@@ -114,6 +115,14 @@ fn image(node: &Node) -> Result<Step, Fault> {
         build.tags = node.texts("`tags`", |item, text| {
             alone(item.place, |build| build.tags.push(text.to_owned()))?;
             Ok(text.to_owned())
+        })?;
+    }
+    if let Some(node) = get("platforms") {
+        build.platforms = node.texts("`platforms`", |item, text| {
+            item.place.check(text.parse::<Platform>())
+        })?;
+        alone(node.place, |alone| {
+            alone.platforms.clone_from(&build.platforms)
         })?;
     }
     if let Some(node) = get("repository") {

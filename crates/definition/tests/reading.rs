@@ -50,7 +50,8 @@ variables: {CI: "1", MODE: all}
 jobs:
   base:
     image: {context: base, dockerfile: base/D, target: out, args: {A: b, N: 1.10}, labels: {l: x},
-            tags: [v1], repository: r.example/a/b, no_cache: true, pull: true}
+            tags: [v1], repository: r.example/a/b, no_cache: true, pull: true,
+            platforms: [linux/amd64, linux/aarch64]}
   app:
     label: The app
     needs: [base]
@@ -83,6 +84,12 @@ jobs:
     assert_eq!(image(base).labels["l"], "x");
     assert_eq!(image(base).tags, ["v1"]);
     assert!(image(base).no_cache && image(base).pull);
+    let platforms: Vec<String> = image(base)
+        .platforms
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
     let repository = image(base).repository.as_ref();
     assert_eq!(repository.map(|r| r.as_str()), Some("r.example/a/b"));
     assert_eq!(base.timeout_s, 3600);

@@ -3,7 +3,7 @@
 use crate::names::{CommitSha, GitRef, Invalid};
 
 /// The longest tag a registry takes, by the OCI distribution specification.
-const MAX_TAG: usize = 128;
+pub(crate) const MAX_TAG: usize = 128;
 
 /// A repository to push to, with its registry: `registry.example:5000/acme/api`.
 ///

@@ -19,6 +19,7 @@ pub mod names;
 pub mod package;
 pub mod pipeline;
 pub mod platform;
+pub mod platforms;
 pub mod queue;
 pub mod range;
 pub mod retry;

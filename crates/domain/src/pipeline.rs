@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::When;
 use crate::names::{Name, TagSet};
+use crate::platforms;
 use crate::retry::RetryRules;
 use crate::spec::JobSpec;
 
@@ -98,6 +99,11 @@ pub enum BadDefinition {
         /// Whose image it uses.
         other: String,
     },
+    /// Images for several platforms that are not pushed.
+    #[error(
+        "the job {0:?} builds for several platforms, and has no repository for their images: the job, the project or the farm must name one"
+    )]
+    IndexNowhere(String),
     /// A job that is tried again never, or too often.
     #[error("the job {0:?} may be retried 1 to 10 times, for failure reasons of the farm")]
     Retry(String),
@@ -142,10 +148,11 @@ impl Definition {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), BadDefinition> {
-        if self.jobs.is_empty() || self.jobs.len() > MAX_JOBS {
-            return Err(BadDefinition::JobCount(self.jobs.len()));
+        // One for several platforms counts as those that it becomes.
+        let count = self.jobs.iter().map(platforms::jobs_of).sum();
+        if !(1..=MAX_JOBS).contains(&count) {
+            return Err(BadDefinition::JobCount(count));
         }
-        let mut needs = BTreeMap::new();
         for job in &self.jobs {
             let name = job.name.to_string();
             if !(1..=604_800).contains(&job.timeout_s) {
@@ -157,8 +164,16 @@ impl Definition {
             if let Err(problem) = job.spec.check() {
                 return Err(BadDefinition::Spec { job: name, problem });
             }
+        }
+        self.check_graph()
+    }
+
+    /// Whether the jobs can need each other as they do.
+    pub(crate) fn check_graph(&self) -> Result<(), BadDefinition> {
+        let mut needs = BTreeMap::new();
+        for job in &self.jobs {
             if needs.insert(&job.name, &job.needs).is_some() {
-                return Err(BadDefinition::NameTwice(name));
+                return Err(BadDefinition::NameTwice(job.name.to_string()));
             }
         }
         for job in &self.jobs {
@@ -276,6 +291,25 @@ mod tests {
         // Who only waits for the cycle is not blamed for it.
         let before = graph(&[("x", &["b"]), ("a", &["b"]), ("b", &["a"])]);
         assert_eq!(before.check(), Err(BadDefinition::Cycle("a".into())));
+    }
+
+    #[test]
+    fn what_several_platforms_become_is_counted_and_is_the_farms_to_make() {
+        let mut all = graph(&[("a", &[])]);
+        let JobSpec::ImageBuild(image) = &mut all.jobs[0].spec else {
+            panic!("no image");
+        };
+        let platform = |number| format!("linux/p{number}").parse().unwrap();
+        image.platforms = (0..MAX_JOBS).map(platform).collect();
+        assert_eq!(all.check(), Err(BadDefinition::JobCount(MAX_JOBS + 1)));
+        let text = r#"{"name":"b","spec":{"kind":"image_index","images_of":["a"]},"needs":["a"]}"#;
+        let mut made = graph(&[("a", &[])]);
+        made.jobs.push(serde_json::from_str(text).unwrap());
+        let error = made.check().unwrap_err().to_string();
+        assert!(
+            error.contains("an image_build with several platforms"),
+            "{error}"
+        );
     }
 
     #[test]

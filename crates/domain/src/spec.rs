@@ -64,6 +64,14 @@ impl JobSpec {
         }
     }
 
+    /// The jobs whose images are only a part of the one that it makes.
+    pub fn parts(&self) -> &[Name] {
+        match self {
+            Self::ImageIndex(index) => &index.images_of,
+            Self::ImageBuild(_) | Self::Script(_) => &[],
+        }
+    }
+
     /// Whether an image comes of it.
     pub fn makes_an_image(&self) -> bool {
         match self {
@@ -72,15 +80,19 @@ impl JobSpec {
         }
     }
 
-    /// Checks what the types alone do not say.
+    /// Checks what the types alone do not say, of a spec that somebody gave.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first thing that is wrong; what only the farm makes.
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::ImageBuild(image) => image.check(),
             Self::Script(script) => script.check(),
-            Self::ImageIndex(index) => index.check(),
+            Self::ImageIndex(_) => Err(Invalid::new(
+                "kind of job",
+                "image_index",
+                "an image_build with several platforms, which becomes one",
+            )),
         }
     }
 }

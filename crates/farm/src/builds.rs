@@ -1,9 +1,8 @@
 //! Builds: asked for, looked at, called off, tried again.
 
-use slipway_domain::image::{Repository, tags_for};
-use slipway_domain::pipeline::{Definition, JobDefinition};
+use slipway_domain::image::Repository;
 use slipway_domain::{
-    BuildId, BuildUuid, CommitSha, Event, GitRef, JobId, JobSpec, JobState, ProjectId, Role, Slug,
+    BuildId, BuildUuid, CommitSha, Event, GitRef, JobId, JobState, ProjectId, Role, Slug,
     TriggerId, UserId,
 };
 use slipway_git::{GitError, RemoteUrl, Wanted};
@@ -14,6 +13,7 @@ use slipway_store::retries::{self, Cause};
 use slipway_store::{Page, StoreError, artifacts, pipelines, traces, triggers};
 
 use crate::access::{Actor, ProjectAccess};
+use crate::completing::Revision;
 use crate::definitions::{jobs_or_error, source_error};
 use crate::report::{end_together, finish};
 use crate::secrets::BuildVariables;
@@ -75,9 +75,12 @@ impl Farm {
         let (sha, git_ref, ref_is_tag) = self
             .commit_of(&project, request.sha, request.git_ref)
             .await?;
-        let jobs = self
-            .jobs_at(&pipeline, &project, &sha, git_ref.as_ref())
-            .await;
+        let at = Revision {
+            sha: &sha,
+            git_ref: git_ref.as_ref(),
+            ref_is_tag,
+        };
+        let jobs = self.jobs_at(&pipeline, &project, at).await;
         let (definition, error) = match cause {
             BuildCause::Person(_) => (jobs?, None),
             // Whoever pulls a trigger seldom looks at the answer.
@@ -403,34 +406,4 @@ impl Farm {
             .await?
             .state)
     }
-}
-
-/// A definition with everything filled in that follows from the project and the commit.
-pub(crate) fn completed(
-    mut definition: Definition,
-    project: &Project,
-    repository: Option<&Repository>,
-    sha: &CommitSha,
-    git_ref: Option<&GitRef>,
-) -> Result<Definition, FarmError> {
-    let is_image = |job: &&JobDefinition| matches!(job.spec, JobSpec::ImageBuild(_));
-    let single = definition.jobs.iter().filter(is_image).count() == 1;
-    for job in &mut definition.jobs {
-        let JobSpec::ImageBuild(image) = &mut job.spec else {
-            continue;
-        };
-        if let (None, Some(repository)) = (&image.repository, repository) {
-            // Several images of one project go to repositories of their own below the project's.
-            let own = match single {
-                true => repository.clone(),
-                false => repository.child(&job.name.as_str().to_ascii_lowercase())?,
-            };
-            image.repository = Some(own);
-        }
-        if image.tags.is_empty() {
-            image.tags = tags_for(sha, git_ref, &project.default_branch);
-        }
-    }
-    definition.check()?;
-    Ok(definition)
 }

@@ -1,7 +1,6 @@
 //! Builds that are asked for and found by repository and commit: at most one of a commit is
 //! unfinished.
 
-use slipway_domain::image::tag_for_ref;
 use slipway_domain::{
     ArtifactId, BuildUuid, CommitName, CommitSha, GitRef, JobSpec, ProjectId, ProjectPath, Role,
     Slug, UserId, Visibility,
@@ -15,6 +14,7 @@ use slipway_store::{Conn, StoreError, by_commit, jobs};
 use uuid::Uuid;
 
 use crate::access::Actor;
+use crate::completing::Revision;
 use crate::definitions::jobs_or_error;
 use crate::{Farm, FarmError};
 
@@ -138,23 +138,22 @@ impl Farm {
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, id, &slug);
         let pipeline = self.inner.store.read(find).await?;
         let git_ref = wanted.git_ref;
-        let jobs = self
-            .jobs_at(&pipeline, project, &wanted.sha, git_ref.as_ref())
-            .await;
+        let at = Revision {
+            sha: &wanted.sha,
+            git_ref: git_ref.as_ref(),
+            ref_is_tag: wanted.ref_is_tag,
+        };
+        let jobs = self.jobs_at(&pipeline, project, at).await;
         let (mut definition, error) = match wanted.created_by {
             Some(_) => (jobs?, None),
             // Nobody waits for what a push has made.
             None => jobs_or_error(jobs)?,
         };
-        let branch = git_ref.as_ref().filter(|_| !wanted.ref_is_tag);
-        for job in &mut definition.jobs {
-            let JobSpec::ImageBuild(image) = &mut job.spec else {
-                continue;
-            };
-            image.no_cache |= wanted.no_cache;
-            // Only what this pipeline pushes can be there to take layers from.
-            let tag = branch.map(tag_for_ref);
-            image.cache_tag = tag.filter(|tag| !image.no_cache && image.tags.contains(tag));
+        if wanted.no_cache {
+            definition
+                .jobs
+                .iter_mut()
+                .for_each(|job| anew(&mut job.spec));
         }
         Ok(NewBuild {
             uuid: self.inner.chance.build_uuid(self.now()),
@@ -371,6 +370,14 @@ fn unseen(error: FarmError) -> FarmError {
     match error {
         FarmError::Forbidden(_) => FarmError::NotFound("build"),
         other => other,
+    }
+}
+
+/// Has an image built without anything of an earlier one.
+fn anew(spec: &mut JobSpec) {
+    if let JobSpec::ImageBuild(image) = spec {
+        image.no_cache = true;
+        (image.cache_tag, image.fallback_cache_tag) = (None, None);
     }
 }
 

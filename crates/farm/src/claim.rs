@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use slipway_domain::image_mark::ImageMark;
-use slipway_domain::spec::{ImageIndex, PlatformImage};
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{JobId, JobSpec, JobToken, Name, QueueKeyId};
+use slipway_domain::{JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
@@ -15,6 +14,7 @@ use slipway_store::runners::{self, About, Runner};
 use slipway_store::{ClaimRequest, Conn, StoreError, queue};
 use tokio::time::{Instant, timeout_at};
 
+use crate::made_images::{gives_layers, with_images};
 use crate::secrets::JobSecrets;
 use crate::wakeups::Pending;
 use crate::{Farm, FarmError};
@@ -104,85 +104,6 @@ pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
             Content::Archive { filename, .. } => Some((filename.as_str(), artifact.size_bytes)),
             Content::Image { .. } | Content::File { .. } => None,
         })
-}
-
-/// The build argument by which `BuildKit` is told to write down in an image how it was made, so that
-/// others can take layers from it.
-const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
-
-/// `job` with the images of the jobs that it needs by their digests, and fit for those that take
-/// layers from its own.
-fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache: bool) -> Job {
-    let image_of = |name: &Name| {
-        let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
-        made.iter().find_map(|artifact| match &artifact.content {
-            Content::Image {
-                reference, digest, ..
-            } if reference != digest => Some(pinned(reference, digest)),
-            // What was not pushed is nowhere to be had.
-            _ => None,
-        })
-    };
-    match &mut job.spec {
-        JobSpec::ImageBuild(image) => {
-            let args = std::mem::take(&mut image.image_args);
-            let told = args
-                .into_iter()
-                .filter_map(|(key, of)| Some((key, image_of(&of)?)));
-            image.args.extend(told);
-            image.cache_image = image.cache_of.take().and_then(|of| image_of(&of));
-            if is_cache {
-                image.args.insert(INLINE_CACHE.to_owned(), "1".to_owned());
-            }
-        }
-        JobSpec::Script(script) => {
-            if let Some(of) = &script.image_of {
-                script.image = image_of(of);
-            }
-        }
-        JobSpec::ImageIndex(index) => index.images = images_for_index(index, needs),
-    }
-    job
-}
-
-/// The images that an index is made of, as far as they were pushed for a platform that is known.
-fn images_for_index(index: &ImageIndex, needs: &[(Job, Vec<Artifact>)]) -> Vec<PlatformImage> {
-    let of = |name: &Name| {
-        let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
-        made.iter().find_map(|artifact| match &artifact.content {
-            Content::Image {
-                digest, details, ..
-            } => Some(PlatformImage {
-                platform: details.platform.clone()?,
-                digest: digest.clone(),
-            }),
-            _ => None,
-        })
-    };
-    index.images_of.iter().filter_map(of).collect()
-}
-
-/// Whether `other` takes layers from the image of `job`.
-fn takes_layers(other: &Job, job: &Job) -> bool {
-    match &other.spec {
-        JobSpec::ImageBuild(image) => {
-            let of = image.cache_of.as_ref();
-            of.is_some_and(|of| of.as_str() == job.name)
-        }
-        JobSpec::Script(_) | JobSpec::ImageIndex(_) => false,
-    }
-}
-
-/// The reference of an image by its digest, in the place of its tag.
-fn pinned(reference: &str, digest: &str) -> String {
-    let name = reference.split('@').next().unwrap_or(reference);
-    // A colon after the last slash begins a tag; one before it, a port.
-    let end = name.rfind('/').map_or(0, |slash| slash + 1);
-    let name = match name[end..].find(':') {
-        Some(colon) => &name[..end + colon],
-        None => name,
-    };
-    format!("{name}@{digest}")
 }
 
 impl Farm {
@@ -300,7 +221,7 @@ impl Farm {
                 }
                 let artifacts = artifacts::of_job(conn, id)?;
                 let others = jobs::of_build(conn, job.build)?;
-                let is_cache = others.iter().any(|other| takes_layers(other, &job));
+                let is_cache = gives_layers(&job, &others);
                 Ok((job, build, project, needs, artifacts, is_cache))
             })
             .await?;
@@ -355,21 +276,24 @@ impl Farm {
     /// Wakes runners, here and at other coordinators, for jobs that became pending.
     pub(crate) async fn tell_pending(&self, keys: &[QueueKeyId]) {
         for key in keys {
-            let key = *key;
-            match self
-                .inner
-                .store
-                .read(move |conn| queue::requirement(conn, key))
-                .await
-            {
-                Ok((requirement, policy)) => {
-                    self.inner.wakeups.wake(&Pending {
-                        key,
-                        passed_on: false,
-                        requirement,
-                        policy,
-                    });
-                }
+            // Where there is no choice it is all the same who built the project.
+            let (key, has_choice) = (*key, self.inner.wakeups.parked() > 1);
+            let look = move |conn: &mut Conn| {
+                let (requirement, policy) = queue::requirement(conn, key)?;
+                let warm = match has_choice {
+                    true => queue::warm_runners(conn, requirement.project)?,
+                    false => Vec::new(),
+                };
+                Ok(Pending {
+                    key,
+                    requirement,
+                    policy,
+                    warm,
+                    passed_on: false,
+                })
+            };
+            match self.inner.store.read(look).await {
+                Ok(pending) => self.inner.wakeups.wake(&pending),
                 Err(StoreError::NotFound(_)) => {}
                 Err(error) => {
                     tracing::warn!(error = %error, "Runners are woken blindly");
@@ -402,18 +326,5 @@ impl Farm {
         }
         self.tell_changed(&changes.jobs);
         self.tell_pending(&changes.pending).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_is_named_by_its_digest() {
-        let told = |reference| pinned(reference, "sha256:1");
-        assert_eq!(told("host:5000/a/b:1.2"), "host:5000/a/b@sha256:1");
-        assert_eq!(told("host:5000/a/b"), "host:5000/a/b@sha256:1");
-        assert_eq!(told("a/b:1@sha256:0"), "a/b@sha256:1");
     }
 }

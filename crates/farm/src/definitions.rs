@@ -8,7 +8,7 @@ use slipway_store::builds::BuildError;
 use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 
-use crate::builds::completed;
+use crate::completing::{Revision, completed};
 use crate::{Farm, FarmError};
 
 /// Why it cannot be told what a build runs.
@@ -93,17 +93,15 @@ impl Farm {
         &self,
         pipeline: &Pipeline,
         project: &Project,
-        sha: &CommitSha,
-        git_ref: Option<&GitRef>,
+        at: Revision<'_>,
     ) -> Result<Definition, NoJobs> {
         // Sources that were handed in have no commit to look at.
-        let brought = match pipeline.from_repository && !sha.is_none() {
-            true => self.brought_along(project, sha, git_ref).await?,
+        let brought = match pipeline.from_repository && !at.sha.is_none() {
+            true => self.brought_along(project, at.sha, at.git_ref).await?,
             false => None,
         };
         let repository = self.repository_of(project)?;
-        let complete =
-            |definition| completed(definition, project, repository.as_ref(), sha, git_ref);
+        let complete = |definition| completed(definition, project, repository.as_ref(), at);
         match brought {
             Some(definition) => {
                 complete(definition).map_err(|error| NoJobs::Wrong(format!("{FILE}: {error}")))

@@ -13,6 +13,7 @@ use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 
 use crate::access::{Actor, ProjectAccess};
+use crate::completing::Revision;
 use crate::secrets::BuildVariables;
 use crate::{Farm, FarmError};
 
@@ -231,8 +232,12 @@ impl Farm {
             (planned.sha, planned.git_ref, planned.ref_is_tag) =
                 self.commit_of(project, None, wanted).await?;
         }
-        let (sha, git_ref) = (&planned.sha, planned.git_ref.as_ref());
-        planned.definition = self.jobs_at(pipeline, project, sha, git_ref).await?;
+        let at = Revision {
+            sha: &planned.sha,
+            git_ref: planned.git_ref.as_ref(),
+            ref_is_tag: planned.ref_is_tag,
+        };
+        planned.definition = self.jobs_at(pipeline, project, at).await?;
         Ok(planned)
     }
 

@@ -72,6 +72,21 @@ impl Farm {
         Ok(builds.into_iter().map(with_jobs).collect())
     }
 
+    /// What is known of a job besides what is known of all.
+    pub async fn job_details(&self, job: JobId) -> Result<Details, FarmError> {
+        let find = move |conn: &mut Conn| jobs::details_of(conn, job);
+        Ok(self.inner.store.read(find).await?)
+    }
+
+    /// The same for the jobs of a build that have any, all attempts.
+    pub async fn details_of_jobs(
+        &self,
+        build: BuildId,
+    ) -> Result<HashMap<JobId, Details>, FarmError> {
+        let find = move |conn: &mut Conn| jobs::details_of_builds(conn, &[build]);
+        Ok(self.inner.store.read(find).await?)
+    }
+
     /// One build with the jobs that its state follows from, as it is now.
     ///
     /// # Errors

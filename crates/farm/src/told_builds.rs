@@ -2,6 +2,7 @@
 
 use slipway_domain::{ImageBuild, JobSpec, Role};
 use slipway_store::builds::Build;
+use slipway_store::jobs::Job;
 use slipway_store::people::User;
 use slipway_store::{Conn, StoreError, job_lists, jobs};
 
@@ -46,10 +47,7 @@ impl Farm {
             let told = listed.into_iter().map(|listed| {
                 let jobs = jobs::of_build(conn, listed.build.id)?;
                 let phase = PackagePhase::of(&listed.build, &jobs, now);
-                let image = jobs.into_iter().find_map(|job| match job.spec {
-                    JobSpec::ImageBuild(image) => Some(*image),
-                    JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
-                });
+                let image = first_image(&jobs);
                 Ok(ToldBuild {
                     build: listed.build,
                     user: listed.user,
@@ -61,4 +59,25 @@ impl Farm {
         };
         Ok(self.inner.store.read(read).await?)
     }
+}
+
+/// The first image of a build as it was asked for: that of several platforms has the tags of its
+/// index.
+fn first_image(jobs: &[Job]) -> Option<ImageBuild> {
+    let (name, image) = jobs.iter().find_map(|job| match &job.spec {
+        JobSpec::ImageBuild(image) => Some((job.name.as_str(), image)),
+        JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
+    })?;
+    let index = jobs.iter().find_map(|job| match &job.spec {
+        JobSpec::ImageIndex(index) => {
+            let mut parts = index.images_of.iter();
+            parts.any(|part| part.as_str() == name).then_some(index)
+        }
+        _ => None,
+    });
+    let mut image = ImageBuild::clone(image);
+    if let Some(index) = index {
+        image.tags.clone_from(&index.tags);
+    }
+    Some(image)
 }

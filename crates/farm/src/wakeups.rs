@@ -38,6 +38,8 @@ pub(crate) struct Pending {
     pub(crate) key: QueueKeyId,
     pub(crate) requirement: Requirement,
     pub(crate) policy: ProjectPolicy,
+    /// The runners that built the project lately, the latest first.
+    pub(crate) warm: Vec<RunnerId>,
     /// Whether somebody was woken for it already who may not take it.
     pub(crate) passed_on: bool,
 }
@@ -73,22 +75,13 @@ impl Wakeups {
         }
     }
 
-    /// Wakes the one runner that has waited longest of those that can take such a job.
+    /// Wakes one of the runners that can take such a job: the one that built the project latest,
+    /// or else the one that has waited longest.
     pub(crate) fn wake(&self, pending: &Pending) {
         self.bump();
         let mut parked = lock(&self.inner.parked);
-        loop {
-            let first = parked
-                .iter_mut()
-                .filter(|(kind, _)| kind.can_serve(&pending.requirement, pending.policy))
-                .min_by_key(|(_, line)| line.front().map_or(u64::MAX, |parked| parked.ticket));
-            let Some((kind, line)) = first else { return };
-            let Some(next) = line.pop_front() else { return };
-            if line.is_empty() {
-                let kind = kind.clone();
-                parked.remove(&kind);
-            }
-            // One that has gone away meanwhile is no reason to stop.
+        // One that has gone away meanwhile is no reason to stop.
+        while let Some(next) = best_for(&mut parked, pending) {
             if next.wake.send(pending.clone()).is_ok() {
                 return;
             }
@@ -132,6 +125,37 @@ impl Wakeups {
             sender.send_modify(|count| *count += 1);
         }
     }
+}
+
+/// Takes the runner that is to be woken first out of those that are parked.
+fn best_for(
+    parked: &mut HashMap<Capabilities, VecDeque<Parked>>,
+    pending: &Pending,
+) -> Option<Parked> {
+    // Within a line it is the first, unless it matters which runner it is.
+    let depth = match pending.warm.as_slice() {
+        [] => 1,
+        _ => usize::MAX,
+    };
+    let serving = parked
+        .iter()
+        .filter(|(kind, _)| kind.can_serve(&pending.requirement, pending.policy));
+    let places = serving.flat_map(|(kind, line)| {
+        let line = line.iter().enumerate().take(depth);
+        line.map(move |(place, parked)| {
+            let warmth = pending.warm.iter().position(|warm| *warm == parked.runner);
+            let rank = (warmth.unwrap_or(usize::MAX), parked.ticket);
+            (rank, kind, place)
+        })
+    });
+    let (_, kind, place) = places.min_by_key(|(rank, ..)| *rank)?;
+    let kind = kind.clone();
+    let line = parked.get_mut(&kind)?;
+    let next = line.remove(place);
+    if line.is_empty() {
+        parked.remove(&kind);
+    }
+    next
 }
 
 /// No code that holds these locks can panic half-way, so a poisoned one is still whole.
@@ -251,6 +275,7 @@ mod tests {
         Pending {
             key: QueueKeyId(1),
             passed_on: false,
+            warm: Vec::new(),
             requirement: Requirement {
                 project: ProjectId(1),
                 tags: TagSet::from_list(tags).unwrap(),
@@ -279,6 +304,31 @@ mod tests {
         assert!(is_woken(&mut first));
         assert!(!is_woken(&mut second));
         assert_eq!(wakeups.parked(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_built_the_project_lately_is_woken_before_one_that_waited_longer() {
+        let wakeups = Wakeups::default();
+        let mut cold = wakeups.park(RunnerId(1), &runner(""));
+        let mut warm = wakeups.park(RunnerId(2), &runner(""));
+        let mut warmer = wakeups.park(RunnerId(3), &runner("gpu"));
+        let mut unfit = wakeups.park(
+            RunnerId(4),
+            &Capabilities {
+                run_untagged: false,
+                ..runner("gpu")
+            },
+        );
+        let job = Pending {
+            warm: [5, 4, 3, 2].map(RunnerId).to_vec(),
+            ..pending("")
+        };
+        for next in [&mut warmer, &mut warm, &mut cold] {
+            assert!(!is_woken(next));
+            wakeups.wake(&job);
+            assert!(is_woken(next));
+        }
+        assert!(!is_woken(&mut unfit));
     }
 
     #[tokio::test]

@@ -134,7 +134,7 @@ impl Builder {
                 reference: None,
                 tags: Vec::new(),
                 size_bytes: self.size_of(&id).await?,
-                details: ImageDetails::default(),
+                details: self.details_of(&id).await?,
                 digest: id,
             }),
         }
@@ -145,6 +145,20 @@ impl Builder {
         let image = self.docker.inspect_image(id).await.map_err(engine_error)?;
         let size = image.size.and_then(|size| size.try_into().ok());
         Ok(size.unwrap_or(0))
+    }
+
+    /// What the image with this `id` runs on.
+    pub(crate) async fn details_of(&self, id: &str) -> Result<ImageDetails, BuildError> {
+        let image = self.docker.inspect_image(id).await.map_err(engine_error)?;
+        let variant = image.variant.filter(|variant| !variant.is_empty());
+        let parts: Vec<String> = [image.os, image.architecture, variant]
+            .into_iter()
+            .flatten()
+            .collect();
+        Ok(ImageDetails {
+            platform: parts.join("/").parse().ok(),
+            ..ImageDetails::default()
+        })
     }
 
     /// Builds the image, perhaps with layers of the images `caches`; returns its id.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 use chrono::SecondsFormat;
+use slipway_domain::Platform;
 
 use crate::builder::Backend;
 use crate::clean::{JOB_LABEL, OWNER_LABEL};
@@ -43,6 +44,11 @@ pub(crate) fn build_options(
         buildargs: Some(spec.args.clone().into_iter().collect()),
         labels: Some(labels(request, owner)),
         target: spec.target.clone().unwrap_or_default(),
+        platform: spec
+            .platforms
+            .first()
+            .map(Platform::to_string)
+            .unwrap_or_default(),
         version,
         session,
         ..BuildImageOptions::default()

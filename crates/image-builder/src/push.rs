@@ -5,8 +5,8 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
 use futures_util::StreamExt as _;
+use slipway_domain::Phase;
 use slipway_domain::image::Repository;
-use slipway_domain::{ImageDetails, Phase};
 
 use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
@@ -47,7 +47,7 @@ impl Builder {
             tags: tags.to_vec(),
             digest,
             size_bytes,
-            details: ImageDetails::default(),
+            details: self.details_of(id).await?,
         })
     }
 

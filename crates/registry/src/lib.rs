@@ -4,8 +4,11 @@
 //! The protocol is that of the OCI distribution specification.
 
 mod error;
+mod index;
+mod manifests;
 
 use std::fmt;
+use std::time::Duration;
 
 use oci_client::Client;
 use oci_client::client::{ClientConfig, ClientProtocol};
@@ -14,11 +17,18 @@ use slipway_domain::image::Repository;
 
 pub use error::RegistryError;
 
+/// The wait after the first answer that may pass; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
 /// One repository of a registry, with a login for it.
 pub struct Registry {
     client: Client,
+    /// What the client does not do: it passes no headers on, of which one says when to come again.
+    http: reqwest::Client,
+    scheme: &'static str,
     repository: Repository,
     auth: RegistryAuth,
+    first_wait: Duration,
 }
 
 impl Registry {
@@ -26,9 +36,9 @@ impl Registry {
     ///
     /// A registry on this host is spoken to without TLS, as Docker Engines do.
     pub fn of(repository: &Repository, login: Option<(&str, &str)>) -> Self {
-        let protocol = match is_local(repository.registry()) {
-            true => ClientProtocol::Http,
-            false => ClientProtocol::Https,
+        let (protocol, scheme) = match is_local(repository.registry()) {
+            true => (ClientProtocol::Http, "http"),
+            false => (ClientProtocol::Https, "https"),
         };
         let config = ClientConfig {
             protocol,
@@ -36,7 +46,10 @@ impl Registry {
         };
         Self {
             client: Client::new(config),
+            http: reqwest::Client::new(),
+            scheme,
             repository: repository.clone(),
+            first_wait: FIRST_WAIT,
             auth: match login {
                 Some((user, password)) => RegistryAuth::Basic(user.to_owned(), password.to_owned()),
                 None => RegistryAuth::Anonymous,

@@ -5,14 +5,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::{ArtifactId, BuildId, BuildState, CommitSha, ProjectId, ShaPrefix};
+use slipway_domain::{ArtifactId, BuildId, BuildState, CommitSha, Name, ProjectId, ShaPrefix};
 
 use crate::builds::{self, Build, BuildRow, NewBuild};
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::Changes;
 use crate::schema::{artifacts as artifact_table, builds as build_table, jobs as job_table};
-use crate::{artifacts, statuses};
+use crate::{artifacts, jobs, statuses};
 
 /// Why a sole build is not made, or not begun anew.
 const NOT_ALONE: &str = "a build of this commit is already pending or building";
@@ -108,7 +108,8 @@ pub fn newest_image(
     Ok((build, image))
 }
 
-/// The image of a build, the first one where it has several, once the build has succeeded.
+/// The image of a build, the first one where it has several, once the build has succeeded. Those of
+/// the parts of an index are not images of their own.
 ///
 /// # Errors
 /// `NotFound` when there is none.
@@ -116,10 +117,14 @@ pub fn image_of(conn: &mut Conn, build: &Build) -> Result<artifacts::Artifact, S
     if build.state != BuildState::Succeeded {
         return Err(StoreError::NotFound("image"));
     }
+    let jobs = jobs::of_build(conn, build.id)?;
+    let parts: Vec<&Name> = jobs.iter().flat_map(|job| job.spec.parts()).collect();
+    let whole = jobs
+        .iter()
+        .filter(|job| !job.superseded && !parts.iter().any(|part| part.as_str() == job.name));
+    let whole: Vec<i64> = whole.map(|job| job.id.0).collect();
     let id: i64 = artifact_table::table
-        .inner_join(job_table::table.on(job_table::id.eq(artifact_table::job_id)))
-        .filter(job_table::build_id.eq(build.id.0))
-        .filter(job_table::superseded.eq(false))
+        .filter(artifact_table::job_id.eq_any(whole))
         .filter(artifact_table::kind.eq(artifacts::IMAGE))
         .order(artifact_table::id)
         .select(artifact_table::id)

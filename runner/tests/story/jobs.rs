@@ -48,6 +48,7 @@ impl Runner {
             executor: make(work.instance()),
             work,
             trace_limit,
+            emulates: Vec::new(),
             told_to_stop: ending.stop.clone(),
         };
         let told = ending.clone();

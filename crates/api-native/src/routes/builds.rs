@@ -124,12 +124,16 @@ async fn with_jobs(
     build: Build,
 ) -> Answer<wire::BuildWithJobs> {
     let jobs = farm.jobs_of(build.id).await?;
+    let mut details = farm.details_of_jobs(build.id).await?;
     let pipelines = farm.pipelines(access).await?;
     let project = access.project();
     Ok(wire::BuildWithJobs {
         jobs: jobs
             .into_iter()
-            .map(|job| convert::job(job, &build, project))
+            .map(|job| {
+                let details = details.remove(&job.id).unwrap_or_default();
+                convert::job(job, details, &build, project)
+            })
             .collect(),
         build: convert::build(build, project, &pipelines),
     })

@@ -93,5 +93,6 @@ pub(crate) async fn erase_job(
 
 async fn shown(farm: &Farm, access: &ProjectAccess, job: Job) -> Answer<wire::Job> {
     let build = farm.build_of(&job).await?;
-    Ok(convert::job(job, &build, access.project()))
+    let details = farm.job_details(job.id).await?;
+    Ok(convert::job(job, details, &build, access.project()))
 }

@@ -149,6 +149,8 @@ pub(crate) struct Job {
     /// What it does.
     #[schema(value_type = Object)]
     pub(crate) spec: JobSpec,
+    /// The steps of its image build in the order of the builder, once it is over.
+    pub(crate) build_steps: Vec<BuildStep>,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
     /// When it became pending.
@@ -161,6 +163,19 @@ pub(crate) struct Job {
     pub(crate) erased_at: Option<DateTime<Utc>>,
     /// The id of the user who erased them.
     pub(crate) erased_by: Option<i64>,
+}
+
+/// One step of an image build.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BuildStep {
+    /// What the builder calls it.
+    pub(crate) name: String,
+    /// How long it took, in milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Whether its result was there already.
+    pub(crate) cached: bool,
+    /// Whether it failed.
+    pub(crate) failed: bool,
 }
 
 /// Where to begin to read a trace.

@@ -81,7 +81,7 @@ pub(crate) struct QueueLine {
 /// Why a job has not begun.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct PendingReason {
-    /// `no_runner_for_project`, `no_runner_has_tags`, `no_runner_takes_untagged`, `all_paused`,
+    /// `no_runner_for_project`, `no_runner_has_tags`, `no_runner_can`, `no_runner_takes_untagged`, `all_paused`,
     /// `all_offline`, `project_at_limit`, `all_busy` or `needs_jobs`.
     pub(crate) code: &'static str,
     /// The same in a sentence.

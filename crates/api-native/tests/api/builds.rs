@@ -1,8 +1,8 @@
 //! Builds, jobs, runners and the queue.
 
 use serde_json::{Value, json};
-use slipway_domain::ReportedResult;
-use slipway_farm::{Ended, Report};
+use slipway_domain::{BuildStep, ImageDetails, Layer, ReportedResult};
+use slipway_farm::{Ended, MadeImage, Report};
 
 use crate::support::{Api, SHA};
 
@@ -192,4 +192,77 @@ async fn a_failed_job_says_why() {
     assert_eq!(job["failure_reason"], "build_failed");
     assert_eq!(job["failure_message"], "step 3 failed");
     assert_eq!(job["runner"], runner.id.0);
+}
+
+#[actix_web::test]
+async fn what_came_of_an_image_build_is_shown_with_its_steps_and_layers() {
+    let api = Api::start().await;
+    api.project().await;
+    api.build().await;
+    let runner = api.runner().await;
+    let job = api.claim(&runner).await.job;
+    let layer = Layer {
+        diff_id: "sha256:1".to_owned(),
+        size_bytes: Some(7),
+    };
+    let details = ImageDetails {
+        platform: Some("linux/arm64".parse().unwrap()),
+        layers: vec![layer],
+    };
+    let step = |name: &str, duration_ms, cached| BuildStep {
+        name: name.to_owned(),
+        duration_ms,
+        cached,
+        failed: false,
+    };
+    let report = Report {
+        ended: Some(Ended {
+            result: ReportedResult::Succeeded,
+            message: None,
+            trace: None,
+            image: Some(MadeImage {
+                reference: Some("r.example/acme/api:v1".to_owned()),
+                digest: "sha256:2".to_owned(),
+                tags: vec!["v1".to_owned()],
+                size_bytes: 8,
+                details,
+            }),
+            exit_code: None,
+            build_steps: vec![
+                step("[1/2] FROM base", 0, true),
+                step("[2/2] RUN make", 1500, false),
+            ],
+        }),
+        ..Report::default()
+    };
+    api.farm.report(&runner, job.id, report).await.unwrap();
+    let root = api.root.as_str();
+    let shown = api
+        .get(root, &format!("/v1/jobs/{}", job.id))
+        .await
+        .expect(200)
+        .json();
+    let steps = json!([
+        {"name": "[1/2] FROM base", "duration_ms": 0, "cached": true, "failed": false},
+        {"name": "[2/2] RUN make", "duration_ms": 1500, "cached": false, "failed": false},
+    ]);
+    assert_eq!(shown["build_steps"], steps);
+    let build = shown["build"].as_str().unwrap();
+    let whole = api
+        .get(root, &format!("/v1/builds/{build}"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(whole["jobs"][0]["build_steps"], steps);
+    let made = api
+        .get(root, &format!("/v1/jobs/{}/artifacts", job.id))
+        .await
+        .expect(200)
+        .json();
+    let image = &made["items"][0];
+    assert_eq!(image["platform"], "linux/arm64");
+    assert_eq!(
+        image["layers"],
+        json!([{"diff_id": "sha256:1", "size_bytes": 7}])
+    );
 }

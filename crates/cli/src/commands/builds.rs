@@ -5,7 +5,7 @@ use slipway_client::{Build, BuildFilter, Job, NewBuild, PageRequest};
 use uuid::Uuid;
 
 use crate::args::{self, ProjectName, Target, What};
-use crate::commands::{Done, Session, directory, logs};
+use crate::commands::{Done, Session, directory, logs, results};
 use crate::output::{age, now, table};
 
 /// Builds a directory, or a commit.
@@ -83,10 +83,19 @@ pub(crate) async fn list(session: &Session, args: args::Builds) -> Result<Done> 
     Ok(Done::Well)
 }
 
-/// Shows a build with its jobs.
+/// Shows a build with its jobs, and to people its images and what took longest as well.
 pub(crate) async fn show(session: &Session, id: Uuid) -> Result<Done> {
     let build = session.client.build(id).await?;
-    session.output.value(&build, described)?;
+    let mut made = Vec::new();
+    if !session.output.is_json() {
+        let succeeded = |job: &&Job| job.state == "succeeded" && !job.superseded;
+        for job in build.jobs.iter().filter(succeeded) {
+            let artifacts = session.client.artifacts(job.id).await?.items;
+            made.extend(artifacts.into_iter().map(|artifact| (job, artifact)));
+        }
+    }
+    let text = |build: &Build| described(build) + &results::images(&made) + &results::steps(build);
+    session.output.value(&build, text)?;
     Ok(Done::Well)
 }
 

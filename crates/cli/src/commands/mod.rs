@@ -8,6 +8,7 @@ pub(crate) mod logs;
 pub(crate) mod others;
 pub(crate) mod password;
 pub(crate) mod projects;
+pub(crate) mod results;
 
 use slipway_client::{Client, ClientError, Page, PageRequest};
 

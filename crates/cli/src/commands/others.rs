@@ -92,7 +92,7 @@ pub(crate) async fn artifacts(session: &Session, target: Target) -> Result<Done>
 }
 
 /// The first of these that the artifact has.
-fn word(artifact: &Artifact, names: &[&str]) -> String {
+pub(crate) fn word(artifact: &Artifact, names: &[&str]) -> String {
     let found = names.iter().find_map(|name| artifact.about.get(*name));
     let text = found.and_then(|value| value.as_str());
     text.unwrap_or_default().to_owned()

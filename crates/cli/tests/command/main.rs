@@ -7,7 +7,8 @@ mod directory;
 
 use std::os::unix::fs::PermissionsExt;
 
-use slipway_domain::{FailureReason, ReportedResult};
+use slipway_domain::{BuildStep, FailureReason, ImageDetails, ReportedResult};
+use slipway_farm::{Ended, MadeImage, Report};
 use tokio::io::AsyncWriteExt;
 
 use crate::desk::{Desk, SHA, ended, text};
@@ -93,6 +94,54 @@ async fn a_build_is_made_shown_canceled_and_tried_again() {
     assert_eq!(desk.json(&["artifacts", id]).await, serde_json::json!([]));
     let shown = desk.run(&["show", id]).await;
     assert!(text(&shown.stdout).contains("canceled"));
+}
+
+#[tokio::test]
+async fn a_build_is_shown_with_its_images_and_the_steps_that_took_longest() {
+    let desk = Desk::logged_in().await;
+    let project = desk.farm.project("acme/api").await;
+    let build = desk.farm.build(&project).await;
+    let runner = desk.runner().await;
+    let job = desk.claim(&runner).await.job.id;
+    let steps = (1..=8).map(|number| BuildStep {
+        name: format!("[{number}/8] RUN step{number}"),
+        duration_ms: number * 1100,
+        cached: number == 8,
+        failed: false,
+    });
+    let image = MadeImage {
+        reference: Some("r.example/acme/api:v1".to_owned()),
+        digest: "sha256:0a1b".to_owned(),
+        tags: vec!["v1".to_owned()],
+        size_bytes: 20 * 1024,
+        details: ImageDetails {
+            platform: Some("linux/arm64".parse().unwrap()),
+            ..ImageDetails::default()
+        },
+    };
+    let ended = Ended {
+        result: ReportedResult::Succeeded,
+        message: None,
+        trace: None,
+        image: Some(image),
+        exit_code: None,
+        build_steps: steps.collect(),
+    };
+    let report = Report {
+        ended: Some(ended),
+        ..Report::default()
+    };
+    desk.farm.farm().report(&runner, job, report).await.unwrap();
+    let shown = desk.run(&["show", &build.uuid.to_string()]).await;
+    let shown = text(&shown.stdout);
+    let image = "image     r.example/acme/api:v1  linux/arm64  20 KiB  sha256:0a1b\n";
+    assert!(shown.contains(image), "{shown}");
+    let (_, slowest) = shown.split_once("SLOWEST STEPS OF").unwrap();
+    let slowest: Vec<&str> = slowest.lines().skip(1).collect();
+    assert_eq!(slowest.len(), 5, "{shown}");
+    // What was there already took no time of this build.
+    assert!(slowest[0].ends_with("7.700s  [7/8] RUN step7"), "{shown}");
+    assert!(slowest[4].ends_with("3.300s  [3/8] RUN step3"), "{shown}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! An image build: what is built, how, and where it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -181,6 +181,7 @@ impl ImageBuild {
                 "the name of a stage of the Dockerfile",
             ));
         }
+        self.check_platforms()?;
         self.check_caches()?;
         self.check_secrets()?;
         let name = |name: &&String| !is_variable_name(name);
@@ -193,6 +194,23 @@ impl ImageBuild {
             None => Ok(()),
         }
     }
+
+    fn check_platforms(&self) -> Result<(), Invalid> {
+        let mut seen = BTreeSet::new();
+        match self
+            .platforms
+            .iter()
+            .find(|platform| !seen.insert(*platform))
+        {
+            Some(twice) => Err(Invalid::new(
+                "platforms",
+                &twice.to_string(),
+                "each platform once",
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn check_caches(&self) -> Result<(), Invalid> {
         let whole = self.cache_images.iter().chain(&self.cache_to);
         for image in whole {

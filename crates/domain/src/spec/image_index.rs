@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{Repository, is_tag};
-use crate::names::{Invalid, Name};
+use crate::image::Repository;
+use crate::names::Name;
 use crate::platform::Platform;
 
 /// Pushes one name for images that other jobs of the build made, each for its platform.
@@ -30,20 +30,7 @@ pub struct PlatformImage {
     pub platform: Platform,
     /// The digest of its manifest.
     pub digest: String,
-}
-
-impl ImageIndex {
-    /// Checks what the types alone do not say.
-    ///
-    /// # Errors
-    /// No image, a tag no registry takes.
-    pub fn check(&self) -> Result<(), Invalid> {
-        if self.images_of.is_empty() {
-            return Err(Invalid::new("images_of", "", "one job at least"));
-        }
-        match self.tags.iter().find(|tag| !is_tag(tag)) {
-            Some(tag) => Err(Invalid::new("image tag", tag, "a tag of a registry")),
-            None => Ok(()),
-        }
-    }
+    /// The unpacked size of its layers, in bytes.
+    #[serde(default)]
+    pub size_bytes: u64,
 }

@@ -1,0 +1,355 @@
+//! Image builds for several platforms: one job for each, and one that makes a single name of them.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::graph::When;
+use crate::image::{MAX_TAG, Repository};
+use crate::names::Name;
+use crate::pipeline::{BadDefinition, Definition, JobDefinition};
+use crate::platform::Platform;
+use crate::spec::{ImageBuild, ImageIndex, JobSpec};
+
+/// The most bytes of a job's name, and how many of them may say what it is a part of.
+const MAX_NAME: usize = 100;
+const MAX_SUFFIX: usize = 60;
+
+/// How many jobs a job of a definition becomes.
+pub(crate) fn jobs_of(job: &JobDefinition) -> usize {
+    match several(&job.spec) {
+        Some(image) => image.platforms.len() + 1,
+        None => 1,
+    }
+}
+
+fn several(spec: &JobSpec) -> Option<&ImageBuild> {
+    match spec {
+        JobSpec::ImageBuild(image) if image.platforms.len() > 1 => Some(image),
+        _ => None,
+    }
+}
+
+/// The definition with an image build for several platforms as a job for each of them, and after
+/// these one of the same name that pushes an index of their images. So whoever needs that job or its
+/// image gets the index.
+///
+/// # Errors
+/// `IndexNowhere` when such a job has no repository: an index is of images that were pushed.
+pub fn expanded(definition: Definition) -> Result<Definition, BadDefinition> {
+    let mut names: BTreeSet<Name> = definition.jobs.iter().map(|job| job.name.clone()).collect();
+    let mut jobs = Vec::with_capacity(definition.jobs.len());
+    for job in definition.jobs {
+        let Some(image) = several(&job.spec) else {
+            jobs.push(job);
+            continue;
+        };
+        let Some(repository) = &image.repository else {
+            return Err(BadDefinition::IndexNowhere(job.name.to_string()));
+        };
+        let parts: Vec<JobDefinition> = image
+            .platforms
+            .iter()
+            .map(|platform| part(&job, image, platform, &mut names))
+            .collect();
+        let index = index(&job, image, repository, &parts);
+        jobs.extend(parts);
+        jobs.push(index);
+    }
+    Ok(Definition { jobs })
+}
+
+/// The job that builds `image` for one of its platforms.
+fn part(
+    job: &JobDefinition,
+    image: &ImageBuild,
+    platform: &Platform,
+    names: &mut BTreeSet<Name>,
+) -> JobDefinition {
+    let label = job.label.as_ref();
+    JobDefinition {
+        name: name_of_part(&job.name, platform, names),
+        label: label.map(|label| format!("{label} ({platform})")),
+        step_key: None,
+        spec: JobSpec::ImageBuild(Box::new(image_of_part(image, platform))),
+        ..job.clone()
+    }
+}
+
+/// What is pushed under a tag, and what layers are taken from, is each platform's own.
+fn image_of_part(image: &ImageBuild, platform: &Platform) -> ImageBuild {
+    let own = |tag: &String| tag_of_part(tag, platform);
+    let cached = image.cache_tag.iter();
+    // The digest is what the index needs; the tag of the cache is what the next build looks for.
+    let mut tags: Vec<String> = image
+        .tags
+        .iter()
+        .take(1)
+        .chain(cached.filter(|tag| image.tags.contains(tag)))
+        .map(own)
+        .collect();
+    tags.dedup();
+    let place = image.cache_to.as_ref();
+    let own_place = place.map(|place| match Repository::of_tagged(place) {
+        Some((repository, tag)) => repository.tagged(&tag_of_part(tag, platform)),
+        None => place.clone(),
+    });
+    let sources = image.cache_images.iter().map(|source| match &own_place {
+        Some(own) if place == Some(source) => own.clone(),
+        _ => source.clone(),
+    });
+    ImageBuild {
+        tags,
+        cache_tag: image.cache_tag.as_ref().map(own),
+        fallback_cache_tag: image.fallback_cache_tag.as_ref().map(own),
+        cache_images: sources.collect(),
+        cache_to: own_place,
+        platforms: vec![platform.clone()],
+        ..image.clone()
+    }
+}
+
+/// The job that pushes the index. What decides when its parts run has no say in when it does: that
+/// they have succeeded is all it waits for.
+fn index(
+    job: &JobDefinition,
+    image: &ImageBuild,
+    repository: &Repository,
+    parts: &[JobDefinition],
+) -> JobDefinition {
+    let names: Vec<Name> = parts.iter().map(|part| part.name.clone()).collect();
+    JobDefinition {
+        needs: names.clone(),
+        when: When::OnSuccess,
+        spec: JobSpec::ImageIndex(ImageIndex {
+            images_of: names,
+            repository: Some(repository.clone()),
+            tags: image.tags.clone(),
+            images: Vec::new(),
+        }),
+        ..job.clone()
+    }
+}
+
+/// `JOB-linux-arm64`, or with a number where that name is taken; cut where it would be too long.
+fn name_of_part(job: &Name, platform: &Platform, taken: &mut BTreeSet<Name>) -> Name {
+    let mut suffix = platform.as_suffix();
+    suffix.truncate(MAX_SUFFIX);
+    let numbered = (2..).map(|number: u32| format!("{suffix}-{number}"));
+    let names = std::iter::once(suffix.clone()).chain(numbered);
+    let mut free = names.filter_map(|suffix| {
+        let mut name = job.as_str().to_owned();
+        name.truncate(MAX_NAME - 1 - suffix.len());
+        let name: Name = format!("{name}-{suffix}").parse().ok()?;
+        taken.insert(name.clone()).then_some(name)
+    });
+    match free.next() {
+        Some(name) => name,
+        None => unreachable!("there are more numbers than jobs"),
+    }
+}
+
+/// `TAG-linux-arm64`; where that is longer than a tag may be, with a hash in the place of what is cut.
+fn tag_of_part(tag: &str, platform: &Platform) -> String {
+    let whole = format!("{tag}-{}", platform.as_suffix());
+    if whole.len() <= MAX_TAG {
+        return whole;
+    }
+    let hash = hex::encode(Sha256::digest(&whole));
+    let mut cut = tag.to_owned();
+    cut.truncate(MAX_TAG - 17);
+    format!("{cut}-{}", &hash[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLATFORMS: [&str; 4] = [
+        "linux/amd64",
+        "linux/arm64",
+        "linux/arm/v7",
+        "windows/amd64",
+    ];
+
+    fn image(platforms: &[&str]) -> ImageBuild {
+        ImageBuild {
+            platforms: platforms.iter().map(|text| text.parse().unwrap()).collect(),
+            repository: Some("r.example/acme/api".parse().unwrap()),
+            tags: vec!["v1".to_owned(), "latest".to_owned()],
+            ..ImageBuild::default()
+        }
+    }
+
+    fn job(name: &str, needs: &[&str], image: ImageBuild) -> JobDefinition {
+        JobDefinition {
+            name: name.parse().unwrap(),
+            needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
+            spec: JobSpec::ImageBuild(Box::new(image)),
+            ..Definition::single_image().jobs[0].clone()
+        }
+    }
+
+    fn build_of(job: &JobDefinition) -> &ImageBuild {
+        match &job.spec {
+            JobSpec::ImageBuild(image) => image,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_platforms_become_two_jobs_and_an_index_in_their_stead() {
+        let mut asked = job("app", &["base"], image(&["linux/amd64", "linux/arm/v7"]));
+        (asked.allow_failure, asked.timeout_s) = (true, 77);
+        asked.when = When::Always;
+        asked.label = Some("The app".to_owned());
+        asked.step_key = Some("key".to_owned());
+        let base = job("base", &[], image(&["linux/arm64"]));
+        let after = job("after", &["app"], image(&[]));
+        let given = Definition {
+            jobs: vec![base.clone(), asked.clone(), after.clone()],
+        };
+        let made = expanded(given).unwrap().jobs;
+        let names: Vec<&str> = made.iter().map(|job| job.name.as_str()).collect();
+        let parts = ["app-linux-amd64", "app-linux-arm-v7"];
+        assert_eq!(names, ["base", parts[0], parts[1], "app", "after"]);
+        assert_eq!((&made[0], &made[4]), (&base, &after));
+        for (part, platform) in made[1..3].iter().zip(["linux/amd64", "linux/arm/v7"]) {
+            assert_eq!(part.needs, asked.needs);
+            assert_eq!((part.allow_failure, part.timeout_s), (true, 77));
+            assert_eq!((part.when, &part.step_key), (When::Always, &None));
+            assert_eq!(part.label, Some(format!("The app ({platform})")));
+            assert_eq!(build_of(part).platforms, [platform.parse().unwrap()]);
+        }
+        assert_eq!(build_of(&made[2]).tags, ["v1-linux-arm-v7"]);
+        let index = JobSpec::ImageIndex(ImageIndex {
+            images_of: parts.map(|name| name.parse().unwrap()).to_vec(),
+            repository: build_of(&asked).repository.clone(),
+            tags: vec!["v1".to_owned(), "latest".to_owned()],
+            images: Vec::new(),
+        });
+        assert_eq!((&made[3].spec, made[3].when), (&index, When::OnSuccess));
+        assert_eq!(
+            made[3].needs,
+            made[1..3]
+                .iter()
+                .map(|job| job.name.clone())
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            (&made[3].step_key, &made[3].label),
+            (&asked.step_key, &asked.label)
+        );
+    }
+
+    #[test]
+    fn each_platform_has_caches_of_its_own() {
+        let mut asked = image(&["linux/amd64", "linux/arm64"]);
+        asked.cache_tag = Some("latest".to_owned());
+        asked.fallback_cache_tag = Some("main".to_owned());
+        asked.cache_to = Some("r.example/cache:c".to_owned());
+        asked.cache_images = ["r.example/cache:c", "r.example/other:c"]
+            .map(str::to_owned)
+            .to_vec();
+        let made = expanded(Definition {
+            jobs: vec![job("a", &[], asked)],
+        })
+        .unwrap();
+        let part = build_of(&made.jobs[1]);
+        assert_eq!(part.tags, ["v1-linux-arm64", "latest-linux-arm64"]);
+        assert_eq!(part.cache_tag.as_deref(), Some("latest-linux-arm64"));
+        assert_eq!(part.fallback_cache_tag.as_deref(), Some("main-linux-arm64"));
+        assert_eq!(
+            part.cache_to.as_deref(),
+            Some("r.example/cache:c-linux-arm64")
+        );
+        assert_eq!(
+            part.cache_images,
+            ["r.example/cache:c-linux-arm64", "r.example/other:c"]
+        );
+    }
+
+    #[test]
+    fn an_index_needs_a_place() {
+        let mut asked = image(&["linux/amd64", "linux/arm64"]);
+        asked.repository = None;
+        let error = expanded(Definition {
+            jobs: vec![job("a", &[], asked.clone())],
+        });
+        assert_eq!(error, Err(BadDefinition::IndexNowhere("a".to_owned())));
+        asked.platforms.pop();
+        assert!(
+            expanded(Definition {
+                jobs: vec![job("a", &[], asked)]
+            })
+            .is_ok()
+        );
+    }
+
+    /// Names that come in each other's way, and one as long as a name can be.
+    fn names() -> impl Strategy<Value = Vec<String>> {
+        let all = vec![
+            "a".to_owned(),
+            "a-linux-amd64".to_owned(),
+            "a-linux-amd64-linux-amd64".to_owned(),
+            "a-linux-amd64-2".to_owned(),
+            "b".to_owned(),
+            "x".repeat(MAX_NAME),
+            format!("{}y", "x".repeat(MAX_NAME - 1)),
+        ];
+        let count = all.len();
+        prop::sample::subsequence(all, 1..=count).prop_shuffle()
+    }
+
+    fn definitions() -> impl Strategy<Value = Definition> {
+        let platforms = prop::sample::subsequence(PLATFORMS.to_vec(), 0..=PLATFORMS.len());
+        let shapes = prop::collection::vec((platforms, any::<u8>(), 1..=MAX_TAG), 7);
+        (names(), shapes).prop_map(|(names, shapes)| {
+            let jobs = names.iter().zip(shapes).enumerate();
+            let jobs = jobs.map(|(place, (name, (platforms, needs, tag)))| {
+                // Each needs some of those before it.
+                let before = names[..place].iter().enumerate();
+                let needs: Vec<&str> = before
+                    .filter(|(bit, _)| needs & (1 << bit) != 0)
+                    .map(|(_, name)| name.as_str())
+                    .collect();
+                let mut image = image(&platforms);
+                image.tags = vec!["t".repeat(tag)];
+                image.cache_of = needs.first().map(|name| name.parse().unwrap());
+                job(name, &needs, image)
+            });
+            Definition {
+                jobs: jobs.collect(),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sound_is_sound_when_it_is_expanded(given in definitions()) {
+            prop_assert_eq!(given.check(), Ok(()));
+            let count: usize = given.jobs.iter().map(jobs_of).sum();
+            let made = expanded(given.clone()).unwrap();
+            prop_assert_eq!(made.jobs.len(), count);
+            // As the graph it is now it would be taken, and nothing more would become of it.
+            prop_assert_eq!(made.check_graph(), Ok(()));
+            prop_assert_eq!(expanded(made.clone()).unwrap(), made.clone());
+            for job in &given.jobs {
+                let again = made.jobs.iter().find(|made| made.name == job.name).unwrap();
+                let asked = build_of(job);
+                let JobSpec::ImageIndex(index) = &again.spec else {
+                    prop_assert_eq!(again, job);
+                    continue;
+                };
+                let parts = made.jobs.iter().filter(|made| index.images_of.contains(&made.name));
+                let built: Vec<_> = parts.clone().flat_map(|part| build_of(part).platforms.clone()).collect();
+                prop_assert_eq!(&built, &asked.platforms);
+                for part in parts {
+                    prop_assert_eq!(build_of(part).check(), Ok(()));
+                    prop_assert_eq!(&part.needs, &job.needs);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Image indexes: images that other jobs built, each for its platform, get one name.
+
+use slipway_domain::spec::ImageIndex;
+use slipway_domain::{FailureReason, ImageDetails, Phase};
+use slipway_image_builder::Progress as _;
+use slipway_protocol::ImageResult;
+use slipway_registry::{Registry, RegistryError};
+
+use super::logins;
+use crate::executor::{Failure, Job};
+
+/// Pushes the index under its tags.
+pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, Failure> {
+    let Some(repository) = &index.repository else {
+        let message = "there is no repository to push an index of images to".to_owned();
+        return Err(failed(FailureReason::JobFailed, message));
+    };
+    let (here, wanted) = (index.images.len(), index.images_of.len());
+    if here < wanted {
+        let message = format!(
+            "{here} of the {wanted} images are there: the jobs of the others did not succeed, or \
+             their runners did not tell what they pushed"
+        );
+        return Err(failed(FailureReason::JobFailed, message));
+    }
+    job.output.phase(Phase::Pushing);
+    // A build that was called off by then is not pushed.
+    job.output.heard().await;
+    for image in &index.images {
+        job.output
+            .line(&format!("{} is {}", image.platform, image.digest));
+    }
+    let logins = logins(job);
+    let login = logins
+        .iter()
+        .find(|login| login.registry == repository.registry())
+        .map(|login| (login.username.as_str(), login.password.as_str()));
+    let registry = Registry::of(repository, login);
+    let tell = |line: &str| job.output.line(line);
+    let digest = tokio::select! {
+        biased;
+        () = job.stop.token().cancelled() => {
+            return Err(failed(FailureReason::JobFailed, "the job was stopped".to_owned()));
+        }
+        pushed = registry.push_index(&index.images, &index.tags, &tell) => {
+            pushed.map_err(|error| failed(reason(&error), error.to_string()))?
+        }
+    };
+    job.output.line(&format!("digest: {digest}"));
+    Ok(ImageResult {
+        reference: index.tags.first().map(|tag| repository.tagged(tag)),
+        tags: index.tags.clone(),
+        digest,
+        size_bytes: index.images.iter().map(|image| image.size_bytes).sum(),
+        details: ImageDetails::default(),
+    })
+}
+
+fn reason(error: &RegistryError) -> FailureReason {
+    match error {
+        RegistryError::Refused { .. } | RegistryError::Unreadable { .. } => {
+            FailureReason::PushRefused
+        }
+        RegistryError::SamePlatform(_) => FailureReason::PlatformUnsupported,
+    }
+}
+
+fn failed(reason: FailureReason, message: String) -> Failure {
+    Failure { reason, message }
+}
