@@ -3,9 +3,11 @@
 
 mod checkout;
 mod package;
+mod room;
 mod script;
 mod source;
 
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -19,23 +21,27 @@ use slipway_protocol::{Credentials, ImageResult};
 
 use crate::executor::{Archive, Executor, Failure, Job};
 
+pub use room::CacheLimits;
+
 /// Builds images, and runs scripts in containers.
 pub struct Docker {
     builder: Builder,
     git: Git,
     packages: Packages,
-    cache_bytes: u64,
+    cache: CacheLimits,
+    store: Option<PathBuf>,
     script_image: Option<String>,
 }
 
 impl Docker {
-    /// An executor with this engine; its build cache is kept under `cache_bytes`.
-    pub fn new(builder: Builder, git: Git, packages: Packages, cache_bytes: u64) -> Self {
+    /// An executor with this engine, whose build cache is kept within `cache`.
+    pub async fn new(builder: Builder, git: Git, packages: Packages, cache: CacheLimits) -> Self {
         Self {
+            store: builder.store().await,
             builder,
             git,
             packages,
-            cache_bytes,
+            cache,
             script_image: None,
         }
     }
@@ -60,7 +66,40 @@ impl Docker {
             .builder
             .build(&request, &job.output, job.stop.token())
             .await;
-        built.map(image_result).map_err(|error| failure(&error))
+        built
+            .map(image_result)
+            .map_err(|error| self.build_failure(&error))
+    }
+
+    /// The failure of an image build, with what may have killed a step.
+    fn build_failure(&self, error: &BuildError) -> Failure {
+        let mut failure = failure(error);
+        if let BuildError::BuildFailed {
+            code: Some(137), ..
+        } = error
+            && self.builder.bounds_builds()
+            && let Some(limit) = self.builder.limits().memory_bytes
+        {
+            failure.message.push_str(&format!(
+                "; it was killed, and a job may use {} MiB of memory on this runner",
+                limit >> 20
+            ));
+        }
+        failure
+    }
+
+    async fn fetch(&self, job: &Job) -> Result<(), Failure> {
+        if let Some(package) = job.own.spec.package() {
+            return package::prepare(&self.packages, job, package).await;
+        }
+        match (&job.own.spec, &job.own.source) {
+            // The image has the files.
+            (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
+            (JobSpec::ImageIndex(_), _) => return Ok(()),
+            (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
+            (_, None) => checkout::prepare(&self.git, job).await?,
+        }
+        checkout::unpack_needs(job).await
     }
 }
 
@@ -80,17 +119,7 @@ impl Executor for Docker {
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        if let Some(package) = job.own.spec.package() {
-            return package::prepare(&self.packages, job, package).await;
-        }
-        match (&job.own.spec, &job.own.source) {
-            // The image has the files.
-            (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
-            (JobSpec::ImageIndex(_), _) => return Ok(()),
-            (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
-            (_, None) => checkout::prepare(&self.git, job).await?,
-        }
-        checkout::unpack_needs(job).await
+        room::within(self.builder.limits().disk_bytes, job, self.fetch(job)).await
     }
 
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
@@ -132,12 +161,15 @@ impl Executor for Docker {
         if let Err(error) = self.builder.remove_job(&id.to_string()).await {
             tracing::warn!(job.id = id, %error, "What job {id} left in the engine could not be removed");
         }
-        match self.builder.prune(self.cache_bytes).await {
-            Ok(0) => {}
-            Ok(freed) => tracing::info!(size_bytes = freed, "Freed build cache"),
-            // Another job may be pruning at this moment; the next one tries again.
-            Err(error) => tracing::debug!(%error, "The build cache was not pruned"),
-        }
+        room::prune(&self.builder, &self.cache).await;
+    }
+
+    fn store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
+    async fn make_room(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {
+        room::make_room(&self.builder, &self.cache, is_enough).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a job does, behind one trait: a real one with Docker, and a scripted one for rehearsals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -157,4 +157,13 @@ pub trait Executor: Send + Sync {
 
     /// Removes what the job left.
     async fn clean(&self, job: &Job);
+
+    /// The directory of this host where it keeps what outlives a job, if there is one.
+    fn store(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Removes what outlives jobs, until it `is_enough` or nothing is left that may go. What running
+    /// jobs use stays.
+    async fn make_room(&self, _is_enough: &(dyn Fn() -> bool + Send + Sync)) {}
 }

@@ -1,6 +1,7 @@
 //! From a commit on a git server to an image in a registry, with a real engine: coordinator and
 //! runner as processes.
 
+mod limits;
 mod packages;
 mod pipelines;
 mod scripts;

@@ -15,6 +15,7 @@ mod error;
 mod frontend;
 mod ignore;
 mod instructions;
+mod limits;
 mod options;
 mod pieces;
 mod progress;
@@ -23,5 +24,6 @@ mod request;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
+pub use limits::Limits;
 pub use pieces::pieces_of;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};
