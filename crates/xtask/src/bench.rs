@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measures what the farm promises.
 
+mod overhead;
+
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -21,12 +23,15 @@ enum What {
     Queue,
     /// What appending to a trace costs while a thousand readers follow it, beside nobody.
     Live,
+    /// What the farm adds to `docker build && docker push`, for a small image and a large one.
+    Overhead,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     match args.what {
         What::Queue => queue().await?,
         What::Live => live().await?,
+        What::Overhead => overhead::run().await?,
     }
     Ok(ExitCode::SUCCESS)
 }
