@@ -16,7 +16,7 @@ use slipway_protocol::RegisterRequest;
 use crate::client::{Coordinator, info};
 use crate::config::Config;
 use crate::disk::WorkDir;
-use crate::docker::Docker;
+use crate::docker::{Attest, Docker, Notary};
 use crate::executor::Executor;
 use crate::job::Jobs;
 use crate::runner::{self, Ending};
@@ -114,6 +114,9 @@ pub struct Run {
     /// help, no job is claimed.
     #[arg(long, env = "SLIPWAY_MIN_FREE_DISK_MB", default_value_t = 1024)]
     pub min_free_disk_mb: u64,
+    /// Which documents are made about images that are pushed: what is in them, how they were made.
+    #[arg(long, env = "SLIPWAY_ATTEST", value_enum, default_value_t = Attest::All)]
+    pub attest: Attest,
     /// What bounds jobs and caches.
     #[command(flatten)]
     pub limits: LimitFlags,
@@ -231,6 +234,13 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 "Building with the Docker Engine"
             );
             let docker = Docker::new(builder, git, packages, args.limits.cache()).await;
+            let here = format!(
+                "{}/v1/runners/{}",
+                config.url.trim_end_matches('/'),
+                config.id
+            );
+            let notary = Notary::new(args.attest, Coordinator::at(&config.url)?, here);
+            let docker = docker.with_notary(notary);
             Arc::new(docker.with_script_image(args.script_image))
         }
     };

@@ -1,6 +1,7 @@
 //! The executor for real: a checkout with git, sources that were handed in or a package, then an
 //! image or a script with the Docker Engine.
 
+mod attest;
 mod checkout;
 mod package;
 mod room;
@@ -21,6 +22,7 @@ use slipway_protocol::{Credentials, ImageResult};
 
 use crate::executor::{Archive, Executor, Failure, Job};
 
+pub use attest::{Attest, Notary};
 pub use room::CacheLimits;
 
 /// Builds images, and runs scripts in containers.
@@ -31,6 +33,7 @@ pub struct Docker {
     cache: CacheLimits,
     store: Option<PathBuf>,
     script_image: Option<String>,
+    notary: Option<Notary>,
 }
 
 impl Docker {
@@ -43,6 +46,7 @@ impl Docker {
             packages,
             cache,
             script_image: None,
+            notary: None,
         }
     }
 
@@ -50,6 +54,16 @@ impl Docker {
     #[must_use]
     pub fn with_script_image(mut self, image: Option<String>) -> Self {
         self.script_image = image;
+        self
+    }
+
+    /// The same with somebody who makes documents about its images.
+    #[must_use]
+    pub fn with_notary(mut self, notary: Notary) -> Self {
+        if notary.reads_images() {
+            self.builder = self.builder.leaving_images();
+        }
+        self.notary = Some(notary);
         self
     }
 
@@ -66,9 +80,11 @@ impl Docker {
             .builder
             .build(&request, &job.output, job.stop.token())
             .await;
-        built
-            .map(image_result)
-            .map_err(|error| self.build_failure(&error))
+        let built = built.map_err(|error| self.build_failure(&error))?;
+        if let Some(notary) = &self.notary {
+            notary.attest(&self.builder, job, &request, &built).await;
+        }
+        Ok(image_result(built))
     }
 
     /// The failure of an image build, with what may have killed a step.
@@ -192,13 +208,22 @@ fn login(login: &Credentials) -> Login {
 /// Where a commit came from. Of a package and of sources that were handed in nothing is told: their
 /// address may be nobody's business.
 fn origin(job: &Job) -> Origin {
-    let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
-    let of_commit = job.own.spec.package().is_none() && job.own.source.is_none();
     Origin {
-        source: source.filter(|_| of_commit).map(|url| url.to_string()),
-        revision: of_commit.then(|| job.payload.sha.clone()),
+        source: source_of(job),
+        revision: is_of_commit(job).then(|| job.payload.sha.clone()),
         created: SystemTime::now().into(),
     }
+}
+
+/// The address of the repository that the image is built from, without a login.
+fn source_of(job: &Job) -> Option<String> {
+    let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
+    let source = source.filter(|_| is_of_commit(job));
+    source.map(|url| url.to_string())
+}
+
+fn is_of_commit(job: &Job) -> bool {
+    job.own.spec.package().is_none() && job.own.source.is_none()
 }
 
 fn image_result(image: BuiltImage) -> ImageResult {

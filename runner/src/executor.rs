@@ -87,17 +87,32 @@ pub struct Failure {
 pub struct Output {
     spool: Arc<Spool>,
     phases: Phases,
+    base: Arc<OnceLock<BaseImageUse>>,
 }
 
 impl Output {
     /// Output to this spool; phases go to `phases`.
     pub fn new(spool: Arc<Spool>, phases: Phases) -> Self {
-        Self { spool, phases }
+        Self {
+            spool,
+            phases,
+            base: Arc::default(),
+        }
     }
 
     /// Follows how far the trace has come.
     pub fn follow(&self) -> watch::Receiver<Written> {
         self.spool.follow()
+    }
+
+    /// The first base image that was pulled, once it was told.
+    pub fn first_base(&self) -> Option<BaseImageUse> {
+        self.base.get().cloned()
+    }
+
+    /// The text without the secrets of the job.
+    pub fn mask(&self, text: &str) -> String {
+        self.spool.mask(text)
     }
 
     /// Writes a line to the trace.
@@ -112,6 +127,8 @@ impl Progress for Output {
     }
 
     fn base_image(&self, base: &BaseImageUse) {
+        // The first one counts.
+        let _ = self.base.set(base.clone());
         self.phases.enter(Phase::Pulling, Some(base.clone()));
     }
 

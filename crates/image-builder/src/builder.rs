@@ -40,6 +40,7 @@ pub struct Builder {
     engine: String,
     tags: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     pub(crate) limits: Limits,
+    pub(crate) leaves_images: bool,
 }
 
 impl Builder {
@@ -70,6 +71,7 @@ impl Builder {
             engine: version.version.unwrap_or_default(),
             tags: Mutex::default(),
             limits: Limits::default(),
+            leaves_images: false,
         })
     }
 
@@ -108,6 +110,9 @@ impl Builder {
             () = cancel.cancelled() => Err(BuildError::Canceled),
             built = self.build_and_push(request, progress) => built,
         };
+        if self.leaves_images && built.is_ok() {
+            return built;
+        }
         if let Err(error) = self.remove_job(&request.job).await {
             tracing::warn!(%error, "The images of job {} could not be removed", request.job);
         }

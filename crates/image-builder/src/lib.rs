@@ -12,6 +12,7 @@ mod classify;
 mod clean;
 mod context;
 mod error;
+mod export;
 mod frontend;
 mod ignore;
 mod instructions;
@@ -24,6 +25,7 @@ mod request;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
+pub use export::FileSystem;
 pub use limits::Limits;
 pub use pieces::pieces_of;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};

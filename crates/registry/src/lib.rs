@@ -4,6 +4,7 @@
 //! The protocol is that of the OCI distribution specification.
 
 mod error;
+mod referrers;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use oci_client::secrets::RegistryAuth;
 use slipway_domain::image::Repository;
 
 pub use error::RegistryError;
+pub use referrers::{Attached, Document};
 
 /// One repository of a registry, with a login for it.
 pub struct Registry {
