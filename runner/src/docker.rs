@@ -177,6 +177,9 @@ impl Executor for Docker {
         if let Err(error) = self.builder.remove_job(&id.to_string()).await {
             tracing::warn!(job.id = id, %error, "What job {id} left in the engine could not be removed");
         }
+    }
+
+    async fn tidy(&self) {
         room::prune(&self.builder, &self.cache).await;
     }
 

@@ -175,6 +175,9 @@ pub trait Executor: Send + Sync {
     /// Removes what the job left.
     async fn clean(&self, job: &Job);
 
+    /// Brings what outlives jobs within its bounds, after a job was reported and beside others.
+    async fn tidy(&self) {}
+
     /// The directory of this host where it keeps what outlives a job, if there is one.
     fn store(&self) -> Option<&Path> {
         None
