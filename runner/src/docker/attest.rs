@@ -165,7 +165,9 @@ impl Notary {
             git_ref: &job.payload.git_ref,
         });
         let base = job.output.first_base();
-        let base = base.as_ref().map(BaseImageUse::image);
+        // An image that is built on nothing has no base.
+        let base = base.as_ref().filter(|base| base.registry().is_some());
+        let base = base.map(BaseImageUse::image);
         let digest = match base {
             Some(base) => builder.digest_of(base).await,
             None => None,
