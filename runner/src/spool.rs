@@ -195,6 +195,7 @@ mod tests {
             }),
             written: watch::Sender::default(),
             limit: 100,
+            secrets: Secrets::new([]),
         };
         spool.write(b"text");
         assert!(spool.follow().borrow().is_broken);

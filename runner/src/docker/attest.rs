@@ -3,7 +3,7 @@
 //!
 //! Nothing here makes a job fail: what cannot be had costs a line in the trace.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -101,7 +101,7 @@ impl Notary {
             name: repository.as_str(),
             digest: &image.digest,
         };
-        let finished = Utc::now();
+        let finished = now();
         job.output.phase(Phase::Uploading);
         let mut made = Vec::new();
         if self.what != Attest::Sbom {
@@ -208,7 +208,7 @@ impl Notary {
         let (job, digest) = (job.payload.id, image.digest);
         let namespace = format!("{}/jobs/{job}/sbom/{digest}", self.builder);
         let tool = concat!("slipway-runner-", env!("CARGO_PKG_VERSION"));
-        Ok(sbom(image, &installed, &namespace, tool, Utc::now()))
+        Ok(sbom(image, &installed, &namespace, tool, now()))
     }
 
     /// Makes a document a file of the job.
@@ -257,6 +257,10 @@ fn finish(job: &Job, (file, file_type, kind): Names, document: Value) -> Made {
             bytes: masked.to_string().into_bytes(),
         },
     }
+}
+
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
 }
 
 fn warn(job: &Job, line: &str) {
