@@ -1,5 +1,7 @@
 //! What an operator types: the commands, their flags, and what each does.
 
+mod limits;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +16,13 @@ use slipway_protocol::RegisterRequest;
 use crate::client::{Coordinator, info};
 use crate::config::Config;
 use crate::disk::WorkDir;
-use crate::docker::Docker;
+use crate::docker::{Attest, Docker, Notary};
 use crate::executor::Executor;
 use crate::job::Jobs;
 use crate::runner::{self, Ending};
 use crate::scripted::Scripted;
+
+pub use limits::LimitFlags;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -106,12 +110,16 @@ pub struct Run {
     /// Where jobs are run; a directory beside the configuration when absent.
     #[arg(long, env = "SLIPWAY_WORK_DIR", value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// No job is claimed while the disk has less than so many MiB free.
+    /// While the disk has less than so many MiB free, build cache is removed; while that does not
+    /// help, no job is claimed.
     #[arg(long, env = "SLIPWAY_MIN_FREE_DISK_MB", default_value_t = 1024)]
     pub min_free_disk_mb: u64,
-    /// How many MiB of build cache are kept in the engine.
-    #[arg(long, env = "SLIPWAY_MAX_CACHE_MB", default_value_t = 20 * 1024)]
-    pub max_cache_mb: u64,
+    /// Which documents are made about images that are pushed: what is in them, how they were made.
+    #[arg(long, env = "SLIPWAY_ATTEST", value_enum, default_value_t = Attest::All)]
+    pub attest: Attest,
+    /// What bounds jobs and caches.
+    #[command(flatten)]
+    pub limits: LimitFlags,
     /// How many MiB of output a trace takes; what is beyond is counted and left out.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_MB", default_value_t = 64)]
     pub max_trace_mb: u64,
@@ -225,6 +233,8 @@ async fn run(args: Run) -> anyhow::Result<()> {
         ExecutorKind::Docker => {
             let builder = Builder::connect(work.instance()).await?;
             let git = Git::new(Limits::default())?.with_known_hosts(dir.join("known_hosts"));
+            let builder = builder.with_limits(args.limits.of_job());
+            limits::warn_of_unbounded(&builder);
             let limits = (FetchLimits::default(), UnpackLimits::default());
             let packages = Packages::new(limits.0, limits.1, args.allow_package_net)?;
             tracing::info!(
@@ -233,8 +243,14 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 git.version = git.version().await?,
                 "Building with the Docker Engine"
             );
-            let cache_bytes = args.max_cache_mb.saturating_mul(MIB);
-            let docker = Docker::new(builder, git, packages, cache_bytes);
+            let docker = Docker::new(builder, git, packages, args.limits.cache()).await;
+            let here = format!(
+                "{}/v1/runners/{}",
+                config.url.trim_end_matches('/'),
+                config.id
+            );
+            let notary = Notary::new(args.attest, Coordinator::at(&config.url)?, here);
+            let docker = docker.with_notary(notary);
             Arc::new(docker.with_script_image(args.script_image))
         }
     };

@@ -65,9 +65,17 @@ impl WorkDir {
     /// # Errors
     /// When the file system does not say.
     pub fn free_bytes(&self) -> std::io::Result<u64> {
-        let stat = nix::sys::statvfs::statvfs(&self.root)?;
-        Ok(stat.blocks_available() * stat.fragment_size())
+        free_bytes(&self.root)
     }
+}
+
+/// How many bytes may still be written to the file system of `path`.
+///
+/// # Errors
+/// When it does not say.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(path)?;
+    Ok(stat.blocks_available() * stat.fragment_size())
 }
 
 #[cfg(test)]

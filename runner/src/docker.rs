@@ -1,12 +1,15 @@
 //! The executor for real: a checkout with git, sources that were handed in or a package, then an
 //! image or a script with the Docker Engine.
 
+mod attest;
 mod checkout;
 mod index;
 mod package;
+mod room;
 mod script;
 mod source;
 
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -20,24 +23,31 @@ use slipway_protocol::{Credentials, ImageResult};
 
 use crate::executor::{Archive, Executor, Failure, Job};
 
+pub use attest::{Attest, Notary};
+pub use room::CacheLimits;
+
 /// Builds images, and runs scripts in containers.
 pub struct Docker {
     builder: Builder,
     git: Git,
     packages: Packages,
-    cache_bytes: u64,
+    cache: CacheLimits,
+    store: Option<PathBuf>,
     script_image: Option<String>,
+    notary: Option<Notary>,
 }
 
 impl Docker {
-    /// An executor with this engine; its build cache is kept under `cache_bytes`.
-    pub fn new(builder: Builder, git: Git, packages: Packages, cache_bytes: u64) -> Self {
+    /// An executor with this engine, whose build cache is kept within `cache`.
+    pub async fn new(builder: Builder, git: Git, packages: Packages, cache: CacheLimits) -> Self {
         Self {
+            store: builder.store().await,
             builder,
             git,
             packages,
-            cache_bytes,
+            cache,
             script_image: None,
+            notary: None,
         }
     }
 
@@ -45,6 +55,16 @@ impl Docker {
     #[must_use]
     pub fn with_script_image(mut self, image: Option<String>) -> Self {
         self.script_image = image;
+        self
+    }
+
+    /// The same with somebody who makes documents about its images.
+    #[must_use]
+    pub fn with_notary(mut self, notary: Notary) -> Self {
+        if notary.reads_images() {
+            self.builder = self.builder.leaving_images();
+        }
+        self.notary = Some(notary);
         self
     }
 
@@ -61,7 +81,42 @@ impl Docker {
             .builder
             .build(&request, &job.output, job.stop.token())
             .await;
-        built.map(image_result).map_err(|error| failure(&error))
+        let built = built.map_err(|error| self.build_failure(&error))?;
+        if let Some(notary) = &self.notary {
+            notary.attest(&self.builder, job, &request, &built).await;
+        }
+        Ok(image_result(built))
+    }
+
+    /// The failure of an image build, with what may have killed a step.
+    fn build_failure(&self, error: &BuildError) -> Failure {
+        let mut failure = failure(error);
+        if let BuildError::BuildFailed {
+            code: Some(137), ..
+        } = error
+            && self.builder.bounds_builds()
+            && let Some(limit) = self.builder.limits().memory_bytes
+        {
+            failure.message.push_str(&format!(
+                "; it was killed, and a job may use {} MiB of memory on this runner",
+                limit >> 20
+            ));
+        }
+        failure
+    }
+
+    async fn fetch(&self, job: &Job) -> Result<(), Failure> {
+        if let Some(package) = job.own.spec.package() {
+            return package::prepare(&self.packages, job, package).await;
+        }
+        match (&job.own.spec, &job.own.source) {
+            // The image has the files.
+            (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
+            (JobSpec::ImageIndex(_), _) => return Ok(()),
+            (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
+            (_, None) => checkout::prepare(&self.git, job).await?,
+        }
+        checkout::unpack_needs(job).await
     }
 }
 
@@ -81,17 +136,7 @@ impl Executor for Docker {
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        if let Some(package) = job.own.spec.package() {
-            return package::prepare(&self.packages, job, package).await;
-        }
-        match (&job.own.spec, &job.own.source) {
-            // The image has the files.
-            (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
-            (JobSpec::ImageIndex(_), _) => return Ok(()),
-            (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
-            (_, None) => checkout::prepare(&self.git, job).await?,
-        }
-        checkout::unpack_needs(job).await
+        room::within(self.builder.limits().disk_bytes, job, self.fetch(job)).await
     }
 
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
@@ -130,12 +175,18 @@ impl Executor for Docker {
         if let Err(error) = self.builder.remove_job(&id.to_string()).await {
             tracing::warn!(job.id = id, %error, "What job {id} left in the engine could not be removed");
         }
-        match self.builder.prune(self.cache_bytes).await {
-            Ok(0) => {}
-            Ok(freed) => tracing::info!(size_bytes = freed, "Freed build cache"),
-            // Another job may be pruning at this moment; the next one tries again.
-            Err(error) => tracing::debug!(%error, "The build cache was not pruned"),
-        }
+    }
+
+    async fn tidy(&self) {
+        room::prune(&self.builder, &self.cache).await;
+    }
+
+    fn store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
+    async fn make_room(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {
+        room::make_room(&self.builder, &self.cache, is_enough).await;
     }
 }
 
@@ -158,13 +209,22 @@ fn login(login: &Credentials) -> Login {
 /// Where a commit came from. Of a package and of sources that were handed in nothing is told: their
 /// address may be nobody's business.
 fn origin(job: &Job) -> Origin {
-    let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
-    let of_commit = job.own.spec.package().is_none() && job.own.source.is_none();
     Origin {
-        source: source.filter(|_| of_commit).map(|url| url.to_string()),
-        revision: of_commit.then(|| job.payload.sha.clone()),
+        source: source_of(job),
+        revision: is_of_commit(job).then(|| job.payload.sha.clone()),
         created: SystemTime::now().into(),
     }
+}
+
+/// The address of the repository that the image is built from, without a login.
+fn source_of(job: &Job) -> Option<String> {
+    let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
+    let source = source.filter(|_| is_of_commit(job));
+    source.map(|url| url.to_string())
+}
+
+fn is_of_commit(job: &Job) -> bool {
+    job.own.spec.package().is_none() && job.own.source.is_none()
 }
 
 fn image_result(image: BuiltImage) -> ImageResult {

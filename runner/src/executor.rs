@@ -1,6 +1,6 @@
 //! What a job does, behind one trait: a real one with Docker, and a scripted one for rehearsals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -87,17 +87,32 @@ pub struct Failure {
 pub struct Output {
     spool: Arc<Spool>,
     phases: Phases,
+    base: Arc<OnceLock<BaseImageUse>>,
 }
 
 impl Output {
     /// Output to this spool; phases go to `phases`.
     pub fn new(spool: Arc<Spool>, phases: Phases) -> Self {
-        Self { spool, phases }
+        Self {
+            spool,
+            phases,
+            base: Arc::default(),
+        }
     }
 
     /// Follows how far the trace has come.
     pub fn follow(&self) -> watch::Receiver<Written> {
         self.spool.follow()
+    }
+
+    /// The first base image that was pulled, once it was told.
+    pub fn first_base(&self) -> Option<BaseImageUse> {
+        self.base.get().cloned()
+    }
+
+    /// The text without the secrets of the job.
+    pub fn mask(&self, text: &str) -> String {
+        self.spool.mask(text)
     }
 
     /// Writes a line to the trace.
@@ -112,6 +127,8 @@ impl Progress for Output {
     }
 
     fn base_image(&self, base: &BaseImageUse) {
+        // The first one counts.
+        let _ = self.base.set(base.clone());
         self.phases.enter(Phase::Pulling, Some(base.clone()));
     }
 
@@ -157,4 +174,16 @@ pub trait Executor: Send + Sync {
 
     /// Removes what the job left.
     async fn clean(&self, job: &Job);
+
+    /// Brings what outlives jobs within its bounds, after a job was reported and beside others.
+    async fn tidy(&self) {}
+
+    /// The directory of this host where it keeps what outlives a job, if there is one.
+    fn store(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Removes what outlives jobs, until it `is_enough` or nothing is left that may go. What running
+    /// jobs use stays.
+    async fn make_room(&self, _is_enough: &(dyn Fn() -> bool + Send + Sync)) {}
 }

@@ -1,5 +1,6 @@
 //! Asks the coordinator for jobs: one poll at a time, and only while a slot is free.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::client::{Claim, Retry};
+use crate::disk::free_bytes;
 use crate::job::Jobs;
 
 /// The pause after an answer that the coordinator did not hold.
@@ -97,14 +99,14 @@ impl Poller {
     }
 
     async fn wait_for_space(&self) {
+        let is_enough = || self.free().is_none_or(|free| free >= self.free_floor);
         loop {
-            let free = match self.jobs.work.free_bytes() {
-                Ok(free) if free >= self.free_floor => return,
-                Ok(free) => free,
-                Err(error) => {
-                    tracing::warn!(%error, "The free space of the disk is not known");
-                    return;
-                }
+            if is_enough() {
+                return;
+            }
+            self.jobs.executor.make_room(&is_enough).await;
+            let Some(free) = self.free().filter(|free| *free < self.free_floor) else {
+                return;
             };
             tracing::warn!(
                 free_bytes = free,
@@ -113,5 +115,23 @@ impl Poller {
             );
             tokio::time::sleep(FULL).await;
         }
+    }
+
+    /// The free space of the fuller one of the disks that jobs write to.
+    fn free(&self) -> Option<u64> {
+        let work = self.jobs.work.free_bytes();
+        let store = self.jobs.executor.store().map(free_bytes);
+        let known = |free: io::Result<u64>| match free {
+            Ok(free) => Some(free),
+            Err(error) => {
+                tracing::warn!(%error, "The free space of the disk is not known");
+                None
+            }
+        };
+        [Some(work), store]
+            .into_iter()
+            .flatten()
+            .filter_map(known)
+            .min()
     }
 }

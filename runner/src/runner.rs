@@ -70,6 +70,7 @@ pub async fn run(jobs: Arc<Jobs>, slots: usize, free_floor: u64, ending: &Ending
                 Claimed::Unreadable(id) => jobs.refuse(id).await,
             }
             drop(slot);
+            jobs.executor.tidy().await;
         });
         running.spawn(async {
             // A job that panicked is lost by its lease; the runner goes on.

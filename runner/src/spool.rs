@@ -28,6 +28,7 @@ pub struct Spool {
     state: Mutex<State>,
     written: watch::Sender<Written>,
     limit: u64,
+    secrets: Secrets,
 }
 
 struct State {
@@ -52,14 +53,20 @@ impl Spool {
         Ok(Self {
             file,
             state: Mutex::new(State {
-                masker: Masker::new(secrets),
+                masker: Masker::new(secrets.clone()),
                 sum: crc32fast::Hasher::new(),
                 length: 0,
                 left_out: 0,
             }),
             written: watch::Sender::default(),
             limit,
+            secrets,
         })
+    }
+
+    /// A text that is whole as it would be in the trace.
+    pub fn mask(&self, text: &str) -> String {
+        self.secrets.mask(text)
     }
 
     /// Appends output. Beyond the limit it is counted and left out; when the disk does not take
@@ -188,6 +195,7 @@ mod tests {
             }),
             written: watch::Sender::default(),
             limit: 100,
+            secrets: Secrets::new([]),
         };
         spool.write(b"text");
         assert!(spool.follow().borrow().is_broken);

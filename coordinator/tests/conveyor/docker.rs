@@ -195,7 +195,10 @@ async fn check_28_the_image_can_be_pulled_and_has_the_digest_that_was_pushed() {
         .api(Method::GET, &build_path(&artifact), None)
         .await;
     let job = format!("/v1/jobs/{}/artifacts", native["jobs"][0]["id"]);
-    let pushed = yard.farm.api(Method::GET, &job, None).await["items"][0]["digest"].clone();
+    let made = yard.farm.api(Method::GET, &job, None).await["items"].clone();
+    let is_image = |item: &&Value| item["kind"] == "image";
+    let image = made.as_array().unwrap().iter().find(is_image).unwrap();
+    let pushed = image["digest"].clone();
     let digest = pulled.rsplit_once('@').unwrap().1;
     assert_eq!(pushed, digest);
 }

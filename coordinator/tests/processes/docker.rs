@@ -1,7 +1,9 @@
 //! From a commit on a git server to an image in a registry, with a real engine: coordinator and
 //! runner as processes.
 
+mod attested;
 mod directories;
+mod limits;
 mod packages;
 mod pipelines;
 mod platforms;
@@ -54,11 +56,23 @@ fn one_job(name: &str, spec: Value) -> Value {
     json!({ "name": name, "spec": spec })
 }
 
-/// What a job made.
+/// What a job made, without the documents about it.
 async fn artifacts(farm: &CoordinatorProcess, job: i64) -> Vec<Value> {
+    let (_, made) = all_of(farm, job).await;
+    made
+}
+
+/// The documents about what a job made.
+async fn files(farm: &CoordinatorProcess, job: i64) -> Vec<Value> {
+    let (files, _) = all_of(farm, job).await;
+    files
+}
+
+async fn all_of(farm: &CoordinatorProcess, job: i64) -> (Vec<Value>, Vec<Value>) {
     let path = format!("/v1/jobs/{job}/artifacts");
     let made = farm.api(Method::GET, &path, None).await;
-    made["items"].as_array().unwrap().clone()
+    let items = made["items"].as_array().unwrap().iter().cloned();
+    items.partition(|item| item["kind"] == "file")
 }
 
 /// A farm, and a project whose images need a login to push.
@@ -202,8 +216,8 @@ async fn a_commit_on_an_odd_branch_becomes_an_image_under_all_its_tags() {
         !trace.contains(&var("SLIPWAY_TEST_AUTH_REGISTRY_PASSWORD")),
         "{trace}"
     );
-    let path = format!("/v1/jobs/{}/artifacts", done["jobs"][0]["id"]);
-    let image = yard.farm.api(Method::GET, &path, None).await["items"][0].clone();
+    let job = done["jobs"][0]["id"].as_i64().unwrap();
+    let image = artifacts(&yard.farm, job).await[0].clone();
     let tags: Vec<&str> = image["tags"]
         .as_array()
         .unwrap()

@@ -21,12 +21,13 @@ use crate::builder::ANSWER_LIMIT;
 /// How many messages wait for the reader; beyond them the engine waits.
 const MESSAGES: usize = 64;
 
-/// Sends the request; what the engine answers comes out of the channel. Dropping the channel
+/// Sends the request, with `limits` added to its query; what the engine answers comes out of the channel. Dropping the channel
 /// closes the connection, and with that the engine stops the build.
 pub(crate) fn build(
     options: BuildImageOptions,
     logins: HashMap<String, DockerCredentials>,
     context: mpsc::Receiver<io::Result<Bytes>>,
+    limits: Option<String>,
 ) -> io::Result<mpsc::Receiver<Result<BuildInfo, Error>>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -38,7 +39,7 @@ pub(crate) fn build(
             runtime.block_on(async {
                 tokio::select! {
                     () = sender.closed() => {}
-                    () = forward(options, logins, context, &sender) => {}
+                    () = forward(options, logins, context, limits, &sender) => {}
                 }
             });
             runtime.shutdown_background();
@@ -50,6 +51,7 @@ async fn forward(
     options: BuildImageOptions,
     logins: HashMap<String, DockerCredentials>,
     mut context: mpsc::Receiver<io::Result<Bytes>>,
+    limits: Option<String>,
     sender: &mpsc::Sender<Result<BuildInfo, Error>>,
 ) {
     let docker = match Docker::connect_with_defaults() {
@@ -60,6 +62,10 @@ async fn forward(
         Ok(docker) => docker,
         Err(error) => return drop(sender.send(Err(error)).await),
     };
+    let docker = match limits {
+        Some(limits) => with_query(docker, limits),
+        None => docker,
+    };
     let body = futures_util::stream::poll_fn(move |task| context.poll_recv(task));
     let mut answer = docker
         .build_image(options, Some(logins), Some(body_try_stream(body)))
@@ -69,4 +75,16 @@ async fn forward(
             return;
         }
     }
+}
+
+/// The client with `words` added to the query of what it asks: its own options have no room for a
+/// limit of more than 2 GiB.
+fn with_query(docker: Docker, words: String) -> Docker {
+    docker.with_request_modifier(move |mut request| {
+        let uri = format!("{}&{words}", request.uri());
+        if let Ok(uri) = uri.parse() {
+            *request.uri_mut() = uri;
+        }
+        request
+    })
 }

@@ -13,6 +13,7 @@ use crate::apart;
 use crate::classify::{build_error, engine_error};
 use crate::context::Context;
 use crate::error::BuildError;
+use crate::limits::Limits;
 use crate::options::{build_options, credentials, with_cache};
 use crate::progress::Narrator;
 use crate::request::{BuildRequest, BuiltImage, Progress};
@@ -38,6 +39,8 @@ pub struct Builder {
     owner: String,
     engine: String,
     tags: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) limits: Limits,
+    pub(crate) leaves_images: bool,
 }
 
 impl Builder {
@@ -67,6 +70,8 @@ impl Builder {
             owner: owner.to_owned(),
             engine: version.version.unwrap_or_default(),
             tags: Mutex::default(),
+            limits: Limits::default(),
+            leaves_images: false,
         })
     }
 
@@ -105,6 +110,9 @@ impl Builder {
             () = cancel.cancelled() => Err(BuildError::Canceled),
             built = self.build_and_push(request, progress) => built,
         };
+        if self.leaves_images && built.is_ok() {
+            return built;
+        }
         if let Err(error) = self.remove_job(&request.job).await {
             tracing::warn!(%error, "The images of job {} could not be removed", request.job);
         }
@@ -180,7 +188,7 @@ impl Builder {
         );
         let options = with_cache(options, request, self.backend, caches);
         let logins = credentials(&request.logins_to_pull());
-        let mut answer = apart::build(options, logins, context.pack())?;
+        let mut answer = apart::build(options, logins, context.pack(), self.limits_of_build())?;
         let mut narrator = Narrator::new(progress);
         let mut ended = Ok(());
         while let Some(message) = answer.recv().await {

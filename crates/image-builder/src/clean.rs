@@ -1,6 +1,8 @@
 //! Removing what builds leave in the engine: images by label, and build cache beyond a limit.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -52,7 +54,8 @@ impl Builder {
     }
 
     /// Removes build cache, least recently used first, until it fits `cache_bytes`, and dangling
-    /// images of this owner. Returns how many bytes the engine says it freed.
+    /// images of this owner. Nothing that a build uses at the time is touched. Returns how many
+    /// bytes the engine says it freed.
     ///
     /// # Errors
     /// `EngineUnavailable` when the engine does not answer.
@@ -77,13 +80,35 @@ impl Builder {
             all: Some(true),
             ..PruneBuildOptions::default()
         };
-        let cache = prune_client(self.engine())
-            .prune_build(Some(options))
-            .await
-            .map_err(engine_error)?;
-        let freed = [images.space_reclaimed, cache.space_reclaimed];
-        let freed = freed.into_iter().flatten();
-        Ok(freed.filter_map(|bytes| u64::try_from(bytes).ok()).sum())
+        let cache = self.prune_cache(options).await?;
+        Ok(cache + bytes(images.space_reclaimed))
+    }
+
+    /// Removes build cache that no build has used for `age`. Returns how many bytes the engine says
+    /// it freed.
+    ///
+    /// # Errors
+    /// `EngineUnavailable` when the engine does not answer.
+    pub async fn prune_unused_for(&self, age: Duration) -> Result<u64, BuildError> {
+        let age = format!("{}s", age.as_secs());
+        let options = PruneBuildOptions {
+            all: Some(true),
+            filters: Some(HashMap::from([("until".to_owned(), vec![age])])),
+            ..PruneBuildOptions::default()
+        };
+        self.prune_cache(options).await
+    }
+
+    async fn prune_cache(&self, options: PruneBuildOptions) -> Result<u64, BuildError> {
+        let pruned = prune_client(self.engine()).prune_build(Some(options)).await;
+        Ok(bytes(pruned.map_err(engine_error)?.space_reclaimed))
+    }
+
+    /// Where the engine of this host keeps images and cache, as far as it says.
+    pub async fn store(&self) -> Option<PathBuf> {
+        let store = self.engine().info().await.ok()?.docker_root_dir?;
+        // An engine on another host has its own disk.
+        Some(PathBuf::from(store)).filter(|store| store.is_dir())
     }
 
     async fn remove_labelled(&self, labels: Vec<String>) -> Result<usize, BuildError> {
@@ -129,6 +154,10 @@ impl Builder {
         }
         Ok(count)
     }
+}
+
+fn bytes(freed: Option<i64>) -> u64 {
+    freed.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0)
 }
 
 /// Whether a removal left nothing behind. What another call has removed meanwhile is gone, and

@@ -12,8 +12,10 @@ mod classify;
 mod clean;
 mod context;
 mod error;
+mod export;
 mod frontend;
 mod instructions;
+mod limits;
 mod options;
 mod progress;
 mod push;
@@ -21,4 +23,6 @@ mod request;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
+pub use export::FileSystem;
+pub use limits::Limits;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};

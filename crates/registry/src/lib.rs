@@ -6,6 +6,7 @@
 mod error;
 mod index;
 mod manifests;
+mod referrers;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use oci_client::secrets::RegistryAuth;
 use slipway_domain::image::Repository;
 
 pub use error::RegistryError;
+pub use referrers::{Attached, Document};
 
 /// The wait after the first answer that may pass; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);

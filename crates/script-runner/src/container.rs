@@ -21,6 +21,7 @@ use slipway_image_builder::{BuildError, Builder, Login, Progress};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk;
 use crate::error::ScriptError;
 use crate::image;
 use crate::pack::Pack;
@@ -88,16 +89,18 @@ pub async fn run(
     // This is waited for even if the job is canceled: a container that comes into being later
     // would be left behind.
     create(builder, request, image, &name).await?;
+    let mut ended = BuildError::Canceled.into();
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
         done = run_to_end(builder, request, &name, progress) => return done,
+        error = disk::watch(builder, &name) => ended = error,
     }
     if let Err(error) = builder.engine().kill_container(&name, None).await {
         // It had not begun, or has ended by itself; what is left is removed like all else.
         tracing::debug!(%error, "The container of job {} was not killed", request.job);
     }
-    Err(BuildError::Canceled.into())
+    Err(ended)
 }
 
 /// The container's name, by which it is found again.
@@ -185,6 +188,9 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
     let environment = environment
         .into_iter()
         .map(|(key, value)| format!("{key}={value}"));
+    let limits = builder.limits();
+    let signed = |limit: Option<u64>| limit.and_then(|limit| limit.try_into().ok());
+    let memory = signed(limits.memory_bytes);
     ContainerCreateBody {
         image: Some(image),
         entrypoint: Some(vec!["sh".to_owned()]),
@@ -198,6 +204,10 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
                 typ: Some("none".to_owned()),
                 config: None,
             }),
+            memory,
+            // With swap it is as much: what is beyond the limit is not swapped out.
+            memory_swap: memory,
+            nano_cpus: signed(limits.nano_cpus),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
@@ -268,6 +278,7 @@ async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result
         Some(command) if state.oom_killed == Some(true) => ScriptError::OutOfMemory {
             command: command.to_owned(),
             code,
+            limit_mb: builder.limits().memory_bytes.map(|bytes| bytes >> 20),
         },
         Some(command) => ScriptError::CommandFailed {
             command: command.to_owned(),

@@ -30,12 +30,23 @@ pub enum ScriptError {
         code: i64,
     },
     /// The kernel ended the command, since memory ran out.
-    #[error("the command `{command}` was killed because memory ran out")]
+    #[error("the command `{command}` was killed because {}", memory(*.limit_mb))]
     OutOfMemory {
         /// Its first line.
         command: String,
         /// Its exit code.
         code: i64,
+        /// What a job may use here, in MiB.
+        limit_mb: Option<u64>,
+    },
+    /// The script wrote more than a job may.
+    #[error(
+        "the script has written more than the {limit_mb} MiB of disk that a job may use on this \
+         runner; leave less behind, or ask the runner's operator to raise --job-disk-mb"
+    )]
+    OverDisk {
+        /// What a job may write here, in MiB.
+        limit_mb: u64,
     },
     /// The shell ended before the first command.
     #[error("the shell of the image {image} exited with {code} before the first command")]
@@ -48,6 +59,16 @@ pub enum ScriptError {
     /// The engine did not do its part.
     #[error(transparent)]
     Engine(#[from] BuildError),
+}
+
+fn memory(limit_mb: Option<u64>) -> String {
+    match limit_mb {
+        Some(limit) => format!(
+            "it used more than the {limit} MiB of memory that a job may use on this runner; use \
+             less, or ask the runner's operator to raise --job-memory-mb"
+        ),
+        None => "memory ran out".to_owned(),
+    }
 }
 
 /// What the exit codes of a shell mean that are not the command's own.
@@ -69,6 +90,7 @@ impl ScriptError {
             | Self::CommandFailed { .. }
             | Self::OutOfMemory { .. }
             | Self::NotBegun { .. } => FailureReason::JobFailed,
+            Self::OverDisk { .. } => FailureReason::DiskFull,
             Self::Engine(error) => error.reason(),
         }
     }
@@ -79,7 +101,10 @@ impl ScriptError {
             Self::CommandFailed { code, .. }
             | Self::OutOfMemory { code, .. }
             | Self::NotBegun { code, .. } => Some(*code),
-            Self::ImageUnavailable { .. } | Self::NoShell { .. } | Self::Engine(_) => None,
+            Self::ImageUnavailable { .. }
+            | Self::NoShell { .. }
+            | Self::OverDisk { .. }
+            | Self::Engine(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod collect;
 mod container;
+mod disk;
 mod error;
 mod image;
 mod keep;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures what the farm promises.
 
 mod context;
+mod overhead;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ enum What {
     Live,
     /// What `slipway build .` takes of 200 MB in 20,000 files, beside a tenth of that.
     Context,
+    /// What the farm adds to `docker build && docker push`, for a small image and a large one.
+    Overhead,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
@@ -32,6 +35,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         What::Queue => queue().await?,
         What::Live => live().await?,
         What::Context => context::measure().await?,
+        What::Overhead => overhead::run().await?,
     }
     Ok(ExitCode::SUCCESS)
 }

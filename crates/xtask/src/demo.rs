@@ -148,8 +148,9 @@ async fn look(farm: &mut Farm) -> Result<()> {
         let id = build["id"].as_str().context("a build without an id")?;
         slipway(farm, &["artifacts", id]).await?;
         let artifacts = asked(farm, &["--json", "artifacts", id]).await?;
-        let digest = artifacts[0]["digest"].as_str();
-        let digest = digest.context("a build without an image")?;
+        let made = artifacts.as_array().into_iter().flatten();
+        let mut digests = made.filter_map(|artifact| artifact["digest"].as_str());
+        let digest = digests.next().context("a build without an image")?;
         let image = format!("{}/{PROJECT}@{digest}", farm.registry.address());
         let said = pull_and_run(&image).await?;
         ensure!(

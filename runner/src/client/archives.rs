@@ -94,6 +94,35 @@ impl Coordinator {
             Err(error) => return Uploaded::Unreadable(error),
         };
         let part = Part::stream(Body::wrap_stream(ReaderStream::with_capacity(file, PIECE)));
+        let query: Vec<_> = expire_in
+            .map(|text| ("expire_in", text))
+            .into_iter()
+            .collect();
+        self.send_file(token, job, part, name, &query).await
+    }
+
+    /// `POST builds/:id/artifacts`: sends `bytes` as the job's file `name` of a type.
+    pub async fn send_document(
+        &self,
+        token: &JobToken,
+        job: i64,
+        bytes: Vec<u8>,
+        name: &str,
+        file_type: &str,
+    ) -> Uploaded {
+        let query = [("artifact_type", file_type), ("artifact_format", "raw")];
+        self.send_file(token, job, Part::bytes(bytes), name, &query)
+            .await
+    }
+
+    async fn send_file(
+        &self,
+        token: &JobToken,
+        job: i64,
+        part: Part,
+        name: &str,
+        query: &[(&str, &str)],
+    ) -> Uploaded {
         let part = match part
             .file_name(name.to_owned())
             .mime_str("application/octet-stream")
@@ -101,13 +130,11 @@ impl Coordinator {
             Ok(part) => part,
             Err(error) => return Uploaded::Retry(unsent(&error)),
         };
-        let mut request = self
+        let request = self
             .call(Method::POST, &format!("builds/{job}/artifacts"))
             .header(JOB_TOKEN_HEADER, token.expose())
-            .timeout(TRANSFER_LIMIT);
-        if let Some(expire_in) = expire_in {
-            request = request.query(&[("expire_in", expire_in)]);
-        }
+            .timeout(TRANSFER_LIMIT)
+            .query(query);
         match request
             .multipart(Form::new().part("file", part))
             .send()

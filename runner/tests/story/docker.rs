@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
 use slipway_packages::{FetchLimits, Packages, UnpackLimits};
-use slipway_runner::docker::Docker;
+use slipway_runner::docker::{CacheLimits, Docker};
 use slipway_runner::executor::Executor;
 
 use crate::fake::{Fake, until_empty};
@@ -112,7 +112,11 @@ async fn runner_called(fake: &Fake, name: &str) -> Runner {
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
     let limits = (FetchLimits::default(), UnpackLimits::default());
     let packages = Packages::new(limits.0, limits.1, allowed).unwrap();
-    let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, packages, 1 << 40));
+    let cache = CacheLimits {
+        bytes: 1 << 40,
+        age: None,
+    };
+    let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, packages, cache).await);
     Runner::with(fake, 1 << 26, |_| executor)
 }
 

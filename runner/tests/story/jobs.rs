@@ -52,7 +52,7 @@ impl Runner {
             told_to_stop: ending.stop.clone(),
         };
         let told = ending.clone();
-        let ended = tokio::spawn(async move { run(Arc::new(jobs), 2, 0, &told).await });
+        let ended = tokio::spawn(async move { run(Arc::new(jobs), 2, 1, &told).await });
         Self { dir, ending, ended }
     }
 

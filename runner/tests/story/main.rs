@@ -7,3 +7,4 @@ mod docker;
 mod fake;
 mod jobs;
 mod program;
+mod room;

@@ -51,7 +51,7 @@ impl Told {
         self.phases.lock().unwrap().clone()
     }
 
-    async fn wait_for(&self, words: &str) {
+    pub(crate) async fn wait_for(&self, words: &str) {
         let heard = async {
             while !self.text().contains(words) {
                 self.heard.notified().await;

@@ -5,3 +5,4 @@ mod docker;
 mod docker_base;
 mod docker_cache;
 mod docker_called_off;
+mod docker_limits;

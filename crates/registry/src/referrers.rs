@@ -1,0 +1,205 @@
+//! Documents that belong to an image, as OCI referrers: a manifest that names the image's as its
+//! subject. Where a registry does not list those, an index under a tag made of the image's digest
+//! does, as the distribution specification has it for such registries.
+
+use oci_client::errors::{OciDistributionError, OciErrorCode};
+use oci_client::manifest::{
+    IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
+use oci_client::{Reference, RegistryOperation};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Registry, RegistryError};
+
+/// The configuration of a manifest that needs none.
+const EMPTY: &[u8] = b"{}";
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+
+/// A document about an image.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// What it is, as a media type.
+    pub kind: &'static str,
+    /// It itself.
+    pub bytes: Vec<u8>,
+}
+
+/// How a registry came to list what was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// By itself.
+    Listed,
+    /// By a tag, as it lists nothing itself.
+    Tagged,
+}
+
+impl Registry {
+    /// Attaches documents to the image whose manifest has this `digest`.
+    ///
+    /// # Errors
+    /// `Refused`; what was attached before stays.
+    pub async fn attach(
+        &self,
+        digest: &str,
+        documents: &[Document],
+    ) -> Result<Attached, RegistryError> {
+        let attached = self.attach_all(digest, documents).await;
+        attached.map_err(|error| RegistryError::Refused {
+            registry: self.repository.registry().to_owned(),
+            detail: error.to_string(),
+        })
+    }
+
+    async fn attach_all(
+        &self,
+        digest: &str,
+        documents: &[Document],
+    ) -> Result<Attached, OciDistributionError> {
+        let image = self.by_digest(digest);
+        self.client
+            .auth(&image, &self.auth, RegistryOperation::Push)
+            .await?;
+        let accepted = [OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE];
+        let (manifest, _) = self
+            .client
+            .pull_manifest_raw(&image, &self.auth, &accepted)
+            .await?;
+        let subject = json!({
+            "mediaType": media_type(&manifest),
+            "digest": digest,
+            "size": manifest.len(),
+        });
+        let empty = digest_of(EMPTY);
+        self.client.push_blob(&image, EMPTY, &empty).await?;
+        let mut entries = Vec::new();
+        for document in documents {
+            let blob = digest_of(&document.bytes);
+            self.client
+                .push_blob(&image, document.bytes.clone(), &blob)
+                .await?;
+            let manifest = json!({
+                "schemaVersion": 2,
+                "mediaType": OCI_IMAGE_MEDIA_TYPE,
+                "artifactType": document.kind,
+                "config": { "mediaType": EMPTY_TYPE, "digest": empty, "size": EMPTY.len() },
+                "layers": [{
+                    "mediaType": document.kind,
+                    "digest": blob,
+                    "size": document.bytes.len(),
+                }],
+                "subject": subject,
+            });
+            let bytes = manifest.to_string().into_bytes();
+            let own = digest_of(&bytes);
+            entries.push(json!({
+                "mediaType": OCI_IMAGE_MEDIA_TYPE,
+                "artifactType": document.kind,
+                "digest": own,
+                "size": bytes.len(),
+            }));
+            self.push_manifest(&self.by_digest(&own), bytes, OCI_IMAGE_MEDIA_TYPE)
+                .await?;
+        }
+        // This reads the tag where there is no list, and so finds nothing of ours there yet.
+        let listed = self.client.pull_referrers(&image, None).await;
+        let is_listed = |entry: &Value| {
+            listed.as_ref().is_ok_and(|index| {
+                let mut found = index.manifests.iter();
+                found.any(|listed| entry["digest"] == listed.digest.as_str())
+            })
+        };
+        if entries.iter().all(is_listed) {
+            return Ok(Attached::Listed);
+        }
+        self.tag(digest, entries).await?;
+        Ok(Attached::Tagged)
+    }
+
+    /// Adds entries to the index under the tag of the image with this `digest`.
+    async fn tag(&self, digest: &str, entries: Vec<Value>) -> Result<(), OciDistributionError> {
+        let tag = Reference::with_tag(
+            self.repository.registry().to_owned(),
+            self.path().to_owned(),
+            digest.replace(':', "-"),
+        );
+        let accepted = [OCI_IMAGE_INDEX_MEDIA_TYPE];
+        let pulled = self.client.pull_manifest_raw(&tag, &self.auth, &accepted);
+        let mut manifests = match pulled.await {
+            Ok((index, _)) => {
+                let index: Value = serde_json::from_slice(&index).unwrap_or_default();
+                index["manifests"].as_array().cloned().unwrap_or_default()
+            }
+            Err(error) if is_missing(&error) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            manifests.retain(|listed| listed["digest"] != entry["digest"]);
+            manifests.push(entry);
+        }
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE,
+            "manifests": manifests,
+        });
+        let bytes = index.to_string().into_bytes();
+        self.push_manifest(&tag, bytes, OCI_IMAGE_INDEX_MEDIA_TYPE)
+            .await
+    }
+
+    async fn push_manifest(
+        &self,
+        to: &Reference,
+        bytes: Vec<u8>,
+        media_type: &'static str,
+    ) -> Result<(), OciDistributionError> {
+        let media_type = media_type.parse().map_err(|_| {
+            OciDistributionError::GenericError(Some("a media type is no header".to_owned()))
+        })?;
+        let pushed = self.client.push_manifest_raw(to, bytes, media_type).await;
+        pushed.map(drop)
+    }
+
+    fn by_digest(&self, digest: &str) -> Reference {
+        Reference::with_digest(
+            self.repository.registry().to_owned(),
+            self.path().to_owned(),
+            digest.to_owned(),
+        )
+    }
+
+    /// The repository without its registry.
+    fn path(&self) -> &str {
+        let name = self.repository.as_str();
+        name.split_once('/').map_or(name, |(_, path)| path)
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// The media type that a manifest has by its own words.
+fn media_type(manifest: &[u8]) -> String {
+    let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let own = manifest["mediaType"].as_str();
+    own.unwrap_or(OCI_IMAGE_MEDIA_TYPE).to_owned()
+}
+
+/// Whether an answer says that there is no such manifest.
+fn is_missing(error: &OciDistributionError) -> bool {
+    match error {
+        OciDistributionError::ImageManifestNotFoundError(_)
+        | OciDistributionError::ServerError { code: 404, .. } => true,
+        OciDistributionError::RegistryError { envelope, .. } => {
+            let mut errors = envelope.errors.iter();
+            errors.any(|error| {
+                matches!(
+                    error.code,
+                    OciErrorCode::ManifestUnknown | OciErrorCode::NotFound
+                )
+            })
+        }
+        _ => false,
+    }
+}

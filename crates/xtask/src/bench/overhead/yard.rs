@@ -1,0 +1,244 @@
+//! A farm of release programs with one runner, a repository, a registry, and the command line of
+//! the same engine beside it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::PATIENCE;
+use crate::process::{Bond, Running, find, free_port, quietly, service};
+use crate::services::Registry;
+use crate::setup::{self, Docker};
+use crate::{probe, scratch};
+
+/// The pause between two questions for a build's state.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// All that runs, in the order in which it is stopped.
+pub(super) struct Yard {
+    docker: std::path::PathBuf,
+    port: u16,
+    token: String,
+    image: String,
+    _runner: Running,
+    _coordinator: Running,
+    _git: Running,
+    _registry: Registry,
+    _engine: Docker,
+    dir: TempDir,
+}
+
+impl Yard {
+    pub(super) async fn start() -> Result<Self> {
+        for (program, package) in [("busybox", "busybox-static"), ("git", "git")] {
+            setup::program(program, package).await?;
+        }
+        let engine = setup::docker(Bond::Tied).await?;
+        let docker = docker_with_buildkit().await?;
+        let registry = Registry::open().await?;
+        let dir = tempfile::Builder::new()
+            .prefix("slipway-bench-")
+            .tempdir()?;
+        let work = dir.path().join("api");
+        std::fs::create_dir(&work)?;
+        let busybox = find("busybox").context("there is no busybox")?;
+        std::fs::copy(busybox, work.join("busybox"))?;
+        git(&work, &["init", "--quiet", "--initial-branch=main"]).await?;
+        let git_port = free_port()?;
+        let git = serve_git(dir.path(), git_port)?;
+
+        let port = free_port()?;
+        let data = dir.path().join("data");
+        let mut coordinator = program("slipway-coordinator")?;
+        coordinator
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+            .args(["--registry", &registry.address(), "--data-dir"])
+            .arg(&data);
+        let mut coordinator = Running::start(coordinator, Signal::SIGTERM, GRACE)?;
+        let ready = || async {
+            let status = probe::http(port, "GET", "/readyz").await?;
+            ensure!(status == 200, "it answers {status}");
+            Ok(())
+        };
+        let log = scratch()?.join("bench-slipway-coordinator.log");
+        probe::until_ready(&mut coordinator, &log, Duration::from_secs(30), ready).await?;
+        let config = dir.path().join("runner.toml");
+        let mut register = program("slipway-runner")?;
+        register
+            .args(["register", "--url", &format!("http://127.0.0.1:{port}")])
+            .arg("--registration-token-file")
+            .arg(data.join("registration-token"))
+            .arg("--config")
+            .arg(&config);
+        let mut register = Running::start(register, Signal::SIGTERM, GRACE)?;
+        let registered = register.child().wait().await?;
+        ensure!(registered.success(), "the runner was not registered");
+        let mut runner = program("slipway-runner")?;
+        runner.args(["run", "--config"]).arg(&config);
+        let yard = Self {
+            docker,
+            port,
+            token: std::fs::read_to_string(data.join("admin-token"))?
+                .trim()
+                .to_owned(),
+            image: format!("{}/bench/hand:main", registry.address()),
+            _runner: Running::start(runner, Signal::SIGTERM, GRACE)?,
+            _coordinator: coordinator,
+            _git: git,
+            _registry: registry,
+            _engine: engine,
+            dir,
+        };
+        yard.ask("POST", "/v1/namespaces", &json!({"name": "bench"}))
+            .await?;
+        let url = format!("git://127.0.0.1:{git_port}/api");
+        let project = json!({"namespace": "bench", "name": "farm", "repo_url": url});
+        yard.ask("POST", "/v1/projects", &project).await?;
+        Ok(yard)
+    }
+
+    fn work(&self) -> std::path::PathBuf {
+        self.dir.path().join("api")
+    }
+
+    /// Commits files that nobody has built; returns the commit's id.
+    pub(super) async fn commit(&self, dockerfile: &str, round: &str) -> Result<String> {
+        let work = self.work();
+        std::fs::write(work.join("Dockerfile"), dockerfile)?;
+        std::fs::write(work.join("round"), round)?;
+        std::fs::write(work.join(".dockerignore"), ".git\n")?;
+        git(&work, &["add", "--all"]).await?;
+        git(&work, &["commit", "--quiet", "--message", round]).await?;
+        let sha = git(&work, &["rev-parse", "HEAD"]).await?;
+        Ok(sha.trim().to_owned())
+    }
+
+    /// Has the farm build a commit; how long it took.
+    pub(super) async fn by_farm(&self, sha: &str) -> Result<Duration> {
+        let since = Instant::now();
+        let what = json!({"sha": sha, "ref": "main"});
+        let build = self
+            .ask("POST", "/v1/projects/bench/farm/builds", &what)
+            .await?;
+        let id = build["id"].as_str().context("a build without an id")?;
+        let path = format!("/v1/builds/{id}");
+        while since.elapsed() < PATIENCE {
+            let build = self.ask("GET", &path, &Value::Null).await?;
+            match build["state"].as_str() {
+                Some("succeeded") => return Ok(since.elapsed()),
+                Some("pending" | "running") => tokio::time::sleep(LOOK).await,
+                _ => bail!("the farm's build did not succeed: {build:#}"),
+            }
+        }
+        bail!("the farm's build takes longer than {PATIENCE:?}");
+    }
+
+    /// Builds and pushes what was committed last with the command line; how long it took.
+    pub(super) async fn by_hand(&self) -> Result<Duration> {
+        let since = Instant::now();
+        let mut build = Command::new(&self.docker);
+        build.args(["build", "--tag", &self.image]).arg(self.work());
+        quietly(build.env("DOCKER_BUILDKIT", "1")).await?;
+        let mut push = Command::new(&self.docker);
+        quietly(push.args(["push", &self.image])).await?;
+        let took = since.elapsed();
+        let mut remove = Command::new(&self.docker);
+        quietly(remove.args(["rmi", &self.image])).await?;
+        Ok(took)
+    }
+
+    /// Asks the coordinator, which has to agree.
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nPRIVATE-TOKEN: {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.token,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("half an answer")?;
+        ensure!(head.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");
+        serde_json::from_str(body).with_context(|| format!("{method} {path}: no JSON: {body}"))
+    }
+}
+
+/// How long a program may take to end.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A program of the farm, as it is installed, without what the user's own farm is called in the
+/// environment.
+fn program(name: &str) -> Result<Command> {
+    let scratch = scratch()?;
+    let target = scratch.parent().context("no target directory")?;
+    let log = scratch.join(format!("bench-{name}.log"));
+    let mut command = service(target.join("release").join(name), Bond::Tied, &log)?;
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SLIPWAY_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// A `docker` command that builds with BuildKit: newer ones need a plugin for it.
+async fn docker_with_buildkit() -> Result<std::path::PathBuf> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(
+        dir.path().join("Dockerfile"),
+        "FROM scratch\nCOPY Dockerfile /\n",
+    )?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for place in std::env::split_paths(&path) {
+        let docker = place.join("docker");
+        let mut build = Command::new(&docker);
+        build.args(["build", "--quiet"]).arg(dir.path());
+        if docker.is_file() && quietly(build.env("DOCKER_BUILDKIT", "1")).await.is_ok() {
+            return Ok(docker);
+        }
+    }
+    bail!("no docker command builds with BuildKit; install docker.io or docker-buildx")
+}
+
+/// Serves the repositories in `dir`.
+fn serve_git(dir: &Path, port: u16) -> Result<Running> {
+    let git = find("git").context("there is no git")?;
+    let mut daemon = service(git, Bond::Tied, &scratch()?.join("bench-git.log"))?;
+    daemon
+        .args([
+            "daemon",
+            "--export-all",
+            "--reuseaddr",
+            "--listen=127.0.0.1",
+        ])
+        .arg(format!("--port={port}"))
+        .arg(format!("--base-path={}", dir.display()));
+    Running::start(daemon, Signal::SIGTERM, GRACE)
+}
+
+async fn git(dir: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("git");
+    command
+        .args([
+            "-c",
+            "user.name=Bench",
+            "-c",
+            "user.email=bench@example.com",
+        ])
+        .args(arguments)
+        .current_dir(dir);
+    quietly(&mut command).await
+}
