@@ -1,12 +1,13 @@
 //! What a job does, behind one trait: a real one with Docker, and a scripted one for rehearsals.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::{FailureReason, Phase};
+use slipway_domain::build_result::MAX_ITEMS;
+use slipway_domain::{BuildStep, FailureReason, Phase};
 use slipway_image_builder::Progress;
 use slipway_protocol::{Dependency, ImageResult, JobPayload, OwnJob};
 use tokio::sync::watch;
@@ -87,12 +88,25 @@ pub struct Failure {
 pub struct Output {
     spool: Arc<Spool>,
     phases: Phases,
+    steps: Arc<Mutex<Vec<BuildStep>>>,
 }
 
 impl Output {
     /// Output to this spool; phases go to `phases`.
     pub fn new(spool: Arc<Spool>, phases: Phases) -> Self {
-        Self { spool, phases }
+        Self {
+            spool,
+            phases,
+            steps: Arc::default(),
+        }
+    }
+
+    /// The steps of an image build that have ended.
+    pub fn steps(&self) -> Vec<BuildStep> {
+        self.steps
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Follows how far the trace has come.
@@ -113,6 +127,13 @@ impl Progress for Output {
 
     fn base_image(&self, base: &BaseImageUse) {
         self.phases.enter(Phase::Pulling, Some(base.clone()));
+    }
+
+    fn step(&self, step: &BuildStep) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.len() < MAX_ITEMS {
+            steps.push(step.clone());
+        }
     }
 
     fn heard(&self) -> BoxFuture<'_, ()> {

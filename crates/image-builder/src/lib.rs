@@ -4,15 +4,19 @@
 //! what builds leave behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
-mod apart;
+mod agent;
 mod base;
 mod builder;
 mod cache;
+mod call;
 mod classify;
 mod clean;
 mod context;
+mod details;
+mod endpoint;
 mod error;
 mod frontend;
+mod given;
 mod ignore;
 mod instructions;
 mod options;
@@ -20,8 +24,9 @@ mod pieces;
 mod progress;
 mod push;
 mod request;
+mod session;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
 pub use pieces::pieces_of;
-pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};
+pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress, Variables};

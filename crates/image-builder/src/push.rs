@@ -5,8 +5,8 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
 use futures_util::StreamExt as _;
+use slipway_domain::Phase;
 use slipway_domain::image::Repository;
-use slipway_domain::{ImageDetails, Phase};
 
 use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
@@ -33,7 +33,7 @@ impl Builder {
         logins: &[Login],
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
-        let size_bytes = self.size_of(id).await?;
+        let (size_bytes, details) = self.describe(id).await?;
         progress.phase(Phase::Pushing);
         // A build that was called off by then is not pushed.
         progress.heard().await;
@@ -47,7 +47,7 @@ impl Builder {
             tags: tags.to_vec(),
             digest,
             size_bytes,
-            details: ImageDetails::default(),
+            details,
         })
     }
 
@@ -56,7 +56,7 @@ impl Builder {
     ///
     /// Local tags are names that all builds of an engine share, so a repository is pushed to by
     /// one build at a time, and its local tags are removed before the next one comes.
-    async fn push(
+    pub(crate) async fn push(
         &self,
         id: &str,
         repository: &Repository,

@@ -5,3 +5,6 @@ mod docker;
 mod docker_base;
 mod docker_cache;
 mod docker_called_off;
+mod docker_platform;
+mod docker_secrets;
+mod docker_steps;
