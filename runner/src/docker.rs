@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use slipway_domain::spec::SourceDate;
 use slipway_domain::{ImageBuild, JobSpec, Phase};
 use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
@@ -69,6 +70,12 @@ impl Docker {
     }
 
     async fn build(&self, job: &Job, spec: &ImageBuild) -> Result<ImageResult, Failure> {
+        let source_date = match spec.source_date {
+            Some(SourceDate::Seconds(seconds)) => Some(seconds),
+            Some(SourceDate::Commit) => Some(checkout::time(&self.git, job).await?),
+            None => None,
+        };
+        let variables = job.payload.variables.iter();
         let request = BuildRequest {
             job: job.payload.id.to_string(),
             checkout: checkout::dir(job),
@@ -76,6 +83,11 @@ impl Docker {
             origin: origin(job),
             logins: logins(job),
             pull_login: job.own.pull_login.as_ref().map(login),
+            variables: variables
+                .map(|variable| (variable.key.clone(), variable.value.clone()))
+                .collect(),
+            scratch: job.dir.clone(),
+            source_date,
         };
         let built = self
             .builder

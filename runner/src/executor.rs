@@ -1,12 +1,13 @@
 //! What a job does, behind one trait: a real one with Docker, and a scripted one for rehearsals.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::{FailureReason, Phase};
+use slipway_domain::build_result::MAX_ITEMS;
+use slipway_domain::{BuildStep, FailureReason, Phase};
 use slipway_image_builder::Progress;
 use slipway_protocol::{Dependency, ImageResult, JobPayload, OwnJob};
 use tokio::sync::watch;
@@ -88,6 +89,7 @@ pub struct Output {
     spool: Arc<Spool>,
     phases: Phases,
     base: Arc<OnceLock<BaseImageUse>>,
+    steps: Arc<Mutex<Vec<BuildStep>>>,
 }
 
 impl Output {
@@ -97,7 +99,16 @@ impl Output {
             spool,
             phases,
             base: Arc::default(),
+            steps: Arc::default(),
         }
+    }
+
+    /// The steps of an image build that have ended.
+    pub fn steps(&self) -> Vec<BuildStep> {
+        self.steps
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Follows how far the trace has come.
@@ -130,6 +141,13 @@ impl Progress for Output {
         // The first one counts.
         let _ = self.base.set(base.clone());
         self.phases.enter(Phase::Pulling, Some(base.clone()));
+    }
+
+    fn step(&self, step: &BuildStep) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.len() < MAX_ITEMS {
+            steps.push(step.clone());
+        }
     }
 
     fn heard(&self) -> BoxFuture<'_, ()> {

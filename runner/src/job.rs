@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use slipway_domain::package::PackageSource;
-use slipway_domain::{FailureReason, JobToken, Platform, RunnerToken};
+use slipway_domain::{BuildStep, FailureReason, JobSpec, JobToken, Platform, RunnerToken};
 use slipway_protocol::{ImageResult, JobPayload, TraceSum, UpdateRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -142,6 +142,7 @@ impl Jobs {
                 _ => {
                     let update = UpdateRequest {
                         exit_code: job.exit_code.get().copied(),
+                        build_steps: masked(job.output.steps(), &secrets),
                         ..update(&outcome, sum)
                     };
                     self.report(&job, &outcome, update, delivery, &mut sender)
@@ -296,9 +297,18 @@ impl Jobs {
     }
 
     fn secrets(&self, payload: &JobPayload) -> Secrets {
-        let hidden = payload.variables.iter().filter(|variable| !variable.public);
-        let hidden = hidden.map(|variable| variable.value.as_str());
         let own = payload.own.as_ref();
+        let build = own.and_then(|own| match &own.spec {
+            JobSpec::ImageBuild(build) => Some(build),
+            JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
+        });
+        let named = |name: &str| {
+            let named = build.map(|build| build.secrets.values().chain(&build.ssh));
+            named.is_some_and(|mut named| named.any(|secret| secret == name))
+        };
+        let hidden = payload.variables.iter();
+        let hidden = hidden.filter(|variable| !variable.public || named(&variable.key));
+        let hidden = hidden.map(|variable| variable.value.as_str());
         let pull = own.and_then(|own| own.pull_login.as_ref());
         let passwords = payload.credentials.iter().chain(pull);
         let passwords = passwords.map(|login| login.password.as_str());
@@ -355,6 +365,15 @@ fn key_lines(key: &str) -> Vec<String> {
     let telling = lines.filter(|line| !line.is_empty() && !line.starts_with("-----"));
     let telling: Vec<String> = telling.map(str::to_owned).collect();
     [vec![telling.concat()], telling].concat()
+}
+
+/// What steps are called may have values in it.
+fn masked(steps: Vec<BuildStep>, secrets: &Secrets) -> Vec<BuildStep> {
+    let steps = steps.into_iter().map(|step| BuildStep {
+        name: secrets.mask(&step.name),
+        ..step
+    });
+    steps.collect()
 }
 
 fn update(outcome: &Result<Option<ImageResult>, Failure>, sum: TraceSum) -> UpdateRequest {

@@ -1,8 +1,8 @@
 //! Secrets are taken out of the trace before it is written anywhere.
 //!
 //! Looked for are the secrets themselves and the forms in which tools show them: base64 (at any of
-//! the three ways it can begin inside a longer text), percent-encoding and JSON strings. Of a
-//! secret with several lines each long line counts too, since tools print line by line. A secret
+//! the three ways it can begin inside a longer text, and broken into lines), percent-encoding and
+//! JSON strings. Of a secret with several lines each long line counts too, since tools print line by line. A secret
 //! may come in pieces: what could be the beginning of one is kept back until more is known.
 //!
 //! Secrets under [`MIN_SECRET`] bytes are not looked for. They occur in any text by chance, and
@@ -17,6 +17,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 pub const MIN_SECRET: usize = 4;
 /// The shortest line of a secret with several lines that is looked for by itself, in bytes.
 const MIN_LINE: usize = 8;
+/// The shortest secret whose base64 text tools break into lines, in bytes.
+const MIN_WRAPPED: usize = 16;
+/// How much of a secret is looked for in parts of a base64 text, in bytes.
+const MAX_WRAPPED: usize = 16 * 1024;
+/// How much of a secret such a part has, in bytes.
+const WINDOW: usize = 24;
 /// What a secret is replaced by.
 const MASK: &[u8] = b"[MASKED]";
 
@@ -57,11 +63,10 @@ impl Secrets {
         let from = text.len().saturating_sub(self.longest.saturating_sub(1));
         let begins = |at: &usize| {
             let tail = text.get(*at..).unwrap_or_default();
-            let longer = |pattern: &&Vec<u8>| pattern.len() > tail.len();
-            self.patterns
-                .iter()
-                .filter(longer)
-                .any(|pattern| pattern.starts_with(tail))
+            // They are sorted, so that those which begin with it come right after it.
+            let after = self.patterns.partition_point(|pattern| **pattern <= *tail);
+            let next = self.patterns.get(after);
+            next.is_some_and(|pattern| pattern.starts_with(tail))
         };
         (from..text.len()).find(begins).unwrap_or(text.len())
     }
@@ -168,6 +173,9 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         forms.push(json.trim_matches('"').as_bytes().to_vec());
         forms.extend(base64_forms(text));
     }
+    if secret.len() >= MIN_WRAPPED {
+        forms.extend(wrapped_forms(secret));
+    }
     forms.retain(|form| form.len() >= MIN_SECRET);
     forms
 }
@@ -183,6 +191,26 @@ fn base64_forms(text: &str) -> impl Iterator<Item = Vec<u8>> {
                 .map(|form| form.as_bytes()[skipped..whole].to_vec())
         })
         .filter(|form| form.len() >= MIN_SECRET)
+}
+
+/// The base64 texts of all parts of a long secret: wherever a tool breaks the text of the whole into
+/// lines, each line is covered by such parts. A line that is the end of it may have less.
+fn wrapped_forms(secret: &str) -> impl Iterator<Item = Vec<u8>> {
+    let bytes = &secret.as_bytes()[..secret.len().min(MAX_WRAPPED)];
+    let ends = (bytes.len().saturating_sub(WINDOW)..bytes.len()).map(|from| &bytes[from..]);
+    let begins = (9..WINDOW)
+        .step_by(3)
+        .flat_map(move |length| (0..3).filter_map(move |from| bytes.get(from..from + length)));
+    bytes
+        .windows(WINDOW)
+        .chain(ends.filter(|part| part.len() >= 6))
+        .chain(begins)
+        .flat_map(|part| {
+            // What a part shares its last letter with is not known.
+            let whole = part.len() * 8 / 6;
+            [STANDARD.encode(part), URL_SAFE.encode(part)]
+                .map(|form| form.as_bytes()[..whole].to_vec())
+        })
 }
 
 #[cfg(test)]

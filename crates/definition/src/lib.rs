@@ -3,6 +3,7 @@
 //! What people write is made for people, and what is wrong with it is told with its place. The
 //! rules of a pipeline are the domain's; here is only how they are written down.
 
+mod building;
 mod fault;
 mod fields;
 mod graph;

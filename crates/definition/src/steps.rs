@@ -6,6 +6,7 @@ use slipway_domain::image::{Repository, is_reference};
 use slipway_domain::spec::{ArtifactRules, ArtifactsWhen};
 use slipway_domain::{ImageBuild, Platform, Script};
 
+use crate::building;
 use crate::fault::{Fault, Place};
 use crate::fields::Fields;
 use crate::job::{Reference, reference, word};
@@ -15,6 +16,7 @@ const IMAGE_KEYS: &[&str] = &[
     "args",
     "args_from",
     "cache_from",
+    "cache_to",
     "context",
     "dockerfile",
     "labels",
@@ -22,6 +24,9 @@ const IMAGE_KEYS: &[&str] = &[
     "platforms",
     "pull",
     "repository",
+    "secrets",
+    "source_date",
+    "ssh",
     "tags",
     "target",
 ];
@@ -89,7 +94,7 @@ pub(crate) fn read(
 
 fn image(node: &Node) -> Result<Step, Fault> {
     let mut build = ImageBuild::default();
-    let (mut args_from, mut cache_from) = (Vec::new(), None);
+    let mut args_from = Vec::new();
     // `image:` and nothing after it builds the Dockerfile.
     let fields = match node.value {
         Value::Nothing => None,
@@ -153,9 +158,7 @@ fn image(node: &Node) -> Result<Step, Fault> {
         }
         args_from.push((key.text.clone(), reference(node.place, text)));
     }
-    if let Some(node) = get("cache_from") {
-        cache_from = Some(reference(node.place, node.text("`cache_from`")?));
-    }
+    let cache_from = fields.map_or(Ok(None), |fields| building::read(fields, &mut build))?;
     Ok(Step::Image {
         build: Box::new(build),
         args_from,
@@ -164,7 +167,7 @@ fn image(node: &Node) -> Result<Step, Fault> {
 }
 
 /// Checks what is put into an image build, where it stands.
-fn alone(place: Place, put: impl FnOnce(&mut ImageBuild)) -> Result<(), Fault> {
+pub(crate) fn alone(place: Place, put: impl FnOnce(&mut ImageBuild)) -> Result<(), Fault> {
     let mut build = ImageBuild::default();
     put(&mut build);
     place.check(build.check())

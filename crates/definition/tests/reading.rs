@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use slipway_definition::{MAX_BYTES, read};
 use slipway_domain::pipeline::{Definition, JobDefinition};
-use slipway_domain::spec::ArtifactsWhen;
+use slipway_domain::spec::{ArtifactsWhen, SourceDate};
 use slipway_domain::{ImageBuild, JobSpec, Script, When};
 
 fn good(text: &str) -> Definition {
@@ -483,4 +483,56 @@ fn a_file_of_strangers_is_bounded() {
         text
     });
     assert!(refused(&dense).contains("needs together"));
+}
+
+#[test]
+fn an_image_has_secrets_platforms_a_date_and_caches() {
+    let image = |keys: &str| {
+        let read = good(&format!("jobs:\n  app:\n    image: {{{keys}}}\n"));
+        match read.jobs.into_iter().next().unwrap().spec {
+            JobSpec::ImageBuild(build) => build,
+            other => panic!("{other:?}"),
+        }
+    };
+    let build = image(
+        "secrets: {npm: NPM_TOKEN}, ssh: KEY, platforms: [linux/aarch64], source_date: commit",
+    );
+    assert_eq!(
+        build.secrets,
+        [("npm".to_owned(), "NPM_TOKEN".to_owned())].into()
+    );
+    assert_eq!(build.ssh.as_deref(), Some("KEY"));
+    assert_eq!(build.platforms[0].to_string(), "linux/arm64");
+    assert_eq!(build.source_date, Some(SourceDate::Commit));
+    let build = image(
+        "secrets: [TOKEN], source_date: 12, cache_from: [r.example/a:c], cache_to: r.example/a:c",
+    );
+    assert_eq!(
+        build.secrets,
+        [("TOKEN".to_owned(), "TOKEN".to_owned())].into()
+    );
+    assert_eq!(build.source_date, Some(SourceDate::Seconds(12)));
+    assert_eq!(build.cache_images, ["r.example/a:c"]);
+    assert_eq!(build.cache_to.as_deref(), Some("r.example/a:c"));
+    for (keys, expected) in [
+        ("secrets: {n/m: A}", "secret id"),
+        ("secrets: [no-name]", "variable of a secret"),
+        ("ssh: no-name", "variable of a secret"),
+        ("platforms: [linux]", "platform"),
+        (
+            "source_date: yesterday",
+            "`source_date` is `commit`, or so many seconds",
+        ),
+        (
+            "source_date: -1",
+            "`source_date` is `commit`, or so many seconds",
+        ),
+        ("cache_from: [A b]", "cache image"),
+        ("cache_from: nobody", "nobody"),
+        ("cache_to: r.example/a", "place for the cache"),
+    ] {
+        let text = format!("jobs:\n  app:\n    image: {{{keys}}}\n");
+        let fault = read(&text).unwrap_err().to_string();
+        assert!(fault.contains(expected), "{keys}: {fault}");
+    }
 }

@@ -40,6 +40,19 @@ impl Git {
         Ok(read.await?.ok().map(|text| parse(sha.clone(), &text)))
     }
 
+    /// When the commit that is checked out in `dir` was made, in seconds after the beginning of 1970;
+    /// `None` when it does not tell.
+    ///
+    /// # Errors
+    /// The general ones.
+    pub async fn commit_time(&self, dir: &Path) -> Result<Option<i64>, GitError> {
+        let args = ["log", "-1", "--no-show-signature", "--format=%ct"];
+        let told = self
+            .call(Some(dir), None, self.limits.resolve, args)
+            .await?;
+        Ok(told.ok().and_then(|text| text.trim().parse().ok()))
+    }
+
     /// Makes `dir` a bare repository and brings the commit into it, if it is to be had at all,
     /// without what `filter` leaves out.
     pub(crate) async fn fetch_commit_into(

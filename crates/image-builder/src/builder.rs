@@ -5,22 +5,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
+use bollard::models::BuildInfo;
+use bollard::query_parameters::BuildImageOptions;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use slipway_domain::ImageDetails;
+use slipway_domain::Platform;
 
-use crate::apart;
+use crate::agent::Agent;
+use crate::call::Call;
 use crate::classify::{build_error, engine_error};
-use crate::context::Context;
+use crate::context::{Context, Packed};
+use crate::endpoint::Endpoint;
 use crate::error::BuildError;
+use crate::given::Given;
 use crate::limits::Limits;
 use crate::options::{build_options, credentials, with_cache};
 use crate::progress::Narrator;
 use crate::request::{BuildRequest, BuiltImage, Progress};
+use crate::session::Session;
 
 /// How long the engine may take for the head of an answer. The answer to a build may begin only
 /// when the whole context was sent; the time a job may take bounds it, not this.
-pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
+const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// What the trace says where there is no choice of builders.
+const CLASSIC: &str = "This engine has no BuildKit; building with its classic builder\n";
 
 /// Which of the engine's two builders is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +46,9 @@ pub enum Backend {
 #[derive(Debug)]
 pub struct Builder {
     docker: Docker,
+    endpoint: Endpoint,
     backend: Backend,
+    platform: Option<Platform>,
     owner: String,
     engine: String,
     tags: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -52,6 +65,7 @@ impl Builder {
     /// # Errors
     /// `EngineUnavailable` when it does not answer.
     pub async fn connect(owner: &str) -> Result<Self, BuildError> {
+        let endpoint = Endpoint::from_env()?;
         let docker = Docker::connect_with_defaults().map_err(engine_error)?;
         let docker = docker.negotiate_version().await.map_err(engine_error)?;
         let version = docker.version().await.map_err(engine_error)?;
@@ -63,6 +77,8 @@ impl Builder {
             && !is_podman;
         Ok(Self {
             docker: docker.with_timeout(ANSWER_LIMIT),
+            endpoint,
+            platform: version.arch.as_deref().and_then(Platform::linux),
             backend: match has_buildkit {
                 true => Backend::BuildKit,
                 false => Backend::Classic,
@@ -75,7 +91,7 @@ impl Builder {
         })
     }
 
-    /// The same engine with the other builder, for those who know better.
+    /// The same engine with this builder, as if it had no other.
     #[must_use]
     pub fn with_backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
@@ -85,6 +101,11 @@ impl Builder {
     /// Which builder is used.
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// What the engine builds for when it is not told.
+    pub fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref()
     }
 
     /// The engine's version.
@@ -105,10 +126,11 @@ impl Builder {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<BuiltImage, BuildError> {
+        let work: BoxFuture<'_, _> = Box::pin(self.build_and_push(request, progress));
         let built = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(BuildError::Canceled),
-            built = self.build_and_push(request, progress) => built,
+            built = work => built,
         };
         if self.leaves_images && built.is_ok() {
             return built;
@@ -124,6 +146,11 @@ impl Builder {
         request: &BuildRequest,
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
+        if self.backend == Backend::Classic {
+            progress.output(CLASSIC.as_bytes());
+        }
+        self.check_backend(request)?;
+        let given = Given::find(request)?;
         let (checkout, spec) = (request.checkout.clone(), request.spec.clone());
         let context = tokio::task::spawn_blocking(move || Context::find(&checkout, &spec))
             .await
@@ -131,42 +158,30 @@ impl Builder {
         let base = context.base.as_ref();
         self.fetch_base(request, base, progress).await?;
         let caches = self.fetch_caches(request, progress).await;
-        let id = self.build_image(request, context, caches, progress).await?;
+        let id = self
+            .build_image(request, context, given, caches, progress)
+            .await?;
         let spec = &request.spec;
-        match &spec.repository {
+        let built = match &spec.repository {
             Some(repository) if !spec.tags.is_empty() => {
                 self.publish(&id, repository, &spec.tags, &request.logins, progress)
                     .await
             }
-            _ => Ok(BuiltImage {
-                reference: None,
-                tags: Vec::new(),
-                size_bytes: self.size_of(&id).await?,
-                details: self.details_of(&id).await?,
-                digest: id,
-            }),
+            _ => {
+                let (size_bytes, details) = self.describe(&id).await?;
+                Ok(BuiltImage {
+                    reference: None,
+                    tags: Vec::new(),
+                    size_bytes,
+                    details,
+                    digest: id.clone(),
+                })
+            }
+        };
+        if built.is_ok() {
+            self.push_cache(request, &id, progress).await;
         }
-    }
-
-    /// The unpacked size of the layers of the image with this `id`, in bytes.
-    pub(crate) async fn size_of(&self, id: &str) -> Result<u64, BuildError> {
-        let image = self.docker.inspect_image(id).await.map_err(engine_error)?;
-        let size = image.size.and_then(|size| size.try_into().ok());
-        Ok(size.unwrap_or(0))
-    }
-
-    /// What the image with this `id` runs on.
-    pub(crate) async fn details_of(&self, id: &str) -> Result<ImageDetails, BuildError> {
-        let image = self.docker.inspect_image(id).await.map_err(engine_error)?;
-        let variant = image.variant.filter(|variant| !variant.is_empty());
-        let parts: Vec<String> = [image.os, image.architecture, variant]
-            .into_iter()
-            .flatten()
-            .collect();
-        Ok(ImageDetails {
-            platform: parts.join("/").parse().ok(),
-            ..ImageDetails::default()
-        })
+        built
     }
 
     /// Builds the image, perhaps with layers of the images `caches`; returns its id.
@@ -174,11 +189,12 @@ impl Builder {
         &self,
         request: &BuildRequest,
         context: Context,
+        given: Given,
         caches: Vec<String>,
         progress: &dyn Progress,
     ) -> Result<String, BuildError> {
         // A name keeps the image from being pruned as dangling before it is pushed.
-        let name = format!("slipway-job:{:032x}", rand::random::<u128>());
+        let name = format!("slipway-job:{}", self.built_tag(&request.job));
         let options = build_options(
             request,
             self.backend,
@@ -187,27 +203,76 @@ impl Builder {
             &name,
         );
         let options = with_cache(options, request, self.backend, caches);
-        let logins = credentials(&request.logins_to_pull());
-        let mut answer = apart::build(options, logins, context.pack(), self.limits_of_build())?;
+        let context = context.pack(request.latest_change());
         let mut narrator = Narrator::new(progress);
-        let mut ended = Ok(());
-        while let Some(message) = answer.recv().await {
-            match message {
-                Ok(info) => narrator.take(info),
-                Err(error) => {
-                    ended = Err(error);
-                    break;
-                }
+        let take = |info| narrator.take(info);
+        let ended = match self.backend {
+            Backend::BuildKit => {
+                self.with_session(request, given, options, context, take)
+                    .await?
             }
-        }
-        narrator.finish();
+            Backend::Classic => {
+                let logins = credentials(&request.logins_to_pull());
+                let call = self.call(options, logins, context);
+                call.run(take).await
+            }
+        };
+        narrator.finish(ended.is_err());
         if let Err(error) = ended {
             let step = narrator.failed_step(&error.to_string());
-            return Err(build_error(error, step.as_ref(), &request.spec.dockerfile));
+            return Err(build_error(error, step.as_ref(), &request.spec));
         }
         narrator.image.ok_or_else(|| BuildError::EngineUnavailable {
             detail: "it broke off before the image was done".to_owned(),
         })
+    }
+
+    /// Builds with BuildKit, which asks for what is `given` to the build when it needs it.
+    async fn with_session(
+        &self,
+        request: &BuildRequest,
+        given: Given,
+        mut options: BuildImageOptions,
+        context: Packed,
+        take: impl FnMut(BuildInfo) + Send,
+    ) -> Result<Result<(), Error>, BuildError> {
+        let agent = match &given.key {
+            Some((variable, key)) => Some(Agent::start(&request.scratch, variable, key).await?),
+            None => None,
+        };
+        let session = Session {
+            logins: request.logins_to_pull(),
+            secrets: given.secrets,
+            agent: agent.as_ref().map(|agent| agent.socket().to_owned()),
+        };
+        // A session is for one build.
+        let id = format!("{:032x}", rand::random::<u128>());
+        let version = self.docker.client_version().to_string();
+        let opening: BoxFuture<'_, _> = Box::pin(session.open(&self.endpoint, &version, &id));
+        let serving = opening.await.map_err(engine_error)?;
+        options.session = Some(id);
+        let call = self.call(options, HashMap::new(), context);
+        let build: BoxFuture<'_, _> = Box::pin(call.run(take));
+        Ok(tokio::select! {
+            ended = build => ended,
+            never = serving => match never {},
+        })
+    }
+
+    fn call(
+        &self,
+        options: BuildImageOptions,
+        logins: HashMap<String, DockerCredentials>,
+        context: Packed,
+    ) -> Call<'_> {
+        Call {
+            endpoint: &self.endpoint,
+            version: self.docker.client_version().to_string(),
+            options,
+            limits: self.limits_of_build(),
+            logins,
+            context,
+        }
     }
 
     /// The connection to the engine, for what is done there besides building.

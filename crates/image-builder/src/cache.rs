@@ -8,7 +8,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use slipway_domain::Phase;
-use slipway_domain::image::registry_of;
+use slipway_domain::image::{Repository, registry_of};
 
 use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
@@ -45,61 +45,86 @@ impl Builder {
         progress: &dyn Progress,
     ) -> Vec<String> {
         let spec = &request.spec;
-        let branch = spec.repository.as_ref().zip(spec.cache_tag.as_ref());
-        let branch = branch.map(|(repository, tag)| {
-            let own = format!("{}{}", self.tag_start(), request.job);
-            (repository.as_str(), repository.tagged(tag), own)
-        });
-        let made = spec.cache_image.as_ref();
-        let made = made.map(|image| {
-            (
-                repository_of(image),
-                image.clone(),
-                self.made_tag(&request.job),
-            )
-        });
         let mut here = Vec::new();
-        for (repository, name, own) in branch.into_iter().chain(made) {
-            if spec.no_cache {
+        if spec.no_cache {
+            return here;
+        }
+        let tags = [&spec.cache_tag, &spec.fallback_cache_tag];
+        for tag in tags.into_iter().flatten() {
+            let Some(repository) = &spec.repository else {
+                break;
+            };
+            let own = format!("{}{}", self.tag_start(), request.job);
+            let name = repository.tagged(tag);
+            let fetched = self.fetch_cache(&name, &own, request, progress).await;
+            here.extend(fetched);
+            // The second is for want of the first.
+            if !here.is_empty() {
                 break;
             }
-            progress.phase(Phase::Pulling);
-            let wanted = Wanted {
-                repository,
-                name: &name,
-                own: &own,
-                keeps_name: false,
-            };
-            if self.fetch_cache(&wanted, &request.logins, progress).await {
-                here.push(format!("{repository}:{own}"));
-            }
+        }
+        let own = self.made_tag(&request.job);
+        let made = spec.cache_image.iter().map(|image| (image, own.clone()));
+        let more = spec.cache_images.iter().enumerate();
+        let more = more.map(|(at, image)| (image, self.more_tag(at, &request.job)));
+        for (image, own) in made.chain(more).collect::<Vec<_>>() {
+            here.extend(self.fetch_cache(image, &own, request, progress).await);
         }
         here
     }
 
-    /// Fetches one of them; whether it is here.
+    /// Pushes the image with this `id` where others look for layers. What goes wrong is told in the
+    /// trace, and costs the others alone.
+    pub(crate) async fn push_cache(
+        &self,
+        request: &BuildRequest,
+        id: &str,
+        progress: &dyn Progress,
+    ) {
+        let place = request.spec.cache_to.as_deref();
+        let Some((repository, tag)) = place.and_then(Repository::of_tagged) else {
+            return;
+        };
+        progress.phase(Phase::Pushing);
+        progress.heard().await;
+        let tags = [tag.to_owned()];
+        let pushed = self.push(id, &repository, &tags, &request.logins, progress);
+        if let Err(error) = pushed.await {
+            progress.output(format!("No layers are left for other builds: {error}\n").as_bytes());
+        }
+    }
+
+    /// Fetches one of them; returns what it is called here, if it is.
     async fn fetch_cache(
         &self,
-        wanted: &Wanted<'_>,
-        logins: &[Login],
+        name: &str,
+        own: &str,
+        request: &BuildRequest,
         progress: &dyn Progress,
-    ) -> bool {
-        let name = wanted.name;
+    ) -> Option<String> {
+        progress.phase(Phase::Pulling);
+        let repository = repository_of(name);
+        let wanted = Wanted {
+            repository,
+            name,
+            own,
+            keeps_name: false,
+        };
         let say = |line: String| progress.output(format!("{line}\n").as_bytes());
         say(format!("Pulling {name} to take layers from"));
         // Those who push go through the same local tag.
-        let lock = self.tag_lock(wanted.repository);
+        let lock = self.tag_lock(repository);
         let _alone = lock.lock().await;
-        let login = login_for(wanted.repository, logins);
+        let login = login_for(repository, &request.logins);
         let mut tries = 1;
         loop {
-            let error = match self.fetch(wanted, login).await {
-                Ok(()) => return true,
+            let error = match self.fetch(&wanted, login).await {
+                Ok(()) => return Some(format!("{repository}:{own}")),
                 Err(error) => shorten(&error.to_string()),
             };
             if tries == TRIES || error.contains("not found") {
                 say(format!("Nothing is taken from {name}: {error}"));
-                return false;
+                return None;
             }
             tries += 1;
         }
@@ -179,8 +204,16 @@ impl Builder {
     /// Removes the images that were fetched for `job`.
     pub(crate) async fn remove_cache_of(&self, job: &str) -> Result<(), BuildError> {
         let branch = format!("{}{job}", self.tag_start());
-        let own = [branch, self.base_tag(job), self.made_tag(job)].map(|tag| format!(":{tag}"));
-        self.untag_all(|name| own.iter().any(|own| name.ends_with(own)))
+        let own = [
+            branch,
+            self.base_tag(job),
+            self.made_tag(job),
+            self.built_tag(job),
+        ];
+        let own = own.map(|tag| format!(":{tag}"));
+        let (more, end) = (format!(":{}more-", self.tag_start()), format!("-of-{job}"));
+        let is_more = |name: &str| name.contains(&more) && name.ends_with(&end);
+        self.untag_all(|name| own.iter().any(|own| name.ends_with(own)) || is_more(name))
             .await
             .map(drop)
     }
@@ -225,6 +258,16 @@ impl Builder {
         format!("{}made-{job}", self.tag_start())
     }
 
+    /// The tag here of one of further images that were fetched for `job`.
+    fn more_tag(&self, at: usize, job: &str) -> String {
+        format!("{}more-{at}-of-{job}", self.tag_start())
+    }
+
+    /// The tag here of the image that is built for `job`.
+    pub(crate) fn built_tag(&self, job: &str) -> String {
+        format!("{}built-{job}", self.tag_start())
+    }
+
     /// How the tags of this owner's fetched images begin.
     fn tag_start(&self) -> String {
         let owner = Sha256::digest(self.owner());
@@ -233,9 +276,13 @@ impl Builder {
     }
 }
 
-/// The repository of an image that is named by its digest.
+/// The repository of an image that is named by its digest or its tag.
 fn repository_of(image: &str) -> &str {
-    image.split('@').next().unwrap_or(image)
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => image,
+    }
 }
 
 fn login_for<'a>(repository: &str, logins: &'a [Login]) -> Option<&'a Login> {

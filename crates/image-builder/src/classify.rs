@@ -4,6 +4,7 @@
 //! the step that failed is used first, and its words only where there is nothing else.
 
 use bollard::errors::Error;
+use slipway_domain::ImageBuild;
 
 use crate::error::BuildError;
 
@@ -14,6 +15,8 @@ pub(crate) struct FailedStep {
     pub(crate) name: String,
     /// What the engine said of it.
     pub(crate) error: String,
+    /// Whether its command is for another processor.
+    pub(crate) is_foreign: bool,
 }
 
 /// The error of a call that has nothing to do with a Dockerfile.
@@ -28,7 +31,11 @@ pub(crate) fn engine_error(error: Error) -> BuildError {
 }
 
 /// The error that ended a build.
-pub(crate) fn build_error(error: Error, step: Option<&FailedStep>, dockerfile: &str) -> BuildError {
+pub(crate) fn build_error(
+    error: Error,
+    step: Option<&FailedStep>,
+    spec: &ImageBuild,
+) -> BuildError {
     let message = match error {
         Error::DockerStreamError { error } => error,
         Error::DockerResponseServerError {
@@ -38,10 +45,10 @@ pub(crate) fn build_error(error: Error, step: Option<&FailedStep>, dockerfile: &
         // The connection broke, or the engine is at fault.
         other => return engine_error(other),
     };
-    explain(&message, step, dockerfile)
+    explain(&message, step, spec)
 }
 
-fn explain(message: &str, step: Option<&FailedStep>, dockerfile: &str) -> BuildError {
+fn explain(message: &str, step: Option<&FailedStep>, spec: &ImageBuild) -> BuildError {
     if is_disk_full(message) || step.is_some_and(|step| is_disk_full(&step.error)) {
         return BuildError::DiskFull;
     }
@@ -50,10 +57,14 @@ fn explain(message: &str, step: Option<&FailedStep>, dockerfile: &str) -> BuildE
         || lower.contains("failed to read dockerfile")
     {
         return BuildError::DockerfileMissing {
-            path: dockerfile.to_owned(),
+            path: spec.dockerfile.clone(),
         };
     }
     let detail = shorten(last_cause(message));
+    if let Some(error) = wants_secret(message, step).or_else(|| platform_error(message, step, spec))
+    {
+        return error;
+    }
     match step {
         Some(step) => match base_image(&step.name) {
             Some(image) => BuildError::BaseImageUnavailable { image, detail },
@@ -70,6 +81,73 @@ fn explain(message: &str, step: Option<&FailedStep>, dockerfile: &str) -> BuildE
             detail,
         },
     }
+}
+
+/// The error of a step that wants a secret or an agent which is not given.
+fn wants_secret(message: &str, step: Option<&FailedStep>) -> Option<BuildError> {
+    let step = step?;
+    if !step.name.contains("--mount=") {
+        return None;
+    }
+    let said = |words: &str| message.contains(words) || step.error.contains(words);
+    let of_agent = [
+        "no ssh forwarded",
+        "no SSH forwarded",
+        "unset ssh forward key",
+        "no SSH key",
+    ];
+    let (wanted, advice) = if of_agent.into_iter().any(said) {
+        let advice = "name the variable with the private key under ssh";
+        ("an SSH agent".to_owned(), advice)
+    } else {
+        let secret = [message, &step.error].into_iter().find_map(secret_in)?;
+        (
+            format!("the secret {secret}"),
+            "name its variable under secrets",
+        )
+    };
+    Some(BuildError::SecretNotGiven {
+        step: step.name.clone(),
+        wanted,
+        advice,
+    })
+}
+
+/// The secret that is said not to be there, as in `secret npm: not found`.
+fn secret_in(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("secret ")?;
+    let id = rest.split([' ', ':']).next().filter(|id| !id.is_empty())?;
+    rest[id.len()..]
+        .contains("not found")
+        .then(|| id.to_owned())
+}
+
+/// The error of an image that cannot be had, or run, for the platform.
+fn platform_error(
+    message: &str,
+    step: Option<&FailedStep>,
+    spec: &ImageBuild,
+) -> Option<BuildError> {
+    const MISSING: &[&str] = &["no match for platform", "no matching manifest for"];
+    let platform = match spec.platforms.first() {
+        Some(platform) => platform.to_string(),
+        None => "the platform of its base image".to_owned(),
+    };
+    let detail = shorten(last_cause(message));
+    if MISSING.iter().any(|words| message.contains(words)) {
+        let image = step.and_then(|step| base_image(&step.name));
+        return Some(BuildError::PlatformMissing {
+            image: image.unwrap_or_else(|| "of the Dockerfile".to_owned()),
+            platform,
+        });
+    }
+    let is_foreign = message.contains("exec format error")
+        || step.is_some_and(|step| step.is_foreign || step.error.contains("exec format error"));
+    is_foreign.then(|| BuildError::PlatformUnsupported {
+        platform,
+        step: step.map(|step| step.name.clone()),
+        detail,
+    })
 }
 
 /// The image that a step wants to have, when that is all the step does.
@@ -168,36 +246,35 @@ mod tests {
         FailedStep {
             name: name.to_owned(),
             error: String::new(),
+            is_foreign: false,
         }
+    }
+
+    fn explained(message: &str, step: &FailedStep) -> BuildError {
+        explain(message, Some(step), &ImageBuild::default())
     }
 
     #[test]
     fn the_step_tells_more_than_the_words() {
         let message = "failed to solve: docker.io/library/x:1: not found";
-        let error = explain(
+        let error = explained(
             message,
-            Some(&step("[internal] load metadata for docker.io/library/x:1")),
-            "",
+            &step("[internal] load metadata for docker.io/library/x:1"),
         );
         assert!(
             matches!(&error, BuildError::BaseImageUnavailable { image, detail }
                 if image == "docker.io/library/x:1" && detail == "docker.io/library/x:1: not found"),
             "{error}"
         );
-        let error = explain(
+        let error = explained(
             "executor failed running [/bin/sh -c exit 7]: exit code: 7",
-            Some(&step("[2/3] RUN exit 7")),
-            "",
+            &step("[2/3] RUN exit 7"),
         );
         assert!(
             matches!(&error, BuildError::BuildFailed { step, code: Some(7), .. } if step == "[2/3] RUN exit 7"),
             "{error}"
         );
-        let error = explain(
-            "write /x: no space left on device",
-            Some(&step("[2/3] RUN dd")),
-            "",
-        );
+        let error = explained("write /x: no space left on device", &step("[2/3] RUN dd"));
         assert!(matches!(error, BuildError::DiskFull));
     }
 

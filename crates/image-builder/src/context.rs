@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use slipway_build_context::{ContextError, Packing};
@@ -11,6 +12,9 @@ use tokio::sync::mpsc;
 use crate::error::BuildError;
 use crate::frontend;
 use crate::instructions::{self, Base};
+
+/// The pieces of a packed context.
+pub(crate) type Packed = mpsc::Receiver<io::Result<Bytes>>;
 
 /// A context that was looked at and can be packed.
 #[derive(Debug)]
@@ -39,8 +43,13 @@ impl Context {
     }
 
     /// Packs the context in the background; the pieces of the archive come out of the channel.
-    pub(crate) fn pack(self) -> mpsc::Receiver<io::Result<Bytes>> {
-        self.files.pack(Packing::default())
+    ///
+    /// What changed after `latest_change` is said to have changed then.
+    pub(crate) fn pack(self, latest_change: Option<SystemTime>) -> Packed {
+        self.files.pack(Packing {
+            latest_change,
+            ..Packing::default()
+        })
     }
 }
 

@@ -58,6 +58,75 @@ pub enum BuildError {
     /// The engine's disk, or ours, is full.
     #[error("the disk of the build host is full; free some space or lower its cache limit")]
     DiskFull,
+    /// A secret of the build has no value.
+    #[error("the secret {id} is to be the variable {variable}, which the project does not have")]
+    SecretMissing {
+        /// What steps call it.
+        id: String,
+        /// The variable with its value.
+        variable: String,
+    },
+    /// There is no key for the agent of the build.
+    #[error("the SSH key is to be the variable {variable}, which the project does not have")]
+    SshKeyMissing {
+        /// The variable with the key.
+        variable: String,
+    },
+    /// What is to be the key for the agent of the build is none.
+    #[error(
+        "the variable {variable} is not a private SSH key that can be used; it must be a whole key, \
+         without a passphrase"
+    )]
+    SshKeyInvalid {
+        /// The variable with the key.
+        variable: String,
+    },
+    /// A step wants a secret, or an agent, that the build is not given.
+    #[error("the step {step} wants {wanted}, which the build is not given; {advice}")]
+    SecretNotGiven {
+        /// The step, as the engine names it.
+        step: String,
+        /// What it wants.
+        wanted: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// There is no SSH agent to be had on the build host.
+    #[error("there is no SSH agent for the build: {detail}; install OpenSSH on the build host")]
+    SshUnavailable {
+        /// What went wrong.
+        detail: String,
+    },
+    /// The image cannot be built for the platform.
+    #[error("the image cannot be built for {platform}{}: {detail}; {PLATFORM_ADVICE}", at_step(.step))]
+    PlatformUnsupported {
+        /// The platform.
+        platform: String,
+        /// The step it showed at.
+        step: Option<String>,
+        /// What the engine said.
+        detail: String,
+    },
+    /// A base image is not to be had for the platform.
+    #[error(
+        "the base image {image} is not to be had for {platform}; name one that is, or another \
+         platform"
+    )]
+    PlatformMissing {
+        /// Its name.
+        image: String,
+        /// The platform.
+        platform: String,
+    },
+    /// The spec wants what only BuildKit has.
+    #[error(
+        "{wanted} need BuildKit, which the Docker Engine of the build host does not have; \
+         update the engine, or let another runner build this"
+    )]
+    NeedsBuildKit {
+        /// What needs it.
+        wanted: &'static str,
+    },
     /// The Docker Engine did not answer, or broke off.
     #[error("the Docker Engine of the build host is not available: {detail}")]
     EngineUnavailable {
@@ -70,6 +139,14 @@ pub enum BuildError {
     /// The build was called off, and has been stopped in the engine.
     #[error("the build was called off")]
     Canceled,
+}
+
+const PLATFORM_ADVICE: &str = "let a runner of that architecture build it, or give the build host \
+                               emulation for it (binfmt_misc with QEMU)";
+
+fn at_step(step: &Option<String>) -> String {
+    let at = |step: &String| format!(", at the step {step}");
+    step.as_ref().map(at).unwrap_or_default()
 }
 
 fn exit_code(code: Option<i64>) -> String {
@@ -94,10 +171,20 @@ impl BuildError {
             Self::BuildFailed { .. } => FailureReason::BuildFailed,
             Self::PushRefused { .. } => FailureReason::PushRefused,
             Self::DiskFull => FailureReason::DiskFull,
+            Self::SecretMissing { .. }
+            | Self::SshKeyMissing { .. }
+            | Self::SshKeyInvalid { .. }
+            | Self::SecretNotGiven { .. } => FailureReason::SecretMissing,
+            Self::PlatformUnsupported { .. } | Self::PlatformMissing { .. } => {
+                FailureReason::PlatformUnsupported
+            }
+            Self::NeedsBuildKit { .. } => FailureReason::Unsupported,
             Self::ContextMissing { .. } | Self::OutsideCheckout { .. } | Self::Canceled => {
                 FailureReason::JobFailed
             }
-            Self::EngineUnavailable { .. } | Self::Io(_) => FailureReason::RunnerFault,
+            Self::EngineUnavailable { .. } | Self::SshUnavailable { .. } | Self::Io(_) => {
+                FailureReason::RunnerFault
+            }
         }
     }
 }

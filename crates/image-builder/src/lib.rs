@@ -4,25 +4,30 @@
 //! behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
-mod apart;
+mod agent;
 mod base;
 mod builder;
 mod cache;
+mod call;
 mod classify;
 mod clean;
 mod context;
+mod details;
+mod endpoint;
 mod error;
 mod export;
 mod frontend;
+mod given;
 mod instructions;
 mod limits;
 mod options;
 mod progress;
 mod push;
 mod request;
+mod session;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
 pub use export::FileSystem;
 pub use limits::Limits;
-pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress};
+pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress, Variables};

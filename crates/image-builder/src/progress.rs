@@ -5,22 +5,28 @@
 //! begins with what it is called, here `#2/3`; what BuildKit does besides has a number.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use bollard::models::{BuildInfo, BuildInfoAux};
-use slipway_domain::Phase;
+use slipway_domain::{BuildStep, Phase};
 
 use crate::classify::{FailedStep, base_image};
 use crate::request::Progress;
 
 /// Up to how many bytes of an unfinished line are kept back.
 const MAX_LINE: usize = 16 * 1024;
+/// With which words the engine tells, in the output of a step, that its command is for another
+/// processor.
+const OTHER_PROCESSOR: &[&str] = &["standard_init_linux.go:", "exec /"];
 
 /// Turns what the engine tells into the trace, and remembers what matters in the end.
 pub(crate) struct Narrator<'a> {
     progress: &'a dyn Progress,
     steps: HashMap<String, Step>,
     phase: Option<Phase>,
-    classic_step: Option<String>,
+    classic_step: Option<ClassicStep>,
+    /// The step whose unfinished line is the last of the trace.
+    open_line: Option<String>,
     /// The first step that failed by itself.
     pub(crate) failed: Option<FailedStep>,
     /// The image's id, once the engine told it.
@@ -35,6 +41,16 @@ struct Step {
     done: bool,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
+    /// Whether its command is for another processor.
+    is_foreign: bool,
+}
+
+/// The step that the classic builder is at.
+struct ClassicStep {
+    name: String,
+    since: Instant,
+    cached: bool,
+    is_foreign: bool,
 }
 
 /// What BuildKit says of one step; it repeats itself.
@@ -57,6 +73,7 @@ impl<'a> Narrator<'a> {
             steps: HashMap::new(),
             phase: None,
             classic_step: None,
+            open_line: None,
             failed: None,
             image: None,
         }
@@ -106,37 +123,68 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Writes out what was kept back of unfinished lines.
-    pub(crate) fn finish(&mut self) {
-        let mut steps: Vec<Step> = std::mem::take(&mut self.steps).into_values().collect();
-        steps.sort_by_key(|step| step.number);
-        for step in steps.iter().filter(|step| !step.line.is_empty()) {
-            self.line(&step.label, &step.line);
+    /// Writes out what was kept back of unfinished lines, of a build that ended so.
+    pub(crate) fn finish(&mut self, has_failed: bool) {
+        self.end_classic(has_failed);
+        let mut steps: Vec<(String, Step)> = std::mem::take(&mut self.steps).into_iter().collect();
+        steps.sort_by_key(|(_, step)| step.number);
+        for (digest, step) in steps.iter().filter(|(_, step)| !step.line.is_empty()) {
+            self.line_of(digest, &step.label, &step.line);
         }
+        self.end_line();
     }
 
-    /// The step that failed, or with the classic builder the one that ran last.
+    /// The step that failed.
     pub(crate) fn failed_step(&self, error: &str) -> Option<FailedStep> {
-        let classic = || {
-            self.classic_step.clone().map(|name| FailedStep {
-                name,
-                error: error.to_owned(),
-            })
-        };
-        self.failed.clone().or_else(classic)
+        let mut failed = self.failed.clone()?;
+        if failed.error.is_empty() {
+            failed.error = error.to_owned();
+        }
+        Some(failed)
     }
 
     fn take_classic(&mut self, text: &str) {
         for line in text.lines() {
             if line.starts_with("Step ") && line.contains(" : ") {
-                self.classic_step = Some(line.to_owned());
+                self.end_classic(false);
+                self.classic_step = Some(ClassicStep {
+                    name: line.to_owned(),
+                    since: Instant::now(),
+                    cached: false,
+                    is_foreign: false,
+                });
                 match base_image(line) {
                     Some(_) => self.enter(Phase::Pulling),
                     None => self.enter(Phase::Building),
                 }
+            } else if let Some(step) = &mut self.classic_step {
+                step.cached |= line.trim() == "---> Using cache";
+                step.is_foreign |= is_foreign(line.as_bytes());
             }
         }
         self.say(text);
+    }
+
+    /// Ends the step that the classic builder was at.
+    fn end_classic(&mut self, has_failed: bool) {
+        let Some(step) = self.classic_step.take() else {
+            return;
+        };
+        let duration = step.since.elapsed().as_millis();
+        self.progress.step(&BuildStep {
+            name: step.name.clone(),
+            duration_ms: duration.try_into().unwrap_or(u64::MAX),
+            cached: step.cached,
+            failed: has_failed,
+        });
+        if has_failed {
+            self.failed = Some(FailedStep {
+                name: step.name,
+                // The end of the answer tells it.
+                error: String::new(),
+                is_foreign: step.is_foreign,
+            });
+        }
     }
 
     fn take_news(&mut self, news: News) {
@@ -162,17 +210,26 @@ impl<'a> Narrator<'a> {
         }
         let step = self.step(&news.digest);
         step.done = true;
+        let is_foreign = step.is_foreign;
         let rest = std::mem::take(&mut step.line);
         if !rest.is_empty() {
-            self.line(&label, &rest);
+            self.line_of(&news.digest, &label, &rest);
         }
-        if !news.error.is_empty() {
+        let failed = !news.error.is_empty();
+        self.progress.step(&BuildStep {
+            name: news.name.clone(),
+            duration_ms: news.millis,
+            cached: news.cached,
+            failed,
+        });
+        if failed {
             self.line(&label, format!("ERROR: {}", news.error).as_bytes());
             // Steps beside the one that failed are called off.
             if self.failed.is_none() && !news.error.contains("context canceled") {
                 self.failed = Some(FailedStep {
                     name: news.name,
                     error: news.error,
+                    is_foreign,
                 });
             }
         } else if news.cached {
@@ -193,10 +250,20 @@ impl<'a> Narrator<'a> {
         let end = end.map_or(0, |at| at + 1);
         let rest = text.split_off(end);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            self.line(&label, line.strip_suffix(b"\n").unwrap_or(line));
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            if is_foreign(line) {
+                self.step(digest).is_foreign = true;
+            }
+            self.line_of(digest, &label, line);
         }
         if rest.len() > MAX_LINE {
-            self.line(&label, &rest);
+            // A secret may stand where the line is cut, and must be whole to be found.
+            if self.open_line.as_deref() != Some(digest) {
+                self.end_line();
+                self.say(&format!("#{label} "));
+            }
+            self.progress.output(&rest);
+            self.open_line = Some(digest.to_owned());
         } else {
             self.step(digest).line = rest;
         }
@@ -229,15 +296,41 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    fn line(&self, label: &str, line: &[u8]) {
+    /// Writes a line of a step, or the end of its line that was begun.
+    fn line_of(&mut self, digest: &str, label: &str, line: &[u8]) {
+        if self.open_line.as_deref() == Some(digest) {
+            self.open_line = None;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.progress.output(&[line, b"\n"].concat());
+        } else {
+            self.line(label, line);
+        }
+    }
+
+    fn line(&mut self, label: &str, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = [format!("#{label} ").as_bytes(), line, b"\n"].concat();
+        self.end_line();
         self.progress.output(&line);
     }
 
-    fn say(&self, text: &str) {
+    fn say(&mut self, text: &str) {
+        self.end_line();
         self.progress.output(text.as_bytes());
     }
+
+    fn end_line(&mut self) {
+        if self.open_line.take().is_some() {
+            self.progress.output(b"\n");
+        }
+    }
+}
+
+/// Whether this line of a step's output says that its command is for another processor.
+fn is_foreign(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let is_engine = OTHER_PROCESSOR.iter().any(|words| line.starts_with(words));
+    is_engine && line.trim_end().ends_with("exec format error")
 }
 
 /// What a step of the Dockerfile is called, and the line that heads it, where BuildKit names it like
@@ -262,100 +355,5 @@ fn heading(name: &str) -> Option<(String, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use slipway_domain::base_image::BaseImageUse;
-    use std::sync::Mutex;
-
-    #[derive(Default)]
-    struct Told(Mutex<String>);
-
-    impl Progress for Told {
-        fn phase(&self, phase: Phase) {
-            self.output(format!("[{phase}]\n").as_bytes());
-        }
-
-        fn base_image(&self, base: &BaseImageUse) {
-            self.output(format!("[{base}]\n").as_bytes());
-        }
-
-        fn output(&self, text: &[u8]) {
-            let text = String::from_utf8_lossy(text);
-            self.0.lock().unwrap().push_str(&text);
-        }
-    }
-
-    fn news(digest: &str, name: &str) -> News {
-        News {
-            digest: digest.to_owned(),
-            name: name.to_owned(),
-            begun: true,
-            ..News::default()
-        }
-    }
-
-    #[test]
-    fn steps_side_by_side_are_told_apart_and_each_is_told_once() {
-        let told = Told::default();
-        let mut narrator = Narrator::new(&told);
-        narrator.take_news(news("m", "[internal] load metadata for a:1"));
-        narrator.take_news(news("a", "[1/2] RUN a"));
-        narrator.take_news(news("a", "[1/2] RUN a"));
-        narrator.take_output("a", b"one\ntw");
-        narrator.take_news(News {
-            cached: true,
-            done: true,
-            ..news("b", "[2/2] RUN b")
-        });
-        narrator.take_output("a", b"o\r\nthree");
-        for _ in 0..2 {
-            narrator.take_news(News {
-                done: true,
-                error: "exit code: 1".to_owned(),
-                ..news("a", "[1/2] RUN a")
-            });
-        }
-        narrator.finish();
-        assert_eq!(
-            *told.0.lock().unwrap(),
-            "#1 [internal] load metadata for a:1\n[pulling]\nStep 1/2 : RUN a\n[building]\n\
-             #1/2 one\nStep 2/2 : RUN b\n#2/2 CACHED\n#1/2 two\n#1/2 three\n\
-             #1/2 ERROR: exit code: 1\n"
-        );
-        assert_eq!(narrator.failed.unwrap().name, "[1/2] RUN a");
-    }
-
-    #[test]
-    fn steps_are_headed_as_the_classic_builder_does() {
-        for (name, label, expected) in [
-            ("[2/3] RUN make", "2/3", "Step 2/3 : RUN make"),
-            (
-                "[1/3] FROM a:1@sha256:0",
-                "1/3",
-                "Step 1/3 : FROM a:1@sha256:0",
-            ),
-            (
-                "[build 1/4] FROM a",
-                "build 1/4",
-                "Step 1/4 : FROM a as build",
-            ),
-            ("[stage-1 1/4] FROM a", "stage-1 1/4", "Step 1/4 : FROM a"),
-            ("[build 2/4] COPY . /x", "build 2/4", "Step 2/4 : COPY . /x"),
-            (
-                "[linux/arm64 build 1/4] FROM a",
-                "linux/arm64 build 1/4",
-                "Step 1/4 : FROM a as build",
-            ),
-        ] {
-            let expected = Some((label.to_owned(), expected.to_owned()));
-            assert_eq!(heading(name), expected, "{name}");
-        }
-        for name in [
-            "[internal] load metadata for a",
-            "exporting to image",
-            "[a/b] RUN",
-        ] {
-            assert_eq!(heading(name), None, "{name}");
-        }
-    }
-}
+#[path = "progress/tests.rs"]
+mod tests;

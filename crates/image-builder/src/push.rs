@@ -33,7 +33,7 @@ impl Builder {
         logins: &[Login],
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
-        let size_bytes = self.size_of(id).await?;
+        let (size_bytes, details) = self.describe(id).await?;
         progress.phase(Phase::Pushing);
         // A build that was called off by then is not pushed.
         progress.heard().await;
@@ -47,7 +47,7 @@ impl Builder {
             tags: tags.to_vec(),
             digest,
             size_bytes,
-            details: self.details_of(id).await?,
+            details,
         })
     }
 
@@ -56,7 +56,7 @@ impl Builder {
     ///
     /// Local tags are names that all builds of an engine share, so a repository is pushed to by
     /// one build at a time, and its local tags are removed before the next one comes.
-    async fn push(
+    pub(crate) async fn push(
         &self,
         id: &str,
         repository: &Repository,

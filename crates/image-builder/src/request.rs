@@ -1,12 +1,14 @@
 //! What a build is given, what it gives back, and whom it tells how it goes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::{ImageBuild, ImageDetails, Phase};
+use slipway_domain::{BuildStep, ImageBuild, ImageDetails, Phase};
 
 /// One image to build.
 #[derive(Clone, Debug)]
@@ -23,6 +25,35 @@ pub struct BuildRequest {
     pub logins: Vec<Login>,
     /// For base images alone, before the login at the same registry.
     pub pull_login: Option<Login>,
+    /// Has the values of the secrets that the spec names.
+    pub variables: Variables,
+    /// A directory of the job that is no part of the checkout.
+    pub scratch: PathBuf,
+    /// The seconds after the beginning of 1970 that the image says it was made at.
+    pub source_date: Option<u32>,
+}
+
+/// The variables of a job, by their names. Their values do not show.
+#[derive(Clone, Default)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// The value of one of them.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Variables {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// What the standard OCI labels of an image say of its source.
@@ -48,6 +79,12 @@ pub struct Login {
 }
 
 impl BuildRequest {
+    /// The time after which no file of the context is said to have changed.
+    pub(crate) fn latest_change(&self) -> Option<SystemTime> {
+        let seconds = self.source_date.map(u64::from);
+        seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
     /// The login with which an image is pulled from a registry.
     pub(crate) fn login_to_pull(&self, registry: &str) -> Option<&Login> {
         let logins = self.pull_login.iter().chain(&self.logins);
@@ -96,6 +133,8 @@ pub trait Progress: Send + Sync {
     fn heard(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+    /// A step of an image build has ended.
+    fn step(&self, _step: &BuildStep) {}
     /// Text for the trace, as it comes.
     fn output(&self, text: &[u8]);
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use slipway_domain::Platform;
 use slipway_domain::spec::PlatformImage;
 
-use crate::manifests::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, digest_of};
+use crate::digest_of;
+use crate::manifests::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX};
 use crate::{Registry, RegistryError};
 
 impl Registry {

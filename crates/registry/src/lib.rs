@@ -14,6 +14,7 @@ use std::time::Duration;
 use oci_client::Client;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
+use sha2::{Digest as _, Sha256};
 use slipway_domain::image::Repository;
 
 pub use error::RegistryError;
@@ -58,6 +59,16 @@ impl Registry {
             },
         }
     }
+
+    /// The repository without its registry.
+    fn path(&self) -> &str {
+        let name = self.repository.as_str();
+        name.split_once('/').map_or(name, |(_, path)| path)
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 impl fmt::Debug for Registry {

@@ -7,9 +7,9 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode};
-use sha2::{Digest as _, Sha256};
 
 use crate::Registry;
+use crate::digest_of;
 
 /// How often something is asked of a registry before it is given up.
 const ATTEMPTS: u32 = 5;
@@ -142,7 +142,7 @@ impl Registry {
         operation: RegistryOperation,
     ) -> Result<RequestBuilder, Failed> {
         let registry = self.repository.registry().to_owned();
-        let path = self.path().trim_start_matches('/').to_owned();
+        let path = self.path().to_owned();
         // For a token it is the repository alone that counts.
         let place = Reference::with_tag(registry, path, "latest".to_owned());
         let token = self.client.auth(&place, &self.auth, operation).await;
@@ -153,31 +153,16 @@ impl Registry {
         })
     }
 
-    /// The repository without its registry, with a slash before it.
-    fn path(&self) -> &str {
-        let registry = self.repository.registry();
-        let path = self.repository.as_str().strip_prefix(registry);
-        path.unwrap_or_default()
-    }
-
     fn manifest_url(&self, reference: &str) -> String {
         let registry = self.repository.registry();
-        let path = self
-            .repository
-            .as_str()
-            .strip_prefix(registry)
-            .unwrap_or_default();
+        let path = self.path();
         // The engine's name for the hub is not where the hub's API is.
         let host = match registry {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
             other => other,
         };
-        format!("{}://{host}/v2{path}/manifests/{reference}", self.scheme)
+        format!("{}://{host}/v2/{path}/manifests/{reference}", self.scheme)
     }
-}
-
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 fn unsent(error: reqwest::Error) -> Failed {

@@ -8,9 +8,8 @@ use oci_client::manifest::{
 };
 use oci_client::{Reference, RegistryOperation};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::{Registry, RegistryError};
+use crate::{Registry, RegistryError, digest_of};
 
 /// The configuration of a manifest that needs none.
 const EMPTY: &[u8] = b"{}";
@@ -167,16 +166,6 @@ impl Registry {
             digest.to_owned(),
         )
     }
-
-    /// The repository without its registry.
-    fn path(&self) -> &str {
-        let name = self.repository.as_str();
-        name.split_once('/').map_or(name, |(_, path)| path)
-    }
-}
-
-fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// The media type that a manifest has by its own words.

@@ -45,6 +45,24 @@ pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
     }
 }
 
+/// When the commit was made, in seconds after the beginning of 1970.
+pub(super) async fn time(git: &Git, job: &Job) -> Result<u32, Failure> {
+    let unknown = || Failure {
+        reason: FailureReason::Unsupported,
+        message:
+            "the image is to be dated by its commit, and what is built is none; name a number \
+                  of seconds as source_date"
+                .to_owned(),
+    };
+    if job.own.spec.package().is_some() || job.own.source.is_some() {
+        return Err(unknown());
+    }
+    let time = git.commit_time(&dir(job)).await;
+    let time = time.map_err(|error| git_failure(&error))?;
+    time.and_then(|time| time.try_into().ok())
+        .ok_or_else(unknown)
+}
+
 /// Makes an empty place in the place of a checkout.
 pub(super) fn none(job: &Job) -> Result<(), Failure> {
     let made = std::fs::create_dir(dir(job));

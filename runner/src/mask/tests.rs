@@ -52,6 +52,33 @@ fn lines_of_a_key_are_masked_one_by_one() {
 }
 
 #[test]
+fn a_long_secret_is_masked_in_base64_that_is_broken_into_lines() {
+    let secret: String = (0..500u32)
+        .map(|n| char::from(b'!' + (n * 7 % 90) as u8))
+        .collect();
+    for prefix in ["", "n:", "name:secret", "a longer prefix than that"] {
+        for columns in [64, 76] {
+            let whole = STANDARD.encode(format!("{prefix}{secret}"));
+            let lines: Vec<&str> = whole
+                .as_bytes()
+                .chunks(columns)
+                .map(|line| std::str::from_utf8(line).unwrap())
+                .collect();
+            let text = format!("#2 {}\n", lines.join("\n#2 "));
+            let shown = masked(&[&secret], &[text.as_bytes()]);
+            let longest = shown
+                .replace("[MASKED]", "\n")
+                .lines()
+                .map(|part| part.trim_start_matches("#2 ").len())
+                .max();
+            // The prefix may show, and what shares a letter with it.
+            let may_show = prefix.len().div_ceil(3) * 4 + 4;
+            assert!(longest.unwrap() <= may_show, "{prefix} {columns}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_kept_back_that_cannot_become_a_secret() {
     let mut masker = Masker::new(Secrets::new(["secret"]));
     assert_eq!(masker.push(b"line\n"), b"line\n");

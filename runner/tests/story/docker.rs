@@ -4,6 +4,7 @@
 mod kept;
 mod packages;
 mod scripts;
+mod secrets;
 mod sources;
 
 use std::net::{TcpListener, TcpStream};
@@ -30,7 +31,7 @@ struct Repository {
     daemon: Child,
     port: u16,
     sha: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Repository {
@@ -76,8 +77,13 @@ impl Repository {
             daemon,
             port,
             sha,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// When the commit was made.
+    fn time(&self) -> String {
+        git(&self.dir.path().join("api"), &["log", "-1", "--format=%ct"])
     }
 
     /// The members of a job's payload that build this commit.

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::{FailureReason, ImageBuild, Phase};
+use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
-    Backend, BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress,
+    Backend, BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress, Variables,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,7 @@ pub(crate) struct Told {
     text: Mutex<String>,
     phases: Mutex<Vec<Phase>>,
     pub(crate) bases: Mutex<Vec<String>>,
+    steps: Mutex<Vec<BuildStep>>,
     heard: tokio::sync::Notify,
 }
 
@@ -33,6 +34,10 @@ impl Progress for Told {
     fn base_image(&self, base: &BaseImageUse) {
         self.phase(Phase::Pulling);
         self.bases.lock().unwrap().push(base.to_string());
+    }
+
+    fn step(&self, step: &BuildStep) {
+        self.steps.lock().unwrap().push(step.clone());
     }
 
     fn output(&self, text: &[u8]) {
@@ -49,6 +54,13 @@ impl Told {
 
     pub(crate) fn phases(&self) -> Vec<Phase> {
         self.phases.lock().unwrap().clone()
+    }
+
+    /// The step that did `instruction`.
+    pub(crate) fn step(&self, instruction: &str) -> BuildStep {
+        let steps = self.steps.lock().unwrap();
+        let step = steps.iter().find(|step| step.name.contains(instruction));
+        step.unwrap_or_else(|| panic!("{steps:?}")).clone()
     }
 
     pub(crate) async fn wait_for(&self, words: &str) {
@@ -97,6 +109,9 @@ pub(crate) fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
         },
         logins: Vec::new(),
         pull_login: None,
+        variables: Variables::default(),
+        scratch: std::env::temp_dir(),
+        source_date: None,
     }
 }
 
@@ -112,7 +127,11 @@ pub(crate) async fn run(
 }
 
 /// What a build of this Dockerfile that cannot succeed comes to.
-async fn failure(backend: Backend, dockerfile: &str, spec: ImageBuild) -> (BuildError, String) {
+pub(crate) async fn failure(
+    backend: Backend,
+    dockerfile: &str,
+    spec: ImageBuild,
+) -> (BuildError, String) {
     let dir = checkout(dockerfile);
     let told = Told::default();
     let builder = builder(backend).await;

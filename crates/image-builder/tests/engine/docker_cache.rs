@@ -104,3 +104,60 @@ async fn the_image_of_another_job_is_a_source_of_layers_and_a_missing_one_costs_
         assert!(text.contains(&without), "{text}");
     }
 }
+
+#[tokio::test]
+async fn layers_are_left_at_a_place_of_the_projects_choice_and_taken_from_there() {
+    let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+    let builder = builder(Backend::BuildKit).await;
+    let build = async |spec: ImageBuild| {
+        let told = Told::default();
+        let request = request(dir.path(), spec);
+        run(&builder, &request, &told).await.unwrap();
+        assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+        told.text()
+    };
+    let place = format!("{}/test/{}:cache", registry(), unique());
+    let first = build(ImageBuild {
+        cache_to: Some(place.clone()),
+        ..ImageBuild::default()
+    })
+    .await;
+    assert!(first.contains(&format!("Pushing {place}\n")), "{first}");
+    let missing = format!("{}/test/{}:cache", registry(), unique());
+    let second = build(ImageBuild {
+        cache_images: vec![missing.clone(), place.clone()],
+        ..ImageBuild::default()
+    })
+    .await;
+    let without = format!("Nothing is taken from {missing}: ");
+    assert!(second.contains(&without), "{second}");
+    assert!(second.contains("importing cache manifest from"), "{second}");
+}
+
+#[tokio::test]
+async fn a_branch_without_an_image_takes_layers_from_the_one_it_falls_back_to() {
+    let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+    let builder = builder(Backend::BuildKit).await;
+    let repository = format!("{}/test/{}", registry(), unique());
+    let main = request(dir.path(), spec(&repository));
+    run(&builder, &main, &Told::default()).await.unwrap();
+    let branch = ImageBuild {
+        tags: vec!["topic".to_owned()],
+        cache_tag: Some("topic".to_owned()),
+        fallback_cache_tag: Some("main".to_owned()),
+        ..spec(&repository)
+    };
+    for is_first in [true, false] {
+        let told = Told::default();
+        let request = request(dir.path(), branch.clone());
+        run(&builder, &request, &told).await.unwrap();
+        let text = told.text();
+        assert!(
+            text.contains(&format!("Pulling {repository}:topic to")),
+            "{text}"
+        );
+        let falls_back = text.contains(&format!("Pulling {repository}:main to"));
+        assert_eq!(falls_back, is_first, "{text}");
+        assert!(text.contains("importing cache manifest from"), "{text}");
+    }
+}

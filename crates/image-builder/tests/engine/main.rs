@@ -6,3 +6,6 @@ mod docker_base;
 mod docker_cache;
 mod docker_called_off;
 mod docker_limits;
+mod docker_platform;
+mod docker_secrets;
+mod docker_steps;

@@ -1,0 +1,89 @@
+//! What the engine knows of an image that was built: its size, its platform and its layers.
+
+use bollard::models::{ImageHistoryResponseItem, ImageInspect};
+use slipway_domain::build_result::MAX_ITEMS;
+use slipway_domain::{ImageDetails, Layer, Platform};
+
+use crate::builder::Builder;
+use crate::classify::engine_error;
+use crate::error::BuildError;
+
+impl Builder {
+    /// The unpacked size of the layers of the image with this `id` in bytes, and the rest.
+    pub(crate) async fn describe(&self, id: &str) -> Result<(u64, ImageDetails), BuildError> {
+        let image = self
+            .engine()
+            .inspect_image(id)
+            .await
+            .map_err(engine_error)?;
+        let history = self
+            .engine()
+            .image_history(id)
+            .await
+            .map_err(engine_error)?;
+        let size = image.size.and_then(|size| size.try_into().ok());
+        let details = ImageDetails {
+            platform: platform_of(&image),
+            layers: layers_of(&image, &history),
+        };
+        Ok((size.unwrap_or(0), details))
+    }
+}
+
+fn platform_of(image: &ImageInspect) -> Option<Platform> {
+    let parts = [&image.os, &image.architecture, &image.variant];
+    let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.map(String::as_str).collect();
+    parts.join("/").parse().ok()
+}
+
+/// The layers, the lowest first. The engine tells sizes of instructions only, the last one first, and
+/// many of these made no layer; where it is not clear which did, there are no sizes.
+fn layers_of(image: &ImageInspect, history: &[ImageHistoryResponseItem]) -> Vec<Layer> {
+    let root = image.root_fs.as_ref();
+    let ids = root
+        .and_then(|root| root.layers.clone())
+        .unwrap_or_default();
+    let sizes = history.iter().rev().map(|item| item.size);
+    let full: Vec<i64> = sizes.filter(|size| *size > 0).collect();
+    let is_clear = full.len() == ids.len();
+    let layers = ids.into_iter().enumerate().map(|(at, diff_id)| Layer {
+        diff_id,
+        size_bytes: full
+            .get(at)
+            .filter(|_| is_clear)
+            .and_then(|size| u64::try_from(*size).ok()),
+    });
+    layers.take(MAX_ITEMS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard::models::ImageInspectRootFs;
+
+    fn sizes(layers: &[&str], history: &[i64]) -> Vec<Option<u64>> {
+        let image = ImageInspect {
+            root_fs: Some(ImageInspectRootFs {
+                layers: Some(layers.iter().map(|id| (*id).to_owned()).collect()),
+                ..ImageInspectRootFs::default()
+            }),
+            ..ImageInspect::default()
+        };
+        let item = |size: &i64| ImageHistoryResponseItem {
+            size: *size,
+            ..ImageHistoryResponseItem::default()
+        };
+        let history: Vec<_> = history.iter().map(item).collect();
+        let layers = layers_of(&image, &history);
+        layers.into_iter().map(|layer| layer.size_bytes).collect()
+    }
+
+    #[test]
+    fn sizes_are_told_where_it_is_clear_whose_they_are() {
+        assert_eq!(sizes(&["a", "b"], &[0, 2, 0, 1]), [Some(1), Some(2)]);
+        // An instruction that made an empty layer looks like one that made none.
+        assert_eq!(sizes(&["a", "b", "c"], &[0, 2, 0, 1]), [None; 3]);
+        assert_eq!(sizes(&[], &[0]), []);
+    }
+}

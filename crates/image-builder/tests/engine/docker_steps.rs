@@ -1,0 +1,80 @@
+//! What is told of a build's steps and of its image.
+
+use slipway_domain::ImageBuild;
+use slipway_image_builder::Backend;
+
+use crate::docker::{BOTH, SHELL, Told, builder, checkout, request, run, unique};
+
+#[tokio::test]
+async fn steps_are_told_with_their_time_and_whether_they_were_cached() {
+    for backend in BOTH {
+        let word = unique();
+        let dir = checkout(&format!("{SHELL}RUN sleep 1 && echo {word}\nRUN exit 4\n"));
+        let builder = builder(backend).await;
+        let build = async |wanted: &str| {
+            let told = Told::default();
+            let request = request(dir.path(), ImageBuild::default());
+            run(&builder, &request, &told).await.unwrap_err();
+            (told.step(wanted), told.step("RUN exit 4"))
+        };
+        let wanted = format!("echo {word}");
+        let (slept, failed) = build(&wanted).await;
+        assert!(
+            (1000..30_000).contains(&slept.duration_ms),
+            "{backend:?} {slept:?}"
+        );
+        assert!(!slept.cached && !slept.failed, "{slept:?}");
+        assert!(!failed.cached && failed.failed, "{failed:?}");
+        let (again, failed) = build(&wanted).await;
+        // The first builder keeps nothing of a build that failed.
+        if backend == Backend::BuildKit {
+            assert!(again.cached && again.duration_ms < 1000, "{again:?}");
+        }
+        assert!(failed.failed, "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_told_with_its_platform_and_its_layers() {
+    for backend in BOTH {
+        let dir = checkout(&format!(
+            "{SHELL}ENV A=b\nRUN echo {} > /x\nCMD [\"x\"]\n",
+            unique()
+        ));
+        let builder = builder(backend).await;
+        let request = request(dir.path(), ImageBuild::default());
+        let built = run(&builder, &request, &Told::default()).await.unwrap();
+        let details = built.details;
+        assert_eq!(details.platform.as_ref(), builder.platform());
+        let sizes: Vec<_> = details
+            .layers
+            .iter()
+            .map(|layer| layer.size_bytes)
+            .collect();
+        assert_eq!(sizes[1], Some(33), "{details:?}");
+        assert_eq!(sizes.len(), 2, "{details:?}");
+        assert_eq!(sizes[0].unwrap() + 33, built.size_bytes);
+        let ids: Vec<_> = details
+            .layers
+            .iter()
+            .map(|layer| layer.diff_id.clone())
+            .collect();
+        assert!(ids.iter().all(|id| id.starts_with("sha256:")), "{ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_line_is_not_broken() {
+    let dir = checkout(&format!(
+        "{SHELL}RUN printf '%040000d' 0; printf 'SEC'; printf 'RET'; printf '%030000d\\n' 1; echo {}\n",
+        unique()
+    ));
+    let builder = builder(Backend::BuildKit).await;
+    let told = Told::default();
+    let request = request(dir.path(), ImageBuild::default());
+    run(&builder, &request, &told).await.unwrap();
+    let text = told.text();
+    let long = text.lines().find(|line| line.len() > 60_000);
+    let long = long.unwrap_or_else(|| panic!("no long line in {text}"));
+    assert!(long.contains("0SECRET0"), "{long}");
+}

@@ -1,0 +1,114 @@
+//! Secrets of an image build, which its Dockerfile tries to show.
+
+use serde_json::json;
+
+use super::{Repository, runner};
+use crate::fake::{Fake, until_empty};
+
+/// Prints the secret whole, in base64 at each of the ways it can begin and in lines, and in pieces.
+const DOCKERFILE: &str = r#"FROM scratch
+COPY busybox /bin/sh
+RUN ["/bin/sh", "--install", "-s", "/bin"]
+RUN --mount=type=secret,id=npm cat /run/secrets/npm; echo; echo plain; \
+    base64 /run/secrets/npm; \
+    for user in a ab abc; do printf "$user:%s" "$(cat /run/secrets/npm)" | base64; done; \
+    printf '%0200d%s%0200d' 0 "$(cat /run/secrets/npm)" 0 | base64; \
+    printf '%016370d' 0; cat /run/secrets/npm; printf '%060000d\n' 0; \
+    for n in 1 2 3 4 5; do dd if=/run/secrets/npm bs=7 skip=$((n - 1)) count=1 2>/dev/null; done; \
+    echo; sleep 1; echo shown
+"#;
+
+#[tokio::test]
+async fn a_secret_that_a_dockerfile_shows_is_masked_in_every_form() {
+    let secret = format!("{:032x}", rand::random::<u128>());
+    let repository = Repository::with(&format!("{DOCKERFILE}RUN echo {}\n", rand::random::<u64>()));
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let spec = json!({
+        "kind": "image_build", "no_cache": true, "secrets": {"npm": "NPM_TOKEN"},
+    });
+    let mut job = repository.job(&spec);
+    // A secret is one however the variable is marked.
+    job["variables"] = json!([{"key": "NPM_TOKEN", "value": secret, "public": true}]);
+    fake.enqueue(51, &[], job);
+    let held = fake.until_reported(51).await;
+    let trace = String::from_utf8_lossy(&held.trace).into_owned();
+    assert_eq!(held.status, "success", "{trace}");
+    assert!(trace.contains("shown"), "{trace}");
+    assert!(trace.matches("[MASKED]").count() >= 7, "{trace}");
+    assert!(!trace.contains(&secret), "{trace}");
+    // No 9 bytes of it are there either, at any of the ways that base64 begins.
+    let bytes = secret.as_bytes();
+    for part in bytes.windows(9).skip(3).take(bytes.len() - 15) {
+        let form = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, part);
+        assert!(!trace.contains(&form), "{form} in {trace}");
+    }
+    let report = held.report.unwrap();
+    let step = |words: &str| {
+        let mut steps = report.build_steps.iter();
+        steps
+            .find(|step| step.name.contains(words))
+            .unwrap()
+            .clone()
+    };
+    let shown = step("RUN --mount=type=secret");
+    assert!(shown.duration_ms >= 1000 && !shown.failed, "{shown:?}");
+    let image = report.image.unwrap();
+    assert!(image.details.platform.is_some(), "{image:?}");
+    assert!(image.details.layers.len() > 1, "{image:?}");
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_project_does_not_have_is_its_own_failure() {
+    let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN exit 3\n");
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let spec = json!({"kind": "image_build", "secrets": {"npm": "NPM_TOKEN"}});
+    fake.enqueue(52, &[], repository.job(&spec));
+    let held = fake.until_reported(52).await;
+    let report = held.report.unwrap();
+    assert_eq!(report.failure_reason.as_deref(), Some("secret_missing"));
+    assert_eq!(
+        report.failure_message.as_deref(),
+        Some("the secret npm is to be the variable NPM_TOKEN, which the project does not have")
+    );
+    assert!(report.build_steps.is_empty());
+
+    let spec = json!({"kind": "image_build"});
+    fake.enqueue(53, &[], repository.job(&spec));
+    let report = fake.until_reported(53).await.report.unwrap();
+    let failed = report.build_steps.iter().find(|step| step.failed);
+    assert!(failed.unwrap().name.contains("RUN exit 3"));
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn an_image_can_be_as_old_as_its_commit() {
+    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+    let repository = Repository::with(&format!(
+        "FROM scratch\nCOPY busybox /bin/sh\nARG SOURCE_DATE_EPOCH\nRUN echo at $SOURCE_DATE_EPOCH {}\n",
+        rand::random::<u64>()
+    ));
+    let fake = Fake::start();
+    let runner = runner(&fake).await;
+    let image = format!("{registry}/story/a{}", rand::random::<u64>());
+    let spec = json!({
+        "kind": "image_build", "repository": image, "tags": ["v1"], "source_date": "commit",
+    });
+    let mut digests = Vec::new();
+    for id in [54, 55] {
+        fake.enqueue(id, &[], repository.job(&spec));
+        let held = fake.until_reported(id).await;
+        let trace = String::from_utf8_lossy(&held.trace).into_owned();
+        assert_eq!(held.status, "success", "{trace}");
+        let time = format!("at {}", repository.time());
+        assert!(trace.contains(&time) || id == 55, "{trace}");
+        digests.push(held.report.unwrap().image.unwrap().digest);
+    }
+    assert_eq!(digests[0], digests[1]);
+    until_empty(&runner.jobs()).await;
+    runner.drain(&fake).await;
+}
