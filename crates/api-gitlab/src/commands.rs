@@ -63,7 +63,9 @@ fn build_and_push(
     }
     for variable in image.secrets.values() {
         // The shell ends here when the project has no such variable, and says so.
-        lines.push(format!(": \"${{{variable}?is not a variable of the project}}\""));
+        lines.push(format!(
+            ": \"${{{variable}?is not a variable of the project}}\""
+        ));
     }
     lines.push(build_line(image));
     if let Some(place) = &image.cache_to {
@@ -340,7 +342,10 @@ docker() {
             assert!(called.contains(&words), "{words}: {called}");
         }
         // What is pushed for others is not what the last line tells of.
-        assert_eq!(said.lines().last().unwrap(), mark.line("sha256:0a1b", "1234"));
+        assert_eq!(
+            said.lines().last().unwrap(),
+            mark.line("sha256:0a1b", "1234")
+        );
     }
 
     #[test]

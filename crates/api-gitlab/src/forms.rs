@@ -46,7 +46,8 @@ impl UploadParams {
     /// These, and `others` where there is none.
     pub(crate) fn or(self, others: &Self) -> Self {
         let either = |own: Option<String>, other: &Option<String>| {
-            own.filter(|text| !text.is_empty()).or_else(|| other.clone())
+            own.filter(|text| !text.is_empty())
+                .or_else(|| other.clone())
         };
         Self {
             expire_in: either(self.expire_in, &others.expire_in),
@@ -165,8 +166,7 @@ async fn short_text(field: &mut Field) -> Result<String, BadInput> {
         }
         text.extend_from_slice(&chunk);
     }
-    String::from_utf8(text)
-        .map_err(|_| BadInput::Unreadable("a field is not UTF-8".to_owned()))
+    String::from_utf8(text).map_err(|_| BadInput::Unreadable("a field is not UTF-8".to_owned()))
 }
 
 /// The name the sender gave, without directories and without what a header could not carry.

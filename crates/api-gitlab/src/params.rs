@@ -39,9 +39,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Params<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = payload.take();
-        Box::pin(async move {
-            Ok(Params(read_params(&request, payload).await?))
-        })
+        Box::pin(async move { Ok(Params(read_params(&request, payload).await?)) })
     }
 }
 
@@ -81,9 +79,7 @@ async fn body_params(
     }
     match serde_json::from_slice(&body) {
         Ok(Value::Object(params)) => Ok(params),
-        Ok(_) => Err(BadInput::Unreadable(
-            "expected a JSON object".to_owned(),
-        )),
+        Ok(_) => Err(BadInput::Unreadable("expected a JSON object".to_owned())),
         Err(error) => Err(BadInput::Unreadable(format!(
             "expected a JSON object: {error}"
         ))),

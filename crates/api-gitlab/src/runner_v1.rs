@@ -11,8 +11,8 @@ use slipway_domain::{
     FailureReason, JobId, JobToken, RegistrationToken, ReportedResult, RunnerToken, TagSet,
 };
 use slipway_farm::{
-    About, Ended, Extent, Farm, FarmError, MadeImage, Poll, PollAnswer, Process, Registering, Report,
-    Runner, SentTrace,
+    About, Ended, Extent, Farm, FarmError, MadeImage, Poll, PollAnswer, Process, Registering,
+    Report, Runner, SentTrace,
 };
 use slipway_protocol::{
     ClaimRequest, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, RegisterRequest, RegisteredRunner,

@@ -237,7 +237,11 @@ impl Farm {
         let is_own = self.job_token(id).hash() == given || self.archive_token(id).hash() == given;
         let look = move |conn: &mut Conn| {
             let job = jobs::get(conn, id)?;
-            Ok((job, jobs::dependents(conn, id)?, artifacts::of_job(conn, id)?))
+            Ok((
+                job,
+                jobs::dependents(conn, id)?,
+                artifacts::of_job(conn, id)?,
+            ))
         };
         let found = self.inner.store.read(look).await.map_err(FarmError::from);
         let (job, dependents, made) = found.map_err(|error| match error {

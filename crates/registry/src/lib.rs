@@ -38,9 +38,7 @@ impl Registry {
             client: Client::new(config),
             repository: repository.clone(),
             auth: match login {
-                Some((user, password)) => {
-                    RegistryAuth::Basic(user.to_owned(), password.to_owned())
-                }
+                Some((user, password)) => RegistryAuth::Basic(user.to_owned(), password.to_owned()),
                 None => RegistryAuth::Anonymous,
             },
         }

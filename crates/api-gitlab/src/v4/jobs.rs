@@ -157,7 +157,10 @@ pub(crate) const REASONS: [(&str, FailureReason); 9] = [
     ("script_failure", FailureReason::JobFailed),
     ("runner_system_failure", FailureReason::RunnerFault),
     ("api_failure", FailureReason::RunnerFault),
-    ("missing_dependency_failure", FailureReason::SourceUnavailable),
+    (
+        "missing_dependency_failure",
+        FailureReason::SourceUnavailable,
+    ),
     ("runner_unsupported", FailureReason::Unsupported),
     ("job_execution_timeout", FailureReason::TimedOut),
     ("stuck_or_timeout_failure", FailureReason::TimedOut),

@@ -44,12 +44,18 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(runners::unregister)),
         )
         .route("/runners/verify", web::post().to(runners::verify))
-        .route("/runners/managers", web::delete().to(runners::remove_manager))
+        .route(
+            "/runners/managers",
+            web::delete().to(runners::remove_manager),
+        )
         .route(
             "/runners/reset_authentication_token",
             web::post().to(runners::reset_token),
         )
-        .route("/runners/router/discovery", web::get().to(runners::discover))
+        .route(
+            "/runners/router/discovery",
+            web::get().to(runners::discover),
+        )
         .route(
             "/runners/{id}/reset_authentication_token",
             web::post().to(runners::reset_token_as_user),

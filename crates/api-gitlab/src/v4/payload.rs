@@ -124,9 +124,7 @@ fn git_info(claimed: &ClaimedJob) -> GitInfo {
             "+refs/tags/*:refs/tags/*".to_owned(),
         ],
         (tag, true) => vec![format!("+refs/tags/{tag}:refs/tags/{tag}")],
-        (branch, false) => vec![format!(
-            "+refs/heads/{branch}:refs/remotes/origin/{branch}"
-        )],
+        (branch, false) => vec![format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")],
     };
     GitInfo {
         repo_url: claimed.project.repo_url.clone(),

@@ -13,7 +13,8 @@ const SHORT_SHA: usize = 8;
 pub(crate) fn variables(claimed: &ClaimedJob, logins: &[Credentials], base: &str) -> Vec<Variable> {
     let of_farm = convert::farm_variables(claimed, logins).into_iter();
     let own = convert::own_variables(claimed);
-    let told = |variable: slipway_protocol::Variable| shown(variable.key, variable.value, variable.public);
+    let told =
+        |variable: slipway_protocol::Variable| shown(variable.key, variable.value, variable.public);
     let mut list: Vec<Variable> = of_farm.map(told).collect();
     list.extend(more(claimed, base));
     list.extend(own.map(told));
