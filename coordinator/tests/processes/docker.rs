@@ -5,6 +5,7 @@ mod packages;
 mod pipelines;
 mod scripts;
 mod stock;
+mod stock_v4;
 
 use std::path::Path;
 use std::process::Command;

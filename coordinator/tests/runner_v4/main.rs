@@ -9,6 +9,7 @@ mod fleet;
 mod payloads;
 mod polling;
 mod processes;
+mod published;
 mod registering;
 mod stock;
 mod stories;

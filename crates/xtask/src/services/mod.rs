@@ -8,14 +8,15 @@ mod s3;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tokio::process::Command;
 
 pub(crate) use postgres::Postgres;
 pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
 
-use crate::process::Bond;
-use crate::python;
+use crate::process::{Bond, quietly};
 use crate::setup::{self, Docker};
+use crate::{python, root, scratch};
 
 /// Clients of the APIs, and what they need: python-gitlab, of which this is the last version that
 /// speaks v3, and Schemathesis.
@@ -75,10 +76,18 @@ pub(crate) enum Kind {
     Docker,
     /// What others published in Python: clients of the APIs, and what reads their descriptions.
     Python,
+    /// A runner made with a library that others published.
+    Published,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Postgres, Self::S3, Self::Docker, Self::Python];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Postgres,
+        Self::S3,
+        Self::Docker,
+        Self::Python,
+        Self::Published,
+    ];
 
     /// The name of the module.
     pub(crate) fn module(self) -> &'static str {
@@ -87,6 +96,7 @@ impl Kind {
             Self::S3 => "s3",
             Self::Docker => "docker",
             Self::Python => "python",
+            Self::Published => "published",
         }
     }
 
@@ -120,6 +130,7 @@ impl Services {
                 Kind::S3 => services.start_s3().await,
                 Kind::Docker => services.start_docker().await,
                 Kind::Python => services.install_clients().await,
+                Kind::Published => services.build_published_runner().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));
@@ -168,6 +179,21 @@ impl Services {
         let home = python::environment("clients", CLIENTS).await?;
         let python = home.join("bin/python").display().to_string();
         self.environment.push(("SLIPWAY_TEST_PYTHON", python));
+        Ok(())
+    }
+
+    /// Builds a program that stands apart from the workspace, so that nothing of what it is made of
+    /// gets into Slipway.
+    async fn build_published_runner(&mut self) -> Result<()> {
+        let source = root().join("coordinator/tests/runner_v4/published_runner");
+        let target = scratch()?.join("published");
+        let mut build = Command::new("cargo");
+        build.args(["build", "--quiet", "--locked", "--manifest-path"]);
+        build.arg(source.join("Cargo.toml"));
+        quietly(build.arg("--target-dir").arg(&target)).await?;
+        let program = target.join("debug/published-runner").display().to_string();
+        self.environment
+            .push(("SLIPWAY_TEST_PUBLISHED_RUNNER", program));
         Ok(())
     }
 
