@@ -98,7 +98,7 @@ async fn a_runner_that_falls_silent_while_it_ends_a_job_is_not_waited_for(backen
     farm.cancel(claim.id).await;
     // Each sign of life gives it time for the next.
     for at in 0..3 {
-        farm.advance(A_LEASE - 2);
+        farm.advance(A_LEASE - 40);
         let range = format!("{at}-{at}");
         claim.patch(&range, ".").await.tells(202, "canceling");
     }

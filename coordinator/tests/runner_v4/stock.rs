@@ -21,6 +21,9 @@ const TRIES: usize = 5;
 /// After how long without anything to send it says that it is alive. A stock runner takes 30 s.
 const KEEP_ALIVE: Duration = Duration::from_millis(200);
 
+/// What stops the script of a job. What comes after it goes on when the job is merely called off.
+const STOPPED_BY: &[End] = &[End::Canceling, End::Aborted];
+
 /// A runner that is registered.
 pub(crate) struct Stock {
     base: String,
@@ -136,19 +139,19 @@ impl Stock {
         let project = self.dir.path().join("builds/project");
         std::fs::create_dir_all(&project).unwrap();
         let mut end = self
-            .shell(job, &sources_script(job, &project), &mut log)
+            .shell(job, &sources_script(job, &project), &mut log, STOPPED_BY)
             .await;
         if end == End::Exited(0) {
             self.download_needs(job, &project).await;
             for step in job["steps"].as_array().unwrap() {
                 let script = step_script(job, step, &project);
-                end = self.shell(job, &script, &mut log).await;
+                end = self.shell(job, &script, &mut log, STOPPED_BY).await;
             }
         }
         if let (Some(after), true) = (&self.after_script, end != End::Aborted) {
             let step = json!({ "script": [after] });
             let script = step_script(job, &step, &project);
-            self.shell(job, &script, &mut log).await;
+            self.shell(job, &script, &mut log, &[End::Aborted]).await;
         }
         let succeeded = end == End::Exited(0);
         if end != End::Aborted {
@@ -171,7 +174,7 @@ impl Stock {
 
     /// Runs a script as the executor does: a login shell reads it from its standard input. What it
     /// says is sent as it comes.
-    async fn shell(&self, job: &Value, script: &str, log: &mut Log) -> End {
+    async fn shell(&self, job: &Value, script: &str, log: &mut Log, stopped_by: &[End]) -> End {
         let mut child = Command::new("bash")
             .args(["--login", "-c", "exec bash 2>&1"])
             .env_clear()
@@ -201,6 +204,7 @@ impl Stock {
                 }
                 Err(_) => self.put(job, json!({"state": "running"})).await.verdict(),
             };
+            let verdict = verdict.filter(|verdict| stopped_by.contains(verdict));
             if verdict.is_some() {
                 interrupt(&child).await;
                 break verdict;
