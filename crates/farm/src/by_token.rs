@@ -153,18 +153,34 @@ impl Farm {
         token: &JobToken,
         report: Report,
     ) -> Result<Standing, FarmError> {
+        match self.report_once(id, token, report.clone()).await {
+            // It was called off, or renewed, while the report was looked at: as it is now.
+            Err(FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::Conflict(_)) => {
+                let again = self.report_once(id, token, report).await;
+                again.map_err(ended_meanwhile)
+            }
+            answered => answered,
+        }
+    }
+
+    async fn report_once(
+        &self,
+        id: JobId,
+        token: &JobToken,
+        report: Report,
+    ) -> Result<Standing, FarmError> {
         let job = self.own_job(id, token).await?;
         self.note_runner_of(&job).await?;
         match (job.state, report.ended) {
             (JobState::Running(lease, _), None) => {
                 let runner = self.runner_with(lease.runner).await?;
                 let renewed = self.renew(&runner, id, report.phase, None).await;
-                Ok(Standing::of(renewed.map_err(ended_meanwhile)?))
+                Ok(Standing::of(renewed?))
             }
             (JobState::Running(lease, _), Some(ended)) => {
                 let runner = self.runner_with(lease.runner).await?;
                 let state = self.take_end(&runner, &job, ended, report.sent).await;
-                Ok(Standing::of(state.map_err(ended_meanwhile)?))
+                Ok(Standing::of(state?))
             }
             (_, ended) if self.standing_of(&job).await?.ending => {
                 let sent = report.sent;

@@ -67,9 +67,8 @@ impl RunnerV4Error {
                 | FarmError::Forbidden(_)
                 | FarmError::ReadOnly => message("403 Forbidden"),
                 FarmError::Erased => message("403 Forbidden - Job has been erased!"),
-                FarmError::Refused(_) | FarmError::Conflict(_) => {
-                    message("403 Forbidden - Job is not processing on runner")
-                }
+                FarmError::Refused(_) => message("403 Forbidden - Job is not processing on runner"),
+                FarmError::Conflict(_) => message("409 Conflict"),
                 FarmError::NotFound(_) => message("404 Not found"),
                 FarmError::IdleForEver => {
                     let why = "can not be empty when runner is not allowed to pick untagged jobs";
@@ -95,14 +94,14 @@ impl ResponseError for RunnerV4Error {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Farm(error) => match error {
                 // A job that is over or was taken away is forbidden ground to its runner, which
-                // stops then. A conflict is of a job that ended while it was looked at.
+                // stops then.
                 FarmError::BadToken
                 | FarmError::EndedToken
                 | FarmError::Forbidden(_)
                 | FarmError::ReadOnly
                 | FarmError::Erased
-                | FarmError::Refused(_)
-                | FarmError::Conflict(_) => StatusCode::FORBIDDEN,
+                | FarmError::Refused(_) => StatusCode::FORBIDDEN,
+                FarmError::Conflict(_) => StatusCode::CONFLICT,
                 FarmError::NotFound(_) => StatusCode::NOT_FOUND,
                 FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
                 FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
