@@ -10,6 +10,7 @@ mod platforms;
 mod remotes;
 mod scripts;
 mod stock;
+mod stock_v4;
 
 use std::path::Path;
 use std::process::Command;

@@ -6,3 +6,6 @@ mod killed;
 mod place;
 mod starting;
 mod stock;
+#[path = "../runner_v4/stock.rs"]
+#[expect(dead_code, reason = "the checks of the protocol need more of it")]
+mod stock_v4;

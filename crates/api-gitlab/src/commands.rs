@@ -1,11 +1,14 @@
 //! A job's spec as shell lines, for a stock runner with the `docker` command on its host.
 //!
+//! Both generations of stock runners get the same lines: the older as one text, the newer as a list.
 //! The runner shows each line, and runs all of them in one shell that ends with the first line that
 //! fails. Every value is quoted; passwords come in through variables, so that no line shows one.
 //! What the lines leave on the host goes with the shell.
 
 use slipway_domain::image_mark::ImageMark;
-use slipway_domain::{ImageBuild, JobId};
+use slipway_domain::spec::SourceDate;
+use slipway_domain::{ImageBuild, JobId, JobSpec};
+use slipway_farm::ClaimedJob;
 use slipway_protocol::Credentials;
 
 /// The variable that holds the password of the login at `position`.
@@ -13,13 +16,24 @@ pub(crate) fn password_variable(position: usize) -> String {
     format!("SLIPWAY_REGISTRY_PASSWORD_{position}")
 }
 
+/// The lines that do what a claimed job's spec says. A line of a script may hold line ends itself.
+pub(crate) fn lines(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<String> {
+    let job = &claimed.job;
+    match &job.spec {
+        JobSpec::ImageBuild(image) => build_and_push(job.id, image, logins, &claimed.mark),
+        JobSpec::Script(script) => script.commands.clone(),
+        // No stock runner gets one.
+        JobSpec::ImageIndex(_) => Vec::new(),
+    }
+}
+
 /// The lines that build and push an image, and tell of it by `mark`.
-pub(crate) fn build_and_push(
+fn build_and_push(
     job: JobId,
     image: &ImageBuild,
     logins: &[Credentials],
     mark: &ImageMark,
-) -> String {
+) -> Vec<String> {
     let references: Vec<String> = image
         .repository
         .iter()
@@ -29,7 +43,7 @@ pub(crate) fn build_and_push(
         "slipway_dir=\"$(mktemp -d)\"".to_owned(),
         // A name of its own: builds side by side have tags in common, and an id may be theirs too.
         format!("slipway_image=\"slipway-job:{job}-${{slipway_dir##*.}}\""),
-        cleaning_line(&references),
+        cleaning_line(references.iter().chain(&image.cache_to)),
     ];
     if !logins.is_empty() {
         // Logins go to a place of their own, which the host's users never see.
@@ -43,7 +57,25 @@ pub(crate) fn build_and_push(
             quoted(&login.url)
         ));
     }
+    if !image.secrets.is_empty() {
+        // Only BuildKit knows what a secret is.
+        lines.push("export DOCKER_BUILDKIT=1".to_owned());
+    }
+    for variable in image.secrets.values() {
+        // The shell ends here when the project has no such variable, and says so.
+        lines.push(format!(
+            ": \"${{{variable}?is not a variable of the project}}\""
+        ));
+    }
     lines.push(build_line(image));
+    if let Some(place) = &image.cache_to {
+        // Others build without it, only slower.
+        let place = quoted(place);
+        lines.push(format!("docker tag \"$slipway_image\" {place}"));
+        lines.push(format!(
+            "docker push {place} || echo 'The image could not be pushed as a cache'"
+        ));
+    }
     for reference in &references {
         lines.push(format!(
             "docker tag \"$slipway_image\" {}",
@@ -65,7 +97,7 @@ pub(crate) fn build_and_push(
         lines.push("test -n \"$slipway_digest\"".to_owned());
         lines.push(format!("echo \"{told}\""));
     }
-    lines.join("\n")
+    lines
 }
 
 /// Takes the digest from the engine's last word on a push: `TAG: digest: sha256:… size: N`.
@@ -73,7 +105,8 @@ const DIGEST_LINE: &str = r#"slipway_digest="$(printf '%s\n' "$slipway_pushed" |
 
 /// Makes the shell remove what it made when it ends, however that is: a shell that ends with the
 /// first failure does so in a trap as well. References have no character that means anything to it.
-fn cleaning_line(references: &[String]) -> String {
+fn cleaning_line<'a>(references: impl Iterator<Item = &'a String>) -> String {
+    let references: Vec<&str> = references.map(String::as_str).collect();
     format!(
         "trap 'docker image rm \"$slipway_image\" {} >/dev/null 2>&1 || :; rm -rf \"$slipway_dir\"' EXIT",
         references.join(" ")
@@ -98,17 +131,50 @@ fn build_line(image: &ImageBuild) -> String {
     for (name, value) in &image.labels {
         words.extend(["--label".to_owned(), quoted(&format!("{name}={value}"))]);
     }
-    if let (Some(repository), Some(tag)) = (&image.repository, &image.cache_tag) {
+    for platform in &image.platforms {
+        words.extend(["--platform".to_owned(), quoted(&platform.to_string())]);
+    }
+    for (id, variable) in &image.secrets {
+        let secret = format!("id={id},env={variable}");
+        words.extend(["--secret".to_owned(), quoted(&secret)]);
+    }
+    match image.source_date {
+        None => {}
+        Some(SourceDate::Seconds(seconds)) => words.extend([
+            "--build-arg".to_owned(),
+            format!("SOURCE_DATE_EPOCH={seconds}"),
+        ]),
+        Some(SourceDate::Commit) => words.extend([
+            "--build-arg".to_owned(),
+            "SOURCE_DATE_EPOCH=\"$(git log -1 --format=%ct)\"".to_owned(),
+        ]),
+    }
+    for source in cache_sources(image) {
         // Pulled first, it would take a local tag that builds side by side have in common. BuildKit
         // finds it in the registry, and goes on without when there is none.
-        for tag in [tag].into_iter().chain(&image.fallback_cache_tag) {
-            words.extend(["--cache-from".to_owned(), quoted(&repository.tagged(tag))]);
-        }
-        words.extend(["--build-arg", "BUILDKIT_INLINE_CACHE=1"].map(str::to_owned));
+        words.extend(["--cache-from".to_owned(), quoted(&source)]);
+    }
+    let is_cache = image.cache_tag.is_some() || image.cache_to.is_some();
+    if is_cache && !image.args.contains_key(INLINE_CACHE) {
+        words.extend(["--build-arg".to_owned(), format!("{INLINE_CACHE}=1")]);
     }
     words.extend(["--tag".to_owned(), "\"$slipway_image\"".to_owned()]);
     words.push(quoted(&here(&image.context)));
     words.join(" ")
+}
+
+/// By this build argument `BuildKit` writes down in an image how it was made.
+const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
+
+/// The images that layers may be taken from, those first that are the likeliest to have them.
+fn cache_sources(image: &ImageBuild) -> Vec<String> {
+    let tags = image.cache_tag.iter().chain(&image.fallback_cache_tag);
+    let of_repository = image
+        .repository
+        .iter()
+        .flat_map(|repository| tags.clone().map(|tag| repository.tagged(tag)));
+    let others = image.cache_images.iter().chain(&image.cache_image).cloned();
+    of_repository.chain(others).collect()
 }
 
 /// A path in the checkout so that the command cannot take it for an address to fetch from.
@@ -156,6 +222,10 @@ docker() {
         }
     }
 
+    fn text_of(job: JobId, image: &ImageBuild, logins: &[Credentials], mark: &ImageMark) -> String {
+        build_and_push(job, image, logins, mark).join("\n")
+    }
+
     fn login() -> Credentials {
         Credentials {
             kind: "registry".to_owned(),
@@ -186,7 +256,7 @@ docker() {
         image.args.insert("X".to_owned(), hostile.to_owned());
         image.target = Some("it's".to_owned());
         let mark = ImageMark::from_entropy(&[7; 20]);
-        let text = build_and_push(JobId(42), &image, &[login()], &mark);
+        let text = text_of(JobId(42), &image, &[login()], &mark);
         assert!(!text.contains("secret"));
         for shell in ["sh", "bash"] {
             let (_, called) = run(shell, &text);
@@ -206,7 +276,7 @@ docker() {
     #[test]
     fn every_tag_is_pushed_and_the_last_line_tells_of_the_image() {
         let mark = ImageMark::from_entropy(&[7; 20]);
-        let text = build_and_push(JobId(42), &image(), &[], &mark);
+        let text = text_of(JobId(42), &image(), &[], &mark);
         assert!(!text.contains("DOCKER_CONFIG"));
         let (said, called) = run("sh", &text);
         let last = said.lines().last().unwrap();
@@ -225,7 +295,7 @@ docker() {
             ..image()
         };
         let mark = ImageMark::from_entropy(&[7; 20]);
-        let text = build_and_push(JobId(42), &image, &[], &mark);
+        let text = text_of(JobId(42), &image, &[], &mark);
         let (_, called) = run("sh", &text);
         let words = "<--cache-from> <localhost:5000/acme/api:side> \
                      <--cache-from> <localhost:5000/acme/api:main> <--build-arg> <BUILDKIT_INLINE_CACHE=1>";
@@ -235,10 +305,75 @@ docker() {
     #[test]
     fn an_image_that_goes_nowhere_is_built_and_thrown_away() {
         let mark = ImageMark::from_entropy(&[7; 20]);
-        let text = build_and_push(JobId(42), &ImageBuild::default(), &[], &mark);
+        let text = text_of(JobId(42), &ImageBuild::default(), &[], &mark);
         let (said, called) = run("sh", &text);
         assert_eq!(said, "");
         assert!(called.starts_with("docker <build> "), "{called}");
         assert!(!called.contains("push"), "{called}");
+    }
+
+    #[test]
+    fn what_a_build_asks_of_the_command_is_asked() {
+        let mut image = ImageBuild {
+            cache_tag: Some("main".to_owned()),
+            fallback_cache_tag: Some("stable".to_owned()),
+            cache_images: vec!["registry.example/base:1".to_owned()],
+            cache_to: Some("localhost:5000/acme/cache:main".to_owned()),
+            platforms: vec!["linux/arm64".parse().unwrap()],
+            source_date: Some(SourceDate::Seconds(7)),
+            ..image()
+        };
+        let variable = password_variable(0);
+        image.secrets.insert("token".to_owned(), variable.clone());
+        let mark = ImageMark::from_entropy(&[7; 20]);
+        let text = text_of(JobId(42), &image, &[], &mark);
+        assert!(!text.contains("secret>"), "{text}");
+        let (said, called) = run("sh", &text);
+        for words in [
+            "<--platform> <linux/arm64>".to_owned(),
+            format!("<--secret> <id=token,env={variable}>"),
+            "<--build-arg> <SOURCE_DATE_EPOCH=7>".to_owned(),
+            "<--cache-from> <localhost:5000/acme/api:main> \
+             <--cache-from> <localhost:5000/acme/api:stable> \
+             <--cache-from> <registry.example/base:1> \
+             <--build-arg> <BUILDKIT_INLINE_CACHE=1>"
+                .to_owned(),
+            "docker <push> <localhost:5000/acme/cache:main>".to_owned(),
+        ] {
+            assert!(called.contains(&words), "{words}: {called}");
+        }
+        // What is pushed for others is not what the last line tells of.
+        assert_eq!(
+            said.lines().last().unwrap(),
+            mark.line("sha256:0a1b", "1234")
+        );
+    }
+
+    #[test]
+    fn a_secret_that_the_project_does_not_have_ends_the_shell() {
+        let mut image = image();
+        let missing = "NOT_A_VARIABLE_OF_ANYBODY".to_owned();
+        image.secrets.insert("token".to_owned(), missing);
+        let mark = ImageMark::from_entropy(&[7; 20]);
+        let text = text_of(JobId(42), &image, &[], &mark);
+        let script = format!("set -e\n{DOCKER}\n{text}\n");
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success());
+        assert!(said.contains("is not a variable of the project"), "{said}");
+        assert!(!said.contains("docker <build>"), "{said}");
+    }
+
+    #[test]
+    fn the_time_of_the_commit_is_asked_of_git() {
+        let image = ImageBuild {
+            source_date: Some(SourceDate::Commit),
+            ..image()
+        };
+        let mark = ImageMark::from_entropy(&[7; 20]);
+        let text = text_of(JobId(42), &image, &[], &mark);
+        let (_, called) = run("sh", &format!("git() {{ echo 1700000000; }}\n{text}"));
+        let words = "<--build-arg> <SOURCE_DATE_EPOCH=1700000000>";
+        assert!(called.contains(words), "{called}");
     }
 }

@@ -1,7 +1,5 @@
 //! The farm's model in GitLab's words. Pure functions.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use slipway_domain::spec::{ArtifactsWhen, Script};
 use slipway_domain::{GitRef, JobSpec, JobState, StateName};
@@ -44,30 +42,25 @@ pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
 pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
     let logins = credentials(claimed);
-    let (commands, options, own_variables) = match &job.spec {
-        JobSpec::ImageBuild(image) => {
-            let commands = commands::build_and_push(job.id, image, &logins, &claimed.mark);
-            (commands, Options::default(), None)
-        }
-        JobSpec::Script(script) => {
-            let commands = script.commands.join("\n");
-            (commands, options(script), Some(&script.variables))
-        }
-        // No stock runner gets one.
-        JobSpec::ImageIndex(_) => (String::new(), Options::default(), None),
+    let options = match &job.spec {
+        JobSpec::Script(script) => options(script),
+        JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => Options::default(),
     };
+    // The last of a name wins.
+    let mut variables = farm_variables(claimed, &logins);
+    variables.extend(own_variables(claimed));
     JobPayload {
         id: job.id.0,
         project_id: project.id.0,
         project_name: project.name.to_string(),
-        commands,
+        commands: commands::lines(claimed, &logins).join("\n"),
         repo_url: claimed.secrets.repository.url.clone(),
         git_ref: ref_name(build.git_ref.as_ref()),
         sha: build.sha.to_string(),
         before_sha: NO_SHA.to_owned(),
         allow_git_fetch: true,
         timeout: u32::try_from(job.timeout_s).unwrap_or(0),
-        variables: variables(claimed, &logins, own_variables),
+        variables,
         options,
         status: status(&job.state).to_owned(),
         token: claimed.token.expose().to_owned(),
@@ -112,13 +105,18 @@ fn options(script: &Script) -> Options {
         artifacts: rules.map(|rules| Artifacts {
             name: rules.name.clone(),
             paths: rules.paths.clone(),
-            when: Some(match rules.when {
-                ArtifactsWhen::OnSuccess => "on_success".to_owned(),
-                ArtifactsWhen::OnFailure => "on_failure".to_owned(),
-                ArtifactsWhen::Always => "always".to_owned(),
-            }),
+            when: Some(when_word(rules.when).to_owned()),
             expire_in: rules.expire_in.clone(),
         }),
+    }
+}
+
+/// After which ends files are taken.
+pub(crate) fn when_word(when: ArtifactsWhen) -> &'static str {
+    match when {
+        ArtifactsWhen::OnSuccess => "on_success",
+        ArtifactsWhen::OnFailure => "on_failure",
+        ArtifactsWhen::Always => "always",
     }
 }
 
@@ -134,7 +132,7 @@ fn file((filename, size): (&str, u64)) -> ArtifactsFile {
     }
 }
 
-fn credentials(claimed: &ClaimedJob) -> Vec<Credentials> {
+pub(crate) fn credentials(claimed: &ClaimedJob) -> Vec<Credentials> {
     claimed.secrets.credentials.iter().map(login).collect()
 }
 
@@ -174,13 +172,8 @@ fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
     }
 }
 
-/// The variables in GitLab's order, of which the last wins: the farm's own, the script's, then the
-/// project's.
-fn variables(
-    claimed: &ClaimedJob,
-    logins: &[Credentials],
-    script: Option<&BTreeMap<String, String>>,
-) -> Vec<Variable> {
+/// The variables that the farm gives to every job.
+pub(crate) fn farm_variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<Variable> {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
     let public = |key: &str, value: String| Variable {
         key: key.to_owned(),
@@ -220,17 +213,26 @@ fn variables(
             public: false,
         });
     }
-    let own = script.into_iter().flatten();
-    list.extend(own.map(|(key, value)| public(key, value.clone())));
-    let own = claimed
-        .secrets
-        .variables
-        .iter()
+    list
+}
+
+/// The variables that come after the farm's: the script's, then the project's.
+pub(crate) fn own_variables(claimed: &ClaimedJob) -> impl Iterator<Item = Variable> {
+    let of_script = match &claimed.job.spec {
+        JobSpec::Script(script) => Some(&script.variables),
+        JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => None,
+    };
+    let of_script = of_script
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key, value, true));
+    let of_project = claimed.secrets.variables.iter();
+    let of_project = of_project.map(|(key, value, public)| (key, value, *public));
+    of_script
+        .chain(of_project)
         .map(|(key, value, public)| Variable {
             key: key.clone(),
             value: value.clone(),
-            public: *public,
-        });
-    list.extend(own);
-    list
+            public,
+        })
 }

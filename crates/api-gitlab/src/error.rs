@@ -6,6 +6,8 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::{Value, json};
 use slipway_farm::FarmError;
 
+use crate::params::BadInput;
+
 /// The body `{"message": …}`.
 pub(crate) fn message(text: &str) -> Value {
     json!({ "message": text })
@@ -37,6 +39,17 @@ pub(crate) enum RunnerV1Error {
 impl From<FarmError> for RunnerV1Error {
     fn from(error: FarmError) -> Self {
         RunnerV1Error::Farm(error)
+    }
+}
+
+impl From<BadInput> for RunnerV1Error {
+    fn from(error: BadInput) -> Self {
+        match error {
+            BadInput::Unreadable(why) => RunnerV1Error::BadRequest(why),
+            BadInput::TooLarge => RunnerV1Error::BodyTooLarge,
+            // To the client, the file is what is missing.
+            BadInput::NoForm => RunnerV1Error::MissingFile,
+        }
     }
 }
 

@@ -1,17 +1,20 @@
-//! GitLab's words: the runner protocol v1, as stock runners of 0.5 to 1.11 and our own speak it,
-//! and the consumer API v3.
+//! GitLab's words: the runner protocol v1, as stock runners of 0.5 to 1.11 and our own speak it, the
+//! runner protocol v4 of those from 10 on, and the consumer API v3.
 //!
 //! Translation and nothing else. Every rule about jobs is the farm's; what an old client needs to
 //! be humoured is an extractor or a small type with a name.
 
+mod address;
 mod agent;
 mod artifacts;
 mod commands;
 mod convert;
 mod error;
+mod forms;
 mod params;
 mod runner_v1;
 mod v3;
+mod v4;
 
 use actix_web::web;
 
@@ -25,4 +28,5 @@ pub fn configure(config: &mut web::ServiceConfig) {
         runner_v1::configure(config, prefix);
     }
     v3::configure(config);
+    v4::configure(config);
 }

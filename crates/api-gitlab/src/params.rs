@@ -18,6 +18,17 @@ use crate::error::RunnerV1Error;
 /// log, which escaping can blow up six-fold, and it is repeated for ever when it is refused.
 pub(crate) const MAX_BODY: usize = 64 << 20;
 
+/// Why a request could not be read. Each protocol says it in its own words.
+#[derive(Debug)]
+pub(crate) enum BadInput {
+    /// It is not what was expected; the sentence says what that was.
+    Unreadable(String),
+    /// It is longer than is read.
+    TooLarge,
+    /// It is no form with a file.
+    NoForm,
+}
+
 /// The parameters of a request: the body's first, and those of the query that it lacks.
 pub(crate) struct Params<T>(pub(crate) T);
 
@@ -28,22 +39,27 @@ impl<T: DeserializeOwned + 'static> FromRequest for Params<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = payload.take();
-        Box::pin(async move {
-            let mut params = body_params(&request, payload).await?;
-            for (key, value) in text_params(request.query_string()) {
-                params.entry(key).or_insert(value);
-            }
-            serde_json::from_value(Value::Object(params))
-                .map(Params)
-                .map_err(|error| RunnerV1Error::BadRequest(error.to_string()))
-        })
+        Box::pin(async move { Ok(Params(read_params(&request, payload).await?)) })
     }
+}
+
+/// Reads the parameters of a request.
+pub(crate) async fn read_params<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, BadInput> {
+    let mut params = body_params(request, payload).await?;
+    for (key, value) in text_params(request.query_string()) {
+        params.entry(key).or_insert(value);
+    }
+    serde_json::from_value(Value::Object(params))
+        .map_err(|error| BadInput::Unreadable(error.to_string()))
 }
 
 async fn body_params(
     request: &HttpRequest,
     payload: Payload,
-) -> Result<Map<String, Value>, RunnerV1Error> {
+) -> Result<Map<String, Value>, BadInput> {
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -58,15 +74,13 @@ async fn body_params(
     }
     if content_type.starts_with("application/x-www-form-urlencoded") {
         let text = std::str::from_utf8(&body)
-            .map_err(|_| RunnerV1Error::BadRequest("the form is not UTF-8".to_owned()))?;
+            .map_err(|_| BadInput::Unreadable("the form is not UTF-8".to_owned()))?;
         return Ok(text_params(text).collect());
     }
     match serde_json::from_slice(&body) {
         Ok(Value::Object(params)) => Ok(params),
-        Ok(_) => Err(RunnerV1Error::BadRequest(
-            "expected a JSON object".to_owned(),
-        )),
-        Err(error) => Err(RunnerV1Error::BadRequest(format!(
+        Ok(_) => Err(BadInput::Unreadable("expected a JSON object".to_owned())),
+        Err(error) => Err(BadInput::Unreadable(format!(
             "expected a JSON object: {error}"
         ))),
     }
@@ -80,8 +94,8 @@ fn text_params(text: &str) -> impl Iterator<Item = (String, Value)> {
         .map(|(key, value)| (key, Value::String(value)))
 }
 
-async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, RunnerV1Error> {
-    let bad = |error: actix_multipart::MultipartError| RunnerV1Error::BadRequest(error.to_string());
+async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, BadInput> {
+    let bad = |error: actix_multipart::MultipartError| BadInput::Unreadable(error.to_string());
     let mut params = Map::new();
     while let Some(mut field) = form.try_next().await.map_err(bad)? {
         let Some(name) = field.name().map(str::to_owned) else {
@@ -90,7 +104,7 @@ async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, Run
         let mut text = BytesMut::new();
         while let Some(chunk) = field.try_next().await.map_err(bad)? {
             if text.len() + chunk.len() > MAX_BODY {
-                return Err(RunnerV1Error::BodyTooLarge);
+                return Err(BadInput::TooLarge);
             }
             text.extend_from_slice(&chunk);
         }
@@ -103,12 +117,12 @@ async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, Run
 }
 
 /// Reads a whole body, up to [`MAX_BODY`].
-pub(crate) async fn read_body(mut payload: Payload) -> Result<Bytes, RunnerV1Error> {
+pub(crate) async fn read_body(mut payload: Payload) -> Result<Bytes, BadInput> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| RunnerV1Error::BadRequest(error.to_string()))?;
+        let chunk = chunk.map_err(|error| BadInput::Unreadable(error.to_string()))?;
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(RunnerV1Error::BodyTooLarge);
+            return Err(BadInput::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }

@@ -11,7 +11,8 @@ use slipway_domain::{
     FailureReason, JobId, JobToken, RegistrationToken, ReportedResult, RunnerToken, TagSet,
 };
 use slipway_farm::{
-    About, Ended, Extent, Farm, FarmError, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
+    About, Ended, Extent, Farm, FarmError, MadeImage, Poll, PollAnswer, Process, Registering,
+    Report, Runner, SentTrace,
 };
 use slipway_protocol::{
     ClaimRequest, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, RegisterRequest, RegisteredRunner,
@@ -70,6 +71,7 @@ async fn register_runner(
         run_untagged: request.run_untagged.unwrap_or(true),
         locked: request.locked.unwrap_or(false),
         heartbeat,
+        paused: false,
         about,
     };
     let (runner, token) = farm
@@ -104,6 +106,7 @@ async fn register(
     let poll = Poll {
         about: request.info.map(|info| about(Some(info))),
         last_value: request.last_update,
+        process: Process::default(),
     };
     Ok(match farm.poll(&runner, poll).await? {
         PollAnswer::Job(claimed) => HttpResponse::Created().json(convert::payload(&claimed)),
@@ -178,7 +181,7 @@ async fn authenticated(farm: &Farm, token: Option<String>) -> Result<Runner, Run
     Ok(farm.runner_by_token(&RunnerToken::presented(token)).await?)
 }
 
-fn given(text: Option<String>) -> Option<String> {
+pub(crate) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
@@ -206,7 +209,7 @@ pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
 }
 
 /// Where a range begins. What it says of its end is of no use: clients disagree on it.
-fn range_start(range: &str) -> Option<u64> {
+pub(crate) fn range_start(range: &str) -> Option<u64> {
     let range = range.trim().trim_start_matches("bytes").trim_start();
     let (start, end) = range.split_once('-')?;
     end.split('/').next()?.trim().parse::<u64>().ok()?;
@@ -285,6 +288,7 @@ fn report(request: UpdateRequest) -> Report {
             exit_code,
             build_steps: request.build_steps,
         }),
+        sent: SentTrace::default(),
         wait: None,
     }
 }

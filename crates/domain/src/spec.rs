@@ -45,6 +45,11 @@ impl JobSpec {
                     Some(_) => none.with_packages(),
                     None => none,
                 };
+                // An agent with the key is not for a shell that shows what it does.
+                let asked = match image.ssh {
+                    Some(_) => asked.with_specs(),
+                    None => asked,
+                };
                 let platforms = image.platforms.iter();
                 platforms.fold(asked, Abilities::with_platform)
             }

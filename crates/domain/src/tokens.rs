@@ -118,6 +118,25 @@ token!(
     LoginCode, "slcli-"
 );
 
+impl RunnerToken {
+    /// What the token of a runner begins with that was made here first, and not by registering: by
+    /// that alone stock runners know what to do with it.
+    pub const MADE_FIRST: &'static str = "glrt-";
+
+    /// Makes a token for a runner that is made here first.
+    pub fn made_first(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+        Self(format!("{}{}", Self::MADE_FIRST, hex::encode(bytes)))
+    }
+
+    /// The token that comes after this one, of the same kind.
+    pub fn successor(&self, bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+        match self.0.starts_with(Self::MADE_FIRST) {
+            true => Self::made_first(bytes),
+            false => Self::from_entropy(bytes),
+        }
+    }
+}
+
 impl RegistrationToken {
     /// The token that follows from the farm's key for the runners of one project.
     pub fn of_project(project: ProjectId, derived: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
@@ -168,6 +187,16 @@ mod tests {
             format!("{token:?} {:?}", token.hash()),
             "AccessToken(..) TokenHash(..)"
         );
+    }
+
+    #[test]
+    fn a_runners_next_token_is_of_the_same_kind() {
+        let first = RunnerToken::made_first([1; TOKEN_ENTROPY_BYTES]);
+        let next = first.successor([2; TOKEN_ENTROPY_BYTES]);
+        assert!(next.expose().starts_with("glrt-0202"));
+        let other = RunnerToken::from_entropy([1; TOKEN_ENTROPY_BYTES]);
+        let next = other.successor([2; TOKEN_ENTROPY_BYTES]);
+        assert!(next.expose().starts_with("slrun-0202"));
     }
 
     #[test]

@@ -131,6 +131,35 @@ impl Farm {
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
+        self.keep_file(job, received, kind, filename, expires_in, Earlier::Replaced)
+            .await
+    }
+
+    /// The same for a file that is kept once: the same bytes may come again, and others may not.
+    ///
+    /// # Errors
+    /// `Invalid` when there is another file of this kind, and those of [`Farm::put_file`].
+    pub async fn put_file_once(
+        &self,
+        job: &Job,
+        received: ReceivedArchive,
+        kind: FileKind,
+        filename: String,
+        expires_in: Option<TimeDelta>,
+    ) -> Result<Artifact, FarmError> {
+        self.keep_file(job, received, kind, filename, expires_in, Earlier::Stays)
+            .await
+    }
+
+    async fn keep_file(
+        &self,
+        job: &Job,
+        received: ReceivedArchive,
+        kind: FileKind,
+        filename: String,
+        expires_in: Option<TimeDelta>,
+        earlier: Earlier,
+    ) -> Result<Artifact, FarmError> {
         let (sha256, blob_key) = (received.sha256, received.blob_key);
         let kept = blob_key.clone();
         let content = match kind {
@@ -156,10 +185,19 @@ impl Farm {
         };
         let written = self.inner.store.write(move |conn| {
             // The upload took its time: only a job that still runs gets the artifact.
-            match jobs::get_locked(conn, new.job)? {
-                job if job.erased_at.is_some() => Err(StoreError::Erased),
-                job if !job.state.is_running() => Err(StoreError::Conflict(NOT_RUNNING)),
-                _ => artifacts::put(conn, &new, now),
+            let job = jobs::get_locked(conn, new.job)?;
+            if job.erased_at.is_some() {
+                return Err(StoreError::Erased);
+            }
+            if !job.state.is_running() && !jobs::is_ending(conn, &job, now)? {
+                return Err(StoreError::Conflict(NOT_RUNNING));
+            }
+            match (earlier, artifacts::file_like(conn, job.id, &new.content)?) {
+                (Earlier::Stays, Some(there)) if has_bytes_of(&there, &new.content) => {
+                    Ok((there, Some(blob_of(&new.content))))
+                }
+                (Earlier::Stays, Some(_)) => Err(StoreError::Conflict(HAS_ANOTHER)),
+                (Earlier::Replaced, _) | (Earlier::Stays, None) => artifacts::put(conn, &new, now),
             }
         });
         match written.await {
@@ -169,7 +207,10 @@ impl Farm {
             }
             Err(error) => {
                 self.drop_refused(&error, [kept]).await;
-                Err(error.into())
+                Err(match error {
+                    StoreError::Conflict(HAS_ANOTHER) => FarmError::Invalid(HAS_ANOTHER.to_owned()),
+                    other => other.into(),
+                })
             }
         }
     }
@@ -292,3 +333,22 @@ impl Farm {
 }
 
 const NOT_RUNNING: &str = "the job is not running";
+/// Names the conflict of a file that is kept once.
+const HAS_ANOTHER: &str = "the job has another file of this type";
+
+/// What becomes of an earlier file of the same kind.
+#[derive(Clone, Copy, Debug)]
+enum Earlier {
+    Replaced,
+    Stays,
+}
+
+fn has_bytes_of(there: &Artifact, new: &Content) -> bool {
+    let sha256 = |content: &Content| content.file().map(|(_, sha256, _)| sha256.to_owned());
+    sha256(&there.content) == sha256(new)
+}
+
+fn blob_of(content: &Content) -> String {
+    let blob = content.file().map(|(_, _, blob)| blob);
+    blob.unwrap_or_default().to_owned()
+}

@@ -15,6 +15,7 @@ use slipway_store::{ClaimRequest, Conn, StoreError, queue};
 use tokio::time::{Instant, timeout_at};
 
 use crate::made_images::{gives_layers, with_images};
+use crate::processes::Process;
 use crate::secrets::JobSecrets;
 use crate::wakeups::Pending;
 use crate::{Farm, FarmError};
@@ -32,6 +33,18 @@ pub struct Poll {
     pub about: Option<(About, bool)>,
     /// The queue value it was last told; a poll with the present one is held.
     pub last_value: Option<String>,
+    /// Which of the processes that share its token asks.
+    pub process: Process,
+}
+
+impl Poll {
+    /// The runner as the process that asks: others with its token may be something else.
+    fn asking(&self, runner: Runner) -> Runner {
+        match &self.about {
+            Some((about, heartbeat)) => runner.saying(about, *heartbeat),
+            None => runner,
+        }
+    }
 }
 
 /// What a runner is told.
@@ -117,9 +130,10 @@ impl Farm {
         if runner.paused {
             return Ok(PollAnswer::Paused);
         }
-        self.note_contact(runner, poll.about).await?;
+        let said = poll.about.clone();
+        self.note_process(runner, &poll.process, said).await?;
         let deadline = Instant::now() + self.inner.settings.poll_wait;
-        let mut runner = runner.clone();
+        let mut runner = poll.asking(runner.clone());
         let mut value = self.queue_value(&runner);
         let mut hold = poll.last_value.as_deref() == Some(value.as_str());
         loop {
@@ -137,10 +151,10 @@ impl Farm {
                     return Ok(PollAnswer::Paused);
                 }
                 hold = now.rev == runner.rev;
-                runner = now;
+                runner = poll.asking(now);
             }
             value = self.queue_value(&runner);
-            let claimed = self.claim_now(&runner).await?;
+            let claimed = self.claim_now(&runner, &poll.process).await?;
             match ticket.called_for() {
                 Some(key) if claimed.is_none() && self.passed_over(&runner, key).await? => {
                     ticket.pass_on();
@@ -187,7 +201,11 @@ impl Farm {
         }
     }
 
-    async fn claim_now(&self, runner: &Runner) -> Result<Option<ClaimedJob>, FarmError> {
+    async fn claim_now(
+        &self,
+        runner: &Runner,
+        process: &Process,
+    ) -> Result<Option<ClaimedJob>, FarmError> {
         let request = ClaimRequest {
             runner: runner.id,
             capabilities: runner.capabilities.clone(),
@@ -198,6 +216,7 @@ impl Farm {
             return Ok(None);
         };
         tracing::info!(job.id = %claimed.job, runner.id = %runner.id, "Job {} is running", claimed.job);
+        self.note_taker(claimed.job, process).await?;
         self.tell_changed(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
     }

@@ -27,7 +27,16 @@ impl Farm {
 
     /// A name for a user to those who tell users apart by UUIDs. It is stored nowhere.
     pub fn user_uuid(&self, user: UserId) -> Uuid {
-        let derived = self.derived(&format!("uuid of user {user}"));
+        self.derived_uuid(&format!("uuid of user {user}"))
+    }
+
+    /// A name for the farm to those who tell farms apart by UUIDs. It lasts as long as the key.
+    pub fn uuid(&self) -> Uuid {
+        self.derived_uuid("uuid of the farm")
+    }
+
+    fn derived_uuid(&self, purpose: &str) -> Uuid {
+        let derived = self.derived(purpose);
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&derived[..16]);
         uuid::Builder::from_custom_bytes(bytes).into_uuid()

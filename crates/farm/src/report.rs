@@ -18,6 +18,7 @@ use slipway_store::traces::{self, Extent};
 use slipway_store::{Conn, StoreError, phases};
 use tokio::time::Instant;
 
+use crate::by_token::SentTrace;
 use crate::{Farm, FarmError};
 
 /// How long a runner that lost a job is passed over for the next attempt, in leases.
@@ -36,6 +37,9 @@ pub struct Report {
     pub base_image: Option<BaseImageUse>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
+    /// With an end, what the runner says that it sent of the trace. When the farm holds something else
+    /// the end counts all the same, and the job is marked.
+    pub sent: SentTrace,
     /// How long the answer may be held back while nothing changes.
     pub wait: Option<Duration>,
 }
@@ -138,13 +142,7 @@ impl Farm {
             self.replace_trace(id, trace).await?;
         }
         let state = match report.ended {
-            Some(mut ended) => {
-                // Only the commands of a stock runner know what was pushed.
-                if ended.result == ReportedResult::Succeeded && ended.image.is_none() {
-                    ended.image = self.marked_image(&job).await?;
-                }
-                return self.end(runner, id, ended).await;
-            }
+            Some(ended) => return self.take_end(runner, &job, ended, report.sent).await,
             None => {
                 self.renew(runner, id, report.phase, report.base_image)
                     .await?
@@ -158,8 +156,23 @@ impl Farm {
         Ok(state)
     }
 
+    /// Ends a job as its runner says.
+    pub(crate) async fn take_end(
+        &self,
+        runner: &Runner,
+        job: &Job,
+        mut ended: Ended,
+        sent: SentTrace,
+    ) -> Result<JobState, FarmError> {
+        // Only the commands of a stock runner know what was pushed.
+        if ended.result == ReportedResult::Succeeded && ended.image.is_none() {
+            ended.image = self.marked_image(job).await?;
+        }
+        self.end(runner, job.id, ended, sent).await
+    }
+
     /// Notes that the runner of a canceled job has stopped.
-    async fn note_stopped(&self, id: JobId) -> Result<(), FarmError> {
+    pub(crate) async fn note_stopped(&self, id: JobId) -> Result<(), FarmError> {
         let write = move |conn: &mut Conn| jobs::note_stopped(conn, id);
         if self.inner.store.write(write).await? {
             self.tell_changed(&[id]);
@@ -224,7 +237,13 @@ impl Farm {
         Ok(state)
     }
 
-    async fn end(&self, runner: &Runner, id: JobId, ended: Ended) -> Result<JobState, FarmError> {
+    async fn end(
+        &self,
+        runner: &Runner,
+        id: JobId,
+        ended: Ended,
+        sent: SentTrace,
+    ) -> Result<JobState, FarmError> {
         let (now, runner, policy) = (self.now(), runner.id, self.retry_policy());
         let written = self.inner.store.write(move |conn| {
             if let Some(whole) = ended.trace
@@ -238,6 +257,9 @@ impl Farm {
             let event = Event::Report(runner, ended.result);
             let message = ended.message.as_deref().map(clean_message);
             let (state, changes) = finish(conn, id, event, message.as_deref(), policy, now)?;
+            if !sent.is(traces::extent(conn, id)?) {
+                jobs::note_trace_incomplete(conn, id)?;
+            }
             if ended.exit_code.is_some() {
                 jobs::note_exit(conn, id, ended.exit_code, None)?;
             }

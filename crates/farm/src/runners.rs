@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
-use slipway_domain::{Abilities, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet};
+use slipway_domain::{
+    Abilities, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet, TokenHash,
+};
 use slipway_store::runners::{About, NewRunner, Runner, Update};
-use slipway_store::{Page, StoreError, projects, registration, runners};
+use slipway_store::{Page, StoreError, jobs, projects, registration, runners};
 
-use crate::access::Actor;
+use crate::access::{Actor, ProjectAccess};
 use crate::{Farm, FarmError};
 
 /// How often at the most a runner's contact is written down.
-const CONTACT_EVERY: TimeDelta = TimeDelta::seconds(30);
+pub(crate) const CONTACT_EVERY: TimeDelta = TimeDelta::seconds(30);
 
 /// What somebody who registers a runner says of it.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +30,39 @@ pub struct Registering {
     pub locked: bool,
     /// Whether it beats apart from its output.
     pub heartbeat: bool,
+    /// Whether it is kept from claiming until somebody lets it.
+    pub paused: bool,
     /// What the program says of itself.
     pub about: About,
+}
+
+impl Registering {
+    fn is_idle_for_ever(&self) -> bool {
+        self.tags.is_empty() && !self.run_untagged
+    }
+
+    /// A runner of one project, or a shared one.
+    fn of(&self, project: Option<ProjectId>, token: TokenHash) -> NewRunner {
+        let scope = match project {
+            None => RunnerScope::Shared,
+            Some(project) => RunnerScope::Projects(BTreeSet::from([project])),
+        };
+        NewRunner {
+            token,
+            description: self.description.clone(),
+            capabilities: Capabilities {
+                tags: self.tags.clone(),
+                run_untagged: self.run_untagged,
+                // They follow from what it says of itself.
+                abilities: Abilities::default(),
+                scope,
+            },
+            locked: self.locked,
+            heartbeat: self.heartbeat,
+            paused: self.paused,
+            about: self.about.clone(),
+        }
+    }
 }
 
 impl Farm {
@@ -57,28 +90,10 @@ impl Farm {
                     Some(project) => Some(projects::get(conn, project)?.id),
                     None => registration::redeem(conn, hash, now)?.project,
                 };
-                if request.tags.is_empty() && !request.run_untagged {
+                if request.is_idle_for_ever() {
                     return Err(StoreError::Conflict(IDLE_FOR_EVER));
                 }
-                let scope = match project {
-                    None => RunnerScope::Shared,
-                    Some(project) => RunnerScope::Projects(BTreeSet::from([project])),
-                };
-                let new = NewRunner {
-                    token: runner_hash,
-                    description: request.description.clone(),
-                    capabilities: Capabilities {
-                        tags: request.tags.clone(),
-                        run_untagged: request.run_untagged,
-                        // They follow from what it says of itself.
-                        abilities: Abilities::default(),
-                        scope,
-                    },
-                    locked: request.locked,
-                    heartbeat: request.heartbeat,
-                    about: request.about.clone(),
-                };
-                runners::insert(conn, &new, now)
+                runners::insert(conn, &request.of(project, runner_hash), now)
             })
             .await
             .map_err(|error| match error {
@@ -87,6 +102,51 @@ impl Farm {
                 other => other.into(),
             })?;
         tracing::info!(runner.id = %runner.id, "Runner {} is registered", runner.id);
+        Ok((runner, plain))
+    }
+
+    /// Makes a shared runner before there is a program that could be one, and returns it with the
+    /// token that this program is given. Administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else; `Invalid` and `IdleForEver` as when one registers.
+    pub async fn create_shared_runner(
+        &self,
+        actor: &Actor,
+        request: Registering,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        self.admin(actor)?;
+        self.create_runner(None, request).await
+    }
+
+    /// The same for a runner of one project. Its maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` and `IdleForEver` as when one registers.
+    pub async fn create_project_runner(
+        &self,
+        access: &ProjectAccess,
+        request: Registering,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        access.require(Role::Maintainer)?;
+        self.create_runner(Some(access.id()), request).await
+    }
+
+    async fn create_runner(
+        &self,
+        project: Option<ProjectId>,
+        request: Registering,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        check_line("runner description", &request.description)?;
+        if request.is_idle_for_ever() {
+            return Err(FarmError::IdleForEver);
+        }
+        let now = self.now();
+        let plain = RunnerToken::made_first(self.inner.chance.bytes());
+        let new = request.of(project, plain.hash());
+        let insert = move |conn: &mut slipway_store::Conn| runners::insert(conn, &new, now);
+        let runner = self.inner.store.write(insert).await?;
+        tracing::info!(runner.id = %runner.id, "Runner {} is made", runner.id);
         Ok((runner, plain))
     }
 
@@ -136,13 +196,15 @@ impl Farm {
         Ok(self.inner.store.write(write).await?)
     }
 
-    /// Removes a runner at its own request.
+    /// Removes a runner, perhaps at its own request. What it was doing is lost at once, and tried
+    /// again elsewhere.
     pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
         let (id, now) = (runner.id, self.now());
-        self.inner
-            .store
-            .write(move |conn| runners::remove(conn, id, now))
-            .await?;
+        let write = move |conn: &mut slipway_store::Conn| {
+            runners::remove(conn, id, now)?;
+            jobs::end_leases_of(conn, id, now)
+        };
+        self.inner.store.write(write).await?;
         self.inner.wakeups.wake_runner(id);
         tracing::info!(runner.id = %id, "Runner {id} is removed");
         Ok(())
@@ -257,7 +319,7 @@ impl Farm {
 /// Names the one conflict that a registration makes itself.
 const IDLE_FOR_EVER: &str = "the runner could never take a job";
 
-fn check_about(about: &About) -> Result<(), FarmError> {
+pub(crate) fn check_about(about: &About) -> Result<(), FarmError> {
     for (what, text) in [
         ("runner name", &about.name),
         ("runner version", &about.version),

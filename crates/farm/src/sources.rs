@@ -13,7 +13,7 @@ use slipway_store::projects::Project;
 use slipway_store::uploads::{self, FileContent, UploadedFile};
 use slipway_store::{Conn, pipelines};
 
-use crate::builds::completed;
+use crate::completing::{Revision, completed};
 use crate::{Actor, Farm, FarmError, ProjectAccess};
 
 /// The type of the sources: what a runner unpacks.
@@ -162,7 +162,16 @@ impl Farm {
             job.spec = JobSpec::ImageBuild(Box::new(image.clone()));
         }
         let (sha, repository) = (CommitSha::none(), repository.as_ref());
-        let mut definition = completed(definition, project, repository, &sha, None)?;
+        let mut definition = completed(
+            definition,
+            project,
+            repository,
+            Revision {
+                sha: &sha,
+                git_ref: None,
+                ref_is_tag: false,
+            },
+        )?;
         for job in &mut definition.jobs {
             if let JobSpec::ImageBuild(image) = &mut job.spec {
                 image.package = Some(BuildPackage {

@@ -20,6 +20,8 @@ pub struct Appended {
     pub length: u64,
     /// The job's state, by which a runner learns of a cancel.
     pub state: JobState,
+    /// Whether the job is canceled, and its runner is ending it in its own way.
+    pub ending: bool,
 }
 
 impl Farm {
@@ -74,11 +76,21 @@ impl Farm {
         if held.length != start {
             return Err(FarmError::TraceGap { held: held.length });
         }
-        let whole = extended(held, &bytes);
         let limit = self.inner.settings.max_trace_bytes;
-        if whole.length > limit {
+        if extended(held, &bytes).length > limit {
             return Err(FarmError::TooLarge { limit });
         }
+        self.append_at(id, held, bytes).await
+    }
+
+    /// Appends bytes to a trace that is `held` long, and takes them for a sign of life.
+    pub(crate) async fn append_at(
+        &self,
+        id: JobId,
+        held: Extent,
+        bytes: Bytes,
+    ) -> Result<Appended, FarmError> {
+        let (start, whole) = (held.length, extended(held, &bytes));
         let chunk = self.store_chunk(id, start, bytes.clone()).await?;
         let at = chunk
             .as_ref()
@@ -91,13 +103,18 @@ impl Farm {
                 traces::append(conn, id, chunk, whole)?;
             }
             let seen = jobs::get(conn, id)?;
-            match seen.state {
-                JobState::Running(lease, _) => jobs::renew(conn, &seen, lease.runner, None, now),
-                state => Ok(state),
+            if let JobState::Running(lease, _) = seen.state {
+                let state = jobs::renew(conn, &seen, lease.runner, None, now)?;
+                return Ok((state, false));
             }
+            let ending = jobs::is_ending(conn, &seen, now)?;
+            if ending {
+                jobs::renew_ending(conn, &seen, now)?;
+            }
+            Ok((seen.state, ending))
         });
         match written.await {
-            Ok(state) => {
+            Ok((state, ending)) => {
                 if let Some(at) = at {
                     let offer = Offer {
                         start,
@@ -111,6 +128,7 @@ impl Farm {
                 Ok(Appended {
                     length: whole.length,
                     state,
+                    ending,
                 })
             }
             Err(error) => {

@@ -4,7 +4,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 /// A boolean, or one of the texts that stand for one.
-pub(crate) fn boolean<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
+///
+/// # Errors
+/// For anything else.
+pub fn boolean<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
@@ -24,7 +27,10 @@ pub(crate) fn boolean<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool
 }
 
 /// A comma-separated text, or an array of texts.
-pub(crate) fn list<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+///
+/// # Errors
+/// For anything else.
+pub fn list<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {

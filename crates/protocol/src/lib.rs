@@ -4,7 +4,7 @@
 //! members that a stock runner does not know: each is optional and says so. This crate only grows:
 //! coordinators and runners of different versions meet in every mix.
 
-mod lenient;
+pub mod lenient;
 
 use serde::{Deserialize, Serialize};
 use slipway_domain::{BuildStep, ImageDetails, JobSpec, Submodules};

@@ -262,6 +262,22 @@ pub fn put(
     Ok((get(conn, ArtifactId(id))?, old.flatten()))
 }
 
+/// The job's artifact of the same kind and type as `content`, if it has one.
+pub fn file_like(
+    conn: &mut Conn,
+    job: JobId,
+    content: &Content,
+) -> Result<Option<Artifact>, StoreError> {
+    let columns = ContentColumns::try_from(content)?;
+    let row: Option<Row> = artifacts::table
+        .filter(artifacts::job_id.eq(job.0))
+        .filter(artifacts::kind.eq(columns.kind))
+        .filter(artifacts::file_type.eq(columns.file_type))
+        .first(conn)
+        .optional()?;
+    row.map(Artifact::try_from).transpose()
+}
+
 /// Reads one.
 pub fn get(conn: &mut Conn, id: ArtifactId) -> Result<Artifact, StoreError> {
     artifacts::table

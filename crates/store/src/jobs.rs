@@ -22,7 +22,8 @@ mod details;
 mod row;
 
 pub use details::{
-    Details, details_of, details_of_builds, note_build_steps, note_exit, note_stopped,
+    Details, details_of, details_of_builds, is_ending, note_build_steps, note_exit, note_stopped,
+    note_taker, note_trace_incomplete, renew_ending,
 };
 
 pub use row::Job;
@@ -236,6 +237,23 @@ pub fn grant_grace(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, Store
     Ok(changed)
 }
 
+/// Ends the leases of a runner's jobs, which are lost at once.
+pub fn end_leases_of(
+    conn: &mut Conn,
+    runner: RunnerId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    diesel::update(jobs::table)
+        .filter(IsRunning)
+        .filter(jobs::runner_id.eq(runner.0))
+        .set((
+            jobs::lease_expires_at.eq(to_ms(now)),
+            jobs::rev.eq(jobs::rev + 1),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 pub(crate) fn collect(rows: Vec<JobRow>) -> Result<Vec<Job>, StoreError> {
     rows.into_iter().map(Job::try_from).collect()
 }
@@ -252,7 +270,7 @@ pub fn needs(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
 }
 
 /// The latest attempts that need `id`.
-pub(crate) fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
+pub fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
     let rows = jobs::table
         .inner_join(job_needs::table.on(job_needs::job_id.eq(jobs::id)))
         .filter(

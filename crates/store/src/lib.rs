@@ -29,6 +29,7 @@ pub mod hooks;
 pub mod job_lists;
 pub mod jobs;
 pub mod log_keys;
+pub mod managers;
 pub mod people;
 pub mod phases;
 pub mod pipelines;

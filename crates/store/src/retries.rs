@@ -175,6 +175,9 @@ fn supersede(
             exit_code: None,
             error_code: None,
             stopping_until: None,
+            system_id: None,
+            graceful: false,
+            trace_incomplete: false,
             ..jobs::details_of(conn, old.id)?
         },
         retries: Some(Retried {

@@ -40,6 +40,17 @@ pub struct Runner {
     pub rev: i64,
 }
 
+impl Runner {
+    /// The same, as that of its processes which says `about` of itself.
+    #[must_use]
+    pub fn saying(mut self, about: &About, heartbeat: bool) -> Self {
+        self.capabilities.abilities = about.abilities(heartbeat);
+        self.about = about.clone();
+        self.heartbeat = heartbeat;
+        self
+    }
+}
+
 /// What a runner says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
@@ -66,6 +77,17 @@ impl About {
         own.into_iter().chain(self.platforms.iter().cloned())
     }
 
+    /// What a runner that says this of itself can do.
+    fn abilities(&self, heartbeat: bool) -> Abilities {
+        // Only our own runners know more than what stands in commands.
+        let own = match heartbeat {
+            true => Abilities::default().with_packages().with_specs(),
+            false => Abilities::default(),
+        };
+        self.builds_for()
+            .fold(own, |set, platform| set.with_platform(&platform))
+    }
+
     fn stored_platforms(&self) -> Option<String> {
         let all: Vec<String> = self.platforms.iter().map(Platform::to_string).collect();
         (!all.is_empty()).then(|| all.join(","))
@@ -85,6 +107,8 @@ pub struct NewRunner {
     pub locked: bool,
     /// Whether it beats apart from its output.
     pub heartbeat: bool,
+    /// Whether it is kept from claiming until somebody lets it.
+    pub paused: bool,
     /// What it said of itself.
     pub about: About,
 }
@@ -132,11 +156,6 @@ impl RunnerRow {
                 .map(|text| text.parse().map_err(|_| StoreError::Corrupt("platform")))
                 .collect::<Result<_, _>>()?,
         };
-        // Only our own runners know more than what stands in commands.
-        let own = match self.heartbeat {
-            true => Abilities::default().with_packages().with_specs(),
-            false => Abilities::default(),
-        };
         Ok(Runner {
             id: RunnerId(self.id),
             description: self.description,
@@ -144,9 +163,7 @@ impl RunnerRow {
                 tags: TagSet::from_list(&self.tags).map_err(|_| StoreError::Corrupt("tags"))?,
                 run_untagged: self.run_untagged,
                 scope,
-                abilities: about
-                    .builds_for()
-                    .fold(own, |set, platform| set.with_platform(&platform)),
+                abilities: about.abilities(self.heartbeat),
             },
             locked: self.locked,
             paused: self.paused,
@@ -171,7 +188,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
                 runners::run_untagged.eq(new.capabilities.run_untagged),
                 runners::locked.eq(new.locked),
                 runners::shared.eq(new.capabilities.scope == RunnerScope::Shared),
-                runners::paused.eq(false),
+                runners::paused.eq(new.paused),
                 runners::heartbeat.eq(new.heartbeat),
             ),
             (
@@ -409,6 +426,23 @@ pub fn note_contact(
             .execute(conn)?;
     }
     Ok(())
+}
+
+/// Gives a runner another token; the one before is worth nothing from then on.
+///
+/// # Errors
+/// `NotFound` when it is removed.
+pub fn set_token(conn: &mut Conn, id: RunnerId, token: TokenHash) -> Result<(), StoreError> {
+    let target = runners::table
+        .find(id.0)
+        .filter(runners::removed_at.is_null());
+    let changed = diesel::update(target)
+        .set(runners::token_hash.eq(token.to_hex()))
+        .execute(conn)?;
+    match changed {
+        0 => Err(StoreError::NotFound("runner")),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a runner: its token is worth nothing any more, what it did stays readable.

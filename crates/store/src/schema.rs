@@ -161,6 +161,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    runner_managers (runner_id, system_id) {
+        runner_id -> BigInt,
+        system_id -> Text,
+        name -> Nullable<Text>,
+        version -> Nullable<Text>,
+        revision -> Nullable<Text>,
+        platform -> Nullable<Text>,
+        architecture -> Nullable<Text>,
+        executor -> Nullable<Text>,
+        created_at -> BigInt,
+        contact_at -> BigInt,
+    }
+}
+
+diesel::table! {
     registration_tokens (id) {
         id -> BigInt,
         hash -> Text,
@@ -293,6 +308,9 @@ diesel::table! {
         error_code -> Nullable<Text>,
         stopping_until -> Nullable<BigInt>,
         build_steps -> Nullable<Text>,
+        system_id -> Nullable<Text>,
+        graceful -> Bool,
+        trace_incomplete -> Bool,
     }
 }
 
@@ -447,6 +465,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     robots,
     runners,
     runner_projects,
+    runner_managers,
     registration_tokens,
     pipelines,
     builds,

@@ -107,6 +107,7 @@ impl Model {
                         capabilities: capabilities(index as usize),
                         locked: false,
                         heartbeat: true,
+                        paused: false,
                         about: About::default(),
                     };
                     runners::insert(conn, &new, now)?;

@@ -11,6 +11,7 @@ use slipway_farm::{Actor, Farm, FarmError, ProjectAccess, ProjectKey};
 
 use super::error::V3Error;
 use super::params::Params;
+use crate::address::base;
 
 /// A request whose sender the farm knows. Nothing else is looked at before that.
 pub(crate) struct Call {
@@ -108,15 +109,6 @@ fn farm_of(request: &HttpRequest) -> Farm {
         Some(farm) => Farm::clone(farm),
         None => unreachable!("the routes are served with a farm"),
     }
-}
-
-/// Where the farm is, as a caller sees it: `scheme://host`.
-fn base(farm: &Farm, request: &HttpRequest) -> String {
-    if let Some(url) = &farm.settings().public_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let connection = request.connection_info();
-    format!("{}://{}", connection.scheme(), connection.host())
 }
 
 /// What a path names a project by: its number, or `namespace/name`.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use slipway_domain::range::BeyondEnd;
 use slipway_farm::FarmError;
 
-use crate::error::{RunnerV1Error, message};
+use crate::error::message;
+use crate::params::BadInput;
 
 /// An error of the consumer API v3.
 #[derive(Debug)]
@@ -61,10 +62,11 @@ impl V3Error {
     }
 
     /// What went wrong while a body was read.
-    pub(crate) fn from_reading(error: RunnerV1Error) -> Self {
+    pub(crate) fn from_reading(error: BadInput) -> Self {
         match error {
-            RunnerV1Error::BodyTooLarge => Self::BodyTooLarge,
-            other => Self::BadRequest(other.to_string()),
+            BadInput::TooLarge => Self::BodyTooLarge,
+            BadInput::Unreadable(why) => Self::bad_request(&why),
+            BadInput::NoForm => Self::bad_request("expected a form"),
         }
     }
 

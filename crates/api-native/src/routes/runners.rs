@@ -1,9 +1,9 @@
 //! Runners, as those see them whose jobs they run.
 
 use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpResponse, delete, get, patch, put};
-use slipway_domain::Role;
-use slipway_farm::{Farm, Runner, RunnerUpdate};
+use actix_web::{HttpResponse, delete, get, patch, post, put};
+use slipway_domain::{Role, RunnerToken};
+use slipway_farm::{Farm, Registering, Runner, RunnerUpdate};
 
 use crate::convert;
 use crate::error::ApiError;
@@ -40,6 +40,58 @@ pub(crate) async fn get_runner(
 ) -> Answer<Json<wire::Runner>> {
     let runner = farm.runner(&caller.0, path.id, Role::Reader).await?;
     Ok(Json(shown(&farm, runner)))
+}
+
+/// `POST /v1/runners`: makes a shared runner, for a program that is given its token. The token is told
+/// this once.
+///
+/// 201; 400 for a body that is none, or a runner that would never get a job; 401; 403 to everybody but
+/// administrators.
+#[utoipa::path(tag = "runners", request_body = wire::NewRunner, responses((status = 201, body = wire::CreatedRunner)))]
+#[post("/runners")]
+pub(crate) async fn create_shared(
+    farm: Data<Farm>,
+    caller: Caller,
+    body: Json<wire::NewRunner>,
+) -> Answer<HttpResponse> {
+    let made = farm.create_shared_runner(&caller.0, request(body.into_inner()));
+    Ok(created(&farm, made.await?))
+}
+
+/// `POST /v1/projects/{ns}/{name}/runners`: makes a runner of one project, for a program that is given
+/// its token. The token is told this once.
+///
+/// 201; 400 for a body that is none, or a runner that would never get a job; 401; 403 to lower roles
+/// than maintainer; 404 without such a project.
+#[utoipa::path(tag = "runners", params(ProjectPath), request_body = wire::NewRunner, responses((status = 201, body = wire::CreatedRunner)))]
+#[post("/projects/{ns}/{name}/runners")]
+pub(crate) async fn create_of_project(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+    body: Json<wire::NewRunner>,
+) -> Answer<HttpResponse> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
+    let access = access.await?;
+    let made = farm.create_project_runner(&access, request(body.into_inner()));
+    Ok(created(&farm, made.await?))
+}
+
+/// `GET /v1/runners/{id}/managers`: the processes that share a runner's token, as far as they tell
+/// themselves apart.
+///
+/// 200; 400 for an id that is none; 401; 404 without such a runner.
+#[utoipa::path(tag = "runners", params(RunnerPath), responses((status = 200, body = wire::Listing<wire::RunnerManager>)))]
+#[get("/runners/{id}/managers")]
+pub(crate) async fn list_managers(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<RunnerPath>,
+) -> Answer<Json<wire::Listing<wire::RunnerManager>>> {
+    let runner = farm.runner(&caller.0, path.id, Role::Reader).await?;
+    let managers = farm.managers_of(&runner).await?.into_iter();
+    let items = managers.map(wire::RunnerManager::from).collect();
+    Ok(Json(wire::Listing::whole(items)))
 }
 
 /// `PATCH /v1/runners/{id}`: changes a runner, or pauses it.
@@ -132,6 +184,24 @@ pub(crate) async fn disable(
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
     farm.disable_runner(&access.await?, path.id).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn request(body: wire::NewRunner) -> Registering {
+    Registering {
+        description: body.description,
+        tags: body.tags,
+        run_untagged: body.run_untagged,
+        locked: body.locked,
+        paused: body.paused,
+        ..Registering::default()
+    }
+}
+
+fn created(farm: &Farm, (runner, token): (Runner, RunnerToken)) -> HttpResponse {
+    HttpResponse::Created().json(wire::CreatedRunner {
+        about: shown(farm, runner),
+        token: token.expose().to_owned(),
+    })
 }
 
 fn shown(farm: &Farm, runner: Runner) -> wire::Runner {

@@ -46,6 +46,82 @@ pub(crate) struct Runner {
     pub(crate) contact_at: Option<DateTime<Utc>>,
 }
 
+/// A runner to make before there is a program that is one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewRunner {
+    /// Free text.
+    pub(crate) description: String,
+    /// Its tags.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub(crate) tags: TagSet,
+    /// Whether it takes jobs without tags.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub(crate) run_untagged: bool,
+    /// Whether it serves only projects it is enabled for.
+    #[serde(default)]
+    pub(crate) locked: bool,
+    /// Whether it is kept from claiming until somebody lets it.
+    #[serde(default)]
+    pub(crate) paused: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A runner that was just made, with its token, which is told this once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CreatedRunner {
+    /// The runner.
+    #[serde(flatten)]
+    pub(crate) about: Runner,
+    /// The token itself.
+    pub(crate) token: String,
+}
+
+/// One of the processes that share a runner's token.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunnerManager {
+    /// The name that it has for its host.
+    pub(crate) system_id: String,
+    /// The program's name.
+    pub(crate) name: Option<String>,
+    /// The program's version.
+    pub(crate) version: Option<String>,
+    /// The commit the program was built from.
+    pub(crate) revision: Option<String>,
+    /// The operating system.
+    pub(crate) platform: Option<String>,
+    /// The processor.
+    pub(crate) architecture: Option<String>,
+    /// How it runs jobs.
+    pub(crate) executor: Option<String>,
+    /// When it was first heard of.
+    pub(crate) created_at: DateTime<Utc>,
+    /// When it was last heard of.
+    pub(crate) contact_at: DateTime<Utc>,
+}
+
+impl From<slipway_farm::Manager> for RunnerManager {
+    fn from(manager: slipway_farm::Manager) -> Self {
+        let about = manager.about;
+        Self {
+            system_id: manager.system_id,
+            name: about.name,
+            version: about.version,
+            revision: about.revision,
+            platform: about.platform,
+            architecture: about.architecture,
+            executor: about.executor,
+            created_at: manager.created_at,
+            contact_at: manager.contact_at,
+        }
+    }
+}
+
 /// What to change about a runner; what is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -49,7 +49,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "password") => Some(json!({"new": "a password of a story"})),
         ("POST", "triggers") => Some(json!({"description": "d"})),
         ("POST", "tokens") => Some(json!({"name": "t", "scopes": ["read"]})),
-        ("POST", "registration-tokens") => Some(json!({"description": "d"})),
+        ("POST", "registration-tokens" | "runners") => Some(json!({"description": "d"})),
         ("POST", "projects") => {
             Some(json!({"namespace": "acme", "name": "x", "repo_url": "https://git.example/x"}))
         }

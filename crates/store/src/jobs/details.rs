@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::retry::RetryRules;
-use slipway_domain::{BuildId, BuildStep, JobId};
+use slipway_domain::{BuildId, BuildStep, Event, JobId, JobState, Outcome, Refused};
 
+use super::row::Job;
 use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::schema::{job_details, jobs};
@@ -29,6 +30,12 @@ pub struct Details {
     pub stopping_until: Option<DateTime<Utc>>,
     /// The steps of its image build, as far as they came.
     pub build_steps: Vec<BuildStep>,
+    /// Which process of its runner has it, by the name of that for its host.
+    pub system_id: Option<String>,
+    /// Whether that one ends it in its own way when it is canceled.
+    pub graceful: bool,
+    /// Whether the trace is not what the runner says that it sent.
+    pub trace_incomplete: bool,
 }
 
 type Row = (
@@ -39,10 +46,24 @@ type Row = (
     Option<String>,
     Option<i64>,
     Option<String>,
+    Option<String>,
+    bool,
+    bool,
 );
 
 fn read(
-    (step_key, label, retry, exit_code, error_code, stopping, steps): Row,
+    (
+        step_key,
+        label,
+        retry,
+        exit_code,
+        error_code,
+        stopping,
+        steps,
+        system_id,
+        graceful,
+        trace_incomplete,
+    ): Row,
 ) -> Result<Details, StoreError> {
     let steps = steps.map(|text| serde_json::from_str(&text)).transpose();
     let retry = retry.map(|text| serde_json::from_str(&text)).transpose();
@@ -56,6 +77,9 @@ fn read(
         build_steps: steps
             .map_err(|_| StoreError::Corrupt("build steps"))?
             .unwrap_or_default(),
+        system_id,
+        graceful,
+        trace_incomplete,
     })
 }
 
@@ -67,6 +91,9 @@ const COLUMNS: (
     job_details::error_code,
     job_details::stopping_until,
     job_details::build_steps,
+    job_details::system_id,
+    job_details::graceful,
+    job_details::trace_incomplete,
 ) = (
     job_details::step_key,
     job_details::label,
@@ -75,6 +102,9 @@ const COLUMNS: (
     job_details::error_code,
     job_details::stopping_until,
     job_details::build_steps,
+    job_details::system_id,
+    job_details::graceful,
+    job_details::trace_incomplete,
 );
 
 /// Keeps what is known of a new job; most have nothing to keep.
@@ -178,6 +208,57 @@ pub fn note_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
     .set(job_details::stopping_until.eq(None::<i64>))
     .execute(conn)?;
     Ok(changed > 0)
+}
+
+/// Notes which process of its runner took a job, and whether that one ends it in its own way when it
+/// is canceled.
+pub fn note_taker(
+    conn: &mut Conn,
+    job: JobId,
+    system_id: Option<&str>,
+    graceful: bool,
+) -> Result<(), StoreError> {
+    make_sure(conn, job)?;
+    diesel::update(job_details::table.find(job.0))
+        .set((
+            job_details::system_id.eq(system_id),
+            job_details::graceful.eq(graceful),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes that a job's trace is not what its runner says that it sent.
+pub fn note_trace_incomplete(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
+    make_sure(conn, job)?;
+    diesel::update(job_details::table.find(job.0))
+        .set(job_details::trace_incomplete.eq(true))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Whether `job` is canceled and its runner is still ending it in its own way: until it says that it
+/// did, or is silent for too long.
+pub fn is_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    if job.state != JobState::Done(Outcome::Canceled) {
+        return Ok(false);
+    }
+    let details = details_of(conn, job.id)?;
+    Ok(details.graceful && details.stopping_until.is_some_and(|until| now < until))
+}
+
+/// Takes a sign of life of a runner that is ending a canceled job in its own way.
+///
+/// # Errors
+/// `Refused` when it is not, or not any more.
+pub fn renew_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<(), StoreError> {
+    if !is_ending(conn, job, now)? {
+        return Err(StoreError::Refused(Refused {
+            from: job.state,
+            event: Event::CheckLease { now },
+        }));
+    }
+    note_stopping(conn, job.id, now + job.lease_length)
 }
 
 fn make_sure(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {

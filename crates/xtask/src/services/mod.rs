@@ -8,14 +8,15 @@ mod s3;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tokio::process::Command;
 
 pub(crate) use postgres::Postgres;
 pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
 
-use crate::process::Bond;
-use crate::python;
+use crate::process::{Bond, quietly};
 use crate::setup::{self, Docker};
+use crate::{python, root, scratch};
 
 /// Clients of the APIs, and what they need: python-gitlab, of which this is the last version that
 /// speaks v3, and Schemathesis.
@@ -77,15 +78,18 @@ pub(crate) enum Kind {
     Python,
     /// Servers of git beyond plain HTTP: OpenSSH, and what fetches files of Git LFS.
     Remotes,
+    /// A runner made with a library that others published.
+    Published,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Postgres,
         Self::S3,
         Self::Docker,
         Self::Python,
         Self::Remotes,
+        Self::Published,
     ];
 
     /// The name of the module.
@@ -96,6 +100,7 @@ impl Kind {
             Self::Docker => "docker",
             Self::Python => "python",
             Self::Remotes => "remotes",
+            Self::Published => "published",
         }
     }
 
@@ -138,6 +143,7 @@ impl Services {
                 Kind::Docker => services.start_docker().await,
                 Kind::Python => services.install_clients().await,
                 Kind::Remotes => install_remotes().await,
+                Kind::Published => services.build_published_runner().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));
@@ -186,6 +192,21 @@ impl Services {
         let home = python::environment("clients", CLIENTS).await?;
         let python = home.join("bin/python").display().to_string();
         self.environment.push(("SLIPWAY_TEST_PYTHON", python));
+        Ok(())
+    }
+
+    /// Builds a program that stands apart from the workspace, so that nothing of what it is made of
+    /// gets into Slipway.
+    async fn build_published_runner(&mut self) -> Result<()> {
+        let source = root().join("coordinator/tests/runner_v4/published_runner");
+        let target = scratch()?.join("published");
+        let mut build = Command::new("cargo");
+        build.args(["build", "--quiet", "--locked", "--manifest-path"]);
+        build.arg(source.join("Cargo.toml"));
+        quietly(build.arg("--target-dir").arg(&target)).await?;
+        let program = target.join("debug/published-runner").display().to_string();
+        self.environment
+            .push(("SLIPWAY_TEST_PUBLISHED_RUNNER", program));
         Ok(())
     }
 

@@ -1,0 +1,333 @@
+//! A stock runner on the wire: it sends what gitlab-runner sends, and follows nothing.
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use reqwest::multipart::{Form, Part};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Method, RequestBuilder};
+use serde_json::{Value, json};
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{JobId, RunnerId};
+use slipway_testkit::TestFarm;
+
+/// What a stock runner of today calls itself.
+const AGENT: &str = "gitlab-runner 18.11.4 (18-11-stable; go1.25.7; linux/amd64)";
+/// The header that carries a runner's queue value.
+pub(crate) const LAST_UPDATE: &str = "X-GitLab-Last-Update";
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The status is the one expected.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// The status is the one expected, and so is what the job is told to be.
+    #[track_caller]
+    pub(crate) fn tells(self, status: u16, job: &str) -> Self {
+        let answer = self.is(status);
+        assert_eq!(answer.header("job-status"), Some(job), "{answer:?}");
+        answer
+    }
+
+    /// "Forbidden", with a message.
+    #[track_caller]
+    pub(crate) fn forbidden(self) -> Self {
+        let answer = self.is(403);
+        let text = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(text.starts_with("403 Forbidden"), "{text}");
+        answer
+    }
+
+    /// "No job": without a body, and with the queue value, which it gives.
+    #[track_caller]
+    pub(crate) fn no_job(self) -> String {
+        let answer = self.is(204);
+        assert!(answer.body.is_empty(), "{answer:?}");
+        let value = answer.header(LAST_UPDATE).expect("a queue value");
+        assert!(!value.is_empty());
+        value.to_owned()
+    }
+}
+
+/// A way to one coordinator.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) base: String,
+    http: reqwest::Client,
+}
+
+impl Wire {
+    pub(crate) fn to(farm: &TestFarm) -> Self {
+        Self {
+            base: farm.url(""),
+            http: reqwest::Client::builder()
+                .redirect(Policy::none())
+                .user_agent(AGENT)
+                .build()
+                .unwrap(),
+        }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/api/v4{path}", self.base);
+        self.http.request(method, url)
+    }
+
+    /// Sends a request. No endpoint of the protocol ever redirects.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        assert!(!(300..400).contains(&status), "{status}: {headers:?}");
+        let body = answer.bytes().await.unwrap();
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.send(self.request(method, path).json(body)).await
+    }
+
+    /// A runner of the farm as it answers to a registration.
+    pub(crate) async fn register(&self, token: &str, mut body: Value) -> Runner {
+        body["token"] = token.into();
+        let answer = self.json(Method::POST, "/runners", &body).await.is(201);
+        Runner::of(self, &answer.json())
+    }
+
+    /// Registers a shared runner without tags.
+    pub(crate) async fn runner(&self, farm: &TestFarm) -> Runner {
+        let body = json!({"description": "a runner", "info": info()});
+        self.register(&farm.registration_token, body).await
+    }
+
+    /// A shared runner that an administrator makes first, natively.
+    pub(crate) async fn made_first(&self, farm: &TestFarm) -> Runner {
+        let made = self.native(farm, "/v1/runners", json!({"description": "made"}));
+        Runner::of(self, &made.await)
+    }
+
+    /// What an administrator makes natively.
+    pub(crate) async fn native(&self, farm: &TestFarm, path: &str, body: Value) -> Value {
+        let request = self.http.post(farm.url(path)).json(&body);
+        let answer = self.send(request.bearer_auth(&farm.admin_token)).await;
+        answer.is(201).json()
+    }
+}
+
+/// A registered runner.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(crate) wire: Wire,
+    pub(crate) id: RunnerId,
+    pub(crate) token: String,
+    /// The name of its host.
+    pub(crate) system_id: String,
+    pub(crate) info: Value,
+}
+
+impl Runner {
+    fn of(wire: &Wire, made: &Value) -> Self {
+        Self {
+            wire: wire.clone(),
+            id: RunnerId(made["id"].as_i64().unwrap()),
+            token: made["token"].as_str().unwrap().to_owned(),
+            system_id: "s_0123456789ab".to_owned(),
+            info: info(),
+        }
+    }
+
+    /// The same on another host.
+    pub(crate) fn on(&self, system_id: &str) -> Self {
+        let mut other = self.clone();
+        other.system_id = system_id.to_owned();
+        other
+    }
+
+    /// The same as one that says that it knows how to end a canceled job.
+    pub(crate) fn graceful(mut self) -> Self {
+        self.info["features"]["cancel_gracefully"] = true.into();
+        self
+    }
+
+    /// What it says when it asks for a job.
+    pub(crate) fn asking(&self) -> Value {
+        json!({"info": self.info, "token": self.token, "system_id": self.system_id})
+    }
+
+    pub(crate) async fn ask(&self, body: &Value) -> Answer {
+        self.wire.json(Method::POST, "/jobs/request", body).await
+    }
+
+    /// Asks for a job and may not be held.
+    pub(crate) async fn poll(&self) -> Answer {
+        self.ask(&self.asking()).await
+    }
+
+    /// Asks for a job with the queue value it remembers, and may be held.
+    pub(crate) async fn poll_after(&self, value: &str) -> Answer {
+        let mut body = self.asking();
+        body["last_update"] = value.into();
+        self.ask(&body).await
+    }
+
+    /// Gets a job.
+    pub(crate) async fn claim(&self) -> Claim {
+        Claim::read(self, &self.poll().await)
+    }
+
+    /// Finds no job, and learns its queue value.
+    pub(crate) async fn idle(&self) -> String {
+        self.poll().await.no_job()
+    }
+
+    pub(crate) async fn verify(&self) -> Answer {
+        let body = json!({"token": self.token, "system_id": self.system_id});
+        self.wire.json(Method::POST, "/runners/verify", &body).await
+    }
+}
+
+/// A job that a runner was given.
+#[derive(Clone)]
+pub(crate) struct Claim {
+    pub(crate) runner: Runner,
+    pub(crate) id: JobId,
+    pub(crate) token: String,
+    pub(crate) payload: Value,
+}
+
+impl Claim {
+    /// Reads the 201 of a poll.
+    #[track_caller]
+    pub(crate) fn read(runner: &Runner, answer: &Answer) -> Self {
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let payload = answer.json();
+        Self {
+            runner: runner.clone(),
+            id: JobId(payload["id"].as_i64().unwrap()),
+            token: payload["token"].as_str().unwrap().to_owned(),
+            payload,
+        }
+    }
+
+    /// The only job of a new build of `acme/api`, with a runner of its own.
+    pub(crate) async fn of_new_build(farm: &TestFarm) -> Self {
+        let project = farm.project("acme/api").await;
+        farm.build(&project).await;
+        Wire::to(farm).runner(farm).await.claim().await
+    }
+
+    /// The same with another token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        let mut other = self.clone();
+        other.token = token.to_owned();
+        other
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("/jobs/{}{below}", self.id)
+    }
+
+    /// Reports with exactly this body.
+    pub(crate) async fn put_plain(&self, body: &Value) -> Answer {
+        self.runner
+            .wire
+            .json(Method::PUT, &self.path(""), body)
+            .await
+    }
+
+    /// Reports with `body`, to which the job's token is added.
+    pub(crate) async fn put(&self, mut body: Value) -> Answer {
+        body["token"] = self.token.as_str().into();
+        self.put_plain(&body).await
+    }
+
+    /// Ends the job well.
+    pub(crate) async fn succeed(&self) {
+        self.put(json!({"state": "success"})).await.is(200);
+    }
+
+    /// A request for something below the job, with its token.
+    pub(crate) fn request(&self, method: Method, below: &str) -> RequestBuilder {
+        let request = self.runner.wire.request(method, &self.path(below));
+        request.header("JOB-TOKEN", &self.token)
+    }
+
+    /// Appends to the trace.
+    pub(crate) async fn patch(&self, range: &str, body: impl Into<Bytes>) -> Answer {
+        let request = self
+            .request(Method::PATCH, "/trace?debug_trace=false")
+            .header("Content-Type", "text/plain")
+            .header("Content-Range", range)
+            .body(body.into());
+        self.runner.wire.send(request).await
+    }
+
+    /// Sends a file as the stock helper does: chunked, as it is made, with `?query`.
+    pub(crate) async fn upload(&self, query: &str, name: &str, content: &[u8]) -> Answer {
+        let form = Form::new().part("file", streamed(name, content));
+        self.upload_form(query, form).await
+    }
+
+    pub(crate) async fn upload_form(&self, query: &str, form: Form) -> Answer {
+        let request = self.request(Method::POST, &format!("/artifacts?{query}"));
+        self.runner.wire.send(request.multipart(form)).await
+    }
+
+    /// Fetches the archive of job `id` with this job's token.
+    pub(crate) async fn download(&self, id: JobId, query: &str) -> Answer {
+        let path = format!("/jobs/{id}/artifacts{query}");
+        let request = self.runner.wire.request(Method::GET, &path);
+        let request = request.header("JOB-TOKEN", &self.token);
+        self.runner.wire.send(request).await
+    }
+}
+
+/// A file part of unknown length, which makes the whole body chunked.
+pub(crate) fn streamed(name: &str, content: &[u8]) -> Part {
+    let pieces: Vec<Result<Bytes, std::io::Error>> = content
+        .chunks(16 << 10)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
+    let body = Body::wrap_stream(futures_util::stream::iter(pieces));
+    Part::stream(body)
+        .file_name(name.to_owned())
+        .mime_str("application/octet-stream")
+        .unwrap()
+}
+
+/// What a stock runner of 16 with the shell executor says of itself.
+fn info() -> Value {
+    json!({
+        "name": "gitlab-runner", "version": "16.11.1", "revision": "535ced5f",
+        "platform": "linux", "architecture": "amd64", "executor": "shell", "shell": "bash",
+        "features": {"variables": true, "artifacts": true, "masking": true},
+        "config": {"gpus": ""}
+    })
+}
+
+/// A pipeline of these jobs, as people write it.
+pub(crate) fn definition(jobs: Value) -> Definition {
+    serde_json::from_value(json!({ "jobs": jobs })).unwrap()
+}

@@ -1,0 +1,18 @@
+//! The runner protocol v4 as stock runners of today speak it: each check of the contract, and stories
+//! beyond them, through the real application over real HTTP, on both back ends.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
+mod artifacts;
+mod canceling;
+mod client;
+mod fleet;
+mod payloads;
+mod polling;
+mod processes;
+mod published;
+mod registering;
+mod stock;
+mod stories;
+mod traces;
+mod transport;
+mod updating;

@@ -1,0 +1,260 @@
+//! Checks 20 to 22, and 60: what a claimed job looks like.
+
+use serde_json::{Value, json};
+use slipway_domain::{CommitSha, Slug};
+use slipway_farm::BuildRequest;
+use slipway_testkit::farm::SHA;
+use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
+
+use crate::client::{Claim, Wire, definition};
+
+on_both_back_ends!(
+    check_20_a_claimed_job_has_the_types_that_clients_read,
+    check_21_the_odd_types_of_job_info_are_as_clients_read_them,
+    check_22_the_commit_is_told_so_that_git_finds_it,
+    check_60_a_job_ends_well_with_what_the_smallest_payload_has,
+    a_scripts_image_and_files_are_told,
+    what_is_secret_is_masked,
+    variables_have_the_names_of_both_generations,
+    an_image_build_with_a_key_for_ssh_goes_to_our_runners_alone,
+);
+
+async fn check_20_a_claimed_job_has_the_types_that_clients_read(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let claim = Claim::of_new_build(&farm).await;
+    let job = &claim.payload;
+    assert!(job["id"].is_i64() && job["token"].is_string());
+    for line in job["steps"][0]["script"].as_array().unwrap() {
+        assert!(line.is_string(), "{line}");
+    }
+    assert_eq!(job["steps"][0]["name"], "script");
+    assert_eq!(job["steps"][0]["when"], "on_success");
+    assert_eq!(job["steps"][0]["timeout"], 3600);
+    assert_eq!(job["runner_info"]["timeout"], 3600);
+    for variable in job["variables"].as_array().unwrap() {
+        assert!(variable["value"].is_string(), "{variable}");
+        for flag in ["public", "file", "masked", "raw"] {
+            assert!(variable[flag].is_boolean(), "{flag}: {variable}");
+        }
+    }
+    assert_eq!(job["image"], Value::Null);
+    for list in [
+        "inputs",
+        "steps",
+        "services",
+        "artifacts",
+        "cache",
+        "credentials",
+        "dependencies",
+        "hooks",
+    ] {
+        assert!(job[list].is_array(), "{list}: {}", job[list]);
+    }
+    for object in ["job_info", "git_info", "runner_info", "features"] {
+        assert!(job[object].is_object(), "{object}: {}", job[object]);
+    }
+    assert!(job.get("run").is_none(), "a null here loses the job");
+    for absent in ["commands", "options", "repo_url", "own"] {
+        assert!(job.get(absent).is_none(), "{absent} is of v1");
+    }
+    let reasons = job["features"]["failure_reasons"].as_array().unwrap();
+    assert!(
+        reasons.contains(&json!("image_pull_failure")),
+        "{reasons:?}"
+    );
+}
+
+async fn check_21_the_odd_types_of_job_info_are_as_clients_read_them(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    farm.build(&project).await;
+    farm.advance(7);
+    let runner = Wire::to(&farm).runner(&farm).await;
+    let info = runner.claim().await.payload["job_info"].clone();
+    let count = "project_jobs_running_on_instance_runners_count";
+    assert_eq!(info[count], "0");
+    let waited = info["time_in_queue_seconds"].as_f64().unwrap();
+    assert!((7.0..120.0).contains(&waited), "{waited}");
+    for id in [
+        "id",
+        "project_id",
+        "namespace_id",
+        "root_namespace_id",
+        "organization_id",
+        "user_id",
+        "queue_size",
+        "queue_depth",
+    ] {
+        assert!(info[id].is_i64(), "{id}: {}", info[id]);
+    }
+    for text in [
+        "name",
+        "stage",
+        "project_name",
+        "project_full_path",
+        "instance_id",
+        "instance_uuid",
+    ] {
+        assert!(info[text].is_string(), "{text}: {}", info[text]);
+    }
+    assert_eq!(info["project_full_path"], "acme/api");
+    for _ in 0..6 {
+        farm.build(&project).await;
+    }
+    let mut counts = Vec::new();
+    for _ in 0..6 {
+        let info = runner.claim().await.payload["job_info"].clone();
+        counts.push(info[count].as_str().unwrap().to_owned());
+    }
+    assert_eq!(counts, ["1", "2", "3", "4", "5+", "5+"]);
+}
+
+async fn check_22_the_commit_is_told_so_that_git_finds_it(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    farm.build(&project).await;
+    let runner = Wire::to(&farm).runner(&farm).await;
+    let git = runner.claim().await.payload["git_info"].clone();
+    assert_eq!(git["sha"].as_str().unwrap().len(), 40);
+    assert_eq!(git["sha"], SHA);
+    assert_eq!(git["before_sha"], "0".repeat(40));
+    assert_eq!(
+        (&git["ref"], &git["ref_type"]),
+        (&json!("main"), &json!("branch"))
+    );
+    assert_eq!(
+        git["refspecs"],
+        json!(["+refs/heads/main:refs/remotes/origin/main"])
+    );
+    assert_eq!(git["depth"], 0);
+    assert_eq!(git["repo_object_format"], "sha1");
+    // A commit alone is found on whatever branch it is.
+    let request = BuildRequest {
+        pipeline: Slug::default_pipeline(),
+        sha: Some(SHA.parse::<CommitSha>().unwrap()),
+        git_ref: None,
+    };
+    let admin = farm.admin().await;
+    farm.farm()
+        .create_build(&admin, &project, request)
+        .await
+        .unwrap();
+    let git = runner.claim().await.payload["git_info"].clone();
+    assert_eq!(git["ref_type"], "branch");
+    let specs = git["refspecs"].as_array().unwrap();
+    assert!(specs.contains(&json!("+refs/heads/*:refs/remotes/origin/*")));
+}
+
+/// A client that reads the members of the smallest payload and no others finds its way: the id, the
+/// token, where the commit is, and one step.
+async fn check_60_a_job_ends_well_with_what_the_smallest_payload_has(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let claim = Claim::of_new_build(&farm).await;
+    let (git, step) = (&claim.payload["git_info"], &claim.payload["steps"][0]);
+    assert!(git["repo_url"].is_string() && git["sha"].is_string());
+    assert_eq!(step["allow_failure"], false);
+    claim.patch("0-4", "hello").await.is(202);
+    claim.succeed().await;
+    assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
+}
+
+async fn a_scripts_image_and_files_are_told(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    let jobs = json!([{"name": "test", "spec": {
+        "kind": "script", "image": "alpine:3.20", "commands": ["make", "if x\nthen y; fi"],
+        "artifacts": {"paths": ["out/"], "name": "n", "when": "always", "expire_in": "1 week"},
+    }}]);
+    farm.build_defined(&project, definition(jobs)).await;
+    let claim = Wire::to(&farm).runner(&farm).await.claim().await;
+    let job = &claim.payload;
+    assert_eq!(
+        job["steps"][0]["script"],
+        json!(["make", "if x\nthen y; fi"])
+    );
+    assert_eq!(job["image"]["name"], "alpine:3.20");
+    for list in ["entrypoint", "command", "ports", "variables", "pull_policy"] {
+        assert!(job["image"][list].is_array(), "{list}");
+    }
+    assert_eq!(
+        job["artifacts"],
+        json!([{
+            "name": "n", "untracked": false, "paths": ["out/"], "exclude": [], "when": "always",
+            "artifact_type": "archive", "artifact_format": "zip", "expire_in": "1 week",
+        }])
+    );
+}
+
+fn variable<'a>(payload: &'a Value, key: &str) -> &'a Value {
+    let all = payload["variables"].as_array().unwrap();
+    let last = all.iter().rev().find(|variable| variable["key"] == key);
+    last.unwrap_or_else(|| panic!("no {key}"))
+}
+
+async fn what_is_secret_is_masked(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    farm.project("acme/api").await;
+    let request = farm
+        .http
+        .put(farm.url("/v1/projects/acme/api/variables/SECRET"))
+        .json(&json!({"value": "a$b", "public": false}));
+    let answer = request.bearer_auth(&farm.admin_token).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+    let claim = Claim::of_new_build(&farm).await;
+    for (key, value) in [("SECRET", "a$b"), ("CI_JOB_TOKEN", claim.token.as_str())] {
+        let told = variable(&claim.payload, key);
+        assert_eq!(
+            *told,
+            json!({
+                "key": key, "value": value, "public": false, "file": false, "masked": true,
+                "raw": true,
+            })
+        );
+    }
+}
+
+async fn variables_have_the_names_of_both_generations(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let claim = Claim::of_new_build(&farm).await;
+    let value = |key: &str| {
+        variable(&claim.payload, key)["value"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    for key in [
+        "CI",
+        "GITLAB_CI",
+        "CI_SERVER",
+        "CI_SERVER_NAME",
+        "CI_JOB_NAME",
+        "CI_JOB_STAGE",
+        "CI_PROJECT_ID",
+        "CI_PROJECT_NAME",
+        "CI_PIPELINE_ID",
+        "CI_REPOSITORY_URL",
+    ] {
+        assert!(!value(key).is_empty(), "{key}");
+    }
+    let base = &claim.runner.wire.base;
+    assert_eq!(value("CI_SERVER_URL"), *base);
+    assert_eq!(value("CI_API_V4_URL"), format!("{base}/api/v4"));
+    assert_eq!(value("CI_PROJECT_URL"), format!("{base}/acme/api"));
+    assert_eq!(value("CI_PROJECT_PATH"), "acme/api");
+    assert_eq!(value("CI_JOB_ID"), value("CI_BUILD_ID"));
+    assert_eq!(value("CI_COMMIT_SHA"), SHA);
+    assert_eq!(value("CI_COMMIT_SHORT_SHA"), SHA[..8]);
+    assert_eq!(value("CI_COMMIT_REF_NAME"), "main");
+    assert_eq!(value("CI_COMMIT_BRANCH"), "main");
+}
+
+async fn an_image_build_with_a_key_for_ssh_goes_to_our_runners_alone(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    let jobs = json!([{"name": "image", "spec": {"kind": "image_build", "ssh": "KEY"}}]);
+    farm.build_defined(&project, definition(jobs)).await;
+    Wire::to(&farm).runner(&farm).await.idle().await;
+    let jobs = json!([{"name": "image", "spec": {"kind": "image_build"}}]);
+    farm.build_defined(&project, definition(jobs)).await;
+    Wire::to(&farm).runner(&farm).await.claim().await;
+}

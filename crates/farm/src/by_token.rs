@@ -1,0 +1,307 @@
+//! What runners do that prove who they are by the token of their job alone.
+//!
+//! A job that somebody called off is over for everybody. Its runner, if that said so when it took the
+//! job, ends it in its own way: until it says that it has, or falls silent, what it sends is taken.
+
+use bytes::Bytes;
+use slipway_domain::{
+    Event, FailureReason, JobId, JobState, JobToken, Outcome, Refused, ReportedResult,
+};
+use slipway_store::jobs::{self, Job};
+use slipway_store::traces::Extent;
+use slipway_store::{Conn, artifacts, queue, runners, traces};
+
+use crate::report::Report;
+use crate::{Artifact, Farm, FarmError};
+
+/// Where a job is, as its runner is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub state: JobState,
+    /// Whether it is canceled, and its runner is ending it in its own way.
+    pub ending: bool,
+}
+
+impl Standing {
+    fn of(state: JobState) -> Self {
+        Self {
+            state,
+            ending: false,
+        }
+    }
+}
+
+/// What a runner says that it sent of a trace, as far as it tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentTrace {
+    /// In bytes.
+    pub length: Option<u64>,
+    /// CRC-32 of all bytes.
+    pub crc32: Option<u32>,
+}
+
+impl SentTrace {
+    /// Whether that is what the farm holds.
+    pub(crate) fn is(&self, held: Extent) -> bool {
+        self.length.is_none_or(|length| length == held.length)
+            && self.crc32.is_none_or(|crc32| crc32 == held.crc32)
+    }
+}
+
+impl Farm {
+    /// Where the job stands whose token `token` is.
+    ///
+    /// # Errors
+    /// `BadToken` for any other, and for a job that there is not; `Erased`.
+    pub async fn standing(&self, id: JobId, token: &JobToken) -> Result<Standing, FarmError> {
+        let job = self.own_job(id, token).await?;
+        self.standing_of(&job).await
+    }
+
+    async fn standing_of(&self, job: &Job) -> Result<Standing, FarmError> {
+        let (seen, now) = (job.clone(), self.now());
+        let look = move |conn: &mut Conn| jobs::is_ending(conn, &seen, now);
+        Ok(Standing {
+            state: job.state,
+            ending: self.inner.store.read(look).await?,
+        })
+    }
+
+    /// The job whose own token `token` is.
+    async fn own_job(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
+        if self.job_token(id).hash() != token.hash() {
+            return Err(FarmError::BadToken);
+        }
+        let found = self.inner.store.read(move |conn| jobs::get(conn, id)).await;
+        let job = found.map_err(|error| match error.into() {
+            FarmError::NotFound(_) => FarmError::BadToken,
+            other => other,
+        })?;
+        match job.erased_at {
+            Some(_) => Err(FarmError::Erased),
+            None => Ok(job),
+        }
+    }
+
+    /// The same, as long as its runner has it.
+    ///
+    /// # Errors
+    /// `Refused` when that is over, besides those of [`Farm::standing`].
+    pub async fn job_at_work(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
+        let job = self.own_job(id, token).await?;
+        if job.state.is_running() || self.standing_of(&job).await?.ending {
+            return Ok(job);
+        }
+        Err(self.over(&job))
+    }
+
+    /// Why a job takes nothing from its runner any more.
+    fn over(&self, job: &Job) -> FarmError {
+        FarmError::Refused(Refused {
+            from: job.state,
+            event: Event::CheckLease { now: self.now() },
+        })
+    }
+
+    /// Appends bytes that begin at `start` to the trace of a job that its runner has. What is beyond
+    /// the limit of a trace is thrown away and counted, as runners give a job up that is refused.
+    ///
+    /// # Errors
+    /// `TraceGap` when `start` is not where the trace ends, and those of [`Farm::job_at_work`].
+    pub async fn append_own_trace(
+        &self,
+        id: JobId,
+        token: &JobToken,
+        start: u64,
+        mut bytes: Bytes,
+    ) -> Result<(u64, Standing), FarmError> {
+        let job = self.job_at_work(id, token).await?;
+        self.note_runner_of(&job).await?;
+        let held = self
+            .inner
+            .store
+            .read(move |conn| traces::extent(conn, id))
+            .await?;
+        let said_end = start + bytes.len() as u64;
+        let room = self
+            .inner
+            .settings
+            .max_trace_bytes
+            .saturating_sub(held.length);
+        let is_full = room == 0 && start > held.length;
+        if start != held.length && !is_full {
+            return Err(FarmError::TraceGap { held: held.length });
+        }
+        bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        let appended = self.append_at(id, held, bytes).await?;
+        let standing = Standing {
+            state: appended.state,
+            ending: appended.ending,
+        };
+        Ok((said_end, standing))
+    }
+
+    /// Takes a report on a job that its runner has, and says where the job stands afterwards. An end
+    /// that was told before may be told again.
+    ///
+    /// # Errors
+    /// `Refused` when the job is over in another way, and those of [`Farm::standing`].
+    pub async fn report_own(
+        &self,
+        id: JobId,
+        token: &JobToken,
+        report: Report,
+    ) -> Result<Standing, FarmError> {
+        match self.report_once(id, token, report.clone()).await {
+            // It was called off, or renewed, while the report was looked at: as it is now.
+            Err(FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::Conflict(_)) => {
+                let again = self.report_once(id, token, report).await;
+                again.map_err(ended_meanwhile)
+            }
+            answered => answered,
+        }
+    }
+
+    async fn report_once(
+        &self,
+        id: JobId,
+        token: &JobToken,
+        report: Report,
+    ) -> Result<Standing, FarmError> {
+        let job = self.own_job(id, token).await?;
+        self.note_runner_of(&job).await?;
+        match (job.state, report.ended) {
+            (JobState::Running(lease, _), None) => {
+                let runner = self.runner_with(lease.runner).await?;
+                let renewed = self.renew(&runner, id, report.phase, None).await;
+                Ok(Standing::of(renewed?))
+            }
+            (JobState::Running(lease, _), Some(ended)) => {
+                let runner = self.runner_with(lease.runner).await?;
+                let state = self.take_end(&runner, &job, ended, report.sent).await;
+                Ok(Standing::of(state?))
+            }
+            (_, ended) if self.standing_of(&job).await?.ending => {
+                let sent = report.sent;
+                self.end_canceled(job, ended.map(|_| sent)).await
+            }
+            (state, Some(ended)) => {
+                if state == JobState::Done(Outcome::Canceled) {
+                    self.note_stopped(id).await?;
+                }
+                match is_told(state, ended.result) {
+                    true => Ok(Standing::of(state)),
+                    false => Err(self.over(&job)),
+                }
+            }
+            (_, None) => Err(self.over(&job)),
+        }
+    }
+
+    /// Hears of a canceled job that its runner is ending, or has ended: however it did, the job
+    /// stays canceled.
+    async fn end_canceled(
+        &self,
+        job: Job,
+        ended: Option<SentTrace>,
+    ) -> Result<Standing, FarmError> {
+        let (id, state, now) = (job.id, job.state, self.now());
+        let Some(sent) = ended else {
+            let renew = move |conn: &mut Conn| jobs::renew_ending(conn, &job, now);
+            self.inner.store.write(renew).await?;
+            return Ok(Standing {
+                state,
+                ending: true,
+            });
+        };
+        let write = move |conn: &mut Conn| {
+            if !sent.is(traces::extent(conn, id)?) {
+                jobs::note_trace_incomplete(conn, id)?;
+            }
+            Ok(())
+        };
+        self.inner.store.write(write).await?;
+        self.note_stopped(id).await?;
+        Ok(Standing::of(state))
+    }
+
+    /// Notes that the runner of a job was heard of.
+    async fn note_runner_of(&self, job: &Job) -> Result<(), FarmError> {
+        let Some(runner) = job.runner else {
+            return Ok(());
+        };
+        let runner = self.runner_with(runner).await?;
+        self.note_contact(&runner, None).await
+    }
+
+    async fn runner_with(&self, id: slipway_domain::RunnerId) -> Result<crate::Runner, FarmError> {
+        let read = move |conn: &mut Conn| runners::get(conn, id);
+        Ok(self.inner.store.read(read).await?)
+    }
+
+    /// The archive of a job, for the job itself and for running jobs that need it.
+    ///
+    /// # Errors
+    /// `NotFound` when the job has none, `BadToken` for everybody else, `Erased`.
+    pub async fn archive_for_need(
+        &self,
+        id: JobId,
+        token: &JobToken,
+    ) -> Result<Artifact, FarmError> {
+        let given = token.hash();
+        let is_own = self.job_token(id).hash() == given || self.archive_token(id).hash() == given;
+        let look = move |conn: &mut Conn| {
+            let job = jobs::get(conn, id)?;
+            Ok((
+                job,
+                jobs::dependents(conn, id)?,
+                artifacts::of_job(conn, id)?,
+            ))
+        };
+        let found = self.inner.store.read(look).await.map_err(FarmError::from);
+        let (job, dependents, made) = found.map_err(|error| match error {
+            FarmError::NotFound(_) => FarmError::BadToken,
+            other => other,
+        })?;
+        let needs_it =
+            |other: &Job| other.state.is_running() && self.job_token(other.id).hash() == given;
+        if !is_own && !dependents.iter().any(needs_it) {
+            return Err(FarmError::BadToken);
+        }
+        if job.erased_at.is_some() {
+            return Err(FarmError::Erased);
+        }
+        let now = self.now();
+        let archive = made.into_iter().find(|artifact| {
+            matches!(artifact.content, crate::Content::Archive { .. })
+                && artifact.expires_at.is_none_or(|at| at > now)
+        });
+        archive.ok_or(FarmError::NotFound("archive"))
+    }
+
+    /// How many jobs of a project are running.
+    pub async fn running_jobs(&self, project: slipway_domain::ProjectId) -> Result<u32, FarmError> {
+        let count = move |conn: &mut Conn| queue::running(conn, project);
+        Ok(self.inner.store.read(count).await?)
+    }
+}
+
+/// A job that is not with its runner any more is nobody's whose token could be good.
+fn ended_meanwhile(error: FarmError) -> FarmError {
+    match error {
+        FarmError::NotFound(_) => FarmError::BadToken,
+        other => other,
+    }
+}
+
+/// Whether a job is in `state` as its runner told `result` before. That it was lost no runner tells.
+fn is_told(state: JobState, result: ReportedResult) -> bool {
+    match (state, result) {
+        (JobState::Done(Outcome::Succeeded), ReportedResult::Succeeded) => true,
+        (JobState::Done(Outcome::Failed(reason)), ReportedResult::Failed(_)) => {
+            reason != FailureReason::RunnerLost
+        }
+        _ => false,
+    }
+}
