@@ -8,7 +8,7 @@ use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImageUse;
 
 use crate::builder::Builder;
-use crate::cache::{TRIES, Wanted};
+use crate::cache::Wanted;
 use crate::classify::{engine_error, shorten};
 use crate::error::BuildError;
 use crate::instructions::Base;
@@ -51,14 +51,9 @@ impl Builder {
             // Others may want it under its name.
             keeps_name: self.engine().inspect_image(&name).await.is_ok(),
         };
-        let mut tries = 1;
-        loop {
-            match self.fetch(&wanted, login).await {
-                Ok(()) => return Ok(()),
-                Err(error) if tries == TRIES => return Err(unavailable(&base.image, error)),
-                Err(_) => tries += 1,
-            }
-        }
+        let say = |line: String| progress.output(format!("{line}\n").as_bytes());
+        let fetched = self.fetch_patiently(&wanted, login, say).await;
+        fetched.map_err(|error| unavailable(&base.image, error))
     }
 }
 

@@ -14,12 +14,11 @@ use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
 use crate::error::BuildError;
 use crate::options::credentials_of;
+use crate::patience::Patience;
 use crate::request::{BuildRequest, Login, Progress};
 
 /// How the local tags of fetched images begin.
 const TAG: &str = "slipway-cache-";
-/// How often in a row an image is fetched before it is given up.
-pub(crate) const TRIES: u32 = 3;
 
 /// An image to be fetched, and what it is called here then.
 pub(crate) struct Wanted<'a> {
@@ -116,17 +115,13 @@ impl Builder {
         let lock = self.tag_lock(repository);
         let _alone = lock.lock().await;
         let login = login_for(repository, &request.logins);
-        let mut tries = 1;
-        loop {
-            let error = match self.fetch(&wanted, login).await {
-                Ok(()) => return Some(format!("{repository}:{own}")),
-                Err(error) => shorten(&error.to_string()),
-            };
-            if tries == TRIES || error.contains("not found") {
+        match self.fetch_patiently(&wanted, login, say).await {
+            Ok(()) => Some(format!("{repository}:{own}")),
+            Err(error) => {
+                let error = shorten(&error.to_string());
                 say(format!("Nothing is taken from {name}: {error}"));
-                return None;
+                None
             }
-            tries += 1;
         }
     }
 
@@ -160,22 +155,35 @@ impl Builder {
             keeps_name: false,
         };
         let login = login_for(repository, logins);
-        let mut tries = 1;
+        let tell = |line| tracing::warn!("Job {job} waits for an image: {line}");
+        self.fetch_patiently(&wanted, login, tell).await?;
+        Ok(here)
+    }
+
+    /// Fetches an image, for those who have the lock of its tags, with another try where the
+    /// registry may yet give it; `tell` hears of that.
+    pub(crate) async fn fetch_patiently(
+        &self,
+        wanted: &Wanted<'_>,
+        login: Option<&Login>,
+        tell: impl Fn(String),
+    ) -> Result<(), Error> {
+        let reference = wanted
+            .name
+            .strip_prefix(wanted.repository)
+            .unwrap_or_default();
+        let reference = reference.trim_start_matches([':', '@']);
+        let mut patience = Patience::new(wanted.repository, reference, login);
         loop {
-            match self.fetch(&wanted, login).await {
-                Ok(()) => return Ok(here),
-                Err(error) if tries == TRIES => return Err(error),
-                Err(_) => tries += 1,
+            match self.fetch(wanted, login).await {
+                Ok(()) => return Ok(()),
+                Err(error) if patience.tries_again(&error.to_string(), &tell).await => {}
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Fetches an image, for those who have the lock of its tags.
-    pub(crate) async fn fetch(
-        &self,
-        wanted: &Wanted<'_>,
-        login: Option<&Login>,
-    ) -> Result<(), Error> {
+    async fn fetch(&self, wanted: &Wanted<'_>, login: Option<&Login>) -> Result<(), Error> {
         let options = CreateImageOptions {
             from_image: Some(wanted.name.to_owned()),
             ..CreateImageOptions::default()

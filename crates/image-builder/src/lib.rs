@@ -21,6 +21,7 @@ mod given;
 mod instructions;
 mod limits;
 mod options;
+mod patience;
 mod progress;
 mod push;
 mod request;

@@ -1,7 +1,5 @@
 //! Pushing an image under its tags, with another try where the registry may yet take it.
 
-use std::time::Duration;
-
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
 use futures_util::StreamExt as _;
@@ -12,12 +10,8 @@ use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
 use crate::error::BuildError;
 use crate::options::credentials_of;
+use crate::patience::Patience;
 use crate::request::{BuiltImage, Login, Progress};
-
-/// How often one tag is pushed before the registry is given up.
-const ATTEMPTS: u32 = 3;
-/// The wait after the first refusal; it doubles with each further one.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 impl Builder {
     /// Pushes the image with this `id` under every tag, of which there is one at least, unless the
@@ -101,8 +95,8 @@ impl Builder {
     ) -> Result<Option<String>, BuildError> {
         let name = repository.tagged(tag);
         say(progress, &format!("Pushing {name}"));
-        let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
+        let mut patience = Patience::new(repository.as_str(), tag, login);
+        loop {
             let error = match self.push_once(repository, tag, login, progress).await {
                 Ok(digest) => return Ok(digest),
                 Err(error) => error,
@@ -112,21 +106,16 @@ impl Builder {
                 Error::DockerResponseServerError { message, .. } => message,
                 other => return Err(engine_error(other)),
             };
-            if attempt >= ATTEMPTS || !may_pass(&text) {
+            if !patience
+                .tries_again(&text, |line| say(progress, &line))
+                .await
+            {
                 return Err(BuildError::PushRefused {
                     registry: repository.registry().to_owned(),
                     reason: shorten(&text),
                 });
             }
-            let seconds = wait.as_secs();
-            say(
-                progress,
-                &format!("The push failed ({}); again in {seconds} s", shorten(&text)),
-            );
-            tokio::time::sleep(wait).await;
-            wait *= 2;
         }
-        Ok(None)
     }
 
     /// The answer begins with 200 whatever comes; only its end tells whether the push went well.
@@ -171,56 +160,9 @@ fn digest_in<'a>(status: &'a str, tag: &str) -> Option<&'a str> {
     rest.split_whitespace().next()
 }
 
-/// Whether the same push may go well a little later.
-///
-/// The engine passes on what the registry said as prose, so there is nothing but words to go by;
-/// what is not known to pass is final.
-fn may_pass(reason: &str) -> bool {
-    const PASSING: &[&str] = &[
-        "connection refused",
-        "connection reset",
-        "broken pipe",
-        "timeout",
-        "timed out",
-        "temporary failure",
-        "server misbehaving",
-        "eof",
-        "too many requests",
-        "toomanyrequests",
-        "unexpected http status: 5",
-        "500 internal server error",
-        "502 bad gateway",
-        "503 service unavailable",
-        "504 gateway",
-        "blob upload invalid",
-        "blob upload unknown",
-    ];
-    let reason = reason.to_lowercase();
-    PASSING.iter().any(|words| reason.contains(words))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_may_pass_is_tried_again() {
-        for passing in [
-            "Get \"http://r/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
-            "received unexpected HTTP status: 503 Service Unavailable",
-            "unexpected EOF",
-        ] {
-            assert!(may_pass(passing), "{passing}");
-        }
-        for last in [
-            "denied: requested access to the resource is denied",
-            "no basic auth credentials",
-            "unauthorized: authentication required",
-            "received unexpected HTTP status: 405 Method Not Allowed",
-        ] {
-            assert!(!may_pass(last), "{last}");
-        }
-    }
 
     #[test]
     fn the_digest_is_read_from_the_last_word() {

@@ -75,6 +75,15 @@ impl Registry {
         Ok(())
     }
 
+    /// How long the registry asks to be left alone when it is asked for what is under `reference`,
+    /// if it asks for that.
+    pub async fn asks_to_wait(&self, reference: &str) -> Option<Duration> {
+        match self.ask(Call::Get(reference)).await {
+            Err(Failed::Passing(_, asked)) => asked,
+            Ok(_) | Err(Failed::Last(_)) => None,
+        }
+    }
+
     async fn patiently(
         &self,
         call: Call<'_>,

@@ -336,11 +336,11 @@ async fn a_registry_that_refuses_is_named_with_what_it_said() {
     assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
 }
 
-/// A registry that knows no login.
-fn refusing_registry() -> String {
+/// A registry that gives every request this answer.
+fn registry_that_says(head: &'static str, code: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+    let body = format!(r#"{{"errors":[{{"code":"{code}","message":"not now"}}]}}"#);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let lines = BufReader::new(stream.try_clone().unwrap()).lines();
@@ -351,12 +351,44 @@ fn refusing_registry() -> String {
             }
             let _ = write!(
                 stream,
-                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Type: application/json\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                "HTTP/1.1 {head}\r\nContent-Type: application/json\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );
         }
     });
     address
+}
+
+/// A registry that knows no login.
+fn refusing_registry() -> String {
+    let head = "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"";
+    registry_that_says(head, "UNAUTHORIZED")
+}
+
+#[tokio::test]
+async fn a_registry_that_has_too_much_to_do_is_obeyed_and_at_last_given_up() {
+    // What asks the registry itself may need it for TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let head = "429 Too Many Requests\r\nRetry-After: 2";
+    let address = registry_that_says(head, "TOOMANYREQUESTS");
+    let dir = checkout("FROM scratch\nCOPY busybox /\n");
+    let spec = ImageBuild {
+        repository: Some(format!("{address}/acme/api").parse().unwrap()),
+        tags: vec!["v1".to_owned()],
+        ..ImageBuild::default()
+    };
+    let told = Told::default();
+    let builder = builder(Backend::BuildKit).await;
+    let began = Instant::now();
+    let error = run(&builder, &request(dir.path(), spec), &told).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.reason(), FailureReason::PushRefused, "{error}");
+    let text = told.text();
+    let asked = text
+        .matches("The registry asks to come again in 2 s")
+        .count();
+    assert_eq!(asked, 2, "{text}");
+    assert!(began.elapsed() >= Duration::from_secs(4));
 }
 
 #[tokio::test]
