@@ -114,8 +114,9 @@ pub struct Run {
     /// help, no job is claimed.
     #[arg(long, env = "SLIPWAY_MIN_FREE_DISK_MB", default_value_t = 1024)]
     pub min_free_disk_mb: u64,
-    /// Which documents are made about images that are pushed: what is in them, how they were made.
-    #[arg(long, env = "SLIPWAY_ATTEST", value_enum, default_value_t = Attest::All)]
+    /// Which documents are made about images that are pushed: what is in them, for which the whole
+    /// image is looked through, and how they were made.
+    #[arg(long, env = "SLIPWAY_ATTEST", value_enum, default_value_t = Attest::Provenance)]
     pub attest: Attest,
     /// What bounds jobs and caches.
     #[command(flatten)]

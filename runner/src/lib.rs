@@ -15,6 +15,7 @@ pub mod docker;
 pub mod executor;
 pub mod heartbeat;
 pub mod job;
+mod job_secrets;
 pub mod mask;
 pub mod phases;
 pub mod poll;

@@ -237,7 +237,7 @@ async fn check_46_layers_are_used_again_unless_the_message_says_otherwise() {
         "{text}"
     );
     assert!(
-        text.contains(&format!("Pulling {tag} to take layers from")),
+        text.contains(&format!("importing cache manifest from {tag}")),
         "{text}"
     );
     assert!(!text.contains("Nothing is taken"), "{text}");

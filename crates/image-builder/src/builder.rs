@@ -157,7 +157,7 @@ impl Builder {
             .map_err(std::io::Error::other)??;
         let base = context.base.as_ref();
         self.fetch_base(request, base, progress).await?;
-        let caches = self.fetch_caches(request, progress).await;
+        let caches = self.caches_for(request, progress).await;
         let id = self
             .build_image(request, context, given, caches, progress)
             .await?;

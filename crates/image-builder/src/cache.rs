@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_domain::Phase;
 use slipway_domain::image::{Repository, registry_of};
 
-use crate::builder::Builder;
+use crate::builder::{Backend, Builder};
 use crate::classify::{engine_error, shorten};
 use crate::error::BuildError;
 use crate::options::credentials_of;
@@ -33,40 +33,59 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Builder {
-    /// Fetches the images that `request` may take layers from; returns what they are called here.
+    /// The images that `request` may take layers from, as the engine is told of them.
     ///
-    /// Each has a tag of its own, because the one it has in the registry may be that of the image
-    /// that is about to be pushed. Whatever goes wrong is told in the trace, and costs the cache
-    /// alone.
-    pub(crate) async fn fetch_caches(
+    /// BuildKit looks into the registry itself, and fetches of an image the layers alone that it
+    /// takes. The classic builder takes layers from what is here, so all of it is fetched.
+    pub(crate) async fn caches_for(
         &self,
         request: &BuildRequest,
         progress: &dyn Progress,
     ) -> Vec<String> {
         let spec = &request.spec;
-        let mut here = Vec::new();
         if spec.no_cache {
-            return here;
+            return Vec::new();
         }
-        let tags = [&spec.cache_tag, &spec.fallback_cache_tag];
-        for tag in tags.into_iter().flatten() {
-            let Some(repository) = &spec.repository else {
-                break;
-            };
+        let tags = spec.cache_tag.iter().chain(&spec.fallback_cache_tag);
+        let repository = spec.repository.as_ref();
+        let of_branches: Vec<String> = repository
+            .iter()
+            .flat_map(|repository| tags.clone().map(|tag| repository.tagged(tag)))
+            .collect();
+        let others = spec.cache_image.iter().chain(&spec.cache_images);
+        match self.backend() {
+            Backend::BuildKit => of_branches.into_iter().chain(others.cloned()).collect(),
+            Backend::Classic => {
+                let others: Vec<&String> = others.collect();
+                self.fetch_caches(request, &of_branches, &others, progress)
+                    .await
+            }
+        }
+    }
+
+    /// Fetches images; returns what they are called here. Of those of branches the first that is
+    /// there is enough.
+    ///
+    /// Each has a tag of its own, because the one it has in the registry may be that of the image
+    /// that is about to be pushed. Whatever goes wrong is told in the trace, and costs the cache
+    /// alone.
+    async fn fetch_caches(
+        &self,
+        request: &BuildRequest,
+        of_branches: &[String],
+        others: &[&String],
+        progress: &dyn Progress,
+    ) -> Vec<String> {
+        let mut here = Vec::new();
+        for name in of_branches {
             let own = format!("{}{}", self.tag_start(), request.job);
-            let name = repository.tagged(tag);
-            let fetched = self.fetch_cache(&name, &own, request, progress).await;
-            here.extend(fetched);
-            // The second is for want of the first.
+            here.extend(self.fetch_cache(name, &own, request, progress).await);
             if !here.is_empty() {
                 break;
             }
         }
-        let own = self.made_tag(&request.job);
-        let made = spec.cache_image.iter().map(|image| (image, own.clone()));
-        let more = spec.cache_images.iter().enumerate();
-        let more = more.map(|(at, image)| (image, self.more_tag(at, &request.job)));
-        for (image, own) in made.chain(more).collect::<Vec<_>>() {
+        for (at, image) in others.iter().enumerate() {
+            let own = self.more_tag(at, &request.job);
             here.extend(self.fetch_cache(image, &own, request, progress).await);
         }
         here

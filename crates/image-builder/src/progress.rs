@@ -10,7 +10,7 @@ use std::time::Instant;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use slipway_domain::{BuildStep, Phase};
 
-use crate::classify::{FailedStep, base_image};
+use crate::classify::{FailedStep, base_image, shorten};
 use crate::request::Progress;
 
 /// Up to how many bytes of an unfinished line are kept back.
@@ -18,6 +18,9 @@ const MAX_LINE: usize = 16 * 1024;
 /// With which words the engine tells, in the output of a step, that its command is for another
 /// processor.
 const OTHER_PROCESSOR: &[&str] = &["standard_init_linux.go:", "exec /"];
+
+/// How the step is called that looks for layers in an image. That there is none is no failure.
+const IMPORT: &str = "importing cache manifest from ";
 
 /// Turns what the engine tells into the trace, and remembers what matters in the end.
 pub(crate) struct Narrator<'a> {
@@ -216,6 +219,11 @@ impl<'a> Narrator<'a> {
             self.line_of(&news.digest, &label, &rest);
         }
         let failed = !news.error.is_empty();
+        if let (true, Some(image)) = (failed, news.name.strip_prefix(IMPORT)) {
+            let why = shorten(&news.error);
+            self.say(&format!("Nothing is taken from {image}: {why}\n"));
+            return;
+        }
         self.progress.step(&BuildStep {
             name: news.name.clone(),
             duration_ms: news.millis,

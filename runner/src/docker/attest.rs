@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
+use futures_util::future::join_all;
 use serde_json::Value;
 use slipway_attestation::{
     Base, Making, PROVENANCE_TYPE, SBOM_TYPE, ScanLimits, Source, Subject, provenance, sbom, scan,
@@ -124,18 +125,19 @@ impl Notary {
                 ),
             }
         }
-        for made in &made {
-            self.send(job, made).await;
-        }
         let login = request.logins.iter();
         let login = login
             .clone()
             .find(|login| login.registry == repository.registry());
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
         let registry = Registry::of(repository, login);
-        let documents: Vec<Document> = made.into_iter().map(|made| made.document).collect();
+        let documents: Vec<Document> = made.iter().map(|made| made.document.clone()).collect();
         let attaching = registry.attach(&image.digest, &documents);
-        match tokio::time::timeout(ATTACH_LIMIT, attaching).await {
+        let sending = join_all(made.iter().map(|made| self.send(job, made)));
+        // Farm and registry know nothing of each other.
+        let attaching = tokio::time::timeout(ATTACH_LIMIT, attaching);
+        let (attached, _) = tokio::join!(attaching, sending);
+        match attached {
             Ok(Ok(Attached::Listed)) => job.output.line("Attached to the image"),
             Ok(Ok(Attached::Tagged)) => {
                 job.output

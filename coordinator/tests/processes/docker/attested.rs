@@ -35,7 +35,8 @@ impl Yard {
 
 #[tokio::test]
 async fn a_pushed_image_says_what_is_in_it_and_how_it_was_made() {
-    let yard = Yard::new().await;
+    let yard = Yard::bare().await;
+    let _runner = yard.farm.runner_with("runner", &["--attest", "all"]);
     let secret = json!({"value": SECRET, "public": false});
     let path = "/v1/projects/acme/api/variables/PASSWORD";
     yard.farm.api(Method::PUT, path, Some(secret)).await;

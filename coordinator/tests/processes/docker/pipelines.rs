@@ -223,7 +223,7 @@ async fn an_image_is_a_source_of_layers_for_another_job() {
     let made = artifacts(&yard.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
     let digest = made[0]["digest"].as_str().unwrap();
     let fetched = format!(
-        "Pulling {}/first@{digest} to take layers from",
+        "importing cache manifest from {}/first@{digest}",
         yard.repository
     );
     assert!(traces[1].contains(&fetched), "{}", traces[1]);

@@ -122,6 +122,7 @@ async fn a_user_without_a_part_in_it_is_told_that_nothing_is_there() {
         ("POST", "/v1/namespaces", 201),
         ("GET", "/v1/projects", 200),
         ("GET", "/v1/runners", 200),
+        ("POST", "/v1/runners", 403),
         ("GET", "/v1/queue", 200),
         ("GET", "/v1/users", 403),
         ("POST", "/v1/users", 403),

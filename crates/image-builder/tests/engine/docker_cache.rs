@@ -50,6 +50,7 @@ async fn a_branch_has_layers_for_its_next_build_and_its_first_does_without() {
         };
         let third = build(anew).await;
         assert!(!third.contains("to take layers from"), "{third}");
+        assert!(!third.contains("importing cache"), "{third}");
         assert!(third.contains(&format!("said {word}\n")), "{third}");
     }
 }
@@ -81,7 +82,10 @@ async fn the_image_of_another_job_is_a_source_of_layers_and_a_missing_one_costs_
             ..spec(&other)
         };
         let (_, text) = build(from(&digest)).await;
-        let fetched = format!("Pulling {made}@{digest} to take layers from");
+        let fetched = match backend {
+            Backend::BuildKit => format!("importing cache manifest from {made}@{digest}"),
+            Backend::Classic => format!("Pulling {made}@{digest} to take layers from"),
+        };
         assert!(text.contains(&fetched), "{text}");
         // The branch of the other repository has none yet.
         assert!(
@@ -152,12 +156,66 @@ async fn a_branch_without_an_image_takes_layers_from_the_one_it_falls_back_to() 
         let request = request(dir.path(), branch.clone());
         run(&builder, &request, &told).await.unwrap();
         let text = told.text();
-        assert!(
-            text.contains(&format!("Pulling {repository}:topic to")),
-            "{text}"
-        );
-        let falls_back = text.contains(&format!("Pulling {repository}:main to"));
-        assert_eq!(falls_back, is_first, "{text}");
-        assert!(text.contains("importing cache manifest from"), "{text}");
+        for tag in ["topic", "main"] {
+            let looked = format!("importing cache manifest from {repository}:{tag}");
+            assert!(text.contains(&looked), "{text}");
+        }
+        let is_missing = text.contains(&format!("Nothing is taken from {repository}:topic: "));
+        assert_eq!(is_missing, is_first, "{text}");
     }
+}
+
+/// Takes what the engine's own cache has of the step that says `word` away from it, as on a host that
+/// never ran it.
+fn forget(word: &str) {
+    let docker = |arguments: &[&str]| {
+        let output = std::process::Command::new("docker")
+            .args(arguments)
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        output.stdout
+    };
+    let listed = docker(&[
+        "system",
+        "df",
+        "--verbose",
+        "--format",
+        "{{json .BuildCache}}",
+    ]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+    let of_step = listed.as_array().unwrap().iter().filter(|record| {
+        let description = record["Description"].as_str();
+        description.is_some_and(|text| text.contains(word))
+    });
+    for record in of_step {
+        let id = format!("id={}", record["ID"].as_str().unwrap());
+        docker(&["builder", "prune", "--force", "--all", "--filter", &id]);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_never_built_it_takes_every_step_from_the_registry() {
+    let word = unique();
+    let dir = checkout(&format!("{SHELL}RUN echo said {word}\n"));
+    let repository = format!("{}/test/{}", registry(), unique());
+    let build = async |spec: ImageBuild| {
+        let (told, builder) = (Told::default(), builder(Backend::BuildKit).await);
+        let request = request(dir.path(), spec);
+        run(&builder, &request, &told).await.unwrap();
+        told.step("RUN echo said").cached
+    };
+    let cached = build(spec(&repository)).await;
+    assert!(!cached);
+    forget(&word);
+    let alone = ImageBuild {
+        cache_tag: None,
+        tags: vec!["alone".to_owned()],
+        ..spec(&repository)
+    };
+    let cached = build(alone).await;
+    assert!(!cached, "the engine has forgotten it");
+    forget(&word);
+    let cached = build(spec(&repository)).await;
+    assert!(cached);
 }
