@@ -41,7 +41,7 @@ pub(crate) struct Image {
     /// The Dockerfile [default: PATH/Dockerfile].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// A name of the image, NAME[:TAG]. The tag is pushed; with --load, the name is given here.
+    /// A name of the image, `NAME` or `NAME:TAG`. The tag is pushed; with --load, the name is given here.
     /// NAME with a registry says where to push.
     #[arg(short, long = "tag", value_name = "NAME")]
     pub(crate) tags: Vec<String>,
