@@ -36,7 +36,8 @@ impl Builder {
     /// The images that `request` may take layers from, as the engine is told of them.
     ///
     /// BuildKit looks into the registry itself, and fetches of an image the layers alone that it
-    /// takes. The classic builder takes layers from what is here, so all of it is fetched.
+    /// takes. The classic builder takes layers from what is here, so all of it is fetched; and so it
+    /// is where BuildKit would come with a login that is for base images alone.
     pub(crate) async fn caches_for(
         &self,
         request: &BuildRequest,
@@ -54,8 +55,10 @@ impl Builder {
             .collect();
         let others = spec.cache_image.iter().chain(&spec.cache_images);
         match self.backend() {
-            Backend::BuildKit => of_branches.into_iter().chain(others.cloned()).collect(),
-            Backend::Classic => {
+            Backend::BuildKit if request.pull_login.is_none() => {
+                of_branches.into_iter().chain(others.cloned()).collect()
+            }
+            Backend::BuildKit | Backend::Classic => {
                 let others: Vec<&String> = others.collect();
                 self.fetch_caches(request, &of_branches, &others, progress)
                     .await

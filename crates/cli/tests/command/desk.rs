@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_coordinator::Config;
 use slipway_domain::{JobId, RegistrationToken, ReportedResult};
 use slipway_farm::{About, ClaimedJob, Ended, Poll, PollAnswer, Registering, Report, Runner};
-use slipway_testkit::{Backend, TestFarm};
+use slipway_testkit::{Backend, TestFarm, wait_for};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -102,20 +102,17 @@ impl Desk {
     }
 
     pub(crate) async fn claim(&self, runner: &Runner) -> ClaimedJob {
-        for _ in 0..20 {
-            match self
-                .farm
-                .farm()
-                .poll(runner, Poll::default())
-                .await
-                .unwrap()
-            {
-                PollAnswer::Job(job) => return *job,
-                PollAnswer::Nothing { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+        let farm = self.farm.farm();
+        wait_for(
+            Duration::from_secs(30),
+            "there is a job",
+            async || match farm.poll(runner, Poll::default()).await.unwrap() {
+                PollAnswer::Job(job) => Some(*job),
+                PollAnswer::Nothing { .. } => None,
                 PollAnswer::Paused => panic!("nobody paused it"),
-            }
-        }
-        panic!("there is no job");
+            },
+        )
+        .await
     }
 
     pub(crate) async fn append(&self, job: &ClaimedJob, start: u64, text: &'static str) {

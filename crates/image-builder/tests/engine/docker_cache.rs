@@ -1,7 +1,7 @@
 //! Layers that are taken from an earlier image.
 
 use slipway_domain::ImageBuild;
-use slipway_image_builder::Backend;
+use slipway_image_builder::{Backend, Login};
 
 use crate::docker::{BOTH, SHELL, Told, builder, checkout, registry, request, run, unique};
 
@@ -218,4 +218,27 @@ async fn a_host_that_never_built_it_takes_every_step_from_the_registry() {
     forget(&word);
     let cached = build(spec(&repository)).await;
     assert!(cached);
+}
+
+#[tokio::test]
+async fn a_login_for_base_images_does_not_stand_between_a_build_and_its_layers() {
+    let var = |name: &str| std::env::var(name).unwrap();
+    let registry = var("SLIPWAY_TEST_AUTH_REGISTRY");
+    let login = |password: String| Login {
+        registry: registry.clone(),
+        username: var("SLIPWAY_TEST_AUTH_REGISTRY_USER"),
+        password,
+    };
+    let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+    let builder = builder(Backend::BuildKit).await;
+    let repository = format!("{registry}/test/{}", unique());
+    for is_first in [true, false] {
+        let told = Told::default();
+        let mut request = request(dir.path(), spec(&repository));
+        request.logins = vec![login(var("SLIPWAY_TEST_AUTH_REGISTRY_PASSWORD"))];
+        request.pull_login = Some(login("not that one".to_owned()));
+        run(&builder, &request, &told).await.unwrap();
+        let is_missing = told.text().contains("Nothing is taken");
+        assert_eq!(is_missing, is_first, "{}", told.text());
+    }
 }
