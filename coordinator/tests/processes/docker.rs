@@ -39,11 +39,21 @@ fn docker(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// An image with a shell and nothing else, which the engine has.
+/// An image with a shell and nothing else, which the engine has. It is made once for all tests: a
+/// second one would take the name from the first, which goes then while others build upon it.
 fn shell_image() -> &'static str {
     const NAME: &str = "slipway-test/shell:1";
     static MADE: OnceLock<()> = OnceLock::new();
     MADE.get_or_init(|| {
+        let lock = std::env::temp_dir().join("slipway-test-shell.lock");
+        let lock = std::fs::File::create(lock).unwrap();
+        lock.lock().unwrap();
+        let inspect = Command::new("docker")
+            .args(["image", "inspect", NAME])
+            .output();
+        if inspect.unwrap().status.success() {
+            return;
+        }
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("Dockerfile"), DOCKERFILE).unwrap();
         std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();

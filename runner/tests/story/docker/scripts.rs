@@ -13,11 +13,22 @@ use zip::{ZipArchive, ZipWriter};
 use super::{Repository, runner, runner_called, runs, until};
 use crate::fake::{Fake, Held, SECRET, job_token, until_empty};
 
-/// An image with a shell and nothing else, which the engine has.
+/// An image with a shell and nothing else, which the engine has. It is made once for all tests: a
+/// second one would take the name from the first, which goes then while others build upon it.
 pub(super) fn shell_image() -> &'static str {
     const NAME: &str = "slipway-test/shell:1";
     static MADE: OnceLock<()> = OnceLock::new();
-    MADE.get_or_init(|| image(NAME, "FROM scratch\nCOPY busybox /bin/sh\n"));
+    MADE.get_or_init(|| {
+        let lock = std::env::temp_dir().join("slipway-test-shell.lock");
+        let lock = std::fs::File::create(lock).unwrap();
+        lock.lock().unwrap();
+        let inspect = Command::new("docker")
+            .args(["image", "inspect", NAME])
+            .output();
+        if !inspect.unwrap().status.success() {
+            image(NAME, "FROM scratch\nCOPY busybox /bin/sh\n");
+        }
+    });
     NAME
 }
 
