@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::entry::{Entry, Kind, at};
 use crate::error::ContextError;
 use crate::ignore::Ignore;
-use crate::pack::Packing;
+use crate::pack::{Keep, Packing};
 
 /// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -27,7 +28,9 @@ pub struct Context {
     ignore: Ignore,
     dockerfile: String,
     text: String,
-    /// Where the Dockerfile is, when it is not a plain file of the context.
+    /// Where the Dockerfile is.
+    place: PathBuf,
+    /// The same, when it is not a plain file of the context.
     pub(crate) injected: Option<PathBuf>,
     /// Where the patterns are that go with this Dockerfile alone.
     pub(crate) own_patterns: Option<PathBuf>,
@@ -96,19 +99,20 @@ impl Context {
             None => Ignore::default(),
         };
         let name = dockerfile.strip_prefix(&root).ok().and_then(Path::to_str);
-        let (dockerfile, injected) = match name {
+        let (name, injected) = match name {
             Some(name) => (name.to_owned(), None),
             // The same Dockerfile has the same name, so that the same context is packed alike.
             None => {
                 let digest = hex::encode(Sha256::digest(&text));
-                (format!(".dockerfile-{digest}"), Some(dockerfile))
+                (format!(".dockerfile-{digest}"), Some(dockerfile.clone()))
             }
         };
         Ok(Self {
             root,
             ignore,
-            dockerfile,
+            dockerfile: name,
             text,
+            place: dockerfile,
             injected,
             own_patterns,
         })
@@ -117,6 +121,16 @@ impl Context {
     /// The Dockerfile's name in the archive.
     pub fn dockerfile(&self) -> &str {
         &self.dockerfile
+    }
+
+    /// Where the Dockerfile is.
+    pub fn dockerfile_path(&self) -> &Path {
+        &self.place
+    }
+
+    /// The directory that is the context.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The name in the archive of the patterns that go with the Dockerfile alone.
@@ -138,84 +152,124 @@ impl Context {
             archive_bytes: ARCHIVE_END,
             ..Extent::default()
         };
-        self.walk(packing, &mut |entry| {
+        self.walk(packing, &|_| true, &mut |entry| {
             extent.entries += 1;
             extent.archive_bytes += BLOCK;
-            let named = |error| at(entry.on_disk, &error);
-            if entry.metadata.is_file() {
-                File::open(entry.on_disk).map_err(named)?;
-                extent.bytes += entry.metadata.len();
-                extent.archive_bytes += entry.metadata.len().next_multiple_of(BLOCK);
-            } else if entry.metadata.is_symlink() && extent.link_out.is_none() {
-                let target = entry.on_disk.read_link().map_err(named)?;
-                extent.link_out = leads_out(entry.name, &target).then(|| entry.name.to_owned());
+            match entry.kind {
+                Kind::Directory => {}
+                Kind::File { size, .. } => {
+                    File::open(entry.on_disk).map_err(|error| at(entry.on_disk, &error))?;
+                    extent.bytes += size;
+                    extent.archive_bytes += size.next_multiple_of(BLOCK);
+                }
+                Kind::Link if extent.link_out.is_none() => {
+                    let target = entry.target()?;
+                    extent.link_out = leads_out(entry.name, &target).then(|| entry.name.to_owned());
+                }
+                Kind::Link => {}
             }
             Ok(())
         })?;
         Ok(extent)
     }
 
-    /// Tells of each entry of the archive but the injected ones, in the order of names.
-    pub(crate) fn walk(&self, packing: Packing, tell: &mut Tell<'_>) -> io::Result<()> {
-        self.walk_directory(packing, Path::new(""), tell)
+    /// Tells of each entry but the injected ones, in the order of names, a directory before what is
+    /// in it. Of what is not wanted, and all below it, nothing is told.
+    ///
+    /// # Errors
+    /// When something cannot be read; the text says what. Whatever `tell` says ends it.
+    pub fn walk(
+        &self,
+        packing: Packing,
+        wants: &dyn Fn(&Path) -> bool,
+        tell: &mut Tell<'_>,
+    ) -> io::Result<()> {
+        let mut walk = Walk {
+            context: self,
+            packing,
+            wants,
+            tell,
+            untold: Vec::new(),
+        };
+        walk.directory(Path::new(""))
     }
 
+    fn leaves_out(&self, packing: Packing, name: &Path) -> bool {
+        let text = name.to_string_lossy();
+        let is_dockerfile = text == self.dockerfile;
+        let is_own_patterns = self.own_patterns.is_some() && text == self.own_patterns_name();
+        match packing.keep {
+            Keep::Nothing => {}
+            // What is injected must not be overlaid by a file that happens to have its name.
+            _ if is_dockerfile => return self.injected.is_some(),
+            _ if text == PATTERNS => return false,
+            Keep::AllPatterns if is_own_patterns => return false,
+            Keep::BuildFiles | Keep::AllPatterns => {}
+        }
+        self.ignore.leaves_out(&text)
+    }
+
+    /// Whether something below a directory that is left out may be sent all the same.
+    fn may_take_back_below(&self, packing: Packing, dir: &Path) -> bool {
+        let leads_to_dockerfile = packing.keep != Keep::Nothing
+            && self.injected.is_none()
+            && Path::new(&self.dockerfile).starts_with(dir);
+        leads_to_dockerfile || self.ignore.takes_back()
+    }
+}
+
+/// Who is told of each entry.
+pub type Tell<'a> = dyn FnMut(Entry<'_>) -> io::Result<()> + 'a;
+
+/// One walk through a context.
+struct Walk<'a, 'b> {
+    context: &'a Context,
+    packing: Packing,
+    wants: &'a dyn Fn(&Path) -> bool,
+    tell: &'a mut Tell<'b>,
+    /// The directories that lead here and were left out themselves.
+    untold: Vec<(PathBuf, Metadata)>,
+}
+
+impl Walk<'_, '_> {
     /// Tells of what is in `dir`, which is relative to the root.
-    fn walk_directory(&self, packing: Packing, dir: &Path, tell: &mut Tell<'_>) -> io::Result<()> {
-        for name in names_in(&self.root.join(dir))? {
+    fn directory(&mut self, dir: &Path) -> io::Result<()> {
+        for name in names_in(&self.context.root.join(dir))? {
             let name = dir.join(name);
-            let on_disk = self.root.join(&name);
+            if !(self.wants)(&name) {
+                continue;
+            }
+            let on_disk = self.context.root.join(&name);
             let metadata = on_disk.symlink_metadata();
             let metadata = metadata.map_err(|error| at(&on_disk, &error))?;
-            let out = self.leaves_out(packing, &name);
+            let out = self.context.leaves_out(self.packing, &name);
             if !out {
-                tell(Entry {
-                    on_disk: &on_disk,
-                    name: &name,
-                    metadata: &metadata,
-                })?;
+                for (above, metadata) in std::mem::take(&mut self.untold) {
+                    self.entry(&above, &metadata)?;
+                }
+                self.entry(&name, &metadata)?;
             }
-            if metadata.is_dir()
-                && (!out || self.ignore.takes_back() || self.leads_to_dockerfile(&name))
-            {
-                self.walk_directory(packing, &name, tell)?;
+            if !metadata.is_dir() {
+                continue;
+            }
+            if !out {
+                self.directory(&name)?;
+            } else if self.context.may_take_back_below(self.packing, &name) {
+                self.untold.push((name.clone(), metadata));
+                self.directory(&name)?;
+                self.untold.pop_if(|(untold, _)| *untold == name);
             }
         }
         Ok(())
     }
 
-    fn leaves_out(&self, packing: Packing, name: &Path) -> bool {
-        let text = name.to_string_lossy();
-        if text == self.dockerfile {
-            // What is injected must not be overlaid by a file that happens to have its name.
-            return self.injected.is_some();
+    fn entry(&mut self, name: &Path, metadata: &Metadata) -> io::Result<()> {
+        let on_disk = self.context.root.join(name);
+        match Entry::of(&on_disk, name, metadata, self.packing.latest_change) {
+            Some(entry) => (self.tell)(entry),
+            None => Ok(()),
         }
-        let is_kept = text == PATTERNS
-            || packing.with_own_patterns
-                && self.own_patterns.is_some()
-                && text == self.own_patterns_name();
-        !is_kept && self.ignore.leaves_out(&text)
     }
-
-    fn leads_to_dockerfile(&self, dir: &Path) -> bool {
-        self.injected.is_none() && Path::new(&self.dockerfile).starts_with(dir)
-    }
-}
-
-/// What is told of each entry.
-type Tell<'a> = dyn FnMut(Entry<'_>) -> io::Result<()> + 'a;
-
-/// A file, a directory or a link of the context.
-pub(crate) struct Entry<'a> {
-    pub(crate) on_disk: &'a Path,
-    /// Its name in the archive.
-    pub(crate) name: &'a Path,
-    pub(crate) metadata: &'a Metadata,
-}
-
-/// The same error with the path that it is about.
-pub(crate) fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Whether a link of this name to `target` leads out of the directory that names begin at.

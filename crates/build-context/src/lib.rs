@@ -5,12 +5,14 @@
 //! Nothing here knows the engine or the farm.
 
 mod context;
+mod entry;
 mod error;
 mod ignore;
 mod pack;
 mod pieces;
 
-pub use context::{Context, Extent};
+pub use context::{Context, Extent, Tell};
+pub use entry::{Content, Entry, Kind};
 pub use error::ContextError;
-pub use pack::Packing;
+pub use pack::{Keep, Packing};
 pub use pieces::pieces_of;

@@ -26,10 +26,13 @@ use crate::options::{build_options, credentials, with_cache};
 use crate::progress::Narrator;
 use crate::request::{BuildRequest, BuiltImage, Progress};
 use crate::session::Session;
+use crate::sync::Files;
 
 /// How long the engine may take for the head of an answer. The answer to a build may begin only
 /// when the whole context was sent; the time a job may take bounds it, not this.
 const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// What says that the files are to be asked for in the session.
+const CLIENT_SESSION: &str = "client-session";
 /// What the trace says where there is no choice of builders.
 const CLASSIC: &str = "This engine has no BuildKit; building with its classic builder\n";
 
@@ -195,23 +198,20 @@ impl Builder {
     ) -> Result<String, BuildError> {
         // A name keeps the image from being pruned as dangling before it is pushed.
         let name = format!("slipway-job:{}", self.built_tag(&request.job));
-        let options = build_options(
-            request,
-            self.backend,
-            &self.owner,
-            &context.dockerfile,
-            &name,
-        );
-        let options = with_cache(options, request, self.backend, caches);
-        let context = context.pack(request.latest_change());
+        let options = build_options(request, self.backend, &self.owner, &name);
+        let mut options = with_cache(options, request, self.backend, caches);
+        let latest_change = request.latest_change();
         let mut narrator = Narrator::new(progress);
         let take = |info| narrator.take(info);
         let ended = match self.backend {
             Backend::BuildKit => {
-                self.with_session(request, given, options, context, take)
+                let files = context.files(latest_change);
+                self.with_session(request, given, options, files, take)
                     .await?
             }
             Backend::Classic => {
+                options.dockerfile = context.dockerfile();
+                let context = Some(context.pack(latest_change));
                 let logins = credentials(&request.logins_to_pull());
                 let call = self.call(options, logins, context);
                 call.run(take).await
@@ -227,13 +227,14 @@ impl Builder {
         })
     }
 
-    /// Builds with BuildKit, which asks for what is `given` to the build when it needs it.
+    /// Builds with BuildKit, which asks for `files`, and for what is `given` to the build, when it
+    /// needs them.
     async fn with_session(
         &self,
         request: &BuildRequest,
         given: Given,
         mut options: BuildImageOptions,
-        context: Packed,
+        files: Files,
         take: impl FnMut(BuildInfo) + Send,
     ) -> Result<Result<(), Error>, BuildError> {
         let agent = match &given.key {
@@ -244,6 +245,7 @@ impl Builder {
             logins: request.logins_to_pull(),
             secrets: given.secrets,
             agent: agent.as_ref().map(|agent| agent.socket().to_owned()),
+            files: files.clone(),
         };
         // A session is for one build.
         let id = format!("{:032x}", rand::random::<u128>());
@@ -251,19 +253,26 @@ impl Builder {
         let opening: BoxFuture<'_, _> = Box::pin(session.open(&self.endpoint, &version, &id));
         let serving = opening.await.map_err(engine_error)?;
         options.session = Some(id);
-        let call = self.call(options, HashMap::new(), context);
+        options.remote = Some(CLIENT_SESSION.to_owned());
+        options.dockerfile = files.dockerfile();
+        let call = self.call(options, HashMap::new(), None);
         let build: BoxFuture<'_, _> = Box::pin(call.run(take));
-        Ok(tokio::select! {
+        let ended = tokio::select! {
             ended = build => ended,
             never = serving => match never {},
-        })
+        };
+        match (&ended, files.failure()) {
+            // The engine knows less of it.
+            (Err(_), Some(failure)) => Err(failure),
+            _ => Ok(ended),
+        }
     }
 
     fn call(
         &self,
         options: BuildImageOptions,
         logins: HashMap<String, DockerCredentials>,
-        context: Packed,
+        context: Option<Packed>,
     ) -> Call<'_> {
         Call {
             endpoint: &self.endpoint,

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use futures_util::stream::poll_fn;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode};
@@ -37,8 +37,8 @@ pub(crate) struct Call<'a> {
     pub(crate) limits: Option<String>,
     /// The logins, for a builder that takes them with the request and not from a session.
     pub(crate) logins: HashMap<String, DockerCredentials>,
-    /// The build context.
-    pub(crate) context: Packed,
+    /// The build context, for a builder that takes an archive and does not ask in a session.
+    pub(crate) context: Option<Packed>,
 }
 
 impl Call<'_> {
@@ -47,8 +47,13 @@ impl Call<'_> {
     pub(crate) async fn run(self, mut take: impl FnMut(BuildInfo) + Send) -> Result<(), Error> {
         let stream = self.endpoint.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut context = self.context;
-        let body = poll_fn(move |task| context.poll_recv(task)).map_ok(Frame::data);
+        let body = match self.context {
+            Some(mut context) => {
+                let pieces = poll_fn(move |task| context.poll_recv(task));
+                StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
+            }
+            None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        };
         let mut query = serde_urlencoded::to_string(&self.options)?;
         if let Some(limits) = &self.limits {
             query = format!("{query}&{limits}");
@@ -58,7 +63,7 @@ impl Call<'_> {
             .header("host", "docker")
             .header("content-type", "application/x-tar")
             .header("x-registry-config", logins)
-            .body(StreamBody::new(body).boxed_unsync())?;
+            .body(body)?;
         let answer = async move {
             let response = succeeded(sender.send_request(request).await?).await?;
             read(response.into_body(), &mut take).await

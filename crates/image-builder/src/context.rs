@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::error::BuildError;
 use crate::frontend;
 use crate::instructions::{self, Base};
+use crate::sync::Files;
 
 /// The pieces of a packed context.
 pub(crate) type Packed = mpsc::Receiver<io::Result<Bytes>>;
@@ -20,8 +21,6 @@ pub(crate) type Packed = mpsc::Receiver<io::Result<Bytes>>;
 #[derive(Debug)]
 pub(crate) struct Context {
     files: slipway_build_context::Context,
-    /// The Dockerfile's name in the archive.
-    pub(crate) dockerfile: String,
     /// The image that the Dockerfile builds upon first, as far as it is known.
     pub(crate) base: Option<Base>,
 }
@@ -35,14 +34,16 @@ impl Context {
         let text = files.dockerfile_text();
         frontend::check(text, spec)?;
         let base = instructions::check(text, spec)?;
-        Ok(Self {
-            dockerfile: files.dockerfile().to_owned(),
-            base,
-            files,
-        })
+        Ok(Self { base, files })
     }
 
-    /// Packs the context in the background; the pieces of the archive come out of the channel.
+    /// The Dockerfile's name in the archive.
+    pub(crate) fn dockerfile(&self) -> String {
+        self.files.dockerfile().to_owned()
+    }
+
+    /// Packs the context in the background, for an engine that takes an archive; the pieces come out
+    /// of the channel.
     ///
     /// What changed after `latest_change` is said to have changed then.
     pub(crate) fn pack(self, latest_change: Option<SystemTime>) -> Packed {
@@ -50,6 +51,12 @@ impl Context {
             latest_change,
             ..Packing::default()
         })
+    }
+
+    /// The context as it is sent to an engine that asks for each file; what changed after
+    /// `latest_change` is said to have changed then.
+    pub(crate) fn files(self, latest_change: Option<SystemTime>) -> Files {
+        Files::new(self.files, latest_change)
     }
 }
 

@@ -29,6 +29,12 @@ pub enum BuildError {
         /// The path in the checkout.
         path: String,
     },
+    /// Something in the build context has no place in an image.
+    #[error("the build context cannot be sent to the engine: {detail}")]
+    ContextUnusable {
+        /// What it is, and what to do.
+        detail: String,
+    },
     /// A base image could not be had.
     #[error("the base image {image} could not be had: {detail}")]
     BaseImageUnavailable {
@@ -179,9 +185,10 @@ impl BuildError {
                 FailureReason::PlatformUnsupported
             }
             Self::NeedsBuildKit { .. } => FailureReason::Unsupported,
-            Self::ContextMissing { .. } | Self::OutsideCheckout { .. } | Self::Canceled => {
-                FailureReason::JobFailed
-            }
+            Self::ContextMissing { .. }
+            | Self::ContextUnusable { .. }
+            | Self::OutsideCheckout { .. }
+            | Self::Canceled => FailureReason::JobFailed,
             Self::EngineUnavailable { .. } | Self::SshUnavailable { .. } | Self::Io(_) => {
                 FailureReason::RunnerFault
             }

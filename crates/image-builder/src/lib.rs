@@ -26,6 +26,7 @@ mod progress;
 mod push;
 mod request;
 mod session;
+mod sync;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;

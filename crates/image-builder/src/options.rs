@@ -24,7 +24,6 @@ pub(crate) fn build_options(
     request: &BuildRequest,
     backend: Backend,
     owner: &str,
-    dockerfile: &str,
     name: &str,
 ) -> BuildImageOptions {
     let spec = &request.spec;
@@ -34,7 +33,6 @@ pub(crate) fn build_options(
             .or_insert_with(|| date.to_string());
     }
     BuildImageOptions {
-        dockerfile: dockerfile.to_owned(),
         t: Some(name.to_owned()),
         nocache: spec.no_cache,
         pull: spec.pull.then(|| "true".to_owned()),

@@ -1,7 +1,8 @@
 //! The session of a build: what BuildKit asks its client for while it builds.
 //!
-//! The engine opens it on a connection of its own, and is the one who asks from then on: for
-//! logins, for the values of secrets, and for words with an SSH agent. All of it is in memory here.
+//! The engine opens it on a connection of its own, and is the one who asks from then on: for files,
+//! for logins, for the values of secrets, and for words with an SSH agent. None of that is written
+//! down here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ use bollard_buildkit_proto::health::{
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::{Secrets, SecretsServer};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
+use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse,
     GetTokenAuthorityRequest, GetTokenAuthorityResponse, VerifyTokenAuthorityRequest,
@@ -46,9 +48,11 @@ use crate::call::{Body, succeeded};
 use crate::endpoint::{Endpoint, Stream as Connection};
 use crate::options::is_hub;
 use crate::request::Login;
+use crate::sync::Files;
 
 /// What the engine may call, by the names that it looks for.
 const METHODS: &[&str] = &[
+    "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.filesync.v1.Auth/FetchToken",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
@@ -67,6 +71,8 @@ pub(crate) struct Session {
     pub(crate) secrets: BTreeMap<String, String>,
     /// The socket of the SSH agent.
     pub(crate) agent: Option<PathBuf>,
+    /// What is built.
+    pub(crate) files: Files,
 }
 
 impl Session {
@@ -82,7 +88,10 @@ impl Session {
             .header("host", "docker")
             .header("connection", "Upgrade")
             .header("upgrade", "h2c")
-            .header("x-docker-expose-session-uuid", id);
+            .header("x-docker-expose-session-uuid", id)
+            // What was sent to another build is not taken for what this one sends: two files may
+            // have size and time in common, above all where times are bounded.
+            .header("x-docker-expose-session-sharedkey", id);
         for method in METHODS {
             request = request.header("x-docker-expose-session-grpc-method", *method);
         }
@@ -92,6 +101,7 @@ impl Session {
         let upgraded = opening.await?;
         let routes = Routes::new(HealthServer::new(self.clone()))
             .add_service(AuthServer::new(self.clone()))
+            .add_service(FileSyncServer::new(self.files.clone()))
             .add_service(SecretsServer::new(self.clone()))
             .add_service(SshServer::new(self))
             .prepare();

@@ -61,7 +61,41 @@ fn the_build_file_and_the_patterns_are_sent_even_when_left_out() {
         ("a", ""),
     ]);
     let names = packed(&dir, ".", "docker/Dockerfile");
-    assert_eq!(names, [".dockerignore", "docker/Dockerfile"]);
+    assert_eq!(names, [".dockerignore", "docker", "docker/Dockerfile"]);
+}
+
+#[test]
+fn whoever_is_given_the_build_file_in_another_way_is_sent_nothing_that_is_left_out() {
+    let dir = checkout(&[
+        ("docker/Dockerfile", "FROM scratch"),
+        (".dockerignore", "docker\n.dockerignore\n"),
+        ("a", ""),
+    ]);
+    let context = Context::find(dir.path(), ".", "docker/Dockerfile").unwrap();
+    let packing = Packing {
+        keep: Keep::Nothing,
+        ..Packing::default()
+    };
+    assert_eq!(names(&context, packing), ["a"]);
+}
+
+#[test]
+fn of_what_nobody_wants_nothing_is_told() {
+    let dir = checkout(&[
+        ("Dockerfile", "FROM scratch"),
+        ("a/b/c", ""),
+        ("a/d", ""),
+        ("e", ""),
+    ]);
+    let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+    let mut told = Vec::new();
+    let wants = |name: &Path| !name.ends_with("b") && !name.ends_with("e");
+    let walked = context.walk(Packing::default(), &wants, &mut |entry| {
+        told.push(entry.name.to_string_lossy().into_owned());
+        Ok(())
+    });
+    walked.unwrap();
+    assert_eq!(told, ["Dockerfile", "a", "a/d"]);
 }
 
 #[test]
@@ -86,7 +120,16 @@ fn a_file_that_is_taken_back_comes_from_a_directory_that_is_not() {
         ("src/drop", ""),
     ]);
     let names = packed(&dir, ".", "Dockerfile");
-    assert_eq!(names, [".dockerignore", "Dockerfile", "src/keep/me"]);
+    assert_eq!(
+        names,
+        [
+            ".dockerignore",
+            "Dockerfile",
+            "src",
+            "src/keep",
+            "src/keep/me"
+        ]
+    );
 }
 
 #[test]
@@ -180,7 +223,7 @@ fn what_is_unpacked_and_packed_again_is_the_same() {
         let (root, file) = (dir.path().join(root), dir.path().join(file));
         let context = Context::of_directory(&root, &file).unwrap();
         let packing = Packing {
-            with_own_patterns: true,
+            keep: Keep::AllPatterns,
             ..Packing::default()
         };
         let mut bytes = Vec::new();

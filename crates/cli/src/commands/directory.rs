@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use slipway_build_context::{Context, Packing};
+use slipway_build_context::{Context, Keep, Packing};
 use slipway_client::{ClientError, ImageSpec, SourceBuild, SourceDate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
@@ -40,7 +40,7 @@ pub(crate) async fn build(
     let context = Context::of_directory(directory, dockerfile)?;
     let packing = Packing {
         latest_change: date.map(|date| UNIX_EPOCH + Duration::from_secs(date.into())),
-        with_own_patterns: true,
+        keep: Keep::AllPatterns,
     };
     let spec = spec(&image, &names, context.dockerfile(), date);
     let source = send::send(session, project, context, packing, image.progress).await?;

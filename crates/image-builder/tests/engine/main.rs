@@ -5,6 +5,7 @@ mod docker;
 mod docker_base;
 mod docker_cache;
 mod docker_called_off;
+mod docker_context;
 mod docker_limits;
 mod docker_platform;
 mod docker_secrets;
