@@ -138,13 +138,33 @@ impl Farm {
             Ok(None) => return Ok(Learnt::Lacking),
             Err(error) => return Ok(Learnt::Away(error.to_string())),
         };
-        let (id, row) = (project.id, commit.clone());
-        let put = move |conn: &mut Conn| commits::put(conn, id, &row);
+        self.remember_commit(project.id, commit.clone()).await?;
+        Ok(Learnt::Commit(commit))
+    }
+
+    async fn remember_commit(&self, project: ProjectId, commit: Commit) -> Result<(), FarmError> {
+        let put = move |conn: &mut Conn| commits::put(conn, project, &commit);
         match self.inner.store.write(put).await {
             // Somebody else was quicker, with the same commit.
-            Ok(()) | Err(StoreError::Conflict(_)) => Ok(Learnt::Commit(commit)),
+            Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Remembers a commit that the repository was asked for anyway. Nobody waits for it, and without
+    /// it the commit is learnt like others.
+    pub(crate) fn note_commit(&self, project: ProjectId, commit: Commit) {
+        if !self.inner.learning.enter(project, &commit.sha) {
+            return;
+        }
+        let farm = self.clone();
+        tokio::spawn(async move {
+            let sha = commit.sha.clone();
+            if let Err(error) = farm.remember_commit(project, commit).await {
+                tracing::debug!(project.id = %project, %error, "Commit {sha} is not remembered now");
+            }
+            farm.inner.learning.leave(project, sha);
+        });
     }
 
     /// A commit of a project's repository: remembered, or asked for there and then.

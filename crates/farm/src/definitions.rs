@@ -1,8 +1,11 @@
 //! What a build runs: the jobs that its pipeline has, or those that the repository brings along.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use slipway_definition::FILE;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{CommitSha, GitRef};
+use slipway_domain::{CommitSha, GitRef, ProjectId};
 use slipway_git::{FileAt, GitError, RemoteUrl};
 use slipway_store::builds::BuildError;
 use slipway_store::pipelines::Pipeline;
@@ -10,6 +13,32 @@ use slipway_store::projects::Project;
 
 use crate::completing::{Revision, completed};
 use crate::{Farm, FarmError};
+
+/// How many commits are remembered by what their repository brought along.
+const REMEMBERED: usize = 64;
+
+/// A commit of a project, with the address that the repository had.
+type At = (ProjectId, String, CommitSha);
+
+/// What repositories brought along lately: it never changes at a commit, and a push that starts
+/// several pipelines reads it once.
+#[derive(Default)]
+pub(crate) struct Brought(Mutex<VecDeque<(At, Option<Definition>)>>);
+
+impl Brought {
+    /// What is known of a commit: its jobs, or that it has none.
+    fn get(&self, at: &At) -> Option<Option<Definition>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(known, _)| known == at);
+        found.map(|(_, brought)| brought.clone())
+    }
+
+    fn put(&self, at: At, brought: Option<Definition>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push_front((at, brought));
+        known.truncate(REMEMBERED);
+    }
+}
 
 /// Why it cannot be told what a build runs.
 pub(crate) enum NoJobs {
@@ -117,25 +146,32 @@ impl Farm {
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
     ) -> Result<Option<Definition>, NoJobs> {
+        let key = (project.id, project.repo_url.clone(), sha.clone());
+        if let Some(brought) = self.inner.brought.get(&key) {
+            return Ok(brought);
+        }
         let url: RemoteUrl = project.repo_url.parse().map_err(NoJobs::Source)?;
         let url = self.with_deploy_key(project, url).await?;
         let max = u64::try_from(slipway_definition::MAX_BYTES).unwrap_or(u64::MAX);
         let read = self.inner.git.read_file(&url, sha, git_ref, FILE, max);
-        match read.await.map_err(NoJobs::Source)? {
-            FileAt::Absent => Ok(None),
+        let read = read.await.map_err(NoJobs::Source)?;
+        self.note_commit(project.id, read.commit);
+        let brought = match read.file {
+            FileAt::Absent => None,
             FileAt::Text(text) => {
                 let read = slipway_definition::read(&text);
-                read.map(Some)
-                    .map_err(|fault| NoJobs::Wrong(fault.to_string()))
+                Some(read.map_err(|fault| NoJobs::Wrong(fault.to_string()))?)
             }
             FileAt::NotAFile => {
                 let why = format!("{FILE}, line 1, column 1: this is no regular file");
-                Err(NoJobs::Wrong(why))
+                return Err(NoJobs::Wrong(why));
             }
             FileAt::TooLarge(bytes) => {
                 let fault = slipway_definition::too_large(bytes);
-                Err(NoJobs::Wrong(fault.to_string()))
+                return Err(NoJobs::Wrong(fault.to_string()));
             }
-        }
+        };
+        self.inner.brought.put(key, brought.clone());
+        Ok(brought)
     }
 }

@@ -154,6 +154,7 @@ struct Inner {
     /// Lets few passwords be hashed at once.
     hashing: passwords::Hashing,
     learning: commits::Learning,
+    brought: definitions::Brought,
     /// Tells this start of the farm from every other one.
     start: String,
     /// Ends held requests when the coordinator stops.
@@ -203,6 +204,7 @@ impl Farm {
                 runtime: tokio::runtime::Handle::current(),
                 hashing: passwords::Hashing::default(),
                 learning: commits::Learning::default(),
+                brought: definitions::Brought::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 database_was_away: AtomicBool::new(false),

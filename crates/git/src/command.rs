@@ -32,6 +32,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("http.lowSpeedLimit", "1"),
     ("http.lowSpeedTime", "60"),
     ("gc.auto", "0"),
+    // What is fetched here is thrown away with its job: it is neither packed anew nor written for
+    // eternity.
+    ("fetch.unpackLimit", "1"),
+    ("core.fsync", "none"),
     ("maintenance.auto", "false"),
     ("advice.detachedHead", "false"),
     ("init.defaultBranch", "main"),

@@ -35,6 +35,15 @@ impl Git {
         if let Err(refusal) = fetched.await? {
             return missing_or_error(url, refusal);
         }
+        self.commit_in(dir, sha).await
+    }
+
+    /// The commit, if it is in `dir`.
+    pub(crate) async fn commit_in(
+        &self,
+        dir: &Path,
+        sha: &CommitSha,
+    ) -> Result<Option<Commit>, GitError> {
         let args = ["cat-file", "commit", sha.as_str()];
         let read = self.call(Some(dir), None, self.limits.resolve, args);
         Ok(read.await?.ok().map(|text| parse(sha.clone(), &text)))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use slipway_domain::{CommitSha, GitRef};
+use slipway_domain::{Commit, CommitSha, GitRef};
 
 use crate::command::Git;
 use crate::error::{GitError, Refusal};
@@ -24,8 +24,18 @@ pub enum FileAt {
     TooLarge(u64),
 }
 
+/// A commit, and what is at a path of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitFile {
+    /// The commit.
+    pub commit: Commit,
+    /// What is at the path.
+    pub file: FileAt,
+}
+
 impl Git {
-    /// What is at `path` of the commit `sha`, as far as it has at most `max_bytes`.
+    /// What is at `path` of the commit `sha`, as far as it has at most `max_bytes`, and what is to be
+    /// known of the commit.
     ///
     /// The commit is asked for without the contents of its files, then the one file. A server that
     /// can leave nothing out sends all of the commit, but nothing of what was before it, unless it
@@ -41,7 +51,7 @@ impl Git {
         git_ref: Option<&GitRef>,
         path: &str,
         max_bytes: u64,
-    ) -> Result<FileAt, GitError> {
+    ) -> Result<CommitFile, GitError> {
         let failed = |refusal| failed(url, sha, refusal);
         let dir = self.temporary()?;
         let fetched = self.fetch_commit_into(dir.path(), url, sha, git_ref, Some(NO_CONTENT));
@@ -49,52 +59,64 @@ impl Git {
             return Err(failed(refusal));
         }
         let args = ["ls-tree", "-z", sha.as_str(), "--", path];
-        let listed = self.call(Some(dir.path()), None, self.limits.resolve, args);
-        let listed = listed.await?.map_err(failed)?;
+        let listing = self.call(Some(dir.path()), None, self.limits.resolve, args);
+        let (listed, commit) = tokio::join!(listing, self.commit_in(dir.path(), sha));
+        let commit = commit?.ok_or_else(|| failed(Refusal::NotThere))?;
+        let listed = listed?.map_err(failed)?;
+        let read = |file| Ok(CommitFile { commit, file });
         let Some((about, _)) = listed.split_once('\t') else {
-            return Ok(FileAt::Absent);
+            return read(FileAt::Absent);
         };
         let mut about = about.split(' ');
         let (mode, object) = (about.next(), about.nth(1));
         let (Some("100644" | "100755"), Some(object)) = (mode, object) else {
-            return Ok(FileAt::NotAFile);
+            return read(FileAt::NotAFile);
         };
-        if self.has_object(dir.path(), object).await? {
-            return self.content(dir.path(), object, max_bytes).await;
+        if let Some(size) = self.size_of(dir.path(), object).await? {
+            return read(self.content(dir.path(), object, size, max_bytes).await?);
         }
         let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
         let args = fixed.into_iter().chain(["--", url.as_str(), object]);
         let fetched = self.call(Some(dir.path()), Some(url), self.limits.resolve, args);
-        if fetched.await?.is_ok() && self.has_object(dir.path(), object).await? {
-            return self.content(dir.path(), object, max_bytes).await;
+        if fetched.await?.is_ok()
+            && let Some(size) = self.size_of(dir.path(), object).await?
+        {
+            return read(self.content(dir.path(), object, size, max_bytes).await?);
         }
         // The server hands out commits only.
         let whole = self.temporary()?;
         let fetched = self.fetch_commit_into(whole.path(), url, sha, git_ref, None);
         fetched.await?.map_err(failed)?;
-        self.content(whole.path(), object, max_bytes).await
+        let size = self.size_of(whole.path(), object).await?;
+        let size = size.ok_or_else(|| unreadable(Refusal::NotThere))?;
+        read(self.content(whole.path(), object, size, max_bytes).await?)
     }
 
-    async fn has_object(&self, dir: &Path, object: &str) -> Result<bool, GitError> {
-        let args = ["cat-file", "-e", object];
+    /// How many bytes an object has, if it is here.
+    async fn size_of(&self, dir: &Path, object: &str) -> Result<Option<u64>, GitError> {
+        let args = ["cat-file", "-s", object];
         let answer = self.call(Some(dir), None, self.limits.resolve, args);
-        Ok(answer.await?.is_ok())
+        Ok(answer.await?.ok().and_then(|size| size.trim().parse().ok()))
     }
 
-    async fn content(&self, dir: &Path, object: &str, max: u64) -> Result<FileAt, GitError> {
-        let unreadable = |_| GitError::Io(std::io::Error::other("git lost what it fetched"));
-        let ask = |what: &'static str| {
-            let args = ["cat-file", what, object];
-            self.call(Some(dir), None, self.limits.resolve, args)
-        };
-        let size = ask("-s").await?.map_err(unreadable)?;
-        match size.trim().parse() {
-            Ok(size) if size <= max => {}
-            Ok(size) => return Ok(FileAt::TooLarge(size)),
-            Err(_) => return Err(unreadable(Refusal::NotThere)),
+    async fn content(
+        &self,
+        dir: &Path,
+        object: &str,
+        size: u64,
+        max: u64,
+    ) -> Result<FileAt, GitError> {
+        if size > max {
+            return Ok(FileAt::TooLarge(size));
         }
-        Ok(FileAt::Text(ask("blob").await?.map_err(unreadable)?))
+        let args = ["cat-file", "blob", object];
+        let text = self.call(Some(dir), None, self.limits.resolve, args);
+        Ok(FileAt::Text(text.await?.map_err(unreadable)?))
     }
+}
+
+fn unreadable(_: Refusal) -> GitError {
+    GitError::Io(std::io::Error::other("git lost what it fetched"))
 }
 
 fn failed(url: &RemoteUrl, sha: &CommitSha, refusal: Refusal) -> GitError {

@@ -20,6 +20,6 @@ mod submodules;
 pub use checkout::Source;
 pub use command::{Git, Limits};
 pub use error::GitError;
-pub use file::FileAt;
+pub use file::{CommitFile, FileAt};
 pub use remote::{DeployKey, RemoteUrl};
 pub use resolve::{Resolved, Wanted};

@@ -219,7 +219,11 @@ async fn a_commit_that_is_not_there_cannot_be_described() {
 async fn read(server: &Server, sha: &CommitSha, path: &str) -> Result<FileAt, GitError> {
     let url = server.url().parse().unwrap();
     let main = "main".parse().unwrap();
-    git().read_file(&url, sha, Some(&main), path, 100).await
+    let git = git();
+    let read = git.read_file(&url, sha, Some(&main), path, 100).await?;
+    let described = git.describe(&url, sha, Some(&main)).await?;
+    assert_eq!(Some(read.commit), described);
+    Ok(read.file)
 }
 
 #[tokio::test]
@@ -245,7 +249,9 @@ async fn one_file_is_read_at_its_commit_and_nothing_else_is_sent() {
     let sent = |offer| async move {
         let server = Server::start(offer);
         let sha = server.commit_files();
-        read(&server, &sha, "file").await.unwrap();
+        let url = server.url().parse().unwrap();
+        let read = git().read_file(&url, &sha, None, "file", 100).await;
+        read.unwrap();
         server.sent()
     };
     // The heavy file beside it stays where it is, if the server can do that.
@@ -264,5 +270,5 @@ async fn a_repository_that_cannot_be_read_is_not_one_without_the_file() {
     let url = server.url().replace("http://", "http://me:secret@");
     let (git, url) = (git(), url.parse().unwrap());
     let told = git.read_file(&url, &server.commits[2], None, "file", 100);
-    assert_eq!(told.await.unwrap(), FileAt::Text("2".to_owned()));
+    assert_eq!(told.await.unwrap().file, FileAt::Text("2".to_owned()));
 }

@@ -24,6 +24,7 @@ use crate::given::Given;
 use crate::limits::Limits;
 use crate::options::{build_options, credentials, with_cache};
 use crate::progress::Narrator;
+use crate::push::Unasked;
 use crate::request::{BuildRequest, BuiltImage, Progress};
 use crate::session::Session;
 use crate::sync::Files;
@@ -55,6 +56,7 @@ pub struct Builder {
     owner: String,
     engine: String,
     tags: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) unasked: Unasked,
     pub(crate) limits: Limits,
     pub(crate) leaves_images: bool,
 }
@@ -89,6 +91,7 @@ impl Builder {
             owner: owner.to_owned(),
             engine: version.version.unwrap_or_default(),
             tags: Mutex::default(),
+            unasked: Unasked::default(),
             limits: Limits::default(),
             leaves_images: false,
         })

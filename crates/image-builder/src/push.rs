@@ -1,10 +1,14 @@
 //! Pushing an image under its tags, with another try where the registry may yet take it.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
 use futures_util::StreamExt as _;
 use slipway_domain::Phase;
 use slipway_domain::image::Repository;
+use slipway_registry::Registry;
 
 use crate::builder::Builder;
 use crate::classify::{engine_error, shorten};
@@ -12,6 +16,22 @@ use crate::error::BuildError;
 use crate::options::credentials_of;
 use crate::patience::Patience;
 use crate::request::{BuiltImage, Login, Progress};
+
+/// The registries that are not asked for tags.
+#[derive(Debug, Default)]
+pub(crate) struct Unasked(Mutex<HashSet<String>>);
+
+impl Unasked {
+    fn contains(&self, registry: &str) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(registry)
+    }
+
+    fn insert(&self, registry: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(registry.to_owned());
+    }
+}
 
 impl Builder {
     /// Pushes the image with this `id` under every tag, of which there is one at least, unless the
@@ -64,26 +84,77 @@ impl Builder {
             .iter()
             .find(|login| login.registry == repository.registry());
         let mut digest = None;
-        for tag in tags {
-            let options = TagImageOptions {
-                repo: Some(repository.as_str().to_owned()),
-                tag: Some(tag.clone()),
+        let mut left = tags;
+        while let Some((tag, more)) = left.split_first() {
+            let pushed = self
+                .push_under(id, repository, tag, login, progress)
+                .await?;
+            digest = pushed.or(digest);
+            let given = match &digest {
+                Some(digest) => {
+                    self.tag_there(repository, digest, more, login, progress)
+                        .await
+                }
+                None => 0,
             };
-            let tagged = self.engine().tag_image(id, Some(options)).await;
-            tagged.map_err(engine_error)?;
-            let pushed = self.push_tag(repository, tag, login, progress).await;
-            let options = RemoveImageOptions {
-                noprune: true,
-                ..RemoveImageOptions::default()
-            };
-            let name = repository.tagged(tag);
-            let untagged = self.engine().remove_image(&name, Some(options), None);
-            if let Err(error) = untagged.await {
-                tracing::warn!(%error, "The local tag {name} could not be removed");
-            }
-            digest = pushed?.or(digest);
+            left = &more[given..];
         }
         Ok(digest)
+    }
+
+    /// Gives an image that the registry has more tags there, without the engine, which would look
+    /// for every layer again; returns how many of them. A registry that did not do that once, or
+    /// cannot be reached from here, is not asked again: the engine may have another way to it.
+    async fn tag_there(
+        &self,
+        repository: &Repository,
+        digest: &str,
+        tags: &[String],
+        login: Option<&Login>,
+        progress: &dyn Progress,
+    ) -> usize {
+        let registry = repository.registry();
+        if tags.is_empty() || self.unasked.contains(registry) {
+            return 0;
+        }
+        let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
+        let given = Registry::of(repository, login).add_tags(digest, tags).await;
+        for tag in &tags[..given] {
+            say(progress, &format!("{} is {digest}", repository.tagged(tag)));
+        }
+        if given < tags.len() {
+            self.unasked.insert(registry);
+        }
+        given
+    }
+
+    /// Pushes the image with this `id` under a tag by way of the engine, where it has that tag for as
+    /// long; returns the digest of its manifest.
+    async fn push_under(
+        &self,
+        id: &str,
+        repository: &Repository,
+        tag: &str,
+        login: Option<&Login>,
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, BuildError> {
+        let options = TagImageOptions {
+            repo: Some(repository.as_str().to_owned()),
+            tag: Some(tag.to_owned()),
+        };
+        let tagged = self.engine().tag_image(id, Some(options)).await;
+        tagged.map_err(engine_error)?;
+        let pushed = self.push_tag(repository, tag, login, progress).await;
+        let options = RemoveImageOptions {
+            noprune: true,
+            ..RemoveImageOptions::default()
+        };
+        let name = repository.tagged(tag);
+        let untagged = self.engine().remove_image(&name, Some(options), None);
+        if let Err(error) = untagged.await {
+            tracing::warn!(%error, "The local tag {name} could not be removed");
+        }
+        pushed
     }
 
     async fn push_tag(

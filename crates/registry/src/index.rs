@@ -53,7 +53,7 @@ impl Registry {
 
 /// What an index has of an image: one entry, or those of the index that some engines push for a
 /// single platform, which say themselves what each is.
-fn entries_of(image: &PlatformImage, manifest: &Manifest) -> Result<Vec<Value>, String> {
+pub(crate) fn entries_of(image: &PlatformImage, manifest: &Manifest) -> Result<Vec<Value>, String> {
     let read: Value = serde_json::from_slice(&manifest.bytes)
         .map_err(|_| "what it gives is no manifest".to_owned())?;
     if let Some(Value::Array(entries)) = read.get("manifests") {
@@ -77,7 +77,7 @@ fn platform(platform: &Platform) -> Value {
 
 /// The index of these entries: a list as Docker has them where all are images as Docker has them,
 /// which the oldest engines and registries take too, and otherwise one of OCI.
-fn index_of(entries: &[Value]) -> Manifest {
+pub(crate) fn index_of(entries: &[Value]) -> Manifest {
     let of_docker = entries
         .iter()
         .all(|entry| entry["mediaType"] == DOCKER_MANIFEST);
@@ -88,6 +88,3 @@ fn index_of(entries: &[Value]) -> Manifest {
         bytes: index.to_string().into_bytes(),
     }
 }
-
-#[cfg(test)]
-mod tests;

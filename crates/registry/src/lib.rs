@@ -35,10 +35,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The repository at its registry; nothing is sent yet. TLS needs a provider to be installed.
+    /// The repository at its registry; nothing is sent yet.
     ///
     /// A registry on this host is spoken to without TLS, as Docker Engines do.
     pub fn of(repository: &Repository, login: Option<(&str, &str)>) -> Self {
+        // Fails when there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (protocol, scheme) = match is_local(repository.registry()) {
             true => (ClientProtocol::Http, "http"),
             false => (ClientProtocol::Https, "https"),
@@ -82,3 +84,6 @@ fn is_local(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost" || host.starts_with("127.")
 }
+
+#[cfg(test)]
+mod tests;

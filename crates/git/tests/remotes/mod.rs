@@ -129,7 +129,7 @@ async fn a_deploy_key_opens_a_repository_behind_ssh_and_is_nowhere_on_the_disk()
         let url = behind.url();
         let read = git.read_file(&url, &behind.sha, None, "file", 100);
         let text = FileAt::Text("behind ssh\n".to_owned());
-        assert_eq!(read.await.unwrap(), text);
+        assert_eq!(read.await.unwrap().file, text);
         let line = behind.private.lines().nth(1).unwrap();
         for dir in [out.dir.path(), home.path(), git.home()] {
             assert!(!is_on_disk(dir, line), "{kind}: {}", dir.display());

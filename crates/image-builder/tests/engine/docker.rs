@@ -12,6 +12,7 @@ use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
     Backend, BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress, Variables,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
@@ -183,7 +184,19 @@ async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
             let head = manifest_head(&repository, tag);
             assert!(head.contains(&image.digest), "{head} {image:?}");
         }
-        assert!(told.text().contains(&word), "{}", told.text());
+        let text = told.text();
+        assert!(text.contains(&word), "{text}");
+        // The engine pushes it once.
+        assert!(
+            text.contains(&format!("Pushing {repository}:v1\n")),
+            "{text}"
+        );
+        assert!(
+            !text.contains(&format!("Pushing {repository}:latest")),
+            "{text}"
+        );
+        let tagged = format!("{repository}:latest is {}\n", image.digest);
+        assert!(text.contains(&tagged), "{text}");
         let phases = told.phases();
         assert_eq!(phases.last(), Some(&Phase::Pushing), "{phases:?}");
         assert!(phases.contains(&Phase::Building), "{phases:?}");
@@ -359,6 +372,60 @@ fn registry_that_says(head: &'static str, code: &'static str) -> String {
     address
 }
 
+/// The registry, as one that talks to engines alone.
+async fn registry_for_engines() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let is_engine = String::from_utf8_lossy(&head).contains("User-Agent: docker/");
+                if !is_engine {
+                    let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+                    let _ = stream.write_all(answer).await;
+                    return;
+                }
+                let mut real = tokio::net::TcpStream::connect(registry()).await.unwrap();
+                real.write_all(&head).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut real).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_registry_that_is_out_of_reach_here_gets_every_tag_from_the_engine() {
+    let address = registry_for_engines().await;
+    let path = format!("test/{}", unique());
+    let dir = checkout(SHELL);
+    let builder = builder(Backend::BuildKit).await;
+    let tags = ["v1", "v2", "v3"].map(str::to_owned);
+    let spec = ImageBuild {
+        repository: Some(format!("{address}/{path}").parse().unwrap()),
+        tags: tags.to_vec(),
+        ..ImageBuild::default()
+    };
+    let told = Told::default();
+    let request = request(dir.path(), spec);
+    let image = run(&builder, &request, &told).await.unwrap();
+    let text = told.text();
+    for tag in tags {
+        assert!(
+            text.contains(&format!("Pushing {address}/{path}:{tag}\n")),
+            "{text}"
+        );
+        let head = manifest_head(&format!("{}/{path}", registry()), &tag);
+        assert!(head.contains(&image.digest), "{head} {image:?}");
+    }
+}
+
 /// A registry that knows no login.
 fn refusing_registry() -> String {
     let head = "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"";
@@ -367,8 +434,6 @@ fn refusing_registry() -> String {
 
 #[tokio::test]
 async fn a_registry_that_has_too_much_to_do_is_obeyed_and_at_last_given_up() {
-    // What asks the registry itself may need it for TLS.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let head = "429 Too Many Requests\r\nRetry-After: 2";
     let address = registry_that_says(head, "TOOMANYREQUESTS");
     let dir = checkout("FROM scratch\nCOPY busybox /\n");

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use slipway_domain::spec::PlatformImage;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::manifests::OCI_MANIFEST;
+use crate::index::{entries_of, index_of};
+use crate::manifests::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
 
@@ -67,7 +68,6 @@ async fn read(stream: &mut TcpStream) -> (String, String) {
 }
 
 fn registry(address: &str) -> Registry {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let repository = format!("{address}/acme/api").parse().unwrap();
     let mut registry = Registry::of(&repository, None);
     registry.first_wait = Duration::from_millis(1);
@@ -199,6 +199,39 @@ async fn another_manifest_and_a_platform_twice_are_no_index() {
     let (refused, requests) = pushed(Arc::new(other), &twice).await;
     let why = "two of the images are for linux/arm64; each must be for a platform of its own";
     assert_eq!((refused, requests.len()), (Err(why.to_owned()), 0));
+}
+
+#[tokio::test]
+async fn an_image_gets_more_tags_and_it_is_counted_how_many() {
+    let digest = digest_of(MANIFEST.as_bytes());
+    let tags = ["a", "b", "c"].map(str::to_owned);
+    let tagged = async |story: Arc<Story>, digest: &str| {
+        let (address, requests) = serve(story).await;
+        let given = registry(&address).add_tags(digest, &tags).await;
+        let requests = requests.lock().unwrap().clone();
+        (given, requests)
+    };
+    let all = |line: &str, body: &str| match line.starts_with("GET") {
+        true => given(DOCKER_MANIFEST),
+        false => {
+            assert_eq!(body, MANIFEST);
+            taken()
+        }
+    };
+    let (count, requests) = tagged(Arc::new(all), &digest).await;
+    assert_eq!(count, 3);
+    assert!(requests[3].starts_with("PUT /v2/acme/api/manifests/c "));
+    // What is refused ends it, and nothing is tried again.
+    let first = |line: &str, _: &str| match line {
+        line if line.starts_with("GET") => given(DOCKER_MANIFEST),
+        line if line.contains("/manifests/a ") => taken(),
+        _ => ("503 Service Unavailable".to_owned(), String::new()),
+    };
+    let (count, requests) = tagged(Arc::new(first), &digest).await;
+    assert_eq!((count, requests.len()), (1, 3));
+    // Another image than the one that is meant gets none.
+    let (count, requests) = tagged(Arc::new(all), "sha256:0").await;
+    assert_eq!((count, requests.len()), (0, 1));
 }
 
 #[test]
