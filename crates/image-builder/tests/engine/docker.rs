@@ -381,7 +381,9 @@ async fn registry_for_engines() -> String {
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                    let read = stream.read_buf(&mut head).await.unwrap_or(0);
+                    // Engines try TLS first.
+                    if read == 0 || !head[0].is_ascii_uppercase() {
                         return;
                     }
                 }
