@@ -116,6 +116,8 @@ impl Yard {
         std::fs::write(work.join(".dockerignore"), ".git\n")?;
         git(&work, &["add", "--all"]).await?;
         git(&work, &["commit", "--quiet", "--message", round]).await?;
+        // As servers keep what was pushed to them.
+        git(&work, &["repack", "-a", "-d", "--quiet"]).await?;
         let sha = git(&work, &["rev-parse", "HEAD"]).await?;
         Ok(sha.trim().to_owned())
     }
@@ -213,12 +215,14 @@ async fn docker_with_buildkit() -> Result<std::path::PathBuf> {
     bail!("no docker command builds with BuildKit; install docker.io or docker-buildx")
 }
 
-/// Serves the repositories in `dir`.
+/// Serves the repositories in `dir`, with what services for repositories offer besides.
 fn serve_git(dir: &Path, port: u16) -> Result<Running> {
     let git = find("git").context("there is no git")?;
     let mut daemon = service(git, Bond::Tied, &scratch()?.join("bench-git.log"))?;
     daemon
         .args([
+            "-c",
+            "uploadpack.allowFilter=true",
             "daemon",
             "--export-all",
             "--reuseaddr",
