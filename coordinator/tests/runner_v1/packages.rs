@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
-use slipway_domain::RunnerId;
 use slipway_domain::package::stored_location;
 use slipway_farm::PackageRequest;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Answer, Claim, Runner, Wire};
+use crate::client::{Answer, Claim, Wire};
 
 on_both_back_ends!(
     an_uploaded_package_is_read_by_the_job_that_builds_it,
@@ -58,14 +57,8 @@ fn info() -> serde_json::Value {
 /// A job for a runner of ours.
 async fn claimed(farm: &TestFarm) -> Claim {
     let wire = Wire::to(farm);
-    let body = json!({"token": farm.registration_token, "info": info()});
-    let made = wire.json(Method::POST, "/runners/register.json", &body);
-    let made = made.await.is(201).json();
-    let runner = Runner {
-        id: RunnerId(made["id"].as_i64().unwrap()),
-        token: made["token"].as_str().unwrap().to_owned(),
-        wire,
-    };
+    let body = json!({ "info": info() });
+    let runner = wire.register(&farm.registration_token, body).await;
     let body = json!({"token": runner.token, "info": info()});
     let answer = runner
         .wire
@@ -88,7 +81,7 @@ async fn an_uploaded_package_is_read_by_the_job_that_builds_it(backend: Backend)
     asked(&farm, Some(b"the bytes")).await;
     // A stock runner could not build it, and is not given it.
     let stock = Wire::to(&farm).runner(&farm).await;
-    stock.poll().await.no_build();
+    stock.poll().await.no_job();
     let claim = claimed(&farm).await;
     let answer = package(&farm, claim.id, &token(&claim)).await.is(200);
     assert_eq!(answer.body, "the bytes");
