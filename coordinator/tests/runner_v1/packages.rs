@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
+use slipway_domain::RunnerId;
 use slipway_domain::package::stored_location;
 use slipway_farm::PackageRequest;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Answer, Claim, Wire};
+use crate::client::{Answer, Claim, Runner, Wire};
 
 on_both_back_ends!(
     an_uploaded_package_is_read_by_the_job_that_builds_it,
@@ -57,8 +58,14 @@ fn info() -> serde_json::Value {
 /// A job for a runner of ours.
 async fn claimed(farm: &TestFarm) -> Claim {
     let wire = Wire::to(farm);
-    let body = json!({ "info": info() });
-    let runner = wire.register(&farm.registration_token, body).await;
+    let body = json!({"token": farm.registration_token, "info": info()});
+    let made = wire.json(Method::POST, "/runners/register.json", &body);
+    let made = made.await.is(201).json();
+    let runner = Runner {
+        id: RunnerId(made["id"].as_i64().unwrap()),
+        token: made["token"].as_str().unwrap().to_owned(),
+        wire,
+    };
     let body = json!({"token": runner.token, "info": info()});
     let answer = runner
         .wire
