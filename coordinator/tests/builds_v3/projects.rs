@@ -259,7 +259,7 @@ async fn a_deleted_project_is_gone_for_its_runners(backend: Backend) {
     let delete = world.admin.request(Method::DELETE, "/projects/1");
     send(delete).await.is(200);
     let told = tokio::time::timeout(Duration::from_secs(5), waiting).await;
-    told.expect("the poll ends at once").unwrap().no_build();
+    told.expect("the poll ends at once").unwrap().no_job();
     for gone in [&token, &own] {
         let body = json!({"token": gone});
         let answer = wire

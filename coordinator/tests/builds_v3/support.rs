@@ -189,15 +189,9 @@ pub(crate) fn build_path(id: JobId, below: &str) -> String {
 
 /// Sends a request. Nothing of this API redirects.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    assert!(headers.get(LOCATION).is_none(), "{status}: {headers:?}");
-    let body = answer.bytes().await.unwrap();
-    Answer {
-        status,
-        headers,
-        body,
-    }
+    let answer = Answer::to(request).await;
+    assert!(answer.headers.get(LOCATION).is_none(), "{answer:?}");
+    answer
 }
 
 impl Answer {

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use slipway_coordinator::Config;
 use slipway_farm::{Build, BuildFilter, Page};
 use slipway_testkit::{Backend, TestFarm};
 use tempfile::TempDir;
+
+#[path = "../support/answer.rs"]
+mod answer;
+
+pub(crate) use answer::Answer;
 
 /// How long anything may take that is not waited for by the contract's own measure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -18,32 +21,9 @@ pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// The project of most tests.
 pub(crate) const REPOSITORY: &str = "acme/api";
 
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
-    }
-
-    /// The status is the one expected.
-    #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
     }
 
     /// It is an error of this status and id, in the shape of all errors.
@@ -104,14 +84,7 @@ impl Yard {
     }
 
     pub(crate) async fn send(request: RequestBuilder) -> Answer {
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = answer.bytes().await.unwrap();
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        Answer::to(request).await
     }
 
     /// A request as `curl -n` sends it, as the administrator.

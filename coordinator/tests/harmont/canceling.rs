@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use slipway_testkit::Backend;
 
-use crate::support::{B, World, apart, g, send};
+use crate::support::{Answer, B, World, apart, g};
 
 slipway_testkit::on_both_back_ends!(
     check_60_what_has_not_begun_is_canceled_at_once,
@@ -110,7 +110,10 @@ async fn check_65_no_body_is_read(backend: Backend) {
         if let Some(body) = body {
             request = request.body(body);
         }
-        assert_eq!(send(request).await.is(200).json()["state"], "canceled");
+        assert_eq!(
+            Answer::to(request).await.is(200).json()["state"],
+            "canceled"
+        );
     }
 }
 

@@ -16,6 +16,8 @@ mod lists;
 mod logins;
 mod logs;
 mod neighbours;
+#[path = "../support/own_runner.rs"]
+mod own_runner;
 mod python;
 mod running;
 mod sources;

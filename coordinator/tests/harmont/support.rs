@@ -10,7 +10,7 @@ use slipway_farm::PipelineUpdate;
 use slipway_testkit::{Backend, TestFarm};
 
 pub(crate) use crate::client::{Answer, Claim};
-use crate::client::{Runner, Wire};
+use crate::own_runner::OwnRunner;
 
 /// The organization.
 pub(crate) const ACME: &str = "/api/v0/organizations/acme";
@@ -65,13 +65,7 @@ impl World {
         farm.farm().create_namespace(&admin, &acme).await.unwrap();
         let ana = Client::of(&farm, &farm.user("ana").await);
         let olaf = Client::of(&farm, &farm.user("olaf").await);
-        let namespace = farm.farm().namespace(&admin, &acme, Role::Owner).await;
-        let name: Name = "ana".parse().unwrap();
-        let set = farm
-            .farm()
-            .set_namespace_member(&namespace.unwrap(), &name, Role::Developer)
-            .await;
-        set.unwrap();
+        farm.namespace_member("acme", "ana", Role::Developer).await;
         let nobody = Client::of(&farm, "");
         let world = Self {
             farm,
@@ -150,41 +144,11 @@ impl World {
 
     /// A runner that is ours.
     pub(crate) async fn runner(&self) -> OwnRunner {
-        let wire = Wire::to(&self.farm).agent(Some("slipway-runner"));
-        let mut body = json!({"description": "ours", "run_untagged": true});
-        body["token"] = self.farm.registration_token.as_str().into();
-        body["info"] = own_info();
-        let path = "/runners/register.json";
-        let answer = wire.json(Method::POST, path, &body).await.is(201).json();
-        OwnRunner(Runner {
-            id: slipway_domain::RunnerId(answer["id"].as_i64().unwrap()),
-            token: answer["token"].as_str().unwrap().to_owned(),
-            wire,
-        })
+        OwnRunner::register(&self.farm).await
     }
 }
-
-/// What a runner of ours says of itself.
-fn own_info() -> Value {
-    json!({
-        "name": "slipway-runner", "version": "0.1.0", "platform": "linux",
-        "architecture": "amd64", "executor": "docker",
-        "features": {"variables": true, "image": true, "features": true, "heartbeat": true},
-    })
-}
-
-/// A runner that is ours.
-pub(crate) struct OwnRunner(Runner);
 
 impl OwnRunner {
-    /// Gets a job.
-    pub(crate) async fn claim(&self) -> Claim {
-        let body = json!({"info": own_info(), "token": self.0.token});
-        let path = "/builds/register.json";
-        let answer = self.0.wire.json(Method::POST, path, &body).await;
-        Claim::read(&self.0, &answer)
-    }
-
     /// Gets a job and begins with it.
     pub(crate) async fn begin(&self) -> Claim {
         let claim = self.claim().await;
@@ -231,36 +195,24 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        send(self.request(Method::GET, path)).await
+        Answer::to(self.request(Method::GET, path)).await
     }
 
     /// Sends a JSON body.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        send(self.request(Method::POST, path).json(body)).await
+        Answer::to(self.request(Method::POST, path).json(body)).await
     }
 
     /// Sends text that is said to be JSON.
     pub(crate) async fn post_text(&self, path: &str, body: &str) -> Answer {
         let request = self.request(Method::POST, path);
         let request = request.header(CONTENT_TYPE, "application/json");
-        send(request.body(body.to_owned())).await
+        Answer::to(request.body(body.to_owned())).await
     }
 
     /// Sends neither a body nor a type.
     pub(crate) async fn empty(&self, method: Method, path: &str) -> Answer {
-        send(self.request(method, path)).await
-    }
-}
-
-/// Sends a request.
-pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let body = answer.bytes().await.unwrap();
-    Answer {
-        status,
-        headers,
-        body,
+        Answer::to(self.request(method, path)).await
     }
 }
 

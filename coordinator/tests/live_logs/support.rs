@@ -91,14 +91,8 @@ impl Yard {
 
     /// Sends a request and reads the answer whole.
     pub(crate) async fn send(request: RequestBuilder) -> Answer {
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = timeout(LIMIT, answer.bytes()).await.expect("an end");
-        Answer {
-            status,
-            headers,
-            body: body.unwrap(),
-        }
+        let answer = timeout(LIMIT, Answer::to(request)).await;
+        answer.expect("an end")
     }
 
     /// Asks the native API, as the administrator.

@@ -4,6 +4,8 @@
 mod docker;
 mod killed;
 mod place;
+#[path = "../support/shell.rs"]
+mod shell;
 mod starting;
 mod stock;
 #[path = "../runner_v4/stock.rs"]

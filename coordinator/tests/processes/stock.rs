@@ -3,22 +3,19 @@
 //! description.
 
 use std::fmt::Write as _;
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use futures_util::stream;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use slipway_testkit::processes::CoordinatorProcess;
 use slipway_testkit::wait_for;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
-use zip::write::SimpleFileOptions;
-use zip::{ZipArchive, ZipWriter};
+use zip::ZipArchive;
 
 use crate::place::LIMIT;
+use crate::shell::{escaped, finished, login_shell, packed};
 
 const AGENT: &str = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.4; linux/amd64)";
 
@@ -129,16 +126,7 @@ impl Stock {
 
     /// Runs a script as the executor does: a login shell reads it from its standard input.
     async fn bash(&self, script: &str, trace: &mut String) -> bool {
-        let mut child = Command::new("bash")
-            .args(["--login", "-c", "exec bash 2>&1"])
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.dir.path().join("home"))
-            .env("TMPDIR", self.temporary())
-            .current_dir(self.dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
+        let mut child = login_shell(self.dir.path(), &self.temporary())
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
@@ -173,19 +161,10 @@ impl Stock {
         }
     }
 
-    /// Packs the paths, of which each is a file or a directory here, and sends the archive as it
-    /// is made: chunked.
+    /// Sends the archive of the job's paths.
     async fn upload(&self, job: &Value, artifacts: &Value, project: &Path, trace: &mut String) {
-        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        for path in artifacts["paths"].as_array().unwrap() {
-            let path = path.as_str().unwrap().trim_end_matches('/');
-            add(&mut zip, project, path);
-        }
-        let bytes = zip.finish().unwrap().into_inner();
-        let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
-            bytes.chunks(1000).map(|piece| Ok(piece.to_vec())).collect();
         let name = artifacts["name"].as_str().unwrap_or("artifacts");
-        let part = Part::stream(Body::wrap_stream(stream::iter(pieces)))
+        let part = Part::stream(packed(project, &artifacts["paths"]))
             .file_name(format!("{name}.zip"))
             .mime_str("application/octet-stream")
             .unwrap();
@@ -309,41 +288,4 @@ fn commands_script(job: &Value, project: &Path) -> String {
         }
     }
     finished(&script)
-}
-
-fn finished(script: &str) -> String {
-    format!(
-        "#!/usr/bin/env bash\n\nset -eo pipefail\nset +o noclobber\n: | eval {}\nexit 0\n",
-        escaped(script)
-    )
-}
-
-/// A word of bash, in the form that the runner gives each.
-fn escaped(text: &str) -> String {
-    let mut word = "$'".to_owned();
-    for byte in text.bytes() {
-        match byte {
-            b'\n' => word.push_str("\\n"),
-            b'\'' | b'\\' => word.extend(['\\', char::from(byte)]),
-            b' '..=b'~' => word.push(char::from(byte)),
-            _ => write!(word, "\\x{byte:02X}").unwrap(),
-        }
-    }
-    word.push('\'');
-    word
-}
-
-fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, project: &Path, path: &str) {
-    let on_disk = project.join(path);
-    if on_disk.is_dir() {
-        let mut names: Vec<_> = on_disk.read_dir().unwrap().flatten().collect();
-        names.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in names {
-            let name = entry.file_name().into_string().unwrap();
-            add(zip, project, &format!("{path}/{name}"));
-        }
-    } else if on_disk.is_file() {
-        zip.start_file(path, SimpleFileOptions::default()).unwrap();
-        zip.write_all(&std::fs::read(on_disk).unwrap()).unwrap();
-    }
 }

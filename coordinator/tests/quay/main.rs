@@ -18,6 +18,8 @@ mod entries;
 mod limits;
 mod lists;
 mod logs;
+#[path = "../support/own_runner.rs"]
+mod own_runner;
 mod phases;
 mod refusing;
 mod support;

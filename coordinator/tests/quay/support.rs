@@ -12,7 +12,7 @@ use slipway_farm::{ProjectAccess, ProjectUpdate, TokenRequest};
 use slipway_testkit::{Backend, TestFarm};
 
 pub(crate) use crate::client::{Answer, Claim};
-use crate::client::{Runner, Wire};
+use crate::own_runner::OwnRunner;
 
 /// The builds of `ada/app`, `L` in the checks.
 pub(crate) const L: &str = "/api/v1/repository/ada/app/build/";
@@ -68,8 +68,8 @@ impl World {
         farm.project("bob/x").await;
         let bob = farm.user("bob").await;
         farm.user("ada").await;
-        owner_of(&farm, "ada", "ada").await;
-        owner_of(&farm, "bob", "bob").await;
+        farm.namespace_member("ada", "ada", Role::Owner).await;
+        farm.namespace_member("bob", "bob", Role::Owner).await;
         robot(&farm, "ada", "puller").await;
         robot(&farm, "bob", "bot").await;
         let token = async |scopes: &str, lasts: Option<TimeDelta>| {
@@ -107,17 +107,7 @@ impl World {
 
     /// A runner that is ours.
     pub(crate) async fn runner(&self) -> OwnRunner {
-        let wire = Wire::to(&self.farm).agent(Some("slipway-runner"));
-        let mut body = json!({"description": "ours", "run_untagged": true});
-        body["token"] = self.farm.registration_token.as_str().into();
-        body["info"] = own_info();
-        let path = "/runners/register.json";
-        let answer = wire.json(Method::POST, path, &body).await.is(201).json();
-        OwnRunner(Runner {
-            id: slipway_domain::RunnerId(answer["id"].as_i64().unwrap()),
-            token: answer["token"].as_str().unwrap().to_owned(),
-            wire,
-        })
+        OwnRunner::register(&self.farm).await
     }
 
     /// A build that a runner of ours has; gives its id.
@@ -170,17 +160,6 @@ impl World {
     }
 }
 
-async fn owner_of(farm: &TestFarm, user: &str, namespace: &str) {
-    let (admin, user): (_, Name) = (farm.admin().await, user.parse().unwrap());
-    let namespace = namespace.parse().unwrap();
-    let access = farm.farm().namespace(&admin, &namespace, Role::Owner).await;
-    let set = farm
-        .farm()
-        .set_namespace_member(&access.unwrap(), &user, Role::Owner)
-        .await;
-    set.unwrap();
-}
-
 /// Makes the robot `namespace+short`.
 pub(crate) async fn robot(farm: &TestFarm, namespace: &str, short: &str) {
     let (admin, name) = (farm.admin().await, namespace.parse().unwrap());
@@ -212,32 +191,6 @@ pub(crate) async fn token(
 /// Tells that a job is in a phase, as the runner calls it.
 pub(crate) async fn enter(claim: &Claim, phase: &str) -> Answer {
     claim.put(json!({"state": "running", "phase": phase})).await
-}
-
-/// What a runner of ours says of itself.
-fn own_info() -> Value {
-    json!({
-        "name": "slipway-runner", "version": "0.1.0", "platform": "linux",
-        "architecture": "amd64", "executor": "docker",
-        "features": {"variables": true, "image": true, "features": true, "heartbeat": true},
-    })
-}
-
-/// A runner that is ours.
-pub(crate) struct OwnRunner(pub(crate) Runner);
-
-impl OwnRunner {
-    /// Asks for a job and may not be held.
-    pub(crate) async fn poll(&self) -> Answer {
-        let body = json!({"info": own_info(), "token": self.0.token});
-        let path = "/builds/register.json";
-        self.0.wire.json(Method::POST, path, &body).await
-    }
-
-    /// Gets a job.
-    pub(crate) async fn claim(&self) -> Claim {
-        Claim::read(&self.0, &self.poll().await)
-    }
 }
 
 /// A client of the API, with or without a token. It follows nothing.
@@ -301,14 +254,7 @@ impl Client {
 
 /// Sends a request.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let body = answer.bytes().await.unwrap();
-    let answer = Answer {
-        status,
-        headers,
-        body,
-    };
+    let answer = Answer::to(request).await;
     let origin = answer.header("access-control-allow-origin");
     assert_eq!(origin, Some("*"), "{answer:?}");
     answer

@@ -1,43 +1,25 @@
 //! A stock runner on the wire: it sends what gitlab-ci-multi-runner sends, and follows nothing.
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
-use reqwest::multipart::{Form, Part};
+use reqwest::multipart::Form;
 use reqwest::redirect::Policy;
 use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
 use slipway_domain::{JobId, RunnerId};
 use slipway_testkit::TestFarm;
 
+#[path = "../support/answer.rs"]
+mod answer;
+#[path = "../support/runner.rs"]
+mod runner;
+
+pub(crate) use answer::Answer;
+pub(crate) use runner::{Claim, streamed};
+
 /// What a released stock runner calls itself.
 pub(crate) const UA1: &str = "gitlab-ci-multi-runner 1.9.2 (1-9-stable; go1.7.4; linux/amd64)";
-/// The header that carries a runner's queue value.
-pub(crate) const LAST_UPDATE: &str = "X-GitLab-Last-Update";
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The status is the one expected.
-    #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-
     /// The status is the one expected, and the body is the message alone.
     #[track_caller]
     pub(crate) fn says(self, status: u16, message: &str) -> Self {
@@ -54,16 +36,6 @@ impl Answer {
         assert_eq!(answer.header("content-type"), Some("text/plain"));
         assert_eq!(answer.body, text.as_bytes());
         answer
-    }
-
-    /// "No build" for a released runner: 204 without a body, with the queue value, which it gives.
-    #[track_caller]
-    pub(crate) fn no_build(self) -> String {
-        let answer = self.is(204);
-        assert!(answer.body.is_empty(), "{answer:?}");
-        let value = answer.header(LAST_UPDATE).expect("a queue value");
-        assert!(!value.is_empty());
-        value.to_owned()
     }
 }
 
@@ -116,17 +88,9 @@ impl Wire {
         }
     }
 
-    /// Sends a request. No endpoint of the protocol ever redirects.
+    /// Sends a request.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        assert!(!(300..400).contains(&status), "{status}: {headers:?}");
-        let body = answer.bytes().await.unwrap();
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        runner::sent(request).await
     }
 
     /// Sends a JSON body; what parses its answer also says so in `Accept`.
@@ -156,10 +120,13 @@ impl Wire {
             .await
     }
 
-    /// Registers a runner with `body`, to which `token` is added.
+    /// Registers a runner with `body`, to which `token` is added, and what a stock runner says of
+    /// itself where it says nothing.
     pub(crate) async fn register(&self, token: &str, mut body: Value) -> Runner {
         body["token"] = token.into();
-        body["info"] = info();
+        if body["info"].is_null() {
+            body["info"] = info();
+        }
         let answer = self
             .json(Method::POST, "/runners/register.json", &body)
             .await
@@ -210,16 +177,6 @@ impl Runner {
             .await
     }
 
-    /// Gets a job.
-    pub(crate) async fn claim(&self) -> Claim {
-        Claim::read(self, &self.poll().await)
-    }
-
-    /// Finds no job, and learns its queue value.
-    pub(crate) async fn idle(&self) -> String {
-        self.poll().await.no_build()
-    }
-
     /// Reports on any job with `body`, to which the runner's token is added.
     pub(crate) async fn put(&self, id: JobId, mut body: Value) -> Answer {
         body["token"] = self.token.as_str().into();
@@ -228,37 +185,10 @@ impl Runner {
     }
 }
 
-/// A job that a runner was given.
-#[derive(Clone)]
-pub(crate) struct Claim {
-    pub(crate) runner: Runner,
-    pub(crate) id: JobId,
-    pub(crate) token: String,
-    pub(crate) payload: Value,
-}
-
 impl Claim {
-    /// Reads the 201 of a poll.
-    #[track_caller]
-    pub(crate) fn read(runner: &Runner, answer: &Answer) -> Self {
-        assert_eq!(answer.status, 201, "{answer:?}");
-        let payload = answer.json();
-        Self {
-            runner: runner.clone(),
-            id: JobId(payload["id"].as_i64().unwrap()),
-            token: payload["token"].as_str().unwrap().to_owned(),
-            payload,
-        }
-    }
-
     /// Reports on the job.
     pub(crate) async fn put(&self, body: Value) -> Answer {
         self.runner.put(self.id, body).await
-    }
-
-    /// Ends the job well.
-    pub(crate) async fn succeed(&self) {
-        self.put(json!({"state": "success"})).await.is(200);
     }
 
     /// A request for something below the job, with its token.
@@ -292,19 +222,6 @@ impl Claim {
         let request = wire.request(Method::GET, &path);
         wire.send(request.header("BUILD-TOKEN", &self.token)).await
     }
-}
-
-/// A file part of unknown length, which makes the whole body chunked.
-pub(crate) fn streamed(name: &str, content: &[u8]) -> Part {
-    let pieces: Vec<Result<Bytes, std::io::Error>> = content
-        .chunks(16 << 10)
-        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
-        .collect();
-    let body = Body::wrap_stream(futures_util::stream::iter(pieces));
-    Part::stream(body)
-        .file_name(name.to_owned())
-        .mime_str("application/octet-stream")
-        .unwrap()
 }
 
 /// What a stock runner of 1.9 with the Docker executor says of itself.

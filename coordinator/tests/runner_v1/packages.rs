@@ -88,7 +88,7 @@ async fn an_uploaded_package_is_read_by_the_job_that_builds_it(backend: Backend)
     asked(&farm, Some(b"the bytes")).await;
     // A stock runner could not build it, and is not given it.
     let stock = Wire::to(&farm).runner(&farm).await;
-    stock.poll().await.no_build();
+    stock.poll().await.no_job();
     let claim = claimed(&farm).await;
     let answer = package(&farm, claim.id, &token(&claim)).await.is(200);
     assert_eq!(answer.body, "the bytes");

@@ -6,7 +6,7 @@ use slipway_domain::TagSet;
 use slipway_farm::RunnerUpdate;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{LAST_UPDATE, Wire};
+use crate::client::Wire;
 use crate::raw::Connection;
 
 on_both_back_ends!(
@@ -48,14 +48,14 @@ async fn check_14_a_poll_without_a_runners_token_is_forbidden(backend: Backend) 
 async fn check_15_an_empty_queue_answers_204_with_a_queue_value(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = Wire::to(&farm).runner(&farm).await;
-    runner.poll().await.no_build();
+    runner.poll().await.no_job();
     // Whatever a client leaves out.
     let body = json!({"token": runner.token, "surprise": [1, {"a": null}]});
     let answer = runner
         .wire
         .json(Method::POST, "/builds/register", &body)
         .await;
-    answer.no_build();
+    answer.no_job();
 }
 
 /// Polls as `agent`; the answer is 404 with the queue value.
@@ -64,7 +64,7 @@ async fn hears_404(backend: Backend, agent: &'static str) {
     let mut runner = Wire::to(&farm).runner(&farm).await;
     runner.wire = runner.wire.agent(Some(agent));
     let answer = runner.poll().await.says(404, NOT_FOUND);
-    assert!(answer.header(LAST_UPDATE).is_some(), "{answer:?}");
+    assert!(answer.queue_value().is_some(), "{answer:?}");
 }
 
 async fn check_16_another_client_hears_404_instead(backend: Backend) {
@@ -89,7 +89,7 @@ async fn check_18_a_beta_of_the_stock_runner_hears_204(backend: Backend) {
     let mut runner = Wire::to(&farm).runner(&farm).await;
     let beta = "gitlab-ci-multi-runner 1.6.0~beta.167.g2b2bacc (x; y; z)";
     runner.wire = runner.wire.agent(Some(beta));
-    runner.poll().await.no_build();
+    runner.poll().await.no_job();
 }
 
 async fn check_19_a_development_build_of_it_hears_404(backend: Backend) {
@@ -109,7 +109,7 @@ async fn check_20_a_paused_runner_hears_404(backend: Backend) {
     let build = farm.build(&project).await;
     for answer in [runner.poll().await, runner.poll_after("any").await] {
         let answer = answer.says(404, NOT_FOUND);
-        assert_eq!(answer.header(LAST_UPDATE), None);
+        assert_eq!(answer.queue_value(), None);
     }
     let job = farm.jobs(&build).await.remove(0);
     assert_eq!(job.state.name(), "pending");
@@ -121,8 +121,8 @@ async fn check_21_the_same_value_is_answered_for_as_long_as_nothing_happens(back
     let farm = TestFarm::start(backend).await;
     let runner = Wire::to(&farm).runner(&farm).await;
     let value = runner.idle().await;
-    assert_eq!(runner.poll_after(&value).await.no_build(), value);
-    assert_eq!(runner.poll().await.no_build(), value);
+    assert_eq!(runner.poll_after(&value).await.no_job(), value);
+    assert_eq!(runner.poll().await.no_job(), value);
 }
 
 async fn check_22_a_job_is_given_to_a_poll_with_the_value_from_before_it(backend: Backend) {
@@ -132,14 +132,14 @@ async fn check_22_a_job_is_given_to_a_poll_with_the_value_from_before_it(backend
     let value = runner.idle().await;
     let build = farm.build(&project).await;
     let answer = runner.poll_after(&value).await.is(201);
-    assert_eq!(answer.header(LAST_UPDATE), None);
+    assert_eq!(answer.queue_value(), None);
     let job = farm.jobs(&build).await.remove(0);
     assert_eq!(answer.json()["id"], job.id.0);
     assert_eq!(job.state.name(), "running");
     assert_eq!(job.runner, Some(runner.id));
     assert!(job.started_at.is_some());
     // The client still holds the old value, and looks again with it at once.
-    let next = runner.poll_after(&value).await.no_build();
+    let next = runner.poll_after(&value).await.no_job();
     assert_ne!(next, value);
 }
 
@@ -150,7 +150,7 @@ async fn check_23_two_runners_have_two_values(backend: Backend) {
     let (first, second) = (one.idle().await, two.idle().await);
     assert_ne!(first, second);
     // A client that mixes its runners' values up is told the right one, and not held for it.
-    assert_eq!(one.poll_after(&second).await.no_build(), first);
+    assert_eq!(one.poll_after(&second).await.no_job(), first);
 }
 
 async fn check_24_a_change_of_the_runner_changes_its_value(backend: Backend) {
@@ -177,7 +177,7 @@ async fn check_24_a_change_of_the_runner_changes_its_value(backend: Backend) {
     ];
     for change in changes {
         farm.change_runner(runner.id, change.clone()).await;
-        let next = runner.poll_after(&value).await.no_build();
+        let next = runner.poll_after(&value).await.no_job();
         assert_ne!(next, value, "{change:?}");
         value = next;
     }

@@ -136,7 +136,7 @@ async fn json_endpoints_are_there_with_and_without_a_suffix(backend: Backend) {
         let poll = wire
             .json(Method::POST, &path("/builds/register"), &body)
             .await;
-        poll.no_build();
+        poll.no_job();
         let probe = wire.json(Method::PUT, &path("/builds/-1"), &body).await;
         probe.says(404, "404 Not found");
         let delete = wire

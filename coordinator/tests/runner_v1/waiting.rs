@@ -10,7 +10,7 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::client::{Answer, Claim, LAST_UPDATE, Runner, Wire};
+use crate::client::{Answer, Claim, Runner, Wire};
 
 on_both_back_ends!(
     a_held_poll_is_answered_as_soon_as_there_is_a_job,
@@ -58,7 +58,7 @@ async fn a_held_poll_is_answered_as_soon_as_there_is_a_job(backend: Backend) {
     let poll = park(&farm, &runner).await;
     let build = farm.build(&project).await;
     let answer = answered(poll).await;
-    assert_eq!(answer.header(LAST_UPDATE), None);
+    assert_eq!(answer.queue_value(), None);
     let claim = Claim::read(&runner, &answer);
     assert_eq!(claim.id, farm.jobs(&build).await[0].id);
     assert_eq!(farm.farm().parked_polls(), 0);
@@ -121,9 +121,9 @@ async fn a_poll_without_a_value_is_never_held(backend: Backend) {
     let farm = patient_farm(backend).await;
     let runner = Wire::to(&farm).runner(&farm).await;
     let poll = async {
-        runner.poll().await.no_build();
-        runner.poll_after("").await.no_build();
-        runner.poll_after("of another start").await.no_build();
+        runner.poll().await.no_job();
+        runner.poll_after("").await.no_job();
+        runner.poll_after("of another start").await.no_job();
     };
     timeout(SOON, poll).await.expect("answers at once");
 }
@@ -134,14 +134,14 @@ async fn a_stopping_coordinator_answers_held_polls(backend: Backend) {
     let runner = Wire::to(&farm).runner(&farm).await;
     let poll = park(&farm, &runner).await;
     farm.restart().await;
-    let value = answered(poll).await.no_build();
+    let value = answered(poll).await.no_job();
     // The next coordinator does not hold the runner for a value of the last one.
     let runner = Runner {
         wire: Wire::to(&farm),
         ..runner
     };
     let next = timeout(SOON, runner.poll_after(&value)).await;
-    assert_ne!(next.expect("an answer at once").no_build(), value);
+    assert_ne!(next.expect("an answer at once").no_job(), value);
     farm.build(&project).await;
     runner.claim().await;
 }
@@ -156,7 +156,7 @@ async fn a_runner_that_is_paused_while_it_waits_takes_nothing(backend: Backend) 
     farm.pause_runner(paused.id).await;
     let build = farm.build(&project).await;
     let answer = answered(poll).await.says(404, "404 Not Found");
-    assert_eq!(answer.header(LAST_UPDATE), None);
+    assert_eq!(answer.queue_value(), None);
     let claim = Claim::read(&other, &answered(other_poll).await);
     assert_eq!(claim.id, farm.jobs(&build).await[0].id);
 }

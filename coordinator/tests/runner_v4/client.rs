@@ -1,45 +1,26 @@
 //! A stock runner on the wire: it sends what gitlab-runner sends, and follows nothing.
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
-use reqwest::multipart::{Form, Part};
+use reqwest::multipart::Form;
 use reqwest::redirect::Policy;
-use reqwest::{Body, Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{JobId, RunnerId};
 use slipway_testkit::TestFarm;
 
+#[path = "../support/answer.rs"]
+mod answer;
+#[path = "../support/runner.rs"]
+mod runner;
+
+pub(crate) use answer::Answer;
+pub(crate) use runner::{Claim, streamed};
+
 /// What a stock runner of today calls itself.
 const AGENT: &str = "gitlab-runner 18.11.4 (18-11-stable; go1.25.7; linux/amd64)";
-/// The header that carries a runner's queue value.
-pub(crate) const LAST_UPDATE: &str = "X-GitLab-Last-Update";
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.header("content-type"), Some("application/json"));
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The status is the one expected.
-    #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-
     /// The status is the one expected, and so is what the job is told to be.
     #[track_caller]
     pub(crate) fn tells(self, status: u16, job: &str) -> Self {
@@ -55,16 +36,6 @@ impl Answer {
         let text = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(text.starts_with("403 Forbidden"), "{text}");
         answer
-    }
-
-    /// "No job": without a body, and with the queue value, which it gives.
-    #[track_caller]
-    pub(crate) fn no_job(self) -> String {
-        let answer = self.is(204);
-        assert!(answer.body.is_empty(), "{answer:?}");
-        let value = answer.header(LAST_UPDATE).expect("a queue value");
-        assert!(!value.is_empty());
-        value.to_owned()
     }
 }
 
@@ -92,17 +63,14 @@ impl Wire {
         self.http.request(method, url)
     }
 
-    /// Sends a request. No endpoint of the protocol ever redirects.
+    /// Sends a request. What is JSON in the answer is said to be.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        assert!(!(300..400).contains(&status), "{status}: {headers:?}");
-        let body = answer.bytes().await.unwrap();
-        Answer {
-            status,
-            headers,
-            body,
+        let answer = runner::sent(request).await;
+        if answer.body.starts_with(b"{") {
+            let kind = answer.header("content-type");
+            assert_eq!(kind, Some("application/json"), "{answer:?}");
         }
+        answer
     }
 
     pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> Answer {
@@ -192,45 +160,13 @@ impl Runner {
         self.ask(&body).await
     }
 
-    /// Gets a job.
-    pub(crate) async fn claim(&self) -> Claim {
-        Claim::read(self, &self.poll().await)
-    }
-
-    /// Finds no job, and learns its queue value.
-    pub(crate) async fn idle(&self) -> String {
-        self.poll().await.no_job()
-    }
-
     pub(crate) async fn verify(&self) -> Answer {
         let body = json!({"token": self.token, "system_id": self.system_id});
         self.wire.json(Method::POST, "/runners/verify", &body).await
     }
 }
 
-/// A job that a runner was given.
-#[derive(Clone)]
-pub(crate) struct Claim {
-    pub(crate) runner: Runner,
-    pub(crate) id: JobId,
-    pub(crate) token: String,
-    pub(crate) payload: Value,
-}
-
 impl Claim {
-    /// Reads the 201 of a poll.
-    #[track_caller]
-    pub(crate) fn read(runner: &Runner, answer: &Answer) -> Self {
-        assert_eq!(answer.status, 201, "{answer:?}");
-        let payload = answer.json();
-        Self {
-            runner: runner.clone(),
-            id: JobId(payload["id"].as_i64().unwrap()),
-            token: payload["token"].as_str().unwrap().to_owned(),
-            payload,
-        }
-    }
-
     /// The only job of a new build of `acme/api`, with a runner of its own.
     pub(crate) async fn of_new_build(farm: &TestFarm) -> Self {
         let project = farm.project("acme/api").await;
@@ -261,11 +197,6 @@ impl Claim {
     pub(crate) async fn put(&self, mut body: Value) -> Answer {
         body["token"] = self.token.as_str().into();
         self.put_plain(&body).await
-    }
-
-    /// Ends the job well.
-    pub(crate) async fn succeed(&self) {
-        self.put(json!({"state": "success"})).await.is(200);
     }
 
     /// A request for something below the job, with its token.
@@ -302,19 +233,6 @@ impl Claim {
         let request = request.header("JOB-TOKEN", &self.token);
         self.runner.wire.send(request).await
     }
-}
-
-/// A file part of unknown length, which makes the whole body chunked.
-pub(crate) fn streamed(name: &str, content: &[u8]) -> Part {
-    let pieces: Vec<Result<Bytes, std::io::Error>> = content
-        .chunks(16 << 10)
-        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
-        .collect();
-    let body = Body::wrap_stream(futures_util::stream::iter(pieces));
-    Part::stream(body)
-        .file_name(name.to_owned())
-        .mime_str("application/octet-stream")
-        .unwrap()
 }
 
 /// What a stock runner of 16 with the shell executor says of itself.

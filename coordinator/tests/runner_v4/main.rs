@@ -11,6 +11,8 @@ mod polling;
 mod processes;
 mod published;
 mod registering;
+#[path = "../support/shell.rs"]
+mod shell;
 mod stock;
 mod stories;
 mod traces;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{LAST_UPDATE, Wire};
+use crate::client::Wire;
 
 on_both_back_ends!(
     check_14_an_unknown_runner_is_forbidden_and_a_missing_token_a_bad_request,
@@ -80,7 +80,7 @@ async fn check_19_a_job_is_given_once(backend: Backend) {
     farm.build(&project).await;
     let answer = runners[0].poll().await.is(201);
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header(LAST_UPDATE), None);
+    assert_eq!(answer.queue_value(), None);
     runners[0].idle().await;
     for _ in 0..5 {
         farm.build(&project).await;

@@ -2,19 +2,19 @@
 //! for a job, in the same order, and runs the steps in a real shell.
 
 use std::fmt::Write as _;
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use zip::write::SimpleFileOptions;
-use zip::{ZipArchive, ZipWriter};
+use zip::ZipArchive;
+
+use crate::shell::{escaped, finished, login_shell, packed};
 
 /// How often a call is made that was answered with "not now", as runners from 18.3 on do it.
 const TRIES: usize = 5;
@@ -175,19 +175,8 @@ impl Stock {
     /// Runs a script as the executor does: a login shell reads it from its standard input. What it
     /// says is sent as it comes.
     async fn shell(&self, job: &Value, script: &str, log: &mut Log, stopped_by: &[End]) -> End {
-        let mut child = Command::new("bash")
-            .args(["--login", "-c", "exec bash 2>&1"])
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.dir.path().join("home"))
-            .env("TMPDIR", self.temporary())
-            .current_dir(self.dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut shell = login_shell(self.dir.path(), &self.temporary());
+        let mut child = shell.process_group(0).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         let mut output = child.stdout.take().unwrap();
         let script = script.as_bytes().to_vec();
@@ -273,15 +262,6 @@ impl Stock {
             if !is_wanted {
                 continue;
             }
-            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-            for path in artifact["paths"].as_array().unwrap() {
-                add(
-                    &mut zip,
-                    project,
-                    path.as_str().unwrap().trim_end_matches('/'),
-                );
-            }
-            let bytes = zip.finish().unwrap().into_inner();
             let query = format!(
                 "artifact_format={}&artifact_type={}",
                 artifact["artifact_format"].as_str().unwrap(),
@@ -291,10 +271,8 @@ impl Stock {
             let token = job["token"].as_str().unwrap();
             let answer = self
                 .sent(|| {
-                    let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
-                        bytes.chunks(1000).map(|piece| Ok(piece.to_vec())).collect();
-                    let body = Body::wrap_stream(futures_util::stream::iter(pieces));
-                    let part = Part::stream(body).file_name("artifacts.zip");
+                    let part = Part::stream(packed(project, &artifact["paths"]));
+                    let part = part.file_name("artifacts.zip");
                     let request = self.http.post(&url).header("JOB-TOKEN", token);
                     request.multipart(Form::new().part("file", part))
                 })
@@ -412,39 +390,4 @@ fn step_script(job: &Value, step: &Value, project: &Path) -> String {
         writeln!(script, "echo {}\n{line}", escaped(&shown)).unwrap();
     }
     finished(&script)
-}
-
-fn finished(script: &str) -> String {
-    let script = escaped(script);
-    format!(
-        "#!/usr/bin/env bash\n\nset -eo pipefail\nset +o noclobber\n: | eval {script}\nexit 0\n"
-    )
-}
-
-/// A word of bash.
-fn escaped(text: &str) -> String {
-    let mut word = "$'".to_owned();
-    for byte in text.bytes() {
-        match byte {
-            b'\n' => word.push_str("\\n"),
-            b'\'' | b'\\' => word.extend(['\\', char::from(byte)]),
-            b' '..=b'~' => word.push(char::from(byte)),
-            _ => write!(word, "\\x{byte:02X}").unwrap(),
-        }
-    }
-    word.push('\'');
-    word
-}
-
-fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, project: &Path, path: &str) {
-    let on_disk = project.join(path);
-    if on_disk.is_dir() {
-        for entry in on_disk.read_dir().unwrap().flatten() {
-            let name = entry.file_name().into_string().unwrap();
-            add(zip, project, &format!("{path}/{name}"));
-        }
-    } else if on_disk.is_file() {
-        zip.start_file(path, SimpleFileOptions::default()).unwrap();
-        zip.write_all(&std::fs::read(on_disk).unwrap()).unwrap();
-    }
 }

@@ -6,7 +6,8 @@ use slipway_domain::{GitRef, ProjectPath, ProjectPattern, Role, Scope, UserId};
 use slipway_store::projects::{self, Project, Settings};
 use slipway_store::{Conn, StoreError, pipelines};
 
-use crate::projects::{check_repo_url, first_pipeline};
+use crate::pipelines::first_pipeline;
+use crate::projects::check_repo_url;
 use crate::{Actor, Farm, FarmError};
 
 /// The default branch of a project of which nobody has said what it is.

@@ -15,7 +15,7 @@ use slipway_store::jobs::Changes;
 use slipway_store::{Conn, StoreError, by_commit, hooks};
 use subtle::ConstantTimeEq;
 
-use crate::by_commit::Wanted;
+use crate::commit_requests::Wanted;
 use crate::{Farm, FarmError, ProjectAccess};
 
 /// For how many days a delivery is remembered.

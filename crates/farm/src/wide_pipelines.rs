@@ -7,7 +7,8 @@ use slipway_store::pipelines::{self, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
 use slipway_store::{Conn, StoreError, people};
 
-use crate::projects::{check_settings, first_pipeline};
+use crate::pipelines::first_pipeline;
+use crate::projects::check_settings;
 use crate::{Actor, Farm, FarmError, NamespaceAccess, ProjectAccess};
 
 /// The longest title or description of a pipeline, in bytes.

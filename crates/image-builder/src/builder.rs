@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use slipway_domain::Platform;
 
-use crate::agent::Agent;
 use crate::call::Call;
 use crate::classify::{build_error, engine_error};
 use crate::context::{Context, Packed};
@@ -240,10 +239,7 @@ impl Builder {
         files: Files,
         take: impl FnMut(BuildInfo) + Send,
     ) -> Result<Result<(), Error>, BuildError> {
-        let agent = match &given.key {
-            Some((variable, key)) => Some(Agent::start(&request.scratch, variable, key).await?),
-            None => None,
-        };
+        let agent = given.agent(&request.scratch).await?;
         let session = Session {
             logins: request.logins_to_pull(),
             secrets: given.secrets,

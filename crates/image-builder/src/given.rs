@@ -1,10 +1,17 @@
 //! What a build may use and nobody may see: its secrets, and the key for its SSH agent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use slipway_ssh_agent::{AgentError, SshAgent};
 
 use crate::builder::{Backend, Builder};
 use crate::error::BuildError;
 use crate::request::BuildRequest;
+
+/// The longest that a job may take: a week.
+const LONGEST: Duration = Duration::from_secs(604_800);
 
 /// The secrets of a build, with their values.
 pub(crate) struct Given {
@@ -40,6 +47,27 @@ impl Given {
             secrets: secrets.collect::<Result<_, BuildError>>()?,
             key: key.transpose()?,
         })
+    }
+
+    /// An agent with the key, for a build that has one: its steps use the key without having it.
+    ///
+    /// # Errors
+    /// `SshUnavailable` without an agent on this host, `SshKeyInvalid` for a key that it does not take.
+    pub(crate) async fn agent(&self, scratch: &Path) -> Result<Option<SshAgent>, BuildError> {
+        let Some((variable, key)) = &self.key else {
+            return Ok(None);
+        };
+        let started = SshAgent::start(scratch, key, LONGEST).await;
+        let agent = started.map_err(|error| match error {
+            AgentError::RefusedKey => BuildError::SshKeyInvalid {
+                variable: variable.clone(),
+            },
+            AgentError::Unavailable(detail) => BuildError::SshUnavailable { detail },
+            AgentError::Io(error) => BuildError::SshUnavailable {
+                detail: error.to_string(),
+            },
+        });
+        agent.map(Some)
     }
 }
 

@@ -4,7 +4,6 @@
 //! behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
-mod agent;
 mod base;
 mod builder;
 mod cache;

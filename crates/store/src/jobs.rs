@@ -1,10 +1,8 @@
 //! Jobs, and the one door through which a state is changed.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::graph::{self, Need};
+use slipway_domain::graph;
 use slipway_domain::{
     BuildId, Event, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId, QueueKeyId,
     RunnerId, UserId, When,
@@ -19,13 +17,15 @@ use crate::time::to_ms;
 use crate::{builds, per_backend, phases};
 
 mod details;
+mod needs;
 mod row;
 
 pub use details::{
     Details, details_of, details_of_builds, is_ending, note_build_steps, note_exit, note_stopped,
     note_taker, note_trace_incomplete, renew_ending,
 };
-
+use needs::as_need;
+pub use needs::{dependents, needs, needs_of_build, settle};
 pub use row::Job;
 pub(crate) use row::JobRow;
 use row::StateColumns;
@@ -180,24 +180,6 @@ pub fn latest_of_builds(conn: &mut Conn, builds: &[BuildId]) -> Result<Vec<Job>,
     )
 }
 
-/// Of each job of a build the names of those that it needs.
-pub fn needs_of_build(
-    conn: &mut Conn,
-    build: BuildId,
-) -> Result<HashMap<JobId, Vec<String>>, StoreError> {
-    let rows: Vec<(i64, String)> = job_needs::table
-        .inner_join(jobs::table.on(jobs::id.eq(job_needs::needs_job_id)))
-        .filter(jobs::build_id.eq(build.0))
-        .order(jobs::id)
-        .select((job_needs::job_id, jobs::name))
-        .load(conn)?;
-    let mut needs: HashMap<JobId, Vec<String>> = HashMap::new();
-    for (job, need) in rows {
-        needs.entry(JobId(job)).or_default().push(need);
-    }
-    Ok(needs)
-}
-
 /// The jobs of a project, newest first.
 pub fn of_project(conn: &mut Conn, project: ProjectId, page: Page) -> Result<Vec<Job>, StoreError> {
     let rows = jobs::table
@@ -258,32 +240,6 @@ pub(crate) fn collect(rows: Vec<JobRow>) -> Result<Vec<Job>, StoreError> {
     rows.into_iter().map(Job::try_from).collect()
 }
 
-/// The jobs that `id` needs.
-pub fn needs(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
-    let rows = jobs::table
-        .inner_join(job_needs::table.on(job_needs::needs_job_id.eq(jobs::id)))
-        .filter(job_needs::job_id.eq(id.0))
-        .order(jobs::id)
-        .select(jobs::all_columns)
-        .load(conn)?;
-    collect(rows)
-}
-
-/// The latest attempts that need `id`.
-pub fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
-    let rows = jobs::table
-        .inner_join(job_needs::table.on(job_needs::job_id.eq(jobs::id)))
-        .filter(
-            job_needs::needs_job_id
-                .eq(id.0)
-                .and(jobs::superseded.eq(false)),
-        )
-        .order(jobs::id)
-        .select(jobs::all_columns)
-        .load(conn)?;
-    collect(rows)
-}
-
 /// Renews the lease of a running job, and perhaps moves it to another phase.
 ///
 /// # Errors
@@ -336,52 +292,6 @@ pub fn apply(
     Ok((state, changes))
 }
 
-/// Carries the end of `id` on to the jobs that need it, and to the state of their build.
-pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes, StoreError> {
-    let mut changes = Changes::default();
-    let mut ended = vec![get(conn, id)?];
-    let build = ended.first().map(|job| job.build);
-    while let Some(job) = ended.pop() {
-        if !job.state.is_done() {
-            continue;
-        }
-        for dependent in dependents(conn, job.id)? {
-            if dependent.state != JobState::Waiting {
-                continue;
-            }
-            let needed = needs(conn, dependent.id)?;
-            let needs: Vec<Need> = needed.iter().map(as_need).collect();
-            let Some(event) = graph::next(dependent.when, &needs) else {
-                continue;
-            };
-            changes.jobs.push(dependent.id);
-            let state = advance(conn, &dependent, event, now)?;
-            if state == JobState::Pending {
-                changes.pending.push(dependent.queue_key);
-            } else if state.is_done() {
-                say_why_skipped(conn, &dependent, &needed)?;
-                ended.push(get(conn, dependent.id)?);
-            }
-        }
-    }
-    if let Some(build) = build {
-        builds::roll_up(conn, build, now)?;
-    }
-    Ok(changes)
-}
-
-/// Notes of a job that was skipped which of those that it needs is the cause.
-fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(), StoreError> {
-    let needs: Vec<_> = needed
-        .iter()
-        .map(|need| (need.name.as_str(), as_need(need)))
-        .collect();
-    diesel::update(jobs::table.find(skipped.id.0))
-        .set(jobs::failure_message.eq(graph::why_skipped(skipped.when, &needs)))
-        .execute(conn)?;
-    Ok(())
-}
-
 /// Puts a job that waits for somebody to start it into the queue, in the name of who does.
 ///
 /// # Errors
@@ -404,13 +314,6 @@ pub fn play(
         pending: vec![job.queue_key],
         jobs: vec![id],
     })
-}
-
-fn as_need(job: &Job) -> Need {
-    Need {
-        state: job.state,
-        allowed_to_fail: job.allow_failure,
-    }
 }
 
 /// Moves the job that was read as `seen` on by `event`: the one door to the state columns, but

@@ -5,94 +5,21 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::queue::{Capabilities, RunnerScope};
-use slipway_domain::{Abilities, Platform, ProjectId, RunnerId, TagSet, TokenHash};
+use slipway_domain::{ProjectId, RunnerId, TagSet, TokenHash};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
 use crate::page::Page;
 use crate::schema::{runner_projects, runners};
-use crate::time::{from_ms, from_opt_ms, to_ms};
+use crate::time::to_ms;
 
-/// A registered runner.
-#[derive(Clone, Debug)]
-pub struct Runner {
-    /// Its id.
-    pub id: RunnerId,
-    /// Free text.
-    pub description: String,
-    /// What it can take.
-    pub capabilities: Capabilities,
-    /// Whether it serves only projects it is enabled for.
-    pub locked: bool,
-    /// Whether it is kept from claiming.
-    pub paused: bool,
-    /// Whether it beats apart from its output, so that its lease can be short.
-    pub heartbeat: bool,
-    /// What it said of itself.
-    pub about: About,
-    /// When it registered.
-    pub created_at: DateTime<Utc>,
-    /// When it was last heard of.
-    pub contact_at: Option<DateTime<Utc>>,
-    /// When it was removed.
-    pub removed_at: Option<DateTime<Utc>>,
-    /// Counts the changes of what it can take.
-    pub rev: i64,
-}
+mod row;
+mod served;
 
-impl Runner {
-    /// The same, as that of its processes which says `about` of itself.
-    #[must_use]
-    pub fn saying(mut self, about: &About, heartbeat: bool) -> Self {
-        self.capabilities.abilities = about.abilities(heartbeat);
-        self.about = about.clone();
-        self.heartbeat = heartbeat;
-        self
-    }
-}
-
-/// What a runner says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    /// The program's name.
-    pub name: Option<String>,
-    /// The program's version.
-    pub version: Option<String>,
-    /// The commit it was built from.
-    pub revision: Option<String>,
-    /// The operating system.
-    pub platform: Option<String>,
-    /// The processor.
-    pub architecture: Option<String>,
-    /// How it runs jobs.
-    pub executor: Option<String>,
-    /// What it builds images for besides its own processor.
-    pub platforms: Vec<Platform>,
-}
-
-impl About {
-    /// What it builds images for.
-    fn builds_for(&self) -> impl Iterator<Item = Platform> {
-        let own = self.architecture.as_deref().and_then(Platform::linux);
-        own.into_iter().chain(self.platforms.iter().cloned())
-    }
-
-    /// What a runner that says this of itself can do.
-    fn abilities(&self, heartbeat: bool) -> Abilities {
-        // Only our own runners know more than what stands in commands.
-        let own = match heartbeat {
-            true => Abilities::default().with_packages().with_specs(),
-            false => Abilities::default(),
-        };
-        self.builds_for()
-            .fold(own, |set, platform| set.with_platform(&platform))
-    }
-
-    fn stored_platforms(&self) -> Option<String> {
-        let all: Vec<String> = self.platforms.iter().map(Platform::to_string).collect();
-        (!all.is_empty()).then(|| all.join(","))
-    }
-}
+use row::RunnerRow;
+pub use row::{About, Runner};
+pub use served::{ONLY_PROJECT, bound_to, disable, enable};
+use served::{projects_of, set_projects};
 
 /// What a new runner is made of.
 #[derive(Clone, Debug)]
@@ -111,70 +38,6 @@ pub struct NewRunner {
     pub paused: bool,
     /// What it said of itself.
     pub about: About,
-}
-
-#[derive(Queryable)]
-struct RunnerRow {
-    id: i64,
-    _token_hash: Option<String>,
-    description: String,
-    tags: String,
-    run_untagged: bool,
-    locked: bool,
-    shared: bool,
-    paused: bool,
-    heartbeat: bool,
-    name: Option<String>,
-    version: Option<String>,
-    revision: Option<String>,
-    platform: Option<String>,
-    architecture: Option<String>,
-    executor: Option<String>,
-    created_at: i64,
-    contact_at: Option<i64>,
-    removed_at: Option<i64>,
-    rev: i64,
-    platforms: Option<String>,
-}
-
-impl RunnerRow {
-    fn into_runner(self, projects: BTreeSet<ProjectId>) -> Result<Runner, StoreError> {
-        let scope = if self.shared {
-            RunnerScope::Shared
-        } else {
-            RunnerScope::Projects(projects)
-        };
-        let platforms = self.platforms.iter().flat_map(|list| list.split(','));
-        let about = About {
-            name: self.name,
-            version: self.version,
-            revision: self.revision,
-            platform: self.platform,
-            architecture: self.architecture,
-            executor: self.executor,
-            platforms: platforms
-                .map(|text| text.parse().map_err(|_| StoreError::Corrupt("platform")))
-                .collect::<Result<_, _>>()?,
-        };
-        Ok(Runner {
-            id: RunnerId(self.id),
-            description: self.description,
-            capabilities: Capabilities {
-                tags: TagSet::from_list(&self.tags).map_err(|_| StoreError::Corrupt("tags"))?,
-                run_untagged: self.run_untagged,
-                scope,
-                abilities: about.abilities(self.heartbeat),
-            },
-            locked: self.locked,
-            paused: self.paused,
-            heartbeat: self.heartbeat,
-            about,
-            created_at: from_ms(self.created_at)?,
-            contact_at: from_opt_ms(self.contact_at)?,
-            removed_at: from_opt_ms(self.removed_at)?,
-            rev: self.rev,
-        })
-    }
 }
 
 /// Registers a runner.
@@ -249,115 +112,34 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Runner>, StoreError> {
 
 /// All runners that are registered, in two statements however many there are.
 pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
-    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
-    let pairs: Vec<(i64, i64)> = runner_projects::table.load(conn)?;
-    for (runner, project) in pairs {
-        projects
-            .entry(runner)
-            .or_default()
-            .insert(ProjectId(project));
-    }
+    let served: Vec<(i64, i64)> = runner_projects::table.load(conn)?;
     let rows: Vec<RunnerRow> = runners::table
         .filter(runners::removed_at.is_null())
         .load(conn)?;
-    rows.into_iter()
-        .map(|row| {
-            let served = projects.remove(&row.id).unwrap_or_default();
-            row.into_runner(served)
-        })
-        .collect()
+    with_projects(rows, &served)
 }
 
 /// Several runners, removed ones too, in two statements however many there are.
 pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreError> {
-    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
-    let pairs: Vec<(i64, i64)> = runner_projects::table
+    let served: Vec<(i64, i64)> = runner_projects::table
         .filter(runner_projects::runner_id.eq_any(ids))
         .load(conn)?;
-    for (runner, project) in pairs {
-        let served = projects.entry(runner).or_default();
-        served.insert(ProjectId(project));
-    }
     let rows: Vec<RunnerRow> = runners::table.filter(runners::id.eq_any(ids)).load(conn)?;
-    rows.into_iter()
-        .map(|row| {
-            let served = projects.remove(&row.id).unwrap_or_default();
-            row.into_runner(served)
-        })
-        .collect()
+    with_projects(rows, &served)
 }
 
-fn projects_of(conn: &mut Conn, id: RunnerId) -> Result<BTreeSet<ProjectId>, StoreError> {
-    let ids: Vec<i64> = runner_projects::table
-        .filter(runner_projects::runner_id.eq(id.0))
-        .select(runner_projects::project_id)
-        .load(conn)?;
-    Ok(ids.into_iter().map(ProjectId).collect())
-}
-
-fn set_projects(
-    conn: &mut Conn,
-    id: RunnerId,
-    projects: &BTreeSet<ProjectId>,
-) -> Result<(), StoreError> {
-    diesel::delete(runner_projects::table.filter(runner_projects::runner_id.eq(id.0)))
-        .execute(conn)?;
-    for project in projects {
-        diesel::insert_into(runner_projects::table)
-            .values((
-                runner_projects::runner_id.eq(id.0),
-                runner_projects::project_id.eq(project.0),
-            ))
-            .execute(conn)?;
+/// The runners of `rows`, by the pairs of a runner and a project that it serves.
+fn with_projects(rows: Vec<RunnerRow>, served: &[(i64, i64)]) -> Result<Vec<Runner>, StoreError> {
+    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
+    for (runner, project) in served {
+        let served = projects.entry(*runner).or_default();
+        served.insert(ProjectId(*project));
     }
-    Ok(())
-}
-
-/// Lets a runner serve one more project.
-///
-/// # Errors
-/// `Conflict` when it does already.
-pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
-    if projects_of(conn, id)?.contains(&project) {
-        return Err(StoreError::Conflict(
-            "the runner serves the project already",
-        ));
-    }
-    diesel::insert_into(runner_projects::table)
-        .values((
-            runner_projects::runner_id.eq(id.0),
-            runner_projects::project_id.eq(project.0),
-        ))
-        .execute(conn)?;
-    changed(conn, id)
-}
-
-/// Keeps a runner from serving a project any longer.
-///
-/// # Errors
-/// `NotFound` when it does not serve it; `Conflict` when it serves no other.
-pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
-    let served = projects_of(conn, id)?;
-    if !served.contains(&project) {
-        return Err(StoreError::NotFound("runner"));
-    }
-    if served.len() == 1 {
-        return Err(StoreError::Conflict(ONLY_PROJECT));
-    }
-    diesel::delete(runner_projects::table.find((id.0, project.0))).execute(conn)?;
-    changed(conn, id)
-}
-
-/// Names the conflict of a runner that would have no project left.
-pub const ONLY_PROJECT: &str = "the runner serves no other project: remove it instead";
-
-/// The runners that serve a project and are not shared.
-pub fn bound_to(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
-    let ids: Vec<i64> = runner_projects::table
-        .filter(runner_projects::project_id.eq(project.0))
-        .select(runner_projects::runner_id)
-        .load(conn)?;
-    Ok(ids.into_iter().map(RunnerId).collect())
+    let of_row = |row: RunnerRow| {
+        let served = projects.remove(&row.id).unwrap_or_default();
+        row.into_runner(served)
+    };
+    rows.into_iter().map(of_row).collect()
 }
 
 /// Counts a change of what a runner can take.

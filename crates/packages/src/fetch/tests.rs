@@ -1,210 +1,30 @@
 //! Packages from real servers on loopback, which is allowed where a test says so.
 
-use std::collections::VecDeque;
-use std::io::{Read as _, Write as _};
+mod support;
+
+use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use futures_util::stream;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::net::TcpListener;
 
-use super::resolver::Addresses;
 use super::*;
 use crate::kind::Archive;
+use support::{
+    Answer, LOOPBACK, Script, Server, content, fetch, fetch_telling, fetcher, fetcher_with,
+    nowhere, ok, refusal, small,
+};
 
-/// A server that answers every request in one way, and counts its connections.
-struct Server {
-    port: u16,
-    connections: Arc<AtomicUsize>,
-    /// The heads of the requests.
-    requests: Arc<Mutex<Vec<String>>>,
-    /// Told when a client has gone before its answer was whole.
-    gone: mpsc::UnboundedReceiver<()>,
-}
-
-/// What a server does when it was asked.
-#[derive(Clone)]
-enum Answer {
-    /// Sends these bytes and closes.
-    Bytes(Vec<u8>),
-    /// Sends these bytes, and then for ever the same piece.
-    Endless(Vec<u8>, Vec<u8>),
-    /// Sends these bytes, and then nothing for ever.
-    Hold(Vec<u8>),
-}
-
-impl Server {
-    async fn start(answer: Answer) -> Self {
-        Self::at(Ipv4Addr::LOCALHOST, 0, answer).await
-    }
-
-    async fn at(address: Ipv4Addr, port: u16, answer: Answer) -> Self {
-        let listener = TcpListener::bind((address, port)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (connections, requests) = (Arc::default(), Arc::default());
-        let (tell, gone) = mpsc::unbounded_channel();
-        let server = Self {
-            port,
-            connections: Arc::clone(&connections),
-            requests: Arc::clone(&requests),
-            gone,
-        };
-        tokio::spawn(async move {
-            loop {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                connections.fetch_add(1, Ordering::SeqCst);
-                let Some(head) = read_head(&mut socket).await else {
-                    continue;
-                };
-                requests.lock().unwrap().push(head);
-                let (answer, tell) = (answer.clone(), tell.clone());
-                tokio::spawn(async move {
-                    if serve(&mut socket, answer).await.is_err() {
-                        // A test that does not listen is over.
-                        let _ = tell.send(());
-                    }
-                });
-            }
-        });
-        server
-    }
-
-    async fn redirecting(to: &str) -> Self {
-        let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
-        Self::start(Answer::Bytes(head.into_bytes())).await
-    }
-
-    fn url(&self, host: &str) -> String {
-        format!("http://{host}:{}/dir/package?secret=word", self.port)
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-async fn read_head(socket: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(socket.read_u8().await.ok()?);
-    }
-    Some(String::from_utf8_lossy(&head).into_owned())
-}
-
-async fn serve(socket: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
-    match answer {
-        Answer::Bytes(bytes) => {
-            socket.write_all(&bytes).await?;
-            socket.shutdown().await
-        }
-        Answer::Endless(head, piece) => {
-            socket.write_all(&head).await?;
-            loop {
-                socket.write_all(&piece).await?;
-            }
-        }
-        Answer::Hold(bytes) => {
-            socket.write_all(&bytes).await?;
-            // Nothing more comes from a client that waits, and nothing at all when it has gone.
-            match socket.read(&mut [0]).await? {
-                0 => Err(std::io::ErrorKind::BrokenPipe.into()),
-                _ => Ok(()),
-            }
-        }
-    }
-}
-
-/// An answer with these headers and this body.
-fn ok(headers: &str, body: &[u8]) -> Answer {
-    let length = body.len();
-    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n");
-    Answer::Bytes([head.as_bytes(), body].concat())
-}
-
-/// A resolver that gives each answer once, and the last one for ever.
-struct Script {
-    answers: Mutex<VecDeque<Vec<IpAddr>>>,
-    asked: AtomicUsize,
-}
-
-impl Script {
-    fn new(answers: &[&[&str]]) -> Arc<Self> {
-        let parse = |answer: &&[&str]| answer.iter().map(|ip| ip.parse().unwrap()).collect();
-        Arc::new(Self {
-            answers: Mutex::new(answers.iter().map(parse).collect()),
-            asked: AtomicUsize::new(0),
-        })
-    }
-}
-
-impl Lookup for Script {
-    fn addresses(&self, _: String) -> Addresses {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let mut answers = self.answers.lock().unwrap();
-        let answer = match answers.len() {
-            0 => Vec::new(),
-            1 => answers[0].clone(),
-            _ => answers.pop_front().unwrap(),
-        };
-        Box::pin(async move { Ok(answer) })
-    }
-}
-
-fn small() -> FetchLimits {
-    FetchLimits {
-        size: 100_000,
-        redirects: 3,
-        ..FetchLimits::default()
-    }
-}
-
-fn fetcher_with(allowed: &[&str], lookup: Arc<dyn Lookup>) -> Fetcher {
-    let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
-    Fetcher::with(small(), allowed, lookup).unwrap()
-}
-
-fn fetcher(allowed: &[&str]) -> Fetcher {
-    fetcher_with(allowed, Script::new(&[]))
-}
-
-const LOOPBACK: &[&str] = &["127.0.0.1/32"];
-
-async fn fetch(fetcher: &Fetcher, url: &str) -> Result<Fetched, PackageError> {
-    let spool = std::env::temp_dir();
-    fetcher
-        .fetch(&url.parse().unwrap(), &spool, &mut |_| {})
-        .await
-}
-
-/// The message of the error, which never has the URL's query.
-async fn refusal(fetcher: &Fetcher, url: &str) -> String {
-    let message = fetch(fetcher, url).await.unwrap_err().to_string();
-    assert!(!message.contains("word"), "{message}");
-    message
-}
-
-fn content(fetched: &mut Fetched) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    fetched.file.read_to_end(&mut bytes).unwrap();
-    assert_eq!(bytes.len() as u64, fetched.size);
-    bytes
-}
+/// What is said of a host that nobody may be sent to.
+const PRIVATE: &str = "is not at a public address";
 
 #[tokio::test]
 async fn a_package_is_fetched_from_an_allowed_address() {
     let answer = ok("Content-Type: text/plain\r\n", b"FROM scratch\n");
     let server = Server::start(answer).await;
-    let mut said = Vec::new();
     let url = format!("http://me:word@127.0.0.1:{}/x?secret=word", server.port);
-    let mut fetched = fetcher(LOOPBACK)
-        .fetch(&url.parse().unwrap(), &std::env::temp_dir(), &mut |line| {
-            said.push(line.to_owned())
-        })
-        .await
-        .unwrap();
+    let (mut fetched, said) = fetch_telling(&url).await;
     assert_eq!(content(&mut fetched), b"FROM scratch\n");
     assert_eq!(fetched.kind().unwrap(), Kind::Dockerfile);
     assert_eq!(
@@ -250,10 +70,7 @@ async fn no_spelling_of_a_private_address_is_connected_to() {
         "192.168.0.1",
     ] {
         let message = refusal(&fetcher, &server.url(host)).await;
-        assert!(
-            message.contains("is not at a public address"),
-            "{host}: {message}"
-        );
+        assert!(message.contains(PRIVATE), "{host}: {message}");
     }
     assert_eq!(server.connections(), 0);
 }
@@ -281,7 +98,7 @@ async fn this_hosts_own_names_are_judged_by_their_address() {
     let server = Server::start(ok("", b"secret")).await;
     let fetcher = Fetcher::new(small(), Vec::new()).unwrap();
     let message = refusal(&fetcher, &server.url("localhost")).await;
-    assert!(message.contains("is not at a public address"), "{message}");
+    assert!(message.contains(PRIVATE), "{message}");
     assert_eq!(server.connections(), 0);
 }
 
@@ -303,7 +120,7 @@ async fn a_second_answer_for_the_same_name_is_judged_as_well() {
     let script = Script::new(&[&["127.0.0.1"], &["127.0.0.2"]]);
     let fetcher = fetcher_with(LOOPBACK, Arc::clone(&script) as Arc<dyn Lookup>);
     let message = refusal(&fetcher, &first.url("package.test")).await;
-    assert!(message.contains("is not at a public address"), "{message}");
+    assert!(message.contains(PRIVATE), "{message}");
     assert_eq!((first.connections(), inner.connections()), (1, 0));
     assert_eq!(script.asked.load(Ordering::SeqCst), 2);
 }
@@ -316,7 +133,7 @@ async fn each_package_asks_for_the_address_anew() {
     let fetcher = fetcher_with(LOOPBACK, script);
     fetch(&fetcher, &first.url("package.test")).await.unwrap();
     let message = refusal(&fetcher, &first.url("package.test")).await;
-    assert!(message.contains("is not at a public address"), "{message}");
+    assert!(message.contains(PRIVATE), "{message}");
     assert_eq!(inner.connections(), 0);
 }
 
@@ -325,27 +142,12 @@ async fn a_redirect_does_not_lead_where_a_url_could_not() {
     let inner = Server::at(Ipv4Addr::new(127, 0, 0, 2), 0, ok("", b"secret")).await;
     let port = inner.port;
     for (to, expected) in [
-        (
-            format!("http://127.0.0.2:{port}/"),
-            "not at a public address",
-        ),
-        (format!("//127.0.0.2:{port}/"), "not at a public address"),
-        (
-            format!("http://0x7f000002:{port}/"),
-            "not at a public address",
-        ),
-        (
-            format!("http://[::ffff:127.0.0.2]:{port}/"),
-            "not at a public address",
-        ),
-        (
-            format!("http://inner.test:{port}/"),
-            "not at a public address",
-        ),
-        (
-            "http://169.254.169.254/latest".to_owned(),
-            "not at a public address",
-        ),
+        (format!("http://127.0.0.2:{port}/"), PRIVATE),
+        (format!("//127.0.0.2:{port}/"), PRIVATE),
+        (format!("http://0x7f000002:{port}/"), PRIVATE),
+        (format!("http://[::ffff:127.0.0.2]:{port}/"), PRIVATE),
+        (format!("http://inner.test:{port}/"), PRIVATE),
+        ("http://169.254.169.254/latest".to_owned(), PRIVATE),
         ("file:///etc/passwd".to_owned(), "only http and https"),
         ("gopher://127.0.0.1/".to_owned(), "only http and https"),
         ("http://[::1".to_owned(), "no URL"),
@@ -364,17 +166,7 @@ async fn redirects_are_followed_and_counted() {
     let target = Server::start(ok("Content-Type: application/zip\r\n", b"PK")).await;
     let to = format!("http://127.0.0.1:{}/there?secret=word", target.port);
     let server = Server::redirecting(&to).await;
-    let mut said = Vec::new();
-    let fetched = fetcher(LOOPBACK)
-        .fetch(
-            &server.url("127.0.0.1").parse().unwrap(),
-            &std::env::temp_dir(),
-            &mut |line| {
-                said.push(line.to_owned());
-            },
-        )
-        .await
-        .unwrap();
+    let (fetched, said) = fetch_telling(&server.url("127.0.0.1")).await;
     assert_eq!(fetched.kind().unwrap(), Kind::Archive(Archive::Zip));
     assert_eq!(
         said[1],
@@ -484,11 +276,6 @@ async fn a_server_that_falls_silent_is_left() {
         assert!(message.ends_with("nothing came for 60 s"), "{message}");
         server.gone.recv().await.unwrap();
     }
-}
-
-/// A file that is gone with the test.
-fn nowhere() -> tokio::fs::File {
-    tokio::fs::File::from_std(tempfile::tempfile().unwrap())
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,6 +62,24 @@ impl TestFarm {
         set.expect("a member");
     }
 
+    /// Makes a user a member of a namespace.
+    ///
+    /// # Panics
+    /// When the farm refuses.
+    pub async fn namespace_member(&self, namespace: &str, user: &str, role: Role) {
+        let (namespace, user): (Name, Name) = (
+            namespace.parse().expect("a name"),
+            user.parse().expect("a name"),
+        );
+        let access = self
+            .farm()
+            .namespace(&self.admin().await, &namespace, Role::Owner)
+            .await
+            .expect("a namespace");
+        let set = self.farm().set_namespace_member(&access, &user, role).await;
+        set.expect("a member");
+    }
+
     /// Changes the settings of a project.
     ///
     /// # Panics

@@ -1,0 +1,89 @@
+//! Which projects a runner serves that is not shared.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use slipway_domain::{ProjectId, RunnerId};
+
+use super::{Runner, changed};
+use crate::connection::Conn;
+use crate::error::StoreError;
+use crate::schema::runner_projects;
+
+/// The projects that a runner serves.
+pub(super) fn projects_of(
+    conn: &mut Conn,
+    id: RunnerId,
+) -> Result<BTreeSet<ProjectId>, StoreError> {
+    let ids: Vec<i64> = runner_projects::table
+        .filter(runner_projects::runner_id.eq(id.0))
+        .select(runner_projects::project_id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(ProjectId).collect())
+}
+
+/// Says which projects a runner serves.
+pub(super) fn set_projects(
+    conn: &mut Conn,
+    id: RunnerId,
+    projects: &BTreeSet<ProjectId>,
+) -> Result<(), StoreError> {
+    diesel::delete(runner_projects::table.filter(runner_projects::runner_id.eq(id.0)))
+        .execute(conn)?;
+    for project in projects {
+        diesel::insert_into(runner_projects::table)
+            .values((
+                runner_projects::runner_id.eq(id.0),
+                runner_projects::project_id.eq(project.0),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Lets a runner serve one more project.
+///
+/// # Errors
+/// `Conflict` when it does already.
+pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    if projects_of(conn, id)?.contains(&project) {
+        return Err(StoreError::Conflict(
+            "the runner serves the project already",
+        ));
+    }
+    diesel::insert_into(runner_projects::table)
+        .values((
+            runner_projects::runner_id.eq(id.0),
+            runner_projects::project_id.eq(project.0),
+        ))
+        .execute(conn)?;
+    changed(conn, id)
+}
+
+/// Keeps a runner from serving a project any longer.
+///
+/// # Errors
+/// `NotFound` when it does not serve it; `Conflict` when it serves no other.
+pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    let served = projects_of(conn, id)?;
+    if !served.contains(&project) {
+        return Err(StoreError::NotFound("runner"));
+    }
+    if served.len() == 1 {
+        return Err(StoreError::Conflict(ONLY_PROJECT));
+    }
+    diesel::delete(runner_projects::table.find((id.0, project.0))).execute(conn)?;
+    changed(conn, id)
+}
+
+/// Names the conflict of a runner that would have no project left.
+pub const ONLY_PROJECT: &str = "the runner serves no other project: remove it instead";
+
+/// The runners that serve a project and are not shared.
+pub fn bound_to(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
+    let ids: Vec<i64> = runner_projects::table
+        .filter(runner_projects::project_id.eq(project.0))
+        .select(runner_projects::runner_id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(RunnerId).collect())
+}
