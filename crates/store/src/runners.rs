@@ -68,6 +68,8 @@ pub struct About {
     pub executor: Option<String>,
     /// What it builds images for besides its own processor.
     pub platforms: Vec<Platform>,
+    /// Whether it leaves images as archives.
+    pub image_archives: bool,
 }
 
 impl About {
@@ -83,6 +85,10 @@ impl About {
         let own = match heartbeat {
             true => Abilities::default().with_packages().with_specs(),
             false => Abilities::default(),
+        };
+        let own = match heartbeat && self.image_archives {
+            true => own.with_archives(),
+            false => own,
         };
         self.builds_for()
             .fold(own, |set, platform| set.with_platform(&platform))
@@ -135,6 +141,7 @@ struct RunnerRow {
     removed_at: Option<i64>,
     rev: i64,
     platforms: Option<String>,
+    image_archives: bool,
 }
 
 impl RunnerRow {
@@ -155,6 +162,7 @@ impl RunnerRow {
             platforms: platforms
                 .map(|text| text.parse().map_err(|_| StoreError::Corrupt("platform")))
                 .collect::<Result<_, _>>()?,
+            image_archives: self.image_archives,
         };
         Ok(Runner {
             id: RunnerId(self.id),
@@ -199,6 +207,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
                 runners::architecture.eq(&new.about.architecture),
                 runners::executor.eq(&new.about.executor),
                 runners::platforms.eq(new.about.stored_platforms()),
+                runners::image_archives.eq(new.about.image_archives),
                 runners::created_at.eq(to_ms(now)),
                 runners::rev.eq(0),
             ),
@@ -421,6 +430,7 @@ pub fn note_contact(
                 runners::architecture.eq(&about.architecture),
                 runners::executor.eq(&about.executor),
                 runners::platforms.eq(about.stored_platforms()),
+                runners::image_archives.eq(about.image_archives),
                 runners::heartbeat.eq(heartbeat),
             ))
             .execute(conn)?;

@@ -150,6 +150,7 @@ diesel::table! {
         removed_at -> Nullable<BigInt>,
         rev -> BigInt,
         platforms -> Nullable<Text>,
+        image_archives -> Bool,
     }
 }
 
