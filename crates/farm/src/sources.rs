@@ -124,8 +124,9 @@ impl Farm {
             handed: Handed::default(),
         };
         let create = move |conn: &mut Conn| {
-            uploads::note_use(conn, id, &content, new.project, now)?;
-            builds::create(conn, &new, now)
+            let (build, changes) = builds::create(conn, &new, now)?;
+            uploads::note_use(conn, id, &content, (new.project, build.id), now)?;
+            Ok((build, changes))
         };
         let (build, changes) = self.inner.store.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);

@@ -129,7 +129,8 @@ pub(crate) async fn cancel_build(
 /// `POST /v1/builds/{uuid}/retry`: makes new attempts at what did not succeed.
 ///
 /// 200 with the build and its jobs; 400 for an id that is none; 401; 403 to lower roles than
-/// developer; 404 without such a build; 409 when nothing can be retried.
+/// developer; 404 without such a build; 409 when nothing can be retried, or the sources are not kept
+/// any more.
 #[utoipa::path(tag = "builds", params(BuildPath), responses((status = 200, body = wire::BuildWithJobs)))]
 #[post("/builds/{uuid}/retry")]
 pub(crate) async fn retry_build(

@@ -73,7 +73,7 @@ pub(crate) struct Image {
     /// as well; the engine pulls it then.
     #[arg(long)]
     pub(crate) load: bool,
-    /// How it is told what is sent: with a bar if this is a terminal, or not at all.
+    /// How it is told what is sent and loaded: with a bar if this is a terminal, or not at all.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressKind,
 }
