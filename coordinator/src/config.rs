@@ -92,6 +92,9 @@ pub struct Limits {
     /// The largest file that is taken as the package of a build, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_UPLOAD_BYTES", default_value = "1073741824")]
     pub max_upload_bytes: u64,
+    /// Days that sources and uploaded files are kept after a build last used them; 0 keeps them.
+    #[arg(long, env = "SLIPWAY_UPLOAD_KEEP_DAYS", default_value = "30")]
+    pub upload_keep_days: u32,
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
@@ -134,6 +137,7 @@ impl Default for Limits {
             max_attempts: farm.max_attempts,
             max_artifact_bytes: farm.max_artifact_bytes,
             max_upload_bytes: farm.max_upload_bytes,
+            upload_keep_days: farm.upload_keep.map_or(0, days_of),
             max_trace_bytes: farm.max_trace_bytes,
             slow_reader_s: farm.slow_reader,
             max_reader_lag_bytes: farm.max_reader_lag_bytes,
@@ -185,6 +189,7 @@ impl Config {
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_upload_bytes: self.limits.max_upload_bytes,
+            upload_keep: days(self.limits.upload_keep_days),
             max_trace_bytes: self.limits.max_trace_bytes,
             log_keys,
             log_origins: self.log_origins.clone(),
@@ -210,6 +215,17 @@ fn log_keys(path: &Path) -> anyhow::Result<Vec<LogKey>> {
     let keys: Option<Vec<LogKey>> = lines.map(LogKey::from_hex).collect();
     keys.filter(|keys| !keys.is_empty())
         .with_context(|| format!("{} has to hold keys of 64 hex digits", path.display()))
+}
+
+const DAY_S: u64 = 24 * 3600;
+
+/// So many days, of which none is for ever.
+fn days(count: u32) -> Option<Duration> {
+    (count > 0).then(|| Duration::from_secs(u64::from(count) * DAY_S))
+}
+
+fn days_of(time: Duration) -> u32 {
+    u32::try_from(time.as_secs() / DAY_S).unwrap_or(u32::MAX)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

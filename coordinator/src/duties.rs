@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 const LEASES_EVERY: Duration = Duration::from_secs(1);
 const BUILDS_EVERY: Duration = Duration::from_secs(1);
-const ARTIFACTS_EVERY: Duration = Duration::from_secs(30);
+const FILES_EVERY: Duration = Duration::from_secs(30);
 const STATUSES_EVERY: Duration = Duration::from_secs(1);
 const DELIVERIES_EVERY: Duration = Duration::from_secs(3600);
 
@@ -35,12 +35,15 @@ pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
             }
         }
     });
-    let artifacts = farm.clone();
+    let files = farm.clone();
     duties.spawn(async move {
-        let mut ticks = ticks(ARTIFACTS_EVERY);
+        let mut ticks = ticks(FILES_EVERY);
         loop {
             ticks.tick().await;
-            if let Err(error) = artifacts.expire_artifacts().await {
+            if let Err(error) = files.expire_artifacts().await {
+                error.log();
+            }
+            if let Err(error) = files.expire_uploads().await {
                 error.log();
             }
         }

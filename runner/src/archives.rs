@@ -8,7 +8,7 @@ use slipway_protocol::{Dependency, ImageResult};
 
 use crate::backoff::Backoff;
 use crate::client::{Coordinator, Fetched, Retry, Uploaded};
-use crate::executor::{Archive, Executor, Failure, Job, Upload};
+use crate::executor::{Archive, ArchiveKind, Executor, Failure, Job, Upload};
 use crate::job::disk_full;
 
 /// Fetches the archives of the jobs that `job` needs to where [`Job::needs`] says.
@@ -145,18 +145,22 @@ async fn send(coordinator: &Coordinator, job: &Job, archive: &Archive) -> Result
     let token = JobToken::presented(job.payload.token.clone());
     let mut backoff = Backoff::new();
     loop {
-        let expire_in = archive.expire_in.as_deref();
-        let sending =
-            coordinator.send_archive(&token, job.payload.id, &archive.path, name, expire_in);
+        let sending = coordinator.send_archive(&token, job.payload.id, archive);
         let uploaded = tokio::select! {
             () = job.stop.stopped() => return Err(stopped()),
             uploaded = sending => uploaded,
         };
         let message = match uploaded {
             Uploaded::Done => return Ok(()),
-            Uploaded::TooLarge => format!(
-                "{name} is larger than the farm takes; leave fewer files, or ask its operator to raise the limit"
-            ),
+            Uploaded::TooLarge => {
+                let less = match archive.kind {
+                    ArchiveKind::Files => "leave fewer files",
+                    ArchiveKind::Image => "make the image smaller",
+                };
+                format!(
+                    "{name} is larger than the farm takes; {less}, or ask its operator to raise the limit"
+                )
+            }
             Uploaded::Gone => format!("{name} was not taken: the job is over"),
             Uploaded::Refused(status) => {
                 format!("{name} was not taken: the farm answered {status}")

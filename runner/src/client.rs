@@ -132,6 +132,7 @@ pub fn info(executor: &str, emulates: &[Platform]) -> Info {
             image: true,
             features: true,
             heartbeat: true,
+            image_archives: true,
             ..Features::default()
         }),
     }

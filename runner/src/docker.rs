@@ -1,6 +1,7 @@
 //! The executor for real: a checkout with git, sources that were handed in or a package, then an
 //! image or a script with the Docker Engine.
 
+mod archive;
 mod attest;
 mod checkout;
 mod index;
@@ -175,6 +176,9 @@ impl Executor for Docker {
             Err(_) => return Ok(None),
         };
         match &job.own.spec {
+            JobSpec::ImageBuild(spec) if !spec.archive.is_empty() && succeeded => {
+                archive::save_image(&self.builder, job, &spec.archive).await
+            }
             JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => Ok(None),
             JobSpec::Script(spec) => {
                 script::collect_files(&self.builder, job, spec, succeeded).await

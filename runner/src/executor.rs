@@ -63,15 +63,26 @@ pub struct Upload {
     pub content_type: Option<String>,
 }
 
-/// The files that a job leaves, packed on this host's disk.
+/// What a job leaves, packed on this host's disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archive {
+    /// What is in it.
+    pub kind: ArchiveKind,
     /// Where it is.
     pub path: PathBuf,
     /// What it is called.
     pub name: String,
     /// How long the farm is to keep it, as GitLab writes durations; for ever when absent.
     pub expire_in: Option<String>,
+}
+
+/// What is in an archive that a job leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveKind {
+    /// Files, for other jobs and for people.
+    Files,
+    /// The image that it built, for an engine to load.
+    Image,
 }
 
 /// Why a job failed: the farm's word, and a sentence that somebody can act on.
@@ -164,7 +175,8 @@ impl Progress for Output {
 /// 1. `prepare` fetches what the job works on into its directory, where the archives of the jobs it
 ///    needs and an uploaded file that it builds are already;
 /// 2. `run`, only if that went well, does the work;
-/// 3. `collect`, unless the job was stopped, packs the files that are kept after such an end;
+/// 3. `collect`, unless the job was stopped, packs the files or the image that are kept after such
+///    an end;
 /// 4. `clean`, on every path, removes what the job left outside of its directory.
 ///
 /// When the job is stopped, each but `clean` stops the work itself and return soon, with any
@@ -183,7 +195,7 @@ pub trait Executor: Send + Sync {
     /// Does the work; returns the image it made, if that is what the job is for.
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure>;
 
-    /// Packs the files that the job leaves after this end of `run`, if it leaves any.
+    /// Packs what the job leaves after this end of `run`, if it leaves anything.
     async fn collect(
         &self,
         job: &Job,

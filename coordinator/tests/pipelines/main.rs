@@ -5,6 +5,7 @@
 mod brought;
 mod graphs;
 mod hands;
+mod kept_sources;
 mod platforms;
 mod refused;
 mod warm;

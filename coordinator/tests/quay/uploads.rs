@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::client::Answer;
-use crate::support::{URL, World, send};
+use crate::support::{L, URL, World, send};
 
 on_both_back_ends!(
     check_86_a_place_is_asked_for,
@@ -18,6 +18,7 @@ on_both_back_ends!(
     an_upload_is_not_replaced_once_it_is_used,
     an_upload_url_cannot_be_made_up,
     a_download_url_ends,
+    a_file_goes_when_no_build_has_used_it_for_long,
 );
 
 const FILEDROP: &str = "/api/v1/filedrop/";
@@ -153,4 +154,29 @@ async fn a_download_url_ends(backend: Backend) {
     let later = url.replace("expires=", "expires=1");
     let answer = send(world.nobody.bare(Method::GET, &later)).await;
     answer.problem(403, "insufficient_scope");
+}
+
+async fn a_file_goes_when_no_build_has_used_it_for_long(backend: Backend) {
+    let world = World::start(backend).await;
+    let (file, _) = world.uploaded(&world.w, SCRATCH).await;
+    let build = world.w.makes(&json!({ "file_id": file })).await;
+    let path = format!("{L}{}", build["id"].as_str().unwrap());
+    let read = async || {
+        let build = world.w.get(&path).await.is(200).json();
+        let url = build["archive_url"].as_str().unwrap().to_owned();
+        send(world.nobody.bare(Method::GET, &url)).await
+    };
+    let days_later = async |days: i64| {
+        world.farm.advance(days * 24 * 3600);
+        world.farm.farm().expire_uploads().await.unwrap()
+    };
+    // It waits for a runner.
+    assert_eq!(days_later(31).await, 0);
+    read().await.is(200);
+    world.a.delete(&path).await.is(204);
+    assert_eq!(days_later(0).await, 1);
+    read().await.problem(404, "not_found");
+    // Whoever builds it now is told that there is none.
+    let again = world.w.post(L, &json!({ "file_id": file })).await;
+    assert_eq!(again.status, 400, "{again:?}");
 }

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
-use slipway_domain::RunnerId;
 use slipway_domain::package::stored_location;
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{JobSpec, RunnerId};
 use slipway_farm::PackageRequest;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
@@ -13,6 +14,7 @@ use crate::client::{Answer, Claim, Runner, Wire};
 on_both_back_ends!(
     an_uploaded_package_is_read_by_the_job_that_builds_it,
     an_uploaded_package_is_nobody_elses,
+    an_archive_of_an_image_is_asked_of_those_that_make_them,
 );
 
 /// A build of an uploaded file, or of a URL.
@@ -57,8 +59,14 @@ fn info() -> serde_json::Value {
 
 /// A job for a runner of ours.
 async fn claimed(farm: &TestFarm) -> Claim {
+    let (runner, answer) = asks(farm, &info()).await;
+    Claim::read(&runner, &answer)
+}
+
+/// A runner that says this of itself, and what it is told when it asks for a job.
+async fn asks(farm: &TestFarm, info: &serde_json::Value) -> (Runner, Answer) {
     let wire = Wire::to(farm);
-    let body = json!({"token": farm.registration_token, "info": info()});
+    let body = json!({"token": farm.registration_token, "info": info});
     let made = wire.json(Method::POST, "/runners/register.json", &body);
     let made = made.await.is(201).json();
     let runner = Runner {
@@ -66,11 +74,12 @@ async fn claimed(farm: &TestFarm) -> Claim {
         token: made["token"].as_str().unwrap().to_owned(),
         wire,
     };
-    let body = json!({"token": runner.token, "info": info()});
+    let body = json!({"token": runner.token, "info": info});
     let answer = runner
         .wire
-        .json(Method::POST, "/builds/register.json", &body);
-    Claim::read(&runner, &answer.await)
+        .json(Method::POST, "/builds/register.json", &body)
+        .await;
+    (runner, answer)
 }
 
 async fn package(farm: &TestFarm, id: impl std::fmt::Display, token: &str) -> Answer {
@@ -111,4 +120,26 @@ async fn an_uploaded_package_is_nobody_elses(backend: Backend) {
     let other = claimed(&farm).await;
     package(&farm, claim.id, &token(&other)).await.is(403);
     package(&farm, other.id, &token(&other)).await.is(404);
+}
+
+async fn an_archive_of_an_image_is_asked_of_those_that_make_them(backend: Backend) {
+    let farm = farm(backend).await;
+    let project = farm.project("acme/api").await;
+    let mut definition = Definition::single_image();
+    if let JobSpec::ImageBuild(image) = &mut definition.jobs[0].spec {
+        image.archive = vec!["api:v1".to_owned()];
+    }
+    farm.build_defined(&project, definition).await;
+    let stock = Wire::to(&farm).runner(&farm).await;
+    stock.poll().await.no_job();
+    // One of ours from before there were archives.
+    let (_, answer) = asks(&farm, &info()).await;
+    answer.no_job();
+    let mut newer = info();
+    newer["features"]["image_archives"] = json!(true);
+    let (runner, answer) = asks(&farm, &newer).await;
+    let claim = Claim::read(&runner, &answer);
+    let own = &claim.payload["own"];
+    assert_eq!(own["spec"]["archive"], json!(["api:v1"]));
+    assert_eq!(own["max_file_bytes"], 1 << 30);
 }

@@ -85,6 +85,7 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
         }
         // The one thing here that another request can be in the way of.
         FarmError::Conflict(_) | FarmError::Refused(_) => (StatusCode::CONFLICT, "duplicate_build"),
+        FarmError::SourcesGone => (StatusCode::CONFLICT, "sources_gone"),
         FarmError::TooManyBuilds => (StatusCode::TOO_MANY_REQUESTS, "too_many_builds"),
         FarmError::ReadOnly => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_request"),

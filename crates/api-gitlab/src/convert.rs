@@ -91,6 +91,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
                 sha256: source.sha256.clone(),
             }),
             checkout: Some(checkout(claimed)),
+            max_file_bytes: Some(claimed.max_file_bytes),
         }),
         credentials: logins,
     }

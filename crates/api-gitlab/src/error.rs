@@ -84,7 +84,7 @@ impl RunnerV1Error {
                     "404 Not Found".to_owned()
                 }
                 FarmError::Invalid(why) => format!("400 (Bad request) {why}"),
-                FarmError::Conflict(_) => "409 Conflict".to_owned(),
+                FarmError::Conflict(_) | FarmError::SourcesGone => "409 Conflict".to_owned(),
                 FarmError::TooManyBuilds => "429 Too Many Requests".to_owned(),
                 FarmError::TraceGap { .. } => "416 Range Not Satisfiable".to_owned(),
                 FarmError::TooLarge { .. } => "413 Request Entity Too Large".to_owned(),
@@ -141,7 +141,7 @@ impl ResponseError for RunnerV1Error {
                     StatusCode::NOT_FOUND
                 }
                 FarmError::Invalid(_) => StatusCode::BAD_REQUEST,
-                FarmError::Conflict(_) => StatusCode::CONFLICT,
+                FarmError::Conflict(_) | FarmError::SourcesGone => StatusCode::CONFLICT,
                 FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
                 FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
                 FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -241,6 +241,9 @@ fn about(info: Option<Info>) -> (About, bool) {
             .iter()
             .flat_map(|text| text.parse())
             .collect(),
+        image_archives: info
+            .features
+            .is_some_and(|features| features.image_archives),
     };
     (about, heartbeat)
 }

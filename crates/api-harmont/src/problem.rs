@@ -144,9 +144,10 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
         FarmError::Forbidden(_) => (403, "forbidden", "forbidden"),
         FarmError::NotFound(_) | FarmError::Erased => (404, "not_found", "not_found"),
         FarmError::Invalid(_) | FarmError::IdleForEver => (422, "validation_failed", "invalid"),
-        FarmError::Conflict(_) | FarmError::Refused(_) | FarmError::TraceGap { .. } => {
-            (409, "conflict", "conflict")
-        }
+        FarmError::Conflict(_)
+        | FarmError::SourcesGone
+        | FarmError::Refused(_)
+        | FarmError::TraceGap { .. } => (409, "conflict", "conflict"),
         FarmError::TooLarge { .. } => (413, "invalid_request", "payload_too_large"),
         FarmError::TooManyBuilds => (429, "rate_limited", "rate_limited"),
         FarmError::ReadOnly | FarmError::Unavailable(_) => {
@@ -168,6 +169,7 @@ fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
         | FarmError::Invalid(_)
         | FarmError::IdleForEver
         | FarmError::Conflict(_)
+        | FarmError::SourcesGone
         | FarmError::Refused(_)
         | FarmError::TooManyBuilds
         | FarmError::ReadOnly

@@ -9,7 +9,7 @@ use crate::wire;
 mod sources;
 mod waiting;
 
-pub(crate) use sources::{Asked, asked, source};
+pub(crate) use sources::{Asked, asked, asked_before, checked_build, source};
 
 impl From<farm::User> for wire::User {
     fn from(user: farm::User) -> Self {

@@ -95,6 +95,7 @@ routes!(
     pipelines::describe_pipeline,
     sources::create_source,
     builds::create_build,
+    builds::check_build,
     builds::list_builds,
     builds::get_build,
     builds::cancel_build,

@@ -150,6 +150,7 @@ fn of_farm(error: &FarmError) -> Shape {
         FarmError::Invalid(_)
         | FarmError::IdleForEver
         | FarmError::Conflict(_)
+        | FarmError::SourcesGone
         | FarmError::Refused(_)
         | FarmError::TraceGap { .. } => {
             Shape::Problem(Kind::InvalidRequest, Some(error.to_string()))

@@ -18,7 +18,7 @@ use url::Url;
 
 pub use error::ClientError;
 pub use follow::TraceEvent;
-pub use sources::{ImageSpec, Source, SourceBuild, SourceDate};
+pub use sources::{BuildToCheck, CheckedBuild, ImageSpec, Source, SourceBuild, SourceDate};
 pub use types::*;
 
 /// How long it may take to reach the farm.

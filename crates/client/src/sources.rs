@@ -38,6 +38,26 @@ pub struct SourceBuild {
     pub push: Option<bool>,
 }
 
+/// A build of sources that are not sent yet.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildToCheck {
+    /// The pipeline's slug; `default` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// How the image is built.
+    pub image: ImageSpec,
+    /// Whether the image is pushed; when absent, if there is a place for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<bool>,
+}
+
+/// What is known of a build before it is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckedBuild {
+    /// Where its image would be pushed.
+    pub repository: Option<String>,
+}
+
 /// How an image is built, and where it goes.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ImageSpec {
@@ -71,6 +91,9 @@ pub struct ImageSpec {
     /// The time that the image says it was made at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_date: Option<SourceDate>,
+    /// The names that the image has in an archive of it, a file of the job.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archive: Vec<String>,
 }
 
 /// The time that an image says it was made at.
@@ -97,6 +120,17 @@ impl Client {
             .header(CONTENT_TYPE, "application/gzip")
             .body(Body::wrap_stream(packed));
         self.fetch(request).await
+    }
+
+    /// Whether sources could be built so, before they are sent.
+    pub async fn check_build(
+        &self,
+        namespace: &str,
+        name: &str,
+        build: &BuildToCheck,
+    ) -> Result<CheckedBuild, ClientError> {
+        let path = ["projects", namespace, name, "builds", "check"];
+        self.post(&path, build).await
     }
 
     /// Builds sources that were sent.

@@ -13,6 +13,7 @@ pub(crate) const PREFIX: &str = "slipway:";
 
 const PACKAGES: &str = "packages";
 const SPECS: &str = "specs";
+const ARCHIVES: &str = "archives";
 const PLATFORM: &str = "platform/";
 
 /// A set of abilities.
@@ -30,6 +31,12 @@ impl Abilities {
     #[must_use]
     pub fn with_specs(self) -> Self {
         self.with(SPECS.to_owned())
+    }
+
+    /// The same with that of leaving images as archives.
+    #[must_use]
+    pub fn with_archives(self) -> Self {
+        self.with(ARCHIVES.to_owned())
     }
 
     /// The same with that of building images for `platform`.
@@ -59,6 +66,7 @@ impl Abilities {
         let told = missing.map(|ability| match ability.strip_prefix(PLATFORM) {
             Some(platform) => format!("images for {platform}"),
             None if ability == PACKAGES => "packages".to_owned(),
+            None if ability == ARCHIVES => "archives of images".to_owned(),
             None => "what only a runner of Slipway can do".to_owned(),
         });
         told.collect()
@@ -78,11 +86,11 @@ impl Abilities {
         for ability in list.filter_map(|item| item.strip_prefix(PREFIX)) {
             if let Some(platform) = ability.strip_prefix(PLATFORM) {
                 platform.parse::<Platform>()?;
-            } else if ![PACKAGES, SPECS].contains(&ability) {
+            } else if ![PACKAGES, SPECS, ARCHIVES].contains(&ability) {
                 return Err(Invalid::new(
                     "ability",
                     ability,
-                    "packages, specs or a platform",
+                    "packages, specs, archives or a platform",
                 ));
             }
             set.insert(ability.to_owned());

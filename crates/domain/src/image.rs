@@ -132,6 +132,12 @@ pub fn is_reference(text: &str) -> bool {
         && digest.is_none_or(is_digest)
 }
 
+/// Whether `text` names an image with its tag and without a digest: `alpine:3.20`.
+pub fn is_tagged(text: &str) -> bool {
+    let tag = text.rsplit_once(':').map(|(_, tag)| tag);
+    is_reference(text) && !text.contains('@') && tag.is_some_and(is_tag)
+}
+
 fn looks_like_host(text: &str) -> bool {
     text.contains(['.', ':']) || text == "localhost" || text.contains(char::is_uppercase)
 }
@@ -272,6 +278,17 @@ mod tests {
             "$a",
         ] {
             assert!(!is_reference(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_tagged_image_has_a_tag_and_no_digest() {
+        for good in ["alpine:3.20", "localhost:5000/a/b:v1", "acme/api:latest"] {
+            assert!(is_tagged(good), "{good}");
+        }
+        let pinned = format!("a:v1@sha256:{}", "0a".repeat(32));
+        for bad in ["alpine", "localhost:5000/a", "a:", "A:v1", &pinned] {
+            assert!(!is_tagged(bad), "{bad}");
         }
     }
 

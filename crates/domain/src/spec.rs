@@ -45,6 +45,10 @@ impl JobSpec {
                     Some(_) => none.with_packages(),
                     None => none,
                 };
+                let asked = match image.archive.is_empty() {
+                    false => asked.with_archives(),
+                    true => asked,
+                };
                 // An agent with the key is not for a shell that shows what it does.
                 let asked = match image.ssh {
                     Some(_) => asked.with_specs(),
@@ -156,6 +160,34 @@ mod tests {
             ..ImageBuild::default()
         };
         assert_eq!(spec.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_archive_has_named_images_of_one_platform_and_a_runner_that_makes_it() {
+        let spec = |names: &[&str], platforms: &[&str]| ImageBuild {
+            archive: names.iter().map(|&name| name.to_owned()).collect(),
+            platforms: platforms.iter().map(|text| text.parse().unwrap()).collect(),
+            ..ImageBuild::default()
+        };
+        let (amd, arm) = ("linux/amd64", "linux/arm64");
+        for good in [
+            spec(&["api:v1", "r.example/acme/api:v1"], &[]),
+            spec(&["api:v1"], &[arm]),
+            spec(&[], &[amd, arm]),
+        ] {
+            assert_eq!(good.check(), Ok(()));
+        }
+        for bad in [
+            spec(&["api"], &[]),
+            spec(&["API:v1"], &[]),
+            spec(&["api:v1"], &[amd, arm]),
+        ] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+        let asks = JobSpec::ImageBuild(Box::new(spec(&["api:v1"], &[]))).abilities();
+        let older = Abilities::default().with_packages().with_specs();
+        assert!(!asks.is_subset(&older));
+        assert!(asks.is_subset(&older.with_archives()));
     }
 
     #[test]

@@ -292,7 +292,7 @@ impl Farm {
     /// Makes new attempts of all jobs of a build that did not succeed.
     ///
     /// # Errors
-    /// `Conflict` when the build is not over, or every job succeeded.
+    /// `Conflict` when the build is not over, or every job succeeded; `SourcesGone`.
     pub async fn retry_build(
         &self,
         actor: &Actor,
@@ -313,7 +313,7 @@ impl Farm {
     /// Makes a new attempt of a job, and of those that were skipped because of it.
     ///
     /// # Errors
-    /// `Conflict` when it is not over or was tried again already.
+    /// `Conflict` when it is not over or was tried again already; `SourcesGone`.
     pub async fn retry_job(
         &self,
         actor: &Actor,

@@ -80,6 +80,8 @@ pub struct ClaimedJob {
     pub artifacts: Vec<Artifact>,
     /// The sources that were handed in, in the place of a commit.
     pub source: Option<ClaimedSource>,
+    /// The size, in bytes, below which each of its files must stay.
+    pub max_file_bytes: u64,
 }
 
 /// Where a runner finds the sources that were handed in.
@@ -258,6 +260,7 @@ impl Farm {
             token: self.job_token(id),
             mark: self.image_mark(id),
             source: self.source_of(&build),
+            max_file_bytes: self.inner.settings.max_artifact_bytes,
             job,
             build,
             project,

@@ -98,10 +98,22 @@ impl Farm {
         Ok(count)
     }
 
-    /// Removes the places of uploaded files that expired before a build used them. Returns how many.
+    /// Removes the places of uploaded files that expired before a build used them, and files that
+    /// no build has used for long. Returns how many.
     pub async fn expire_uploads(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        let write = move |conn: &mut slipway_store::Conn| uploads::remove_expired(conn, now, PASS);
+        let keep = self.inner.settings.upload_keep;
+        let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
+        let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
+        let write = move |conn: &mut slipway_store::Conn| {
+            let (mut count, mut unused) = uploads::remove_expired(conn, now, PASS)?;
+            if let Some(before) = used_before {
+                let (old, blobs) = uploads::remove_unused(conn, before, PASS)?;
+                count += old;
+                unused.extend(blobs);
+            }
+            Ok((count, unused))
+        };
         let (count, unused) = self.inner.store.write(write).await?;
         self.drop_blobs(unused).await;
         Ok(count)

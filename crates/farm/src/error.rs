@@ -28,6 +28,9 @@ pub enum FarmError {
     /// The request makes sense, but not now.
     #[error("{0}")]
     Conflict(String),
+    /// The sources of a build are not kept any more, so that it cannot be tried again.
+    #[error("the sources are not kept any more; send them again")]
+    SourcesGone,
     /// The job's state does not allow it.
     #[error("the job is {} and does not take this", .0.from.name())]
     Refused(Refused),
@@ -65,6 +68,7 @@ impl From<StoreError> for FarmError {
         match error {
             StoreError::NotFound(what) => FarmError::NotFound(what),
             StoreError::Conflict(what) => FarmError::Conflict(what.to_owned()),
+            StoreError::SourcesGone => FarmError::SourcesGone,
             StoreError::Refused(refused) => FarmError::Refused(refused),
             StoreError::Stale => FarmError::Conflict("it changed meanwhile; try again".to_owned()),
             StoreError::TraceGap { held } => FarmError::TraceGap { held },

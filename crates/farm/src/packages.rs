@@ -256,9 +256,6 @@ impl PackageBuild {
         {
             return Ok(None);
         }
-        if let Some((id, content)) = &self.file {
-            uploads::note_use(conn, *id, content, self.project.id, self.now)?;
-        }
         if !builds::any_of_package(conn, self.project.id)? {
             projects::limit_to_one(conn, self.project.id)?;
         }
@@ -278,7 +275,11 @@ impl PackageBuild {
             pull_login: self.pull_login.clone(),
             handed: Handed::default(),
         };
-        builds::create(conn, &new, self.now).map(Some)
+        let (build, changes) = builds::create(conn, &new, self.now)?;
+        if let Some((id, content)) = &self.file {
+            uploads::note_use(conn, *id, content, (self.project.id, build.id), self.now)?;
+        }
+        Ok(Some((build, changes)))
     }
 }
 

@@ -45,6 +45,7 @@ impl Farm {
                 known.about
                     != About {
                         platforms: Vec::new(),
+                        image_archives: false,
                         ..about.clone()
                     }
             });

@@ -33,6 +33,8 @@ pub struct Settings {
     pub max_upload_bytes: u64,
     /// How long a file may be uploaded to its place, and stays there while no build uses it.
     pub upload_lifetime: Duration,
+    /// How long a file is kept after a build last used it; for ever without it.
+    pub upload_keep: Option<Duration>,
     /// The longest trace that is taken, in bytes.
     pub max_trace_bytes: u64,
     /// How long a follower of a trace that grows may take nothing before it is cut off.
@@ -87,6 +89,7 @@ impl Default for Settings {
             max_artifact_bytes: 1 << 30,
             max_upload_bytes: 1 << 30,
             upload_lifetime: Duration::from_secs(3600),
+            upload_keep: Some(Duration::from_secs(30 * 24 * 3600)),
             max_trace_bytes: 1 << 30,
             slow_reader: Duration::from_secs(60),
             max_reader_lag_bytes: 64 << 20,

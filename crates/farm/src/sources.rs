@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use futures_util::Stream;
+use slipway_domain::image::Repository;
 use slipway_domain::package::{BuildPackage, Location, PackageSource};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{CommitSha, ImageBuild, JobSpec, Role, Slug, UploadId};
@@ -19,11 +20,9 @@ use crate::{Actor, Farm, FarmError, ProjectAccess};
 /// The type of the sources: what a runner unpacks.
 const MIME: &str = "application/gzip";
 
-/// How sources are built that were sent before.
+/// How sources are built that are sent before.
 #[derive(Clone, Debug)]
 pub struct SourceRequest {
-    /// The sources.
-    pub source: UploadId,
     /// The pipeline that the build counts in. Where it has one image build, runners and time limit
     /// are those of that one.
     pub pipeline: Slug,
@@ -55,6 +54,26 @@ impl Farm {
         self.upload(place.id).await
     }
 
+    /// Whether sources could be built so, before they are sent. Tells where the image would be
+    /// pushed, if anywhere.
+    ///
+    /// # Errors
+    /// Those of [`Farm::build_source`] but for the sources themselves.
+    pub async fn check_source_build(
+        &self,
+        access: &ProjectAccess,
+        request: SourceRequest,
+    ) -> Result<Option<Repository>, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let pipeline = self.pipeline_for_source(access, &request.pipeline).await?;
+        let definition = self.source_definition(access.project(), &pipeline, request)?;
+        let mut jobs = definition.jobs.into_iter();
+        Ok(jobs.find_map(|job| match job.spec {
+            JobSpec::ImageBuild(image) => image.repository,
+            JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
+        }))
+    }
+
     /// Makes a build of sources that the actor sent, and queues its jobs.
     ///
     /// # Errors
@@ -66,20 +85,29 @@ impl Farm {
         &self,
         actor: &Actor,
         access: &ProjectAccess,
-        request: SourceRequest,
+        source: UploadId,
+        mut request: SourceRequest,
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
-        let (id, content) = self.own_source(actor, access, request.source).await?;
-        let (project, slug) = (access.project().clone(), request.pipeline.clone());
-        let (project_id, now) = (project.id, self.now());
-        let find = move |conn: &mut Conn| pipelines::by_slug(conn, project_id, &slug);
-        let pipeline = self.inner.store.read(find).await?;
+        let (id, content) = self.own_source(actor, access, source).await?;
+        let (project, now) = (access.project().clone(), self.now());
+        let pipeline = self.pipeline_for_source(access, &request.pipeline).await?;
         let uuid = self.inner.chance.build_uuid(now);
-        let mut image = *request.image;
-        if image.tags.is_empty() {
-            image.tags = vec![format!("build-{uuid}")];
+        if request.image.tags.is_empty() {
+            request.image.tags = vec![format!("build-{uuid}")];
         }
-        let definition = self.source_definition(&project, &pipeline, image, request.push, id)?;
+        let mut definition = self.source_definition(&project, &pipeline, request)?;
+        for job in &mut definition.jobs {
+            if let JobSpec::ImageBuild(image) = &mut job.spec {
+                image.package = Some(BuildPackage {
+                    source: PackageSource::Upload(id),
+                    location: Location {
+                        dockerfile_path: image.dockerfile.clone(),
+                        context: image.context.clone(),
+                    },
+                });
+            }
+        }
         let new = NewBuild {
             uuid,
             project: project.id,
@@ -96,13 +124,25 @@ impl Farm {
             handed: Handed::default(),
         };
         let create = move |conn: &mut Conn| {
-            uploads::note_use(conn, id, &content, project_id, now)?;
-            builds::create(conn, &new, now)
+            let (build, changes) = builds::create(conn, &new, now)?;
+            uploads::note_use(conn, id, &content, (new.project, build.id), now)?;
+            Ok((build, changes))
         };
         let (build, changes) = self.inner.store.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
         self.publish(changes).await;
         Ok(build)
+    }
+
+    /// The pipeline that a build of sources counts in.
+    async fn pipeline_for_source(
+        &self,
+        access: &ProjectAccess,
+        slug: &Slug,
+    ) -> Result<Pipeline, FarmError> {
+        let (project, slug) = (access.id(), slug.clone());
+        let find = move |conn: &mut Conn| pipelines::by_slug(conn, project, &slug);
+        Ok(self.inner.store.read(find).await?)
     }
 
     /// Sources that the actor sent, and that no other project has used.
@@ -125,15 +165,14 @@ impl Farm {
         Ok((id, content))
     }
 
-    /// What the jobs of the build do.
+    /// What the jobs of the build do; of the sources nothing is said yet.
     fn source_definition(
         &self,
         project: &Project,
         pipeline: &Pipeline,
-        mut image: ImageBuild,
-        push: Option<bool>,
-        source: UploadId,
+        request: SourceRequest,
     ) -> Result<Definition, FarmError> {
+        let (mut image, push) = (*request.image, request.push);
         let repository = match push {
             Some(false) => None,
             Some(true) | None => self.repository_of(project)?,
@@ -162,27 +201,11 @@ impl Farm {
             job.spec = JobSpec::ImageBuild(Box::new(image.clone()));
         }
         let (sha, repository) = (CommitSha::none(), repository.as_ref());
-        let mut definition = completed(
-            definition,
-            project,
-            repository,
-            Revision {
-                sha: &sha,
-                git_ref: None,
-                ref_is_tag: false,
-            },
-        )?;
-        for job in &mut definition.jobs {
-            if let JobSpec::ImageBuild(image) = &mut job.spec {
-                image.package = Some(BuildPackage {
-                    source: PackageSource::Upload(source),
-                    location: Location {
-                        dockerfile_path: image.dockerfile.clone(),
-                        context: image.context.clone(),
-                    },
-                });
-            }
-        }
-        Ok(definition)
+        let at = Revision {
+            sha: &sha,
+            git_ref: None,
+            ref_is_tag: false,
+        };
+        completed(definition, project, repository, at)
     }
 }

@@ -118,7 +118,8 @@ impl Builder {
         &self.engine
     }
 
-    /// Builds the image and pushes its tags. Nothing of it is left in the engine but cache.
+    /// Builds the image and pushes its tags. Nothing of it is left in the engine but cache, unless an
+    /// archive is to be made of it: that image stays until [`Builder::remove_job`] is called.
     ///
     /// Canceling stops the build in the engine: the command that runs is killed. So does dropping
     /// this future, but then [`Builder::remove_job`] is up to the caller.
@@ -137,7 +138,8 @@ impl Builder {
             () = cancel.cancelled() => Err(BuildError::Canceled),
             built = work => built,
         };
-        if self.leaves_images && built.is_ok() {
+        let is_left = self.leaves_images || !request.spec.archive.is_empty();
+        if is_left && built.is_ok() {
             return built;
         }
         if let Err(error) = self.remove_job(&request.job).await {

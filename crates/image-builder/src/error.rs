@@ -64,6 +64,17 @@ pub enum BuildError {
     /// The engine's disk, or ours, is full.
     #[error("the disk of the build host is full; free some space or lower its cache limit")]
     DiskFull,
+    /// The archive of an image is larger than is taken.
+    #[error(
+        "the image is too large to be handed over as an archive, which must stay below {} MiB when \
+         it is packed; make it smaller, push it to a registry, or ask the farm's operator to raise \
+         --max-artifact-bytes",
+        limit >> 20
+    )]
+    ArchiveTooLarge {
+        /// The size that it must stay below, in bytes.
+        limit: u64,
+    },
     /// A secret of the build has no value.
     #[error("the secret {id} is to be the variable {variable}, which the project does not have")]
     SecretMissing {
@@ -188,6 +199,7 @@ impl BuildError {
             Self::ContextMissing { .. }
             | Self::ContextUnusable { .. }
             | Self::OutsideCheckout { .. }
+            | Self::ArchiveTooLarge { .. }
             | Self::Canceled => FailureReason::JobFailed,
             Self::EngineUnavailable { .. } | Self::SshUnavailable { .. } | Self::Io(_) => {
                 FailureReason::RunnerFault

@@ -15,12 +15,18 @@ use crate::error::BuildError;
 /// How many pieces wait for the reader; beyond them the engine waits.
 const PIECES: usize = 8;
 
-/// The file system of an image as a tar archive, for a blocking reader. Dropping it ends the
-/// transfer.
+/// What the engine exports as a tar archive, for a blocking reader. Dropping it ends the transfer.
 #[derive(Debug)]
-pub struct FileSystem {
+pub struct Exported {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
+}
+
+/// Where the pieces of what is exported go, and who reads them.
+pub(crate) fn pipe() -> (mpsc::Sender<io::Result<Bytes>>, Exported) {
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let piece = Bytes::new();
+    (sender, Exported { pieces, piece })
 }
 
 impl Builder {
@@ -48,24 +54,12 @@ impl Builder {
     ///
     /// # Errors
     /// `EngineUnavailable`, also when there is no such image.
-    pub async fn file_system_of(&self, job: &str) -> Result<FileSystem, BuildError> {
-        let labels = self.labels(job);
-        let filters = labels.iter().map(|(name, value)| format!("{name}={value}"));
-        let options = ListImagesOptions {
-            filters: Some([("label".to_owned(), filters.collect())].into()),
-            ..ListImagesOptions::default()
-        };
-        let images = self.engine().list_images(Some(options)).await;
-        let images = images.map_err(engine_error)?;
-        let image = images.into_iter().next().map(|image| image.id);
-        let image = image.ok_or_else(|| BuildError::EngineUnavailable {
-            detail: "the image that was built is not there any more".to_owned(),
-        })?;
+    pub async fn file_system_of(&self, job: &str) -> Result<Exported, BuildError> {
         let body = ContainerCreateBody {
-            image: Some(image),
+            image: Some(self.image_of(job).await?),
             // An image may have none, and the engine wants one.
             cmd: Some(vec!["never".to_owned()]),
-            labels: Some(labels),
+            labels: Some(self.labels(job)),
             ..ContainerCreateBody::default()
         };
         let made = self
@@ -73,7 +67,7 @@ impl Builder {
             .create_container(None::<CreateContainerOptions>, body)
             .await;
         let container = made.map_err(engine_error)?.id;
-        let (sender, pieces) = mpsc::channel(PIECES);
+        let (sender, exported) = pipe();
         let engine = self.engine().clone();
         tokio::spawn(async move {
             let mut archive = std::pin::pin!(engine.export_container(&container));
@@ -83,14 +77,27 @@ impl Builder {
                 }
             }
         });
-        Ok(FileSystem {
-            pieces,
-            piece: Bytes::new(),
-        })
+        Ok(exported)
+    }
+
+    /// The id of the image that was built for `job`.
+    pub(crate) async fn image_of(&self, job: &str) -> Result<String, BuildError> {
+        let labels = self.labels(job).into_iter();
+        let filters = labels.map(|(name, value)| format!("{name}={value}"));
+        let options = ListImagesOptions {
+            filters: Some([("label".to_owned(), filters.collect())].into()),
+            ..ListImagesOptions::default()
+        };
+        let images = self.engine().list_images(Some(options)).await;
+        let image = images.map_err(engine_error)?.into_iter().next();
+        let image = image.ok_or_else(|| BuildError::EngineUnavailable {
+            detail: "the image that was built is not there any more".to_owned(),
+        })?;
+        Ok(image.id)
     }
 }
 
-impl Read for FileSystem {
+impl Read for Exported {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
             match self.pieces.blocking_recv() {

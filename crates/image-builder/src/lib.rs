@@ -4,6 +4,7 @@
 //! behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
+mod archive;
 mod base;
 mod builder;
 mod cache;
@@ -29,6 +30,6 @@ mod sync;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
-pub use export::FileSystem;
+pub use export::Exported;
 pub use limits::Limits;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress, Variables};

@@ -80,6 +80,9 @@ pub struct OwnJob {
     /// How the commit is checked out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Checkout>,
+    /// The size, in bytes, below which each of its files must stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file_bytes: Option<u64>,
 }
 
 /// How a commit is checked out.

@@ -72,6 +72,9 @@ pub struct Features {
     /// its lease can be short.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub heartbeat: bool,
+    /// Ours: it leaves images as archives where a spec says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub image_archives: bool,
 }
 
 /// `POST runners/register`.

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// A row like it is there already, or something still refers to it.
     #[error("{0}")]
     Conflict(&'static str),
+    /// The sources of a build are not kept any more.
+    #[error("the sources are not kept any more; send them again")]
+    SourcesGone,
     /// The job's state does not allow the event.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -60,6 +63,7 @@ impl StoreError {
             StoreError::Unavailable(_) | StoreError::Database(_) => true,
             StoreError::NotFound(_)
             | StoreError::Conflict(_)
+            | StoreError::SourcesGone
             | StoreError::Refused(_)
             | StoreError::Stale
             | StoreError::TraceGap { .. }

@@ -51,6 +51,7 @@ impl TryFrom<Row> for Manager {
                 architecture: row.architecture,
                 executor: row.executor,
                 platforms: Vec::new(),
+                image_archives: false,
             },
             created_at: from_ms(row.created_at)?,
             contact_at: from_ms(row.contact_at)?,

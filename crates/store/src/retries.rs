@@ -10,7 +10,7 @@ use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::jobs::{self, Changes, Details, Job, NewJob, Retried};
 use crate::schema::{job_needs, jobs as job_table};
-use crate::{builds, per_backend};
+use crate::{builds, per_backend, uploads};
 
 /// Why there is another attempt.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub enum Cause {
 /// Makes a new attempt of one job, and of the jobs that were skipped because of it.
 ///
 /// # Errors
-/// `Conflict` when the job is not over, was skipped, or has been retried already.
+/// `Conflict` when the job is not over, was skipped, or has been retried already; `SourcesGone`.
 pub fn retry_job(
     conn: &mut Conn,
     id: JobId,
@@ -70,7 +70,7 @@ pub fn retry_job(
 /// Makes new attempts of all jobs of a build that ended without success.
 ///
 /// # Errors
-/// `Conflict` when the build is not over, or every job succeeded.
+/// `Conflict` when the build is not over, or every job succeeded; `SourcesGone`.
 pub fn retry_build(
     conn: &mut Conn,
     id: BuildId,
@@ -108,6 +108,13 @@ fn retry_all(
 ) -> Result<(BTreeMap<JobId, JobId>, Changes), StoreError> {
     let mut made: BTreeMap<JobId, JobId> = BTreeMap::new();
     let mut changes = Changes::default();
+    for job in set.values() {
+        match (uploads::note_retry(conn, &job.spec, now), cause) {
+            // The attempt tells of it.
+            (Err(StoreError::SourcesGone), Cause::Farm { .. }) => {}
+            (noted, _) => noted?,
+        }
+    }
     while !set.is_empty() {
         let mut ready = None;
         for id in set.keys() {

@@ -62,6 +62,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
                 runners::architecture.eq(&new.about.architecture),
                 runners::executor.eq(&new.about.executor),
                 runners::platforms.eq(new.about.stored_platforms()),
+                runners::image_archives.eq(new.about.image_archives),
                 runners::created_at.eq(to_ms(now)),
                 runners::rev.eq(0),
             ),
@@ -203,6 +204,7 @@ pub fn note_contact(
                 runners::architecture.eq(&about.architecture),
                 runners::executor.eq(&about.executor),
                 runners::platforms.eq(about.stored_platforms()),
+                runners::image_archives.eq(about.image_archives),
                 runners::heartbeat.eq(heartbeat),
             ))
             .execute(conn)?;

@@ -150,6 +150,7 @@ diesel::table! {
         removed_at -> Nullable<BigInt>,
         rev -> BigInt,
         platforms -> Nullable<Text>,
+        image_archives -> Bool,
     }
 }
 
@@ -365,6 +366,14 @@ diesel::table! {
         uploaded_at -> Nullable<BigInt>,
         used_at -> Nullable<BigInt>,
         used_by -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    upload_uses (build_id) {
+        build_id -> BigInt,
+        upload_uuid -> Text,
     }
 }
 
@@ -483,5 +492,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     commit_statuses,
     phase_entries,
     uploads,
+    upload_uses,
     log_keys,
 );

@@ -1,12 +1,14 @@
 //! Files that people upload for a build: a place first, then the bytes, then the builds that use it.
+//! A build that uses a file is linked to it, so that the file stays until the build is over.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::{ProjectId, UploadId, UserId};
+use slipway_domain::package::PackageSource;
+use slipway_domain::{BuildId, JobSpec, ProjectId, UploadId, UserId};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
-use crate::schema::uploads;
+use crate::schema::{jobs, upload_uses, uploads};
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
 
 /// A file that was uploaded, or may be.
@@ -52,6 +54,7 @@ struct UploadRow {
     _uploaded_at: Option<i64>,
     used_at: Option<i64>,
     used_by: Option<i64>,
+    _last_used_at: Option<i64>,
 }
 
 impl TryFrom<UploadRow> for UploadedFile {
@@ -136,7 +139,7 @@ pub fn fill(
     }
 }
 
-/// Notes that a build of a project uses a file, which from now on stays as it is.
+/// Notes that a new build of a project uses a file, which from now on stays as it is.
 ///
 /// # Errors
 /// `Conflict` when the bytes are not those of `content` any more.
@@ -144,19 +147,48 @@ pub fn note_use(
     conn: &mut Conn,
     id: UploadId,
     content: &FileContent,
-    by: ProjectId,
+    (by, build): (ProjectId, BuildId),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let same = || {
         let file = uploads::table.find(id.to_string());
         file.filter(uploads::blob_key.eq(&content.blob_key))
     };
-    let first = diesel::update(same().filter(uploads::used_at.is_null()))
+    diesel::update(same().filter(uploads::used_at.is_null()))
         .set((uploads::used_at.eq(to_ms(now)), uploads::used_by.eq(by.0)))
         .execute(conn)?;
-    let there: i64 = same().count().get_result(conn)?;
-    match (first, there) {
-        (0, 0) => Err(StoreError::Conflict("the file changed meanwhile")),
+    let there = diesel::update(same())
+        .set(uploads::last_used_at.eq(to_ms(now)))
+        .execute(conn)?;
+    if there == 0 {
+        return Err(StoreError::Conflict("the file changed meanwhile"));
+    }
+    diesel::insert_into(upload_uses::table)
+        .values((
+            upload_uses::build_id.eq(build.0),
+            upload_uses::upload_uuid.eq(id.to_string()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes that a job is tried again, if it builds a file.
+///
+/// # Errors
+/// `SourcesGone` when the file is not kept any more.
+pub(crate) fn note_retry(
+    conn: &mut Conn,
+    spec: &JobSpec,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let Some(PackageSource::Upload(id)) = spec.package().map(|package| &package.source) else {
+        return Ok(());
+    };
+    let there = diesel::update(uploads::table.find(id.to_string()))
+        .set(uploads::last_used_at.eq(to_ms(now)))
+        .execute(conn)?;
+    match there {
+        0 => Err(StoreError::SourcesGone),
         _ => Ok(()),
     }
 }
@@ -179,6 +211,36 @@ pub fn remove_expired(
         uploads::table
             .filter(uploads::uuid.eq_any(expired))
             .filter(uploads::used_at.is_null()),
+    )
+    .returning(uploads::blob_key)
+    .get_results(conn)?;
+    let count = removed.len();
+    Ok((count, removed.into_iter().flatten().collect()))
+}
+
+/// Removes files that no build has used since `before`, unless one that does is not over; returns
+/// how many there were, and the blobs that nothing refers to any more.
+pub fn remove_unused(
+    conn: &mut Conn,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<(usize, Vec<String>), StoreError> {
+    let open_jobs = upload_uses::table
+        .inner_join(jobs::table.on(jobs::build_id.eq(upload_uses::build_id)))
+        .filter(upload_uses::upload_uuid.eq(uploads::uuid))
+        .filter(jobs::finished_at.is_null());
+    let unused: Vec<String> = uploads::table
+        .filter(uploads::last_used_at.le(to_ms(before)))
+        .filter(diesel::dsl::not(diesel::dsl::exists(open_jobs)))
+        .order(uploads::last_used_at)
+        .limit(limit)
+        .select(uploads::uuid)
+        .load(conn)?;
+    // Whoever takes one up again meanwhile has noted that as a use.
+    let removed: Vec<Option<String>> = diesel::delete(
+        uploads::table
+            .filter(uploads::uuid.eq_any(unused))
+            .filter(uploads::last_used_at.le(to_ms(before))),
     )
     .returning(uploads::blob_key)
     .get_results(conn)?;

@@ -14,6 +14,8 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::ReaderStream;
 
+use crate::executor::{Archive, ArchiveKind};
+
 use super::{Coordinator, Retry, text_header, unexpected, unsent};
 
 /// How long one archive may take. The job's own limit usually comes first.
@@ -80,25 +82,24 @@ impl Coordinator {
         store(request, to).await
     }
 
-    /// `POST builds/:id/artifacts`: sends the file `from` as the job's archive `name`.
-    pub async fn send_archive(
-        &self,
-        token: &JobToken,
-        job: i64,
-        from: &Path,
-        name: &str,
-        expire_in: Option<&str>,
-    ) -> Uploaded {
-        let file = match File::open(from).await {
+    /// `POST builds/:id/artifacts`: sends an archive of the job.
+    pub async fn send_archive(&self, token: &JobToken, job: i64, archive: &Archive) -> Uploaded {
+        let file = match File::open(&archive.path).await {
             Ok(file) => file,
             Err(error) => return Uploaded::Unreadable(error),
         };
         let part = Part::stream(Body::wrap_stream(ReaderStream::with_capacity(file, PIECE)));
-        let query: Vec<_> = expire_in
-            .map(|text| ("expire_in", text))
-            .into_iter()
-            .collect();
-        self.send_file(token, job, part, name, &query).await
+        let kept = archive.expire_in.as_deref().map(|text| ("expire_in", text));
+        let kind: &[_] = match archive.kind {
+            ArchiveKind::Files => &[],
+            ArchiveKind::Image => &[
+                ("artifact_type", "image_archive"),
+                ("artifact_format", "gzip"),
+            ],
+        };
+        let query: Vec<_> = kept.iter().chain(kind).copied().collect();
+        self.send_file(token, job, part, &archive.name, &query)
+            .await
     }
 
     /// `POST builds/:id/artifacts`: sends `bytes` as the job's file `name` of a type.

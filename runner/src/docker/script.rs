@@ -6,7 +6,7 @@ use slipway_image_builder::{Builder, BuiltImage, Progress as _};
 use slipway_script_runner::{ScriptError, ScriptRequest, WORK_DIR, collect, keep, run};
 
 use super::{checkout, logins};
-use crate::executor::{Archive, Failure, Job};
+use crate::executor::{Archive, ArchiveKind, Failure, Job};
 
 /// Runs the commands of a script, and keeps its container as an image where it says so;
 /// `usual_image` is for one that names no image.
@@ -89,6 +89,7 @@ pub(super) async fn collect_files(
     }
     let name = rules.name.as_deref().unwrap_or("artifacts");
     Ok(Some(Archive {
+        kind: ArchiveKind::Files,
         path,
         name: format!("{name}.zip"),
         expire_in: rules.expire_in.clone(),

@@ -8,7 +8,7 @@ use slipway_testkit::Backend;
 use slipway_testkit::processes::{CoordinatorProcess, Process, program};
 
 use super::{DOCKERFILE, docker, var};
-use crate::place::Place;
+use crate::place::{Place, show};
 
 /// What no trace and no image may have in it.
 const SECRET: &str = "hunter2-of-the-directories";
@@ -37,8 +37,13 @@ struct Desk {
 impl Desk {
     /// The project's images have a place at the registry without logins, or none at all.
     async fn new(has_place: bool) -> Self {
+        Self::with(has_place, &[]).await
+    }
+
+    /// The same with these arguments for the coordinator.
+    async fn with(has_place: bool, arguments: &[&str]) -> Self {
         let place = Place::new(Backend::Sqlite).await;
-        let farm = place.coordinator("only", &[]).await;
+        let farm = place.coordinator("only", arguments).await;
         let acme = json!({ "name": "acme" });
         farm.api(Method::POST, "/v1/namespaces", Some(acme)).await;
         let registry = var("SLIPWAY_TEST_REGISTRY");
@@ -173,6 +178,7 @@ async fn a_directory_is_built_pushed_loaded_and_run() {
         "stage=test",
         "--secret",
         "id=password,variable=PASSWORD",
+        "--push",
         "--load",
         "-t",
         &name,
@@ -205,11 +211,88 @@ async fn what_fails_is_told_and_ends_as_it_should() {
     desk.write(&[("Dockerfile", DOCKERFILE)]);
     let output = desk.build(&["."]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    for flag in ["--push", "--load"] {
-        let output = desk.build(&[".", flag]).await;
+    let builds = async || {
+        let path = "/v1/projects/acme/api/builds";
+        let builds = desk.farm.api(Method::GET, path, None).await;
+        builds["items"].as_array().unwrap().len()
+    };
+    let before = builds().await;
+    for (flags, why) in [
+        (&["--push"][..], "nowhere to go"),
+        (&["--push", "--load"], "nowhere to go"),
+        (
+            &["--load", "--platform", "linux/amd64,linux/arm64"],
+            "one platform",
+        ),
+        (&["--load", "-t", "NoName"], "name of an image"),
+    ] {
+        let output = desk.build(&[&["."], flags].concat()).await;
         assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-        assert!(said(&output).contains("nowhere to go"), "{}", said(&output));
+        assert!(said(&output).contains(why), "{}", said(&output));
+        assert!(!said(&output).contains("Sent "), "{}", said(&output));
     }
+    assert_eq!(builds().await, before);
+}
+
+#[tokio::test]
+async fn a_directory_is_loaded_and_run_without_any_registry() {
+    let desk = Desk::new(false).await;
+    let dockerfile = LOADED.split("FROM scratch\nCOPY none").next().unwrap();
+    desk.write(&[
+        ("Dockerfile", dockerfile),
+        ("greeting", "hello from the archive\n"),
+    ]);
+    let name = format!("slipway-loaded:{}", std::process::id());
+    let other = format!("r.example:5000/acme/loaded-{}", std::process::id());
+    let output = desk
+        .build(&[".", "--load", "-t", &name, "-t", &other])
+        .await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains(&format!("Loaded {name}, {other}:latest")),
+        "{text}"
+    );
+    for name in [&name, &other] {
+        let ran = docker(&["run", "--rm", name]);
+        assert_eq!(ran, "hello from the archive");
+    }
+    // No registry has it.
+    let digests = docker(&["inspect", "-f", "{{.RepoDigests}}", &name]);
+    assert_eq!(digests, "[]");
+    let id = docker(&["inspect", "-f", "{{.Id}}", &name]);
+    docker(&["rmi", "-f", &id]);
+    // What it was loaded from goes soon.
+    let builds = "/v1/projects/acme/api/builds";
+    let builds = desk.farm.api(Method::GET, builds, None).await;
+    let build = builds["items"][0]["id"].as_str().unwrap();
+    let job = show(&desk.farm, build).await["jobs"][0]["id"]
+        .as_i64()
+        .unwrap();
+    let files = super::files(&desk.farm, job).await;
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0]["file_type"], "image_archive");
+    let time = |name: &str| -> chrono::DateTime<chrono::Utc> {
+        files[0][name].as_str().unwrap().parse().unwrap()
+    };
+    let kept = time("expires_at") - time("created_at");
+    assert_eq!(kept.num_hours(), 24);
+}
+
+#[tokio::test]
+async fn an_image_that_is_too_large_to_be_loaded_fails_its_build() {
+    let desk = Desk::with(false, &["--max-artifact-bytes", "200000"]).await;
+    desk.write(&[("Dockerfile", DOCKERFILE)]);
+    let name = format!("slipway-too-large:{}", std::process::id());
+    let output = desk.build(&[".", "--load", "-t", &name]).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let why = "too large to be handed over as an archive";
+    assert!(
+        text.contains(why) && text.contains("--max-artifact-bytes"),
+        "{text}"
+    );
+    assert!(!text.contains("Loaded"), "{text}");
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ async fn cancel(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
 ///
 /// 201 with the new build; 400 for an id that is none; 401; 403 to lower roles than developer, or
 /// when it did not end in success, in failure or by being canceled; 404 without such a project or
-/// build. Of a build that was retried before, the latest attempt is what is tried again.
+/// build; 409 when its sources are not kept any more. Of a build that was retried before, the latest attempt is what is tried again.
 async fn retry(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
     let (access, listed) = named(&farm, &call, &path, Role::Developer).await?;
     match farm.retry_latest(&call.actor, &access, &listed.job).await {

@@ -100,7 +100,9 @@ impl V3Error {
                 FarmError::Invalid(why) => bad(why),
                 FarmError::IdleForEver => bad(&error.to_string()),
                 FarmError::Conflict(why) => message(&format!("409 Conflict: {why}")),
-                FarmError::Refused(_) => message(&format!("409 Conflict: {error}")),
+                FarmError::Refused(_) | FarmError::SourcesGone => {
+                    message(&format!("409 Conflict: {error}"))
+                }
                 FarmError::TraceGap { .. } => message("416 Range Not Satisfiable"),
                 FarmError::TooLarge { .. } => message("413 Request Entity Too Large"),
                 FarmError::Unavailable(_) => message("503 Service Unavailable"),
@@ -136,7 +138,9 @@ impl ResponseError for V3Error {
                 FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
                 FarmError::NotFound(_) | FarmError::Erased => StatusCode::NOT_FOUND,
                 FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
-                FarmError::Conflict(_) | FarmError::Refused(_) => StatusCode::CONFLICT,
+                FarmError::Conflict(_) | FarmError::Refused(_) | FarmError::SourcesGone => {
+                    StatusCode::CONFLICT
+                }
                 FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
                 FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 FarmError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

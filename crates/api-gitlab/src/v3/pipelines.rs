@@ -62,7 +62,8 @@ async fn show(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
 /// `POST /projects/:id/pipelines/:pipeline_id/retry`: tries again what did not succeed.
 ///
 /// 201, also when it is not over or all of it succeeded, and it stays what it is; 400 for an id
-/// that is none; 401; 403 to lower roles than developer; 404 without such a project or pipeline.
+/// that is none; 401; 403 to lower roles than developer; 404 without such a project or pipeline; 409
+/// when its sources are not kept any more.
 async fn retry(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
     let (access, listed) = named(&farm, &call, &path, Role::Developer).await?;
     let retried = farm.retry_build(&call.actor, &access, &listed.build).await;

@@ -68,7 +68,7 @@ impl RunnerV4Error {
                 | FarmError::ReadOnly => message("403 Forbidden"),
                 FarmError::Erased => message("403 Forbidden - Job has been erased!"),
                 FarmError::Refused(_) => message("403 Forbidden - Job is not processing on runner"),
-                FarmError::Conflict(_) => message("409 Conflict"),
+                FarmError::Conflict(_) | FarmError::SourcesGone => message("409 Conflict"),
                 FarmError::NotFound(_) => message("404 Not found"),
                 FarmError::IdleForEver => {
                     let why = "can not be empty when runner is not allowed to pick untagged jobs";
@@ -101,7 +101,7 @@ impl ResponseError for RunnerV4Error {
                 | FarmError::ReadOnly
                 | FarmError::Erased
                 | FarmError::Refused(_) => StatusCode::FORBIDDEN,
-                FarmError::Conflict(_) => StatusCode::CONFLICT,
+                FarmError::Conflict(_) | FarmError::SourcesGone => StatusCode::CONFLICT,
                 FarmError::NotFound(_) => StatusCode::NOT_FOUND,
                 FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
                 FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,

@@ -151,5 +151,6 @@ pub(crate) fn about(info: &Info) -> About {
         architecture: info.architecture.clone(),
         executor: info.executor.clone(),
         platforms: Vec::new(),
+        image_archives: false,
     }
 }

@@ -1,6 +1,7 @@
 //! What is asked to be built: a commit, or sources that were sent.
 
-use slipway_domain::Slug;
+use slipway_domain::image::Repository;
+use slipway_domain::{Slug, UploadId};
 use slipway_farm::{BuildRequest, SourceRequest, UploadedFile};
 
 use crate::error::ApiError;
@@ -9,7 +10,7 @@ use crate::wire;
 /// What a body asks to be built.
 pub(crate) enum Asked {
     Commit(BuildRequest),
-    Source(SourceRequest),
+    Source(UploadId, SourceRequest),
 }
 
 /// What a body asks to be built.
@@ -31,12 +32,28 @@ pub(crate) fn asked(body: wire::NewBuild) -> Result<Asked, ApiError> {
     if body.sha.is_some() || body.git_ref.is_some() {
         return refused("`ref` and `sha` do not go with `source`, which is built in their place");
     }
-    Ok(Asked::Source(SourceRequest {
-        source,
+    let request = SourceRequest {
         pipeline,
         image: body.image.unwrap_or_default(),
         push: body.push,
-    }))
+    };
+    Ok(Asked::Source(source, request))
+}
+
+/// How sources are to be built that are not sent yet.
+pub(crate) fn asked_before(body: wire::BuildToCheck) -> SourceRequest {
+    SourceRequest {
+        pipeline: body.pipeline.unwrap_or_else(Slug::default_pipeline),
+        image: body.image.unwrap_or_default(),
+        push: body.push,
+    }
+}
+
+/// What is known of a build before it is made.
+pub(crate) fn checked_build(repository: Option<Repository>) -> wire::CheckedBuild {
+    wire::CheckedBuild {
+        repository: repository.map(String::from),
+    }
 }
 
 /// Sources that were sent.

@@ -31,9 +31,33 @@ pub(crate) async fn create_build(
     let body = body.into_inner();
     let build = match convert::asked(body)? {
         Asked::Commit(request) => farm.create_build(&caller.0, &access, request).await?,
-        Asked::Source(request) => farm.build_source(&caller.0, &access, request).await?,
+        Asked::Source(source, request) => {
+            farm.build_source(&caller.0, &access, source, request)
+                .await?
+        }
     };
     Ok(HttpResponse::Created().json(with_jobs(&farm, &access, build).await?))
+}
+
+/// `POST /v1/projects/{ns}/{name}/builds/check`: whether sources could be built so, before they are
+/// sent.
+///
+/// Nothing is made. 200 with where the image would be pushed; 400 when the image cannot be built so,
+/// or has nowhere to go; 401; 403 to lower roles than developer; 404 without such a project or
+/// pipeline.
+#[utoipa::path(tag = "builds", params(ProjectPath), request_body = wire::BuildToCheck, responses((status = 200, body = wire::CheckedBuild)))]
+#[post("/projects/{ns}/{name}/builds/check")]
+pub(crate) async fn check_build(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+    body: Json<wire::BuildToCheck>,
+) -> Answer<Json<wire::CheckedBuild>> {
+    let access = farm.project(&caller.0, &path.ns, &path.name, Role::Developer);
+    let access = access.await?;
+    let request = convert::asked_before(body.into_inner());
+    let repository = farm.check_source_build(&access, request).await?;
+    Ok(Json(convert::checked_build(repository)))
 }
 
 /// `GET /v1/projects/{ns}/{name}/builds`: a project's builds, newest first.
@@ -105,7 +129,8 @@ pub(crate) async fn cancel_build(
 /// `POST /v1/builds/{uuid}/retry`: makes new attempts at what did not succeed.
 ///
 /// 200 with the build and its jobs; 400 for an id that is none; 401; 403 to lower roles than
-/// developer; 404 without such a build; 409 when nothing can be retried.
+/// developer; 404 without such a build; 409 when nothing can be retried, or the sources are not kept
+/// any more.
 #[utoipa::path(tag = "builds", params(BuildPath), responses((status = 200, body = wire::BuildWithJobs)))]
 #[post("/builds/{uuid}/retry")]
 pub(crate) async fn retry_build(

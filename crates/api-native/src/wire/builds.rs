@@ -77,6 +77,27 @@ pub(crate) struct NewBuild {
     pub(crate) push: Option<bool>,
 }
 
+/// A build of sources that are not sent yet.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuildToCheck {
+    /// The pipeline's slug; `default` when absent.
+    #[schema(value_type = Option<String>)]
+    pub(crate) pipeline: Option<Slug>,
+    /// How the image is built: the spec of an image build, as in a pipeline.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) image: Option<Box<ImageBuild>>,
+    /// Whether the image is pushed; when absent, if there is a place for it.
+    pub(crate) push: Option<bool>,
+}
+
+/// What is known of a build before it is made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CheckedBuild {
+    /// Where its image would be pushed; null when it would not be.
+    pub(crate) repository: Option<String>,
+}
+
 /// Sources that a build can be made of.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Source {

@@ -56,6 +56,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "pipelines") => Some(json!({"slug": "other", "definition": definition})),
         // Whoever may build is told that this is no archive; nobody else gets so far.
         ("POST", "sources") => Some(json!({})),
+        ("POST", "check") => Some(json!({})),
         ("POST", "builds") => Some(json!({"sha": SHA})),
         ("PUT", "registry-credentials") => {
             Some(json!({"registry": "r.example", "username": "u", "password": "p"}))

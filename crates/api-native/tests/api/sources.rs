@@ -11,6 +11,7 @@ use crate::support::{Api, SHA};
 
 const SOURCES: &str = "/v1/projects/acme/api/sources";
 const BUILDS: &str = "/v1/projects/acme/api/builds";
+const CHECK: &str = "/v1/projects/acme/api/builds/check";
 
 /// Sends bytes as sources; returns the status and the answer.
 async fn send(api: &Api, token: &str, path: &str, kind: &str, bytes: &[u8]) -> (u16, Value) {
@@ -153,6 +154,44 @@ async fn what_cannot_be_built_is_refused_in_a_sentence() {
     }
     let used = api.post(&root, BUILDS, json!({"source": source, "pipeline": "none"}));
     used.await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_build_is_checked_before_its_sources_are_sent() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.clone();
+    let check = async |body: Value, status: u16| {
+        let answer = api.post(&root, CHECK, body).await;
+        answer.expect(status).json()
+    };
+    for push in [Value::Null, json!(true)] {
+        let told = check(json!({"image": {"tags": ["v1"]}, "push": push}), 200).await;
+        assert_eq!(told, json!({"repository": "registry.example/acme/api"}));
+    }
+    let told = check(
+        json!({"image": {"archive": ["api:v1"]}, "push": false}),
+        200,
+    )
+    .await;
+    assert_eq!(told, json!({"repository": null}));
+    for bad in [
+        json!({"source": "00000000-0000-4000-8000-000000000000"}),
+        json!({"image": {"dockerfile": "../x"}}),
+        json!({"image": {"tags": ["no tag"]}}),
+        json!({"image": {"archive": ["API"]}}),
+        json!({"image": {"archive": ["a:b"], "platforms": ["linux/amd64", "linux/arm64"]}}),
+    ] {
+        check(bad, 400).await;
+    }
+    check(json!({"pipeline": "none"}), 404).await;
+    let ann = api.user("ann", &["write"]).await;
+    api.post(&ann, CHECK, json!({})).await.expect(404);
+    api.member("projects/acme/api", "ann", "reader").await;
+    api.post(&ann, CHECK, json!({})).await.expect(403);
+    // Nothing was made of it.
+    let builds = api.get(&root, BUILDS).await.expect(200).json();
+    assert_eq!(builds["items"], json!([]));
 }
 
 #[actix_web::test]

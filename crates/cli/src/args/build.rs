@@ -41,8 +41,8 @@ pub(crate) struct Image {
     /// The Dockerfile [default: PATH/Dockerfile].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// A name of the image, `NAME` or `NAME:TAG`. The tag is pushed; with --load, the name is given here.
-    /// NAME with a registry says where to push.
+    /// A name of the image, `NAME` or `NAME:TAG`. The tag is pushed, and NAME with a registry says where
+    /// to; with --load, the image has the name here.
     #[arg(short, long = "tag", value_name = "NAME")]
     pub(crate) tags: Vec<String>,
     /// The stage to stop at.
@@ -69,10 +69,11 @@ pub(crate) struct Image {
     /// Push the image, or refuse when there is nowhere to; the default is to push if there is.
     #[arg(long)]
     pub(crate) push: bool,
-    /// Have the local Docker Engine pull the image that was pushed.
+    /// Load the image into the local Docker Engine. It needs no registry and is pushed only with --push
+    /// as well; the engine pulls it then.
     #[arg(long)]
     pub(crate) load: bool,
-    /// How it is told what is sent: with a bar if this is a terminal, or not at all.
+    /// How it is told what is sent and loaded: with a bar if this is a terminal, or not at all.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressKind,
 }

@@ -1,6 +1,7 @@
 //! Building a directory of this machine: packed while it is sent, built by the farm and followed,
 //! and put into the local Docker Engine when that is asked for.
 
+mod bar;
 mod load;
 mod names;
 mod send;
@@ -11,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use slipway_build_context::{Context, Keep, Packing};
-use slipway_client::{ClientError, ImageSpec, SourceBuild, SourceDate};
+use slipway_client::{BuildToCheck, ClientError, ImageSpec, SourceBuild, SourceDate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
@@ -33,7 +34,17 @@ pub(crate) async fn build(
     let project = image.project.as_ref().context(
         "no project is named that builds the directory: give --project NAMESPACE/NAME, or set SLIPWAY_PROJECT",
     )?;
-    let names = Names::read(&image.tags)?;
+    // What goes into the engine here and nowhere else needs no registry.
+    let is_archive = image.load && !image.push;
+    if is_archive && image.platforms.len() > 1 {
+        bail!(
+            "--load takes an image for one platform; with --push as well, the engine here pulls that of its own"
+        );
+    }
+    let names = match is_archive {
+        true => Names::read_local(&image.tags, project),
+        false => Names::read(&image.tags)?,
+    };
     let date = source_date(non_empty(SOURCE_DATE))?;
     let own = directory.join("Dockerfile");
     let dockerfile = image.file.as_deref().unwrap_or(&own);
@@ -42,24 +53,47 @@ pub(crate) async fn build(
         latest_change: date.map(|date| UNIX_EPOCH + Duration::from_secs(date.into())),
         keep: Keep::AllPatterns,
     };
-    let spec = spec(&image, &names, context.dockerfile(), date);
+    let mut spec = spec(&image, &names, context.dockerfile(), date);
+    if is_archive {
+        spec.archive.clone_from(&names.local);
+    }
+    if image.load {
+        load::check().await?;
+    }
+    let client = &session.client;
+    let asked = BuildToCheck {
+        pipeline,
+        image: spec,
+        push: match (image.push, is_archive) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        },
+    };
+    // Better now than after all has been sent.
+    client
+        .check_build(&project.namespace, &project.name, &asked)
+        .await?;
     let source = send::send(session, project, context, packing, image.progress).await?;
     // From here on there is a build to call off.
     let interrupts = signal(SignalKind::interrupt())?;
     let new = SourceBuild {
         source: source.id,
-        pipeline,
-        image: spec,
-        push: (image.push || image.load).then_some(true),
+        pipeline: asked.pipeline,
+        image: asked.image,
+        push: asked.push,
     };
-    let client = &session.client;
     let made = client.build_source(&project.namespace, &project.name, &new);
     let build = made.await?;
     let note = format!("Build {} of {}", build.id, build.project);
     session.output.note(&note)?;
     let done = follow(session, build.id, interrupts).await?;
-    if image.load && done == Done::Well {
-        load::load(session, build.id, &names.local).await?;
+    match (done, image.load) {
+        (Done::Well, true) if is_archive => {
+            load::load(session, build.id, &names.local, image.progress).await?;
+        }
+        (Done::Well, true) => load::pull(session, build.id, &names.local).await?,
+        (Done::Well, false) | (Done::BuildFailed, _) => {}
     }
     Ok(done)
 }
@@ -106,6 +140,7 @@ fn spec(image: &Image, names: &Names, dockerfile: &str, date: Option<u32>) -> Im
             .map(|secret| (secret.id.clone(), secret.variable.clone()))
             .collect(),
         source_date: date.map(SourceDate::Seconds),
+        archive: Vec::new(),
     }
 }
 

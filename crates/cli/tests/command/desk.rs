@@ -93,6 +93,7 @@ impl Desk {
             heartbeat: true,
             about: About {
                 architecture: Some("amd64".to_owned()),
+                image_archives: true,
                 ..About::default()
             },
             ..Registering::default()

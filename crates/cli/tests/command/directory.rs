@@ -1,6 +1,7 @@
 //! `slipway build DIRECTORY`: what is sent, what is asked for, what is refused.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -8,7 +9,7 @@ use flate2::read::GzDecoder;
 use futures_util::TryStreamExt;
 use slipway_domain::spec::SourceDate;
 use slipway_domain::{FailureReason, ImageBuild, JobSpec, Platform, ReportedResult};
-use slipway_farm::ClaimedJob;
+use slipway_farm::{ClaimedJob, FileKind};
 
 use crate::desk::{Desk, SHA, ended, text};
 
@@ -174,6 +175,13 @@ async fn what_cannot_be_built_is_told_before_anything_is_sent() {
         (&[".", "--sha", SHA], "--ref and --sha name a commit"),
         (&["acme/api", "--push"], "acme/api is a project"),
         (&[".", "-t", "a.b/x:1", "-t", "a.b/y:1"], "one repository"),
+        (&[".", "--push"], "nowhere to go"),
+        (&[".", "-t", "x:no tag"], "image tag"),
+        (&[".", "--pipeline", "none"], "no such pipeline"),
+        (
+            &[".", "--load", "--platform=linux/amd64,linux/arm64"],
+            "one platform",
+        ),
     ] {
         let output = build(&desk, &root, arguments).await;
         assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
@@ -181,9 +189,89 @@ async fn what_cannot_be_built_is_told_before_anything_is_sent() {
         assert!(said.contains(why), "{arguments:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+    // There is nothing to load an image into.
+    let mut command = desk.command(&["build", ".", "--load", "--project", "acme/api"]);
+    let command = command.current_dir(&root).env("PATH", desk.folder.path());
+    let output = command.output().await.unwrap();
+    assert!(
+        text(&output.stderr).contains("`docker` command"),
+        "{output:?}"
+    );
+    engine(&desk, "echo 'no daemon' >&2; exit 1");
+    let output = command.output().await.unwrap();
+    assert!(
+        text(&output.stderr).contains("none to be had: no daemon"),
+        "{output:?}"
+    );
     let builds = desk.json(&["builds", "acme/api"]).await;
     assert_eq!(builds, serde_json::json!([]));
     assert_eq!(desk.farm.stored_blobs(), 0);
+}
+
+/// A `docker` command of the desk's own, which does this.
+fn engine(desk: &Desk, script: &str) {
+    let path = desk.folder.path().join("docker");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Has a runner leave this archive of the image that a job built.
+async fn leave(desk: &Desk, job: &ClaimedJob, archive: &'static [u8]) {
+    let farm = desk.farm.farm();
+    let job = farm.uploading_job(job.job.id, &job.token).await.unwrap();
+    let pieces = [Ok::<_, std::io::Error>(bytes::Bytes::from_static(archive))];
+    let received = farm.receive_archive(&job, futures_util::stream::iter(pieces));
+    let kind = FileKind::named("image_archive", "gzip").unwrap();
+    let name = "image.tar.gz".to_owned();
+    let kept = farm.put_file(&job, received.await.unwrap(), kind, name, None);
+    kept.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_is_poured_into_the_engine_as_the_runner_left_it() {
+    let desk = Desk::logged_in_with(|config| config.registry = Some("r.example".to_owned())).await;
+    desk.farm.project("acme/api").await;
+    let runner = desk.runner().await;
+    let root = directory(&desk, &[("Dockerfile", "FROM scratch")]);
+    let loaded = desk.folder.path().join("loaded");
+    let load = format!("[ $1 = version ] || /bin/cat > {}", loaded.display());
+    for (typed, names, script, code) in [
+        (
+            &["-t=api", "-t=s.example/a:v1"][..],
+            &["api:latest", "s.example/a:v1"][..],
+            &*load,
+            0,
+        ),
+        (&[], &["acme/api:latest"], &load, 0),
+        (&[], &["acme/api:latest"], "[ $1 = version ]", 3),
+    ] {
+        engine(&desk, script);
+        let mut command =
+            desk.command(&[&["build", ".", "--load", "--project=acme/api"], typed].concat());
+        let command = command.current_dir(&root).env("PATH", desk.folder.path());
+        let child = command.spawn().unwrap();
+        let job = desk.claim(&runner).await;
+        assert_eq!(spec(&job).archive, names);
+        // There is a registry, but it is not asked for.
+        assert_eq!(spec(&job).repository, None);
+        leave(&desk, &job, b"an image").await;
+        desk.end(&runner, job.job.id, ReportedResult::Succeeded)
+            .await;
+        let output = ended(child).await;
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let said = text(&output.stderr);
+        match code {
+            0 => assert!(
+                said.ends_with(&format!("Loaded {}\n", names.join(", "))),
+                "{said}"
+            ),
+            _ => assert!(said.contains("`docker load` failed"), "{said}"),
+        }
+        if code == 0 {
+            assert_eq!(std::fs::read(&loaded).unwrap(), b"an image");
+            std::fs::remove_file(&loaded).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{check_path, is_variable_name};
-use crate::image::{Repository, is_reference, is_tag};
+use crate::image::{Repository, is_reference, is_tag, is_tagged};
 use crate::names::{Invalid, Name};
 use crate::package::BuildPackage;
 use crate::platform::Platform;
@@ -85,6 +85,10 @@ pub struct ImageBuild {
     /// The time that the image says it was made at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_date: Option<SourceDate>,
+    /// The names that the image has in an archive of it, as `docker save` makes one: a file of the
+    /// job, for `docker load`. None is made when there is no name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archive: Vec<String>,
 }
 
 /// The time that an image says it was made at, as `SOURCE_DATE_EPOCH` tells build tools (see
@@ -138,6 +142,7 @@ impl Default for ImageBuild {
             secrets: BTreeMap::new(),
             ssh: None,
             source_date: None,
+            archive: Vec::new(),
         }
     }
 }
@@ -147,7 +152,7 @@ impl ImageBuild {
     ///
     /// # Errors
     /// A path that leaves the checkout, a tag no registry takes, an argument without a name, a
-    /// secret that could not be named in a Dockerfile.
+    /// secret that could not be named in a Dockerfile, an archive for several platforms.
     pub fn check(&self) -> Result<(), Invalid> {
         if self.package.is_some() {
             return Err(Invalid::new(
@@ -184,6 +189,7 @@ impl ImageBuild {
         self.check_platforms()?;
         self.check_caches()?;
         self.check_secrets()?;
+        self.check_archive()?;
         let name = |name: &&String| !is_variable_name(name);
         match self.args.keys().find(name) {
             Some(bad) => Err(Invalid::new(
@@ -227,6 +233,24 @@ impl ImageBuild {
                 "place for the cache",
                 image,
                 "a repository with its registry, and a tag",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_archive(&self) -> Result<(), Invalid> {
+        if let Some(name) = self.archive.iter().find(|name| !is_tagged(name)) {
+            return Err(Invalid::new(
+                "name of an image",
+                name,
+                "a name in lower case with a tag, such as acme/api:v1",
+            ));
+        }
+        match (self.archive.is_empty(), self.platforms.as_slice()) {
+            (false, [_, other, ..]) => Err(Invalid::new(
+                "platform of an archive",
+                &other.to_string(),
+                "one platform at the most: an archive has one image",
             )),
             _ => Ok(()),
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod docker;
+mod docker_archive;
 mod docker_base;
 mod docker_cache;
 mod docker_called_off;

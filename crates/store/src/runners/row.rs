@@ -65,6 +65,8 @@ pub struct About {
     pub executor: Option<String>,
     /// What it builds images for besides its own processor.
     pub platforms: Vec<Platform>,
+    /// Whether it leaves images as archives.
+    pub image_archives: bool,
 }
 
 impl About {
@@ -80,6 +82,10 @@ impl About {
         let own = match heartbeat {
             true => Abilities::default().with_packages().with_specs(),
             false => Abilities::default(),
+        };
+        let own = match heartbeat && self.image_archives {
+            true => own.with_archives(),
+            false => own,
         };
         self.builds_for()
             .fold(own, |set, platform| set.with_platform(&platform))
@@ -114,6 +120,7 @@ pub(super) struct RunnerRow {
     removed_at: Option<i64>,
     rev: i64,
     platforms: Option<String>,
+    image_archives: bool,
 }
 
 impl RunnerRow {
@@ -134,6 +141,7 @@ impl RunnerRow {
             platforms: platforms
                 .map(|text| text.parse().map_err(|_| StoreError::Corrupt("platform")))
                 .collect::<Result<_, _>>()?,
+            image_archives: self.image_archives,
         };
         Ok(Runner {
             id: RunnerId(self.id),

@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::args::ProjectName;
+
 /// The names of an image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
@@ -9,11 +11,25 @@ pub(super) struct Names {
     pub(super) repository: Option<String>,
     /// The tags that are pushed.
     pub(super) tags: Vec<String>,
-    /// What it is called here, as it was typed.
+    /// What it is called here.
     pub(super) local: Vec<String>,
 }
 
 impl Names {
+    /// Reads names of an image that is pushed nowhere: whatever they are, they are names here. One
+    /// without a name is called like its project.
+    pub(super) fn read_local(typed: &[String], project: &ProjectName) -> Self {
+        let whole = |(name, tag): (&str, &str)| format!("{name}:{tag}");
+        let mut local: Vec<String> = typed.iter().map(|name| whole(split(name))).collect();
+        if local.is_empty() {
+            local.push(whole((&project.to_string().to_ascii_lowercase(), "latest")));
+        }
+        Self {
+            local,
+            ..Self::default()
+        }
+    }
+
     /// Reads names as `docker build` takes them.
     ///
     /// # Errors
@@ -86,5 +102,20 @@ mod tests {
             assert_eq!(found_tags, tags, "{typed:?}");
         }
         assert!(read(&["r.example/a:1", "r.example/b:1"]).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_not_pushed_is_a_name_here() {
+        let project: ProjectName = "Acme/api".parse().unwrap();
+        let read = |typed: &[&str]| {
+            let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
+            let names = Names::read_local(&typed, &project);
+            assert_eq!((names.repository, names.tags.len()), (None, 0));
+            names.local
+        };
+        assert_eq!(read(&[]), ["acme/api:latest"]);
+        let several = ["api", "r.example:5000/a", "s.example/b:v1"];
+        let tagged = ["api:latest", "r.example:5000/a:latest", "s.example/b:v1"];
+        assert_eq!(read(&several), tagged);
     }
 }

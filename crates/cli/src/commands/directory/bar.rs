@@ -1,0 +1,98 @@
+//! How far something has come that takes its time, on a terminal.
+
+use std::io::{self, IsTerminal as _, Write as _, stderr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::args::ProgressKind;
+use crate::commands::Session;
+use crate::output::size;
+
+/// How often the bar is drawn anew.
+const REDRAW: Duration = Duration::from_millis(100);
+/// How many signs the bar has.
+const WIDTH: u64 = 30;
+
+/// How many of so many bytes are done. It is drawn only where somebody sees it.
+pub(super) struct Bar {
+    what: &'static str,
+    total: u64,
+    done: Arc<AtomicU64>,
+    is_drawn: bool,
+}
+
+impl Bar {
+    /// One for `total` bytes, of which none is done yet.
+    pub(super) fn new(
+        session: &Session,
+        progress: ProgressKind,
+        what: &'static str,
+        total: u64,
+    ) -> Self {
+        let draws = progress == ProgressKind::Auto && !session.output.is_json();
+        Self {
+            what,
+            total,
+            done: Arc::default(),
+            is_drawn: draws && stderr().is_terminal(),
+        }
+    }
+
+    /// Where it is counted how many bytes are done.
+    pub(super) fn done(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.done)
+    }
+
+    /// Draws how far `work` is until it ends.
+    pub(super) async fn follow<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
+        let mut work = pin!(work);
+        if !self.is_drawn {
+            return Ok(work.await);
+        }
+        loop {
+            let line = line(self.what, self.total, self.done.load(Ordering::Relaxed));
+            draw(&line)?;
+            if let Ok(ended) = tokio::time::timeout(REDRAW, &mut work).await {
+                draw("")?;
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+fn draw(line: &str) -> io::Result<()> {
+    let mut terminal = stderr().lock();
+    write!(terminal, "\r\x1b[K{line}")?;
+    terminal.flush()
+}
+
+fn line(what: &str, total: u64, done: u64) -> String {
+    // A context has a little more in it than was counted when names are long.
+    let done = done.min(total);
+    let part = |whole: u64| {
+        (done.saturating_mul(whole))
+            .checked_div(total)
+            .unwrap_or(whole)
+    };
+    let signs = usize::try_from(part(WIDTH)).unwrap_or(0);
+    let bar = "#".repeat(signs);
+    let (percent, done, total) = (part(100), size(done), size(total));
+    let width = usize::try_from(WIDTH).unwrap_or(0);
+    format!("{what} [{bar:<width$}] {percent:>3} % {done} of {total}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_full_at_the_end_and_never_fuller() {
+        let line = |total, done| line("Sending", total, done);
+        assert!(line(0, 0).contains("100 %"));
+        assert!(line(2048, 1024).contains("50 %"), "{}", line(2048, 1024));
+        assert!(line(2048, 1024).contains(&format!("[{}{}]", "#".repeat(15), " ".repeat(15))));
+        assert_eq!(line(2048, 4096), line(2048, 2048));
+    }
+}

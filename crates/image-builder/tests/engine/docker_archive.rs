@@ -1,0 +1,84 @@
+//! An image that is handed over as an archive.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use slipway_domain::{FailureReason, ImageBuild};
+use slipway_image_builder::BuildError;
+
+use crate::docker::{BOTH, Told, builder, checkout, request, run, unique};
+
+const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT [\"/bin/busybox\"]\n";
+
+fn docker(args: &[&str]) -> Output {
+    Command::new("docker").args(args).output().unwrap()
+}
+
+fn is_there(image: &str) -> bool {
+    docker(&["image", "inspect", image]).status.success()
+}
+
+fn names() -> Vec<String> {
+    let word = unique();
+    vec![
+        format!("archive-{word}:v1"),
+        format!("r.example:5000/acme/archive-{word}:latest"),
+    ]
+}
+
+fn load(archive: &Path) {
+    let loaded = docker(&["load", "--input", archive.to_str().unwrap()]);
+    assert!(loaded.status.success(), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn an_image_is_saved_with_names_that_its_own_engine_never_has() {
+    for backend in BOTH {
+        let names = names();
+        let dir = checkout(DOCKERFILE);
+        let spec = ImageBuild {
+            archive: names.clone(),
+            ..ImageBuild::default()
+        };
+        let builder = builder(backend).await;
+        let request = request(dir.path(), spec);
+        run(&builder, &request, &Told::default()).await.unwrap();
+        let archive = dir.path().join("image.tar.gz");
+        let saved = builder.save(&request.job, &names, &archive, None).await;
+        assert_eq!(saved.unwrap(), archive.metadata().unwrap().len());
+        assert!(!names.iter().any(|name| is_there(name)));
+        // Nothing of it is left but the archive.
+        builder.remove_job(&request.job).await.unwrap();
+        assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+
+        load(&archive);
+        for name in &names {
+            let said = docker(&["run", "--rm", name, "echo", "it runs"]);
+            assert_eq!(said.stdout, b"it runs\n", "{said:?}");
+        }
+        builder.remove_job(&request.job).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_is_too_large_is_told_so() {
+    let dir = checkout(DOCKERFILE);
+    let spec = ImageBuild {
+        archive: names(),
+        ..ImageBuild::default()
+    };
+    let builder = builder(BOTH[0]).await;
+    let request = request(dir.path(), spec);
+    run(&builder, &request, &Told::default()).await.unwrap();
+    let archive = dir.path().join("image.tar.gz");
+    let names = names();
+    let saving = builder.save(&request.job, &names, &archive, Some(100_000));
+    let error = saving.await.unwrap_err();
+    assert!(
+        matches!(error, BuildError::ArchiveTooLarge { limit: 100_000 }),
+        "{error:?}"
+    );
+    assert_eq!(error.reason(), FailureReason::JobFailed);
+    assert!(archive.metadata().unwrap().len() < 100_000);
+    builder.remove_job(&request.job).await.unwrap();
+}

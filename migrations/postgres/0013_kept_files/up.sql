@@ -1,0 +1,17 @@
+-- Whether the runner leaves images as archives where a spec says so.
+ALTER TABLE runners ADD COLUMN image_archives BOOLEAN NOT NULL DEFAULT FALSE;
+
+-- When a build last used the file: a new one, or a new attempt at one.
+ALTER TABLE uploads ADD COLUMN last_used_at BIGINT;
+UPDATE uploads SET last_used_at = used_at;
+CREATE INDEX uploads_used ON uploads (last_used_at) WHERE last_used_at IS NOT NULL;
+
+-- Which file a build uses, for as long as the file is kept.
+CREATE TABLE upload_uses (
+    build_id BIGINT PRIMARY KEY NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
+    upload_uuid TEXT NOT NULL REFERENCES uploads (uuid) ON DELETE CASCADE
+);
+CREATE INDEX upload_uses_upload ON upload_uses (upload_uuid);
+INSERT INTO upload_uses (build_id, upload_uuid)
+    SELECT build_id, MIN(uuid) FROM jobs JOIN uploads ON uuid = spec::json #>> '{package,source,upload}'
+    WHERE spec LIKE '%"upload"%' GROUP BY build_id;
