@@ -95,9 +95,10 @@ impl Farm {
             pull_login: None,
             handed: Handed::default(),
         };
+        let warm_wait = self.warm_wait();
         let create = move |conn: &mut Conn| {
             uploads::note_use(conn, id, &content, project_id, now)?;
-            builds::create(conn, &new, now)
+            builds::create(conn, &new, warm_wait, now)
         };
         let (build, changes) = self.inner.store.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);

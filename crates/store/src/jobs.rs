@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::graph::{self, Need};
 use slipway_domain::{
@@ -16,7 +16,7 @@ use crate::literals::IsRunning;
 use crate::page::Page;
 use crate::schema::{job_needs, jobs, project_loads};
 use crate::time::to_ms;
-use crate::{builds, per_backend, phases};
+use crate::{builds, per_backend, phases, warm};
 
 mod details;
 mod row;
@@ -79,6 +79,8 @@ pub struct Retried {
 pub struct Changes {
     /// Requirements for which a job became pending, or may now run.
     pub pending: Vec<QueueKeyId>,
+    /// Requirements for which a job became pending that is kept for one runner for now.
+    pub kept: Vec<QueueKeyId>,
     /// Jobs whose state changed.
     pub jobs: Vec<JobId>,
 }
@@ -87,6 +89,7 @@ impl Changes {
     /// Adds what `other` holds.
     pub fn extend(&mut self, other: Changes) {
         self.pending.extend(other.pending);
+        self.kept.extend(other.kept);
         self.jobs.extend(other.jobs);
     }
 }
@@ -325,8 +328,8 @@ pub fn apply(
             .execute(conn)?;
     }
     let mut changes = Changes {
-        pending: Vec::new(),
         jobs: vec![id],
+        ..Changes::default()
     };
     if job.state.is_running() && state.is_done() {
         changes
@@ -336,8 +339,14 @@ pub fn apply(
     Ok((state, changes))
 }
 
-/// Carries the end of `id` on to the jobs that need it, and to the state of their build.
-pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes, StoreError> {
+/// Carries the end of `id` on to the jobs that need it, and to the state of their build. What may
+/// run now is kept up to `warm_wait` for a runner that built the project lately.
+pub fn settle(
+    conn: &mut Conn,
+    id: JobId,
+    warm_wait: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     let mut ended = vec![get(conn, id)?];
     let build = ended.first().map(|job| job.build);
@@ -357,7 +366,7 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
             changes.jobs.push(dependent.id);
             let state = advance(conn, &dependent, event, now)?;
             if state == JobState::Pending {
-                changes.pending.push(dependent.queue_key);
+                warm::note_pending(conn, &mut changes, &dependent, warm_wait, now)?;
             } else if state.is_done() {
                 say_why_skipped(conn, &dependent, &needed)?;
                 ended.push(get(conn, dependent.id)?);
@@ -382,7 +391,8 @@ fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(),
     Ok(())
 }
 
-/// Puts a job that waits for somebody to start it into the queue, in the name of who does.
+/// Puts a job that waits for somebody to start it into the queue, in the name of who does; it is
+/// kept up to `warm_wait` for a runner that built the project lately.
 ///
 /// # Errors
 /// `Refused` when it does not wait for that.
@@ -390,6 +400,7 @@ pub fn play(
     conn: &mut Conn,
     id: JobId,
     by: UserId,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     let build = get(conn, id)?.build;
@@ -400,10 +411,12 @@ pub fn play(
         .set(jobs::created_by.eq(by.0))
         .execute(conn)?;
     builds::reopen(conn, build, now)?;
-    Ok(Changes {
-        pending: vec![job.queue_key],
+    let mut changes = Changes {
         jobs: vec![id],
-    })
+        ..Changes::default()
+    };
+    warm::note_pending(conn, &mut changes, &job, warm_wait, now)?;
+    Ok(changes)
 }
 
 fn as_need(job: &Job) -> Need {
