@@ -82,6 +82,10 @@ pub struct Limits {
     /// Seconds that a runner's poll waits for a job before it is answered "nothing".
     #[arg(long, env = "SLIPWAY_POLL_WAIT_S", default_value = "50", value_parser = seconds)]
     pub poll_wait_s: Duration,
+    /// Seconds that a job waits at the most for a busy runner that built its project lately, before
+    /// any other gets it; 0 when none waits.
+    #[arg(long, env = "SLIPWAY_WARM_WAIT_S", default_value = "2", value_parser = seconds_or_none)]
+    pub warm_wait_s: Duration,
     /// How many attempts are made of a job that fails through no fault of its own.
     #[arg(long, env = "SLIPWAY_MAX_ATTEMPTS", default_value = "3",
           value_parser = clap::value_parser!(i32).range(1..=100))]
@@ -134,6 +138,7 @@ impl Default for Limits {
             silent_lease_s: farm.silent_lease,
             grace_s: farm.grace,
             poll_wait_s: farm.poll_wait,
+            warm_wait_s: farm.warm_wait,
             max_attempts: farm.max_attempts,
             max_artifact_bytes: farm.max_artifact_bytes,
             max_upload_bytes: farm.max_upload_bytes,
@@ -186,6 +191,7 @@ impl Config {
             silent_lease: self.limits.silent_lease_s,
             grace: self.limits.grace_s,
             poll_wait: self.limits.poll_wait_s,
+            warm_wait: self.limits.warm_wait_s,
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_upload_bytes: self.limits.max_upload_bytes,
@@ -232,5 +238,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u32>() {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(u64::from(seconds))),
         _ => Err("expected a whole number of seconds above 0".to_owned()),
+    }
+}
+
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds) => Ok(Duration::from_secs(u64::from(seconds))),
+        Err(_) => Err("expected a whole number of seconds".to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use slipway_definition::read;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult};
+use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult, RunnerId};
 use slipway_farm::{
     About, Build, ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
 };
@@ -43,6 +43,39 @@ impl Hands {
         let (_, token) = farm.register_runner(&token, request).await.unwrap();
         let runner = farm.runner_by_token(&token).await.unwrap();
         Self { farm, runner }
+    }
+
+    pub(crate) fn id(&self) -> RunnerId {
+        self.runner.id
+    }
+
+    /// The same runner, which goes to that farm.
+    pub(crate) fn at(&self, farm: &Farm) -> Self {
+        Self {
+            farm: farm.clone(),
+            runner: self.runner.clone(),
+        }
+    }
+
+    /// Removes itself.
+    pub(crate) async fn leave(&self) {
+        self.farm.unregister_runner(&self.runner).await.unwrap();
+    }
+
+    /// Asks until there is a job, and has its polls held.
+    pub(crate) async fn next(&self) -> ClaimedJob {
+        let mut last_value = None;
+        loop {
+            let poll = Poll {
+                last_value: last_value.take(),
+                ..Poll::default()
+            };
+            match self.farm.poll(&self.runner, poll).await.unwrap() {
+                PollAnswer::Job(job) => return *job,
+                PollAnswer::Nothing { value } => last_value = Some(value),
+                PollAnswer::Paused => panic!("the runner is paused"),
+            }
+        }
     }
 
     /// Claims a job, if there is one.

@@ -8,6 +8,10 @@ use crate::abilities::{Abilities, PREFIX};
 use crate::ids::{JobId, ProjectId, QueueKeyId, RunnerId};
 use crate::names::{Invalid, TagSet};
 
+mod warm;
+
+pub use warm::{WarmRunner, Work, keep_for};
+
 /// Which projects a runner works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunnerScope {
@@ -121,11 +125,15 @@ pub struct Candidate {
     pub priority: i32,
     /// The runner that lost the attempt before this one, and until when it is passed over.
     pub avoid: Option<(RunnerId, DateTime<Utc>)>,
+    /// The runner that it is kept for, and until when all others are passed over.
+    pub kept: Option<(RunnerId, DateTime<Utc>)>,
 }
 
 impl Candidate {
     fn suits(&self, runner: RunnerId, now: DateTime<Utc>) -> bool {
-        !matches!(self.avoid, Some((avoided, until)) if avoided == runner && now < until)
+        let is_lost = |(avoided, until)| avoided == runner && now < until;
+        let is_kept = |(kept_for, until)| kept_for != runner && now < until;
+        !self.avoid.is_some_and(is_lost) && !self.kept.is_some_and(is_kept)
     }
 }
 
@@ -198,15 +206,24 @@ pub enum PendingReason {
     AllOffline,
     /// The project runs as many jobs as it may.
     ProjectAtLimit(u32),
+    /// It is kept for a busy runner that built the project lately.
+    Kept {
+        /// Which.
+        runner: RunnerId,
+        /// Until when no other runner gets it.
+        until: DateTime<Utc>,
+    },
     /// The runners that could take it have other work.
     AllBusy,
 }
 
-/// Explains why a job with `requirement` waits, while its project has `running` jobs running.
+/// Explains why a job with `requirement` waits, while its project has `running` jobs running;
+/// `kept` is the runner that it is kept for, and until when.
 pub fn why_pending(
     requirement: &Requirement,
     policy: ProjectPolicy,
     running: u32,
+    kept: Option<(RunnerId, DateTime<Utc>)>,
     runners: &[RunnerView],
 ) -> PendingReason {
     if !policy.builds_enabled {
@@ -255,6 +272,8 @@ pub fn why_pending(
         PendingReason::AllOffline
     } else if let Some(limit) = policy.max_running.filter(|limit| running >= *limit) {
         PendingReason::ProjectAtLimit(limit)
+    } else if let Some((runner, until)) = kept {
+        PendingReason::Kept { runner, until }
     } else {
         PendingReason::AllBusy
     }

@@ -112,11 +112,12 @@ impl Farm {
                 ..Handed::default()
             },
         };
+        let warm_wait = self.warm_wait();
         let create = move |conn: &mut slipway_store::Conn| {
             if let Some(trigger) = new.trigger {
                 triggers::note_use(conn, trigger, now)?;
             }
-            builds::create(conn, &new, now)
+            builds::create(conn, &new, warm_wait, now)
         };
         let (build, changes) = self.inner.store.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
@@ -260,12 +261,12 @@ impl Farm {
         build: &Build,
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
-        let (id, now) = (build.id, self.now());
+        let (id, warm_wait, now) = (build.id, self.warm_wait(), self.now());
         let write = move |conn: &mut slipway_store::Conn| {
             builds::call_off(conn, id)?;
             let mut open = jobs::latest_of_builds(conn, &[id])?;
             open.retain(|job| !job.state.is_done());
-            let changes = end_together(conn, &open, Event::Cancel, None, now)?;
+            let changes = end_together(conn, &open, Event::Cancel, None, warm_wait, now)?;
             Ok((builds::get(conn, id)?, changes))
         };
         let (build, changes) = self.inner.store.write(write).await?;
@@ -300,9 +301,9 @@ impl Farm {
         build: &Build,
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
-        let (id, by, now) = (build.id, actor.user, self.now());
+        let (id, by, warm_wait, now) = (build.id, actor.user, self.warm_wait(), self.now());
         let write = move |conn: &mut slipway_store::Conn| {
-            let changes = retries::retry_build(conn, id, by, now)?;
+            let changes = retries::retry_build(conn, id, by, warm_wait, now)?;
             Ok((builds::get(conn, id)?, changes))
         };
         let (build, changes) = self.inner.store.write(write).await?;
@@ -321,11 +322,12 @@ impl Farm {
         job: &Job,
     ) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
-        let (id, cause, now) = (job.id, Cause::Person(actor.user), self.now());
+        let (id, cause) = (job.id, Cause::Person(actor.user));
+        let (warm_wait, now) = (self.warm_wait(), self.now());
         let (job, changes) = self
             .inner
             .store
-            .write(move |conn| retries::retry_job(conn, id, cause, now))
+            .write(move |conn| retries::retry_job(conn, id, cause, warm_wait, now))
             .await?;
         self.publish(changes).await;
         Ok(job)
@@ -342,9 +344,9 @@ impl Farm {
         job: &Job,
     ) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
-        let (id, by, now) = (job.id, actor.user, self.now());
+        let (id, by, warm_wait, now) = (job.id, actor.user, self.warm_wait(), self.now());
         let write = move |conn: &mut slipway_store::Conn| {
-            let changes = jobs::play(conn, id, by, now)?;
+            let changes = jobs::play(conn, id, by, warm_wait, now)?;
             Ok((jobs::get(conn, id)?, changes))
         };
         let (job, changes) = self.inner.store.write(write).await?;

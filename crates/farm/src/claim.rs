@@ -11,7 +11,7 @@ use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
 use slipway_store::projects::{self, Project};
 use slipway_store::runners::{self, About, Runner};
-use slipway_store::{ClaimRequest, Conn, StoreError, queue};
+use slipway_store::{ClaimRequest, Conn, Signal, StoreError, queue, warm};
 use tokio::time::{Instant, timeout_at};
 
 use crate::made_images::{gives_layers, with_images};
@@ -303,7 +303,7 @@ impl Farm {
             let look = move |conn: &mut Conn| {
                 let (requirement, policy) = queue::requirement(conn, key)?;
                 let warm = match has_choice {
-                    true => queue::warm_runners(conn, requirement.project)?,
+                    true => warm::runners_of(conn, requirement.project)?,
                     false => Vec::new(),
                 };
                 Ok(Pending {
@@ -311,6 +311,7 @@ impl Farm {
                     requirement,
                     policy,
                     warm,
+                    only_warm: false,
                     passed_on: false,
                 })
             };
@@ -329,7 +330,7 @@ impl Farm {
     pub(crate) fn tell_changed(&self, jobs: &[JobId]) {
         for job in jobs {
             self.hear_changed(*job);
-            self.inner.store.announce(slipway_store::Signal::Job(*job));
+            self.inner.store.announce(Signal::Job(*job));
         }
     }
 
@@ -342,11 +343,13 @@ impl Farm {
     /// Acts on what a write changed, after its commit.
     pub(crate) async fn publish(&self, changes: jobs::Changes) {
         for key in &changes.pending {
-            self.inner
-                .store
-                .announce(slipway_store::Signal::Pending(*key));
+            self.inner.store.announce(Signal::Pending(*key));
+        }
+        for key in &changes.kept {
+            self.inner.store.announce(Signal::Kept(*key));
         }
         self.tell_changed(&changes.jobs);
+        self.tell_kept(&changes.kept).await;
         self.tell_pending(&changes.pending).await;
     }
 }

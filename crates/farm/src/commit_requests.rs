@@ -94,11 +94,12 @@ impl Farm {
             created_by: Some(actor.user),
         };
         let new = self.sole_build(wanted).await?;
-        let (report, now) = (self.reports_to(&project), self.now());
+        let report = self.reports_to(&project);
+        let (warm_wait, now) = (self.warm_wait(), self.now());
         let (build, changes) = self
             .inner
             .store
-            .write(move |conn| by_commit::create_sole(conn, &new, report, now))
+            .write(move |conn| by_commit::create_sole(conn, &new, report, warm_wait, now))
             .await?;
         self.announce_build(&project, &build, changes).await;
         Ok((project, build))

@@ -69,11 +69,12 @@ impl Farm {
 
     /// Ends the builds that took longer than they may, with all their jobs. Returns how many.
     pub async fn expire_builds(&self) -> Result<usize, FarmError> {
-        let now = self.now();
+        let (warm_wait, now) = (self.warm_wait(), self.now());
         let look = move |conn: &mut slipway_store::Conn| builds::overdue(conn, now, PASS);
         let mut expired = 0;
         for id in self.inner.store.read(look).await? {
-            let write = move |conn: &mut slipway_store::Conn| expire_build(conn, id, now);
+            let write =
+                move |conn: &mut slipway_store::Conn| expire_build(conn, id, warm_wait, now);
             if let Some(changes) = self.inner.store.write(write).await? {
                 expired += 1;
                 self.publish(changes).await;
@@ -137,6 +138,7 @@ impl Farm {
     /// Passes on what other coordinators announce, until the farm stops.
     pub async fn hear_signals(&self) {
         let mut signals = self.inner.store.signals();
+        self.tell_all_kept().await;
         loop {
             let signal = tokio::select! {
                 signal = signals.recv() => signal,
@@ -144,10 +146,12 @@ impl Farm {
             };
             match signal {
                 Ok(Signal::Pending(key)) => self.tell_pending(&[key]).await,
+                Ok(Signal::Kept(key)) => self.tell_kept(&[key]).await,
                 Ok(Signal::Job(job)) => self.hear_changed(job),
                 Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => {
                     self.inner.wakeups.wake_all();
                     self.inner.rooms.look_at_all();
+                    self.tell_all_kept().await;
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -163,6 +167,7 @@ const TOO_LONG: &str = "pipeline_timeout";
 fn expire_build(
     conn: &mut slipway_store::Conn,
     id: BuildId,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Option<Changes>, StoreError> {
     let allowed = builds::get(conn, id)?.handed.timeout_s.unwrap_or(0);
@@ -176,7 +181,7 @@ fn expire_build(
     let mut open = jobs::latest_of_builds(conn, &[id])?;
     open.retain(|job| !job.state.is_done());
     let message = Some(error.message.as_str());
-    let changes = end_together(conn, &open, Event::Expire, message, now)?;
+    let changes = end_together(conn, &open, Event::Expire, message, warm_wait, now)?;
     for job in &open {
         jobs::note_exit(conn, job.id, None, Some(TOO_LONG))?;
     }

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use slipway_domain::queue::{PendingReason, RunnerView, why_pending};
 use slipway_domain::{JobId, JobState, ProjectId, Scope, TagSet};
 use slipway_store::runners::Runner;
-use slipway_store::{Conn, StoreError, jobs, projects, queue, runners};
+use slipway_store::{Conn, StoreError, jobs, projects, queue, runners, warm};
 
 use crate::{Actor, Farm, FarmError, ProjectAccess};
-
-/// How long a runner counts as online after it was heard of.
-const ONLINE_FOR: TimeDelta = TimeDelta::minutes(2);
 
 /// The jobs of one project that ask for the same tags.
 #[derive(Clone, Debug)]
@@ -56,6 +53,7 @@ impl Farm {
             };
             let views = views(conn, now)?;
             let (lines, running) = queue::open_lines(conn)?;
+            let kept = warm::kept(conn, now)?;
             let mut shown = Vec::new();
             for line in lines {
                 let project = line.requirement.project;
@@ -64,11 +62,14 @@ impl Farm {
                 }
                 let running = running.get(&project).copied().unwrap_or(0);
                 let (count, oldest) = queue::standing(conn, line.key)?;
+                // Those that stand with one that is kept wait for what others wait for.
+                let kept = kept.iter().find(|kept| kept.key == line.key && count == 1);
+                let kept = kept.map(|kept| (kept.runner, kept.until));
                 shown.push(QueueLine {
                     project: projects::get(conn, project)?.path(),
                     count,
                     oldest,
-                    reason: why_pending(&line.requirement, line.policy, running, &views),
+                    reason: why_pending(&line.requirement, line.policy, running, kept, &views),
                     tags: line.requirement.tags,
                 });
             }
@@ -79,7 +80,7 @@ impl Farm {
 
     /// Whether a runner was heard of lately.
     pub fn is_online(&self, runner: &Runner) -> bool {
-        is_online(runner, self.now())
+        runner.is_online(self.now())
     }
 
     /// Why a job of the project has not begun.
@@ -111,7 +112,11 @@ impl Farm {
                     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
                     let running = queue::running(conn, project)?;
                     let views = views(conn, now)?;
-                    let reason = why_pending(&requirement, policy, running, &views);
+                    let kept = warm::kept(conn, now)?
+                        .into_iter()
+                        .find(|kept| kept.job == id);
+                    let kept = kept.map(|kept| (kept.runner, kept.until));
+                    let reason = why_pending(&requirement, policy, running, kept, &views);
                     Ok(WhyNotBegun::Pending(reason))
                 }
             }
@@ -122,16 +127,5 @@ impl Farm {
 
 fn views(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<RunnerView>, StoreError> {
     let runners = runners::all(conn)?;
-    Ok(runners
-        .into_iter()
-        .map(|runner| RunnerView {
-            paused: runner.paused,
-            online: is_online(&runner, now),
-            capabilities: runner.capabilities,
-        })
-        .collect())
-}
-
-fn is_online(runner: &Runner, now: DateTime<Utc>) -> bool {
-    runner.contact_at.is_some_and(|at| now - at < ONLINE_FOR)
+    Ok(runners.into_iter().map(|runner| runner.view(now)).collect())
 }

@@ -132,7 +132,8 @@ impl Farm {
             pull_login: None,
             handed,
         };
-        let create = move |conn: &mut Conn| builds::create(conn, &new, now);
+        let warm_wait = self.warm_wait();
+        let create = move |conn: &mut Conn| builds::create(conn, &new, warm_wait, now);
         let (build, changes) = match self.inner.store.write(create).await {
             Ok(made) => made,
             Err(error) => {

@@ -218,7 +218,8 @@ impl Farm {
             created_by: None,
         };
         let new = self.sole_build(wanted).await?;
-        let (report, now) = (self.reports_to(&project), self.now());
+        let report = self.reports_to(&project);
+        let (warm_wait, now) = (self.warm_wait(), self.now());
         let write = move |conn: &mut Conn| {
             if let Some(delivery) = &delivery
                 && let Some(build) = hooks::answered(conn, new.project, delivery)?
@@ -228,7 +229,8 @@ impl Farm {
             let taken = match by_commit::unfinished(conn, new.project, &new.sha)? {
                 Some(build) => Taken::Joined(build.uuid),
                 None => {
-                    let (build, changes) = by_commit::create_sole(conn, &new, report, now)?;
+                    let (build, changes) =
+                        by_commit::create_sole(conn, &new, report, warm_wait, now)?;
                     Taken::Made(Box::new(build), changes)
                 }
             };

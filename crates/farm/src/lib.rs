@@ -30,6 +30,7 @@ mod handed;
 mod hooks;
 mod job_lists;
 mod jwt;
+mod kept;
 mod live;
 mod log_tokens;
 mod made_images;

@@ -1,6 +1,6 @@
 //! Builds of packages: an archive or a Dockerfile behind a URL, or in a file that was uploaded.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest as _, Sha224};
 use slipway_domain::package::{AskedPackage, BuildPackage, Location, PackageSource};
 use slipway_domain::pipeline::Definition;
@@ -95,6 +95,7 @@ impl Farm {
             pull_login,
             definition,
             file,
+            warm_wait: self.warm_wait(),
             now: self.now(),
         };
         let made = self.inner.store.write(move |conn| new.create(conn)).await?;
@@ -244,6 +245,7 @@ struct PackageBuild {
     pull_login: Option<String>,
     definition: Definition,
     file: Option<(UploadId, FileContent)>,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 }
 
@@ -275,7 +277,7 @@ impl PackageBuild {
             pull_login: self.pull_login.clone(),
             handed: Handed::default(),
         };
-        let (build, changes) = builds::create(conn, &new, self.now)?;
+        let (build, changes) = builds::create(conn, &new, self.warm_wait, self.now)?;
         if let Some((id, content)) = &self.file {
             uploads::note_use(conn, *id, content, (self.project.id, build.id), self.now)?;
         }

@@ -162,7 +162,7 @@ impl Farm {
         // What was held back so far may be free to run now.
         self.publish(Changes {
             pending,
-            jobs: Vec::new(),
+            ..Changes::default()
         })
         .await;
         Ok(project)

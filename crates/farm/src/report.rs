@@ -102,6 +102,8 @@ impl MadeImage {
 pub(crate) struct RetryPolicy {
     pub(crate) max_attempts: i32,
     pub(crate) avoid_for: TimeDelta,
+    /// How long what follows from its end waits for a runner that built the project lately.
+    pub(crate) warm_wait: TimeDelta,
 }
 
 impl Farm {
@@ -285,7 +287,13 @@ impl Farm {
         RetryPolicy {
             max_attempts: self.inner.settings.max_attempts,
             avoid_for: lease * AVOID_LEASES,
+            warm_wait: self.warm_wait(),
         }
+    }
+
+    /// How long a job waits at the most for a busy runner that built its project lately.
+    pub(crate) fn warm_wait(&self) -> TimeDelta {
+        TimeDelta::from_std(self.inner.settings.warm_wait).unwrap_or(TimeDelta::MAX)
     }
 }
 
@@ -373,13 +381,13 @@ pub(crate) fn finish(
     if let JobState::Done(Outcome::Failed(reason)) = state {
         let job = jobs::get(conn, id)?;
         if let Some(cause) = cause_of_retry(conn, &job, reason, policy, now)? {
-            let (next, more) = retries::retry_job(conn, id, cause, now)?;
+            let (next, more) = retries::retry_job(conn, id, cause, policy.warm_wait, now)?;
             tracing::warn!(job.id = %id, next.id = %next.id, "Job {id} failed as {reason} and is tried again as {}", next.id);
             changes.extend(more);
         }
     }
     if state.is_done() {
-        changes.extend(jobs::settle(conn, id, now)?);
+        changes.extend(jobs::settle(conn, id, policy.warm_wait, now)?);
     }
     Ok((state, changes))
 }
@@ -390,6 +398,7 @@ pub(crate) fn end_together(
     jobs: &[Job],
     event: Event,
     message: Option<&str>,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
@@ -397,7 +406,7 @@ pub(crate) fn end_together(
         changes.extend(jobs::apply(conn, job.id, event, message, now)?.1);
     }
     for job in jobs {
-        changes.extend(jobs::settle(conn, job.id, now)?);
+        changes.extend(jobs::settle(conn, job.id, warm_wait, now)?);
     }
     Ok(changes)
 }

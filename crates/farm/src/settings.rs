@@ -25,6 +25,9 @@ pub struct Settings {
     pub grace: Duration,
     /// How long a poll waits for a job before it is answered "nothing".
     pub poll_wait: Duration,
+    /// How long a job waits at the most for a busy runner that built its project lately; zero when
+    /// none waits.
+    pub warm_wait: Duration,
     /// How many attempts the farm makes of a job that was lost through no fault of its own.
     pub max_attempts: i32,
     /// The largest archive that is taken, in bytes.
@@ -85,6 +88,7 @@ impl Default for Settings {
             silent_lease: Duration::from_secs(3600),
             grace: Duration::from_secs(30),
             poll_wait: Duration::from_secs(50),
+            warm_wait: Duration::from_secs(2),
             max_attempts: 3,
             max_artifact_bytes: 1 << 30,
             max_upload_bytes: 1 << 30,

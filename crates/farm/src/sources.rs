@@ -123,8 +123,9 @@ impl Farm {
             pull_login: None,
             handed: Handed::default(),
         };
+        let warm_wait = self.warm_wait();
         let create = move |conn: &mut Conn| {
-            let (build, changes) = builds::create(conn, &new, now)?;
+            let (build, changes) = builds::create(conn, &new, warm_wait, now)?;
             uploads::note_use(conn, id, &content, (new.project, build.id), now)?;
             Ok((build, changes))
         };

@@ -40,6 +40,8 @@ pub(crate) struct Pending {
     pub(crate) policy: ProjectPolicy,
     /// The runners that built the project lately, the latest first.
     pub(crate) warm: Vec<RunnerId>,
+    /// Whether none but these are woken.
+    pub(crate) only_warm: bool,
     /// Whether somebody was woken for it already who may not take it.
     pub(crate) passed_on: bool,
 }
@@ -76,7 +78,7 @@ impl Wakeups {
     }
 
     /// Wakes one of the runners that can take such a job: the one that built the project latest,
-    /// or else the one that has waited longest.
+    /// or else the one that has waited longest. For a job that is kept it is its runner or nobody.
     pub(crate) fn wake(&self, pending: &Pending) {
         self.bump();
         let mut parked = lock(&self.inner.parked);
@@ -142,10 +144,13 @@ fn best_for(
         .filter(|(kind, _)| kind.can_serve(&pending.requirement, pending.policy));
     let places = serving.flat_map(|(kind, line)| {
         let line = line.iter().enumerate().take(depth);
-        line.map(move |(place, parked)| {
+        line.filter_map(move |(place, parked)| {
             let warmth = pending.warm.iter().position(|warm| *warm == parked.runner);
+            if pending.only_warm && warmth.is_none() {
+                return None;
+            }
             let rank = (warmth.unwrap_or(usize::MAX), parked.ticket);
-            (rank, kind, place)
+            Some((rank, kind, place))
         })
     });
     let (_, kind, place) = places.min_by_key(|(rank, ..)| *rank)?;
@@ -276,6 +281,7 @@ mod tests {
             key: QueueKeyId(1),
             passed_on: false,
             warm: Vec::new(),
+            only_warm: false,
             requirement: Requirement {
                 project: ProjectId(1),
                 tags: TagSet::from_list(tags).unwrap(),
@@ -329,6 +335,26 @@ mod tests {
             assert!(is_woken(next));
         }
         assert!(!is_woken(&mut unfit));
+    }
+
+    #[tokio::test]
+    async fn for_a_job_that_is_kept_its_runner_is_woken_or_nobody() {
+        let wakeups = Wakeups::default();
+        let mut other = wakeups.park(RunnerId(1), &runner(""));
+        let mut own = wakeups.park(RunnerId(2), &runner(""));
+        let job = Pending {
+            warm: vec![RunnerId(2)],
+            only_warm: true,
+            ..pending("")
+        };
+        for _ in 0..2 {
+            wakeups.wake(&job);
+        }
+        assert!(is_woken(&mut own));
+        // Nor does it go to another when its runner is gone.
+        drop(own);
+        assert!(!is_woken(&mut other));
+        assert_eq!(wakeups.parked(), 1);
     }
 
     #[tokio::test]

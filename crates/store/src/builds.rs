@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::package::AskedPackage;
 use slipway_domain::pipeline::Definition;
@@ -19,7 +19,7 @@ use crate::jobs::{self, Changes, Details, NewJob};
 use crate::page::{Page, Slice};
 use crate::schema::{builds, pipelines, projects};
 use crate::time::{parse, to_ms};
-use crate::{by_commit, queue, statuses};
+use crate::{by_commit, queue, statuses, warm};
 
 mod ending;
 mod row;
@@ -61,10 +61,12 @@ pub struct NewBuild {
     pub handed: Handed,
 }
 
-/// Makes a build and its jobs, all or nothing, with the next number of its pipeline.
+/// Makes a build and its jobs, all or nothing, with the next number of its pipeline. What may run is
+/// kept up to `warm_wait` for a runner that built the project lately.
 pub fn create(
     conn: &mut Conn,
     new: &NewBuild,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(Build, Changes), StoreError> {
     let number: i64 = diesel::update(pipelines::table.find(new.pipeline.0))
@@ -94,7 +96,7 @@ pub fn create(
         ))
         .returning(builds::id)
         .get_result(conn)?;
-    let changes = create_jobs(conn, BuildId(id), new, now)?;
+    let changes = create_jobs(conn, BuildId(id), new, warm_wait, now)?;
     roll_up(conn, BuildId(id), now)?;
     Ok((get(conn, BuildId(id))?, changes))
 }
@@ -104,6 +106,7 @@ fn create_jobs(
     conn: &mut Conn,
     build: BuildId,
     new: &NewBuild,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
@@ -153,7 +156,7 @@ fn create_jobs(
             };
             let job_row = jobs::insert(conn, &new_job, now)?;
             made.insert(&job.name, job_row.id);
-            changes.note_new(&job_row);
+            warm::note_new(conn, &mut changes, &job_row, warm_wait, now)?;
         }
         if blocked.len() == before {
             return Err(StoreError::Corrupt("pipeline definition"));
@@ -161,16 +164,6 @@ fn create_jobs(
         left = blocked;
     }
     Ok(changes)
-}
-
-impl Changes {
-    /// Notes a job that was just made.
-    pub(crate) fn note_new(&mut self, job: &jobs::Job) {
-        self.jobs.push(job.id);
-        if job.state == slipway_domain::JobState::Pending {
-            self.pending.push(job.queue_key);
-        }
-    }
 }
 
 /// Reads a build by its number in the farm.

@@ -3,7 +3,7 @@
 //! That at most one is unfinished is kept by a unique index, so that two requests at the same
 //! moment, at two coordinators, cannot both be granted.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{ArtifactId, BuildId, BuildState, CommitSha, Name, ProjectId, ShaPrefix};
 
@@ -26,9 +26,10 @@ pub fn create_sole(
     conn: &mut Conn,
     new: &NewBuild,
     report: bool,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(Build, Changes), StoreError> {
-    let (build, changes) = builds::create(conn, new, now)?;
+    let (build, changes) = builds::create(conn, new, warm_wait, now)?;
     let marked = diesel::update(build_table::table.find(build.id.0))
         .set(build_table::sole.eq(true))
         .execute(conn);

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use slipway_domain::queue::{Candidate, Capabilities, Line, deal};
-use slipway_domain::{Event, JobId, JobState, ProjectId, RunnerId};
+use slipway_domain::{Event, JobId, JobState, ProjectId};
 
 use crate::claims::ClaimRequest;
 use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::per_backend::{self, AddedLoad, Claim};
 use crate::queue::{Claimed, open_lines};
-use crate::time::from_ms;
+use crate::warm::runner_until;
 
 /// Deals pending jobs to all of `requests` at once; the answers are in the order of the requests.
 pub(crate) fn claim_batch(
@@ -137,10 +137,6 @@ fn fetch_heads(
         if seen.contains(&job) {
             continue;
         }
-        let avoid = match (head.avoid_runner_id, head.avoid_until) {
-            (Some(runner), Some(until)) => Some((RunnerId(runner), from_ms(until)?)),
-            _ => None,
-        };
         let origin = Origin {
             line: line.key,
             project: line.requirement.project,
@@ -151,7 +147,8 @@ fn fetch_heads(
         line.jobs.push_back(Candidate {
             job,
             priority: head.priority,
-            avoid,
+            avoid: runner_until(head.avoid_runner_id, head.avoid_until)?,
+            kept: runner_until(head.kept_for_runner_id, head.kept_until)?,
         });
     }
     Ok(heads)

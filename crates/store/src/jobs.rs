@@ -1,6 +1,6 @@
 //! Jobs, and the one door through which a state is changed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::graph;
 use slipway_domain::{
@@ -14,7 +14,7 @@ use crate::literals::IsRunning;
 use crate::page::Page;
 use crate::schema::{job_needs, jobs, project_loads};
 use crate::time::to_ms;
-use crate::{builds, per_backend, phases};
+use crate::{builds, per_backend, phases, warm};
 
 mod details;
 mod needs;
@@ -79,6 +79,8 @@ pub struct Retried {
 pub struct Changes {
     /// Requirements for which a job became pending, or may now run.
     pub pending: Vec<QueueKeyId>,
+    /// Requirements for which a job became pending that is kept for one runner for now.
+    pub kept: Vec<QueueKeyId>,
     /// Jobs whose state changed.
     pub jobs: Vec<JobId>,
 }
@@ -87,6 +89,7 @@ impl Changes {
     /// Adds what `other` holds.
     pub fn extend(&mut self, other: Changes) {
         self.pending.extend(other.pending);
+        self.kept.extend(other.kept);
         self.jobs.extend(other.jobs);
     }
 }
@@ -281,8 +284,8 @@ pub fn apply(
             .execute(conn)?;
     }
     let mut changes = Changes {
-        pending: Vec::new(),
         jobs: vec![id],
+        ..Changes::default()
     };
     if job.state.is_running() && state.is_done() {
         changes
@@ -292,7 +295,8 @@ pub fn apply(
     Ok((state, changes))
 }
 
-/// Puts a job that waits for somebody to start it into the queue, in the name of who does.
+/// Puts a job that waits for somebody to start it into the queue, in the name of who does; it is
+/// kept up to `warm_wait` for a runner that built the project lately.
 ///
 /// # Errors
 /// `Refused` when it does not wait for that.
@@ -300,6 +304,7 @@ pub fn play(
     conn: &mut Conn,
     id: JobId,
     by: UserId,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     let build = get(conn, id)?.build;
@@ -310,10 +315,12 @@ pub fn play(
         .set(jobs::created_by.eq(by.0))
         .execute(conn)?;
     builds::reopen(conn, build, now)?;
-    Ok(Changes {
-        pending: vec![job.queue_key],
+    let mut changes = Changes {
         jobs: vec![id],
-    })
+        ..Changes::default()
+    };
+    warm::note_pending(conn, &mut changes, &job, warm_wait, now)?;
+    Ok(changes)
 }
 
 /// Moves the job that was read as `seen` on by `event`: the one door to the state columns, but

@@ -47,6 +47,7 @@ pub mod tokens;
 pub mod traces;
 pub mod triggers;
 pub mod uploads;
+pub mod warm;
 
 pub use backend::Store;
 pub use claims::ClaimRequest;

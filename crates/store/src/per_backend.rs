@@ -14,7 +14,7 @@ use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::literals::{Fixed, IsPending};
 use crate::queue::HeadRow;
-use crate::schema::{builds, jobs, project_loads, projects, queue_keys};
+use crate::schema::{builds, jobs, project_loads, projects, queue_keys, queued_jobs};
 use crate::time::to_ms;
 
 /// One claim of a batch.
@@ -120,17 +120,19 @@ pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<Hea
         Conn::Sqlite(conn) => {
             let mut heads = Vec::new();
             for key in keys {
-                let line: Vec<HeadRow> = jobs::table
-                    .filter(IsPending.and(jobs::queue_key_id.eq(key)))
-                    .order((jobs::priority.desc(), jobs::id))
+                let line: Vec<HeadRow> = queued_jobs::table
+                    .filter(IsPending.and(queued_jobs::queue_key_id.eq(key)))
+                    .order((queued_jobs::priority.desc(), queued_jobs::id))
                     .limit(depth)
                     .select((
-                        jobs::id,
-                        jobs::queue_key_id,
-                        jobs::build_id,
-                        jobs::priority,
-                        jobs::avoid_runner_id,
-                        jobs::avoid_until,
+                        queued_jobs::id,
+                        queued_jobs::queue_key_id,
+                        queued_jobs::build_id,
+                        queued_jobs::priority,
+                        queued_jobs::avoid_runner_id,
+                        queued_jobs::avoid_until,
+                        queued_jobs::kept_for_runner_id,
+                        queued_jobs::kept_until,
                     ))
                     .load(conn)?;
                 heads.extend(line);
@@ -139,7 +141,8 @@ pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<Hea
         }
         Conn::Postgres(conn) => Ok(diesel::sql_query(
             "SELECT j.* FROM unnest($1) AS k(key) CROSS JOIN LATERAL ( \
-                 SELECT id, queue_key_id AS key, build_id, priority, avoid_runner_id, avoid_until \
+                 SELECT id, queue_key_id AS key, build_id, priority, \
+                     avoid_runner_id, avoid_until, kept_for_runner_id, kept_until \
                  FROM jobs WHERE state = 'pending' AND queue_key_id = k.key \
                  ORDER BY priority DESC, id LIMIT $2) AS j",
         )

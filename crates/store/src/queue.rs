@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable};
 use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
-use slipway_domain::{JobId, JobSpec, JobState, Outcome, ProjectId, QueueKeyId, RunnerId};
+use slipway_domain::{JobId, ProjectId, QueueKeyId, RunnerId};
 
 use crate::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -42,6 +42,10 @@ pub(crate) struct HeadRow {
     pub(crate) avoid_runner_id: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub(crate) avoid_until: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) kept_for_runner_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) kept_until: Option<i64>,
 }
 
 /// The lines in which jobs stand, without the jobs, and how many jobs each project runs.
@@ -163,33 +167,6 @@ pub fn passes_over(
         .first(conn)
         .optional()?;
     Ok(found.is_some())
-}
-
-/// How many of a project's jobs are looked at for who built it lately.
-const LATELY: i64 = 64;
-
-/// The runners that built images of a project lately, the latest first: what they have of it in
-/// their engines saves work. It is looked for among the newest jobs alone, so that the cost does not
-/// grow with what stands in the queue.
-pub fn warm_runners(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
-    let newest: Vec<(Option<i64>, String, String)> = jobs::table
-        .filter(jobs::project_id.eq(project.0))
-        .order(jobs::id.desc())
-        .limit(LATELY)
-        .select((jobs::runner_id, jobs::state, jobs::spec))
-        .load(conn)?;
-    let succeeded = JobState::Done(Outcome::Succeeded).name();
-    let mut warm = Vec::new();
-    for (runner, state, spec) in newest {
-        let Some(runner) = runner.map(RunnerId).filter(|_| state == succeeded) else {
-            continue;
-        };
-        let spec: JobSpec = serde_json::from_str(&spec).map_err(|_| StoreError::Corrupt("spec"))?;
-        if matches!(spec, JobSpec::ImageBuild(_)) && !warm.contains(&runner) {
-            warm.push(runner);
-        }
-    }
-    Ok(warm)
 }
 
 /// How many jobs of a project are running.

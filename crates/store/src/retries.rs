@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId, UserId, When};
 
@@ -10,7 +10,7 @@ use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::jobs::{self, Changes, Details, Job, NewJob, Retried};
 use crate::schema::{job_needs, jobs as job_table};
-use crate::{builds, per_backend, uploads};
+use crate::{builds, per_backend, uploads, warm};
 
 /// Why there is another attempt.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,7 @@ pub fn retry_job(
     conn: &mut Conn,
     id: JobId,
     cause: Cause,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(Job, Changes), StoreError> {
     let build = jobs::get(conn, id)?.build;
@@ -62,7 +63,7 @@ pub fn retry_job(
             }
         }
     }
-    let (made, changes) = retry_all(conn, job.build, set, cause, now)?;
+    let (made, changes) = retry_all(conn, job.build, set, cause, warm_wait, now)?;
     let new = made.get(&id).copied().ok_or(StoreError::Corrupt("retry"))?;
     Ok((jobs::get(conn, new)?, changes))
 }
@@ -75,6 +76,7 @@ pub fn retry_build(
     conn: &mut Conn,
     id: BuildId,
     by: UserId,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     per_backend::lock_build(conn, id)?;
@@ -95,7 +97,7 @@ pub fn retry_build(
     if set.is_empty() {
         return Err(StoreError::Conflict("every job of the build succeeded"));
     }
-    Ok(retry_all(conn, id, set, Cause::Person(by), now)?.1)
+    Ok(retry_all(conn, id, set, Cause::Person(by), warm_wait, now)?.1)
 }
 
 /// Makes a new attempt of each job of `set`, those first that others of the set need.
@@ -104,6 +106,7 @@ fn retry_all(
     build: BuildId,
     mut set: BTreeMap<JobId, Job>,
     cause: Cause,
+    warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(BTreeMap<JobId, JobId>, Changes), StoreError> {
     let mut made: BTreeMap<JobId, JobId> = BTreeMap::new();
@@ -136,7 +139,7 @@ fn retry_all(
             cause,
             now,
         )?;
-        changes.note_new(&new);
+        warm::note_new(conn, &mut changes, &new, warm_wait, now)?;
         made.insert(id, new.id);
     }
     builds::reopen(conn, build, now)?;

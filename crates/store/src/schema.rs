@@ -291,6 +291,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The jobs again, as the queue sees them: a table of diesel has 32 columns at the most.
+    #[sql_name = "jobs"]
+    queued_jobs (id) {
+        id -> BigInt,
+        build_id -> BigInt,
+        project_id -> BigInt,
+        queue_key_id -> BigInt,
+        priority -> Integer,
+        avoid_runner_id -> Nullable<BigInt>,
+        avoid_until -> Nullable<BigInt>,
+        kept_for_runner_id -> Nullable<BigInt>,
+        kept_until -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     cli_logins (hash) {
         hash -> Text,
         user_id -> BigInt,

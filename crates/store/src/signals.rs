@@ -18,6 +18,8 @@ use crate::error::StoreError;
 pub enum Signal {
     /// A job of this requirement became pending.
     Pending(QueueKeyId),
+    /// A job of this requirement became pending, and is kept for one runner for now.
+    Kept(QueueKeyId),
     /// A job's state or trace changed.
     Job(JobId),
     /// Signals may have been missed: look at everything.
@@ -173,6 +175,7 @@ async fn exchange(
 fn encode(signal: &Signal) -> Option<String> {
     match signal {
         Signal::Pending(key) => Some(format!("q{key}")),
+        Signal::Kept(key) => Some(format!("k{key}")),
         Signal::Job(job) => Some(format!("j{job}")),
         Signal::Resync => None,
     }
@@ -181,6 +184,7 @@ fn encode(signal: &Signal) -> Option<String> {
 fn decode(word: &str) -> Option<Signal> {
     match word.split_at_checked(1)? {
         ("q", id) => id.parse().ok().map(Signal::Pending),
+        ("k", id) => id.parse().ok().map(Signal::Kept),
         ("j", id) => id.parse().ok().map(Signal::Job),
         _ => None,
     }
@@ -192,7 +196,12 @@ mod tests {
 
     #[test]
     fn signals_survive_the_payload_and_rubbish_is_passed_over() {
-        for signal in [Signal::Pending(QueueKeyId(7)), Signal::Job(JobId(9))] {
+        let key = QueueKeyId(7);
+        for signal in [
+            Signal::Pending(key),
+            Signal::Kept(key),
+            Signal::Job(JobId(9)),
+        ] {
             assert_eq!(decode(&encode(&signal).unwrap()), Some(signal));
         }
         for rubbish in ["", "q", "x1", "qé", "ü"] {

@@ -160,7 +160,7 @@ impl Model {
         let now = self.now;
         let (build, changes) = self
             .store
-            .write(move |conn| builds::create(conn, &new, now))
+            .write(move |conn| builds::create(conn, &new, TimeDelta::zero(), now))
             .await
             .unwrap();
         let numbered =
@@ -261,7 +261,7 @@ impl Model {
         let now = self.now;
         let write = move |conn: &mut slipway_store::Conn| {
             jobs::apply(conn, id, event, None, now)?;
-            jobs::settle(conn, id, now)
+            jobs::settle(conn, id, TimeDelta::zero(), now)
         };
         self.store.write(write).await.unwrap();
         self.jobs.get_mut(&id).unwrap().2 = State::Over;
@@ -304,7 +304,7 @@ impl Model {
         let now = self.now;
         let (new, _) = self
             .store
-            .write(move |conn| retries::retry_job(conn, id, BY_HAND, now))
+            .write(move |conn| retries::retry_job(conn, id, BY_HAND, TimeDelta::zero(), now))
             .await
             .unwrap();
         self.superseded.insert(id);
@@ -312,7 +312,7 @@ impl Model {
         self.jobs.insert(new.id, (project, tagged, State::Pending));
         let again = self
             .store
-            .write(move |conn| retries::retry_job(conn, id, BY_HAND, now))
+            .write(move |conn| retries::retry_job(conn, id, BY_HAND, TimeDelta::zero(), now))
             .await;
         assert!(again.is_err(), "a job is retried once");
     }

@@ -1,5 +1,6 @@
 //! What waits, and why.
 
+use chrono::SecondsFormat;
 use slipway_domain::queue::PendingReason;
 use slipway_farm as farm;
 
@@ -55,6 +56,14 @@ impl From<PendingReason> for wire::PendingReason {
                 "project_at_limit",
                 format!("the project runs {limit} jobs, as many as it may"),
             ),
+            PendingReason::Kept { runner, until } => (
+                "kept_for_runner",
+                format!(
+                    "it is kept until {} for runner {runner}, which built this project lately and \
+                     is busy",
+                    until.to_rfc3339_opts(SecondsFormat::Millis, true)
+                ),
+            ),
             PendingReason::AllBusy => (
                 "all_busy",
                 "the runners that could take it have other work".to_owned(),
@@ -85,6 +94,8 @@ impl From<farm::WhyNotBegun> for wire::JobPendingReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
+    use slipway_domain::RunnerId;
 
     #[test]
     fn every_reason_has_a_code_of_its_own_and_a_sentence() {
@@ -96,12 +107,18 @@ mod tests {
             PendingReason::AllPaused,
             PendingReason::AllOffline,
             PendingReason::ProjectAtLimit(2),
+            PendingReason::Kept {
+                runner: RunnerId(7),
+                until: DateTime::UNIX_EPOCH,
+            },
             PendingReason::AllBusy,
         ];
         let shown: Vec<wire::PendingReason> = reasons.map(Into::into).into();
         let codes: std::collections::BTreeSet<_> = shown.iter().map(|one| one.code).collect();
         assert_eq!(codes.len(), shown.len());
         assert!(shown[1].message.ends_with("arm64"));
+        let kept = "until 1970-01-01T00:00:00.000Z for runner 7,";
+        assert!(shown[7].message.contains(kept), "{}", shown[7].message);
         let needs = farm::WhyNotBegun::Needs(vec!["test".to_owned()]);
         let needs = wire::JobPendingReason::from(needs).reason;
         assert_eq!(needs.map(|one| one.code), Some("needs_jobs"));

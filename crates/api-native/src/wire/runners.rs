@@ -158,7 +158,7 @@ pub(crate) struct QueueLine {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct PendingReason {
     /// `no_runner_for_project`, `no_runner_has_tags`, `no_runner_can`, `no_runner_takes_untagged`, `all_paused`,
-    /// `all_offline`, `project_at_limit`, `all_busy` or `needs_jobs`.
+    /// `all_offline`, `project_at_limit`, `kept_for_runner`, `all_busy`, `needs_jobs` or `manual`.
     pub(crate) code: &'static str,
     /// The same in a sentence.
     pub(crate) message: String,

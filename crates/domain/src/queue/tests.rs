@@ -38,6 +38,7 @@ fn line(project: i64, list: &str, policy: ProjectPolicy, jobs: &[(i64, i32)]) ->
                 job: JobId(*job),
                 priority: *priority,
                 avoid: None,
+                kept: None,
             })
             .collect(),
     }
@@ -145,6 +146,35 @@ fn the_runner_that_lost_the_last_attempt_is_passed_over_for_a_while() {
 }
 
 #[test]
+fn a_kept_job_is_for_its_runner_alone_until_its_time_is_over() {
+    let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(2);
+    let mut kept = line(1, "", OPEN, &[(1, 0), (2, 0)]);
+    kept.jobs[0].kept = Some((RunnerId(2), until));
+    let any = shared("");
+    // Another one gets what stands behind it; its own has it at once.
+    assert_eq!(
+        deal_all(&mut [kept.clone()], &[], &[&any; 3]),
+        [Some(2), Some(1), None]
+    );
+    kept.jobs.truncate(1);
+    let other = [(RunnerId(1), &any)];
+    let at = |now| deal(&mut [kept.clone()], &mut BTreeMap::new(), &other, now);
+    assert_eq!(at(until - chrono::TimeDelta::milliseconds(1)), [None]);
+    assert_eq!(at(until), [Some(JobId(1))]);
+}
+
+#[test]
+fn a_kept_job_goes_no_sooner_than_it_would_without() {
+    let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(2);
+    let mut kept = line(1, "", OPEN, &[(1, 5)]);
+    kept.jobs[0].kept = Some((RunnerId(1), until));
+    let any = shared("");
+    let mut lines = [kept, line(2, "", OPEN, &[(2, 0)])];
+    // The project that runs less goes first, also with the runner that the job is kept for.
+    assert_eq!(deal_all(&mut lines, &[(1, 1)], &[&any; 2]), [Some(2), None]);
+}
+
+#[test]
 fn each_reason_to_wait_is_told_apart() {
     let view = |capabilities: Capabilities| RunnerView {
         capabilities,
@@ -152,7 +182,7 @@ fn each_reason_to_wait_is_told_apart() {
         online: true,
     };
     let why = |wanted: &str, runners: &[RunnerView]| {
-        why_pending(&requirement(1, wanted), OPEN, 0, runners)
+        why_pending(&requirement(1, wanted), OPEN, 0, None, runners)
     };
     assert_eq!(why("", &[]), PendingReason::NoRunnerForProject);
     let missing = PendingReason::NoRunnerHasTags(vec!["gpu".to_owned()]);
@@ -179,7 +209,7 @@ fn each_reason_to_wait_is_told_apart() {
         Requirement::from_list(ProjectId(1), &for_arm.to_list()),
         Ok(for_arm.clone())
     );
-    let told = |runner| why_pending(&for_arm, OPEN, 0, &[view(runner)]);
+    let told = |runner| why_pending(&for_arm, OPEN, 0, None, &[view(runner)]);
     let missing = vec!["images for linux/arm64".to_owned()];
     assert_eq!(told(shared("")), PendingReason::NoRunnerCan(missing));
     assert_eq!(told(capable), PendingReason::AllBusy);
@@ -202,6 +232,18 @@ fn each_reason_to_wait_is_told_apart() {
         builds_enabled: true,
         ..OPEN
     };
-    let at_limit = why_pending(&requirement(1, ""), limited, 2, &[view(shared(""))]);
-    assert_eq!(at_limit, PendingReason::ProjectAtLimit(2));
+    let runner = RunnerId(7);
+    let until = DateTime::UNIX_EPOCH;
+    let kept = |running| {
+        let runners = [view(shared(""))];
+        why_pending(
+            &requirement(1, ""),
+            limited,
+            running,
+            Some((runner, until)),
+            &runners,
+        )
+    };
+    assert_eq!(kept(2), PendingReason::ProjectAtLimit(2));
+    assert_eq!(kept(1), PendingReason::Kept { runner, until });
 }

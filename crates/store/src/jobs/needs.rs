@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::graph::{self, Need};
 use slipway_domain::{BuildId, JobId, JobState};
 
 use super::{Changes, Job, advance, collect, get};
-use crate::builds;
 use crate::connection::Conn;
 use crate::error::StoreError;
 use crate::schema::{job_needs, jobs};
+use crate::{builds, warm};
 
 /// Of each job of a build the names of those that it needs.
 pub fn needs_of_build(
@@ -57,8 +57,14 @@ pub fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
     collect(rows)
 }
 
-/// Carries the end of `id` on to the jobs that need it, and to the state of their build.
-pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes, StoreError> {
+/// Carries the end of `id` on to the jobs that need it, and to the state of their build. What may
+/// run now is kept up to `warm_wait` for a runner that built the project lately.
+pub fn settle(
+    conn: &mut Conn,
+    id: JobId,
+    warm_wait: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     let mut ended = vec![get(conn, id)?];
     let build = ended.first().map(|job| job.build);
@@ -78,7 +84,7 @@ pub fn settle(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Changes,
             changes.jobs.push(dependent.id);
             let state = advance(conn, &dependent, event, now)?;
             if state == JobState::Pending {
-                changes.pending.push(dependent.queue_key);
+                warm::note_pending(conn, &mut changes, &dependent, warm_wait, now)?;
             } else if state.is_done() {
                 say_why_skipped(conn, &dependent, &needed)?;
                 ended.push(get(conn, dependent.id)?);

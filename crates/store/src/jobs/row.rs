@@ -10,6 +10,7 @@ use slipway_domain::{
 use crate::error::StoreError;
 use crate::schema::jobs;
 use crate::time::{from_ms, from_opt_ms, parse, to_ms};
+use crate::warm::runner_until;
 
 /// One attempt at a job, as it was when it was read.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Job {
     pub runner: Option<RunnerId>,
     /// How long each sign of life holds the lease.
     pub lease_length: TimeDelta,
+    /// The runner that lost the attempt before it, and until when that one is passed over.
+    pub avoid: Option<(RunnerId, DateTime<Utc>)>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it became pending.
@@ -90,8 +93,8 @@ pub(crate) struct JobRow {
     runner_id: Option<i64>,
     lease_expires_at: Option<i64>,
     lease_ms: Option<i64>,
-    _avoid_runner_id: Option<i64>,
-    _avoid_until: Option<i64>,
+    avoid_runner_id: Option<i64>,
+    avoid_until: Option<i64>,
     created_at: i64,
     queued_at: Option<i64>,
     started_at: Option<i64>,
@@ -126,6 +129,7 @@ impl TryFrom<JobRow> for Job {
             failure_message: row.failure_message,
             runner: row.runner_id.map(RunnerId),
             lease_length: TimeDelta::milliseconds(row.lease_ms.unwrap_or(0)),
+            avoid: runner_until(row.avoid_runner_id, row.avoid_until)?,
             created_at: from_ms(row.created_at)?,
             queued_at: from_opt_ms(row.queued_at)?,
             started_at: from_opt_ms(row.started_at)?,

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::queue::{Capabilities, RunnerScope};
+use slipway_domain::queue::{Capabilities, RunnerScope, RunnerView};
 use slipway_domain::{Abilities, Platform, ProjectId, RunnerId, TagSet};
 
 use crate::error::StoreError;
 use crate::time::{from_ms, from_opt_ms};
+
+/// How long a runner counts as online after it was heard of.
+const ONLINE_FOR: TimeDelta = TimeDelta::minutes(2);
 
 /// A registered runner.
 #[derive(Clone, Debug)]
@@ -38,6 +41,20 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// Whether it was heard of lately.
+    pub fn is_online(&self, now: DateTime<Utc>) -> bool {
+        self.contact_at.is_some_and(|at| now - at < ONLINE_FOR)
+    }
+
+    /// What counts of it when somebody looks at who could take a job.
+    pub fn view(self, now: DateTime<Utc>) -> RunnerView {
+        RunnerView {
+            paused: self.paused,
+            online: self.is_online(now),
+            capabilities: self.capabilities,
+        }
+    }
+
     /// The same, as that of its processes which says `about` of itself.
     #[must_use]
     pub fn saying(mut self, about: &About, heartbeat: bool) -> Self {
