@@ -201,7 +201,7 @@ impl Builder {
         progress: &dyn Progress,
     ) -> Result<String, BuildError> {
         // A name keeps the image from being pruned as dangling before it is pushed.
-        let name = format!("slipway-job:{}", self.built_tag(&request.job));
+        let name = self.built_name(&request.job);
         let options = build_options(request, self.backend, &self.owner, &name);
         let mut options = with_cache(options, request, self.backend, caches);
         let latest_change = request.latest_change();

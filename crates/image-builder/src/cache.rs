@@ -12,6 +12,7 @@ use slipway_domain::image::{Repository, registry_of};
 
 use crate::builder::{Backend, Builder};
 use crate::classify::{engine_error, shorten};
+use crate::clean::OWN_REPOSITORY;
 use crate::error::BuildError;
 use crate::options::credentials_of;
 use crate::patience::Patience;
@@ -293,8 +294,13 @@ impl Builder {
         format!("{}more-{at}-of-{job}", self.tag_start())
     }
 
+    /// What the image that is built for `job` is called here.
+    pub(crate) fn built_name(&self, job: &str) -> String {
+        format!("{OWN_REPOSITORY}{}", self.built_tag(job))
+    }
+
     /// The tag here of the image that is built for `job`.
-    pub(crate) fn built_tag(&self, job: &str) -> String {
+    fn built_tag(&self, job: &str) -> String {
         format!("{}built-{job}", self.tag_start())
     }
 

@@ -20,9 +20,12 @@ pub(crate) const JOB_LABEL: &str = "io.slipway.job";
 /// Says which of several users of one engine made it.
 pub(crate) const OWNER_LABEL: &str = "io.slipway.runner";
 
+/// How the names begin that images have here while they are made.
+pub(crate) const OWN_REPOSITORY: &str = "slipway-job:";
+
 impl Builder {
     /// Removes the containers and images that were made for `job`, with all their local tags, and what
-    /// was fetched for it.
+    /// was fetched for it. To be called before anybody hears that the image is there.
     ///
     /// Layers may stay in the build cache, which [`Builder::prune`] bounds.
     ///
@@ -31,7 +34,7 @@ impl Builder {
     pub async fn remove_job(&self, job: &str) -> Result<(), BuildError> {
         let labels = self.labels(job).into_iter();
         let labels = labels.map(|(name, value)| format!("{name}={value}"));
-        self.remove_labelled(labels.collect()).await?;
+        self.remove_labelled(labels.collect(), |_| true).await?;
         self.remove_cache_of(job).await
     }
 
@@ -43,14 +46,30 @@ impl Builder {
         ])
     }
 
+    /// The name of a container that this owner makes for `job`.
+    pub fn container_name(&self, purpose: &str, job: &str) -> String {
+        format!("{}{purpose}-{job}", self.container_prefix())
+    }
+
+    fn container_prefix(&self) -> String {
+        format!("slipway-{}-", self.owner())
+    }
+
     /// Removes all images and containers of this owner, as a predecessor that died left them.
     /// Returns how many there were. To be called while no build runs.
+    ///
+    /// Images that were pushed have the labels too, and so have containers that somebody runs of
+    /// them here. An image counts that has a name by which builds are done, or none at all.
     ///
     /// # Errors
     /// `EngineUnavailable` when the engine does not answer.
     pub async fn remove_leftovers(&self) -> Result<usize, BuildError> {
         let labels = vec![format!("{OWNER_LABEL}={}", self.owner())];
-        Ok(self.remove_caches().await? + self.remove_labelled(labels).await?)
+        let is_left = |names: &[String]| {
+            names.is_empty() || names.iter().any(|name| name.starts_with(OWN_REPOSITORY))
+        };
+        let removed = self.remove_labelled(labels, is_left).await?;
+        Ok(self.remove_caches().await? + removed)
     }
 
     /// Removes build cache, least recently used first, until it fits `cache_bytes`, and dangling
@@ -111,7 +130,13 @@ impl Builder {
         Some(PathBuf::from(store)).filter(|store| store.is_dir())
     }
 
-    async fn remove_labelled(&self, labels: Vec<String>) -> Result<usize, BuildError> {
+    /// Removes what has these labels: of containers those that were made by this owner and not of an
+    /// image with the labels, of images those whose names `is_meant` is for.
+    async fn remove_labelled(
+        &self,
+        labels: Vec<String>,
+        is_meant: impl Fn(&[String]) -> bool,
+    ) -> Result<usize, BuildError> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let containers = self
             .engine()
@@ -131,6 +156,19 @@ impl Builder {
             }))
             .await
             .map_err(engine_error)?;
+        let prefix = format!("/{}", self.container_prefix());
+        let is_own = |names: &Option<Vec<String>>| {
+            let mut names = names.iter().flatten();
+            names.any(|name| name.starts_with(&prefix))
+        };
+        let containers: Vec<_> = containers
+            .into_iter()
+            .filter(|found| is_own(&found.names))
+            .collect();
+        let images: Vec<_> = images
+            .into_iter()
+            .filter(|found| is_meant(&found.repo_tags))
+            .collect();
         let count = containers.len() + images.len();
         for container in containers.into_iter().filter_map(|found| found.id) {
             let options = RemoveContainerOptions {

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
+use bollard::errors::Error;
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{CreateContainerOptions, ListImagesOptions};
+use bollard::query_parameters::CreateContainerOptions;
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -62,10 +63,11 @@ impl Builder {
             labels: Some(self.labels(job)),
             ..ContainerCreateBody::default()
         };
-        let made = self
-            .engine()
-            .create_container(None::<CreateContainerOptions>, body)
-            .await;
+        let options = CreateContainerOptions {
+            name: Some(self.container_name("look", job)),
+            ..CreateContainerOptions::default()
+        };
+        let made = self.engine().create_container(Some(options), body).await;
         let container = made.map_err(engine_error)?.id;
         let (sender, exported) = pipe();
         let engine = self.engine().clone();
@@ -82,18 +84,16 @@ impl Builder {
 
     /// The id of the image that was built for `job`.
     pub(crate) async fn image_of(&self, job: &str) -> Result<String, BuildError> {
-        let labels = self.labels(job).into_iter();
-        let filters = labels.map(|(name, value)| format!("{name}={value}"));
-        let options = ListImagesOptions {
-            filters: Some([("label".to_owned(), filters.collect())].into()),
-            ..ListImagesOptions::default()
+        let name = self.built_name(job);
+        let image = match self.engine().inspect_image(&name).await {
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => None,
+            found => found.map_err(engine_error)?.id,
         };
-        let images = self.engine().list_images(Some(options)).await;
-        let image = images.map_err(engine_error)?.into_iter().next();
-        let image = image.ok_or_else(|| BuildError::EngineUnavailable {
+        image.ok_or_else(|| BuildError::EngineUnavailable {
             detail: "the image that was built is not there any more".to_owned(),
-        })?;
-        Ok(image.id)
+        })
     }
 }
 

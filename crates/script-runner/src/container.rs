@@ -105,7 +105,7 @@ pub async fn run(
 
 /// The container's name, by which it is found again.
 pub(crate) fn container_name(builder: &Builder, job: &str) -> String {
-    format!("slipway-{}-job-{job}", builder.owner())
+    builder.container_name("job", job)
 }
 
 async fn create(

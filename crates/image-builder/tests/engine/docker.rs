@@ -487,22 +487,58 @@ async fn pruning_keeps_the_cache_that_fits() {
     assert!(build().await.contains("CACHED"));
 }
 
+/// Runs the `docker` command, which has to succeed.
+pub(crate) fn docker(arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new("docker");
+    let run = command.env("DOCKER_BUILDKIT", "0").args(arguments).output();
+    let run = run.unwrap();
+    assert!(run.status.success(), "{arguments:?}: {run:?}");
+    String::from_utf8(run.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn what_a_dead_predecessor_left_is_found_by_its_owner_alone() {
     let dir = checkout(SHELL);
+    let (job, dead) = (unique(), unique());
+    let labels = [
+        format!("--label=io.slipway.job={job}"),
+        format!("--label=io.slipway.runner={dead}"),
+    ];
+    let left = format!("slipway-job:left-{job}");
+    let [of_job, of_runner] = labels.each_ref().map(String::as_str);
+    let context = dir.path().to_str().unwrap();
+    docker(&["build", "-q", "-t", &left, of_job, of_runner, context]);
+    let script = format!("slipway-{dead}-job-{job}");
+    docker(&["create", "--name", &script, of_job, of_runner, &left, "sh"]);
+    let alive = builder(Backend::BuildKit).await;
+    assert_eq!(alive.remove_leftovers().await.unwrap(), 0);
+    let successor = Builder::connect(&dead).await.unwrap();
+    assert_eq!(successor.remove_leftovers().await.unwrap(), 2);
+    assert_eq!(successor.remove_leftovers().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn images_that_somebody_uses_here_and_their_containers_are_no_leftovers() {
+    let dir = checkout(&format!("{SHELL}RUN echo {} > /x\n", unique()));
     let builder = builder(Backend::BuildKit).await;
-    let request = request(dir.path(), ImageBuild::default());
-    let label = |name: &str, value: &str| format!("--label=io.slipway.{name}={value}");
-    let made = std::process::Command::new("docker")
-        .env("DOCKER_BUILDKIT", "0")
-        .args(["build", "-q", "-t", &format!("left:{}", request.job)])
-        .arg(label("job", &request.job))
-        .arg(label("runner", "dead"))
-        .arg(dir.path())
-        .status()
-        .unwrap();
-    assert!(made.success());
+    let repository = format!("{}/test/{}", registry(), unique());
+    let spec = ImageBuild {
+        repository: Some(repository.parse().unwrap()),
+        tags: vec!["v1".to_owned()],
+        ..ImageBuild::default()
+    };
+    let request = request(dir.path(), spec);
+    run(&builder, &request, &Told::default()).await.unwrap();
+    let image = format!("{repository}:v1");
+    docker(&["pull", "-q", &image]);
+    let container = format!("api-{}", request.job);
+    let script = ["sh", "-c", "sleep 600"];
+    let run = ["run", "-d", "--name", &container, &image];
+    docker(&[&run[..], &script[..]].concat());
     assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
-    let successor = Builder::connect("dead").await.unwrap();
-    assert_eq!(successor.remove_leftovers().await.unwrap(), 1);
+    let state = docker(&["inspect", "-f", "{{.State.Running}}", &container]);
+    assert_eq!(state, "true\n");
+    docker(&["rm", "-f", &container]);
+    assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
+    docker(&["rmi", &image]);
 }

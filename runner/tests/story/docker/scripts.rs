@@ -356,7 +356,9 @@ async fn an_upload_is_repeated_until_it_is_taken_and_a_refusal_fails_the_job() {
 async fn a_container_that_a_dead_predecessor_left_is_swept_away() {
     let name = format!("test-{}", rand::random::<u64>());
     let label = format!("io.slipway.runner={name}");
-    let left = docker(&["create", "--label", &label, shell_image(), "sh"]);
+    let container = format!("slipway-{name}-job-1");
+    let named = ["create", "--name", &container, "--label", &label];
+    let left = docker(&[&named[..], &[shell_image(), "sh"]].concat());
     let fake = Fake::start();
     let runner = runner_called(&fake, &name).await;
     fake.until_polled().await;
