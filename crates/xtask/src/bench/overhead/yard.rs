@@ -18,8 +18,10 @@ use crate::services::Registry;
 use crate::setup::{self, Docker};
 use crate::{probe, scratch};
 
-/// The pause between two questions for a build's state.
-const LOOK: Duration = Duration::from_millis(10);
+/// The shortest and the longest pause between two questions for a build's state. In between it is a
+/// hundredth of the time that the build has taken: whoever asks all the time takes from the build
+/// what is to be measured.
+const LOOK: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
 /// All that runs, in the order in which it is stopped.
 pub(super) struct Yard {
@@ -135,7 +137,11 @@ impl Yard {
             let build = self.ask("GET", &path, &Value::Null).await?;
             match build["state"].as_str() {
                 Some("succeeded") => return Ok(since.elapsed()),
-                Some("pending" | "running") => tokio::time::sleep(LOOK).await,
+                Some("pending" | "running") => {
+                    let [shortest, longest] = LOOK;
+                    let pause = (since.elapsed() / 100).clamp(shortest, longest);
+                    tokio::time::sleep(pause).await;
+                }
                 _ => bail!("the farm's build did not succeed: {build:#}"),
             }
         }
