@@ -9,5 +9,6 @@ mod docker_called_off;
 mod docker_context;
 mod docker_limits;
 mod docker_platform;
+mod docker_push;
 mod docker_secrets;
 mod docker_steps;
