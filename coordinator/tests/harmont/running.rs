@@ -109,11 +109,11 @@ async fn check_58_a_build_has_only_so_much_time(backend: Backend) {
     world.farm.farm().expire_builds().await.unwrap();
     assert_eq!(world.read(number).await["state"], "scheduled");
     let claim = world.runner().await.begin().await;
-    world.farm.advance(9);
+    world.farm.advance(5);
     claim.put(json!({"state": "running"})).await.is(200);
     world.farm.farm().expire_builds().await.unwrap();
     assert_eq!(world.read(number).await["state"], "running");
-    world.farm.advance(1);
+    world.farm.advance(5);
     world.farm.farm().expire_builds().await.unwrap();
     for job in world.jobs(number).await {
         assert_eq!(job["state"], "timed_out", "{job}");

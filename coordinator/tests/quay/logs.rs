@@ -116,7 +116,7 @@ async fn check_76_a_log_that_is_over_is_elsewhere(backend: Backend) {
     let (id, claim) = three(&world).await;
     claim.succeed().await;
     // For a while those who followed it find the end where they found the rest.
-    world.farm.advance(29);
+    world.farm.advance(10);
     let end = entries(&world, &id, "?start=3").await;
     assert_eq!(end["total"], 4);
     assert_eq!(end["logs"][0]["message"], "complete");

@@ -54,10 +54,10 @@ async fn check_67_a_lost_build_is_tried_again_until_it_expires(backend: Backend)
 async fn check_68_a_silent_build_is_lost_before_anybody_looks(backend: Backend) {
     let world = World::start(backend).await;
     let (id, claim) = world.in_phase("building").await;
-    world.farm.advance(14);
+    world.farm.advance(10);
     assert_eq!(world.phase(&id).await, "building");
     claim.put(json!({"state": "running"})).await.is(200);
-    world.farm.advance(14);
+    world.farm.advance(10);
     let build = world.r.get(&format!("{L}{id}")).await.is(200).json();
     assert_eq!(build["phase"], "building");
     assert_eq!(build["status"], json!({}));

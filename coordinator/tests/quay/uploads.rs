@@ -105,11 +105,11 @@ async fn place(world: &World) -> String {
 async fn an_upload_url_ends(backend: Backend) {
     let world = World::start(backend).await;
     let url = place(&world).await;
-    world.farm.advance(3599);
+    world.farm.advance(3500);
     put(&world, &url, b"FROM busybox\n").await.is(200);
     let answer = put(&world, &url, SCRATCH).await.is(200);
     assert_eq!(answer.body, "Okay".as_bytes());
-    world.farm.advance(2);
+    world.farm.advance(120);
     let answer = put(&world, &url, SCRATCH).await;
     answer.problem(403, "insufficient_scope");
 }
@@ -146,9 +146,9 @@ async fn a_download_url_ends(backend: Backend) {
     let (file, _) = world.uploaded(&world.w, SCRATCH).await;
     let build = world.w.makes(&json!({ "file_id": file })).await;
     let url = build["archive_url"].as_str().unwrap();
-    world.farm.advance(299);
+    world.farm.advance(240);
     send(world.nobody.bare(Method::GET, url)).await.is(200);
-    world.farm.advance(2);
+    world.farm.advance(120);
     let answer = send(world.nobody.bare(Method::GET, url)).await;
     answer.problem(403, "insufficient_scope");
     let later = url.replace("expires=", "expires=1");
