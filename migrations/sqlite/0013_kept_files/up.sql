@@ -3,7 +3,8 @@ ALTER TABLE runners ADD COLUMN image_archives BOOLEAN NOT NULL DEFAULT FALSE;
 
 -- When a build last used the file: a new one, or a new attempt at one.
 ALTER TABLE uploads ADD COLUMN last_used_at BIGINT;
-UPDATE uploads SET last_used_at = used_at;
+-- Until now only the first use was noted: from today on each file has its whole time once more.
+UPDATE uploads SET last_used_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000 WHERE used_at IS NOT NULL;
 CREATE INDEX uploads_used ON uploads (last_used_at) WHERE last_used_at IS NOT NULL;
 
 -- Which file a build uses, for as long as the file is kept.
