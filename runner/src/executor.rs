@@ -161,6 +161,11 @@ impl Progress for Output {
         }
     }
 
+    fn begins_again(&self) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.clear();
+    }
+
     fn heard(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.phases.until_told())
     }

@@ -1,11 +1,11 @@
 //! Checks 28, 46 and 49 from end to end: a git server, a coordinator and a runner as processes, an
 //! engine that builds and a registry that is pushed to.
 
-use std::process::Command;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway_test_engine::{SHELL, docker, forget};
 use slipway_testkit::git::Repo;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{GitServer, wait_for};
@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use crate::github::{SECRET, push, signed};
 
 /// A base that needs no registry: a shell is all that a step needs.
-const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
 /// How long a build may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -170,17 +169,10 @@ impl Client {
     }
 }
 
-fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "docker {arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 #[tokio::test]
 async fn check_28_the_image_can_be_pulled_and_has_the_digest_that_was_pushed() {
     let yard = Yard::new("pulled").await;
-    let dockerfile = format!("{DOCKERFILE}RUN echo {} > /greeting\n", yard.path);
+    let dockerfile = format!("{SHELL}RUN echo {} > /greeting\n", yard.path);
     let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
     let (artifact, _) = yard.client().image_of(&yard.path, "main", &sha).await;
     let image = artifact["image"].as_str().unwrap();
@@ -189,7 +181,7 @@ async fn check_28_the_image_can_be_pulled_and_has_the_digest_that_was_pushed() {
     docker(&["pull", image]);
     let format = "{{index .RepoDigests 0}}";
     let pulled = docker(&["image", "inspect", "--format", format, image]);
-    docker(&["image", "rm", image]);
+    forget(image);
     let native = yard
         .farm
         .api(Method::GET, &build_path(&artifact), None)
@@ -212,7 +204,7 @@ async fn check_46_layers_are_used_again_unless_the_message_says_otherwise() {
     let yard = Yard::new("cached").await;
     let client = yard.client();
     let said = format!("said {}", yard.path);
-    let dockerfile = format!("{DOCKERFILE}RUN echo {said}\n");
+    let dockerfile = format!("{SHELL}RUN echo {said}\n");
     let first = yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
     let build = yard.push(&first, "first").await;
     let text = client.logs(&build).await;
@@ -265,7 +257,7 @@ fn ran(text: &str, said: &str) -> bool {
 async fn check_49_the_clients_whole_sequence_ends_with_the_image() {
     let yard = Yard::new("whole").await;
     let said = format!("said {}", yard.path);
-    let dockerfile = format!("{DOCKERFILE}RUN echo {said}\n");
+    let dockerfile = format!("{SHELL}RUN echo {said}\n");
     let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
     let client = yard.client();
     let (artifact, text) = client.image_of(&yard.path, "main", &sha).await;

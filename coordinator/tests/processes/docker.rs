@@ -13,53 +13,19 @@ mod stock;
 mod stock_v4;
 
 use std::path::Path;
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::SHELL;
 use slipway_testkit::git::Repo;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{Backend, GitServer, wait_for, wait_until};
 
 use crate::place::{LIMIT, Place, finished, show, trace_of};
 
-/// A base that needs no registry: a shell is all that a step needs.
-const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
-
 fn var(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` sets it"))
-}
-
-/// Runs the `docker` command; gives what it prints.
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().unwrap();
-    assert!(output.status.success(), "docker {args:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// An image with a shell and nothing else, which the engine has. It is made once for all tests: a
-/// second one would take the name from the first, which goes then while others build upon it.
-fn shell_image() -> &'static str {
-    const NAME: &str = "slipway-test/shell:1";
-    static MADE: OnceLock<()> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let lock = std::env::temp_dir().join("slipway-test-shell.lock");
-        let lock = std::fs::File::create(lock).unwrap();
-        lock.lock().unwrap();
-        let inspect = Command::new("docker")
-            .args(["image", "inspect", NAME])
-            .output();
-        if inspect.unwrap().status.success() {
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("Dockerfile"), DOCKERFILE).unwrap();
-        std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
-        docker(&["build", "-q", "-t", NAME, dir.path().to_str().unwrap()]);
-    });
-    NAME
 }
 
 /// A job of a pipeline, with the usual members.
@@ -214,7 +180,7 @@ impl Yard {
 #[tokio::test]
 async fn a_commit_on_an_odd_branch_becomes_an_image_under_all_its_tags() {
     let yard = Yard::new().await;
-    let dockerfile = format!("{DOCKERFILE}RUN echo hello > /greeting\n");
+    let dockerfile = format!("{SHELL}RUN echo hello > /greeting\n");
     yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
     yard.repo.branch("feature/odd+name");
     let sha = yard.repo.commit(&[("more", "x")], "second");
@@ -250,7 +216,7 @@ async fn each_thing_that_goes_wrong_is_told_as_what_it_is() {
         .build(json!({ "sha": yard.repo.commit(&[("readme", "x")], "no Dockerfile") }))
         .await;
     expect(&yard.farm, &refused, "dockerfile_missing", "Dockerfile").await;
-    let dockerfile = format!("{DOCKERFILE}RUN exit 7\n");
+    let dockerfile = format!("{SHELL}RUN exit 7\n");
     let failing = yard
         .build(json!({ "sha": yard.repo.commit(&[("Dockerfile", &dockerfile)], "fails") }))
         .await;
@@ -265,7 +231,7 @@ async fn each_thing_that_goes_wrong_is_told_as_what_it_is() {
         "0123456789abcdef",
     )
     .await;
-    let good = yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "good");
+    let good = yard.repo.commit(&[("Dockerfile", SHELL)], "good");
     yard.log_in("not the password").await;
     let unauthorized = yard.build(json!({ "sha": good })).await;
     expect(
@@ -303,7 +269,7 @@ async fn a_cancel_ends_the_step_that_is_running_within_two_seconds() {
     let yard = Yard::new().await;
     // A length that no other sleep on the machine has.
     let seconds = 100_000 + std::process::id();
-    let dockerfile = format!("{DOCKERFILE}RUN exec sleep {seconds}\n");
+    let dockerfile = format!("{SHELL}RUN exec sleep {seconds}\n");
     let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "sleeps");
     let build = yard.build(json!({ "sha": sha })).await;
     wait_until(LIMIT, "the step runs", || async { sleeps(seconds) }).await;
@@ -317,7 +283,7 @@ async fn a_cancel_ends_the_step_that_is_running_within_two_seconds() {
     let state = show(&yard.farm, &build).await["state"].clone();
     assert_eq!(state, "canceled");
     // The runner is free again, and nothing of the job is left on its disk.
-    let sha = yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "builds");
+    let sha = yard.repo.commit(&[("Dockerfile", SHELL)], "builds");
     let next = yard.build(json!({ "sha": sha })).await;
     assert_eq!(finished(&yard.farm, &next).await["state"], "succeeded");
     let work = yard.place.dir.path().join("runner.work/jobs");

@@ -22,7 +22,7 @@ const ARCHIVE_END: u64 = 2 * BLOCK;
 const PATTERNS: &str = ".dockerignore";
 
 /// A context that was looked at and can be packed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) root: PathBuf,
     ignore: Ignore,

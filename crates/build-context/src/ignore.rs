@@ -5,18 +5,18 @@
 //! with pattern times path, whatever the pattern is.
 
 /// The patterns of one `.dockerignore` file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ignore {
     patterns: Vec<Pattern>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pattern {
     takes_back: bool,
     parts: Vec<Part>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     One(char),
     AnyOne,

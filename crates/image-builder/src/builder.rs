@@ -21,7 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::given::Given;
 use crate::limits::Limits;
-use crate::options::{build_options, credentials, with_cache};
+use crate::options::{build_options, with_cache};
 use crate::progress::Narrator;
 use crate::push::Unasked;
 use crate::request::{BuildRequest, BuiltImage, Progress};
@@ -203,22 +203,18 @@ impl Builder {
         // A name keeps the image from being pruned as dangling before it is pushed.
         let name = self.built_name(&request.job);
         let options = build_options(request, self.backend, &self.owner, &name);
-        let mut options = with_cache(options, request, self.backend, caches);
-        let latest_change = request.latest_change();
+        let options = with_cache(options, request, self.backend, caches);
         let mut narrator = Narrator::new(progress);
-        let take = |info| narrator.take(info);
         let ended = match self.backend {
             Backend::BuildKit => {
-                let files = context.files(latest_change);
+                let files = context.files(request.latest_change());
+                let take = |info| narrator.take(info);
                 self.with_session(request, given, options, files, take)
                     .await?
             }
             Backend::Classic => {
-                options.dockerfile = context.dockerfile();
-                let context = Some(context.pack(latest_change));
-                let logins = credentials(&request.logins_to_pull());
-                let call = self.call(options, logins, context);
-                call.run(take).await
+                self.with_archive(request, &context, options, &mut narrator)
+                    .await
             }
         };
         narrator.finish(ended.is_err());
@@ -269,7 +265,7 @@ impl Builder {
         }
     }
 
-    fn call(
+    pub(crate) fn call(
         &self,
         options: BuildImageOptions,
         logins: HashMap<String, DockerCredentials>,

@@ -207,6 +207,12 @@ pub(crate) fn gone(removed: Result<(), Error>) -> Result<(), BuildError> {
             status_code: 404 | 409,
             ..
         }) => Ok(()),
+        // Of two calls that remove one image, the second is told that the engine is at fault.
+        Err(Error::DockerResponseServerError { message, .. })
+            if message.starts_with("unrecognized image ID") =>
+        {
+            Ok(())
+        }
         Err(error) => Err(engine_error(error)),
     }
 }
@@ -226,4 +232,29 @@ fn prune_client(docker: &Docker) -> Docker {
         }
         request
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status_code: u16, message: &str) -> Result<(), Error> {
+        Err(Error::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        })
+    }
+
+    #[test]
+    fn what_another_call_removed_meanwhile_is_gone() {
+        // So Docker 20.10 says it, where two calls removed one image.
+        for (status, message) in [
+            (404, "No such image: a:1"),
+            (409, "removal of container 12ab is already in progress"),
+            (500, "unrecognized image ID sha256:24742aa09ec4"),
+        ] {
+            assert!(gone(refused(status, message)).is_ok(), "{message}");
+        }
+        assert!(gone(refused(500, "input/output error")).is_err());
+    }
 }

@@ -46,8 +46,8 @@ impl Context {
     /// of the channel.
     ///
     /// What changed after `latest_change` is said to have changed then.
-    pub(crate) fn pack(self, latest_change: Option<SystemTime>) -> Packed {
-        self.files.pack(Packing {
+    pub(crate) fn pack(&self, latest_change: Option<SystemTime>) -> Packed {
+        self.files.clone().pack(Packing {
             latest_change,
             ..Packing::default()
         })

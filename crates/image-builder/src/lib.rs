@@ -9,6 +9,7 @@ mod base;
 mod builder;
 mod cache;
 mod call;
+mod classic;
 mod classify;
 mod clean;
 mod context;

@@ -137,6 +137,17 @@ impl<'a> Narrator<'a> {
         self.end_line();
     }
 
+    /// Tells that the classic builder begins again because of `error`, which is none of the build.
+    pub(crate) fn begin_again(&mut self, error: &str) {
+        self.classic_step = None;
+        self.image = None;
+        self.progress.begins_again();
+        let error = shorten(error);
+        self.say(&format!(
+            "The engine lost an image of this build ({error}); building again\n"
+        ));
+    }
+
     /// The step that failed.
     pub(crate) fn failed_step(&self, error: &str) -> Option<FailedStep> {
         let mut failed = self.failed.clone()?;

@@ -135,6 +135,8 @@ pub trait Progress: Send + Sync {
     }
     /// A step of an image build has ended.
     fn step(&self, _step: &BuildStep) {}
+    /// The build begins again: the steps that were told so far count no more.
+    fn begins_again(&self) {}
     /// Text for the trace, as it comes.
     fn output(&self, text: &[u8]);
 }

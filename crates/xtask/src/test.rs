@@ -135,6 +135,8 @@ async fn count_libtest(command: Command, counts: &mut Counts) -> Result<()> {
 
 fn with_environment(command: &mut Command, services: &Services) {
     command.env("CARGO_TERM_COLOR", "never");
+    // What a test says of its failure comes last then, and is not lost above a stack.
+    command.env("RUST_BACKTRACE", "0");
     for (name, value) in &services.environment {
         command.env(name, value);
     }

@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::SHELL;
 
-use super::{DOCKERFILE, Yard, files, one_job, var};
+use super::{Yard, files, one_job, var};
 use crate::place::{finished, trace_of};
 
 const STATUS: &str =
@@ -42,7 +43,7 @@ async fn a_pushed_image_says_what_is_in_it_and_how_it_was_made() {
     yard.farm.api(Method::PUT, path, Some(secret)).await;
     let spec = json!({"kind": "image_build", "args": {"SAID": format!("it is {SECRET}")}});
     yard.pipeline(json!([one_job("image", spec)])).await;
-    let dockerfile = format!("{DOCKERFILE}COPY status /var/lib/dpkg/status\n");
+    let dockerfile = format!("{SHELL}COPY status /var/lib/dpkg/status\n");
     let sha = yard
         .repo
         .commit(&[("Dockerfile", &dockerfile), ("status", STATUS)], "one");
@@ -115,7 +116,7 @@ async fn a_pushed_image_says_what_is_in_it_and_how_it_was_made() {
 async fn a_runner_that_is_told_so_makes_no_documents() {
     let yard = Yard::bare().await;
     let _runner = yard.farm.runner_with("runner", &["--attest", "none"]);
-    let sha = yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "one");
+    let sha = yard.repo.commit(&[("Dockerfile", SHELL)], "one");
     let build = yard.build(json!({ "ref": "main" })).await;
     let done = finished(&yard.farm, &build).await;
     assert_eq!(done["state"], "succeeded", "{done:#}");

@@ -4,10 +4,11 @@ use std::process::{Command, Output};
 
 use reqwest::Method;
 use serde_json::json;
+use slipway_test_engine::{SHELL, docker};
 use slipway_testkit::Backend;
 use slipway_testkit::processes::{CoordinatorProcess, Process, program};
 
-use super::{DOCKERFILE, docker, var};
+use super::var;
 use crate::place::{Place, show};
 
 /// What no trace and no image may have in it.
@@ -106,7 +107,7 @@ fn listed(text: &str) -> Vec<String> {
 async fn a_directory_is_built_as_the_engine_builds_it_itself() {
     let desk = Desk::new(true).await;
     let dockerfile = format!(
-        "{DOCKERFILE}COPY busybox /bin/find\nCOPY . /context\nRUN cd /context && find . -type f -o -type l | while read name; do echo \"file: $name\"; done\n"
+        "{SHELL}COPY busybox /bin/find\nCOPY . /context\nRUN cd /context && find . -type f -o -type l | while read name; do echo \"file: $name\"; done\n"
     );
     desk.write(&[
         ("Dockerfile", &dockerfile),
@@ -202,13 +203,13 @@ async fn a_directory_is_built_pushed_loaded_and_run() {
 #[tokio::test]
 async fn what_fails_is_told_and_ends_as_it_should() {
     let desk = Desk::new(false).await;
-    let failing = format!("{DOCKERFILE}RUN exit 7\n");
+    let failing = format!("{SHELL}RUN exit 7\n");
     desk.write(&[("Dockerfile", &failing)]);
     let output = desk.build(&["."]).await;
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("exit code 7"), "{}", said(&output));
     // Without a place for images it is built all the same, unless it has to go somewhere.
-    desk.write(&[("Dockerfile", DOCKERFILE)]);
+    desk.write(&[("Dockerfile", SHELL)]);
     let output = desk.build(&["."]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let builds = async || {
@@ -282,7 +283,7 @@ async fn a_directory_is_loaded_and_run_without_any_registry() {
 #[tokio::test]
 async fn an_image_that_is_too_large_to_be_loaded_fails_its_build() {
     let desk = Desk::with(false, &["--max-artifact-bytes", "200000"]).await;
-    desk.write(&[("Dockerfile", DOCKERFILE)]);
+    desk.write(&[("Dockerfile", SHELL)]);
     let name = format!("slipway-too-large:{}", std::process::id());
     let output = desk.build(&[".", "--load", "-t", &name]).await;
     let text = said(&output);
@@ -299,7 +300,7 @@ async fn an_image_that_is_too_large_to_be_loaded_fails_its_build() {
 async fn an_interrupt_calls_the_build_off() {
     let desk = Desk::new(false).await;
     let seconds = 200_000 + std::process::id();
-    let dockerfile = format!("{DOCKERFILE}RUN exec sleep {seconds}\n");
+    let dockerfile = format!("{SHELL}RUN exec sleep {seconds}\n");
     desk.write(&[("Dockerfile", &dockerfile)]);
     let mut child = Command::new(program("slipway"))
         .args(["build", "."])

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::{SHELL, docker, shell_image};
 use slipway_testkit::processes::Process;
 use slipway_testkit::{wait_for, wait_until};
 
-use super::{DOCKERFILE, Yard, docker, one_job, shell_image, sleeps};
+use super::{Yard, one_job, sleeps};
 use crate::place::{LIMIT, finished, show, trace_of};
 
 fn script(commands: &[&str]) -> Value {
@@ -86,7 +87,7 @@ async fn a_checkout_over_the_disk_of_a_job_is_told_the_limit() {
     let yard = Yard::bare().await;
     let _runner = yard.farm.runner_with("runner", &["--job-disk-mb", "4"]);
     std::fs::write(yard.repo.work_tree().join("large"), vec![b'x'; 8 << 20]).unwrap();
-    yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "one");
+    yard.repo.commit(&[("Dockerfile", SHELL)], "one");
     let build = yard.build(json!({ "ref": "main" })).await;
     let job = wait_for(LIMIT, "the job has failed", || async {
         let job = show(&yard.farm, &build).await["jobs"][0].clone();
@@ -115,7 +116,7 @@ async fn what_a_killed_runner_was_at_is_gone_when_it_is_back() {
     let image = one_job("image", json!({"kind": "image_build"}));
     yard.pipeline(json!([image, script(&[&format!("sleep {command}")])]))
         .await;
-    let dockerfile = format!("{DOCKERFILE}RUN exec sleep {step}\n");
+    let dockerfile = format!("{SHELL}RUN exec sleep {step}\n");
     yard.repo.commit(&[("Dockerfile", &dockerfile)], "sleeps");
     let build = yard.build(json!({ "ref": "main" })).await;
     wait_until(LIMIT, "both run", || async {
@@ -147,7 +148,7 @@ async fn what_a_killed_runner_was_at_is_gone_when_it_is_back() {
     // It is at work again.
     yard.pipeline(json!([one_job("image", json!({"kind": "image_build"}))]))
         .await;
-    yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "builds");
+    yard.repo.commit(&[("Dockerfile", SHELL)], "builds");
     let next = yard.build(json!({ "ref": "main" })).await;
     let done = finished(&yard.farm, &next).await;
     let trace = trace_of(&yard.farm, &done["jobs"][0]).await;

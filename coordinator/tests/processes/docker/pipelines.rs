@@ -4,10 +4,11 @@
 use std::io::{Cursor, Read as _};
 
 use serde_json::{Value, json};
+use slipway_test_engine::{SHELL, docker, shell_image};
 use slipway_testkit::processes::Process;
 use zip::ZipArchive;
 
-use super::{DOCKERFILE, Yard, artifacts, docker, one_job, shell_image};
+use super::{Yard, artifacts, one_job};
 use crate::place::{finished, trace_of};
 
 /// Two runners, of which each takes only what is meant for it.
@@ -53,7 +54,7 @@ jobs:
 fn commit(yard: &Yard, command: &str) -> String {
     // What no engine has built before.
     let word = yard.repository.rsplit('/').next().unwrap_or_default();
-    let base = format!("{DOCKERFILE}RUN echo base {word} >/base\n");
+    let base = format!("{SHELL}RUN echo base {word} >/base\n");
     let app = "ARG BASE\nFROM $BASE\nRUN echo app of $(cat /base) >/app\n";
     let jobs = two_images_and_a_check(command);
     let files = [
@@ -213,7 +214,7 @@ async fn an_image_is_a_source_of_layers_for_another_job() {
     second["tags"] = json!(["two"]);
     second["needs"] = json!(["first"]);
     yard.pipeline(json!([first, second])).await;
-    yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "one");
+    yard.repo.commit(&[("Dockerfile", SHELL)], "one");
     let build = yard.build(json!({ "ref": "main" })).await;
     let done = finished(&yard.farm, &build).await;
     let traces = traces(&yard, &done).await;

@@ -2,9 +2,10 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::{docker, forget};
 use slipway_testkit::wait_for;
 
-use super::{Yard, artifacts, docker, one_job, var};
+use super::{Yard, artifacts, one_job, var};
 use crate::place::{LIMIT, finished, show, trace_of};
 
 const ARM: &str = "linux/arm64";
@@ -137,6 +138,6 @@ async fn an_image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_na
         "{{.Os}}/{{.Architecture}}",
         &by_tag,
     ]);
-    docker(&["image", "rm", &by_tag]);
+    forget(&by_tag);
     assert_eq!(here, own);
 }

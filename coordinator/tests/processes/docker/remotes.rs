@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::SHELL;
 use slipway_testkit::ssh::{SshServer, make_key};
 use slipway_testkit::{GitServer, wait_for};
 
-use super::{DOCKERFILE, Yard, expect, one_job, var};
+use super::{Yard, expect, one_job, var};
 use crate::place::{LIMIT, show, trace_of};
 
 const PROJECT: &str = "/v1/projects/acme/api";
@@ -92,7 +93,7 @@ async fn a_commit_behind_ssh_with_a_submodule_becomes_an_image_and_its_key_shows
     let lib = yard._git.repo("acme/lib");
     let lib_sha = lib.commit(&[("word", "of the submodule\n")], "lib");
     yard.repo.submodule("lib", "../lib.git", &lib_sha);
-    let dockerfile = format!("{DOCKERFILE}COPY . /src/\nRUN cat /src/lib/word\n");
+    let dockerfile = format!("{SHELL}COPY . /src/\nRUN cat /src/lib/word\n");
     let jobs = "jobs: {from-the-file: {image: {}}}\n";
     let files = [("Dockerfile", dockerfile.as_str()), (".slipway.yml", jobs)];
     let sha = yard.repo.commit(&files, "with a submodule");
@@ -170,7 +171,7 @@ async fn a_commit_behind_ssh_with_a_submodule_becomes_an_image_and_its_key_shows
 #[tokio::test]
 async fn a_deploy_token_opens_its_own_server_and_is_shown_to_no_other() {
     let yard = Yard::new().await;
-    let sha = yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "first");
+    let sha = yard.repo.commit(&[("Dockerfile", SHELL)], "first");
     let elsewhere = GitServer::start();
     let other = elsewhere.repo("acme/api");
     let password = "a word of a token";

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use slipway_test_engine::{SHELL, forget, shell_image};
 use slipway_testkit::{wait_for, wait_until};
 use zip::ZipArchive;
 
-use super::{DOCKERFILE, Yard, artifacts, docker, one_job, shell_image, sleeps, workspaces};
+use super::{Yard, artifacts, one_job, sleeps, workspaces};
 use crate::place::{LIMIT, finished, show, trace_of};
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn a_script_runs_in_the_image_that_was_built_before_it() {
         script
     ]))
     .await;
-    let dockerfile = format!("{DOCKERFILE}RUN echo hello > /greeting\n");
+    let dockerfile = format!("{SHELL}RUN echo hello > /greeting\n");
     yard.repo.commit(&[("Dockerfile", &dockerfile)], "one");
     let build = yard.build(json!({ "ref": "main" })).await;
     let done = finished(&yard.farm, &build).await;
@@ -104,7 +105,7 @@ async fn a_script_runs_in_the_image_that_was_built_before_it() {
     // The engine does not have it any more; the registry gives it to those who log in.
     assert!(trace.contains(&format!("Pulling {built}\n")), "{trace}");
     assert!(trace.contains("$ cat /greeting\nhello\n"), "{trace}");
-    docker(&["image", "rm", &built]);
+    forget(&built);
 }
 
 #[tokio::test]

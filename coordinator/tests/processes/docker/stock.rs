@@ -3,8 +3,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::{SHELL, docker};
 
-use super::{DOCKERFILE, Yard, artifacts, one_job, var};
+use super::{Yard, artifacts, one_job, var};
 use crate::place::{finished, trace_of};
 use crate::stock::Stock;
 
@@ -23,7 +24,7 @@ async fn a_stock_runner_pushes_the_same_image_and_it_is_recorded() {
     // A step that passes itself off as the last line does not know its mark.
     let digest = format!("sha256:{}", "0a".repeat(32));
     let forged = format!("RUN echo 'slipway-image {} {digest} 7'\n", "0".repeat(40));
-    let dockerfile = format!("{DOCKERFILE}{forged}");
+    let dockerfile = format!("{SHELL}{forged}");
     yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
     yard.repo.branch("feature/odd+name");
     let sha = yard.repo.commit(&[("more", "x")], "second");
@@ -49,7 +50,7 @@ async fn a_stock_runner_pushes_the_same_image_and_it_is_recorded() {
     // Nothing is left on the host: no login, no directory, no tag.
     let left: Vec<_> = std::fs::read_dir(stock.temporary()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(super::docker(&["image", "ls", "-q", &yard.repository]), "");
+    assert_eq!(docker(&["image", "ls", "-q", &yard.repository]), "");
 
     // Our runner says the same of the same commit, but for its own digest.
     let mut ours = stock_image();
@@ -76,7 +77,7 @@ async fn a_stock_runners_failed_build_pushes_nothing_and_leaves_nothing() {
     let yard = Yard::bare().await;
     let stock = Stock::register(&yard.farm, "stock").await;
     yard.pipeline(json!([stock_image()])).await;
-    let dockerfile = format!("{DOCKERFILE}RUN exit 9\n");
+    let dockerfile = format!("{SHELL}RUN exit 9\n");
     let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "fails");
     let build = yard.build(json!({ "ref": "main" })).await;
     let ran = stock.work().await;
@@ -147,7 +148,7 @@ async fn two_kinds_of_runners_share_a_build_by_their_tags() {
     image["tags"] = json!(["engine"]);
     image["needs"] = json!(["generate"]);
     yard.pipeline(json!([script, image])).await;
-    let dockerfile = format!("{DOCKERFILE}COPY generated /\nRUN grep 'by a script' /generated\n");
+    let dockerfile = format!("{SHELL}COPY generated /\nRUN grep 'by a script' /generated\n");
     let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "one");
     let build = yard.build(json!({ "ref": "main" })).await;
     let ran = stock.work().await;

@@ -2,8 +2,9 @@
 //! recorded is the same as with our runner.
 
 use serde_json::{Value, json};
+use slipway_test_engine::{SHELL, docker};
 
-use super::{DOCKERFILE, Yard, artifacts, one_job, var};
+use super::{Yard, artifacts, one_job, var};
 use crate::place::{finished, trace_of};
 use crate::stock_v4::{Ran, Stock};
 
@@ -35,7 +36,7 @@ async fn steps_push_the_same_image_as_our_runner_and_it_is_recorded() {
     let yard = Yard::bare().await;
     let stock = stock(&yard).await;
     yard.pipeline(json!([stock_image()])).await;
-    let sha = yard.repo.commit(&[("Dockerfile", DOCKERFILE)], "first");
+    let sha = yard.repo.commit(&[("Dockerfile", SHELL)], "first");
     let build = yard.build(json!({ "ref": "main" })).await;
     let ran = ran(&stock).await;
     assert!(ran.succeeded, "{}", ran.trace);
@@ -54,7 +55,7 @@ async fn steps_push_the_same_image_as_our_runner_and_it_is_recorded() {
     // Nothing is left on the host: no login, no directory, no tag.
     let left: Vec<_> = std::fs::read_dir(stock.temporary()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(super::docker(&["image", "ls", "-q", &yard.repository]), "");
+    assert_eq!(docker(&["image", "ls", "-q", &yard.repository]), "");
 
     // Our runner says the same of the same commit, but for its own digest.
     let mut ours = stock_image();
@@ -75,7 +76,7 @@ async fn steps_that_fail_push_nothing_and_leave_nothing() {
     let yard = Yard::bare().await;
     let stock = stock(&yard).await;
     yard.pipeline(json!([stock_image()])).await;
-    let dockerfile = format!("{DOCKERFILE}RUN exit 9\n");
+    let dockerfile = format!("{SHELL}RUN exit 9\n");
     let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "fails");
     let build = yard.build(json!({ "ref": "main" })).await;
     let ran = ran(&stock).await;

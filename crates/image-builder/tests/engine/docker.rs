@@ -10,10 +10,10 @@ use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
     Backend, BuildError, BuildRequest, Builder, BuiltImage, Origin, Progress, Variables,
 };
+use slipway_test_engine::{SHELL, docker, forget};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
-pub(crate) const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
 
 #[derive(Default)]
 pub(crate) struct Told {
@@ -38,6 +38,10 @@ impl Progress for Told {
         self.steps.lock().unwrap().push(step.clone());
     }
 
+    fn begins_again(&self) {
+        self.steps.lock().unwrap().clear();
+    }
+
     fn output(&self, text: &[u8]) {
         let text = String::from_utf8_lossy(text);
         self.text.lock().unwrap().push_str(&text);
@@ -52,6 +56,11 @@ impl Told {
 
     pub(crate) fn phases(&self) -> Vec<Phase> {
         self.phases.lock().unwrap().clone()
+    }
+
+    /// The steps that have ended.
+    pub(crate) fn steps(&self) -> Vec<BuildStep> {
+        self.steps.lock().unwrap().clone()
     }
 
     /// The step that did `instruction`.
@@ -286,15 +295,6 @@ async fn pruning_keeps_the_cache_that_fits() {
     assert!(build().await.contains("CACHED"));
 }
 
-/// Runs the `docker` command, which has to succeed.
-pub(crate) fn docker(arguments: &[&str]) -> String {
-    let mut command = std::process::Command::new("docker");
-    let run = command.env("DOCKER_BUILDKIT", "0").args(arguments).output();
-    let run = run.unwrap();
-    assert!(run.status.success(), "{arguments:?}: {run:?}");
-    String::from_utf8(run.stdout).unwrap()
-}
-
 #[tokio::test]
 async fn what_a_dead_predecessor_left_is_found_by_its_owner_alone() {
     let dir = checkout(SHELL);
@@ -336,8 +336,8 @@ async fn images_that_somebody_uses_here_and_their_containers_are_no_leftovers() 
     docker(&[&run[..], &script[..]].concat());
     assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
     let state = docker(&["inspect", "-f", "{{.State.Running}}", &container]);
-    assert_eq!(state, "true\n");
+    assert_eq!(state, "true");
     docker(&["rm", "-f", &container]);
     assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
-    docker(&["rmi", &image]);
+    forget(&image);
 }

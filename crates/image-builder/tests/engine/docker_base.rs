@@ -2,8 +2,9 @@
 
 use slipway_domain::{ImageBuild, Phase};
 use slipway_image_builder::{Backend, BuildError};
+use slipway_test_engine::SHELL;
 
-use crate::docker::{BOTH, SHELL, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
 
 fn fresh() -> ImageBuild {
     ImageBuild {

@@ -2,8 +2,9 @@
 
 use slipway_domain::ImageBuild;
 use slipway_image_builder::{Backend, Login};
+use slipway_test_engine::{SHELL, docker};
 
-use crate::docker::{BOTH, SHELL, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
 
 /// A build that takes layers from `main` of its repository, and becomes `main`.
 fn spec(repository: &str) -> ImageBuild {
@@ -167,15 +168,7 @@ async fn a_branch_without_an_image_takes_layers_from_the_one_it_falls_back_to() 
 
 /// Takes what the engine's own cache has of the step that says `word` away from it, as on a host that
 /// never ran it.
-fn forget(word: &str) {
-    let docker = |arguments: &[&str]| {
-        let output = std::process::Command::new("docker")
-            .args(arguments)
-            .output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        output.stdout
-    };
+fn forget_step(word: &str) {
     let listed = docker(&[
         "system",
         "df",
@@ -183,7 +176,7 @@ fn forget(word: &str) {
         "--format",
         "{{json .BuildCache}}",
     ]);
-    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let of_step = listed.as_array().unwrap().iter().filter(|record| {
         let description = record["Description"].as_str();
         description.is_some_and(|text| text.contains(word))
@@ -207,7 +200,7 @@ async fn a_host_that_never_built_it_takes_every_step_from_the_registry() {
     };
     let cached = build(spec(&repository)).await;
     assert!(!cached);
-    forget(&word);
+    forget_step(&word);
     let alone = ImageBuild {
         cache_tag: None,
         tags: vec!["alone".to_owned()],
@@ -215,7 +208,7 @@ async fn a_host_that_never_built_it_takes_every_step_from_the_registry() {
     };
     let cached = build(alone).await;
     assert!(!cached, "the engine has forgotten it");
-    forget(&word);
+    forget_step(&word);
     let cached = build(spec(&repository)).await;
     assert!(cached);
 }

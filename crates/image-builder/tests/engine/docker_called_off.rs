@@ -4,10 +4,11 @@ use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImageUse;
 use slipway_domain::{ImageBuild, Phase};
 use slipway_image_builder::{Backend, BuildError, Progress};
+use slipway_test_engine::SHELL;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{SHELL, Told, builder, checkout, registry, request, unique};
+use crate::docker::{Told, builder, checkout, registry, request, unique};
 
 /// Is told everything, and never says that it has heard of a phase.
 #[derive(Default)]

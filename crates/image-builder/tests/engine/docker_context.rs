@@ -10,8 +10,9 @@ use std::path::Path;
 use serde_json::Value;
 use slipway_domain::ImageBuild;
 use slipway_image_builder::{Backend, BuildError};
+use slipway_test_engine::SHELL;
 
-use crate::docker::{BOTH, SHELL, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
 
 /// Writes a file with the directories that lead to it.
 fn write(dir: &Path, name: &str, text: &str) {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use slipway_domain::ImageBuild;
 use slipway_image_builder::{Backend, BuildError, Limits};
+use slipway_test_engine::SHELL;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{SHELL, Told, builder, checkout, request, run, unique};
+use crate::docker::{Told, builder, checkout, request, run, unique};
 
 #[tokio::test]
 async fn the_classic_builder_bounds_its_steps_and_buildkit_says_that_it_does_not() {

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use slipway_domain::{FailureReason, ImageBuild};
 use slipway_image_builder::{Backend, BuildError};
+use slipway_test_engine::SHELL;
 
-use crate::docker::{SHELL, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{Told, builder, checkout, registry, request, run, unique};
 
 fn foreign() -> ImageBuild {
     ImageBuild {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use slipway_domain::{FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{Backend, BuildError, Login};
+use slipway_test_engine::SHELL;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::docker::{BOTH, SHELL, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
 
 /// The head of the registry's answer to a question for a manifest.
 fn manifest_head(repository: &str, tag: &str) -> String {

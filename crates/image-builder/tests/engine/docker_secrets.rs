@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 
 use slipway_domain::{FailureReason, ImageBuild};
 use slipway_image_builder::{Backend, BuildError, BuildRequest, Variables};
+use slipway_test_engine::SHELL;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{SHELL, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{Told, builder, checkout, registry, request, run, unique};
 
 fn with_secret(spec: ImageBuild) -> ImageBuild {
     ImageBuild {

@@ -2,8 +2,9 @@
 
 use slipway_domain::ImageBuild;
 use slipway_image_builder::Backend;
+use slipway_test_engine::SHELL;
 
-use crate::docker::{BOTH, SHELL, Told, builder, checkout, request, run, unique};
+use crate::docker::{BOTH, Told, builder, checkout, request, run, unique};
 
 #[tokio::test]
 async fn steps_are_told_with_their_time_and_whether_they_were_cached() {

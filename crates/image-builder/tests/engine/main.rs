@@ -6,6 +6,7 @@ mod docker_archive;
 mod docker_base;
 mod docker_cache;
 mod docker_called_off;
+mod docker_classic;
 mod docker_context;
 mod docker_limits;
 mod docker_platform;

@@ -1,8 +1,9 @@
 //! Containers that are kept as images, and the jobs that go on in them.
 
 use serde_json::{Value, json};
+use slipway_test_engine::{docker, forget, shell_image};
 
-use super::scripts::{docker, needing, script, shell_image, trace, zipped};
+use super::scripts::{needing, script, trace, zipped};
 use super::{Repository, runner, runner_called};
 use crate::fake::{Fake, SECRET, until_empty};
 
@@ -83,7 +84,7 @@ async fn a_job_goes_on_in_the_container_that_another_one_left() {
         "cat /slipway/[a-v]*; pwd",
     ]);
     assert_eq!(files, "/slipway/work");
-    docker(&["image", "rm", &by_digest]);
+    forget(&by_digest);
 }
 
 #[tokio::test]

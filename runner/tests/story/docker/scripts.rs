@@ -2,48 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Write as _};
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use slipway_test_engine::{docker, forget, shell_image};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
 use super::{Repository, runner, runner_called, runs, until};
 use crate::fake::{Fake, Held, SECRET, job_token, until_empty};
-
-/// An image with a shell and nothing else, which the engine has. It is made once for all tests: a
-/// second one would take the name from the first, which goes then while others build upon it.
-pub(super) fn shell_image() -> &'static str {
-    const NAME: &str = "slipway-test/shell:1";
-    static MADE: OnceLock<()> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let lock = std::env::temp_dir().join("slipway-test-shell.lock");
-        let lock = std::fs::File::create(lock).unwrap();
-        lock.lock().unwrap();
-        let inspect = Command::new("docker")
-            .args(["image", "inspect", NAME])
-            .output();
-        if !inspect.unwrap().status.success() {
-            image(NAME, "FROM scratch\nCOPY busybox /bin/sh\n");
-        }
-    });
-    NAME
-}
-
-fn image(name: &str, dockerfile: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
-    std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
-    docker(&["build", "-q", "-t", name, dir.path().to_str().unwrap()]);
-}
-
-pub(super) fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().unwrap();
-    assert!(output.status.success(), "docker {args:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
 
 pub(super) fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     let mut spec = json!({"kind": "script", "image": image, "commands": commands});
@@ -246,7 +213,7 @@ async fn an_image_that_will_not_do_is_told_as_what_it_is() {
     let repository = Repository::with("FROM scratch\n");
     let fake = Fake::start();
     let runner = runner(&fake).await;
-    image(
+    slipway_test_engine::build(
         "slipway-test/bare:1",
         "FROM scratch\nCOPY busybox /bin/tool\n",
     );
@@ -281,14 +248,14 @@ async fn an_image_is_pulled_when_the_engine_lacks_it() {
     let name = format!("{registry}/story/shell{}", rand::random::<u32>());
     docker(&["tag", shell_image(), &name]);
     docker(&["push", "-q", &name]);
-    docker(&["image", "rm", &name]);
+    forget(&name);
     let spec = script(&name, &["echo pulled"], Value::Null);
     fake.enqueue(121, &[], repository.job(&spec));
     let held = fake.until_reported(121).await;
     let trace = trace(&held);
     assert_eq!(held.status, "success", "{trace}");
     assert!(trace.contains(&format!("Pulling {name}\n")), "{trace}");
-    docker(&["image", "rm", &name]);
+    forget(&name);
     runner.drain(&fake).await;
 }
 

@@ -4,9 +4,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use slipway_test_engine::shell_image;
 
 use super::runner;
-use super::scripts::{needing, script, shell_image, trace, zipped};
+use super::scripts::{needing, script, trace, zipped};
 use crate::fake::{Fake, source_token, until_empty};
 
 /// A gzipped tar with one file.

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_test_engine::{docker, forget, shell_image};
 use slipway_testkit::wait_for;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::super::{Yard, docker, shell_image, var};
+use super::super::{Yard, var};
 use crate::place::{LIMIT, show, trace_of};
 
 /// The builds of the project.
@@ -134,7 +135,7 @@ pub(super) fn shell_in_registry() -> String {
     let name = format!("{registry}/test/shell-{}:1", std::process::id());
     docker(&["tag", shell_image(), &name]);
     docker(&["push", "-q", &name]);
-    docker(&["image", "rm", &name]);
+    forget(&name);
     name
 }
 
