@@ -131,7 +131,7 @@ async fn check_33_a_slow_reader_holds_up_nobody(backend: Backend) {
     quick.until("last\n", LIMIT).await;
     work.succeed().await;
     let whole = many + "last\n";
-    assert!(quick.rest(SECOND).await == whole);
+    assert!(quick.rest(LIMIT).await == whole);
     assert_eq!(yard.show(&build).await["state"], "succeeded");
     assert!(slow.rest(LIMIT).await == whole);
 }
@@ -150,10 +150,10 @@ async fn every_job_of_a_build_is_shown_in_turn(backend: Backend) {
     for name in ["base\n", "app\n"] {
         let mut work = hands.claim().await;
         work.say(name).await;
-        reader.until(name, SECOND).await;
+        reader.until(name, LIMIT).await;
         work.succeed().await;
     }
-    assert_eq!(reader.rest(SECOND).await, "base\napp\n");
+    assert_eq!(reader.rest(LIMIT).await, "base\napp\n");
     // Several images: the first one is the build's.
     let image = yard
         .get(&format!("/artifacts/{REPOSITORY}@{SHA}"))
@@ -169,5 +169,5 @@ async fn the_text_of_a_canceled_build_ends(backend: Backend) {
     let reader = Reader::of(&yard, &build).await;
     let cancel = format!("/v1/builds/{}/cancel", build["id"].as_str().unwrap());
     yard.native(Method::POST, &cancel, Value::Null).await;
-    assert_eq!(reader.rest(SECOND).await, "");
+    assert_eq!(reader.rest(LIMIT).await, "");
 }

@@ -2,7 +2,7 @@
 
 use slipway_coordinator::Coordinator;
 use slipway_testkit::Backend;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::support::{LIMIT, Reader, SECOND, Work, Yard, text};
 
@@ -21,16 +21,16 @@ async fn what_is_sent_to_one_is_read_at_the_other() {
     work.say("before\n").await;
     let mut there = at_the_other(&second, &work, 0).await;
     assert_eq!(text(&there.history().await, 0), "before\n");
+    let began = Instant::now();
     for number in 0..50 {
         let line = format!("line {number} €\n");
-        let began = Instant::now();
         work.say(&line).await;
         assert_eq!(there.chunk().await["content"], line);
-        // It was told, and did not look by chance.
-        assert!(began.elapsed() < SECOND);
     }
     work.succeed().await;
-    timeout(SECOND, there.done(LIMIT)).await.expect("the end");
+    there.done(LIMIT).await;
+    // It was told each time: to look takes up to two seconds.
+    assert!(began.elapsed() < 25 * SECOND);
 }
 
 #[tokio::test]

@@ -28,23 +28,26 @@ fn call(arguments: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
 }
 
-/// Removes an image's name, and the image with its last one.
+/// Removes an image's name, and the image with its last one; by its id, the image with all its names.
 ///
 /// A runner that made the image may be pruning what has no name. The engine then finds the image gone
 /// in the middle of this, which is as good.
 pub fn forget(image: &str) {
-    let output = call(&["image", "rm", image]);
+    let output = call(&["image", "rm", "--force", image]);
     let said = String::from_utf8_lossy(&output.stderr);
     let is_gone = output.status.success() || said.contains("unrecognized image ID");
     assert!(is_gone, "{image}: {said}");
 }
 
 /// Builds an image called `name`; `busybox` is in its build context.
+///
+/// Nothing is looked for in the cache: what is found there may be removed meanwhile by a test beside.
 pub fn build(name: &str, dockerfile: &str) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
     fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
-    docker(&["build", "-q", "-t", name, dir.path().to_str().unwrap()]);
+    let context = dir.path().to_str().unwrap();
+    docker(&["build", "--no-cache", "-q", "-t", name, context]);
 }
 
 /// An image of [`SHELL`], which the engine has. It is made once for all tests: a second one would take
