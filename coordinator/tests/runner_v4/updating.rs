@@ -139,8 +139,19 @@ async fn check_42_a_trace_that_is_not_whole_is_marked(backend: Backend) {
         claim.patch("0-4", "hello").await.is(202);
         let body = json!({"state": "success", "output": said});
         claim.put(body).await.tells(200, "success");
-        assert!(details(&farm, &claim).await.trace_incomplete, "{said}");
+        assert_eq!(shown(&farm, &claim).await["trace_incomplete"], true, "{said}");
     }
+    let claim = Claim::of_new_build(&farm).await;
+    claim.patch("0-4", "hello").await.is(202);
+    claim.put(success(b"hello")).await.is(200);
+    assert_eq!(shown(&farm, &claim).await["trace_incomplete"], false);
+}
+
+/// The job as the native API shows it.
+async fn shown(farm: &TestFarm, claim: &Claim) -> serde_json::Value {
+    let request = farm.http.get(farm.url(&format!("/v1/jobs/{}", claim.id)));
+    let answer = request.bearer_auth(&farm.admin_token).send().await.unwrap();
+    answer.json().await.unwrap()
 }
 
 async fn a_fault_of_the_runner_is_tried_again(backend: Backend) {

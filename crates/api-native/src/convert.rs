@@ -245,6 +245,7 @@ pub(crate) fn job(
         runner: job.runner.map(|runner| runner.0),
         spec: job.spec,
         build_steps: details.build_steps.into_iter().map(Into::into).collect(),
+        trace_incomplete: details.trace_incomplete,
         created_at: job.created_at,
         queued_at: job.queued_at,
         started_at: job.started_at,

@@ -172,6 +172,8 @@ pub(crate) struct Job {
     pub(crate) spec: JobSpec,
     /// The steps of its image build in the order of the builder, once it is over.
     pub(crate) build_steps: Vec<BuildStep>,
+    /// Whether its trace is over and has not all that its runner wrote.
+    pub(crate) trace_incomplete: bool,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
     /// When it became pending.
