@@ -14,7 +14,7 @@ use crate::progress::Narrator;
 use crate::request::BuildRequest;
 
 /// How often a build is begun whose images go missing.
-const TRIES: usize = 3;
+const TRIES: usize = 5;
 
 impl Builder {
     /// Builds from an archive of the context; begins again when an image goes missing.
