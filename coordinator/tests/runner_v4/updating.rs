@@ -139,7 +139,11 @@ async fn check_42_a_trace_that_is_not_whole_is_marked(backend: Backend) {
         claim.patch("0-4", "hello").await.is(202);
         let body = json!({"state": "success", "output": said});
         claim.put(body).await.tells(200, "success");
-        assert_eq!(shown(&farm, &claim).await["trace_incomplete"], true, "{said}");
+        assert_eq!(
+            shown(&farm, &claim).await["trace_incomplete"],
+            true,
+            "{said}"
+        );
     }
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-4", "hello").await.is(202);

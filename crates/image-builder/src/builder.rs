@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
-use bollard::errors::Error;
-use bollard::models::BuildInfo;
 use bollard::query_parameters::BuildImageOptions;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +23,10 @@ use crate::options::{build_options, with_cache};
 use crate::progress::Narrator;
 use crate::push::Unasked;
 use crate::request::{BuildRequest, BuiltImage, Progress};
-use crate::session::Session;
-use crate::sync::Files;
 
 /// How long the engine may take for the head of an answer. The answer to a build may begin only
 /// when the whole context was sent; the time a job may take bounds it, not this.
 const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
-/// What says that the files are to be asked for in the session.
-const CLIENT_SESSION: &str = "client-session";
 /// What the trace says where there is no choice of builders.
 const CLASSIC: &str = "This engine has no BuildKit; building with its classic builder\n";
 
@@ -207,9 +201,7 @@ impl Builder {
         let mut narrator = Narrator::new(progress);
         let ended = match self.backend {
             Backend::BuildKit => {
-                let files = context.files(request.latest_change());
-                let take = |info| narrator.take(info);
-                self.with_session(request, given, options, files, take)
+                self.with_buildkit(request, &context, given, options, &mut narrator)
                     .await?
             }
             Backend::Classic => {
@@ -227,44 +219,6 @@ impl Builder {
         })
     }
 
-    /// Builds with BuildKit, which asks for `files`, and for what is `given` to the build, when it
-    /// needs them.
-    async fn with_session(
-        &self,
-        request: &BuildRequest,
-        given: Given,
-        mut options: BuildImageOptions,
-        files: Files,
-        take: impl FnMut(BuildInfo) + Send,
-    ) -> Result<Result<(), Error>, BuildError> {
-        let agent = given.agent(&request.scratch).await?;
-        let session = Session {
-            logins: request.logins_to_pull(),
-            secrets: given.secrets,
-            agent: agent.as_ref().map(|agent| agent.socket().to_owned()),
-            files: files.clone(),
-        };
-        // A session is for one build.
-        let id = format!("{:032x}", rand::random::<u128>());
-        let version = self.docker.client_version().to_string();
-        let opening: BoxFuture<'_, _> = Box::pin(session.open(&self.endpoint, &version, &id));
-        let serving = opening.await.map_err(engine_error)?;
-        options.session = Some(id);
-        options.remote = Some(CLIENT_SESSION.to_owned());
-        options.dockerfile = files.dockerfile();
-        let call = self.call(options, HashMap::new(), None);
-        let build: BoxFuture<'_, _> = Box::pin(call.run(take));
-        let ended = tokio::select! {
-            ended = build => ended,
-            never = serving => match never {},
-        };
-        match (&ended, files.failure()) {
-            // The engine knows less of it.
-            (Err(_), Some(failure)) => Err(failure),
-            _ => Ok(ended),
-        }
-    }
-
     pub(crate) fn call(
         &self,
         options: BuildImageOptions,
@@ -273,7 +227,7 @@ impl Builder {
     ) -> Call<'_> {
         Call {
             endpoint: &self.endpoint,
-            version: self.docker.client_version().to_string(),
+            version: self.api(),
             options,
             limits: self.limits_of_build(),
             logins,
@@ -284,6 +238,16 @@ impl Builder {
     /// The connection to the engine, for what is done there besides building.
     pub fn engine(&self) -> &Docker {
         &self.docker
+    }
+
+    /// Where the engine is, for connections of our own.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The version of the engine's interface that both know, such as `1.41`.
+    pub(crate) fn api(&self) -> String {
+        self.docker.client_version().to_string()
     }
 
     /// What sets this builder apart from others on the same engine.

@@ -8,6 +8,7 @@ use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptions;
 
 use crate::builder::Builder;
+use crate::classify::shorten;
 use crate::context::Context;
 use crate::options::credentials;
 use crate::progress::Narrator;
@@ -39,7 +40,9 @@ impl Builder {
                     if tries < TRIES && is_image_missing(&error) =>
                 {
                     tries += 1;
-                    narrator.begin_again(&error);
+                    let error = shorten(&error);
+                    narrator
+                        .begin_again(&format!("The engine lost an image of this build ({error})"));
                 }
                 ended => return ended,
             }

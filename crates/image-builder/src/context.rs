@@ -55,8 +55,8 @@ impl Context {
 
     /// The context as it is sent to an engine that asks for each file; what changed after
     /// `latest_change` is said to have changed then.
-    pub(crate) fn files(self, latest_change: Option<SystemTime>) -> Files {
-        Files::new(self.files, latest_change)
+    pub(crate) fn files(&self, latest_change: Option<SystemTime>) -> Files {
+        Files::new(self.files.clone(), latest_change)
     }
 }
 

@@ -29,12 +29,6 @@ pub enum BuildError {
         /// The path in the checkout.
         path: String,
     },
-    /// Something in the build context has no place in an image.
-    #[error("the build context cannot be sent to the engine: {detail}")]
-    ContextUnusable {
-        /// What it is, and what to do.
-        detail: String,
-    },
     /// A base image could not be had.
     #[error("the base image {image} could not be had: {detail}")]
     BaseImageUnavailable {
@@ -197,7 +191,6 @@ impl BuildError {
             }
             Self::NeedsBuildKit { .. } => FailureReason::Unsupported,
             Self::ContextMissing { .. }
-            | Self::ContextUnusable { .. }
             | Self::OutsideCheckout { .. }
             | Self::ArchiveTooLarge { .. }
             | Self::Canceled => FailureReason::JobFailed,

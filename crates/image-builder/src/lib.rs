@@ -7,6 +7,7 @@
 mod archive;
 mod base;
 mod builder;
+mod buildkit;
 mod cache;
 mod call;
 mod classic;

@@ -137,15 +137,13 @@ impl<'a> Narrator<'a> {
         self.end_line();
     }
 
-    /// Tells that the classic builder begins again because of `error`, which is none of the build.
-    pub(crate) fn begin_again(&mut self, error: &str) {
-        self.classic_step = None;
+    /// Tells why the build begins again after it ended for no fault of its own.
+    pub(crate) fn begin_again(&mut self, why: &str) {
+        self.finish(true);
+        self.failed = None;
         self.image = None;
         self.progress.begins_again();
-        let error = shorten(error);
-        self.say(&format!(
-            "The engine lost an image of this build ({error}); building again\n"
-        ));
+        self.say(&format!("{why}; building again\n"));
     }
 
     /// The step that failed.

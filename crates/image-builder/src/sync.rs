@@ -24,8 +24,6 @@ use tokio::sync::mpsc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::error::BuildError;
-
 /// How BuildKit calls the directory with the Dockerfile, and the context.
 const DOCKERFILE_DIR: &str = "dockerfile";
 const CONTEXT_DIR: &str = "context";
@@ -83,15 +81,9 @@ impl Files {
         name.unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Why something could not be sent, if that is so.
-    pub(crate) fn failure(&self) -> Option<BuildError> {
-        let error = lock(&self.0.failed).take()?;
-        Some(match error.kind() {
-            io::ErrorKind::InvalidData => BuildError::ContextUnusable {
-                detail: error.to_string(),
-            },
-            _ => error.into(),
-        })
+    /// Why something could not be sent, if that is so: `InvalidFilename` where its name cannot be said.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        lock(&self.0.failed).take()
     }
 
     /// Tells of every entry that is asked for; the engine hears what goes wrong.
@@ -324,8 +316,8 @@ fn send_file(id: u32, file: &File, answers: &Answers) -> io::Result<()> {
 fn text(path: &Path) -> io::Result<String> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| {
-        let why = format!("the name {path:?} is no UTF-8; rename it, or leave it out");
-        io::Error::new(io::ErrorKind::InvalidData, why)
+        let why = format!("The name {path:?} is no UTF-8");
+        io::Error::new(io::ErrorKind::InvalidFilename, why)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Which files of a checkout a build has, and what is remembered of where they came from.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use slipway_domain::ImageBuild;
-use slipway_image_builder::{Backend, BuildError};
+use slipway_image_builder::{Backend, BuildRequest, Variables};
 use slipway_test_engine::SHELL;
 
 use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
@@ -149,21 +150,32 @@ async fn large_files_and_many_files_are_whole() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_sent_is_told() {
-    let dir = checkout(&format!("{SHELL}COPY . /all\n"));
+async fn a_name_that_is_no_text_is_sent_in_an_archive() {
+    let word = unique();
+    let dir = checkout(&format!(
+        "{SHELL}COPY . /all\n\
+         RUN --mount=type=secret,id=word [ \"$(cat /all/odd-?)$(cat /run/secrets/word)\" = odd{word} ]\n"
+    ));
     let name = OsStr::from_bytes(b"odd-\xff");
-    std::fs::write(dir.path().join(name), "").unwrap();
-    let request = request(dir.path(), ImageBuild::default());
-    let error = run(
-        &builder(Backend::BuildKit).await,
-        &request,
-        &Told::default(),
-    )
-    .await;
-    let BuildError::ContextUnusable { detail } = error.unwrap_err() else {
-        panic!("another error");
+    std::fs::write(dir.path().join(name), "odd").unwrap();
+    let secrets = BTreeMap::from([("word".to_owned(), "WORD".to_owned())]);
+    let spec = ImageBuild {
+        secrets,
+        ..ImageBuild::default()
     };
-    assert!(detail.contains("odd-\\xFF"), "{detail}");
+    let request = BuildRequest {
+        variables: Variables::from_iter([("WORD".to_owned(), word)]),
+        ..request(dir.path(), spec)
+    };
+    let told = Told::default();
+    let built = run(&builder(Backend::BuildKit).await, &request, &told).await;
+    let text = told.text();
+    assert!(built.is_ok(), "{built:?} {text}");
+    assert!(
+        text.contains("The name \"odd-\\xFF\" is no UTF-8"),
+        "{text}"
+    );
+    assert!(told.steps().iter().all(|step| !step.failed), "{text}");
 }
 
 /// What is under this path of the registry, as JSON.
