@@ -10,7 +10,7 @@ use slipway_farm::{Content, Farm, FarmError};
 use crate::convert;
 use crate::error::RunnerV1Error;
 use crate::forms::{SharedBody, UploadParams, file_name, find_file, read_rest};
-use crate::runner_v1::{job_id, job_token};
+use crate::params::{job_id, job_token};
 
 type Answer = Result<HttpResponse, RunnerV1Error>;
 

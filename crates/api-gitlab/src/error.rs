@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::{Value, json};
 use slipway_farm::FarmError;
 
-use crate::params::BadInput;
+use crate::bad_input::BadInput;
 
 /// The body `{"message": …}`.
 pub(crate) fn message(text: &str) -> Value {

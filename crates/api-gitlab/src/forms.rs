@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use slipway_farm::{FarmError, FileKind};
 
-use crate::params::BadInput;
+use crate::bad_input::BadInput;
 
 /// The longest value of a form field that is not the file.
 const MAX_FIELD: usize = 4096;

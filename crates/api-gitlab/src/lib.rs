@@ -7,6 +7,7 @@
 mod address;
 mod agent;
 mod artifacts;
+mod bad_input;
 mod commands;
 mod convert;
 mod error;

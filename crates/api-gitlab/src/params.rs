@@ -1,4 +1,5 @@
-//! Parameters, wherever a client put them: a JSON body, a form, a multipart form, the query.
+//! Parameters, wherever a client put them: a JSON body, a form, a multipart form, the query; and what
+//! of a job stands in paths and headers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,28 +7,20 @@ use std::pin::Pin;
 use actix_multipart::Multipart;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use slipway_domain::{JobId, JobToken};
+use slipway_protocol::{JOB_TOKEN_HEADER, TokenRequest};
 
+use crate::bad_input::BadInput;
 use crate::error::RunnerV1Error;
 
 /// The longest body that is read into memory. The last report of a stock runner carries its whole
 /// log, which escaping can blow up six-fold, and it is repeated for ever when it is refused.
 pub(crate) const MAX_BODY: usize = 64 << 20;
-
-/// Why a request could not be read. Each protocol says it in its own words.
-#[derive(Debug)]
-pub(crate) enum BadInput {
-    /// It is not what was expected; the sentence says what that was.
-    Unreadable(String),
-    /// It is longer than is read.
-    TooLarge,
-    /// It is no form with a file.
-    NoForm,
-}
 
 /// The parameters of a request: the body's first, and those of the query that it lacks.
 pub(crate) struct Params<T>(pub(crate) T);
@@ -127,4 +120,64 @@ pub(crate) async fn read_body(mut payload: Payload) -> Result<Bytes, BadInput> {
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// A text that is not empty.
+pub(crate) fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// The id in a path, with or without `.json`; `None` for what cannot be one, such as `-1`.
+pub(crate) fn job_id(segment: &str) -> Option<JobId> {
+    let id: JobId = segment
+        .strip_suffix(".json")
+        .unwrap_or(segment)
+        .parse()
+        .ok()?;
+    (id.0 > 0).then_some(id)
+}
+
+/// The job's token: a parameter goes before the header.
+pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
+    let query = web::Query::<TokenRequest>::from_query(http.query_string()).ok();
+    let header = http
+        .headers()
+        .get(JOB_TOKEN_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let text = given(query.and_then(|query| query.into_inner().token))
+        .or_else(|| given(field))
+        .or_else(|| header.map(str::to_owned));
+    JobToken::presented(text.unwrap_or_default())
+}
+
+/// Where a range begins. What it says of its end is of no use: clients disagree on it.
+pub(crate) fn range_start(range: &str) -> Option<u64> {
+    let range = range.trim().trim_start_matches("bytes").trim_start();
+    let (start, end) = range.split_once('-')?;
+    end.split('/').next()?.trim().parse::<u64>().ok()?;
+    start.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_begin_where_they_say_in_every_spelling() {
+        for range in ["5-11", "bytes 5-11", "bytes 5-11/20", " 5 - 11 ", "5-5"] {
+            assert_eq!(range_start(range), Some(5), "{range}");
+        }
+        for bad in ["", "5", "-", "5-", "-5", "a-b", "5-x"] {
+            assert_eq!(range_start(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_read_with_and_without_a_suffix() {
+        assert_eq!(job_id("42.json"), Some(JobId(42)));
+        assert_eq!(job_id("42"), Some(JobId(42)));
+        for bad in ["-1", "0", "x", "", "4.2", "99999999999999999999"] {
+            assert_eq!(job_id(bad), None, "{bad}");
+        }
+    }
 }

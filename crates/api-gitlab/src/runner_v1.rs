@@ -7,21 +7,19 @@ use actix_web::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::{
-    FailureReason, JobId, JobToken, RegistrationToken, ReportedResult, RunnerToken, TagSet,
-};
+use slipway_domain::{FailureReason, RegistrationToken, ReportedResult, RunnerToken, TagSet};
 use slipway_farm::{
     About, Ended, Extent, Farm, FarmError, MadeImage, Poll, PollAnswer, Process, Registering,
     Report, Runner, SentTrace,
 };
 use slipway_protocol::{
-    ClaimRequest, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, RegisterRequest, RegisteredRunner,
-    TokenRequest, UpdateRequest,
+    ClaimRequest, Info, JOB_STATUS_HEADER, RegisterRequest, RegisteredRunner, TokenRequest,
+    UpdateRequest,
 };
 
 use crate::agent::Agent;
 use crate::error::RunnerV1Error;
-use crate::params::{Params, read_body};
+use crate::params::{Params, given, job_id, job_token, range_start, read_body};
 use crate::{artifacts, convert};
 
 type Answer = Result<HttpResponse, RunnerV1Error>;
@@ -181,41 +179,6 @@ async fn authenticated(farm: &Farm, token: Option<String>) -> Result<Runner, Run
     Ok(farm.runner_by_token(&RunnerToken::presented(token)).await?)
 }
 
-pub(crate) fn given(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
-}
-
-/// The id in a path, with or without `.json`; `None` for what cannot be one, such as `-1`.
-pub(crate) fn job_id(segment: &str) -> Option<JobId> {
-    let id: JobId = segment
-        .strip_suffix(".json")
-        .unwrap_or(segment)
-        .parse()
-        .ok()?;
-    (id.0 > 0).then_some(id)
-}
-
-/// The job's token: a parameter goes before the header.
-pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
-    let query = web::Query::<TokenRequest>::from_query(http.query_string()).ok();
-    let header = http
-        .headers()
-        .get(JOB_TOKEN_HEADER)
-        .and_then(|value| value.to_str().ok());
-    let text = given(query.and_then(|query| query.into_inner().token))
-        .or_else(|| given(field))
-        .or_else(|| header.map(str::to_owned));
-    JobToken::presented(text.unwrap_or_default())
-}
-
-/// Where a range begins. What it says of its end is of no use: clients disagree on it.
-pub(crate) fn range_start(range: &str) -> Option<u64> {
-    let range = range.trim().trim_start_matches("bytes").trim_start();
-    let (start, end) = range.split_once('-')?;
-    end.split('/').next()?.trim().parse::<u64>().ok()?;
-    start.trim().parse().ok()
-}
-
 /// The seconds of `Prefer: wait=N`.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let prefer = headers.get("Prefer")?.to_str().ok()?;
@@ -293,29 +256,5 @@ fn report(request: UpdateRequest) -> Report {
         }),
         sent: SentTrace::default(),
         wait: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_begin_where_they_say_in_every_spelling() {
-        for range in ["5-11", "bytes 5-11", "bytes 5-11/20", " 5 - 11 ", "5-5"] {
-            assert_eq!(range_start(range), Some(5), "{range}");
-        }
-        for bad in ["", "5", "-", "5-", "-5", "a-b", "5-x"] {
-            assert_eq!(range_start(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn ids_are_read_with_and_without_a_suffix() {
-        assert_eq!(job_id("42.json"), Some(JobId(42)));
-        assert_eq!(job_id("42"), Some(JobId(42)));
-        for bad in ["-1", "0", "x", "", "4.2", "99999999999999999999"] {
-            assert_eq!(job_id(bad), None, "{bad}");
-        }
     }
 }

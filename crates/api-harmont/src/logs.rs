@@ -12,8 +12,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_event_stream::{Frame, body};
 use slipway_farm::{Farm, FarmError, TraceEvent, TracePiece};
 
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 use crate::wire;
 
 const HISTORY: &str = "event: history\ndata: {\"chunks\":[";

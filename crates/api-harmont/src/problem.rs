@@ -6,6 +6,9 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
 use slipway_farm::FarmError;
 
+/// What a handler answers.
+pub(crate) type Answer = Result<HttpResponse, Problem>;
+
 /// An error of this API. It does not know the request's id: [`crate::frame`] writes the body.
 #[derive(Debug)]
 pub(crate) enum Problem {

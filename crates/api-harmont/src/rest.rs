@@ -2,14 +2,11 @@
 
 use actix_web::guard::{Any, Get, Guard, Head};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpResponse, Resource, Route, web};
+use actix_web::{Resource, Route, web};
 
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 use crate::routes::{builds, docs, jobs, organizations, people, pipelines, source};
 use crate::{frame, logs};
-
-/// What a handler answers.
-pub(crate) type Answer = Result<HttpResponse, Problem>;
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {

@@ -1,11 +1,9 @@
-//! What handlers are given: who calls, the ids in the path, the page of a list.
+//! What handlers are given: who calls, and bodies that were read.
 //!
 //! Everything is parsed here, so that a handler meets values and never text. Who calls is settled
 //! before anything else is looked at: a stranger learns nothing, not even that a body is malformed.
 
-use std::fmt::Display;
 use std::future::{Ready, ready};
-use std::str::FromStr;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -15,10 +13,8 @@ use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{Deserialize, Deserializer, Error as _};
 use slipway_domain::AccessToken;
-use slipway_farm::{Actor, Farm, FarmError, Page};
-use utoipa::IntoParams;
+use slipway_farm::{Actor, Farm, FarmError};
 
 use crate::error::ApiError;
 
@@ -134,98 +130,6 @@ fn bad_json(error: &JsonPayloadError) -> ApiError {
     }
 }
 
-/// Reads a value from its text, with the sentence of its own type when it is not one.
-pub(crate) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr,
-    T::Err: Display,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(D::Error::custom)
-}
-
-/// [`parsed`], for what may be left out.
-pub(crate) fn parsed_if_any<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr,
-    T::Err: Display,
-{
-    parsed(deserializer).map(Some)
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, serde::Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageQuery {
-    /// At most so many items, 1 to 100.
-    #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 20)]
-    #[serde(default, deserialize_with = "parsed")]
-    limit: Limit,
-    /// The `next` of the page before.
-    #[param(value_type = Option<String>)]
-    #[serde(default, deserialize_with = "parsed_if_any")]
-    before: Option<Cursor>,
-}
-
-/// Where a page ended. What is in it is nobody's business but this module's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor(pub(crate) i64);
-
-impl Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "c{:x}", self.0)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        text.strip_prefix('c')
-            .and_then(|hex| i64::from_str_radix(hex, 16).ok())
-            .map(Cursor)
-            .ok_or("`before` is not the `next` of another page")
-    }
-}
-
-/// How many items a page has at the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Limit(u8);
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self(20)
-    }
-}
-
-impl FromStr for Limit {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        match text.parse() {
-            Ok(limit @ 1..=100) => Ok(Limit(limit)),
-            _ => Err("`limit` is a whole number from 1 to 100"),
-        }
-    }
-}
-
-impl PageQuery {
-    /// The most items that the answer has.
-    pub(crate) fn limit(&self) -> usize {
-        usize::from(self.limit.0)
-    }
-
-    /// What to ask the farm for: one more than is answered, which tells whether there are more.
-    pub(crate) fn page(&self) -> Page {
-        Page {
-            before: self.before.map(|cursor| cursor.0),
-            limit: i64::from(self.limit.0) + 1,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,21 +161,5 @@ mod tests {
             assert_eq!(token(&[(name, value)], ""), None, "{value}");
         }
         assert_eq!(token(&[], "private_token="), None);
-    }
-
-    #[test]
-    fn a_page_has_1_to_100_items() {
-        assert_eq!("100".parse(), Ok(Limit(100)));
-        for bad in ["0", "101", "-1", "", "x"] {
-            assert!(bad.parse::<Limit>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_cursor_reads_back_and_nothing_else_is_one() {
-        assert_eq!(Cursor(255).to_string().parse(), Ok(Cursor(255)));
-        for bad in ["", "255", "c", "cx"] {
-            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
-        }
     }
 }

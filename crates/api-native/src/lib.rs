@@ -6,6 +6,7 @@
 mod convert;
 mod error;
 mod extract;
+mod parsed;
 mod paths;
 mod range;
 mod routes;

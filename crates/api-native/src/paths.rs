@@ -4,7 +4,7 @@ use serde::Deserialize;
 use slipway_domain::{ArtifactId, BuildUuid, JobId, Name, RunnerId, Slug, TokenId, TriggerId};
 use utoipa::IntoParams;
 
-use crate::extract::parsed;
+use crate::parsed::parsed;
 
 macro_rules! path {
     ($(#[$doc:meta])* $path:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty as $shown:ty,)* }) => {

@@ -11,9 +11,6 @@ use slipway_farm::FarmError;
 
 use crate::kinds::Kind;
 
-/// Where the kinds of problem are described.
-pub(crate) const DESCRIPTIONS: &str = "/api/v1/error";
-
 /// The refusal of a cancel.
 const NOT_CANCELABLE: &str = "Build is currently running or has finished";
 /// The refusal of one build too many.

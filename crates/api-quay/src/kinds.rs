@@ -1,11 +1,9 @@
-//! The kinds of problem, and the page that describes each.
+//! The kinds of problem, and what is said of each.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
-use serde_json::json;
 
-use crate::call::Call;
-use crate::error::{DESCRIPTIONS, QuayError};
+/// Where the kinds of problem are described.
+pub(crate) const DESCRIPTIONS: &str = "/api/v1/error";
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +21,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [
+    /// All of them.
+    pub(crate) const ALL: [Kind; 5] = [
         Kind::InvalidToken,
         Kind::InsufficientScope,
         Kind::NotFound,
@@ -67,7 +66,8 @@ impl Kind {
         format!("{base}{DESCRIPTIONS}/{}", self.as_str())
     }
 
-    fn description(self) -> &'static str {
+    /// What it means.
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Kind::InvalidToken => {
                 "The request has no token that works: it is missing, unknown, expired or revoked."
@@ -80,20 +80,4 @@ impl Kind {
             Kind::InvalidResponse => "A service that was asked gave an answer that makes no sense.",
         }
     }
-}
-
-/// `GET /api/v1/error/{error_type}`: what a kind of problem means.
-///
-/// 200; 404 for a kind that there is not.
-pub(crate) async fn describe(
-    call: Call,
-    name: web::Path<String>,
-) -> Result<HttpResponse, QuayError> {
-    let found = Kind::ALL.into_iter().find(|kind| kind.as_str() == *name);
-    let kind = found.ok_or_else(QuayError::not_found)?;
-    Ok(HttpResponse::Ok().json(json!({
-        "type": kind.url(call.base()),
-        "title": kind.as_str(),
-        "description": kind.description(),
-    })))
 }

@@ -7,6 +7,7 @@ mod body;
 mod builds;
 mod call;
 mod convert;
+mod described;
 mod error;
 mod files;
 mod frame;
@@ -57,8 +58,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 // There is nothing to read, and so no such route for readers.
                 .route(web::route().guard(read()).to(no_such_route)),
         );
-    let kinds = scope(error::DESCRIPTIONS).service(
-        at("/{kind}", "GET, HEAD, OPTIONS").route(web::route().guard(read()).to(kinds::describe)),
+    let kinds = scope(kinds::DESCRIPTIONS).service(
+        at("/{kind}", "GET, HEAD, OPTIONS")
+            .route(web::route().guard(read()).to(described::describe)),
     );
     let content = scope("/userfiles").service(
         at("/{file}", "GET, HEAD, OPTIONS, PUT")

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use slipway_domain::range::BeyondEnd;
 use slipway_farm::FarmError;
 
+use crate::bad_input::BadInput;
 use crate::error::message;
-use crate::params::BadInput;
 
 /// An error of the consumer API v3.
 #[derive(Debug)]

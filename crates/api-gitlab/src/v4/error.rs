@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use slipway_farm::FarmError;
 
 use super::JOB_STATUS;
+use crate::bad_input::BadInput;
 use crate::convert;
 use crate::error::message;
-use crate::params::BadInput;
 
 /// An error of the runner protocol v4.
 #[derive(Debug)]

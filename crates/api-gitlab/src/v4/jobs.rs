@@ -3,7 +3,7 @@
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, RANGE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use slipway_domain::{FailureReason, JobToken, ReportedResult};
+use slipway_domain::{JobToken, ReportedResult};
 use slipway_farm::{
     Ended, Farm, FarmError, Poll, PollAnswer, Process, Report, SentTrace, Standing,
 };
@@ -11,11 +11,11 @@ use slipway_protocol::LAST_UPDATE_HEADER;
 
 use super::error::RunnerV4Error;
 use super::params::{Params, authenticated, job_id, job_token};
+use super::reasons::reason;
 use super::runners::about;
 use super::wire::{JobRequest, Update};
 use super::{Answer, INTERVAL_S, JOB_STATUS, UPDATE_INTERVAL, payload};
-use crate::params::read_body;
-use crate::runner_v1::{given, range_start};
+use crate::params::{given, range_start, read_body};
 use crate::{address, convert};
 
 /// `POST /api/v4/jobs/request`: gives the caller the next job it can run.
@@ -152,30 +152,6 @@ fn crc32(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("crc32:")?, 16).ok()
 }
 
-/// The reasons that runners are told they may give, and what the farm makes of each.
-pub(crate) const REASONS: [(&str, FailureReason); 9] = [
-    ("script_failure", FailureReason::JobFailed),
-    ("runner_system_failure", FailureReason::RunnerFault),
-    ("api_failure", FailureReason::RunnerFault),
-    (
-        "missing_dependency_failure",
-        FailureReason::SourceUnavailable,
-    ),
-    ("runner_unsupported", FailureReason::Unsupported),
-    ("job_execution_timeout", FailureReason::TimedOut),
-    ("stuck_or_timeout_failure", FailureReason::TimedOut),
-    ("image_pull_failure", FailureReason::BaseImageUnavailable),
-    ("configuration_error", FailureReason::JobFailed),
-];
-
-fn reason(word: Option<&str>) -> FailureReason {
-    let Some(word) = word.filter(|word| !word.is_empty()) else {
-        return FailureReason::JobFailed;
-    };
-    let known = REASONS.iter().find(|(known, _)| *known == word);
-    known.map_or(FailureReason::Unknown, |(_, reason)| *reason)
-}
-
 /// The token of a job that must be shown in the header.
 pub(crate) fn shown_token(http: &HttpRequest) -> Result<JobToken, RunnerV4Error> {
     job_token(http, None).ok_or(RunnerV4Error::NoToken)
@@ -184,20 +160,6 @@ pub(crate) fn shown_token(http: &HttpRequest) -> Result<JobToken, RunnerV4Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reasons_are_read_whatever_they_are() {
-        assert_eq!(reason(None), FailureReason::JobFailed);
-        assert_eq!(reason(Some("script_failure")), FailureReason::JobFailed);
-        assert_eq!(
-            reason(Some("runner_system_failure")),
-            FailureReason::RunnerFault
-        );
-        // Our own words are not this protocol's.
-        for word in ["build_failed", "unknown_failure", "x"] {
-            assert_eq!(reason(Some(word)), FailureReason::Unknown, "{word}");
-        }
-    }
 
     #[test]
     fn checksums_of_another_kind_say_nothing() {

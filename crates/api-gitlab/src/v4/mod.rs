@@ -8,6 +8,7 @@ mod error;
 mod jobs;
 mod params;
 mod payload;
+mod reasons;
 mod runners;
 mod variables;
 mod wire;

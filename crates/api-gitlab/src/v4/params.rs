@@ -11,8 +11,8 @@ use slipway_farm::{Farm, FarmError, Runner};
 
 use super::error::RunnerV4Error;
 use super::{JOB_TOKEN, RUNNER_TOKEN};
+use crate::params::given;
 use crate::params::read_params;
-use crate::runner_v1::given;
 
 /// The parameters of a request: the body's first, and those of the query that it lacks.
 pub(crate) struct Params<T>(pub(crate) T);

@@ -5,7 +5,7 @@ use slipway_domain::{AccessToken, JobSpec, JobToken, RegistrationToken, RunnerTo
 use slipway_farm::{ClaimedJob, Needed};
 use uuid::Uuid;
 
-use super::jobs::REASONS;
+use super::reasons::REASONS;
 use super::variables::variables;
 use super::wire::{
     Artifact, ArtifactsFile, Dependency, Features, GitInfo, Image, JobInfo, Payload, RunnerInfo,

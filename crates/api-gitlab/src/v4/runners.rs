@@ -8,7 +8,7 @@ use super::Answer;
 use super::error::RunnerV4Error;
 use super::params::{Params, authenticated, header};
 use super::wire::{Info, NewToken, Proof, Registered, Registration};
-use crate::runner_v1::given;
+use crate::params::given;
 
 /// `POST /api/v4/runners`: makes a runner.
 ///

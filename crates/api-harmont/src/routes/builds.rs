@@ -17,8 +17,7 @@ use crate::body::{Fields, said};
 use crate::call::{Call, Place, no_pipeline};
 use crate::described::{BuildPage, NewBuild, NewBuildBySource};
 use crate::paging::Wanted;
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 use crate::shapes::{Build, LogToken};
 use crate::{convert, ir};
 

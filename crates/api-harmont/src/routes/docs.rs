@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, Server};
 use super::{builds, jobs};
 use crate::call::Anybody;
 use crate::described::{Failure, Told};
-use crate::rest::Answer;
+use crate::problem::Answer;
 
 /// What goes wrong with any operation.
 const ALWAYS: [(&str, &str); 5] = [

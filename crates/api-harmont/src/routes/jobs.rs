@@ -7,8 +7,7 @@ use slipway_domain::JobUuid;
 use crate::call::{Call, Place};
 use crate::convert;
 use crate::described::JobList;
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 use crate::shapes::Job;
 
 /// `GET …/builds/{number}/jobs`: all jobs of a build, each after those that it needs.

@@ -8,8 +8,7 @@ use crate::body::Fields;
 use crate::call::Call;
 use crate::convert;
 use crate::paging::Wanted;
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 
 /// `GET /api/v0/organizations`: a page of the caller's own organizations, oldest first.
 ///

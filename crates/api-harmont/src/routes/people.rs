@@ -10,8 +10,7 @@ use slipway_farm::{FarmError, Page, Token, TokenRequest, is_of_a_session};
 use crate::body::Fields;
 use crate::call::{Anybody, Call, PREFIX};
 use crate::convert;
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 
 /// The largest body of JSON that is read here, in bytes.
 const MAX_JSON: usize = 1 << 20;

@@ -9,8 +9,7 @@ use crate::body::{Fields, said};
 use crate::call::Call;
 use crate::convert;
 use crate::paging::Wanted;
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 
 /// `GET /api/v0/organizations/{org}/pipelines`: a page of an organization's pipelines, oldest
 /// first, without those that are put away.

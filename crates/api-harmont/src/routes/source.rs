@@ -7,8 +7,7 @@ use slipway_farm::FarmError;
 
 use crate::call::bearer;
 use crate::frame::farm_of;
-use crate::problem::Problem;
-use crate::rest::Answer;
+use crate::problem::{Answer, Problem};
 
 /// `GET /api/v0/internal/builds/{uuid}/source.tar.gz`: the bytes, for the build's own token.
 ///

@@ -7,9 +7,10 @@ use slipway_farm::{Build, BuildFilter, Farm, ProjectAccess};
 
 use crate::convert::{self, Asked};
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::{BuildPath, ProjectPath};
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 

@@ -6,9 +6,10 @@ use slipway_domain::Role;
 use slipway_farm::Farm;
 
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::{NamespaceMemberPath, NamespacePath};
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 

@@ -6,9 +6,10 @@ use slipway_farm::{Farm, UserUpdate};
 
 use crate::convert;
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::UserPath;
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 

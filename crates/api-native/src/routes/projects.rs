@@ -6,9 +6,10 @@ use slipway_domain::{GitRef, Role};
 use slipway_farm::{Farm, FarmError, ProjectSettings, ProjectUpdate};
 
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::{ProjectMemberPath, ProjectPath};
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 

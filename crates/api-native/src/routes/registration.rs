@@ -6,9 +6,10 @@ use slipway_domain::{RegistrationToken, Role};
 use slipway_farm::{Farm, Registration, RegistrationRequest};
 
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::{ProjectPath, TokenPath};
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 type Tokens = wire::Listing<wire::RegistrationToken>;

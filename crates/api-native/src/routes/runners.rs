@@ -7,9 +7,10 @@ use slipway_farm::{Farm, Registering, Runner, RunnerUpdate};
 
 use crate::convert;
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::{ProjectPath, ProjectRunnerPath, RunnerPath};
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 

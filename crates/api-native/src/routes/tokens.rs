@@ -6,9 +6,10 @@ use slipway_domain::{AccessToken, ScopeSet};
 use slipway_farm::{Farm, FarmError, Token, TokenRequest};
 
 use crate::error::ApiError;
-use crate::extract::{Caller, PageQuery};
+use crate::extract::Caller;
 use crate::paths::{TokenPath, UserPath};
 use crate::wire;
+use crate::wire::PageQuery;
 
 type Answer<T> = Result<T, ApiError>;
 

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ErrorDetail;
-use crate::extract::parsed_if_any;
+use crate::parsed::parsed_if_any;
 
 /// One run of a pipeline.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use slipway_domain::{Name, Role, Scope};
 use utoipa::ToSchema;
 
-use crate::extract::parsed;
+use crate::parsed::parsed;
 
 /// Somebody who may call the farm.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,7 +8,7 @@ use slipway_domain::{GitRef, Name, Slug, Submodules, Visibility};
 use utoipa::ToSchema;
 
 use super::present;
-use crate::extract::{parsed, parsed_if_any};
+use crate::parsed::{parsed, parsed_if_any};
 
 /// An owner of projects.
 #[derive(Debug, Serialize, ToSchema)]
