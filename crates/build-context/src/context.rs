@@ -7,10 +7,9 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::entry::{Entry, Kind, at};
+use crate::entry::{Entry, Keep, Kind, Packing, at};
 use crate::error::ContextError;
 use crate::ignore::Ignore;
-use crate::pack::{Keep, Packing};
 
 /// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;

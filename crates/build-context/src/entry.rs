@@ -7,6 +7,28 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How a context is packed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packing {
+    /// What changed later than this is said to have changed then, as `SOURCE_DATE_EPOCH` asks for.
+    pub latest_change: Option<SystemTime>,
+    /// What is sent though it is left out.
+    pub keep: Keep,
+}
+
+/// What is sent of a context though its patterns leave it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Dockerfile and patterns: for an engine that looks for them in the archive.
+    #[default]
+    BuildFiles,
+    /// The patterns that go with the Dockerfile alone as well: for somebody who unpacks the archive
+    /// and packs it again by the same rules.
+    AllPatterns,
+    /// Nothing: for an engine that is given the Dockerfile in another way.
+    Nothing,
+}
+
 /// A file, a directory or a link of a context. It belongs to root, as what is in images does.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {

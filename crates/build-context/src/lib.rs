@@ -12,7 +12,6 @@ mod pack;
 mod pieces;
 
 pub use context::{Context, Extent, Tell};
-pub use entry::{Content, Entry, Kind};
+pub use entry::{Content, Entry, Keep, Kind, Packing};
 pub use error::ContextError;
-pub use pack::{Keep, Packing};
 pub use pieces::pieces_of;

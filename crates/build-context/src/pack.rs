@@ -5,37 +5,14 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
 
 use crate::context::Context;
-use crate::entry::{Content, Entry, Kind, at};
+use crate::entry::{Content, Entry, Keep, Kind, Packing, at};
 use crate::pieces::pieces_of;
-
-/// How a context is packed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Packing {
-    /// What changed later than this is said to have changed then, as `SOURCE_DATE_EPOCH` asks for.
-    pub latest_change: Option<SystemTime>,
-    /// What is sent though it is left out.
-    pub keep: Keep,
-}
-
-/// What is sent of a context though its patterns leave it out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// Dockerfile and patterns: for an engine that looks for them in the archive.
-    #[default]
-    BuildFiles,
-    /// The patterns that go with the Dockerfile alone as well: for somebody who unpacks the archive
-    /// and packs it again by the same rules.
-    AllPatterns,
-    /// Nothing: for an engine that is given the Dockerfile in another way.
-    Nothing,
-}
 
 impl Context {
     /// Packs the context in the background; the pieces of the tar archive come out of the channel.

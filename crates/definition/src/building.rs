@@ -3,11 +3,10 @@
 use slipway_domain::ImageBuild;
 use slipway_domain::spec::SourceDate;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Place};
 use crate::fields::Fields;
-use crate::job::{Reference, reference};
 use crate::node::{Node, Value};
-use crate::steps::alone;
+use crate::reference::Reference;
 
 /// Reads these keys into `build`; returns the job whose image is a source of the cache.
 pub(crate) fn read(fields: Fields<'_>, build: &mut ImageBuild) -> Result<Option<Reference>, Fault> {
@@ -45,7 +44,7 @@ pub(crate) fn read(fields: Fields<'_>, build: &mut ImageBuild) -> Result<Option<
             })?;
             Ok(None)
         }
-        _ => Ok(Some(reference(node.place, node.text("`cache_from`")?))),
+        _ => Ok(Some(Reference::new(node.place, node.text("`cache_from`")?))),
     }
 }
 
@@ -76,4 +75,11 @@ fn source_date(node: &Node) -> Result<SourceDate, Fault> {
             "`source_date` is `commit`, or so many seconds after the beginning of 1970, and not {text:?}"
         ))),
     }
+}
+
+/// Checks what is put into an image build, where it stands.
+pub(crate) fn alone(place: Place, put: impl FnOnce(&mut ImageBuild)) -> Result<(), Fault> {
+    let mut build = ImageBuild::default();
+    put(&mut build);
+    place.check(build.check())
 }

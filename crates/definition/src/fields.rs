@@ -106,3 +106,20 @@ impl<'a> Fields<'a> {
         self.0.iter().find(|(key, _)| key.text == name)
     }
 }
+
+/// One of a set of words.
+pub(crate) fn word<T: Copy>(
+    node: &Node,
+    text: &str,
+    all: &[T],
+    told: fn(T) -> &'static str,
+) -> Result<T, Fault> {
+    let found = all.iter().copied().find(|one| told(*one) == text);
+    found.ok_or_else(|| {
+        let words: Vec<&str> = all.iter().map(|one| told(*one)).collect();
+        let near = did_you_mean(text, words.iter().copied());
+        let words = words.join(", ");
+        node.place
+            .fault(format!("{text:?} is none of {words}{near}"))
+    })
+}

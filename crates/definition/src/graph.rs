@@ -6,9 +6,10 @@ use slipway_domain::pipeline::{BadDefinition, Definition, MAX_JOBS};
 use slipway_domain::{JobSpec, Name};
 
 use crate::fault::{Fault, Place, did_you_mean};
-use crate::job::{self, Draft, Reference};
+use crate::job::{self, Draft};
 use crate::matrix::{Combination, label_of, name_of};
 use crate::node::Node;
+use crate::reference::Reference;
 use crate::steps::{self, Step};
 
 /// How many needs all jobs have together.

@@ -6,10 +6,11 @@ use slipway_domain::pipeline::JobDefinition;
 use slipway_domain::retry::RetryRules;
 use slipway_domain::{FailureReason, Name, TagSet, When, expiry};
 
-use crate::fault::{Fault, Place, did_you_mean};
-use crate::fields::Fields;
+use crate::fault::{Fault, Place};
+use crate::fields::{Fields, word};
 use crate::matrix::{self, Matrix};
 use crate::node::{Key, Node};
+use crate::reference::Reference;
 use crate::steps::{self, Step};
 
 const KEYS: &[&str] = &[
@@ -28,13 +29,6 @@ const KEYS: &[&str] = &[
     "variables",
     "when",
 ];
-
-/// Another job, by the name that the file has for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Reference {
-    pub(crate) place: Place,
-    pub(crate) name: String,
-}
 
 /// A job as the file has it.
 pub(crate) struct Draft {
@@ -94,7 +88,7 @@ pub(crate) fn read(
         Ok((node.place, name))
     });
     let needs = fields.get("needs").map(|node| {
-        let each = |item: &Node, text: &str| Ok(reference(item.place, text));
+        let each = |item: &Node, text: &str| Ok(Reference::new(item.place, text));
         Ok((node.place, node.texts("`needs`", each)?))
     });
     Ok(Draft {
@@ -110,13 +104,6 @@ pub(crate) fn read(
         step: steps::read(key.place, fields, variables)?,
         rules: rules(fields)?,
     })
-}
-
-pub(crate) fn reference(place: Place, name: &str) -> Reference {
-    Reference {
-        place,
-        name: name.to_owned(),
-    }
 }
 
 fn rules(fields: Fields<'_>) -> Result<Rules, Fault> {
@@ -195,22 +182,5 @@ fn count(node: &Node, text: &str) -> Result<u8, Fault> {
     max.ok_or_else(|| {
         node.place
             .fault(format!("a job is retried 1 to 10 times, not {text:?}"))
-    })
-}
-
-/// One of a set of words.
-pub(crate) fn word<T: Copy>(
-    node: &Node,
-    text: &str,
-    all: &[T],
-    told: fn(T) -> &'static str,
-) -> Result<T, Fault> {
-    let found = all.iter().copied().find(|one| told(*one) == text);
-    found.ok_or_else(|| {
-        let words: Vec<&str> = all.iter().map(|one| told(*one)).collect();
-        let near = did_you_mean(text, words.iter().copied());
-        let words = words.join(", ");
-        node.place
-            .fault(format!("{text:?} is none of {words}{near}"))
     })
 }

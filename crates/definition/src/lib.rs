@@ -10,6 +10,7 @@ mod graph;
 mod job;
 mod matrix;
 mod node;
+mod reference;
 mod steps;
 
 use slipway_domain::pipeline::Definition;

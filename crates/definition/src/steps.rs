@@ -6,11 +6,11 @@ use slipway_domain::image::{Repository, is_reference};
 use slipway_domain::spec::{ArtifactRules, ArtifactsWhen};
 use slipway_domain::{ImageBuild, Platform, Script};
 
-use crate::building;
+use crate::building::{self, alone};
 use crate::fault::{Fault, Place};
-use crate::fields::Fields;
-use crate::job::{Reference, reference, word};
+use crate::fields::{Fields, word};
 use crate::node::{Node, Value};
+use crate::reference::Reference;
 
 const IMAGE_KEYS: &[&str] = &[
     "args",
@@ -156,7 +156,7 @@ fn image(node: &Node) -> Result<Step, Fault> {
             let why = format!("the build argument {:?} stands in `args` too", key.text);
             return Err(key.place.fault(why));
         }
-        args_from.push((key.text.clone(), reference(node.place, text)));
+        args_from.push((key.text.clone(), Reference::new(node.place, text)));
     }
     let cache_from = fields.map_or(Ok(None), |fields| building::read(fields, &mut build))?;
     Ok(Step::Image {
@@ -164,13 +164,6 @@ fn image(node: &Node) -> Result<Step, Fault> {
         args_from,
         cache_from,
     })
-}
-
-/// Checks what is put into an image build, where it stands.
-pub(crate) fn alone(place: Place, put: impl FnOnce(&mut ImageBuild)) -> Result<(), Fault> {
-    let mut build = ImageBuild::default();
-    put(&mut build);
-    place.check(build.check())
 }
 
 fn argument(place: Place, name: &str) -> Result<(), Fault> {
@@ -210,7 +203,7 @@ fn script(
                 node.place
                     .fault("`run_in` is an image, or has `job`: the job whose image it is")
             })?;
-            run_in = Some(reference(job.place, job.text("`run_in.job`")?));
+            run_in = Some(Reference::new(job.place, job.text("`run_in.job`")?));
         }
         Some(node) => {
             let image = node.text("`run_in`")?;

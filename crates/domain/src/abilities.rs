@@ -5,11 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::names::Invalid;
+use crate::names::{ABILITY_PREFIX, Invalid};
 use crate::platform::Platform;
-
-/// How abilities begin where they are stored beside tags.
-pub(crate) const PREFIX: &str = "slipway:";
 
 const PACKAGES: &str = "packages";
 const SPECS: &str = "specs";
@@ -74,7 +71,9 @@ impl Abilities {
 
     /// Each as it is stored.
     pub(crate) fn stored(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|ability| format!("{PREFIX}{ability}"))
+        self.0
+            .iter()
+            .map(|ability| format!("{ABILITY_PREFIX}{ability}"))
     }
 
     /// Reads those of a stored list; whatever is a tag is passed over.
@@ -83,7 +82,7 @@ impl Abilities {
     /// An ability that there is not.
     pub(crate) fn of_stored<'a>(list: impl Iterator<Item = &'a str>) -> Result<Self, Invalid> {
         let mut set = BTreeSet::new();
-        for ability in list.filter_map(|item| item.strip_prefix(PREFIX)) {
+        for ability in list.filter_map(|item| item.strip_prefix(ABILITY_PREFIX)) {
             if let Some(platform) = ability.strip_prefix(PLATFORM) {
                 platform.parse::<Platform>()?;
             } else if ![PACKAGES, SPECS, ARCHIVES].contains(&ability) {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use crate::abilities::{Abilities, PREFIX};
+use crate::abilities::Abilities;
 use crate::ids::{JobId, ProjectId, QueueKeyId, RunnerId};
-use crate::names::{Invalid, TagSet};
+use crate::names::{ABILITY_PREFIX, Invalid, TagSet};
 
 mod warm;
 
@@ -58,7 +58,9 @@ impl Requirement {
     /// # Errors
     /// A tag or an ability that there is not.
     pub fn from_list(project: ProjectId, list: &str) -> Result<Self, Invalid> {
-        let tags = list.split(',').filter(|item| !item.starts_with(PREFIX));
+        let tags = list
+            .split(',')
+            .filter(|item| !item.starts_with(ABILITY_PREFIX));
         Ok(Self {
             project,
             tags: TagSet::new(tags)?,

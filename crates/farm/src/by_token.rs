@@ -8,10 +8,10 @@ use slipway_domain::{
     Event, FailureReason, JobId, JobState, JobToken, Outcome, Refused, ReportedResult,
 };
 use slipway_store::jobs::{self, Job};
-use slipway_store::traces::Extent;
 use slipway_store::{Conn, artifacts, queue, runners, traces};
 
 use crate::report::Report;
+use crate::trace::SentTrace;
 use crate::{Artifact, Farm, FarmError};
 
 /// Where a job is, as its runner is told.
@@ -29,23 +29,6 @@ impl Standing {
             state,
             ending: false,
         }
-    }
-}
-
-/// What a runner says that it sent of a trace, as far as it tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SentTrace {
-    /// In bytes.
-    pub length: Option<u64>,
-    /// CRC-32 of all bytes.
-    pub crc32: Option<u32>,
-}
-
-impl SentTrace {
-    /// Whether that is what the farm holds.
-    pub(crate) fn is(&self, held: Extent) -> bool {
-        self.length.is_none_or(|length| length == held.length)
-            && self.crc32.is_none_or(|crc32| crc32 == held.crc32)
     }
 }
 

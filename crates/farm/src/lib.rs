@@ -79,7 +79,7 @@ pub use build_log::{BuildLog, LogEntry};
 pub use build_trace::BuildText;
 pub use builds::BuildRequest;
 pub use by_commit::{BuildIdentity, FoundImage};
-pub use by_token::{SentTrace, Standing};
+pub use by_token::Standing;
 pub use chance::Chance;
 pub use claim::{ClaimedJob, ClaimedSource, Needed, Poll, PollAnswer, archive_of};
 pub use clock::Clock;
@@ -112,7 +112,7 @@ pub use shown_builds::{ShownBuild, ShownJob};
 pub use sources::SourceRequest;
 pub use tokens::{TokenRequest, is_of_a_session};
 pub use told_builds::ToldBuild;
-pub use trace::Appended;
+pub use trace::{Appended, SentTrace};
 pub use triggers::{ProjectKey, Triggering};
 pub use wide_pipelines::{NewWidePipeline, PipelineUpdate};
 // Rows as the store reads them are the one model that every dialect says in its own words.

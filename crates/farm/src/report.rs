@@ -18,7 +18,7 @@ use slipway_store::traces::{self, Extent};
 use slipway_store::{Conn, StoreError, phases};
 use tokio::time::Instant;
 
-use crate::by_token::SentTrace;
+use crate::trace::SentTrace;
 use crate::{Farm, FarmError};
 
 /// How long a runner that lost a job is passed over for the next attempt, in leases.

@@ -24,6 +24,23 @@ pub struct Appended {
     pub ending: bool,
 }
 
+/// What a runner says that it sent of a trace, as far as it tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentTrace {
+    /// In bytes.
+    pub length: Option<u64>,
+    /// CRC-32 of all bytes.
+    pub crc32: Option<u32>,
+}
+
+impl SentTrace {
+    /// Whether that is what the farm holds.
+    pub(crate) fn is(&self, held: Extent) -> bool {
+        self.length.is_none_or(|length| length == held.length)
+            && self.crc32.is_none_or(|crc32| crc32 == held.crc32)
+    }
+}
+
 impl Farm {
     /// The job whose token `token` is, for a runner that sends its trace or artifacts. The runners
     /// token of its project is as good, as it was before jobs had tokens of their own.
