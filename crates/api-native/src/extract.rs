@@ -1,7 +1,7 @@
 //! What handlers are given: who calls, and bodies that were read.
 //!
-//! Everything is parsed here, so that a handler meets values and never text. Who calls is settled
-//! before anything else is looked at: a stranger learns nothing, not even that a body is malformed.
+//! Who calls is settled before anything else is looked at: a stranger learns nothing, not even that a
+//! body is malformed.
 
 use std::future::{Ready, ready};
 

@@ -1,4 +1,4 @@
-//! Members that are texts on the wire and values here.
+//! Members that are texts on the wire, parsed as they come in: handlers meet values.
 
 use std::fmt::Display;
 use std::str::FromStr;

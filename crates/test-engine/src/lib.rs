@@ -24,7 +24,11 @@ pub fn docker(arguments: &[&str]) -> String {
 }
 
 fn call(arguments: &[&str]) -> Output {
-    let output = Command::new("docker").args(arguments).output();
+    // The command builds with BuildKit only where a plug-in is installed.
+    let output = Command::new("docker")
+        .env("DOCKER_BUILDKIT", "0")
+        .args(arguments)
+        .output();
     output.unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
 }
 

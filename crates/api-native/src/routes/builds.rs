@@ -9,8 +9,7 @@ use crate::convert::{self, Asked};
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{BuildPath, ProjectPath};
-use crate::wire;
-use crate::wire::PageQuery;
+use crate::wire::{self, PageQuery};
 
 type Answer<T> = Result<T, ApiError>;
 

@@ -8,8 +8,7 @@ use slipway_farm::Farm;
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{NamespaceMemberPath, NamespacePath};
-use crate::wire;
-use crate::wire::PageQuery;
+use crate::wire::{self, PageQuery};
 
 type Answer<T> = Result<T, ApiError>;
 

@@ -8,8 +8,7 @@ use slipway_farm::{Farm, Registration, RegistrationRequest};
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{ProjectPath, TokenPath};
-use crate::wire;
-use crate::wire::PageQuery;
+use crate::wire::{self, PageQuery};
 
 type Answer<T> = Result<T, ApiError>;
 type Tokens = wire::Listing<wire::RegistrationToken>;

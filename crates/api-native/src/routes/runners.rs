@@ -9,8 +9,7 @@ use crate::convert;
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{ProjectPath, ProjectRunnerPath, RunnerPath};
-use crate::wire;
-use crate::wire::PageQuery;
+use crate::wire::{self, PageQuery};
 
 type Answer<T> = Result<T, ApiError>;
 

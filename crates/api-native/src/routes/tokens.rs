@@ -8,8 +8,7 @@ use slipway_farm::{Farm, FarmError, Token, TokenRequest};
 use crate::error::ApiError;
 use crate::extract::Caller;
 use crate::paths::{TokenPath, UserPath};
-use crate::wire;
-use crate::wire::PageQuery;
+use crate::wire::{self, PageQuery};
 
 type Answer<T> = Result<T, ApiError>;
 
