@@ -25,6 +25,9 @@ use crate::phases::News;
 const POLL_LIMIT: Duration = Duration::from_secs(80);
 /// How long any other request may take, beyond the time it asks to be held for.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// How long a connection may wait for its next request. The coordinator closes it after 5 s, and a
+/// request that is sent at that moment is lost.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// Why a request is to be sent again, and when at the earliest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +155,7 @@ impl Coordinator {
         let http = reqwest::Client::builder()
             .user_agent(concat!("slipway-runner/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
+            .pool_idle_timeout(IDLE)
             // A redirected POST would come back as a GET that looks like an empty queue.
             .redirect(reqwest::redirect::Policy::none())
             .build()

@@ -66,7 +66,7 @@ impl Yard {
 
     fn client(&self) -> Client {
         Client {
-            http: reqwest::Client::new(),
+            http: slipway_testkit::http().build().unwrap(),
             base: self.farm.url(""),
             token: self.farm.secret("admin-token"),
         }

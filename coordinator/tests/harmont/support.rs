@@ -173,7 +173,7 @@ impl Client {
         Self {
             base: farm.url(""),
             token: token.to_owned(),
-            http: reqwest::Client::new(),
+            http: slipway_testkit::http().build().unwrap(),
         }
     }
 

@@ -208,7 +208,7 @@ impl Client {
         Self {
             base: farm.url(""),
             token: token.unwrap_or_default().to_owned(),
-            http: reqwest::Client::builder()
+            http: slipway_testkit::http()
                 .redirect(Policy::none())
                 .build()
                 .unwrap(),

@@ -60,7 +60,7 @@ impl Wire {
             base: base.to_owned(),
             prefix: "/ci/api/v1",
             agent: Some(UA1),
-            http: reqwest::Client::builder()
+            http: slipway_testkit::http()
                 .redirect(Policy::none())
                 .build()
                 .unwrap(),

@@ -50,7 +50,7 @@ impl Wire {
     pub(crate) fn to(farm: &TestFarm) -> Self {
         Self {
             base: farm.url(""),
-            http: reqwest::Client::builder()
+            http: slipway_testkit::http()
                 .redirect(Policy::none())
                 .user_agent(AGENT)
                 .build()

@@ -90,7 +90,7 @@ impl Stock {
         Self {
             base: format!("{base}/api/v4"),
             token: token.to_owned(),
-            http: reqwest::Client::new(),
+            http: slipway_testkit::http().build().unwrap(),
             dir,
             after_script: None,
         }

@@ -23,6 +23,9 @@ pub use types::*;
 
 /// How long it may take to reach the farm.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may wait for its next request. The coordinator closes it after 5 s, and a
+/// request that is sent at that moment is lost.
+const IDLE: Duration = Duration::from_secs(3);
 /// How long an answer may be silent. A stream gives a sign of life every 15 seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -154,6 +157,7 @@ impl Client {
 fn connections() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("slipway-client/", env!("CARGO_PKG_VERSION")))
 }

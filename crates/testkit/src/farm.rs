@@ -110,7 +110,7 @@ impl TestFarm {
         Self {
             coordinator: Some(coordinator),
             clock,
-            http: reqwest::Client::new(),
+            http: crate::http().build().expect("a client"),
             admin_token: read("admin-token"),
             registration_token: read("registration-token"),
             config,

@@ -6,6 +6,7 @@
 pub mod farm;
 pub mod git;
 pub mod github;
+mod http;
 pub mod postgres;
 pub mod processes;
 pub mod ssh;
@@ -14,4 +15,5 @@ mod wait;
 pub use crate::farm::{Backend, TestFarm};
 pub use crate::git::GitServer;
 pub use crate::github::GithubMock;
+pub use crate::http::http;
 pub use crate::wait::{wait_for, wait_until};

@@ -141,7 +141,7 @@ impl CoordinatorProcess {
             port,
             arguments: all,
             process: None,
-            http: reqwest::Client::new(),
+            http: crate::http().build().expect("a client"),
         };
         coordinator.start_again().await;
         coordinator

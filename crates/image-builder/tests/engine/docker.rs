@@ -306,7 +306,8 @@ async fn what_a_dead_predecessor_left_is_found_by_its_owner_alone() {
     let left = format!("slipway-job:left-{job}");
     let [of_job, of_runner] = labels.each_ref().map(String::as_str);
     let context = dir.path().to_str().unwrap();
-    docker(&["build", "-q", "-t", &left, of_job, of_runner, context]);
+    let build = ["build", "--no-cache", "-q", "-t", &left];
+    docker(&[&build[..], &[of_job, of_runner, context]].concat());
     let script = format!("slipway-{dead}-job-{job}");
     docker(&["create", "--name", &script, of_job, of_runner, &left, "sh"]);
     let alive = builder(Backend::BuildKit).await;
