@@ -24,6 +24,8 @@ use crate::{duties, first_start, health};
 
 /// How long requests may take to finish once the coordinator is told to stop.
 const SHUTDOWN_S: u64 = 10;
+/// How long a connection may wait for its next request. Our own clients give one up before that.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a client may take to send the head of a request.
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 
@@ -81,6 +83,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .configure(slipway_api_conveyor::configure)
             .default_service(web::to(no_such_route))
     })
+    .keep_alive(KEEP_ALIVE)
     .client_request_timeout(REQUEST_HEAD)
     .on_connect(move |connection, _| hang_up_after(patience, connection))
     // A runner that hung up must not stay parked: it would be given a job that nobody does.

@@ -1,8 +1,8 @@
 //! The engine's first builder, for engines without BuildKit.
 //!
-//! Each step makes an image, and only a row of names keeps one from being removed. Whoever removes
-//! an image beside a build may take away one that the build comes back to, or looks through for its
-//! cache. The engine ends the build then, for no fault of it.
+//! Each step makes an image that has no name. Whoever removes images beside a build may take away one
+//! that the build comes back to, or looks through for its cache. The engine ends the build then, for no
+//! fault of it.
 
 use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptions;
