@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use slipway_domain::Platform;
 
-use crate::call::Call;
-use crate::classify::{build_error, engine_error};
+use crate::buildkit::secrets::Given;
 use crate::context::{Context, Packed};
-use crate::endpoint::Endpoint;
+use crate::engine::build_call::Call;
+use crate::engine::build_options::{build_options, with_cache};
+use crate::engine::endpoint::Endpoint;
+use crate::engine::failures::{build_error, engine_error};
+use crate::engine::trace_writer::Narrator;
 use crate::error::BuildError;
-use crate::given::Given;
+use crate::images::push::Unasked;
 use crate::limits::Limits;
-use crate::options::{build_options, with_cache};
-use crate::progress::Narrator;
-use crate::push::Unasked;
 use crate::request::{BuildRequest, BuiltImage, Progress};
 
 /// How long the engine may take for the head of an answer. The answer to a build may begin only

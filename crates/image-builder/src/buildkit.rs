@@ -1,5 +1,9 @@
 //! BuildKit, with a session in which it asks for what a build needs.
 
+pub(crate) mod file_sync;
+pub(crate) mod secrets;
+pub(crate) mod session;
+
 use std::collections::HashMap;
 use std::io;
 
@@ -8,13 +12,13 @@ use bollard::query_parameters::BuildImageOptions;
 use futures_util::future::BoxFuture;
 
 use crate::builder::Builder;
-use crate::classify::engine_error;
+use crate::buildkit::secrets::Given;
+use crate::buildkit::session::Session;
 use crate::context::{Context, Packed};
+use crate::engine::failures::engine_error;
+use crate::engine::trace_writer::Narrator;
 use crate::error::BuildError;
-use crate::given::Given;
-use crate::progress::Narrator;
 use crate::request::BuildRequest;
-use crate::session::Session;
 
 /// What says that the files are to be asked for in the session.
 const CLIENT_SESSION: &str = "client-session";

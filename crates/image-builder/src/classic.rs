@@ -8,10 +8,10 @@ use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptions;
 
 use crate::builder::Builder;
-use crate::classify::shorten;
 use crate::context::Context;
-use crate::options::credentials;
-use crate::progress::Narrator;
+use crate::engine::build_options::credentials;
+use crate::engine::failures::shorten;
+use crate::engine::trace_writer::Narrator;
 use crate::request::BuildRequest;
 
 /// How often a build is begun whose images go missing.

@@ -9,10 +9,10 @@ use slipway_build_context::{ContextError, Packing};
 use slipway_domain::ImageBuild;
 use tokio::sync::mpsc;
 
+use crate::buildkit::file_sync::Files;
+use crate::dockerfile::first_from::{self, Base};
+use crate::dockerfile::frontend;
 use crate::error::BuildError;
-use crate::frontend;
-use crate::instructions::{self, Base};
-use crate::sync::Files;
 
 /// The pieces of a packed context.
 pub(crate) type Packed = mpsc::Receiver<io::Result<Bytes>>;
@@ -33,7 +33,7 @@ impl Context {
         let files = found?;
         let text = files.dockerfile_text();
         frontend::check(text, spec)?;
-        let base = instructions::check(text, spec)?;
+        let base = first_from::check(text, spec)?;
         Ok(Self { base, files })
     }
 

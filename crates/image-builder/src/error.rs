@@ -168,7 +168,7 @@ fn exit_code(code: Option<i64>) -> String {
 impl BuildError {
     /// The error of a call to the engine that has nothing to do with a Dockerfile.
     pub fn of_engine(error: bollard::errors::Error) -> Self {
-        crate::classify::engine_error(error)
+        crate::engine::failures::engine_error(error)
     }
 
     /// The farm's word for this failure.

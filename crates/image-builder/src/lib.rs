@@ -4,34 +4,19 @@
 //! behind. This crate knows nothing of coordinators or of git: it is given a
 //! directory and a spec, and tells how it goes to a [`Progress`].
 
-mod archive;
-mod base;
 mod builder;
 mod buildkit;
-mod cache;
-mod call;
 mod classic;
-mod classify;
-mod clean;
 mod context;
-mod details;
-mod endpoint;
+mod dockerfile;
+mod engine;
 mod error;
-mod export;
-mod frontend;
-mod given;
-mod instructions;
+mod images;
 mod limits;
-mod options;
-mod patience;
-mod progress;
-mod push;
 mod request;
-mod session;
-mod sync;
 
 pub use builder::{Backend, Builder};
 pub use error::BuildError;
-pub use export::Exported;
+pub use images::export::Exported;
 pub use limits::Limits;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress, Variables};

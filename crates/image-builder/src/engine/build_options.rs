@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat};
 use slipway_domain::ImageBuild;
 
 use crate::builder::Backend;
-use crate::clean::{JOB_LABEL, OWNER_LABEL};
+use crate::images::cleanup::{JOB_LABEL, OWNER_LABEL};
 use crate::request::{BuildRequest, Login};
 
 /// The build argument by which the engine is told to write down in an image how it was made.

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use slipway_domain::image::registry_of;
 
 use crate::builder::Builder;
-use crate::classify::engine_error;
+use crate::engine::failures::engine_error;
 use crate::error::BuildError;
-use crate::export::pipe;
+use crate::images::export::pipe;
 
 /// The list of images and their names that engines read.
 const MANIFEST: &str = "manifest.json";

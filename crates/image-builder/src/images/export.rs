@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use crate::builder::Builder;
-use crate::classify::engine_error;
+use crate::engine::failures::engine_error;
 use crate::error::BuildError;
 
 /// How many pieces wait for the reader; beyond them the engine waits.

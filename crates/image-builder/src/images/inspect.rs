@@ -5,7 +5,7 @@ use slipway_domain::build_result::MAX_ITEMS;
 use slipway_domain::{ImageDetails, Layer, Platform};
 
 use crate::builder::Builder;
-use crate::classify::engine_error;
+use crate::engine::failures::engine_error;
 use crate::error::BuildError;
 
 impl Builder {

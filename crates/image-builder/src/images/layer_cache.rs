@@ -11,11 +11,11 @@ use slipway_domain::Phase;
 use slipway_domain::image::{Repository, registry_of};
 
 use crate::builder::{Backend, Builder};
-use crate::classify::{engine_error, shorten};
-use crate::clean::OWN_REPOSITORY;
+use crate::engine::build_options::credentials_of;
+use crate::engine::failures::{engine_error, shorten};
 use crate::error::BuildError;
-use crate::options::credentials_of;
-use crate::patience::Patience;
+use crate::images::cleanup::{OWN_REPOSITORY, gone};
+use crate::images::registry_retry::Patience;
 use crate::request::{BuildRequest, Login, Progress};
 
 /// How the local tags of fetched images begin.
@@ -276,7 +276,7 @@ impl Builder {
             ..RemoveImageOptions::default()
         };
         let removed = self.engine().remove_image(name, Some(options), None).await;
-        crate::clean::gone(removed.map(drop))
+        gone(removed.map(drop))
     }
 
     /// The tag here of the base image that was fetched for `job`.

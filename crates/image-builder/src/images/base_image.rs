@@ -8,10 +8,10 @@ use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImageUse;
 
 use crate::builder::Builder;
-use crate::cache::Wanted;
-use crate::classify::{engine_error, shorten};
+use crate::dockerfile::first_from::Base;
+use crate::engine::failures::{engine_error, shorten};
 use crate::error::BuildError;
-use crate::instructions::Base;
+use crate::images::layer_cache::Wanted;
 use crate::request::{BuildRequest, Progress};
 
 impl Builder {

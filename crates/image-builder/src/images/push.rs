@@ -11,10 +11,10 @@ use slipway_domain::image::Repository;
 use slipway_registry::Registry;
 
 use crate::builder::Builder;
-use crate::classify::{engine_error, shorten};
+use crate::engine::build_options::credentials_of;
+use crate::engine::failures::{engine_error, shorten};
 use crate::error::BuildError;
-use crate::options::credentials_of;
-use crate::patience::Patience;
+use crate::images::registry_retry::Patience;
 use crate::request::{BuiltImage, Login, Progress};
 
 /// The registries that are not asked for tags.

@@ -44,11 +44,11 @@ use tokio_util::io::ReaderStream;
 use tonic::service::Routes;
 use tonic::{Response, Status, Streaming};
 
-use crate::call::{Body, succeeded};
-use crate::endpoint::{Endpoint, Stream as Connection};
-use crate::options::is_hub;
+use crate::buildkit::file_sync::Files;
+use crate::engine::build_call::{Body, succeeded};
+use crate::engine::build_options::is_hub;
+use crate::engine::endpoint::{Endpoint, Stream as Connection};
 use crate::request::Login;
-use crate::sync::Files;
 
 /// What the engine may call, by the names that it looks for.
 const METHODS: &[&str] = &[

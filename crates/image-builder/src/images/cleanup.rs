@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 };
 
 use crate::builder::Builder;
-use crate::classify::engine_error;
+use crate::engine::failures::engine_error;
 use crate::error::BuildError;
 
 /// Says on an image or container for which job it was made.

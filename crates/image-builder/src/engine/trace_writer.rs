@@ -10,7 +10,7 @@ use std::time::Instant;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use slipway_domain::{BuildStep, Phase};
 
-use crate::classify::{FailedStep, base_image, shorten};
+use crate::engine::failures::{FailedStep, base_image, shorten};
 use crate::request::Progress;
 
 /// Up to how many bytes of an unfinished line are kept back.
@@ -372,5 +372,4 @@ fn heading(name: &str) -> Option<(String, String)> {
 }
 
 #[cfg(test)]
-#[path = "progress/tests.rs"]
 mod tests;

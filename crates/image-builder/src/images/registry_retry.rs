@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use slipway_registry::Registry;
 
-use crate::classify::shorten;
+use crate::engine::failures::shorten;
 use crate::request::Login;
 
 /// How often something is tried before it is given up.

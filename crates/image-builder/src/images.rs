@@ -1,0 +1,10 @@
+//! Images in the engine: pulling, pushing, exporting, inspecting and deleting them.
+
+pub(crate) mod archive;
+pub(crate) mod base_image;
+pub(crate) mod cleanup;
+pub(crate) mod export;
+pub(crate) mod inspect;
+pub(crate) mod layer_cache;
+pub(crate) mod push;
+pub(crate) mod registry_retry;
