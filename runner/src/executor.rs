@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::build_result::MAX_ITEMS;
 use slipway_domain::{BuildStep, FailureReason, Phase};
 use slipway_image_builder::Progress;
@@ -99,7 +99,7 @@ pub struct Failure {
 pub struct Output {
     spool: Arc<Spool>,
     phases: Phases,
-    base: Arc<OnceLock<BaseImageUse>>,
+    base: Arc<OnceLock<BaseImage>>,
     steps: Arc<Mutex<Vec<BuildStep>>>,
 }
 
@@ -128,7 +128,7 @@ impl Output {
     }
 
     /// The first base image that was pulled, once it was told.
-    pub fn first_base(&self) -> Option<BaseImageUse> {
+    pub fn first_base(&self) -> Option<BaseImage> {
         self.base.get().cloned()
     }
 
@@ -148,7 +148,7 @@ impl Progress for Output {
         self.phases.enter(phase, None);
     }
 
-    fn base_image(&self, base: &BaseImageUse) {
+    fn base_image(&self, base: &BaseImage) {
         // The first one counts.
         let _ = self.base.set(base.clone());
         self.phases.enter(Phase::Pulling, Some(base.clone()));

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use slipway_domain::Phase;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use tokio::sync::watch;
 
 /// A phase that a job has come to.
@@ -15,7 +15,7 @@ pub struct News {
     /// The phase.
     pub phase: Phase,
     /// The base image that is pulled in it.
-    pub base_image: Option<BaseImageUse>,
+    pub base_image: Option<BaseImage>,
 }
 
 /// The phases of a job that the coordinator was not told yet. Clones are of the same job.
@@ -40,7 +40,7 @@ impl Default for Phases {
 impl Phases {
     /// Notes that the job has come to a phase. It is no news when it is in it already, unless a
     /// base image comes with it.
-    pub fn enter(&self, phase: Phase, base_image: Option<BaseImageUse>) {
+    pub fn enter(&self, phase: Phase, base_image: Option<BaseImage>) {
         self.0.send_if_modified(|untold| {
             let is_new = untold.now != phase || base_image.is_some();
             if is_new {
@@ -86,7 +86,7 @@ mod tests {
     async fn every_phase_is_told_once_and_in_order() {
         let phases = Phases::default();
         phases.until_told().await;
-        let base: BaseImageUse = "a:1".parse().unwrap();
+        let base: BaseImage = "a:1".parse().unwrap();
         phases.enter(Phase::Preparing, None);
         phases.enter(Phase::Fetching, None);
         phases.enter(Phase::Pulling, Some(base.clone()));

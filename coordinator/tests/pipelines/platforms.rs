@@ -64,7 +64,7 @@ async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_th
     let missing = vec!["images for linux/arm64".to_owned()];
     assert_eq!(
         why,
-        WhyNotBegun::Pending(PendingReason::NoRunnerCan(missing))
+        WhyNotBegun::Pending(PendingReason::NoRunnerHasFeatures(missing))
     );
 
     let arm = Hands::on(&farm, "arm64").await;

@@ -91,7 +91,7 @@ impl Wire {
     }
 
     /// A shared runner that an administrator makes first, natively.
-    pub(crate) async fn made_first(&self, farm: &TestFarm) -> Runner {
+    pub(crate) async fn precreated(&self, farm: &TestFarm) -> Runner {
         let made = self.native(farm, "/v1/runners", json!({"description": "made"}));
         Runner::of(self, &made.await)
     }

@@ -22,7 +22,7 @@ async fn managers(farm: &TestFarm, id: i64) -> Vec<Value> {
 
 async fn the_processes_of_a_runner_are_told_apart(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     let (mut one, mut other) = (runner.on("s_one"), runner.on("s_other"));
     one.info["version"] = "17.0.0".into();
     other.info["version"] = "18.0.0".into();
@@ -54,7 +54,7 @@ async fn the_processes_of_a_runner_are_told_apart(backend: Backend) {
 async fn each_process_gets_what_it_can_build(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     let (mut amd, mut arm) = (runner.on("s_amd"), runner.on("s_arm"));
     amd.info["architecture"] = "amd64".into();
     arm.info["architecture"] = "arm64".into();
@@ -73,7 +73,7 @@ async fn each_process_gets_what_it_can_build(backend: Backend) {
 async fn a_process_that_knows_how_to_end_a_job_does_not_speak_for_the_others(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     let (new, old) = (runner.on("s_new").graceful(), runner.on("s_old"));
     for _ in 0..2 {
         farm.build(&project).await;

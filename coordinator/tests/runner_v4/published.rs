@@ -17,7 +17,7 @@ async fn a_runner_of_the_published_library_runs_a_job_to_its_end(backend: Backen
         "artifacts": {"paths": ["out/*"], "name": "left"},
     }}]);
     let build = farm.build_defined(&project, definition(jobs)).await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     let program = std::env::var("SLIPWAY_TEST_PUBLISHED_RUNNER").unwrap();
     let mut command = Command::new(program);
     let ran = command.args([&farm.url("/"), &runner.token]).output().await;

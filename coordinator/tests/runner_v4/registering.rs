@@ -81,7 +81,7 @@ async fn check_05_tags_may_be_a_list(backend: Backend) {
 
 async fn check_06_a_runner_that_was_made_first_verifies(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     assert!(runner.token.starts_with("glrt-"), "{}", runner.token);
     let said = runner.on("s_1").verify().await.is(200).json();
     assert_eq!(said["id"], runner.id.0);
@@ -135,7 +135,7 @@ async fn check_10_an_unknown_runner_cannot_leave(backend: Backend) {
 
 async fn check_11_a_process_leaves_and_its_runner_stays(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).made_first(&farm).await.on("s_1");
+    let runner = Wire::to(&farm).precreated(&farm).await.on("s_1");
     runner.verify().await.is(200);
     runner.on("s_2").verify().await.is(200);
     let body = json!({"token": runner.token, "system_id": "s_1"});
@@ -150,7 +150,7 @@ async fn check_11_a_process_leaves_and_its_runner_stays(backend: Backend) {
 
 async fn check_12_a_process_that_leaves_says_which_it_is(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     let body = json!({"token": runner.token});
     leave(&runner, "/runners/managers", body).await.is(400);
     let body = json!({"token": "bad", "system_id": "s_1"});
@@ -162,7 +162,7 @@ async fn check_13_a_runner_gets_another_token(backend: Backend) {
     let wire = Wire::to(&farm);
     for (runner, is_first) in [
         (wire.runner(&farm).await, false),
-        (wire.made_first(&farm).await, true),
+        (wire.precreated(&farm).await, true),
     ] {
         let path = "/runners/reset_authentication_token";
         let body = json!({"token": runner.token});

@@ -64,7 +64,7 @@ async fn check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole(backend: Back
 
 async fn check_56_a_stock_runner_comes_with_a_token_and_leaves(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).made_first(&farm).await;
+    let runner = Wire::to(&farm).precreated(&farm).await;
     // `register` with such a token makes no runner: it verifies, and keeps the id.
     let answer = runner.verify().await.is(200).json();
     assert_ne!(answer["id"].as_i64().unwrap(), 0);

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use slipway_farm::{FarmError, HookRefused, RequestError};
+use slipway_http::BodyError;
 
 use crate::wire::ErrorBody;
 
@@ -52,6 +53,17 @@ impl From<RequestError> for ConveyorError {
 impl From<HookRefused> for ConveyorError {
     fn from(error: HookRefused) -> Self {
         ConveyorError::Hook(error)
+    }
+}
+
+impl From<BodyError> for ConveyorError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => ConveyorError::BodyTooLarge { limit },
+            BodyError::Unreadable(_) => {
+                ConveyorError::BadRequest("the body could not be read".to_owned())
+            }
+        }
     }
 }
 

@@ -11,8 +11,8 @@ mod logs;
 mod routes;
 mod wire;
 
-use actix_web::guard::{Any, Get, Guard, Head};
 use actix_web::web;
+use slipway_http::get_or_head;
 
 /// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -24,12 +24,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
         )
         .service(
             web::resource("/builds/{identity:.+}")
-                .route(web::route().guard(read()).to(routes::get_build))
+                .route(web::route().guard(get_or_head()).to(routes::get_build))
                 .default_service(web::to(routes::not_there)),
         )
         .service(
             web::resource("/artifacts/{identity:.+}")
-                .route(web::route().guard(read()).to(routes::get_artifact))
+                .route(web::route().guard(get_or_head()).to(routes::get_artifact))
                 .default_service(web::to(routes::not_there)),
         )
         .service(
@@ -39,9 +39,4 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .default_service(web::to(routes::not_there)),
         );
     hooks::configure(config);
-}
-
-/// GET, or HEAD, which is the same without a body.
-fn read() -> impl Guard {
-    Any(Get()).or(Head())
 }

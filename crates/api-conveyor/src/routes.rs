@@ -3,10 +3,11 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use slipway_farm::Farm;
+use slipway_http::{check_declared_length, read_body};
 
 use crate::convert;
 use crate::error::ConveyorError;
-use crate::extract::{Caller, identity, read_body};
+use crate::extract::{Caller, identity};
 
 /// The longest body of a request for a build, in bytes.
 const MAX_REQUEST: usize = 1 << 20;
@@ -25,7 +26,8 @@ pub(crate) async fn create_build(
     http: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    let body = read_body(http.headers(), payload, MAX_REQUEST).await?;
+    check_declared_length(http.headers(), MAX_REQUEST)?;
+    let body = read_body(payload, MAX_REQUEST).await?;
     let request = convert::request(&body)?;
     let (project, build) = farm.request_commit(&caller.0, request).await?;
     Ok(HttpResponse::Created().json(convert::build(&project, &build)))

@@ -5,9 +5,5 @@ use slipway_farm::Farm;
 
 /// `scheme://host`, with a path if the operator gave the farm one.
 pub(crate) fn base(farm: &Farm, request: &HttpRequest) -> String {
-    if let Some(url) = &farm.settings().public_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let connection = request.connection_info();
-    format!("{}://{}", connection.scheme(), connection.host())
+    slipway_http::base_url(request, farm.settings().public_url.as_deref())
 }

@@ -5,7 +5,7 @@
 //! fails. Every value is quoted; passwords come in through variables, so that no line shows one.
 //! What the lines leave on the host goes with the shell.
 
-use slipway_domain::image_mark::ImageMark;
+use slipway_domain::image_mark::ImageMarker;
 use slipway_domain::spec::SourceDate;
 use slipway_domain::{ImageBuild, JobId, JobSpec};
 use slipway_farm::ClaimedJob;
@@ -32,7 +32,7 @@ fn build_and_push(
     job: JobId,
     image: &ImageBuild,
     logins: &[Credentials],
-    mark: &ImageMark,
+    mark: &ImageMarker,
 ) -> Vec<String> {
     let references: Vec<String> = image
         .repository
@@ -222,7 +222,12 @@ docker() {
         }
     }
 
-    fn text_of(job: JobId, image: &ImageBuild, logins: &[Credentials], mark: &ImageMark) -> String {
+    fn text_of(
+        job: JobId,
+        image: &ImageBuild,
+        logins: &[Credentials],
+        mark: &ImageMarker,
+    ) -> String {
         build_and_push(job, image, logins, mark).join("\n")
     }
 
@@ -255,7 +260,7 @@ docker() {
         let hostile = "'; rm -rf /\n$(id) \\n %s\r\n\tx";
         image.args.insert("X".to_owned(), hostile.to_owned());
         image.target = Some("it's".to_owned());
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[login()], &mark);
         assert!(!text.contains("secret"));
         for shell in ["sh", "bash"] {
@@ -275,7 +280,7 @@ docker() {
 
     #[test]
     fn every_tag_is_pushed_and_the_last_line_tells_of_the_image() {
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image(), &[], &mark);
         assert!(!text.contains("DOCKER_CONFIG"));
         let (said, called) = run("sh", &text);
@@ -294,7 +299,7 @@ docker() {
             fallback_cache_tag: Some("main".to_owned()),
             ..image()
         };
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
         let (_, called) = run("sh", &text);
         let words = "<--cache-from> <localhost:5000/acme/api:side> \
@@ -304,7 +309,7 @@ docker() {
 
     #[test]
     fn an_image_that_goes_nowhere_is_built_and_thrown_away() {
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &ImageBuild::default(), &[], &mark);
         let (said, called) = run("sh", &text);
         assert_eq!(said, "");
@@ -325,7 +330,7 @@ docker() {
         };
         let variable = password_variable(0);
         image.secrets.insert("token".to_owned(), variable.clone());
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
         assert!(!text.contains("secret>"), "{text}");
         let (said, called) = run("sh", &text);
@@ -354,7 +359,7 @@ docker() {
         let mut image = image();
         let missing = "NOT_A_VARIABLE_OF_ANYBODY".to_owned();
         image.secrets.insert("token".to_owned(), missing);
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
         let script = format!("set -e\n{DOCKER}\n{text}\n");
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -370,7 +375,7 @@ docker() {
             source_date: Some(SourceDate::Commit),
             ..image()
         };
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
         let (_, called) = run("sh", &format!("git() {{ echo 1700000000; }}\n{text}"));
         let words = "<--build-arg> <SOURCE_DATE_EPOCH=1700000000>";

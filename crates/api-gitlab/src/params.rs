@@ -9,10 +9,11 @@ use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use slipway_domain::{JobId, JobToken};
+use slipway_http::{BodyError, Query};
 use slipway_protocol::{JOB_TOKEN_HEADER, TokenRequest};
 
 use crate::bad_input::BadInput;
@@ -80,9 +81,7 @@ async fn body_params(
 }
 
 fn text_params(text: &str) -> impl Iterator<Item = (String, Value)> {
-    // What is not of the form `a=b&c=d` has no parameters; there is nothing else to say about it.
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(text).unwrap_or_default();
-    pairs
+    Query::parse(text)
         .into_iter()
         .map(|(key, value)| (key, Value::String(value)))
 }
@@ -110,16 +109,12 @@ async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, Bad
 }
 
 /// Reads a whole body, up to [`MAX_BODY`].
-pub(crate) async fn read_body(mut payload: Payload) -> Result<Bytes, BadInput> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| BadInput::Unreadable(error.to_string()))?;
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(BadInput::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+pub(crate) async fn read_body(payload: Payload) -> Result<Bytes, BadInput> {
+    let body = slipway_http::read_body(payload, MAX_BODY).await;
+    body.map_err(|error| match error {
+        BodyError::TooLarge { .. } => BadInput::TooLarge,
+        BodyError::Unreadable(error) => BadInput::Unreadable(error.to_string()),
+    })
 }
 
 /// A text that is not empty.

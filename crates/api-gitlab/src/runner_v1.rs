@@ -6,7 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::{FailureReason, RegistrationToken, ReportedResult, RunnerToken, TagSet};
 use slipway_farm::{
     About, Ended, Extent, Farm, FarmError, MadeImage, Poll, PollAnswer, Process, Registering,
@@ -239,7 +239,7 @@ fn report(request: UpdateRequest) -> Report {
     });
     let base_image = request.base_image.and_then(|base| {
         // What is told of it is of no use then, and no reason to lose the report.
-        BaseImageUse::new(&base.image, base.username.as_deref()).ok()
+        BaseImage::new(&base.image, base.username.as_deref()).ok()
     });
     let (message, exit_code) = (request.failure_message, request.exit_code);
     Report {

@@ -1,8 +1,8 @@
 //! Bodies: JSON objects, read after everything else was looked at.
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::{HttpRequest, web};
 use serde_json::{Map, Value};
+use slipway_http::{is_json, media_type, read_body};
 
 use crate::problem::Problem;
 
@@ -28,9 +28,7 @@ impl Fields {
         limit: usize,
         invalid: fn(String) -> Problem,
     ) -> Result<Self, Problem> {
-        let bytes = payload.to_bytes_limited(limit).await;
-        let bytes = bytes.map_err(|_| Problem::TooLarge)?;
-        let bytes = bytes.map_err(|_| Problem::InvalidJson)?;
+        let bytes = read_body(payload, limit).await?;
         let no_fields = Self {
             values: Map::new(),
             invalid,
@@ -38,7 +36,7 @@ impl Fields {
         if bytes.is_empty() {
             return Ok(no_fields);
         }
-        if !may_be_json(request.headers()) {
+        if media_type(request.headers()).is_some_and(|kind| !is_json(&kind)) {
             return Err(Problem::NotJson);
         }
         match serde_json::from_slice(&bytes).map_err(|_| Problem::InvalidJson)? {
@@ -89,14 +87,4 @@ impl Fields {
 /// A text that says something.
 pub(crate) fn said(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then(|| text.to_owned())
-}
-
-fn may_be_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return true;
-    };
-    let essence = value.to_str().unwrap_or_default().split(';').next();
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpRequest};
 use slipway_domain::{AccessToken, Name, Role};
 use slipway_farm::{Actor, Build, Farm, FarmError, NamespaceAccess, Pipeline, ProjectAccess};
+use slipway_http::{app_state, base_url, header};
 
-use crate::frame::{farm_of, takes_json};
+use crate::frame::takes_json;
 use crate::problem::Problem;
 
 /// What the tokens begin with that are made through this API; behind it is a token of the farm.
@@ -86,13 +87,11 @@ impl Call {
     /// what it speaks itself; the port behind it is of no use then.
     pub(crate) fn address(&self, path: &str) -> String {
         if let Some(url) = &self.farm.settings().public_url {
-            return format!("{}{path}", url.trim_end_matches('/'));
+            return format!("{}{path}", base_url(&self.http, Some(url)));
         }
         let connection = self.http.connection_info();
         let host = connection.host();
-        let proto = self.http.headers().get("x-forwarded-proto");
-        let proto = proto.and_then(|value| value.to_str().ok());
-        match proto
+        match header(&self.http, "x-forwarded-proto")
             .and_then(|value| value.split(',').next())
             .map(str::trim)
         {
@@ -136,7 +135,7 @@ impl FromRequest for Anybody {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         std::future::ready(match takes_json(request.headers()) {
             true => Ok(Self {
-                farm: farm_of(request),
+                farm: app_state(request),
                 http: request.clone(),
             }),
             false => Err(Problem::NotAcceptable),
@@ -162,8 +161,5 @@ impl FromRequest for Call {
 
 /// The token of a request: what stands behind `Bearer`.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-    (is_bearer && !token.is_empty()).then_some(token)
+    slipway_http::bearer(headers).filter(|token| !token.is_empty())
 }

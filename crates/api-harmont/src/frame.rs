@@ -1,6 +1,7 @@
 //! What every answer of this API has: the request's id, the body of its error, and what lets the
 //! pages of some origins read it.
 
+use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -10,8 +11,8 @@ use actix_web::http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::Farm;
+use slipway_http::app_state;
 
 use crate::problem::Problem;
 
@@ -35,7 +36,7 @@ pub(crate) async fn finished(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let farm = farm_of(request.request());
+    let farm: Farm = app_state(request.request());
     let id = request_id(request.headers(), &farm);
     let origin = allowed_origin(request.headers(), &farm);
     let answer = match is_preflight(&request) {
@@ -58,7 +59,7 @@ pub(crate) async fn named(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let farm = farm_of(request.request());
+    let farm: Farm = app_state(request.request());
     let id = request_id(request.headers(), &farm);
     let answer = next.call(request).await?.map_into_boxed_body();
     Ok(with_id(answer, &id, &farm))
@@ -138,14 +139,6 @@ fn lets_json_in(range: &str) -> bool {
     let quality = parts.find_map(|part| part.strip_prefix("q="));
     let is_none = quality.and_then(|q| q.parse::<f32>().ok()) == Some(0.0);
     !is_none && ["*/*", "application/*", "application/json"].contains(&kind.as_str())
-}
-
-/// The farm that serves a request.
-pub(crate) fn farm_of(request: &HttpRequest) -> Farm {
-    match request.app_data::<web::Data<Farm>>() {
-        Some(farm) => Farm::clone(farm),
-        None => unreachable!("the routes are served with a farm"),
-    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use slipway_event_stream::{Frame, body};
 use slipway_farm::{Farm, FarmError, TraceEvent, TracePiece};
+use slipway_http::{Event, event_stream};
 
 use crate::problem::{Answer, Problem};
 use crate::wire;
 
 const HISTORY: &str = "event: history\ndata: {\"chunks\":[";
 const HISTORY_END: &str = "]}\n\n";
-const DONE: Frame<'_> = Frame {
+const DONE: Event<'_> = Event {
     id: None,
     event: "done",
     data: "{}",
@@ -48,7 +48,7 @@ pub(crate) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String
         answer.insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
         answer.insert_header((VARY, "origin"));
     }
-    Ok(answer.streaming(body(frames(events).boxed())))
+    Ok(answer.streaming(event_stream(frames(events).boxed())))
 }
 
 /// The first byte that is wanted: after the one that the header names, or else the query. What is
@@ -134,7 +134,7 @@ fn chunk(piece: &TracePiece) -> Bytes {
 
 fn chunk_frame(piece: &TracePiece) -> Bytes {
     piece.said::<ChunkFrame>(|piece| {
-        let frame = Frame {
+        let frame = Event {
             id: Some(piece.end()),
             event: "chunk",
             data: &chunk_json(piece),

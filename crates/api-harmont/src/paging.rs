@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use slipway_http::Query;
 
 /// The most that a page has.
 const MAX: usize = 100;
@@ -20,14 +21,10 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Reads a query.
     pub(crate) fn of(query: &str) -> Self {
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
-        let first = |name: &str| {
-            let pair = pairs.iter().find(|(key, _)| key == name);
-            pair.map(|(_, value)| value.as_str())
-        };
+        let query = Query::parse(query);
         Self {
-            limit: first("limit").map_or(USUAL, limit),
-            cursor: first("cursor").and_then(read),
+            limit: query.first("limit").map_or(USUAL, limit),
+            cursor: query.first("cursor").and_then(read),
         }
     }
 

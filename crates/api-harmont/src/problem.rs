@@ -5,6 +5,7 @@ use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
 use slipway_farm::FarmError;
+use slipway_http::BodyError;
 
 /// What a handler answers.
 pub(crate) type Answer = Result<HttpResponse, Problem>;
@@ -61,6 +62,15 @@ pub(crate) enum Problem {
 impl From<FarmError> for Problem {
     fn from(error: FarmError) -> Self {
         Problem::Farm(error)
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { .. } => Problem::TooLarge,
+            BodyError::Unreadable(_) => Problem::InvalidJson,
+        }
     }
 }
 

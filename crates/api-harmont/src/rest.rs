@@ -1,8 +1,8 @@
 //! Which path leads where: below `/api/v0`, and to the live streams.
 
-use actix_web::guard::{Any, Get, Guard, Head};
 use actix_web::middleware::from_fn;
 use actix_web::{Resource, Route, web};
+use slipway_http::get_or_head;
 
 use crate::problem::{Answer, Problem};
 use crate::routes::{builds, docs, jobs, organizations, people, pipelines, source};
@@ -77,11 +77,7 @@ where
     Args: actix_web::FromRequest + 'static,
     F::Output: actix_web::Responder + 'static,
 {
-    web::route().guard(read()).to(handler)
-}
-
-fn read() -> impl Guard {
-    Any(Get()).or(Head())
+    web::route().guard(get_or_head()).to(handler)
 }
 
 async fn no_such_method(methods: &'static str) -> Answer {

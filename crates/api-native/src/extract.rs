@@ -8,13 +8,12 @@ use std::future::{Ready, ready};
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use slipway_domain::AccessToken;
 use slipway_farm::{Actor, Farm, FarmError};
+use slipway_http::{Query, bearer_or_password};
 
 use crate::error::ApiError;
 
@@ -62,36 +61,19 @@ fn unavailable(why: &str) -> ApiError {
 
 /// The token of a request, in any of the places where clients put one.
 fn presented(headers: &HeaderMap, query: &str) -> Option<AccessToken> {
-    let text = |value: Option<&header::HeaderValue>| {
-        value
-            .and_then(|value| value.to_str().ok())
+    let private = headers.get("private-token");
+    let private = private.and_then(|value| value.to_str().ok());
+    let from_query = || {
+        Query::parse(query)
+            .first("private_token")
             .map(str::to_owned)
     };
-    let from_query = || {
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(query).ok()?;
-        let pair = pairs.into_inner().into_iter();
-        pair.into_iter()
-            .find_map(|(key, value)| (key == "private_token").then_some(value))
-    };
-    text(headers.get("private-token"))
-        .or_else(|| text(headers.get(header::AUTHORIZATION)).and_then(|value| authorized(&value)))
+    private
+        .map(str::to_owned)
+        .or_else(|| bearer_or_password(headers))
         .or_else(from_query)
         .filter(|token| !token.is_empty())
         .map(AccessToken::presented)
-}
-
-/// The token of an `Authorization` header: a bearer, or the password of a basic login.
-fn authorized(value: &str) -> Option<String> {
-    let (scheme, rest) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let login = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    let (_, password) = login.split_once(':')?;
-    Some(password.to_owned())
 }
 
 /// How what cannot be read is answered: in the shape of all errors.
@@ -132,6 +114,8 @@ fn bad_json(error: &JsonPayloadError) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header;
+
     use super::*;
 
     fn token(headers: &[(&'static str, &'static str)], query: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{self, HeaderMap};
-use slipway_domain::range::{BeyondEnd, Part};
+use slipway_domain::range::{Part, UnsatisfiableRange};
 
 use crate::error::ApiError;
 
@@ -13,7 +13,7 @@ use crate::error::ApiError;
 /// `Range` when it begins at or beyond the end.
 pub(crate) fn asked_for(headers: &HeaderMap, size: u64) -> Result<Part, ApiError> {
     let value = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
-    Part::asked_for(value, size).map_err(|BeyondEnd { size }| ApiError::Range { size })
+    Part::asked_for(value, size).map_err(|UnsatisfiableRange { size }| ApiError::Range { size })
 }
 
 /// Begins the answer with a part of something of `size` bytes: 200, or 206.

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde_json::{Map, Value};
-use slipway_domain::package::{Location, sanitise_tag, stored_location};
+use slipway_domain::package::{Location, sanitize_tag, stored_location};
+use slipway_http::{is_json, media_type, read_body};
 
 use crate::error::QuayError;
 
@@ -27,12 +27,10 @@ impl Fields {
         request: &HttpRequest,
         payload: web::Payload,
     ) -> Result<Self, QuayError> {
-        if !says_json(request) {
+        if !media_type(request.headers()).is_some_and(|kind| is_json(&kind)) {
             return Err(QuayError::NotJson);
         }
-        let bytes = payload.to_bytes_limited(MAX_JSON).await;
-        let bytes = bytes.map_err(|_| QuayError::BodyTooLarge)?;
-        let bytes = bytes.map_err(|_| QuayError::Unreadable)?;
+        let bytes = read_body(payload, MAX_JSON).await?;
         match serde_json::from_slice(&bytes).map_err(|_| QuayError::Unreadable)? {
             Value::Object(fields) => Ok(Self(fields)),
             Value::Null => Err(QuayError::invalid("Missing JSON body")),
@@ -77,15 +75,6 @@ impl Fields {
     }
 }
 
-fn says_json(request: &HttpRequest) -> bool {
-    let value = request.headers().get(CONTENT_TYPE);
-    let value = value.and_then(|value| value.to_str().ok());
-    let essence = value.unwrap_or_default().split(';').next();
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
 /// What a build is asked for with.
 #[derive(Debug)]
 pub(crate) struct Order {
@@ -127,7 +116,7 @@ impl TryFrom<Fields> for Order {
             file,
             url,
             location,
-            tags: tags.into_iter().map(sanitise_tag).collect(),
+            tags: tags.into_iter().map(sanitize_tag).collect(),
             robot,
         })
     }

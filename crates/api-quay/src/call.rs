@@ -4,15 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpRequest};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use slipway_domain::{AccessToken, BuildUuid, Name, Role};
 use slipway_farm::{Actor, Farm, FarmError, ProjectAccess};
+use slipway_http::{app_state, authorization, basic_login};
 
 use crate::error::QuayError;
-use crate::frame::{base, farm_of};
+use crate::frame::base;
 
 /// The user name with which a token stands in the place of a password.
 const TOKEN_USER: &str = "$oauthtoken";
@@ -217,7 +216,7 @@ fn called(
     token: Option<AccessToken>,
 ) -> Pin<Box<dyn Future<Output = Result<Call, QuayError>>>> {
     Box::pin(async move {
-        let farm = farm_of(&request);
+        let farm: Farm = app_state(&request);
         let actor = match token {
             None => None,
             Some(token) => match farm.authenticate(&token).await {
@@ -245,22 +244,13 @@ fn bearer(headers: &HeaderMap) -> Option<AccessToken> {
 
 /// The token that stands in the place of a password.
 fn password(headers: &HeaderMap) -> Option<AccessToken> {
-    let (scheme, login) = authorization(headers)?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let login = String::from_utf8(STANDARD.decode(login.trim()).ok()?).ok()?;
-    let (user, token) = login.split_once(':')?;
-    (user == TOKEN_USER).then(|| AccessToken::presented(token))
-}
-
-fn authorization(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION)?.to_str().ok()
+    let login = basic_login(headers)?;
+    (login.user == TOKEN_USER).then(|| AccessToken::presented(login.password))
 }
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use slipway_domain::base_image::BaseImageUse;
-use slipway_domain::package::AskedPackage;
+use slipway_domain::base_image::BaseImage;
+use slipway_domain::package::RequestedPackage;
 use slipway_domain::{ImageBuild, Role, UploadId};
 use slipway_farm::{Fault, FileLink, LogEntry, ProjectAccess, ToldBuild, UploadedFile};
 
@@ -71,7 +71,7 @@ struct Source {
 }
 
 impl Source {
-    fn of_package(call: &Call, package: AskedPackage) -> Self {
+    fn of_package(call: &Call, package: RequestedPackage) -> Self {
         let url = match package.upload {
             Some(file) => Some(file_url(call, file, &call.farm.download_link(file))),
             None => package.url,
@@ -158,7 +158,7 @@ pub(crate) fn entry(entry: LogEntry) -> Entry {
     }
 }
 
-fn told_of_base(base: &BaseImageUse) -> impl Iterator<Item = (String, Value)> {
+fn told_of_base(base: &BaseImage) -> impl Iterator<Item = (String, Value)> {
     let told = [
         ("registry_url", base.registry()),
         ("base_image", Some(base.repository())),

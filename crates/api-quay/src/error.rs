@@ -8,6 +8,7 @@ use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::{Value, json};
 use slipway_farm::FarmError;
+use slipway_http::BodyError;
 
 use crate::kinds::Kind;
 
@@ -49,6 +50,15 @@ pub(crate) enum QuayError {
 impl From<FarmError> for QuayError {
     fn from(error: FarmError) -> Self {
         QuayError::Farm(error)
+    }
+}
+
+impl From<BodyError> for QuayError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { .. } => QuayError::BodyTooLarge,
+            BodyError::Unreadable(_) => QuayError::Unreadable,
+        }
     }
 }
 

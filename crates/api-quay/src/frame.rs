@@ -1,6 +1,7 @@
 //! What every answer of this API has: the headers that let pages of other origins read it, and the
 //! body of its error.
 
+use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -9,8 +10,8 @@ use actix_web::http::header::{
     ACCESS_CONTROL_MAX_AGE, HeaderName, HeaderValue,
 };
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, web};
 use slipway_farm::Farm;
+use slipway_http::{app_state, base_url};
 
 use crate::error::QuayError;
 
@@ -50,22 +51,14 @@ pub(crate) async fn finished(
 /// Whether the request is none for looking, where there is nothing else.
 fn is_refused(request: &ServiceRequest) -> bool {
     let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    !looks && farm_of(request.request()).settings().packages_read_only
+    !looks
+        && app_state::<Farm>(request.request())
+            .settings()
+            .packages_read_only
 }
 
-/// The farm that serves a request.
-pub(crate) fn farm_of(request: &HttpRequest) -> Farm {
-    match request.app_data::<web::Data<Farm>>() {
-        Some(farm) => Farm::clone(farm),
-        None => unreachable!("the routes are served with a farm"),
-    }
-}
-
-/// Where the farm is, as a caller sees it: `scheme://host`.
+/// The address of the farm, as the caller sees it.
 pub(crate) fn base(request: &HttpRequest) -> String {
-    if let Some(url) = &farm_of(request).settings().public_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let connection = request.connection_info();
-    format!("{}://{}", connection.scheme(), connection.host())
+    let farm: Farm = app_state(request);
+    base_url(request, farm.settings().public_url.as_deref())
 }

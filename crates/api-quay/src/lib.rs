@@ -16,10 +16,10 @@ mod logs;
 mod query;
 mod wire;
 
-use actix_web::guard::{Any, Get, Guard, Head};
 use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, Resource, Scope, web};
+use slipway_http::get_or_head;
 
 use crate::error::QuayError;
 
@@ -34,20 +34,20 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(slashless(builds, "GET, HEAD, POST, OPTIONS"))
         .service(
             at(&format!("{builds}/"), "GET, HEAD, POST, OPTIONS")
-                .route(web::route().guard(read()).to(builds::list))
+                .route(web::route().guard(get_or_head()).to(builds::list))
                 .route(web::post().to(builds::create)),
         )
         .service(
             at(&format!("{builds}/{{uuid}}/status"), "GET, HEAD, OPTIONS")
-                .route(web::route().guard(read()).to(builds::status)),
+                .route(web::route().guard(get_or_head()).to(builds::status)),
         )
         .service(
             at(&format!("{builds}/{{uuid}}/logs"), "GET, HEAD, OPTIONS")
-                .route(web::route().guard(read()).to(logs::entries)),
+                .route(web::route().guard(get_or_head()).to(logs::entries)),
         )
         .service(
             at(&format!("{builds}/{{uuid}}"), "DELETE, GET, HEAD, OPTIONS")
-                .route(web::route().guard(read()).to(builds::get))
+                .route(web::route().guard(get_or_head()).to(builds::get))
                 .route(web::delete().to(builds::cancel)),
         );
     let files = scope("/api/v1/filedrop")
@@ -56,19 +56,20 @@ pub fn configure(config: &mut web::ServiceConfig) {
             at("/", "POST, OPTIONS")
                 .route(web::post().to(files::place))
                 // There is nothing to read, and so no such route for readers.
-                .route(web::route().guard(read()).to(no_such_route)),
+                .route(web::route().guard(get_or_head()).to(no_such_route)),
         );
     let kinds = scope(kinds::DESCRIPTIONS).service(
         at("/{kind}", "GET, HEAD, OPTIONS")
-            .route(web::route().guard(read()).to(described::describe)),
+            .route(web::route().guard(get_or_head()).to(described::describe)),
     );
     let content = scope("/userfiles").service(
         at("/{file}", "GET, HEAD, OPTIONS, PUT")
             .route(web::put().to(files::upload))
-            .route(web::route().guard(read()).to(files::download)),
+            .route(web::route().guard(get_or_head()).to(files::download)),
     );
     let archive = scope("/logarchive").service(
-        at("/{uuid}", "GET, HEAD, OPTIONS").route(web::route().guard(read()).to(logs::archived)),
+        at("/{uuid}", "GET, HEAD, OPTIONS")
+            .route(web::route().guard(get_or_head()).to(logs::archived)),
     );
     config.service(repository.wrap(from_fn(frame::finished)));
     config.service(files.wrap(from_fn(frame::finished)));
@@ -91,15 +92,10 @@ fn at(path: &str, methods: &'static str) -> Resource {
 /// A path that lacks the slash at its end: it leads to the one that has it.
 fn slashless(path: &str, methods: &'static str) -> Resource {
     let redirected = match methods.contains("GET") {
-        true => at(path, methods).route(web::route().guard(read()).to(with_slash)),
+        true => at(path, methods).route(web::route().guard(get_or_head()).to(with_slash)),
         false => at(path, methods),
     };
     redirected.route(web::post().to(with_slash))
-}
-
-/// GET, or HEAD, which is the same without a body.
-fn read() -> impl Guard {
-    Any(Get()).or(Head())
 }
 
 async fn with_slash(request: HttpRequest) -> HttpResponse {

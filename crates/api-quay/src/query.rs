@@ -9,18 +9,16 @@ use crate::error::QuayError;
 const USUAL_LIMIT: i64 = 5;
 
 /// The query of a request.
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(slipway_http::Query);
 
 impl Query {
     pub(crate) fn of(request: &HttpRequest) -> Self {
-        // What is not of the form `a=b&c=d` has no parameters; there is nothing else to say of it.
-        Self(serde_urlencoded::from_str(request.query_string()).unwrap_or_default())
+        Self(slipway_http::Query::parse(request.query_string()))
     }
 
     /// The first value of a parameter.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
-        let pair = self.0.iter().find(|(key, _)| key == name)?;
-        Some(pair.1.as_str())
+        self.0.first(name)
     }
 
     fn integer(&self, name: &'static str, help: &'static str) -> Result<Option<i64>, QuayError> {
@@ -72,7 +70,7 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> Query {
-        Query(serde_urlencoded::from_str(text).unwrap())
+        Query(slipway_http::Query::parse(text))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slipway_domain::pipeline::{BadDefinition, Definition, MAX_JOBS};
+use slipway_domain::pipeline::{Definition, DefinitionError, MAX_JOBS};
 use slipway_domain::{JobSpec, Name};
 
 use crate::fault::{Fault, Place, did_you_mean};
@@ -247,17 +247,17 @@ impl Jobs {
 
     /// Where the job is that a rule of pipelines refuses, and in it what the job needs if that is
     /// the matter.
-    fn place_of(&self, problem: &BadDefinition, whole: Place) -> Place {
+    fn place_of(&self, problem: &DefinitionError, whole: Place) -> Place {
         let (name, by_needs) = match problem {
-            BadDefinition::JobCount(_) => return whole,
-            BadDefinition::Cycle(job)
-            | BadDefinition::UnknownNeed { job, .. }
-            | BadDefinition::NoImage { job, .. } => (job, true),
-            BadDefinition::NameTwice(job)
-            | BadDefinition::IndexNowhere(job)
-            | BadDefinition::Retry(job)
-            | BadDefinition::Timeout(job)
-            | BadDefinition::Spec { job, .. } => (job, false),
+            DefinitionError::JobCount(_) => return whole,
+            DefinitionError::Cycle(job)
+            | DefinitionError::UnknownNeed { job, .. }
+            | DefinitionError::NoImage { job, .. } => (job, true),
+            DefinitionError::DuplicateName(job)
+            | DefinitionError::IndexWithoutRepository(job)
+            | DefinitionError::Retry(job)
+            | DefinitionError::Timeout(job)
+            | DefinitionError::Spec { job, .. } => (job, false),
         };
         let is_it = |made: &&Vec<Name>| made.iter().any(|made| made.as_str() == name);
         let drafts = self.drafts.iter().zip(&self.made);

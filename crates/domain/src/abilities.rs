@@ -15,9 +15,9 @@ const PLATFORM: &str = "platform/";
 
 /// A set of abilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Abilities(BTreeSet<String>);
+pub struct FeatureSet(BTreeSet<String>);
 
-impl Abilities {
+impl FeatureSet {
     /// The same with that of building packages.
     #[must_use]
     pub fn with_packages(self) -> Self {

@@ -4,7 +4,7 @@ use crate::words::words;
 
 words!(
     /// What kind of thing asked for a build, as far as it says so.
-    AskedBy, "source of a build", "api, ui, webhook, trigger_job or schedule" {
+    BuildSource, "source of a build", "api, ui, webhook, trigger_job or schedule" {
         /// A program, in somebody's name.
         Api = "api",
         /// Somebody in a browser.
@@ -18,9 +18,9 @@ words!(
     }
 );
 
-impl AskedBy {
+impl BuildSource {
     /// Whether a person wants the build now, which a pipeline may not allow.
-    pub fn is_a_person(self) -> bool {
+    pub fn is_interactive(self) -> bool {
         matches!(self, Self::Api | Self::Ui)
     }
 }

@@ -14,12 +14,12 @@ const NOTHING: &str = "scratch";
 /// The first base image of a build, and who pulls it. As a text it is the image's name, and then,
 /// after a blank, the user name where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseImageUse {
+pub struct BaseImage {
     image: String,
     username: Option<String>,
 }
 
-impl BaseImageUse {
+impl BaseImage {
     /// Checks the name of an image as `FROM` has it, and a user name.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl BaseImageUse {
     }
 }
 
-impl fmt::Display for BaseImageUse {
+impl fmt::Display for BaseImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.username {
             Some(username) => write!(f, "{} {username}", self.image),
@@ -86,7 +86,7 @@ impl fmt::Display for BaseImageUse {
     }
 }
 
-impl FromStr for BaseImageUse {
+impl FromStr for BaseImage {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -117,7 +117,7 @@ mod tests {
                 Some("acme+puller one"),
             ),
         ] {
-            let base: BaseImageUse = text.parse().unwrap();
+            let base: BaseImage = text.parse().unwrap();
             let found = (
                 base.repository(),
                 base.tag(),
@@ -132,13 +132,8 @@ mod tests {
     #[test]
     fn what_is_no_image_is_not_kept() {
         for (image, username) in [("A b", None), ("", None), ("a", Some("x\ny"))] {
-            assert!(BaseImageUse::new(image, username).is_err(), "{image}");
+            assert!(BaseImage::new(image, username).is_err(), "{image}");
         }
-        assert!(
-            BaseImageUse::new("a", Some(""))
-                .unwrap()
-                .username()
-                .is_none()
-        );
+        assert!(BaseImage::new("a", Some("")).unwrap().username().is_none());
     }
 }

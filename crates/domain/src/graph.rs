@@ -28,7 +28,7 @@ impl When {
         clippy::trivially_copy_pass_by_ref,
         reason = "serde passes a reference"
     )]
-    pub(crate) fn is_usual(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::OnSuccess
     }
 }
@@ -82,7 +82,7 @@ pub fn next(when: When, needs: &[Need]) -> Option<Event> {
 }
 
 /// Why a job that needs these, each with its name, is skipped: a sentence for people.
-pub fn why_skipped(when: When, needs: &[(&str, Need)]) -> String {
+pub fn skip_reason(when: When, needs: &[(&str, Need)]) -> String {
     let fate = |need: &Need| match need.state {
         JobState::Done(Outcome::Canceled) => Some("was canceled"),
         JobState::Done(Outcome::Skipped) => Some("was skipped"),
@@ -117,11 +117,11 @@ mod tests {
         let failed = ("test", need(Outcome::Failed(FailureReason::JobFailed)));
         let good = ("lint", need(Outcome::Succeeded));
         let canceled = ("scan", need(Outcome::Canceled));
-        let told = why_skipped(When::OnSuccess, &[good, failed]);
+        let told = skip_reason(When::OnSuccess, &[good, failed]);
         assert_eq!(told, "test, which it needs, failed");
-        let told = why_skipped(When::Always, &[failed, canceled]);
+        let told = skip_reason(When::Always, &[failed, canceled]);
         assert_eq!(told, "scan, which it needs, was canceled");
-        let told = why_skipped(When::OnFailure, &[good]);
+        let told = skip_reason(When::OnFailure, &[good]);
         assert_eq!(told, "nothing that it needs failed");
     }
 

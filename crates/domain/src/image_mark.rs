@@ -13,7 +13,7 @@ const WORD: &str = "slipway-image";
 
 /// The mark of one job's line.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ImageMark(String);
+pub struct ImageMarker(String);
 
 /// What a line tells of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct MarkedImage {
     pub size_bytes: u64,
 }
 
-impl ImageMark {
+impl ImageMarker {
     /// A mark from bytes that nobody can guess.
     pub fn from_entropy(bytes: &[u8]) -> Self {
         Self(hex::encode(bytes))
@@ -58,9 +58,9 @@ impl ImageMark {
     }
 }
 
-impl std::fmt::Debug for ImageMark {
+impl std::fmt::Debug for ImageMarker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ImageMark(..)")
+        f.write_str("ImageMarker(..)")
     }
 }
 
@@ -71,8 +71,8 @@ mod tests {
     #[test]
     fn what_was_printed_is_read_back_from_among_other_lines() {
         let (mark, other) = (
-            ImageMark::from_entropy(&[7; 20]),
-            ImageMark::from_entropy(&[8; 20]),
+            ImageMarker::from_entropy(&[7; 20]),
+            ImageMarker::from_entropy(&[8; 20]),
         );
         let digest = format!("sha256:{}", "0a".repeat(32));
         let later = format!("sha256:{}", "0b".repeat(32));
@@ -97,12 +97,12 @@ mod tests {
                 size_bytes: 123
             })
         );
-        assert_eq!(ImageMark::from_entropy(&[9; 20]).find(&trace), None);
+        assert_eq!(ImageMarker::from_entropy(&[9; 20]).find(&trace), None);
     }
 
     #[test]
     fn what_only_looks_like_the_line_is_passed_over() {
-        let mark = ImageMark::from_entropy(&[7; 20]);
+        let mark = ImageMarker::from_entropy(&[7; 20]);
         let digest = format!("sha256:{}", "0a".repeat(32));
         let good = mark.line(&digest, "1");
         for bad in [

@@ -31,9 +31,9 @@ pub mod submodules;
 pub mod tokens;
 mod words;
 
-pub use abilities::Abilities;
+pub use abilities::FeatureSet;
 pub use access::{Role, Scope, ScopeSet, Visibility};
-pub use asked_by::AskedBy;
+pub use asked_by::BuildSource;
 pub use build_result::{BuildStep, ImageDetails, Layer};
 pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use commit::{Commit, Signature};

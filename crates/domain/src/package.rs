@@ -38,7 +38,7 @@ pub struct BuildPackage {
 
 /// How a build of a package was asked for, as it is told again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskedPackage {
+pub struct RequestedPackage {
     /// The URL that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -170,7 +170,7 @@ fn directory_of(path: &str) -> &str {
 /// The tag that is used for one that somebody asked for. Nothing is refused.
 ///
 /// An empty one is `latest`; what a tag cannot have becomes `_`; the end is cut off.
-pub fn sanitise_tag(tag: &str) -> String {
+pub fn sanitize_tag(tag: &str) -> String {
     if tag.is_empty() {
         return "latest".to_owned();
     }
@@ -322,9 +322,9 @@ mod tests {
             ("é", "_"),
             ("aéb", "a_b"),
         ] {
-            assert_eq!(sanitise_tag(asked), used, "{asked:?}");
+            assert_eq!(sanitize_tag(asked), used, "{asked:?}");
         }
-        assert_eq!(sanitise_tag(&"x".repeat(200)), "x".repeat(127));
-        assert_eq!(sanitise_tag(&"é".repeat(200)), "_".repeat(127));
+        assert_eq!(sanitize_tag(&"x".repeat(200)), "x".repeat(127));
+        assert_eq!(sanitize_tag(&"é".repeat(200)), "_".repeat(127));
     }
 }

@@ -43,7 +43,7 @@ pub struct JobDefinition {
     #[serde(default)]
     pub allow_failure: bool,
     /// When it runs, by what became of the jobs it needs.
-    #[serde(default, skip_serializing_if = "When::is_usual")]
+    #[serde(default, skip_serializing_if = "When::is_default")]
     pub when: When,
     /// When it is tried again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,13 +71,13 @@ fn an_hour() -> u32 {
 
 /// Why a definition is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadDefinition {
+pub enum DefinitionError {
     /// No job, or too many.
     #[error("a pipeline has 1 to {MAX_JOBS} jobs, this one has {0}")]
     JobCount(usize),
     /// Two jobs of one name.
     #[error("the job name {0:?} is used twice")]
-    NameTwice(String),
+    DuplicateName(String),
     /// A need that is not a job of the pipeline.
     #[error("the job {job:?} needs {need:?}, which is not a job of this pipeline")]
     UnknownNeed {
@@ -103,7 +103,7 @@ pub enum BadDefinition {
     #[error(
         "the job {0:?} builds for several platforms, and has no repository for their images: the job, the project or the farm must name one"
     )]
-    IndexNowhere(String),
+    IndexWithoutRepository(String),
     /// A job that is tried again never, or too often.
     #[error("the job {0:?} may be retried 1 to 10 times, for failure reasons of the farm")]
     Retry(String),
@@ -147,38 +147,38 @@ impl Definition {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check(&self) -> Result<(), BadDefinition> {
+    pub fn check(&self) -> Result<(), DefinitionError> {
         // One for several platforms counts as those that it becomes.
         let count = self.jobs.iter().map(platforms::jobs_of).sum();
         if !(1..=MAX_JOBS).contains(&count) {
-            return Err(BadDefinition::JobCount(count));
+            return Err(DefinitionError::JobCount(count));
         }
         for job in &self.jobs {
             let name = job.name.to_string();
             if !(1..=604_800).contains(&job.timeout_s) {
-                return Err(BadDefinition::Timeout(name));
+                return Err(DefinitionError::Timeout(name));
             }
             if job.retry.as_ref().is_some_and(|rules| !rules.are_sound()) {
-                return Err(BadDefinition::Retry(name));
+                return Err(DefinitionError::Retry(name));
             }
             if let Err(problem) = job.spec.check() {
-                return Err(BadDefinition::Spec { job: name, problem });
+                return Err(DefinitionError::Spec { job: name, problem });
             }
         }
         self.check_graph()
     }
 
     /// Whether the jobs can need each other as they do.
-    pub(crate) fn check_graph(&self) -> Result<(), BadDefinition> {
+    pub(crate) fn check_graph(&self) -> Result<(), DefinitionError> {
         let mut needs = BTreeMap::new();
         for job in &self.jobs {
             if needs.insert(&job.name, &job.needs).is_some() {
-                return Err(BadDefinition::NameTwice(job.name.to_string()));
+                return Err(DefinitionError::DuplicateName(job.name.to_string()));
             }
         }
         for job in &self.jobs {
             if let Some(need) = job.needs.iter().find(|need| !needs.contains_key(need)) {
-                return Err(BadDefinition::UnknownNeed {
+                return Err(DefinitionError::UnknownNeed {
                     job: job.name.to_string(),
                     need: need.to_string(),
                 });
@@ -189,11 +189,11 @@ impl Definition {
     }
 
     /// Whether the images that a job uses are there when it runs.
-    fn check_images(&self, job: &JobDefinition) -> Result<(), BadDefinition> {
+    fn check_images(&self, job: &JobDefinition) -> Result<(), DefinitionError> {
         for other in job.spec.images_of() {
             let makes_it = |made: &JobDefinition| made.name == *other && made.spec.makes_an_image();
             if !job.needs.contains(other) || !self.jobs.iter().any(makes_it) {
-                return Err(BadDefinition::NoImage {
+                return Err(DefinitionError::NoImage {
                     job: job.name.to_string(),
                     other: other.to_string(),
                 });
@@ -203,7 +203,7 @@ impl Definition {
     }
 
     /// Takes jobs away whose needs are all gone, until none is left or none can be taken.
-    fn check_cycles(&self) -> Result<(), BadDefinition> {
+    fn check_cycles(&self) -> Result<(), DefinitionError> {
         let mut met: BTreeSet<&Name> = BTreeSet::new();
         while met.len() < self.jobs.len() {
             let next: Vec<&Name> = self
@@ -215,7 +215,7 @@ impl Definition {
                 .map(|job| &job.name)
                 .collect();
             if next.is_empty() {
-                return Err(BadDefinition::Cycle(self.in_a_cycle(&met)));
+                return Err(DefinitionError::Cycle(self.in_a_cycle(&met)));
             }
             met.extend(next);
         }
@@ -272,25 +272,25 @@ mod tests {
     fn a_graph_is_checked_before_it_is_used() {
         assert_eq!(Definition::single_image().check(), Ok(()));
         assert_eq!(graph(&[("b", &["a"]), ("a", &[])]).check(), Ok(()));
-        assert_eq!(graph(&[]).check(), Err(BadDefinition::JobCount(0)));
+        assert_eq!(graph(&[]).check(), Err(DefinitionError::JobCount(0)));
         assert_eq!(
             graph(&[("a", &[]), ("a", &[])]).check(),
-            Err(BadDefinition::NameTwice("a".into()))
+            Err(DefinitionError::DuplicateName("a".into()))
         );
-        let unknown = BadDefinition::UnknownNeed {
+        let unknown = DefinitionError::UnknownNeed {
             job: "a".into(),
             need: "x".into(),
         };
         assert_eq!(graph(&[("a", &["x"])]).check(), Err(unknown));
         assert_eq!(
             graph(&[("a", &["a"])]).check(),
-            Err(BadDefinition::Cycle("a".into()))
+            Err(DefinitionError::Cycle("a".into()))
         );
         let ring = graph(&[("c", &[]), ("a", &["b", "c"]), ("b", &["a"])]);
-        assert_eq!(ring.check(), Err(BadDefinition::Cycle("a".into())));
+        assert_eq!(ring.check(), Err(DefinitionError::Cycle("a".into())));
         // Who only waits for the cycle is not blamed for it.
         let before = graph(&[("x", &["b"]), ("a", &["b"]), ("b", &["a"])]);
-        assert_eq!(before.check(), Err(BadDefinition::Cycle("a".into())));
+        assert_eq!(before.check(), Err(DefinitionError::Cycle("a".into())));
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
         };
         let platform = |number| format!("linux/p{number}").parse().unwrap();
         image.platforms = (0..MAX_JOBS).map(platform).collect();
-        assert_eq!(all.check(), Err(BadDefinition::JobCount(MAX_JOBS + 1)));
+        assert_eq!(all.check(), Err(DefinitionError::JobCount(MAX_JOBS + 1)));
         let text = r#"{"name":"b","spec":{"kind":"image_index","images_of":["a"]},"needs":["a"]}"#;
         let mut made = graph(&[("a", &[])]);
         made.jobs.push(serde_json::from_str(text).unwrap());

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::graph::When;
 use crate::image::{MAX_TAG, Repository};
 use crate::names::Name;
-use crate::pipeline::{BadDefinition, Definition, JobDefinition};
+use crate::pipeline::{Definition, DefinitionError, JobDefinition};
 use crate::platform::Platform;
 use crate::spec::{ImageBuild, ImageIndex, JobSpec};
 
@@ -35,8 +35,8 @@ fn several(spec: &JobSpec) -> Option<&ImageBuild> {
 /// image gets the index.
 ///
 /// # Errors
-/// `IndexNowhere` when such a job has no repository: an index is of images that were pushed.
-pub fn expanded(definition: Definition) -> Result<Definition, BadDefinition> {
+/// `IndexWithoutRepository` when such a job has no repository: an index is of images that were pushed.
+pub fn expanded(definition: Definition) -> Result<Definition, DefinitionError> {
     let mut names: BTreeSet<Name> = definition.jobs.iter().map(|job| job.name.clone()).collect();
     let mut jobs = Vec::with_capacity(definition.jobs.len());
     for job in definition.jobs {
@@ -45,7 +45,9 @@ pub fn expanded(definition: Definition) -> Result<Definition, BadDefinition> {
             continue;
         };
         let Some(repository) = &image.repository else {
-            return Err(BadDefinition::IndexNowhere(job.name.to_string()));
+            return Err(DefinitionError::IndexWithoutRepository(
+                job.name.to_string(),
+            ));
         };
         let parts: Vec<JobDefinition> = image
             .platforms
@@ -277,7 +279,10 @@ mod tests {
         let error = expanded(Definition {
             jobs: vec![job("a", &[], asked.clone())],
         });
-        assert_eq!(error, Err(BadDefinition::IndexNowhere("a".to_owned())));
+        assert_eq!(
+            error,
+            Err(DefinitionError::IndexWithoutRepository("a".to_owned()))
+        );
         asked.platforms.pop();
         assert!(
             expanded(Definition {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use crate::abilities::Abilities;
+use crate::abilities::FeatureSet;
 use crate::ids::{JobId, ProjectId, QueueKeyId, RunnerId};
 use crate::names::{ABILITY_PREFIX, Invalid, TagSet};
 
 mod warm;
 
-pub use warm::{WarmRunner, Work, keep_for};
+pub use warm::{WarmRunner, Work, reserve_for};
 
 /// Which projects a runner works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub struct Capabilities {
     /// Which projects it works for.
     pub scope: RunnerScope,
     /// What else it can do, by what it is.
-    pub abilities: Abilities,
+    pub abilities: FeatureSet,
 }
 
 /// What all jobs of one queue key ask for.
@@ -42,7 +42,7 @@ pub struct Requirement {
     /// The tags a runner must have.
     pub tags: TagSet,
     /// What else a runner must be able to do.
-    pub abilities: Abilities,
+    pub abilities: FeatureSet,
 }
 
 impl Requirement {
@@ -64,7 +64,7 @@ impl Requirement {
         Ok(Self {
             project,
             tags: TagSet::new(tags)?,
-            abilities: Abilities::of_stored(list.split(','))?,
+            abilities: FeatureSet::of_stored(list.split(','))?,
         })
     }
 }
@@ -201,7 +201,7 @@ pub enum PendingReason {
     NoRunnerTakesUntagged,
     /// None of the runners with the tags can do all of what the job is; this is missing from the
     /// closest one.
-    NoRunnerCan(Vec<String>),
+    NoRunnerHasFeatures(Vec<String>),
     /// Every runner that could take it is paused.
     AllPaused,
     /// Every runner that could take it has not been heard of lately.
@@ -221,7 +221,7 @@ pub enum PendingReason {
 
 /// Explains why a job with `requirement` waits, while its project has `running` jobs running;
 /// `kept` is the runner that it is kept for, and until when.
-pub fn why_pending(
+pub fn explain_pending(
     requirement: &Requirement,
     policy: ProjectPolicy,
     running: u32,
@@ -262,7 +262,7 @@ pub fn why_pending(
     };
     let closest = able.iter().map(lacks).min_by_key(Vec::len);
     if let Some(missing) = closest.filter(|missing| !missing.is_empty()) {
-        return PendingReason::NoRunnerCan(missing);
+        return PendingReason::NoRunnerHasFeatures(missing);
     }
     let able: Vec<_> = able
         .into_iter()

@@ -14,7 +14,7 @@ pub enum Part {
 /// The part begins at or beyond the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there are only {size} bytes")]
-pub struct BeyondEnd {
+pub struct UnsatisfiableRange {
     /// How many bytes there are.
     pub size: u64,
 }
@@ -26,14 +26,14 @@ impl Part {
     ///
     /// # Errors
     /// When it begins at or beyond the end.
-    pub fn asked_for(header: Option<&str>, size: u64) -> Result<Self, BeyondEnd> {
+    pub fn asked_for(header: Option<&str>, size: u64) -> Result<Self, UnsatisfiableRange> {
         match header.and_then(bounds) {
             None => Ok(Part::Whole),
-            Some((None, Some(0))) => Err(BeyondEnd { size }),
+            Some((None, Some(0))) => Err(UnsatisfiableRange { size }),
             // The last bytes of nothing are none, and no answer could say where they are.
-            Some((None, _)) if size == 0 => Err(BeyondEnd { size }),
+            Some((None, _)) if size == 0 => Err(UnsatisfiableRange { size }),
             Some((None, last)) => Ok(Part::Bytes(size.saturating_sub(last.unwrap_or(size))..size)),
-            Some((Some(from), _)) if from >= size => Err(BeyondEnd { size }),
+            Some((Some(from), _)) if from >= size => Err(UnsatisfiableRange { size }),
             Some((Some(from), to)) => {
                 let end = to.map_or(size, |to| to.saturating_add(1).min(size));
                 Ok(Part::Bytes(from..end))

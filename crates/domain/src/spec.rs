@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::abilities::Abilities;
+use crate::abilities::FeatureSet;
 use crate::names::{Invalid, Name};
 use crate::package::BuildPackage;
 
@@ -37,8 +37,8 @@ impl JobSpec {
     }
 
     /// What it asks of a runner besides tags.
-    pub fn abilities(&self) -> Abilities {
-        let none = Abilities::default();
+    pub fn abilities(&self) -> FeatureSet {
+        let none = FeatureSet::default();
         match self {
             Self::ImageBuild(image) => {
                 let asked = match image.package {
@@ -55,7 +55,7 @@ impl JobSpec {
                     None => asked,
                 };
                 let platforms = image.platforms.iter();
-                platforms.fold(asked, Abilities::with_platform)
+                platforms.fold(asked, FeatureSet::with_platform)
             }
             // What another job left in a container is of use only to those that know of it.
             Self::Script(script) if script.goes_on || script.keep.is_some() => none.with_specs(),
@@ -185,7 +185,7 @@ mod tests {
             assert!(bad.check().is_err(), "{bad:?}");
         }
         let asks = JobSpec::ImageBuild(Box::new(spec(&["api:v1"], &[]))).abilities();
-        let older = Abilities::default().with_packages().with_specs();
+        let older = FeatureSet::default().with_packages().with_specs();
         assert!(!asks.is_subset(&older));
         assert!(asks.is_subset(&older.with_archives()));
     }

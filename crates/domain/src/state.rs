@@ -130,7 +130,7 @@ impl FailureReason {
 
     /// The same for a job that builds a package. Where the package comes from and the registry
     /// count as the farm's there, since those who ask for such builds expect them to be tried again.
-    pub fn is_infrastructure_to_packages(self) -> bool {
+    pub fn is_infrastructure_for_packages(self) -> bool {
         self.is_infrastructure() || matches!(self, Self::PackageUnavailable | Self::PushRefused)
     }
 }

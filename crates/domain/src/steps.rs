@@ -45,7 +45,7 @@ pub struct Step {
 #[error(
     "a step builds in another one, which takes a repository for images: neither the project nor the farm has one"
 )]
-pub struct NowhereToKeep;
+pub struct NoSnapshotRepository;
 
 impl StepGraph {
     /// The jobs that do what the steps say. The containers that others go on from are kept as
@@ -53,7 +53,7 @@ impl StepGraph {
     ///
     /// # Errors
     /// When a container must be kept and there is no such place.
-    pub fn into_definition(self, keep: Option<&str>) -> Result<Definition, NowhereToKeep> {
+    pub fn into_definition(self, keep: Option<&str>) -> Result<Definition, NoSnapshotRepository> {
         let names = unique_names(self.steps.iter().map(|step| step.key.as_str()));
         let parents: BTreeSet<usize> = self
             .steps
@@ -65,7 +65,7 @@ impl StepGraph {
             let kept = match (parents.contains(&position), keep) {
                 (false, _) => None,
                 (true, Some(place)) => Some(format!("{place}-{}", position + 1)),
-                (true, None) => return Err(NowhereToKeep),
+                (true, None) => return Err(NoSnapshotRepository),
             };
             let script = Script {
                 image: step.image.filter(|_| step.builds_in.is_none()),
@@ -173,7 +173,10 @@ mod tests {
             (scripts[1].image.as_deref(), scripts[1].goes_on),
             (None, true)
         );
-        assert_eq!(graph(steps).into_definition(None), Err(NowhereToKeep));
+        assert_eq!(
+            graph(steps).into_definition(None),
+            Err(NoSnapshotRepository)
+        );
         assert!(graph(vec![step("a", None)]).into_definition(None).is_ok());
     }
 

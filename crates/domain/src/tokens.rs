@@ -124,14 +124,14 @@ impl RunnerToken {
     pub const MADE_FIRST: &'static str = "glrt-";
 
     /// Makes a token for a runner that is made here first.
-    pub fn made_first(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+    pub fn precreated(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
         Self(format!("{}{}", Self::MADE_FIRST, hex::encode(bytes)))
     }
 
     /// The token that comes after this one, of the same kind.
     pub fn successor(&self, bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
         match self.0.starts_with(Self::MADE_FIRST) {
-            true => Self::made_first(bytes),
+            true => Self::precreated(bytes),
             false => Self::from_entropy(bytes),
         }
     }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_runners_next_token_is_of_the_same_kind() {
-        let first = RunnerToken::made_first([1; TOKEN_ENTROPY_BYTES]);
+        let first = RunnerToken::precreated([1; TOKEN_ENTROPY_BYTES]);
         let next = first.successor([2; TOKEN_ENTROPY_BYTES]);
         assert!(next.expose().starts_with("glrt-0202"));
         let other = RunnerToken::from_entropy([1; TOKEN_ENTROPY_BYTES]);

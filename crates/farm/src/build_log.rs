@@ -11,7 +11,7 @@ mod lines;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_store::builds::Build;
 
 use self::attempts::Section;
@@ -32,7 +32,7 @@ pub enum LogEntry {
         /// The phase.
         phase: PackagePhase,
         /// The base image that is pulled in it, as far as it is known.
-        base: Option<BaseImageUse>,
+        base: Option<BaseImage>,
     },
     /// A step of the Dockerfile began.
     Command {

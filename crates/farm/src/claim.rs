@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use slipway_domain::image_mark::ImageMark;
+use slipway_domain::image_mark::ImageMarker;
 use slipway_domain::tokens::SourceToken;
 use slipway_domain::{JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
@@ -71,7 +71,7 @@ pub struct ClaimedJob {
     /// Its token.
     pub token: JobToken,
     /// The mark by which its commands tell of the image they pushed.
-    pub mark: ImageMark,
+    pub mark: ImageMarker,
     /// Variables and logins.
     pub secrets: JobSecrets,
     /// The jobs it needed, with what they made.

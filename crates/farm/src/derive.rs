@@ -2,7 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use slipway_domain::image_mark::ImageMark;
+use slipway_domain::image_mark::ImageMarker;
 use slipway_domain::tokens::{RegistrationToken, SourceToken, TOKEN_ENTROPY_BYTES, TriggerToken};
 use slipway_domain::{BuildUuid, JobId, JobToken, ProjectId, TriggerId, UserId};
 use uuid::Uuid;
@@ -65,8 +65,8 @@ impl Farm {
     }
 
     /// The mark of the line by which a job's commands tell of their image.
-    pub(crate) fn image_mark(&self, job: JobId) -> ImageMark {
-        ImageMark::from_entropy(&self.derived(&format!("image {job}")))
+    pub(crate) fn image_mark(&self, job: JobId) -> ImageMarker {
+        ImageMarker::from_entropy(&self.derived(&format!("image {job}")))
     }
 
     /// Twenty bytes that only a holder of the key can tell for `purpose`.

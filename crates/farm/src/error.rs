@@ -1,7 +1,7 @@
 //! What can go wrong in a use case. Each dialect turns each variant into its own answer.
 
 use slipway_blobs::BlobError;
-use slipway_domain::{Refused, names::Invalid, pipeline::BadDefinition};
+use slipway_domain::{Refused, names::Invalid, pipeline::DefinitionError};
 use slipway_store::StoreError;
 
 /// What can go wrong in a use case.
@@ -93,8 +93,8 @@ impl From<Invalid> for FarmError {
     }
 }
 
-impl From<BadDefinition> for FarmError {
-    fn from(error: BadDefinition) -> Self {
+impl From<DefinitionError> for FarmError {
+    fn from(error: DefinitionError) -> Self {
         FarmError::Invalid(error.to_string())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use slipway_domain::queue::{PendingReason, RunnerView, why_pending};
+use slipway_domain::queue::{PendingReason, RunnerView, explain_pending};
 use slipway_domain::{JobId, JobState, ProjectId, Scope, TagSet};
 use slipway_store::runners::Runner;
 use slipway_store::{Conn, StoreError, jobs, projects, queue, runners, warm};
@@ -69,7 +69,7 @@ impl Farm {
                     project: projects::get(conn, project)?.path(),
                     count,
                     oldest,
-                    reason: why_pending(&line.requirement, line.policy, running, kept, &views),
+                    reason: explain_pending(&line.requirement, line.policy, running, kept, &views),
                     tags: line.requirement.tags,
                 });
             }
@@ -116,7 +116,7 @@ impl Farm {
                         .into_iter()
                         .find(|kept| kept.job == id);
                     let kept = kept.map(|kept| (kept.runner, kept.until));
-                    let reason = why_pending(&requirement, policy, running, kept, &views);
+                    let reason = explain_pending(&requirement, policy, running, kept, &views);
                     Ok(WhyNotBegun::Pending(reason))
                 }
             }

@@ -6,7 +6,7 @@ use slipway_blobs::{BlobStream, PutError};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::steps::StepGraph;
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{AskedBy, BuildUuid, CommitSha, GitRef, JobSpec, Role};
+use slipway_domain::{BuildSource, BuildUuid, CommitSha, GitRef, JobSpec, Role};
 use slipway_store::Conn;
 use slipway_store::builds::{self, Build, BuildError, Handed, NewBuild};
 use slipway_store::pipelines::Pipeline;
@@ -26,7 +26,7 @@ const NO_GRAPH: &str = "render_failed";
 pub struct Admission {
     access: ProjectAccess,
     pipeline: Pipeline,
-    asked_by: AskedBy,
+    asked_by: BuildSource,
 }
 
 /// What a build is handed in with.
@@ -80,9 +80,9 @@ impl Farm {
         &self,
         access: ProjectAccess,
         pipeline: Pipeline,
-        asked_by: AskedBy,
+        asked_by: BuildSource,
     ) -> Option<Admission> {
-        (pipeline.allow_manual || !asked_by.is_a_person()).then_some(Admission {
+        (pipeline.allow_manual || !asked_by.is_interactive()).then_some(Admission {
             access,
             pipeline,
             asked_by,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest as _, Sha224};
-use slipway_domain::package::{AskedPackage, BuildPackage, Location, PackageSource};
+use slipway_domain::package::{BuildPackage, Location, PackageSource, RequestedPackage};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{
     BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, UploadId,
@@ -78,7 +78,7 @@ impl Farm {
             source,
             location: request.location.clone(),
         };
-        let asked = AskedPackage {
+        let asked = RequestedPackage {
             url: request.url,
             upload: request.upload,
             location: request.location,
@@ -241,7 +241,7 @@ struct PackageBuild {
     uuid: BuildUuid,
     project: Project,
     by: slipway_domain::UserId,
-    asked: AskedPackage,
+    asked: RequestedPackage,
     pull_login: Option<String>,
     definition: Definition,
     file: Option<(UploadId, FileContent)>,

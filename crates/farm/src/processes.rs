@@ -108,7 +108,7 @@ impl Farm {
     /// The same for somebody who may change the runner and does not know its token: the new one is of
     /// those that are made here.
     pub async fn replace_runner_token(&self, runner: &Runner) -> Result<RunnerToken, FarmError> {
-        let next = RunnerToken::made_first(self.inner.chance.bytes());
+        let next = RunnerToken::precreated(self.inner.chance.bytes());
         self.put_token(runner, next).await
     }
 

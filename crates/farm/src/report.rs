@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::image::is_tag;
 use slipway_domain::names::{Invalid, check_line, clean_message};
 use slipway_domain::{
@@ -34,7 +34,7 @@ pub struct Report {
     /// What the job is doing.
     pub phase: Option<Phase>,
     /// The base image that it pulls in this phase.
-    pub base_image: Option<BaseImageUse>,
+    pub base_image: Option<BaseImage>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
     /// With an end, what the runner says that it sent of the trace. When the farm holds something else
@@ -214,7 +214,7 @@ impl Farm {
         runner: &Runner,
         id: JobId,
         phase: Option<Phase>,
-        base_image: Option<BaseImageUse>,
+        base_image: Option<BaseImage>,
     ) -> Result<JobState, FarmError> {
         let (now, runner) = (self.now(), runner.id);
         let state = self
@@ -345,7 +345,7 @@ fn image_of(job: JobId, image: &MadeImage) -> NewArtifact {
 /// Whether the farm was to blame, so that another attempt may well succeed where `job` failed.
 fn is_farms_fault(job: &Job, reason: FailureReason) -> bool {
     match job.spec.package() {
-        Some(_) => reason.is_infrastructure_to_packages(),
+        Some(_) => reason.is_infrastructure_for_packages(),
         None => reason.is_infrastructure(),
     }
 }

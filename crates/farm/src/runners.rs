@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{
-    Abilities, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet, TokenHash,
+    FeatureSet, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet, TokenHash,
 };
 use slipway_store::runners::{About, NewRunner, Runner, Update};
 use slipway_store::{Page, StoreError, jobs, projects, registration, runners};
@@ -54,7 +54,7 @@ impl Registering {
                 tags: self.tags.clone(),
                 run_untagged: self.run_untagged,
                 // They follow from what it says of itself.
-                abilities: Abilities::default(),
+                abilities: FeatureSet::default(),
                 scope,
             },
             locked: self.locked,
@@ -142,7 +142,7 @@ impl Farm {
             return Err(FarmError::IdleForEver);
         }
         let now = self.now();
-        let plain = RunnerToken::made_first(self.inner.chance.bytes());
+        let plain = RunnerToken::precreated(self.inner.chance.bytes());
         let new = request.of(project, plain.hash());
         let insert = move |conn: &mut slipway_store::Conn| runners::insert(conn, &new, now);
         let runner = self.inner.store.write(insert).await?;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::{BuildStep, ImageBuild, ImageDetails, Phase};
 
 /// One image to build.
@@ -128,7 +128,7 @@ pub trait Progress: Send + Sync {
     /// The work has come to `phase`.
     fn phase(&self, phase: Phase);
     /// The work has come to the pulling of base images, of which this one is the first.
-    fn base_image(&self, base: &BaseImageUse);
+    fn base_image(&self, base: &BaseImage);
     /// Waits until the phase that was told last is known where the work can be called off.
     fn heard(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

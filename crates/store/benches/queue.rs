@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::queue::{Capabilities, RunnerScope};
-use slipway_domain::{Abilities, RunnerId, TagSet};
+use slipway_domain::{FeatureSet, RunnerId, TagSet};
 use slipway_store::{ClaimRequest, Store, StoreError};
 
 /// How many runners claim at once.
@@ -159,7 +159,7 @@ fn request(runner: usize) -> ClaimRequest {
             tags: TagSet::default(),
             run_untagged: true,
             scope: RunnerScope::Shared,
-            abilities: Abilities::default(),
+            abilities: FeatureSet::default(),
         },
         lease: TimeDelta::seconds(15),
         now: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::package::AskedPackage;
+use slipway_domain::package::RequestedPackage;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::Requirement;
 use slipway_domain::rollup::{Part, of_build};
@@ -54,7 +54,7 @@ pub struct NewBuild {
     /// The jobs, with every spec complete.
     pub definition: Definition,
     /// The package that is built in the place of a commit, and how it was asked for.
-    pub package: Option<AskedPackage>,
+    pub package: Option<RequestedPackage>,
     /// Registry, user name and password with which its base images are pulled, sealed.
     pub pull_login: Option<String>,
     /// What whoever asked for it said and handed in.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::queue::{WarmRunner, Work, keep_for};
+use slipway_domain::queue::{WarmRunner, Work, reserve_for};
 use slipway_domain::{JobId, JobSpec, JobState, Outcome, ProjectId, QueueKeyId, RunnerId};
 
 use crate::connection::Conn;
@@ -192,7 +192,7 @@ fn runner_for(
         .collect();
     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
     let avoided = job.avoid.filter(|(_, until)| now < *until);
-    let runner = keep_for(
+    let runner = reserve_for(
         &requirement,
         policy,
         avoided.map(|(runner, _)| runner),

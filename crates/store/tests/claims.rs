@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{
-    Abilities, BuildUuid, Event, JobId, JobState, Outcome, PipelineId, ProjectId, ReportedResult,
+    BuildUuid, Event, FeatureSet, JobId, JobState, Outcome, PipelineId, ProjectId, ReportedResult,
     RunnerId, Slug, TagSet, UserId,
 };
 use slipway_store::pipelines::NewPipeline;
@@ -369,7 +369,7 @@ fn capabilities(runner: usize) -> Capabilities {
         tags: tags(runner == RUNNERS as usize - 1),
         run_untagged: true,
         scope: RunnerScope::Shared,
-        abilities: Abilities::default(),
+        abilities: FeatureSet::default(),
     }
 }
 

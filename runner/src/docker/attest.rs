@@ -13,7 +13,7 @@ use slipway_attestation::{
     Base, Making, PROVENANCE_TYPE, SBOM_TYPE, ScanLimits, Source, Subject, provenance, sbom, scan,
     with_texts,
 };
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::{ImageBuild, JobToken, Phase};
 use slipway_image_builder::{BuildRequest, Builder, BuiltImage, Progress as _};
 use slipway_registry::{Attached, Document, Registry};
@@ -169,7 +169,7 @@ impl Notary {
         let base = job.output.first_base();
         // An image that is built on nothing has no base.
         let base = base.as_ref().filter(|base| base.registry().is_some());
-        let base = base.map(BaseImageUse::image);
+        let base = base.map(BaseImage::image);
         let digest = match base {
             Some(base) => builder.digest_of(base).await,
             None => None,

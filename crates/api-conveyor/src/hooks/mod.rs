@@ -15,9 +15,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use slipway_domain::{CommitSha, GitRef, ProjectPath};
 use slipway_farm::{Farm, Forge, Proof, Push};
+use slipway_http::{Query, check_declared_length, read_body};
 
 use crate::error::ConveyorError;
-use crate::extract::read_body;
 use crate::routes::not_there;
 
 /// The longest delivery that is read, in bytes.
@@ -90,7 +90,8 @@ struct Delivery {
 
 impl Delivery {
     async fn read(http: &HttpRequest, payload: Payload) -> Result<Self, ConveyorError> {
-        let body = read_body(http.headers(), payload, MAX_DELIVERY).await?;
+        check_declared_length(http.headers(), MAX_DELIVERY)?;
+        let body = read_body(payload, MAX_DELIVERY).await?;
         let headers = http.headers().clone();
         let form = headers
             .get(CONTENT_TYPE)
@@ -98,9 +99,9 @@ impl Delivery {
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         // GitHub and Gitea send the same JSON as a form when they are set up so.
         let payload = form.then(|| {
-            let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(&body).ok()?;
-            let found = pairs.into_iter().find(|(name, _)| name == "payload");
-            found.map(|(_, json)| Bytes::from(json))
+            let form = Query::parse_bytes(&body);
+            let json = form.first("payload");
+            json.map(|json| Bytes::from(json.to_owned()))
         });
         Ok(Self {
             json: payload.flatten().unwrap_or_else(|| body.clone()),

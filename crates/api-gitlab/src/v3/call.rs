@@ -4,10 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use slipway_domain::{AccessToken, Name, ProjectId, Role};
 use slipway_farm::{Actor, Farm, FarmError, ProjectAccess, ProjectKey};
+use slipway_http::{app_state, bearer, header};
 
 use super::error::V3Error;
 use super::params::Params;
@@ -63,7 +63,7 @@ impl FromRequest for Call {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let farm = farm_of(&request);
+            let farm: Farm = app_state(&request);
             let params = Params::read(&request, payload).await?;
             let (token, kind) = token(&request, &params).ok_or(FarmError::BadToken)?;
             let actor = farm.authenticate(&AccessToken::presented(token)).await;
@@ -98,16 +98,9 @@ impl FromRequest for OpenCall {
         let payload = payload.take();
         Box::pin(async move {
             let params = Params::read(&request, payload).await?;
-            let base = base(&farm_of(&request), &request);
+            let base = base(&app_state(&request), &request);
             Ok(Self { params, base })
         })
-    }
-}
-
-fn farm_of(request: &HttpRequest) -> Farm {
-    match request.app_data::<web::Data<Farm>>() {
-        Some(farm) => Farm::clone(farm),
-        None => unreachable!("the routes are served with a farm"),
     }
 }
 
@@ -137,13 +130,9 @@ enum Kind {
 
 /// The token of a request: the first that is found, in GitLab's order, decides.
 fn token(request: &HttpRequest, params: &Params) -> Option<(String, Kind)> {
-    let header = |name: &str| request.headers().get(name)?.to_str().ok();
-    let bearer = || {
-        let (scheme, token) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    };
+    let bearer = || bearer(request.headers()).map(str::trim);
     let private = params.given("private_token");
-    let private = private.or_else(|| header("PRIVATE-TOKEN"));
+    let private = private.or_else(|| header(request, "PRIVATE-TOKEN"));
     let oauth = || bearer().or_else(|| params.given("access_token"));
     match private {
         Some(token) => Some((token.to_owned(), Kind::Private)),

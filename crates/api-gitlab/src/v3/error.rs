@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
-use slipway_domain::range::BeyondEnd;
+use slipway_domain::range::UnsatisfiableRange;
 use slipway_farm::FarmError;
 
 use crate::bad_input::BadInput;
@@ -38,15 +38,15 @@ pub(crate) enum V3Error {
     /// The OAuth token has expired or was revoked.
     EndedBearer,
     /// The part that is wanted begins at or beyond the end.
-    BeyondEnd(BeyondEnd),
+    UnsatisfiableRange(UnsatisfiableRange),
 }
 
 /// What an OAuth token that works no more is told, in the body and the header.
 const ENDED: &str = "The token has expired or was revoked. You have to authorize anew.";
 
-impl From<BeyondEnd> for V3Error {
-    fn from(error: BeyondEnd) -> Self {
-        V3Error::BeyondEnd(error)
+impl From<UnsatisfiableRange> for V3Error {
+    fn from(error: UnsatisfiableRange) -> Self {
+        V3Error::UnsatisfiableRange(error)
     }
 }
 
@@ -90,7 +90,7 @@ impl V3Error {
             Self::NotFoundByName => message("404 Not found"),
             Self::BodyTooLarge => message("413 Request Entity Too Large"),
             Self::EndedBearer => json!({ "error": "invalid_token", "error_description": ENDED }),
-            Self::BeyondEnd(_) => message("416 Range Not Satisfiable"),
+            Self::UnsatisfiableRange(_) => message("416 Range Not Satisfiable"),
             Self::Farm(error) => match error {
                 FarmError::BadToken | FarmError::EndedToken => message("401 Unauthorized"),
                 FarmError::Forbidden(_) | FarmError::ReadOnly => message("403 Forbidden"),
@@ -131,7 +131,7 @@ impl ResponseError for V3Error {
             Self::NotFound | Self::NotFoundByName => StatusCode::NOT_FOUND,
             Self::EndedBearer => StatusCode::UNAUTHORIZED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BeyondEnd(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::UnsatisfiableRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Farm(error) => match error {
                 FarmError::BadToken | FarmError::EndedToken => StatusCode::UNAUTHORIZED,
                 FarmError::Forbidden(_) | FarmError::ReadOnly => StatusCode::FORBIDDEN,
@@ -164,7 +164,7 @@ impl ResponseError for V3Error {
                 );
                 builder.insert_header((WWW_AUTHENTICATE, challenge));
             }
-            Self::BeyondEnd(BeyondEnd { size }) => {
+            Self::UnsatisfiableRange(UnsatisfiableRange { size }) => {
                 builder.insert_header((CONTENT_RANGE, format!("bytes */{size}")));
             }
             _ => {}

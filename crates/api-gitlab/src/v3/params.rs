@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use serde_json::Value;
+use slipway_http::Query;
 
 use super::error::V3Error;
 use crate::params::read_body;
@@ -13,7 +14,7 @@ use crate::params::read_body;
 /// The parameters of a request in the form of a query: `scope[0]` for a member of a list,
 /// `variables[K]` for a member of an object. What is named twice is there twice.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Query);
 
 impl Params {
     /// Reads the query and the body, whatever form that has.
@@ -48,16 +49,14 @@ impl Params {
     }
 
     fn add_text(&mut self, text: &str) {
-        // What is not of the form `a=b&c=d` has no parameters; there is nothing else to say of it.
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(text).unwrap_or_default();
-        self.0.extend(pairs);
+        self.0.extend(Query::parse(text));
     }
 
     fn add_json(&mut self, name: String, value: Value) {
         match value {
-            Value::Null => self.0.push((name, String::new())),
-            Value::String(text) => self.0.push((name, text)),
-            Value::Bool(_) | Value::Number(_) => self.0.push((name, value.to_string())),
+            Value::Null => self.0.push(name, String::new()),
+            Value::String(text) => self.0.push(name, text),
+            Value::Bool(_) | Value::Number(_) => self.0.push(name, value.to_string()),
             Value::Array(items) => {
                 for item in items {
                     self.add_json(format!("{name}[]"), item);
@@ -73,8 +72,7 @@ impl Params {
 
     /// The last value of `name`.
     pub(crate) fn last(&self, name: &str) -> Option<&str> {
-        let mut found = self.0.iter().rev().filter(|(key, _)| key == name);
-        found.next().map(|(_, value)| value.as_str())
+        self.0.last(name)
     }
 
     /// The last value of `name` that is not empty.
@@ -126,24 +124,22 @@ impl Params {
                 .is_some_and(|index| index.bytes().all(|b| b.is_ascii_digit())),
             None => false,
         };
-        let members = self.0.iter().filter(|(key, _)| is_member(key));
-        members.map(|(_, value)| value.as_str()).collect()
+        let members = self.0.pairs().filter(|(key, _)| is_member(key));
+        members.map(|(_, value)| value).collect()
     }
 
     /// The members of an object: `name[key]=value`.
     pub(crate) fn members(&self, name: &str) -> BTreeMap<&str, &str> {
-        let pairs = self.0.iter().filter_map(|(key, value)| {
+        let pairs = self.0.pairs().filter_map(|(key, value)| {
             let key = key.strip_prefix(name)?.strip_prefix('[')?;
-            Some((key.strip_suffix(']')?, value.as_str()))
+            Some((key.strip_suffix(']')?, value))
         });
         pairs.collect()
     }
 
     /// All pairs, in the order in which they came.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.pairs()
     }
 }
 

@@ -50,8 +50,7 @@ pub(crate) fn job_token(http: &HttpRequest, member: Option<String>) -> Option<Jo
 
 /// A header with something in it.
 pub(crate) fn header(http: &HttpRequest, name: &str) -> Option<String> {
-    let value = http.headers().get(name)?.to_str().ok()?;
-    given(Some(value.to_owned()))
+    given(slipway_http::header(http, name).map(str::to_owned))
 }
 
 /// The job of a path. No token is good for what cannot be one.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::SecondsFormat;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use slipway_domain::{AskedBy, Role};
+use slipway_domain::{BuildSource, Role};
 use slipway_farm::{
     BuildFilter, BuildVariables, FarmError, HandIn, HandedSource, Page, Pipeline, ProjectAccess,
 };
@@ -158,9 +158,9 @@ async fn hand_in(
     Ok(HttpResponse::Created().json(convert::build(&shown, &pipeline)))
 }
 
-fn asked_by(fields: &Fields) -> Result<AskedBy, Problem> {
+fn asked_by(fields: &Fields) -> Result<BuildSource, Problem> {
     match fields.text("source")? {
-        None => Ok(AskedBy::Api),
+        None => Ok(BuildSource::Api),
         Some(word) => word
             .parse()
             .map_err(|error: slipway_domain::Invalid| fields.wrong(error.to_string())),

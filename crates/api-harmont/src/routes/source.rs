@@ -3,10 +3,10 @@
 use actix_web::{HttpRequest, HttpResponse};
 use slipway_domain::BuildUuid;
 use slipway_domain::tokens::SourceToken;
-use slipway_farm::FarmError;
+use slipway_farm::{Farm, FarmError};
+use slipway_http::app_state;
 
 use crate::call::bearer;
-use crate::frame::farm_of;
 use crate::problem::{Answer, Problem};
 
 /// `GET /api/v0/internal/builds/{uuid}/source.tar.gz`: the bytes, for the build's own token.
@@ -16,7 +16,8 @@ pub(crate) async fn archive(request: HttpRequest) -> Answer {
     let uuid = request.match_info().get("uuid").unwrap_or_default();
     let uuid: BuildUuid = uuid.parse().map_err(|_| Problem::NoSource)?;
     let token = SourceToken::presented(bearer(request.headers()).unwrap_or_default());
-    let source = farm_of(&request).handed_source(uuid, &token).await;
+    let farm: Farm = app_state(&request);
+    let source = farm.handed_source(uuid, &token).await;
     let source = source.map_err(|error| match error {
         FarmError::NotFound(_) => Problem::NoSource,
         error => error.into(),

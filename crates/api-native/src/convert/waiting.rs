@@ -36,7 +36,7 @@ impl From<PendingReason> for wire::PendingReason {
                     missing.join(", ")
                 ),
             ),
-            PendingReason::NoRunnerCan(missing) => (
+            PendingReason::NoRunnerHasFeatures(missing) => (
                 "no_runner_can",
                 format!("no runner with the job's tags does {}", missing.join(", ")),
             ),
@@ -103,7 +103,7 @@ mod tests {
             PendingReason::NoRunnerForProject,
             PendingReason::NoRunnerHasTags(vec!["arm64".to_owned()]),
             PendingReason::NoRunnerTakesUntagged,
-            PendingReason::NoRunnerCan(vec!["packages".to_owned()]),
+            PendingReason::NoRunnerHasFeatures(vec!["packages".to_owned()]),
             PendingReason::AllPaused,
             PendingReason::AllOffline,
             PendingReason::ProjectAtLimit(2),

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_domain::Role;
 use slipway_domain::range::Part;
-use slipway_event_stream::{Frame, body};
 use slipway_farm::{Farm, FarmError, TraceEvent};
+use slipway_http::{Event, event_stream};
 
 use crate::convert;
 use crate::error::ApiError;
@@ -88,7 +88,7 @@ pub(crate) async fn stream_trace(
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(body(written(events, from).boxed())))
+        .streaming(event_stream(written(events, from).boxed())))
 }
 
 /// The events in the form in which they are sent. A failure ends the stream without an `end`, so
@@ -122,7 +122,7 @@ struct Chunk;
 /// One event of a trace that was told up to `at` with it.
 fn frame(event: &TraceEvent, at: u64) -> Option<Bytes> {
     let text = |event, data: Result<String, serde_json::Error>| {
-        let frame = Frame {
+        let frame = Event {
             id: Some(at),
             event,
             data: &data.unwrap_or_default(),

@@ -15,7 +15,7 @@ fn shared(list: &str) -> Capabilities {
         tags: tags(list),
         run_untagged: true,
         scope: RunnerScope::Shared,
-        abilities: Abilities::default(),
+        abilities: FeatureSet::default(),
     }
 }
 
@@ -23,7 +23,7 @@ fn requirement(project: i64, list: &str) -> Requirement {
     Requirement {
         project: ProjectId(project),
         tags: tags(list),
-        abilities: Abilities::default(),
+        abilities: FeatureSet::default(),
     }
 }
 
@@ -182,7 +182,7 @@ fn each_reason_to_wait_is_told_apart() {
         online: true,
     };
     let why = |wanted: &str, runners: &[RunnerView]| {
-        why_pending(&requirement(1, wanted), OPEN, 0, None, runners)
+        explain_pending(&requirement(1, wanted), OPEN, 0, None, runners)
     };
     assert_eq!(why("", &[]), PendingReason::NoRunnerForProject);
     let missing = PendingReason::NoRunnerHasTags(vec!["gpu".to_owned()]);
@@ -197,7 +197,7 @@ fn each_reason_to_wait_is_told_apart() {
     assert_eq!(why("", &[picky]), PendingReason::NoRunnerTakesUntagged);
     let arm = "linux/arm64".parse().unwrap();
     let for_arm = Requirement {
-        abilities: Abilities::default().with_platform(&arm),
+        abilities: FeatureSet::default().with_platform(&arm),
         ..requirement(1, "")
     };
     let capable = Capabilities {
@@ -209,9 +209,12 @@ fn each_reason_to_wait_is_told_apart() {
         Requirement::from_list(ProjectId(1), &for_arm.to_list()),
         Ok(for_arm.clone())
     );
-    let told = |runner| why_pending(&for_arm, OPEN, 0, None, &[view(runner)]);
+    let told = |runner| explain_pending(&for_arm, OPEN, 0, None, &[view(runner)]);
     let missing = vec!["images for linux/arm64".to_owned()];
-    assert_eq!(told(shared("")), PendingReason::NoRunnerCan(missing));
+    assert_eq!(
+        told(shared("")),
+        PendingReason::NoRunnerHasFeatures(missing)
+    );
     assert_eq!(told(capable), PendingReason::AllBusy);
     let paused = RunnerView {
         paused: true,
@@ -236,7 +239,7 @@ fn each_reason_to_wait_is_told_apart() {
     let until = DateTime::UNIX_EPOCH;
     let kept = |running| {
         let runners = [view(shared(""))];
-        why_pending(
+        explain_pending(
             &requirement(1, ""),
             limited,
             running,

@@ -37,7 +37,7 @@ impl WarmRunner {
 ///
 /// One that returns has it in a moment. One that is idle is called: then nothing has to be kept. If
 /// all are busy it is the latest.
-pub fn keep_for(
+pub fn reserve_for(
     requirement: &Requirement,
     policy: ProjectPolicy,
     avoided: Option<RunnerId>,
@@ -56,7 +56,7 @@ pub fn keep_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abilities::Abilities;
+    use crate::abilities::FeatureSet;
     use crate::ids::ProjectId;
     use crate::names::TagSet;
     use crate::queue::{Capabilities, RunnerScope};
@@ -75,7 +75,7 @@ mod tests {
                     tags: TagSet::from_list("gpu").unwrap(),
                     run_untagged: true,
                     scope: RunnerScope::Shared,
-                    abilities: Abilities::default(),
+                    abilities: FeatureSet::default(),
                 },
                 paused: false,
                 online: true,
@@ -88,10 +88,10 @@ mod tests {
         let requirement = Requirement {
             project: ProjectId(1),
             tags: TagSet::from_list(tags).unwrap(),
-            abilities: Abilities::default(),
+            abilities: FeatureSet::default(),
         };
         let avoided = avoided.map(RunnerId);
-        keep_for(&requirement, POLICY, avoided, warm).map(|runner| runner.0)
+        reserve_for(&requirement, POLICY, avoided, warm).map(|runner| runner.0)
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub struct ArtifactRules {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// After which end of the script they are taken.
-    #[serde(default, skip_serializing_if = "ArtifactsWhen::is_usual")]
+    #[serde(default, skip_serializing_if = "ArtifactsWhen::is_default")]
     pub when: ArtifactsWhen,
     /// How long they are kept, as GitLab writes durations; for ever when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ impl ArtifactsWhen {
         clippy::trivially_copy_pass_by_ref,
         reason = "serde passes a reference"
     )]
-    fn is_usual(&self) -> bool {
+    fn is_default(&self) -> bool {
         *self == Self::OnSuccess
     }
 

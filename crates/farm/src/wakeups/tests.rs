@@ -3,14 +3,14 @@
 use super::*;
 use futures_util::FutureExt;
 use slipway_domain::queue::RunnerScope;
-use slipway_domain::{Abilities, ProjectId, TagSet};
+use slipway_domain::{FeatureSet, ProjectId, TagSet};
 
 fn runner(tags: &str) -> Capabilities {
     Capabilities {
         tags: TagSet::from_list(tags).unwrap(),
         run_untagged: true,
         scope: RunnerScope::Shared,
-        abilities: Abilities::default(),
+        abilities: FeatureSet::default(),
     }
 }
 
@@ -23,7 +23,7 @@ fn pending(tags: &str) -> Pending {
         requirement: Requirement {
             project: ProjectId(1),
             tags: TagSet::from_list(tags).unwrap(),
-            abilities: Abilities::default(),
+            abilities: FeatureSet::default(),
         },
         policy: ProjectPolicy {
             builds_enabled: true,

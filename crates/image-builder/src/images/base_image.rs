@@ -5,7 +5,7 @@
 
 use bollard::errors::Error;
 use slipway_domain::Phase;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 
 use crate::builder::Builder;
 use crate::dockerfile::first_from::Base;
@@ -25,14 +25,14 @@ impl Builder {
         base: Option<&Base>,
         progress: &dyn Progress,
     ) -> Result<(), BuildError> {
-        let plain = base.and_then(|base| Some((base, BaseImageUse::new(&base.image, None).ok()?)));
+        let plain = base.and_then(|base| Some((base, BaseImage::new(&base.image, None).ok()?)));
         let Some((base, told)) = plain else {
             progress.phase(Phase::Pulling);
             return Ok(());
         };
         let login = told.registry().and_then(|host| request.login_to_pull(host));
         let username = login.map(|login| login.username.as_str());
-        match BaseImageUse::new(&base.image, username) {
+        match BaseImage::new(&base.image, username) {
             Ok(told) => progress.base_image(&told),
             Err(_) => progress.base_image(&told),
         }
@@ -58,7 +58,7 @@ impl Builder {
 }
 
 /// The name by which one image is fetched: by its digest where it has one, else by its tag.
-fn whole_name(told: &BaseImageUse, image: &str) -> String {
+fn whole_name(told: &BaseImage, image: &str) -> String {
     match (image.split_once('@'), told.tag()) {
         (Some((_, digest)), _) => format!("{}@{digest}", told.repository()),
         (None, tag) => format!("{}:{}", told.repository(), tag.unwrap_or("latest")),
@@ -96,7 +96,7 @@ mod tests {
             ("a:1".to_owned(), "a:1".to_owned()),
             (format!("a:1@{digest}"), format!("a@{digest}")),
         ] {
-            let told = BaseImageUse::new(&image, None).unwrap();
+            let told = BaseImage::new(&image, None).unwrap();
             assert_eq!(whole_name(&told, &image), whole);
         }
     }

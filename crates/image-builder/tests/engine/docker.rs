@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
     Backend, BuildError, BuildRequest, Builder, BuiltImage, Origin, Progress, Variables,
@@ -29,7 +29,7 @@ impl Progress for Told {
         self.phases.lock().unwrap().push(phase);
     }
 
-    fn base_image(&self, base: &BaseImageUse) {
+    fn base_image(&self, base: &BaseImage) {
         self.phase(Phase::Pulling);
         self.bases.lock().unwrap().push(base.to_string());
     }

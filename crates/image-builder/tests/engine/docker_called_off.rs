@@ -1,7 +1,7 @@
 //! A build that is called off at the door to its registry.
 
 use futures_util::future::BoxFuture;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::{ImageBuild, Phase};
 use slipway_image_builder::{Backend, BuildError, Progress};
 use slipway_test_engine::SHELL;
@@ -22,7 +22,7 @@ impl Progress for Silent {
         self.told.phase(phase);
     }
 
-    fn base_image(&self, base: &BaseImageUse) {
+    fn base_image(&self, base: &BaseImage) {
         self.told.base_image(base);
     }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::package::AskedPackage;
+use slipway_domain::package::RequestedPackage;
 use slipway_domain::{
     BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
 };
@@ -47,7 +47,7 @@ pub struct Build {
     /// Whether no other sole build of its commit may be unfinished as long as it is.
     pub sole: bool,
     /// The package that is built in the place of a commit, and how it was asked for.
-    pub package: Option<AskedPackage>,
+    pub package: Option<RequestedPackage>,
     /// Registry, user name and password with which its base images are pulled, sealed.
     pub pull_login: Option<String>,
     /// What whoever asked for it said and handed in.

@@ -104,7 +104,7 @@ fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(),
         .map(|need| (need.name.as_str(), as_need(need)))
         .collect();
     diesel::update(jobs::table.find(skipped.id.0))
-        .set(jobs::failure_message.eq(graph::why_skipped(skipped.when, &needs)))
+        .set(jobs::failure_message.eq(graph::skip_reason(skipped.when, &needs)))
         .execute(conn)?;
     Ok(())
 }

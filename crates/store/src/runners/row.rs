@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::queue::{Capabilities, RunnerScope, RunnerView};
-use slipway_domain::{Abilities, Platform, ProjectId, RunnerId, TagSet};
+use slipway_domain::{FeatureSet, Platform, ProjectId, RunnerId, TagSet};
 
 use crate::error::StoreError;
 use crate::time::{from_ms, from_opt_ms};
@@ -94,11 +94,11 @@ impl About {
     }
 
     /// What a runner that says this of itself can do.
-    pub(super) fn abilities(&self, heartbeat: bool) -> Abilities {
+    pub(super) fn abilities(&self, heartbeat: bool) -> FeatureSet {
         // Only our own runners know more than what stands in commands.
         let own = match heartbeat {
-            true => Abilities::default().with_packages().with_specs(),
-            false => Abilities::default(),
+            true => FeatureSet::default().with_packages().with_specs(),
+            false => FeatureSet::default(),
         };
         let own = match heartbeat && self.image_archives {
             true => own.with_archives(),

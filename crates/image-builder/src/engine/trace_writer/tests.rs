@@ -1,7 +1,7 @@
 //! What is made of the engine's words.
 
 use super::*;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use std::sync::Mutex;
 
 #[derive(Default)]
@@ -12,7 +12,7 @@ impl Progress for Told {
         self.output(format!("[{phase}]\n").as_bytes());
     }
 
-    fn base_image(&self, base: &BaseImageUse) {
+    fn base_image(&self, base: &BaseImage) {
         self.output(format!("[{base}]\n").as_bytes());
     }
 

@@ -1,0 +1,78 @@
+//! What handlers and extractors ask of a request besides its credentials and body.
+
+use actix_web::guard::{Any, Get, Guard, Head};
+use actix_web::{HttpRequest, web};
+
+/// The value of a header, if it is there and is ASCII.
+pub fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+/// A copy of the application data of type `T`.
+///
+/// # Panics
+/// If the application was built without it, which is a mistake in the wiring and not in a request.
+pub fn app_state<T: Clone + 'static>(request: &HttpRequest) -> T {
+    match request.app_data::<web::Data<T>>() {
+        Some(state) => T::clone(state),
+        None => unreachable!(
+            "the routes are served without {}",
+            std::any::type_name::<T>()
+        ),
+    }
+}
+
+/// The address under which the caller reaches this server, without a slash at its end.
+///
+/// It is the operator's public URL, which may have a path, or else `scheme://host` as the request
+/// and the headers of a proxy name them.
+pub fn base_url(request: &HttpRequest, public_url: Option<&str>) -> String {
+    if let Some(url) = public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let connection = request.connection_info();
+    format!("{}://{}", connection.scheme(), connection.host())
+}
+
+/// GET, or HEAD, which is answered like GET but without a body.
+pub fn get_or_head() -> impl Guard {
+    Any(Get()).or(Head())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_public_url_comes_before_what_the_request_says() {
+        let request = TestRequest::default()
+            .insert_header(("host", "farm.example:8080"))
+            .to_http_request();
+        assert_eq!(base_url(&request, None), "http://farm.example:8080");
+        let public = Some("https://ci.example/farm/");
+        assert_eq!(base_url(&request, public), "https://ci.example/farm");
+    }
+
+    #[test]
+    fn a_proxy_names_scheme_and_host() {
+        let request = TestRequest::default()
+            .insert_header(("host", "10.0.0.1:8080"))
+            .insert_header(("x-forwarded-proto", "https"))
+            .insert_header(("x-forwarded-host", "ci.example"))
+            .to_http_request();
+        assert_eq!(base_url(&request, None), "https://ci.example");
+    }
+
+    #[test]
+    fn headers_that_are_not_ascii_are_missing() {
+        let request = TestRequest::default()
+            .insert_header(("x-a", "b"))
+            .insert_header(("x-c", "é".as_bytes()))
+            .to_http_request();
+        assert_eq!(header(&request, "x-a"), Some("b"));
+        assert_eq!(header(&request, "x-c"), None);
+        assert_eq!(header(&request, "x-d"), None);
+    }
+}
