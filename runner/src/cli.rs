@@ -15,12 +15,12 @@ use slipway_protocol::RegisterRequest;
 
 use crate::client::{Coordinator, info};
 use crate::config::Config;
-use crate::disk::WorkDir;
 use crate::docker::{Attest, Docker, Notary};
 use crate::executor::Executor;
-use crate::job::Jobs;
-use crate::runner::{self, Ending};
+use crate::jobs::Jobs;
+use crate::manager::{self, Ending};
 use crate::scripted::Scripted;
+use crate::work_dir::WorkDir;
 
 pub use limits::LimitFlags;
 
@@ -266,7 +266,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
         told_to_stop: ending.stop.clone(),
     };
     let floor = args.min_free_disk_mb.saturating_mul(MIB);
-    runner::run(
+    manager::run(
         Arc::new(jobs),
         usize::from(args.concurrency),
         floor,

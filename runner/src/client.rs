@@ -19,7 +19,7 @@ use slipway_protocol::{
 pub use archives::{Fetched, Uploaded};
 pub use commands::CommandError;
 
-use crate::phases::News;
+use crate::jobs::phases::News;
 
 /// How long a coordinator may hold a poll, and a little more.
 const POLL_LIMIT: Duration = Duration::from_secs(80);

@@ -1,14 +1,14 @@
 //! The executor for real: a checkout with git, sources that were handed in or a package, then an
 //! image or a script with the Docker Engine.
 
-mod archive;
-mod attest;
+mod attestations;
+mod build_cache;
 mod checkout;
-mod index;
+mod image_archive;
+mod image_index;
 mod package;
-mod room;
 mod script;
-mod source;
+mod submitted_source;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -25,8 +25,8 @@ use slipway_protocol::{Credentials, ImageResult};
 
 use crate::executor::{Archive, Executor, Failure, Job};
 
-pub use attest::{Attest, Notary};
-pub use room::CacheLimits;
+pub use attestations::{Attest, Notary};
+pub use build_cache::CacheLimits;
 
 /// Builds images, and runs scripts in containers.
 pub struct Docker {
@@ -126,7 +126,7 @@ impl Docker {
             // The image has the files.
             (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
             (JobSpec::ImageIndex(_), _) => return Ok(()),
-            (_, Some(source)) => source::prepare(&self.packages, job, source).await?,
+            (_, Some(source)) => submitted_source::prepare(&self.packages, job, source).await?,
             (_, None) => checkout::prepare(&self.git, job).await?,
         }
         checkout::unpack_needs(job).await
@@ -149,7 +149,7 @@ impl Executor for Docker {
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        room::within(self.builder.limits().disk_bytes, job, self.fetch(job)).await
+        build_cache::within(self.builder.limits().disk_bytes, job, self.fetch(job)).await
     }
 
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
@@ -160,7 +160,7 @@ impl Executor for Docker {
                 let kept = script::run_script(&self.builder, image, job, spec).await?;
                 Ok(kept.map(image_result))
             }
-            JobSpec::ImageIndex(spec) => index::push(job, spec).await.map(Some),
+            JobSpec::ImageIndex(spec) => image_index::push(job, spec).await.map(Some),
         }
     }
 
@@ -177,7 +177,7 @@ impl Executor for Docker {
         };
         match &job.own.spec {
             JobSpec::ImageBuild(spec) if !spec.archive.is_empty() && succeeded => {
-                archive::save_image(&self.builder, job, &spec.archive).await
+                image_archive::save_image(&self.builder, job, &spec.archive).await
             }
             JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => Ok(None),
             JobSpec::Script(spec) => {
@@ -194,7 +194,7 @@ impl Executor for Docker {
     }
 
     async fn tidy(&self) {
-        room::prune(&self.builder, &self.cache).await;
+        build_cache::prune(&self.builder, &self.cache).await;
     }
 
     fn store(&self) -> Option<&Path> {
@@ -202,7 +202,7 @@ impl Executor for Docker {
     }
 
     async fn make_room(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {
-        room::make_room(&self.builder, &self.cache, is_enough).await;
+        build_cache::make_room(&self.builder, &self.cache, is_enough).await;
     }
 }
 

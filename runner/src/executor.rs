@@ -12,9 +12,9 @@ use slipway_image_builder::Progress;
 use slipway_protocol::{Dependency, ImageResult, JobPayload, OwnJob};
 use tokio::sync::watch;
 
-use crate::phases::Phases;
-use crate::spool::{Spool, Written};
-use crate::stop::Stop;
+use crate::jobs::phases::Phases;
+use crate::jobs::stop::Stop;
+use crate::traces::spool::{Spool, Written};
 
 /// A job as an executor sees it.
 pub struct Job {
@@ -92,6 +92,14 @@ pub struct Failure {
     pub reason: FailureReason,
     /// The sentence.
     pub message: String,
+}
+
+/// The failure of a job for which there is no room.
+pub(crate) fn disk_full() -> Failure {
+    Failure {
+        reason: FailureReason::DiskFull,
+        message: "the disk of the build host is full; free some space".to_owned(),
+    }
 }
 
 /// The trace and the phase of a job. Clones write to the same.

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::client::{Claim, Retry};
-use crate::disk::free_bytes;
-use crate::job::Jobs;
+use crate::jobs::Jobs;
+use crate::work_dir::free_bytes;
 
 /// The pause after an answer that the coordinator did not hold.
 const PAUSE: Duration = Duration::from_secs(3);

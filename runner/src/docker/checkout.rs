@@ -10,8 +10,8 @@ use slipway_image_builder::BuildError;
 use slipway_packages::{Archive, PackageError, UnpackLimits, unpack};
 
 use super::failure;
+use crate::executor::disk_full;
 use crate::executor::{Failure, Job};
-use crate::job::disk_full;
 
 /// What the archives of earlier jobs may become: more than a package, as they are the farm's own.
 const LIMITS: UnpackLimits = UnpackLimits {

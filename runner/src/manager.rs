@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::info;
-use crate::job::Jobs;
+use crate::jobs::Jobs;
 use crate::poll::{Claimed, Poller};
 
 /// How a runner is told to end.

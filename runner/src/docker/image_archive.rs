@@ -3,7 +3,7 @@
 use slipway_domain::Phase;
 use slipway_image_builder::{Builder, Progress as _};
 
-use super::{failure, room};
+use super::{build_cache, failure};
 use crate::executor::{Archive, ArchiveKind, Failure, Job};
 
 /// How long the farm keeps it. It is fetched as soon as the build is over.
@@ -26,7 +26,7 @@ pub(super) async fn save_image(
     let saved = tokio::select! {
         biased;
         () = job.stop.stopped() => return Ok(None),
-        saved = room::within(builder.limits().disk_bytes, job, saving) => saved,
+        saved = build_cache::within(builder.limits().disk_bytes, job, saving) => saved,
     };
     let size = saved?;
     job.output

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::runner;
-use crate::fake::{Fake, Held, until_empty};
+use crate::fake_coordinator::{Fake, Held, until_empty};
 
 /// What a job has in its payload that builds an uploaded package.
 fn job(spec: Value) -> Value {

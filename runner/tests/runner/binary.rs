@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use crate::fake::Fake;
+use crate::fake_coordinator::Fake;
 
 fn program(config: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slipway-runner"));

@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
 use super::{Repository, runner, runner_called, runs, until};
-use crate::fake::{Fake, Held, SECRET, job_token, until_empty};
+use crate::fake_coordinator::{Fake, Held, SECRET, job_token, until_empty};
 
 pub(super) fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     let mut spec = json!({"kind": "script", "image": image, "commands": commands});

@@ -8,7 +8,7 @@ use slipway_test_engine::shell_image;
 
 use super::runner;
 use super::scripts::{needing, script, trace, zipped};
-use crate::fake::{Fake, source_token, until_empty};
+use crate::fake_coordinator::{Fake, source_token, until_empty};
 
 /// A gzipped tar with one file.
 fn tar(name: &str, content: &str) -> Vec<u8> {

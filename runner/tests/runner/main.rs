@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod binary;
 mod docker;
-mod fake;
-mod jobs;
-mod program;
-mod room;
+mod fake_coordinator;
+mod full_disk;
+mod job_lifecycle;

@@ -12,8 +12,8 @@ use slipway_protocol::JobSource;
 
 use super::{checkout, failure};
 use crate::backoff::Backoff;
+use crate::executor::disk_full;
 use crate::executor::{Failure, Job};
-use crate::job::disk_full;
 
 /// How often sources at an address that somebody named are asked for.
 const TRIES: u32 = 4;

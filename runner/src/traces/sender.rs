@@ -6,8 +6,8 @@ use slipway_domain::JobToken;
 
 use crate::backoff::Backoff;
 use crate::client::{Coordinator, Sent};
-use crate::spool::Spool;
-use crate::stop::{Stop, StopCause};
+use crate::jobs::stop::{Stop, StopCause};
+use crate::traces::spool::Spool;
 
 /// The largest piece, in bytes.
 const MAX_PIECE: usize = 1024 * 1024;

@@ -1,7 +1,7 @@
 //! The main job with a real git server, the real Docker Engine and a real registry, which
 //! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
 
-mod kept;
+mod images_from_scripts;
 mod packages;
 mod scripts;
 mod secrets;
@@ -23,8 +23,8 @@ use slipway_packages::{FetchLimits, Packages, UnpackLimits};
 use slipway_runner::docker::{CacheLimits, Docker};
 use slipway_runner::executor::Executor;
 
-use crate::fake::{Fake, until_empty};
-use crate::jobs::Runner;
+use crate::fake_coordinator::{Fake, until_empty};
+use crate::job_lifecycle::Runner;
 
 /// A repository behind `git daemon`, with one commit.
 struct Repository {

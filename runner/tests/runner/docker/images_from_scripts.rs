@@ -5,7 +5,7 @@ use slipway_test_engine::{docker, forget, shell_image};
 
 use super::scripts::{needing, script, trace, zipped};
 use super::{Repository, runner, runner_called};
-use crate::fake::{Fake, SECRET, until_empty};
+use crate::fake_coordinator::{Fake, SECRET, until_empty};
 
 fn registry() -> String {
     std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry")

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use slipway_protocol::TraceSum;
 use tokio::sync::watch;
 
-use crate::mask::{Masker, Secrets};
+use crate::traces::mask::{Masker, Secrets};
 
 /// How far a trace has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use slipway_domain::package::PackageSource;
 use slipway_domain::{JobSpec, RunnerToken};
 use slipway_protocol::JobPayload;
 
-use crate::mask::Secrets;
+use crate::traces::mask::Secrets;
 
 /// The values of variables that are not public, passwords, tokens and keys: the job's, and this
 /// runner's own.

@@ -10,8 +10,8 @@ use slipway_protocol::ImageResult;
 use slipway_runner::executor::{Archive, Executor, Failure, Job};
 use slipway_runner::scripted::Scripted;
 
-use crate::fake::Fake;
-use crate::jobs::Runner;
+use crate::fake_coordinator::Fake;
+use crate::job_lifecycle::Runner;
 
 /// Keeps what outlives a job where nothing is ever free, until it is told to make room.
 #[derive(Default)]

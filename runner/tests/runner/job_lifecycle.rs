@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::fake::{Fake, RUNNER_TOKEN, SECRET, until_empty};
+use crate::fake_coordinator::{Fake, RUNNER_TOKEN, SECRET, until_empty};
 use serde_json::json;
 use slipway_domain::RunnerToken;
 use slipway_runner::client::Coordinator;
-use slipway_runner::disk::WorkDir;
 use slipway_runner::executor::Executor;
-use slipway_runner::job::Jobs;
-use slipway_runner::runner::{Ending, run};
+use slipway_runner::jobs::Jobs;
+use slipway_runner::manager::{Ending, run};
 use slipway_runner::scripted::Scripted;
+use slipway_runner::work_dir::WorkDir;
 use tokio::task::JoinHandle;
 
 /// A runner in this process, with the scripted executor.

@@ -8,8 +8,8 @@ use slipway_protocol::{Dependency, ImageResult};
 
 use crate::backoff::Backoff;
 use crate::client::{Coordinator, Fetched, Retry, Uploaded};
+use crate::executor::disk_full;
 use crate::executor::{Archive, ArchiveKind, Executor, Failure, Job, Upload};
-use crate::job::disk_full;
 
 /// Fetches the archives of the jobs that `job` needs to where [`Job::needs`] says.
 ///

@@ -3,6 +3,12 @@
 //! Work, heartbeat and trace run side by side. The last report is sent when the whole trace was
 //! stored; only after its answer is the job's directory, with the trace in it, removed.
 
+pub mod heartbeat;
+pub mod phases;
+mod secrets;
+pub mod stop;
+mod transfers;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,18 +16,17 @@ use slipway_domain::{BuildStep, FailureReason, JobToken, Platform, RunnerToken};
 use slipway_protocol::{ImageResult, JobPayload, TraceSum, UpdateRequest};
 use tokio_util::sync::CancellationToken;
 
-use crate::archives;
 use crate::backoff::Backoff;
 use crate::client::{Coordinator, Finished};
-use crate::disk::WorkDir;
-use crate::executor::{Executor, Failure, Job, Output};
-use crate::heartbeat::Heartbeat;
-use crate::job_secrets::secrets_of;
-use crate::mask::{MIN_SECRET, Secrets};
-use crate::phases::Phases;
-use crate::spool::Spool;
-use crate::stop::{Stop, StopCause};
-use crate::trace::{Delivery, TraceSender};
+use crate::executor::{Executor, Failure, Job, Output, disk_full};
+use crate::jobs::heartbeat::Heartbeat;
+use crate::jobs::phases::Phases;
+use crate::jobs::secrets::secrets_of;
+use crate::jobs::stop::{Stop, StopCause};
+use crate::traces::mask::{MIN_SECRET, Secrets};
+use crate::traces::sender::{Delivery, TraceSender};
+use crate::traces::spool::Spool;
+use crate::work_dir::WorkDir;
 
 /// What a job may take when the coordinator names no limit.
 const USUAL_LIMIT: Duration = Duration::from_secs(7200);
@@ -170,12 +175,12 @@ impl Jobs {
         self.warn_of_short_secrets(job);
         let work = async {
             tokio::fs::create_dir(&job.dir).await.map_err(io_failure)?;
-            archives::fetch(&self.coordinator, job).await?;
-            archives::fetch_upload(&self.coordinator, job).await?;
-            archives::fetch_source(&self.coordinator, job).await?;
+            transfers::fetch(&self.coordinator, job).await?;
+            transfers::fetch_upload(&self.coordinator, job).await?;
+            transfers::fetch_source(&self.coordinator, job).await?;
             self.executor.prepare(job).await?;
             let outcome = self.executor.run(job).await;
-            archives::keep(&self.coordinator, self.executor.as_ref(), job, outcome).await
+            transfers::keep(&self.coordinator, self.executor.as_ref(), job, outcome).await
         };
         let watch = async {
             tokio::select! {
@@ -352,13 +357,5 @@ fn io_failure(error: std::io::Error) -> Failure {
             reason: FailureReason::RunnerFault,
             message: "the runner could not make a directory for the job".to_owned(),
         },
-    }
-}
-
-/// The failure of a job for which there is no room.
-pub(crate) fn disk_full() -> Failure {
-    Failure {
-        reason: FailureReason::DiskFull,
-        message: "the disk of the build host is full; free some space".to_owned(),
     }
 }

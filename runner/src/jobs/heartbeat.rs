@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::client::{Beat, Coordinator};
-use crate::phases::{News, Phases};
-use crate::stop::{Stop, StopCause};
+use crate::jobs::phases::{News, Phases};
+use crate::jobs::stop::{Stop, StopCause};
 
 /// The longest that a beat asks to be held.
 const MOST: Duration = Duration::from_secs(5);

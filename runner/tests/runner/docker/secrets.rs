@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Repository, runner};
-use crate::fake::{Fake, until_empty};
+use crate::fake_coordinator::{Fake, until_empty};
 
 /// Prints the secret whole, in base64 at each of the ways it can begin and in lines, and in pieces.
 const DOCKERFILE: &str = r#"FROM scratch
