@@ -1,9 +1,7 @@
 //! One script from beginning to end.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io::Read as _;
-use std::path::PathBuf;
 
 use bollard::body_try_stream;
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -16,15 +14,15 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use slipway_domain::Phase;
-use slipway_domain::image::Repository;
-use slipway_image_builder::{BuildError, Builder, Login, Progress};
+use slipway_image_builder::{BuildError, Builder, Progress};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk;
+use crate::disk_limit;
 use crate::error::ScriptError;
-use crate::image;
 use crate::pack::Pack;
+use crate::pull;
+use crate::request::ScriptRequest;
 use crate::shell;
 
 /// Where the checkout is in the container; the commands begin there.
@@ -35,35 +33,6 @@ const SCRIPT: &str = "/slipway/script";
 const AT: &str = "/slipway/at";
 /// The file that has the variables of a script whose container is kept.
 const ENVIRONMENT: &str = "/slipway/environment";
-
-/// One script to run.
-#[derive(Clone)]
-pub struct ScriptRequest {
-    /// Names the job on this engine; the container is labelled with it.
-    pub job: String,
-    /// The image whose container the commands run in.
-    pub image: String,
-    /// Whether another job made that image, so that it is named by its digest and here for this
-    /// job alone.
-    pub is_made: bool,
-    /// The directory that is copied into the container.
-    pub checkout: PathBuf,
-    /// The commands.
-    pub commands: Vec<String>,
-    /// What they see in their environment; of two with one name the later counts.
-    pub environment: Vec<(String, String)>,
-    /// For the registries that are pulled from and pushed to.
-    pub logins: Vec<Login>,
-    /// The repository and the tag where the container is kept by [`keep`](crate::keep), if it is.
-    pub keep: Option<(Repository, String)>,
-}
-
-impl fmt::Debug for ScriptRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The environment has secrets in it.
-        write!(f, "ScriptRequest(job {} in {})", self.job, self.image)
-    }
-}
 
 /// Runs the commands in a container of their own. The container stays for
 /// [`collect`](crate::collect) to look into, until [`Builder::remove_job`] removes it.
@@ -81,7 +50,7 @@ pub async fn run(
     let image = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(BuildError::Canceled.into()),
-        had = image::have(builder, request, progress) => had?,
+        had = pull::have(builder, request, progress) => had?,
     };
     progress.phase(Phase::Building);
     progress.output(format!("Running in {}\n", request.image).as_bytes());
@@ -94,7 +63,7 @@ pub async fn run(
         biased;
         () = cancel.cancelled() => {}
         done = run_to_end(builder, request, &name, progress) => return done,
-        error = disk::watch(builder, &name) => ended = error,
+        error = disk_limit::watch(builder, &name) => ended = error,
     }
     if let Err(error) = builder.engine().kill_container(&name, None).await {
         // It had not begun, or has ended by itself; what is left is removed like all else.

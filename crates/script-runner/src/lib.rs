@@ -6,16 +6,18 @@
 
 mod collect;
 mod container;
-mod disk;
+mod disk_limit;
 mod error;
-mod image;
-mod keep;
 mod pack;
 mod pattern;
 mod pipe;
+mod pull;
+mod request;
+mod save_container;
 mod shell;
 
 pub use collect::{Collected, collect};
-pub use container::{ScriptRequest, WORK_DIR, run};
+pub use container::{WORK_DIR, run};
 pub use error::ScriptError;
-pub use keep::keep;
+pub use request::ScriptRequest;
+pub use save_container::keep;

@@ -5,9 +5,10 @@ use bollard::query_parameters::CommitContainerOptions;
 use slipway_image_builder::{BuildError, Builder, BuiltImage, Progress};
 use tokio_util::sync::CancellationToken;
 
-use crate::container::{ScriptRequest, container_name, upload};
+use crate::container::{container_name, upload};
 use crate::error::ScriptError;
 use crate::pack::emptied;
+use crate::request::ScriptRequest;
 
 /// Makes an image of the container that [`run`](crate::run) left, and pushes it where the request
 /// says; `None` when it is not to be kept. What is here of it goes with [`Builder::remove_job`].

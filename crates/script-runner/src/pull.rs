@@ -8,8 +8,8 @@ use slipway_domain::Phase;
 use slipway_domain::image::registry_of;
 use slipway_image_builder::{BuildError, Builder, Progress};
 
-use crate::container::ScriptRequest;
 use crate::error::ScriptError;
+use crate::request::ScriptRequest;
 
 /// Makes sure that the engine has the image of `request`, which is pulled when it is not there;
 /// returns what it is called here.
