@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use crate::agent::Ssh;
 use crate::error::{GitError, Refusal};
 use crate::remote::RemoteUrl;
+use crate::ssh::Ssh;
 
 /// How much of git's output is kept, in bytes.
 const MAX_OUTPUT: u64 = 4 * 1024 * 1024;

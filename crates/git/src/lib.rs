@@ -6,7 +6,6 @@
 //! Credentials reach git through its environment or an agent, never through its arguments, its
 //! configuration files or its output.
 
-mod agent;
 mod checkout;
 mod command;
 mod describe;
@@ -15,6 +14,7 @@ mod file;
 mod lfs;
 mod remote;
 mod resolve;
+mod ssh;
 mod submodules;
 
 pub use checkout::Source;
