@@ -42,7 +42,7 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     let file = find_file(&mut form, &mut fields).await;
     // Only the holder of the token is told what is wrong with the form.
     let job = farm
-        .uploading_job(id, &job_token(http, fields.token.take()))
+        .running_job_access(id, &job_token(http, fields.token.take()))
         .await
         .map_err(not_running)?;
     let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;

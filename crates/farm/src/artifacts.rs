@@ -71,7 +71,7 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound`, `Forbidden`, `Erased`; `Conflict` when the job is not running.
-    pub async fn uploading_job(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
+    pub async fn running_job_access(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
         let job = self.job_by_token(id, token).await?;
         if job.state.is_running() {
             Ok(job)

@@ -71,7 +71,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Refused` when that is over, besides those of [`Farm::standing`].
-    pub async fn job_at_work(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
+    pub async fn active_job_access(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
         let job = self.own_job(id, token).await?;
         if job.state.is_running() || self.standing_of(&job).await?.ending {
             return Ok(job);
@@ -91,7 +91,7 @@ impl Farm {
     /// the limit of a trace is thrown away and counted, as runners give a job up that is refused.
     ///
     /// # Errors
-    /// `TraceGap` when `start` is not where the trace ends, and those of [`Farm::job_at_work`].
+    /// `TraceGap` when `start` is not where the trace ends, and those of [`Farm::active_job_access`].
     pub async fn append_own_trace(
         &self,
         id: JobId,
@@ -99,7 +99,7 @@ impl Farm {
         start: u64,
         mut bytes: Bytes,
     ) -> Result<(u64, Standing), FarmError> {
-        let job = self.job_at_work(id, token).await?;
+        let job = self.active_job_access(id, token).await?;
         self.note_runner_of(&job).await?;
         let held = self
             .inner

@@ -1,57 +1,46 @@
 //! All SQL of the farm: tables, rows, queries, migrations, on SQLite and on PostgreSQL.
 //!
-//! Callers hand closures to [`Store::read`] and [`Store::write`] and call the functions of one
+//! Callers pass closures to [`Store::read`] and [`Store::write`] and call the functions of one
 //! aggregate (`jobs`, `runners`, …) inside; they never see a pool, a thread or a transaction.
-//! A closure does nothing but SQL: it may share a commit with others, or be rolled back and run
-//! again. What should happen next (whom to wake, what to delete) is what it returns.
+//! A closure only runs SQL: it may share a commit with others, or be rolled back and run again.
+//! It returns what should happen after the commit, such as which runners to wake and which blobs
+//! to delete.
+//!
+//! | folder | what it holds |
+//! | --- | --- |
+//! | `engine` | connections, the writer thread, migrations, row locks, signals between coordinators |
+//! | `queue` | queue keys, claims, reservations for runners that built a project recently |
+//! | `jobs` | job rows and states, leases, needs, retries, traces, artifacts |
+//! | `builds` | build rows, commits, commit statuses, uploaded sources |
+//! | `settle` | what the end or the start of a job changes in its build |
+//! | `projects` | projects, namespaces, pipelines, secrets, deploy keys, triggers, webhooks |
+//! | `runners` | runners, their managers, registration tokens |
+//! | `people` | users, members, tokens, robots, logins |
 
-mod backend;
-mod claims;
-mod connection;
-mod dealing;
-pub mod deploy_keys;
+mod engine;
 mod error;
-mod literals;
-mod migrations;
-mod page;
-mod per_backend;
 pub mod schema;
-mod signals;
-mod time;
-mod writer;
 
-pub mod artifacts;
 pub mod builds;
-pub mod by_commit;
-pub mod cli_logins;
-pub mod commits;
-pub mod hooks;
-pub mod job_lists;
 pub mod jobs;
-pub mod log_keys;
-pub mod managers;
 pub mod people;
-pub mod phases;
-pub mod pipelines;
-pub mod project_search;
 pub mod projects;
 pub mod queue;
-pub mod registration;
-pub mod removal;
-pub mod retries;
-pub mod robots;
 pub mod runners;
-pub mod secrets;
-pub mod statuses;
-pub mod tokens;
-pub mod traces;
-pub mod triggers;
-pub mod uploads;
-pub mod warm;
+pub mod settle;
 
-pub use backend::Store;
-pub use claims::ClaimRequest;
-pub use connection::{Conn, DatabaseUrl};
+pub use builds::{by_commit, commits, statuses, uploads};
+pub use jobs::{artifacts, lists as job_lists, phases, retries, traces};
+pub use people::{cli_logins, log_keys, robots, tokens};
+pub use projects::{
+    deploy_keys, pipelines, removal, search as project_search, secrets, triggers, webhooks as hooks,
+};
+pub use queue::warm;
+pub use runners::{managers, registration};
+
+pub use engine::connection::{Conn, DatabaseUrl};
+pub use engine::page::{Page, Slice};
+pub use engine::signals::Signal;
+pub use engine::store::Store;
 pub use error::StoreError;
-pub use page::{Page, Slice};
-pub use signals::Signal;
+pub use queue::types::ClaimRequest;

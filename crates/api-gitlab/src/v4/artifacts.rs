@@ -33,7 +33,9 @@ pub(crate) async fn upload(
 }
 
 async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
-    let job = farm.job_at_work(job_id(id)?, &shown_token(http)?).await?;
+    let job = farm
+        .active_job_access(job_id(id)?, &shown_token(http)?)
+        .await?;
     let query = UploadParams::of_query(http);
     let mut fields = UploadParams::default();
     let file = find_file(&mut form, &mut fields).await?;

@@ -89,7 +89,7 @@ pub(crate) async fn append_trace(
 ) -> Answer {
     let id = job_id(&id)?;
     let token = job_token(&http, None).ok_or(FarmError::BadToken)?;
-    farm.job_at_work(id, &token).await?;
+    farm.active_job_access(id, &token).await?;
     let (start, body) = ranged(&http, payload.into_inner()).await?;
     let (length, standing) = farm.append_own_trace(id, &token, start, body).await?;
     Ok(with_status(&mut HttpResponse::Accepted(), standing)

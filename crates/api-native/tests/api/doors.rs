@@ -82,7 +82,7 @@ async fn full() -> (Api, Vec<(String, String)>) {
     let content = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("zip"))]);
     let job = api
         .farm
-        .uploading_job(claimed.job.id, &claimed.token)
+        .running_job_access(claimed.job.id, &claimed.token)
         .await
         .unwrap();
     let received = api.farm.receive_archive(&job, content).await.unwrap();

@@ -155,7 +155,7 @@ async fn an_archive_is_read_in_part_kept_and_removed() {
     let (api, _, claimed) = running().await;
     let job = api
         .farm
-        .uploading_job(claimed.job.id, &claimed.token)
+        .running_job_access(claimed.job.id, &claimed.token)
         .await
         .unwrap();
     let content = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("archive"))]);

@@ -218,7 +218,10 @@ fn engine(desk: &Desk, script: &str) {
 /// Has a runner leave this archive of the image that a job built.
 async fn leave(desk: &Desk, job: &ClaimedJob, archive: &'static [u8]) {
     let farm = desk.farm.farm();
-    let job = farm.uploading_job(job.job.id, &job.token).await.unwrap();
+    let job = farm
+        .running_job_access(job.job.id, &job.token)
+        .await
+        .unwrap();
     let pieces = [Ok::<_, std::io::Error>(bytes::Bytes::from_static(archive))];
     let received = farm.receive_archive(&job, futures_util::stream::iter(pieces));
     let kind = FileKind::named("image_archive", "gzip").unwrap();

@@ -4,12 +4,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::BuildId;
 
-use super::{BuildError, get};
-use crate::connection::Conn;
+use crate::builds::queries::get;
+use crate::builds::row::BuildError;
+use crate::engine::connection::Conn;
+use crate::engine::locks;
+use crate::engine::time::to_ms;
 use crate::error::StoreError;
-use crate::per_backend;
 use crate::schema::builds;
-use crate::time::to_ms;
 
 /// Notes that somebody called all of a build off, and keeps others from changing it until the
 /// transaction ends.
@@ -17,7 +18,7 @@ use crate::time::to_ms;
 /// # Errors
 /// `Conflict` when it is over.
 pub fn call_off(conn: &mut Conn, id: BuildId) -> Result<(), StoreError> {
-    per_backend::lock_build(conn, id)?;
+    locks::lock_build(conn, id)?;
     if get(conn, id)?.state.is_done() {
         return Err(StoreError::Conflict("the build is over"));
     }
@@ -46,7 +47,7 @@ pub fn overdue(
 /// Notes why a build as a whole could not be, and keeps others from changing it until the
 /// transaction ends. Returns whether it was not over.
 pub fn fail(conn: &mut Conn, id: BuildId, error: &BuildError) -> Result<bool, StoreError> {
-    per_backend::lock_build(conn, id)?;
+    locks::lock_build(conn, id)?;
     if get(conn, id)?.state.is_done() {
         return Ok(false);
     }
@@ -61,7 +62,7 @@ pub fn fail(conn: &mut Conn, id: BuildId, error: &BuildError) -> Result<bool, St
 
 /// Forgets how a build that was over had ended, as it goes on after all: with all the time it may
 /// take, as if it began now.
-pub(super) fn take_back(
+pub(crate) fn take_back(
     conn: &mut Conn,
     id: BuildId,
     now: DateTime<Utc>,

@@ -7,9 +7,9 @@ use slipway_domain::{
     BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
 };
 
+use crate::engine::time::{from_ms, from_opt_ms, parse};
 use crate::error::StoreError;
 use crate::schema::builds;
-use crate::time::{from_ms, from_opt_ms, parse};
 
 /// One run of a pipeline.
 #[derive(Clone, Debug)]
@@ -203,4 +203,15 @@ impl<'a> From<&'a Handed> for HandedColumns<'a> {
             timeout_s: handed.timeout_s,
         }
     }
+}
+
+/// Why a sole build is not made, or not begun anew.
+const NOT_ALONE: &str = "a build of this commit is already pending or building";
+
+/// Says what a refusal of the unique index means.
+pub(crate) fn or_not_alone<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+    result.map_err(|error| match error {
+        StoreError::Conflict(_) => StoreError::Conflict(NOT_ALONE),
+        other => other,
+    })
 }

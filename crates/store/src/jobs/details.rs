@@ -7,11 +7,11 @@ use diesel::prelude::*;
 use slipway_domain::retry::RetryRules;
 use slipway_domain::{BuildId, BuildStep, Event, JobId, JobState, Outcome, Refused};
 
-use super::row::Job;
-use crate::connection::Conn;
+use crate::engine::connection::Conn;
+use crate::engine::time::{from_opt_ms, to_ms};
 use crate::error::StoreError;
+use crate::jobs::row::Job;
 use crate::schema::{job_details, jobs};
-use crate::time::{from_opt_ms, to_ms};
 
 /// What is known of few jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

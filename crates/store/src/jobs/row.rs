@@ -7,10 +7,9 @@ use slipway_domain::{
     RunnerId, UserId, When,
 };
 
+use crate::engine::time::{from_ms, from_opt_ms, parse, runner_until, to_ms};
 use crate::error::StoreError;
 use crate::schema::jobs;
-use crate::time::{from_ms, from_opt_ms, parse, to_ms};
-use crate::warm::runner_until;
 
 /// One attempt at a job, as it was when it was read.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use slipway_domain::queue::{Capabilities, RunnerScope, RunnerView};
 use slipway_domain::{FeatureSet, Platform, ProjectId, RunnerId, TagSet};
 
+use crate::engine::time::{from_ms, from_opt_ms};
 use crate::error::StoreError;
-use crate::time::{from_ms, from_opt_ms};
 
 /// How long a runner counts as online after it was heard of.
 const ONLINE_FOR: TimeDelta = TimeDelta::minutes(2);

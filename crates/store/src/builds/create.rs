@@ -1,0 +1,160 @@
+//! Creates builds with their jobs.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use slipway_domain::package::RequestedPackage;
+use slipway_domain::pipeline::Definition;
+use slipway_domain::queue::Requirement;
+use slipway_domain::{
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
+};
+
+use crate::builds::queries::get;
+use crate::builds::row::{Build, Handed, HandedColumns};
+use crate::engine::connection::Conn;
+use crate::engine::time::to_ms;
+use crate::error::{OrMissing, StoreError};
+use crate::jobs::changes::Changes;
+use crate::jobs::create::{self as jobs, NewJob};
+use crate::jobs::details::Details;
+use crate::queue::{keys, warm};
+use crate::schema::{builds, pipelines};
+use crate::settle::roll_up;
+
+/// What a build is made of.
+#[derive(Clone, Debug)]
+pub struct NewBuild {
+    /// Its name to the outside.
+    pub uuid: BuildUuid,
+    /// The project.
+    pub project: ProjectId,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// The commit.
+    pub sha: CommitSha,
+    /// The branch or tag.
+    pub git_ref: Option<GitRef>,
+    /// Whether `git_ref` is a tag.
+    pub ref_is_tag: bool,
+    /// Who asked.
+    pub created_by: Option<UserId>,
+    /// Variables of its own, sealed.
+    pub variables: Option<String>,
+    /// The trigger that starts it.
+    pub trigger: Option<TriggerId>,
+    /// The jobs, with every spec complete.
+    pub definition: Definition,
+    /// The package that is built in the place of a commit, and how it was asked for.
+    pub package: Option<RequestedPackage>,
+    /// Registry, user name and password with which its base images are pulled, sealed.
+    pub pull_login: Option<String>,
+    /// What whoever asked for it said and handed in.
+    pub handed: Handed,
+}
+
+/// Makes a build and its jobs, all or nothing, with the next number of its pipeline. What may run is
+/// kept up to `warm_wait` for a runner that built the project lately.
+pub fn create(
+    conn: &mut Conn,
+    new: &NewBuild,
+    warm_wait: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<(Build, Changes), StoreError> {
+    let number: i64 = diesel::update(pipelines::table.find(new.pipeline.0))
+        .set(pipelines::last_number.eq(pipelines::last_number + 1))
+        .returning(pipelines::last_number)
+        .get_result(conn)
+        .or_missing("pipeline")?;
+    let package = new.package.as_ref().map(serde_json::to_string).transpose();
+    let package = package.map_err(|_| StoreError::Corrupt("package of a build"))?;
+    let id: i64 = diesel::insert_into(builds::table)
+        .values((
+            builds::uuid.eq(new.uuid.to_string()),
+            builds::project_id.eq(new.project.0),
+            builds::pipeline_id.eq(new.pipeline.0),
+            builds::number.eq(number),
+            builds::sha.eq(new.sha.as_str()),
+            builds::git_ref.eq(new.git_ref.as_ref().map(GitRef::as_str)),
+            builds::ref_is_tag.eq(new.ref_is_tag),
+            builds::state.eq(BuildState::Pending.as_str()),
+            builds::created_by.eq(new.created_by.map(|user| user.0)),
+            builds::created_at.eq(to_ms(now)),
+            builds::variables.eq(&new.variables),
+            builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
+            builds::package.eq(package),
+            builds::pull_login.eq(&new.pull_login),
+            HandedColumns::from(&new.handed),
+        ))
+        .returning(builds::id)
+        .get_result(conn)?;
+    let changes = create_jobs(conn, BuildId(id), new, warm_wait, now)?;
+    roll_up(conn, BuildId(id), now)?;
+    Ok((get(conn, BuildId(id))?, changes))
+}
+
+/// Makes the jobs of a definition, those first that others need.
+fn create_jobs(
+    conn: &mut Conn,
+    build: BuildId,
+    new: &NewBuild,
+    warm_wait: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    let mut made = HashMap::new();
+    let mut left: Vec<_> = new.definition.jobs.iter().collect();
+    while !left.is_empty() {
+        let before = left.len();
+        let mut blocked = Vec::new();
+        for job in left {
+            let Some(needs) = job
+                .needs
+                .iter()
+                .map(|need| made.get(need).copied())
+                .collect()
+            else {
+                blocked.push(job);
+                continue;
+            };
+            let requirement = Requirement {
+                project: new.project,
+                tags: job.tags.clone(),
+                abilities: match new.handed.source_url {
+                    // Stock runners know of commits alone.
+                    Some(_) => job.spec.abilities().with_specs(),
+                    None => job.spec.abilities(),
+                },
+            };
+            let new_job = NewJob {
+                build,
+                project: new.project,
+                queue_key: keys::key_for(conn, &requirement)?,
+                name: job.name.to_string(),
+                stage: job.stage.to_string(),
+                spec: job.spec.clone(),
+                timeout_s: i32::try_from(job.timeout_s).unwrap_or(i32::MAX),
+                allow_failure: job.allow_failure,
+                needs,
+                created_by: new.created_by,
+                when: job.when,
+                details: Details {
+                    step_key: job.step_key.clone(),
+                    label: job.label.clone(),
+                    retry: job.retry.clone(),
+                    ..Details::default()
+                },
+                retries: None,
+            };
+            let job_row = jobs::insert(conn, &new_job, now)?;
+            made.insert(&job.name, job_row.id);
+            warm::note_new(conn, &mut changes, &job_row, warm_wait, now)?;
+        }
+        if blocked.len() == before {
+            return Err(StoreError::Corrupt("pipeline definition"));
+        }
+        left = blocked;
+    }
+    Ok(changes)
+}

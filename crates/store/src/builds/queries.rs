@@ -1,0 +1,196 @@
+//! Reads builds.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, NamespaceId, PipelineId, ProjectId,
+};
+
+use crate::builds::row::{Build, BuildRow};
+use crate::engine::connection::Conn;
+use crate::engine::page::{Page, Slice};
+use crate::engine::time::{parse, to_ms};
+use crate::error::{OrMissing, StoreError};
+use crate::schema::{builds, projects};
+
+/// Reads a build by its number in the farm.
+pub fn get(conn: &mut Conn, id: BuildId) -> Result<Build, StoreError> {
+    builds::table
+        .find(id.0)
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// Reads several builds.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Build>, StoreError> {
+    let rows: Vec<BuildRow> = builds::table.filter(builds::id.eq_any(ids)).load(conn)?;
+    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// The newest build of a branch or tag that succeeded.
+pub fn newest_succeeded(
+    conn: &mut Conn,
+    project: ProjectId,
+    git_ref: &GitRef,
+) -> Result<Build, StoreError> {
+    builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::git_ref.eq(git_ref.as_str()))
+        .filter(builds::state.eq(BuildState::Succeeded.as_str()))
+        .order(builds::id.desc())
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// The sha of a commit that was built, by its first digits.
+pub(crate) fn sha_beginning(
+    conn: &mut Conn,
+    project: ProjectId,
+    from: &str,
+    to: &str,
+) -> Result<Option<CommitSha>, StoreError> {
+    let sha: Option<String> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::sha.ge(from).and(builds::sha.lt(to)))
+        .select(builds::sha)
+        .first(conn)
+        .optional()?;
+    sha.map(|sha| parse(&sha, "sha")).transpose()
+}
+
+/// Whether any build of a project is of this commit.
+pub fn any_of_commit(
+    conn: &mut Conn,
+    project: ProjectId,
+    sha: &CommitSha,
+) -> Result<bool, StoreError> {
+    let first: Option<i64> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::sha.eq(sha.as_str()))
+        .select(builds::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
+/// A slice of a project's builds, newest first, and how many there are.
+pub fn slice_of_project(
+    conn: &mut Conn,
+    project: ProjectId,
+    slice: Slice,
+) -> Result<(Vec<Build>, u64), StoreError> {
+    let own = builds::table.filter(builds::project_id.eq(project.0));
+    let total: i64 = own.count().get_result(conn)?;
+    let rows: Vec<BuildRow> = own
+        .order(builds::id.desc())
+        .offset(slice.offset)
+        .limit(slice.limit)
+        .load(conn)?;
+    let builds: Result<_, _> = rows.into_iter().map(Build::try_from).collect();
+    Ok((builds?, u64::try_from(total).unwrap_or(0)))
+}
+
+/// Reads a build by its name to the outside.
+pub fn by_uuid(conn: &mut Conn, uuid: BuildUuid) -> Result<Build, StoreError> {
+    builds::table
+        .filter(builds::uuid.eq(uuid.to_string()))
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// Reads a build of a pipeline by its number.
+pub fn by_number(conn: &mut Conn, pipeline: PipelineId, number: i64) -> Result<Build, StoreError> {
+    builds::table
+        .filter(builds::pipeline_id.eq(pipeline.0))
+        .filter(builds::number.eq(number))
+        .first::<BuildRow>(conn)
+        .or_missing("build")?
+        .try_into()
+}
+
+/// Which builds of a project are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of this pipeline.
+    pub pipeline: Option<PipelineId>,
+    /// Only in this state.
+    pub state: Option<BuildState>,
+    /// Only of this commit.
+    pub sha: Option<CommitSha>,
+    /// Only of this branch or tag.
+    pub git_ref: Option<GitRef>,
+}
+
+/// The builds of a project, newest first.
+pub fn of_project(
+    conn: &mut Conn,
+    project: ProjectId,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Build>, StoreError> {
+    let mut query = builds::table
+        .filter(
+            builds::project_id
+                .eq(project.0)
+                .and(builds::id.lt(page.below())),
+        )
+        .order(builds::id.desc())
+        .limit(page.limit)
+        .into_boxed::<<Conn as diesel::Connection>::Backend>();
+    if let Some(pipeline) = filter.pipeline {
+        query = query.filter(builds::pipeline_id.eq(pipeline.0));
+    }
+    if let Some(state) = filter.state {
+        query = query.filter(builds::state.eq(state.as_str()));
+    }
+    if let Some(sha) = &filter.sha {
+        query = query.filter(builds::sha.eq(sha.to_string()));
+    }
+    if let Some(git_ref) = &filter.git_ref {
+        query = query.filter(builds::git_ref.eq(git_ref.to_string()));
+    }
+    let rows: Vec<BuildRow> = query.load(conn)?;
+    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// The builds of a project that were asked for at `since` or later, newest first, at most `limit`.
+pub fn asked_since(
+    conn: &mut Conn,
+    project: ProjectId,
+    since: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Build>, StoreError> {
+    let since = since.map_or(i64::MIN, to_ms);
+    let rows: Vec<BuildRow> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::created_at.ge(since))
+        .order(builds::id.desc())
+        .limit(limit)
+        .load(conn)?;
+    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// Whether any build of a project was of a package.
+pub fn any_of_package(conn: &mut Conn, project: ProjectId) -> Result<bool, StoreError> {
+    let first: Option<i64> = builds::table
+        .filter(builds::project_id.eq(project.0))
+        .filter(builds::package.is_not_null())
+        .select(builds::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
+/// How many builds of the projects of a namespace are not over.
+pub fn unfinished_in(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, StoreError> {
+    let count = builds::table
+        .inner_join(projects::table.on(projects::id.eq(builds::project_id)))
+        .filter(projects::namespace_id.eq(namespace.0))
+        .filter(builds::finished_at.is_null())
+        .count()
+        .get_result(conn)?;
+    Ok(count)
+}

@@ -1,0 +1,12 @@
+//! How the store reaches its database, whatever is stored in it.
+
+pub(crate) mod connection;
+pub(crate) mod inner;
+pub(crate) mod literals;
+pub(crate) mod locks;
+pub(crate) mod migrations;
+pub(crate) mod page;
+pub(crate) mod signals;
+pub(crate) mod store;
+pub(crate) mod time;
+pub(crate) mod writer;

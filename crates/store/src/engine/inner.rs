@@ -1,0 +1,148 @@
+//! The connections of a store: a pool for reads, and for writes the writer thread (SQLite) or the
+//! same pool (PostgreSQL).
+
+use std::sync::Arc;
+
+use diesel::Connection;
+use diesel::r2d2::Pool;
+use tokio::sync::oneshot;
+
+use crate::engine::connection::{Conn, DatabaseUrl, Manager, Purpose};
+use crate::engine::migrations;
+use crate::engine::writer::{Work, Writer};
+use crate::error::StoreError;
+
+/// How often work that met another writer is done again before it is given up.
+const MAX_TRIES: u32 = 10;
+
+/// What a store is made of, without the tasks that hold on to it.
+pub(crate) struct StoreInner {
+    readers: Pool<Manager>,
+    writes: Writes,
+}
+
+enum Writes {
+    /// SQLite has one writer.
+    Grouped(Writer),
+    /// PostgreSQL has many.
+    Pooled,
+}
+
+impl StoreInner {
+    pub(crate) fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let mut conn = url.connect(Purpose::Write)?;
+        let applied = migrations::apply(&mut conn)?;
+        if applied > 0 {
+            tracing::info!(applied, "The database was migrated");
+        }
+        let (writes, purpose, size) = match url {
+            DatabaseUrl::Sqlite(_) => {
+                let writer = Writer::start(conn)
+                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                (Writes::Grouped(writer), Purpose::Read, 4)
+            }
+            DatabaseUrl::Postgres(_) => (Writes::Pooled, Purpose::Write, 16),
+        };
+        let manager = Manager {
+            url: url.clone(),
+            purpose,
+        };
+        let readers = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(1))
+            // A server that was restarted leaves connections behind that only a look tells apart.
+            .test_on_check_out(matches!(url, DatabaseUrl::Postgres(_)))
+            .connection_timeout(std::time::Duration::from_secs(5))
+            .build(manager)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self { readers, writes })
+    }
+
+    pub(crate) fn connection(&self) -> Result<diesel::r2d2::PooledConnection<Manager>, StoreError> {
+        self.readers
+            .get()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    /// [`Store::write`], for those who hold the inner half alone.
+    pub(crate) async fn write<T, F>(inner: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        match &inner.writes {
+            Writes::Grouped(writer) => {
+                let (sender, receiver) = oneshot::channel();
+                writer.submit(Box::new(Task {
+                    work,
+                    result: None,
+                    sender,
+                }))?;
+                receiver
+                    .await
+                    .map_err(|_| StoreError::Unavailable("the write was dropped".to_owned()))?
+            }
+            Writes::Pooled => {
+                let inner = Arc::clone(inner);
+                blocking(move || inner.write_pooled(work)).await
+            }
+        }
+    }
+
+    fn write_pooled<T>(
+        &self,
+        mut work: impl FnMut(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut pooled = self.connection()?;
+        let conn: &mut Conn = &mut pooled;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match conn.transaction::<_, StoreError, _>(&mut work) {
+                Err(error) if error.is_transient() && tries < MAX_TRIES => {
+                    tracing::debug!(tries, error = %error, "A write met another and is done again");
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// One closure on its way through the writer thread.
+struct Task<T, F> {
+    work: F,
+    result: Option<Result<T, StoreError>>,
+    sender: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Work for Task<T, F>
+where
+    F: FnMut(&mut Conn) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, conn: &mut Conn) -> bool {
+        let result = (self.work)(conn);
+        let kept = result.is_ok();
+        self.result = Some(result);
+        kept
+    }
+
+    fn answer(self: Box<Self>, commit_failure: Option<&StoreError>) {
+        let result = match (self.result, commit_failure) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Some(failure)) => Err(StoreError::Unavailable(failure.to_string())),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(StoreError::Unavailable("the write panicked".to_owned())),
+        };
+        // The caller may have gone away; what it asked for has been done all the same.
+        let _ = self.sender.send(result);
+    }
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("the database task failed: {error}")))?
+}

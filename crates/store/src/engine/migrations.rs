@@ -1,0 +1,73 @@
+//! The migrations, compiled in: the same steps for both back ends.
+
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::engine::connection::Conn;
+use crate::error::StoreError;
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
+
+/// Any number that no other program would lock; it only has to stay the same.
+const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(7547929)";
+const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(7547929)";
+
+/// Applies what is not applied yet; returns how many steps that was.
+pub(crate) fn apply(conn: &mut Conn) -> Result<usize, StoreError> {
+    use diesel::connection::SimpleConnection;
+
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        StoreError::Unavailable(format!("a migration failed: {error}"))
+    };
+    match conn {
+        Conn::Sqlite(conn) => conn
+            .run_pending_migrations(SQLITE)
+            .map(|done| done.len())
+            .map_err(failed),
+        Conn::Postgres(conn) => {
+            // Coordinators that start together take turns.
+            conn.batch_execute(MIGRATION_LOCK)?;
+            let applied = conn
+                .run_pending_migrations(POSTGRES)
+                .map(|done| done.len())
+                .map_err(failed);
+            conn.batch_execute(MIGRATION_UNLOCK)?;
+            applied
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::connection::{DatabaseUrl, Purpose};
+
+    fn steps(backend: &str) -> Vec<String> {
+        let folder = format!("{}/../../migrations/{backend}", env!("CARGO_MANIFEST_DIR"));
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn both_back_ends_have_the_same_steps() {
+        assert_eq!(steps("sqlite"), steps("postgres"));
+    }
+
+    #[test]
+    fn up_down_up_works_on_sqlite() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(dir.path().join("x.db"));
+        let mut conn = url.connect(Purpose::Write).unwrap();
+        let all = apply(&mut conn).unwrap();
+        assert_eq!((all, apply(&mut conn).unwrap()), (steps("sqlite").len(), 0));
+        let Conn::Sqlite(sqlite) = &mut conn else {
+            unreachable!()
+        };
+        sqlite.revert_all_migrations(SQLITE).unwrap();
+        assert_eq!(apply(&mut conn).unwrap(), all);
+    }
+}

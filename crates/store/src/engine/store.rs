@@ -1,0 +1,97 @@
+//! The handle through which callers reach the database.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::engine::connection::{Conn, DatabaseUrl, Purpose};
+use crate::engine::inner::{StoreInner, blocking};
+use crate::engine::migrations;
+use crate::engine::signals::{Signal, Signals};
+use crate::error::StoreError;
+use crate::queue::claims::ClaimQueue;
+use crate::queue::types::{ClaimRequest, Claimed};
+
+/// The farm's database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<StoreInner>,
+    claims: ClaimQueue,
+    signals: Signals,
+}
+
+impl Store {
+    /// Opens the database and applies the migrations it lacks.
+    ///
+    /// # Errors
+    /// When it cannot be reached, opened or migrated.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let opening = url.clone();
+        let inner = blocking(move || StoreInner::open(&opening)).await?;
+        let inner = Arc::new(inner);
+        let signals = Signals::start(url).await?;
+        let claims = ClaimQueue::start(Arc::downgrade(&inner));
+        Ok(Self {
+            inner,
+            claims,
+            signals,
+        })
+    }
+
+    /// Applies the migrations that the database lacks, and returns how many those were.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn migrate(url: &DatabaseUrl) -> Result<usize, StoreError> {
+        let url = url.clone();
+        blocking(move || migrations::apply(&mut url.connect(Purpose::Write)?)).await
+    }
+
+    /// Runs `work` on a connection that only reads.
+    ///
+    /// # Errors
+    /// What `work` returns, or `Unavailable`.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || work(&mut *inner.connection()?)).await
+    }
+
+    /// Runs `work` in a transaction and returns after its commit is durable.
+    ///
+    /// `work` may run more than once: when it lost against another writer it is rolled back and
+    /// run again.
+    ///
+    /// # Errors
+    /// What `work` returns, in which case nothing of it is kept; or `Unavailable`.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        StoreInner::write(&self.inner, work).await
+    }
+
+    /// Gives `request`'s runner a pending job that it can run, if there is one.
+    ///
+    /// Requests that wait for the database share one commit.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is.
+    pub async fn claim(&self, request: ClaimRequest) -> Result<Option<Claimed>, StoreError> {
+        self.claims.claim(request).await
+    }
+
+    /// Tells all coordinators on this database of something that was committed.
+    pub fn announce(&self, signal: Signal) {
+        self.signals.send(signal);
+    }
+
+    /// Hears what other coordinators on this database announce, not what this one does.
+    pub fn signals(&self) -> broadcast::Receiver<Signal> {
+        self.signals.subscribe()
+    }
+}

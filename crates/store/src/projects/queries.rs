@@ -1,0 +1,193 @@
+//! Creates, reads and changes projects.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId, Visibility};
+
+use crate::engine::connection::Conn;
+use crate::engine::page::Page;
+use crate::engine::time::to_ms;
+use crate::error::{OrMissing, StoreError};
+use crate::projects::row::{Project, SettingColumns, Settings, lower, read};
+use crate::schema::{namespace_members, namespaces, project_loads, project_members, projects};
+
+/// Makes a project.
+///
+/// # Errors
+/// `Conflict` when the name is taken in its namespace.
+pub fn insert(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    name: &Name,
+    settings: &Settings,
+    created_by: impl Into<Option<UserId>>,
+    now: DateTime<Utc>,
+) -> Result<Project, StoreError> {
+    let created_by: Option<UserId> = created_by.into();
+    let id: i64 = diesel::insert_into(projects::table)
+        .values((
+            projects::namespace_id.eq(namespace.0),
+            projects::name.eq(name.as_str()),
+            SettingColumns::from(settings),
+            projects::created_at.eq(to_ms(now)),
+            projects::created_by.eq(created_by.map(|user| user.0)),
+        ))
+        .returning(projects::id)
+        .get_result(conn)?;
+    diesel::insert_into(project_loads::table)
+        .values((
+            project_loads::project_id.eq(id),
+            project_loads::running.eq(0),
+        ))
+        .execute(conn)?;
+    get(conn, ProjectId(id))
+}
+
+/// Changes a project's name and settings.
+///
+/// # Errors
+/// `Conflict` when the name is taken in its namespace.
+pub fn update(
+    conn: &mut Conn,
+    id: ProjectId,
+    name: &Name,
+    settings: &Settings,
+) -> Result<Project, StoreError> {
+    diesel::update(projects::table.find(id.0))
+        .set((
+            projects::name.eq(name.as_str()),
+            SettingColumns::from(settings),
+        ))
+        .execute(conn)?;
+    get(conn, id)
+}
+
+/// Lets a project take builds, or have them looked at only.
+pub fn set_read_only(conn: &mut Conn, id: ProjectId, read_only: bool) -> Result<(), StoreError> {
+    diesel::update(projects::table.find(id.0))
+        .set(projects::read_only.eq(read_only))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Lets one job of a project run at a time, if nobody said how many may.
+pub fn limit_to_one(conn: &mut Conn, id: ProjectId) -> Result<(), StoreError> {
+    diesel::update(
+        projects::table
+            .find(id.0)
+            .filter(projects::max_running.is_null()),
+    )
+    .set(projects::max_running.eq(1))
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Reads a project.
+pub fn get(conn: &mut Conn, id: ProjectId) -> Result<Project, StoreError> {
+    let row = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(projects::id.eq(id.0))
+        .select((projects::all_columns, namespaces::name))
+        .first(conn);
+    read(row.or_missing("project")?)
+}
+
+/// Reads a project by its namespace's name and its own.
+pub fn by_path(conn: &mut Conn, namespace: &Name, name: &Name) -> Result<Project, StoreError> {
+    let row = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(lower(namespaces::name).eq(namespace.as_str().to_ascii_lowercase()))
+        .filter(lower(projects::name).eq(name.as_str().to_ascii_lowercase()))
+        .select((projects::all_columns, namespaces::name))
+        .first(conn);
+    read(row.or_missing("project")?)
+}
+
+/// The projects, newest first; those of one namespace when it is given.
+pub fn list(
+    conn: &mut Conn,
+    namespace: Option<NamespaceId>,
+    page: Page,
+) -> Result<Vec<Project>, StoreError> {
+    let query = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(projects::id.lt(page.below()))
+        .order(projects::id.desc())
+        .limit(page.limit)
+        .select((projects::all_columns, namespaces::name));
+    let rows = match namespace {
+        Some(namespace) => query
+            .filter(projects::namespace_id.eq(namespace.0))
+            .load(conn)?,
+        None => query.load(conn)?,
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// The projects that a user may see, newest first: as a member of each or of its namespace, or
+/// because every user does.
+pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Project>, StoreError> {
+    let rows = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .filter(
+            projects::visibility
+                .ne(Visibility::Private.as_str())
+                .or(belongs_to(user, "")),
+        )
+        .filter(projects::id.lt(page.below()))
+        .order(projects::id.desc())
+        .limit(page.limit)
+        .select((projects::all_columns, namespaces::name))
+        .load(conn)?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The ids of all projects whose builds a user may see.
+pub fn readable_ids(conn: &mut Conn, user: UserId) -> Result<BTreeSet<ProjectId>, StoreError> {
+    let seen = projects::visibility
+        .ne(Visibility::Private.as_str())
+        .or(belongs_to(user, ""));
+    let ids: Vec<i64> = projects::table
+        .filter(projects::builds_enabled)
+        .filter(belongs_to(user, Role::Guest.as_str()).or(projects::public_builds.and(seen)))
+        .select(projects::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(ProjectId).collect())
+}
+
+/// Whether a user is a member of the project or of its namespace, in another role than `but`.
+#[diesel::dsl::auto_type]
+pub(crate) fn belongs_to(user: UserId, but: &'static str) -> _ {
+    let id: i64 = user.0;
+    let namespaces_of = namespace_members::table
+        .filter(namespace_members::user_id.eq(id))
+        .filter(namespace_members::role.ne(but))
+        .select(namespace_members::namespace_id);
+    let projects_of = project_members::table
+        .filter(project_members::user_id.eq(id))
+        .filter(project_members::role.ne(but))
+        .select(project_members::project_id);
+    projects::namespace_id
+        .eq_any(namespaces_of)
+        .or(projects::id.eq_any(projects_of))
+}
+
+/// Whether a user is an owner of the project or of its namespace.
+#[diesel::dsl::auto_type]
+pub(crate) fn is_owned_by(user: UserId) -> _ {
+    let id: i64 = user.0;
+    let owner: &'static str = Role::Owner.as_str();
+    let namespaces_of = namespace_members::table
+        .filter(namespace_members::user_id.eq(id))
+        .filter(namespace_members::role.eq(owner))
+        .select(namespace_members::namespace_id);
+    let projects_of = project_members::table
+        .filter(project_members::user_id.eq(id))
+        .filter(project_members::role.eq(owner))
+        .select(project_members::project_id);
+    projects::namespace_id
+        .eq_any(namespaces_of)
+        .or(projects::id.eq_any(projects_of))
+}

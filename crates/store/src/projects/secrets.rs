@@ -1,0 +1,176 @@
+//! Variables of projects and credentials of registries. Values are sealed before they get here.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{CredentialId, NamespaceId, ProjectId, VariableId};
+
+use crate::engine::connection::Conn;
+use crate::engine::time::{from_ms, to_ms};
+use crate::error::StoreError;
+use crate::schema::{registry_credentials, variables};
+
+/// A variable that the jobs of a project get.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its id.
+    pub id: VariableId,
+    /// Its name.
+    pub key: String,
+    /// Its value, sealed.
+    pub sealed: String,
+    /// Whether its value may be shown.
+    pub public: bool,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What the jobs of a namespace log in to a registry with.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Its id.
+    pub id: CredentialId,
+    /// The registry's host, with its port.
+    pub registry: String,
+    /// Who logs in.
+    pub username: String,
+    /// The password, sealed.
+    pub sealed: String,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+type VariableRow = (i64, i64, String, String, bool, i64);
+
+fn read_variable(
+    (id, _, key, sealed, public, created_at): VariableRow,
+) -> Result<Variable, StoreError> {
+    Ok(Variable {
+        id: VariableId(id),
+        key,
+        sealed,
+        public,
+        created_at: from_ms(created_at)?,
+    })
+}
+
+/// Sets a variable of a project, in the place of an earlier one of that name.
+pub fn put_variable(
+    conn: &mut Conn,
+    project: ProjectId,
+    key: &str,
+    sealed: &str,
+    public: bool,
+    now: DateTime<Utc>,
+) -> Result<Variable, StoreError> {
+    let same = variables::table
+        .filter(variables::project_id.eq(project.0))
+        .filter(variables::key.eq(key));
+    let changed = diesel::update(same)
+        .set((variables::sealed.eq(sealed), variables::public.eq(public)))
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(variables::table)
+            .values((
+                variables::project_id.eq(project.0),
+                variables::key.eq(key),
+                variables::sealed.eq(sealed),
+                variables::public.eq(public),
+                variables::created_at.eq(to_ms(now)),
+            ))
+            .execute(conn)?;
+    }
+    read_variable(same.first(conn)?)
+}
+
+/// The variables of a project, by name. There are never many.
+pub fn variables_of(conn: &mut Conn, project: ProjectId) -> Result<Vec<Variable>, StoreError> {
+    let rows = variables::table
+        .filter(variables::project_id.eq(project.0))
+        .order(variables::key)
+        .load(conn)?;
+    rows.into_iter().map(read_variable).collect()
+}
+
+/// Removes a variable of a project.
+pub fn remove_variable(conn: &mut Conn, project: ProjectId, key: &str) -> Result<(), StoreError> {
+    let target = variables::table
+        .filter(variables::project_id.eq(project.0))
+        .filter(variables::key.eq(key));
+    match diesel::delete(target).execute(conn)? {
+        0 => Err(StoreError::NotFound("variable")),
+        _ => Ok(()),
+    }
+}
+
+type CredentialRow = (i64, i64, String, String, String, i64);
+
+fn read_credential(
+    (id, _, registry, username, sealed, created_at): CredentialRow,
+) -> Result<Credential, StoreError> {
+    Ok(Credential {
+        id: CredentialId(id),
+        registry,
+        username,
+        sealed,
+        created_at: from_ms(created_at)?,
+    })
+}
+
+/// Sets a namespace's credential for a registry, in the place of an earlier one.
+pub fn put_credential(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    registry: &str,
+    username: &str,
+    sealed: &str,
+    now: DateTime<Utc>,
+) -> Result<Credential, StoreError> {
+    let same = registry_credentials::table
+        .filter(registry_credentials::namespace_id.eq(namespace.0))
+        .filter(registry_credentials::registry.eq(registry));
+    let changed = diesel::update(same)
+        .set((
+            registry_credentials::username.eq(username),
+            registry_credentials::sealed.eq(sealed),
+        ))
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(registry_credentials::table)
+            .values((
+                registry_credentials::namespace_id.eq(namespace.0),
+                registry_credentials::registry.eq(registry),
+                registry_credentials::username.eq(username),
+                registry_credentials::sealed.eq(sealed),
+                registry_credentials::created_at.eq(to_ms(now)),
+            ))
+            .execute(conn)?;
+    }
+    read_credential(same.first(conn)?)
+}
+
+/// The registry credentials of a namespace, by registry. There are never many.
+pub fn credentials_of(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+) -> Result<Vec<Credential>, StoreError> {
+    let rows = registry_credentials::table
+        .filter(registry_credentials::namespace_id.eq(namespace.0))
+        .order(registry_credentials::registry)
+        .load(conn)?;
+    rows.into_iter().map(read_credential).collect()
+}
+
+/// Removes a namespace's credential for a registry.
+pub fn remove_credential(
+    conn: &mut Conn,
+    namespace: NamespaceId,
+    registry: &str,
+) -> Result<(), StoreError> {
+    let target = registry_credentials::table
+        .filter(registry_credentials::namespace_id.eq(namespace.0))
+        .filter(registry_credentials::registry.eq(registry));
+    match diesel::delete(target).execute(conn)? {
+        0 => Err(StoreError::NotFound("registry credential")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,109 @@
+//! Triggers: what starts builds of a project from outside. Their tokens follow from the farm's key.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{ProjectId, TriggerId, UserId};
+
+use crate::engine::connection::Conn;
+use crate::engine::time::{from_ms, from_opt_ms, to_ms};
+use crate::error::{OrMissing, StoreError};
+use crate::schema::triggers;
+
+/// What starts builds of a project from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its id.
+    pub id: TriggerId,
+    /// The project whose builds it starts.
+    pub project: ProjectId,
+    /// Free text.
+    pub description: String,
+    /// Who made it, and in whose name it starts builds.
+    pub created_by: Option<UserId>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last started a build.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When somebody revoked it.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+type Row = (i64, i64, String, Option<i64>, i64, Option<i64>, Option<i64>);
+
+fn read(row: Row) -> Result<Trigger, StoreError> {
+    let (id, project, description, created_by, created_at, last_used_at, revoked_at) = row;
+    Ok(Trigger {
+        id: TriggerId(id),
+        project: ProjectId(project),
+        description,
+        created_by: created_by.map(UserId),
+        created_at: from_ms(created_at)?,
+        last_used_at: from_opt_ms(last_used_at)?,
+        revoked_at: from_opt_ms(revoked_at)?,
+    })
+}
+
+/// Makes a trigger.
+pub fn insert(
+    conn: &mut Conn,
+    project: ProjectId,
+    description: &str,
+    created_by: UserId,
+    now: DateTime<Utc>,
+) -> Result<Trigger, StoreError> {
+    let id: i64 = diesel::insert_into(triggers::table)
+        .values((
+            triggers::project_id.eq(project.0),
+            triggers::description.eq(description),
+            triggers::created_by.eq(created_by.0),
+            triggers::created_at.eq(to_ms(now)),
+        ))
+        .returning(triggers::id)
+        .get_result(conn)?;
+    get(conn, TriggerId(id))
+}
+
+/// Reads a trigger, whatever became of it.
+pub fn get(conn: &mut Conn, id: TriggerId) -> Result<Trigger, StoreError> {
+    read(
+        triggers::table
+            .find(id.0)
+            .first(conn)
+            .or_missing("trigger")?,
+    )
+}
+
+/// The triggers of a project in the order they were made, without those that were revoked.
+pub fn of_project(conn: &mut Conn, project: ProjectId) -> Result<Vec<Trigger>, StoreError> {
+    let rows = triggers::table
+        .filter(triggers::project_id.eq(project.0))
+        .filter(triggers::revoked_at.is_null())
+        .order(triggers::id)
+        .load(conn)?;
+    rows.into_iter().map(read).collect()
+}
+
+/// Notes that a trigger started a build.
+pub fn note_use(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    diesel::update(triggers::table.find(id.0))
+        .set(triggers::last_used_at.eq(to_ms(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Revokes a trigger; builds that it started stay.
+///
+/// # Errors
+/// `NotFound` when there is none, or it was revoked before.
+pub fn revoke(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<Trigger, StoreError> {
+    let target = triggers::table
+        .find(id.0)
+        .filter(triggers::revoked_at.is_null());
+    let changed = diesel::update(target)
+        .set(triggers::revoked_at.eq(to_ms(now)))
+        .execute(conn)?;
+    match changed {
+        0 => Err(StoreError::NotFound("trigger")),
+        _ => get(conn, id),
+    }
+}

@@ -1,0 +1,91 @@
+//! Push hooks: what they are signed with, and which deliveries were answered how.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::{BuildUuid, ProjectId};
+
+use crate::engine::connection::Conn;
+use crate::engine::time::{parse, to_ms};
+use crate::error::StoreError;
+use crate::schema::{hook_deliveries, hook_secrets};
+
+/// Sets what the hooks of a project are signed with, sealed, in the place of what it was.
+pub fn put_secret(
+    conn: &mut Conn,
+    project: ProjectId,
+    sealed: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(hook_secrets::table.find(project.0))
+        .set(hook_secrets::sealed.eq(sealed))
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(hook_secrets::table)
+            .values((
+                hook_secrets::project_id.eq(project.0),
+                hook_secrets::sealed.eq(sealed),
+                hook_secrets::created_at.eq(to_ms(now)),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// What the hooks of a project are signed with, sealed; `None` when it has nothing of its own.
+pub fn secret(conn: &mut Conn, project: ProjectId) -> Result<Option<String>, StoreError> {
+    Ok(hook_secrets::table
+        .find(project.0)
+        .select(hook_secrets::sealed)
+        .first(conn)
+        .optional()?)
+}
+
+/// Removes what the hooks of a project are signed with.
+pub fn remove_secret(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
+    match diesel::delete(hook_secrets::table.find(project.0)).execute(conn)? {
+        0 => Err(StoreError::NotFound("webhook secret")),
+        _ => Ok(()),
+    }
+}
+
+/// The build that a delivery to a project was answered with, if it came before.
+pub fn answered(
+    conn: &mut Conn,
+    project: ProjectId,
+    delivery: &str,
+) -> Result<Option<BuildUuid>, StoreError> {
+    let uuid: Option<String> = hook_deliveries::table
+        .find((project.0, delivery))
+        .select(hook_deliveries::build_uuid)
+        .first(conn)
+        .optional()?;
+    uuid.map(|uuid| parse(&uuid, "build id")).transpose()
+}
+
+/// Remembers the build that a delivery is answered with.
+///
+/// # Errors
+/// `Conflict` when the same delivery was answered meanwhile.
+pub fn remember(
+    conn: &mut Conn,
+    project: ProjectId,
+    delivery: &str,
+    build: BuildUuid,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    diesel::insert_into(hook_deliveries::table)
+        .values((
+            hook_deliveries::project_id.eq(project.0),
+            hook_deliveries::delivery.eq(delivery),
+            hook_deliveries::build_uuid.eq(build.to_string()),
+            hook_deliveries::created_at.eq(to_ms(now)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets the deliveries that came before `until`; returns how many.
+pub fn forget(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
+    let old = hook_deliveries::table.filter(hook_deliveries::created_at.lt(to_ms(until)));
+    Ok(diesel::delete(old).execute(conn)?)
+}

@@ -1,0 +1,153 @@
+//! Queue keys: a project with a set of tags and abilities each. Jobs that require the same share one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
+use slipway_domain::{ProjectId, QueueKeyId, RunnerId};
+
+use crate::engine::connection::Conn;
+use crate::engine::literals::{IsPending, OpenLine, OpenLines};
+use crate::engine::time::{from_opt_ms, to_ms};
+use crate::error::{OrMissing, StoreError};
+use crate::queue::statements;
+use crate::schema::{jobs, project_loads, projects, queue_keys};
+
+/// The lines in which jobs stand, without the jobs, and how many jobs each project runs.
+pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32>), StoreError> {
+    let rows: Vec<OpenLine> = OpenLines.load(conn)?;
+    let mut running = BTreeMap::new();
+    let mut lines = Vec::with_capacity(rows.len());
+    for (key, project, tags, shared_runners, max_running, builds_enabled, load) in rows {
+        running.insert(ProjectId(project), u32::try_from(load).unwrap_or(0));
+        lines.push(Line {
+            key: QueueKeyId(key),
+            requirement: read_requirement(project, &tags)?,
+            policy: policy(shared_runners, max_running, builds_enabled),
+            jobs: Default::default(),
+        });
+    }
+    Ok((lines, running))
+}
+
+fn read_requirement(project: i64, list: &str) -> Result<Requirement, StoreError> {
+    Requirement::from_list(ProjectId(project), list).map_err(|_| StoreError::Corrupt("tags"))
+}
+
+fn policy(shared_runners: bool, max_running: Option<i32>, builds_enabled: bool) -> ProjectPolicy {
+    ProjectPolicy {
+        shared_runners,
+        max_running: max_running.and_then(|limit| u32::try_from(limit).ok()),
+        builds_enabled,
+    }
+}
+
+/// The key of a requirement, made when it is new.
+pub fn key_for(conn: &mut Conn, requirement: &Requirement) -> Result<QueueKeyId, StoreError> {
+    let tags = requirement.to_list();
+    statements::ensure_queue_key(conn, requirement.project.0, &tags)?;
+    let id = queue_keys::table
+        .filter(
+            queue_keys::project_id
+                .eq(requirement.project.0)
+                .and(queue_keys::tags.eq(tags)),
+        )
+        .select(queue_keys::id)
+        .first(conn)?;
+    Ok(QueueKeyId(id))
+}
+
+/// What jobs under `key` ask for, and what their project allows.
+pub fn requirement(
+    conn: &mut Conn,
+    key: QueueKeyId,
+) -> Result<(Requirement, ProjectPolicy), StoreError> {
+    let (project, tags, shared, limit, enabled): (i64, String, bool, Option<i32>, bool) =
+        queue_keys::table
+            .inner_join(projects::table.on(projects::id.eq(queue_keys::project_id)))
+            .filter(queue_keys::id.eq(key.0))
+            .select((
+                queue_keys::project_id,
+                queue_keys::tags,
+                projects::shared_runners,
+                projects::max_running,
+                projects::builds_enabled,
+            ))
+            .first(conn)
+            .or_missing("queue key")?;
+    let requirement = read_requirement(project, &tags)?;
+    Ok((requirement, policy(shared, limit, enabled)))
+}
+
+/// The keys of a project in which jobs stand that its limit may have held back.
+pub(crate) fn held_back_by_limit(
+    conn: &mut Conn,
+    project: ProjectId,
+) -> Result<Vec<QueueKeyId>, StoreError> {
+    let limit: Option<i32> = projects::table
+        .find(project.0)
+        .select(projects::max_running)
+        .first(conn)?;
+    match limit {
+        Some(_) => pending_keys(conn, project),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The keys of a project in which jobs stand.
+pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyId>, StoreError> {
+    let (lines, _) = open_lines(conn)?;
+    let of_project = lines
+        .into_iter()
+        .filter(|line| line.requirement.project == project);
+    Ok(of_project.map(|line| line.key).collect())
+}
+
+/// How many jobs stand in a line, and since when the one that came first does.
+pub fn standing(
+    conn: &mut Conn,
+    key: QueueKeyId,
+) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
+    let (count, oldest): (i64, Option<i64>) = jobs::table
+        .filter(IsPending)
+        .filter(jobs::queue_key_id.eq(key.0))
+        .select((diesel::dsl::count_star(), diesel::dsl::min(jobs::queued_at)))
+        .first(conn)?;
+    Ok((count, from_opt_ms(oldest)?))
+}
+
+/// Whether a job that stands under `key` passes `runner` over, as that one lost the attempt before.
+pub fn passes_over(
+    conn: &mut Conn,
+    key: QueueKeyId,
+    runner: RunnerId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = jobs::table
+        .filter(IsPending)
+        .filter(jobs::queue_key_id.eq(key.0))
+        .filter(jobs::avoid_runner_id.eq(runner.0))
+        .filter(jobs::avoid_until.gt(to_ms(now)))
+        .select(jobs::id)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// How many jobs of a project are running.
+pub fn running(conn: &mut Conn, project: ProjectId) -> Result<u32, StoreError> {
+    let count: i32 = project_loads::table
+        .find(project.0)
+        .select(project_loads::running)
+        .first(conn)?;
+    Ok(u32::try_from(count).unwrap_or(0))
+}
+
+/// How many jobs are running in the farm.
+pub fn running_in_all(conn: &mut Conn) -> Result<i64, StoreError> {
+    let sum: Option<i64> = project_loads::table
+        .select(diesel::dsl::sum(project_loads::running))
+        .first(conn)?;
+    Ok(sum.unwrap_or(0))
+}

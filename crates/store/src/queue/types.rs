@@ -1,0 +1,80 @@
+//! The types that a claim passes through, from the request to the written row.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable};
+use slipway_domain::queue::Capabilities;
+use slipway_domain::{JobId, Lease, ProjectId, QueueKeyId, RunnerId};
+
+/// A runner's request for a job.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub runner: RunnerId,
+    /// What it can take.
+    pub capabilities: Capabilities,
+    /// How long each sign of life holds the lease.
+    pub lease: TimeDelta,
+    /// The time of the request.
+    pub now: DateTime<Utc>,
+}
+
+/// A job that was just claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which.
+    pub job: JobId,
+    /// The requirement it was queued under.
+    pub key: QueueKeyId,
+}
+
+/// One pending job at the head of its line.
+#[derive(QueryableByName, Queryable)]
+pub(crate) struct HeadRow {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) id: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) key: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) build_id: i64,
+    #[diesel(sql_type = Integer)]
+    pub(crate) priority: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) avoid_runner_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) avoid_until: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) kept_for_runner_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) kept_until: Option<i64>,
+}
+
+/// One claim of a batch.
+pub(crate) struct Claim<'a> {
+    pub(crate) index: usize,
+    pub(crate) job: JobId,
+    pub(crate) key: QueueKeyId,
+    pub(crate) project: ProjectId,
+    /// How many jobs the project may run at once.
+    pub(crate) limit: Option<u32>,
+    pub(crate) build: i64,
+    pub(crate) request: &'a ClaimRequest,
+}
+
+impl Claim<'_> {
+    /// The lease that the claim starts with.
+    pub(crate) fn lease(&self) -> Lease {
+        Lease {
+            runner: self.request.runner,
+            expires_at: self.request.now + self.request.lease,
+        }
+    }
+}
+
+/// Claims of one batch for one project.
+pub(crate) struct AddedLoad {
+    pub(crate) project: ProjectId,
+    pub(crate) count: i32,
+    /// How many jobs the project may run at once.
+    pub(crate) limit: Option<u32>,
+}

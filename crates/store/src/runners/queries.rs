@@ -1,0 +1,282 @@
+//! Creates, reads and changes runners.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use slipway_domain::queue::{Capabilities, RunnerScope};
+use slipway_domain::{ProjectId, RunnerId, TagSet, TokenHash};
+
+use crate::engine::connection::Conn;
+use crate::engine::page::Page;
+use crate::engine::time::to_ms;
+use crate::error::{OrMissing, StoreError};
+use crate::runners::projects::{projects_of, set_projects};
+use crate::runners::row::{About, Runner, RunnerRow};
+use crate::schema::{runner_projects, runners};
+
+/// What a new runner is made of.
+#[derive(Clone, Debug)]
+pub struct NewRunner {
+    /// The hash of its token.
+    pub token: TokenHash,
+    /// Free text.
+    pub description: String,
+    /// What it can take.
+    pub capabilities: Capabilities,
+    /// Whether it serves only projects it is enabled for.
+    pub locked: bool,
+    /// Whether it beats apart from its output.
+    pub heartbeat: bool,
+    /// Whether it is kept from claiming until somebody lets it.
+    pub paused: bool,
+    /// What it said of itself.
+    pub about: About,
+}
+
+/// Registers a runner.
+pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Runner, StoreError> {
+    let id: i64 = diesel::insert_into(runners::table)
+        .values((
+            (
+                runners::token_hash.eq(new.token.to_hex()),
+                runners::description.eq(&new.description),
+                runners::tags.eq(new.capabilities.tags.to_list()),
+                runners::run_untagged.eq(new.capabilities.run_untagged),
+                runners::locked.eq(new.locked),
+                runners::shared.eq(new.capabilities.scope == RunnerScope::Shared),
+                runners::paused.eq(new.paused),
+                runners::heartbeat.eq(new.heartbeat),
+            ),
+            (
+                runners::name.eq(&new.about.name),
+                runners::version.eq(&new.about.version),
+                runners::revision.eq(&new.about.revision),
+                runners::platform.eq(&new.about.platform),
+                runners::architecture.eq(&new.about.architecture),
+                runners::executor.eq(&new.about.executor),
+                runners::platforms.eq(new.about.stored_platforms()),
+                runners::image_archives.eq(new.about.image_archives),
+                runners::created_at.eq(to_ms(now)),
+                runners::rev.eq(0),
+            ),
+        ))
+        .returning(runners::id)
+        .get_result(conn)?;
+    if let RunnerScope::Projects(projects) = &new.capabilities.scope {
+        set_projects(conn, RunnerId(id), projects)?;
+    }
+    get(conn, RunnerId(id))
+}
+
+/// Reads a runner, removed ones included.
+pub fn get(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreError> {
+    let row: RunnerRow = runners::table.find(id.0).first(conn).or_missing("runner")?;
+    let projects = projects_of(conn, id)?;
+    row.into_runner(projects)
+}
+
+/// Reads the runner that a token belongs to.
+pub fn by_token(conn: &mut Conn, token: TokenHash) -> Result<Runner, StoreError> {
+    let row: RunnerRow = runners::table
+        .filter(runners::token_hash.eq(token.to_hex()))
+        .first(conn)
+        .or_missing("runner")?;
+    let projects = projects_of(conn, RunnerId(row.id))?;
+    row.into_runner(projects)
+}
+
+/// The runners that are registered, newest first.
+pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Runner>, StoreError> {
+    let rows: Vec<RunnerRow> = runners::table
+        .filter(
+            runners::removed_at
+                .is_null()
+                .and(runners::id.lt(page.below())),
+        )
+        .order(runners::id.desc())
+        .limit(page.limit)
+        .load(conn)?;
+    let mut list = Vec::with_capacity(rows.len());
+    for row in rows {
+        let projects = projects_of(conn, RunnerId(row.id))?;
+        list.push(row.into_runner(projects)?);
+    }
+    Ok(list)
+}
+
+/// All runners that are registered, in two statements however many there are.
+pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
+    let served: Vec<(i64, i64)> = runner_projects::table.load(conn)?;
+    let rows: Vec<RunnerRow> = runners::table
+        .filter(runners::removed_at.is_null())
+        .load(conn)?;
+    with_projects(rows, &served)
+}
+
+/// Several runners, removed ones too, in two statements however many there are.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreError> {
+    let served: Vec<(i64, i64)> = runner_projects::table
+        .filter(runner_projects::runner_id.eq_any(ids))
+        .load(conn)?;
+    let rows: Vec<RunnerRow> = runners::table.filter(runners::id.eq_any(ids)).load(conn)?;
+    with_projects(rows, &served)
+}
+
+/// The runners of `rows`, by the pairs of a runner and a project that it serves.
+fn with_projects(rows: Vec<RunnerRow>, served: &[(i64, i64)]) -> Result<Vec<Runner>, StoreError> {
+    let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
+    for (runner, project) in served {
+        let served = projects.entry(*runner).or_default();
+        served.insert(ProjectId(*project));
+    }
+    let of_row = |row: RunnerRow| {
+        let served = projects.remove(&row.id).unwrap_or_default();
+        row.into_runner(served)
+    };
+    rows.into_iter().map(of_row).collect()
+}
+
+/// Counts a change of what a runner can take.
+pub(crate) fn changed(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreError> {
+    diesel::update(runners::table.find(id.0))
+        .set(runners::rev.eq(runners::rev + 1))
+        .execute(conn)?;
+    get(conn, id)
+}
+
+/// What is changed about a runner; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// Free text.
+    pub description: Option<String>,
+    /// Its tags.
+    pub tags: Option<TagSet>,
+    /// Whether it takes jobs without tags.
+    pub run_untagged: Option<bool>,
+    /// Whether it serves only projects it is enabled for.
+    pub locked: Option<bool>,
+    /// Whether it is kept from claiming.
+    pub paused: Option<bool>,
+}
+
+/// Changes a runner.
+pub fn update(conn: &mut Conn, id: RunnerId, change: &Update) -> Result<Runner, StoreError> {
+    let old = get(conn, id)?;
+    let tags = change.tags.as_ref().unwrap_or(&old.capabilities.tags);
+    diesel::update(runners::table.find(id.0))
+        .set((
+            runners::description.eq(change.description.as_ref().unwrap_or(&old.description)),
+            runners::tags.eq(tags.to_list()),
+            runners::run_untagged.eq(change.run_untagged.unwrap_or(old.capabilities.run_untagged)),
+            runners::locked.eq(change.locked.unwrap_or(old.locked)),
+            runners::paused.eq(change.paused.unwrap_or(old.paused)),
+            runners::rev.eq(runners::rev + 1),
+        ))
+        .execute(conn)?;
+    get(conn, id)
+}
+
+/// Notes that a runner was heard of, and what it says of itself.
+pub fn note_contact(
+    conn: &mut Conn,
+    id: RunnerId,
+    about: Option<&About>,
+    heartbeat: bool,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    diesel::update(runners::table.find(id.0))
+        .set(runners::contact_at.eq(to_ms(now)))
+        .execute(conn)?;
+    if let Some(about) = about {
+        diesel::update(runners::table.find(id.0))
+            .set((
+                runners::name.eq(&about.name),
+                runners::version.eq(&about.version),
+                runners::revision.eq(&about.revision),
+                runners::platform.eq(&about.platform),
+                runners::architecture.eq(&about.architecture),
+                runners::executor.eq(&about.executor),
+                runners::platforms.eq(about.stored_platforms()),
+                runners::image_archives.eq(about.image_archives),
+                runners::heartbeat.eq(heartbeat),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Gives a runner another token; the one before is worth nothing from then on.
+///
+/// # Errors
+/// `NotFound` when it is removed.
+pub fn set_token(conn: &mut Conn, id: RunnerId, token: TokenHash) -> Result<(), StoreError> {
+    let target = runners::table
+        .find(id.0)
+        .filter(runners::removed_at.is_null());
+    let changed = diesel::update(target)
+        .set(runners::token_hash.eq(token.to_hex()))
+        .execute(conn)?;
+    match changed {
+        0 => Err(StoreError::NotFound("runner")),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a runner: its token is worth nothing any more, what it did stays readable.
+pub fn remove(conn: &mut Conn, id: RunnerId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let changed = diesel::update(
+        runners::table
+            .find(id.0)
+            .filter(runners::removed_at.is_null()),
+    )
+    .set((
+        runners::token_hash.eq(None::<String>),
+        runners::removed_at.eq(to_ms(now)),
+        runners::rev.eq(runners::rev + 1),
+    ))
+    .execute(conn)?;
+    if changed == 0 {
+        Err(StoreError::NotFound("runner"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Lets a runner serve one more project.
+///
+/// # Errors
+/// `Conflict` when it does already.
+pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    if projects_of(conn, id)?.contains(&project) {
+        return Err(StoreError::Conflict(
+            "the runner serves the project already",
+        ));
+    }
+    diesel::insert_into(runner_projects::table)
+        .values((
+            runner_projects::runner_id.eq(id.0),
+            runner_projects::project_id.eq(project.0),
+        ))
+        .execute(conn)?;
+    changed(conn, id)
+}
+
+/// Keeps a runner from serving a project any longer.
+///
+/// # Errors
+/// `NotFound` when it does not serve it; `Conflict` when it serves no other.
+pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
+    let served = projects_of(conn, id)?;
+    if !served.contains(&project) {
+        return Err(StoreError::NotFound("runner"));
+    }
+    if served.len() == 1 {
+        return Err(StoreError::Conflict(ONLY_PROJECT));
+    }
+    diesel::delete(runner_projects::table.find((id.0, project.0))).execute(conn)?;
+    changed(conn, id)
+}
+
+/// Names the conflict of a runner that would have no project left.
+pub const ONLY_PROJECT: &str = "the runner serves no other project: remove it instead";
