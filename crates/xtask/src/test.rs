@@ -25,6 +25,7 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     let mut steps = Steps::default();
     let mut counts = Counts::default();
     lint::format_and_clippy(&mut steps).await;
+    lint::wording(&mut steps).await;
     if !args.quick {
         lint::documentation(&mut steps).await;
         lint::supply_chain(&mut steps).await;
