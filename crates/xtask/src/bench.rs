@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures what the farm promises.
+//! `cargo xtask bench`: benchmarks of the limits in `docs/operating.md`.
 
 mod context;
 mod overhead;
@@ -10,32 +10,32 @@ use anyhow::{Context as _, Result};
 use crate::services::Postgres;
 use crate::steps::{cargo, run as run_command};
 
-/// What can be chosen about the measurement.
+/// Options of the bench task.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: What,
+    benchmark: Benchmark,
 }
 
-/// What is measured.
+/// The benchmarks.
 #[derive(Clone, Copy, Debug, clap::Subcommand)]
-enum What {
-    /// What a claim costs, beside the same claim in raw SQL, on SQLite and on PostgreSQL.
+enum Benchmark {
+    /// Claims per second, compared with raw SQL, on SQLite and on PostgreSQL.
     Queue,
-    /// What appending to a trace costs while a thousand readers follow it, beside nobody.
+    /// Time to append to a trace with a thousand live readers, compared with none.
     Live,
-    /// What `slipway build .` takes of 200 MB in 20,000 files, beside a tenth of that.
+    /// Time and memory of `slipway build .` for 200 MB in 20,000 files, compared with a tenth of that.
     Context,
-    /// What the farm adds to `docker build && docker push`, for a small image and a large one.
+    /// Time that the farm adds to `docker build && docker push`, for a small image and a large one.
     Overhead,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
-    match args.what {
-        What::Queue => queue().await?,
-        What::Live => live().await?,
-        What::Context => context::measure().await?,
-        What::Overhead => overhead::run().await?,
+    match args.benchmark {
+        Benchmark::Queue => queue().await?,
+        Benchmark::Live => live().await?,
+        Benchmark::Context => context::measure().await?,
+        Benchmark::Overhead => overhead::run().await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
 async fn queue() -> Result<()> {
     let postgres = Postgres::start()
         .await
-        .context("the peer of the measurement cannot be set up")?;
+        .context("could not start PostgreSQL for the comparison")?;
     let mut bench = cargo(&["bench", "--package", "slipway-store", "--bench", "queue"]);
     bench
         .env("SLIPWAY_TEST_POSTGRES", postgres.url())

@@ -1,9 +1,9 @@
-//! How many tests passed, failed and were skipped, as the test runners say it.
+//! The numbers of passed, failed and skipped tests, parsed from the output of the test runners.
 
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Outcomes of tests.
+/// Numbers of test results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: u64,
@@ -27,11 +27,11 @@ impl Counts {
             match word.trim() {
                 "passed" => counts.passed += number,
                 "skipped" => counts.skipped += number,
-                // "failed", "timed out", "exec failed": nothing else is said of a test.
+                // "failed", "timed out", "exec failed": nextest has no other words.
                 _ => counts.failed += number,
             }
         }
-        // "3/14 tests run": those that never ran did not pass.
+        // "3/14 tests run": the tests that did not run count as failed.
         if let Some((done, all)) = run.split(' ').next()?.split_once('/') {
             counts.failed += all.parse::<u64>().ok()? - done.parse::<u64>().ok()?;
         }
@@ -63,7 +63,7 @@ impl Counts {
         Some(counts)
     }
 
-    /// Whether tests ran, and none of them failed.
+    /// Whether tests ran and none failed.
     pub(crate) fn is_success(self) -> bool {
         self.passed > 0 && self.failed == 0
     }
@@ -77,7 +77,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// The closing line, which other programs read.
+/// The closing line, which CI parses.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -88,7 +88,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// `text` without what is in parentheses.
+/// `text` without the parts in parentheses.
 fn without_remarks(text: &str) -> String {
     let mut depth = 0_u32;
     text.chars()
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_of_nextest_is_understood() {
+    fn nextest_summary_is_parsed() {
         for (line, expected) in [
             (
                 "     Summary [   1.996s] 14 tests run: 14 passed, 9 skipped",
@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn the_result_of_libtest_is_understood() {
+    fn libtest_result_is_parsed() {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s";
         assert_eq!(Counts::from_libtest(line), counts(3, 2, 5));
         assert_eq!(Counts::from_libtest("test a::b ... ok"), None);
     }
 
     #[test]
-    fn no_test_at_all_is_no_success() {
+    fn a_run_without_tests_is_not_a_success() {
         assert!(!Counts::default().is_success());
     }
 }

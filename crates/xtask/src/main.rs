@@ -1,8 +1,8 @@
-//! `cargo xtask …`: the chores of this repository, each of which sets up what it is missing.
+//! `cargo xtask …`: the development tasks of this repository. Each installs and starts what it needs.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command-line tool talks to its terminal"
+    reason = "a command-line tool prints to its terminal"
 )]
 
 mod bench;
@@ -23,29 +23,29 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The chores of this repository.
+/// Development tasks of this repository.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Runs every check and every test, with the services that they need.
+    /// Runs every check and every test, and starts the services they need.
     Test(test::Args),
-    /// Checks format, lints, documentation, licences and advisories.
+    /// Checks format, lints, style, spelling, documentation, licences and advisories.
     Lint,
-    /// Starts the services that tests need, says how to use them, and waits to be stopped.
+    /// Starts the services that tests need, prints their environment variables, and waits for Ctrl-C.
     Services,
-    /// Runs the main job on a real repository, end to end.
+    /// Builds a small repository on a local farm, end to end.
     Demo(demo::Args),
-    /// Measures what the farm promises.
+    /// Runs a benchmark.
     Bench(bench::Args),
 }
 
-// One thread: what is started here is tied to the thread that started it.
+// A single thread: the kernel signals a child when the thread that started it ends (pdeathsig).
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let task = Task::parse();
-    // Dropping the task stops, in order, whatever it had started.
+    // Dropping the task stops the child processes it started, in order.
     let done = tokio::select! {
-        // Ctrl-C ends what runs in the foreground as well, which is then no failure of the task.
+        // Ctrl-C also ends the command in the foreground, whose failure must not win this race.
         biased;
         name = interrupted() => {
             eprintln!("stopped by {name}");
@@ -88,7 +88,7 @@ fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// Where logs and installed tools go: out of the way, and gone with `cargo clean`.
+/// The directory for logs and installed tools. It is below `target`, so `cargo clean` deletes it.
 fn scratch() -> std::io::Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |target| root().join(target));

@@ -1,4 +1,4 @@
-//! Asking whether a service answers: just enough HTTP for that, and a limit on patience.
+//! Checks whether a service answers, with just enough HTTP for that and a timeout.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +6,18 @@ use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::process::{Running, last_lines};
+use crate::process::{ChildProcess, last_lines};
 
-/// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of one request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The status that a loopback port answers to a request without a body.
+/// Sends a request without a body to a loopback port and returns the status.
 pub(crate) async fn http(port: u16, method: &str, path: &str) -> Result<u16> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    ask(stream, method, path).await
+    request_status(stream, method, path).await
 }
 
-/// Whether a Docker Engine answers where its clients would look for it.
+/// Checks whether a Docker Engine answers at the address that its clients use.
 pub(crate) async fn docker() -> Result<()> {
     let host = std::env::var("DOCKER_HOST")
         .ok()
@@ -25,20 +25,20 @@ pub(crate) async fn docker() -> Result<()> {
         .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
     let status = if let Some(path) = host.strip_prefix("unix://") {
         let stream = UnixStream::connect(path).await;
-        ask(stream.context(path.to_owned())?, "GET", "/_ping").await?
+        request_status(stream.context(path.to_owned())?, "GET", "/_ping").await?
     } else if let Some(address) = host.strip_prefix("tcp://") {
         let stream = TcpStream::connect(address).await;
-        ask(stream.context(address.to_owned())?, "GET", "/_ping").await?
+        request_status(stream.context(address.to_owned())?, "GET", "/_ping").await?
     } else {
         bail!("DOCKER_HOST={host} is neither unix:// nor tcp://");
     };
     match status {
         200 => Ok(()),
-        status => bail!("{host} answers {status}"),
+        status => bail!("{host} answered with status {status}"),
     }
 }
 
-async fn ask(
+async fn request_status(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
     path: &str,
@@ -52,21 +52,21 @@ async fn ask(
         stream.read_exact(&mut start).await?;
         Ok::<_, std::io::Error>(start)
     };
-    let start = tokio::time::timeout(PATIENCE, answer).await??;
+    let start = tokio::time::timeout(TIMEOUT, answer).await??;
     std::str::from_utf8(&start)?
         .strip_prefix("HTTP/1.1 ")
         .and_then(|status| status.parse().ok())
-        .context("the answer is not HTTP/1.1")
+        .context("the response is not HTTP/1.1")
 }
 
-/// Waits until `ready` succeeds, while `running` runs, for at most `limit`.
+/// Waits until `ready` succeeds, for at most `limit`.
 ///
-/// Services have no other way to say that they are ready, so this asks again and again.
+/// Services do not report that they are ready, so this polls.
 ///
 /// # Errors
-/// When the process ends or the limit passes, with the last reason and the end of its log.
+/// If the process ends or the limit passes, with the last error and the end of the log.
 pub(crate) async fn until_ready<F>(
-    running: &mut Running,
+    running: &mut ChildProcess,
     log: &std::path::Path,
     limit: Duration,
     ready: impl Fn() -> F,
@@ -79,11 +79,11 @@ where
         let Err(reason) = ready().await else {
             return Ok(());
         };
-        let gone = running.check();
-        if gone.is_err() || Instant::now() > end {
-            let said = std::fs::read_to_string(log).unwrap_or_default();
-            let reason = gone.err().unwrap_or(reason);
-            return Err(reason.context(last_lines(&said)));
+        let alive = running.check();
+        if alive.is_err() || Instant::now() > end {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let reason = alive.err().unwrap_or(reason);
+            return Err(reason.context(last_lines(&log)));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

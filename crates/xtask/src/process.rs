@@ -1,4 +1,4 @@
-//! Child processes, which do not outlive the chore that started them unless it is told to leave them.
+//! Child processes, which end with the task that started them unless they are detached.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,54 +11,62 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-/// A child process, which is asked to end when this is dropped, and then made to.
+/// A child process. Dropping this sends the stop signal, then SIGKILL if the process does not end.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct ChildProcess {
     child: Child,
-    ask: Signal,
-    /// How long it may take to end once asked.
+    stop_signal: Signal,
+    /// Time between the stop signal and SIGKILL.
     grace: Duration,
 }
 
-impl Running {
-    /// Starts `command`, to be ended by `ask`.
-    pub(crate) fn start(mut command: Command, ask: Signal, grace: Duration) -> Result<Self> {
+impl ChildProcess {
+    /// Starts `command`; `stop_signal` asks it to end.
+    pub(crate) fn start(
+        mut command: Command,
+        stop_signal: Signal,
+        grace: Duration,
+    ) -> Result<Self> {
         let program = command.as_std().get_program().to_owned();
         let child = command
             .stdin(Stdio::null())
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { child, ask, grace })
+            .with_context(|| format!("could not start {}", program.display()))?;
+        Ok(Self {
+            child,
+            stop_signal,
+            grace,
+        })
     }
 
-    /// The process itself, to wait for it or to read from it.
+    /// The process, to wait for it or to read its output.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Its process id, while it has not been waited for.
+    /// The process id, until the process has been waited for.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Lets it run on. It has to be [`Bond::Free`] to do so beyond our own end.
-    pub(crate) fn leave(self) {
+    /// Leaves the process running. Only [`Lifetime::Detached`] processes survive this task.
+    pub(crate) fn detach(self) {
         std::mem::forget(self);
     }
 
-    /// Fails when the process has ended.
+    /// Returns an error if the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("it ended: {status}"),
+            Some(status) => bail!("the process ended: {status}"),
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a drop cannot wait for the signal that a child ended"
+        reason = "`drop` cannot await the end of a child"
     )]
     fn drop(&mut self) {
         let (Ok(None), Some(id)) = (self.child.try_wait(), self.child.id()) else {
@@ -66,39 +74,44 @@ impl Drop for Running {
         };
         let pid = Pid::from_raw(id.cast_signed());
         let limit = Instant::now() + self.grace;
-        let mut asked = kill(pid, self.ask).is_ok();
-        while asked && Instant::now() < limit {
-            asked = matches!(self.child.try_wait(), Ok(None));
+        let mut is_alive = kill(pid, self.stop_signal).is_ok();
+        while is_alive && Instant::now() < limit {
+            is_alive = matches!(self.child.try_wait(), Ok(None));
             std::thread::sleep(Duration::from_millis(20));
         }
-        if asked {
+        if is_alive {
             let _ = kill(pid, Signal::SIGKILL);
         }
     }
 }
 
-/// How a service hangs together with the process that starts it.
+/// How long a service lives.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Bond {
-    /// It ends even when this process is killed.
-    Tied,
-    /// The same, as another user.
-    TiedAs(&'static str),
-    /// It may be left running.
-    Free,
+pub(crate) enum Lifetime {
+    /// It ends with this process, even if this process is killed.
+    Bound,
+    /// Like `Bound`, and it runs as another user.
+    BoundAs(&'static str),
+    /// It may survive this process.
+    Detached,
 }
 
-/// `program` as a service: all it prints goes to `log`.
+/// Prepares `program` as a service that writes its output to `log`.
 ///
-/// It does not hear Ctrl-C, so that services end in the order in which they are stopped.
-pub(crate) fn service(program: impl AsRef<OsStr>, bond: Bond, log: &Path) -> Result<Command> {
-    let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = match bond {
-        Bond::Free => Command::new(program),
-        Bond::Tied | Bond::TiedAs(_) => {
+/// It gets a process group of its own, so Ctrl-C does not reach it: services end in the order in which
+/// they are stopped.
+pub(crate) fn service(
+    program: impl AsRef<OsStr>,
+    lifetime: Lifetime,
+    log: &Path,
+) -> Result<Command> {
+    let out = File::create(log).with_context(|| format!("could not write {}", log.display()))?;
+    let mut command = match lifetime {
+        Lifetime::Detached => Command::new(program),
+        Lifetime::Bound | Lifetime::BoundAs(_) => {
             let mut command = Command::new("setpriv");
             command.args(["--pdeathsig", "SIGTERM"]);
-            if let Bond::TiedAs(user) = bond {
+            if let Lifetime::BoundAs(user) = lifetime {
                 command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
             }
             command.arg("--").arg(program);
@@ -112,11 +125,11 @@ pub(crate) fn service(program: impl AsRef<OsStr>, bond: Bond, log: &Path) -> Res
     Ok(command)
 }
 
-/// Runs `command` to its end without showing what it prints, and gives its standard output.
+/// Runs `command`, prints nothing, and returns its standard output.
 ///
 /// # Errors
-/// When it fails, with the end of what it said.
-pub(crate) async fn quietly(command: &mut Command) -> Result<String> {
+/// If it fails, with the last lines of its standard error.
+pub(crate) async fn output_of(command: &mut Command) -> Result<String> {
     let program = command
         .as_std()
         .get_program()
@@ -127,15 +140,15 @@ pub(crate) async fn quietly(command: &mut Command) -> Result<String> {
         .kill_on_drop(true)
         .output()
         .await
-        .with_context(|| format!("cannot start {program}"))?;
+        .with_context(|| format!("could not start {program}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{program}: {}: {}", output.status, last_lines(&said));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{program}: {}: {}", output.status, last_lines(&stderr));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The last few lines of `text`, joined into one.
+/// The last three lines of `text`, joined into one.
 pub(crate) fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text
         .lines()
@@ -144,8 +157,8 @@ pub(crate) fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(3)..].join(" | ")
 }
 
-/// Where a command is, also when the directories of the administrator are not searched.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+/// The path of a command. Also searches `sbin`, which is not in every user's `PATH`.
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
@@ -153,12 +166,12 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Whether this process may do everything.
+/// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// A port that nobody listens on just now.
+/// A free port on the loopback interface.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
         .local_addr()?

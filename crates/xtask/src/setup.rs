@@ -1,4 +1,4 @@
-//! Makes sure that what the chores use is installed, and that a Docker Engine answers.
+//! Installs the programs that the tasks use, and starts a Docker Engine if none runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use crate::process::{Bond, Running, find, is_root, quietly, service};
+use crate::process::{ChildProcess, Lifetime, find_program, is_root, output_of, service};
 use crate::{probe, scratch};
 
-/// Gives where `program` is, after installing the Debian package that has it if need be.
+/// Returns the path of `program`, after installing its Debian package if necessary.
 pub(crate) async fn program(program: &str, package: &str) -> Result<PathBuf> {
-    if find(program).is_none() {
+    if find_program(program).is_none() {
         install(package).await?;
     }
-    find(program).with_context(|| format!("the package {package} has no `{program}`"))
+    find_program(program).with_context(|| format!("the package {package} has no `{program}`"))
 }
 
-/// Makes sure that a Debian package is installed.
+/// Installs a Debian package unless it is installed.
 pub(crate) async fn package(package: &str) -> Result<()> {
-    let asked = quietly(Command::new("dpkg").args(["-s", package])).await;
+    let asked = output_of(Command::new("dpkg").args(["-s", package])).await;
     match asked {
         Ok(status) if status.contains("\nStatus: install ok installed") => Ok(()),
         _ => install(package).await,
@@ -31,19 +31,19 @@ pub(crate) async fn package(package: &str) -> Result<()> {
 async fn install(package: &str) -> Result<()> {
     static LISTS: OnceCell<()> = OnceCell::const_new();
 
-    if find("apt-get").is_none() {
-        bail!("`{package}` is missing, and without apt-get only you can install it");
+    if find_program("apt-get").is_none() {
+        bail!("`{package}` is missing, and there is no apt-get to install it: install it by hand");
     }
     println!("installing {package}");
     LISTS
         .get_or_try_init(async || {
-            quietly(as_root("apt-get")?.args(["-q", "update"]))
+            output_of(as_root("apt-get")?.args(["-q", "update"]))
                 .await
                 .map(|_| ())
         })
         .await
-        .with_context(|| format!("cannot look for {package}"))?;
-    quietly(as_root("apt-get")?.args([
+        .with_context(|| format!("could not update the package lists to install {package}"))?;
+    output_of(as_root("apt-get")?.args([
         "-q",
         "install",
         "--yes",
@@ -51,15 +51,15 @@ async fn install(package: &str) -> Result<()> {
         package,
     ]))
     .await
-    .with_context(|| format!("cannot install {package}"))?;
+    .with_context(|| format!("could not install {package}"))?;
     Ok(())
 }
 
-/// A command that runs as root, which asks nothing.
+/// A command that runs as root without asking for a password.
 pub(crate) fn as_root(program: &str) -> Result<Command> {
     let mut command = if is_root() {
         Command::new(program)
-    } else if find("sudo").is_some() {
+    } else if find_program("sudo").is_some() {
         let mut sudo = Command::new("sudo");
         sudo.args([
             "--non-interactive",
@@ -68,62 +68,62 @@ pub(crate) fn as_root(program: &str) -> Result<Command> {
         ]);
         sudo
     } else {
-        bail!("{program} needs root, and there is no sudo");
+        bail!("{program} needs root, and sudo is not installed");
     };
     command.env("DEBIAN_FRONTEND", "noninteractive");
     Ok(command)
 }
 
-/// A Docker Engine that answers.
+/// A running Docker Engine.
 #[derive(Debug)]
 pub(crate) struct Docker {
-    /// Set when it was started here; it then stops when this is dropped.
-    daemon: Option<Running>,
+    /// Set if the engine was started here; it stops when this is dropped.
+    daemon: Option<ChildProcess>,
 }
 
 impl Docker {
-    /// Whether it was started here.
-    pub(crate) fn is_ours(&self) -> bool {
+    /// Whether this task started the engine.
+    pub(crate) fn was_started_here(&self) -> bool {
         self.daemon.is_some()
     }
 
-    /// Its process, if it was started here.
-    pub(crate) fn running(&self) -> Option<&Running> {
+    /// The engine's process, if this task started it.
+    pub(crate) fn running(&self) -> Option<&ChildProcess> {
         self.daemon.as_ref()
     }
 
-    /// Lets it run on.
-    pub(crate) fn leave(self) {
+    /// Leaves the engine running.
+    pub(crate) fn detach(self) {
         if let Some(daemon) = self.daemon {
-            daemon.leave();
+            daemon.detach();
         }
     }
 }
 
-/// Makes sure that a Docker Engine answers: the one that runs, or one started here.
-pub(crate) async fn docker(bond: Bond) -> Result<Docker> {
-    let Err(silent) = probe::docker().await else {
+/// Returns the Docker Engine that runs, or starts one.
+pub(crate) async fn docker(lifetime: Lifetime) -> Result<Docker> {
+    let Err(unreachable) = probe::docker().await else {
         return Ok(Docker { daemon: None });
     };
     if std::env::var_os("DOCKER_HOST").is_some_and(|host| !host.is_empty()) {
-        return Err(silent.context("the engine that DOCKER_HOST names does not answer"));
+        return Err(unreachable.context("the engine in DOCKER_HOST does not answer"));
     }
     program("dockerd", "docker.io").await?;
-    // A package that was just installed may have started its service.
+    // Installing the package may have started its service.
     if probe::docker().await.is_ok() {
         return Ok(Docker { daemon: None });
     }
     if !is_root() {
         let advice = "start Docker, or join its group if it runs: `sudo usermod -aG docker $USER`";
-        return Err(silent.context(advice));
+        return Err(unreachable.context(advice));
     }
-    let daemon = match daemon(bond, &[]).await {
+    let daemon = match daemon(lifetime, &[]).await {
         Ok(daemon) => daemon,
-        // Inside a container neither netfilter nor overlays may be allowed. Builds that need no
-        // network still work then.
-        Err(refused) => {
+        // In a container, netfilter and overlay mounts may be forbidden. Builds without network
+        // still work then.
+        Err(first_error) => {
             let flags = ["--iptables=false", "--bridge=none", "--storage-driver=vfs"];
-            daemon(bond, &flags).await.map_err(|_| refused)?
+            daemon(lifetime, &flags).await.map_err(|_| first_error)?
         }
     };
     Ok(Docker {
@@ -131,14 +131,14 @@ pub(crate) async fn docker(bond: Bond) -> Result<Docker> {
     })
 }
 
-async fn daemon(bond: Bond, flags: &[&str]) -> Result<Running> {
+async fn daemon(lifetime: Lifetime, flags: &[&str]) -> Result<ChildProcess> {
     let log = scratch()?.join("dockerd.log");
-    let dockerd = find("dockerd").context("there is no dockerd")?;
-    let mut command = service(dockerd, bond, &log)?;
+    let dockerd = find_program("dockerd").context("dockerd is not installed")?;
+    let mut command = service(dockerd, lifetime, &log)?;
     command.args(flags);
-    let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
+    let mut running = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
     probe::until_ready(&mut running, &log, Duration::from_secs(60), probe::docker)
         .await
-        .with_context(|| format!("dockerd does not start, see {}", log.display()))?;
+        .with_context(|| format!("dockerd did not start, see {}", log.display()))?;
     Ok(running)
 }

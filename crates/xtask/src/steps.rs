@@ -1,4 +1,4 @@
-//! Doing one thing after the other, and saying at the end how each went and what it took.
+//! Steps that run one after the other, with a summary of results and times at the end.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
-use crate::process::Running;
+use crate::process::ChildProcess;
 use crate::root;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +18,15 @@ enum Outcome {
     Skipped(String),
 }
 
-/// The steps taken so far.
+/// The steps that have run.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     done: Vec<(String, Outcome, Duration)>,
 }
 
 impl Steps {
-    /// Takes a step, whether or not those before it went well.
-    pub(crate) async fn take<T>(
+    /// Runs a step, even if earlier ones failed. Returns its value if it passed.
+    pub(crate) async fn run<T>(
         &mut self,
         name: &str,
         step: impl Future<Output = Result<T>>,
@@ -45,14 +45,14 @@ impl Steps {
         result.ok()
     }
 
-    /// Leaves a step out.
+    /// Records a step as skipped.
     pub(crate) fn skip(&mut self, name: &str, reason: &str) {
         println!("── {name}\nskipped: {reason}");
         let outcome = Outcome::Skipped(reason.to_owned());
         self.done.push((name.to_owned(), outcome, Duration::ZERO));
     }
 
-    /// Says how each step went.
+    /// Prints the result of each step.
     pub(crate) fn report(&self) -> Report {
         println!("── summary");
         let mut report = Report::default();
@@ -74,7 +74,7 @@ impl Steps {
     }
 }
 
-/// How many steps did not pass.
+/// The number of steps that did not pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Report {
     pub(crate) failed: u64,
@@ -85,45 +85,45 @@ pub(crate) struct Report {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(root());
-    // `cargo run` describes this very package to us. Passed on, that would look to build scripts
-    // as if they had to run again.
+    // `cargo run` sets variables that describe this package. If they were inherited, build scripts
+    // that read them would run again each time.
     for (name, _) in std::env::vars_os() {
-        let described = [
+        let prefixes = [
             "CARGO_PKG_",
             "CARGO_MANIFEST_",
             "CARGO_BIN_",
             "CARGO_CRATE_",
         ];
         let name = name.to_string_lossy();
-        if described.iter().any(|prefix| name.starts_with(prefix)) {
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name.as_ref());
         }
     }
     command
 }
 
-/// Runs `command` to its end, with its output on ours.
+/// Runs `command` with its output on this terminal.
 pub(crate) async fn run(command: Command) -> Result<()> {
-    let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
+    let mut running = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
     let status = running.child().wait().await?;
     anyhow::ensure!(status.success(), "{status}");
     Ok(())
 }
 
-/// Runs `command` to its end, and gives every line it prints to `shown`, which says whether we print
-/// it too.
+/// Runs `command`, passes every line of its output to `filter`, and prints the lines for which it
+/// returns true.
 ///
 /// # Errors
-/// When it cannot be run. That it failed is for the caller to judge, by the status.
+/// If the command cannot be run. A failed command is not an error; check the status.
 pub(crate) async fn watch(
     mut command: Command,
-    mut shown: impl FnMut(&str) -> bool,
+    mut filter: impl FnMut(&str) -> bool,
 ) -> Result<std::process::ExitStatus> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
+    let mut running = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
     let child = running.child();
-    let mut out = lines(child.stdout.take().context("no output")?);
-    let mut err = lines(child.stderr.take().context("no output")?);
+    let mut out = lines(child.stdout.take().context("the output is not captured")?);
+    let mut err = lines(child.stderr.take().context("the output is not captured")?);
     let (mut out_open, mut err_open) = (true, true);
     while out_open || err_open {
         let next = tokio::select! {
@@ -138,7 +138,7 @@ pub(crate) async fn watch(
                 next
             }
         };
-        if let Some(next) = next.filter(|next| shown(next)) {
+        if let Some(next) = next.filter(|next| filter(next)) {
             println!("{next}");
         }
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check and every test.
 //!
-//! The last line printed is `N passed, N failed, N skipped`, whatever happens before it.
+//! The last line is always `N passed, N failed, N skipped`.
 
 use std::process::ExitCode;
 
@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
 use crate::counts::Counts;
-use crate::process::quietly;
-use crate::services::{Kind, Services};
+use crate::process::output_of;
+use crate::services::{ServiceKind, Services};
 use crate::steps::{Steps, cargo, run as run_command, watch};
 use crate::{demo, lint};
 
-/// What can be chosen about the tests.
+/// Options of the test task.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only what needs no services: format, clippy, and tests on SQLite and directories.
+    /// Runs only what needs no services: format, clippy, style, and tests on SQLite and directories.
     #[arg(long)]
     quick: bool,
 }
@@ -31,40 +31,40 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
         lint::supply_chain(&mut steps).await;
     }
     let build = cargo(&["build", "--quiet", "--workspace", "--bins"]);
-    steps.take("build", run_command(build)).await;
+    steps.run("build", run_command(build)).await;
 
-    let services = match args.quick {
-        true => Services::none("--quick was asked for"),
-        false => {
-            let start = async { Ok(Services::start().await) };
-            steps.take("services", start).await.unwrap_or_default()
-        }
+    let services = if args.quick {
+        Services::none("--quick was given")
+    } else {
+        let start = async { Ok(Services::start().await) };
+        steps.run("services", start).await.unwrap_or_default()
     };
-    steps.take("tests", tests(&services, &mut counts)).await;
+    steps.run("tests", tests(&services, &mut counts)).await;
     if !args.quick {
-        steps.take("examples in docs", examples(&mut counts)).await;
-        match services.why_missing(Kind::Docker) {
+        steps.run("examples in docs", examples(&mut counts)).await;
+        match services.missing_reason(ServiceKind::Docker) {
             Some(reason) => steps.skip("demo", reason),
-            None => _ = steps.take("demo", demo::check()).await,
+            None => _ = steps.run("demo", demo::check()).await,
         }
     }
     drop(services);
 
     let report = steps.report();
-    let well = report.failed == 0 && counts.is_success();
-    // A part that was left out is skipped, never passed; one that failed is told even if no test did.
+    let is_success = report.failed == 0 && counts.is_success();
+    // A step that did not run counts as skipped. A failed step counts even if no test failed.
     counts.skipped += report.skipped;
     if counts.failed == 0 {
         counts.failed = report.failed;
     }
     println!("{counts}");
-    match well {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    if is_success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
-/// Runs all tests that can run, and adds what became of them to `counts`.
+/// Runs the tests whose services are available, and adds the results to `counts`.
 async fn tests(services: &Services, counts: &mut Counts) -> Result<()> {
     if !lint::has("nextest").await {
         return tests_without_nextest(services, counts).await;
@@ -93,14 +93,14 @@ async fn tests(services: &Services, counts: &mut Counts) -> Result<()> {
         true
     })
     .await?;
-    *counts += summary.context("nextest printed no summary")?;
+    *counts += summary.context("nextest did not print a summary")?;
     ensure!(status.success(), "{status}");
     ensure!(counts.passed > 0, "no test ran");
     Ok(())
 }
 
 async fn tests_without_nextest(services: &Services, counts: &mut Counts) -> Result<()> {
-    println!("cargo-nextest is not installed; `cargo test` does, one binary after the other");
+    println!("cargo-nextest is not installed; using `cargo test`, one binary after the other");
     let mut test = cargo(&[
         "test",
         "--workspace",
@@ -116,7 +116,7 @@ async fn tests_without_nextest(services: &Services, counts: &mut Counts) -> Resu
     count_libtest(test, counts).await
 }
 
-/// Runs the examples in documentation, which nextest does not.
+/// Runs the examples in doc comments, which nextest does not run.
 async fn examples(counts: &mut Counts) -> Result<()> {
     let test = cargo(&["test", "--quiet", "--workspace", "--doc", "--no-fail-fast"]);
     count_libtest(test, counts).await
@@ -126,7 +126,7 @@ async fn count_libtest(command: Command, counts: &mut Counts) -> Result<()> {
     let status = watch(command, |line| {
         let found = Counts::from_libtest(line);
         *counts += found.unwrap_or_default();
-        // Most crates have no example, which is nothing to read about.
+        // Most crates have no example; do not print a line for each.
         found != Some(Counts::default()) && line != "running 0 tests" && !line.is_empty()
     })
     .await?;
@@ -136,18 +136,18 @@ async fn count_libtest(command: Command, counts: &mut Counts) -> Result<()> {
 
 fn with_environment(command: &mut Command, services: &Services) {
     command.env("CARGO_TERM_COLOR", "never");
-    // What a test says of its failure comes last then, and is not lost above a stack.
+    // Without a backtrace, a test's own message is the last of its output.
     command.env("RUST_BACKTRACE", "0");
     for (name, value) in &services.environment {
         command.env(name, value);
     }
 }
 
-/// How many tests of a kind there are.
-async fn number_of(kind: Kind) -> Result<usize> {
+/// The number of tests of a kind.
+async fn number_of(kind: ServiceKind) -> Result<usize> {
     let filter = kind.filter();
     let mut list = cargo(&["nextest", "list", "--workspace", "--message-format", "json"]);
-    let listed = quietly(list.arg("-E").arg(filter)).await?;
+    let listed = output_of(list.arg("-E").arg(filter)).await?;
     let listed: serde_json::Value = serde_json::from_str(&listed)?;
     let suites = listed["rust-suites"].as_object().context("no suites")?;
     Ok(suites

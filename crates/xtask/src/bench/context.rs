@@ -1,5 +1,5 @@
-//! What `slipway build .` takes, in time and in memory, of a context and of one ten times as large:
-//! the real programs, compiled for speed, with the real engine.
+//! Measures time and memory of `slipway build .` for a context and for one ten times as large, with
+//! release programs and a real engine.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,26 +13,26 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::probe;
-use crate::process::{Bond, Running, free_port, quietly, service};
+use crate::process::{ChildProcess, Lifetime, free_port, output_of, service};
 use crate::steps::{cargo, run};
 
-/// How many files a context has, and how large all are together, in MB.
+/// Number of files in a context, and their total size in MB.
 const SIZES: [(u64, u64); 2] = [(2_000, 20), (20_000, 200)];
-/// How many files are in one directory.
-const IN_ONE: u64 = 100;
-/// How often the memory of the command line is looked at.
-const LOOK: Duration = Duration::from_millis(2);
+/// Number of files in one directory.
+const FILES_PER_DIRECTORY: u64 = 100;
+/// How often the memory of the command line is sampled.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What one build took.
-struct Taken {
+/// Time and memory of one build.
+struct Measurement {
     time: Duration,
-    /// The most memory that each program had, in KiB.
+    /// Peak memory of each program, in KiB.
     peaks: [(&'static str, u64); 3],
 }
 
 pub(super) async fn measure() -> Result<()> {
-    probe::docker().await.context("there is no Docker Engine")?;
-    println!("Compiling the programs for speed. From nothing, that takes some minutes.");
+    probe::docker().await.context("no Docker Engine answers")?;
+    println!("Compiling release programs. The first time takes some minutes.");
     let packages = ["slipway-coordinator", "slipway-runner", "slipway-cli"];
     let mut build = cargo(&["build", "--release"]);
     build.args(packages.iter().flat_map(|name| ["--package", name]));
@@ -40,17 +40,17 @@ pub(super) async fn measure() -> Result<()> {
     println!("{:>7} {:>7} {:>8}   peak memory", "files", "MB", "time");
     let mut all = Vec::new();
     for (files, megabytes) in SIZES {
-        let taken = build_once(files, megabytes).await?;
-        let peaks = taken.peaks.iter();
+        let measured = build_once(files, megabytes).await?;
+        let peaks = measured.peaks.iter();
         let peaks: Vec<String> = peaks
             .map(|(name, kib)| format!("{name} {:.1} MiB", mebibytes(*kib)))
             .collect();
-        let seconds = taken.time.as_secs_f64();
+        let seconds = measured.time.as_secs_f64();
         println!(
             "{files:>7} {megabytes:>7} {seconds:>6.2} s   {}",
             peaks.join(", ")
         );
-        all.push(taken);
+        all.push(measured);
     }
     if let [small, large] = all.as_slice() {
         for ((name, before), (_, after)) in small.peaks.iter().zip(large.peaks) {
@@ -66,11 +66,11 @@ fn mebibytes(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// Builds one context on a farm of its own.
-async fn build_once(files: u64, megabytes: u64) -> Result<Taken> {
+/// Builds one context on a new farm.
+async fn build_once(files: u64, megabytes: u64) -> Result<Measurement> {
     let dir = tempfile::tempdir()?;
     let context = dir.path().join("context");
-    make_context(&context, files, megabytes * 1_000_000 / files)?;
+    create_context(&context, files, megabytes * 1_000_000 / files)?;
     let farm = Farm::start(&dir).await?;
     let mut command = farm.slipway(&["build", ".", "--project", "bench/context", "--no-cache"])?;
     command
@@ -78,21 +78,21 @@ async fn build_once(files: u64, megabytes: u64) -> Result<Taken> {
         .stdout(Stdio::null())
         .stderr(fs::File::create(farm.path("build.log"))?);
     let began = Instant::now();
-    let mut building = Running::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
+    let mut building = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
     let id = building.id();
     let mut peak = 0;
     let status = loop {
-        // What it has at its end cannot be asked for any more.
+        // The kernel drops the figure when the process ends, so sample it while the process runs.
         peak = peak.max(peak_of(id).unwrap_or(0));
-        let wait = tokio::time::timeout(LOOK, building.child().wait());
+        let wait = tokio::time::timeout(POLL_INTERVAL, building.child().wait());
         if let Ok(status) = wait.await {
             break status?;
         }
     };
     let time = began.elapsed();
-    let said = || fs::read_to_string(farm.path("build.log")).unwrap_or_default();
-    ensure!(status.success(), "slipway build: {status}: {}", said());
-    Ok(Taken {
+    let log = || fs::read_to_string(farm.path("build.log")).unwrap_or_default();
+    ensure!(status.success(), "slipway build: {status}: {}", log());
+    Ok(Measurement {
         time,
         peaks: [
             ("command line", peak),
@@ -102,8 +102,8 @@ async fn build_once(files: u64, megabytes: u64) -> Result<Taken> {
     })
 }
 
-/// Makes a context of files that packing makes little smaller.
-fn make_context(root: &Path, files: u64, size: u64) -> Result<()> {
+/// Creates a context of pseudo-random files, which hardly compress.
+fn create_context(root: &Path, files: u64, size: u64) -> Result<()> {
     fs::create_dir_all(root)?;
     fs::write(root.join("Dockerfile"), "FROM scratch\nCOPY . /\n")?;
     let mut state = 1_u64;
@@ -115,26 +115,28 @@ fn make_context(root: &Path, files: u64, size: u64) -> Result<()> {
             state ^= state << 17;
             eight.copy_from_slice(&state.to_le_bytes()[..eight.len()]);
         }
-        let dir = root.join((number / IN_ONE).to_string());
+        let dir = root.join((number / FILES_PER_DIRECTORY).to_string());
         fs::create_dir_all(&dir)?;
         fs::File::create(dir.join(number.to_string()))?.write_all(&content)?;
     }
     Ok(())
 }
 
-/// The most memory that a process has had so far, in KiB.
+/// Peak memory of a process so far, in KiB.
 fn peak_of(id: Option<u32>) -> Result<u64> {
-    let id = id.context("the process is gone")?;
+    let id = id.context("the process has ended")?;
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.context("no VmHWM")?.parse()?)
+    Ok(number
+        .context("the status of the process has no VmHWM")?
+        .parse()?)
 }
 
 /// A coordinator with a runner, and a project.
 struct Farm {
-    coordinator: Running,
-    runner: Running,
+    coordinator: ChildProcess,
+    runner: ChildProcess,
     port: u16,
     dir: PathBuf,
 }
@@ -144,13 +146,16 @@ impl Farm {
         let port = free_port()?;
         let path = |name: &str| dir.path().join(name);
         let log = path("coordinator.log");
-        let mut command = service(program("slipway-coordinator"), Bond::Tied, &log)?;
+        let mut command = service(program("slipway-coordinator"), Lifetime::Bound, &log)?;
         command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
         command.arg("--data-dir").arg(path("data"));
         let mut coordinator = started(command)?;
         let ready = || async {
             let status = probe::http(port, "GET", "/readyz").await?;
-            ensure!(status == 200, "it answers {status}");
+            ensure!(
+                status == 200,
+                "the coordinator answered with status {status}"
+            );
             Ok(())
         };
         probe::until_ready(&mut coordinator, &log, Duration::from_secs(30), ready).await?;
@@ -161,8 +166,12 @@ impl Farm {
             .arg(path("data/registration-token"))
             .arg("--config")
             .arg(path("runner.toml"));
-        quietly(&mut register).await?;
-        let mut command = service(program("slipway-runner"), Bond::Tied, &path("runner.log"))?;
+        output_of(&mut register).await?;
+        let mut command = service(
+            program("slipway-runner"),
+            Lifetime::Bound,
+            &path("runner.log"),
+        )?;
         command.arg("run").arg("--config").arg(path("runner.toml"));
         command.arg("--work-dir").arg(path("work"));
         let farm = Self {
@@ -171,9 +180,10 @@ impl Farm {
             port,
             dir: dir.path().to_owned(),
         };
-        let nowhere = "http://127.0.0.1:1/none.git";
-        let project = ["projects", "create", "bench/context", "--repo", nowhere];
-        quietly(&mut farm.slipway(&project)?).await?;
+        // The build uses an uploaded directory, so the repository is never fetched.
+        let unused = "http://127.0.0.1:1/none.git";
+        let project = ["projects", "create", "bench/context", "--repo", unused];
+        output_of(&mut farm.slipway(&project)?).await?;
         Ok(farm)
     }
 
@@ -192,11 +202,11 @@ impl Farm {
     }
 }
 
-fn started(command: Command) -> Result<Running> {
-    Running::start(command, Signal::SIGTERM, Duration::from_secs(20))
+fn started(command: Command) -> Result<ChildProcess> {
+    ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(20))
 }
 
-/// Where a program is that was compiled for speed.
+/// The path of a release program.
 fn program(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or_else(

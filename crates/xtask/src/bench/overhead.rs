@@ -1,17 +1,17 @@
-//! What the farm adds to `docker build && docker push` of the same files with the same engine and
-//! the same registry: the time from a `POST` until the build has succeeded, beside the time of the
-//! two commands.
+//! Measures the time that the farm adds to `docker build && docker push` of the same files with the
+//! same engine and registry: from the `POST` until the build has succeeded, compared with the time of
+//! the two commands.
 
-mod yard;
+mod fixture;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use self::yard::Yard;
+use self::fixture::Fixture;
 use crate::steps::{cargo, run as run_command};
 
-/// How often each is measured; farm and hand take turns at being first.
+/// Measurements of each kind. Farm and command line alternate in going first.
 const ROUNDS: usize = 3;
 
 /// An image to build.
@@ -19,7 +19,7 @@ const ROUNDS: usize = 3;
 struct Shape {
     name: &'static str,
     layers: usize,
-    /// The size of each layer that a step fills, in MiB; nothing compresses it.
+    /// The size of each layer that a step fills with random bytes, in MiB.
     layer_mib: usize,
 }
 
@@ -37,7 +37,7 @@ const SHAPES: [Shape; 2] = [
 ];
 
 impl Shape {
-    /// The Dockerfile. The second layer is another one in each round, and so is all above it.
+    /// The Dockerfile. The second layer changes in each round, and with it all layers above.
     fn dockerfile(self) -> String {
         let mut text = "FROM scratch\nCOPY busybox /bin/sh\nCOPY round /round\n".to_owned();
         for layer in 3..=self.layers {
@@ -50,22 +50,22 @@ impl Shape {
     }
 }
 
-/// What was measured of one image in one way, in seconds.
+/// Measured times of one image, in seconds.
 #[derive(Debug, Default)]
 struct Times {
     farm: Vec<f64>,
     hand: Vec<f64>,
 }
 
-/// Measures and prints.
+/// Runs the benchmark and prints the results.
 pub(super) async fn run() -> Result<()> {
     let programs = ["slipway-coordinator", "slipway-runner"];
     let mut build = vec!["build", "--release", "--bins"];
     build.extend(programs.iter().flat_map(|name| ["--package", name]));
     run_command(cargo(&build))
         .await
-        .context("the programs do not compile")?;
-    let yard = Yard::start().await?;
+        .context("could not compile the programs")?;
+    let fixture = Fixture::start().await?;
     println!(
         "{:<7}{:<8}{:>10}{:>10}{:>8}{:>9}",
         "image", "cache", "farm", "hand", "ratio", "more"
@@ -75,17 +75,16 @@ pub(super) async fn run() -> Result<()> {
         for round in 0..ROUNDS {
             for turn in 0..2 {
                 let is_farm = (round + turn) % 2 == 0;
-                // Nobody has built this before.
+                // New text, so that no cache has this layer.
                 let text = format!("{} {round} {turn} {:?}", shape.name, Instant::now());
-                let sha = yard.commit(&shape.dockerfile(), &text).await?;
+                let sha = fixture.commit(&shape.dockerfile(), &text).await?;
                 for times in [&mut cold, &mut cached] {
-                    let took = match is_farm {
-                        true => yard.by_farm(&sha).await?,
-                        false => yard.by_hand().await?,
-                    };
-                    match is_farm {
-                        true => times.farm.push(took.as_secs_f64()),
-                        false => times.hand.push(took.as_secs_f64()),
+                    if is_farm {
+                        let took = fixture.build_with_farm(&sha).await?;
+                        times.farm.push(took.as_secs_f64());
+                    } else {
+                        let took = fixture.build_with_docker().await?;
+                        times.hand.push(took.as_secs_f64());
                     }
                 }
             }
@@ -112,10 +111,7 @@ fn show(shape: Shape, cache: &str, times: Times) -> Result<()> {
 }
 
 fn median(mut times: Vec<f64>) -> Result<f64> {
-    ensure!(!times.is_empty(), "nothing was measured");
+    ensure!(!times.is_empty(), "there are no measurements");
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
 }
-
-/// How long one build may take.
-const PATIENCE: Duration = Duration::from_secs(600);

@@ -1,5 +1,5 @@
-//! What the demonstration does with the engine beside the farm: the base image, which comes from
-//! no hub, the way back of the images that were built, and removing all of them.
+//! Direct use of the engine by the demo: creating a base image without a public registry, pulling and
+//! running the built images, and deleting all of them.
 
 use std::os::unix::fs::symlink;
 use std::process::Command as Blocking;
@@ -8,39 +8,39 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
-use super::line::Line;
-use super::place::Place;
-use crate::process::{find, quietly};
+use super::command_line::CommandLine;
+use super::work_dir::WorkDir;
+use crate::process::{find_program, output_of};
 
-/// The label by which the demonstration's images and containers are found.
+/// The label of the demo's images and containers.
 const LABEL: &str = "slipway.demo";
 
-/// All images and containers of one demonstration, which are removed when this is dropped.
+/// All images and containers of one demo. They are deleted when this is dropped.
 #[derive(Debug)]
 pub(super) struct Images {
     label: String,
 }
 
 impl Images {
-    /// Those of the demonstration in `place`.
-    pub(super) fn of(place: &Place) -> Self {
+    /// The images of the demo in `work_dir`.
+    pub(super) fn of(work_dir: &WorkDir) -> Self {
         Self {
-            label: format!("{LABEL}={}", place.path().display()),
+            label: format!("{LABEL}={}", work_dir.path().display()),
         }
     }
 
-    /// Makes an image of one static program, `busybox`, and pushes it as `name`. What is built on
-    /// it inherits its label.
-    pub(super) async fn make_base(&self, place: &Place, name: &str) -> Result<()> {
-        let base = place.make("base")?;
-        let bin = place.make("base/bin")?;
-        let busybox = find("busybox").context("there is no busybox")?;
+    /// Creates an image of one static program, `busybox`, and pushes it as `name`. Images built on it
+    /// inherit its label.
+    pub(super) async fn push_base(&self, work_dir: &WorkDir, name: &str) -> Result<()> {
+        let base = work_dir.create_dir("base")?;
+        let bin = work_dir.create_dir("base/bin")?;
+        let busybox = find_program("busybox").context("busybox is not installed")?;
         std::fs::copy(&busybox, bin.join("busybox"))?;
-        let tools = quietly(Command::new(busybox).arg("--list")).await?;
+        let tools = output_of(Command::new(busybox).arg("--list")).await?;
         for tool in tools.lines().filter(|&tool| tool != "busybox") {
             symlink("busybox", bin.join(tool))?;
         }
-        // New in each demonstration, so that its first build finds nothing in the engine's cache.
+        // Different in each demo, so that the first build finds nothing in the engine's cache.
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         std::fs::write(base.join("made"), format!("{}\n", now.as_millis()))?;
 
@@ -48,21 +48,21 @@ impl Images {
         let mut tar = Command::new("tar");
         tar.args(["--owner=0", "--group=0", "--numeric-owner", "--create"]);
         tar.arg("--file").arg(&archive);
-        quietly(tar.arg("--directory").arg(&base).args(["bin", "made"])).await?;
+        output_of(tar.arg("--directory").arg(&base).args(["bin", "made"])).await?;
         let mut import = docker(&["import", "--change", "ENV PATH=/bin", "--change"]);
         import.arg(format!(
             "LABEL \"{}\"",
             self.label.replacen('=', "\"=\"", 1)
         ));
-        quietly(import.arg(&archive).arg(name)).await?;
-        quietly(&mut docker(&["push", "--quiet", name])).await?;
-        // From here on it is in the registry alone, as any base image would be.
-        quietly(&mut docker(&["rmi", name])).await?;
+        output_of(import.arg(&archive).arg(name)).await?;
+        output_of(&mut docker(&["push", "--quiet", name])).await?;
+        // The runner has to pull it from the registry, like any base image.
+        output_of(&mut docker(&["rmi", name])).await?;
         Ok(())
     }
 
     fn remove(&self) -> Result<()> {
-        if find("docker").is_none() {
+        if find_program("docker").is_none() {
             return Ok(());
         }
         let label = format!("label={}", self.label);
@@ -87,8 +87,8 @@ impl Images {
         Ok(())
     }
 
-    /// Leaves them in the engine.
-    pub(super) fn leave(self) {
+    /// Keeps the images in the engine.
+    pub(super) fn detach(self) {
         std::mem::forget(self);
     }
 }
@@ -96,33 +96,34 @@ impl Images {
 impl Drop for Images {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            eprintln!("Images of the demonstration are left: {error:#}");
+            eprintln!("could not delete the images of the demo: {error:#}");
         }
     }
 }
 
-/// Pulls an image that the engine does not have, runs it, and gives what it said.
+/// Pulls an image that the engine does not have, runs it, and returns its output.
 pub(super) async fn pull_and_run(image: &str) -> Result<String> {
-    let held = quietly(&mut docker(&["image", "inspect", image])).await;
-    ensure!(held.is_err(), "{image} never left the engine");
-    let pull = Line::new("docker", &["pull", "--quiet", image]);
-    pull.say();
-    let pulled = quietly(&mut run_of(&pull)).await?;
+    let local = output_of(&mut docker(&["image", "inspect", image])).await;
+    ensure!(local.is_err(), "{image} is still in the engine");
+    let pull = CommandLine::new("docker", &["pull", "--quiet", image]);
+    pull.print();
+    let pulled = output_of(&mut command_of(&pull)).await?;
     print!("{pulled}");
-    let run = Line::new("docker", &["run", "--rm", "--network=none", image]);
-    run.say();
-    let said = tokio::time::timeout(Duration::from_secs(60), quietly(&mut run_of(&run))).await;
-    let said = said.context("the container does not end")??;
-    print!("{said}");
-    Ok(said)
+    let run = CommandLine::new("docker", &["run", "--rm", "--network=none", image]);
+    run.print();
+    let output =
+        tokio::time::timeout(Duration::from_secs(60), output_of(&mut command_of(&run))).await;
+    let output = output.context("the container did not end")??;
+    print!("{output}");
+    Ok(output)
 }
 
-fn run_of(line: &Line) -> Command {
+fn command_of(line: &CommandLine) -> Command {
     let mut command = Command::new(&line.program);
     command.args(&line.arguments);
     command
 }
 
 fn docker(arguments: &[&str]) -> Command {
-    run_of(&Line::new("docker", arguments))
+    command_of(&CommandLine::new("docker", arguments))
 }

@@ -1,5 +1,5 @@
-//! The repository that is built, served by git itself: `git http-backend` speaks CGI, and the
-//! `busybox` that the base image is made of has a web server that does too.
+//! The repository that is built. `git http-backend` serves it through CGI, with the web server of the
+//! same `busybox` that is in the base image.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use tokio::process::Command;
 
-use super::place::Place;
-use crate::process::{Bond, Running, find, free_port, quietly, service};
+use super::work_dir::WorkDir;
+use crate::process::{ChildProcess, Lifetime, find_program, free_port, output_of, service};
 use crate::{probe, setup};
 
-/// What the image of each commit says.
+/// What the image of each commit prints.
 pub(super) const GREETINGS: [&str; 2] = ["Hello, world!", "Hello, everybody!"];
 
 /// The served repository, with a work tree.
 #[derive(Debug)]
 pub(super) struct Source {
-    running: Running,
+    running: ChildProcess,
     port: u16,
     home: PathBuf,
     work: PathBuf,
@@ -29,11 +29,14 @@ pub(super) struct Source {
 
 impl Source {
     /// Serves a repository with one commit, whose image is built on `base`.
-    pub(super) async fn start(place: &Place, bond: Bond, base: &str) -> Result<Self> {
+    pub(super) async fn start(work_dir: &WorkDir, lifetime: Lifetime, base: &str) -> Result<Self> {
         let git = setup::program("git", "git").await?;
-        let home = place.make("git")?;
-        let (served, work) = (place.make("git/served")?, place.make("git/work")?);
-        let programs = place.make("git/www/cgi-bin")?;
+        let home = work_dir.create_dir("git")?;
+        let (served, work) = (
+            work_dir.create_dir("git/served")?,
+            work_dir.create_dir("git/work")?,
+        );
+        let programs = work_dir.create_dir("git/www/cgi-bin")?;
         let backend = programs.join("git");
         fs::write(
             &backend,
@@ -41,9 +44,9 @@ impl Source {
         )?;
         fs::set_permissions(&backend, fs::Permissions::from_mode(0o755))?;
 
-        let (port, log) = (free_port()?, place.log("git"));
-        let busybox = find("busybox").context("there is no busybox")?;
-        let mut command = service(busybox, bond, &log)?;
+        let (port, log) = (free_port()?, work_dir.log("git"));
+        let busybox = find_program("busybox").context("busybox is not installed")?;
+        let mut command = service(busybox, lifetime, &log)?;
         command
             .args([
                 "httpd",
@@ -58,7 +61,7 @@ impl Source {
             .env("GIT_HTTP_EXPORT_ALL", "1")
             .env("HOME", &home)
             .env("GIT_CONFIG_NOSYSTEM", "1");
-        let running = Running::start(command, Signal::SIGTERM, Duration::from_secs(5))?;
+        let running = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(5))?;
         let mut source = Self {
             running,
             port,
@@ -79,26 +82,29 @@ impl Source {
         let ready = || async {
             let path = "/cgi-bin/git/hello.git/info/refs?service=git-upload-pack";
             let status = probe::http(port, "GET", path).await?;
-            ensure!(status == 200, "it answers {status}");
+            ensure!(
+                status == 200,
+                "the git server answered with status {status}"
+            );
             Ok(())
         };
         probe::until_ready(&mut source.running, &log, Duration::from_secs(20), ready)
             .await
-            .context("the repository is not served")?;
+            .context("the git server did not start")?;
         Ok(source)
     }
 
-    /// Where it is cloned from.
+    /// The URL for `git clone`.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/cgi-bin/git/hello.git", self.port)
     }
 
-    /// How its image is built.
+    /// The Dockerfile of every commit.
     pub(super) fn dockerfile(&self) -> &str {
         &self.dockerfile
     }
 
-    /// Commits a greeting, publishes it, and gives the commit's id.
+    /// Commits and pushes a greeting, and returns the commit's id.
     pub(super) async fn commit(&self, greeting: &str, message: &str) -> Result<String> {
         fs::write(self.work.join("Dockerfile"), &self.dockerfile)?;
         fs::write(self.work.join("greeting.txt"), format!("{greeting}\n"))?;
@@ -122,21 +128,20 @@ impl Source {
             .env_remove("GIT_DIR")
             .env_remove("GIT_WORK_TREE")
             .env_remove("XDG_CONFIG_HOME");
-        quietly(&mut command).await
+        output_of(&mut command).await
     }
 
-    /// Its process.
-    pub(super) fn running(&self) -> &Running {
+    pub(super) fn running(&self) -> &ChildProcess {
         &self.running
     }
 
-    /// Lets it be served on.
-    pub(super) fn leave(self) {
-        self.running.leave();
+    /// Leaves the server running.
+    pub(super) fn detach(self) {
+        self.running.detach();
     }
 }
 
-/// A few steps, the first of which does not depend on what the commits change.
+/// A few steps. The first one does not depend on what the commits change.
 fn dockerfile(base: &str) -> String {
     format!(
         "FROM {base}\n\

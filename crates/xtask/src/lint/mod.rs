@@ -30,7 +30,7 @@ pub(crate) async fn run() -> ExitCode {
 
 pub(crate) async fn format_and_clippy(steps: &mut Steps) {
     let format = cargo(&["fmt", "--all", "--check"]);
-    steps.take("format", run_command(format)).await;
+    steps.run("format", run_command(format)).await;
     let clippy = cargo(&[
         "clippy",
         "--quiet",
@@ -40,21 +40,21 @@ pub(crate) async fn format_and_clippy(steps: &mut Steps) {
         "--deny",
         "warnings",
     ]);
-    steps.take("clippy", run_command(clippy)).await;
+    steps.run("clippy", run_command(clippy)).await;
 }
 
 /// Checks the style guide, the doc comments of public items, and the spelling.
 pub(crate) async fn wording(steps: &mut Steps) {
-    steps.take("style", async { style::check().await }).await;
+    steps.run("style", async { style::check().await }).await;
     steps
-        .take("public docs", async { public_docs::check().await })
+        .run("public docs", async { public_docs::check().await })
         .await;
     const SPELLING: &str = "spelling";
     match python::environment("typos", &[TYPOS]).await {
         Ok(home) => {
             let mut typos = Command::new(home.join("bin/typos"));
             typos.args(["--format", "brief"]).current_dir(root());
-            steps.take(SPELLING, run_command(typos)).await;
+            steps.run(SPELLING, run_command(typos)).await;
         }
         Err(error) => steps.skip(SPELLING, &format!("could not install {TYPOS}: {error:#}")),
     }
@@ -63,7 +63,7 @@ pub(crate) async fn wording(steps: &mut Steps) {
 pub(crate) async fn documentation(steps: &mut Steps) {
     let mut doc = cargo(&["doc", "--quiet", "--no-deps", "--workspace"]);
     doc.env("RUSTDOCFLAGS", "--deny warnings");
-    steps.take("documentation", run_command(doc)).await;
+    steps.run("documentation", run_command(doc)).await;
 }
 
 /// Checks licences and advisories if cargo-deny is installed.
@@ -78,7 +78,7 @@ pub(crate) async fn supply_chain(steps: &mut Steps) {
         return;
     }
     let licences = cargo(&["deny", "check", "licenses", "bans", "sources"]);
-    steps.take(NAME, run_command(licences)).await;
+    steps.run(NAME, run_command(licences)).await;
 
     const ADVISORIES: &str = "advisories";
     let mut fetch = cargo(&["deny", "fetch", "db"]);
@@ -86,7 +86,7 @@ pub(crate) async fn supply_chain(steps: &mut Steps) {
     match run_command(fetch).await {
         Ok(()) => {
             let advisories = cargo(&["deny", "--offline", "check", "advisories"]);
-            steps.take(ADVISORIES, run_command(advisories)).await;
+            steps.run(ADVISORIES, run_command(advisories)).await;
         }
         Err(_) => steps.skip(ADVISORIES, "the advisory database is not reachable"),
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::process::quietly;
+use crate::process::output_of;
 use crate::root;
 
 /// A text file, with its path from the root of the repository.
@@ -21,7 +21,7 @@ pub(super) async fn text_files(extensions: &[&str]) -> Result<Vec<TextFile>> {
     let mut list = Command::new("git");
     list.args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root());
-    let listed = quietly(&mut list).await?;
+    let listed = output_of(&mut list).await?;
     let mut files = Vec::new();
     for path in listed.lines() {
         let has_extension = extensions

@@ -1,5 +1,5 @@
-//! The services that tests talk to. Each is our own instance on a free loopback port with its data
-//! in a temporary directory, and ends with the value that stands for it.
+//! The services that tests use. Each is a separate instance on a free loopback port, with its data in
+//! a temporary directory, and stops when its value is dropped.
 
 mod postgres;
 mod registry;
@@ -14,12 +14,12 @@ pub(crate) use postgres::Postgres;
 pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
 
-use crate::process::{Bond, quietly};
+use crate::process::{Lifetime, output_of};
 use crate::setup::{self, Docker};
 use crate::{python, root, scratch};
 
-/// Clients of the APIs, and what they need: python-gitlab, of which this is the last version that
-/// speaks v3, and Schemathesis.
+/// Clients of the APIs and their dependencies: the last version of python-gitlab that speaks v3, and
+/// Schemathesis.
 const CLIENTS: &[&str] = &[
     "python-gitlab==1.4.0",
     "schemathesis==4.32.5",
@@ -52,7 +52,7 @@ const CLIENTS: &[&str] = &[
     "Werkzeug==3.1.9",
 ];
 
-/// Starts what can be started, for tests that are run by hand.
+/// Starts the services for tests that are run by hand, and waits for Ctrl-C.
 pub(crate) async fn run() -> Result<ExitCode> {
     let services = Services::start().await;
     for (kind, reason) in &services.missing {
@@ -65,24 +65,24 @@ pub(crate) async fn run() -> Result<ExitCode> {
     std::future::pending().await
 }
 
-/// A kind of test that needs something beyond this repository.
+/// A kind of test that needs a service or a program from outside this repository.
 ///
-/// Such tests are in a module that is named after the kind, or have names that begin with it.
+/// Such tests are in a module that is named after the kind, or their names begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ServiceKind {
     Postgres,
     S3,
-    /// An engine to build with and registries to push to.
+    /// A Docker Engine, and registries.
     Docker,
-    /// What others published in Python: clients of the APIs, and what reads their descriptions.
+    /// Published Python programs: API clients, and Schemathesis.
     Python,
-    /// Servers of git beyond plain HTTP: OpenSSH, and what fetches files of Git LFS.
+    /// Git over OpenSSH, and Git LFS.
     Remotes,
-    /// A runner made with a library that others published.
+    /// A runner built with a published library for GitLab runners.
     Published,
 }
 
-impl Kind {
+impl ServiceKind {
     pub(crate) const ALL: [Self; 6] = [
         Self::Postgres,
         Self::S3,
@@ -92,7 +92,7 @@ impl Kind {
         Self::Published,
     ];
 
-    /// The name of the module.
+    /// The name of the test module.
     pub(crate) fn module(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -104,27 +104,27 @@ impl Kind {
         }
     }
 
-    /// What tells such tests from others, in nextest's language.
+    /// A nextest filter for these tests.
     pub(crate) fn filter(self) -> String {
         let module = self.module();
         format!("test(/(^|::){module}(::|_)/)")
     }
 }
 
-/// What could be started, and why something could not.
+/// The services that run, and the reasons why others do not.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
-    /// What tests find in their environment.
+    /// Environment variables for the tests.
     pub(crate) environment: Vec<(&'static str, String)>,
-    /// The kinds of tests that cannot run, and why.
-    pub(crate) missing: Vec<(Kind, String)>,
+    /// The kinds of tests that cannot run, with the reason.
+    pub(crate) missing: Vec<(ServiceKind, String)>,
     _postgres: Option<Postgres>,
     _s3: Option<S3>,
     _registries: Option<[Registry; 2]>,
     _docker: Option<Docker>,
 }
 
-/// Installs what the tests themselves start.
+/// Installs programs that the tests start themselves.
 async fn install_remotes() -> Result<()> {
     for package in ["openssh-client", "openssh-server", "git-lfs"] {
         setup::package(package).await?;
@@ -133,17 +133,17 @@ async fn install_remotes() -> Result<()> {
 }
 
 impl Services {
-    /// Starts what can be started.
+    /// Starts every service that can be started.
     pub(crate) async fn start() -> Self {
         let mut services = Self::default();
-        for kind in Kind::ALL {
+        for kind in ServiceKind::ALL {
             let started = match kind {
-                Kind::Postgres => services.start_postgres().await,
-                Kind::S3 => services.start_s3().await,
-                Kind::Docker => services.start_docker().await,
-                Kind::Python => services.install_clients().await,
-                Kind::Remotes => install_remotes().await,
-                Kind::Published => services.build_published_runner().await,
+                ServiceKind::Postgres => services.start_postgres().await,
+                ServiceKind::S3 => services.start_s3().await,
+                ServiceKind::Docker => services.start_docker().await,
+                ServiceKind::Python => services.install_clients().await,
+                ServiceKind::Remotes => install_remotes().await,
+                ServiceKind::Published => services.build_published_runner().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));
@@ -152,17 +152,19 @@ impl Services {
         services
     }
 
-    /// Why tests of a kind cannot run, if so.
-    pub(crate) fn why_missing(&self, kind: Kind) -> Option<&str> {
+    /// Why tests of a kind cannot run, if they cannot.
+    pub(crate) fn missing_reason(&self, kind: ServiceKind) -> Option<&str> {
         let mut missing = self.missing.iter();
         let (_, reason) = missing.find(|(missing, _)| *missing == kind)?;
         Some(reason)
     }
 
-    /// Starts nothing at all.
+    /// Starts nothing; every kind is missing for `reason`.
     pub(crate) fn none(reason: &str) -> Self {
         Self {
-            missing: Kind::ALL.map(|kind| (kind, reason.to_owned())).into(),
+            missing: ServiceKind::ALL
+                .map(|kind| (kind, reason.to_owned()))
+                .into(),
             ..Self::default()
         }
     }
@@ -195,15 +197,14 @@ impl Services {
         Ok(())
     }
 
-    /// Builds a program that stands apart from the workspace, so that nothing of what it is made of
-    /// gets into Slipway.
+    /// Builds a program outside the workspace, so that its dependencies do not become Slipway's.
     async fn build_published_runner(&mut self) -> Result<()> {
         let source = root().join("coordinator/tests/runner_v4/published_runner");
         let target = scratch()?.join("published");
         let mut build = Command::new("cargo");
         build.args(["build", "--quiet", "--locked", "--manifest-path"]);
         build.arg(source.join("Cargo.toml"));
-        quietly(build.arg("--target-dir").arg(&target)).await?;
+        output_of(build.arg("--target-dir").arg(&target)).await?;
         let program = target.join("debug/published-runner").display().to_string();
         self.environment
             .push(("SLIPWAY_TEST_PUBLISHED_RUNNER", program));
@@ -211,14 +212,14 @@ impl Services {
     }
 
     async fn start_docker(&mut self) -> Result<()> {
-        // Image builds start from a file system of one static binary, as no base image is pulled.
+        // Tests build their base image from one static binary, because no image is pulled.
         setup::package("busybox-static").await?;
-        let docker = setup::docker(Bond::Tied).await?;
+        let docker = setup::docker(Lifetime::Bound).await?;
         let open = Registry::open().await?;
         let closed = Registry::with_password().await?;
         println!(
-            "Docker {}, registries at {} and, with a password, {}",
-            if docker.is_ours() {
+            "Docker {}; registries at {} and, with a password, {}",
+            if docker.was_started_here() {
                 "was started"
             } else {
                 "answers"

@@ -1,4 +1,4 @@
-//! A PostgreSQL of our own, which leaves the system's cluster alone.
+//! A separate PostgreSQL server, which does not touch the system's cluster.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::process::{Bond, Running, free_port, is_root, quietly, service};
+use crate::process::{ChildProcess, Lifetime, free_port, is_root, output_of, service};
 use crate::{probe, scratch, setup};
 
-/// A running PostgreSQL. Everyone on this machine may connect as the superuser.
+/// A running PostgreSQL. Every local user may connect as the superuser.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     port: u16,
     programs: PathBuf,
-    // The order matters: the server goes before its data.
-    _running: Running,
+    // Fields are dropped in order: the server stops before its data is deleted.
+    _running: ChildProcess,
     _data: TempDir,
 }
 
@@ -27,41 +27,41 @@ impl Postgres {
             Some(programs) => programs,
             None => {
                 setup::package("postgresql").await?;
-                programs().context("the package postgresql has no initdb")?
+                programs().context("the package postgresql does not contain initdb")?
             }
         };
         let data = tempfile::Builder::new()
             .prefix("slipway-postgres-")
             .tempdir()?;
-        let bond = unprivileged(data.path()).await?;
+        let lifetime = unprivileged(data.path()).await?;
         let cluster = data.path().join("cluster");
-        initialise(&programs.join("initdb"), bond, &cluster).await?;
+        initialise(&programs.join("initdb"), lifetime, &cluster).await?;
 
         let port = free_port()?;
         let log = scratch()?.join("postgres.log");
-        let mut command = service(programs.join("postgres"), bond, &log)?;
+        let mut command = service(programs.join("postgres"), lifetime, &log)?;
         command.arg("-D").arg(&cluster).current_dir(data.path());
         let sockets = data.path().display();
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
             format!("port={port}"),
             format!("unix_socket_directories={sockets}"),
-            // As in production, so that what is measured and what is killed is the real thing.
+            // As in production: benchmarks and crash tests depend on it.
             "fsync=on".to_owned(),
             "max_connections=300".to_owned(),
         ] {
             command.arg("-c").arg(setting);
         }
-        // SIGINT disconnects whoever is there; SIGTERM would wait for them.
-        let mut running = Running::start(command, Signal::SIGINT, Duration::from_secs(10))?;
+        // SIGINT disconnects clients; SIGTERM would wait for them.
+        let mut running = ChildProcess::start(command, Signal::SIGINT, Duration::from_secs(10))?;
         let ready = || async {
-            let mut asked = Command::new(programs.join("pg_isready"));
-            asked.args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")]);
-            quietly(&mut asked).await.map(|_| ())
+            let mut check = Command::new(programs.join("pg_isready"));
+            check.args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")]);
+            output_of(&mut check).await.map(|_| ())
         };
         probe::until_ready(&mut running, &log, Duration::from_secs(30), ready)
             .await
-            .context("PostgreSQL does not start")?;
+            .context("PostgreSQL did not start")?;
         Ok(Self {
             port,
             programs,
@@ -70,18 +70,18 @@ impl Postgres {
         })
     }
 
-    /// The URL of its administrative database.
+    /// The URL of the administrative database.
     pub(crate) fn url(&self) -> String {
         format!("postgres://slipway@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Where a program is that came with the server, such as `pgbench`.
+    /// The path of a program that belongs to the server, such as `pgbench`.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.programs.join(name)
     }
 }
 
-/// Where the programs of the newest installed version are.
+/// The program directory of the newest installed version.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     versions
@@ -94,29 +94,29 @@ fn programs() -> Option<PathBuf> {
         .map(|version| version.join("bin"))
 }
 
-/// Whom to run as, who then owns `directory`: PostgreSQL refuses to run as root.
-async fn unprivileged(directory: &Path) -> Result<Bond> {
+/// Gives `directory` to the user that the server runs as: PostgreSQL refuses to run as root.
+async fn unprivileged(directory: &Path) -> Result<Lifetime> {
     if !is_root() {
-        return Ok(Bond::Tied);
+        return Ok(Lifetime::Bound);
     }
-    quietly(
+    output_of(
         Command::new("chown")
             .arg("postgres:postgres")
             .arg(directory),
     )
     .await?;
-    Ok(Bond::TiedAs("postgres"))
+    Ok(Lifetime::BoundAs("postgres"))
 }
 
-async fn initialise(initdb: &Path, bond: Bond, cluster: &Path) -> Result<()> {
+async fn initialise(initdb: &Path, lifetime: Lifetime, cluster: &Path) -> Result<()> {
     let log = scratch()?.join("initdb.log");
-    let mut command = service(initdb, bond, &log)?;
+    let mut command = service(initdb, lifetime, &log)?;
     command
         .args(["--username=slipway", "--auth=trust", "--encoding=UTF8"])
         .args(["--no-locale", "--no-sync", "--pgdata"])
         .arg(cluster)
         .current_dir("/");
-    let mut running = Running::start(command, Signal::SIGTERM, Duration::from_secs(5))?;
+    let mut running = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(5))?;
     let status = running.child().wait().await?;
     anyhow::ensure!(status.success(), "initdb: {status}, see {}", log.display());
     Ok(())

@@ -1,6 +1,6 @@
-//! Which processes a demonstration has started: a file, so that `--stop` finds them.
+//! The processes that a demo started, in a file, so that `--stop` finds them.
 //!
-//! A process is known by its id and the time it started, as ids are given out again.
+//! A process is identified by its id and its start time, because ids are reused.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,41 +11,39 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::images::Images;
-use super::place::Place;
-use crate::process::Running;
+use crate::process::ChildProcess;
 
-/// The engine, which is needed to remove images and so is the last to go.
+/// The engine. It is stopped last, because deleting images needs it.
 pub(super) const ENGINE: &str = "dockerd";
-/// How long a process may take to end once asked.
+/// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// The file.
+/// The file with the list.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct ProcessList {
     path: PathBuf,
 }
 
-/// A process that was started.
+/// A process in the list.
 #[derive(Debug)]
-struct Entry {
-    name: String,
+pub(super) struct Entry {
+    pub(super) name: String,
     pid: i32,
     started: u64,
 }
 
-impl Ledger {
-    /// The file of the demonstration in `place`.
-    pub(super) fn of(place: &Path) -> Self {
+impl ProcessList {
+    /// The list of the demo in `work_dir`.
+    pub(super) fn of(work_dir: &Path) -> Self {
         Self {
-            path: place.join("running"),
+            path: work_dir.join("running"),
         }
     }
 
-    /// Writes down a process.
-    pub(super) fn add(&self, name: &str, running: &Running) -> Result<()> {
-        let pid = running.id().context("it has ended")?.cast_signed();
-        let started = started(pid).context("it has ended")?;
+    /// Adds a process.
+    pub(super) fn add(&self, name: &str, running: &ChildProcess) -> Result<()> {
+        let pid = running.id().context("the process has ended")?.cast_signed();
+        let started = started(pid).context("the process has ended")?;
         let mut file = fs::File::options()
             .create(true)
             .append(true)
@@ -55,19 +53,20 @@ impl Ledger {
     }
 
     /// # Errors
-    /// When something of it runs.
+    /// If a process of the list runs.
     pub(super) fn check_idle(&self) -> Result<()> {
-        let runs = self.entries().iter().any(Entry::is_alive);
         ensure!(
-            !runs,
-            "it runs already; `cargo xtask demo --stop` ends what --keep left"
+            self.running().is_empty(),
+            "a demo is already running; stop it with `cargo xtask demo --stop`"
         );
         Ok(())
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    /// The processes of the list that still run, in the order in which they were started.
+    pub(super) fn running(&self) -> Vec<Entry> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
-        text.lines().filter_map(Entry::parse).collect()
+        let entries = text.lines().filter_map(Entry::parse);
+        entries.filter(Entry::is_alive).collect()
     }
 }
 
@@ -85,8 +84,8 @@ impl Entry {
         started(self.pid) == Some(self.started)
     }
 
-    /// Asks it to end, and makes it end when it does not.
-    async fn stop(&self) {
+    /// Sends SIGTERM, then SIGKILL if the process does not end.
+    pub(super) async fn stop(&self) {
         let pid = Pid::from_raw(self.pid);
         let limit = Instant::now() + GRACE;
         let mut signal = Signal::SIGTERM;
@@ -94,7 +93,7 @@ impl Entry {
             if Instant::now() > limit {
                 signal = Signal::SIGKILL;
             }
-            // A runner that is told twice does not wait for its jobs.
+            // A runner that gets a second signal does not wait for its jobs.
             if kill(pid, signal).is_err() {
                 return;
             }
@@ -102,7 +101,7 @@ impl Entry {
         }
     }
 
-    /// Nobody is told when a process ends that is not a child.
+    /// Polls: the kernel notifies only about children.
     async fn ended(&self) {
         while self.is_alive() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -110,27 +109,10 @@ impl Entry {
     }
 }
 
-/// Ends and removes what is left of the demonstration in `place`; returns how many processes ran.
-pub(super) async fn stop(place: Place) -> Result<usize> {
-    let mut entries = Ledger::of(place.path()).entries();
-    entries.retain(Entry::is_alive);
-    let (engine, others): (Vec<_>, Vec<_>) = entries.iter().partition(|one| one.name == ENGINE);
-    for entry in others.iter().rev() {
-        entry.stop().await;
-        println!("stopped {}", entry.name);
-    }
-    drop(Images::of(&place));
-    for entry in engine {
-        entry.stop().await;
-        println!("stopped {}", entry.name);
-    }
-    Ok(entries.len())
-}
-
-/// When a process that lives was started, in ticks since the machine was.
+/// The start time of a process that runs, in clock ticks since boot.
 fn started(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before may have spaces and parentheses.
+    // The name before it may contain spaces and parentheses.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut words = rest.split(' ');
     let is_dead = matches!(words.next()?, "Z" | "X");
@@ -143,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_known_by_its_id_and_its_start() {
+    fn a_process_is_identified_by_id_and_start_time() {
         let pid = std::process::id().cast_signed();
         let line = format!("runner-1 {pid} {}", started(pid).unwrap());
         let entry = Entry::parse(&line).unwrap();

@@ -1,15 +1,15 @@
-//! A command line, shown as a user would type it.
+//! A command line, printed as a user would type it.
 
 use std::fmt;
 
-/// A program of the farm, or one that is installed, and its arguments.
+/// A program of the farm or an installed one, with its arguments.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     pub(super) program: String,
     pub(super) arguments: Vec<String>,
 }
 
-impl Line {
+impl CommandLine {
     pub(super) fn new(program: &str, arguments: &[&str]) -> Self {
         Self {
             program: program.to_owned(),
@@ -17,24 +17,25 @@ impl Line {
         }
     }
 
-    /// Shows it, before it is run.
-    pub(super) fn say(&self) {
+    /// Prints the line before it runs.
+    pub(super) fn print(&self) {
         println!("$ {self}");
     }
 
-    /// Shows it, before it is run beside the others.
-    pub(super) fn say_in_background(&self) {
+    /// Prints the line before it runs in the background.
+    pub(super) fn print_in_background(&self) {
         println!("$ {self} &");
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.program)?;
         for word in &self.arguments {
-            match word.contains(char::is_whitespace) {
-                true => write!(f, " '{word}'")?,
-                false => write!(f, " {word}")?,
+            if word.contains(char::is_whitespace) {
+                write!(f, " '{word}'")?;
+            } else {
+                write!(f, " {word}")?;
             }
         }
         Ok(())
