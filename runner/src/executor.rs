@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use slipway_domain::base_image::BaseImage;
-use slipway_domain::build_result::MAX_ITEMS;
+use slipway_domain::image::details::MAX_ITEMS;
 use slipway_domain::{BuildStep, FailureReason, Phase};
 use slipway_image_builder::Progress;
 use slipway_protocol::{Dependency, ImageResult, JobPayload, OwnJob};

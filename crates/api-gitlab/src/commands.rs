@@ -5,7 +5,7 @@
 //! fails. Every value is quoted; passwords come in through variables, so that no line shows one.
 //! What the lines leave on the host goes with the shell.
 
-use slipway_domain::image_mark::ImageMarker;
+use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::spec::SourceDate;
 use slipway_domain::{ImageBuild, JobId, JobSpec};
 use slipway_farm::ClaimedJob;

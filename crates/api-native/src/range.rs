@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{self, HeaderMap};
-use slipway_domain::range::{Part, UnsatisfiableRange};
+use slipway_domain::byte_range::{Part, UnsatisfiableRange};
 
 use crate::error::ApiError;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use crate::names::Invalid;
-use crate::words::words;
+use crate::text_enum::text_enum;
 
-words!(
+text_enum!(
     /// What a member may do in a namespace or a project. Each role includes the ones before it.
     Role, "role", "guest, reader, developer, maintainer or owner" {
         /// Sees the project, and its builds if those are public.
@@ -22,7 +22,7 @@ words!(
     }
 );
 
-words!(
+text_enum!(
     /// Who sees a project without being a member of it.
     Visibility, "visibility", "private, internal or public" {
         /// Nobody.
@@ -34,7 +34,7 @@ words!(
     }
 );
 
-words!(
+text_enum!(
     /// What a personal access token may be used for. Each scope includes the ones before it, but
     /// for [`Scope::Namespaces`], which stands aside: only [`Scope::Admin`] includes it.
     Scope, "scope", "identity, namespaces, read, write or admin" {

@@ -1,53 +1,43 @@
-//! The words and the rules of the farm: ids, tokens, states, job specs, matching.
+//! The rules of the farm as pure functions on values: ids, tokens, states, job specs, matching.
 //!
-//! Everything here is a pure function on values. There is no I/O, no clock and no chance:
-//! `now` and random bytes come in as arguments.
+//! There is no I/O, no clock and no randomness in this crate: the current time and random bytes
+//! are arguments. Names and text are parsed once, at the edge, into types that are always valid.
 
-pub mod abilities;
 pub mod access;
-pub mod asked_by;
-pub mod base_image;
-pub mod build_result;
-pub mod by_commit;
-pub mod commit;
+pub mod build;
+pub mod byte_range;
 pub mod expiry;
-pub mod graph;
 pub mod ids;
 pub mod image;
-pub mod image_mark;
+pub mod job;
 pub mod names;
-pub mod package;
 pub mod pipeline;
-pub mod platform;
-pub mod platforms;
 pub mod queue;
-pub mod range;
-pub mod retry;
-pub mod rollup;
-pub mod spec;
-pub mod state;
-pub mod steps;
-pub mod submodules;
+pub mod repository;
+mod text_enum;
 pub mod tokens;
-mod words;
 
-pub use abilities::FeatureSet;
 pub use access::{Role, Scope, ScopeSet, Visibility};
-pub use asked_by::BuildSource;
-pub use build_result::{BuildStep, ImageDetails, Layer};
-pub use by_commit::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
-pub use commit::{Commit, Signature};
-pub use graph::When;
+pub use build::rollup::{self, BuildState};
+pub use build::source::BuildSource;
 pub use ids::{
     ArtifactId, BuildId, BuildUuid, CredentialId, JobId, JobUuid, NamespaceId, PipelineId,
     ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
 };
-pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
-pub use platform::Platform;
-pub use rollup::BuildState;
-pub use spec::{ImageBuild, JobSpec, Script};
-pub use state::{
+pub use image::base_image;
+pub use image::details::{BuildStep, ImageDetails, Layer};
+pub use image::package;
+pub use image::platform::Platform;
+pub use job::retry;
+pub use job::spec::{self, ImageBuild, JobSpec, Script};
+pub use job::state::{
     Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult, StateName,
 };
-pub use submodules::Submodules;
+pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
+pub use pipeline::needs::When;
+pub use pipeline::{platforms, steps};
+pub use queue::features::FeatureSet;
+pub use repository::commit::{Commit, Signature};
+pub use repository::lookup::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
+pub use repository::submodules::Submodules;
 pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash, TriggerToken};

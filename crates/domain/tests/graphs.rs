@@ -3,7 +3,7 @@
 
 use chrono::DateTime;
 use proptest::prelude::*;
-use slipway_domain::graph::{Need, next};
+use slipway_domain::pipeline::needs::{Need, next_event};
 use slipway_domain::rollup::{Part, roll_up};
 use slipway_domain::{
     BuildState, Event, FailureReason, JobState, Lease, Outcome, ReportedResult, RunnerId, When,
@@ -83,7 +83,7 @@ impl Build {
     fn settle(&mut self) {
         loop {
             let mut waiting = (0..self.jobs.len()).filter(|n| self.states[*n] == JobState::Waiting);
-            let step = waiting.find_map(|n| Some((n, next(self.when(n), &self.needs(n))?)));
+            let step = waiting.find_map(|n| Some((n, next_event(self.when(n), &self.needs(n))?)));
             let Some((job, event)) = step else {
                 return;
             };

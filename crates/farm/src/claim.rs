@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use slipway_domain::image_mark::ImageMarker;
+use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::tokens::SourceToken;
 use slipway_domain::{JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};

@@ -2,7 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use slipway_domain::image_mark::ImageMarker;
+use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::tokens::{RegistrationToken, SourceToken, TOKEN_ENTROPY_BYTES, TriggerToken};
 use slipway_domain::{BuildUuid, JobId, JobToken, ProjectId, TriggerId, UserId};
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! The image that a stock runner's commands told of in the trace, since the runner itself cannot.
 
 use futures_util::TryStreamExt as _;
-use slipway_domain::image_mark::MARKED_END;
+use slipway_domain::image::marker::MARKED_END;
 use slipway_domain::{ImageDetails, JobSpec};
 use slipway_store::jobs::Job;
 

@@ -1,7 +1,7 @@
 //! Asking a remote what a commit is: who made it, when, and why.
 
 use chrono::{DateTime, FixedOffset, Offset, Utc};
-use slipway_domain::commit::MAX_COMMIT_MESSAGE;
+use slipway_domain::repository::commit::MAX_COMMIT_MESSAGE;
 use slipway_domain::{Commit, CommitSha, GitRef, Signature};
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, web};
 use futures_util::StreamExt;
 use slipway_domain::Role;
-use slipway_domain::range::Part;
+use slipway_domain::byte_range::Part;
 use slipway_farm::{Artifact, Content, Farm, FarmError};
 
 use super::builds::{Named, named};

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
-use slipway_domain::range::UnsatisfiableRange;
+use slipway_domain::byte_range::UnsatisfiableRange;
 use slipway_farm::FarmError;
 
 use crate::bad_input::BadInput;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_domain::Role;
-use slipway_domain::range::Part;
+use slipway_domain::byte_range::Part;
 use slipway_farm::{Farm, FarmError, TraceEvent};
 use slipway_http::{Event, event_stream};
 

@@ -1,4 +1,11 @@
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+
+use super::features::FeatureSet;
 use super::*;
+use crate::ids::{JobId, ProjectId, QueueKeyId, RunnerId};
+use crate::names::TagSet;
 
 const OPEN: ProjectPolicy = ProjectPolicy {
     shared_runners: true,

@@ -1,6 +1,7 @@
 //! For which runner a job is kept for a moment when it becomes pending.
 
-use super::{ProjectPolicy, Requirement, RunnerView};
+use super::pending::RunnerView;
+use super::requirement::{ProjectPolicy, Requirement};
 use crate::ids::RunnerId;
 
 /// What a runner is at.
@@ -56,10 +57,10 @@ pub fn reserve_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abilities::FeatureSet;
     use crate::ids::ProjectId;
     use crate::names::TagSet;
-    use crate::queue::{Capabilities, RunnerScope};
+    use crate::queue::features::FeatureSet;
+    use crate::queue::requirement::{Capabilities, RunnerScope};
 
     const POLICY: ProjectPolicy = ProjectPolicy {
         shared_runners: true,

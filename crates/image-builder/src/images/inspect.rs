@@ -1,7 +1,7 @@
 //! What the engine knows of an image that was built: its size, its platform and its layers.
 
 use bollard::models::{ImageHistoryResponseItem, ImageInspect};
-use slipway_domain::build_result::MAX_ITEMS;
+use slipway_domain::image::details::MAX_ITEMS;
 use slipway_domain::{ImageDetails, Layer, Platform};
 
 use crate::builder::Builder;

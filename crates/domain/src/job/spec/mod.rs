@@ -3,14 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::abilities::FeatureSet;
+use crate::image::package::BuildPackage;
 use crate::names::{Invalid, Name};
-use crate::package::BuildPackage;
+use crate::queue::features::FeatureSet;
 
+mod checks;
 mod image_build;
 mod image_index;
 mod script;
 
+pub use checks::is_variable_name;
 pub use image_build::{ImageBuild, SourceDate};
 pub use image_index::{ImageIndex, PlatformImage};
 pub use script::{ArtifactRules, ArtifactsWhen, Script};
@@ -33,6 +35,14 @@ impl JobSpec {
         match self {
             Self::ImageBuild(image) => image.package.as_ref(),
             Self::Script(_) | Self::ImageIndex(_) => None,
+        }
+    }
+
+    /// The image build, if it is for more than one platform.
+    pub(crate) fn multi_platform_build(&self) -> Option<&ImageBuild> {
+        match self {
+            Self::ImageBuild(image) if image.platforms.len() > 1 => Some(image),
+            _ => None,
         }
     }
 
@@ -103,31 +113,6 @@ impl JobSpec {
                 "an image_build with several platforms, which becomes one",
             )),
         }
-    }
-}
-
-/// Whether `name` can be an environment variable or a build argument.
-pub fn is_variable_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 255
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-fn check_path(what: &'static str, path: &str) -> Result<(), Invalid> {
-    let inside = !path.is_empty()
-        && path.len() <= 1024
-        && !path.starts_with(['/', '-'])
-        && !path.contains(['\\', '\0', '\n', '\r'])
-        && path.split('/').all(|part| part != "..");
-    if inside {
-        Ok(())
-    } else {
-        Err(Invalid::new(
-            what,
-            path,
-            "a path inside the repository, relative to its root",
-        ))
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_path, is_variable_name};
+use super::checks::{check_path, is_variable_name};
+use crate::image::package::BuildPackage;
+use crate::image::platform::Platform;
 use crate::image::{Repository, is_reference, is_tag, is_tagged};
 use crate::names::{Invalid, Name};
-use crate::package::BuildPackage;
-use crate::platform::Platform;
 
 /// How an image is built from a checkout, and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_path, is_variable_name};
+use super::checks::{check_path, is_variable_name};
 use crate::expiry;
 use crate::image::{Repository, is_tag};
 use crate::names::{Invalid, Name, check_line};

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UploadId;
-use crate::image::is_tag;
+use crate::image::reference::is_tag;
 use crate::names::Invalid;
 
 /// The name of a Dockerfile that nobody named.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::image::{is_reference, registry_of};
+use crate::image::reference::{is_reference, registry_of};
 use crate::names::Invalid;
 
 /// The longest user name that is kept, in bytes.

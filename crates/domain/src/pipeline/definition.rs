@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::When;
+use crate::job::retry::RetryRules;
+use crate::job::spec::JobSpec;
 use crate::names::{Name, TagSet};
-use crate::platforms;
-use crate::retry::RetryRules;
-use crate::spec::JobSpec;
+use crate::pipeline::needs::When;
 
 /// The most jobs that one pipeline may have.
 pub const MAX_JOBS: usize = 500;
@@ -56,6 +55,17 @@ pub struct JobDefinition {
     pub step_key: Option<String>,
     /// What it does.
     pub spec: JobSpec,
+}
+
+impl JobDefinition {
+    /// The number of jobs this definition expands to: an image build for several platforms becomes
+    /// one job per platform and one that pushes the index.
+    pub(crate) fn expanded_count(&self) -> usize {
+        match self.spec.multi_platform_build() {
+            Some(image) => image.platforms.len() + 1,
+            None => 1,
+        }
+    }
 }
 
 pub(crate) fn build_stage() -> Name {
@@ -149,7 +159,7 @@ impl Definition {
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), DefinitionError> {
         // One for several platforms counts as those that it becomes.
-        let count = self.jobs.iter().map(platforms::jobs_of).sum();
+        let count = self.jobs.iter().map(JobDefinition::expanded_count).sum();
         if !(1..=MAX_JOBS).contains(&count) {
             return Err(DefinitionError::JobCount(count));
         }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image::Repository;
+use crate::image::platform::Platform;
 use crate::names::Name;
-use crate::platform::Platform;
 
 /// Pushes one name for images that other jobs of the build made, each for its platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Event, JobState, Outcome};
-use crate::words::words;
+use crate::job::state::{Event, JobState, Outcome};
+use crate::text_enum::text_enum;
 
-words!(
+text_enum!(
     /// When a job runs, by what became of the jobs that it needs.
     #[derive(Default, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
@@ -57,7 +57,7 @@ impl Need {
 /// A job whose needs cannot all succeed any more is skipped at once, without waiting for the rest
 /// of them; one that runs after a failure waits for all. After a cancel nothing runs, whatever a
 /// job says.
-pub fn next(when: When, needs: &[Need]) -> Option<Event> {
+pub fn next_event(when: When, needs: &[Need]) -> Option<Event> {
     let all_over = needs.iter().all(|need| need.state.is_done());
     let all_succeeded = needs.iter().all(Need::succeeded);
     let is_canceled = |need: &Need| need.state == JobState::Done(Outcome::Canceled);
@@ -106,7 +106,7 @@ pub fn skip_reason(when: When, needs: &[(&str, Need)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::FailureReason;
+    use crate::job::state::FailureReason;
 
     #[test]
     fn who_is_skipped_is_told_because_of_whom() {
@@ -155,7 +155,7 @@ mod tests {
                 })
                 .collect();
             let told = [When::OnSuccess, When::OnFailure, When::Always, When::Manual]
-                .map(|when| next(when, &needs));
+                .map(|when| next_event(when, &needs));
             assert_eq!(told, expected, "{states:?}");
         }
     }
@@ -166,7 +166,10 @@ mod tests {
             state: JobState::Done(Outcome::Failed(FailureReason::JobFailed)),
             allowed_to_fail: true,
         };
-        assert_eq!(next(When::OnSuccess, &[need]), Some(Event::NeedsMet));
-        assert_eq!(next(When::OnFailure, &[need]), Some(Event::NeedsFailed));
+        assert_eq!(next_event(When::OnSuccess, &[need]), Some(Event::NeedsMet));
+        assert_eq!(
+            next_event(When::OnFailure, &[need]),
+            Some(Event::NeedsFailed)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::platform::Platform;
+use crate::image::platform::Platform;
 
 /// The most steps or layers that are kept of one image.
 pub const MAX_ITEMS: usize = 1000;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::image::platform::Platform;
 use crate::names::{ABILITY_PREFIX, Invalid};
-use crate::platform::Platform;
 
 const PACKAGES: &str = "packages";
 const SPECS: &str = "specs";

@@ -4,50 +4,33 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::graph::When;
+use crate::image::platform::Platform;
 use crate::image::{MAX_TAG, Repository};
+use crate::job::spec::{ImageBuild, ImageIndex, JobSpec};
 use crate::names::Name;
-use crate::pipeline::{Definition, DefinitionError, JobDefinition};
-use crate::platform::Platform;
-use crate::spec::{ImageBuild, ImageIndex, JobSpec};
+use crate::pipeline::definition::{BadDefinition, Definition, JobDefinition};
+use crate::pipeline::needs::When;
 
 /// The most bytes of a job's name, and how many of them may say what it is a part of.
 const MAX_NAME: usize = 100;
 const MAX_SUFFIX: usize = 60;
-
-/// How many jobs a job of a definition becomes.
-pub(crate) fn jobs_of(job: &JobDefinition) -> usize {
-    match several(&job.spec) {
-        Some(image) => image.platforms.len() + 1,
-        None => 1,
-    }
-}
-
-fn several(spec: &JobSpec) -> Option<&ImageBuild> {
-    match spec {
-        JobSpec::ImageBuild(image) if image.platforms.len() > 1 => Some(image),
-        _ => None,
-    }
-}
 
 /// The definition with an image build for several platforms as a job for each of them, and after
 /// these one of the same name that pushes an index of their images. So whoever needs that job or its
 /// image gets the index.
 ///
 /// # Errors
-/// `IndexWithoutRepository` when such a job has no repository: an index is of images that were pushed.
-pub fn expanded(definition: Definition) -> Result<Definition, DefinitionError> {
+/// `IndexNowhere` when such a job has no repository: an index is of images that were pushed.
+pub fn expanded(definition: Definition) -> Result<Definition, BadDefinition> {
     let mut names: BTreeSet<Name> = definition.jobs.iter().map(|job| job.name.clone()).collect();
     let mut jobs = Vec::with_capacity(definition.jobs.len());
     for job in definition.jobs {
-        let Some(image) = several(&job.spec) else {
+        let Some(image) = job.spec.multi_platform_build() else {
             jobs.push(job);
             continue;
         };
         let Some(repository) = &image.repository else {
-            return Err(DefinitionError::IndexWithoutRepository(
-                job.name.to_string(),
-            ));
+            return Err(BadDefinition::IndexNowhere(job.name.to_string()));
         };
         let parts: Vec<JobDefinition> = image
             .platforms
@@ -279,10 +262,7 @@ mod tests {
         let error = expanded(Definition {
             jobs: vec![job("a", &[], asked.clone())],
         });
-        assert_eq!(
-            error,
-            Err(DefinitionError::IndexWithoutRepository("a".to_owned()))
-        );
+        assert_eq!(error, Err(BadDefinition::IndexNowhere("a".to_owned())));
         asked.platforms.pop();
         assert!(
             expanded(Definition {
@@ -334,7 +314,7 @@ mod tests {
         #[test]
         fn what_was_sound_is_sound_when_it_is_expanded(given in definitions()) {
             prop_assert_eq!(given.check(), Ok(()));
-            let count: usize = given.jobs.iter().map(jobs_of).sum();
+            let count: usize = given.jobs.iter().map(JobDefinition::expanded_count).sum();
             let made = expanded(given.clone()).unwrap();
             prop_assert_eq!(made.jobs.len(), count);
             // As the graph it is now it would be taken, and nothing more would become of it.

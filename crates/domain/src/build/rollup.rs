@@ -1,9 +1,9 @@
 //! The state of a build, which follows from the states of its jobs and from nothing else.
 
-use crate::state::{JobState, Outcome};
-use crate::words::words;
+use crate::job::state::{JobState, Outcome};
+use crate::text_enum::text_enum;
 
-words!(
+text_enum!(
     /// The state of a build.
     BuildState, "build state", "pending, running, succeeded, failed, canceled or skipped" {
         /// No job has begun.
@@ -85,7 +85,7 @@ pub fn roll_up(parts: &[Part]) -> BuildState {
 mod tests {
     use super::*;
     use crate::ids::RunnerId;
-    use crate::state::{FailureReason, Lease, Phase};
+    use crate::job::state::{FailureReason, Lease, Phase};
     use chrono::DateTime;
 
     fn alphabet() -> Vec<Part> {

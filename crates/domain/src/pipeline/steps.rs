@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::When;
+use crate::job::spec::{JobSpec, Script};
 use crate::names::{Name, TagSet, slugified};
-use crate::pipeline::{Definition, JobDefinition};
-use crate::spec::{JobSpec, Script};
+use crate::pipeline::definition::{Definition, JobDefinition};
+use crate::pipeline::needs::When;
 
 /// How much of a step's key its job's name has at the most.
 const MAX_NAME: usize = 80;
@@ -78,7 +78,7 @@ impl StepGraph {
             };
             jobs.push(JobDefinition {
                 name: names[position].clone(),
-                stage: crate::pipeline::build_stage(),
+                stage: crate::pipeline::definition::build_stage(),
                 needs: step.needs.iter().map(|need| names[*need].clone()).collect(),
                 tags: TagSet::default(),
                 timeout_s: step.timeout_s,

@@ -1,8 +1,8 @@
 //! What kind of thing asked for a build.
 
-use crate::words::words;
+use crate::text_enum::text_enum;
 
-words!(
+text_enum!(
     /// What kind of thing asked for a build, as far as it says so.
     BuildSource, "source of a build", "api, ui, webhook, trigger_job or schedule" {
         /// A program, in somebody's name.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::ids::RunnerId;
-use crate::words::words;
+use crate::text_enum::text_enum;
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Outcome {
     Skipped,
 }
 
-words!(
+text_enum!(
     /// The states by name alone, for what looks jobs up by them.
     StateName, "job state", "waiting, manual, pending, running, succeeded, failed, canceled or skipped" {
         /// [`JobState::Waiting`].
@@ -64,7 +64,7 @@ words!(
     }
 );
 
-words!(
+text_enum!(
     /// What a running job is doing.
     Phase, "phase", "preparing, fetching, pulling, building, pushing or uploading" {
         /// The runner has the job and makes a place for it.
@@ -82,7 +82,7 @@ words!(
     }
 );
 
-words!(
+text_enum!(
     /// Why a job failed.
     FailureReason, "failure reason", "a failure reason of the farm" {
         /// The job's own work failed, and the runner could not say more.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::FailureReason;
+use crate::job::state::FailureReason;
 
 /// How often a job may be tried again, and after which ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,8 @@
+//! A pipeline: its definition, when its jobs may run, and how a definition expands into jobs.
+
+mod definition;
+pub mod needs;
+pub mod platforms;
+pub mod steps;
+
+pub use definition::{BadDefinition, Definition, JobDefinition, MAX_JOBS};

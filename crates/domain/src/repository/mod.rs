@@ -1,0 +1,5 @@
+//! Source repositories: commits, submodules, and looking builds up by project and commit.
+
+pub mod commit;
+pub mod lookup;
+pub mod submodules;
