@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::error::{PackageError, bytes};
 
-use super::{UnpackLimits, Unpacked};
+use super::limits::{UnpackLimits, Unpacked};
 
 /// The limits of one archive, and what is left of them.
 pub(super) struct Budget {

@@ -15,9 +15,14 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use crate::error::PackageError;
 
 use super::budget::Budget;
+use super::errors::EntryError;
 use super::name::Parts;
-use super::tree::{DIRECTORY, NoPlace};
 
+/// How a directory is opened: as a place to work from, and never through a link.
+pub(super) const OPEN_DIRECTORY: OFlag = OFlag::O_PATH
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
 /// Through how many links one may lead, as in the kernel.
 const MAX_HOPS: usize = 40;
 /// How many bytes of names and targets are kept.
@@ -37,8 +42,8 @@ impl Links {
         parts: &Parts,
         to: Vec<u8>,
         budget: &Budget,
-    ) -> Result<(), NoPlace> {
-        let refuse = |reason: &str| Err(NoPlace::Refused(reason.to_owned()));
+    ) -> Result<(), EntryError> {
+        let refuse = |reason: &str| Err(EntryError::Refused(reason.to_owned()));
         self.refuse(parts)?;
         if to.is_empty() || to.contains(&0) {
             return refuse("is a link to nothing that can be named");
@@ -58,9 +63,9 @@ impl Links {
     }
 
     /// Refuses what has the name of a link.
-    pub(super) fn refuse(&self, parts: &[OsString]) -> Result<(), NoPlace> {
+    pub(super) fn refuse(&self, parts: &[OsString]) -> Result<(), EntryError> {
         match !self.kept.is_empty() && self.kept.contains_key(parts) {
-            true => Err(NoPlace::Refused(
+            true => Err(EntryError::Refused(
                 "goes through, or replaces, a symbolic link of the archive".to_owned(),
             )),
             false => Ok(()),
@@ -105,7 +110,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes from the directory `above` to where `to` leads.
-    fn follow(mut self, links: &Links, above: &[OsString], to: &OsStr) -> Result<(), NoPlace> {
+    fn follow(mut self, links: &Links, above: &[OsString], to: &OsStr) -> Result<(), EntryError> {
         let mut ahead: Vec<OsString> = Vec::new();
         push_parts(&mut ahead, to);
         ahead.extend(above.iter().rev().cloned());
@@ -131,7 +136,7 @@ impl<'a> Walk<'a> {
                     hops += 1;
                     if hops > MAX_HOPS {
                         let reason = "is a link that leads through too many others";
-                        return Err(NoPlace::Refused(reason.to_owned()));
+                        return Err(EntryError::Refused(reason.to_owned()));
                     }
                     if to.as_bytes().starts_with(b"/") {
                         return Err(leads_out());
@@ -145,7 +150,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is on the disk under the last of the names.
-    fn look(&self) -> Result<Found, NoPlace> {
+    fn look(&self) -> Result<Found, EntryError> {
         let dir = match self.dirs.last() {
             Some(Some(dir)) => dir,
             Some(None) => return Ok(Found::Nothing),
@@ -156,7 +161,7 @@ impl<'a> Walk<'a> {
             .last()
             .map_or(OsStr::new("."), OsString::as_os_str);
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        match openat(dir, name, DIRECTORY, Mode::empty()) {
+        match openat(dir, name, OPEN_DIRECTORY, Mode::empty()) {
             Ok(found) => return Ok(Found::Directory(found)),
             Err(Errno::ENOENT | Errno::ENAMETOOLONG) => return Ok(Found::Nothing),
             Err(Errno::ENOTDIR | Errno::ELOOP) => {}
@@ -186,6 +191,6 @@ fn push_parts(ahead: &mut Vec<OsString>, path: &OsStr) {
     ahead.extend(parts.map(|part| OsStr::from_bytes(part).to_owned()));
 }
 
-fn leads_out() -> NoPlace {
-    NoPlace::Refused("is a link that leads out of the directory".to_owned())
+fn leads_out() -> EntryError {
+    EntryError::Refused("is a link that leads out of the directory".to_owned())
 }

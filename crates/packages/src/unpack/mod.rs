@@ -6,6 +6,8 @@
 //! with it the whole archive: files that are there already may have been replaced by then.
 
 mod budget;
+mod errors;
+mod limits;
 mod links;
 mod name;
 mod tar;
@@ -16,7 +18,6 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crate::error::PackageError;
 use crate::kind::Archive;
@@ -24,50 +25,7 @@ use crate::kind::Archive;
 use self::budget::Budget;
 use self::tree::Tree;
 
-/// What an archive may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnpackLimits {
-    /// How large the archive may be, in bytes.
-    pub compressed: u64,
-    /// How much may come out of it, in bytes.
-    pub expanded: u64,
-    /// How many times larger than the archive that may be.
-    pub ratio: u64,
-    /// From how many bytes on the ratio counts: small files can be very regular.
-    pub ratio_from: u64,
-    /// How many entries it may have, with the directories that it implies.
-    pub entries: u64,
-    /// How many directories deep an entry may be.
-    pub depth: usize,
-    /// How long an entry's whole name, or what a link points to, may be, in bytes.
-    pub path: usize,
-    /// How long unpacking may take.
-    pub time: Duration,
-}
-
-impl Default for UnpackLimits {
-    fn default() -> Self {
-        Self {
-            compressed: 1 << 30,
-            expanded: 8 << 30,
-            ratio: 200,
-            ratio_from: 64 << 20,
-            entries: 200_000,
-            depth: 64,
-            path: 1024,
-            time: Duration::from_secs(600),
-        }
-    }
-}
-
-/// What came out of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unpacked {
-    /// How many entries it had, with the directories that it implied.
-    pub entries: u64,
-    /// How much came out of it, in bytes.
-    pub expanded: u64,
-}
+pub use self::limits::{UnpackLimits, Unpacked};
 
 /// Unpacks an archive into `dir`, which is made; what is there already stays or is replaced.
 ///
@@ -117,16 +75,6 @@ pub fn unpack_here(
     // A limit that was met while bytes were read comes out of the decoders as an odd error.
     .map_err(|error| budget.failure().unwrap_or(error))?;
     Ok(budget.spent())
-}
-
-/// The error for what a decoder could not read.
-fn broken(error: impl std::fmt::Display) -> PackageError {
-    // What a decoder says may quote the archive.
-    broken_as(&name::shown(error.to_string().as_bytes()))
-}
-
-fn broken_as(reason: &str) -> PackageError {
-    PackageError::BrokenArchive(reason.to_owned())
 }
 
 /// Tells the work in another thread that nobody waits for it any more.

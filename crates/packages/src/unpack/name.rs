@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use crate::error::PackageError;
-
-use super::UnpackLimits;
+use super::limits::UnpackLimits;
 
 /// The most characters of a name that a message shows.
 const MAX_SHOWN: usize = 120;
@@ -90,14 +88,6 @@ pub(super) fn shown(name: &[u8]) -> String {
 /// Characters that change how what follows them is shown.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// The refusal of the entry of this name.
-pub(super) fn refused(name: &[u8], reason: impl Into<String>) -> PackageError {
-    PackageError::RefusedEntry {
-        entry: shown(name),
-        reason: reason.into(),
-    }
 }
 
 #[cfg(test)]

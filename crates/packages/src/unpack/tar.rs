@@ -14,9 +14,9 @@ use crate::error::PackageError;
 use crate::kind::is_plain_tar;
 
 use super::budget::{Budget, Metered};
-use super::name::{Parts, of_tar, refused};
-use super::tree::{NoPlace, Traits, Tree};
-use super::{broken, broken_as};
+use super::errors::{EntryError, broken, broken_as, refused};
+use super::name::{Parts, of_tar};
+use super::tree::{Traits, Tree};
 
 /// How large the records before a member may be, in bytes.
 const MAX_RECORDS: u64 = 64 * 1024;
@@ -248,7 +248,7 @@ impl Member {
         placed.map_err(|error| error.naming(&self.name))
     }
 
-    fn file(&self, parts: &Parts, data: &mut dyn Read, tree: &mut Tree<'_>) -> Result<(), NoPlace> {
+    fn file(&self, parts: &Parts, data: &mut dyn Read, tree: &mut Tree<'_>) -> Result<(), EntryError> {
         match tree.file(parts, self.traits, data)? == self.size {
             true => Ok(()),
             false => Err(broken_as("it ends within a file").into()),

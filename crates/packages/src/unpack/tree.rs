@@ -14,34 +14,15 @@ use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use crate::error::PackageError;
 
-use super::broken;
 use super::budget::Budget;
-use super::links::Links;
+use super::errors::{EntryError, broken};
+use super::links::{OPEN_DIRECTORY, Links};
 use super::name::Parts;
 
-/// How a directory is opened: as a place to work from, and never through a link.
-pub(super) const DIRECTORY: OFlag = OFlag::O_PATH
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
 /// How many bytes are copied at a time.
 const PIECE: usize = 64 * 1024;
 /// The latest time of change that is kept, in seconds; file systems differ beyond.
 const MAX_TIME: u64 = 1 << 33;
-
-/// Why an entry has no place in the tree.
-pub(super) enum NoPlace {
-    /// The entry is to blame. The text goes on from its name.
-    Refused(String),
-    /// The whole work ends.
-    Failed(PackageError),
-}
-
-impl<E: Into<PackageError>> From<E> for NoPlace {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
 
 /// What is known of a file beside its bytes.
 #[derive(Clone, Copy)]
@@ -77,7 +58,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Makes a directory, unless it is there.
-    pub(super) fn directory(&mut self, parts: &Parts) -> Result<(), NoPlace> {
+    pub(super) fn directory(&mut self, parts: &Parts) -> Result<(), EntryError> {
         self.enter(parts, parts.len().saturating_sub(1)).map(drop)
     }
 
@@ -87,7 +68,7 @@ impl<'a> Tree<'a> {
         parts: &Parts,
         traits: Traits,
         data: &mut dyn Read,
-    ) -> Result<u64, NoPlace> {
+    ) -> Result<u64, EntryError> {
         let mode = match traits.is_executable {
             true => Mode::from_bits_truncate(0o755),
             false => Mode::from_bits_truncate(0o644),
@@ -113,18 +94,18 @@ impl<'a> Tree<'a> {
     }
 
     /// Gives a file that is there a second name.
-    pub(super) fn hard_link(&mut self, parts: &Parts, to: &Parts) -> Result<(), NoPlace> {
+    pub(super) fn hard_link(&mut self, parts: &Parts, to: &Parts) -> Result<(), EntryError> {
         let no_file = || {
             let reason = "is a hard link to something that is no file of the archive before it";
-            NoPlace::Refused(reason.to_owned())
+            EntryError::Refused(reason.to_owned())
         };
         if parts == to {
-            return Err(NoPlace::Refused("is a hard link to itself".to_owned()));
+            return Err(EntryError::Refused("is a hard link to itself".to_owned()));
         }
         let (target, above) = to.split_last().ok_or_else(no_file)?;
         let mut dir = self.root.try_clone()?;
         for part in above {
-            let next = openat(&dir, part.as_os_str(), DIRECTORY, Mode::empty());
+            let next = openat(&dir, part.as_os_str(), OPEN_DIRECTORY, Mode::empty());
             dir = next.map_err(|_| no_file())?;
         }
         match kind_of(dir.as_fd(), target)? {
@@ -138,7 +119,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Remembers a symbolic link, which is made when all else is there.
-    pub(super) fn symbolic_link(&mut self, parts: &Parts, to: Vec<u8>) -> Result<(), NoPlace> {
+    pub(super) fn symbolic_link(&mut self, parts: &Parts, to: Vec<u8>) -> Result<(), EntryError> {
         let (name, above) = split(parts)?;
         let dir = self.enter(above, above.len())?;
         if kind_of(dir, name)? == Some(SFlag::S_IFDIR) {
@@ -165,7 +146,7 @@ impl<'a> Tree<'a> {
         &mut self,
         parts: &Parts,
         make: impl Fn(BorrowedFd<'_>, &OsStr) -> nix::Result<T>,
-    ) -> Result<T, NoPlace> {
+    ) -> Result<T, EntryError> {
         let (name, above) = split(parts)?;
         self.links.refuse(parts)?;
         let dir = self.enter(above, above.len())?;
@@ -182,14 +163,14 @@ impl<'a> Tree<'a> {
 
     /// Opens a directory of the tree. It and those above it are made where they are missing; of
     /// those that are, the first `implied` have no entry of their own in the archive.
-    fn enter(&mut self, parts: &[OsString], implied: usize) -> Result<BorrowedFd<'_>, NoPlace> {
+    fn enter(&mut self, parts: &[OsString], implied: usize) -> Result<BorrowedFd<'_>, EntryError> {
         let known = self.way.iter().zip(parts);
         let known = known.take_while(|((name, _), part)| name == *part).count();
         self.way.truncate(known);
         for (at, part) in parts.iter().enumerate().skip(known) {
             self.links.refuse(&parts[..=at])?;
             let dir = self.way.last().map_or(&self.root, |(_, dir)| dir);
-            let next = match openat(dir, part.as_os_str(), DIRECTORY, Mode::empty()) {
+            let next = match openat(dir, part.as_os_str(), OPEN_DIRECTORY, Mode::empty()) {
                 Err(Errno::ENOENT) => {
                     if at < implied {
                         self.budget.entry()?;
@@ -199,14 +180,14 @@ impl<'a> Tree<'a> {
                         Ok(()) | Err(Errno::EEXIST) => {}
                         Err(error) => return Err(error.into()),
                     }
-                    openat(dir, part.as_os_str(), DIRECTORY, Mode::empty())
+                    openat(dir, part.as_os_str(), OPEN_DIRECTORY, Mode::empty())
                 }
                 next => next,
             };
             let next = match next {
                 Ok(next) => next,
                 Err(Errno::ENOTDIR | Errno::ELOOP) => {
-                    return Err(NoPlace::Refused(match kind_of(dir.as_fd(), part)? {
+                    return Err(EntryError::Refused(match kind_of(dir.as_fd(), part)? {
                         Some(SFlag::S_IFLNK) => "goes through a symbolic link".to_owned(),
                         _ => "goes through something that is no directory".to_owned(),
                     }));
@@ -220,29 +201,19 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl NoPlace {
-    /// The error, with the name of the entry that is to blame.
-    pub(super) fn naming(self, name: &[u8]) -> PackageError {
-        match self {
-            Self::Refused(reason) => super::name::refused(name, reason),
-            Self::Failed(error) => error,
-        }
-    }
-}
-
-fn split(parts: &Parts) -> Result<(&OsStr, &[OsString]), NoPlace> {
+fn split(parts: &Parts) -> Result<(&OsStr, &[OsString]), EntryError> {
     match parts.split_last() {
         Some((name, above)) => Ok((name, above)),
         None => Err(replaces("the directory itself by something else")),
     }
 }
 
-fn replaces(what: &str) -> NoPlace {
-    NoPlace::Refused(format!("would replace {what}"))
+fn replaces(what: &str) -> EntryError {
+    EntryError::Refused(format!("would replace {what}"))
 }
 
 /// What is there under this name; a link is not followed.
-fn kind_of(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<SFlag>, NoPlace> {
+fn kind_of(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<SFlag>, EntryError> {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(SFlag::from_bits_truncate(
             found.st_mode & SFlag::S_IFMT.bits(),

@@ -14,9 +14,9 @@ use zip::unstable::read::ZipIterable;
 
 use crate::error::PackageError;
 
-use super::broken;
 use super::budget::{Budget, Metered};
-use super::name::{Parts, of_zip, refused};
+use super::errors::{broken, refused};
+use super::name::{Parts, of_zip};
 use super::tree::{Traits, Tree};
 
 /// Which bits of a mode say what something is, and the words for that.
