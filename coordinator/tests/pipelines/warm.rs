@@ -123,7 +123,7 @@ async fn a_job_is_kept_for_the_busy_runner_that_built_its_project_last(backend: 
     let build = yard.build().await;
     assert!(yard.cold.claim().await.is_none(), "it is kept");
     let job = yard.farm.jobs(&build).await.remove(0);
-    let kept = PendingReason::Kept {
+    let kept = PendingReason::Reserved {
         runner: yard.warm.id(),
         until: job.queued_at.unwrap() + LONG,
     };

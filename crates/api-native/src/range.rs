@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{self, HeaderMap};
-use slipway_domain::byte_range::{Part, UnsatisfiableRange};
+use slipway_domain::byte_range::{ByteRange, UnsatisfiableRange};
 
 use crate::error::ApiError;
 
@@ -11,13 +11,14 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// `Range` when it begins at or beyond the end.
-pub(crate) fn asked_for(headers: &HeaderMap, size: u64) -> Result<Part, ApiError> {
+pub(crate) fn asked_for(headers: &HeaderMap, size: u64) -> Result<ByteRange, ApiError> {
     let value = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
-    Part::asked_for(value, size).map_err(|UnsatisfiableRange { size }| ApiError::Range { size })
+    ByteRange::from_header(value, size)
+        .map_err(|UnsatisfiableRange { size }| ApiError::Range { size })
 }
 
 /// Begins the answer with a part of something of `size` bytes: 200, or 206.
-pub(crate) fn answer(part: &Part, size: u64) -> HttpResponseBuilder {
+pub(crate) fn answer(part: &ByteRange, size: u64) -> HttpResponseBuilder {
     let mut answer = match part.content_range(size) {
         None => HttpResponse::Ok(),
         Some(content) => {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde_json::{Map, Value};
-use slipway_domain::package::{Location, sanitize_tag, stored_location};
+use slipway_domain::package::{PackageLocation, sanitize_tag, stored_location};
 use slipway_http::{is_json, media_type, read_body};
 
 use crate::error::QuayError;
@@ -83,7 +83,7 @@ pub(crate) struct Order {
     /// The address of the package.
     pub(crate) url: Option<String>,
     /// Where in the package the Dockerfile and the context are.
-    pub(crate) location: Location,
+    pub(crate) location: PackageLocation,
     /// The tags that the image gets.
     pub(crate) tags: Vec<String>,
     /// The robot whose password base images are pulled with.

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 /// Which part of something is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ByteRange {
     /// All of it.
-    Whole,
+    Full,
     /// These bytes.
-    Bytes(Range<u64>),
+    Partial(Range<u64>),
 }
 
 /// The part begins at or beyond the end.
@@ -19,24 +19,26 @@ pub struct UnsatisfiableRange {
     pub size: u64,
 }
 
-impl Part {
+impl ByteRange {
     /// The part that a `Range` header asks for, of something of `size` bytes.
     ///
     /// A header that is no single range of bytes asks for the whole, as RFC 9110 has it.
     ///
     /// # Errors
     /// When it begins at or beyond the end.
-    pub fn asked_for(header: Option<&str>, size: u64) -> Result<Self, UnsatisfiableRange> {
+    pub fn from_header(header: Option<&str>, size: u64) -> Result<Self, UnsatisfiableRange> {
         match header.and_then(bounds) {
-            None => Ok(Part::Whole),
+            None => Ok(ByteRange::Full),
             Some((None, Some(0))) => Err(UnsatisfiableRange { size }),
             // The last bytes of nothing are none, and no answer could say where they are.
             Some((None, _)) if size == 0 => Err(UnsatisfiableRange { size }),
-            Some((None, last)) => Ok(Part::Bytes(size.saturating_sub(last.unwrap_or(size))..size)),
+            Some((None, last)) => Ok(ByteRange::Partial(
+                size.saturating_sub(last.unwrap_or(size))..size,
+            )),
             Some((Some(from), _)) if from >= size => Err(UnsatisfiableRange { size }),
             Some((Some(from), to)) => {
                 let end = to.map_or(size, |to| to.saturating_add(1).min(size));
-                Ok(Part::Bytes(from..end))
+                Ok(ByteRange::Partial(from..end))
             }
         }
     }
@@ -44,16 +46,16 @@ impl Part {
     /// The bytes of something of `size` bytes.
     pub fn bytes(&self, size: u64) -> Range<u64> {
         match self {
-            Part::Whole => 0..size,
-            Part::Bytes(range) => range.clone(),
+            ByteRange::Full => 0..size,
+            ByteRange::Partial(range) => range.clone(),
         }
     }
 
     /// The `Content-Range` of an answer with it; `None` for the whole.
     pub fn content_range(&self, size: u64) -> Option<String> {
         match self {
-            Part::Whole => None,
-            Part::Bytes(range) => {
+            ByteRange::Full => None,
+            ByteRange::Partial(range) => {
                 let last = range.end.saturating_sub(1);
                 Some(format!("bytes {}-{last}/{size}", range.start))
             }
@@ -82,25 +84,29 @@ mod tests {
     #[test]
     fn ranges_are_those_of_http() {
         for (value, expected) in [
-            ("bytes=0-3", Some(Part::Bytes(0..4))),
-            ("bytes=4-", Some(Part::Bytes(4..10))),
-            ("bytes=4-99", Some(Part::Bytes(4..10))),
-            ("bytes=-3", Some(Part::Bytes(7..10))),
-            ("bytes=-99", Some(Part::Bytes(0..10))),
+            ("bytes=0-3", Some(ByteRange::Partial(0..4))),
+            ("bytes=4-", Some(ByteRange::Partial(4..10))),
+            ("bytes=4-99", Some(ByteRange::Partial(4..10))),
+            ("bytes=-3", Some(ByteRange::Partial(7..10))),
+            ("bytes=-99", Some(ByteRange::Partial(0..10))),
             ("bytes=10-", None),
             ("bytes=-0", None),
-            ("bytes=3-1", Some(Part::Whole)),
-            ("bytes=0-1,3-4", Some(Part::Whole)),
-            ("lines=0-1", Some(Part::Whole)),
-            ("bytes=x", Some(Part::Whole)),
+            ("bytes=3-1", Some(ByteRange::Full)),
+            ("bytes=0-1,3-4", Some(ByteRange::Full)),
+            ("lines=0-1", Some(ByteRange::Full)),
+            ("bytes=x", Some(ByteRange::Full)),
         ] {
-            assert_eq!(Part::asked_for(Some(value), 10).ok(), expected, "{value}");
+            assert_eq!(
+                ByteRange::from_header(Some(value), 10).ok(),
+                expected,
+                "{value}"
+            );
         }
-        assert!(Part::asked_for(Some("bytes=0-"), 0).is_err());
-        assert!(Part::asked_for(Some("bytes=-5"), 0).is_err());
-        assert_eq!(Part::asked_for(None, 0), Ok(Part::Whole));
+        assert!(ByteRange::from_header(Some("bytes=0-"), 0).is_err());
+        assert!(ByteRange::from_header(Some("bytes=-5"), 0).is_err());
+        assert_eq!(ByteRange::from_header(None, 0), Ok(ByteRange::Full));
         assert_eq!(
-            Part::Bytes(4..10).content_range(10).unwrap(),
+            ByteRange::Partial(4..10).content_range(10).unwrap(),
             "bytes 4-9/10"
         );
     }

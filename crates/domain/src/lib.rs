@@ -31,7 +31,8 @@ pub use image::platform::Platform;
 pub use job::retry;
 pub use job::spec::{self, ImageBuild, JobSpec, Script};
 pub use job::state::{
-    Event, FailureReason, JobState, Lease, Outcome, Phase, Refused, ReportedResult, StateName,
+    Event, FailureReason, InvalidTransition, JobState, Lease, Outcome, Phase, ReportedResult,
+    StateName,
 };
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use pipeline::needs::When;

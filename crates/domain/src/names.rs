@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// How what a runner can do begins where it is stored beside its tags, so that no tag begins so.
-pub(crate) const ABILITY_PREFIX: &str = "slipway:";
+pub(crate) const FEATURE_PREFIX: &str = "slipway:";
 
 /// A value that does not have the form it should have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -263,7 +263,7 @@ impl TagSet {
                     "at most 255 bytes without commas or control characters",
                 ));
             }
-            if tag.starts_with(ABILITY_PREFIX) {
+            if tag.starts_with(FEATURE_PREFIX) {
                 return Err(Invalid::new(
                     "tag",
                     tag,

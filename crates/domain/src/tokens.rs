@@ -121,16 +121,16 @@ token!(
 impl RunnerToken {
     /// What the token of a runner begins with that was made here first, and not by registering: by
     /// that alone stock runners know what to do with it.
-    pub const MADE_FIRST: &'static str = "glrt-";
+    pub const PRECREATED_PREFIX: &'static str = "glrt-";
 
     /// Makes a token for a runner that is made here first.
     pub fn precreated(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
-        Self(format!("{}{}", Self::MADE_FIRST, hex::encode(bytes)))
+        Self(format!("{}{}", Self::PRECREATED_PREFIX, hex::encode(bytes)))
     }
 
     /// The token that comes after this one, of the same kind.
     pub fn successor(&self, bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
-        match self.0.starts_with(Self::MADE_FIRST) {
+        match self.0.starts_with(Self::PRECREATED_PREFIX) {
             true => Self::precreated(bytes),
             false => Self::from_entropy(bytes),
         }

@@ -4,7 +4,7 @@
 use chrono::DateTime;
 use proptest::prelude::*;
 use slipway_domain::pipeline::needs::{Need, next_event};
-use slipway_domain::rollup::{Part, roll_up};
+use slipway_domain::rollup::{RollupJob, roll_up};
 use slipway_domain::{
     BuildState, Event, FailureReason, JobState, Lease, Outcome, ReportedResult, RunnerId, When,
 };
@@ -206,8 +206,8 @@ impl Build {
     }
 
     fn rolled_up(&self) -> BuildState {
-        let parts: Vec<Part> = (0..self.jobs.len())
-            .map(|job| Part {
+        let parts: Vec<RollupJob> = (0..self.jobs.len())
+            .map(|job| RollupJob {
                 state: self.states[job],
                 allowed_to_fail: self.jobs[job].allowed_to_fail,
             })

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use slipway_domain::{
-    Event, FailureReason, JobId, JobState, JobToken, Outcome, Refused, ReportedResult,
+    Event, FailureReason, InvalidTransition, JobId, JobState, JobToken, Outcome, ReportedResult,
 };
 use slipway_store::jobs::{self, Job};
 use slipway_store::{Conn, artifacts, queue, runners, traces};
@@ -81,7 +81,7 @@ impl Farm {
 
     /// Why a job takes nothing from its runner any more.
     fn over(&self, job: &Job) -> FarmError {
-        FarmError::Refused(Refused {
+        FarmError::Refused(InvalidTransition {
             from: job.state,
             event: Event::CheckLease { now: self.now() },
         })

@@ -1,7 +1,7 @@
 //! What can go wrong in a use case. Each dialect turns each variant into its own answer.
 
 use slipway_blobs::BlobError;
-use slipway_domain::{Refused, names::Invalid, pipeline::DefinitionError};
+use slipway_domain::{InvalidTransition, names::Invalid, pipeline::DefinitionError};
 use slipway_store::StoreError;
 
 /// What can go wrong in a use case.
@@ -33,7 +33,7 @@ pub enum FarmError {
     SourcesGone,
     /// The job's state does not allow it.
     #[error("the job is {} and does not take this", .0.from.name())]
-    Refused(Refused),
+    Refused(InvalidTransition),
     /// The namespace has as many builds as it may.
     #[error("the namespace has as many unfinished builds as it may")]
     TooManyBuilds,

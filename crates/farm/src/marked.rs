@@ -1,7 +1,7 @@
 //! The image that a stock runner's commands told of in the trace, since the runner itself cannot.
 
 use futures_util::TryStreamExt as _;
-use slipway_domain::image::marker::MARKED_END;
+use slipway_domain::image::marker::MARKER_SEARCH_BYTES;
 use slipway_domain::{ImageDetails, JobSpec};
 use slipway_store::jobs::Job;
 
@@ -19,7 +19,7 @@ impl Farm {
             return Ok(None);
         };
         let length = self.trace_extent(job.id).await?.length;
-        let from = length.saturating_sub(MARKED_END);
+        let from = length.saturating_sub(MARKER_SEARCH_BYTES);
         let pieces = self.trace_bytes(job.id, from..length).await?;
         let end: Vec<_> = pieces.try_collect().await?;
         let Some(marked) = self.image_mark(job.id).find(&end.concat()) else {

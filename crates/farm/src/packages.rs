@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest as _, Sha224};
-use slipway_domain::package::{BuildPackage, Location, PackageSource, RequestedPackage};
+use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource, RequestedPackage};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{
     BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, UploadId,
@@ -30,7 +30,7 @@ pub struct PackageRequest {
     /// A file that was uploaded.
     pub upload: Option<UploadId>,
     /// Where in the package the Dockerfile and the context are.
-    pub location: Location,
+    pub location: PackageLocation,
     /// The tags of the image, made to fit.
     pub tags: Vec<String>,
     /// Who pulls base images: a robot, by the name of its namespace, a plus and its own.

@@ -3,7 +3,7 @@
 //! The phases follow from the states of the build's jobs and are stored nowhere.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::rollup::{Part, of_build};
+use slipway_domain::rollup::{RollupJob, build_state};
 use slipway_domain::{BuildState, FailureReason, JobState, Outcome, Phase};
 use slipway_store::builds::Build;
 use slipway_store::jobs::Job;
@@ -91,12 +91,12 @@ impl PackagePhase {
     /// The phase of a build with these attempts, in the order they were made, at `now`.
     pub fn of(build: &Build, jobs: &[Job], now: DateTime<Utc>) -> Self {
         let latest = || jobs.iter().filter(|job| !job.superseded);
-        let parts = latest().map(|job| Part {
+        let parts = latest().map(|job| RollupJob {
             state: job.state,
             allowed_to_fail: job.allow_failure,
         });
         let could_not_be = build.handed.error.is_some();
-        match of_build(&parts.collect::<Vec<Part>>(), could_not_be) {
+        match build_state(&parts.collect::<Vec<RollupJob>>(), could_not_be) {
             BuildState::Succeeded => Self::Complete,
             BuildState::Canceled | BuildState::Skipped => Self::Cancelled,
             BuildState::Failed => {

@@ -54,7 +54,7 @@ impl Registering {
                 tags: self.tags.clone(),
                 run_untagged: self.run_untagged,
                 // They follow from what it says of itself.
-                abilities: FeatureSet::default(),
+                features: FeatureSet::default(),
                 scope,
             },
             locked: self.locked,

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures_util::Stream;
 use slipway_domain::image::Repository;
-use slipway_domain::package::{BuildPackage, Location, PackageSource};
+use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{CommitSha, ImageBuild, JobSpec, Role, Slug, UploadId};
 use slipway_store::builds::{self, Build, Handed, NewBuild};
@@ -101,7 +101,7 @@ impl Farm {
             if let JobSpec::ImageBuild(image) = &mut job.spec {
                 image.package = Some(BuildPackage {
                     source: PackageSource::Upload(id),
-                    location: Location {
+                    location: PackageLocation {
                         dockerfile_path: image.dockerfile.clone(),
                         context: image.context.clone(),
                     },

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use slipway_domain::package::{Location, Place};
+use slipway_domain::package::{PackageLocation, ResolvedLocation};
 
 use crate::error::PackageError;
 
@@ -12,7 +12,7 @@ use crate::error::PackageError;
 ///
 /// # Errors
 /// `OutsidePackage` when a path or a link leads out, `ContextMissing`, `DockerfileMissing`.
-pub fn locate(dir: &Path, location: &Location) -> Result<Place, PackageError> {
+pub fn locate(dir: &Path, location: &PackageLocation) -> Result<ResolvedLocation, PackageError> {
     let place = location
         .resolve()
         .map_err(|invalid| PackageError::OutsidePackage { path: invalid.got })?;
@@ -61,9 +61,9 @@ mod tests {
         around
     }
 
-    fn find(dockerfile_path: &str, context: &str) -> Result<Place, PackageError> {
+    fn find(dockerfile_path: &str, context: &str) -> Result<ResolvedLocation, PackageError> {
         let around = package();
-        let location = Location {
+        let location = PackageLocation {
             dockerfile_path: dockerfile_path.to_owned(),
             context: context.to_owned(),
         };
@@ -83,7 +83,7 @@ mod tests {
             ),
             ("/inside/Dockerfile", "/", "", "inside/Dockerfile"),
         ] {
-            let expected = Place {
+            let expected = ResolvedLocation {
                 context: found_context.to_owned(),
                 dockerfile: found.to_owned(),
             };
@@ -124,7 +124,7 @@ mod tests {
             dockerfile_path in "[ab./\\\\]{0,12}",
             context in "[ab./]{0,12}",
         ) {
-            let location = Location { dockerfile_path, context };
+            let location = PackageLocation { dockerfile_path, context };
             if let Ok(place) = location.resolve() {
                 for path in [place.dockerfile_in_package(), place.context, place.dockerfile] {
                     let mut parts = Path::new(&path).components();

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use slipway_domain::package::{Location, stored_location};
+use slipway_domain::package::{PackageLocation, stored_location};
 use slipway_packages::{FetchLimits, PackageError, PackageUrl, Packages, UnpackLimits, locate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -120,7 +120,7 @@ async fn a_bare_dockerfile_is_a_package() {
             .await
             .unwrap();
         assert_eq!(said.last().unwrap(), "The package is a Dockerfile");
-        let location = Location {
+        let location = PackageLocation {
             dockerfile_path: "/Dockerfile".to_owned(),
             context: "/".to_owned(),
         };

@@ -159,7 +159,7 @@ fn request(runner: usize) -> ClaimRequest {
             tags: TagSet::default(),
             run_untagged: true,
             scope: RunnerScope::Shared,
-            abilities: FeatureSet::default(),
+            features: FeatureSet::default(),
         },
         lease: TimeDelta::seconds(15),
         now: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1),

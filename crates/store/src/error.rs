@@ -1,7 +1,7 @@
 //! What can go wrong in the store, one variant for each thing a caller treats differently.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use slipway_domain::Refused;
+use slipway_domain::InvalidTransition;
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum StoreError {
     SourcesGone,
     /// The job's state does not allow the event.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] InvalidTransition),
     /// The row changed since it was read: read it again and decide again.
     #[error("the row changed since it was read")]
     Stale,

@@ -369,7 +369,7 @@ fn capabilities(runner: usize) -> Capabilities {
         tags: tags(runner == RUNNERS as usize - 1),
         run_untagged: true,
         scope: RunnerScope::Shared,
-        abilities: FeatureSet::default(),
+        features: FeatureSet::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, web};
 use futures_util::StreamExt;
 use slipway_domain::Role;
-use slipway_domain::byte_range::Part;
+use slipway_domain::byte_range::ByteRange;
 use slipway_farm::{Artifact, Content, Farm, FarmError};
 
 use super::builds::{Named, named};
@@ -64,7 +64,7 @@ async fn file(farm: &Farm, call: &Call, archive: &Artifact) -> Answer {
     };
     let size = archive.size_bytes;
     let wanted = call.http.headers().get(RANGE);
-    let part = Part::asked_for(wanted.and_then(|value| value.to_str().ok()), size)?;
+    let part = ByteRange::from_header(wanted.and_then(|value| value.to_str().ok()), size)?;
     let range = part.bytes(size);
     let length = range.end - range.start;
     let content = farm.artifact_content(archive, Some(range)).await?;

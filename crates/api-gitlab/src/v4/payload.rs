@@ -71,7 +71,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, home: &Home, running: u32) -> Payloa
                 JobToken::PREFIX,
                 RegistrationToken::PREFIX,
                 RunnerToken::PREFIX,
-                RunnerToken::MADE_FIRST,
+                RunnerToken::PRECREATED_PREFIX,
             ],
             failure_reasons: REASONS.iter().map(|(word, _)| *word).collect(),
         },

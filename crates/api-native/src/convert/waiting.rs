@@ -56,7 +56,7 @@ impl From<PendingReason> for wire::PendingReason {
                 "project_at_limit",
                 format!("the project runs {limit} jobs, as many as it may"),
             ),
-            PendingReason::Kept { runner, until } => (
+            PendingReason::Reserved { runner, until } => (
                 "kept_for_runner",
                 format!(
                     "it is kept until {} for runner {runner}, which built this project lately and \
@@ -107,7 +107,7 @@ mod tests {
             PendingReason::AllPaused,
             PendingReason::AllOffline,
             PendingReason::ProjectAtLimit(2),
-            PendingReason::Kept {
+            PendingReason::Reserved {
                 runner: RunnerId(7),
                 until: DateTime::UNIX_EPOCH,
             },

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_domain::Role;
-use slipway_domain::byte_range::Part;
+use slipway_domain::byte_range::ByteRange;
 use slipway_farm::{Farm, FarmError, TraceEvent};
 use slipway_http::{Event, event_stream};
 
@@ -46,8 +46,8 @@ pub(crate) async fn get_trace(
     let size = farm.trace_extent(job.id).await?.length;
     let part = match query.offset {
         None => range::asked_for(request.headers(), size)?,
-        Some(wire::Offset(0)) => Part::Whole,
-        Some(wire::Offset(from)) if from < size => Part::Bytes(from..size),
+        Some(wire::Offset(0)) => ByteRange::Full,
+        Some(wire::Offset(from)) if from < size => ByteRange::Partial(from..size),
         Some(_) => return Err(ApiError::Range { size }),
     };
     let bytes = farm.trace_bytes(job.id, part.bytes(size)).await?;

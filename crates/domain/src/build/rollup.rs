@@ -30,7 +30,7 @@ impl BuildState {
 
 /// What the roll-up needs to know of the latest attempt of one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct RollupJob {
     /// The job's state.
     pub state: JobState,
     /// Whether its failure leaves the build a success.
@@ -38,7 +38,7 @@ pub struct Part {
 }
 
 /// The state of a build of these jobs. One that could not be, so that it has none, has failed.
-pub fn of_build(parts: &[Part], could_not_be: bool) -> BuildState {
+pub fn build_state(parts: &[RollupJob], could_not_be: bool) -> BuildState {
     match parts {
         [] if could_not_be => BuildState::Failed,
         parts => roll_up(parts),
@@ -49,7 +49,7 @@ pub fn of_build(parts: &[Part], could_not_be: bool) -> BuildState {
 ///
 /// A job that waits to be started by hand holds nothing up: with those that wait for it, it counts
 /// as one that was skipped.
-pub fn roll_up(parts: &[Part]) -> BuildState {
+pub fn roll_up(parts: &[RollupJob]) -> BuildState {
     let any = |test: fn(&JobState) -> bool| parts.iter().any(|part| test(&part.state));
     let is_offered = any(|state| *state == JobState::Manual);
     let is_open = any(|state| matches!(state, JobState::Pending | JobState::Running(..)))
@@ -61,7 +61,7 @@ pub fn roll_up(parts: &[Part]) -> BuildState {
             BuildState::Pending
         };
     }
-    let has_failed = |part: &Part| {
+    let has_failed = |part: &RollupJob| {
         !part.allowed_to_fail && matches!(part.state, JobState::Done(Outcome::Failed(_)))
     };
     let has_run = |state: &JobState| {
@@ -88,7 +88,7 @@ mod tests {
     use crate::job::state::{FailureReason, Lease, Phase};
     use chrono::DateTime;
 
-    fn alphabet() -> Vec<Part> {
+    fn alphabet() -> Vec<RollupJob> {
         let lease = Lease {
             runner: RunnerId(1),
             expires_at: DateTime::UNIX_EPOCH,
@@ -106,7 +106,7 @@ mod tests {
         states
             .into_iter()
             .flat_map(|state| {
-                [false, true].map(|allowed_to_fail| Part {
+                [false, true].map(|allowed_to_fail| RollupJob {
                     state,
                     allowed_to_fail,
                 })
@@ -115,11 +115,11 @@ mod tests {
     }
 
     /// Every choice of up to five parts, whatever their order.
-    fn builds(alphabet: &[Part]) -> Vec<Vec<Part>> {
-        let mut all: Vec<(usize, Vec<Part>)> = vec![(0, Vec::new())];
+    fn builds(alphabet: &[RollupJob]) -> Vec<Vec<RollupJob>> {
+        let mut all: Vec<(usize, Vec<RollupJob>)> = vec![(0, Vec::new())];
         let mut longest = all.clone();
         for _ in 0..5 {
-            let longer = |(least, build): &(usize, Vec<Part>)| {
+            let longer = |(least, build): &(usize, Vec<RollupJob>)| {
                 let build = build.clone();
                 let more = alphabet.iter().enumerate().skip(*least);
                 more.map(move |(index, part)| (index, [build.as_slice(), &[*part]].concat()))
@@ -152,7 +152,7 @@ mod tests {
             assert_eq!(state.is_done(), done, "{build:?}");
             let begun = any(|state| state.is_running() || state.is_done());
             assert_eq!(state == BuildState::Running, !done && begun, "{build:?}");
-            let reversed: Vec<Part> = build.iter().rev().copied().collect();
+            let reversed: Vec<RollupJob> = build.iter().rev().copied().collect();
             let mut turned = build.clone();
             turned.rotate_left(build.len() / 2);
             assert_eq!([&reversed, &turned].map(|other| roll_up(other)), [state; 2]);
@@ -172,13 +172,13 @@ mod tests {
             let skipped = done && idle && !build.is_empty();
             assert_eq!(state == BuildState::Skipped, skipped, "{build:?}");
             // An error of the build as a whole matters only where there is no job to tell of.
-            let with_error = of_build(&build, true);
+            let with_error = build_state(&build, true);
             let expected = match build.is_empty() {
                 true => BuildState::Failed,
                 false => state,
             };
             assert_eq!(with_error, expected);
-            assert_eq!(of_build(&build, false), state);
+            assert_eq!(build_state(&build, false), state);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! for it, as no step of a build has seen the mark.
 
 /// How much of a trace's end is looked at, in bytes.
-pub const MARKED_END: u64 = 64 * 1024;
+pub const MARKER_SEARCH_BYTES: u64 = 64 * 1024;
 
 /// What every such line begins with.
 const WORD: &str = "slipway-image";

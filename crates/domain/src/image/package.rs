@@ -2,7 +2,7 @@
 //!
 //! A build that is asked for with a package keeps a path of the Dockerfile and a path of the
 //! context exactly as they were given. [`stored_location`] says which pair is kept, and
-//! [`Location::resolve`] what a runner makes of it. Nothing here looks at a disk.
+//! [`PackageLocation::resolve`] what a runner makes of it. Nothing here looks at a disk.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub struct BuildPackage {
     /// Where the package comes from.
     pub source: PackageSource,
     /// Where in it the Dockerfile and the context are.
-    pub location: Location,
+    pub location: PackageLocation,
 }
 
 /// How a build of a package was asked for, as it is told again.
@@ -46,7 +46,7 @@ pub struct RequestedPackage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<UploadId>,
     /// Where in the package the Dockerfile and the context are.
-    pub location: Location,
+    pub location: PackageLocation,
     /// The tags of the image, made to fit.
     pub tags: Vec<String>,
     /// Who pulls base images: `namespace+name`.
@@ -58,7 +58,7 @@ pub struct RequestedPackage {
 
 /// The two paths of a build, as they were stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Location {
+pub struct PackageLocation {
     /// The path of the Dockerfile. Empty when there is none.
     pub dockerfile_path: String,
     /// The path of the build context.
@@ -67,14 +67,14 @@ pub struct Location {
 
 /// What a runner builds: both paths are inside the package, and have no `.`, `..` or empty part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ResolvedLocation {
     /// The build context, from the root of the package; empty for the root itself.
     pub context: String,
     /// The Dockerfile, from the context. Empty when there is none, which is a missing Dockerfile.
     pub dockerfile: String,
 }
 
-impl Place {
+impl ResolvedLocation {
     /// The Dockerfile's path from the root of the package.
     pub fn dockerfile_in_package(&self) -> String {
         match self.context.as_str() {
@@ -92,7 +92,7 @@ pub fn stored_location(
     dockerfile_path: Option<&str>,
     subdirectory: Option<&str>,
     context: Option<&str>,
-) -> Location {
+) -> PackageLocation {
     let (dockerfile_path, context) = match (dockerfile_path, subdirectory, context) {
         (Some(path), _, Some(context)) => (path.to_owned(), context),
         (Some(path), _, None) => (path.to_owned(), directory_of(path)),
@@ -102,13 +102,13 @@ pub fn stored_location(
             (dockerfile_in(context), context)
         }
     };
-    Location {
+    PackageLocation {
         dockerfile_path,
         context: context.to_owned(),
     }
 }
 
-impl Location {
+impl PackageLocation {
     /// What a runner builds of a package.
     ///
     /// A Dockerfile that is not inside the context replaces the context by its own directory. When
@@ -116,7 +116,7 @@ impl Location {
     ///
     /// # Errors
     /// When a path leaves the package by `..`, or cannot be a path.
-    pub fn resolve(&self) -> Result<Place, Invalid> {
+    pub fn resolve(&self) -> Result<ResolvedLocation, Invalid> {
         let dockerfile = parts("Dockerfile path", &self.dockerfile_path)?;
         let context = parts("build context", &self.context)?;
         let as_they_are = self.dockerfile_path.is_empty() || self.context.is_empty();
@@ -125,7 +125,7 @@ impl Location {
             None if as_they_are => (context.as_slice(), dockerfile.as_slice()),
             None => dockerfile.split_at(dockerfile.len().saturating_sub(1)),
         };
-        Ok(Place {
+        Ok(ResolvedLocation {
             context: context.join("/"),
             dockerfile: dockerfile.join("/"),
         })
@@ -241,7 +241,7 @@ mod tests {
             (None, Some("../x"), None, "../x/Dockerfile", "../x"),
         ];
         for &(path, subdirectory, context, stored_path, stored_context) in table {
-            let expected = Location {
+            let expected = PackageLocation {
                 dockerfile_path: stored_path.to_owned(),
                 context: stored_context.to_owned(),
             };
@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn resolve(dockerfile_path: &str, context: &str) -> Option<(String, String)> {
-        let location = Location {
+        let location = PackageLocation {
             dockerfile_path: dockerfile_path.to_owned(),
             context: context.to_owned(),
         };
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_dockerfile_is_named_from_the_root_as_well() {
-        let place = |context: &str| Place {
+        let place = |context: &str| ResolvedLocation {
             context: context.to_owned(),
             dockerfile: "d/Dockerfile".to_owned(),
         };

@@ -175,7 +175,7 @@ pub enum Event {
 /// An event that the job's state does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a job in state {} does not take the event {event:?}", from.name())]
-pub struct Refused {
+pub struct InvalidTransition {
     /// The state the job stays in.
     pub from: JobState,
     /// What was refused.
@@ -186,8 +186,8 @@ impl JobState {
     /// The state after `event`: the only place where one state becomes another.
     ///
     /// # Errors
-    /// `Refused` when the event does not belong to this state; the job stays as it is.
-    pub fn after(self, event: Event) -> Result<JobState, Refused> {
+    /// `InvalidTransition` when the event does not belong to this state; the job stays as it is.
+    pub fn after(self, event: Event) -> Result<JobState, InvalidTransition> {
         use JobState::{Done, Manual, Pending, Running, Waiting};
         Ok(match (self, event) {
             (Waiting, Event::NeedsMet) => Pending,
@@ -212,7 +212,7 @@ impl JobState {
             (Running(..), Event::CheckLease { .. }) => {
                 Done(Outcome::Failed(FailureReason::RunnerLost))
             }
-            (from, event) => return Err(Refused { from, event }),
+            (from, event) => return Err(InvalidTransition { from, event }),
         })
     }
 

@@ -5,4 +5,4 @@ pub mod needs;
 pub mod platforms;
 pub mod steps;
 
-pub use definition::{BadDefinition, Definition, JobDefinition, MAX_JOBS};
+pub use definition::{Definition, DefinitionError, JobDefinition, MAX_JOBS};

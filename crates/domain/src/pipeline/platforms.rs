@@ -8,7 +8,7 @@ use crate::image::platform::Platform;
 use crate::image::{MAX_TAG, Repository};
 use crate::job::spec::{ImageBuild, ImageIndex, JobSpec};
 use crate::names::Name;
-use crate::pipeline::definition::{BadDefinition, Definition, JobDefinition};
+use crate::pipeline::definition::{Definition, DefinitionError, JobDefinition};
 use crate::pipeline::needs::When;
 
 /// The most bytes of a job's name, and how many of them may say what it is a part of.
@@ -20,8 +20,8 @@ const MAX_SUFFIX: usize = 60;
 /// image gets the index.
 ///
 /// # Errors
-/// `IndexNowhere` when such a job has no repository: an index is of images that were pushed.
-pub fn expanded(definition: Definition) -> Result<Definition, BadDefinition> {
+/// `IndexWithoutRepository` when such a job has no repository: an index is of images that were pushed.
+pub fn expanded(definition: Definition) -> Result<Definition, DefinitionError> {
     let mut names: BTreeSet<Name> = definition.jobs.iter().map(|job| job.name.clone()).collect();
     let mut jobs = Vec::with_capacity(definition.jobs.len());
     for job in definition.jobs {
@@ -30,7 +30,9 @@ pub fn expanded(definition: Definition) -> Result<Definition, BadDefinition> {
             continue;
         };
         let Some(repository) = &image.repository else {
-            return Err(BadDefinition::IndexNowhere(job.name.to_string()));
+            return Err(DefinitionError::IndexWithoutRepository(
+                job.name.to_string(),
+            ));
         };
         let parts: Vec<JobDefinition> = image
             .platforms
@@ -262,7 +264,10 @@ mod tests {
         let error = expanded(Definition {
             jobs: vec![job("a", &[], asked.clone())],
         });
-        assert_eq!(error, Err(BadDefinition::IndexNowhere("a".to_owned())));
+        assert_eq!(
+            error,
+            Err(DefinitionError::IndexWithoutRepository("a".to_owned()))
+        );
         asked.platforms.pop();
         assert!(
             expanded(Definition {

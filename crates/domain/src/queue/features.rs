@@ -1,98 +1,96 @@
-//! What some jobs ask of a runner besides its tags, and what runners offer.
+//! Features: what a job can require of a runner besides tags.
 //!
-//! Nobody gives a runner an ability: it has it by what it is. In storage abilities stand in one list
-//! with tags, and begin with a word of their own, which no tag may.
+//! Nobody assigns features to a runner: they follow from its software and its host. In the database
+//! features are stored in one list with the tags, each with a prefix that no tag may have.
 
 use std::collections::BTreeSet;
 
 use crate::image::platform::Platform;
-use crate::names::{ABILITY_PREFIX, Invalid};
+use crate::names::{FEATURE_PREFIX, Invalid};
 
 const PACKAGES: &str = "packages";
 const SPECS: &str = "specs";
 const ARCHIVES: &str = "archives";
 const PLATFORM: &str = "platform/";
 
-/// A set of abilities.
+/// A set of runner features.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeatureSet(BTreeSet<String>);
 
 impl FeatureSet {
-    /// The same with that of building packages.
+    /// Adds the feature of building packages.
     #[must_use]
     pub fn with_packages(self) -> Self {
         self.with(PACKAGES.to_owned())
     }
 
-    /// The same with that of doing what specs say for which there are no shell commands.
+    /// Adds the feature of running job specs that cannot be expressed as shell commands.
     #[must_use]
     pub fn with_specs(self) -> Self {
         self.with(SPECS.to_owned())
     }
 
-    /// The same with that of leaving images as archives.
+    /// Adds the feature of exporting images as archives.
     #[must_use]
     pub fn with_archives(self) -> Self {
         self.with(ARCHIVES.to_owned())
     }
 
-    /// The same with that of building images for `platform`.
+    /// Adds the feature of building images for `platform`.
     #[must_use]
     pub fn with_platform(self, platform: &Platform) -> Self {
         self.with(format!("{PLATFORM}{platform}"))
     }
 
-    fn with(mut self, ability: String) -> Self {
-        self.0.insert(ability);
+    fn with(mut self, feature: String) -> Self {
+        self.0.insert(feature);
         self
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `others` has all of these.
-    pub fn is_subset(&self, others: &Self) -> bool {
-        self.0.is_subset(&others.0)
+    /// Returns true if `other` has every feature of this set.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
     }
 
-    /// What of these `others` lacks, in words for people.
-    pub fn missing_from(&self, others: &Self) -> Vec<String> {
-        let missing = self.0.difference(&others.0);
-        let told = missing.map(|ability| match ability.strip_prefix(PLATFORM) {
+    /// The features of this set that `other` lacks, described for people.
+    pub fn missing_from(&self, other: &Self) -> Vec<String> {
+        let describe = |feature: &String| match feature.strip_prefix(PLATFORM) {
             Some(platform) => format!("images for {platform}"),
-            None if ability == PACKAGES => "packages".to_owned(),
-            None if ability == ARCHIVES => "archives of images".to_owned(),
-            None => "what only a runner of Slipway can do".to_owned(),
-        });
-        told.collect()
+            None if feature == PACKAGES => "packages".to_owned(),
+            None if feature == ARCHIVES => "image archives".to_owned(),
+            None => "job specs".to_owned(),
+        };
+        self.0.difference(&other.0).map(describe).collect()
     }
 
-    /// Each as it is stored.
+    /// Each feature in its stored form, with the prefix that keeps it apart from tags.
     pub(crate) fn stored(&self) -> impl Iterator<Item = String> {
         self.0
             .iter()
-            .map(|ability| format!("{ABILITY_PREFIX}{ability}"))
+            .map(|feature| format!("{FEATURE_PREFIX}{feature}"))
     }
 
-    /// Reads those of a stored list; whatever is a tag is passed over.
+    /// Reads the features of a stored list and skips its tags.
     ///
     /// # Errors
-    /// An ability that there is not.
-    pub(crate) fn of_stored<'a>(list: impl Iterator<Item = &'a str>) -> Result<Self, Invalid> {
+    /// `Invalid` if a feature is unknown.
+    pub(crate) fn from_stored<'a>(list: impl Iterator<Item = &'a str>) -> Result<Self, Invalid> {
         let mut set = BTreeSet::new();
-        for ability in list.filter_map(|item| item.strip_prefix(ABILITY_PREFIX)) {
-            if let Some(platform) = ability.strip_prefix(PLATFORM) {
+        for feature in list.filter_map(|item| item.strip_prefix(FEATURE_PREFIX)) {
+            if let Some(platform) = feature.strip_prefix(PLATFORM) {
                 platform.parse::<Platform>()?;
-            } else if ![PACKAGES, SPECS, ARCHIVES].contains(&ability) {
+            } else if ![PACKAGES, SPECS, ARCHIVES].contains(&feature) {
                 return Err(Invalid::new(
-                    "ability",
-                    ability,
+                    "feature",
+                    feature,
                     "packages, specs, archives or a platform",
                 ));
             }
-            set.insert(ability.to_owned());
+            set.insert(feature.to_owned());
         }
         Ok(Self(set))
     }

@@ -6,10 +6,10 @@ mod pending;
 mod requirement;
 mod warm;
 
-pub use assignment::{Candidate, Line, deal};
-pub use pending::{PendingReason, RunnerView, why_pending};
+pub use assignment::{Candidate, KeyQueue, assign_jobs};
+pub use pending::{PendingReason, RunnerView, explain_pending};
 pub use requirement::{Capabilities, ProjectPolicy, Requirement, RunnerScope};
-pub use warm::{WarmRunner, Work, keep_for};
+pub use warm::{RunnerActivity, WarmRunner, reserve_for};
 
 #[cfg(test)]
 mod tests;

@@ -5,55 +5,54 @@ use chrono::{DateTime, Utc};
 use super::requirement::{Capabilities, ProjectPolicy, Requirement};
 use crate::ids::RunnerId;
 
-/// What the farm knows of one runner when it explains why a job waits.
+/// The state of one runner, as far as it explains why a job is pending.
 #[derive(Clone, Debug)]
 pub struct RunnerView {
-    /// What it can take.
     pub capabilities: Capabilities,
     /// Whether an operator paused it.
     pub paused: bool,
-    /// Whether it has been in contact lately.
+    /// Whether it contacted the farm recently.
     pub online: bool,
 }
 
 /// Why a pending job has not been claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingReason {
-    /// Builds are switched off for the project.
+    /// Builds are disabled for the project.
     BuildsDisabled,
-    /// No runner works for the project at all.
+    /// No runner is available to the project.
     NoRunnerForProject,
-    /// None of the runners that do has the tags; these are missing from the closest one.
+    /// No runner of the project has all the tags. The closest one lacks these.
     NoRunnerHasTags(Vec<String>),
-    /// The job has no tags, and every runner that works for the project insists on some.
+    /// The job has no tags, and no runner of the project takes untagged jobs.
     NoRunnerTakesUntagged,
-    /// None of the runners with the tags can do all of what the job is; this is missing from the
-    /// closest one.
-    NoRunnerCan(Vec<String>),
-    /// Every runner that could take it is paused.
+    /// No runner with the job's tags has all the required features. The closest one lacks these.
+    NoRunnerHasFeatures(Vec<String>),
+    /// Every matching runner is paused.
     AllPaused,
-    /// Every runner that could take it has not been heard of lately.
+    /// Every matching runner that is not paused is offline.
     AllOffline,
-    /// The project runs as many jobs as it may.
+    /// The project already runs its maximum number of jobs.
     ProjectAtLimit(u32),
-    /// It is kept for a busy runner that built the project lately.
-    Kept {
-        /// Which.
+    /// The job is reserved for a busy runner that built this project recently.
+    Reserved {
         runner: RunnerId,
-        /// Until when no other runner gets it.
+        /// When the reservation ends.
         until: DateTime<Utc>,
     },
-    /// The runners that could take it have other work.
+    /// Every matching runner is busy with other jobs.
     AllBusy,
 }
 
-/// Explains why a job with `requirement` waits, while its project has `running` jobs running;
-/// `kept` is the runner that it is kept for, and until when.
-pub fn why_pending(
+/// Explains why a job with `requirement` is pending.
+///
+/// `running` is the number of running jobs of its project. `reserved` is the runner the job is
+/// reserved for, and until when. `runners` are all runners of the farm.
+pub fn explain_pending(
     requirement: &Requirement,
     policy: ProjectPolicy,
     running: u32,
-    kept: Option<(RunnerId, DateTime<Utc>)>,
+    reserved: Option<(RunnerId, DateTime<Utc>)>,
     runners: &[RunnerView],
 ) -> PendingReason {
     if !policy.builds_enabled {
@@ -66,45 +65,56 @@ pub fn why_pending(
     if in_scope.is_empty() {
         return PendingReason::NoRunnerForProject;
     }
-    let able: Vec<&&RunnerView> = in_scope
+    let tagged: Vec<&RunnerView> = in_scope
         .iter()
+        .copied()
         .filter(|runner| runner.capabilities.has_tags(&requirement.tags))
         .collect();
-    if able.is_empty() {
-        let missing = |runner: &&RunnerView| -> Vec<String> {
-            requirement
-                .tags
-                .missing_from(&runner.capabilities.tags)
-                .map(str::to_owned)
-                .collect()
-        };
-        return match in_scope.iter().map(missing).min_by_key(Vec::len) {
-            Some(tags) if !tags.is_empty() => PendingReason::NoRunnerHasTags(tags),
-            _ => PendingReason::NoRunnerTakesUntagged,
-        };
+    if tagged.is_empty() {
+        return missing_tags(requirement, &in_scope);
     }
-    let lacks = |runner: &&&RunnerView| {
+    let missing_features = |runner: &&RunnerView| {
         requirement
-            .abilities
-            .missing_from(&runner.capabilities.abilities)
+            .features
+            .missing_from(&runner.capabilities.features)
     };
-    let closest = able.iter().map(lacks).min_by_key(Vec::len);
+    let closest = tagged.iter().map(missing_features).min_by_key(Vec::len);
     if let Some(missing) = closest.filter(|missing| !missing.is_empty()) {
-        return PendingReason::NoRunnerCan(missing);
+        return PendingReason::NoRunnerHasFeatures(missing);
     }
-    let able: Vec<_> = able
+    let matching: Vec<&RunnerView> = tagged
         .into_iter()
-        .filter(|runner| lacks(runner).is_empty())
+        .filter(|runner| missing_features(runner).is_empty())
         .collect();
-    if able.iter().all(|runner| runner.paused) {
+    // Without a runner that is online, neither the limit nor a reservation decides anything.
+    if matching.iter().all(|runner| runner.paused) {
         PendingReason::AllPaused
-    } else if able.iter().all(|runner| runner.paused || !runner.online) {
+    } else if matching
+        .iter()
+        .all(|runner| runner.paused || !runner.online)
+    {
         PendingReason::AllOffline
     } else if let Some(limit) = policy.max_running.filter(|limit| running >= *limit) {
         PendingReason::ProjectAtLimit(limit)
-    } else if let Some((runner, until)) = kept {
-        PendingReason::Kept { runner, until }
+    } else if let Some((runner, until)) = reserved {
+        PendingReason::Reserved { runner, until }
     } else {
         PendingReason::AllBusy
+    }
+}
+
+/// The reason when no runner of the project takes the job's tags.
+fn missing_tags(requirement: &Requirement, in_scope: &[&RunnerView]) -> PendingReason {
+    let missing = |runner: &&RunnerView| -> Vec<String> {
+        requirement
+            .tags
+            .missing_from(&runner.capabilities.tags)
+            .map(str::to_owned)
+            .collect()
+    };
+    match in_scope.iter().map(missing).min_by_key(Vec::len) {
+        Some(tags) if !tags.is_empty() => PendingReason::NoRunnerHasTags(tags),
+        // Some runner lacks no tag and still does not match, so the job has no tags at all.
+        _ => PendingReason::NoRunnerTakesUntagged,
     }
 }

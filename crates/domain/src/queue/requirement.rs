@@ -3,84 +3,82 @@
 use std::collections::BTreeSet;
 
 use crate::ids::ProjectId;
-use crate::names::{ABILITY_PREFIX, Invalid, TagSet};
-use crate::queue::features::Abilities;
+use crate::names::{FEATURE_PREFIX, Invalid, TagSet};
+use crate::queue::features::FeatureSet;
 
-/// Which projects a runner works for.
+/// The projects a runner accepts jobs of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunnerScope {
-    /// All projects that let shared runners in.
+    /// All projects that allow shared runners.
     Shared,
-    /// These projects alone.
+    /// Only these projects.
     Projects(BTreeSet<ProjectId>),
 }
 
-/// What a runner can take. Runners of equal capabilities are interchangeable to the queue.
+/// What a runner can run. The queue treats runners with equal capabilities as interchangeable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capabilities {
-    /// Its tags.
     pub tags: TagSet,
-    /// Whether it takes jobs that ask for no tag.
+    /// Whether it takes jobs that have no tags.
     pub run_untagged: bool,
-    /// Which projects it works for.
     pub scope: RunnerScope,
-    /// What else it can do, by what it is.
-    pub abilities: Abilities,
+    pub features: FeatureSet,
 }
 
-/// What all jobs of one queue key ask for.
+/// What all jobs of one queue key require.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Requirement {
-    /// The project they belong to.
     pub project: ProjectId,
     /// The tags a runner must have.
     pub tags: TagSet,
-    /// What else a runner must be able to do.
-    pub abilities: Abilities,
+    /// The features a runner must have.
+    pub features: FeatureSet,
 }
 
 impl Requirement {
-    /// Tags and abilities in order, separated by commas: their one stored form.
+    /// The stored form: tags and features in order, separated by commas.
+    ///
+    /// Equal requirements have equal lists, so the list identifies the queue key in its project.
     pub fn to_list(&self) -> String {
         let tags = self.tags.iter().map(str::to_owned);
-        let all: Vec<String> = tags.chain(self.abilities.stored()).collect();
+        let all: Vec<String> = tags.chain(self.features.stored()).collect();
         all.join(",")
     }
 
     /// Reads what [`Requirement::to_list`] wrote.
     ///
     /// # Errors
-    /// A tag or an ability that there is not.
+    /// `Invalid` if a tag is malformed or a feature is unknown.
     pub fn from_list(project: ProjectId, list: &str) -> Result<Self, Invalid> {
         let tags = list
             .split(',')
-            .filter(|item| !item.starts_with(ABILITY_PREFIX));
+            .filter(|item| !item.starts_with(FEATURE_PREFIX));
         Ok(Self {
             project,
             tags: TagSet::new(tags)?,
-            abilities: Abilities::of_stored(list.split(','))?,
+            features: FeatureSet::from_stored(list.split(','))?,
         })
     }
 }
 
-/// What the project of a queue key allows.
+/// The settings of a project that decide whether and where its jobs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProjectPolicy {
     /// Whether shared runners may take its jobs.
     pub shared_runners: bool,
-    /// How many of its jobs may run at once; no limit when absent.
+    /// The maximum number of its jobs that run at once; unlimited when `None`.
     pub max_running: Option<u32>,
     /// Whether the project's jobs are run at all.
     pub builds_enabled: bool,
 }
 
 impl Capabilities {
-    /// Whether a runner like this may take jobs of `requirement`.
+    /// Returns true if a runner with these capabilities may take jobs of `requirement`.
     pub fn can_serve(&self, requirement: &Requirement, policy: ProjectPolicy) -> bool {
         policy.builds_enabled
             && self.in_scope(requirement.project, policy)
             && self.has_tags(&requirement.tags)
-            && requirement.abilities.is_subset(&self.abilities)
+            && requirement.features.is_subset(&self.features)
     }
 
     pub(super) fn in_scope(&self, project: ProjectId, policy: ProjectPolicy) -> bool {
@@ -90,11 +88,11 @@ impl Capabilities {
         }
     }
 
-    pub(super) fn has_tags(&self, wanted: &TagSet) -> bool {
-        if wanted.is_empty() {
+    pub(super) fn has_tags(&self, required: &TagSet) -> bool {
+        if required.is_empty() {
             self.run_untagged
         } else {
-            wanted.is_subset(&self.tags)
+            required.is_subset(&self.tags)
         }
     }
 }

@@ -22,7 +22,7 @@ fn shared(list: &str) -> Capabilities {
         tags: tags(list),
         run_untagged: true,
         scope: RunnerScope::Shared,
-        abilities: FeatureSet::default(),
+        features: FeatureSet::default(),
     }
 }
 
@@ -30,12 +30,12 @@ fn requirement(project: i64, list: &str) -> Requirement {
     Requirement {
         project: ProjectId(project),
         tags: tags(list),
-        abilities: FeatureSet::default(),
+        features: FeatureSet::default(),
     }
 }
 
-fn line(project: i64, list: &str, policy: ProjectPolicy, jobs: &[(i64, i32)]) -> Line {
-    Line {
+fn key_queue(project: i64, list: &str, policy: ProjectPolicy, jobs: &[(i64, i32)]) -> KeyQueue {
+    KeyQueue {
         key: QueueKeyId(project),
         requirement: requirement(project, list),
         policy,
@@ -45,14 +45,14 @@ fn line(project: i64, list: &str, policy: ProjectPolicy, jobs: &[(i64, i32)]) ->
                 job: JobId(*job),
                 priority: *priority,
                 avoid: None,
-                kept: None,
+                reserved: None,
             })
             .collect(),
     }
 }
 
-fn deal_all(
-    lines: &mut [Line],
+fn assign_all(
+    queues: &mut [KeyQueue],
     running: &[(i64, u32)],
     runners: &[&Capabilities],
 ) -> Vec<Option<i64>> {
@@ -65,24 +65,24 @@ fn deal_all(
         .zip(1..)
         .map(|(runner, id)| (RunnerId(id), *runner))
         .collect();
-    deal(lines, &mut running, &claimants, DateTime::UNIX_EPOCH)
+    assign_jobs(queues, &mut running, &claimants, DateTime::UNIX_EPOCH)
         .into_iter()
         .map(|job| job.map(|job| job.0))
         .collect()
 }
 
 #[test]
-fn tags_scope_and_policy_decide_who_can_serve() {
+fn tags_scope_and_policy_decide_which_runner_can_serve() {
     let untagged = requirement(1, "");
     let gpu = requirement(1, "gpu");
     assert!(shared("gpu,arm").can_serve(&gpu, OPEN));
     assert!(!shared("arm").can_serve(&gpu, OPEN));
     assert!(shared("").can_serve(&untagged, OPEN));
-    let picky = Capabilities {
+    let tagged_only = Capabilities {
         run_untagged: false,
         ..shared("gpu")
     };
-    assert!(picky.can_serve(&gpu, OPEN) && !picky.can_serve(&untagged, OPEN));
+    assert!(tagged_only.can_serve(&gpu, OPEN) && !tagged_only.can_serve(&untagged, OPEN));
     let closed = ProjectPolicy {
         shared_runners: false,
         ..OPEN
@@ -96,93 +96,96 @@ fn tags_scope_and_policy_decide_who_can_serve() {
 }
 
 #[test]
-fn the_project_that_runs_least_goes_first_then_priority_then_age() {
+fn jobs_are_assigned_by_project_load_then_priority_then_age() {
     let any = shared("");
-    let mut lines = [
-        line(1, "", OPEN, &[(1, 0), (2, 0)]),
-        line(2, "", OPEN, &[(9, 5), (3, 0)]),
+    let mut queues = [
+        key_queue(1, "", OPEN, &[(1, 0), (2, 0)]),
+        key_queue(2, "", OPEN, &[(9, 5), (3, 0)]),
     ];
     assert_eq!(
-        deal_all(&mut lines, &[(1, 1)], &[&any; 5]),
+        assign_all(&mut queues, &[(1, 1)], &[&any; 5]),
         [Some(9), Some(1), Some(3), Some(2), None]
     );
     let mut level = [
-        line(1, "", OPEN, &[(4, 0)]),
-        line(2, "", OPEN, &[(7, 1)]),
-        line(3, "", OPEN, &[(2, 0)]),
+        key_queue(1, "", OPEN, &[(4, 0)]),
+        key_queue(2, "", OPEN, &[(7, 1)]),
+        key_queue(3, "", OPEN, &[(2, 0)]),
     ];
     assert_eq!(
-        deal_all(&mut level, &[], &[&any; 3]),
+        assign_all(&mut level, &[], &[&any; 3]),
         [Some(7), Some(2), Some(4)]
     );
 }
 
 #[test]
-fn a_project_at_its_limit_is_passed_over() {
+fn a_project_at_its_limit_gets_no_further_job() {
     let any = shared("");
     let limited = ProjectPolicy {
         max_running: Some(1),
         builds_enabled: true,
         ..OPEN
     };
-    let mut lines = [
-        line(1, "", limited, &[(1, 0), (2, 0)]),
-        line(2, "", OPEN, &[(3, 0)]),
+    let mut queues = [
+        key_queue(1, "", limited, &[(1, 0), (2, 0)]),
+        key_queue(2, "", OPEN, &[(3, 0)]),
     ];
     assert_eq!(
-        deal_all(&mut lines, &[], &[&any; 3]),
+        assign_all(&mut queues, &[], &[&any; 3]),
         [Some(1), Some(3), None]
     );
 }
 
 #[test]
-fn the_runner_that_lost_the_last_attempt_is_passed_over_for_a_while() {
+fn a_runner_does_not_get_the_job_it_lost_until_the_avoidance_ends() {
     let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(60);
-    let mut lost = line(1, "", OPEN, &[(1, 0), (2, 0)]);
+    let mut lost = key_queue(1, "", OPEN, &[(1, 0), (2, 0)]);
     lost.jobs[0].avoid = Some((RunnerId(1), until));
     let any = shared("");
     assert_eq!(
-        deal_all(&mut [lost.clone()], &[], &[&any, &any]),
+        assign_all(&mut [lost.clone()], &[], &[&any, &any]),
         [Some(2), Some(1)]
     );
     let claimant = [(RunnerId(1), &any)];
     assert_eq!(
-        deal(&mut [lost], &mut BTreeMap::new(), &claimant, until),
+        assign_jobs(&mut [lost], &mut BTreeMap::new(), &claimant, until),
         [Some(JobId(1))]
     );
 }
 
 #[test]
-fn a_kept_job_is_for_its_runner_alone_until_its_time_is_over() {
+fn a_reserved_job_goes_only_to_its_runner_until_the_reservation_ends() {
     let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(2);
-    let mut kept = line(1, "", OPEN, &[(1, 0), (2, 0)]);
-    kept.jobs[0].kept = Some((RunnerId(2), until));
+    let mut reserved = key_queue(1, "", OPEN, &[(1, 0), (2, 0)]);
+    reserved.jobs[0].reserved = Some((RunnerId(2), until));
     let any = shared("");
-    // Another one gets what stands behind it; its own has it at once.
+    // Another runner gets the job behind it; the runner it is reserved for gets it at once.
     assert_eq!(
-        deal_all(&mut [kept.clone()], &[], &[&any; 3]),
+        assign_all(&mut [reserved.clone()], &[], &[&any; 3]),
         [Some(2), Some(1), None]
     );
-    kept.jobs.truncate(1);
+    reserved.jobs.truncate(1);
     let other = [(RunnerId(1), &any)];
-    let at = |now| deal(&mut [kept.clone()], &mut BTreeMap::new(), &other, now);
+    let at = |now| assign_jobs(&mut [reserved.clone()], &mut BTreeMap::new(), &other, now);
     assert_eq!(at(until - chrono::TimeDelta::milliseconds(1)), [None]);
     assert_eq!(at(until), [Some(JobId(1))]);
 }
 
 #[test]
-fn a_kept_job_goes_no_sooner_than_it_would_without() {
+fn a_reservation_does_not_move_a_job_forward() {
     let until = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(2);
-    let mut kept = line(1, "", OPEN, &[(1, 5)]);
-    kept.jobs[0].kept = Some((RunnerId(1), until));
+    let mut reserved = key_queue(1, "", OPEN, &[(1, 5)]);
+    reserved.jobs[0].reserved = Some((RunnerId(1), until));
     let any = shared("");
-    let mut lines = [kept, line(2, "", OPEN, &[(2, 0)])];
-    // The project that runs less goes first, also with the runner that the job is kept for.
-    assert_eq!(deal_all(&mut lines, &[(1, 1)], &[&any; 2]), [Some(2), None]);
+    let mut queues = [reserved, key_queue(2, "", OPEN, &[(2, 0)])];
+    // The project with the lower load goes first, even for the runner with the reservation.
+    assert_eq!(
+        assign_all(&mut queues, &[(1, 1)], &[&any; 2]),
+        [Some(2), None]
+    );
 }
 
 #[test]
-fn each_reason_to_wait_is_told_apart() {
+fn each_pending_reason_has_its_own_case() {
     let view = |capabilities: Capabilities| RunnerView {
         capabilities,
         paused: false,
@@ -197,18 +200,21 @@ fn each_reason_to_wait_is_told_apart() {
         why("arm,gpu", &[view(shared("")), view(shared("arm"))]),
         missing
     );
-    let picky = view(Capabilities {
+    let tagged_only = view(Capabilities {
         run_untagged: false,
         ..shared("x")
     });
-    assert_eq!(why("", &[picky]), PendingReason::NoRunnerTakesUntagged);
+    assert_eq!(
+        why("", &[tagged_only]),
+        PendingReason::NoRunnerTakesUntagged
+    );
     let arm = "linux/arm64".parse().unwrap();
     let for_arm = Requirement {
-        abilities: FeatureSet::default().with_platform(&arm),
+        features: FeatureSet::default().with_platform(&arm),
         ..requirement(1, "")
     };
     let capable = Capabilities {
-        abilities: for_arm.abilities.clone(),
+        features: for_arm.features.clone(),
         ..shared("")
     };
     assert!(capable.can_serve(&for_arm, OPEN) && !shared("").can_serve(&for_arm, OPEN));
@@ -216,13 +222,13 @@ fn each_reason_to_wait_is_told_apart() {
         Requirement::from_list(ProjectId(1), &for_arm.to_list()),
         Ok(for_arm.clone())
     );
-    let told = |runner| explain_pending(&for_arm, OPEN, 0, None, &[view(runner)]);
+    let reason = |runner| explain_pending(&for_arm, OPEN, 0, None, &[view(runner)]);
     let missing = vec!["images for linux/arm64".to_owned()];
     assert_eq!(
-        told(shared("")),
+        reason(shared("")),
         PendingReason::NoRunnerHasFeatures(missing)
     );
-    assert_eq!(told(capable), PendingReason::AllBusy);
+    assert_eq!(reason(capable), PendingReason::AllBusy);
     let paused = RunnerView {
         paused: true,
         ..view(shared(""))
@@ -244,7 +250,7 @@ fn each_reason_to_wait_is_told_apart() {
     };
     let runner = RunnerId(7);
     let until = DateTime::UNIX_EPOCH;
-    let kept = |running| {
+    let reason_at = |running| {
         let runners = [view(shared(""))];
         explain_pending(
             &requirement(1, ""),
@@ -254,6 +260,6 @@ fn each_reason_to_wait_is_told_apart() {
             &runners,
         )
     };
-    assert_eq!(kept(2), PendingReason::ProjectAtLimit(2));
-    assert_eq!(kept(1), PendingReason::Kept { runner, until });
+    assert_eq!(reason_at(2), PendingReason::ProjectAtLimit(2));
+    assert_eq!(reason_at(1), PendingReason::Reserved { runner, until });
 }

@@ -1,43 +1,45 @@
-//! For which runner a job is kept for a moment when it becomes pending.
+//! Which runner a job is reserved for, briefly, when it becomes pending.
+//!
+//! A runner that built a project recently is warm: its build cache holds the project's layers. A job
+//! that waits a moment for such a runner usually finishes earlier than one that starts cold.
 
 use super::pending::RunnerView;
 use super::requirement::{ProjectPolicy, Requirement};
 use crate::ids::RunnerId;
 
-/// What a runner is at.
+/// What a runner is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// It runs no job.
+pub enum RunnerActivity {
     Idle,
-    /// It runs a job.
     Busy,
-    /// It ended a job this moment, and is about to ask for the next one.
-    Returning,
+    /// It finished a job just now and is about to claim the next one.
+    JustFinished,
 }
 
-/// A runner that built images of a project lately.
+/// A runner that built images of a project recently.
 #[derive(Clone, Debug)]
 pub struct WarmRunner {
-    /// Which.
     pub runner: RunnerId,
-    /// What is known of it.
     pub view: RunnerView,
-    /// What it is at.
-    pub work: Work,
+    pub activity: RunnerActivity,
 }
 
 impl WarmRunner {
     fn can_take(&self, requirement: &Requirement, policy: ProjectPolicy) -> bool {
-        let is_there = self.view.online || self.work != Work::Idle;
-        is_there && !self.view.paused && self.view.capabilities.can_serve(requirement, policy)
+        // A busy runner reports its job rather than polling, so it may not count as online.
+        let is_alive = self.view.online || self.activity != RunnerActivity::Idle;
+        is_alive && !self.view.paused && self.view.capabilities.can_serve(requirement, policy)
     }
 }
 
-/// The runner that a job is to be kept for, of those that built its project lately, the latest
-/// first; `avoided` is the one that lost the attempt before.
+/// Returns the runner to reserve a job for, or `None` if the job needs no reservation.
 ///
-/// One that returns has it in a moment. One that is idle is called: then nothing has to be kept. If
-/// all are busy it is the latest.
+/// `warm` lists the runners that built the job's project recently, the latest first. `avoided` is
+/// the runner that lost the previous attempt.
+///
+/// A runner that just finished a job claims again in a moment, so it gets the reservation. If a
+/// warm runner is idle, it is woken anyway and nothing is reserved. If all are busy, the latest one
+/// gets the reservation.
 pub fn reserve_for(
     requirement: &Requirement,
     policy: ProjectPolicy,
@@ -48,8 +50,10 @@ pub fn reserve_for(
         .iter()
         .filter(|warm| Some(warm.runner) != avoided && warm.can_take(requirement, policy));
     let latest = able.clone().next()?;
-    let returning = able.clone().find(|warm| warm.work == Work::Returning);
-    let all_busy = able.all(|warm| warm.work == Work::Busy);
+    let returning = able
+        .clone()
+        .find(|warm| warm.activity == RunnerActivity::JustFinished);
+    let all_busy = able.all(|warm| warm.activity == RunnerActivity::Busy);
     let chosen = returning.or(all_busy.then_some(latest))?;
     Some(chosen.runner)
 }
@@ -68,7 +72,7 @@ mod tests {
         builds_enabled: true,
     };
 
-    fn warm(runner: i64, work: Work) -> WarmRunner {
+    fn warm(runner: i64, activity: RunnerActivity) -> WarmRunner {
         WarmRunner {
             runner: RunnerId(runner),
             view: RunnerView {
@@ -76,59 +80,59 @@ mod tests {
                     tags: TagSet::from_list("gpu").unwrap(),
                     run_untagged: true,
                     scope: RunnerScope::Shared,
-                    abilities: FeatureSet::default(),
+                    features: FeatureSet::default(),
                 },
                 paused: false,
                 online: true,
             },
-            work,
+            activity,
         }
     }
 
-    fn kept_for(tags: &str, avoided: Option<i64>, warm: &[WarmRunner]) -> Option<i64> {
+    fn reserved_for(tags: &str, avoided: Option<i64>, warm: &[WarmRunner]) -> Option<i64> {
         let requirement = Requirement {
             project: ProjectId(1),
             tags: TagSet::from_list(tags).unwrap(),
-            abilities: FeatureSet::default(),
+            features: FeatureSet::default(),
         };
         let avoided = avoided.map(RunnerId);
         reserve_for(&requirement, POLICY, avoided, warm).map(|runner| runner.0)
     }
 
     #[test]
-    fn it_is_the_latest_one_unless_one_is_idle_or_just_returns() {
-        use Work::{Busy, Idle, Returning};
-        let cases: [(&[Work], Option<i64>); 7] = [
+    fn the_latest_warm_runner_is_chosen_unless_one_is_idle_or_just_finished() {
+        use RunnerActivity::{Busy, Idle, JustFinished};
+        let cases: [(&[RunnerActivity], Option<i64>); 7] = [
             (&[], None),
             (&[Busy], Some(1)),
             (&[Busy, Busy], Some(1)),
             (&[Idle, Busy], None),
             (&[Busy, Idle], None),
-            (&[Busy, Returning], Some(2)),
-            (&[Idle, Returning], Some(2)),
+            (&[Busy, JustFinished], Some(2)),
+            (&[Idle, JustFinished], Some(2)),
         ];
         for (works, expected) in cases {
             let all: Vec<WarmRunner> = (1..)
                 .zip(works)
                 .map(|(runner, work)| warm(runner, *work))
                 .collect();
-            assert_eq!(kept_for("", None, &all), expected, "{works:?}");
+            assert_eq!(reserved_for("", None, &all), expected, "{works:?}");
         }
     }
 
     #[test]
-    fn one_that_may_or_can_not_take_it_counts_for_nothing() {
-        let busy = [warm(1, Work::Busy), warm(2, Work::Busy)];
-        assert_eq!(kept_for("gpu", Some(1), &busy), Some(2));
-        assert_eq!(kept_for("arm", None, &busy), None);
+    fn runners_that_cannot_take_the_job_are_ignored() {
+        let busy = [warm(1, RunnerActivity::Busy), warm(2, RunnerActivity::Busy)];
+        assert_eq!(reserved_for("gpu", Some(1), &busy), Some(2));
+        assert_eq!(reserved_for("arm", None, &busy), None);
         let mut paused = busy.clone();
         paused[0].view.paused = true;
-        assert_eq!(kept_for("", None, &paused), Some(2));
-        // One that is idle and was not heard of lately is gone; one that is busy need not speak.
-        let mut silent = [warm(1, Work::Idle), warm(2, Work::Busy)];
-        silent[0].view.online = false;
-        silent[1].view.online = false;
-        assert_eq!(kept_for("", None, &silent), Some(2));
-        assert_eq!(kept_for("", None, &silent[..1]), None);
+        assert_eq!(reserved_for("", None, &paused), Some(2));
+        // An idle runner that is offline is gone; a busy one does not poll.
+        let mut offline = [warm(1, RunnerActivity::Idle), warm(2, RunnerActivity::Busy)];
+        offline[0].view.online = false;
+        offline[1].view.online = false;
+        assert_eq!(reserved_for("", None, &offline), Some(2));
+        assert_eq!(reserved_for("", None, &offline[..1]), None);
     }
 }

@@ -10,7 +10,7 @@ fn runner(tags: &str) -> Capabilities {
         tags: TagSet::from_list(tags).unwrap(),
         run_untagged: true,
         scope: RunnerScope::Shared,
-        abilities: FeatureSet::default(),
+        features: FeatureSet::default(),
     }
 }
 
@@ -23,7 +23,7 @@ fn pending(tags: &str) -> Pending {
         requirement: Requirement {
             project: ProjectId(1),
             tags: TagSet::from_list(tags).unwrap(),
-            abilities: FeatureSet::default(),
+            features: FeatureSet::default(),
         },
         policy: ProjectPolicy {
             builds_enabled: true,

@@ -248,7 +248,12 @@ impl Member {
         placed.map_err(|error| error.naming(&self.name))
     }
 
-    fn file(&self, parts: &Parts, data: &mut dyn Read, tree: &mut Tree<'_>) -> Result<(), EntryError> {
+    fn file(
+        &self,
+        parts: &Parts,
+        data: &mut dyn Read,
+        tree: &mut Tree<'_>,
+    ) -> Result<(), EntryError> {
         match tree.file(parts, self.traits, data)? == self.size {
             true => Ok(()),
             false => Err(broken_as("it ends within a file").into()),

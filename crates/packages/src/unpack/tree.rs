@@ -16,7 +16,7 @@ use crate::error::PackageError;
 
 use super::budget::Budget;
 use super::errors::{EntryError, broken};
-use super::links::{OPEN_DIRECTORY, Links};
+use super::links::{Links, OPEN_DIRECTORY};
 use super::name::Parts;
 
 /// How many bytes are copied at a time.

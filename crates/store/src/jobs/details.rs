@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::retry::RetryRules;
-use slipway_domain::{BuildId, BuildStep, Event, JobId, JobState, Outcome, Refused};
+use slipway_domain::{BuildId, BuildStep, Event, InvalidTransition, JobId, JobState, Outcome};
 
 use crate::engine::connection::Conn;
 use crate::engine::time::{from_opt_ms, to_ms};
@@ -253,7 +253,7 @@ pub fn is_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<bool,
 /// `Refused` when it is not, or not any more.
 pub fn renew_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<(), StoreError> {
     if !is_ending(conn, job, now)? {
-        return Err(StoreError::Refused(Refused {
+        return Err(StoreError::Refused(InvalidTransition {
             from: job.state,
             event: Event::CheckLease { now },
         }));

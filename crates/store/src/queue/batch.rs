@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use slipway_domain::queue::{Candidate, Capabilities, Line, deal};
+use slipway_domain::queue::{Candidate, Capabilities, KeyQueue, assign_jobs};
 use slipway_domain::{Event, JobId, JobState, ProjectId};
 
 use crate::engine::connection::Conn;
@@ -36,7 +36,7 @@ pub(crate) fn claim_batch(
             .iter()
             .map(|index| (requests[*index].runner, &requests[*index].capabilities))
             .collect();
-        let dealt = deal(&mut lines, &mut running, &claimants, now);
+        let dealt = assign_jobs(&mut lines, &mut running, &claimants, now);
         let claims: Vec<Claim<'_>> = unserved
             .iter()
             .zip(dealt)
@@ -61,7 +61,7 @@ pub(crate) fn claim_batch(
 }
 
 /// Drops the lines that none of the unserved can serve.
-fn keep_servable(lines: &mut Vec<Line>, requests: &[ClaimRequest], unserved: &[usize]) {
+fn keep_servable(lines: &mut Vec<KeyQueue>, requests: &[ClaimRequest], unserved: &[usize]) {
     let kinds: HashSet<&Capabilities> = unserved
         .iter()
         .map(|index| &requests[*index].capabilities)
@@ -104,7 +104,7 @@ impl Heads {
         })
     }
 
-    fn some_line_ran_out(&self, lines: &[Line]) -> bool {
+    fn some_line_ran_out(&self, lines: &[KeyQueue]) -> bool {
         lines.iter().any(|line| {
             let fetched = self.fetched.get(&line.key.0).copied().unwrap_or(0);
             line.jobs.is_empty() && fetched >= self.depth
@@ -116,13 +116,13 @@ impl Heads {
 /// out of a line, and a bounded number in all.
 fn fetch_heads(
     conn: &mut Conn,
-    lines: &mut [Line],
+    lines: &mut [KeyQueue],
     claimants: usize,
     seen: &HashSet<JobId>,
 ) -> Result<Heads, StoreError> {
     let depth = 2 + 2 * claimants.div_ceil(lines.len().max(1)) + seen.len();
     let keys: Vec<i64> = lines.iter().map(|line| line.key.0).collect();
-    let mut by_key: HashMap<i64, &mut Line> =
+    let mut by_key: HashMap<i64, &mut KeyQueue> =
         lines.iter_mut().map(|line| (line.key.0, line)).collect();
     let mut heads = Heads {
         origins: HashMap::new(),
@@ -149,7 +149,7 @@ fn fetch_heads(
             job,
             priority: head.priority,
             avoid: runner_until(head.avoid_runner_id, head.avoid_until)?,
-            kept: runner_until(head.kept_for_runner_id, head.kept_until)?,
+            reserved: runner_until(head.kept_for_runner_id, head.kept_until)?,
         });
     }
     Ok(heads)

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::queue::{WarmRunner, Work, reserve_for};
+use slipway_domain::queue::{RunnerActivity, WarmRunner, reserve_for};
 use slipway_domain::{JobId, JobSpec, JobState, Outcome, ProjectId, QueueKeyId, RunnerId};
 
 use crate::engine::connection::Conn;
@@ -173,13 +173,19 @@ fn runner_for(
     let warm: Vec<WarmRunner> = lately
         .into_iter()
         .filter_map(|(runner, finished_at)| {
-            let work = match busy.contains(&runner.0) {
-                true => Work::Busy,
-                false if finished_at >= to_ms(now) => Work::Returning,
-                false => Work::Idle,
+            let activity = if busy.contains(&runner.0) {
+                RunnerActivity::Busy
+            } else if finished_at >= to_ms(now) {
+                RunnerActivity::JustFinished
+            } else {
+                RunnerActivity::Idle
             };
             let view = registered.remove(&runner)?.view(now);
-            Some(WarmRunner { runner, view, work })
+            Some(WarmRunner {
+                runner,
+                view,
+                activity,
+            })
         })
         .collect();
     let (requirement, policy) = keys::requirement(conn, job.queue_key)?;

@@ -58,7 +58,7 @@ impl Runner {
     /// The same, as that of its processes which says `about` of itself.
     #[must_use]
     pub fn saying(mut self, about: &About, heartbeat: bool) -> Self {
-        self.capabilities.abilities = about.abilities(heartbeat);
+        self.capabilities.features = about.features(heartbeat);
         self.about = about.clone();
         self.heartbeat = heartbeat;
         self
@@ -94,7 +94,7 @@ impl About {
     }
 
     /// What a runner that says this of itself can do.
-    pub(super) fn abilities(&self, heartbeat: bool) -> FeatureSet {
+    pub(super) fn features(&self, heartbeat: bool) -> FeatureSet {
         // Only our own runners know more than what stands in commands.
         let own = match heartbeat {
             true => FeatureSet::default().with_packages().with_specs(),
@@ -167,7 +167,7 @@ impl RunnerRow {
                 tags: TagSet::from_list(&self.tags).map_err(|_| StoreError::Corrupt("tags"))?,
                 run_untagged: self.run_untagged,
                 scope,
-                abilities: about.abilities(self.heartbeat),
+                features: about.features(self.heartbeat),
             },
             locked: self.locked,
             paused: self.paused,

@@ -47,7 +47,7 @@ impl JobSpec {
     }
 
     /// What it asks of a runner besides tags.
-    pub fn abilities(&self) -> FeatureSet {
+    pub fn features(&self) -> FeatureSet {
         let none = FeatureSet::default();
         match self {
             Self::ImageBuild(image) => {
@@ -169,7 +169,7 @@ mod tests {
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }
-        let asks = JobSpec::ImageBuild(Box::new(spec(&["api:v1"], &[]))).abilities();
+        let asks = JobSpec::ImageBuild(Box::new(spec(&["api:v1"], &[]))).features();
         let older = FeatureSet::default().with_packages().with_specs();
         assert!(!asks.is_subset(&older));
         assert!(asks.is_subset(&older.with_archives()));
