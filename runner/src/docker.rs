@@ -124,7 +124,7 @@ impl Docker {
         }
         match (&job.own.spec, &job.own.source) {
             // The image has the files.
-            (JobSpec::Script(script), _) if script.goes_on => checkout::none(job)?,
+            (JobSpec::Script(script), _) if script.skip_checkout => checkout::none(job)?,
             (JobSpec::ImageIndex(_), _) => return Ok(()),
             (_, Some(source)) => submitted_source::prepare(&self.packages, job, source).await?,
             (_, None) => checkout::prepare(&self.git, job).await?,

@@ -183,9 +183,15 @@ async fn what_needs_a_failed_job_is_skipped_or_runs_for_that(backend: Backend) {
         job.and_then(|job| job.failure_message.clone())
     };
     let told = |text: &str| Some(text.to_owned());
-    assert_eq!(why("lost"), told("must, which it needs, failed"));
-    assert_eq!(why("lost-too"), told("lost, which it needs, was skipped"));
-    assert_eq!(why("idle"), told("nothing that it needs failed"));
+    assert_eq!(why("lost"), told("it needs job must, which failed"));
+    assert_eq!(
+        why("lost-too"),
+        told("it needs job lost, which was skipped")
+    );
+    assert_eq!(
+        why("idle"),
+        told("it runs after a failure, but no job it needs failed")
+    );
 }
 
 async fn the_images_of_other_jobs_arrive_by_their_digests(backend: Backend) {

@@ -185,7 +185,7 @@ fn script(
     let mut script = Script {
         image: None,
         image_of: None,
-        goes_on: false,
+        skip_checkout: false,
         keep: None,
         commands,
         variables: variables.clone(),
@@ -248,7 +248,7 @@ fn alone_in_script(place: Place, put: impl FnOnce(&mut Script)) -> Result<(), Fa
     let mut script = Script {
         image: None,
         image_of: None,
-        goes_on: false,
+        skip_checkout: false,
         keep: None,
         commands: vec!["true".to_owned()],
         variables: BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! Who may do what: roles of people, scopes of tokens.
+//! Permissions: the roles of members and the scopes of access tokens.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -15,45 +15,45 @@ text_enum!(
         Reader = "reader",
         /// Starts, cancels and retries builds.
         Developer = "developer",
-        /// Changes the project: settings, pipelines, variables, credentials, runners.
+        /// Changes the project's settings, pipelines, variables, credentials and runners.
         Maintainer = "maintainer",
-        /// Decides who else is a member, and may delete.
+        /// Manages members, and may delete the project or namespace.
         Owner = "owner",
     }
 );
 
 text_enum!(
-    /// Who sees a project without being a member of it.
+    /// Who can see a project without being a member of it.
     Visibility, "visibility", "private, internal or public" {
-        /// Nobody.
+        /// Nobody else.
         Private = "private",
-        /// Every user.
+        /// Every logged-in user.
         Internal = "internal",
-        /// Everybody.
+        /// Everybody, without a login.
         Public = "public",
     }
 );
 
 text_enum!(
-    /// What a personal access token may be used for. Each scope includes the ones before it, but
-    /// for [`Scope::Namespaces`], which stands aside: only [`Scope::Admin`] includes it.
+    /// What a personal access token may be used for. Each scope includes the ones before it, except
+    /// that only [`Scope::Admin`] includes [`Scope::Namespaces`].
     Scope, "scope", "identity, namespaces, read, write or admin" {
-        /// Saying who one is. No project is seen with it.
+        /// Reads the user's own profile. Gives no access to projects.
         Identity = "identity",
-        /// Administering the namespaces that one owns. It gives nothing in their projects.
+        /// Manages the namespaces the user owns. Gives no access to their projects.
         Namespaces = "namespaces",
-        /// Looking.
+        /// Reads projects, builds, traces and artifacts.
         Read = "read",
-        /// Starting, canceling and retrying builds.
+        /// Creates, cancels and retries builds.
         Write = "write",
-        /// All that its user may do.
+        /// Does everything its user may do.
         Admin = "admin",
     }
 );
 
 impl Scope {
-    /// The highest role that a token of this scope lets its user act in where projects are; none
-    /// when they are not seen at all.
+    /// The highest role in which a token of this scope acts on projects; `None` if it gives no
+    /// access to projects.
     pub fn ceiling(self) -> Option<Role> {
         match self {
             Scope::Identity | Scope::Namespaces => None,
@@ -69,10 +69,8 @@ impl Scope {
 pub struct ScopeSet(BTreeSet<Scope>);
 
 impl ScopeSet {
-    /// Collects scopes.
-    ///
     /// # Errors
-    /// When there is none.
+    /// `Invalid` if there is no scope.
     pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Result<Self, Invalid> {
         let set: BTreeSet<Scope> = scopes.into_iter().collect();
         if set.is_empty() {
@@ -85,14 +83,16 @@ impl ScopeSet {
         Ok(Self(set))
     }
 
-    /// The widest scope of the set, which is what the token can do where projects are.
+    /// The widest scope of the set, which decides what the token can do on projects.
+    ///
+    /// [`Scope::Namespaces`] does not count: it gives no access to projects.
     pub fn widest(&self) -> Scope {
         let mut widest_first = self.0.iter().rev().copied();
         let found = widest_first.find(|scope| *scope != Scope::Namespaces);
         found.unwrap_or(Scope::Identity)
     }
 
-    /// Whether a token of these scopes may do what asks for `need`.
+    /// Returns true if a token with these scopes may do what requires `need`.
     pub fn includes(&self, need: Scope) -> bool {
         match need {
             Scope::Namespaces => self.0.contains(&need) || self.0.contains(&Scope::Admin),
@@ -100,7 +100,7 @@ impl ScopeSet {
         }
     }
 
-    /// Whether a token of these scopes may do all that one of `other` may.
+    /// Returns true if a token with these scopes may do everything that one with `other` may.
     pub fn covers(&self, other: &ScopeSet) -> bool {
         other.iter().all(|scope| self.includes(scope))
     }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_read_back_and_the_widest_decides() {
+    fn scope_lists_round_trip_and_the_widest_scope_sets_the_role() {
         let scopes: ScopeSet = "write, read".parse().unwrap();
         assert_eq!(scopes.to_list(), "read,write");
         assert_eq!(scopes.widest().ceiling(), Some(Role::Developer));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn administering_namespaces_stands_aside_from_the_other_scopes() {
+    fn the_namespaces_scope_is_included_only_in_admin() {
         let set = |list: &str| list.parse::<ScopeSet>().unwrap();
         assert_eq!(set("namespaces").widest(), Scope::Identity);
         assert_eq!(set("namespaces,write").widest(), Scope::Write);

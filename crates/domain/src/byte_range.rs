@@ -1,36 +1,34 @@
-//! Which part of something is wanted: the `Range` header of HTTP, as far as one range goes.
+//! The `Range` header of HTTP (RFC 9110), for a single range of bytes.
 
 use std::ops::Range;
 
-/// Which part of something is answered.
+/// The bytes a response contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// All of it.
     Full,
-    /// These bytes.
     Partial(Range<u64>),
 }
 
-/// The part begins at or beyond the end.
+/// The requested range starts at or after the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are only {size} bytes")]
+#[error("the range starts at or after the end; there are only {size} bytes")]
 pub struct UnsatisfiableRange {
-    /// How many bytes there are.
+    /// The number of bytes available.
     pub size: u64,
 }
 
 impl ByteRange {
-    /// The part that a `Range` header asks for, of something of `size` bytes.
+    /// The bytes that a `Range` header requests of a resource of `size` bytes.
     ///
-    /// A header that is no single range of bytes asks for the whole, as RFC 9110 has it.
+    /// A header that is not a single range of bytes is ignored, as RFC 9110 allows.
     ///
     /// # Errors
-    /// When it begins at or beyond the end.
+    /// `UnsatisfiableRange` if the range starts at or after the end.
     pub fn from_header(header: Option<&str>, size: u64) -> Result<Self, UnsatisfiableRange> {
         match header.and_then(bounds) {
             None => Ok(ByteRange::Full),
             Some((None, Some(0))) => Err(UnsatisfiableRange { size }),
-            // The last bytes of nothing are none, and no answer could say where they are.
+            // An empty resource has no last byte, and `Content-Range` cannot express an empty range.
             Some((None, _)) if size == 0 => Err(UnsatisfiableRange { size }),
             Some((None, last)) => Ok(ByteRange::Partial(
                 size.saturating_sub(last.unwrap_or(size))..size,
@@ -43,7 +41,7 @@ impl ByteRange {
         }
     }
 
-    /// The bytes of something of `size` bytes.
+    /// The positions of the bytes in a resource of `size` bytes.
     pub fn bytes(&self, size: u64) -> Range<u64> {
         match self {
             ByteRange::Full => 0..size,
@@ -51,7 +49,7 @@ impl ByteRange {
         }
     }
 
-    /// The `Content-Range` of an answer with it; `None` for the whole.
+    /// The `Content-Range` header of the response; `None` for the full resource.
     pub fn content_range(&self, size: u64) -> Option<String> {
         match self {
             ByteRange::Full => None,
@@ -63,7 +61,7 @@ impl ByteRange {
     }
 }
 
-/// The first and the last byte of `bytes=A-B`, `bytes=A-`, or (`None`, the length) of `bytes=-N`.
+/// The first and the last byte of `bytes=A-B` or `bytes=A-`; for `bytes=-N`, `None` and the length.
 fn bounds(value: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (from, to) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| text.trim().parse::<u64>().ok();
@@ -82,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_those_of_http() {
+    fn range_headers_are_read_as_rfc_9110_says() {
         for (value, expected) in [
             ("bytes=0-3", Some(ByteRange::Partial(0..4))),
             ("bytes=4-", Some(ByteRange::Partial(4..10))),

@@ -1,8 +1,8 @@
-//! `expire_in`: durations as people write them for GitLab (`7 days`, `2 hrs 20 min`, `7d`).
+//! Durations as GitLab writes them in `expire_in`: `7 days`, `2 hrs 20 min`, `7d`.
 
 use chrono::TimeDelta;
 
-/// Reads a duration; `None` when it is none.
+/// Parses a duration. Returns `None` if `text` is not one.
 ///
 /// A month is 30 days and a year 365.25, as in GitLab.
 pub fn parse(text: &str) -> Option<TimeDelta> {
@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Option<TimeDelta> {
         rest = after.trim_start_matches([' ', ',']);
         rest = rest.strip_prefix("and ").unwrap_or(rest).trim_start();
     }
-    // A thousand years is as good as for ever, and far from overflowing.
+    // A thousand years is the limit: long enough for anybody, and far from overflowing `TimeDelta`.
     (seconds <= 31_557_600_000.0).then(|| TimeDelta::seconds(seconds as i64))
 }
 
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_people_write_them() {
+    fn durations_are_parsed_in_every_spelling() {
         let seconds = |text| parse(text).map(|delta| delta.num_seconds());
         assert_eq!(seconds("7 days"), Some(604_800));
         assert_eq!(seconds("30 mins"), Some(1800));

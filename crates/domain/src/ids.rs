@@ -1,4 +1,4 @@
-//! Every id of the farm, a type of its own each, so that no two can be swapped.
+//! The ids of the farm. Each has its own type, so that two kinds of id cannot be confused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,8 +25,8 @@ macro_rules! number_id {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                let invalid = || Invalid::new($what, text, "a whole number that fits 64 bits");
-                // The parser takes a plus sign, which would give one thing two names.
+                let invalid = || Invalid::new($what, text, "a 64-bit integer");
+                // `i64::from_str` accepts a plus sign, which would give one id two spellings.
                 if text.starts_with('+') {
                     return Err(invalid());
                 }
@@ -37,60 +37,60 @@ macro_rules! number_id {
 }
 
 number_id!(
-    /// Names a namespace, the owner of projects.
+    /// The id of a namespace, which owns projects.
     NamespaceId, "namespace id"
 );
 number_id!(
-    /// Names a project.
+    /// The id of a project.
     ProjectId, "project id"
 );
 number_id!(
-    /// Names a pipeline of a project.
+    /// The id of a pipeline.
     PipelineId, "pipeline id"
 );
 number_id!(
-    /// The farm-wide number of a build. People and most APIs use [`BuildUuid`] instead.
+    /// The internal id of a build. Most APIs use [`BuildUuid`] instead.
     BuildId, "build id"
 );
 number_id!(
-    /// Names one job, which is one attempt; a retry has an id of its own.
+    /// The id of a job. A retry is a new job with its own id.
     JobId, "job id"
 );
 number_id!(
-    /// Names a runner.
+    /// The id of a runner.
     RunnerId, "runner id"
 );
 number_id!(
-    /// Names a requirement of jobs: one project with one set of tags.
+    /// The id of a queue key: one project with one set of required tags and features.
     QueueKeyId, "queue key id"
 );
 number_id!(
-    /// Names a user.
+    /// The id of a user.
     UserId, "user id"
 );
 number_id!(
-    /// Names a personal access token or a registration token, never its secret.
+    /// The id of a personal access token or a registration token, not its secret.
     TokenId, "token id"
 );
 number_id!(
-    /// Names an artifact.
+    /// The id of an artifact.
     ArtifactId, "artifact id"
 );
 number_id!(
-    /// Names a registry credential.
+    /// The id of a registry credential.
     CredentialId, "credential id"
 );
 number_id!(
-    /// Names a variable of a project.
+    /// The id of a project's variable.
     VariableId, "variable id"
 );
 
 number_id!(
-    /// Names a trigger of a project, never its token.
+    /// The id of a project's trigger, not its token.
     TriggerId, "trigger id"
 );
 
-/// Names an uploaded file; version 4, as whoever knows it can read the file.
+/// The id of an uploaded file. It is a random UUID (version 4), because knowing it grants access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UploadId(pub Uuid);
@@ -107,11 +107,11 @@ impl FromStr for UploadId {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         text.parse()
             .map(Self)
-            .map_err(|_| Invalid::new("file id", text, "a UUID"))
+            .map_err(|_| Invalid::new("upload id", text, "a UUID"))
     }
 }
 
-/// Names a build to the outside; version 7, so that ids sort by the time they were made.
+/// The public id of a build. It is a UUID of version 7, so that ids sort by creation time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BuildUuid(pub Uuid);
@@ -132,14 +132,16 @@ impl FromStr for BuildUuid {
     }
 }
 
-/// Names a job to those who know its build by its UUID: version 5, of the job's decimal id in the
-/// namespace of the build's UUID. It is stored nowhere.
+/// The UUID of a job, for APIs that identify jobs by UUID.
+///
+/// It is a version 5 UUID of the job's decimal id in the namespace of the build's UUID. It is
+/// computed and not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobUuid(pub Uuid);
 
 impl JobUuid {
-    /// The name of a job of `build`.
+    /// Computes the UUID of `job`, a job of `build`.
     pub fn of(build: BuildUuid, job: JobId) -> Self {
         Self(Uuid::new_v5(&build.0, job.to_string().as_bytes()))
     }
@@ -166,14 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_uuid_of_a_job_follows_from_its_build() {
+    fn a_job_uuid_depends_on_the_build_and_the_job_id() {
         let build: BuildUuid = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
-        let name = JobUuid::of(build, JobId(7));
-        assert_eq!(name, JobUuid::of(build, JobId(7)));
-        assert_ne!(name, JobUuid::of(build, JobId(8)));
+        let uuid = JobUuid::of(build, JobId(7));
+        assert_eq!(uuid, JobUuid::of(build, JobId(7)));
+        assert_ne!(uuid, JobUuid::of(build, JobId(8)));
         let other: BuildUuid = "01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap();
-        assert_ne!(name, JobUuid::of(other, JobId(7)));
-        assert_eq!(name.0.get_version_num(), 5);
-        assert_eq!(name.to_string().parse(), Ok(name));
+        assert_ne!(uuid, JobUuid::of(other, JobId(7)));
+        assert_eq!(uuid.0.get_version_num(), 5);
+        assert_eq!(uuid.to_string().parse(), Ok(uuid));
     }
 }

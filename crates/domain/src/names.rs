@@ -1,4 +1,4 @@
-//! Names that people type: parsed once, at the edge, and valid from then on.
+//! Text that people type: parsed once, at the edge, and always valid from then on.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How what a runner can do begins where it is stored beside its tags, so that no tag begins so.
+/// The prefix of stored features. Tags and features share one stored list, so no tag may have it.
 pub(crate) const FEATURE_PREFIX: &str = "slipway:";
 
-/// A value that does not have the form it should have.
+/// A value that does not have the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {got:?} is not valid: expected {expected}")]
 pub struct Invalid {
-    /// What the value was meant to be, for instance "project name".
+    /// What the value should be, for instance "project name".
     pub what: &'static str,
-    /// The beginning of what was given.
+    /// The first characters of the given value.
     pub got: String,
-    /// The form that would have been accepted.
+    /// The accepted form.
     pub expected: &'static str,
 }
 
 impl Invalid {
-    /// Says that `got` is not a `what`, of which `expected` tells the form.
+    /// Creates the error for `got`, which is not a valid `what`; `expected` describes the valid form.
     pub fn new(what: &'static str, got: &str, expected: &'static str) -> Self {
         Self {
             what,
@@ -32,13 +32,13 @@ impl Invalid {
     }
 }
 
-/// The most bytes of a line of free text.
+/// The maximum length of a line of free text, in bytes.
 pub const MAX_LINE: usize = 1024;
 
-/// Checks free text that is shown in one line, such as what a runner says of itself.
+/// Checks free text that is shown on one line, such as a runner's description.
 ///
 /// # Errors
-/// A text that is too long, or has control characters, of which NUL could not even be stored.
+/// `Invalid` if the text is too long or has control characters. NUL could not be stored either.
 pub fn check_line(what: &'static str, text: &str) -> Result<(), Invalid> {
     if text.len() > MAX_LINE || text.contains(char::is_control) {
         let expected = "at most 1024 bytes without control characters";
@@ -47,12 +47,13 @@ pub fn check_line(what: &'static str, text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// The most bytes that are kept of a message.
+/// The maximum stored length of a message, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
 
-/// A message of several lines as it is kept: cut to [`MAX_MESSAGE`] bytes, and without control
-/// characters but for line ends and tabs. What a job's end says of itself must never be the reason
-/// to refuse that end.
+/// Returns a multi-line message as it is stored: cut to [`MAX_MESSAGE`] bytes and without control
+/// characters other than newlines and tabs.
+///
+/// Messages are cleaned rather than refused, because a job's final report must not fail over them.
 pub fn clean_message(text: &str) -> String {
     let mut clean = String::new();
     let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
@@ -68,7 +69,6 @@ pub fn clean_message(text: &str) -> String {
 macro_rules! text_value {
     ($name:ident) => {
         impl $name {
-            /// The text itself.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -106,32 +106,32 @@ impl FromStr for Name {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let fits = (1..=100).contains(&text.len())
+        let is_valid = (1..=100).contains(&text.len())
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && !text.ends_with(".git")
             && !text.ends_with('.');
-        if !fits {
+        if !is_valid {
             return Err(Invalid::new(
                 "name",
                 text,
-                "1 to 100 of A-Z a-z 0-9 - _ . that begin with a letter, a digit or _ and do not end in . or .git",
+                "1 to 100 characters of A-Z a-z 0-9 - _ ., starting with a letter, a digit or _ and not ending in . or .git",
             ));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// The short name of a pipeline, unique in its project.
+/// The short name of a pipeline, unique within its project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(String);
 text_value!(Slug);
 
 impl Slug {
-    /// The slug of the pipeline that every project has.
+    /// The slug of the default pipeline, which every project has.
     pub fn default_pipeline() -> Self {
         Self("default".to_owned())
     }
@@ -141,17 +141,17 @@ impl FromStr for Slug {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let fits = (1..=60).contains(&text.len())
+        let is_valid = (1..=60).contains(&text.len())
             && text
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if !fits {
+        if !is_valid {
             return Err(Invalid::new(
                 "slug",
                 text,
-                "1 to 60 of a-z 0-9 - that neither begin nor end with -",
+                "1 to 60 characters of a-z 0-9 -, neither starting nor ending with -",
             ));
         }
         Ok(Self(text.to_owned()))
@@ -165,12 +165,12 @@ pub struct CommitSha(String);
 text_value!(CommitSha);
 
 impl CommitSha {
-    /// What stands where there is no commit: forty zeros, as in git.
+    /// Git's null id, forty zeros, which stands for "no commit".
     pub fn none() -> Self {
         Self("0".repeat(40))
     }
 
-    /// Whether this stands for no commit.
+    /// Returns true if this is git's null id.
     pub fn is_none(&self) -> bool {
         self.0.bytes().all(|digit| digit == b'0')
     }
@@ -180,8 +180,8 @@ impl FromStr for CommitSha {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let fits = matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if !fits {
+        let is_valid = matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_valid {
             return Err(Invalid::new(
                 "sha",
                 text,
@@ -194,7 +194,7 @@ impl FromStr for CommitSha {
 
 /// A branch or a tag, by its short name (`main`, `feature/x`, `v1.2`).
 ///
-/// The rules are those of `git check-ref-format`, as far as a short name goes.
+/// The rules are those of `git check-ref-format` that apply to a short name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GitRef(String);
@@ -207,7 +207,7 @@ impl FromStr for GitRef {
         let bad_char = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
         let bad_part =
             |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
-        let fits = text.len() <= 255
+        let is_valid = text.len() <= 255
             && !text.starts_with('-')
             && !text.ends_with('.')
             && text != "@"
@@ -215,7 +215,7 @@ impl FromStr for GitRef {
             && !text.contains("@{")
             && !text.contains(bad_char)
             && !text.split('/').any(bad_part);
-        if !fits {
+        if !is_valid {
             return Err(Invalid::new(
                 "ref",
                 text,
@@ -226,29 +226,29 @@ impl FromStr for GitRef {
     }
 }
 
-/// What a name becomes where only `a-z`, `0-9` and `-` may be: runs of other characters are one
-/// dash, and none is at an edge. Empty when nothing is left.
-pub fn slugified(name: &str) -> String {
+/// Reduces `name` to `a-z`, `0-9` and `-`: each run of other characters becomes one dash, and dashes
+/// at the ends are dropped. The result can be empty.
+pub fn slugify(name: &str) -> String {
     let lower = name.to_lowercase();
     let parts = lower.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     parts.join("-")
 }
 
-/// A set of tags: what a job asks of a runner, or what a runner offers.
+/// A set of tags that a job requires or a runner has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct TagSet(BTreeSet<String>);
 
-/// How many tags a set may have.
+/// The maximum number of tags in a set.
 pub const MAX_TAGS: usize = 50;
 
 impl TagSet {
-    /// Collects tags; blanks around each are dropped, and so are empty ones.
+    /// Collects tags. Whitespace around each is trimmed, and empty tags are dropped.
     ///
     /// # Errors
-    /// A tag that is too long, has a comma or a control character, or is the farm's own; or too
-    /// many tags.
+    /// `Invalid` if a tag is too long, has a comma or control character, or starts with the reserved
+    /// prefix `slipway:`, and if there are more than [`MAX_TAGS`] tags.
     pub fn new<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> Result<Self, Invalid> {
         let mut set = BTreeSet::new();
         for tag in tags {
@@ -267,7 +267,7 @@ impl TagSet {
                 return Err(Invalid::new(
                     "tag",
                     tag,
-                    "a tag that does not begin with slipway:",
+                    "a tag that does not start with the reserved prefix slipway:",
                 ));
             }
             set.insert(tag.to_owned());
@@ -278,7 +278,7 @@ impl TagSet {
         Ok(Self(set))
     }
 
-    /// Reads tags that are separated by commas.
+    /// Parses a comma-separated list.
     ///
     /// # Errors
     /// As [`TagSet::new`].
@@ -286,18 +286,17 @@ impl TagSet {
         Self::new(text.split(','))
     }
 
-    /// The tags in order, separated by commas: the one stored form of a set.
+    /// The stored form: the tags in order, separated by commas.
     pub fn to_list(&self) -> String {
         let tags: Vec<&str> = self.iter().collect();
         tags.join(",")
     }
 
-    /// The tags in order.
+    /// Iterates over the tags in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether there is no tag.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -307,7 +306,7 @@ impl TagSet {
         self.0.difference(&other.0).map(String::as_str)
     }
 
-    /// Whether `other` has every tag of this set.
+    /// Returns true if `other` has every tag of this set.
     pub fn is_subset(&self, other: &TagSet) -> bool {
         self.0.is_subset(&other.0)
     }
@@ -332,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_refuse_what_a_path_or_a_repository_could_not_carry() {
+    fn a_name_is_safe_in_paths_and_repositories() {
         for good in ["acme", "api.v2", "_x", "A-b_c.d"] {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_text_is_short_and_shows_all_it_has() {
+    fn a_line_of_text_is_short_and_has_no_control_characters() {
         for good in ["", "box-7", "ein Läufer", &"x".repeat(MAX_LINE)] {
             assert!(check_line("description", good).is_ok(), "{good}");
         }
@@ -352,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_cut_between_characters_and_keeps_its_lines() {
+    fn a_message_is_cut_at_a_character_boundary_and_keeps_its_newlines() {
         assert_eq!(clean_message("a\0b\n\tc\u{1b}[1m\r\n"), "ab\n\tc[1m\n");
         let long = clean_message(&format!("x{}", "ä".repeat(MAX_MESSAGE)));
         assert_eq!(long.len(), MAX_MESSAGE - 1);
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn refs_follow_git() {
+    fn refs_follow_git_check_ref_format() {
         for good in ["main", "feature/x", "v1.2", "a@b", "ü"] {
             assert!(good.parse::<GitRef>().is_ok(), "{good}");
         }
@@ -372,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sha_is_full_and_in_lower_case() {
+    fn a_commit_sha_is_complete_and_converted_to_lower_case() {
         let sha: CommitSha = "ABCDEF0123456789abcdef0123456789abcdef01".parse().unwrap();
         assert_eq!(sha.as_str(), "abcdef0123456789abcdef0123456789abcdef01");
         assert!("abcdef01".parse::<CommitSha>().is_err());

@@ -1,4 +1,7 @@
-//! Enums that are told by fixed words, in storage and in the native API.
+//! A macro for enums that are written as fixed words, in the database and in the native API.
+
+// Generates the enum with `ALL`, `as_str`, `Display` and `FromStr`. `$what` and `$expected` go into
+// the error for an unknown word.
 
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
@@ -9,7 +12,7 @@ macro_rules! text_enum {
         }
 
         impl $name {
-            /// Every value, in order.
+            /// All values, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The word that is stored and that the native API uses.

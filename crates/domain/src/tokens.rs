@@ -1,7 +1,7 @@
-//! The kinds of token. Each is a type of its own with its own power; none can be printed.
+//! The kinds of token. Each has its own type, and none of them prints its secret.
 //!
-//! Tokens carry 160 random bits, so one round of SHA-256 is enough to keep them at rest. Some
-//! follow from the farm's key instead and are not kept at all; those name what they belong to.
+//! Tokens carry 160 random bits, so a single round of SHA-256 protects them at rest. Some tokens are
+//! derived from the farm's key and not stored at all; these contain the id they belong to.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use subtle::ConstantTimeEq;
 
 use crate::ids::{ProjectId, TriggerId};
 
-/// How many random bytes a token is made of.
+/// The number of random bytes in a token.
 pub const TOKEN_ENTROPY_BYTES: usize = 20;
 
-/// What the database keeps of a token: its SHA-256.
+/// The SHA-256 of a token, which the database stores in place of the token.
 #[derive(Clone, Copy)]
 pub struct TokenHash([u8; 32]);
 
@@ -22,12 +22,12 @@ impl TokenHash {
         Self(Sha256::digest(secret).into())
     }
 
-    /// The hash as 64 lower-case hex digits, as it is stored and looked up.
+    /// The stored form: 64 lower-case hex digits.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
 
-    /// Reads a stored hash; `None` when it is not 64 hex digits.
+    /// Parses a stored hash. Returns `None` if it is not 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok()?;
@@ -56,25 +56,25 @@ macro_rules! token {
         pub struct $name(String);
 
         impl $name {
-            /// What every token of this kind that the farm made begins with.
+            /// The prefix of the tokens of this kind that the farm creates.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Makes a token from fresh random bytes.
+            /// Creates a token from fresh random bytes.
             pub fn from_entropy(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
                 Self(format!("{}{}", Self::PREFIX, hex::encode(bytes)))
             }
 
-            /// Takes a token as a caller presented it, or as an operator chose it.
+            /// Wraps a token that a caller presented or an operator chose. It may be invalid.
             pub fn presented(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// The plain text, for the one answer that hands the token out.
+            /// The plain text, for the one response that returns the token.
             pub fn expose(&self) -> &str {
                 &self.0
             }
 
-            /// What the database keeps and looks up.
+            /// The hash that the database stores and looks up.
             pub fn hash(&self) -> TokenHash {
                 TokenHash::of(&self.0)
             }
@@ -89,56 +89,58 @@ macro_rules! token {
 }
 
 token!(
-    /// Lets its holder register runners, and nothing else.
+    /// Allows its holder to register runners and nothing else.
     RegistrationToken, "slreg-"
 );
 token!(
-    /// A runner's own: lets it claim jobs and report their states.
+    /// Belongs to a runner, which claims jobs and reports their states with it.
     RunnerToken, "slrun-"
 );
 token!(
-    /// One job's: lets its runner send that job's trace and artifacts.
+    /// Belongs to a job. Its runner sends the job's trace and artifacts with it.
     JobToken, "sljob-"
 );
 token!(
-    /// A user's: opens the consumer APIs within its scopes.
+    /// Belongs to a user and gives access to the consumer APIs within its scopes.
     AccessToken, "slpat-"
 );
 token!(
-    /// A trigger's: starts builds of its project, and nothing else.
+    /// Belongs to a trigger and creates builds of its project, nothing else.
     TriggerToken, "sltrg-"
 );
 
 token!(
-    /// One build's: lets its runners fetch the sources that were handed in with it.
+    /// Belongs to a build. Its runners fetch the submitted sources with it.
     SourceToken, "slsrc-"
 );
 token!(
-    /// Takes a login from a browser to a command line, once.
+    /// Passes a login from the browser to the command line. It can be used once.
     LoginCode, "slcli-"
 );
 
 impl RunnerToken {
-    /// What the token of a runner begins with that was made here first, and not by registering: by
-    /// that alone stock runners know what to do with it.
+    /// The prefix of the token of a runner that was created here before its host knew of it.
+    ///
+    /// Stock runners recognize such a token by this prefix and skip the registration.
     pub const PRECREATED_PREFIX: &'static str = "glrt-";
 
-    /// Makes a token for a runner that is made here first.
+    /// Creates the token of a runner that is created here rather than by a registration.
     pub fn precreated(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
         Self(format!("{}{}", Self::PRECREATED_PREFIX, hex::encode(bytes)))
     }
 
-    /// The token that comes after this one, of the same kind.
+    /// Creates a token of the same kind that replaces this one.
     pub fn successor(&self, bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
-        match self.0.starts_with(Self::PRECREATED_PREFIX) {
-            true => Self::precreated(bytes),
-            false => Self::from_entropy(bytes),
+        if self.0.starts_with(Self::PRECREATED_PREFIX) {
+            Self::precreated(bytes)
+        } else {
+            Self::from_entropy(bytes)
         }
     }
 }
 
 impl RegistrationToken {
-    /// The token that follows from the farm's key for the runners of one project.
+    /// The registration token of one project, derived from the farm's key.
     pub fn of_project(project: ProjectId, derived: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
         Self(format!(
             "{}{project}-{}",
@@ -147,14 +149,14 @@ impl RegistrationToken {
         ))
     }
 
-    /// The project that the token says it is of, which only the farm's key can prove.
+    /// The project named in the token. It is a claim only: verify it with the farm's key.
     pub fn project(&self) -> Option<ProjectId> {
-        named(&self.0, Self::PREFIX)?.parse().ok()
+        embedded_id(&self.0, Self::PREFIX)?.parse().ok()
     }
 }
 
 impl TriggerToken {
-    /// The token that follows from the farm's key for a trigger.
+    /// The token of a trigger, derived from the farm's key.
     pub fn of_trigger(trigger: TriggerId, derived: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
         Self(format!(
             "{}{trigger}-{}",
@@ -163,14 +165,14 @@ impl TriggerToken {
         ))
     }
 
-    /// The trigger that the token says it is of, which only the farm's key can prove.
+    /// The trigger named in the token. It is a claim only: verify it with the farm's key.
     pub fn trigger(&self) -> Option<TriggerId> {
-        named(&self.0, Self::PREFIX)?.parse().ok()
+        embedded_id(&self.0, Self::PREFIX)?.parse().ok()
     }
 }
 
-/// The id in a token of the form `PREFIX ID - SECRET`.
-fn named<'a>(token: &'a str, prefix: &str) -> Option<&'a str> {
+/// The id in a derived token, which has the form `PREFIX` `ID` `-` `SECRET`.
+fn embedded_id<'a>(token: &'a str, prefix: &str) -> Option<&'a str> {
     let (id, _) = token.strip_prefix(prefix)?.split_once('-')?;
     Some(id)
 }
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_never_shows_itself() {
+    fn debug_output_hides_the_token() {
         let token = AccessToken::from_entropy([7; TOKEN_ENTROPY_BYTES]);
         assert!(token.expose().starts_with("slpat-0707"));
         assert_eq!(
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runners_next_token_is_of_the_same_kind() {
+    fn a_replaced_runner_token_keeps_its_prefix() {
         let first = RunnerToken::precreated([1; TOKEN_ENTROPY_BYTES]);
         let next = first.successor([2; TOKEN_ENTROPY_BYTES]);
         assert!(next.expose().starts_with("glrt-0202"));
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_derived_token_names_what_it_belongs_to() {
+    fn a_derived_token_contains_the_id_it_belongs_to() {
         let token = RegistrationToken::of_project(ProjectId(7), [1; TOKEN_ENTROPY_BYTES]);
         assert_eq!(token.project(), Some(ProjectId(7)));
         let token = TriggerToken::of_trigger(TriggerId(8), [1; TOKEN_ENTROPY_BYTES]);
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_survives_storage_and_tells_tokens_apart() {
+    fn a_token_hash_round_trips_and_distinguishes_tokens() {
         let token = JobToken::presented("sljob-a");
         let stored = TokenHash::from_hex(&token.hash().to_hex());
         assert_eq!(stored, Some(token.hash()));

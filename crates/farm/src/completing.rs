@@ -46,7 +46,7 @@ pub(crate) fn completed(
         take_from_branch(image, &project.default_branch, at);
     }
     definition.check()?;
-    Ok(platforms::expanded(definition)?)
+    Ok(platforms::expand(definition)?)
 }
 
 /// Has a build of a branch take layers from the image that was built of it before, and the first one

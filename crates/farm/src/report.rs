@@ -363,7 +363,7 @@ fn cause_of_retry(
         return Ok(Some(Cause::Farm { avoid }));
     }
     let rules = jobs::details_of(conn, job.id)?.retry;
-    let again = rules.is_some_and(|rules| rules.again(job.attempt, reason));
+    let again = rules.is_some_and(|rules| rules.allows(job.attempt, reason));
     Ok(again.then_some(Cause::Farm { avoid: None }))
 }
 

@@ -1,7 +1,7 @@
 //! Pipelines as they are known in a whole namespace, and namespaces made by what people call them.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::names::{check_line, slugified};
+use slipway_domain::names::{check_line, slugify};
 use slipway_domain::{Name, Role, Scope, Slug};
 use slipway_store::pipelines::{self, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
@@ -76,7 +76,7 @@ impl Farm {
         text: &str,
     ) -> Result<Namespace, FarmError> {
         actor.require_scope(Scope::Admin)?;
-        let plain = slugified(text);
+        let plain = slugify(text);
         plain.parse::<Name>()?;
         let (user, now) = (actor.user, self.now());
         let create = move |conn: &mut Conn| {
@@ -178,7 +178,7 @@ impl Farm {
     ) -> Result<(Pipeline, Project), FarmError> {
         namespace.require(Role::Developer)?;
         check_settings(&new.settings)?;
-        let name: Name = slugified(&new.title).parse()?;
+        let name: Name = slugify(&new.title).parse()?;
         let repo_name = new
             .repo_name
             .or_else(|| repo_name_of(&new.settings.repo_url));

@@ -38,7 +38,7 @@ pub(super) async fn run_script(
         commands: script.commands.clone(),
         environment: environment(job),
         logins: logins(job),
-        keep: script.kept_at().map_err(|error| Failure {
+        keep: script.snapshot_target().map_err(|error| Failure {
             reason: FailureReason::JobFailed,
             message: error.to_string(),
         })?,
@@ -67,7 +67,7 @@ pub(super) async fn collect_files(
     let Some(rules) = &script.artifacts else {
         return Ok(None);
     };
-    if !rules.when.takes(succeeded) {
+    if !rules.when.collects(succeeded) {
         return Ok(None);
     }
     job.output.phase(Phase::Uploading);

@@ -144,7 +144,7 @@ async fn a_check_that_fails_skips_what_needs_it_and_says_why() {
     assert_eq!(check["failure_reason"], "job_failed");
     let why = "the command `grep nothing /app` exited with 1";
     assert_eq!(check["failure_message"], why);
-    let why = "check, which it needs, failed";
+    let why = "it needs job check, which failed";
     assert_eq!(done["jobs"][3]["failure_message"], why);
     let path = format!("/v1/jobs/{}/artifacts", check["id"]);
     let made = yard.farm.api(reqwest::Method::GET, &path, None).await;

@@ -1,4 +1,4 @@
-//! The state of a build, which follows from the states of its jobs and from nothing else.
+//! The state of a build, computed from the states of its jobs and nothing else.
 
 use crate::job::state::{JobState, Outcome};
 use crate::text_enum::text_enum;
@@ -6,15 +6,15 @@ use crate::text_enum::text_enum;
 text_enum!(
     /// The state of a build.
     BuildState, "build state", "pending, running, succeeded, failed, canceled or skipped" {
-        /// No job has begun.
+        /// No job has started.
         Pending = "pending",
-        /// Some job has begun and some job is not over.
+        /// Some job has started, and some job has not finished.
         Running = "running",
-        /// Every job is over, and what had to succeed did.
+        /// All jobs finished, and every job that must succeed did.
         Succeeded = "succeeded",
-        /// Every job is over, and one failed that must not.
+        /// All jobs finished, and a job that must succeed failed.
         Failed = "failed",
-        /// Every job is over, none failed that must not, and one was called off.
+        /// All jobs finished, none that must succeed failed, and at least one was canceled.
         Canceled = "canceled",
         /// Every job was skipped.
         Skipped = "skipped",
@@ -22,38 +22,41 @@ text_enum!(
 );
 
 impl BuildState {
-    /// Whether nothing more will happen, unless somebody retries.
+    /// Returns true if the build has finished. Only a retry changes it then.
     pub fn is_done(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
     }
 }
 
-/// What the roll-up needs to know of the latest attempt of one job.
+/// The latest attempt of one job, as far as it counts for the build's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollupJob {
-    /// The job's state.
     pub state: JobState,
-    /// Whether its failure leaves the build a success.
+    /// Whether the build can succeed although this job failed.
     pub allowed_to_fail: bool,
 }
 
-/// The state of a build of these jobs. One that could not be, so that it has none, has failed.
-pub fn build_state(parts: &[RollupJob], could_not_be: bool) -> BuildState {
-    match parts {
-        [] if could_not_be => BuildState::Failed,
-        parts => roll_up(parts),
+/// The state of a build with these jobs.
+///
+/// `creation_failed` says that the build has an error of its own, for instance an invalid pipeline
+/// definition. A build that has no jobs for that reason is failed.
+pub fn build_state(jobs: &[RollupJob], creation_failed: bool) -> BuildState {
+    match jobs {
+        [] if creation_failed => BuildState::Failed,
+        jobs => roll_up(jobs),
     }
 }
 
 /// Rolls the latest attempts of a build's jobs up into the build's state.
 ///
-/// A job that waits to be started by hand holds nothing up: with those that wait for it, it counts
-/// as one that was skipped.
-pub fn roll_up(parts: &[RollupJob]) -> BuildState {
-    let any = |test: fn(&JobState) -> bool| parts.iter().any(|part| test(&part.state));
-    let is_offered = any(|state| *state == JobState::Manual);
+/// A manual job that nobody started does not keep the build open: it counts as skipped, and so do
+/// the jobs that wait for it.
+pub fn roll_up(jobs: &[RollupJob]) -> BuildState {
+    let any = |test: fn(&JobState) -> bool| jobs.iter().any(|job| test(&job.state));
+    let has_manual = any(|state| *state == JobState::Manual);
+    // Next to a manual job, a waiting job may be waiting for it, so it does not keep the build open.
     let is_open = any(|state| matches!(state, JobState::Pending | JobState::Running(..)))
-        || (!is_offered && any(|state| *state == JobState::Waiting));
+        || (!has_manual && any(|state| *state == JobState::Waiting));
     if is_open {
         return if any(|state| state.is_running() || state.is_done()) {
             BuildState::Running
@@ -61,8 +64,8 @@ pub fn roll_up(parts: &[RollupJob]) -> BuildState {
             BuildState::Pending
         };
     }
-    let has_failed = |part: &RollupJob| {
-        !part.allowed_to_fail && matches!(part.state, JobState::Done(Outcome::Failed(_)))
+    let is_fatal = |job: &RollupJob| {
+        !job.allowed_to_fail && matches!(job.state, JobState::Done(Outcome::Failed(_)))
     };
     let has_run = |state: &JobState| {
         !matches!(
@@ -70,11 +73,11 @@ pub fn roll_up(parts: &[RollupJob]) -> BuildState {
             JobState::Waiting | JobState::Manual | JobState::Done(Outcome::Skipped)
         )
     };
-    if parts.iter().any(has_failed) {
+    if jobs.iter().any(is_fatal) {
         BuildState::Failed
     } else if any(|state| *state == JobState::Done(Outcome::Canceled)) {
         BuildState::Canceled
-    } else if parts.is_empty() || any(has_run) {
+    } else if jobs.is_empty() || any(has_run) {
         BuildState::Succeeded
     } else {
         BuildState::Skipped
@@ -114,7 +117,7 @@ mod tests {
             .collect()
     }
 
-    /// Every choice of up to five parts, whatever their order.
+    /// Every combination of up to five jobs, in any order.
     fn builds(alphabet: &[RollupJob]) -> Vec<Vec<RollupJob>> {
         let mut all: Vec<(usize, Vec<RollupJob>)> = vec![(0, Vec::new())];
         let mut longest = all.clone();
@@ -131,27 +134,26 @@ mod tests {
         all.into_iter().map(|(_, build)| build).collect()
     }
 
-    /// All builds of up to five jobs: the roll-up is done exactly when nothing more happens by
-    /// itself, whatever the order of the jobs; a success hides no failure, and each state means
-    /// what it says.
+    /// For all builds of up to five jobs: the build is done exactly when no job can change by
+    /// itself, the order of the jobs does not matter, and each state means what it says.
     #[test]
     fn the_roll_up_holds_for_every_build_of_up_to_five_jobs() {
         let builds = builds(&alphabet());
-        // As many as there are ways to choose five of sixteen parts and nothing, with repetition.
+        // The number of multisets of five out of sixteen jobs and "no job".
         assert_eq!(builds.len(), 20_349);
         for build in builds {
             let state = roll_up(&build);
             let any = |test: fn(&JobState) -> bool| build.iter().any(|part| test(&part.state));
             let all = |test: fn(&JobState) -> bool| build.iter().all(|part| test(&part.state));
-            let is_offered = any(|state| *state == JobState::Manual);
+            let has_manual = any(|state| *state == JobState::Manual);
             let done = build.iter().all(|part| match part.state {
                 JobState::Done(_) | JobState::Manual => true,
-                JobState::Waiting => is_offered,
+                JobState::Waiting => has_manual,
                 JobState::Pending | JobState::Running(..) => false,
             });
             assert_eq!(state.is_done(), done, "{build:?}");
-            let begun = any(|state| state.is_running() || state.is_done());
-            assert_eq!(state == BuildState::Running, !done && begun, "{build:?}");
+            let started = any(|state| state.is_running() || state.is_done());
+            assert_eq!(state == BuildState::Running, !done && started, "{build:?}");
             let reversed: Vec<RollupJob> = build.iter().rev().copied().collect();
             let mut turned = build.clone();
             turned.rotate_left(build.len() / 2);
@@ -161,8 +163,8 @@ mod tests {
             });
             assert_eq!(state == BuildState::Failed, done && fatal, "{build:?}");
             let canceled = any(|state| *state == JobState::Done(Outcome::Canceled));
-            let called_off = done && !fatal && canceled;
-            assert_eq!(state == BuildState::Canceled, called_off, "{build:?}");
+            let ends_canceled = done && !fatal && canceled;
+            assert_eq!(state == BuildState::Canceled, ends_canceled, "{build:?}");
             let idle = all(|state| {
                 matches!(
                     state,
@@ -171,11 +173,12 @@ mod tests {
             });
             let skipped = done && idle && !build.is_empty();
             assert_eq!(state == BuildState::Skipped, skipped, "{build:?}");
-            // An error of the build as a whole matters only where there is no job to tell of.
+            // An error of the build itself only counts when there are no jobs.
             let with_error = build_state(&build, true);
-            let expected = match build.is_empty() {
-                true => BuildState::Failed,
-                false => state,
+            let expected = if build.is_empty() {
+                BuildState::Failed
+            } else {
+                state
             };
             assert_eq!(with_error, expected);
             assert_eq!(build_state(&build, false), state);

@@ -1,25 +1,26 @@
-//! What kind of thing asked for a build.
+//! What created a build.
 
 use crate::text_enum::text_enum;
 
 text_enum!(
-    /// What kind of thing asked for a build, as far as it says so.
+    /// What created a build.
     BuildSource, "source of a build", "api, ui, webhook, trigger_job or schedule" {
-        /// A program, in somebody's name.
+        /// An API client.
         Api = "api",
-        /// Somebody in a browser.
+        /// A person in the web pages.
         Ui = "ui",
-        /// A push to the repository.
+        /// A webhook for a push.
         Webhook = "webhook",
         /// A job of another build.
         TriggerJob = "trigger_job",
-        /// A timetable.
+        /// A schedule.
         Schedule = "schedule",
     }
 );
 
 impl BuildSource {
-    /// Whether a person wants the build now, which a pipeline may not allow.
+    /// Returns true if a person or an API client asked for the build, rather than a push or a
+    /// schedule. A pipeline can disallow such builds.
     pub fn is_interactive(self) -> bool {
         matches!(self, Self::Api | Self::Ui)
     }

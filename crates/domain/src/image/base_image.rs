@@ -1,4 +1,4 @@
-//! The base image of a build, as its runner tells of it and as it is kept.
+//! The base image of a build, as its runner reports it and as it is stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,14 @@ use std::str::FromStr;
 use crate::image::reference::{is_reference, registry_of};
 use crate::names::Invalid;
 
-/// The longest user name that is kept, in bytes.
+/// The maximum length of a user name, in bytes.
 const MAX_USERNAME: usize = 255;
-/// The name in a Dockerfile that stands for no image at all.
-const NOTHING: &str = "scratch";
+/// The name in a Dockerfile that stands for no base image.
+const SCRATCH: &str = "scratch";
 
-/// The first base image of a build, and who pulls it. As a text it is the image's name, and then,
-/// after a blank, the user name where there is one.
+/// The first base image of a build, and the user who pulls it.
+///
+/// Its stored form is the image's name, followed by a space and the user name if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseImage {
     image: String,
@@ -20,18 +21,27 @@ pub struct BaseImage {
 }
 
 impl BaseImage {
-    /// Checks the name of an image as `FROM` has it, and a user name.
+    /// Checks an image as written in `FROM`, and a user name. An empty user name counts as none.
     ///
     /// # Errors
-    /// When one of the two cannot be.
+    /// `Invalid` if the image is not a valid reference or the user name is too long or has control
+    /// characters.
     pub fn new(image: &str, username: Option<&str>) -> Result<Self, Invalid> {
         if !is_reference(image) {
-            return Err(Invalid::new("base image", image, "the name of an image"));
+            return Err(Invalid::new(
+                "base image",
+                image,
+                "an image reference such as alpine:3.20",
+            ));
         }
         let username = username.filter(|name| !name.is_empty());
-        let is_odd = |name: &str| name.len() > MAX_USERNAME || name.contains(char::is_control);
-        if let Some(name) = username.filter(|name| is_odd(name)) {
-            return Err(Invalid::new("user name", name, "a line of up to 255 bytes"));
+        let is_invalid = |name: &str| name.len() > MAX_USERNAME || name.contains(char::is_control);
+        if let Some(name) = username.filter(|name| is_invalid(name)) {
+            return Err(Invalid::new(
+                "user name",
+                name,
+                "at most 255 bytes without control characters",
+            ));
         }
         Ok(Self {
             image: image.to_owned(),
@@ -39,37 +49,38 @@ impl BaseImage {
         })
     }
 
-    /// The image as `FROM` has it.
+    /// The image as written in `FROM`.
     pub fn image(&self) -> &str {
         &self.image
     }
 
-    /// The image with its registry as far as it is named, without tag and digest.
+    /// The image without tag and digest; with its registry if the name has one.
     pub fn repository(&self) -> &str {
         self.parts().0
     }
 
-    /// The tag: `latest` when neither a tag nor a digest is named, and none of nothing.
+    /// The tag; `latest` if the name has neither tag nor digest, and `None` for `scratch`.
     pub fn tag(&self) -> Option<&str> {
         match self.parts() {
-            (NOTHING, None) => None,
+            (SCRATCH, None) => None,
             (_, None) if !self.image.contains('@') => Some("latest"),
             (_, tag) => tag,
         }
     }
 
-    /// The registry's host, with its port where one is named.
+    /// The registry's host, with its port if there is one; `None` for `scratch`.
     pub fn registry(&self) -> Option<&str> {
-        (self.image != NOTHING).then(|| registry_of(&self.image))
+        (self.image != SCRATCH).then(|| registry_of(&self.image))
     }
 
-    /// Who pulls it, unless nobody has to say.
+    /// The user who pulls the image; `None` if it is pulled anonymously.
     pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
 
     fn parts(&self) -> (&str, Option<&str>) {
         let name = self.image.split('@').next().unwrap_or_default();
+        // A colon before a slash belongs to the registry's port.
         match name.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (name, None),
@@ -102,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_image_is_kept_and_taken_apart() {
+    fn a_base_image_round_trips_and_splits_into_its_parts() {
         let digest = format!("a@sha256:{}", "0a".repeat(32));
         for (text, repository, tag, registry, username) in [
             ("scratch", "scratch", None, None, None),
@@ -130,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_not_kept() {
+    fn an_invalid_image_or_user_name_is_refused() {
         for (image, username) in [("A b", None), ("", None), ("a", Some("x\ny"))] {
             assert!(BaseImage::new(image, username).is_err(), "{image}");
         }

@@ -1,44 +1,44 @@
-//! The line by which shell commands tell the farm which image they pushed.
+//! The line in a trace in which shell commands report the image they pushed.
 //!
-//! A stock runner reports a result and a trace, and nothing else. So the commands it is given for an
-//! image end by printing a line with the digest, which is looked for in the trace of a job that
-//! succeeded. The line begins with a mark that follows from the job: what a build prints cannot pass
-//! for it, as no step of a build has seen the mark.
+//! A stock runner reports only a result and a trace. So the commands it gets for an image build end
+//! by printing a line with the digest, and the farm looks for that line in the trace of a successful
+//! job. The line starts with a marker that is derived from the job. No build step sees the marker, so
+//! the output of a build cannot forge the line.
 
-/// How much of a trace's end is looked at, in bytes.
+/// The number of bytes at the end of a trace in which the line is looked for.
 pub const MARKER_SEARCH_BYTES: u64 = 64 * 1024;
 
-/// What every such line begins with.
+/// The first word of the line.
 const WORD: &str = "slipway-image";
 
-/// The mark of one job's line.
+/// The secret marker of one job's line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ImageMarker(String);
 
-/// What a line tells of an image.
+/// An image as reported in the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkedImage {
-    /// The digest of its manifest.
+    /// The digest of the manifest.
     pub digest: String,
-    /// The unpacked size of its layers, in bytes.
+    /// The unpacked size of the layers, in bytes.
     pub size_bytes: u64,
 }
 
 impl ImageMarker {
-    /// A mark from bytes that nobody can guess.
+    /// Creates a marker from bytes that nobody can guess.
     pub fn from_entropy(bytes: &[u8]) -> Self {
         Self(hex::encode(bytes))
     }
 
-    /// The line, with whatever stands for digest and size where it is printed.
+    /// The line for `digest` and `size_bytes`, which may be shell variables.
     pub fn line(&self, digest: &str, size_bytes: &str) -> String {
         format!("{WORD} {} {digest} {size_bytes}", self.0)
     }
 
-    /// Reads the last line with this mark in the end of a trace.
+    /// Returns the image in the last matching line of `end_of_trace`.
     ///
-    /// Runners show a command before they run it: what is no line by itself, or has no digest, is
-    /// passed over.
+    /// Runners echo a command before they run it, so lines that have other text before the marker or
+    /// no digest are skipped.
     pub fn find(&self, end_of_trace: &[u8]) -> Option<MarkedImage> {
         let lines = end_of_trace.rsplit(|byte| *byte == b'\n');
         let mut lines = lines.filter_map(|line| std::str::from_utf8(line).ok());
@@ -69,27 +69,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_printed_is_read_back_from_among_other_lines() {
-        let (mark, other) = (
+    fn the_last_line_with_the_marker_and_a_digest_is_found() {
+        let (marker, other) = (
             ImageMarker::from_entropy(&[7; 20]),
             ImageMarker::from_entropy(&[8; 20]),
         );
         let digest = format!("sha256:{}", "0a".repeat(32));
         let later = format!("sha256:{}", "0b".repeat(32));
-        let shown = format!("\x1b[32;1m$ echo \"{}\"\x1b[0;m", mark.line("$d", "$s"));
+        let shown = format!("\x1b[32;1m$ echo \"{}\"\x1b[0;m", marker.line("$d", "$s"));
         let mut trace = [
             "Step 1/2 : RUN make".to_owned(),
             other.line(&digest, "1"),
-            mark.line(&later, "1"),
+            marker.line(&later, "1"),
             shown,
-            mark.line(&digest, "123"),
-            mark.line("$d", "$s"),
+            marker.line(&digest, "123"),
+            marker.line("$d", "$s"),
             "Build succeeded".to_owned(),
         ]
         .join("\r\n")
         .into_bytes();
         trace.splice(0..0, *b"\xff\xfe\n");
-        let found = mark.find(&trace);
+        let found = marker.find(&trace);
         assert_eq!(
             found,
             Some(MarkedImage {
@@ -101,21 +101,21 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_the_line_is_passed_over() {
-        let mark = ImageMarker::from_entropy(&[7; 20]);
+    fn lines_that_only_resemble_a_marker_line_are_skipped() {
+        let marker = ImageMarker::from_entropy(&[7; 20]);
         let digest = format!("sha256:{}", "0a".repeat(32));
-        let good = mark.line(&digest, "1");
+        let good = marker.line(&digest, "1");
         for bad in [
             String::new(),
             format!("> {good}"),
-            mark.line("sha256:0a", "1"),
-            mark.line(&digest.to_uppercase(), "1"),
-            mark.line(&digest, "-1"),
-            mark.line(&digest, ""),
+            marker.line("sha256:0a", "1"),
+            marker.line(&digest.to_uppercase(), "1"),
+            marker.line(&digest, "-1"),
+            marker.line(&digest, ""),
             good.replace("slipway-image ", "slipway-image"),
         ] {
-            assert_eq!(mark.find(bad.as_bytes()), None, "{bad}");
+            assert_eq!(marker.find(bad.as_bytes()), None, "{bad}");
         }
-        assert!(mark.find(good.as_bytes()).is_some());
+        assert!(marker.find(good.as_bytes()).is_some());
     }
 }

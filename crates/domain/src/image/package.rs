@@ -1,8 +1,8 @@
-//! Where a package has its Dockerfile and its build context, as two texts say it.
+//! Builds of packages, and where in a package the Dockerfile and the build context are.
 //!
-//! A build that is asked for with a package keeps a path of the Dockerfile and a path of the
-//! context exactly as they were given. [`stored_location`] says which pair is kept, and
-//! [`PackageLocation::resolve`] what a runner makes of it. Nothing here looks at a disk.
+//! A build request for a package names a Dockerfile path and a context path, which are stored exactly
+//! as given: [`stored_location`] picks the pair. [`PackageLocation::resolve`] turns the pair into the
+//! paths a runner builds from. Nothing here touches a disk.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,72 +10,67 @@ use crate::ids::UploadId;
 use crate::image::reference::is_tag;
 use crate::names::Invalid;
 
-/// The name of a Dockerfile that nobody named.
+/// The default name of a Dockerfile.
 const DOCKERFILE: &str = "Dockerfile";
-/// The most characters that are kept of a tag.
-const MAX_KEPT_TAG: usize = 127;
-/// The longest path, in bytes.
+/// The maximum length of a sanitized tag, in characters.
+const MAX_SANITIZED_TAG: usize = 127;
+/// The maximum length of a path, in bytes.
 const MAX_PATH: usize = 1024;
 
 /// Where a package comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PackageSource {
-    /// A URL, which the runner fetches.
+    /// A URL from which the runner fetches the package.
     Url(String),
-    /// A file that was uploaded to the farm, and that the runner fetches there.
+    /// A file that was uploaded to the farm, from which the runner fetches it.
     Upload(UploadId),
 }
 
-/// What a job builds that has a package in the place of a commit.
+/// A package that a job builds instead of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildPackage {
-    /// Where the package comes from.
     pub source: PackageSource,
-    /// Where in it the Dockerfile and the context are.
     pub location: PackageLocation,
 }
 
-/// How a build of a package was asked for, as it is told again.
+/// The request for a build of a package, as responses repeat it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestedPackage {
-    /// The URL that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The uploaded file that was given. It is shown even when the URL is what is built.
+    /// The uploaded file. It is part of the response even if the build uses `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<UploadId>,
-    /// Where in the package the Dockerfile and the context are.
     pub location: PackageLocation,
-    /// The tags of the image, made to fit.
+    /// The sanitized tags of the image.
     pub tags: Vec<String>,
-    /// Who pulls base images: `namespace+name`.
+    /// The robot that pulls base images: `namespace+name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_robot: Option<String>,
-    /// What a digest of the file or of the URL begins with.
+    /// The first digits of a digest of the file or the URL.
     pub display_name: String,
 }
 
-/// The two paths of a build, as they were stored.
+/// Where in a package the Dockerfile and the context are, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageLocation {
-    /// The path of the Dockerfile. Empty when there is none.
+    /// The path of the Dockerfile; may be empty.
     pub dockerfile_path: String,
-    /// The path of the build context.
     pub context: String,
 }
 
-/// What a runner builds: both paths are inside the package, and have no `.`, `..` or empty part.
+/// The paths a runner builds from. Both are inside the package and have no `.`, `..` or empty parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedLocation {
-    /// The build context, from the root of the package; empty for the root itself.
+    /// The build context, relative to the root of the package; empty for the root itself.
     pub context: String,
-    /// The Dockerfile, from the context. Empty when there is none, which is a missing Dockerfile.
+    /// The Dockerfile, relative to the context. If it is empty, the Dockerfile is missing.
     pub dockerfile: String,
 }
 
 impl ResolvedLocation {
-    /// The Dockerfile's path from the root of the package.
+    /// The Dockerfile, relative to the root of the package.
     pub fn dockerfile_in_package(&self) -> String {
         match self.context.as_str() {
             "" => self.dockerfile.clone(),
@@ -84,10 +79,10 @@ impl ResolvedLocation {
     }
 }
 
-/// The pair that is stored for a request that had these fields.
+/// Returns the pair of paths to store for a request with these fields.
 ///
-/// Whether a field is there decides, not whether it is empty, and nothing is tidied up. The
-/// Dockerfile's path goes first, then the subdirectory, then the context.
+/// A field that is present counts even if it is empty, and paths are not normalized. The Dockerfile
+/// path takes precedence over the subdirectory, and that over the context.
 pub fn stored_location(
     dockerfile_path: Option<&str>,
     subdirectory: Option<&str>,
@@ -109,20 +104,20 @@ pub fn stored_location(
 }
 
 impl PackageLocation {
-    /// What a runner builds of a package.
+    /// Resolves the pair to the paths a runner builds from.
     ///
-    /// A Dockerfile that is not inside the context replaces the context by its own directory. When
-    /// one of the two is empty, both are taken as they are.
+    /// If the Dockerfile is not inside the context, its own directory becomes the context. If one of
+    /// the two is empty, both are used unchanged.
     ///
     /// # Errors
-    /// When a path leaves the package by `..`, or cannot be a path.
+    /// `Invalid` if a path leaves the package through `..`, is too long or has invalid characters.
     pub fn resolve(&self) -> Result<ResolvedLocation, Invalid> {
         let dockerfile = parts("Dockerfile path", &self.dockerfile_path)?;
         let context = parts("build context", &self.context)?;
-        let as_they_are = self.dockerfile_path.is_empty() || self.context.is_empty();
+        let keep_both = self.dockerfile_path.is_empty() || self.context.is_empty();
         let (context, dockerfile) = match dockerfile.strip_prefix(context.as_slice()) {
             Some(below) => (context.as_slice(), below),
-            None if as_they_are => (context.as_slice(), dockerfile.as_slice()),
+            None if keep_both => (context.as_slice(), dockerfile.as_slice()),
             None => dockerfile.split_at(dockerfile.len().saturating_sub(1)),
         };
         Ok(ResolvedLocation {
@@ -132,7 +127,7 @@ impl PackageLocation {
     }
 }
 
-/// The parts of a path from the root of the package, with `.` and `..` worked out.
+/// The parts of a path, relative to the root of the package, with `.` and `..` resolved.
 fn parts<'a>(what: &'static str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
     let invalid = || Invalid::new(what, path, "a path inside the package");
     if path.len() > MAX_PATH || path.contains(['\0', '\n', '\r', '\\']) {
@@ -151,13 +146,13 @@ fn parts<'a>(what: &'static str, path: &'a str) -> Result<Vec<&'a str>, Invalid>
     Ok(parts)
 }
 
-/// The path of the Dockerfile in `directory`, which keeps its spelling.
+/// The path of the Dockerfile in `directory`, which is not normalized.
 fn dockerfile_in(directory: &str) -> String {
     let directory = directory.strip_suffix('/').unwrap_or(directory);
     format!("{directory}/{DOCKERFILE}")
 }
 
-/// What stands before the last slash of a path, without slashes at its end unless it is a root.
+/// The directory of a path, without trailing slashes unless it is the root.
 fn directory_of(path: &str) -> &str {
     let end = path.rfind('/').map_or(0, |slash| slash + 1);
     let directory = &path[..end];
@@ -167,17 +162,17 @@ fn directory_of(path: &str) -> &str {
     }
 }
 
-/// The tag that is used for one that somebody asked for. Nothing is refused.
+/// Turns any text into a valid tag.
 ///
-/// An empty one is `latest`; what a tag cannot have becomes `_`; the end is cut off.
+/// An empty text becomes `latest`, invalid characters become `_`, and a long text is cut.
 pub fn sanitize_tag(tag: &str) -> String {
     if tag.is_empty() {
         return "latest".to_owned();
     }
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let kept: String = tag
+    let sanitized: String = tag
         .chars()
-        .take(MAX_KEPT_TAG)
+        .take(MAX_SANITIZED_TAG)
         .enumerate()
         .map(|(at, c)| match c {
             c if word(c) => c,
@@ -185,8 +180,8 @@ pub fn sanitize_tag(tag: &str) -> String {
             _ => '_',
         })
         .collect();
-    debug_assert!(is_tag(&kept));
-    kept
+    debug_assert!(is_tag(&sanitized));
+    sanitized
 }
 
 #[cfg(test)]
@@ -194,8 +189,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stored_pair_follows_from_the_fields_that_are_there() {
-        // Dockerfile path, subdirectory, context; then what is stored of path and context.
+    fn the_stored_paths_depend_on_which_fields_are_present() {
+        // Dockerfile path, subdirectory and context of the request; then the stored path and context.
         type Row = (
             Option<&'static str>,
             Option<&'static str>,
@@ -234,7 +229,7 @@ mod tests {
                 "/",
             ),
             (Some(""), None, None, "", ""),
-            // What the table leaves open, by the same rules.
+            // Cases that the Quay contract leaves open, by the same rules.
             (Some("/Dockerfile"), None, None, "/Dockerfile", "/"),
             (Some("a//b"), Some("c"), None, "a//b", "a"),
             (None, None, Some("/"), "/Dockerfile", "/"),
@@ -260,21 +255,21 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_takes_the_dockerfile_from_the_context() {
+    fn a_location_resolves_to_a_dockerfile_below_the_context() {
         for (path, context, runner_context, dockerfile) in [
             ("/Dockerfile", "/", "", "Dockerfile"),
             ("some/Dockerfile", "some", "some", "Dockerfile"),
             ("/some/Dockerfile", "/", "", "some/Dockerfile"),
             ("/docker/Dockerfile", "/app", "docker", "Dockerfile"),
             ("", "", "", ""),
-            // A relative context is resolved like one that begins with a slash.
+            // A relative context is resolved like an absolute one.
             ("app/docker/Dockerfile", "app", "app", "docker/Dockerfile"),
             ("/app/docker/Dockerfile", "app/", "app", "docker/Dockerfile"),
             ("Dockerfile", "", "", "Dockerfile"),
             ("/some/Dockerfile", "", "", "some/Dockerfile"),
             ("", "/some", "some", ""),
             ("a/../b/./Dockerfile", "//b//", "b", "Dockerfile"),
-            // A name that only begins alike is another directory.
+            // A common prefix is not enough: `/apple` is not below `/app`.
             ("/apple/Dockerfile", "/app", "apple", "Dockerfile"),
             ("/Dockerfile", "/app", "", "Dockerfile"),
             ("/app", "/app", "app", ""),
@@ -285,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_leaves_the_package() {
+    fn a_path_that_leaves_the_package_is_refused() {
         for (path, context) in [
             ("../Dockerfile", "/"),
             ("/../Dockerfile", "/"),
@@ -301,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dockerfile_is_named_from_the_root_as_well() {
+    fn the_dockerfile_path_can_be_relative_to_the_package() {
         let place = |context: &str| ResolvedLocation {
             context: context.to_owned(),
             dockerfile: "d/Dockerfile".to_owned(),
@@ -311,8 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_made_to_fit_and_never_refused() {
-        for (asked, used) in [
+    fn every_text_is_sanitized_to_a_valid_tag() {
+        for (text, tag) in [
             ("", "latest"),
             ("a b", "a_b"),
             (".x", "_x"),
@@ -322,7 +317,7 @@ mod tests {
             ("é", "_"),
             ("aéb", "a_b"),
         ] {
-            assert_eq!(sanitize_tag(asked), used, "{asked:?}");
+            assert_eq!(sanitize_tag(text), tag, "{text:?}");
         }
         assert_eq!(sanitize_tag(&"x".repeat(200)), "x".repeat(127));
         assert_eq!(sanitize_tag(&"é".repeat(200)), "_".repeat(127));

@@ -1,4 +1,4 @@
-//! Platforms that images are built for, as the OCI image specification names them.
+//! Platforms of images, as named by the OCI image specification.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Invalid;
 
-/// What an image runs on: `linux/amd64`, `linux/arm64`, `linux/arm/v7`.
+/// The platform of an image: `linux/amd64`, `linux/arm64`, `linux/arm/v7`.
 ///
-/// Other common words for the same are understood and told in this form.
+/// Common synonyms such as `linux/x86_64` are accepted and converted to this form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Platform {
@@ -19,27 +19,26 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Linux on such a processor, in Go's words for it; `None` when it cannot be one.
+    /// Linux on the given processor architecture; `None` if the name is malformed.
     pub fn linux(architecture: &str) -> Option<Self> {
         format!("linux/{architecture}").parse().ok()
     }
 
-    /// The operating system.
     pub fn os(&self) -> &str {
         &self.os
     }
 
-    /// The processor, in Go's words.
+    /// The processor architecture, with Go's name for it (`GOARCH`).
     pub fn architecture(&self) -> &str {
         &self.architecture
     }
 
-    /// Which of several kinds of that processor.
+    /// The variant of the architecture, such as `v7`.
     pub fn variant(&self) -> Option<&str> {
         self.variant.as_deref()
     }
 
-    /// The same as a part of a name: `linux-arm-v7`.
+    /// The platform as a suffix of names: `linux-arm-v7`.
     pub fn as_suffix(&self) -> String {
         self.to_string().replace('/', "-")
     }
@@ -82,7 +81,8 @@ impl FromStr for Platform {
         if ![os, processor].into_iter().chain(variant).all(is_word) {
             return Err(invalid());
         }
-        // The names of the kernel and of Debian, and variants that go without saying.
+        // Kernel and Debian names become Go's, and default variants are dropped, so that equal
+        // platforms compare equal.
         let (processor, variant) = match (processor, variant) {
             ("x86_64" | "x64", variant) => ("amd64", variant),
             ("aarch64", variant) => ("arm64", variant),
@@ -123,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_platform_has_one_form() {
-        for (given, told) in [
+    fn synonyms_of_a_platform_are_normalized() {
+        for (text, normalized) in [
             ("linux/amd64", "linux/amd64"),
             ("Linux/x86_64", "linux/amd64"),
             ("linux/arm64/v8", "linux/arm64"),
@@ -133,7 +133,7 @@ mod tests {
             ("linux/arm/v6", "linux/arm/v6"),
             ("linux/riscv64", "linux/riscv64"),
         ] {
-            assert_eq!(given.parse::<Platform>().unwrap().to_string(), told);
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), normalized);
         }
         for bad in [
             "",

@@ -1,25 +1,24 @@
-//! Names of images: repositories, tags, and how a git ref becomes a tag.
+//! Image references: repositories, tags, and the tag for a git ref.
 
 use crate::names::{CommitSha, GitRef, Invalid};
 
-/// The longest tag a registry takes, by the OCI distribution specification.
+/// The maximum length of a tag, from the OCI distribution specification.
 pub(crate) const MAX_TAG: usize = 128;
 
-/// A repository to push to, with its registry: `registry.example:5000/acme/api`.
+/// An image repository including its registry: `registry.example:5000/acme/api`.
 ///
-/// The form is that of the distribution project's reference grammar, with the registry required,
-/// so that nothing is ever pushed to a registry nobody named.
+/// The syntax is the reference grammar of the distribution project, except that the registry is
+/// required: otherwise an image could be pushed to the default registry by mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repository(String);
 
 impl Repository {
-    /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The registry's host, with its port where one is given.
+    /// The registry's host, with its port if there is one.
     pub fn registry(&self) -> &str {
         self.0.split('/').next().unwrap_or_default()
     }
@@ -27,18 +26,18 @@ impl Repository {
     /// The repository `name` below this one.
     ///
     /// # Errors
-    /// When a registry would not take the name.
+    /// `Invalid` if the resulting repository is malformed.
     pub fn child(&self, name: &str) -> Result<Self, Invalid> {
         format!("{}/{name}", self.0).parse()
     }
 
-    /// Repository and tag of an image that is named by both.
-    pub fn of_tagged(image: &str) -> Option<(Self, &str)> {
+    /// Splits `REPOSITORY:TAG`. Returns `None` if one of the two is missing or malformed.
+    pub fn split_tagged(image: &str) -> Option<(Self, &str)> {
         let (repository, tag) = image.rsplit_once(':')?;
         is_tag(tag).then_some((repository.parse().ok()?, tag))
     }
 
-    /// The full reference of one tag in this repository.
+    /// The full reference of a tag in this repository.
     pub fn tagged(&self, tag: &str) -> String {
         format!("{}:{tag}", self.0)
     }
@@ -52,7 +51,7 @@ impl std::str::FromStr for Repository {
             Invalid::new(
                 "image repository",
                 text,
-                "HOST[:PORT]/PATH in lower case and without a tag, such as registry.example:5000/acme/api",
+                "HOST[:PORT]/PATH in lower case without a tag, such as registry.example:5000/acme/api",
             )
         };
         let (host, path) = text.split_once('/').ok_or_else(invalid)?;
@@ -109,7 +108,8 @@ fn is_path_part(part: &str) -> bool {
         && !part.contains("___")
 }
 
-/// Whether `text` names an image as `FROM` takes it: `alpine`, `r.example:5000/a/b:v1`, `a@sha256:…`.
+/// Returns true if `text` is an image reference as in `FROM`: `alpine`, `r.example:5000/a/b:v1`,
+/// `a@sha256:…`.
 pub fn is_reference(text: &str) -> bool {
     let (text, digest) = match text.split_once('@') {
         Some((text, digest)) => (text, Some(digest)),
@@ -120,7 +120,7 @@ pub fn is_reference(text: &str) -> bool {
         _ => (text, None),
     };
     let path = match name.split_once('/') {
-        // An address of IPv6 is in brackets.
+        // IPv6 addresses are in brackets.
         Some((host, path)) if host.starts_with('[') || looks_like_host(host) && is_host(host) => {
             path
         }
@@ -132,7 +132,7 @@ pub fn is_reference(text: &str) -> bool {
         && digest.is_none_or(is_digest)
 }
 
-/// Whether `text` names an image with its tag and without a digest: `alpine:3.20`.
+/// Returns true if `text` is an image reference with a tag and without a digest: `alpine:3.20`.
 pub fn is_tagged(text: &str) -> bool {
     let tag = text.rsplit_once(':').map(|(_, tag)| tag);
     is_reference(text) && !text.contains('@') && tag.is_some_and(is_tag)
@@ -142,7 +142,7 @@ fn looks_like_host(text: &str) -> bool {
     text.contains(['.', ':']) || text == "localhost" || text.contains(char::is_uppercase)
 }
 
-/// The registry that an image is pulled from.
+/// The registry an image is pulled from; `docker.io` if the name has none.
 pub fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
         Some((host, _)) if looks_like_host(host) => host,
@@ -150,14 +150,14 @@ pub fn registry_of(image: &str) -> &str {
     }
 }
 
-/// Whether `text` is an algorithm and what it made, in hex.
+/// Returns true if `text` has the form `ALGORITHM:HEX`.
 fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, hex)| {
         !algorithm.is_empty() && hex.len() >= 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }
 
-/// Whether a registry takes `tag` as it is.
+/// Returns true if `tag` is a valid image tag.
 pub fn is_tag(tag: &str) -> bool {
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
     tag.len() <= MAX_TAG && tag.starts_with(first) && tag.bytes().all(is_tag_byte)
@@ -167,10 +167,10 @@ fn is_tag_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
 }
 
-/// The tag that stands for a branch or a git tag.
+/// The image tag for a branch or git tag.
 ///
-/// A name that is a tag already stays as it is. Otherwise each character that a tag cannot have
-/// becomes `-`, and eight hex digits of a hash are added, so that `a/b` and `a-b` stay apart.
+/// A name that is a valid tag is used unchanged. Otherwise each invalid character becomes `-` and
+/// eight hex digits of a hash are appended, so that `a/b` and `a-b` get different tags.
 pub fn tag_for_ref(name: &GitRef) -> String {
     use sha2::{Digest, Sha256};
 
@@ -196,9 +196,8 @@ pub fn tag_for_ref(name: &GitRef) -> String {
     format!("{tag}-{}", &hash[..8])
 }
 
-/// The tags of an image: `latest`, the sha, and the branch or tag it was built from.
-///
-/// `latest` is left out for a ref that is not the default branch.
+/// The tags of an image built from `sha`: the sha, the tag of its ref, and `latest` if the ref is the
+/// default branch.
 pub fn tags_for(sha: &CommitSha, git_ref: Option<&GitRef>, default_branch: &GitRef) -> Vec<String> {
     let mut tags = vec![sha.as_str().to_owned()];
     if let Some(git_ref) = git_ref {
@@ -216,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_branches_become_tags_that_a_registry_takes() {
+    fn every_git_ref_gets_a_valid_and_distinct_tag() {
         let long = "x/".repeat(100) + "y";
         for name in [
             "main",
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn images_have_names() {
+    fn image_references_follow_the_reference_grammar() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         for good in [
             "scratch",
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_is_for_the_default_branch_alone() {
+    fn only_the_default_branch_gets_the_latest_tag() {
         let sha: CommitSha = "a".repeat(40).parse().unwrap();
         let main: GitRef = "main".parse().unwrap();
         let side: GitRef = "side".parse().unwrap();
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_names_its_registry() {
+    fn a_repository_requires_a_registry() {
         for good in [
             "localhost/a",
             "localhost:5000/acme/api",

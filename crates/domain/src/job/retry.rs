@@ -1,23 +1,25 @@
-//! When a job that failed is tried again by itself, besides when the farm was to blame.
+//! Retry rules of a job: when a failed job is retried automatically.
+//!
+//! Failures that the farm caused are retried in addition, without any rule.
 
 use serde::{Deserialize, Serialize};
 
 use crate::job::state::FailureReason;
 
-/// How often a job may be tried again, and after which ends.
+/// How often a job is retried automatically, and after which failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetryRules {
-    /// How often at the most, 1 to 10.
+    /// The maximum number of retries, 1 to 10.
     pub max: u8,
-    /// After which failures; after any when empty.
+    /// The failure reasons to retry after; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
 }
 
 impl RetryRules {
-    /// Whether they can be kept to.
-    pub fn are_sound(&self) -> bool {
+    /// Returns true if `max` is in range and every reason is known.
+    pub fn is_valid(&self) -> bool {
         (1..=10).contains(&self.max)
             && self
                 .on
@@ -25,9 +27,8 @@ impl RetryRules {
                 .all(|word| word.parse::<FailureReason>().is_ok())
     }
 
-    /// Whether a job that failed for `reason` as its attempt number `attempt`, from 1, is tried
-    /// again.
-    pub fn again(&self, attempt: i32, reason: FailureReason) -> bool {
+    /// Returns true if a job is retried whose attempt number `attempt` (from 1) failed for `reason`.
+    pub fn allows(&self, attempt: i32, reason: FailureReason) -> bool {
         attempt <= i32::from(self.max)
             && (self.on.is_empty() || self.on.iter().any(|word| word == reason.as_str()))
     }
@@ -38,18 +39,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_tried_again_as_often_as_its_rules_say() {
+    fn a_job_is_retried_up_to_the_maximum_and_for_listed_reasons() {
         let any = RetryRules {
             max: 2,
             on: Vec::new(),
         };
-        let again = |attempt| any.again(attempt, FailureReason::JobFailed);
-        assert_eq!([1, 2, 3].map(again), [true, true, false]);
+        let allows = |attempt| any.allows(attempt, FailureReason::JobFailed);
+        assert_eq!([1, 2, 3].map(allows), [true, true, false]);
         let some = RetryRules {
             max: 1,
             on: vec!["push_refused".to_owned()],
         };
-        assert!(some.again(1, FailureReason::PushRefused));
-        assert!(!some.again(1, FailureReason::JobFailed));
+        assert!(some.allows(1, FailureReason::PushRefused));
+        assert!(!some.allows(1, FailureReason::JobFailed));
     }
 }

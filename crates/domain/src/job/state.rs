@@ -1,49 +1,46 @@
-//! The states of a job, and the one function that moves a job from one to the next.
+//! The states of a job, and the one function that holds every legal transition.
 
 use chrono::{DateTime, Utc};
 
 use crate::ids::RunnerId;
 use crate::text_enum::text_enum;
 
-/// Where a job is in its life.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
-    /// Needs jobs that have not finished.
+    /// Needs other jobs that have not finished.
     Waiting,
-    /// Could run, and waits for somebody to start it.
+    /// Can run, and waits for somebody to start it.
     Manual,
     /// In the queue.
     Pending,
-    /// With a runner, for as long as the lease lasts.
+    /// Claimed by a runner, until the lease expires.
     Running(Lease, Phase),
-    /// Over. Nothing changes it any more.
+    /// Finished. This state is final.
     Done(Outcome),
 }
 
-/// A runner's hold on a job; each report renews it, and it lapses when the runner is silent.
+/// A runner's lease on a job. Each report renews it; without reports it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it.
     pub runner: RunnerId,
-    /// When it lapses unless it is renewed.
+    /// When it expires unless it is renewed.
     pub expires_at: DateTime<Utc>,
 }
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It did what it should.
     Succeeded,
-    /// It could not.
     Failed(FailureReason),
-    /// Somebody called it off.
+    /// A user canceled it.
     Canceled,
-    /// A job that it needs did not succeed.
+    /// It did not run, because of how the jobs it needs ended.
     Skipped,
 }
 
 text_enum!(
-    /// The states by name alone, for what looks jobs up by them.
+    /// The name of a state, without its data.
     StateName, "job state", "waiting, manual, pending, running, succeeded, failed, canceled or skipped" {
         /// [`JobState::Waiting`].
         Waiting = "waiting",
@@ -67,7 +64,7 @@ text_enum!(
 text_enum!(
     /// What a running job is doing.
     Phase, "phase", "preparing, fetching, pulling, building, pushing or uploading" {
-        /// The runner has the job and makes a place for it.
+        /// The runner prepares a work directory.
         Preparing = "preparing",
         /// The source is being fetched.
         Fetching = "fetching",
@@ -85,108 +82,104 @@ text_enum!(
 text_enum!(
     /// Why a job failed.
     FailureReason, "failure reason", "a failure reason of the farm" {
-        /// The job's own work failed, and the runner could not say more.
+        /// The job failed, and the runner gave no specific reason.
         JobFailed = "job_failed",
-        /// The repository, the ref or the commit could not be fetched.
+        /// The repository, ref or commit could not be fetched.
         SourceUnavailable = "source_unavailable",
-        /// The package with the source could not be fetched.
+        /// The package could not be fetched.
         PackageUnavailable = "package_unavailable",
-        /// The package is no archive that is unpacked, or not as it should be.
+        /// The package is not a supported archive, or it is damaged.
         PackageInvalid = "package_invalid",
-        /// There is no Dockerfile where the job says.
+        /// There is no Dockerfile at the given path.
         DockerfileMissing = "dockerfile_missing",
         /// The Dockerfile cannot be parsed.
         DockerfileInvalid = "dockerfile_invalid",
-        /// A base image could not be had.
+        /// A base image could not be pulled.
         BaseImageUnavailable = "base_image_unavailable",
-        /// A secret that the build is to have is not a variable of the project.
+        /// A secret of the build refers to a variable that is not set on the project.
         SecretMissing = "secret_missing",
-        /// The image cannot be built for the platform that was asked for.
+        /// The image cannot be built for the requested platform.
         PlatformUnsupported = "platform_unsupported",
         /// A step of the Dockerfile failed.
         BuildFailed = "build_failed",
-        /// The registry did not take the image.
+        /// The registry refused the image.
         PushRefused = "push_refused",
         /// The runner's disk is full.
         DiskFull = "disk_full",
-        /// The job took longer than it may.
+        /// The job exceeded its timeout.
         TimedOut = "timed_out",
-        /// The runner could not do its part, for instance because its Docker Engine was away.
+        /// The runner failed, for instance because its Docker Engine was not reachable.
         RunnerFault = "runner_fault",
-        /// The runner fell silent and its lease lapsed.
+        /// The runner stopped reporting and its lease expired.
         RunnerLost = "runner_lost",
-        /// The job needs something that the runner which took it cannot do.
+        /// The job needs features that its runner does not support.
         Unsupported = "unsupported",
-        /// The runner gave a reason that the farm does not know.
+        /// The runner gave a reason that this version does not know.
         Unknown = "unknown_failure",
     }
 );
 
 impl FailureReason {
-    /// Whether the farm, not the job, is to blame, so that another attempt may well succeed.
+    /// Returns true if the farm caused the failure, so that another attempt may succeed.
     pub fn is_infrastructure(self) -> bool {
         matches!(self, Self::RunnerLost | Self::RunnerFault | Self::DiskFull)
     }
 
-    /// The same for a job that builds a package. Where the package comes from and the registry
-    /// count as the farm's there, since those who ask for such builds expect them to be tried again.
+    /// Like [`is_infrastructure`](Self::is_infrastructure), for a job that builds a package.
+    ///
+    /// Failures of the package's server and of the registry count as infrastructure too, because
+    /// clients of the package API expect such builds to be retried.
     pub fn is_infrastructure_for_packages(self) -> bool {
         self.is_infrastructure() || matches!(self, Self::PackageUnavailable | Self::PushRefused)
     }
 }
 
-/// What a runner says at the end of a job.
+/// The result that a runner reports for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportedResult {
-    /// The job did what it should.
     Succeeded,
-    /// It could not.
     Failed(FailureReason),
 }
 
-/// Something that happens to a job.
+/// An event that can change the state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The jobs it needs have all succeeded.
+    /// The jobs it needs have ended so that it can run.
     NeedsMet,
-    /// The same, for a job that somebody is to start by hand.
+    /// Like `NeedsMet`, for a job that has to be started manually.
     Offer,
-    /// Somebody starts it by hand.
+    /// A user starts a manual job.
     Play,
-    /// A job it needs ended in another way.
+    /// The jobs it needs have ended so that it cannot run.
     NeedsFailed,
-    /// A runner takes it.
+    /// A runner claims it.
     Claim(Lease),
-    /// Its runner shows that it is at work, and perhaps in another phase.
+    /// Its runner reports progress, and possibly a new phase.
     Renew(Lease, Option<Phase>),
-    /// Its runner says how it ended.
+    /// Its runner reports the result.
     Report(RunnerId, ReportedResult),
-    /// Somebody calls it off.
+    /// A user cancels it.
     Cancel,
-    /// The farm looks whether the lease still holds.
-    CheckLease {
-        /// The time at which it looks.
-        now: DateTime<Utc>,
-    },
-    /// Its whole build took longer than it may.
+    /// The farm checks whether the lease has expired.
+    CheckLease { now: DateTime<Utc> },
+    /// Its build exceeded the build's timeout.
     Expire,
 }
 
-/// An event that the job's state does not allow.
+/// An event that is not legal in the job's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a job in state {} does not take the event {event:?}", from.name())]
+#[error("event {event:?} is not allowed for a job in state {}", from.name())]
 pub struct InvalidTransition {
-    /// The state the job stays in.
+    /// The state of the job, which is unchanged.
     pub from: JobState,
-    /// What was refused.
     pub event: Event,
 }
 
 impl JobState {
-    /// The state after `event`: the only place where one state becomes another.
+    /// Returns the state after `event`. This is the only place where one state becomes another.
     ///
     /// # Errors
-    /// `InvalidTransition` when the event does not belong to this state; the job stays as it is.
+    /// `InvalidTransition` if the event is not legal in this state.
     pub fn after(self, event: Event) -> Result<JobState, InvalidTransition> {
         use JobState::{Done, Manual, Pending, Running, Waiting};
         Ok(match (self, event) {
@@ -195,6 +188,8 @@ impl JobState {
             (Manual, Event::Play) => Pending,
             (Waiting, Event::NeedsFailed) => Done(Outcome::Skipped),
             (Pending, Event::Claim(lease)) => Running(lease, Phase::Preparing),
+            // Only the runner that holds the lease may renew it: one that lost the job and comes back
+            // must not revive it.
             (Running(old, phase), Event::Renew(new, next)) if old.runner == new.runner => {
                 Running(new, next.unwrap_or(phase))
             }
@@ -216,7 +211,7 @@ impl JobState {
         })
     }
 
-    /// Which of the states it is, without what is true in it alone.
+    /// The name of the state, without its data.
     pub fn kind(&self) -> StateName {
         match self {
             JobState::Waiting => StateName::Waiting,
@@ -230,17 +225,17 @@ impl JobState {
         }
     }
 
-    /// The word that is stored and that the native API uses.
+    /// The word used in the database and in the native API.
     pub fn name(&self) -> &'static str {
         self.kind().as_str()
     }
 
-    /// Whether the job is over.
+    /// Returns true if the job has finished.
     pub fn is_done(&self) -> bool {
         matches!(self, JobState::Done(_))
     }
 
-    /// Whether a runner has it.
+    /// Returns true if a runner has claimed the job and not finished it.
     pub fn is_running(&self) -> bool {
         matches!(self, JobState::Running(..))
     }
@@ -262,19 +257,19 @@ mod tests {
         }
     }
 
-    /// Every pair of a state and an event, with the state that follows or `None` for a refusal.
+    /// Every pair of a state and an event, with the next state or `None` for a refusal.
     #[test]
     fn every_pair_of_state_and_event_is_decided() {
         use Event::*;
         use JobState::{Done, Manual, Pending, Running, Waiting};
-        let mine = lease(1, 10);
+        let held = lease(1, 10);
         let renewed = lease(1, 20);
         let lost = Done(Outcome::Failed(FailureReason::RunnerLost));
         let states = [
             Waiting,
             Manual,
             Pending,
-            Running(mine, Phase::Fetching),
+            Running(held, Phase::Fetching),
             Done(Outcome::Succeeded),
             Done(Outcome::Failed(FailureReason::BuildFailed)),
             Done(Outcome::Canceled),
@@ -282,7 +277,8 @@ mod tests {
         ];
         let canceled = Some(Done(Outcome::Canceled));
         let expired = Some(Done(Outcome::Failed(FailureReason::TimedOut)));
-        // One row an event: what follows in Waiting, Manual, Pending, Running. Done refuses all.
+        // One row per event: the next state after Waiting, Manual, Pending and Running. Done refuses
+        // every event.
         let table = [
             (NeedsMet, [Some(Pending), None, None, None]),
             (Offer, [Some(Manual), None, None, None]),
@@ -292,8 +288,8 @@ mod tests {
                 [Some(Done(Outcome::Skipped)), None, None, None],
             ),
             (
-                Claim(mine),
-                [None, None, Some(Running(mine, Phase::Preparing)), None],
+                Claim(held),
+                [None, None, Some(Running(held, Phase::Preparing)), None],
             ),
             (
                 Renew(renewed, None),
@@ -328,7 +324,7 @@ mod tests {
             (Expire, [expired, expired, expired, expired]),
             (
                 CheckLease { now: at(9) },
-                [None, None, None, Some(Running(mine, Phase::Fetching))],
+                [None, None, None, Some(Running(held, Phase::Fetching))],
             ),
             (CheckLease { now: at(10) }, [None, None, None, Some(lost)]),
         ];
@@ -341,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn words_can_be_read_back() {
+    fn phases_and_failure_reasons_round_trip_as_words() {
         for phase in Phase::ALL {
             assert_eq!(phase.as_str().parse(), Ok(*phase));
         }

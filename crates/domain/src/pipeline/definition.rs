@@ -1,4 +1,4 @@
-//! A pipeline's definition: a graph of named job specs, checked before anything is made of it.
+//! Pipeline definitions: a graph of named job specs, which is checked before it is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use crate::job::spec::JobSpec;
 use crate::names::{Name, TagSet};
 use crate::pipeline::needs::When;
 
-/// The most jobs that one pipeline may have.
+/// The maximum number of jobs in a pipeline, after expansion for several platforms.
 pub const MAX_JOBS: usize = 500;
 
-/// What a build of the pipeline runs.
+/// The jobs that a build of the pipeline runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
-    /// The jobs, in the order in which they are listed and, all else equal, run.
+    /// In the order in which they are listed and, all else equal, run.
     pub jobs: Vec<JobDefinition>,
 }
 
@@ -24,36 +24,35 @@ pub struct Definition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobDefinition {
-    /// Its name, unique in the pipeline.
+    /// Unique within the pipeline.
     pub name: Name,
     /// The stage it is shown under.
     #[serde(default = "build_stage")]
     pub stage: Name,
-    /// The jobs that must succeed first, by name.
+    /// The jobs that must finish first. Which results count is up to `when`.
     #[serde(default)]
     pub needs: Vec<Name>,
     /// The tags a runner must have.
     #[serde(default)]
     pub tags: TagSet,
-    /// How long it may run, in seconds.
-    #[serde(default = "an_hour")]
+    /// The maximum run time, in seconds.
+    #[serde(default = "default_timeout_s")]
     pub timeout_s: u32,
-    /// Whether the build succeeds even if this job fails.
+    /// Whether the build can succeed although this job failed.
     #[serde(default)]
     pub allow_failure: bool,
-    /// When it runs, by what became of the jobs it needs.
+    /// When it runs, depending on the results of the jobs it needs.
     #[serde(default, skip_serializing_if = "When::is_default")]
     pub when: When,
-    /// When it is tried again by itself.
+    /// When it is retried automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryRules>,
-    /// What people call it, where that is not its name.
+    /// The name shown to people, if it differs from `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Its key in the graph that somebody handed in.
+    /// The key of the step it was created from, for a submitted step graph.
     #[serde(skip)]
     pub step_key: Option<String>,
-    /// What it does.
     pub spec: JobSpec,
 }
 
@@ -75,63 +74,49 @@ pub(crate) fn build_stage() -> Name {
     }
 }
 
-fn an_hour() -> u32 {
+fn default_timeout_s() -> u32 {
     3600
 }
 
-/// Why a definition is refused.
+/// Why a definition is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionError {
-    /// No job, or too many.
-    #[error("a pipeline has 1 to {MAX_JOBS} jobs, this one has {0}")]
+    #[error("a pipeline must have 1 to {MAX_JOBS} jobs, but this one has {0}")]
     JobCount(usize),
-    /// Two jobs of one name.
-    #[error("the job name {0:?} is used twice")]
+    #[error("the job name {0:?} is used twice; job names must be unique in a pipeline")]
     DuplicateName(String),
-    /// A need that is not a job of the pipeline.
-    #[error("the job {job:?} needs {need:?}, which is not a job of this pipeline")]
-    UnknownNeed {
-        /// The job.
-        job: String,
-        /// What it needs.
-        need: String,
-    },
-    /// Jobs that wait for each other.
-    #[error("the job {0:?} needs itself, directly or through others")]
+    #[error("job {job:?} needs {need:?}, but the pipeline has no job with that name")]
+    UnknownNeed { job: String, need: String },
+    #[error("job {0:?} needs itself, directly or through other jobs")]
     Cycle(String),
-    /// An image of a job that is not needed, or that makes none.
     #[error(
-        "the job {job:?} uses the image of {other:?}, which must be a job that it needs and that makes an image"
+        "job {job:?} uses the image of {other:?}, which must be listed in its `needs` and create an image"
     )]
     NoImage {
-        /// The job.
         job: String,
-        /// Whose image it uses.
+        /// The job whose image it uses.
         other: String,
     },
-    /// Images for several platforms that are not pushed.
+    /// An image for several platforms needs a repository, because an index refers to pushed images.
     #[error(
-        "the job {0:?} builds for several platforms, and has no repository for their images: the job, the project or the farm must name one"
+        "job {0:?} builds for several platforms, which requires an image repository; set `repository` in the job, or a repository for the project"
     )]
     IndexWithoutRepository(String),
-    /// A job that is tried again never, or too often.
-    #[error("the job {0:?} may be retried 1 to 10 times, for failure reasons of the farm")]
+    #[error(
+        "the retry rules of job {0:?} are invalid: `max` must be 1 to 10, and `on` lists failure reasons"
+    )]
     Retry(String),
-    /// A timeout out of range.
-    #[error("the job {0:?} must have a timeout_s between 1 and 604800 (a week)")]
+    #[error("the timeout_s of job {0:?} must be 1 to 604800 seconds (a week)")]
     Timeout(String),
-    /// A spec that cannot work.
-    #[error("the job {job:?}: {problem}")]
+    #[error("job {job:?}: {problem}")]
     Spec {
-        /// The job.
         job: String,
-        /// What is wrong with its spec.
         problem: crate::names::Invalid,
     },
 }
 
 impl Definition {
-    /// What a project without a definition of its own runs: one image build of its Dockerfile.
+    /// The definition of a project that has none of its own: one image build of its Dockerfile.
     pub fn single_image() -> Self {
         Self {
             jobs: vec![JobDefinition {
@@ -142,7 +127,7 @@ impl Definition {
                 stage: build_stage(),
                 needs: Vec::new(),
                 tags: TagSet::default(),
-                timeout_s: an_hour(),
+                timeout_s: default_timeout_s(),
                 allow_failure: false,
                 when: When::OnSuccess,
                 retry: None,
@@ -153,12 +138,12 @@ impl Definition {
         }
     }
 
-    /// Checks the graph and every spec in it.
+    /// Checks the graph and all specs in it.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first `DefinitionError` found.
     pub fn check(&self) -> Result<(), DefinitionError> {
-        // One for several platforms counts as those that it becomes.
+        // The limit counts jobs after expansion, because those are the rows a build creates.
         let count = self.jobs.iter().map(JobDefinition::expanded_count).sum();
         if !(1..=MAX_JOBS).contains(&count) {
             return Err(DefinitionError::JobCount(count));
@@ -168,7 +153,7 @@ impl Definition {
             if !(1..=604_800).contains(&job.timeout_s) {
                 return Err(DefinitionError::Timeout(name));
             }
-            if job.retry.as_ref().is_some_and(|rules| !rules.are_sound()) {
+            if job.retry.as_ref().is_some_and(|rules| !rules.is_valid()) {
                 return Err(DefinitionError::Retry(name));
             }
             if let Err(problem) = job.spec.check() {
@@ -178,7 +163,7 @@ impl Definition {
         self.check_graph()
     }
 
-    /// Whether the jobs can need each other as they do.
+    /// Checks names, needs and images across jobs.
     pub(crate) fn check_graph(&self) -> Result<(), DefinitionError> {
         let mut needs = BTreeMap::new();
         for job in &self.jobs {
@@ -198,11 +183,11 @@ impl Definition {
         self.check_cycles()
     }
 
-    /// Whether the images that a job uses are there when it runs.
+    /// Checks that the images a job uses exist when it runs.
     fn check_images(&self, job: &JobDefinition) -> Result<(), DefinitionError> {
         for other in job.spec.images_of() {
-            let makes_it = |made: &JobDefinition| made.name == *other && made.spec.makes_an_image();
-            if !job.needs.contains(other) || !self.jobs.iter().any(makes_it) {
+            let creates_it = |job: &JobDefinition| job.name == *other && job.spec.creates_image();
+            if !job.needs.contains(other) || !self.jobs.iter().any(creates_it) {
                 return Err(DefinitionError::NoImage {
                     job: job.name.to_string(),
                     other: other.to_string(),
@@ -212,7 +197,7 @@ impl Definition {
         Ok(())
     }
 
-    /// Takes jobs away whose needs are all gone, until none is left or none can be taken.
+    /// Checks that no job needs itself, by marking jobs whose needs are all marked until none is left.
     fn check_cycles(&self) -> Result<(), DefinitionError> {
         let mut met: BTreeSet<&Name> = BTreeSet::new();
         while met.len() < self.jobs.len() {
@@ -232,7 +217,9 @@ impl Definition {
         Ok(())
     }
 
-    /// The first job, in the order of the definition, of a cycle among those that are not `met`.
+    /// The first job, in definition order, of a cycle among the jobs that are not in `met`.
+    ///
+    /// Jobs that merely wait for the cycle are not reported: removing their needs would not help.
     fn in_a_cycle(&self, met: &BTreeSet<&Name>) -> String {
         let open: BTreeMap<&Name, &Name> = self
             .jobs
@@ -246,7 +233,7 @@ impl Definition {
         let Some(first) = self.jobs.iter().find(stuck) else {
             return String::new();
         };
-        // Whoever goes on from need to need is in the cycle after as many steps as there are jobs.
+        // A walk from need to need is inside a cycle after at most as many steps as there are jobs.
         let step = |name| open.get(name).copied().unwrap_or(name);
         let start = self.jobs.iter().fold(&first.name, |name, _| step(name));
         let cycle: BTreeSet<&Name> = self
@@ -279,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_is_checked_before_it_is_used() {
+    fn an_invalid_graph_is_refused() {
         assert_eq!(Definition::single_image().check(), Ok(()));
         assert_eq!(graph(&[("b", &["a"]), ("a", &[])]).check(), Ok(()));
         assert_eq!(graph(&[]).check(), Err(DefinitionError::JobCount(0)));
@@ -298,13 +285,13 @@ mod tests {
         );
         let ring = graph(&[("c", &[]), ("a", &["b", "c"]), ("b", &["a"])]);
         assert_eq!(ring.check(), Err(DefinitionError::Cycle("a".into())));
-        // Who only waits for the cycle is not blamed for it.
+        // A job that only waits for the cycle is not reported.
         let before = graph(&[("x", &["b"]), ("a", &["b"]), ("b", &["a"])]);
         assert_eq!(before.check(), Err(DefinitionError::Cycle("a".into())));
     }
 
     #[test]
-    fn what_several_platforms_become_is_counted_and_is_the_farms_to_make() {
+    fn expanded_jobs_count_and_image_indexes_are_refused_in_definitions() {
         let mut all = graph(&[("a", &[])]);
         let JobSpec::ImageBuild(image) = &mut all.jobs[0].spec else {
             panic!("no image");
@@ -323,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_reads_the_short_form() {
+    fn omitted_fields_have_defaults() {
         let short = r#"{"jobs":[{"name":"image","spec":{"kind":"image_build"}}]}"#;
         assert_eq!(
             serde_json::from_str::<Definition>(short).unwrap(),

@@ -1,4 +1,4 @@
-//! When a job of a graph may run: what follows from the ends of the jobs that it needs.
+//! When a job may run, depending on the results of the jobs it needs.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use crate::job::state::{Event, JobState, Outcome};
 use crate::text_enum::text_enum;
 
 text_enum!(
-    /// When a job runs, by what became of the jobs that it needs.
+    /// When a job runs, depending on the results of the jobs it needs.
     #[derive(Default, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
-    When, "time to run", "on_success, on_failure, always or manual" {
-        /// Once all of them have succeeded.
+    When, "when", "on_success, on_failure, always or manual" {
+        /// After all of them succeeded.
         #[default]
         OnSuccess = "on_success",
-        /// Once all of them are over, and not all have succeeded.
+        /// After all of them finished and not all succeeded.
         OnFailure = "on_failure",
-        /// Once all of them are over.
+        /// After all of them finished.
         Always = "always",
-        /// Once all of them have succeeded and somebody starts it. Until then it holds nothing up
-        /// but the jobs that need it.
+        /// After all of them succeeded and somebody starts it. Until then it does not keep the build
+        /// open.
         Manual = "manual",
     }
 );
@@ -36,9 +36,8 @@ impl When {
 /// A job that another one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Where it is.
     pub state: JobState,
-    /// Whether its failure is as good as a success to those that need it.
+    /// Whether its failure counts as success for the jobs that need it.
     pub allowed_to_fail: bool,
 }
 
@@ -52,13 +51,13 @@ impl Need {
     }
 }
 
-/// What happens to a waiting job that needs these; `None` as long as it goes on waiting.
+/// Returns the event for a waiting job with these needs; `None` if it has to keep waiting.
 ///
-/// A job whose needs cannot all succeed any more is skipped at once, without waiting for the rest
-/// of them; one that runs after a failure waits for all. After a cancel nothing runs, whatever a
-/// job says.
+/// A job that needs success is skipped as soon as one of its needs did not succeed, without waiting
+/// for the rest. A job that runs after a failure waits for all of them. If a needed job was canceled,
+/// the job is skipped, whatever its `when` is.
 pub fn next_event(when: When, needs: &[Need]) -> Option<Event> {
-    let all_over = needs.iter().all(|need| need.state.is_done());
+    let all_done = needs.iter().all(|need| need.state.is_done());
     let all_succeeded = needs.iter().all(Need::succeeded);
     let is_canceled = |need: &Need| need.state == JobState::Done(Outcome::Canceled);
     if needs.iter().any(is_canceled) {
@@ -66,39 +65,43 @@ pub fn next_event(when: When, needs: &[Need]) -> Option<Event> {
     }
     match when {
         When::OnSuccess | When::Manual => {
-            let lost = needs
-                .iter()
-                .any(|need| need.state.is_done() && !need.succeeded());
-            match (lost, all_succeeded) {
-                (true, _) => Some(Event::NeedsFailed),
-                (false, false) => None,
-                (false, true) if when == When::Manual => Some(Event::Offer),
-                (false, true) => Some(Event::NeedsMet),
+            let did_not_succeed = |need: &Need| need.state.is_done() && !need.succeeded();
+            if needs.iter().any(did_not_succeed) {
+                Some(Event::NeedsFailed)
+            } else if !all_succeeded {
+                None
+            } else if when == When::Manual {
+                Some(Event::Offer)
+            } else {
+                Some(Event::NeedsMet)
             }
         }
-        When::OnFailure if all_over && all_succeeded => Some(Event::NeedsFailed),
-        When::OnFailure | When::Always => all_over.then_some(Event::NeedsMet),
+        When::OnFailure if all_done && all_succeeded => Some(Event::NeedsFailed),
+        When::OnFailure | When::Always => all_done.then_some(Event::NeedsMet),
     }
 }
 
-/// Why a job that needs these, each with its name, is skipped: a sentence for people.
+/// Explains to people why a job with these needs, given with their names, was skipped.
 pub fn skip_reason(when: When, needs: &[(&str, Need)]) -> String {
-    let fate = |need: &Need| match need.state {
+    let result = |need: &Need| match need.state {
         JobState::Done(Outcome::Canceled) => Some("was canceled"),
         JobState::Done(Outcome::Skipped) => Some("was skipped"),
         JobState::Done(Outcome::Failed(_)) if !need.allowed_to_fail => Some("failed"),
         _ => None,
     };
-    let mut fates = needs
+    let mut results = needs
         .iter()
-        .filter_map(|(name, need)| Some((name, fate(need)?)));
-    let canceled = fates.clone().find(|(_, fate)| *fate == "was canceled");
+        .filter_map(|(name, need)| Some((name, result(need)?)));
+    // A cancel skips the job whatever its `when` is, so it is the reason if there is one.
+    let canceled = results
+        .clone()
+        .find(|(_, result)| *result == "was canceled");
     match (canceled, when) {
-        (Some((name, fate)), _) => format!("{name}, which it needs, {fate}"),
-        (None, When::OnFailure) => "nothing that it needs failed".to_owned(),
-        (None, _) => match fates.next() {
-            Some((name, fate)) => format!("{name}, which it needs, {fate}"),
-            None => "what it needs did not succeed".to_owned(),
+        (Some((name, result)), _) => format!("it needs job {name}, which {result}"),
+        (None, When::OnFailure) => "it runs after a failure, but no job it needs failed".to_owned(),
+        (None, _) => match results.next() {
+            Some((name, result)) => format!("it needs job {name}, which {result}"),
+            None => "the jobs it needs did not succeed".to_owned(),
         },
     }
 }
@@ -109,7 +112,7 @@ mod tests {
     use crate::job::state::FailureReason;
 
     #[test]
-    fn who_is_skipped_is_told_because_of_whom() {
+    fn the_skip_reason_names_the_job_that_caused_it() {
         let need = |outcome| Need {
             state: JobState::Done(outcome),
             allowed_to_fail: false,
@@ -117,22 +120,25 @@ mod tests {
         let failed = ("test", need(Outcome::Failed(FailureReason::JobFailed)));
         let good = ("lint", need(Outcome::Succeeded));
         let canceled = ("scan", need(Outcome::Canceled));
-        let told = skip_reason(When::OnSuccess, &[good, failed]);
-        assert_eq!(told, "test, which it needs, failed");
-        let told = skip_reason(When::Always, &[failed, canceled]);
-        assert_eq!(told, "scan, which it needs, was canceled");
-        let told = skip_reason(When::OnFailure, &[good]);
-        assert_eq!(told, "nothing that it needs failed");
+        let reason = skip_reason(When::OnSuccess, &[good, failed]);
+        assert_eq!(reason, "it needs job test, which failed");
+        let reason = skip_reason(When::Always, &[failed, canceled]);
+        assert_eq!(reason, "it needs job scan, which was canceled");
+        let reason = skip_reason(When::OnFailure, &[good]);
+        assert_eq!(
+            reason,
+            "it runs after a failure, but no job it needs failed"
+        );
     }
 
     #[test]
-    fn a_job_waits_runs_or_is_skipped_by_what_it_needs() {
+    fn the_next_event_follows_from_when_and_needs() {
         let failed = JobState::Done(Outcome::Failed(FailureReason::JobFailed));
         let skipped = JobState::Done(Outcome::Skipped);
         let succeeded = JobState::Done(Outcome::Succeeded);
         let canceled = JobState::Done(Outcome::Canceled);
         let (run, skip) = (Some(Event::NeedsMet), Some(Event::NeedsFailed));
-        // What is needed; then what follows on success, on failure, always and by hand.
+        // The needs; then the event for on_success, on_failure, always and manual.
         let table: [(&[JobState], [Option<Event>; 4]); 8] = [
             (&[], [run, skip, run, Some(Event::Offer)]),
             (&[JobState::Pending, succeeded], [None; 4]),
@@ -154,14 +160,14 @@ mod tests {
                     allowed_to_fail: false,
                 })
                 .collect();
-            let told = [When::OnSuccess, When::OnFailure, When::Always, When::Manual]
+            let events = [When::OnSuccess, When::OnFailure, When::Always, When::Manual]
                 .map(|when| next_event(when, &needs));
-            assert_eq!(told, expected, "{states:?}");
+            assert_eq!(events, expected, "{states:?}");
         }
     }
 
     #[test]
-    fn a_failure_that_is_allowed_is_as_good_as_a_success() {
+    fn an_allowed_failure_counts_as_success() {
         let need = Need {
             state: JobState::Done(Outcome::Failed(FailureReason::JobFailed)),
             allowed_to_fail: true,

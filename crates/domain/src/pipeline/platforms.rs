@@ -1,4 +1,4 @@
-//! Image builds for several platforms: one job for each, and one that makes a single name of them.
+//! Expanding image builds for several platforms: one job per platform and one for the image index.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +11,18 @@ use crate::names::Name;
 use crate::pipeline::definition::{Definition, DefinitionError, JobDefinition};
 use crate::pipeline::needs::When;
 
-/// The most bytes of a job's name, and how many of them may say what it is a part of.
+/// The maximum length of a job name, and of the platform suffix in it, in bytes.
 const MAX_NAME: usize = 100;
 const MAX_SUFFIX: usize = 60;
 
-/// The definition with an image build for several platforms as a job for each of them, and after
-/// these one of the same name that pushes an index of their images. So whoever needs that job or its
-/// image gets the index.
+/// Replaces each image build for several platforms with one job per platform, followed by a job with
+/// the original name that pushes an index of their images.
+///
+/// Because the index job has the original name, jobs that need it or use its image need no change.
 ///
 /// # Errors
-/// `IndexWithoutRepository` when such a job has no repository: an index is of images that were pushed.
-pub fn expanded(definition: Definition) -> Result<Definition, DefinitionError> {
+/// `IndexWithoutRepository` if such a job has no repository. An index can only refer to pushed images.
+pub fn expand(definition: Definition) -> Result<Definition, DefinitionError> {
     let mut names: BTreeSet<Name> = definition.jobs.iter().map(|job| job.name.clone()).collect();
     let mut jobs = Vec::with_capacity(definition.jobs.len());
     for job in definition.jobs {
@@ -63,11 +64,13 @@ fn part(
     }
 }
 
-/// What is pushed under a tag, and what layers are taken from, is each platform's own.
+/// The image build for one platform. Tags and caches get a platform suffix, so that the platforms do
+/// not overwrite each other.
 fn image_of_part(image: &ImageBuild, platform: &Platform) -> ImageBuild {
     let own = |tag: &String| tag_of_part(tag, platform);
     let cached = image.cache_tag.iter();
-    // The digest is what the index needs; the tag of the cache is what the next build looks for.
+    // The index refers to images by digest, so one tag is enough to push the image. The cache tag is
+    // pushed as well, because the next build looks for it.
     let mut tags: Vec<String> = image
         .tags
         .iter()
@@ -76,13 +79,13 @@ fn image_of_part(image: &ImageBuild, platform: &Platform) -> ImageBuild {
         .map(own)
         .collect();
     tags.dedup();
-    let place = image.cache_to.as_ref();
-    let own_place = place.map(|place| match Repository::of_tagged(place) {
+    let shared_cache = image.cache_to.as_ref();
+    let own_cache = shared_cache.map(|cache| match Repository::split_tagged(cache) {
         Some((repository, tag)) => repository.tagged(&tag_of_part(tag, platform)),
-        None => place.clone(),
+        None => cache.clone(),
     });
-    let sources = image.cache_images.iter().map(|source| match &own_place {
-        Some(own) if place == Some(source) => own.clone(),
+    let sources = image.cache_images.iter().map(|source| match &own_cache {
+        Some(own) if shared_cache == Some(source) => own.clone(),
         _ => source.clone(),
     });
     ImageBuild {
@@ -90,14 +93,14 @@ fn image_of_part(image: &ImageBuild, platform: &Platform) -> ImageBuild {
         cache_tag: image.cache_tag.as_ref().map(own),
         fallback_cache_tag: image.fallback_cache_tag.as_ref().map(own),
         cache_images: sources.collect(),
-        cache_to: own_place,
+        cache_to: own_cache,
         platforms: vec![platform.clone()],
         ..image.clone()
     }
 }
 
-/// The job that pushes the index. What decides when its parts run has no say in when it does: that
-/// they have succeeded is all it waits for.
+/// The job that pushes the index. It always runs when its parts succeeded: the original job's `when`
+/// applies to the parts.
 fn index(
     job: &JobDefinition,
     image: &ImageBuild,
@@ -118,7 +121,7 @@ fn index(
     }
 }
 
-/// `JOB-linux-arm64`, or with a number where that name is taken; cut where it would be too long.
+/// `JOB-linux-arm64`, with a number if that name is taken. A long job name is cut.
 fn name_of_part(job: &Name, platform: &Platform, taken: &mut BTreeSet<Name>) -> Name {
     let mut suffix = platform.as_suffix();
     suffix.truncate(MAX_SUFFIX);
@@ -136,7 +139,8 @@ fn name_of_part(job: &Name, platform: &Platform, taken: &mut BTreeSet<Name>) -> 
     }
 }
 
-/// `TAG-linux-arm64`; where that is longer than a tag may be, with a hash in the place of what is cut.
+/// `TAG-linux-arm64`. If that is too long for a tag, a hash replaces the end, so that tags stay
+/// distinct.
 fn tag_of_part(tag: &str, platform: &Platform) -> String {
     let whole = format!("{tag}-{}", platform.as_suffix());
     if whole.len() <= MAX_TAG {
@@ -186,64 +190,67 @@ mod tests {
     }
 
     #[test]
-    fn two_platforms_become_two_jobs_and_an_index_in_their_stead() {
-        let mut asked = job("app", &["base"], image(&["linux/amd64", "linux/arm/v7"]));
-        (asked.allow_failure, asked.timeout_s) = (true, 77);
-        asked.when = When::Always;
-        asked.label = Some("The app".to_owned());
-        asked.step_key = Some("key".to_owned());
+    fn a_build_for_two_platforms_expands_to_two_jobs_and_an_index() {
+        let mut multi = job("app", &["base"], image(&["linux/amd64", "linux/arm/v7"]));
+        (multi.allow_failure, multi.timeout_s) = (true, 77);
+        multi.when = When::Always;
+        multi.label = Some("The app".to_owned());
+        multi.step_key = Some("key".to_owned());
         let base = job("base", &[], image(&["linux/arm64"]));
         let after = job("after", &["app"], image(&[]));
-        let given = Definition {
-            jobs: vec![base.clone(), asked.clone(), after.clone()],
+        let definition = Definition {
+            jobs: vec![base.clone(), multi.clone(), after.clone()],
         };
-        let made = expanded(given).unwrap().jobs;
-        let names: Vec<&str> = made.iter().map(|job| job.name.as_str()).collect();
+        let expanded = expand(definition).unwrap().jobs;
+        let names: Vec<&str> = expanded.iter().map(|job| job.name.as_str()).collect();
         let parts = ["app-linux-amd64", "app-linux-arm-v7"];
         assert_eq!(names, ["base", parts[0], parts[1], "app", "after"]);
-        assert_eq!((&made[0], &made[4]), (&base, &after));
-        for (part, platform) in made[1..3].iter().zip(["linux/amd64", "linux/arm/v7"]) {
-            assert_eq!(part.needs, asked.needs);
+        assert_eq!((&expanded[0], &expanded[4]), (&base, &after));
+        for (part, platform) in expanded[1..3].iter().zip(["linux/amd64", "linux/arm/v7"]) {
+            assert_eq!(part.needs, multi.needs);
             assert_eq!((part.allow_failure, part.timeout_s), (true, 77));
             assert_eq!((part.when, &part.step_key), (When::Always, &None));
             assert_eq!(part.label, Some(format!("The app ({platform})")));
             assert_eq!(build_of(part).platforms, [platform.parse().unwrap()]);
         }
-        assert_eq!(build_of(&made[2]).tags, ["v1-linux-arm-v7"]);
+        assert_eq!(build_of(&expanded[2]).tags, ["v1-linux-arm-v7"]);
         let index = JobSpec::ImageIndex(ImageIndex {
             images_of: parts.map(|name| name.parse().unwrap()).to_vec(),
-            repository: build_of(&asked).repository.clone(),
+            repository: build_of(&multi).repository.clone(),
             tags: vec!["v1".to_owned(), "latest".to_owned()],
             images: Vec::new(),
         });
-        assert_eq!((&made[3].spec, made[3].when), (&index, When::OnSuccess));
         assert_eq!(
-            made[3].needs,
-            made[1..3]
+            (&expanded[3].spec, expanded[3].when),
+            (&index, When::OnSuccess)
+        );
+        assert_eq!(
+            expanded[3].needs,
+            expanded[1..3]
                 .iter()
                 .map(|job| job.name.clone())
                 .collect::<Vec<_>>()
         );
         assert_eq!(
-            (&made[3].step_key, &made[3].label),
-            (&asked.step_key, &asked.label)
+            (&expanded[3].step_key, &expanded[3].label),
+            (&multi.step_key, &multi.label)
         );
     }
 
     #[test]
-    fn each_platform_has_caches_of_its_own() {
-        let mut asked = image(&["linux/amd64", "linux/arm64"]);
-        asked.cache_tag = Some("latest".to_owned());
-        asked.fallback_cache_tag = Some("main".to_owned());
-        asked.cache_to = Some("r.example/cache:c".to_owned());
-        asked.cache_images = ["r.example/cache:c", "r.example/other:c"]
+    fn each_platform_has_its_own_caches() {
+        let mut multi = image(&["linux/amd64", "linux/arm64"]);
+        multi.cache_tag = Some("latest".to_owned());
+        multi.fallback_cache_tag = Some("main".to_owned());
+        multi.cache_to = Some("r.example/cache:c".to_owned());
+        multi.cache_images = ["r.example/cache:c", "r.example/other:c"]
             .map(str::to_owned)
             .to_vec();
-        let made = expanded(Definition {
-            jobs: vec![job("a", &[], asked)],
+        let expanded = expand(Definition {
+            jobs: vec![job("a", &[], multi)],
         })
         .unwrap();
-        let part = build_of(&made.jobs[1]);
+        let part = build_of(&expanded.jobs[1]);
         assert_eq!(part.tags, ["v1-linux-arm64", "latest-linux-arm64"]);
         assert_eq!(part.cache_tag.as_deref(), Some("latest-linux-arm64"));
         assert_eq!(part.fallback_cache_tag.as_deref(), Some("main-linux-arm64"));
@@ -258,26 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn an_index_needs_a_place() {
-        let mut asked = image(&["linux/amd64", "linux/arm64"]);
-        asked.repository = None;
-        let error = expanded(Definition {
-            jobs: vec![job("a", &[], asked.clone())],
+    fn an_index_requires_a_repository() {
+        let mut multi = image(&["linux/amd64", "linux/arm64"]);
+        multi.repository = None;
+        let error = expand(Definition {
+            jobs: vec![job("a", &[], multi.clone())],
         });
         assert_eq!(
             error,
             Err(DefinitionError::IndexWithoutRepository("a".to_owned()))
         );
-        asked.platforms.pop();
+        multi.platforms.pop();
         assert!(
-            expanded(Definition {
-                jobs: vec![job("a", &[], asked)]
+            expand(Definition {
+                jobs: vec![job("a", &[], multi)]
             })
             .is_ok()
         );
     }
 
-    /// Names that come in each other's way, and one as long as a name can be.
+    /// Names that collide with each other after expansion, and names of maximum length.
     fn names() -> impl Strategy<Value = Vec<String>> {
         let all = vec![
             "a".to_owned(),
@@ -298,7 +305,7 @@ mod tests {
         (names(), shapes).prop_map(|(names, shapes)| {
             let jobs = names.iter().zip(shapes).enumerate();
             let jobs = jobs.map(|(place, (name, (platforms, needs, tag)))| {
-                // Each needs some of those before it.
+                // Each job needs some of those before it.
                 let before = names[..place].iter().enumerate();
                 let needs: Vec<&str> = before
                     .filter(|(bit, _)| needs & (1 << bit) != 0)
@@ -317,24 +324,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_sound_is_sound_when_it_is_expanded(given in definitions()) {
-            prop_assert_eq!(given.check(), Ok(()));
-            let count: usize = given.jobs.iter().map(JobDefinition::expanded_count).sum();
-            let made = expanded(given.clone()).unwrap();
-            prop_assert_eq!(made.jobs.len(), count);
-            // As the graph it is now it would be taken, and nothing more would become of it.
-            prop_assert_eq!(made.check_graph(), Ok(()));
-            prop_assert_eq!(expanded(made.clone()).unwrap(), made.clone());
-            for job in &given.jobs {
-                let again = made.jobs.iter().find(|made| made.name == job.name).unwrap();
-                let asked = build_of(job);
+        fn a_valid_definition_stays_valid_when_it_is_expanded(definition in definitions()) {
+            prop_assert_eq!(definition.check(), Ok(()));
+            let count: usize = definition.jobs.iter().map(JobDefinition::expanded_count).sum();
+            let expanded = expand(definition.clone()).unwrap();
+            prop_assert_eq!(expanded.jobs.len(), count);
+            // The result is a valid graph, and expanding it again changes nothing.
+            prop_assert_eq!(expanded.check_graph(), Ok(()));
+            prop_assert_eq!(expand(expanded.clone()).unwrap(), expanded.clone());
+            for job in &definition.jobs {
+                let again = expanded.jobs.iter().find(|expanded| expanded.name == job.name).unwrap();
+                let original = build_of(job);
                 let JobSpec::ImageIndex(index) = &again.spec else {
                     prop_assert_eq!(again, job);
                     continue;
                 };
-                let parts = made.jobs.iter().filter(|made| index.images_of.contains(&made.name));
+                let parts = expanded.jobs.iter().filter(|expanded| index.images_of.contains(&expanded.name));
                 let built: Vec<_> = parts.clone().flat_map(|part| build_of(part).platforms.clone()).collect();
-                prop_assert_eq!(&built, &asked.platforms);
+                prop_assert_eq!(&built, &original.platforms);
                 for part in parts {
                     prop_assert_eq!(build_of(part).check(), Ok(()));
                     prop_assert_eq!(&part.needs, &job.needs);

@@ -1,58 +1,59 @@
-//! A graph of commands that somebody hands in for one build, and the jobs it becomes.
+//! Submitted step graphs: commands for a single build, and the jobs created from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::job::spec::{JobSpec, Script};
-use crate::names::{Name, TagSet, slugified};
+use crate::names::{Name, TagSet, slugify};
 use crate::pipeline::definition::{Definition, JobDefinition};
 use crate::pipeline::needs::When;
 
-/// How much of a step's key its job's name has at the most.
+/// The maximum length of a job name that is derived from a step's key, in bytes.
 const MAX_NAME: usize = 80;
 
-/// A graph of commands, checked: no key is there twice, and no step needs itself.
+/// A checked graph of commands: keys are unique, and no step needs itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepGraph {
-    /// Its steps.
     pub steps: Vec<Step>,
-    /// How long all of it may take, in seconds.
+    /// The timeout of the whole build, in seconds.
     pub timeout_s: Option<u32>,
 }
 
-/// One command.
+/// One command of a step graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What tells it from the others.
+    /// Unique within the graph.
     pub key: String,
-    /// What people call it.
+    /// The name shown to people.
     pub label: Option<String>,
-    /// What a shell runs.
+    /// The shell command.
     pub command: String,
-    /// The image it runs in; for the runner to choose when absent.
+    /// The image it runs in; the runner's default when absent.
     pub image: Option<String>,
-    /// What it sees in its environment.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// How long it may take, in seconds.
+    /// The timeout, in seconds.
     pub timeout_s: u32,
-    /// The positions of the steps that must succeed first.
+    /// The indexes of the steps that must succeed first.
     pub needs: BTreeSet<usize>,
-    /// The position of the one of them whose files it goes on with.
+    /// The index of the needed step whose files it continues with.
     pub builds_in: Option<usize>,
 }
 
-/// Steps whose files others go on with, where there is nowhere to keep them.
+/// A step continues in the container of another one, but no repository can store that container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a step builds in another one, which takes a repository for images: neither the project nor the farm has one"
+    "a step builds in another step, which requires an image repository; set one for the project, or a registry for the farm"
 )]
 pub struct NoSnapshotRepository;
 
 impl StepGraph {
-    /// The jobs that do what the steps say. The containers that others go on from are kept as
-    /// images at `keep`, a repository and the beginning of a tag.
+    /// Converts the steps to jobs.
+    ///
+    /// A step that another one builds in leaves its container as an image. `keep` is the repository
+    /// and the prefix of the tag for such images.
     ///
     /// # Errors
-    /// When a container must be kept and there is no such place.
+    /// `NoSnapshotRepository` if there is such a step and `keep` is `None`.
     pub fn into_definition(self, keep: Option<&str>) -> Result<Definition, NoSnapshotRepository> {
         let names = unique_names(self.steps.iter().map(|step| step.key.as_str()));
         let parents: BTreeSet<usize> = self
@@ -62,16 +63,18 @@ impl StepGraph {
             .collect();
         let mut jobs = Vec::with_capacity(self.steps.len());
         for (position, step) in self.steps.into_iter().enumerate() {
-            let kept = match (parents.contains(&position), keep) {
-                (false, _) => None,
-                (true, Some(place)) => Some(format!("{place}-{}", position + 1)),
-                (true, None) => return Err(NoSnapshotRepository),
+            let snapshot = if parents.contains(&position) {
+                let prefix = keep.ok_or(NoSnapshotRepository)?;
+                Some(format!("{prefix}-{}", position + 1))
+            } else {
+                None
             };
             let script = Script {
+                // The snapshot of the other step replaces the step's own image.
                 image: step.image.filter(|_| step.builds_in.is_none()),
                 image_of: step.builds_in.map(|parent| names[parent].clone()),
-                goes_on: step.builds_in.is_some(),
-                keep: kept,
+                skip_checkout: step.builds_in.is_some(),
+                keep: snapshot,
                 commands: vec![step.command],
                 variables: step.env,
                 artifacts: None,
@@ -94,17 +97,18 @@ impl StepGraph {
     }
 }
 
-/// A name for each key: as near to it as names go, and none twice.
+/// A unique name for each key, as close to the key as possible.
 fn unique_names<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<Name> {
     let mut taken = BTreeSet::new();
     let mut names = Vec::new();
     for key in keys {
         let plain = as_name(key);
         let numbered = (2..).map(|number| format!("{plain}-{number}"));
-        let mut wanted = std::iter::once(plain.clone()).chain(numbered);
-        let free = wanted.find_map(|text| text.parse::<Name>().ok().filter(|n| !taken.contains(n)));
+        let mut candidates = std::iter::once(plain.clone()).chain(numbered);
+        let free =
+            candidates.find_map(|text| text.parse::<Name>().ok().filter(|n| !taken.contains(n)));
         let Some(name) = free else {
-            unreachable!("there is always one more number, and each gives a name");
+            unreachable!("there are infinitely many numbers, and each gives a valid name");
         };
         taken.insert(name.clone());
         names.push(name);
@@ -112,16 +116,17 @@ fn unique_names<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<Name> {
     names
 }
 
-/// The key itself where it is a name, else what of it can be one.
+/// The key itself if it is a valid name, otherwise a slug of it.
 fn as_name(key: &str) -> String {
     if key.len() <= MAX_NAME && key.parse::<Name>().is_ok() {
         return key.to_owned();
     }
-    let mut plain = slugified(key);
+    let mut plain = slugify(key);
     plain.truncate(MAX_NAME);
-    match plain.is_empty() {
-        true => "step".to_owned(),
-        false => plain,
+    if plain.is_empty() {
+        "step".to_owned()
+    } else {
+        plain
     }
 }
 
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_become_names_and_none_is_there_twice() {
+    fn keys_become_unique_job_names() {
         let long = "x".repeat(300);
         let keys = ["a", "Ü b", "ü-b", "b", "a", "::", long.as_str()];
         let names = unique_names(keys.into_iter());
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_goes_on_from_the_image_that_is_kept_of_another() {
+    fn a_step_that_builds_in_another_runs_in_its_snapshot() {
         let steps = vec![step("a", None), step("b", Some(0))];
         let definition = graph(steps.clone()).into_definition(Some("r.example/x:s"));
         let definition = definition.unwrap();
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(scripts[0].image.as_deref(), Some("busybox"));
         assert_eq!(scripts[1].image_of.as_ref().map(Name::as_str), Some("a"));
         assert_eq!(
-            (scripts[1].image.as_deref(), scripts[1].goes_on),
+            (scripts[1].image.as_deref(), scripts[1].skip_checkout),
             (None, true)
         );
         assert_eq!(

@@ -1,21 +1,19 @@
-//! How builds are named by those who think in repositories and commits: `owner/name@sha`.
+//! Looking builds up by repository and commit: `owner/name@sha`, `owner/*`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::names::{Invalid, Name};
 
-/// The fewest digits by which a commit is looked up.
+/// The minimum number of digits to look up a commit.
 const MIN_DIGITS: usize = 7;
-/// As many as the longest sha has.
+/// The length of a SHA-256 name.
 const MAX_DIGITS: usize = 64;
 
-/// A project by its path, as people write it; case does not tell two apart.
+/// The path of a project, `owner/name`. Case is kept but does not distinguish projects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectPath {
-    /// Its namespace.
     pub namespace: Name,
-    /// Its own name.
     pub name: Name,
 }
 
@@ -38,12 +36,11 @@ impl FromStr for ProjectPath {
     }
 }
 
-/// The beginning of a commit's sha, in lower case, or all of it.
+/// A prefix of a commit sha in lower case, or the full sha.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShaPrefix(String);
 
 impl ShaPrefix {
-    /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,18 +53,16 @@ impl FromStr for ShaPrefix {
         let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_hexdigit());
         if !fits {
-            return Err(Invalid::new("sha", text, "at least 7 hex digits"));
+            return Err(Invalid::new("sha", text, "7 to 64 hex digits"));
         }
         Ok(Self(text.to_ascii_lowercase()))
     }
 }
 
-/// What is known of a commit: the project, and the beginning of its sha.
+/// A commit of a project, by a prefix of its sha.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitName {
-    /// The project.
     pub project: ProjectPath,
-    /// The beginning of the sha, or all of it.
     pub sha: ShaPrefix,
 }
 
@@ -84,12 +79,12 @@ impl FromStr for CommitName {
     }
 }
 
-/// A pattern of projects: `acme/*`, `*/docker-*`. A `*` stands for any run of characters but `/`.
+/// A pattern of project paths: `acme/*`, `*/docker-*`. `*` matches any characters except `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectPattern(String);
 
 impl ProjectPattern {
-    /// Whether a project's path is of this pattern; case does not matter.
+    /// Returns true if `path` matches the pattern, ignoring case.
     pub fn matches(&self, path: &ProjectPath) -> bool {
         let path = path.to_string().to_ascii_lowercase();
         match (self.0.split_once('/'), path.split_once('/')) {
@@ -114,15 +109,17 @@ impl FromStr for ProjectPattern {
         match text.split_once('/') {
             Some((owner, name)) if part(owner) && part(name) => Ok(Self(text.to_ascii_lowercase())),
             _ => {
-                let expected = "owner/name, where * stands for any characters but /";
-                Err(Invalid::new("pattern of projects", text, expected))
+                let expected = "owner/name, where * matches any characters except /";
+                Err(Invalid::new("project pattern", text, expected))
             }
         }
     }
 }
 
-/// Whether `text` is of `pattern`. What comes before the first `*` and after the last one is where
-/// it should be; what is in between is found from left to right, the earliest place each.
+/// Returns true if `text` matches `pattern`.
+///
+/// The parts before the first `*` and after the last one are anchored. The parts in between are
+/// matched from left to right, each at its earliest position, which never misses a match.
 fn fits(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -145,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_is_named_by_its_repository_and_the_beginning_of_its_sha() {
+    fn a_commit_name_is_a_project_path_and_a_sha_prefix() {
         let name: CommitName = "Acme/my.app@ABCDEF0".parse().unwrap();
         assert_eq!(name.project.to_string(), "Acme/my.app");
         assert_eq!(name.sha.as_str(), "abcdef0");
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_stays_within_its_part() {
+    fn a_star_matches_within_owner_or_name_only() {
         let fits = |pattern: &str, path: &str| {
             let pattern: ProjectPattern = pattern.parse().unwrap();
             pattern.matches(&path.parse().unwrap())

@@ -1,4 +1,4 @@
-//! Which submodules of a repository are checked out with it.
+//! How submodules are checked out.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,21 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Invalid;
 
-/// Which submodules of a repository are checked out with it.
+/// Which submodules of a repository are checked out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Submodules {
     /// None.
     None,
-    /// Its own, but none of theirs.
+    /// The repository's own submodules, but not theirs.
     Normal,
-    /// All, as `docker build` does with a repository's address.
+    /// All submodules, recursively, as `docker build` does for a Git URL.
     #[default]
     Recursive,
 }
 
 impl Submodules {
-    /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

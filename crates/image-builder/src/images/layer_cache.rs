@@ -104,7 +104,7 @@ impl Builder {
         progress: &dyn Progress,
     ) {
         let place = request.spec.cache_to.as_deref();
-        let Some((repository, tag)) = place.and_then(Repository::of_tagged) else {
+        let Some((repository, tag)) = place.and_then(Repository::split_tagged) else {
             return;
         };
         progress.phase(Phase::Pushing);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::names::slugified;
+use slipway_domain::names::slugify;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{NamespaceId, PipelineId, ProjectId, Slug};
 
@@ -136,7 +136,7 @@ pub fn insert(
 /// What a pipeline is called in its namespace unless that is taken: as its project, and for all but
 /// the default one its own slug after it.
 fn wide_slug(project: &Project, slug: &Slug) -> String {
-    let own = slugified(project.name.as_str());
+    let own = slugify(project.name.as_str());
     match *slug == Slug::default_pipeline() {
         true => own,
         false => format!("{own}-{slug}"),

@@ -2,7 +2,7 @@
 
 use crate::names::Invalid;
 
-/// Whether `name` can be an environment variable or a build argument.
+/// Returns true if `name` is a valid name of an environment variable or build argument.
 pub fn is_variable_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 255
@@ -22,7 +22,7 @@ pub(super) fn check_path(what: &'static str, path: &str) -> Result<(), Invalid> 
         Err(Invalid::new(
             what,
             path,
-            "a path inside the repository, relative to its root",
+            "a path inside the repository, relative to its root and without ..",
         ))
     }
 }

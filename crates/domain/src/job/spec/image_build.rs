@@ -1,4 +1,4 @@
-//! An image build: what is built, how, and where it goes.
+//! The spec of an image build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,104 +9,101 @@ use crate::image::package::BuildPackage;
 use crate::image::platform::Platform;
 use crate::image::{Repository, is_reference, is_tag, is_tagged};
 use crate::names::{Invalid, Name};
+use crate::queue::features::FeatureSet;
 
-/// How an image is built from a checkout, and where it goes.
+/// How an image is built from a checkout and where it is pushed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageBuild {
-    /// The directory that is the build context, relative to the checkout's root.
-    #[serde(default = "here")]
+    /// The build context, relative to the checkout's root.
+    #[serde(default = "default_context")]
     pub context: String,
     /// The Dockerfile, relative to the checkout's root.
-    #[serde(default = "dockerfile")]
+    #[serde(default = "default_dockerfile")]
     pub dockerfile: String,
-    /// The stage to stop at; the last one when absent.
+    /// The stage to build; the last one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Build arguments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
-    /// Labels put on the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Whether every step is run anew.
+    /// Whether all steps run without the cache.
     #[serde(default, skip_serializing_if = "is_false")]
     pub no_cache: bool,
-    /// Whether base images are pulled even if the host has them.
+    /// Whether base images are pulled even if the host already has them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub pull: bool,
-    /// Where the image is pushed; it is built and thrown away when absent.
+    /// The repository the image is pushed to; when absent the image is not pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
-    /// The tags that are pushed.
+    /// The tags to push.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// The tag in `repository` of an earlier image whose layers may be taken instead of building
-    /// them; nothing is amiss when there is no such image.
+    /// The tag in `repository` of an earlier image to use as a cache. A missing image is no error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_tag: Option<String>,
-    /// The package that is built in the place of a checkout; it says itself where context and
-    /// Dockerfile are.
+    /// The package to build instead of a checkout. Its own location replaces `context` and
+    /// `dockerfile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<BuildPackage>,
-    /// Build arguments whose values are the images that other jobs of the build made. A claim turns
-    /// them into [`ImageBuild::args`].
+    /// Build arguments whose values are the images of other jobs of the build. At the claim they are
+    /// resolved into [`ImageBuild::args`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub image_args: BTreeMap<String, Name>,
-    /// The job whose image is a source of the cache. A claim turns it into a reference.
+    /// The job whose image is used as a cache. At the claim it is resolved into `cache_image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_of: Option<Name>,
-    /// An image whose layers the build may use, besides the one of `cache_tag`.
+    /// An image to use as a cache, in addition to the one of `cache_tag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_image: Option<String>,
-    /// The tag that is looked for when there is no `cache_tag` in the repository yet, such as that
-    /// of the default branch.
+    /// The cache tag to use if the repository has no `cache_tag` yet, such as that of the default
+    /// branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_cache_tag: Option<String>,
-    /// Further images whose layers may be taken, by their whole names.
+    /// Further images to use as caches, by their full references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache_images: Vec<String>,
-    /// Where the image is pushed besides its tags, for others to take layers from: a repository and
-    /// a tag.
+    /// The repository and tag to which the image is pushed as a cache for other builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_to: Option<String>,
-    /// The platforms it is built for; that of the runner when there is none. A definition becomes one
-    /// job for each of several, so a job that runs has one at the most.
+    /// The platforms to build for; the runner's own when empty. A definition with several platforms
+    /// expands into one job per platform, so a job that runs has at most one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
-    /// What steps with `--mount=type=secret` get: the id there, and the variable of the project that
-    /// has the value.
+    /// The secrets for steps with `--mount=type=secret`: secret id to the project's variable with the
+    /// value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
-    /// The variable of the project with the private key that steps with `--mount=type=ssh` may use,
-    /// through an agent.
+    /// The project's variable with the private key for steps with `--mount=type=ssh`. The steps reach
+    /// it through an SSH agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh: Option<String>,
-    /// The time that the image says it was made at.
+    /// The creation time to record in the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_date: Option<SourceDate>,
-    /// The names that the image has in an archive of it, as `docker save` makes one: a file of the
-    /// job, for `docker load`. None is made when there is no name.
+    /// The names of the image in an archive for `docker load`, which becomes an artifact of the job.
+    /// When empty, no archive is created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub archive: Vec<String>,
 }
 
-/// The time that an image says it was made at, as `SOURCE_DATE_EPOCH` tells build tools (see
+/// The creation time to record in an image, passed to build tools as `SOURCE_DATE_EPOCH` (see
 /// <https://reproducible-builds.org/specs/source-date-epoch/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceDate {
-    /// That of the commit.
+    /// The time of the commit.
     Commit,
-    /// So many seconds after the beginning of 1970.
+    /// Seconds since the Unix epoch.
     Seconds(u32),
 }
 
-fn here() -> String {
+fn default_context() -> String {
     ".".to_owned()
 }
 
-fn dockerfile() -> String {
+fn default_dockerfile() -> String {
     "Dockerfile".to_owned()
 }
 
@@ -121,8 +118,8 @@ fn is_false(value: &bool) -> bool {
 impl Default for ImageBuild {
     fn default() -> Self {
         Self {
-            context: here(),
-            dockerfile: dockerfile(),
+            context: default_context(),
+            dockerfile: default_dockerfile(),
             target: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -148,17 +145,35 @@ impl Default for ImageBuild {
 }
 
 impl ImageBuild {
-    /// Checks what the types alone do not say.
+    /// The features a runner must have for this build.
+    pub(super) fn features(&self) -> FeatureSet {
+        let mut features = FeatureSet::default();
+        if self.package.is_some() {
+            features = features.with_packages();
+        }
+        if !self.archive.is_empty() {
+            features = features.with_archives();
+        }
+        // A stock runner echoes its commands, so it must not be given an agent with a private key.
+        if self.ssh.is_some() {
+            features = features.with_specs();
+        }
+        self.platforms
+            .iter()
+            .fold(features, FeatureSet::with_platform)
+    }
+
+    /// Checks the values that the types do not guarantee to be valid.
     ///
     /// # Errors
-    /// A path that leaves the checkout, a tag no registry takes, an argument without a name, a
-    /// secret that could not be named in a Dockerfile, an archive for several platforms.
+    /// `Invalid` for a path that leaves the checkout, a malformed tag, build argument, secret id or
+    /// cache image, and for an archive of several platforms.
     pub fn check(&self) -> Result<(), Invalid> {
         if self.package.is_some() {
             return Err(Invalid::new(
                 "package",
-                "one",
-                "none: a package comes with a build, and not with a pipeline",
+                "in a pipeline",
+                "no package: only a single build can have one",
             ));
         }
         check_path("context", &self.context)?;
@@ -172,7 +187,7 @@ impl ImageBuild {
             return Err(Invalid::new(
                 "image tag",
                 tag,
-                "1 to 128 of A-Z a-z 0-9 _ . - that do not begin with . or -",
+                "1 to 128 characters of A-Z a-z 0-9 _ . -, not starting with . or -",
             ));
         }
         if let Some(target) = &self.target
@@ -183,19 +198,19 @@ impl ImageBuild {
             return Err(Invalid::new(
                 "target",
                 target,
-                "the name of a stage of the Dockerfile",
+                "the name of a stage in the Dockerfile",
             ));
         }
         self.check_platforms()?;
         self.check_caches()?;
         self.check_secrets()?;
         self.check_archive()?;
-        let name = |name: &&String| !is_variable_name(name);
-        match self.args.keys().find(name) {
+        let is_invalid = |name: &&String| !is_variable_name(name);
+        match self.args.keys().find(is_invalid) {
             Some(bad) => Err(Invalid::new(
                 "build argument",
                 bad,
-                "a name of A-Z a-z 0-9 _ that does not begin with a digit",
+                "a name of A-Z a-z 0-9 _ that does not start with a digit",
             )),
             None => Ok(()),
         }
@@ -208,31 +223,31 @@ impl ImageBuild {
             .iter()
             .find(|platform| !seen.insert(*platform))
         {
-            Some(twice) => Err(Invalid::new(
-                "platforms",
-                &twice.to_string(),
-                "each platform once",
+            Some(duplicate) => Err(Invalid::new(
+                "platform list",
+                &duplicate.to_string(),
+                "each platform only once",
             )),
             None => Ok(()),
         }
     }
 
     fn check_caches(&self) -> Result<(), Invalid> {
-        let whole = self.cache_images.iter().chain(&self.cache_to);
-        for image in whole {
+        let references = self.cache_images.iter().chain(&self.cache_to);
+        for image in references {
             if !is_reference(image) {
                 return Err(Invalid::new(
                     "cache image",
                     image,
-                    "the whole name of an image, such as registry.example/acme/api:cache",
+                    "a full image reference such as registry.example/acme/api:cache",
                 ));
             }
         }
         match &self.cache_to {
-            Some(image) if Repository::of_tagged(image).is_none() => Err(Invalid::new(
-                "place for the cache",
+            Some(image) if Repository::split_tagged(image).is_none() => Err(Invalid::new(
+                "cache destination",
                 image,
-                "a repository with its registry, and a tag",
+                "REGISTRY/REPOSITORY:TAG such as registry.example/acme/api:cache",
             )),
             _ => Ok(()),
         }
@@ -241,16 +256,16 @@ impl ImageBuild {
     fn check_archive(&self) -> Result<(), Invalid> {
         if let Some(name) = self.archive.iter().find(|name| !is_tagged(name)) {
             return Err(Invalid::new(
-                "name of an image",
+                "archive image name",
                 name,
-                "a name in lower case with a tag, such as acme/api:v1",
+                "a lower-case name with a tag, such as acme/api:v1",
             ));
         }
         match (self.archive.is_empty(), self.platforms.as_slice()) {
             (false, [_, other, ..]) => Err(Invalid::new(
-                "platform of an archive",
+                "second platform",
                 &other.to_string(),
-                "one platform at the most: an archive has one image",
+                "at most one platform for an archive, which holds one image",
             )),
             _ => Ok(()),
         }
@@ -267,15 +282,15 @@ impl ImageBuild {
             return Err(Invalid::new(
                 "secret id",
                 id,
-                "1 to 255 of A-Z a-z 0-9 . _ -",
+                "1 to 255 characters of A-Z a-z 0-9 . _ -",
             ));
         }
         let mut variables = self.secrets.values().chain(&self.ssh);
         match variables.find(|name| !is_variable_name(name)) {
             Some(name) => Err(Invalid::new(
-                "variable of a secret",
+                "secret variable",
                 name,
-                "the name of a variable of the project",
+                "the name of a project variable: A-Z a-z 0-9 _, not starting with a digit",
             )),
             None => Ok(()),
         }

@@ -1,5 +1,7 @@
-//! What a job is to do. The serde shape here is the one that is stored, and that travels to our
-//! own runner; it only ever grows, and new members are optional.
+//! Job specs: what a job does.
+//!
+//! The serde form here is stored in the database and sent to our own runner. Stored specs and older
+//! runners must stay readable, so it only grows and new members are optional.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +19,20 @@ pub use image_build::{ImageBuild, SourceDate};
 pub use image_index::{ImageIndex, PlatformImage};
 pub use script::{ArtifactRules, ArtifactsWhen, Script};
 
-/// What a job is to do.
+/// What a job does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobSpec {
-    /// Build an image from the commit, and push it.
+    /// Builds an image from the commit and pushes it.
     ImageBuild(Box<ImageBuild>),
-    /// Run commands in a checkout of the commit.
+    /// Runs commands in a checkout of the commit.
     Script(Script),
-    /// Push one name for the images that other jobs built for several platforms.
+    /// Pushes an index of the images that other jobs built for several platforms.
     ImageIndex(ImageIndex),
 }
 
 impl JobSpec {
-    /// The package that the job builds, if it does not build a commit.
+    /// The package that the job builds, if it builds a package rather than a commit.
     pub fn package(&self) -> Option<&BuildPackage> {
         match self {
             Self::ImageBuild(image) => image.package.as_ref(),
@@ -46,35 +48,21 @@ impl JobSpec {
         }
     }
 
-    /// What it asks of a runner besides tags.
+    /// The features a runner must have to run this job.
     pub fn features(&self) -> FeatureSet {
         let none = FeatureSet::default();
         match self {
-            Self::ImageBuild(image) => {
-                let asked = match image.package {
-                    Some(_) => none.with_packages(),
-                    None => none,
-                };
-                let asked = match image.archive.is_empty() {
-                    false => asked.with_archives(),
-                    true => asked,
-                };
-                // An agent with the key is not for a shell that shows what it does.
-                let asked = match image.ssh {
-                    Some(_) => asked.with_specs(),
-                    None => asked,
-                };
-                let platforms = image.platforms.iter();
-                platforms.fold(asked, FeatureSet::with_platform)
+            Self::ImageBuild(image) => image.features(),
+            // Only our runner can continue in the container of another job, or keep one for later.
+            Self::Script(script) if script.skip_checkout || script.keep.is_some() => {
+                none.with_specs()
             }
-            // What another job left in a container is of use only to those that know of it.
-            Self::Script(script) if script.goes_on || script.keep.is_some() => none.with_specs(),
             Self::Script(_) => none,
             Self::ImageIndex(_) => none.with_specs(),
         }
     }
 
-    /// The jobs whose images it uses.
+    /// The jobs whose images this job uses.
     pub fn images_of(&self) -> Vec<&Name> {
         match self {
             Self::ImageBuild(image) => image.image_args.values().chain(&image.cache_of).collect(),
@@ -83,7 +71,7 @@ impl JobSpec {
         }
     }
 
-    /// The jobs whose images are only a part of the one that it makes.
+    /// The jobs whose images are parts of the index that this job pushes.
     pub fn parts(&self) -> &[Name] {
         match self {
             Self::ImageIndex(index) => &index.images_of,
@@ -91,18 +79,18 @@ impl JobSpec {
         }
     }
 
-    /// Whether an image comes of it.
-    pub fn makes_an_image(&self) -> bool {
+    /// Returns true if the job creates an image that other jobs can use.
+    pub fn creates_image(&self) -> bool {
         match self {
             Self::ImageBuild(_) | Self::ImageIndex(_) => true,
             Self::Script(script) => script.keep.is_some(),
         }
     }
 
-    /// Checks what the types alone do not say, of a spec that somebody gave.
+    /// Checks a spec from a pipeline definition.
     ///
     /// # Errors
-    /// The first thing that is wrong; what only the farm makes.
+    /// `Invalid` for the first invalid value, and for an image index, which only the farm creates.
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::ImageBuild(image) => image.check(),
@@ -110,7 +98,7 @@ impl JobSpec {
             Self::ImageIndex(_) => Err(Invalid::new(
                 "kind of job",
                 "image_index",
-                "an image_build with several platforms, which becomes one",
+                "an image_build with several platforms, from which the farm creates the index",
             )),
         }
     }
@@ -121,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spec_reads_back_and_an_empty_one_has_the_usual_names() {
+    fn an_empty_image_build_has_defaults_and_round_trips() {
         let spec: JobSpec = serde_json::from_str(r#"{"kind":"image_build"}"#).unwrap();
         assert_eq!(spec, JobSpec::ImageBuild(Box::default()));
         let text = serde_json::to_string(&spec).unwrap();
@@ -132,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_stay_inside_the_checkout() {
+    fn a_path_that_leaves_the_checkout_is_refused() {
         for bad in ["", "/etc", "..", "a/../b", "-f", "a\\b", "a\nb"] {
             let spec = ImageBuild {
                 dockerfile: bad.to_owned(),
@@ -148,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_has_named_images_of_one_platform_and_a_runner_that_makes_it() {
+    fn an_archive_requires_tagged_names_one_platform_and_a_runner_feature() {
         let spec = |names: &[&str], platforms: &[&str]| ImageBuild {
             archive: names.iter().map(|&name| name.to_owned()).collect(),
             platforms: platforms.iter().map(|text| text.parse().unwrap()).collect(),
@@ -169,14 +157,14 @@ mod tests {
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }
-        let asks = JobSpec::ImageBuild(Box::new(spec(&["api:v1"], &[]))).features();
+        let required = JobSpec::ImageBuild(Box::new(spec(&["api:v1"], &[]))).features();
         let older = FeatureSet::default().with_packages().with_specs();
-        assert!(!asks.is_subset(&older));
-        assert!(asks.is_subset(&older.with_archives()));
+        assert!(!required.is_subset(&older));
+        assert!(required.is_subset(&older.with_archives()));
     }
 
     #[test]
-    fn arguments_and_tags_have_names_that_tools_take() {
+    fn invalid_names_of_arguments_and_tags_are_refused() {
         let args = std::collections::BTreeMap::from([("1X".to_owned(), String::new())]);
         assert!(
             ImageBuild {

@@ -1,4 +1,4 @@
-//! A script: commands that run in a container, and the files they leave.
+//! The spec of a script: commands to run in a container, and the artifacts to collect.
 
 use std::collections::BTreeMap;
 
@@ -9,67 +9,66 @@ use crate::expiry;
 use crate::image::{Repository, is_tag};
 use crate::names::{Invalid, Name, check_line};
 
-/// The most commands, artifact paths or variables that one script has.
+/// The maximum number of commands, and of artifact paths, in a script.
 const MAX_ITEMS: usize = 1000;
-/// The longest command, in bytes.
+/// The maximum length of a command, in bytes.
 const MAX_COMMAND: usize = 64 * 1024;
 
-/// Commands that a shell runs in a checkout of the commit.
+/// Commands to run in a shell in a checkout of the commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
-    /// The image whose container they run in. Without one it is for the runner to choose; a stock
-    /// runner with the shell executor runs them on its host either way.
+    /// The image of the container they run in; the runner's default when absent. A stock runner with
+    /// the shell executor ignores it and runs the commands on its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The job whose image it is. A claim adds the `image`, by its digest.
+    /// The job whose image to use. At the claim it is resolved into `image`, by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_of: Option<Name>,
-    /// Whether the image holds the files already that the commands work on, as one does that a job
-    /// with `keep` left: nothing is checked out then.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub goes_on: bool,
-    /// Where the container is kept as an image once the commands have succeeded, for jobs that go
-    /// on from there: a repository and a tag.
+    /// Whether the image already contains the files, because a job with `keep` created it. Nothing is
+    /// checked out then.
+    #[serde(rename = "goes_on", default, skip_serializing_if = "is_false")]
+    pub skip_checkout: bool,
+    /// The repository and tag to which the container is committed as an image after the commands
+    /// succeeded, for jobs that continue from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
-    /// The commands, in order. The first that fails ends the job.
+    /// Run in order. The first command that fails ends the job.
     pub commands: Vec<String>,
-    /// What the commands see in their environment, besides what every job does.
+    /// Environment variables of the commands, in addition to those of every job.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
-    /// What is kept of the files they leave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<ArtifactRules>,
 }
 
-/// Which files a script leaves to the farm.
+/// Which files of a script become artifacts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactRules {
-    /// Files and directories, relative to the checkout's root; `*` and `**` stand for names.
+    /// Files and directories, relative to the checkout's root. `*` and `**` are wildcards.
     pub paths: Vec<String>,
     /// The archive's name, without its suffix; `artifacts` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// After which end of the script they are taken.
+    /// After which result of the script they are collected.
     #[serde(default, skip_serializing_if = "ArtifactsWhen::is_default")]
     pub when: ArtifactsWhen,
-    /// How long they are kept, as GitLab writes durations; for ever when absent.
+    /// How long they are kept, as a GitLab duration; forever when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_in: Option<String>,
 }
 
-/// After which end of a script its files are taken.
+/// After which result of a script its artifacts are collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArtifactsWhen {
-    /// When every command succeeded.
+    /// After all commands succeeded.
     #[default]
     OnSuccess,
-    /// When one failed.
+    /// After a command failed.
     OnFailure,
-    /// Either way.
+    /// After both.
     Always,
 }
 
@@ -90,8 +89,8 @@ impl ArtifactsWhen {
         *self == Self::OnSuccess
     }
 
-    /// Whether files are taken from a script that ended so.
-    pub fn takes(self, succeeded: bool) -> bool {
+    /// Returns true if artifacts are collected from a script with this result.
+    pub fn collects(self, succeeded: bool) -> bool {
         match self {
             Self::OnSuccess => succeeded,
             Self::OnFailure => !succeeded,
@@ -101,38 +100,38 @@ impl ArtifactsWhen {
 }
 
 impl Script {
-    /// Checks what the types alone do not say.
+    /// Checks the values that the types do not guarantee to be valid.
     ///
     /// # Errors
-    /// No command, an image no engine takes, a variable without a name, a path that leaves the
-    /// checkout, a duration that is none.
+    /// `Invalid` if there is no command, for a malformed image, variable name or duration, and for a
+    /// path that leaves the checkout.
     pub fn check(&self) -> Result<(), Invalid> {
         if self.commands.is_empty() || self.commands.len() > MAX_ITEMS {
             return Err(Invalid::new("commands", "", "1 to 1000 commands"));
         }
-        let unfit = |command: &&String| command.len() > MAX_COMMAND || command.contains('\0');
-        if let Some(command) = self.commands.iter().find(unfit) {
+        let is_invalid = |command: &&String| command.len() > MAX_COMMAND || command.contains('\0');
+        if let Some(command) = self.commands.iter().find(is_invalid) {
             let start: String = command.chars().take(40).collect();
-            let expected = "at most 64 KiB, and no byte that is zero";
+            let expected = "at most 64 KiB without NUL bytes";
             return Err(Invalid::new("command", &start, expected));
         }
         if let Some(image) = &self.image {
             check_image(image)?;
         }
-        let nameless = |name: &&String| !is_variable_name(name);
-        if let Some(bad) = self.variables.keys().find(nameless) {
-            let expected = "a name of A-Z a-z 0-9 _ that does not begin with a digit";
+        let is_invalid = |name: &&String| !is_variable_name(name);
+        if let Some(bad) = self.variables.keys().find(is_invalid) {
+            let expected = "a name of A-Z a-z 0-9 _ that does not start with a digit";
             return Err(Invalid::new("variable name", bad, expected));
         }
-        self.kept_at()?;
+        self.snapshot_target()?;
         self.artifacts.as_ref().map_or(Ok(()), ArtifactRules::check)
     }
 
-    /// The repository and the tag where the container is kept, if it is.
+    /// The repository and tag of `keep`, if it is set.
     ///
     /// # Errors
-    /// When `keep` is not a repository and a tag.
-    pub fn kept_at(&self) -> Result<Option<(Repository, String)>, Invalid> {
+    /// `Invalid` if `keep` is not a repository and a tag.
+    pub fn snapshot_target(&self) -> Result<Option<(Repository, String)>, Invalid> {
         let Some(keep) = &self.keep else {
             return Ok(None);
         };
@@ -156,7 +155,7 @@ impl ArtifactRules {
         if let Some(name) = &self.name {
             check_line("artifacts.name", name)?;
             if name.is_empty() || name.contains(['/', '\\', '"']) || name.starts_with('.') {
-                let expected = "a file name without / \\ \" that does not begin with a dot";
+                let expected = "a file name without / \\ \" that does not start with a dot";
                 return Err(Invalid::new("artifacts.name", name, expected));
             }
         }
@@ -171,18 +170,18 @@ impl ArtifactRules {
     }
 }
 
-/// Checks that `image` has the characters of an image's reference, which a shell leaves alone.
+/// Checks that `image` has only characters of image references, none of which a shell interprets.
 fn check_image(image: &str) -> Result<(), Invalid> {
-    let fits = !image.is_empty()
+    let is_valid = !image.is_empty()
         && image.len() <= 512
         && image.starts_with(|c: char| c.is_ascii_alphanumeric())
         && image
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b));
-    if fits {
+    if is_valid {
         return Ok(());
     }
-    let expected = "an image as the engine names it, such as registry.example:5000/acme/tools:1";
+    let expected = "an image reference such as registry.example:5000/acme/tools:1";
     Err(Invalid::new("image", image, expected))
 }
 
@@ -194,7 +193,7 @@ mod tests {
         let mut script = Script {
             image: Some("busybox".to_owned()),
             image_of: None,
-            goes_on: false,
+            skip_checkout: false,
             keep: None,
             commands: vec!["true".to_owned()],
             variables: BTreeMap::new(),
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_checked_before_it_is_used() {
+    fn an_invalid_script_is_refused() {
         assert!(script(|_| {}).is_ok());
         assert!(script(|s| s.artifacts = paths(&["out/**/*.txt", "a b"], Some("7 days"))).is_ok());
         assert!(script(|s| s.commands.clear()).is_err());
@@ -237,11 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn files_are_taken_after_the_ends_that_were_named() {
+    fn artifacts_are_collected_after_the_listed_results() {
         use ArtifactsWhen::{Always, OnFailure, OnSuccess};
-        let takes = |when: ArtifactsWhen| (when.takes(true), when.takes(false));
-        assert_eq!(takes(OnSuccess), (true, false));
-        assert_eq!(takes(OnFailure), (false, true));
-        assert_eq!(takes(Always), (true, true));
+        let collects = |when: ArtifactsWhen| (when.collects(true), when.collects(false));
+        assert_eq!(collects(OnSuccess), (true, false));
+        assert_eq!(collects(OnFailure), (false, true));
+        assert_eq!(collects(Always), (true, true));
     }
 }
