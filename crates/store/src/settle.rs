@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::graph::{self, Need};
-use slipway_domain::rollup::{Part, of_build};
+use slipway_domain::pipeline::needs::{Need, next_event, skip_reason};
+use slipway_domain::rollup::{RollupJob, build_state};
 use slipway_domain::{BuildId, BuildState, Event, JobId, JobState, UserId};
 
 use crate::builds::queries as build_queries;
@@ -44,7 +44,7 @@ pub fn settle(
             }
             let needed = needs(conn, dependent.id)?;
             let needs: Vec<Need> = needed.iter().map(as_need).collect();
-            let Some(event) = graph::next(dependent.when, &needs) else {
+            let Some(event) = next_event(dependent.when, &needs) else {
                 continue;
             };
             changes.jobs.push(dependent.id);
@@ -70,7 +70,7 @@ fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(),
         .map(|need| (need.name.as_str(), as_need(need)))
         .collect();
     diesel::update(jobs::table.find(skipped.id.0))
-        .set(jobs::failure_message.eq(graph::skip_reason(skipped.when, &needs)))
+        .set(jobs::failure_message.eq(skip_reason(skipped.when, &needs)))
         .execute(conn)?;
     Ok(())
 }
@@ -122,15 +122,15 @@ pub(crate) fn roll_up(
     now: DateTime<Utc>,
 ) -> Result<BuildState, StoreError> {
     let build = build_queries::get(conn, id)?;
-    let parts: Vec<Part> = job_queries::of_build(conn, id)?
+    let parts: Vec<RollupJob> = job_queries::of_build(conn, id)?
         .into_iter()
         .filter(|job| !job.superseded)
-        .map(|job| Part {
+        .map(|job| RollupJob {
             state: job.state,
             allowed_to_fail: job.allow_failure,
         })
         .collect();
-    let state = of_build(&parts, build.handed.error.is_some());
+    let state = build_state(&parts, build.handed.error.is_some());
     if state != build.state {
         let finished = state.is_done().then(|| to_ms(now));
         diesel::update(builds::table.find(id.0))

@@ -121,10 +121,10 @@ fn create_jobs(
             let requirement = Requirement {
                 project: new.project,
                 tags: job.tags.clone(),
-                abilities: match new.handed.source_url {
+                features: match new.handed.source_url {
                     // Stock runners know of commits alone.
-                    Some(_) => job.spec.abilities().with_specs(),
-                    None => job.spec.abilities(),
+                    Some(_) => job.spec.features().with_specs(),
+                    None => job.spec.features(),
                 },
             };
             let new_job = NewJob {

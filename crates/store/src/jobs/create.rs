@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::graph;
+use slipway_domain::pipeline::needs::next_event;
 use slipway_domain::{
     BuildId, JobId, JobSpec, JobState, ProjectId, QueueKeyId, RunnerId, UserId, When,
 };
@@ -66,7 +66,7 @@ pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, 
     for need in &new.needs {
         needs.push(as_need(&get(conn, *need)?));
     }
-    let state = match graph::next(new.when, &needs) {
+    let state = match next_event(new.when, &needs) {
         Some(event) => JobState::Waiting.after(event)?,
         None => JobState::Waiting,
     };

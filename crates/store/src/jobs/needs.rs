@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use slipway_domain::graph::Need;
+use slipway_domain::pipeline::needs::Need;
 use slipway_domain::{BuildId, JobId};
 
 use crate::engine::connection::Conn;

@@ -1,10 +1,10 @@
-//! Queue keys: a project with a set of tags and abilities each. Jobs that require the same share one.
+//! Queue keys: a project with a set of tags and features each. Jobs that require the same share one.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::queue::{Line, ProjectPolicy, Requirement};
+use slipway_domain::queue::{KeyQueue, ProjectPolicy, Requirement};
 use slipway_domain::{ProjectId, QueueKeyId, RunnerId};
 
 use crate::engine::connection::Conn;
@@ -15,13 +15,15 @@ use crate::queue::statements;
 use crate::schema::{jobs, project_loads, projects, queue_keys};
 
 /// The lines in which jobs stand, without the jobs, and how many jobs each project runs.
-pub fn open_lines(conn: &mut Conn) -> Result<(Vec<Line>, BTreeMap<ProjectId, u32>), StoreError> {
+pub fn open_lines(
+    conn: &mut Conn,
+) -> Result<(Vec<KeyQueue>, BTreeMap<ProjectId, u32>), StoreError> {
     let rows: Vec<OpenLine> = OpenLines.load(conn)?;
     let mut running = BTreeMap::new();
     let mut lines = Vec::with_capacity(rows.len());
     for (key, project, tags, shared_runners, max_running, builds_enabled, load) in rows {
         running.insert(ProjectId(project), u32::try_from(load).unwrap_or(0));
-        lines.push(Line {
+        lines.push(KeyQueue {
             key: QueueKeyId(key),
             requirement: read_requirement(project, &tags)?,
             policy: policy(shared_runners, max_running, builds_enabled),
