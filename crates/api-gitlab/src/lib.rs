@@ -6,16 +6,15 @@
 
 mod address;
 mod agent;
-mod artifacts;
 mod bad_input;
+mod builds_v3;
 mod commands;
 mod convert;
 mod error;
 mod forms;
 mod params;
 mod runner_v1;
-mod v3;
-mod v4;
+mod runner_v4;
 
 use actix_web::web;
 
@@ -28,6 +27,6 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for prefix in RUNNER_V1_PREFIXES {
         runner_v1::configure(config, prefix);
     }
-    v3::configure(config);
-    v4::configure(config);
+    builds_v3::configure(config);
+    runner_v4::configure(config);
 }

@@ -17,7 +17,7 @@ use slipway_http::{BodyError, Query};
 use slipway_protocol::{JOB_TOKEN_HEADER, TokenRequest};
 
 use crate::bad_input::BadInput;
-use crate::error::RunnerV1Error;
+use crate::runner_v1::error::RunnerV1Error;
 
 /// The longest body that is read into memory. The last report of a stock runner carries its whole
 /// log, which escaping can blow up six-fold, and it is repeated for ever when it is refused.

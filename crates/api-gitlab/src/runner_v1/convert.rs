@@ -1,0 +1,194 @@
+//! The farm's model in the words of the runner protocol v1. Pure functions.
+
+use bytes::Bytes;
+use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::spec::Script;
+use slipway_domain::{FailureReason, JobSpec, ReportedResult};
+use slipway_farm::{
+    About, ClaimedJob, Ended, Extent, MadeImage, Needed, Report, SentTrace, archive_of,
+};
+use slipway_protocol::{
+    Artifacts, ArtifactsFile, Checkout, Dependency, DeployKey, Info, JobPayload, JobSource,
+    Options, OwnJob, UpdateRequest,
+};
+
+use crate::{commands, convert};
+
+/// A claimed job as a runner reads it.
+pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
+    let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
+    let logins = convert::credentials(claimed);
+    let options = match &job.spec {
+        JobSpec::Script(script) => options(script),
+        JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => Options::default(),
+    };
+    // The last of a name wins.
+    let mut variables = convert::farm_variables(claimed, &logins);
+    variables.extend(convert::own_variables(claimed));
+    JobPayload {
+        id: job.id.0,
+        project_id: project.id.0,
+        project_name: project.name.to_string(),
+        commands: commands::lines(claimed, &logins).join("\n"),
+        repo_url: claimed.secrets.repository.url.clone(),
+        git_ref: convert::ref_name(build.git_ref.as_ref()),
+        sha: build.sha.to_string(),
+        before_sha: convert::NO_SHA.to_owned(),
+        allow_git_fetch: true,
+        timeout: u32::try_from(job.timeout_s).unwrap_or(0),
+        variables,
+        options,
+        status: convert::status(&job.state).to_owned(),
+        token: claimed.token.expose().to_owned(),
+        name: job.name.clone(),
+        stage: job.stage.clone(),
+        tag: build.ref_is_tag,
+        artifacts_file: archive_of(&claimed.artifacts).map(file),
+        artifacts_expire_at: claimed
+            .artifacts
+            .iter()
+            .find_map(|artifact| artifact.expires_at)
+            .map(convert::timestamp),
+        depends_on_builds: claimed
+            .needs
+            .iter()
+            .map(|needed| dependency(claimed, needed))
+            .collect(),
+        own: Some(OwnJob {
+            spec: job.spec.clone(),
+            build: build.uuid.to_string(),
+            number: build.number,
+            attempt: job.attempt,
+            lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
+            pull_login: claimed.secrets.pull_login.as_ref().map(convert::login),
+            source: claimed.source.as_ref().map(|source| JobSource {
+                url: source.url.clone(),
+                token: source.token.as_ref().map(|token| token.expose().to_owned()),
+                sha256: source.sha256.clone(),
+            }),
+            checkout: Some(checkout(claimed)),
+            max_file_bytes: Some(claimed.max_file_bytes),
+        }),
+        credentials: logins,
+    }
+}
+
+/// A script's image and artifacts, as stock runners read them.
+fn options(script: &Script) -> Options {
+    let rules = script.artifacts.as_ref();
+    Options {
+        image: script.image.clone(),
+        services: None,
+        artifacts: rules.map(|rules| Artifacts {
+            name: rules.name.clone(),
+            paths: rules.paths.clone(),
+            when: Some(convert::when_word(rules.when).to_owned()),
+            expire_in: rules.expire_in.clone(),
+        }),
+    }
+}
+
+fn file((filename, size): (&str, u64)) -> ArtifactsFile {
+    ArtifactsFile {
+        filename: filename.to_owned(),
+        size,
+    }
+}
+
+fn checkout(claimed: &ClaimedJob) -> Checkout {
+    let key = claimed.secrets.repository.key.as_ref();
+    Checkout {
+        submodules: claimed.project.submodules,
+        deploy_key: key.map(|(private_key, known_hosts)| DeployKey {
+            private_key: private_key.clone(),
+            known_hosts: known_hosts.clone(),
+        }),
+    }
+}
+
+fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
+    Dependency {
+        id: needed.job.id.0,
+        name: needed.job.name.clone(),
+        stage: needed.job.stage.clone(),
+        git_ref: convert::ref_name(claimed.build.git_ref.as_ref()),
+        sha: claimed.build.sha.to_string(),
+        tag: claimed.build.ref_is_tag,
+        status: convert::status(&needed.job.state).to_owned(),
+        token: needed.token.expose().to_owned(),
+        project_id: claimed.project.id.0,
+        project_name: claimed.project.name.to_string(),
+        artifacts_file: needed.archive().map(file),
+    }
+}
+
+pub(crate) fn about(info: Option<Info>) -> (About, bool) {
+    let info = info.unwrap_or_default();
+    let heartbeat = info.features.is_some_and(|features| features.heartbeat);
+    let about = About {
+        name: info.name,
+        version: info.version,
+        revision: info.revision,
+        platform: info.platform,
+        architecture: info.architecture,
+        executor: info.executor,
+        // A platform that cannot be is nothing to find a runner by.
+        platforms: info
+            .platforms
+            .iter()
+            .flat_map(|text| text.parse())
+            .collect(),
+        image_archives: info
+            .features
+            .is_some_and(|features| features.image_archives),
+    };
+    (about, heartbeat)
+}
+
+pub(crate) fn report(request: UpdateRequest) -> Report {
+    let result = match request.state.as_deref() {
+        Some("success") => Some(ReportedResult::Succeeded),
+        Some("failed") => {
+            let reason = request
+                .failure_reason
+                .as_deref()
+                .and_then(|word| word.parse().ok());
+            Some(ReportedResult::Failed(
+                reason.unwrap_or(FailureReason::JobFailed),
+            ))
+        }
+        // Unknown states change nothing; so it was upstream.
+        _ => None,
+    };
+    let image = request.image.map(|image| MadeImage {
+        reference: image.reference,
+        digest: image.digest,
+        tags: image.tags,
+        size_bytes: image.size_bytes,
+        details: image.details,
+    });
+    let trace = request.trace_sum.map(|sum| Extent {
+        length: sum.length,
+        crc32: sum.crc32,
+    });
+    let base_image = request.base_image.and_then(|base| {
+        // What is told of it is of no use then, and no reason to lose the report.
+        BaseImageUse::new(&base.image, base.username.as_deref()).ok()
+    });
+    let (message, exit_code) = (request.failure_message, request.exit_code);
+    Report {
+        trace: request.trace.map(Bytes::from),
+        phase: request.phase.as_deref().and_then(|word| word.parse().ok()),
+        base_image,
+        ended: result.map(|result| Ended {
+            result,
+            message,
+            trace,
+            image,
+            exit_code,
+            build_steps: request.build_steps,
+        }),
+        sent: SentTrace::default(),
+        wait: None,
+    }
+}
