@@ -27,7 +27,7 @@ async fn claimed(farm: &TestFarm) -> Claim {
 async fn a_range_that_cannot_be_read_adds_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = claimed(&farm).await;
-    let unread = "400 (Bad request) Content-Range is not START-END in bytes";
+    let unread = "400 (Bad request) Content-Range must be START-END, in bytes";
     for range in [
         "",
         "0",

@@ -1,12 +1,11 @@
-//! What is wrong with the form of a request, before any protocol has a word for it.
+//! Invalid requests, before an API has chosen its own words for the error.
 
-/// Why a request could not be read. Each protocol says it in its own words.
+/// Why a request could not be read.
 #[derive(Debug)]
 pub(crate) enum BadInput {
-    /// It is not what was expected; the sentence says what that was.
+    /// The request is not in the expected format; the text says what was expected.
     Unreadable(String),
-    /// It is longer than is read.
     TooLarge,
-    /// It is no form with a file.
+    /// An upload is not a form.
     NoForm,
 }

@@ -1,9 +1,9 @@
-//! A job's spec as shell lines, for a stock runner with the `docker` command on its host.
+//! A job spec as shell lines, for a stock runner that has the `docker` command on its host.
 //!
-//! Both generations of stock runners get the same lines: the older as one text, the newer as a list.
-//! The runner shows each line, and runs all of them in one shell that ends with the first line that
-//! fails. Every value is quoted; passwords come in through variables, so that no line shows one.
-//! What the lines leave on the host goes with the shell.
+//! Both runner protocols send the same lines: v1 joined into one text, v4 as a list. The runner prints
+//! each line and then runs all of them in one shell, which exits at the first line that fails. So every
+//! value is quoted, passwords are read from variables, and a trap deletes what the lines leave on the
+//! host.
 
 use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::spec::SourceDate;
@@ -11,23 +11,23 @@ use slipway_domain::{ImageBuild, JobId, JobSpec};
 use slipway_farm::ClaimedJob;
 use slipway_protocol::Credentials;
 
-/// The variable that holds the password of the login at `position`.
+/// The name of the variable that holds the password of the login at `position`.
 pub(crate) fn password_variable(position: usize) -> String {
     format!("SLIPWAY_REGISTRY_PASSWORD_{position}")
 }
 
-/// The lines that do what a claimed job's spec says. A line of a script may hold line ends itself.
+/// The lines that run a claimed job. A command of a script may itself contain line ends.
 pub(crate) fn lines(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<String> {
     let job = &claimed.job;
     match &job.spec {
         JobSpec::ImageBuild(image) => build_and_push(job.id, image, logins, &claimed.mark),
         JobSpec::Script(script) => script.commands.clone(),
-        // No stock runner gets one.
+        // Only our own runner claims index jobs.
         JobSpec::ImageIndex(_) => Vec::new(),
     }
 }
 
-/// The lines that build and push an image, and tell of it by `mark`.
+/// The lines that build and push an image, and print a line with `mark` that reports the digest.
 fn build_and_push(
     job: JobId,
     image: &ImageBuild,
@@ -41,12 +41,13 @@ fn build_and_push(
         .collect();
     let mut lines = vec![
         "slipway_dir=\"$(mktemp -d)\"".to_owned(),
-        // A name of its own: builds side by side have tags in common, and an id may be theirs too.
+        // Builds in parallel may push the same tags, and jobs of another farm on this host may have
+        // the same id. The random directory name makes the image name unique.
         format!("slipway_image=\"slipway-job:{job}-${{slipway_dir##*.}}\""),
-        cleaning_line(references.iter().chain(&image.cache_to)),
+        cleanup_line(references.iter().chain(&image.cache_to)),
     ];
     if !logins.is_empty() {
-        // Logins go to a place of their own, which the host's users never see.
+        // Keeps the logins out of the configuration of the host's users; the trap deletes it.
         lines.push("export DOCKER_CONFIG=\"$slipway_dir\"".to_owned());
     }
     for (position, login) in logins.iter().enumerate() {
@@ -58,22 +59,20 @@ fn build_and_push(
         ));
     }
     if !image.secrets.is_empty() {
-        // Only BuildKit knows what a secret is.
+        // The classic builder does not support `--secret`.
         lines.push("export DOCKER_BUILDKIT=1".to_owned());
     }
     for variable in image.secrets.values() {
-        // The shell ends here when the project has no such variable, and says so.
-        lines.push(format!(
-            ": \"${{{variable}?is not a variable of the project}}\""
-        ));
+        // The shell exits here with this message if the variable is not set.
+        lines.push(format!(": \"${{{variable}?is not set on the project}}\""));
     }
     lines.push(build_line(image));
-    if let Some(place) = &image.cache_to {
-        // Others build without it, only slower.
-        let place = quoted(place);
-        lines.push(format!("docker tag \"$slipway_image\" {place}"));
+    if let Some(cache) = &image.cache_to {
+        // A missing cache only makes later builds slower, so the job goes on if this push fails.
+        let cache = quoted(cache);
+        lines.push(format!("docker tag \"$slipway_image\" {cache}"));
         lines.push(format!(
-            "docker push {place} || echo 'The image could not be pushed as a cache'"
+            "docker push {cache} || echo 'Could not push the image as a build cache'"
         ));
     }
     for reference in &references {
@@ -93,19 +92,22 @@ fn build_and_push(
             "slipway_size=\"$(docker image inspect --format '{{.Size}}' \"$slipway_image\")\""
                 .to_owned(),
         );
-        let told = mark.line("$slipway_digest", "$slipway_size");
+        // A push without a digest in its output must fail the job: the farm reads the image from the
+        // marked line, and would otherwise record a success without an image.
         lines.push("test -n \"$slipway_digest\"".to_owned());
-        lines.push(format!("echo \"{told}\""));
+        let marked = mark.line("$slipway_digest", "$slipway_size");
+        lines.push(format!("echo \"{marked}\""));
     }
     lines
 }
 
-/// Takes the digest from the engine's last word on a push: `TAG: digest: sha256:… size: N`.
+/// Reads the digest from the last line that `docker push` prints: `TAG: digest: sha256:… size: N`.
 const DIGEST_LINE: &str = r#"slipway_digest="$(printf '%s\n' "$slipway_pushed" | sed -n 's/^.*: digest: \(sha256:[0-9a-f]*\) size: .*$/\1/p')""#;
 
-/// Makes the shell remove what it made when it ends, however that is: a shell that ends with the
-/// first failure does so in a trap as well. References have no character that means anything to it.
-fn cleaning_line<'a>(references: impl Iterator<Item = &'a String>) -> String {
+/// A trap that deletes the images and the directory whenever the shell exits, also after a failure.
+///
+/// Image references need no quoting: none of their characters is special in a shell.
+fn cleanup_line<'a>(references: impl Iterator<Item = &'a String>) -> String {
     let references: Vec<&str> = references.map(String::as_str).collect();
     format!(
         "trap 'docker image rm \"$slipway_image\" {} >/dev/null 2>&1 || :; rm -rf \"$slipway_dir\"' EXIT",
@@ -115,7 +117,7 @@ fn cleaning_line<'a>(references: impl Iterator<Item = &'a String>) -> String {
 
 fn build_line(image: &ImageBuild) -> String {
     let mut words = vec!["docker".to_owned(), "build".to_owned()];
-    words.extend(["--file".to_owned(), quoted(&here(&image.dockerfile))]);
+    words.extend(["--file".to_owned(), quoted(&in_checkout(&image.dockerfile))]);
     if image.no_cache {
         words.push("--no-cache".to_owned());
     }
@@ -150,8 +152,8 @@ fn build_line(image: &ImageBuild) -> String {
         ]),
     }
     for source in cache_sources(image) {
-        // Pulled first, it would take a local tag that builds side by side have in common. BuildKit
-        // finds it in the registry, and goes on without when there is none.
+        // Not pulled first: that would set a local tag which parallel builds share. BuildKit reads the
+        // image from the registry, and builds without a cache if it is missing.
         words.extend(["--cache-from".to_owned(), quoted(&source)]);
     }
     let is_cache = image.cache_tag.is_some() || image.cache_to.is_some();
@@ -159,30 +161,30 @@ fn build_line(image: &ImageBuild) -> String {
         words.extend(["--build-arg".to_owned(), format!("{INLINE_CACHE}=1")]);
     }
     words.extend(["--tag".to_owned(), "\"$slipway_image\"".to_owned()]);
-    words.push(quoted(&here(&image.context)));
+    words.push(quoted(&in_checkout(&image.context)));
     words.join(" ")
 }
 
-/// By this build argument `BuildKit` writes down in an image how it was made.
+/// The build argument that makes `BuildKit` store cache metadata in the image.
 const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 
-/// The images that layers may be taken from, those first that are the likeliest to have them.
+/// The images whose layers may be reused, the most likely match first.
 fn cache_sources(image: &ImageBuild) -> Vec<String> {
     let tags = image.cache_tag.iter().chain(&image.fallback_cache_tag);
-    let of_repository = image
+    let in_repository = image
         .repository
         .iter()
         .flat_map(|repository| tags.clone().map(|tag| repository.tagged(tag)));
     let others = image.cache_images.iter().chain(&image.cache_image).cloned();
-    of_repository.chain(others).collect()
+    in_repository.chain(others).collect()
 }
 
-/// A path in the checkout so that the command cannot take it for an address to fetch from.
-fn here(path: &str) -> String {
+/// A path in the checkout. The `./` keeps `docker build` from reading it as a URL or as a flag.
+fn in_checkout(path: &str) -> String {
     format!("./{path}")
 }
 
-/// `text` as one word of a POSIX shell, on one line: the runner splits the commands at line ends.
+/// `text` as one word of a POSIX shell, without line ends: v1 runners split the commands there.
 fn quoted(text: &str) -> String {
     let word = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     if !text.contains(['\n', '\r']) {
@@ -192,7 +194,7 @@ fn quoted(text: &str) -> String {
         .replace('\\', "\\\\")
         .replace('\n', "\\n")
         .replace('\r', "\\r");
-    // The shell takes line ends at the very end away.
+    // Command substitution strips line ends at the end of the value.
     format!("\"$(printf '%b' {})\"", word(&escaped))
 }
 
@@ -201,7 +203,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// Stands in for the command: it shows its arguments, and answers as the engine does.
+    /// A fake `docker`: prints its arguments, and the output that the real one would print.
     const DOCKER: &str = r#"
 docker() {
     { printf 'docker'; printf ' <%s>' "$@"; printf '\n'; } >&2
@@ -240,22 +242,22 @@ docker() {
         }
     }
 
-    /// What the lines do in a shell, line by line; the arguments of `docker` and the output.
+    /// Runs `commands` in a shell; returns the output, and the calls of `docker` with their arguments.
     fn run(shell: &str, commands: &str) -> (String, String) {
         let script = format!("set -e\n{DOCKER}\n{commands}\n");
-        let output = Command::new(shell)
+        let result = Command::new(shell)
             .args(["-c", &script])
             .env(password_variable(0), "secret")
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (said, called) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "{said}\n{called}");
-        (said, called)
+        let (output, calls) = (text(&result.stdout), text(&result.stderr));
+        assert!(result.status.success(), "{output}\n{calls}");
+        (output, calls)
     }
 
     #[test]
-    fn nothing_in_a_spec_leaves_its_word() {
+    fn every_value_of_a_spec_stays_one_shell_word() {
         let mut image = image();
         let hostile = "'; rm -rf /\n$(id) \\n %s\r\n\tx";
         image.args.insert("X".to_owned(), hostile.to_owned());
@@ -264,10 +266,10 @@ docker() {
         let text = text_of(JobId(42), &image, &[login()], &mark);
         assert!(!text.contains("secret"));
         for shell in ["sh", "bash"] {
-            let (_, called) = run(shell, &text);
-            let called = called.split(" <slipway-job:42-").next().unwrap();
+            let (_, calls) = run(shell, &text);
+            let build = calls.split(" <slipway-job:42-").next().unwrap();
             assert_eq!(
-                called,
+                build,
                 format!(
                     "docker <login> <--username> <o'neil> <--password-stdin> <localhost:5000>\n\
                      password: <secret>\n\
@@ -279,21 +281,21 @@ docker() {
     }
 
     #[test]
-    fn every_tag_is_pushed_and_the_last_line_tells_of_the_image() {
+    fn every_tag_is_pushed_and_the_last_line_reports_the_image() {
         let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image(), &[], &mark);
         assert!(!text.contains("DOCKER_CONFIG"));
-        let (said, called) = run("sh", &text);
-        let last = said.lines().last().unwrap();
+        let (output, calls) = run("sh", &text);
+        let last = output.lines().last().unwrap();
         assert_eq!(last, mark.line("sha256:0a1b", "1234"));
         for tag in ["v1", "main"] {
             let pushed = format!("docker <push> <localhost:5000/acme/api:{tag}>");
-            assert!(called.contains(&pushed), "{called}");
+            assert!(calls.contains(&pushed), "{calls}");
         }
     }
 
     #[test]
-    fn layers_are_taken_from_the_image_of_the_branch() {
+    fn build_reuses_layers_of_the_images_with_the_cache_tags() {
         let image = ImageBuild {
             cache_tag: Some("side".to_owned()),
             fallback_cache_tag: Some("main".to_owned()),
@@ -301,24 +303,24 @@ docker() {
         };
         let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
-        let (_, called) = run("sh", &text);
+        let (_, calls) = run("sh", &text);
         let words = "<--cache-from> <localhost:5000/acme/api:side> \
                      <--cache-from> <localhost:5000/acme/api:main> <--build-arg> <BUILDKIT_INLINE_CACHE=1>";
-        assert!(called.contains(words), "{called}");
+        assert!(calls.contains(words), "{calls}");
     }
 
     #[test]
-    fn an_image_that_goes_nowhere_is_built_and_thrown_away() {
+    fn image_without_a_repository_is_built_but_not_pushed() {
         let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &ImageBuild::default(), &[], &mark);
-        let (said, called) = run("sh", &text);
-        assert_eq!(said, "");
-        assert!(called.starts_with("docker <build> "), "{called}");
-        assert!(!called.contains("push"), "{called}");
+        let (output, calls) = run("sh", &text);
+        assert_eq!(output, "");
+        assert!(calls.starts_with("docker <build> "), "{calls}");
+        assert!(!calls.contains("push"), "{calls}");
     }
 
     #[test]
-    fn what_a_build_asks_of_the_command_is_asked() {
+    fn build_options_become_docker_flags() {
         let mut image = ImageBuild {
             cache_tag: Some("main".to_owned()),
             fallback_cache_tag: Some("stable".to_owned()),
@@ -333,7 +335,7 @@ docker() {
         let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
         assert!(!text.contains("secret>"), "{text}");
-        let (said, called) = run("sh", &text);
+        let (output, calls) = run("sh", &text);
         for words in [
             "<--platform> <linux/arm64>".to_owned(),
             format!("<--secret> <id=token,env={variable}>"),
@@ -345,40 +347,40 @@ docker() {
                 .to_owned(),
             "docker <push> <localhost:5000/acme/cache:main>".to_owned(),
         ] {
-            assert!(called.contains(&words), "{words}: {called}");
+            assert!(calls.contains(&words), "{words}: {calls}");
         }
-        // What is pushed for others is not what the last line tells of.
+        // The last line must not report the cache image, which has another reference.
         assert_eq!(
-            said.lines().last().unwrap(),
+            output.lines().last().unwrap(),
             mark.line("sha256:0a1b", "1234")
         );
     }
 
     #[test]
-    fn a_secret_that_the_project_does_not_have_ends_the_shell() {
+    fn unset_secret_variable_stops_the_shell_before_the_build() {
         let mut image = image();
-        let missing = "NOT_A_VARIABLE_OF_ANYBODY".to_owned();
+        let missing = "UNSET_VARIABLE".to_owned();
         image.secrets.insert("token".to_owned(), missing);
         let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
         let script = format!("set -e\n{DOCKER}\n{text}\n");
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success());
-        assert!(said.contains("is not a variable of the project"), "{said}");
-        assert!(!said.contains("docker <build>"), "{said}");
+        assert!(error.contains("is not set on the project"), "{error}");
+        assert!(!error.contains("docker <build>"), "{error}");
     }
 
     #[test]
-    fn the_time_of_the_commit_is_asked_of_git() {
+    fn source_date_of_the_commit_is_read_from_git() {
         let image = ImageBuild {
             source_date: Some(SourceDate::Commit),
             ..image()
         };
         let mark = ImageMarker::from_entropy(&[7; 20]);
         let text = text_of(JobId(42), &image, &[], &mark);
-        let (_, called) = run("sh", &format!("git() {{ echo 1700000000; }}\n{text}"));
+        let (_, calls) = run("sh", &format!("git() {{ echo 1700000000; }}\n{text}"));
         let words = "<--build-arg> <SOURCE_DATE_EPOCH=1700000000>";
-        assert!(called.contains(words), "{called}");
+        assert!(calls.contains(words), "{calls}");
     }
 }

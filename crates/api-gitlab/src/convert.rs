@@ -1,4 +1,4 @@
-//! The farm's model in GitLab's words. Pure functions.
+//! The farm's model in GitLab's terms, as far as several of the APIs share it. Pure functions.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use slipway_domain::spec::ArtifactsWhen;
@@ -8,19 +8,19 @@ use slipway_protocol::{Credentials, Variable};
 
 use crate::commands;
 
-/// What GitLab sends when it does not know the commit before.
-pub(crate) const NO_SHA: &str = "0000000000000000000000000000000000000000";
+/// What GitLab sends as `before_sha` if it does not know the previous commit.
+pub(crate) const ZERO_SHA: &str = "0000000000000000000000000000000000000000";
 
-/// GitLab's word for a job's state.
-pub(crate) fn status(state: &JobState) -> &'static str {
-    status_word(state.kind())
+/// GitLab's status of a job.
+pub(crate) fn job_status(state: &JobState) -> &'static str {
+    status_name(state.kind())
 }
 
-/// GitLab's word for a state.
-pub(crate) fn status_word(state: StateName) -> &'static str {
+/// GitLab's name of a job state.
+pub(crate) fn status_name(state: StateName) -> &'static str {
     match state {
         StateName::Waiting => "created",
-        // GitLab of that time has no word of its own for a job that waits for somebody.
+        // GitLab 8 has no status for manual jobs: it shows them as skipped until they are played.
         StateName::Manual | StateName::Skipped => "skipped",
         StateName::Pending => "pending",
         StateName::Running => "running",
@@ -30,13 +30,13 @@ pub(crate) fn status_word(state: StateName) -> &'static str {
     }
 }
 
-/// A time as GitLab writes it.
+/// A time in GitLab's format: ISO 8601 in UTC, with milliseconds.
 pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// After which ends files are taken.
-pub(crate) fn when_word(when: ArtifactsWhen) -> &'static str {
+/// The value of `artifacts.when`: after which results the runner uploads files.
+pub(crate) fn artifacts_when(when: ArtifactsWhen) -> &'static str {
     match when {
         ArtifactsWhen::OnSuccess => "on_success",
         ArtifactsWhen::OnFailure => "on_failure",
@@ -44,16 +44,21 @@ pub(crate) fn when_word(when: ArtifactsWhen) -> &'static str {
     }
 }
 
-/// The branch or tag of a build; empty when it was asked for by its commit alone.
+/// The branch or tag of a build; empty if the build was created for a commit alone.
 pub(crate) fn ref_name(git_ref: Option<&GitRef>) -> String {
     git_ref.map(GitRef::to_string).unwrap_or_default()
 }
 
-pub(crate) fn credentials(claimed: &ClaimedJob) -> Vec<Credentials> {
-    claimed.secrets.credentials.iter().map(login).collect()
+/// The logins at registries that a job may use.
+pub(crate) fn registry_credentials(claimed: &ClaimedJob) -> Vec<Credentials> {
+    let logins = claimed.secrets.credentials.iter();
+    logins.map(registry_login).collect()
 }
 
-pub(crate) fn login((registry, username, password): &(String, String, String)) -> Credentials {
+/// A login at a registry, from `(registry, username, password)`.
+pub(crate) fn registry_login(
+    (registry, username, password): &(String, String, String),
+) -> Credentials {
     Credentials {
         kind: "registry".to_owned(),
         url: registry.clone(),
@@ -62,8 +67,8 @@ pub(crate) fn login((registry, username, password): &(String, String, String)) -
     }
 }
 
-/// The variables that the farm gives to every job.
-pub(crate) fn farm_variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<Variable> {
+/// The variables that the farm sets for every job, by their names in GitLab 8.
+pub(crate) fn predefined_variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<Variable> {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
     let public = |key: &str, value: String| Variable {
         key: key.to_owned(),
@@ -80,7 +85,7 @@ pub(crate) fn farm_variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Ve
             public: false,
         },
         public("CI_BUILD_REF", build.sha.to_string()),
-        public("CI_BUILD_BEFORE_SHA", NO_SHA.to_owned()),
+        public("CI_BUILD_BEFORE_SHA", ZERO_SHA.to_owned()),
         public("CI_BUILD_REF_NAME", ref_name(build.git_ref.as_ref())),
         public("CI_BUILD_NAME", job.name.clone()),
         public("CI_BUILD_STAGE", job.stage.clone()),
@@ -96,6 +101,7 @@ pub(crate) fn farm_variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Ve
     if build.ref_is_tag {
         list.push(public("CI_BUILD_TAG", ref_name(build.git_ref.as_ref())));
     }
+    // The shell lines read passwords from these variables, because runners print every line.
     for (position, login) in logins.iter().enumerate() {
         list.push(Variable {
             key: commands::password_variable(position),
@@ -106,8 +112,10 @@ pub(crate) fn farm_variables(claimed: &ClaimedJob, logins: &[Credentials]) -> Ve
     list
 }
 
-/// The variables that come after the farm's: the script's, then the project's.
-pub(crate) fn own_variables(claimed: &ClaimedJob) -> impl Iterator<Item = Variable> {
+/// The variables of the job's script, then those of the project.
+///
+/// They follow the predefined ones: if a key occurs more than once, runners use the last value.
+pub(crate) fn configured_variables(claimed: &ClaimedJob) -> impl Iterator<Item = Variable> {
     let of_script = match &claimed.job.spec {
         JobSpec::Script(script) => Some(&script.variables),
         JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => None,
@@ -116,8 +124,11 @@ pub(crate) fn own_variables(claimed: &ClaimedJob) -> impl Iterator<Item = Variab
         .into_iter()
         .flatten()
         .map(|(key, value)| (key, value, true));
-    let of_project = claimed.secrets.variables.iter();
-    let of_project = of_project.map(|(key, value, public)| (key, value, *public));
+    let of_project = claimed
+        .secrets
+        .variables
+        .iter()
+        .map(|(key, value, public)| (key, value, *public));
     of_script
         .chain(of_project)
         .map(|(key, value, public)| Variable {

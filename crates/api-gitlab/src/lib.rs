@@ -1,28 +1,29 @@
-//! GitLab's words: the runner protocol v1, as stock runners of 0.5 to 1.11 and our own speak it, the
-//! runner protocol v4 of those from 10 on, and the consumer API v3.
+//! GitLab's APIs: the runner protocol v1 (stock runners 0.5 to 1.11, and our own runner), the runner
+//! protocol v4 (stock runners 10 and later), and the consumer API v3.
 //!
-//! Translation and nothing else. Every rule about jobs is the farm's; what an old client needs to
-//! be humoured is an extractor or a small type with a name.
+//! This crate only translates: every rule about jobs is in `farm`. A workaround for an old client is an
+//! extractor or a small named type here. What the APIs do on the wire is described in
+//! `docs/protocols/`.
 
-mod address;
-mod agent;
+mod artifacts;
 mod bad_input;
+mod base_url;
 mod builds_v3;
 mod commands;
 mod convert;
 mod error;
-mod forms;
 mod params;
 mod runner_v1;
 mod runner_v4;
+mod upload_form;
 
 use actix_web::web;
 
-/// The prefixes under which stock runners look for the protocol: what is typed as the address of
-/// the coordinator, and which version asks, decides between them.
+/// The prefixes of the runner protocol v1. Runners from 1.6 on append `/ci` to the configured URL;
+/// older ones send requests to whatever the operator typed.
 const RUNNER_V1_PREFIXES: [&str; 2] = ["/ci/api/v1", "/api/v1"];
 
-/// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
+/// Adds the routes of all three APIs. The application's data must contain a [`slipway_farm::Farm`].
 pub fn configure(config: &mut web::ServiceConfig) {
     for prefix in RUNNER_V1_PREFIXES {
         runner_v1::configure(config, prefix);

@@ -1,43 +1,22 @@
-//! Parameters, wherever a client put them: a JSON body, a form, a multipart form, the query; and what
-//! of a job stands in paths and headers.
-
-use std::future::Future;
-use std::pin::Pin;
+//! Parameters of the runner protocols, which may be in a JSON body, a form, a multipart form or the query.
 
 use actix_multipart::Multipart;
+use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use slipway_domain::{JobId, JobToken};
 use slipway_http::{BodyError, Query};
-use slipway_protocol::{JOB_TOKEN_HEADER, TokenRequest};
 
 use crate::bad_input::BadInput;
-use crate::runner_v1::error::RunnerV1Error;
 
-/// The longest body that is read into memory. The last report of a stock runner carries its whole
-/// log, which escaping can blow up six-fold, and it is repeated for ever when it is refused.
-pub(crate) const MAX_BODY: usize = 64 << 20;
+/// The largest body that is read into memory. The final report of a v1 runner contains the whole trace,
+/// which JSON escaping can make six times as large, and the runner repeats it forever if it is refused.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// The parameters of a request: the body's first, and those of the query that it lacks.
-pub(crate) struct Params<T>(pub(crate) T);
-
-impl<T: DeserializeOwned + 'static> FromRequest for Params<T> {
-    type Error = RunnerV1Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, RunnerV1Error>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = payload.take();
-        Box::pin(async move { Ok(Params(read_params(&request, payload).await?)) })
-    }
-}
-
-/// Reads the parameters of a request.
+/// Reads the parameters of a request: those in the body, then those in the query that the body lacks.
 pub(crate) async fn read_params<T: DeserializeOwned>(
     request: &HttpRequest,
     payload: Payload,
@@ -95,7 +74,7 @@ async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, Bad
         };
         let mut text = BytesMut::new();
         while let Some(chunk) = field.try_next().await.map_err(bad)? {
-            if text.len() + chunk.len() > MAX_BODY {
+            if text.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(BadInput::TooLarge);
             }
             text.extend_from_slice(&chunk);
@@ -108,9 +87,9 @@ async fn multipart_params(mut form: Multipart) -> Result<Map<String, Value>, Bad
     Ok(params)
 }
 
-/// Reads a whole body, up to [`MAX_BODY`].
+/// Reads a whole body, up to [`MAX_BODY_BYTES`].
 pub(crate) async fn read_body(payload: Payload) -> Result<Bytes, BadInput> {
-    let body = slipway_http::read_body(payload, MAX_BODY).await;
+    let body = slipway_http::read_body(payload, MAX_BODY_BYTES).await;
     body.map_err(|error| match error {
         BodyError::TooLarge { .. } => BadInput::TooLarge,
         BodyError::Unreadable(error) => BadInput::Unreadable(error.to_string()),
@@ -118,34 +97,12 @@ pub(crate) async fn read_body(payload: Payload) -> Result<Bytes, BadInput> {
 }
 
 /// A text that is not empty.
-pub(crate) fn given(text: Option<String>) -> Option<String> {
+pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// The id in a path, with or without `.json`; `None` for what cannot be one, such as `-1`.
-pub(crate) fn job_id(segment: &str) -> Option<JobId> {
-    let id: JobId = segment
-        .strip_suffix(".json")
-        .unwrap_or(segment)
-        .parse()
-        .ok()?;
-    (id.0 > 0).then_some(id)
-}
-
-/// The job's token: a parameter goes before the header.
-pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
-    let query = web::Query::<TokenRequest>::from_query(http.query_string()).ok();
-    let header = http
-        .headers()
-        .get(JOB_TOKEN_HEADER)
-        .and_then(|value| value.to_str().ok());
-    let text = given(query.and_then(|query| query.into_inner().token))
-        .or_else(|| given(field))
-        .or_else(|| header.map(str::to_owned));
-    JobToken::presented(text.unwrap_or_default())
-}
-
-/// Where a range begins. What it says of its end is of no use: clients disagree on it.
+/// The start of a `Content-Range`. The end must be a number, but its value is ignored: in some clients it
+/// is inclusive, in others exclusive.
 pub(crate) fn range_start(range: &str) -> Option<u64> {
     let range = range.trim().trim_start_matches("bytes").trim_start();
     let (start, end) = range.split_once('-')?;
@@ -158,21 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_begin_where_they_say_in_every_spelling() {
+    fn range_start_is_read_in_every_notation() {
         for range in ["5-11", "bytes 5-11", "bytes 5-11/20", " 5 - 11 ", "5-5"] {
             assert_eq!(range_start(range), Some(5), "{range}");
         }
         for bad in ["", "5", "-", "5-", "-5", "a-b", "5-x"] {
             assert_eq!(range_start(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn ids_are_read_with_and_without_a_suffix() {
-        assert_eq!(job_id("42.json"), Some(JobId(42)));
-        assert_eq!(job_id("42"), Some(JobId(42)));
-        for bad in ["-1", "0", "x", "", "4.2", "99999999999999999999"] {
-            assert_eq!(job_id(bad), None, "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who calls, with what parameters, on which project.
+//! Authentication of callers, and their access to projects.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,21 +11,20 @@ use slipway_http::{app_state, bearer, header};
 
 use super::error::V3Error;
 use super::params::Params;
-use crate::address::base;
+use crate::base_url::base_url;
 
-/// A request whose sender the farm knows. Nothing else is looked at before that.
+/// An authenticated request. Handlers take it as an argument, so that authentication comes before every
+/// other check.
 pub(crate) struct Call {
-    /// Who calls.
     pub(crate) actor: Actor,
-    /// With what parameters.
     pub(crate) params: Params,
-    /// The request itself.
     pub(crate) http: HttpRequest,
     farm: Farm,
 }
 
 impl Call {
-    /// Lets the caller act on the project that a path names by number or by `namespace/name`.
+    /// Access to the project in a path, given by its id or as `namespace/name`, for a caller with the role
+    /// `need`.
     ///
     /// # Errors
     /// As [`Farm::project`].
@@ -39,15 +38,15 @@ impl Call {
         })
     }
 
-    /// Where the farm is, as the caller sees it: `scheme://host`.
-    pub(crate) fn base(&self) -> String {
-        base(&self.farm, &self.http)
+    /// The URL under which the caller reaches the farm.
+    pub(crate) fn base_url(&self) -> String {
+        base_url(&self.farm, &self.http)
     }
 
-    /// [`Call::project`], for what is done with its builds.
+    /// Access to a project and its builds, for a caller with the role `need`.
     ///
     /// # Errors
-    /// As [`Farm::project`]; `Forbidden` when builds are switched off.
+    /// As [`Farm::project`]; `Forbidden` if builds are disabled for the project.
     pub(crate) async fn builds(&self, id: &str, need: Role) -> Result<ProjectAccess, V3Error> {
         let access = self.project(id, Role::Guest).await?;
         access.require_builds(need)?;
@@ -68,7 +67,7 @@ impl FromRequest for Call {
             let (token, kind) = token(&request, &params).ok_or(FarmError::BadToken)?;
             let actor = farm.authenticate(&AccessToken::presented(token)).await;
             let actor = actor.map_err(|error| match (error, kind) {
-                (FarmError::EndedToken, Kind::OAuth) => V3Error::EndedBearer,
+                (FarmError::EndedToken, TokenKind::OAuth) => V3Error::ExpiredOAuthToken,
                 (error, _) => V3Error::Farm(error),
             })?;
             Ok(Self {
@@ -81,12 +80,10 @@ impl FromRequest for Call {
     }
 }
 
-/// A request whose sender the farm does not know: it has its own proof among its parameters.
+/// A request that has its credentials among its parameters: a trigger's token, or a user's password.
 pub(crate) struct OpenCall {
-    /// With what parameters.
     pub(crate) params: Params,
-    /// Where the farm is, as the caller sees it.
-    pub(crate) base: String,
+    pub(crate) base_url: String,
 }
 
 impl FromRequest for OpenCall {
@@ -98,16 +95,16 @@ impl FromRequest for OpenCall {
         let payload = payload.take();
         Box::pin(async move {
             let params = Params::read(&request, payload).await?;
-            let base = base(&app_state(&request), &request);
-            Ok(Self { params, base })
+            let base_url = base_url(&app_state(&request), &request);
+            Ok(Self { params, base_url })
         })
     }
 }
 
-/// What a path names a project by: its number, or `namespace/name`.
+/// The project in a path: its id, or `namespace/name`.
 ///
 /// # Errors
-/// `NotFound` when no project could be named so.
+/// `NotFound` if no project can have this id or name.
 pub(crate) fn project_key(id: &str) -> Result<ProjectKey, V3Error> {
     let missing = || V3Error::Farm(FarmError::NotFound("project"));
     if id.bytes().all(|b| b.is_ascii_digit()) {
@@ -121,21 +118,21 @@ pub(crate) fn project_key(id: &str) -> Result<ProjectKey, V3Error> {
     Ok(ProjectKey::Path(namespace, name))
 }
 
-/// What a token was presented as. It is the same token either way.
+/// How a token was sent. The farm accepts the same tokens either way; only the errors differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     Private,
     OAuth,
 }
 
-/// The token of a request: the first that is found, in GitLab's order, decides.
-fn token(request: &HttpRequest, params: &Params) -> Option<(String, Kind)> {
+/// The token of a request. GitLab uses the first one it finds, in this order, even if it is invalid.
+fn token(request: &HttpRequest, params: &Params) -> Option<(String, TokenKind)> {
     let bearer = || bearer(request.headers()).map(str::trim);
-    let private = params.given("private_token");
+    let private = params.non_empty("private_token");
     let private = private.or_else(|| header(request, "PRIVATE-TOKEN"));
-    let oauth = || bearer().or_else(|| params.given("access_token"));
+    let oauth = || bearer().or_else(|| params.non_empty("access_token"));
     match private {
-        Some(token) => Some((token.to_owned(), Kind::Private)),
-        None => Some((oauth()?.to_owned(), Kind::OAuth)),
+        Some(token) => Some((token.to_owned(), TokenKind::Private)),
+        None => Some((oauth()?.to_owned(), TokenKind::OAuth)),
     }
 }

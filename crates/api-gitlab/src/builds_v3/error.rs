@@ -1,48 +1,46 @@
-//! What goes wrong, in the words of GitLab's consumer API v3: statuses and the exact strings.
+//! Errors of the consumer API v3: statuses, and the exact strings of GitLab 8.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{CONTENT_RANGE, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 use slipway_domain::byte_range::UnsatisfiableRange;
 use slipway_farm::FarmError;
 
 use crate::bad_input::BadInput;
-use crate::error::message;
+use crate::error::{self, message, status_line};
 
 /// An error of the consumer API v3.
 #[derive(Debug)]
 pub(crate) enum V3Error {
-    /// What the farm says.
     Farm(FarmError),
-    /// A parameter that is required is not there.
+    /// A required parameter is missing.
     Missing(&'static str),
-    /// A parameter is not of its type.
+    /// A parameter has the wrong type.
     BadParameter(&'static str),
-    /// A parameter is not one of the words it may be.
+    /// A parameter has none of its allowed values.
     BadValue(&'static str),
-    /// The request makes no sense; the sentence says why.
+    /// The request is invalid; the text says why.
     BadRequest(String),
-    /// The right is there, but the thing's state forbids it; the reason is fixed by upstream.
+    /// The caller has the right, but the state of the resource forbids the action. GitLab fixes the text.
     Forbidden(&'static str),
-    /// Something of these names is there already.
+    /// The values of these parameters are already in use.
     Taken(&'static [&'static str]),
-    /// A trigger made no build.
+    /// A trigger created no build.
     NoBuilds,
-    /// A thing of the project is not there.
+    /// A resource of the project does not exist.
     NotFound,
-    /// The same, in the words of lookups by ref and name.
+    /// As `NotFound`, with the text that GitLab uses for lookups by ref and name.
     NotFoundByName,
-    /// The body is longer than is read.
     BodyTooLarge,
-    /// The OAuth token has expired or was revoked.
-    EndedBearer,
-    /// The part that is wanted begins at or beyond the end.
+    /// The token was sent as an OAuth token, and has expired or was revoked.
+    ExpiredOAuthToken,
+    /// The requested range starts at or after the end.
     UnsatisfiableRange(UnsatisfiableRange),
 }
 
-/// What an OAuth token that works no more is told, in the body and the header.
-const ENDED: &str = "The token has expired or was revoked. You have to authorize anew.";
+/// The description of [`V3Error::ExpiredOAuthToken`], in the body and the header.
+const EXPIRED: &str = "The token has expired or was revoked. Authorize again.";
 
 impl From<UnsatisfiableRange> for V3Error {
     fn from(error: UnsatisfiableRange) -> Self {
@@ -61,7 +59,7 @@ impl V3Error {
         Self::BadRequest(why.into())
     }
 
-    /// What went wrong while a body was read.
+    /// An error while the body was read.
     pub(crate) fn from_reading(error: BadInput) -> Self {
         match error {
             BadInput::TooLarge => Self::BodyTooLarge,
@@ -86,28 +84,20 @@ impl V3Error {
                 json!({ "message": why })
             }
             Self::NoBuilds => message("No builds created"),
-            Self::NotFound => message("404 Not Found"),
             Self::NotFoundByName => message("404 Not found"),
-            Self::BodyTooLarge => message("413 Request Entity Too Large"),
-            Self::EndedBearer => json!({ "error": "invalid_token", "error_description": ENDED }),
-            Self::UnsatisfiableRange(_) => message("416 Range Not Satisfiable"),
-            Self::Farm(error) => match error {
-                FarmError::BadToken | FarmError::EndedToken => message("401 Unauthorized"),
-                FarmError::Forbidden(_) | FarmError::ReadOnly => message("403 Forbidden"),
-                FarmError::TooManyBuilds => message("429 Too Many Requests"),
-                FarmError::NotFound("project") => message("404 Project Not Found"),
-                FarmError::NotFound(_) | FarmError::Erased => message("404 Not Found"),
-                FarmError::Invalid(why) => bad(why),
-                FarmError::IdleForEver => bad(&error.to_string()),
-                FarmError::Conflict(why) => message(&format!("409 Conflict: {why}")),
-                FarmError::Refused(_) | FarmError::SourcesGone => {
-                    message(&format!("409 Conflict: {error}"))
-                }
-                FarmError::TraceGap { .. } => message("416 Range Not Satisfiable"),
-                FarmError::TooLarge { .. } => message("413 Request Entity Too Large"),
-                FarmError::Unavailable(_) => message("503 Service Unavailable"),
-                FarmError::Internal(_) => message("500 Internal Server Error"),
-            },
+            Self::ExpiredOAuthToken => {
+                json!({ "error": "invalid_token", "error_description": EXPIRED })
+            }
+            Self::Farm(FarmError::NotFound("project")) => message("404 Project Not Found"),
+            Self::Farm(FarmError::Invalid(why)) => bad(why),
+            Self::Farm(error @ FarmError::IdleForEver) => bad(&error.to_string()),
+            Self::Farm(FarmError::Conflict(why)) => message(&format!("409 Conflict: {why}")),
+            Self::Farm(error @ (FarmError::Refused(_) | FarmError::SourcesGone)) => {
+                message(&format!("409 Conflict: {error}"))
+            }
+            Self::NotFound | Self::BodyTooLarge | Self::UnsatisfiableRange(_) | Self::Farm(_) => {
+                message(&status_line(self.status_code()))
+            }
         }
     }
 }
@@ -129,38 +119,23 @@ impl ResponseError for V3Error {
             | Self::NoBuilds => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotFoundByName => StatusCode::NOT_FOUND,
-            Self::EndedBearer => StatusCode::UNAUTHORIZED,
+            Self::ExpiredOAuthToken => StatusCode::UNAUTHORIZED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsatisfiableRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::Farm(error) => match error {
-                FarmError::BadToken | FarmError::EndedToken => StatusCode::UNAUTHORIZED,
-                FarmError::Forbidden(_) | FarmError::ReadOnly => StatusCode::FORBIDDEN,
-                FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
-                FarmError::NotFound(_) | FarmError::Erased => StatusCode::NOT_FOUND,
-                FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
-                FarmError::Conflict(_) | FarmError::Refused(_) | FarmError::SourcesGone => {
-                    StatusCode::CONFLICT
-                }
-                FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-                FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                FarmError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                FarmError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            // The runner protocols answer 403 to these; this API has a status for failed authentication.
+            Self::Farm(FarmError::BadToken | FarmError::EndedToken) => StatusCode::UNAUTHORIZED,
+            Self::Farm(FarmError::Erased) => StatusCode::NOT_FOUND,
+            Self::Farm(error) => error::status(error),
         }
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut builder = HttpResponse::build(self.status_code());
         match self {
-            Self::Farm(error) => {
-                error.log();
-                if matches!(error, FarmError::Unavailable(_)) {
-                    builder.insert_header((RETRY_AFTER, "3"));
-                }
-            }
-            Self::EndedBearer => {
+            Self::Farm(error) => error::log_and_add_headers(error, &mut builder),
+            Self::ExpiredOAuthToken => {
                 let challenge = format!(
-                    "Bearer realm=\"slipway\", error=\"invalid_token\", error_description=\"{ENDED}\""
+                    "Bearer realm=\"slipway\", error=\"invalid_token\", error_description=\"{EXPIRED}\""
                 );
                 builder.insert_header((WWW_AUTHENTICATE, challenge));
             }

@@ -1,6 +1,8 @@
-//! GitLab's consumer API v3, as its clients of the time of GitLab 8.4 to 8.17 expect it.
+//! GitLab's consumer API v3, as clients of GitLab 8.4 to 8.17 expect it. On the wire:
+//! `docs/protocols/gitlab-builds-v3.md`.
 
 mod auth;
+mod convert;
 mod error;
 mod page;
 mod params;
@@ -14,7 +16,6 @@ use serde_json::json;
 use self::auth::Call;
 use self::error::V3Error;
 
-/// What a handler answers.
 type Answer = Result<HttpResponse, V3Error>;
 
 /// Adds the routes below `/api/v3`.
@@ -26,13 +27,13 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.service(scope);
 }
 
-/// A path, with or without `.json` at its end, that knows which methods it has.
+/// A path, with or without `.json` at its end. It answers 405 for methods it does not have.
 fn at(path: &str) -> Resource {
     web::resource([format!("{path}.json"), path.to_owned()])
         .default_service(web::to(no_such_method))
 }
 
-/// A route for reading: GET, or HEAD, which is the same without a body.
+/// A route for GET and HEAD.
 fn read() -> Route {
     web::route().guard(Any(Get()).or(Head()))
 }
@@ -45,7 +46,7 @@ async fn no_such_method() -> HttpResponse {
     HttpResponse::MethodNotAllowed().json(json!({ "error": "405 Not Allowed" }))
 }
 
-/// `GET /version`: which GitLab this speaks like.
+/// `GET /version`: the version of GitLab whose API this is.
 ///
 /// 200; 401.
 async fn version(_call: Call) -> Answer {

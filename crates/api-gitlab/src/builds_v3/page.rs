@@ -1,4 +1,4 @@
-//! Lists in pages, with GitLab's headers.
+//! Pagination, with GitLab's headers.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LINK;
@@ -9,41 +9,42 @@ use slipway_farm::Slice;
 use super::auth::Call;
 use super::error::V3Error;
 
-/// How many items a page has unless the client says otherwise.
-const USUAL: u64 = 20;
-/// How many it has at the most.
-const MOST: u64 = 100;
+const DEFAULT_PER_PAGE: u64 = 20;
+const MAX_PER_PAGE: u64 = 100;
 
-/// Which page of a list is wanted.
+/// The requested page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PageOf {
+pub(crate) struct PageRequest {
     page: u64,
     per_page: u64,
 }
 
-impl PageOf {
-    /// The page that a request asks for.
+impl PageRequest {
+    /// Reads the parameters `page` and `per_page`.
     ///
     /// # Errors
-    /// `page is invalid` when it is no number.
-    pub(crate) fn of(call: &Call) -> Result<Self, V3Error> {
+    /// `page is invalid` if it is not a number.
+    pub(crate) fn from_call(call: &Call) -> Result<Self, V3Error> {
         let page: Option<i64> = call.params.parsed("page")?;
-        let per_page = call.params.given("per_page");
-        let per_page = per_page.and_then(|text| text.parse::<i64>().ok());
-        let per_page = per_page.and_then(|number| u64::try_from(number).ok());
+        // Unlike `page`, an invalid `per_page` is not an error: GitLab then uses the default.
+        let per_page = call
+            .params
+            .non_empty("per_page")
+            .and_then(|text| text.parse::<i64>().ok())
+            .and_then(|number| u64::try_from(number).ok());
         Ok(Self {
             page: page
                 .and_then(|page| u64::try_from(page).ok())
                 .unwrap_or(1)
                 .max(1),
             per_page: match per_page {
-                None | Some(0) => USUAL,
-                Some(number) => number.min(MOST),
+                None | Some(0) => DEFAULT_PER_PAGE,
+                Some(number) => number.min(MAX_PER_PAGE),
             },
         })
     }
 
-    /// The part of the list that it is.
+    /// The part of the list to read.
     pub(crate) fn slice(self) -> Slice {
         Slice {
             offset: self.offset(),
@@ -51,17 +52,17 @@ impl PageOf {
         }
     }
 
-    /// How many items come before it.
+    /// The number of items before the page.
     pub(crate) fn offset(self) -> i64 {
         i64::try_from((self.page - 1).saturating_mul(self.per_page)).unwrap_or(i64::MAX)
     }
 
-    /// How many items it has at the most.
+    /// The largest number of items on the page.
     pub(crate) fn limit(self) -> i64 {
         i64::try_from(self.per_page).unwrap_or(i64::MAX)
     }
 
-    /// Answers with one page of a list that has `total` items.
+    /// Answers with the page's items, from a list of `total` items.
     pub(crate) fn answer<T: Serialize>(self, call: &Call, items: &[T], total: u64) -> HttpResponse {
         let pages = total.div_ceil(self.per_page).max(1);
         let next = (self.page < pages).then(|| self.page + 1);
@@ -88,8 +89,8 @@ impl PageOf {
             .json(items)
     }
 
-    /// Answers with one page of a list that is wholly at hand.
-    pub(crate) fn cut<T: Serialize>(self, call: &Call, all: &[T]) -> HttpResponse {
+    /// Answers with the part of `all` that belongs to the page.
+    pub(crate) fn answer_part<T: Serialize>(self, call: &Call, all: &[T]) -> HttpResponse {
         let start = usize::try_from(self.offset())
             .unwrap_or(usize::MAX)
             .min(all.len());
@@ -98,18 +99,18 @@ impl PageOf {
         self.answer(call, items, all.len() as u64)
     }
 
-    /// The address of another page of the same list, with everything that was asked for but what
-    /// opens doors.
+    /// The URL of another page of the same list, with the request's other parameters but without tokens:
+    /// clients log and store these URLs.
     fn url(self, call: &Call, page: u64) -> String {
-        const OWN: [&str; 4] = ["page", "per_page", "private_token", "access_token"];
+        const LEFT_OUT: [&str; 4] = ["page", "per_page", "private_token", "access_token"];
         let (page, per_page) = (page.to_string(), self.per_page.to_string());
         let mut pairs: Vec<(&str, &str)> = call
             .params
             .pairs()
-            .filter(|(name, _)| !OWN.contains(name))
+            .filter(|(name, _)| !LEFT_OUT.contains(name))
             .collect();
         pairs.extend([("page", page.as_str()), ("per_page", per_page.as_str())]);
         let query = serde_urlencoded::to_string(pairs).unwrap_or_default();
-        format!("{}{}?{query}", call.base(), call.http.uri().path())
+        format!("{}{}?{query}", call.base_url(), call.http.uri().path())
     }
 }

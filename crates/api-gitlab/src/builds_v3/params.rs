@@ -1,4 +1,4 @@
-//! Parameters of the consumer API: query, form or JSON, all merged into one set.
+//! Parameters of the consumer API v3: query, form and JSON, merged into one set.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use slipway_http::Query;
 use super::error::V3Error;
 use crate::params::read_body;
 
-/// The parameters of a request in the form of a query: `scope[0]` for a member of a list,
-/// `variables[K]` for a member of an object. What is named twice is there twice.
+/// The parameters of a request, as pairs in the notation of a query: `scope[0]` for an item of a list,
+/// `variables[K]` for a member of an object. A name may occur more than once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Query);
 
 impl Params {
-    /// Reads the query and the body, whatever form that has.
+    /// Reads the query and the body.
     ///
     /// # Errors
-    /// When the body is in none of the forms.
+    /// `BodyTooLarge`; `BadRequest` if the body is neither a JSON object nor UTF-8 text.
     pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, V3Error> {
         let mut params = Self::default();
         params.add_text(request.query_string());
@@ -76,24 +76,24 @@ impl Params {
     }
 
     /// The last value of `name` that is not empty.
-    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+    pub(crate) fn non_empty(&self, name: &str) -> Option<&str> {
         self.last(name).filter(|value| !value.is_empty())
     }
 
-    /// [`Params::given`], for what must be there.
+    /// The last value of `name`, which must not be empty.
     ///
     /// # Errors
     /// `NAME is missing`.
     pub(crate) fn required(&self, name: &'static str) -> Result<&str, V3Error> {
-        self.given(name).ok_or(V3Error::Missing(name))
+        self.non_empty(name).ok_or(V3Error::Missing(name))
     }
 
-    /// A parameter that is true or false.
+    /// A boolean parameter, in every notation that GitLab accepts.
     ///
     /// # Errors
     /// `NAME is invalid`.
     pub(crate) fn boolean(&self, name: &'static str) -> Result<Option<bool>, V3Error> {
-        match self.given(name) {
+        match self.non_empty(name) {
             None => Ok(None),
             Some("true" | "1" | "t" | "on" | "True") => Ok(Some(true)),
             Some("false" | "0" | "f" | "off" | "False") => Ok(Some(false)),
@@ -101,7 +101,7 @@ impl Params {
         }
     }
 
-    /// A parameter that is a number, or anything else that is read from text.
+    /// A parameter that is parsed from text, such as a number.
     ///
     /// # Errors
     /// `NAME is invalid`.
@@ -109,12 +109,12 @@ impl Params {
         &self,
         name: &'static str,
     ) -> Result<Option<T>, V3Error> {
-        self.given(name)
+        self.non_empty(name)
             .map(|text| text.parse().map_err(|_| V3Error::BadParameter(name)))
             .transpose()
     }
 
-    /// All values of a list in any of its spellings: `name=a`, `name[]=a`, `name[0]=a`.
+    /// All values of a list, in any notation: `name=a`, `name[]=a`, `name[0]=a`.
     pub(crate) fn list(&self, name: &str) -> Vec<&str> {
         let is_member = |key: &str| match key.strip_prefix(name) {
             Some("") => true,
@@ -137,7 +137,7 @@ impl Params {
         pairs.collect()
     }
 
-    /// All pairs, in the order in which they came.
+    /// All pairs, in the order in which they were sent.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.pairs()
     }
@@ -154,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_name_wins_and_lists_come_in_every_spelling() {
+    fn last_value_is_used_and_lists_are_read_in_every_notation() {
         let params = query("per_page=20&per_page=2&scope%5B0%5D=a&scope[]=b&scope=c&scopes=x");
         assert_eq!(params.parsed("per_page").unwrap(), Some(2));
         assert_eq!(params.list("scope"), ["a", "b", "c"]);
     }
 
     #[test]
-    fn json_becomes_what_a_form_would_be() {
+    fn json_members_become_pairs() {
         let mut params = Params::default();
         let body = serde_json::json!({"scope": ["a", "b"], "variables": {"K": "v"}, "locked": true, "n": 3});
         let Value::Object(members) = body else {

@@ -1,15 +1,35 @@
-//! The tokens that requests show.
+//! Authentication of runners and jobs.
 
-use slipway_domain::RunnerToken;
+use actix_web::{HttpRequest, web};
+use slipway_domain::{JobToken, RunnerToken};
 use slipway_farm::{Farm, FarmError, Runner};
+use slipway_protocol::{JOB_TOKEN_HEADER, TokenRequest};
 
 use super::error::RunnerV1Error;
-use crate::params::given;
+use crate::params::non_empty;
 
+/// The runner with this token.
+///
+/// # Errors
+/// `BadToken` if the token is missing, empty or unknown. A missing one is 403 in this protocol, not 400.
 pub(crate) async fn authenticated(
     farm: &Farm,
     token: Option<String>,
 ) -> Result<Runner, RunnerV1Error> {
-    let token = given(token).ok_or(FarmError::BadToken)?;
+    let token = non_empty(token).ok_or(FarmError::BadToken)?;
     Ok(farm.runner_by_token(&RunnerToken::presented(token)).await?)
+}
+
+/// The job token of a request. The query takes precedence over `field`, a field of the form, and both over
+/// the header. A missing token is empty, which is no job's token.
+pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
+    let query = web::Query::<TokenRequest>::from_query(http.query_string()).ok();
+    let header = http
+        .headers()
+        .get(JOB_TOKEN_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let text = non_empty(query.and_then(|query| query.into_inner().token))
+        .or_else(|| non_empty(field))
+        .or_else(|| header.map(str::to_owned));
+    JobToken::presented(text.unwrap_or_default())
 }

@@ -1,7 +1,7 @@
-//! The farm's model in the words of the runner protocol v1. Pure functions.
+//! Conversions between the farm's model and the runner protocol v1. Pure functions.
 
 use bytes::Bytes;
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::spec::Script;
 use slipway_domain::{FailureReason, JobSpec, ReportedResult};
 use slipway_farm::{
@@ -14,17 +14,17 @@ use slipway_protocol::{
 
 use crate::{commands, convert};
 
-/// A claimed job as a runner reads it.
+/// A claimed job in the format that runners read. `own` holds what only our runner reads.
 pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
-    let logins = convert::credentials(claimed);
+    let logins = convert::registry_credentials(claimed);
     let options = match &job.spec {
         JobSpec::Script(script) => options(script),
         JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => Options::default(),
     };
-    // The last of a name wins.
-    let mut variables = convert::farm_variables(claimed, &logins);
-    variables.extend(convert::own_variables(claimed));
+    // Runners use the last value of a key.
+    let mut variables = convert::predefined_variables(claimed, &logins);
+    variables.extend(convert::configured_variables(claimed));
     JobPayload {
         id: job.id.0,
         project_id: project.id.0,
@@ -33,17 +33,18 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
         repo_url: claimed.secrets.repository.url.clone(),
         git_ref: convert::ref_name(build.git_ref.as_ref()),
         sha: build.sha.to_string(),
-        before_sha: convert::NO_SHA.to_owned(),
+        before_sha: convert::ZERO_SHA.to_owned(),
         allow_git_fetch: true,
+        // Runners read 0 as "use your own default".
         timeout: u32::try_from(job.timeout_s).unwrap_or(0),
         variables,
         options,
-        status: convert::status(&job.state).to_owned(),
+        status: convert::job_status(&job.state).to_owned(),
         token: claimed.token.expose().to_owned(),
         name: job.name.clone(),
         stage: job.stage.clone(),
         tag: build.ref_is_tag,
-        artifacts_file: archive_of(&claimed.artifacts).map(file),
+        artifacts_file: archive_of(&claimed.artifacts).map(artifacts_file),
         artifacts_expire_at: claimed
             .artifacts
             .iter()
@@ -60,7 +61,11 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             number: build.number,
             attempt: job.attempt,
             lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
-            pull_login: claimed.secrets.pull_login.as_ref().map(convert::login),
+            pull_login: claimed
+                .secrets
+                .pull_login
+                .as_ref()
+                .map(convert::registry_login),
             source: claimed.source.as_ref().map(|source| JobSource {
                 url: source.url.clone(),
                 token: source.token.as_ref().map(|token| token.expose().to_owned()),
@@ -73,7 +78,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     }
 }
 
-/// A script's image and artifacts, as stock runners read them.
+/// The image and artifact rules of a script.
 fn options(script: &Script) -> Options {
     let rules = script.artifacts.as_ref();
     Options {
@@ -82,13 +87,13 @@ fn options(script: &Script) -> Options {
         artifacts: rules.map(|rules| Artifacts {
             name: rules.name.clone(),
             paths: rules.paths.clone(),
-            when: Some(convert::when_word(rules.when).to_owned()),
+            when: Some(convert::artifacts_when(rules.when).to_owned()),
             expire_in: rules.expire_in.clone(),
         }),
     }
 }
 
-fn file((filename, size): (&str, u64)) -> ArtifactsFile {
+fn artifacts_file((filename, size): (&str, u64)) -> ArtifactsFile {
     ArtifactsFile {
         filename: filename.to_owned(),
         size,
@@ -114,14 +119,15 @@ fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
         git_ref: convert::ref_name(claimed.build.git_ref.as_ref()),
         sha: claimed.build.sha.to_string(),
         tag: claimed.build.ref_is_tag,
-        status: convert::status(&needed.job.state).to_owned(),
+        status: convert::job_status(&needed.job.state).to_owned(),
         token: needed.token.expose().to_owned(),
         project_id: claimed.project.id.0,
         project_name: claimed.project.name.to_string(),
-        artifacts_file: needed.archive().map(file),
+        artifacts_file: needed.archive().map(artifacts_file),
     }
 }
 
+/// What a runner reports about itself, and whether it sends heartbeats apart from its output.
 pub(crate) fn about(info: Option<Info>) -> (About, bool) {
     let info = info.unwrap_or_default();
     let heartbeat = info.features.is_some_and(|features| features.heartbeat);
@@ -132,7 +138,7 @@ pub(crate) fn about(info: Option<Info>) -> (About, bool) {
         platform: info.platform,
         architecture: info.architecture,
         executor: info.executor,
-        // A platform that cannot be is nothing to find a runner by.
+        // An invalid platform matches no job, so it is ignored instead of failing the poll.
         platforms: info
             .platforms
             .iter()
@@ -145,19 +151,21 @@ pub(crate) fn about(info: Option<Info>) -> (About, bool) {
     (about, heartbeat)
 }
 
+/// A progress report or result in the farm's terms.
 pub(crate) fn report(request: UpdateRequest) -> Report {
     let result = match request.state.as_deref() {
         Some("success") => Some(ReportedResult::Succeeded),
         Some("failed") => {
+            // Stock runners of this protocol send no reason.
             let reason = request
                 .failure_reason
                 .as_deref()
-                .and_then(|word| word.parse().ok());
+                .and_then(|name| name.parse().ok());
             Some(ReportedResult::Failed(
                 reason.unwrap_or(FailureReason::JobFailed),
             ))
         }
-        // Unknown states change nothing; so it was upstream.
+        // GitLab 8 ignores unknown states, and runners rely on that.
         _ => None,
     };
     let image = request.image.map(|image| MadeImage {
@@ -172,13 +180,13 @@ pub(crate) fn report(request: UpdateRequest) -> Report {
         crc32: sum.crc32,
     });
     let base_image = request.base_image.and_then(|base| {
-        // What is told of it is of no use then, and no reason to lose the report.
-        BaseImageUse::new(&base.image, base.username.as_deref()).ok()
+        // An invalid base image name is dropped: the rest of the report must not be lost over it.
+        BaseImage::new(&base.image, base.username.as_deref()).ok()
     });
     let (message, exit_code) = (request.failure_message, request.exit_code);
     Report {
         trace: request.trace.map(Bytes::from),
-        phase: request.phase.as_deref().and_then(|word| word.parse().ok()),
+        phase: request.phase.as_deref().and_then(|name| name.parse().ok()),
         base_image,
         ended: result.map(|result| Ended {
             result,

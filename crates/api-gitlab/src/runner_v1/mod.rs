@@ -1,9 +1,14 @@
-//! The routes of the runner protocol v1.
+//! The runner protocol v1 (GitLab 8): stock runners 0.5 to 1.11, and our own runner.
+//!
+//! On the wire: `docs/protocols/runner-v1.md`. The request and response types are shared with our runner
+//! and live in `slipway-protocol`.
 
 mod auth;
 mod convert;
-pub(crate) mod error;
+mod error;
+mod params;
 mod routes;
+mod user_agent;
 
 use actix_web::{HttpResponse, web};
 
@@ -13,6 +18,9 @@ use self::routes::{artifacts, jobs, runners};
 type Answer = Result<HttpResponse, RunnerV1Error>;
 
 /// Adds the routes below `prefix`.
+///
+/// Runners put `.json` after some paths, depending on their version. Handlers of `/builds/{id}` strip it
+/// from the id themselves.
 pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
     let at = |path: &str| format!("{prefix}{path}");
     config
@@ -41,6 +49,6 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
             web::resource(at("/builds/{id}/artifacts"))
                 .route(web::post().to(artifacts::upload))
                 .route(web::get().to(artifacts::download))
-                .route(web::delete().to(artifacts::remove)),
+                .route(web::delete().to(artifacts::delete)),
         );
 }

@@ -1,7 +1,6 @@
-//! What goes wrong, as runners of this protocol read it.
+//! Errors of the runner protocol v4: statuses, bodies and headers.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{RANGE, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 use slipway_farm::FarmError;
@@ -9,22 +8,20 @@ use slipway_farm::FarmError;
 use super::JOB_STATUS;
 use crate::bad_input::BadInput;
 use crate::convert;
-use crate::error::message;
+use crate::error::{self, message, status_line};
 
 /// An error of the runner protocol v4.
 #[derive(Debug)]
 pub(crate) enum RunnerV4Error {
-    /// What the farm says.
     Farm(FarmError),
-    /// A parameter that is required is not there.
-    Missing(&'static str),
-    /// The request cannot be read; the sentence says what was expected.
+    /// A required parameter is missing.
+    MissingParameter(&'static str),
+    /// The request is invalid; the text says what was expected.
     BadRequest(String),
-    /// The request shows no token where it must.
-    NoToken,
-    /// There is nothing at this path.
+    /// The request has no `JOB-TOKEN` header.
+    MissingJobToken,
+    /// The route does not exist, or the job has no archive.
     NotFound,
-    /// The body is longer than is read.
     BodyTooLarge,
 }
 
@@ -39,7 +36,7 @@ impl From<BadInput> for RunnerV4Error {
         match error {
             BadInput::Unreadable(why) => RunnerV4Error::BadRequest(why),
             BadInput::TooLarge => RunnerV4Error::BodyTooLarge,
-            BadInput::NoForm => RunnerV4Error::Missing("file"),
+            BadInput::NoForm => RunnerV4Error::MissingParameter("file"),
         }
     }
 }
@@ -54,33 +51,24 @@ impl RunnerV4Error {
     fn body(&self) -> Value {
         let error = |text: &str| json!({ "error": text });
         match self {
-            Self::Missing(name) => error(&format!("{name} is missing")),
+            Self::MissingParameter(name) => error(&format!("{name} is missing")),
             Self::BadRequest(why) | Self::Farm(FarmError::Invalid(why)) => {
                 message(&format!("400 Bad request - {why}"))
             }
-            Self::NoToken => message("401 Unauthorized"),
             Self::NotFound => error("404 Not Found"),
-            Self::BodyTooLarge => message("413 Request Entity Too Large"),
-            Self::Farm(failed) => match failed {
-                FarmError::BadToken
-                | FarmError::EndedToken
-                | FarmError::Forbidden(_)
-                | FarmError::ReadOnly => message("403 Forbidden"),
-                FarmError::Erased => message("403 Forbidden - Job has been erased!"),
-                FarmError::Refused(_) => message("403 Forbidden - Job is not processing on runner"),
-                FarmError::Conflict(_) | FarmError::SourcesGone => message("409 Conflict"),
-                FarmError::NotFound(_) => message("404 Not found"),
-                FarmError::IdleForEver => {
-                    let why = "can not be empty when runner is not allowed to pick untagged jobs";
-                    json!({ "message": { "tags_list": [why] } })
-                }
-                FarmError::Invalid(why) => message(&format!("400 Bad request - {why}")),
-                FarmError::TooManyBuilds => message("429 Too Many Requests"),
-                FarmError::TraceGap { .. } => error("416 Range Not Satisfiable"),
-                FarmError::TooLarge { .. } => message("413 Request Entity Too Large"),
-                FarmError::Unavailable(_) => message("503 Service Unavailable"),
-                FarmError::Internal(_) => message("500 Internal Server Error"),
-            },
+            Self::Farm(FarmError::Erased) => message("403 Forbidden - Job has been erased!"),
+            Self::Farm(FarmError::Refused(_)) => {
+                message("403 Forbidden - Job is not processing on runner")
+            }
+            Self::Farm(FarmError::NotFound(_)) => message("404 Not found"),
+            Self::Farm(FarmError::IdleForEver) => {
+                let why = "can not be empty when runner is not allowed to pick untagged jobs";
+                json!({ "message": { "tags_list": [why] } })
+            }
+            Self::Farm(FarmError::TraceGap { .. }) => error(&status_line(self.status_code())),
+            Self::MissingJobToken | Self::BodyTooLarge | Self::Farm(_) => {
+                message(&status_line(self.status_code()))
+            }
         }
     }
 }
@@ -88,46 +76,22 @@ impl RunnerV4Error {
 impl ResponseError for RunnerV4Error {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Missing(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::MissingParameter(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::MissingJobToken => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Farm(error) => match error {
-                // A job that is over or was taken away is forbidden ground to its runner, which
-                // stops then.
-                FarmError::BadToken
-                | FarmError::EndedToken
-                | FarmError::Forbidden(_)
-                | FarmError::ReadOnly
-                | FarmError::Erased
-                | FarmError::Refused(_) => StatusCode::FORBIDDEN,
-                FarmError::Conflict(_) | FarmError::SourcesGone => StatusCode::CONFLICT,
-                FarmError::NotFound(_) => StatusCode::NOT_FOUND,
-                FarmError::Invalid(_) | FarmError::IdleForEver => StatusCode::BAD_REQUEST,
-                FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
-                FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-                FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                FarmError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                FarmError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            // 403 is the status that makes a runner abort a job which has finished or was taken away.
+            Self::Farm(FarmError::Refused(_)) => StatusCode::FORBIDDEN,
+            Self::Farm(error) => error::status(error),
         }
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut builder = HttpResponse::build(self.status_code());
         if let Self::Farm(error) = self {
-            error.log();
-            match error {
-                FarmError::TraceGap { held } => {
-                    builder.insert_header((RANGE, format!("0-{held}")));
-                }
-                FarmError::Refused(refused) => {
-                    builder.insert_header((JOB_STATUS, convert::status(&refused.from)));
-                }
-                FarmError::Unavailable(_) => {
-                    builder.insert_header((RETRY_AFTER, "3"));
-                }
-                _ => {}
+            error::log_and_add_headers(error, &mut builder);
+            if let FarmError::Refused(refused) = error {
+                builder.insert_header((JOB_STATUS, convert::job_status(&refused.from)));
             }
         }
         builder.json(self.body())

@@ -1,11 +1,13 @@
-//! The runner protocol v4, as stock runners of 10 to 18 speak it.
+//! The runner protocol v4: stock runners 10 to 18.
 //!
-//! It is a second voice of what v1 says: what differs is how things are named, who proves itself by
-//! which token, and which status tells a runner that a job is over.
+//! It calls the same use cases as v1. The differences are the names on the wire, which token
+//! authenticates which request, and which status tells a runner that its job has finished. On the wire:
+//! `docs/protocols/runner-v4.md`.
 
 mod auth;
 mod convert;
 mod error;
+mod params;
 mod routes;
 mod wire;
 
@@ -20,17 +22,18 @@ use self::routes::{artifacts, jobs, runners};
 
 type Answer = Result<HttpResponse, RunnerV4Error>;
 
-/// The header that carries a job's token.
+/// Request header with a job's token.
 const JOB_TOKEN: &str = "JOB-TOKEN";
-/// The header in which newer runners repeat their own token.
+/// Request header in which runners from 17.11 on repeat their own token.
 const RUNNER_TOKEN: &str = "RUNNER-TOKEN";
-/// The header that tells a runner the state of its job.
+/// Response header with the status of a job.
 const JOB_STATUS: &str = "Job-Status";
-/// The header that tells a runner in how many seconds to send what is new.
-const UPDATE_INTERVAL: &str = "X-GitLab-Trace-Update-Interval";
-/// Those seconds.
-const INTERVAL_S: u32 = 3;
-/// The header by which a request is found again.
+/// Response header with the seconds until the runner's next update.
+const UPDATE_INTERVAL_HEADER: &str = "X-GitLab-Trace-Update-Interval";
+/// Seconds until the next update. GitLab sends 60 while nobody watches the log; a short interval makes
+/// runners learn of a cancel sooner.
+const UPDATE_INTERVAL_S: u32 = 3;
+/// Names a request in the logs of both ends.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Adds the routes.
@@ -52,7 +55,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         )
         .route(
             "/runners/router/discovery",
-            web::get().to(runners::discover),
+            web::get().to(runners::discover_router),
         )
         .route(
             "/runners/{id}/reset_authentication_token",
@@ -70,12 +73,12 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.service(scope.wrap(from_fn(with_request_id)));
 }
 
-/// Any other path of the API, of which the runners' part alone is here.
+/// Answers every other path of the API v4: only the endpoints for runners are supported.
 async fn no_such_route() -> Answer {
     Err(RunnerV4Error::NotFound)
 }
 
-/// Gives a request's name back with its answer, as runners log it.
+/// Repeats the request id in the response, because runners log the one they get back.
 async fn with_request_id(
     request: ServiceRequest,
     next: Next<impl MessageBody>,

@@ -1,5 +1,5 @@
-//! What runners of this protocol send and read. Members that they send and nobody here needs are not
-//! named, and passed over.
+//! Request and response types of the runner protocol v4. Members that runners send and the farm does not
+//! need are ignored.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use slipway_protocol::{Credentials, lenient};
 
-/// What a runner says of itself with most requests.
+/// What a runner reports about itself with most requests.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Info {
@@ -17,23 +17,23 @@ pub(crate) struct Info {
     pub(crate) platform: Option<String>,
     pub(crate) architecture: Option<String>,
     pub(crate) executor: Option<String>,
-    /// What it can do, each a boolean by its name.
+    /// Booleans by feature name.
     pub(crate) features: Option<BTreeMap<String, Value>>,
 }
 
 impl Info {
-    /// Whether it says that it can do this.
-    pub(crate) fn can(&self, feature: &str) -> bool {
+    /// Whether the runner announces this feature.
+    pub(crate) fn has_feature(&self, feature: &str) -> bool {
         let features = self.features.as_ref();
-        let said = features.and_then(|features| features.get(feature));
-        said == Some(&Value::Bool(true))
+        let announced = features.and_then(|features| features.get(feature));
+        announced == Some(&Value::Bool(true))
     }
 }
 
-/// `POST runners`.
+/// The request of `POST runners`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Registration {
+pub(crate) struct RegisterRequest {
     pub(crate) token: Option<String>,
     pub(crate) description: Option<String>,
     #[serde(deserialize_with = "lenient::list")]
@@ -44,30 +44,30 @@ pub(crate) struct Registration {
     pub(crate) locked: Option<bool>,
     #[serde(deserialize_with = "lenient::boolean")]
     pub(crate) paused: Option<bool>,
-    /// The old name of the opposite of `paused`.
+    /// The older, negated name of `paused`.
     #[serde(deserialize_with = "lenient::boolean")]
     pub(crate) active: Option<bool>,
     pub(crate) info: Option<Info>,
 }
 
-/// A request that proves which runner speaks, and which of its processes.
+/// A request that identifies a runner and, from 15.8 on, one of its managers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Proof {
+pub(crate) struct RunnerIdentity {
     pub(crate) token: Option<String>,
     pub(crate) system_id: Option<String>,
 }
 
-/// A runner as it is told that it is one.
+/// The response of `POST runners` and `POST runners/verify`.
 #[derive(Serialize)]
-pub(crate) struct Registered {
+pub(crate) struct RegisteredRunner {
     pub(crate) id: i64,
     pub(crate) token: String,
-    /// Always null: runners have no need to change it.
+    /// Always null: runner tokens do not expire, so runners need not rotate them.
     pub(crate) token_expires_at: Option<String>,
 }
 
-/// A token in the place of another.
+/// The response of the token resets.
 #[derive(Serialize)]
 pub(crate) struct NewToken {
     pub(crate) token: String,
@@ -75,7 +75,7 @@ pub(crate) struct NewToken {
     pub(crate) token_expires_at: Option<String>,
 }
 
-/// `POST jobs/request`.
+/// The request of `POST jobs/request`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct JobRequest {
@@ -85,31 +85,32 @@ pub(crate) struct JobRequest {
     pub(crate) last_update: Option<String>,
 }
 
-/// `PUT jobs/:id`.
+/// The request of `PUT jobs/:id`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Update {
+pub(crate) struct UpdateRequest {
     pub(crate) token: Option<String>,
     pub(crate) state: Option<String>,
     pub(crate) failure_reason: Option<String>,
     pub(crate) exit_code: Option<i32>,
-    pub(crate) output: Option<Output>,
-    /// Where older runners say `output.checksum`.
+    pub(crate) output: Option<TraceSum>,
+    /// The older place of `output.checksum`.
     pub(crate) checksum: Option<String>,
 }
 
-/// The whole trace, as its sender counts it.
+/// Checksum and length of the whole trace, computed by the runner.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Output {
+pub(crate) struct TraceSum {
     pub(crate) checksum: Option<String>,
     pub(crate) bytesize: Option<u64>,
 }
 
-/// A claimed job: the 201 of `POST jobs/request`. There is no member `run`: as null it would make the
-/// runner lose the job.
+/// A claimed job: the 201 response of `POST jobs/request`.
+///
+/// The member `run` is left out on purpose: a runner cannot decode the job if it is null, and drops it.
 #[derive(Serialize)]
-pub(crate) struct Payload {
+pub(crate) struct JobPayload {
     pub(crate) id: i64,
     pub(crate) token: String,
     pub(crate) allow_git_fetch: bool,
@@ -145,7 +146,7 @@ pub(crate) struct JobInfo {
     pub(crate) user_id: i64,
     pub(crate) scoped_user_id: Option<i64>,
     pub(crate) time_in_queue_seconds: f64,
-    /// A number as text, and `5+` from five on.
+    /// A number as text; `5+` for five and more.
     pub(crate) project_jobs_running_on_instance_runners_count: String,
     pub(crate) queue_size: i64,
     pub(crate) queue_depth: i64,

@@ -1,17 +1,16 @@
-//! Commits, with the builds there are of them.
+//! Commits, and the builds of a commit.
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::{CommitSha, Role};
 use slipway_farm::{BuildFilter, Farm, FarmError, JobFilter, Page, ProjectAccess};
 
-use super::builds::{scope, shown};
+use super::builds::{build_page, requested_states};
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::wire::builds as build_wire;
-use crate::builds_v3::{Answer, at, read};
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::{Answer, at, convert, read};
 
-/// Adds the routes. A branch has slashes in its name, raw or encoded.
+/// Adds the routes. `sha` may also be a branch name, with slashes in it.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let below = |path: &str| {
         let commit = "/projects/{id}/repository/commits/{sha:.+}";
@@ -23,20 +22,20 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(below("").route(read().to(show)));
 }
 
-/// What a path names: a project, and a commit of it by sha, branch or tag.
-type Named = web::Path<(String, String)>;
+/// The project in a path, and the commit by its sha, branch or tag.
+type CommitPath = web::Path<(String, String)>;
 
-/// `GET /projects/:id/repository/commits/:sha/builds`: the builds of a commit, newest first. Only
-/// a full sha finds any.
+/// `GET /projects/:id/repository/commits/:sha/builds`: lists the builds of a commit, newest first.
+/// As in GitLab, the list is empty unless the commit is named by its full sha.
 ///
-/// 200, with nothing for a commit without builds; 400 for a `scope` or a `page` that is none; 401;
-/// 403 without the right to read builds; 404 without such a project or commit.
-async fn builds(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let (page, states) = (PageOf::of(&call)?, scope(&call)?);
+/// 200; 400 if `scope` or `page` is invalid; 401; 403 without the right to read builds; 404 if the project
+/// or commit does not exist.
+async fn builds(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
+    let (page, states) = (PageRequest::from_call(&call)?, requested_states(&call)?);
     let (project, reference) = path.into_inner();
     let access = call.builds(&project, Role::Reader).await?;
     let Some(sha) = full_sha(&farm, &access, &reference).await? else {
-        return Ok(shown(&call, page, &[], 0));
+        return Ok(build_page(&call, page, &[], 0));
     };
     let filter = JobFilter {
         states,
@@ -44,10 +43,13 @@ async fn builds(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
         ..JobFilter::default()
     };
     let (jobs, total) = farm.job_list(&access, filter, page.slice()).await?;
-    Ok(shown(&call, page, &jobs, total))
+    Ok(build_page(&call, page, &jobs, total))
 }
 
-/// The sha of a commit that there is; `None` when it is named in another way.
+/// The sha of a commit; `None` if `reference` is not its full sha.
+///
+/// # Errors
+/// `NotFound` if the commit does not exist.
 async fn full_sha(
     farm: &Farm,
     access: &ProjectAccess,
@@ -63,9 +65,9 @@ async fn full_sha(
 
 /// `GET /projects/:id/repository/commits/:sha`: one commit.
 ///
-/// 200; 401; 403 without the right to see the source; 404 without such a project or commit; 503
-/// when something was built of it, but its repository cannot be read now.
-async fn show(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
+/// 200; 401; 403 without the right to see the source; 404 if the project or commit does not exist; 503 if
+/// the commit was built, but its repository cannot be read now.
+async fn show(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
     let (project, reference) = path.into_inner();
     let access = call.project(&project, Role::Guest).await?;
     let sha = farm.sha_of(&access, &reference).await?;
@@ -79,22 +81,22 @@ async fn show(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
         ..BuildFilter::default()
     };
     let builds = match farm.builds(&access, filter, newest).await {
-        // Who may see the source but no builds is told nothing of these.
+        // A caller who may see the source but no builds gets the commit without a status.
         Err(FarmError::Forbidden(_)) => Vec::new(),
         builds => builds?,
     };
     let state = builds.first().map(|build| build.state);
-    Ok(HttpResponse::Ok().json(build_wire::commit_detail(&commit, state)))
+    Ok(HttpResponse::Ok().json(convert::commit_details(&commit, state)))
 }
 
-/// `GET /projects/:id/repository/commits/:sha/statuses`: what the builds of a commit say of it,
-/// newest first: the latest of each name unless `all` is true, and only those of `ref`, `stage`
-/// and `name` when these are given.
+/// `GET /projects/:id/repository/commits/:sha/statuses`: lists the results of a commit's builds,
+/// newest first. Only the latest of each name, unless `all` is true. `ref`, `stage` and `name` filter the
+/// list.
 ///
-/// 200; 400 for an `all` or a `page` that is none; 401; 403 without the right to read builds; 404
-/// without such a project or commit.
-async fn statuses(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let page = PageOf::of(&call)?;
+/// 200; 400 if `all` or `page` is invalid; 401; 403 without the right to read builds; 404 if the project
+/// or commit does not exist.
+async fn statuses(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
+    let page = PageRequest::from_call(&call)?;
     let latest = !call.params.boolean("all")?.unwrap_or(false);
     let (project, reference) = path.into_inner();
     let access = call.builds(&project, Role::Reader).await?;
@@ -102,7 +104,7 @@ async fn statuses(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
     if !farm.has_commit(&access, &sha).await? {
         return Err(V3Error::NotFound);
     }
-    let given = |name: &str| call.params.given(name).map(str::to_owned);
+    let given = |name: &str| call.params.non_empty(name).map(str::to_owned);
     let filter = JobFilter {
         states: Vec::new(),
         sha: Some(sha),
@@ -112,6 +114,10 @@ async fn statuses(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
         latest,
     };
     let (jobs, total) = farm.job_list(&access, filter, page.slice()).await?;
-    let statuses = jobs.iter().map(|job| build_wire::commit_status(&call, job));
-    Ok(page.answer(&call, &statuses.collect::<Vec<_>>(), total))
+    let base_url = call.base_url();
+    let statuses: Vec<_> = jobs
+        .iter()
+        .map(|job| convert::commit_status(&base_url, job))
+        .collect();
+    Ok(page.answer(&call, &statuses, total))
 }

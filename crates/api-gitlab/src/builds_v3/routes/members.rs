@@ -1,15 +1,13 @@
 //! Members of projects.
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
 use slipway_domain::{Role, UserId};
 use slipway_farm::{Farm, FarmError, Member, Page, ProjectAccess};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::wire::projects::{access_level, role};
-use crate::builds_v3::{Answer, at, read};
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::{Answer, at, convert, read};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -27,115 +25,96 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         );
 }
 
-/// A member of a project.
-#[derive(Serialize)]
-struct Shown {
-    id: i64,
-    username: String,
-    name: String,
-    access_level: u8,
-}
-
-impl From<&Member> for Shown {
-    fn from(member: &Member) -> Self {
-        Self {
-            id: member.user.0,
-            username: member.name.to_string(),
-            name: member.name.to_string(),
-            access_level: access_level(member.role),
-        }
-    }
-}
-
-/// `GET /projects/:id/members[?query=]`: the members of a project itself; those of its namespace
-/// act in it too.
+/// `GET /projects/:id/members[?query=]`: lists the members of a project, without those of its
+/// namespace.
 ///
-/// 200; 400 for a page that is none; 401; 403 to guests; 404 without such a project.
+/// 200; 400 if `page` is invalid; 401; 403 for guests; 404 if the project does not exist.
 async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    let page = PageOf::of(&call)?;
+    let page = PageRequest::from_call(&call)?;
     let access = call.project(&path, Role::Reader).await?;
-    let mut members = all(&farm, &access).await?;
-    if let Some(part) = call.params.given("query") {
+    let mut members = all_members(&farm, &access).await?;
+    if let Some(part) = call.params.non_empty("query") {
         let part = part.to_ascii_lowercase();
         members.retain(|member| member.name.as_str().to_ascii_lowercase().contains(&part));
     }
-    let shown: Vec<Shown> = members.iter().map(Shown::from).collect();
-    Ok(page.cut(&call, &shown))
+    let list: Vec<_> = members.iter().map(convert::member).collect();
+    Ok(page.answer_part(&call, &list))
 }
 
-/// `GET /projects/:id/members/:user_id`: one member of a project itself.
+/// `GET /projects/:id/members/:user_id`: one member of a project.
 ///
-/// 200; 400 for an id that is none; 401; 403 to guests; 404 without such a project or member.
+/// 200; 400 if the id is invalid; 401; 403 for guests; 404 if the project or member does not exist.
 async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, user) = path.into_inner();
     let access = call.project(&id, Role::Reader).await?;
-    let member = member(&farm, &access, user_id(&user)?).await?;
-    Ok(HttpResponse::Ok().json(Shown::from(&member)))
+    let member = find_member(&farm, &access, user_id(&user)?).await?;
+    Ok(HttpResponse::Ok().json(convert::member(&member)))
 }
 
-/// `POST /projects/:id/members`: makes the user `user_id` a member, with `access_level`.
+/// `POST /projects/:id/members`: adds the user `user_id` as a member with `access_level`.
 ///
-/// 201; 400 when one of them is missing or none; 401; 403 to lower roles than owner; 404 without
-/// such a project or user; 409 when it is a member already.
+/// 201; 400 if either is missing or invalid; 401; 403 for roles below owner; 404 if the project or user
+/// does not exist; 409 if the user is already a member.
 async fn add(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Owner).await?;
     let user = user_id(call.params.required("user_id")?)?;
-    let role = given_role(&call)?;
-    match member(&farm, &access, user).await {
+    let role = requested_role(&call)?;
+    // Setting the role of an existing member would succeed in the farm; GitLab answers 409.
+    match find_member(&farm, &access, user).await {
         Ok(_) => return Err(FarmError::Conflict("Member already exists".to_owned()).into()),
         Err(V3Error::Farm(FarmError::NotFound(_))) => {}
         Err(other) => return Err(other),
     }
-    let made = farm.set_project_member_by_id(&access, user, role).await?;
-    Ok(HttpResponse::Created().json(Shown::from(&made)))
+    let added = farm.set_project_member_by_id(&access, user, role).await?;
+    Ok(HttpResponse::Created().json(convert::member(&added)))
 }
 
-/// `PUT /projects/:id/members/:user_id`: gives a member another `access_level`.
+/// `PUT /projects/:id/members/:user_id`: changes a member's `access_level`.
 ///
-/// 200; 400 when that is missing or none; 401; 403 to lower roles than owner; 404 without such a
-/// project or member.
+/// 200; 400 if it is missing or invalid; 401; 403 for roles below owner; 404 if the project or member does
+/// not exist.
 async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, user) = path.into_inner();
     let access = call.project(&id, Role::Owner).await?;
-    let role = given_role(&call)?;
-    let member = member(&farm, &access, user_id(&user)?).await?;
+    let role = requested_role(&call)?;
+    let member = find_member(&farm, &access, user_id(&user)?).await?;
     let changed = farm.set_project_member_by_id(&access, member.user, role);
-    Ok(HttpResponse::Ok().json(Shown::from(&changed.await?)))
+    Ok(HttpResponse::Ok().json(convert::member(&changed.await?)))
 }
 
-/// `DELETE /projects/:id/members/:user_id`: ends a membership.
+/// `DELETE /projects/:id/members/:user_id`: removes a member from a project.
 ///
-/// 200 with what it was; 400 for an id that is none; 401; 403 to lower roles than owner; 404
-/// without such a project or member.
+/// 200 with the former member; 400 if the id is invalid; 401; 403 for roles below owner; 404 if the
+/// project or member does not exist.
 async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, user) = path.into_inner();
     let access = call.project(&id, Role::Owner).await?;
-    let member = member(&farm, &access, user_id(&user)?).await?;
+    let member = find_member(&farm, &access, user_id(&user)?).await?;
     farm.remove_project_member(&access, &member.name).await?;
-    Ok(HttpResponse::Ok().json(Shown::from(&member)))
+    Ok(HttpResponse::Ok().json(convert::member(&member)))
 }
 
-/// All members of a project itself, the first user first.
-async fn all(farm: &Farm, access: &ProjectAccess) -> Result<Vec<Member>, V3Error> {
-    let everybody = Page {
+/// All members of a project, the oldest user first.
+async fn all_members(farm: &Farm, access: &ProjectAccess) -> Result<Vec<Member>, V3Error> {
+    let everyone = Page {
         before: None,
         limit: i64::MAX,
     };
-    let mut members = farm.project_members(access, everybody).await?;
+    let mut members = farm.project_members(access, everyone).await?;
     members.reverse();
     Ok(members)
 }
 
-async fn member(farm: &Farm, access: &ProjectAccess, user: UserId) -> Result<Member, V3Error> {
-    let members = all(farm, access).await?;
+async fn find_member(farm: &Farm, access: &ProjectAccess, user: UserId) -> Result<Member, V3Error> {
+    let members = all_members(farm, access).await?;
     let found = members.into_iter().find(|member| member.user == user);
     found.ok_or(V3Error::Farm(FarmError::NotFound("member")))
 }
 
-fn given_role(call: &Call) -> Result<Role, V3Error> {
+fn requested_role(call: &Call) -> Result<Role, V3Error> {
     call.params.required("access_level")?;
     let level = call.params.parsed("access_level")?;
-    let role = level.and_then(role);
+    let role = level.and_then(convert::role_of_level);
     role.ok_or(V3Error::BadValue("access_level"))
 }
 

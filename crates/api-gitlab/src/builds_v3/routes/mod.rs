@@ -1,6 +1,6 @@
 //! The handlers of the consumer API v3, one file for each resource.
 
-mod artifacts_and_traces;
+mod artifacts;
 mod builds;
 mod commits;
 mod members;
@@ -22,7 +22,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(triggers::configure)
         .configure(variables::configure)
         .configure(runners::configure)
-        .configure(artifacts_and_traces::configure)
+        .configure(artifacts::configure)
         .configure(builds::configure)
         .configure(commits::configure)
         .configure(pipelines::configure);

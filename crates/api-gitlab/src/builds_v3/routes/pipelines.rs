@@ -1,4 +1,4 @@
-//! Pipelines: our builds.
+//! Pipelines: the farm's builds.
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::{BuildId, Role};
@@ -6,9 +6,8 @@ use slipway_farm::{Farm, FarmError, ListedBuild, ProjectAccess};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::wire::builds as build_wire;
-use crate::builds_v3::{Answer, at, read};
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::{Answer, at, convert, read};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -20,25 +19,27 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(below("/cancel").route(web::post().to(cancel)));
 }
 
-/// What a path names: a project and a pipeline of it.
-type Named = web::Path<(String, String)>;
+/// The project and the pipeline in a path.
+type PipelinePath = web::Path<(String, String)>;
 
-/// `GET /projects/:id/pipelines`: the pipelines of a project, newest first.
+/// `GET /projects/:id/pipelines`: lists the pipelines of a project, newest first.
 ///
-/// 200; 400 for a `page` that is none; 401; 403 without the right to read builds; 404 without such
-/// a project.
+/// 200; 400 if `page` is invalid; 401; 403 without the right to read builds; 404 if the project does not
+/// exist.
 async fn list(farm: web::Data<Farm>, call: Call, id: web::Path<String>) -> Answer {
-    let page = PageOf::of(&call)?;
+    let page = PageRequest::from_call(&call)?;
     let access = call.builds(&id, Role::Reader).await?;
     let (builds, total) = farm.build_list(&access, page.slice()).await?;
-    let pipelines = builds
+    let base_url = call.base_url();
+    let pipelines: Vec<_> = builds
         .iter()
-        .map(|build| build_wire::pipeline(&call, build));
-    Ok(page.answer(&call, &pipelines.collect::<Vec<_>>(), total))
+        .map(|build| convert::pipeline(&base_url, build))
+        .collect();
+    Ok(page.answer(&call, &pipelines, total))
 }
 
-/// The pipeline that a path names, for a caller with the right to do something with it.
-async fn named(
+/// The pipeline in a path, for a caller with the role `need` in its project.
+async fn find_pipeline(
     farm: &Farm,
     call: &Call,
     (project, pipeline): &(String, String),
@@ -53,40 +54,40 @@ async fn named(
 
 /// `GET /projects/:id/pipelines/:pipeline_id`: one pipeline.
 ///
-/// 200; 400 for an id that is none; 401; 403 without the right to read builds; 404 without such a
-/// project, or such a pipeline in it.
-async fn show(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let (_, listed) = named(&farm, &call, &path, Role::Reader).await?;
-    Ok(HttpResponse::Ok().json(build_wire::pipeline(&call, &listed)))
+/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project does not
+/// exist or has no such pipeline.
+async fn show(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
+    let (_, listed) = find_pipeline(&farm, &call, &path, Role::Reader).await?;
+    Ok(HttpResponse::Ok().json(convert::pipeline(&call.base_url(), &listed)))
 }
 
-/// `POST /projects/:id/pipelines/:pipeline_id/retry`: tries again what did not succeed.
+/// `POST /projects/:id/pipelines/:pipeline_id/retry`: retries the builds that did not succeed.
 ///
-/// 201, also when it is not over or all of it succeeded, and it stays what it is; 400 for an id
-/// that is none; 401; 403 to lower roles than developer; 404 without such a project or pipeline; 409
-/// when its sources are not kept any more.
-async fn retry(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let (access, listed) = named(&farm, &call, &path, Role::Developer).await?;
+/// 201, also if the pipeline has not finished or has succeeded, and does not change; 400 if the id is
+/// invalid; 401; 403 for roles below developer; 404 if the project or pipeline does not exist; 409 if its
+/// sources have been deleted.
+async fn retry(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
+    let (access, listed) = find_pipeline(&farm, &call, &path, Role::Developer).await?;
     let retried = farm.retry_build(&call.actor, &access, &listed.build).await;
-    unless_in_conflict(retried.map(drop))?;
+    ignore_conflict(retried.map(drop))?;
     let listed = farm.listed_build(&access, listed.build.id).await?;
-    Ok(HttpResponse::Created().json(build_wire::pipeline(&call, &listed)))
+    Ok(HttpResponse::Created().json(convert::pipeline(&call.base_url(), &listed)))
 }
 
-/// `POST /projects/:id/pipelines/:pipeline_id/cancel`: calls off what is not over.
+/// `POST /projects/:id/pipelines/:pipeline_id/cancel`: cancels the builds that have not finished.
 ///
-/// 200, also when all of it is over, and it stays what it is; 400 for an id that is none; 401; 403
-/// to lower roles than developer; 404 without such a project or pipeline.
-async fn cancel(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let (access, listed) = named(&farm, &call, &path, Role::Developer).await?;
+/// 200, also if all of them have finished, and nothing changes; 400 if the id is invalid; 401; 403 for
+/// roles below developer; 404 if the project or pipeline does not exist.
+async fn cancel(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
+    let (access, listed) = find_pipeline(&farm, &call, &path, Role::Developer).await?;
     let canceled = farm.cancel_build(&access, &listed.build).await;
-    unless_in_conflict(canceled.map(drop))?;
+    ignore_conflict(canceled.map(drop))?;
     let listed = farm.listed_build(&access, listed.build.id).await?;
-    Ok(HttpResponse::Ok().json(build_wire::pipeline(&call, &listed)))
+    Ok(HttpResponse::Ok().json(convert::pipeline(&call.base_url(), &listed)))
 }
 
-/// A pipeline with which there is nothing to do is no error here.
-fn unless_in_conflict(done: Result<(), FarmError>) -> Result<(), FarmError> {
+/// GitLab answers success if there is nothing to retry or to cancel.
+fn ignore_conflict(done: Result<(), FarmError>) -> Result<(), FarmError> {
     match done {
         Err(FarmError::Conflict(_)) => Ok(()),
         done => done,

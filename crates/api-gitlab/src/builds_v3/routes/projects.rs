@@ -9,9 +9,9 @@ use slipway_farm::{
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::wire::projects::{self as project_wire, SimpleProject};
-use crate::builds_v3::{Answer, at, read};
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::wire::SimpleProject;
+use crate::builds_v3::{Answer, at, convert, read};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -35,69 +35,69 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/namespaces").route(read().to(list_namespaces)));
 }
 
-/// `GET /projects`: the projects that the caller is a member of, narrowed by `archived`,
-/// `visibility` and `search`, in the order of `order_by` and `sort`, with few words if `simple`.
+/// `GET /projects`: lists the projects that the caller is a member of. `archived`, `visibility` and
+/// `search` filter them, `order_by` and `sort` order them, and `simple` leaves out most members.
 ///
-/// 200; 400 for a parameter that is none; 401.
+/// 200; 400 if a parameter is invalid; 401.
 async fn list(farm: web::Data<Farm>, call: Call) -> Answer {
-    listed(&farm, &call, Whose::Joined, None).await
+    project_list(&farm, &call, Whose::Joined, None).await
 }
 
-/// `GET /projects/owned`: the projects that the caller owns.
+/// `GET /projects/owned`: lists the projects that the caller owns.
 ///
-/// As `GET /projects`.
+/// Answers as `GET /projects`.
 async fn list_owned(farm: web::Data<Farm>, call: Call) -> Answer {
-    listed(&farm, &call, Whose::Owned, None).await
+    project_list(&farm, &call, Whose::Owned, None).await
 }
 
-/// `GET /projects/all`: all projects.
+/// `GET /projects/all`: lists all projects.
 ///
-/// As `GET /projects`; 403 to everybody but administrators.
+/// Answers as `GET /projects`; 403 unless the caller is an administrator.
 async fn list_all(farm: web::Data<Farm>, call: Call) -> Answer {
-    listed(&farm, &call, Whose::All, None).await
+    project_list(&farm, &call, Whose::All, None).await
 }
 
-/// `GET /projects/visible`: the projects that the caller may see.
+/// `GET /projects/visible`: lists the projects that the caller may see.
 ///
-/// As `GET /projects`.
+/// Answers as `GET /projects`.
 async fn list_visible(farm: web::Data<Farm>, call: Call) -> Answer {
-    listed(&farm, &call, Whose::Seen, None).await
+    project_list(&farm, &call, Whose::Seen, None).await
 }
 
-/// `GET /projects/starred`: nothing, as the farm has no stars.
+/// `GET /projects/starred`: always empty, because the farm has no stars.
 ///
-/// 200; 400 for a page that is none; 401.
+/// 200; 400 if `page` is invalid; 401.
 async fn list_starred(call: Call) -> Answer {
-    let nothing: [SimpleProject; 0] = [];
-    Ok(PageOf::of(&call)?.cut(&call, &nothing))
+    let none: [SimpleProject; 0] = [];
+    Ok(PageRequest::from_call(&call)?.answer_part(&call, &none))
 }
 
-/// `GET /projects/search/:query`: the projects that the caller may see and whose name has the
-/// query in it.
+/// `GET /projects/search/:query`: lists the projects that the caller may see and whose name
+/// contains the query.
 ///
-/// As `GET /projects`.
+/// Answers as `GET /projects`.
 async fn search(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    listed(&farm, &call, Whose::Seen, Some(path.into_inner())).await
+    project_list(&farm, &call, Whose::Seen, Some(path.into_inner())).await
 }
 
-async fn listed(farm: &Farm, call: &Call, whose: Whose, text: Option<String>) -> Answer {
-    let page = PageOf::of(call)?;
+async fn project_list(farm: &Farm, call: &Call, whose: Whose, text: Option<String>) -> Answer {
+    let page = PageRequest::from_call(call)?;
     let params = &call.params;
-    let order = match params.given("order_by") {
+    let order = match params.non_empty("order_by") {
         None | Some("id" | "created_at") => ProjectOrder::Made,
         Some("name" | "path") => ProjectOrder::Name,
         Some("updated_at" | "last_activity_at") => ProjectOrder::Activity,
         Some(_) => return Err(V3Error::BadValue("order_by")),
     };
-    let ascending = match params.given("sort") {
+    let ascending = match params.non_empty("sort") {
         None | Some("desc") => false,
         Some("asc") => true,
         Some(_) => return Err(V3Error::BadValue("sort")),
     };
-    let visibility = params.given("visibility").map(str::parse).transpose();
+    let visibility = params.non_empty("visibility").map(str::parse).transpose();
     let query = ProjectQuery {
         whose,
-        text: text.or_else(|| params.given("search").map(str::to_owned)),
+        text: text.or_else(|| params.non_empty("search").map(str::to_owned)),
         visibility: visibility.map_err(|_| V3Error::BadValue("visibility"))?,
         order,
         ascending,
@@ -107,50 +107,56 @@ async fn listed(farm: &Farm, call: &Call, whose: Whose, text: Option<String>) ->
     let simple = params.boolean("simple")? == Some(true);
     let archived = params.boolean("archived")? == Some(true);
     let (mut projects, mut total) = farm.find_projects(&call.actor, query).await?;
-    // No project is ever archived here.
+    // The farm cannot archive projects, so the list of archived ones is empty.
     if archived {
         (projects, total) = (Vec::new(), 0);
     }
     if simple {
-        let shown: Vec<SimpleProject> = projects.iter().map(SimpleProject::from).collect();
-        return Ok(page.answer(call, &shown, total));
+        let list: Vec<SimpleProject> = projects.iter().map(SimpleProject::from).collect();
+        return Ok(page.answer(call, &list, total));
     }
     let company = farm.company_of(&call.actor, &projects).await?;
-    let shown: Vec<project_wire::Project> = projects
+    let base_url = call.base_url();
+    let list: Vec<_> = projects
         .iter()
-        .map(|project| project_wire::project(call, project, &company, None))
+        .map(|project| convert::project(&base_url, project, &company, None))
         .collect();
-    Ok(page.answer(call, &shown, total))
+    Ok(page.answer(call, &list, total))
 }
 
-/// `GET /projects/:id`: one project; masters are told the token that its runners register with.
+/// `GET /projects/:id`: one project. Masters also see its `runners_token`, the registration token for
+/// runners of the project.
 ///
-/// 200; 401; 404 without such a project.
+/// 200; 401; 404 if the project does not exist.
 async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Guest).await?;
-    shown(&farm, &call, &access, HttpResponse::Ok()).await
+    project_response(&farm, &call, &access, HttpResponse::Ok()).await
 }
 
-/// `POST /projects`: makes a project of the source `import_url`, named `path` or `name`, in the
-/// namespace `namespace_id` or the one that bears the caller's name, which is made if it is free.
+/// `POST /projects`: creates a project named `path` (or `name`) for the repository `import_url`, in the
+/// namespace `namespace_id`. Without one, it is the namespace with the caller's name, which is created if
+/// the name is free.
 ///
-/// 201; 400 without a name or a source, for values that are none, or when the name is taken; 401;
-/// 403 to lower roles than master in the namespace; 404 without such a namespace.
+/// 201; 400 if the name or the repository is missing, a value is invalid, or the name is taken; 401; 403
+/// for roles below master in the namespace; 404 if the namespace does not exist.
 async fn create(farm: web::Data<Farm>, call: Call) -> Answer {
     let params = &call.params;
-    // The farm has one name for what GitLab has two: the one that stands in paths.
+    // GitLab has a path and a display name; the farm has only the one that is part of paths.
     let name = params
-        .given("path")
+        .non_empty("path")
         .map_or_else(|| params.required("name"), Ok)?;
     let name: Name = name.parse().map_err(FarmError::from)?;
     let source = params.required("import_url")?;
-    let default_branch: GitRef = match params.given("default_branch") {
+    let default_branch: GitRef = match params.non_empty("default_branch") {
         Some(branch) => branch.parse().map_err(FarmError::from)?,
         None => "main".parse().map_err(FarmError::from)?,
     };
     let mut settings = ProjectSettings::of_source(source, default_branch);
-    settings.description = params.given("description").unwrap_or_default().to_owned();
-    settings.visibility = visibility(&call)?.unwrap_or(settings.visibility);
+    settings.description = params
+        .non_empty("description")
+        .unwrap_or_default()
+        .to_owned();
+    settings.visibility = requested_visibility(&call)?.unwrap_or(settings.visibility);
     settings.public_builds = params
         .boolean("public_builds")?
         .unwrap_or(settings.public_builds);
@@ -166,35 +172,38 @@ async fn create(farm: web::Data<Farm>, call: Call) -> Answer {
         }
         None => farm.own_namespace(&call.actor).await?,
     };
-    let made = farm
+    let created = farm
         .create_project(&call.actor, &namespace, &name, settings)
         .await;
-    let project = made.map_err(name_taken)?;
+    let project = created.map_err(name_taken)?;
     let access = farm
         .project_by_id(&call.actor, project.id, Role::Guest)
         .await?;
-    shown(&farm, &call, &access, HttpResponse::Created()).await
+    project_response(&farm, &call, &access, HttpResponse::Created()).await
 }
 
-/// `PUT /projects/:id`: changes what is given of a project.
+/// `PUT /projects/:id`: changes a project. Parameters that are not sent stay unchanged.
 ///
-/// 200; 400 for values that are none, or when the name is taken; 401; 403 to lower roles than
-/// master; 404 without such a project.
+/// 200; 400 if a value is invalid or the name is taken; 401; 403 for roles below master; 404 if the
+/// project does not exist.
 async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     let params = &call.params;
-    let name = params.given("path").or_else(|| params.given("name"));
-    let branch = params.given("default_branch");
+    let name = params
+        .non_empty("path")
+        .or_else(|| params.non_empty("name"));
+    let branch = params.non_empty("default_branch");
     let change = ProjectUpdate {
-        repo_url: params.given("import_url").map(str::to_owned),
+        repo_url: params.non_empty("import_url").map(str::to_owned),
         default_branch: branch
             .map(str::parse)
             .transpose()
             .map_err(FarmError::from)?,
         shared_runners: params.boolean("shared_runners_enabled")?,
         name: name.map(str::parse).transpose().map_err(FarmError::from)?,
+        // An empty description is a value: it deletes the present one.
         description: params.last("description").map(str::to_owned),
-        visibility: visibility(&call)?,
+        visibility: requested_visibility(&call)?,
         public_builds: params.boolean("public_builds")?,
         builds_enabled: params.boolean("builds_enabled")?,
         ..ProjectUpdate::default()
@@ -204,41 +213,42 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
     let access = farm
         .project_by_id(&call.actor, project.id, Role::Guest)
         .await?;
-    shown(&farm, &call, &access, HttpResponse::Ok()).await
+    project_response(&farm, &call, &access, HttpResponse::Ok()).await
 }
 
-/// `DELETE /projects/:id`: removes a project with everything that it has.
+/// `DELETE /projects/:id`: deletes a project, with its builds and everything else that belongs to it.
 ///
-/// 200; 401; 403 to lower roles than owner; 404 without such a project.
+/// 200; 401; 403 for roles below owner; 404 if the project does not exist.
 async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Owner).await?;
     farm.delete_project(&access).await?;
     Ok(HttpResponse::Ok().json(true))
 }
 
-/// `GET /namespaces[?search=]`: the namespaces that the caller is a member of; all for
-/// administrators.
+/// `GET /namespaces[?search=]`: lists the namespaces that the caller is a member of;
+/// administrators see all.
 ///
-/// 200; 400 for a page that is none; 401.
+/// 200; 400 if `page` is invalid; 401.
 async fn list_namespaces(farm: web::Data<Farm>, call: Call) -> Answer {
-    let page = PageOf::of(&call)?;
-    let mut all = farm.all_namespaces(&call.actor).await?;
-    if let Some(part) = call.params.given("search") {
+    let page = PageRequest::from_call(&call)?;
+    let mut namespaces = farm.all_namespaces(&call.actor).await?;
+    if let Some(part) = call.params.non_empty("search") {
         let part = part.to_ascii_lowercase();
-        all.retain(|row| row.name.as_str().to_ascii_lowercase().contains(&part));
+        namespaces.retain(|row| row.name.as_str().to_ascii_lowercase().contains(&part));
     }
-    let owners = farm.owners_of(&all).await?;
-    let shown: Vec<project_wire::Namespace> = all
+    let owners = farm.owners_of(&namespaces).await?;
+    let list: Vec<_> = namespaces
         .iter()
         .map(|row| {
-            let is_users = owners.contains_key(&row.id);
-            project_wire::namespace(row.id.0, row.name.as_str(), is_users)
+            let is_user = owners.contains_key(&row.id);
+            convert::namespace(row.id.0, row.name.as_str(), is_user)
         })
         .collect();
-    Ok(page.cut(&call, &shown))
+    Ok(page.answer_part(&call, &list))
 }
 
-async fn shown(
+/// Answers with a project, as the caller sees it.
+async fn project_response(
     farm: &Farm,
     call: &Call,
     access: &ProjectAccess,
@@ -248,26 +258,36 @@ async fn shown(
     let company = farm
         .company_of(&call.actor, std::slice::from_ref(project))
         .await?;
-    let token = access.require(Role::Maintainer).is_ok();
-    let token = token.then(|| farm.project_runners_token(project.id).expose().to_owned());
-    Ok(answer.json(project_wire::project(call, project, &company, token)))
+    let runners_token = access
+        .require(Role::Maintainer)
+        .is_ok()
+        .then(|| farm.project_runners_token(project.id).expose().to_owned());
+    Ok(answer.json(convert::project(
+        &call.base_url(),
+        project,
+        &company,
+        runners_token,
+    )))
 }
 
-/// The visibility that is asked for, by its number or by whether it is public.
-fn visibility(call: &Call) -> Result<Option<Visibility>, V3Error> {
+/// The visibility in the parameters `visibility_level` or `public`; the former takes precedence.
+fn requested_visibility(call: &Call) -> Result<Option<Visibility>, V3Error> {
     const LEVEL: &str = "visibility_level";
     if let Some(level) = call.params.parsed(LEVEL)? {
-        let known = project_wire::visibility(level);
+        let known = convert::visibility_of_level(level);
         return known.map(Some).ok_or(V3Error::BadValue(LEVEL));
     }
     let public = call.params.boolean("public")?;
-    Ok(public.map(|public| match public {
-        true => Visibility::Public,
-        false => Visibility::Private,
+    Ok(public.map(|public| {
+        if public {
+            Visibility::Public
+        } else {
+            Visibility::Private
+        }
     }))
 }
 
-/// The one conflict that the making or naming of a project meets.
+/// The only conflict when a project is created or renamed is a name that is taken.
 fn name_taken(error: FarmError) -> V3Error {
     match error {
         FarmError::Conflict(_) => V3Error::Taken(&["name", "path"]),

@@ -1,16 +1,14 @@
-//! Runners, and which projects they serve.
+//! Runners, and the projects they serve.
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
 use slipway_domain::queue::RunnerScope;
 use slipway_domain::{Role, RunnerId, TagSet};
-use slipway_farm::{Farm, FarmError, Project, Runner, RunnerUpdate};
+use slipway_farm::{Farm, FarmError, Runner, RunnerUpdate};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::{Answer, at, read, wire};
-use crate::convert::timestamp;
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::{Answer, at, convert, read, wire};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -31,95 +29,43 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/projects/{id}/runners/{runner}").route(web::delete().to(disable)));
 }
 
-/// A runner with all that is told of it.
-#[derive(Serialize)]
-struct Details {
-    #[serde(flatten)]
-    runner: wire::Runner,
-    tag_list: Vec<String>,
-    run_untagged: bool,
-    locked: bool,
-    version: Option<String>,
-    revision: Option<String>,
-    platform: Option<String>,
-    architecture: Option<String>,
-    contacted_at: Option<String>,
-    /// Always null: the farm keeps a runner's token as a hash, and could not show it.
-    token: Option<String>,
-    projects: Vec<ServedProject>,
-}
-
-/// A project that a runner serves.
-#[derive(Serialize)]
-struct ServedProject {
-    id: i64,
-    name: String,
-    name_with_namespace: String,
-    path: String,
-    path_with_namespace: String,
-}
-
-impl From<&Project> for ServedProject {
-    fn from(project: &Project) -> Self {
-        Self {
-            id: project.id.0,
-            name: project.name.to_string(),
-            name_with_namespace: format!("{} / {}", project.namespace_name, project.name),
-            path: project.name.to_string(),
-            path_with_namespace: project.path(),
-        }
-    }
-}
-
+/// Answers with a runner and the projects that it serves.
 async fn details(farm: &Farm, call: &Call, runner: &Runner) -> Answer {
     let served = farm.served_projects(&call.actor, runner).await?;
-    let about = runner.about.clone();
-    Ok(HttpResponse::Ok().json(Details {
-        runner: runner.into(),
-        tag_list: runner.capabilities.tags.iter().map(str::to_owned).collect(),
-        run_untagged: runner.capabilities.run_untagged,
-        locked: runner.locked,
-        version: about.version,
-        revision: about.revision,
-        platform: about.platform,
-        architecture: about.architecture,
-        contacted_at: runner.contact_at.map(timestamp),
-        token: None,
-        projects: served.iter().map(ServedProject::from).collect(),
-    }))
+    Ok(HttpResponse::Ok().json(convert::runner_details(runner, &served)))
 }
 
-/// `GET /runners[?scope=]`: the runners of the projects that the caller is a master of.
+/// `GET /runners[?scope=]`: lists the runners of the projects that the caller is a master of.
 ///
-/// 200; 400 for a page or a scope that is none; 401.
+/// 200; 400 if `page` or `scope` is invalid; 401.
 async fn list(farm: web::Data<Farm>, call: Call) -> Answer {
     let runners = farm.maintained_runners(&call.actor).await?;
-    page(&farm, &call, runners, &["active", "paused", "online"])
+    runner_page(&farm, &call, runners, &["active", "paused", "online"])
 }
 
-/// `GET /runners/all[?scope=]`: all runners.
+/// `GET /runners/all[?scope=]`: lists all runners.
 ///
-/// 200; 400 for a page or a scope that is none; 401; 403 to everybody but administrators.
+/// 200; 400 if `page` or `scope` is invalid; 401; 403 unless the caller is an administrator.
 async fn list_all(farm: web::Data<Farm>, call: Call) -> Answer {
     let runners = farm.all_runners(&call.actor).await?;
-    page(&farm, &call, runners, &SCOPES)
+    runner_page(&farm, &call, runners, &SCOPES)
 }
 
-/// `GET /projects/:id/runners[?scope=]`: the runners that may take a project's jobs.
+/// `GET /projects/:id/runners[?scope=]`: lists the runners that may run a project's jobs.
 ///
-/// 200; 400 for a page or a scope that is none; 401; 403 to lower roles than master; 404 without
-/// such a project.
+/// 200; 400 if `page` or `scope` is invalid; 401; 403 for roles below master; 404 if the project does not
+/// exist.
 async fn list_of_project(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     let runners = farm.runners_of(&access).await?;
-    page(&farm, &call, runners, &SCOPES)
+    runner_page(&farm, &call, runners, &SCOPES)
 }
 
-/// What a list of runners may be narrowed to.
+/// All values of `scope`.
 const SCOPES: [&str; 5] = ["specific", "shared", "active", "paused", "online"];
 
-fn page(farm: &Farm, call: &Call, mut runners: Vec<Runner>, scopes: &[&str]) -> Answer {
-    if let Some(scope) = call.params.given("scope") {
+fn runner_page(farm: &Farm, call: &Call, mut runners: Vec<Runner>, scopes: &[&str]) -> Answer {
+    if let Some(scope) = call.params.non_empty("scope") {
         if !scopes.contains(&scope) {
             return Err(V3Error::BadValue("scope"));
         }
@@ -132,14 +78,14 @@ fn page(farm: &Farm, call: &Call, mut runners: Vec<Runner>, scopes: &[&str]) -> 
             _ => farm.is_online(runner),
         });
     }
-    let shown: Vec<wire::Runner> = runners.iter().map(wire::Runner::from).collect();
-    Ok(PageOf::of(call)?.cut(call, &shown))
+    let list: Vec<_> = runners.iter().map(wire::Runner::from).collect();
+    Ok(PageRequest::from_call(call)?.answer_part(call, &list))
 }
 
 /// `GET /runners/:id`: one runner.
 ///
-/// 200; 400 for an id that is none; 401; 403 to those who are masters of no project that it
-/// serves, unless it is shared; 404 without such a runner.
+/// 200; 400 if the id is invalid; 401; 403 if the caller is a master of none of its projects, unless it is
+/// shared; 404 if the runner does not exist.
 async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm.runner_to_see(&call.actor, runner_id(&path)?).await?;
     details(&farm, &call, &runner).await
@@ -147,22 +93,23 @@ async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answ
 
 /// `PUT /runners/:id`: changes `description`, `active`, `tag_list`, `run_untagged`, `locked`.
 ///
-/// 200; 400 for values that are none, or a runner that would never get a job; 401; 403 to those
-/// who are not masters of all projects that it serves; 404 without such a runner.
+/// 200; 400 if a value is invalid, or the runner could never take a job; 401; 403 unless the caller is a
+/// master of all projects that it serves; 404 if the runner does not exist.
 async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm
         .runner_to_change(&call.actor, runner_id(&path)?)
         .await?;
     let params = &call.params;
-    let tags = params.list("tag_list");
-    let tags = match tags.is_empty() {
-        true => None,
-        false => Some(
-            TagSet::new(tags.iter().flat_map(|list| list.split(','))).map_err(FarmError::from)?,
-        ),
+    // Clients send one comma-separated list, or repeat the parameter.
+    let lists = params.list("tag_list");
+    let tags = if lists.is_empty() {
+        None
+    } else {
+        let all = lists.iter().flat_map(|list| list.split(','));
+        Some(TagSet::new(all).map_err(FarmError::from)?)
     };
     let change = RunnerUpdate {
-        description: params.given("description").map(str::to_owned),
+        description: params.non_empty("description").map(str::to_owned),
         tags,
         run_untagged: params.boolean("run_untagged")?,
         locked: params.boolean("locked")?,
@@ -172,10 +119,10 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
     details(&farm, &call, &runner).await
 }
 
-/// `DELETE /runners/:id`: removes a runner: its token is worth nothing from now on.
+/// `DELETE /runners/:id`: deletes a runner. Its token stops working at once.
 ///
-/// 200 with the runner; 400 for an id that is none; 401; 403 to everybody but administrators and
-/// masters of the one project that it serves; 404 without such a runner.
+/// 200 with the runner; 400 if the id is invalid; 401; 403 unless the caller is an administrator or a
+/// master of the only project that it serves; 404 if the runner does not exist.
 async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm
         .runner_to_remove(&call.actor, runner_id(&path)?)
@@ -184,11 +131,11 @@ async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
     Ok(HttpResponse::Ok().json(wire::Runner::from(&runner)))
 }
 
-/// `POST /projects/:id/runners`: lets the runner `runner_id` serve a project too.
+/// `POST /projects/:id/runners`: enables the runner `runner_id` for a project.
 ///
-/// 201 with the runner; 400 without an id; 401; 403 to lower roles than master of both the project
-/// and one that the runner serves, and for a runner that is shared or locked; 404 without such a
-/// project or runner; 409 when it serves the project already.
+/// 201 with the runner; 400 if the id is missing; 401; 403 unless the caller is a master of this project
+/// and of one that the runner serves, and if the runner is shared or locked; 404 if the project or runner
+/// does not exist; 409 if the runner already serves the project.
 async fn enable(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     call.params.required("runner_id")?;
@@ -198,10 +145,10 @@ async fn enable(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
     Ok(HttpResponse::Created().json(wire::Runner::from(&runner)))
 }
 
-/// `DELETE /projects/:id/runners/:runner_id`: keeps a runner from serving a project any longer.
+/// `DELETE /projects/:id/runners/:runner_id`: disables a runner for a project.
 ///
-/// 200 with the runner; 400 for an id that is none; 401; 403 to lower roles than master, and when
-/// it is the runner's only project; 404 without such a project or runner.
+/// 200 with the runner; 400 if the id is invalid; 401; 403 for roles below master, and if it is the
+/// runner's only project; 404 if the project or runner does not exist.
 async fn disable(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, runner) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;

@@ -1,18 +1,16 @@
-//! Triggers of projects, and what they start.
+//! Triggers of projects, and starting builds with them.
 
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
 use serde_json::json;
 use slipway_domain::{GitRef, Role, TriggerToken};
 use slipway_farm::{BuildVariables, Farm, FarmError, ProjectAccess, Trigger};
 
 use crate::builds_v3::auth::{Call, OpenCall, project_key};
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::{Answer, at, read};
-use crate::convert::timestamp;
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::{Answer, at, convert, read, wire};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -31,70 +29,54 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/projects/{id}/ref/{ref:.+}/trigger/builds").route(web::post().to(fire_ref)));
 }
 
-/// A trigger with its token.
-#[derive(Serialize)]
-struct Shown {
-    token: String,
-    created_at: String,
-    updated_at: String,
-    deleted_at: Option<String>,
-    last_used: Option<String>,
-    id: i64,
+/// A trigger, with its token.
+fn with_token(farm: &Farm, trigger: &Trigger) -> wire::Trigger {
+    convert::trigger(trigger, &farm.trigger_token(trigger.id))
 }
 
-fn shown(farm: &Farm, trigger: &Trigger) -> Shown {
-    let changed = trigger.revoked_at.or(trigger.last_used_at);
-    Shown {
-        token: farm.trigger_token(trigger.id).expose().to_owned(),
-        created_at: timestamp(trigger.created_at),
-        updated_at: timestamp(changed.unwrap_or(trigger.created_at)),
-        deleted_at: trigger.revoked_at.map(timestamp),
-        last_used: trigger.last_used_at.map(timestamp),
-        id: trigger.id.0,
-    }
-}
-
-/// `GET /projects/:id/triggers`: the triggers of a project.
+/// `GET /projects/:id/triggers`: lists the triggers of a project.
 ///
-/// 200; 400 for a page that is none; 401; 403 to lower roles than master; 404 without such a
-/// project.
+/// 200; 400 if `page` is invalid; 401; 403 for roles below master; 404 if the project does not exist.
 async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    let page = PageOf::of(&call)?;
+    let page = PageRequest::from_call(&call)?;
     let access = call.project(&path, Role::Maintainer).await?;
     let triggers = farm.triggers(&access).await?;
-    let shown: Vec<Shown> = triggers.iter().map(|row| shown(&farm, row)).collect();
-    Ok(page.cut(&call, &shown))
+    let list: Vec<_> = triggers
+        .iter()
+        .map(|trigger| with_token(&farm, trigger))
+        .collect();
+    Ok(page.answer_part(&call, &list))
 }
 
-/// `POST /projects/:id/triggers`: makes a trigger.
+/// `POST /projects/:id/triggers`: creates a trigger.
 ///
-/// 201; 401; 403 to lower roles than master; 404 without such a project.
+/// 201; 401; 403 for roles below master; 404 if the project does not exist.
 async fn create(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
-    let description = call.params.given("description").unwrap_or_default();
-    let made = farm.create_trigger(&call.actor, &access, description);
-    Ok(HttpResponse::Created().json(shown(&farm, &made.await?)))
+    let description = call.params.non_empty("description").unwrap_or_default();
+    let created = farm.create_trigger(&call.actor, &access, description);
+    Ok(HttpResponse::Created().json(with_token(&farm, &created.await?)))
 }
 
 /// `GET /projects/:id/triggers/:token`: one trigger.
 ///
-/// 200; 401; 403 to lower roles than master; 404 without such a project or trigger.
+/// 200; 401; 403 for roles below master; 404 if the project or trigger does not exist.
 async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
-    let (_, trigger) = found(&farm, &call, path).await?;
-    Ok(HttpResponse::Ok().json(shown(&farm, &trigger)))
+    let (_, trigger) = find_trigger(&farm, &call, path).await?;
+    Ok(HttpResponse::Ok().json(with_token(&farm, &trigger)))
 }
 
 /// `DELETE /projects/:id/triggers/:token`: revokes a trigger.
 ///
-/// 200 with the trigger; 401; 403 to lower roles than master; 404 without such a project or
-/// trigger.
+/// 200 with the trigger; 401; 403 for roles below master; 404 if the project or trigger does not exist.
 async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
-    let (access, trigger) = found(&farm, &call, path).await?;
+    let (access, trigger) = find_trigger(&farm, &call, path).await?;
     let revoked = farm.revoke_trigger(&access, trigger.id).await?;
-    Ok(HttpResponse::Ok().json(shown(&farm, &revoked)))
+    Ok(HttpResponse::Ok().json(with_token(&farm, &revoked)))
 }
 
-async fn found(
+/// The trigger in a path, for a master of its project.
+async fn find_trigger(
     farm: &Farm,
     call: &Call,
     path: web::Path<(String, String)>,
@@ -106,20 +88,20 @@ async fn found(
     Ok((access, trigger))
 }
 
-/// `POST /projects/:id/trigger/builds`: builds the branch or tag `ref`, with `variables[K]=V` for
-/// its jobs alone. Whoever has the trigger's `token` may; nobody is asked who that is.
+/// `POST /projects/:id/trigger/builds`: builds the branch or tag `ref`. `variables[K]=V` are
+/// variables for this build only. The trigger's `token` is the only authentication.
 ///
-/// 201 with the pipeline's id and the variables; 400 for variables that are none, without a token
-/// or a ref, and `No builds created` when there is no such ref or builds are off; 401 for the
-/// trigger of another project; 404 for an unknown project or token.
+/// 201 with the pipeline's id and the variables; 400 if a variable is invalid, or the token or the ref is
+/// missing; 400 `No builds created` if the ref does not exist or builds are disabled; 401 if the trigger
+/// belongs to another project; 404 if the project or token is unknown.
 async fn fire(farm: web::Data<Farm>, call: OpenCall, path: web::Path<String>) -> Answer {
     let git_ref = call.params.required("ref")?;
     start(&farm, &call, &path, git_ref).await
 }
 
-/// `POST /projects/:id/ref/:ref/trigger/builds`: the same, with the ref in the path.
+/// `POST /projects/:id/ref/:ref/trigger/builds`: builds the branch or tag in the path.
 ///
-/// As the other.
+/// Answers as `POST /projects/:id/trigger/builds`.
 async fn fire_ref(
     farm: web::Data<Farm>,
     call: OpenCall,
@@ -131,8 +113,9 @@ async fn fire_ref(
 
 async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer {
     let token = TriggerToken::presented(call.params.required("token")?);
+    // A caller without a valid token must not learn whether the project exists, so that the plain 404
+    // replaces `404 Project Not Found`.
     let missing = |error| match error {
-        // A stranger learns nothing more of a project than of anything else that is not there.
         FarmError::NotFound(_) => V3Error::NotFound,
         other => other.into(),
     };
@@ -140,8 +123,8 @@ async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer 
     let triggering = farm.triggering(project, &token).await.map_err(missing)?;
     let variables = variables(call)?;
     let git_ref: GitRef = git_ref.parse().map_err(|_| V3Error::NoBuilds)?;
-    let fired = farm.fire(triggering, git_ref, variables.clone()).await;
-    let build = fired.map_err(|error| match error {
+    let started = farm.fire(triggering, git_ref, variables.clone()).await;
+    let build = started.map_err(|error| match error {
         FarmError::Invalid(_) | FarmError::Forbidden(_) | FarmError::NotFound(_) => {
             V3Error::NoBuilds
         }
@@ -151,13 +134,16 @@ async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer 
     Ok(HttpResponse::Created().json(answer))
 }
 
-/// The variables of a call, which are a map of texts.
+/// The parameter `variables`, an object whose values are texts.
 fn variables(call: &OpenCall) -> Result<BuildVariables, V3Error> {
-    if call.params.given("variables").is_some() {
+    if call.params.non_empty("variables").is_some() {
         return Err(V3Error::bad_request("variables needs to be a hash"));
     }
-    let given = call.params.members("variables");
-    let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let given: BTreeMap<String, String> = given.into_iter().map(own).collect();
-    Ok(BuildVariables::new(given)?)
+    let variables: BTreeMap<String, String> = call
+        .params
+        .members("variables")
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    Ok(BuildVariables::new(variables)?)
 }

@@ -1,14 +1,14 @@
-//! Variables of projects, which maintainers read in the clear here.
+//! Variables of projects. Masters can read their values here, as in GitLab.
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
 use slipway_domain::Role;
 use slipway_farm::{Farm, FarmError, OpenedVariable, ProjectAccess};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
-use crate::builds_v3::page::PageOf;
-use crate::builds_v3::{Answer, at, read};
+use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::wire::Variable;
+use crate::builds_v3::{Answer, at, convert, read};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -27,55 +27,40 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         );
 }
 
-/// A variable.
-#[derive(Serialize)]
-struct Variable<'a> {
-    key: &'a str,
-    value: &'a str,
-}
-
-fn shown(variable: &OpenedVariable) -> Variable<'_> {
-    Variable {
-        key: &variable.key,
-        value: &variable.value,
-    }
-}
-
-/// `GET /projects/:id/variables`: the variables of a project, with their values.
+/// `GET /projects/:id/variables`: lists the variables of a project, with their values.
 ///
-/// 200; 400 for a page that is none; 401; 403 to lower roles than master; 404 without such a
-/// project.
+/// 200; 400 if `page` is invalid; 401; 403 for roles below master; 404 if the project does not exist.
 async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    let page = PageOf::of(&call)?;
+    let page = PageRequest::from_call(&call)?;
     let access = call.project(&path, Role::Maintainer).await?;
     let variables = farm.opened_variables(&access).await?;
-    let shown: Vec<Variable<'_>> = variables.iter().map(shown).collect();
-    Ok(page.cut(&call, &shown))
+    let list: Vec<_> = variables.iter().map(convert::variable).collect();
+    Ok(page.answer_part(&call, &list))
 }
 
 /// `GET /projects/:id/variables/:key`: one variable, with its value.
 ///
-/// 200; 401; 403 to lower roles than master; 404 without such a project or variable.
+/// 200; 401; 403 for roles below master; 404 if the project or variable does not exist.
 async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
     let variable = existing(&farm, &access, &key).await?;
-    Ok(HttpResponse::Ok().json(shown(&variable)))
+    Ok(HttpResponse::Ok().json(convert::variable(&variable)))
 }
 
-/// `POST /projects/:id/variables`: makes the variable `key` with `value`, which traces hide.
+/// `POST /projects/:id/variables`: creates the variable `key` with `value`, which is masked in traces.
 ///
-/// 201; 400 when one of them is missing or cannot be a variable's, or the variable is there
-/// already; 401; 403 to lower roles than master; 404 without such a project.
+/// 201; 400 if either is missing or invalid, or the variable exists; 401; 403 for roles below master; 404
+/// if the project does not exist.
 async fn create(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     let key = call.params.required("key")?;
-    make(&farm, &call, &access, key).await
+    create_variable(&farm, &call, &access, key).await
 }
 
-/// `POST /projects/:id/variables/:key`: the same, with the name in the path.
+/// `POST /projects/:id/variables/:key`: creates a variable, with its key in the path.
 ///
-/// As the other.
+/// Answers as `POST /projects/:id/variables`.
 async fn create_named(
     farm: web::Data<Farm>,
     call: Call,
@@ -83,11 +68,12 @@ async fn create_named(
 ) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
-    make(&farm, &call, &access, &key).await
+    create_variable(&farm, &call, &access, &key).await
 }
 
-async fn make(farm: &Farm, call: &Call, access: &ProjectAccess, key: &str) -> Answer {
+async fn create_variable(farm: &Farm, call: &Call, access: &ProjectAccess, key: &str) -> Answer {
     let value = value(call)?;
+    // Setting an existing variable would succeed in the farm; GitLab answers 400.
     match existing(farm, access, key).await {
         Ok(_) => return Err(V3Error::Taken(&["key"])),
         Err(V3Error::Farm(FarmError::NotFound(_))) => {}
@@ -97,10 +83,10 @@ async fn make(farm: &Farm, call: &Call, access: &ProjectAccess, key: &str) -> An
     Ok(HttpResponse::Created().json(Variable { key, value }))
 }
 
-/// `PUT /projects/:id/variables/:key`: gives a variable another `value`.
+/// `PUT /projects/:id/variables/:key`: changes the `value` of a variable.
 ///
-/// 200; 400 when that is missing or cannot be a variable's; 401; 403 to lower roles than master;
-/// 404 without such a project or variable.
+/// 200; 400 if it is missing or invalid; 401; 403 for roles below master; 404 if the project or variable
+/// does not exist.
 async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
@@ -110,19 +96,19 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, Stri
     Ok(HttpResponse::Ok().json(Variable { key: &key, value }))
 }
 
-/// `DELETE /projects/:id/variables/:key`: removes a variable.
+/// `DELETE /projects/:id/variables/:key`: deletes a variable.
 ///
-/// 200 with what it was; 401; 403 to lower roles than master; 404 without such a project or
-/// variable.
+/// 200 with the deleted variable; 401; 403 for roles below master; 404 if the project or variable does not
+/// exist.
 async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
     let old = existing(&farm, &access, &key).await?;
     farm.remove_variable(&access, &key).await?;
-    Ok(HttpResponse::Ok().json(shown(&old)))
+    Ok(HttpResponse::Ok().json(convert::variable(&old)))
 }
 
-/// The value that a variable shall have; an empty one is one.
+/// The parameter `value`. It may be empty.
 fn value(call: &Call) -> Result<&str, V3Error> {
     let value = call.params.last("value");
     value.ok_or(V3Error::Missing("value"))

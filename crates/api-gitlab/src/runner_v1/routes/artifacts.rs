@@ -1,61 +1,58 @@
-//! Archives: up, down and away; and the package that a job builds.
+//! A job's archive: upload, download and delete; and the download of the package that a job builds.
 
 use actix_multipart::Multipart;
-use actix_web::http::header::{
-    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::{Content, Farm, FarmError};
 
-use crate::forms::{SharedBody, UploadParams, file_name, find_file, read_rest};
-use crate::params::{job_id, job_token};
+use crate::artifacts::{DownloadHeaders, archive_response, receive_form};
 use crate::runner_v1::Answer;
+use crate::runner_v1::auth::job_token;
 use crate::runner_v1::convert;
 use crate::runner_v1::error::RunnerV1Error;
+use crate::runner_v1::params::job_id;
+use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
 
-/// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive in the place of an earlier one.
+/// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive, and replaces an earlier one.
 ///
-/// 201 with the job; 400 without a file or with a duration that is none; 403 for another token, a
-/// job that is not running or was erased; 404 for an unknown one; 413 beyond the limit.
+/// 201 with the job; 400 if the file is missing or `expire_in` is invalid; 403 if the token is wrong, or
+/// the job is not running or was erased; 404 if the job does not exist; 413 if the file is too large.
 pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
     body: web::Payload,
 ) -> Answer {
-    let mut body = SharedBody::of(body.into_inner());
-    let form = Multipart::new(http.headers(), body.clone());
-    let answer = receive(&farm, &id, &http, form).await;
-    if answer.is_err() {
-        // A client that is still sending would take a closed connection for a broken one, and send
-        // everything again.
-        body.drain().await;
-    }
-    answer
+    receive_form(&http, body, async |form| {
+        receive(&farm, &id, &http, form).await
+    })
+    .await
 }
 
 async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
     let id = job_id(id).ok_or(RunnerV1Error::NotFound)?;
-    let query = UploadParams::of_query(http);
+    let query = UploadParams::from_query(http);
     let mut fields = UploadParams::default();
+    // The token may be a field of the form, so the fields before the file are read first. Only the
+    // holder of the token learns what is wrong with them.
     let file = find_file(&mut form, &mut fields).await;
-    // Only the holder of the token is told what is wrong with the form.
     let job = farm
         .running_job_access(id, &job_token(http, fields.token.take()))
         .await
         .map_err(not_running)?;
     let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;
     let filename = file_name(&file);
-    // What is known to be wrong is told before all bytes have come.
+    // Checked before the file is received, so that a client does not send it in vain.
     let known = fields.clone().or(&query);
     let kind = known.kind()?;
-    known.keep()?;
+    known.expiry()?;
     let received = farm.receive_archive(&job, &mut file).await?;
     drop(file);
+    // `expire_in` may also follow the file.
     let rest = read_rest(&mut form, &mut fields).await;
-    match rest.and_then(|()| fields.or(&query).keep()) {
-        Ok(keep) => farm
-            .put_file(&job, received, kind, filename, keep)
+    match rest.and_then(|()| fields.or(&query).expiry()) {
+        Ok(expiry) => farm
+            .put_file(&job, received, kind, filename, expiry)
             .await
             .map_err(not_running)?,
         Err(error) => {
@@ -67,9 +64,10 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     Ok(HttpResponse::Created().json(convert::payload(&claimed)))
 }
 
-/// `GET /ci/api/v1/builds/:id/artifacts`: the job's archive.
+/// `GET /ci/api/v1/builds/:id/artifacts`: downloads the job's archive.
 ///
-/// 200 with its bytes; 403 for another token or an erased job; 404 without a job or an archive.
+/// 200 with its bytes; 403 if the token is wrong or the job was erased; 404 if the job or its archive
+/// does not exist.
 pub(crate) async fn download(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -80,23 +78,20 @@ pub(crate) async fn download(
     let Content::Archive { filename, .. } = &archive.content else {
         return Err(RunnerV1Error::NotFound);
     };
-    let content = farm.artifact_content(&archive, None).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "application/octet-stream"))
-        .insert_header((
-            CONTENT_DISPOSITION,
-            format!("attachment; filename={filename}"),
-        ))
-        .insert_header(("Content-Transfer-Encoding", "binary"))
-        .insert_header((CONTENT_LENGTH, archive.size_bytes))
-        .no_chunking(archive.size_bytes)
-        .streaming(content))
+    Ok(archive_response(
+        HttpResponse::Ok(),
+        DownloadHeaders::GitLab8,
+        filename,
+        archive.size_bytes,
+        farm.artifact_content(&archive, None).await?,
+    ))
 }
 
-/// `GET /ci/api/v1/builds/:id/package`: ours; the uploaded file that the job builds.
+/// `GET /ci/api/v1/builds/:id/package`: downloads the uploaded file that the job builds. An extension
+/// for our own runner.
 ///
-/// 200 with its bytes, and the type that it was said to have; 403 for another token or an erased
-/// job; 404 without a job that runs and builds one.
+/// 200 with its bytes and the media type given at its upload; 403 if the token is wrong or the job was
+/// erased; 404 if the job does not exist, is not running or does not build an uploaded file.
 pub(crate) async fn package(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -105,6 +100,7 @@ pub(crate) async fn package(
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
     let (file, content) = farm.package_by_token(id, &job_token(&http, None)).await?;
     let mut answer = HttpResponse::Ok();
+    // The media type is whatever the uploader sent, and may not be a valid header value.
     if let Ok(mime) = HeaderValue::from_bytes(file.mime.as_bytes())
         && !mime.is_empty()
     {
@@ -118,10 +114,11 @@ pub(crate) async fn package(
         .streaming(content))
 }
 
-/// `DELETE /ci/api/v1/builds/:id/artifacts`: the archive is gone afterwards.
+/// `DELETE /ci/api/v1/builds/:id/artifacts`: deletes the job's archive.
 ///
-/// 200, also when there was none; 403 for another token or an erased job; 404 without a job.
-pub(crate) async fn remove(
+/// 200, also if there was none; 403 if the token is wrong or the job was erased; 404 if the job does not
+/// exist.
+pub(crate) async fn delete(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
@@ -132,7 +129,7 @@ pub(crate) async fn remove(
     Ok(HttpResponse::Ok().finish())
 }
 
-/// A conflict in an upload is a job that does not run, which the protocol forbids with a reason.
+/// The only conflict of an upload is a job that is not running, which this protocol answers with 403.
 fn not_running(error: FarmError) -> RunnerV1Error {
     match error {
         FarmError::Conflict(_) => RunnerV1Error::BuildNotRunning,

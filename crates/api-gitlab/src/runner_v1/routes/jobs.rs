@@ -1,4 +1,4 @@
-//! Jobs: asked for, reported on, and their traces.
+//! Claiming jobs, reporting on them, and appending to their traces.
 
 use std::time::Duration;
 
@@ -8,21 +8,22 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::{Farm, FarmError, Poll, PollAnswer, Process};
 use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER, UpdateRequest};
 
-use crate::agent::Agent;
 use crate::convert;
-use crate::params::{Params, job_id, job_token, range_start, read_body};
+use crate::params::{range_start, read_body};
 use crate::runner_v1::Answer;
-use crate::runner_v1::auth::authenticated;
+use crate::runner_v1::auth::{authenticated, job_token};
 use crate::runner_v1::convert::{about, payload, report};
 use crate::runner_v1::error::RunnerV1Error;
+use crate::runner_v1::params::{Params, job_id};
+use crate::runner_v1::user_agent::UserAgent;
 
-/// `POST /ci/api/v1/builds/register[.json]`: gives the caller the next job it can run.
+/// `POST /ci/api/v1/builds/register[.json]`: claims the next job that the runner can run.
 ///
-/// 201 with the job; "nothing" (204 or 404, by the client) when none came within the poll wait;
-/// 403 for an unknown token; 404 for a paused runner.
+/// 201 with the job; 204 or 404, depending on the client, if no job arrived within the poll wait; 403 if
+/// the token is missing or unknown; 404 if the runner is paused.
 pub(crate) async fn request(
     farm: web::Data<Farm>,
-    agent: Agent,
+    user_agent: UserAgent,
     Params(request): Params<ClaimRequest>,
 ) -> Answer {
     let runner = authenticated(&farm, request.token).await?;
@@ -33,17 +34,19 @@ pub(crate) async fn request(
     };
     Ok(match farm.poll(&runner, poll).await? {
         PollAnswer::Job(claimed) => HttpResponse::Created().json(payload(&claimed)),
-        PollAnswer::Nothing { value } => agent.no_build(&value),
+        PollAnswer::Nothing { value } => user_agent.no_build_response(&value),
         PollAnswer::Paused => return Err(RunnerV1Error::NotFound),
     })
 }
 
-/// `PUT /ci/api/v1/builds/:id[.json]`: says how a job goes. Any id that is none is a probe.
+/// `PUT /ci/api/v1/builds/:id[.json]`: reports the progress or the result of a job.
 ///
-/// 200 when it is stored; 403 for an unknown token or an erased job; 404 when the job is not
-/// running with this runner, whose end it learns of in this way; 416 when an end is told before
-/// the whole trace is there. With `Prefer: wait=N` the answer to a beat is held for up to N
-/// seconds while nothing changes (RFC 7240, section 4.3).
+/// 200 if the report is stored; 403 if the token is unknown or the job was erased; 404 if the job is not
+/// running on this runner, which is how the runner learns of a cancel; 416 if our runner reports a result
+/// before the whole trace is stored. An invalid id is a probe (`gitlab-runner verify`) and answers 404.
+///
+/// With `Prefer: wait=N` (RFC 7240, section 4.3) the reply to a heartbeat is held for up to N seconds
+/// while the job's state does not change.
 pub(crate) async fn update(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -51,22 +54,24 @@ pub(crate) async fn update(
     Params(request): Params<UpdateRequest>,
 ) -> Answer {
     let runner = authenticated(&farm, request.token.clone()).await?;
+    // Checked after the token: to a probe, 403 means that the runner was deleted and 404 that it exists.
     let id = job_id(&id).ok_or(RunnerV1Error::NotYourBuild)?;
     let mut report = report(request);
     report.wait = preferred_wait(http.headers());
     match farm.report(&runner, id, report).await {
         Ok(state) => Ok(HttpResponse::Ok()
-            .insert_header((JOB_STATUS_HEADER, convert::status(&state)))
+            .insert_header((JOB_STATUS_HEADER, convert::job_status(&state)))
             .finish()),
         Err(FarmError::NotFound(_) | FarmError::Refused(_)) => Err(RunnerV1Error::NotYourBuild),
         Err(error) => Err(error.into()),
     }
 }
 
-/// `PATCH /ci/api/v1/builds/:id/trace.txt`: appends to a trace.
+/// `PATCH /ci/api/v1/builds/:id/trace.txt`: appends a chunk to a trace.
 ///
-/// 202 with what is stored and the job's state; 400 without a `Content-Range` that can be read;
-/// 403 for another token or an erased job; 404 for an unknown one; 416 with what is stored.
+/// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid; 403 if
+/// the token is wrong or the job was erased; 404 if the job does not exist; 416 with the stored length if
+/// the chunk does not start there.
 pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -85,21 +90,21 @@ async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, payload: Payload)
     let start = match http.headers().get(CONTENT_RANGE) {
         None => Err(RunnerV1Error::MissingRange),
         Some(range) => range.to_str().ok().and_then(range_start).ok_or_else(|| {
-            RunnerV1Error::BadRequest("Content-Range is not START-END in bytes".to_owned())
+            RunnerV1Error::BadRequest("Content-Range must be START-END, in bytes".to_owned())
         }),
     };
-    // Who may send is decided before what is sent is looked at.
+    // Only the holder of the token learns what is wrong with the request.
     farm.check_job_token(id, &token).await?;
     let (start, body) = (start?, read_body(payload).await?);
     let appended = farm.append_trace(id, &token, start, body).await?;
     Ok(HttpResponse::Accepted()
-        .insert_header((JOB_STATUS_HEADER, convert::status(&appended.state)))
+        .insert_header((JOB_STATUS_HEADER, convert::job_status(&appended.state)))
         .insert_header((RANGE, format!("0-{}", appended.length)))
         .insert_header((CONTENT_TYPE, "text/plain"))
         .finish())
 }
 
-/// The seconds of `Prefer: wait=N`.
+/// The time in `Prefer: wait=N`, in seconds.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let prefer = headers.get("Prefer")?.to_str().ok()?;
     let wait = prefer

@@ -1,24 +1,25 @@
-//! Runners: registering and removing them.
+//! Registering and deleting runners.
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::{RegistrationToken, RunnerToken, TagSet};
 use slipway_farm::{Farm, FarmError, Registering};
 use slipway_protocol::{RegisterRequest, RegisteredRunner, TokenRequest};
 
-use crate::params::{Params, given};
+use crate::params::non_empty;
 use crate::runner_v1::Answer;
 use crate::runner_v1::convert::about;
 use crate::runner_v1::error::RunnerV1Error;
+use crate::runner_v1::params::Params;
 
-/// `POST /ci/api/v1/runners/register[.json]`: makes a runner.
+/// `POST /ci/api/v1/runners/register[.json]`: registers a runner.
 ///
-/// 201 with its id and token; 400 without a token, or with tags or texts that are none; 403 for an unknown
-/// one; 404 for a runner that could never take a job.
+/// 201 with its id and token; 400 if the token is missing, or a tag or the description is invalid; 403 if
+/// the registration token is unknown; 404 if the runner could never take a job.
 pub(crate) async fn register(
     farm: web::Data<Farm>,
     Params(request): Params<RegisterRequest>,
 ) -> Answer {
-    let token = given(request.token).ok_or(RunnerV1Error::NotGiven("token"))?;
+    let token = non_empty(request.token).ok_or(RunnerV1Error::MissingParameter("token"))?;
     let tags = TagSet::from_list(request.tag_list.as_deref().unwrap_or_default())
         .map_err(FarmError::from)?;
     let (about, heartbeat) = about(request.info);
@@ -40,11 +41,11 @@ pub(crate) async fn register(
     }))
 }
 
-/// `DELETE /ci/api/v1/runners/delete[.json]`: removes the runner whose token is given.
+/// `DELETE /ci/api/v1/runners/delete[.json]`: deletes the runner with this token.
 ///
-/// 200; 400 without a token; 403 for an unknown one.
+/// 200; 400 if the token is missing; 403 if it is unknown.
 pub(crate) async fn delete(farm: web::Data<Farm>, Params(request): Params<TokenRequest>) -> Answer {
-    let token = given(request.token).ok_or(RunnerV1Error::NotGiven("token"))?;
+    let token = non_empty(request.token).ok_or(RunnerV1Error::MissingParameter("token"))?;
     let runner = farm.runner_by_token(&RunnerToken::presented(token)).await?;
     farm.unregister_runner(&runner).await?;
     Ok(HttpResponse::Ok().finish())

@@ -1,9 +1,10 @@
-//! Why jobs fail, in this protocol's words.
+//! Failure reasons of the runner protocol v4.
 
 use slipway_domain::FailureReason;
 
-/// The reasons that runners are told they may give, and what the farm makes of each.
-pub(crate) const REASONS: [(&str, FailureReason); 9] = [
+/// The reasons that runners may report, with the farm's reason for each. Runners replace any other reason
+/// by one of these.
+pub(crate) const FAILURE_REASONS: [(&str, FailureReason); 9] = [
     ("script_failure", FailureReason::JobFailed),
     ("runner_system_failure", FailureReason::RunnerFault),
     ("api_failure", FailureReason::RunnerFault),
@@ -18,12 +19,13 @@ pub(crate) const REASONS: [(&str, FailureReason); 9] = [
     ("configuration_error", FailureReason::JobFailed),
 ];
 
-/// What the farm makes of a word; without one, of a failure as such.
-pub(crate) fn reason(word: Option<&str>) -> FailureReason {
-    let Some(word) = word.filter(|word| !word.is_empty()) else {
+/// The farm's reason for a reported one. A missing reason means that the job itself failed; a reason that
+/// is not in [`FAILURE_REASONS`] is accepted as unknown.
+pub(crate) fn failure_reason(name: Option<&str>) -> FailureReason {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
         return FailureReason::JobFailed;
     };
-    let known = REASONS.iter().find(|(known, _)| *known == word);
+    let known = FAILURE_REASONS.iter().find(|(known, _)| *known == name);
     known.map_or(FailureReason::Unknown, |(_, reason)| *reason)
 }
 
@@ -32,16 +34,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_read_whatever_they_are() {
-        assert_eq!(reason(None), FailureReason::JobFailed);
-        assert_eq!(reason(Some("script_failure")), FailureReason::JobFailed);
+    fn every_reported_reason_is_accepted() {
+        assert_eq!(failure_reason(None), FailureReason::JobFailed);
         assert_eq!(
-            reason(Some("runner_system_failure")),
+            failure_reason(Some("script_failure")),
+            FailureReason::JobFailed
+        );
+        assert_eq!(
+            failure_reason(Some("runner_system_failure")),
             FailureReason::RunnerFault
         );
-        // Our own words are not this protocol's.
-        for word in ["build_failed", "unknown_failure", "x"] {
-            assert_eq!(reason(Some(word)), FailureReason::Unknown, "{word}");
+        // The farm's own names are not part of this protocol.
+        for name in ["build_failed", "unknown_failure", "x"] {
+            assert_eq!(failure_reason(Some(name)), FailureReason::Unknown, "{name}");
         }
     }
 }

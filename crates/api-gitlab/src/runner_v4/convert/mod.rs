@@ -1,4 +1,4 @@
-//! A claimed job as a runner of this protocol reads it. Pure functions.
+//! Conversions between the farm's model and the runner protocol v4. Pure functions.
 
 mod failure_reasons;
 mod variables;
@@ -8,49 +8,48 @@ use slipway_domain::{AccessToken, JobSpec, JobToken, RegistrationToken, RunnerTo
 use slipway_farm::{About, ClaimedJob, Needed};
 use uuid::Uuid;
 
-use self::failure_reasons::REASONS;
-pub(crate) use self::failure_reasons::reason;
+use self::failure_reasons::FAILURE_REASONS;
+pub(crate) use self::failure_reasons::failure_reason;
 use self::variables::variables;
 use super::wire::{
-    Artifact, ArtifactsFile, Dependency, Features, GitInfo, Image, Info, JobInfo, Payload,
+    Artifact, ArtifactsFile, Dependency, Features, GitInfo, Image, Info, JobInfo, JobPayload,
     RunnerInfo, Step,
 };
 use crate::{commands, convert};
 
-/// The farm, as runners know it.
-pub(crate) struct Home {
-    /// Where it is.
-    pub(crate) base: String,
-    /// What it is told from others by.
+/// The farm that a job comes from.
+pub(crate) struct Instance {
+    pub(crate) base_url: String,
     pub(crate) uuid: Uuid,
 }
 
-/// From how many on the running jobs of a project are not counted.
-const MANY: u32 = 5;
-/// Of the one organization that a farm is.
-const ORGANIZATION: i64 = 1;
+/// GitLab reports this many running jobs and more as `5+`.
+const MANY_JOBS: u32 = 5;
+/// The farm has no organizations, so that all jobs belong to the same one.
+const ORGANIZATION_ID: i64 = 1;
 
-/// The job, of whose project so many are `running`, itself among them.
-pub(crate) fn payload(claimed: &ClaimedJob, home: &Home, running: u32) -> Payload {
+/// A claimed job. `running` counts the running jobs of its project, including this one.
+pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -> JobPayload {
     let job = &claimed.job;
-    let logins = convert::credentials(claimed);
+    let logins = convert::registry_credentials(claimed);
+    // Runners read 0 as "use your own default".
     let timeout = u32::try_from(job.timeout_s).unwrap_or(0);
     let script = match &job.spec {
         JobSpec::Script(script) => Some(script),
         JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => None,
     };
-    Payload {
+    JobPayload {
         id: job.id.0,
         token: claimed.token.expose().to_owned(),
         allow_git_fetch: true,
-        job_info: job_info(claimed, home, running),
+        job_info: job_info(claimed, instance, running),
         git_info: git_info(claimed),
         runner_info: RunnerInfo {
             timeout,
             runner_session_url: None,
         },
         inputs: [],
-        variables: variables(claimed, &logins, &home.base),
+        variables: variables(claimed, &logins, &instance.base_url),
         steps: vec![Step {
             name: "script",
             script: commands::lines(claimed, &logins),
@@ -68,7 +67,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, home: &Home, running: u32) -> Payloa
             .filter_map(|needed| dependency(claimed, needed))
             .collect(),
         features: Features {
-            // Their marks would stand in the trace as they are.
+            // The farm shows traces unchanged, and would show the markers of sections as text.
             trace_sections: false,
             token_mask_prefixes: vec![
                 AccessToken::PREFIX,
@@ -77,18 +76,18 @@ pub(crate) fn payload(claimed: &ClaimedJob, home: &Home, running: u32) -> Payloa
                 RunnerToken::PREFIX,
                 RunnerToken::PRECREATED_PREFIX,
             ],
-            failure_reasons: REASONS.iter().map(|(word, _)| *word).collect(),
+            failure_reasons: FAILURE_REASONS.iter().map(|(name, _)| *name).collect(),
         },
         hooks: [],
         credentials: logins,
     }
 }
 
-fn job_info(claimed: &ClaimedJob, home: &Home, running: u32) -> JobInfo {
+fn job_info(claimed: &ClaimedJob, instance: &Instance, running: u32) -> JobInfo {
     let (job, project) = (&claimed.job, &claimed.project);
     let others = running.saturating_sub(1);
-    let waited = match (job.queued_at, job.started_at) {
-        (Some(queued), Some(started)) => started - queued,
+    let queued = match (job.queued_at, job.started_at) {
+        (Some(queued_at), Some(started_at)) => started_at - queued_at,
         _ => chrono::TimeDelta::zero(),
     };
     JobInfo {
@@ -100,29 +99,32 @@ fn job_info(claimed: &ClaimedJob, home: &Home, running: u32) -> JobInfo {
         project_full_path: project.path(),
         namespace_id: project.namespace.0,
         root_namespace_id: project.namespace.0,
-        organization_id: ORGANIZATION,
-        instance_id: home.uuid.simple().to_string(),
-        instance_uuid: home.uuid.to_string(),
+        organization_id: ORGANIZATION_ID,
+        instance_id: instance.uuid.simple().to_string(),
+        instance_uuid: instance.uuid.to_string(),
         user_id: job.created_by.map_or(0, |user| user.0),
         scoped_user_id: None,
-        time_in_queue_seconds: waited.as_seconds_f64().max(0.0),
+        time_in_queue_seconds: queued.as_seconds_f64().max(0.0),
         project_jobs_running_on_instance_runners_count: match others {
-            MANY.. => format!("{MANY}+"),
+            MANY_JOBS.. => format!("{MANY_JOBS}+"),
             few => few.to_string(),
         },
-        // Nobody counts the queue when a job leaves it.
+        // The farm does not count the queue when a job is claimed.
         queue_size: 0,
         queue_depth: 0,
         pipeline_id: claimed.build.id.0,
     }
 }
 
+/// Length of a commit's name in a repository with SHA-256 objects.
+const SHA256_HEX_LEN: usize = 64;
+
 fn git_info(claimed: &ClaimedJob) -> GitInfo {
     let build = &claimed.build;
     let git_ref = convert::ref_name(build.git_ref.as_ref());
     let sha = build.sha.to_string();
     let refspecs = match (git_ref.as_str(), build.ref_is_tag) {
-        // A build that was asked for by its commit alone: whatever leads to it.
+        // A build of a commit alone: fetch every ref, since any of them may contain the commit.
         ("", _) => vec![
             "+refs/heads/*:refs/remotes/origin/*".to_owned(),
             "+refs/tags/*:refs/tags/*".to_owned(),
@@ -132,19 +134,17 @@ fn git_info(claimed: &ClaimedJob) -> GitInfo {
     };
     GitInfo {
         repo_url: claimed.secrets.repository.url.clone(),
-        repo_object_format: match sha.len() {
-            64 => "sha256",
-            _ => "sha1",
+        repo_object_format: if sha.len() == SHA256_HEX_LEN {
+            "sha256"
+        } else {
+            "sha1"
         },
         sha,
-        before_sha: convert::NO_SHA,
+        before_sha: convert::ZERO_SHA,
         git_ref,
-        ref_type: match build.ref_is_tag {
-            true => "tag",
-            false => "branch",
-        },
+        ref_type: if build.ref_is_tag { "tag" } else { "branch" },
         refspecs,
-        // With less than everything a branch that moved on would hide the commit.
+        // A shallow fetch of a branch that has new commits would not contain this one.
         depth: 0,
         protected: None,
     }
@@ -170,14 +170,15 @@ fn artifacts(script: &Script) -> Option<Artifact> {
         untracked: false,
         paths: rules.paths.clone(),
         exclude: [],
-        when: convert::when_word(rules.when),
+        when: convert::artifacts_when(rules.when),
         artifact_type: "archive",
         artifact_format: "zip",
         expire_in: rules.expire_in.clone().unwrap_or_default(),
     })
 }
 
-/// A job that was needed, if it left files. It is fetched by the token of the job that needs it.
+/// A needed job, if it has an archive. The token is that of the claimed job, as in GitLab: it may download
+/// the archives of the jobs that it needs.
 fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Option<Dependency> {
     let (filename, size) = needed.archive()?;
     Some(Dependency {
@@ -191,7 +192,7 @@ fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Option<Dependency> {
     })
 }
 
-/// What a runner says of itself, in the farm's words.
+/// What a runner reports about itself.
 pub(crate) fn about(info: &Info) -> About {
     About {
         name: info.name.clone(),

@@ -1,57 +1,54 @@
-//! Files of jobs: up and down.
+//! A job's files: upload and download.
 
 use actix_multipart::Multipart;
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::{Content, Farm};
 
-use crate::forms::{SharedBody, UploadParams, file_name, find_file, read_rest};
+use crate::artifacts::{DownloadHeaders, archive_response, receive_form};
 use crate::runner_v4::Answer;
-use crate::runner_v4::auth::{job_id, shown_token};
+use crate::runner_v4::auth::{job_id, job_token_header};
 use crate::runner_v4::error::RunnerV4Error;
+use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
 
-/// `POST /api/v4/jobs/:id/artifacts`: stores a file of the job, one of each type.
+/// `POST /api/v4/jobs/:id/artifacts`: stores a file of the job, one of each `artifact_type`.
 ///
-/// 201, also for the same bytes again; 400 for other bytes of the same type, for a type and a format
-/// that do not fit, or without a file; 401 without a token; 403 for another token, or a job that is
-/// over; 413 beyond the limit.
+/// 201, also if the same bytes are sent again; 400 if the job has a file of this type with other bytes,
+/// if type and format do not go together, or if the file is missing; 401 if the token is missing; 403 if
+/// it is wrong or the job has finished; 413 if the file is too large.
 pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
     body: web::Payload,
 ) -> Answer {
-    let mut body = SharedBody::of(body.into_inner());
-    let form = Multipart::new(http.headers(), body.clone());
-    let answer = receive(&farm, &id, &http, form).await;
-    if answer.is_err() {
-        // A client that is still sending would take a closed connection for a broken one.
-        body.drain().await;
-    }
-    answer
+    receive_form(&http, body, async |form| {
+        receive(&farm, &id, &http, form).await
+    })
+    .await
 }
 
 async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
     let job = farm
-        .active_job_access(job_id(id)?, &shown_token(http)?)
+        .active_job_access(job_id(id)?, &job_token_header(http)?)
         .await?;
-    let query = UploadParams::of_query(http);
+    let query = UploadParams::from_query(http);
     let mut fields = UploadParams::default();
     let file = find_file(&mut form, &mut fields).await?;
-    let mut file = file.ok_or(RunnerV4Error::Missing("file"))?;
+    let mut file = file.ok_or(RunnerV4Error::MissingParameter("file"))?;
     let filename = file_name(&file);
     let received = farm.receive_archive(&job, &mut file).await?;
     drop(file);
-    // What the file is may be told after it.
-    let told: Result<_, RunnerV4Error> = async {
+    // Clients other than stock runners send type, format and expiry as fields after the file, so they
+    // can only be checked now. In v4 the query takes precedence over the form; in v1 the form does.
+    let params: Result<_, RunnerV4Error> = async {
         read_rest(&mut form, &mut fields).await?;
         let params = query.or(&fields);
-        Ok((params.kind()?, params.keep()?))
+        Ok((params.kind()?, params.expiry()?))
     }
     .await;
-    match told {
-        Ok((kind, keep)) => {
-            farm.put_file_once(&job, received, kind, filename, keep)
+    match params {
+        Ok((kind, expiry)) => {
+            farm.put_file_once(&job, received, kind, filename, expiry)
                 .await?;
             Ok(HttpResponse::Created().json(201))
         }
@@ -62,28 +59,25 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     }
 }
 
-/// `GET /api/v4/jobs/:id/artifacts`: the job's archive, for itself and for jobs that need it.
+/// `GET /api/v4/jobs/:id/artifacts`: downloads the job's archive.
 ///
-/// 200 with its bytes; 401 without a token; 403 for a token that is none of these; 404 without an
-/// archive.
+/// 200 with its bytes; 401 if the token is missing; 403 if it belongs neither to the job nor to a running
+/// job that needs it; 404 if the job has no archive.
 pub(crate) async fn download(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
 ) -> Answer {
-    let token = shown_token(&http)?;
+    let token = job_token_header(&http)?;
     let archive = farm.archive_for_need(job_id(&id)?, &token).await?;
     let Content::Archive { filename, .. } = &archive.content else {
         return Err(RunnerV4Error::NotFound);
     };
-    let content = farm.artifact_content(&archive, None).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "application/octet-stream"))
-        .insert_header((
-            CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{filename}\""),
-        ))
-        .insert_header((CONTENT_LENGTH, archive.size_bytes))
-        .no_chunking(archive.size_bytes)
-        .streaming(content))
+    Ok(archive_response(
+        HttpResponse::Ok(),
+        DownloadHeaders::GitLab10,
+        filename,
+        archive.size_bytes,
+        farm.artifact_content(&archive, None).await?,
+    ))
 }

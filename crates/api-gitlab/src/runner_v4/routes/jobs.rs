@@ -1,4 +1,4 @@
-//! Jobs: asked for, reported on, and their traces.
+//! Claiming jobs, reporting on them, and appending to their traces.
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, RANGE};
@@ -9,18 +9,20 @@ use slipway_farm::{
 };
 use slipway_protocol::LAST_UPDATE_HEADER;
 
-use crate::params::{given, range_start, read_body};
-use crate::runner_v4::auth::{Params, authenticated, job_id, job_token};
-use crate::runner_v4::convert::{Home, about, payload, reason};
+use crate::base_url::base_url;
+use crate::convert;
+use crate::params::{non_empty, range_start, read_body};
+use crate::runner_v4::auth::{authenticated, job_id, job_token};
+use crate::runner_v4::convert::{Instance, about, failure_reason, payload};
 use crate::runner_v4::error::RunnerV4Error;
-use crate::runner_v4::wire::{JobRequest, Update};
-use crate::runner_v4::{Answer, INTERVAL_S, JOB_STATUS, UPDATE_INTERVAL};
-use crate::{address, convert};
+use crate::runner_v4::params::Params;
+use crate::runner_v4::wire::{JobRequest, UpdateRequest};
+use crate::runner_v4::{Answer, JOB_STATUS, UPDATE_INTERVAL_HEADER, UPDATE_INTERVAL_S};
 
-/// `POST /api/v4/jobs/request`: gives the caller the next job it can run.
+/// `POST /api/v4/jobs/request`: claims the next job that the runner can run.
 ///
-/// 201 with the job; 204 when none came within the poll wait, or the runner is paused; 400 without a
-/// token; 403 for an unknown one.
+/// 201 with the job; 204 if no job arrived within the poll wait, or the runner is paused; 400 if the token
+/// is missing; 403 if it is unknown.
 pub(crate) async fn request(
     farm: web::Data<Farm>,
     http: HttpRequest,
@@ -30,8 +32,8 @@ pub(crate) async fn request(
     let info = request.info.unwrap_or_default();
     let poll = Poll {
         process: Process {
-            system_id: given(request.system_id),
-            graceful: info.can("cancel_gracefully"),
+            system_id: non_empty(request.system_id),
+            graceful: info.has_feature("cancel_gracefully"),
         },
         about: Some((about(&info), false)),
         last_value: request.last_update,
@@ -39,11 +41,11 @@ pub(crate) async fn request(
     Ok(match farm.poll(&runner, poll).await? {
         PollAnswer::Job(claimed) => {
             let running = farm.running_jobs(claimed.project.id).await?;
-            let home = Home {
-                base: address::base(&farm, &http),
+            let instance = Instance {
+                base_url: base_url(&farm, &http),
                 uuid: farm.uuid(),
             };
-            HttpResponse::Created().json(payload(&claimed, &home, running))
+            HttpResponse::Created().json(payload(&claimed, &instance, running))
         }
         PollAnswer::Nothing { value } => HttpResponse::NoContent()
             .insert_header((LAST_UPDATE_HEADER, value))
@@ -52,21 +54,21 @@ pub(crate) async fn request(
     })
 }
 
-/// `PUT /api/v4/jobs/:id`: says how a job goes.
+/// `PUT /api/v4/jobs/:id`: reports the progress or the result of a job.
 ///
-/// 200 when it is stored, or was; 400 for a state that a runner cannot tell, or without a token; 403
-/// for another token, and for a job that is over in another way.
+/// 200 if the report is stored, also if it was stored before; 400 if the token is missing, or runners may
+/// not report this state; 403 if the token is wrong, or the job has finished in another state.
 pub(crate) async fn update(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    Params(request): Params<Update>,
+    Params(request): Params<UpdateRequest>,
 ) -> Answer {
     let token = job_token(&http, request.token.clone());
-    let token = token.ok_or(RunnerV4Error::Missing("token"))?;
+    let token = token.ok_or(RunnerV4Error::MissingParameter("token"))?;
     let id = job_id(&id)?;
     let Some(report) = report(request) else {
-        // Who may report is decided before what is reported is looked at.
+        // Only the holder of the token learns what is wrong with the request.
         farm.standing(id, &token).await?;
         return Err(RunnerV4Error::BadRequest(
             "state does not have a valid value".to_owned(),
@@ -76,10 +78,11 @@ pub(crate) async fn update(
     Ok(with_status(&mut HttpResponse::Ok(), standing).json(200))
 }
 
-/// `PATCH /api/v4/jobs/:id/trace`: appends to a trace.
+/// `PATCH /api/v4/jobs/:id/trace`: appends a chunk to a trace.
 ///
-/// 202 with what is stored and the job's state; 400 without a `Content-Range` that can be read; 403
-/// for another token and for a job that is over; 416 with what is stored.
+/// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid; 403 if
+/// the token is wrong or the job has finished; 416 with the stored length if the chunk does not start
+/// there.
 pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -89,42 +92,45 @@ pub(crate) async fn append_trace(
     let id = job_id(&id)?;
     let token = job_token(&http, None).ok_or(FarmError::BadToken)?;
     farm.active_job_access(id, &token).await?;
-    let (start, body) = ranged(&http, payload.into_inner()).await?;
+    let (start, body) = read_chunk(&http, payload.into_inner()).await?;
     let (length, standing) = farm.append_own_trace(id, &token, start, body).await?;
     Ok(with_status(&mut HttpResponse::Accepted(), standing)
         .insert_header((RANGE, format!("0-{length}")))
         .finish())
 }
 
-/// Bytes, and where they begin. Clients disagree on what the end of a range is.
-async fn ranged(
+/// A chunk of a trace, and its offset. The end of the range is ignored: it is inclusive from runner 11.3
+/// on, and exclusive before.
+async fn read_chunk(
     http: &HttpRequest,
     payload: Payload,
 ) -> Result<(u64, bytes::Bytes), RunnerV4Error> {
     let range = http.headers().get(CONTENT_RANGE);
     let start = range.and_then(|range| range.to_str().ok().and_then(range_start));
     let start = start.ok_or_else(|| {
-        RunnerV4Error::BadRequest("Content-Range is not START-END in bytes".to_owned())
+        RunnerV4Error::BadRequest("Content-Range must be START-END, in bytes".to_owned())
     })?;
     Ok((start, read_body(payload).await?))
 }
 
 fn with_status(builder: &mut HttpResponseBuilder, standing: Standing) -> &mut HttpResponseBuilder {
-    let word = match standing.ending {
-        true => "canceling",
-        false => convert::status(&standing.state),
+    // A canceled job that its runner may still finish (`after_script`, uploads) is stored as canceled.
+    let status = if standing.ending {
+        "canceling"
+    } else {
+        convert::job_status(&standing.state)
     };
     builder
-        .insert_header((JOB_STATUS, word))
-        .insert_header((UPDATE_INTERVAL, INTERVAL_S.to_string()))
+        .insert_header((JOB_STATUS, status))
+        .insert_header((UPDATE_INTERVAL_HEADER, UPDATE_INTERVAL_S.to_string()))
 }
 
-/// A report in the farm's words; `None` for a state that no runner tells.
-fn report(request: Update) -> Option<Report> {
+/// A report in the farm's terms; `None` if runners may not report the state.
+fn report(request: UpdateRequest) -> Option<Report> {
     let result = match request.state.as_deref() {
         Some("running") => return Some(Report::default()),
         Some("success") => ReportedResult::Succeeded,
-        Some("failed") => ReportedResult::Failed(reason(request.failure_reason.as_deref())),
+        Some("failed") => ReportedResult::Failed(failure_reason(request.failure_reason.as_deref())),
         _ => return None,
     };
     let output = request.output.unwrap_or_default();
@@ -146,7 +152,7 @@ fn report(request: Update) -> Option<Report> {
     })
 }
 
-/// The value of `crc32:` with eight hex digits; nothing of a checksum of another kind.
+/// The value of a `crc32:` checksum; `None` for other kinds.
 fn crc32(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("crc32:")?, 16).ok()
 }
@@ -156,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_of_another_kind_say_nothing() {
+    fn checksums_of_other_kinds_are_ignored() {
         assert_eq!(crc32("crc32:0000000f"), Some(15));
         for text in ["", "crc32:", "crc32:xyz", "sha256:00", "0000000f"] {
             assert_eq!(crc32(text), None, "{text}");

@@ -1,25 +1,26 @@
-//! The life of a runner: made, verified, given another token, removed; and that of its processes.
+//! Runners and their managers: registration, verification, token resets and deletion.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_domain::{AccessToken, RegistrationToken, Role, RunnerId, TagSet};
 use slipway_farm::{Farm, FarmError, Process, Registering};
 
-use crate::params::given;
+use crate::params::non_empty;
 use crate::runner_v4::Answer;
-use crate::runner_v4::auth::{Params, authenticated, header};
+use crate::runner_v4::auth::{authenticated, header};
 use crate::runner_v4::convert::about;
 use crate::runner_v4::error::RunnerV4Error;
-use crate::runner_v4::wire::{NewToken, Proof, Registered, Registration};
+use crate::runner_v4::params::Params;
+use crate::runner_v4::wire::{NewToken, RegisterRequest, RegisteredRunner, RunnerIdentity};
 
-/// `POST /api/v4/runners`: makes a runner.
+/// `POST /api/v4/runners`: registers a runner.
 ///
-/// 201 with its id and token; 400 without a token, for tags or texts that are none, or a runner that
-/// could never take a job; 403 for an unknown token.
+/// 201 with its id and token; 400 if the token is missing, if a tag or the description is invalid, or if
+/// the runner could never take a job; 403 if the registration token is unknown.
 pub(crate) async fn register(
     farm: web::Data<Farm>,
-    Params(request): Params<Registration>,
+    Params(request): Params<RegisterRequest>,
 ) -> Answer {
-    let token = given(request.token).ok_or(RunnerV4Error::Missing("token"))?;
+    let token = non_empty(request.token).ok_or(RunnerV4Error::MissingParameter("token"))?;
     let tags = TagSet::from_list(request.tag_list.as_deref().unwrap_or_default())
         .map_err(FarmError::from)?;
     let paused = request
@@ -38,79 +39,82 @@ pub(crate) async fn register(
     let (runner, token) = farm
         .register_runner(&RegistrationToken::presented(token), registering)
         .await?;
-    Ok(HttpResponse::Created().json(Registered {
+    Ok(HttpResponse::Created().json(RegisteredRunner {
         id: runner.id.0,
         token: token.expose().to_owned(),
         token_expires_at: None,
     }))
 }
 
-/// `POST /api/v4/runners/verify`: tells a runner that it is one, and learns of its process.
+/// `POST /api/v4/runners/verify`: checks a runner's token, and records the manager that sent it.
 ///
-/// 200 with its id and token; 400 without a token; 403 for an unknown one.
+/// 200 with the runner's id and token; 400 if the token is missing; 403 if it is unknown.
 pub(crate) async fn verify(
     farm: web::Data<Farm>,
     http: HttpRequest,
-    Params(request): Params<Proof>,
+    Params(request): Params<RunnerIdentity>,
 ) -> Answer {
     let (runner, token) = authenticated(&farm, &http, request.token).await?;
     let process = Process {
-        system_id: given(request.system_id),
+        system_id: non_empty(request.system_id),
         graceful: false,
     };
     farm.note_process(&runner, &process, None).await?;
-    Ok(HttpResponse::Ok().json(Registered {
+    Ok(HttpResponse::Ok().json(RegisteredRunner {
         id: runner.id.0,
         token: token.expose().to_owned(),
         token_expires_at: None,
     }))
 }
 
-/// `DELETE /api/v4/runners`: removes the runner whose token is given.
+/// `DELETE /api/v4/runners`: deletes the runner with this token.
 ///
-/// 204; 400 without a token; 403 for an unknown one.
+/// 204; 400 if the token is missing; 403 if it is unknown.
 pub(crate) async fn unregister(
     farm: web::Data<Farm>,
     http: HttpRequest,
-    Params(request): Params<Proof>,
+    Params(request): Params<RunnerIdentity>,
 ) -> Answer {
     let (runner, _) = authenticated(&farm, &http, request.token).await?;
     farm.unregister_runner(&runner).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `DELETE /api/v4/runners/managers`: forgets one process of a runner, which stays.
+/// `DELETE /api/v4/runners/managers`: deletes one manager of a runner, and keeps the runner.
 ///
-/// 204; 400 without a token or the name of a process; 403 for an unknown token; 404 when the runner
-/// has no such process.
+/// 204; 400 if the token or `system_id` is missing; 403 if the token is unknown; 404 if the runner has no
+/// such manager.
 pub(crate) async fn remove_manager(
     farm: web::Data<Farm>,
     http: HttpRequest,
-    Params(request): Params<Proof>,
+    Params(request): Params<RunnerIdentity>,
 ) -> Answer {
     let (runner, _) = authenticated(&farm, &http, request.token).await?;
-    let system_id = given(request.system_id).ok_or(RunnerV4Error::Missing("system_id"))?;
+    let system_id =
+        non_empty(request.system_id).ok_or(RunnerV4Error::MissingParameter("system_id"))?;
     farm.remove_manager(&runner, &system_id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /api/v4/runners/reset_authentication_token`: another token in the place of the one shown.
+/// `POST /api/v4/runners/reset_authentication_token`: replaces the runner's token. The old
+/// one stops working at once.
 ///
-/// 201 with it; 400 without a token; 403 for an unknown one.
+/// 201 with the new token; 400 if the token is missing; 403 if it is unknown.
 pub(crate) async fn reset_token(
     farm: web::Data<Farm>,
     http: HttpRequest,
-    Params(request): Params<Proof>,
+    Params(request): Params<RunnerIdentity>,
 ) -> Answer {
     let (runner, old) = authenticated(&farm, &http, request.token).await?;
     let token = farm.renew_runner_token(&runner, &old).await?;
-    Ok(created(token.expose()))
+    Ok(new_token(token.expose()))
 }
 
-/// `POST /api/v4/runners/:id/reset_authentication_token`: the same by the token of a user who may
-/// change the runner.
+/// `POST /api/v4/runners/:id/reset_authentication_token`: replaces a runner's token, for a user who
+/// maintains it.
 ///
-/// 201 with the new token; 403 for everybody else, and every other id.
+/// 201 with the new token; 403 if the user's token or the id is invalid, or the user does not maintain
+/// the runner.
 pub(crate) async fn reset_token_as_user(
     farm: web::Data<Farm>,
     http: HttpRequest,
@@ -125,17 +129,17 @@ pub(crate) async fn reset_token_as_user(
         other => other,
     })?;
     let token = farm.replace_runner_token(&runner).await?;
-    Ok(created(token.expose()))
+    Ok(new_token(token.expose()))
 }
 
-/// `GET /api/v4/runners/router/discovery`: there is no router here.
+/// `GET /api/v4/runners/router/discovery`: the job router is not supported.
 ///
-/// 501, which runners take for that.
-pub(crate) async fn discover() -> HttpResponse {
+/// 501, which runners read as "not available".
+pub(crate) async fn discover_router() -> HttpResponse {
     HttpResponse::NotImplemented().json(crate::error::message("501 Not Implemented"))
 }
 
-fn created(token: &str) -> HttpResponse {
+fn new_token(token: &str) -> HttpResponse {
     HttpResponse::Created().json(NewToken {
         token: token.to_owned(),
         token_expires_at: None,

@@ -1,4 +1,4 @@
-//! What builds leave: traces and artifacts.
+//! Downloads of the artifacts and traces of builds.
 
 use actix_web::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE,
@@ -9,7 +9,8 @@ use slipway_domain::Role;
 use slipway_domain::byte_range::ByteRange;
 use slipway_farm::{Artifact, Content, Farm, FarmError};
 
-use super::builds::{Named, named};
+use super::builds::{BuildPath, find_build};
+use crate::artifacts::{DownloadHeaders, archive_response};
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
 use crate::builds_v3::{Answer, at, read};
@@ -26,21 +27,22 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at(&format!("{builds}/{{build_id}}/trace")).route(read().to(trace)));
 }
 
-/// `GET /projects/:id/builds/:build_id/artifacts`: the artifacts of a build.
+/// `GET /projects/:id/builds/:build_id/artifacts`: downloads the artifacts of a build.
 ///
-/// 200 with the file; 206 with a single range of it; 400 for an id that is none; 401; 403 without
-/// the right to read builds; 404 without such a project or build, or artifacts of it that have not
-/// expired; 416 when the range begins at or beyond the end.
-async fn artifacts(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let (_, listed) = named(&farm, &call, &path, Role::Reader).await?;
+/// 200 with the file; 206 with a single range of it; 400 if the id is invalid; 401; 403 without the right
+/// to read builds; 404 if the project or build does not exist, or has no artifacts that have not expired;
+/// 416 if the range starts at or after the end of the file.
+async fn artifacts(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
+    let (_, listed) = find_build(&farm, &call, &path, Role::Reader).await?;
     let archive = listed.archive.ok_or(V3Error::NotFound)?;
-    file(&farm, &call, &archive).await
+    send_archive(&farm, &call, &archive).await
 }
 
-/// `GET /projects/:id/builds/artifacts/:ref_name/download`: the artifacts of the job `job` in the
-/// newest pipeline of a branch or tag that succeeded.
+/// `GET /projects/:id/builds/artifacts/:ref_name/download`: downloads the artifacts of the job
+/// `job` in the newest successful pipeline of a branch or tag.
 ///
-/// As for the artifacts of a build; 400 without `job`; 404 without such a pipeline or job, too.
+/// Answers as the artifacts of a build do; also 400 if `job` is missing, and 404 if there is no such
+/// pipeline or job.
 async fn newest_artifacts(
     farm: web::Data<Farm>,
     call: Call,
@@ -51,57 +53,54 @@ async fn newest_artifacts(
     let access = call.builds(&project, Role::Reader).await?;
     let git_ref = ref_name.parse().map_err(|_| V3Error::NotFoundByName)?;
     match farm.newest_archive(&access, &git_ref, job).await {
-        Ok(archive) => file(&farm, &call, &archive).await,
+        Ok(archive) => send_archive(&farm, &call, &archive).await,
         Err(FarmError::NotFound(_)) => Err(V3Error::NotFoundByName),
         Err(error) => Err(error.into()),
     }
 }
 
-/// An archive, or the part of it that is asked for.
-async fn file(farm: &Farm, call: &Call, archive: &Artifact) -> Answer {
+/// Sends an archive, or the requested range of it.
+async fn send_archive(farm: &Farm, call: &Call, archive: &Artifact) -> Answer {
     let Content::Archive { filename, .. } = &archive.content else {
         return Err(V3Error::NotFound);
     };
     let size = archive.size_bytes;
-    let wanted = call.http.headers().get(RANGE);
-    let part = ByteRange::from_header(wanted.and_then(|value| value.to_str().ok()), size)?;
+    let requested = call.http.headers().get(RANGE);
+    let part = ByteRange::from_header(requested.and_then(|value| value.to_str().ok()), size)?;
     let range = part.bytes(size);
     let length = range.end - range.start;
     let content = farm.artifact_content(archive, Some(range)).await?;
     let mut answer = match part.content_range(size) {
         None => HttpResponse::Ok(),
-        Some(which) => {
+        Some(content_range) => {
             let mut answer = HttpResponse::PartialContent();
-            answer.insert_header((CONTENT_RANGE, which));
+            answer.insert_header((CONTENT_RANGE, content_range));
             answer
         }
     };
-    Ok(answer
-        .insert_header((CONTENT_TYPE, "application/octet-stream"))
-        .insert_header((
-            CONTENT_DISPOSITION,
-            format!("attachment; filename={filename}"),
-        ))
-        .insert_header(("Content-Transfer-Encoding", "binary"))
-        .insert_header((ACCEPT_RANGES, "bytes"))
-        .insert_header((CONTENT_LENGTH, length))
-        .no_chunking(length)
-        .streaming(content))
+    answer.insert_header((ACCEPT_RANGES, "bytes"));
+    Ok(archive_response(
+        answer,
+        DownloadHeaders::GitLab8,
+        filename,
+        length,
+        content,
+    ))
 }
 
-/// `GET /projects/:id/builds/:build_id/trace`: the trace as far as it is stored, as raw bytes.
+/// `GET /projects/:id/builds/:build_id/trace`: the stored part of the trace, as raw bytes.
 ///
-/// 200; 400 for an id that is none; 401; 403 without the right to read builds; 404 without such a
-/// project or build, or when not a byte of a trace is stored.
-async fn trace(farm: web::Data<Farm>, call: Call, path: Named) -> Answer {
-    let (_, listed) = named(&farm, &call, &path, Role::Reader).await?;
+/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project or build
+/// does not exist, or no byte of its trace is stored.
+async fn trace(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
+    let (_, listed) = find_build(&farm, &call, &path, Role::Reader).await?;
     let id = listed.job.id;
     let length = farm.trace_extent(id).await?.length;
     if length == 0 {
         return Err(V3Error::NotFound);
     }
     let bytes = farm.trace_bytes(id, 0..length).await?;
-    // It is too late for another answer once the body has begun.
+    // An error in the middle of the body can only be logged: the status has already been sent.
     let bytes = bytes.map(|item| item.inspect_err(FarmError::log));
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain"))

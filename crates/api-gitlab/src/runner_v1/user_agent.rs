@@ -1,4 +1,4 @@
-//! What a client is, by its `User-Agent`, and how "no build" is said so that it understands.
+//! The reply "no build", which depends on the client's `User-Agent`.
 
 use std::future::{Ready, ready};
 
@@ -9,34 +9,35 @@ use slipway_protocol::LAST_UPDATE_HEADER;
 
 use crate::error::message;
 
-/// How a client wants to hear that there is no build.
+/// What kind of client sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Agent {
-    /// A released stock runner: 204.
+pub(crate) enum UserAgent {
+    /// A released stock runner, which expects 204 if there is no build.
     Released,
-    /// Everybody else, development builds of it included: 404.
+    /// Any other client, including development builds of stock runners. They expect 404.
     Other,
 }
 
-impl Agent {
-    fn of(user_agent: &str) -> Self {
+impl UserAgent {
+    fn parse(user_agent: &str) -> Self {
         let version = user_agent
             .strip_prefix("gitlab-ci-multi-runner ")
             .and_then(|rest| rest.split_once(' '))
             .map(|(version, _)| version);
         match version {
-            Some(version) if is_release(version) => Agent::Released,
-            _ => Agent::Other,
+            Some(version) if is_release(version) => UserAgent::Released,
+            _ => UserAgent::Other,
         }
     }
 
-    /// The answer "no build", with the value that makes the next poll wait.
-    pub(crate) fn no_build(self, value: &str) -> HttpResponse {
+    /// The reply "no build". The runner sends `value` back with its next poll, which is then held until
+    /// the value changes.
+    pub(crate) fn no_build_response(self, value: &str) -> HttpResponse {
         match self {
-            Agent::Released => HttpResponse::NoContent()
+            UserAgent::Released => HttpResponse::NoContent()
                 .insert_header((LAST_UPDATE_HEADER, value))
                 .finish(),
-            Agent::Other => HttpResponse::NotFound()
+            UserAgent::Other => HttpResponse::NotFound()
                 .insert_header((LAST_UPDATE_HEADER, value))
                 .json(message("404 Not Found")),
         }
@@ -50,16 +51,16 @@ fn is_release(version: &str) -> bool {
         Some((numbers, beta)) => (numbers, Some(beta)),
         None => (version, None),
     };
-    let good_beta = beta.is_none_or(|beta| match beta.split_once(".g") {
+    let is_valid_beta = beta.is_none_or(|beta| match beta.split_once(".g") {
         Some((number, hex)) => {
             digits(number) && !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit())
         }
         None => false,
     });
-    good_beta && numbers.split('.').count() == 3 && numbers.split('.').all(digits)
+    is_valid_beta && numbers.split('.').count() == 3 && numbers.split('.').all(digits)
 }
 
-impl FromRequest for Agent {
+impl FromRequest for UserAgent {
     type Error = std::convert::Infallible;
     type Future = Ready<Result<Self, Self::Error>>;
 
@@ -68,7 +69,7 @@ impl FromRequest for Agent {
             .headers()
             .get(USER_AGENT)
             .and_then(|value| value.to_str().ok());
-        ready(Ok(Agent::of(header.unwrap_or_default())))
+        ready(Ok(UserAgent::parse(header.unwrap_or_default())))
     }
 }
 
@@ -77,12 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_released_stock_runners_understand_204() {
+    fn only_released_stock_runners_get_204_without_a_build() {
         for released in [
             "gitlab-ci-multi-runner 1.9.2 (1-9-stable; go1.7.4; linux/amd64)",
             "gitlab-ci-multi-runner 1.6.0~beta.167.g2b2bacc (x; y; z)",
         ] {
-            assert_eq!(Agent::of(released), Agent::Released, "{released}");
+            assert_eq!(
+                UserAgent::parse(released),
+                UserAgent::Released,
+                "{released}"
+            );
         }
         for other in [
             "",
@@ -93,7 +98,7 @@ mod tests {
             "gitlab-ci-multi-runner 1.9.2~beta.x (x)",
             "slipway-runner 0.1.0 (x)",
         ] {
-            assert_eq!(Agent::of(other), Agent::Other, "{other}");
+            assert_eq!(UserAgent::parse(other), UserAgent::Other, "{other}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Uploads: a form with one file, which is read as it comes.
+//! The multipart form of an upload: fields and one file, which is streamed.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -17,47 +17,52 @@ use slipway_farm::{FarmError, FileKind};
 
 use crate::bad_input::BadInput;
 
-/// The longest value of a form field that is not the file.
-const MAX_FIELD: usize = 4096;
-/// How much of a refused upload is read: more than that is not a client that means well.
-const MAX_DRAIN: u64 = 4 << 30;
-/// What a file is called whose sender gave it no name.
-const DEFAULT_NAME: &str = "artifacts.zip";
+/// Largest size of a field other than the file, in bytes.
+const MAX_FIELD_BYTES: usize = 4096;
+/// How much of a rejected upload is read before the connection is closed, in bytes. It bounds what a
+/// malicious client can make the farm read.
+const MAX_DRAIN_BYTES: u64 = 4 << 30;
+/// The name of a file that was sent without one.
+const DEFAULT_FILE_NAME: &str = "artifacts.zip";
 
-/// The parameters of an upload, from the query or from fields of the form.
+/// The parameters of an upload, from the query or from the form.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct UploadParams {
     expire_in: Option<String>,
     artifact_type: Option<String>,
     artifact_format: Option<String>,
-    /// The token of the form, which counts only before the file: nobody's bytes are stored unasked.
+    /// The job token, if it is a field before the file. A token after the file is ignored: no bytes are
+    /// stored before the client is authenticated.
     #[serde(skip)]
     pub(crate) token: Option<String>,
 }
 
 impl UploadParams {
-    /// Those of the query. A token there is looked for where all requests have it.
-    pub(crate) fn of_query(http: &HttpRequest) -> Self {
+    /// The parameters in the query, except for the token, which is read as in every other request.
+    pub(crate) fn from_query(http: &HttpRequest) -> Self {
         let query = web::Query::<Self>::from_query(http.query_string());
         query.map(web::Query::into_inner).unwrap_or_default()
     }
 
-    /// These, and `others` where there is none.
+    /// These parameters; those of `others` where they are missing or empty.
     pub(crate) fn or(self, others: &Self) -> Self {
-        let either = |own: Option<String>, other: &Option<String>| {
+        let own_or = |own: Option<String>, other: &Option<String>| {
             own.filter(|text| !text.is_empty())
                 .or_else(|| other.clone())
         };
         Self {
-            expire_in: either(self.expire_in, &others.expire_in),
-            artifact_type: either(self.artifact_type, &others.artifact_type),
-            artifact_format: either(self.artifact_format, &others.artifact_format),
-            token: either(self.token, &others.token),
+            expire_in: own_or(self.expire_in, &others.expire_in),
+            artifact_type: own_or(self.artifact_type, &others.artifact_type),
+            artifact_format: own_or(self.artifact_format, &others.artifact_format),
+            token: own_or(self.token, &others.token),
         }
     }
 
-    /// What the file is; the job's archive, unless it is said.
+    /// The kind of the file; the job's archive by default.
+    ///
+    /// # Errors
+    /// `Invalid` if type and format do not go together.
     pub(crate) fn kind(&self) -> Result<FileKind, FarmError> {
         FileKind::named(
             self.artifact_type.as_deref().unwrap_or_default(),
@@ -65,8 +70,11 @@ impl UploadParams {
         )
     }
 
-    /// How long it is kept, if not for ever.
-    pub(crate) fn keep(&self) -> Result<Option<TimeDelta>, BadInput> {
+    /// The time after which the file expires; `None` if it does not.
+    ///
+    /// # Errors
+    /// `Unreadable` if `expire_in` is not a duration.
+    pub(crate) fn expiry(&self) -> Result<Option<TimeDelta>, BadInput> {
         let text = self.expire_in.as_deref();
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
             return Ok(None);
@@ -74,26 +82,26 @@ impl UploadParams {
         match slipway_domain::expiry::parse(text) {
             Some(duration) => Ok(Some(duration)),
             None => Err(BadInput::Unreadable(
-                "expire_in is not a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),
+                "expire_in must be a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),
             )),
         }
     }
 
     async fn read(&mut self, field: &mut Field) -> Result<(), BadInput> {
-        let place = match field.name() {
+        let param = match field.name() {
             Some("token") => &mut self.token,
             Some("expire_in") => &mut self.expire_in,
             Some("artifact_type") => &mut self.artifact_type,
             Some("artifact_format") => &mut self.artifact_format,
             _ => return Ok(()),
         };
-        *place = Some(short_text(field).await?);
+        *param = Some(short_text(field).await?);
         Ok(())
     }
 }
 
-/// The body of a request, shared by the form that is read from it and whoever reads what the form
-/// left of it.
+/// The body of a request. A clone reads from the same stream, so that the rest of the body can be read after
+/// the form has failed.
 #[derive(Clone)]
 pub(crate) struct SharedBody(Rc<RefCell<Payload>>);
 
@@ -106,15 +114,14 @@ impl Stream for SharedBody {
 }
 
 impl SharedBody {
-    /// The body that is read from `payload`.
-    pub(crate) fn of(payload: Payload) -> Self {
+    pub(crate) fn new(payload: Payload) -> Self {
         Self(Rc::new(RefCell::new(payload)))
     }
 
-    /// Throws away what is left of it, up to [`MAX_DRAIN`].
+    /// Reads and discards the rest of the body, up to [`MAX_DRAIN_BYTES`].
     pub(crate) async fn drain(&mut self) {
         let mut drained = 0;
-        while drained < MAX_DRAIN
+        while drained < MAX_DRAIN_BYTES
             && let Some(Ok(bytes)) = self.next().await
         {
             drained += bytes.len() as u64;
@@ -122,7 +129,7 @@ impl SharedBody {
     }
 }
 
-/// Reads the form up to the file, which the caller reads.
+/// Reads the fields before the file, and returns the file unread; `None` if the form has no file.
 pub(crate) async fn find_file(
     form: &mut Multipart,
     params: &mut UploadParams,
@@ -136,7 +143,7 @@ pub(crate) async fn find_file(
     Ok(None)
 }
 
-/// Reads what follows the file.
+/// Reads the fields after the file.
 pub(crate) async fn read_rest(
     form: &mut Multipart,
     params: &mut UploadParams,
@@ -159,22 +166,24 @@ fn bad_form(error: MultipartError) -> BadInput {
 async fn short_text(field: &mut Field) -> Result<String, BadInput> {
     let mut text = Vec::new();
     while let Some(chunk) = field.try_next().await.map_err(bad_form)? {
-        if text.len() + chunk.len() > MAX_FIELD {
+        if text.len() + chunk.len() > MAX_FIELD_BYTES {
             return Err(BadInput::Unreadable(format!(
-                "a field is longer than {MAX_FIELD} bytes"
+                "a form field is longer than {MAX_FIELD_BYTES} bytes"
             )));
         }
         text.extend_from_slice(&chunk);
     }
-    String::from_utf8(text).map_err(|_| BadInput::Unreadable("a field is not UTF-8".to_owned()))
+    String::from_utf8(text)
+        .map_err(|_| BadInput::Unreadable("a form field is not UTF-8".to_owned()))
 }
 
-/// The name the sender gave, without directories and without what a header could not carry.
+/// The name of a file, without directories and without characters that are not safe in a response header
+/// or a shell.
 pub(crate) fn file_name(field: &Field) -> String {
-    let given = field
+    let sent = field
         .content_disposition()
         .and_then(|disposition| disposition.get_filename());
-    let base = given
+    let base = sent
         .unwrap_or_default()
         .rsplit(['/', '\\'])
         .next()
@@ -185,7 +194,7 @@ pub(crate) fn file_name(field: &Field) -> String {
         .take(255)
         .collect();
     match clean.trim_matches(['.', ' ']) {
-        "" => DEFAULT_NAME.to_owned(),
+        "" => DEFAULT_FILE_NAME.to_owned(),
         name => name.to_owned(),
     }
 }
