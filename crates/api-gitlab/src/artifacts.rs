@@ -27,8 +27,8 @@ pub(crate) async fn receive_form<E>(
     let mut body = SharedBody::new(body.into_inner());
     let answer = receive(Multipart::new(http.headers(), body.clone())).await;
     if answer.is_err() {
-        // To a client that is still sending, a closed connection looks like a network error: it would
-        // not see the status, and would upload everything again.
+        // To a client that is still sending, a closed connection looks like a network error: it
+        // would not see the status, and would upload everything again.
         body.drain().await;
     }
     answer

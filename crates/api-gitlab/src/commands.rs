@@ -1,9 +1,9 @@
 //! A job spec as shell lines, for a stock runner that has the `docker` command on its host.
 //!
-//! Both runner protocols send the same lines: v1 joined into one text, v4 as a list. The runner prints
-//! each line and then runs all of them in one shell, which exits at the first line that fails. So every
-//! value is quoted, passwords are read from variables, and a trap deletes what the lines leave on the
-//! host.
+//! Both runner protocols send the same lines: v1 joined into one text, v4 as a list. The runner
+//! prints each line and then runs all of them in one shell, which exits at the first line that
+//! fails. So every value is quoted, passwords are read from variables, and a trap deletes what the
+//! lines leave on the host.
 
 use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::spec::SourceDate;
@@ -92,8 +92,8 @@ fn build_and_push(
             "slipway_size=\"$(docker image inspect --format '{{.Size}}' \"$slipway_image\")\""
                 .to_owned(),
         );
-        // A push without a digest in its output must fail the job: the farm reads the image from the
-        // marked line, and would otherwise record a success without an image.
+        // A push without a digest in its output must fail the job: the farm reads the image from
+        // the marked line, and would otherwise record a success without an image.
         lines.push("test -n \"$slipway_digest\"".to_owned());
         let marked = mark.line("$slipway_digest", "$slipway_size");
         lines.push(format!("echo \"{marked}\""));
@@ -152,8 +152,8 @@ fn build_line(image: &ImageBuild) -> String {
         ]),
     }
     for source in cache_sources(image) {
-        // Not pulled first: that would set a local tag which parallel builds share. BuildKit reads the
-        // image from the registry, and builds without a cache if it is missing.
+        // Not pulled first: that would set a local tag which parallel builds share. BuildKit reads
+        // the image from the registry, and builds without a cache if it is missing.
         words.extend(["--cache-from".to_owned(), quoted(&source)]);
     }
     let is_cache = image.cache_tag.is_some() || image.cache_to.is_some();
@@ -242,7 +242,8 @@ docker() {
         }
     }
 
-    /// Runs `commands` in a shell; returns the output, and the calls of `docker` with their arguments.
+    /// Runs `commands` in a shell; returns the output, and the calls of `docker` with their
+    /// arguments.
     fn run(shell: &str, commands: &str) -> (String, String) {
         let script = format!("set -e\n{DOCKER}\n{commands}\n");
         let result = Command::new(shell)

@@ -1,5 +1,5 @@
-//! How the three APIs answer a [`FarmError`] where they agree. Each API's own `error` module lists what
-//! it answers differently.
+//! How the three APIs answer a [`FarmError`] where they agree. Each API's own `error` module lists
+//! what it answers differently.
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;

@@ -1,8 +1,8 @@
-//! GitLab's APIs: the runner protocol v1 (stock runners 0.5 to 1.11, and our own runner), the runner
-//! protocol v4 (stock runners 10 and later), and the consumer API v3.
+//! GitLab's APIs: the runner protocol v1 (stock runners 0.5 to 1.11, and our own runner), the
+//! runner protocol v4 (stock runners 10 and later), and the consumer API v3.
 //!
-//! This crate only translates: every rule about jobs is in `farm`. A workaround for an old client is an
-//! extractor or a small named type here. What the APIs do on the wire is described in
+//! This crate only translates: every rule about jobs is in `farm`. A workaround for an old client
+//! is an extractor or a small named type here. What the APIs do on the wire is described in
 //! `docs/protocols/`.
 
 mod artifacts;

@@ -1,4 +1,5 @@
-//! Parameters of the runner protocols, which may be in a JSON body, a form, a multipart form or the query.
+//! Parameters of the runner protocols, which may be in a JSON body, a form, a multipart form or the
+//! query.
 
 use actix_multipart::Multipart;
 use actix_web::HttpRequest;
@@ -12,11 +13,13 @@ use slipway_http::{BodyError, Query};
 
 use crate::bad_input::BadInput;
 
-/// The largest body that is read into memory. The final report of a v1 runner contains the whole trace,
-/// which JSON escaping can make six times as large, and the runner repeats it forever if it is refused.
+/// The largest body that is read into memory. The final report of a v1 runner contains the whole
+/// trace, which JSON escaping can make six times as large, and the runner repeats it forever if it
+/// is refused.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// Reads the parameters of a request: those in the body, then those in the query that the body lacks.
+/// Reads the parameters of a request: those in the body, then those in the query that the body
+/// lacks.
 pub(crate) async fn read_params<T: DeserializeOwned>(
     request: &HttpRequest,
     payload: Payload,
@@ -101,8 +104,8 @@ pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// The start of a `Content-Range`. The end must be a number, but its value is ignored: in some clients it
-/// is inclusive, in others exclusive.
+/// The start of a `Content-Range`. The end must be a number, but its value is ignored: in some
+/// clients it is inclusive, in others exclusive.
 pub(crate) fn range_start(range: &str) -> Option<u64> {
     let range = range.trim().trim_start_matches("bytes").trim_start();
     let (start, end) = range.split_once('-')?;

@@ -19,8 +19,8 @@ use crate::bad_input::BadInput;
 
 /// Largest size of a field other than the file, in bytes.
 const MAX_FIELD_BYTES: usize = 4096;
-/// How much of a rejected upload is read before the connection is closed, in bytes. It bounds what a
-/// malicious client can make the farm read.
+/// How much of a rejected upload is read before the connection is closed, in bytes. It bounds what
+/// a malicious client can make the farm read.
 const MAX_DRAIN_BYTES: u64 = 4 << 30;
 /// The name of a file that was sent without one.
 const DEFAULT_FILE_NAME: &str = "artifacts.zip";
@@ -32,8 +32,8 @@ pub(crate) struct UploadParams {
     expire_in: Option<String>,
     artifact_type: Option<String>,
     artifact_format: Option<String>,
-    /// The job token, if it is a field before the file. A token after the file is ignored: no bytes are
-    /// stored before the client is authenticated.
+    /// The job token, if it is a field before the file. A token after the file is ignored: no bytes
+    /// are stored before the client is authenticated.
     #[serde(skip)]
     pub(crate) token: Option<String>,
 }
@@ -100,8 +100,8 @@ impl UploadParams {
     }
 }
 
-/// The body of a request. A clone reads from the same stream, so that the rest of the body can be read after
-/// the form has failed.
+/// The body of a request. A clone reads from the same stream, so that the rest of the body can be
+/// read after the form has failed.
 #[derive(Clone)]
 pub(crate) struct SharedBody(Rc<RefCell<Payload>>);
 
@@ -177,8 +177,8 @@ async fn short_text(field: &mut Field) -> Result<String, BadInput> {
         .map_err(|_| BadInput::Unreadable("a form field is not UTF-8".to_owned()))
 }
 
-/// The name of a file, without directories and without characters that are not safe in a response header
-/// or a shell.
+/// The name of a file, without directories and without characters that are not safe in a response
+/// header or a shell.
 pub(crate) fn file_name(field: &Field) -> String {
     let sent = field
         .content_disposition()

@@ -13,8 +13,8 @@ use super::error::V3Error;
 use super::params::Params;
 use crate::base_url::base_url;
 
-/// An authenticated request. Handlers take it as an argument, so that authentication comes before every
-/// other check.
+/// An authenticated request. Handlers take it as an argument, so that authentication comes before
+/// every other check.
 pub(crate) struct Call {
     pub(crate) actor: Actor,
     pub(crate) params: Params,
@@ -23,8 +23,8 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Access to the project in a path, given by its id or as `namespace/name`, for a caller with the role
-    /// `need`.
+    /// Access to the project in a path, given by its id or as `namespace/name`, for a caller with
+    /// the role `need`.
     ///
     /// # Errors
     /// As [`Farm::project`].
@@ -80,7 +80,8 @@ impl FromRequest for Call {
     }
 }
 
-/// A request that has its credentials among its parameters: a trigger's token, or a user's password.
+/// A request that has its credentials among its parameters: a trigger's token, or a user's
+/// password.
 pub(crate) struct OpenCall {
     pub(crate) params: Params,
     pub(crate) base_url: String,
@@ -125,7 +126,8 @@ enum TokenKind {
     OAuth,
 }
 
-/// The token of a request. GitLab uses the first one it finds, in this order, even if it is invalid.
+/// The token of a request. GitLab uses the first one it finds, in this order, even if it is
+/// invalid.
 fn token(request: &HttpRequest, params: &Params) -> Option<(String, TokenKind)> {
     let bearer = || bearer(request.headers()).map(str::trim);
     let private = params.non_empty("private_token");

@@ -22,7 +22,8 @@ pub(crate) enum V3Error {
     BadValue(&'static str),
     /// The request is invalid; the text says why.
     BadRequest(String),
-    /// The caller has the right, but the state of the resource forbids the action. GitLab fixes the text.
+    /// The caller has the right, but the state of the resource forbids the action. GitLab fixes the
+    /// text.
     Forbidden(&'static str),
     /// The values of these parameters are already in use.
     Taken(&'static [&'static str]),
@@ -122,7 +123,8 @@ impl ResponseError for V3Error {
             Self::ExpiredOAuthToken => StatusCode::UNAUTHORIZED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsatisfiableRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
-            // The runner protocols answer 403 to these; this API has a status for failed authentication.
+            // The runner protocols answer 403 to these; this API has a status for failed
+            // authentication.
             Self::Farm(FarmError::BadToken | FarmError::EndedToken) => StatusCode::UNAUTHORIZED,
             Self::Farm(FarmError::Erased) => StatusCode::NOT_FOUND,
             Self::Farm(error) => error::status(error),

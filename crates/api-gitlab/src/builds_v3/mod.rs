@@ -9,9 +9,9 @@ mod params;
 mod routes;
 mod wire;
 
-use actix_web::guard::{Any, Get, Head};
 use actix_web::{HttpResponse, Resource, Route, web};
 use serde_json::json;
+use slipway_http::get_or_head;
 
 use self::auth::Call;
 use self::error::V3Error;
@@ -35,7 +35,7 @@ fn at(path: &str) -> Resource {
 
 /// A route for GET and HEAD.
 fn read() -> Route {
-    web::route().guard(Any(Get()).or(Head()))
+    web::route().guard(get_or_head())
 }
 
 async fn no_such_route() -> HttpResponse {

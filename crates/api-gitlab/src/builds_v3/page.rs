@@ -99,8 +99,8 @@ impl PageRequest {
         self.answer(call, items, all.len() as u64)
     }
 
-    /// The URL of another page of the same list, with the request's other parameters but without tokens:
-    /// clients log and store these URLs.
+    /// The URL of another page of the same list, with the request's other parameters but without
+    /// tokens: clients log and store these URLs.
     fn url(self, call: &Call, page: u64) -> String {
         const LEFT_OUT: [&str; 4] = ["page", "per_page", "private_token", "access_token"];
         let (page, per_page) = (page.to_string(), self.per_page.to_string());

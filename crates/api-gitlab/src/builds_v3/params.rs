@@ -11,8 +11,8 @@ use slipway_http::Query;
 use super::error::V3Error;
 use crate::params::read_body;
 
-/// The parameters of a request, as pairs in the notation of a query: `scope[0]` for an item of a list,
-/// `variables[K]` for a member of an object. A name may occur more than once.
+/// The parameters of a request, as pairs in the notation of a query: `scope[0]` for an item of a
+/// list, `variables[K]` for a member of an object. A name may occur more than once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Query);
 

@@ -11,7 +11,8 @@ use crate::params::non_empty;
 /// The runner with this token.
 ///
 /// # Errors
-/// `BadToken` if the token is missing, empty or unknown. A missing one is 403 in this protocol, not 400.
+/// `BadToken` if the token is missing, empty or unknown. A missing one is 403 in this protocol, not
+/// 400.
 pub(crate) async fn authenticated(
     farm: &Farm,
     token: Option<String>,
@@ -20,8 +21,8 @@ pub(crate) async fn authenticated(
     Ok(farm.runner_by_token(&RunnerToken::presented(token)).await?)
 }
 
-/// The job token of a request. The query takes precedence over `field`, a field of the form, and both over
-/// the header. A missing token is empty, which is no job's token.
+/// The job token of a request. The query takes precedence over `field`, a field of the form, and
+/// both over the header. A missing token is empty, which is no job's token.
 pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
     let query = web::Query::<TokenRequest>::from_query(http.query_string()).ok();
     let header = http

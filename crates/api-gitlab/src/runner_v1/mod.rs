@@ -1,7 +1,7 @@
 //! The runner protocol v1 (GitLab 8): stock runners 0.5 to 1.11, and our own runner.
 //!
-//! On the wire: `docs/protocols/runner-v1.md`. The request and response types are shared with our runner
-//! and live in `slipway-protocol`.
+//! On the wire: `docs/protocols/runner-v1.md`. The request and response types are shared with our
+//! runner and live in `slipway-protocol`.
 
 mod auth;
 mod convert;
@@ -19,8 +19,8 @@ type Answer = Result<HttpResponse, RunnerV1Error>;
 
 /// Adds the routes below `prefix`.
 ///
-/// Runners put `.json` after some paths, depending on their version. Handlers of `/builds/{id}` strip it
-/// from the id themselves.
+/// Runners put `.json` after some paths, depending on their version. Handlers of `/builds/{id}`
+/// strip it from the id themselves.
 pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
     let at = |path: &str| format!("{prefix}{path}");
     config

@@ -25,7 +25,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Params<T> {
     }
 }
 
-/// The job id in a path, with or without `.json`; `None` if it is invalid. Runners send `-1` as a probe.
+/// The job id in a path, with or without `.json`; `None` if it is invalid. Runners send `-1` as a
+/// probe.
 pub(crate) fn job_id(segment: &str) -> Option<JobId> {
     let id: JobId = segment
         .strip_suffix(".json")

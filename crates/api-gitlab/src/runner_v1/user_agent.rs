@@ -30,8 +30,8 @@ impl UserAgent {
         }
     }
 
-    /// The reply "no build". The runner sends `value` back with its next poll, which is then held until
-    /// the value changes.
+    /// The reply "no build". The runner sends `value` back with its next poll, which is then held
+    /// until the value changes.
     pub(crate) fn no_build_response(self, value: &str) -> HttpResponse {
         match self {
             UserAgent::Released => HttpResponse::NoContent()

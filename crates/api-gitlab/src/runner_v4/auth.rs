@@ -8,8 +8,8 @@ use super::error::RunnerV4Error;
 use super::{JOB_TOKEN, RUNNER_TOKEN};
 use crate::params::non_empty;
 
-/// The runner with the token of a request, and that token. The parameter `token` takes precedence over
-/// the header.
+/// The runner with the token of a request, and that token. The parameter `token` takes precedence
+/// over the header.
 ///
 /// # Errors
 /// `MissingParameter` if the token is missing; `BadToken` if it is unknown.
@@ -37,7 +37,8 @@ pub(crate) fn header(http: &HttpRequest, name: &str) -> Option<String> {
 /// The job id in a path.
 ///
 /// # Errors
-/// `BadToken` if it is invalid: this protocol answers 403 for unknown jobs, so that runners abort them.
+/// `BadToken` if it is invalid: this protocol answers 403 for unknown jobs, so that runners abort
+/// them.
 pub(crate) fn job_id(segment: &str) -> Result<JobId, RunnerV4Error> {
     let id = segment.parse().ok().filter(|id: &JobId| id.0 > 0);
     id.ok_or_else(|| FarmError::BadToken.into())

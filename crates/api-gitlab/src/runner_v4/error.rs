@@ -80,7 +80,8 @@ impl ResponseError for RunnerV4Error {
             Self::MissingJobToken => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            // 403 is the status that makes a runner abort a job which has finished or was taken away.
+            // 403 is the status that makes a runner abort a job which has finished or was taken
+            // away.
             Self::Farm(FarmError::Refused(_)) => StatusCode::FORBIDDEN,
             Self::Farm(error) => error::status(error),
         }

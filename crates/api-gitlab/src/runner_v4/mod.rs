@@ -1,8 +1,8 @@
 //! The runner protocol v4: stock runners 10 to 18.
 //!
 //! It calls the same use cases as v1. The differences are the names on the wire, which token
-//! authenticates which request, and which status tells a runner that its job has finished. On the wire:
-//! `docs/protocols/runner-v4.md`.
+//! authenticates which request, and which status tells a runner that its job has finished. On the
+//! wire: `docs/protocols/runner-v4.md`.
 
 mod auth;
 mod convert;
@@ -30,8 +30,8 @@ const RUNNER_TOKEN: &str = "RUNNER-TOKEN";
 const JOB_STATUS: &str = "Job-Status";
 /// Response header with the seconds until the runner's next update.
 const UPDATE_INTERVAL_HEADER: &str = "X-GitLab-Trace-Update-Interval";
-/// Seconds until the next update. GitLab sends 60 while nobody watches the log; a short interval makes
-/// runners learn of a cancel sooner.
+/// Seconds until the next update. GitLab sends 60 while nobody watches the log; a short interval
+/// makes runners learn of a cancel sooner.
 const UPDATE_INTERVAL_S: u32 = 3;
 /// Names a request in the logs of both ends.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,7 +47,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/runners/verify", web::post().to(runners::verify))
         .route(
             "/runners/managers",
-            web::delete().to(runners::remove_manager),
+            web::delete().to(runners::delete_manager),
         )
         .route(
             "/runners/reset_authentication_token",

@@ -1,5 +1,5 @@
-//! Request and response types of the runner protocol v4. Members that runners send and the farm does not
-//! need are ignored.
+//! Request and response types of the runner protocol v4. Members that runners send and the farm
+//! does not need are ignored.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,8 @@ pub(crate) struct TraceSum {
 
 /// A claimed job: the 201 response of `POST jobs/request`.
 ///
-/// The member `run` is left out on purpose: a runner cannot decode the job if it is null, and drops it.
+/// The member `run` is left out on purpose: a runner cannot decode the job if it is null, and drops
+/// it.
 #[derive(Serialize)]
 pub(crate) struct JobPayload {
     pub(crate) id: i64,

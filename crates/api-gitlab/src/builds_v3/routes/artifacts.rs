@@ -29,9 +29,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 
 /// `GET /projects/:id/builds/:build_id/artifacts`: downloads the artifacts of a build.
 ///
-/// 200 with the file; 206 with a single range of it; 400 if the id is invalid; 401; 403 without the right
-/// to read builds; 404 if the project or build does not exist, or has no artifacts that have not expired;
-/// 416 if the range starts at or after the end of the file.
+/// 200 with the file; 206 with a single range of it; 400 if the id is invalid; 401; 403 without the
+/// right to read builds; 404 if the project or build does not exist, or has no artifacts that have
+/// not expired; 416 if the range starts at or after the end of the file.
 async fn artifacts(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (_, listed) = find_build(&farm, &call, &path, Role::Reader).await?;
     let archive = listed.archive.ok_or(V3Error::NotFound)?;
@@ -41,8 +41,8 @@ async fn artifacts(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer
 /// `GET /projects/:id/builds/artifacts/:ref_name/download`: downloads the artifacts of the job
 /// `job` in the newest successful pipeline of a branch or tag.
 ///
-/// Answers as the artifacts of a build do; also 400 if `job` is missing, and 404 if there is no such
-/// pipeline or job.
+/// Answers as the artifacts of a build do; also 400 if `job` is missing, and 404 if there is no
+/// such pipeline or job.
 async fn newest_artifacts(
     farm: web::Data<Farm>,
     call: Call,
@@ -90,8 +90,8 @@ async fn send_archive(farm: &Farm, call: &Call, archive: &Artifact) -> Answer {
 
 /// `GET /projects/:id/builds/:build_id/trace`: the stored part of the trace, as raw bytes.
 ///
-/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project or build
-/// does not exist, or no byte of its trace is stored.
+/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project or
+/// build does not exist, or no byte of its trace is stored.
 async fn trace(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (_, listed) = find_build(&farm, &call, &path, Role::Reader).await?;
     let id = listed.job.id;

@@ -15,7 +15,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let below = |path: &str| at(&format!("/projects/{{id}}/builds/{{build_id}}{path}"));
     config
         .service(at("/projects/{id}/builds").route(read().to(list)))
-        .service(below("").route(read().to(show)))
+        .service(below("").route(read().to(get)))
         .service(below("/cancel").route(web::post().to(cancel)))
         .service(below("/retry").route(web::post().to(retry)))
         .service(below("/erase").route(web::post().to(erase)))
@@ -61,8 +61,8 @@ pub(crate) fn requested_states(call: &Call) -> Result<Vec<StateName>, V3Error> {
 
 /// `GET /projects/:id/builds`: lists the builds of a project, newest first.
 ///
-/// 200; 400 if `scope` or `page` is invalid; 401; 403 without the right to read builds; 404 if the project
-/// does not exist.
+/// 200; 400 if `scope` or `page` is invalid; 401; 403 without the right to read builds; 404 if the
+/// project does not exist.
 async fn list(farm: web::Data<Farm>, call: Call, id: web::Path<String>) -> Answer {
     let (page, states) = (PageRequest::from_call(&call)?, requested_states(&call)?);
     let access = call.builds(&id, Role::Reader).await?;
@@ -116,20 +116,21 @@ async fn build_response(
 
 /// `GET /projects/:id/builds/:build_id`: one build.
 ///
-/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project does not
-/// exist or has no such build.
-async fn show(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
+/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project
+/// does not exist or has no such build.
+async fn get(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (_, listed) = find_build(&farm, &call, &path, Role::Reader).await?;
     Ok(HttpResponse::Ok().json(convert::build(&call.base_url(), &listed)))
 }
 
 /// `POST /projects/:id/builds/:build_id/cancel`: cancels a build.
 ///
-/// 201, also if the build has finished or is skipped, and does not change; 400 if the id is invalid; 401;
-/// 403 for roles below developer; 404 if the project or build does not exist.
+/// 201, also if the build has finished or is skipped, and does not change; 400 if the id is
+/// invalid; 401; 403 for roles below developer; 404 if the project or build does not exist.
 async fn cancel(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
-    // Manual jobs are shown as skipped until they are played, and GitLab does not cancel skipped builds.
+    // Manual jobs are shown as skipped until they are played, and GitLab does not cancel skipped
+    // builds.
     if listed.job.state != JobState::Manual {
         match farm.cancel_job(&access, &listed.job).await {
             Ok(_) | Err(FarmError::Refused(_)) => {}
@@ -142,9 +143,9 @@ async fn cancel(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
 /// `POST /projects/:id/builds/:build_id/retry`: retries a build as a new one. If it was
 /// retried before, its latest attempt is retried.
 ///
-/// 201 with the new build; 400 if the id is invalid; 401; 403 for roles below developer, or if the build
-/// has not succeeded, failed or been canceled; 404 if the project or build does not exist; 409 if its
-/// sources have been deleted.
+/// 201 with the new build; 400 if the id is invalid; 401; 403 for roles below developer, or if the
+/// build has not succeeded, failed or been canceled; 404 if the project or build does not exist;
+/// 409 if its sources have been deleted.
 async fn retry(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
     match farm.retry_latest(&call.actor, &access, &listed.job).await {
@@ -155,8 +156,8 @@ async fn retry(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
 
 /// `POST /projects/:id/builds/:build_id/erase`: deletes the trace and the artifacts of a build.
 ///
-/// 201; 400 if the id is invalid; 401; 403 for roles below developer, or if the build has not finished or
-/// has neither; 404 if the project or build does not exist.
+/// 201; 400 if the id is invalid; 401; 403 for roles below developer, or if the build has not
+/// finished or has neither; 404 if the project or build does not exist.
 async fn erase(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
     match farm.erase_job(&call.actor, &access, &listed.job).await {
@@ -175,8 +176,8 @@ fn forbidden_by_state(error: FarmError, reason: &'static str) -> V3Error {
 
 /// `POST /projects/:id/builds/:build_id/play`: starts a manual build.
 ///
-/// 200; 400 if the id is invalid, or the build is not manual or was played before; 401; 403 for roles
-/// below developer; 404 if the project or build does not exist.
+/// 200; 400 if the id is invalid, or the build is not manual or was played before; 401; 403 for
+/// roles below developer; 404 if the project or build does not exist.
 async fn play(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
     match farm.play_job(&call.actor, &access, &listed.job).await {
@@ -189,8 +190,8 @@ async fn play(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
 /// `POST /projects/:id/builds/:build_id/artifacts/keep`: removes the expiry of a build's
 /// artifacts.
 ///
-/// 200; 400 if the id is invalid; 401; 403 for roles below developer; 404 if the project or build does not
-/// exist, or has no artifacts that have not expired.
+/// 200; 400 if the id is invalid; 401; 403 for roles below developer; 404 if the project or build
+/// does not exist, or has no artifacts that have not expired.
 async fn keep(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
     let archive = listed.archive.as_ref().ok_or(V3Error::NotFound)?;

@@ -19,7 +19,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(below("/builds").route(read().to(builds)))
         .service(below("/statuses").route(read().to(statuses)))
-        .service(below("").route(read().to(show)));
+        .service(below("").route(read().to(get)));
 }
 
 /// The project in a path, and the commit by its sha, branch or tag.
@@ -28,8 +28,8 @@ type CommitPath = web::Path<(String, String)>;
 /// `GET /projects/:id/repository/commits/:sha/builds`: lists the builds of a commit, newest first.
 /// As in GitLab, the list is empty unless the commit is named by its full sha.
 ///
-/// 200; 400 if `scope` or `page` is invalid; 401; 403 without the right to read builds; 404 if the project
-/// or commit does not exist.
+/// 200; 400 if `scope` or `page` is invalid; 401; 403 without the right to read builds; 404 if the
+/// project or commit does not exist.
 async fn builds(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
     let (page, states) = (PageRequest::from_call(&call)?, requested_states(&call)?);
     let (project, reference) = path.into_inner();
@@ -65,9 +65,9 @@ async fn full_sha(
 
 /// `GET /projects/:id/repository/commits/:sha`: one commit.
 ///
-/// 200; 401; 403 without the right to see the source; 404 if the project or commit does not exist; 503 if
-/// the commit was built, but its repository cannot be read now.
-async fn show(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
+/// 200; 401; 403 without the right to see the source; 404 if the project or commit does not exist;
+/// 503 if the commit was built, but its repository cannot be read now.
+async fn get(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
     let (project, reference) = path.into_inner();
     let access = call.project(&project, Role::Guest).await?;
     let sha = farm.sha_of(&access, &reference).await?;
@@ -90,11 +90,11 @@ async fn show(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
 }
 
 /// `GET /projects/:id/repository/commits/:sha/statuses`: lists the results of a commit's builds,
-/// newest first. Only the latest of each name, unless `all` is true. `ref`, `stage` and `name` filter the
-/// list.
+/// newest first. Only the latest of each name, unless `all` is true. `ref`, `stage` and `name`
+/// filter the list.
 ///
-/// 200; 400 if `all` or `page` is invalid; 401; 403 without the right to read builds; 404 if the project
-/// or commit does not exist.
+/// 200; 400 if `all` or `page` is invalid; 401; 403 without the right to read builds; 404 if the
+/// project or commit does not exist.
 async fn statuses(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
     let page = PageRequest::from_call(&call)?;
     let latest = !call.params.boolean("all")?.unwrap_or(false);

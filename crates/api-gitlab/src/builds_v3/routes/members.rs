@@ -19,9 +19,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(
             at("/projects/{id}/members/{user}")
-                .route(read().to(one))
-                .route(web::put().to(change))
-                .route(web::delete().to(remove)),
+                .route(read().to(get))
+                .route(web::put().to(update))
+                .route(web::delete().to(delete)),
         );
 }
 
@@ -44,7 +44,7 @@ async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Ans
 /// `GET /projects/:id/members/:user_id`: one member of a project.
 ///
 /// 200; 400 if the id is invalid; 401; 403 for guests; 404 if the project or member does not exist.
-async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, user) = path.into_inner();
     let access = call.project(&id, Role::Reader).await?;
     let member = find_member(&farm, &access, user_id(&user)?).await?;
@@ -53,8 +53,8 @@ async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)
 
 /// `POST /projects/:id/members`: adds the user `user_id` as a member with `access_level`.
 ///
-/// 201; 400 if either is missing or invalid; 401; 403 for roles below owner; 404 if the project or user
-/// does not exist; 409 if the user is already a member.
+/// 201; 400 if either is missing or invalid; 401; 403 for roles below owner; 404 if the project or
+/// user does not exist; 409 if the user is already a member.
 async fn add(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Owner).await?;
     let user = user_id(call.params.required("user_id")?)?;
@@ -71,9 +71,9 @@ async fn add(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answ
 
 /// `PUT /projects/:id/members/:user_id`: changes a member's `access_level`.
 ///
-/// 200; 400 if it is missing or invalid; 401; 403 for roles below owner; 404 if the project or member does
-/// not exist.
-async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+/// 200; 400 if it is missing or invalid; 401; 403 for roles below owner; 404 if the project or
+/// member does not exist.
+async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, user) = path.into_inner();
     let access = call.project(&id, Role::Owner).await?;
     let role = requested_role(&call)?;
@@ -86,7 +86,7 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, Stri
 ///
 /// 200 with the former member; 400 if the id is invalid; 401; 403 for roles below owner; 404 if the
 /// project or member does not exist.
-async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, user) = path.into_inner();
     let access = call.project(&id, Role::Owner).await?;
     let member = find_member(&farm, &access, user_id(&user)?).await?;

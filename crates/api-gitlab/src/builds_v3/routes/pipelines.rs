@@ -14,7 +14,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let below = |path: &str| at(&format!("/projects/{{id}}/pipelines/{{pipeline_id}}{path}"));
     config
         .service(at("/projects/{id}/pipelines").route(read().to(list)))
-        .service(below("").route(read().to(show)))
+        .service(below("").route(read().to(get)))
         .service(below("/retry").route(web::post().to(retry)))
         .service(below("/cancel").route(web::post().to(cancel)));
 }
@@ -24,8 +24,8 @@ type PipelinePath = web::Path<(String, String)>;
 
 /// `GET /projects/:id/pipelines`: lists the pipelines of a project, newest first.
 ///
-/// 200; 400 if `page` is invalid; 401; 403 without the right to read builds; 404 if the project does not
-/// exist.
+/// 200; 400 if `page` is invalid; 401; 403 without the right to read builds; 404 if the project
+/// does not exist.
 async fn list(farm: web::Data<Farm>, call: Call, id: web::Path<String>) -> Answer {
     let page = PageRequest::from_call(&call)?;
     let access = call.builds(&id, Role::Reader).await?;
@@ -54,18 +54,18 @@ async fn find_pipeline(
 
 /// `GET /projects/:id/pipelines/:pipeline_id`: one pipeline.
 ///
-/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project does not
-/// exist or has no such pipeline.
-async fn show(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
+/// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project
+/// does not exist or has no such pipeline.
+async fn get(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
     let (_, listed) = find_pipeline(&farm, &call, &path, Role::Reader).await?;
     Ok(HttpResponse::Ok().json(convert::pipeline(&call.base_url(), &listed)))
 }
 
 /// `POST /projects/:id/pipelines/:pipeline_id/retry`: retries the builds that did not succeed.
 ///
-/// 201, also if the pipeline has not finished or has succeeded, and does not change; 400 if the id is
-/// invalid; 401; 403 for roles below developer; 404 if the project or pipeline does not exist; 409 if its
-/// sources have been deleted.
+/// 201, also if the pipeline has not finished or has succeeded, and does not change; 400 if the id
+/// is invalid; 401; 403 for roles below developer; 404 if the project or pipeline does not exist;
+/// 409 if its sources have been deleted.
 async fn retry(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
     let (access, listed) = find_pipeline(&farm, &call, &path, Role::Developer).await?;
     let retried = farm.retry_build(&call.actor, &access, &listed.build).await;
@@ -76,8 +76,8 @@ async fn retry(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer 
 
 /// `POST /projects/:id/pipelines/:pipeline_id/cancel`: cancels the builds that have not finished.
 ///
-/// 200, also if all of them have finished, and nothing changes; 400 if the id is invalid; 401; 403 for
-/// roles below developer; 404 if the project or pipeline does not exist.
+/// 200, also if all of them have finished, and nothing changes; 400 if the id is invalid; 401; 403
+/// for roles below developer; 404 if the project or pipeline does not exist.
 async fn cancel(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
     let (access, listed) = find_pipeline(&farm, &call, &path, Role::Developer).await?;
     let canceled = farm.cancel_build(&access, &listed.build).await;

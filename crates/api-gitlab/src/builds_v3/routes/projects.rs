@@ -28,9 +28,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/projects/search/{query}").route(read().to(search)))
         .service(
             at("/projects/{id}")
-                .route(read().to(one))
-                .route(web::put().to(change))
-                .route(web::delete().to(remove)),
+                .route(read().to(get))
+                .route(web::put().to(update))
+                .route(web::delete().to(delete)),
         )
         .service(at("/namespaces").route(read().to(list_namespaces)));
 }
@@ -124,21 +124,21 @@ async fn project_list(farm: &Farm, call: &Call, whose: Whose, text: Option<Strin
     Ok(page.answer(call, &list, total))
 }
 
-/// `GET /projects/:id`: one project. Masters also see its `runners_token`, the registration token for
-/// runners of the project.
+/// `GET /projects/:id`: one project. Masters also see its `runners_token`, the registration token
+/// for runners of the project.
 ///
 /// 200; 401; 404 if the project does not exist.
-async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Guest).await?;
     project_response(&farm, &call, &access, HttpResponse::Ok()).await
 }
 
-/// `POST /projects`: creates a project named `path` (or `name`) for the repository `import_url`, in the
-/// namespace `namespace_id`. Without one, it is the namespace with the caller's name, which is created if
-/// the name is free.
+/// `POST /projects`: creates a project named `path` (or `name`) for the repository `import_url`, in
+/// the namespace `namespace_id`. Without one, it is the namespace with the caller's name, which is
+/// created if the name is free.
 ///
-/// 201; 400 if the name or the repository is missing, a value is invalid, or the name is taken; 401; 403
-/// for roles below master in the namespace; 404 if the namespace does not exist.
+/// 201; 400 if the name or the repository is missing, a value is invalid, or the name is taken;
+/// 401; 403 for roles below master in the namespace; 404 if the namespace does not exist.
 async fn create(farm: web::Data<Farm>, call: Call) -> Answer {
     let params = &call.params;
     // GitLab has a path and a display name; the farm has only the one that is part of paths.
@@ -186,14 +186,14 @@ async fn create(farm: web::Data<Farm>, call: Call) -> Answer {
 ///
 /// 200; 400 if a value is invalid or the name is taken; 401; 403 for roles below master; 404 if the
 /// project does not exist.
-async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     let params = &call.params;
     let name = params
         .non_empty("path")
         .or_else(|| params.non_empty("name"));
     let branch = params.non_empty("default_branch");
-    let change = ProjectUpdate {
+    let update = ProjectUpdate {
         repo_url: params.non_empty("import_url").map(str::to_owned),
         default_branch: branch
             .map(str::parse)
@@ -208,7 +208,7 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
         builds_enabled: params.boolean("builds_enabled")?,
         ..ProjectUpdate::default()
     };
-    let changed = farm.update_project(&access, change).await;
+    let changed = farm.update_project(&access, update).await;
     let project = changed.map_err(name_taken)?;
     let access = farm
         .project_by_id(&call.actor, project.id, Role::Guest)
@@ -216,10 +216,11 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
     project_response(&farm, &call, &access, HttpResponse::Ok()).await
 }
 
-/// `DELETE /projects/:id`: deletes a project, with its builds and everything else that belongs to it.
+/// `DELETE /projects/:id`: deletes a project, with its builds and everything else that belongs to
+/// it.
 ///
 /// 200; 401; 403 for roles below owner; 404 if the project does not exist.
-async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Owner).await?;
     farm.delete_project(&access).await?;
     Ok(HttpResponse::Ok().json(true))

@@ -17,9 +17,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(at("/runners/all").route(read().to(list_all)))
         .service(
             at("/runners/{id}")
-                .route(read().to(one))
-                .route(web::put().to(change))
-                .route(web::delete().to(remove)),
+                .route(read().to(get))
+                .route(web::put().to(update))
+                .route(web::delete().to(delete)),
         )
         .service(
             at("/projects/{id}/runners")
@@ -53,8 +53,8 @@ async fn list_all(farm: web::Data<Farm>, call: Call) -> Answer {
 
 /// `GET /projects/:id/runners[?scope=]`: lists the runners that may run a project's jobs.
 ///
-/// 200; 400 if `page` or `scope` is invalid; 401; 403 for roles below master; 404 if the project does not
-/// exist.
+/// 200; 400 if `page` or `scope` is invalid; 401; 403 for roles below master; 404 if the project
+/// does not exist.
 async fn list_of_project(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     let runners = farm.runners_of(&access).await?;
@@ -84,18 +84,18 @@ fn runner_page(farm: &Farm, call: &Call, mut runners: Vec<Runner>, scopes: &[&st
 
 /// `GET /runners/:id`: one runner.
 ///
-/// 200; 400 if the id is invalid; 401; 403 if the caller is a master of none of its projects, unless it is
-/// shared; 404 if the runner does not exist.
-async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+/// 200; 400 if the id is invalid; 401; 403 if the caller is a master of none of its projects,
+/// unless it is shared; 404 if the runner does not exist.
+async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm.runner_to_see(&call.actor, runner_id(&path)?).await?;
     details(&farm, &call, &runner).await
 }
 
 /// `PUT /runners/:id`: changes `description`, `active`, `tag_list`, `run_untagged`, `locked`.
 ///
-/// 200; 400 if a value is invalid, or the runner could never take a job; 401; 403 unless the caller is a
-/// master of all projects that it serves; 404 if the runner does not exist.
-async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+/// 200; 400 if a value is invalid, or the runner could never take a job; 401; 403 unless the caller
+/// is a master of all projects that it serves; 404 if the runner does not exist.
+async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm
         .runner_to_change(&call.actor, runner_id(&path)?)
         .await?;
@@ -108,22 +108,22 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
         let all = lists.iter().flat_map(|list| list.split(','));
         Some(TagSet::new(all).map_err(FarmError::from)?)
     };
-    let change = RunnerUpdate {
+    let update = RunnerUpdate {
         description: params.non_empty("description").map(str::to_owned),
         tags,
         run_untagged: params.boolean("run_untagged")?,
         locked: params.boolean("locked")?,
         paused: params.boolean("active")?.map(|active| !active),
     };
-    let runner = farm.update_runner(&runner, change).await?;
+    let runner = farm.update_runner(&runner, update).await?;
     details(&farm, &call, &runner).await
 }
 
 /// `DELETE /runners/:id`: deletes a runner. Its token stops working at once.
 ///
-/// 200 with the runner; 400 if the id is invalid; 401; 403 unless the caller is an administrator or a
-/// master of the only project that it serves; 404 if the runner does not exist.
-async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+/// 200 with the runner; 400 if the id is invalid; 401; 403 unless the caller is an administrator or
+/// a master of the only project that it serves; 404 if the runner does not exist.
+async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm
         .runner_to_remove(&call.actor, runner_id(&path)?)
         .await?;
@@ -133,9 +133,9 @@ async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
 
 /// `POST /projects/:id/runners`: enables the runner `runner_id` for a project.
 ///
-/// 201 with the runner; 400 if the id is missing; 401; 403 unless the caller is a master of this project
-/// and of one that the runner serves, and if the runner is shared or locked; 404 if the project or runner
-/// does not exist; 409 if the runner already serves the project.
+/// 201 with the runner; 400 if the id is missing; 401; 403 unless the caller is a master of this
+/// project and of one that the runner serves, and if the runner is shared or locked; 404 if the
+/// project or runner does not exist; 409 if the runner already serves the project.
 async fn enable(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     call.params.required("runner_id")?;

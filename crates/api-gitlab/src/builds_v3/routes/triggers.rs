@@ -22,8 +22,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(
             at("/projects/{id}/triggers/{token}")
-                .route(read().to(one))
-                .route(web::delete().to(remove)),
+                .route(read().to(get))
+                .route(web::delete().to(delete)),
         )
         .service(at("/projects/{id}/trigger/builds").route(web::post().to(fire)))
         .service(at("/projects/{id}/ref/{ref:.+}/trigger/builds").route(web::post().to(fire_ref)));
@@ -36,7 +36,8 @@ fn with_token(farm: &Farm, trigger: &Trigger) -> wire::Trigger {
 
 /// `GET /projects/:id/triggers`: lists the triggers of a project.
 ///
-/// 200; 400 if `page` is invalid; 401; 403 for roles below master; 404 if the project does not exist.
+/// 200; 400 if `page` is invalid; 401; 403 for roles below master; 404 if the project does not
+/// exist.
 async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let page = PageRequest::from_call(&call)?;
     let access = call.project(&path, Role::Maintainer).await?;
@@ -61,15 +62,16 @@ async fn create(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
 /// `GET /projects/:id/triggers/:token`: one trigger.
 ///
 /// 200; 401; 403 for roles below master; 404 if the project or trigger does not exist.
-async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (_, trigger) = find_trigger(&farm, &call, path).await?;
     Ok(HttpResponse::Ok().json(with_token(&farm, &trigger)))
 }
 
 /// `DELETE /projects/:id/triggers/:token`: revokes a trigger.
 ///
-/// 200 with the trigger; 401; 403 for roles below master; 404 if the project or trigger does not exist.
-async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+/// 200 with the trigger; 401; 403 for roles below master; 404 if the project or trigger does not
+/// exist.
+async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (access, trigger) = find_trigger(&farm, &call, path).await?;
     let revoked = farm.revoke_trigger(&access, trigger.id).await?;
     Ok(HttpResponse::Ok().json(with_token(&farm, &revoked)))
@@ -91,9 +93,9 @@ async fn find_trigger(
 /// `POST /projects/:id/trigger/builds`: builds the branch or tag `ref`. `variables[K]=V` are
 /// variables for this build only. The trigger's `token` is the only authentication.
 ///
-/// 201 with the pipeline's id and the variables; 400 if a variable is invalid, or the token or the ref is
-/// missing; 400 `No builds created` if the ref does not exist or builds are disabled; 401 if the trigger
-/// belongs to another project; 404 if the project or token is unknown.
+/// 201 with the pipeline's id and the variables; 400 if a variable is invalid, or the token or the
+/// ref is missing; 400 `No builds created` if the ref does not exist or builds are disabled; 401 if
+/// the trigger belongs to another project; 404 if the project or token is unknown.
 async fn fire(farm: web::Data<Farm>, call: OpenCall, path: web::Path<String>) -> Answer {
     let git_ref = call.params.required("ref")?;
     start(&farm, &call, &path, git_ref).await
@@ -113,8 +115,8 @@ async fn fire_ref(
 
 async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer {
     let token = TriggerToken::presented(call.params.required("token")?);
-    // A caller without a valid token must not learn whether the project exists, so that the plain 404
-    // replaces `404 Project Not Found`.
+    // A caller without a valid token must not learn whether the project exists, so that the plain
+    // 404 replaces `404 Project Not Found`.
     let missing = |error| match error {
         FarmError::NotFound(_) => V3Error::NotFound,
         other => other.into(),

@@ -15,7 +15,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(at("/user").route(read().to(current)))
         .service(at("/users").route(read().to(list)))
-        .service(at("/users/{id}").route(read().to(one)))
+        .service(at("/users/{id}").route(read().to(get)))
         .service(at("/session").route(web::post().to(sign_in)));
 }
 
@@ -53,14 +53,14 @@ async fn list(farm: web::Data<Farm>, call: Call) -> Answer {
 /// `GET /users/:id`: one user. Users see themselves, administrators see everyone.
 ///
 /// 200; 400 if the id is invalid; 401; 404 if the user does not exist.
-async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
+async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let id: UserId = path.parse().map_err(|_| V3Error::BadParameter("id"))?;
     let user = farm.user_by_id(&call.actor, id).await?;
     Ok(HttpResponse::Ok().json(convert::user(&call.base_url(), &user)))
 }
 
-/// `POST /session`: signs a user in with `login` and `password`. `email` is read as a user name, too,
-/// because the farm stores no email addresses.
+/// `POST /session`: signs a user in with `login` and `password`. `email` is read as a user name,
+/// too, because the farm stores no email addresses.
 ///
 /// 201 with the user and the `private_token` of a session of 30 days; 401 in all other cases.
 async fn sign_in(farm: web::Data<Farm>, call: OpenCall) -> Answer {

@@ -20,16 +20,17 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(
             at("/projects/{id}/variables/{key}")
-                .route(read().to(one))
+                .route(read().to(get))
                 .route(web::post().to(create_named))
-                .route(web::put().to(change))
-                .route(web::delete().to(remove)),
+                .route(web::put().to(update))
+                .route(web::delete().to(delete)),
         );
 }
 
 /// `GET /projects/:id/variables`: lists the variables of a project, with their values.
 ///
-/// 200; 400 if `page` is invalid; 401; 403 for roles below master; 404 if the project does not exist.
+/// 200; 400 if `page` is invalid; 401; 403 for roles below master; 404 if the project does not
+/// exist.
 async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let page = PageRequest::from_call(&call)?;
     let access = call.project(&path, Role::Maintainer).await?;
@@ -41,17 +42,18 @@ async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Ans
 /// `GET /projects/:id/variables/:key`: one variable, with its value.
 ///
 /// 200; 401; 403 for roles below master; 404 if the project or variable does not exist.
-async fn one(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
     let variable = existing(&farm, &access, &key).await?;
     Ok(HttpResponse::Ok().json(convert::variable(&variable)))
 }
 
-/// `POST /projects/:id/variables`: creates the variable `key` with `value`, which is masked in traces.
+/// `POST /projects/:id/variables`: creates the variable `key` with `value`, which is masked in
+/// traces.
 ///
-/// 201; 400 if either is missing or invalid, or the variable exists; 401; 403 for roles below master; 404
-/// if the project does not exist.
+/// 201; 400 if either is missing or invalid, or the variable exists; 401; 403 for roles below
+/// master; 404 if the project does not exist.
 async fn create(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     let key = call.params.required("key")?;
@@ -85,9 +87,9 @@ async fn create_variable(farm: &Farm, call: &Call, access: &ProjectAccess, key: 
 
 /// `PUT /projects/:id/variables/:key`: changes the `value` of a variable.
 ///
-/// 200; 400 if it is missing or invalid; 401; 403 for roles below master; 404 if the project or variable
-/// does not exist.
-async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+/// 200; 400 if it is missing or invalid; 401; 403 for roles below master; 404 if the project or
+/// variable does not exist.
+async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
     let value = value(&call)?;
@@ -98,9 +100,9 @@ async fn change(farm: web::Data<Farm>, call: Call, path: web::Path<(String, Stri
 
 /// `DELETE /projects/:id/variables/:key`: deletes a variable.
 ///
-/// 200 with the deleted variable; 401; 403 for roles below master; 404 if the project or variable does not
-/// exist.
-async fn remove(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
+/// 200 with the deleted variable; 401; 403 for roles below master; 404 if the project or variable
+/// does not exist.
+async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<(String, String)>) -> Answer {
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
     let old = existing(&farm, &access, &key).await?;

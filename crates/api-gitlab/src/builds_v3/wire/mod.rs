@@ -1,7 +1,7 @@
 //! The JSON objects of the consumer API v3.
 //!
-//! Members that the farm has no data for are there with a fixed value, because clients of GitLab 8 expect
-//! every member.
+//! Members that the farm has no data for are there with a fixed value, because clients of GitLab 8
+//! expect every member.
 
 mod builds;
 mod projects;

@@ -15,8 +15,9 @@ use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
 
 /// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive, and replaces an earlier one.
 ///
-/// 201 with the job; 400 if the file is missing or `expire_in` is invalid; 403 if the token is wrong, or
-/// the job is not running or was erased; 404 if the job does not exist; 413 if the file is too large.
+/// 201 with the job; 400 if the file is missing or `expire_in` is invalid; 403 if the token is
+/// wrong, or the job is not running or was erased; 404 if the job does not exist; 413 if the file
+/// is too large.
 pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -66,8 +67,8 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
 
 /// `GET /ci/api/v1/builds/:id/artifacts`: downloads the job's archive.
 ///
-/// 200 with its bytes; 403 if the token is wrong or the job was erased; 404 if the job or its archive
-/// does not exist.
+/// 200 with its bytes; 403 if the token is wrong or the job was erased; 404 if the job or its
+/// archive does not exist.
 pub(crate) async fn download(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -87,11 +88,11 @@ pub(crate) async fn download(
     ))
 }
 
-/// `GET /ci/api/v1/builds/:id/package`: downloads the uploaded file that the job builds. An extension
-/// for our own runner.
+/// `GET /ci/api/v1/builds/:id/package`: downloads the uploaded file that the job builds. An
+/// extension for our own runner.
 ///
-/// 200 with its bytes and the media type given at its upload; 403 if the token is wrong or the job was
-/// erased; 404 if the job does not exist, is not running or does not build an uploaded file.
+/// 200 with its bytes and the media type given at its upload; 403 if the token is wrong or the job
+/// was erased; 404 if the job does not exist, is not running or does not build an uploaded file.
 pub(crate) async fn package(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -116,8 +117,8 @@ pub(crate) async fn package(
 
 /// `DELETE /ci/api/v1/builds/:id/artifacts`: deletes the job's archive.
 ///
-/// 200, also if there was none; 403 if the token is wrong or the job was erased; 404 if the job does not
-/// exist.
+/// 200, also if there was none; 403 if the token is wrong or the job was erased; 404 if the job
+/// does not exist.
 pub(crate) async fn delete(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -129,7 +130,8 @@ pub(crate) async fn delete(
     Ok(HttpResponse::Ok().finish())
 }
 
-/// The only conflict of an upload is a job that is not running, which this protocol answers with 403.
+/// The only conflict of an upload is a job that is not running, which this protocol answers with
+/// 403.
 fn not_running(error: FarmError) -> RunnerV1Error {
     match error {
         FarmError::Conflict(_) => RunnerV1Error::BuildNotRunning,

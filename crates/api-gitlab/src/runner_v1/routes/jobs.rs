@@ -19,8 +19,8 @@ use crate::runner_v1::user_agent::UserAgent;
 
 /// `POST /ci/api/v1/builds/register[.json]`: claims the next job that the runner can run.
 ///
-/// 201 with the job; 204 or 404, depending on the client, if no job arrived within the poll wait; 403 if
-/// the token is missing or unknown; 404 if the runner is paused.
+/// 201 with the job; 204 or 404, depending on the client, if no job arrived within the poll wait;
+/// 403 if the token is missing or unknown; 404 if the runner is paused.
 pub(crate) async fn request(
     farm: web::Data<Farm>,
     user_agent: UserAgent,
@@ -41,12 +41,13 @@ pub(crate) async fn request(
 
 /// `PUT /ci/api/v1/builds/:id[.json]`: reports the progress or the result of a job.
 ///
-/// 200 if the report is stored; 403 if the token is unknown or the job was erased; 404 if the job is not
-/// running on this runner, which is how the runner learns of a cancel; 416 if our runner reports a result
-/// before the whole trace is stored. An invalid id is a probe (`gitlab-runner verify`) and answers 404.
+/// 200 if the report is stored; 403 if the token is unknown or the job was erased; 404 if the job
+/// is not running on this runner, which is how the runner learns of a cancel; 416 if our runner
+/// reports a result before the whole trace is stored. An invalid id is a probe (`gitlab-runner
+/// verify`) and answers 404.
 ///
-/// With `Prefer: wait=N` (RFC 7240, section 4.3) the reply to a heartbeat is held for up to N seconds
-/// while the job's state does not change.
+/// With `Prefer: wait=N` (RFC 7240, section 4.3) the reply to a heartbeat is held for up to N
+/// seconds while the job's state does not change.
 pub(crate) async fn update(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -54,7 +55,8 @@ pub(crate) async fn update(
     Params(request): Params<UpdateRequest>,
 ) -> Answer {
     let runner = authenticated(&farm, request.token.clone()).await?;
-    // Checked after the token: to a probe, 403 means that the runner was deleted and 404 that it exists.
+    // Checked after the token: to a probe, 403 means that the runner was deleted and 404 that it
+    // exists.
     let id = job_id(&id).ok_or(RunnerV1Error::NotYourBuild)?;
     let mut report = report(request);
     report.wait = preferred_wait(http.headers());
@@ -69,9 +71,9 @@ pub(crate) async fn update(
 
 /// `PATCH /ci/api/v1/builds/:id/trace.txt`: appends a chunk to a trace.
 ///
-/// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid; 403 if
-/// the token is wrong or the job was erased; 404 if the job does not exist; 416 with the stored length if
-/// the chunk does not start there.
+/// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid;
+/// 403 if the token is wrong or the job was erased; 404 if the job does not exist; 416 with the
+/// stored length if the chunk does not start there.
 pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,

@@ -13,8 +13,8 @@ use crate::runner_v1::params::Params;
 
 /// `POST /ci/api/v1/runners/register[.json]`: registers a runner.
 ///
-/// 201 with its id and token; 400 if the token is missing, or a tag or the description is invalid; 403 if
-/// the registration token is unknown; 404 if the runner could never take a job.
+/// 201 with its id and token; 400 if the token is missing, or a tag or the description is invalid;
+/// 403 if the registration token is unknown; 404 if the runner could never take a job.
 pub(crate) async fn register(
     farm: web::Data<Farm>,
     Params(request): Params<RegisterRequest>,

@@ -2,8 +2,8 @@
 
 use slipway_domain::FailureReason;
 
-/// The reasons that runners may report, with the farm's reason for each. Runners replace any other reason
-/// by one of these.
+/// The reasons that runners may report, with the farm's reason for each. Runners replace any other
+/// reason by one of these.
 pub(crate) const FAILURE_REASONS: [(&str, FailureReason); 9] = [
     ("script_failure", FailureReason::JobFailed),
     ("runner_system_failure", FailureReason::RunnerFault),
@@ -19,8 +19,8 @@ pub(crate) const FAILURE_REASONS: [(&str, FailureReason); 9] = [
     ("configuration_error", FailureReason::JobFailed),
 ];
 
-/// The farm's reason for a reported one. A missing reason means that the job itself failed; a reason that
-/// is not in [`FAILURE_REASONS`] is accepted as unknown.
+/// The farm's reason for a reported one. A missing reason means that the job itself failed; a
+/// reason that is not in [`FAILURE_REASONS`] is accepted as unknown.
 pub(crate) fn failure_reason(name: Option<&str>) -> FailureReason {
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return FailureReason::JobFailed;

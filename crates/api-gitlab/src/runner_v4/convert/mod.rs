@@ -177,8 +177,8 @@ fn artifacts(script: &Script) -> Option<Artifact> {
     })
 }
 
-/// A needed job, if it has an archive. The token is that of the claimed job, as in GitLab: it may download
-/// the archives of the jobs that it needs.
+/// A needed job, if it has an archive. The token is that of the claimed job, as in GitLab: it may
+/// download the archives of the jobs that it needs.
 fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Option<Dependency> {
     let (filename, size) = needed.archive()?;
     Some(Dependency {

@@ -9,8 +9,8 @@ use crate::runner_v4::wire::Variable;
 /// Length of `CI_COMMIT_SHORT_SHA`.
 const SHORT_SHA: usize = 8;
 
-/// All variables of a job: the predefined ones, then those of the script, then those of the project. If a
-/// key occurs more than once, runners use the last value.
+/// All variables of a job: the predefined ones, then those of the script, then those of the
+/// project. If a key occurs more than once, runners use the last value.
 pub(crate) fn variables(
     claimed: &ClaimedJob,
     logins: &[Credentials],
@@ -71,8 +71,8 @@ fn newer_variables(claimed: &ClaimedJob, base_url: &str) -> Vec<Variable> {
     list
 }
 
-/// A variable whose value is used as it is, without `$` expansion. A value that is not public is also
-/// masked in the trace.
+/// A variable whose value is used as it is, without `$` expansion. A value that is not public is
+/// also masked in the trace.
 fn variable(key: String, value: String, public: bool) -> Variable {
     Variable {
         key,

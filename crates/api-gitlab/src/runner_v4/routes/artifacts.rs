@@ -12,9 +12,9 @@ use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
 
 /// `POST /api/v4/jobs/:id/artifacts`: stores a file of the job, one of each `artifact_type`.
 ///
-/// 201, also if the same bytes are sent again; 400 if the job has a file of this type with other bytes,
-/// if type and format do not go together, or if the file is missing; 401 if the token is missing; 403 if
-/// it is wrong or the job has finished; 413 if the file is too large.
+/// 201, also if the same bytes are sent again; 400 if the job has a file of this type with other
+/// bytes, if type and format do not go together, or if the file is missing; 401 if the token is
+/// missing; 403 if it is wrong or the job has finished; 413 if the file is too large.
 pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -38,8 +38,9 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     let filename = file_name(&file);
     let received = farm.receive_archive(&job, &mut file).await?;
     drop(file);
-    // Clients other than stock runners send type, format and expiry as fields after the file, so they
-    // can only be checked now. In v4 the query takes precedence over the form; in v1 the form does.
+    // Clients other than stock runners send type, format and expiry as fields after the file, so
+    // they can only be checked now. In v4 the query takes precedence over the form; in v1 the form
+    // does.
     let params: Result<_, RunnerV4Error> = async {
         read_rest(&mut form, &mut fields).await?;
         let params = query.or(&fields);
@@ -61,8 +62,8 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
 
 /// `GET /api/v4/jobs/:id/artifacts`: downloads the job's archive.
 ///
-/// 200 with its bytes; 401 if the token is missing; 403 if it belongs neither to the job nor to a running
-/// job that needs it; 404 if the job has no archive.
+/// 200 with its bytes; 401 if the token is missing; 403 if it belongs neither to the job nor to a
+/// running job that needs it; 404 if the job has no archive.
 pub(crate) async fn download(
     farm: web::Data<Farm>,
     id: web::Path<String>,

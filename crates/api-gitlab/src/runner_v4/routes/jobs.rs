@@ -21,8 +21,8 @@ use crate::runner_v4::{Answer, JOB_STATUS, UPDATE_INTERVAL_HEADER, UPDATE_INTERV
 
 /// `POST /api/v4/jobs/request`: claims the next job that the runner can run.
 ///
-/// 201 with the job; 204 if no job arrived within the poll wait, or the runner is paused; 400 if the token
-/// is missing; 403 if it is unknown.
+/// 201 with the job; 204 if no job arrived within the poll wait, or the runner is paused; 400 if
+/// the token is missing; 403 if it is unknown.
 pub(crate) async fn request(
     farm: web::Data<Farm>,
     http: HttpRequest,
@@ -56,8 +56,9 @@ pub(crate) async fn request(
 
 /// `PUT /api/v4/jobs/:id`: reports the progress or the result of a job.
 ///
-/// 200 if the report is stored, also if it was stored before; 400 if the token is missing, or runners may
-/// not report this state; 403 if the token is wrong, or the job has finished in another state.
+/// 200 if the report is stored, also if it was stored before; 400 if the token is missing, or
+/// runners may not report this state; 403 if the token is wrong, or the job has finished in another
+/// state.
 pub(crate) async fn update(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -80,9 +81,9 @@ pub(crate) async fn update(
 
 /// `PATCH /api/v4/jobs/:id/trace`: appends a chunk to a trace.
 ///
-/// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid; 403 if
-/// the token is wrong or the job has finished; 416 with the stored length if the chunk does not start
-/// there.
+/// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid;
+/// 403 if the token is wrong or the job has finished; 416 with the stored length if the chunk does
+/// not start there.
 pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -99,8 +100,8 @@ pub(crate) async fn append_trace(
         .finish())
 }
 
-/// A chunk of a trace, and its offset. The end of the range is ignored: it is inclusive from runner 11.3
-/// on, and exclusive before.
+/// A chunk of a trace, and its offset. The end of the range is ignored: it is inclusive from runner
+/// 11.3 on, and exclusive before.
 async fn read_chunk(
     http: &HttpRequest,
     payload: Payload,
@@ -114,7 +115,8 @@ async fn read_chunk(
 }
 
 fn with_status(builder: &mut HttpResponseBuilder, standing: Standing) -> &mut HttpResponseBuilder {
-    // A canceled job that its runner may still finish (`after_script`, uploads) is stored as canceled.
+    // A canceled job that its runner may still finish (`after_script`, uploads) is stored as
+    // canceled.
     let status = if standing.ending {
         "canceling"
     } else {

@@ -14,8 +14,8 @@ use crate::runner_v4::wire::{NewToken, RegisterRequest, RegisteredRunner, Runner
 
 /// `POST /api/v4/runners`: registers a runner.
 ///
-/// 201 with its id and token; 400 if the token is missing, if a tag or the description is invalid, or if
-/// the runner could never take a job; 403 if the registration token is unknown.
+/// 201 with its id and token; 400 if the token is missing, if a tag or the description is invalid,
+/// or if the runner could never take a job; 403 if the registration token is unknown.
 pub(crate) async fn register(
     farm: web::Data<Farm>,
     Params(request): Params<RegisterRequest>,
@@ -82,9 +82,9 @@ pub(crate) async fn unregister(
 
 /// `DELETE /api/v4/runners/managers`: deletes one manager of a runner, and keeps the runner.
 ///
-/// 204; 400 if the token or `system_id` is missing; 403 if the token is unknown; 404 if the runner has no
-/// such manager.
-pub(crate) async fn remove_manager(
+/// 204; 400 if the token or `system_id` is missing; 403 if the token is unknown; 404 if the runner
+/// has no such manager.
+pub(crate) async fn delete_manager(
     farm: web::Data<Farm>,
     http: HttpRequest,
     Params(request): Params<RunnerIdentity>,
@@ -113,8 +113,8 @@ pub(crate) async fn reset_token(
 /// `POST /api/v4/runners/:id/reset_authentication_token`: replaces a runner's token, for a user who
 /// maintains it.
 ///
-/// 201 with the new token; 403 if the user's token or the id is invalid, or the user does not maintain
-/// the runner.
+/// 201 with the new token; 403 if the user's token or the id is invalid, or the user does not
+/// maintain the runner.
 pub(crate) async fn reset_token_as_user(
     farm: web::Data<Farm>,
     http: HttpRequest,
