@@ -1,86 +1,80 @@
-//! A claimed job, as a runner reads it.
+//! A claimed job, in the format that runners read.
 
 use serde::{Deserialize, Serialize};
 use slipway_domain::{JobSpec, Submodules};
 
-/// A claimed job: the 201 of `POST builds/register`.
+/// A claimed job: the 201 response of `POST builds/register`.
 ///
-/// Member names, types and order of meaning are those of GitLab 8.x; `own` alone is ours.
+/// Names and types of the members are those of GitLab 8; only `own` is an extension. A stock runner
+/// drops the job if a member has another JSON type.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct JobPayload {
-    /// The job's id, above 0.
+    /// The job's id, greater than 0.
     pub id: i64,
-    /// The project's id.
     pub project_id: i64,
-    /// The project's name.
     pub project_name: String,
-    /// Shell lines for a stock runner that do what the job's spec says.
+    /// The job spec as shell lines, for stock runners.
     pub commands: String,
-    /// Where the source is.
+    /// The clone URL of the repository, with a login if it needs one.
     pub repo_url: String,
-    /// Branch or tag; empty when the build was asked for by its sha alone.
+    /// Branch or tag; empty if the build was created for a commit alone.
     #[serde(rename = "ref")]
     pub git_ref: String,
-    /// The commit.
     pub sha: String,
-    /// The commit before it; zeros when unknown.
+    /// The previous commit; zeros if unknown.
     pub before_sha: String,
-    /// Whether a checkout of an earlier job may be reused.
+    /// Whether the runner may reuse the checkout of an earlier job.
     pub allow_git_fetch: bool,
-    /// In seconds.
+    /// In seconds; stock runners replace 0 by a default of their own.
     pub timeout: u32,
-    /// What the job sees in its environment.
+    /// The job's environment. If a key occurs more than once, the last value counts.
     pub variables: Vec<Variable>,
-    /// Everything else a stock runner needs.
     pub options: Options,
-    /// `running`.
+    /// Always `running`.
     pub status: String,
-    /// The job's token.
+    /// The job's token, for its trace and artifacts.
     pub token: String,
-    /// The job's name.
     pub name: String,
-    /// The job's stage.
     pub stage: String,
     /// Whether `ref` is a tag.
     pub tag: bool,
-    /// The archive the job has, once it has one.
+    /// The job's archive, after its upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts_file: Option<ArtifactsFile>,
-    /// When that archive expires.
+    /// When the archive expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts_expire_at: Option<String>,
-    /// The jobs before it whose archives it may fetch.
+    /// Jobs of earlier stages, whose archives the job may download.
     pub depends_on_builds: Vec<Dependency>,
-    /// For the registries it pulls from and pushes to.
+    /// Logins for the registries that the job pulls from and pushes to.
     pub credentials: Vec<Credentials>,
-    /// What our runner needs beyond that.
+    /// Extension: what our runner uses instead of `commands`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<OwnJob>,
 }
 
-/// What our runner reads of a job instead of `commands`.
+/// A job for our own runner, which runs the job spec instead of shell lines.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct OwnJob {
-    /// What to do.
     pub spec: JobSpec,
     /// The build's UUID.
     pub build: String,
     /// The build's number in its pipeline.
     pub number: i64,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
-    /// How long the lease lasts after each sign of life, in seconds.
+    /// How long the lease lasts after each report, in seconds.
     pub lease_s: u32,
-    /// A login for base images alone, before the one at the same registry.
+    /// A login for base images only. It takes precedence over the login in `credentials` for the
+    /// same registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_login: Option<Credentials>,
-    /// The sources that were handed in, in the place of a checkout of the commit.
+    /// The submitted sources, which replace a checkout of the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<JobSource>,
-    /// How the commit is checked out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Checkout>,
-    /// The size, in bytes, below which each of its files must stay.
+    /// Each uploaded file must be smaller than this, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_file_bytes: Option<u64>,
 }
@@ -88,33 +82,32 @@ pub struct OwnJob {
 /// How a commit is checked out.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Checkout {
-    /// Which submodules come with it.
+    /// Which submodules are checked out.
     #[serde(default)]
     pub submodules: Submodules,
-    /// What opens the repository when it is behind ssh.
+    /// The deploy key, for a repository that is cloned over SSH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deploy_key: Option<DeployKey>,
 }
 
-/// What opens one repository behind ssh. It cannot be printed.
+/// The SSH key of one repository. The type has no `Debug`, so that it cannot be logged.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct DeployKey {
-    /// A private key in OpenSSH's form.
+    /// In OpenSSH's format.
     pub private_key: String,
-    /// The only host keys that are right, as lines of a `known_hosts` file.
+    /// The only accepted host keys, as lines of a `known_hosts` file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<String>,
 }
 
-/// Sources that somebody handed in: a gzipped tar.
+/// Submitted sources: a gzipped tar archive.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct JobSource {
-    /// Where they are.
     pub url: String,
-    /// What `Authorization: Bearer` takes there; nothing when absent.
+    /// The bearer token for `url`, if it needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The SHA-256 that they must have, in hex.
+    /// The expected SHA-256 of the archive, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -122,11 +115,9 @@ pub struct JobSource {
 /// A variable of a job.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Variable {
-    /// Its name.
     pub key: String,
-    /// Its value.
     pub value: String,
-    /// Whether the value may be shown; if not it is masked in the trace.
+    /// Whether the value may appear in the trace; otherwise it is masked there.
     pub public: bool,
 }
 
@@ -134,30 +125,29 @@ pub struct Variable {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
-    /// The image a script runs in.
+    /// The image that a script runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Further containers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<String>>,
-    /// What is uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<Artifacts>,
 }
 
-/// What a stock runner uploads after a script.
+/// What a runner uploads after a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Artifacts {
-    /// The archive's name, without its suffix.
+    /// The archive's name, without suffix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Files and directories, relative to the checkout's root.
+    /// Files and directories, relative to the root of the checkout.
     pub paths: Vec<String>,
-    /// `on_success`, `on_failure` or `always`. Before 1.4 runners do not know it.
+    /// `on_success`, `on_failure` or `always`. Ignored by stock runners before 1.3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// How long the farm is to keep them. Before 1.4 runners do not know it.
+    /// After which time the farm deletes the archive. Ignored by stock runners before 1.3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expire_in: Option<String>,
 }
@@ -165,37 +155,29 @@ pub struct Artifacts {
 /// The archive of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactsFile {
-    /// Its name.
     pub filename: String,
     /// In bytes.
     pub size: u64,
 }
 
-/// A job of an earlier stage.
+/// A job of an earlier stage that the claimed job needs.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Dependency {
-    /// Its id.
     pub id: i64,
-    /// Its name.
     pub name: String,
-    /// Its stage.
     pub stage: String,
-    /// Its branch or tag.
+    /// Branch or tag.
     #[serde(rename = "ref")]
     pub git_ref: String,
-    /// Its commit.
     pub sha: String,
     /// Whether `ref` is a tag.
     pub tag: bool,
-    /// Its state, in GitLab's words.
+    /// The job's status, by GitLab's name.
     pub status: String,
-    /// The token with which its archive is fetched.
+    /// A token that may download the job's archive.
     pub token: String,
-    /// The project's id.
     pub project_id: i64,
-    /// The project's name.
     pub project_name: String,
-    /// Its archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts_file: Option<ArtifactsFile>,
 }
@@ -203,13 +185,11 @@ pub struct Dependency {
 /// A login at a registry.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credentials {
-    /// `registry`.
+    /// Always `registry`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The registry's host, with its port where it has one.
+    /// The registry's host, with the port if it has one.
     pub url: String,
-    /// The login's name.
     pub username: String,
-    /// The login's password.
     pub password: String,
 }

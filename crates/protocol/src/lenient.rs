@@ -1,23 +1,24 @@
-//! Members that clients send in more than one JSON type, and forms always send as text.
+//! Deserializers for members that clients send in more than one JSON type. Forms send text only.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// A boolean, or one of the texts that stand for one.
+/// Reads a boolean, or one of the texts `true`, `1`, `false` and `0`. An empty text counts as
+/// missing.
 ///
 /// # Errors
-/// For anything else.
+/// If the value is anything else.
 pub fn boolean<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Either {
-        Plain(bool),
+    enum BooleanOrText {
+        Boolean(bool),
         Text(String),
     }
-    match Option::<Either>::deserialize(input)? {
+    match Option::<BooleanOrText>::deserialize(input)? {
         None => Ok(None),
-        Some(Either::Plain(value)) => Ok(Some(value)),
-        Some(Either::Text(text)) => match text.as_str() {
+        Some(BooleanOrText::Boolean(value)) => Ok(Some(value)),
+        Some(BooleanOrText::Text(text)) => match text.as_str() {
             "true" | "1" => Ok(Some(true)),
             "false" | "0" => Ok(Some(false)),
             "" => Ok(None),
@@ -26,21 +27,21 @@ pub fn boolean<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::E
     }
 }
 
-/// A comma-separated text, or an array of texts.
+/// Reads a comma-separated text, or an array of texts, as a comma-separated text.
 ///
 /// # Errors
-/// For anything else.
+/// If the value is anything else.
 pub fn list<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Either {
+    enum TextOrArray {
         Text(String),
         Items(Vec<String>),
     }
     Ok(
-        Option::<Either>::deserialize(input)?.map(|list| match list {
-            Either::Text(text) => text,
-            Either::Items(items) => items.join(","),
+        Option::<TextOrArray>::deserialize(input)?.map(|list| match list {
+            TextOrArray::Text(text) => text,
+            TextOrArray::Items(items) => items.join(","),
         }),
     )
 }

@@ -1,8 +1,10 @@
-//! The wire shapes of the runner protocol, version 1, shared by the coordinator and our runner.
+//! The request and response types of the runner protocol v1, shared by the coordinator and our
+//! runner.
 //!
-//! Stock runners speak it too, so what they send and read is fixed. What our runner adds to it are
-//! members that a stock runner does not know: each is optional and says so. This crate only grows:
-//! coordinators and runners of different versions meet in every mix.
+//! Stock runners use the same protocol, so the members that they send and read are fixed. Members
+//! that only our runner uses are optional and marked as extensions; stock runners ignore them.
+//! Never remove or change a member: coordinators and runners of different versions work together in
+//! any combination. On the wire: `docs/protocols/runner-v1.md`.
 
 mod job;
 pub mod lenient;
@@ -15,94 +17,88 @@ pub use job::{
     Options, OwnJob, Variable,
 };
 
-/// The header that carries a job's token with its trace and artifacts.
+/// Request header with the job's token, for its trace and artifacts.
 pub const JOB_TOKEN_HEADER: &str = "BUILD-TOKEN";
-/// The header that tells a runner the state of its job, in GitLab's words.
+/// Response header with the job's status, by GitLab's name.
 pub const JOB_STATUS_HEADER: &str = "Build-Status";
-/// The header that tells a runner the current value of its queue.
+/// Response header with an opaque value that changes when the runner's queue may have changed.
 pub const LAST_UPDATE_HEADER: &str = "X-GitLab-Last-Update";
-/// The name our runner gives in [`Info::name`].
+/// The [`Info::name`] of our runner.
 pub const OUR_RUNNER: &str = "slipway-runner";
 
-/// What a runner says of itself with most requests.
+/// What a runner reports about itself with most requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Info {
-    /// The program's name, [`OUR_RUNNER`] for ours.
+    /// The name of the runner program, [`OUR_RUNNER`] for ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The program's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The commit it was built from.
+    /// The commit that the runner was built from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// The operating system.
+    /// The operating system, by Go's name (`linux`, `darwin`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// The processor, in Go's words (`amd64`, `arm64`).
+    /// The processor architecture, by Go's name (`amd64`, `arm64`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
-    /// How it runs jobs.
+    /// How the runner runs jobs (`docker`, `shell`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executor: Option<String>,
-    /// What it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<Features>,
-    /// Ours: what it builds images for besides its own processor, such as `linux/arm64`.
+    /// Extension: further platforms that the runner builds images for, such as `linux/arm64`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
 }
 
-/// What a runner can do.
+/// The features that a runner supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Features {
-    /// It takes variables.
     pub variables: bool,
-    /// It takes an image to run in.
+    /// Runs jobs in an image.
     pub image: bool,
-    /// It takes services.
+    /// Starts further containers for a job.
     pub services: bool,
-    /// It takes artifacts. The protocol misspells `artifacts` here.
+    /// Uploads artifacts. The protocol misspells `artifacts` here.
     pub features: bool,
-    /// It has a cache.
     pub cache: bool,
-    /// Ours: it runs [`OwnJob::spec`] and beats every few seconds apart from its output, so that
-    /// its lease can be short.
+    /// Extension: runs [`OwnJob::spec`], and sends heartbeats every few seconds even if there is no
+    /// output, so that its leases can be short.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub heartbeat: bool,
-    /// Ours: it leaves images as archives where a spec says so.
+    /// Extension: uploads images as archives if the job spec asks for it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub image_archives: bool,
 }
 
-/// `POST runners/register`.
+/// The request of `POST runners/register`.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RegisterRequest {
-    /// What the runner says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<Info>,
     /// The registration token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Comma-separated on the wire; an array is taken too.
+    /// Comma-separated; an array is accepted, too.
     #[serde(
         deserialize_with = "lenient::list",
         skip_serializing_if = "Option::is_none"
     )]
     pub tag_list: Option<String>,
-    /// Whether it takes jobs without tags; yes when absent.
+    /// Whether the runner takes jobs without tags. Default: true.
     #[serde(
         deserialize_with = "lenient::boolean",
         skip_serializing_if = "Option::is_none"
     )]
     pub run_untagged: Option<bool>,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether only the projects that the runner is enabled for may use it.
     #[serde(
         deserialize_with = "lenient::boolean",
         skip_serializing_if = "Option::is_none"
@@ -110,12 +106,11 @@ pub struct RegisterRequest {
     pub locked: Option<bool>,
 }
 
-/// The 201 of `POST runners/register`.
+/// The 201 response of `POST runners/register`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RegisteredRunner {
-    /// The runner's id.
     pub id: i64,
-    /// The runner's token.
+    /// The runner's token. The coordinator stores only its hash.
     pub token: String,
 }
 
@@ -123,75 +118,72 @@ pub struct RegisteredRunner {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenRequest {
-    /// The runner's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
 
-/// `POST builds/register`: asks for a job.
+/// The request of `POST builds/register`, which claims a job.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClaimRequest {
-    /// What the runner says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<Info>,
-    /// The runner's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The last value of [`LAST_UPDATE_HEADER`] it saw. A request with it may be held.
+    /// The last value of [`LAST_UPDATE_HEADER`] that the runner received. While it is current, the
+    /// coordinator may hold the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update: Option<String>,
 }
 
-/// `PUT builds/:id`: says how the job goes.
+/// The request of `PUT builds/:id`, which reports the progress or the result of a job.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpdateRequest {
-    /// What the runner says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<Info>,
-    /// The runner's token (not the job's).
+    /// The runner's token, not the job's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// `running`, `success` or `failed`; others change nothing.
+    /// `running`, `success` or `failed`; other values are ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The whole trace so far, which replaces what is stored.
+    /// The whole trace so far. It replaces the stored trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// Ours: the phase of a running job, a word of [`slipway_domain::Phase`].
+    /// Extension: the phase of a running job, by its name in [`slipway_domain::Phase`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ours, with `pulling`: the first base image of what is built.
+    /// Extension, in phase `pulling`: the first base image of the build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_image: Option<PulledImage>,
-    /// Ours: why the job failed, a word of [`slipway_domain::FailureReason`].
+    /// Extension: why the job failed, by the name in [`slipway_domain::FailureReason`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
-    /// Ours: one sentence on the failure that a person can act on.
+    /// Extension: one sentence about the failure that tells the user what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_message: Option<String>,
-    /// Ours, with a final state: how long the whole trace is and its CRC-32, so that the
-    /// coordinator answers 416 with the range it holds while anything is missing.
+    /// Extension, with a final state: length and CRC-32 of the whole trace. The coordinator answers
+    /// 416 with the range that it has stored until the trace is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_sum: Option<TraceSum>,
-    /// Ours, with `success`: the image that was made.
+    /// Extension, with `success`: the built image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageResult>,
-    /// Ours, with a final state: the steps of an image build.
+    /// Extension, with a final state: the steps of an image build.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub build_steps: Vec<BuildStep>,
-    /// Ours, with a final state: what the last command of a script ended with.
+    /// Extension, with a final state: the exit code of the last command of a script.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
 }
 
-/// A base image.
+/// A base image that a build pulls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PulledImage {
-    /// Its name as `FROM` has it.
+    /// The name, as written in `FROM`.
     pub image: String,
-    /// The name of the login with which it is pulled, if there is one for its registry.
+    /// The user name of the login for its registry, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
 }
@@ -205,20 +197,20 @@ pub struct TraceSum {
     pub crc32: u32,
 }
 
-/// An image that a job made.
+/// An image that a job built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageResult {
-    /// What was pushed, with registry and the first tag; absent when nothing was pushed.
+    /// The pushed reference, with registry and first tag; absent if nothing was pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// All tags that were pushed.
+    /// All pushed tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The digest of the pushed manifest, or of the image's configuration when nothing was pushed.
+    /// The digest of the pushed manifest; of the image's configuration if nothing was pushed.
     pub digest: String,
-    /// The unpacked size of its layers, in bytes.
+    /// The uncompressed size of all layers, in bytes.
     pub size_bytes: u64,
-    /// Its platform and layers.
+    /// Platform and layers.
     #[serde(default)]
     pub details: ImageDetails,
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_stock_runner_is_understood_whatever_it_leaves_out() {
+fn missing_and_unknown_members_are_accepted() {
     let empty: ClaimRequest = serde_json::from_str("{}").unwrap();
     assert!(empty.info.is_none() && empty.token.is_none());
     let old = r#"{"info":{"features":{"variables":true},"other":1},"token":"t","extra":[]}"#;
@@ -11,7 +11,7 @@ fn a_stock_runner_is_understood_whatever_it_leaves_out() {
 }
 
 #[test]
-fn tags_and_flags_come_in_every_spelling() {
+fn tag_lists_and_booleans_are_read_in_every_json_type() {
     let read = |text: &str| serde_json::from_str::<RegisterRequest>(text).unwrap();
     assert_eq!(
         read(r#"{"tag_list":["a","b"]}"#).tag_list.as_deref(),
