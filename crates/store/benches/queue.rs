@@ -1,17 +1,19 @@
-//! What a claim costs: through the store, against the same claim in raw SQL on the same database,
-//! and at a thousand, a hundred thousand and a million pending jobs.
+//! Measures what a claim costs: through the store, compared with the same claim in raw SQL on the
+//! same database, at one thousand, one hundred thousand and one million pending jobs.
 //!
-//! `cargo xtask bench queue` runs it. PostgreSQL takes part when `SLIPWAY_TEST_POSTGRES` names a
-//! server, with `pgbench` as its peer, found by `SLIPWAY_PGBENCH`. Peers take turns within one run
-//! and medians are told: machines drift, ratios drift less.
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+//! `cargo xtask bench queue` runs it. PostgreSQL is measured if `SLIPWAY_TEST_POSTGRES` names a
+//! server; its baseline is `pgbench`, whose path is in `SLIPWAY_PGBENCH`. The store and its
+//! baseline take turns within one run and medians are printed, because the speed of a machine
+//! drifts and ratios drift less.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
-mod raw;
+mod baseline;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use baseline::BenchDatabase;
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{FeatureSet, RunnerId, TagSet};
@@ -19,87 +21,98 @@ use slipway_store::{ClaimRequest, Store, StoreError};
 
 /// How many runners claim at once.
 const CLAIMANTS: usize = 64;
-/// How many projects have jobs waiting.
+/// How many projects have pending jobs.
 pub(crate) const PROJECTS: usize = 20;
-/// How many rounds each peer gets.
+/// How many rounds the store and its baseline get each.
 const ROUNDS: usize = 5;
 /// How long one round of claiming takes.
 const ROUND: Duration = Duration::from_secs(1);
-/// How many claims one measurement of the cost at a depth takes: less than the least depth.
+/// How many claims one measurement at a depth makes: fewer than the smallest depth.
 const PROBE: usize = 512;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     println!("SQLite, durable commits (WAL, synchronous=FULL)");
-    measure(raw::Bed::sqlite, "raw SQL, one thread, one commit each").await?;
+    measure(
+        BenchDatabase::sqlite,
+        "raw SQL, one thread, one commit each",
+    )
+    .await?;
     match std::env::var("SLIPWAY_TEST_POSTGRES") {
         Ok(server) => {
             println!("PostgreSQL");
             measure(
-                || raw::Bed::postgres(&server),
+                || BenchDatabase::postgres(&server),
                 "pgbench, 32 clients, SKIP LOCKED",
             )
             .await
         }
         Err(_) => {
-            println!("PostgreSQL: skipped, SLIPWAY_TEST_POSTGRES names no server");
+            println!("PostgreSQL: skipped, because SLIPWAY_TEST_POSTGRES is not set");
             Ok(())
         }
     }
 }
 
-async fn measure(bed: impl Fn() -> anyhow::Result<raw::Bed>, peer: &str) -> anyhow::Result<()> {
-    let mut first = None;
+async fn measure(
+    open: impl Fn() -> anyhow::Result<BenchDatabase>,
+    baseline: &str,
+) -> anyhow::Result<()> {
+    let mut smallest = None;
     for depth in [1_000, 100_000, 1_000_000] {
-        let bed = bed()?;
-        let store = Store::open(&bed.url).await?;
-        bed.fill(depth)?;
-        let cost = cost_of_a_claim(&store, &bed).await?;
-        let base = *first.get_or_insert(cost);
+        let database = open()?;
+        let store = Store::open(&database.url).await?;
+        database.fill(depth)?;
+        let cost = cost_of_a_claim(&store, &database).await?;
+        let base = *smallest.get_or_insert(cost);
         println!(
-            "  {cost:>9.1} us a claim at {depth:>9} pending, {:.2} of that at 1,000",
+            "  {cost:>9.1} us per claim at {depth:>9} pending, {:.2} of that at 1,000",
             cost / base
         );
         if depth == 1_000_000 {
-            against_raw(&store, &bed, peer).await?;
+            compare_with_baseline(&store, &database, baseline).await?;
         }
     }
     Ok(())
 }
 
-/// Microseconds a claim, while all claimants make [`PROBE`] claims together.
-async fn cost_of_a_claim(store: &Store, bed: &raw::Bed) -> anyhow::Result<f64> {
+/// Microseconds per claim while all claimants make [`PROBE`] claims together.
+async fn cost_of_a_claim(store: &Store, database: &BenchDatabase) -> anyhow::Result<f64> {
     let mut costs = Vec::new();
     for _ in 0..=ROUNDS * 4 {
         costs.push(claim_some(store, PROBE).await?);
-        bed.put_back()?;
+        database.make_all_pending()?;
     }
-    // The first one warms the caches up.
+    // The first measurement only warms up the caches.
     costs.remove(0);
     Ok(median(costs))
 }
 
-/// Claims per second with plenty pending, the store and its peer in turn.
-async fn against_raw(store: &Store, bed: &raw::Bed, peer: &str) -> anyhow::Result<()> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+/// Claims per second with plenty of pending jobs, the store and its baseline in turn.
+async fn compare_with_baseline(
+    store: &Store,
+    database: &BenchDatabase,
+    baseline: &str,
+) -> anyhow::Result<()> {
+    let (mut store_rates, mut baseline_rates) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        theirs.push(bed.raw_claims_per_second(ROUND)?);
-        bed.put_back()?;
-        ours.push(claims_per_second(store).await?);
-        bed.put_back()?;
+        baseline_rates.push(database.baseline_claims_per_second(ROUND)?);
+        database.make_all_pending()?;
+        store_rates.push(claims_per_second(store).await?);
+        database.make_all_pending()?;
     }
-    let ratios: Vec<f64> = ours
+    let ratios: Vec<f64> = store_rates
         .iter()
-        .zip(&theirs)
-        .map(|(ours, theirs)| ours / theirs)
+        .zip(&baseline_rates)
+        .map(|(store, baseline)| store / baseline)
         .collect();
     println!(
         "  {:>9.0} claims/s  store, {CLAIMANTS} claimants",
-        median(ours)
+        median(store_rates)
     );
-    println!("  {:>9.0} claims/s  {peer}", median(theirs));
+    println!("  {:>9.0} claims/s  {baseline}", median(baseline_rates));
     println!(
-        "  {:>9.2} store / raw (median of {ROUNDS} pairs)",
+        "  {:>9.2} store / baseline (median of {ROUNDS} pairs)",
         median(ratios)
     );
     Ok(())
@@ -127,7 +140,7 @@ async fn claims_per_second(store: &Store) -> anyhow::Result<f64> {
     Ok(claims as f64 / begin.elapsed().as_secs_f64())
 }
 
-/// Microseconds a claim, while `count` are made by all claimants together.
+/// Microseconds per claim while all claimants make `count` claims together.
 async fn claim_some(store: &Store, count: usize) -> anyhow::Result<f64> {
     let left = Arc::new(AtomicUsize::new(count));
     let begin = Instant::now();

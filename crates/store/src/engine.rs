@@ -1,4 +1,4 @@
-//! How the store reaches its database, whatever is stored in it.
+//! How the store reaches its database. Nothing here depends on what is stored.
 
 pub(crate) mod connection;
 pub(crate) mod inner;

@@ -1,52 +1,53 @@
-//! What can go wrong in the store, one variant for each thing a caller treats differently.
+//! Errors of the store: one variant for each case that callers treat differently.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use slipway_domain::InvalidTransition;
 
-/// What can go wrong in the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such row.
+    /// The row does not exist.
     #[error("no such {0}")]
     NotFound(&'static str),
-    /// A row like it is there already, or something still refers to it.
+    /// A row like it exists already, or another row still refers to it.
     #[error("{0}")]
     Conflict(&'static str),
-    /// The sources of a build are not kept any more.
-    #[error("the sources are not kept any more; send them again")]
+    /// The uploaded sources of a build were deleted.
+    #[error("the sources were deleted; upload them again")]
     SourcesGone,
     /// The job's state does not allow the event.
     #[error(transparent)]
     Refused(#[from] InvalidTransition),
-    /// The row changed since it was read: read it again and decide again.
-    #[error("the row changed since it was read")]
+    /// The row changed after it was read. Read it again and decide again.
+    #[error("the row changed after it was read")]
     Stale,
-    /// A chunk of a trace does not begin where the trace ends.
-    #[error("the trace has {held} bytes")]
+    /// A chunk does not begin where the stored trace ends.
+    #[error("the chunk does not begin at the end of the trace, which has {held} bytes")]
     TraceGap {
-        /// How many bytes the trace has.
+        /// The length of the stored trace, in bytes.
         held: u64,
     },
-    /// The job was erased, and takes nothing more.
+    /// The job was erased and accepts no more data.
     #[error("the job was erased")]
     Erased,
-    /// A stored value cannot be read: somebody else wrote to the database.
-    #[error("the stored {0} cannot be read")]
+    /// A stored value is invalid: another program wrote to the database.
+    #[error("the stored {0} is invalid")]
     Corrupt(&'static str),
     /// The database cannot be reached or does not answer.
-    #[error("the database is not available: {0}")]
+    #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// The database refused a statement: a bug of the store.
-    #[error("the database refused a statement")]
+    /// The database rejected a statement, which is a bug in the store.
+    #[error("the database rejected a statement")]
     Database(#[source] DieselError),
 }
 
 impl StoreError {
-    /// Whether the same work may succeed when it is simply done again.
+    /// Whether running the same work again may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             StoreError::Stale => true,
             StoreError::Database(DieselError::DatabaseError(kind, info)) => {
+                // Diesel has no kind for a deadlock; PostgreSQL names it in the text.
                 matches!(kind, DatabaseErrorKind::SerializationFailure)
                     || info.message().contains("deadlock detected")
             }
@@ -56,8 +57,9 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// Whether a write that failed like this may have been kept all the same: the database went
-    /// away before it said whether it had. What the write refers to must then not be deleted.
+    /// Whether a write that failed with this error may have been committed nevertheless: the
+    /// database became unavailable before it confirmed or rejected the commit. Blobs that the write
+    /// refers to must then not be deleted.
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             StoreError::Unavailable(_) | StoreError::Database(_) => true,
@@ -78,7 +80,7 @@ impl From<DieselError> for StoreError {
         match error {
             DieselError::NotFound => StoreError::NotFound("row"),
             DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
-                StoreError::Conflict("it exists already")
+                StoreError::Conflict("it already exists")
             }
             DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
                 StoreError::Conflict("something else still refers to it")
@@ -86,6 +88,7 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
                 StoreError::Unavailable(info.message().to_owned())
             }
+            // A statement that meets a server shutdown fails with various other kinds.
             DieselError::DatabaseError(_, ref info) if is_shutdown(info.message()) => {
                 StoreError::Unavailable(info.message().to_owned())
             }
@@ -94,7 +97,8 @@ impl From<DieselError> for StoreError {
     }
 }
 
-/// PostgreSQL tells of its own end in the text alone, as libpq has no code for a lost server.
+/// PostgreSQL reports its shutdown only in the message text, because libpq has no error code for a
+/// lost server.
 fn is_shutdown(message: &str) -> bool {
     [
         "terminating connection",
@@ -103,12 +107,12 @@ fn is_shutdown(message: &str) -> bool {
         "could not connect",
     ]
     .iter()
-    .any(|sign| message.contains(sign))
+    .any(|text| message.contains(text))
 }
 
-/// Names what was looked for when a row is missing.
+/// Names the missing thing in a "not found" error.
 pub(crate) trait OrMissing<T> {
-    /// Turns "no row" into [`StoreError::NotFound`] of `what`.
+    /// Turns "no row" into [`StoreError::NotFound`] with `what`.
     fn or_missing(self, what: &'static str) -> Result<T, StoreError>;
 }
 
@@ -126,19 +130,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_refusal_says_that_nothing_was_kept() {
+    fn outcome_is_unknown_only_if_the_database_did_not_answer() {
         let lost = DieselError::DatabaseError(
             DatabaseErrorKind::ClosedConnection,
             Box::new("server closed the connection unexpectedly".to_owned()),
         );
         assert!(StoreError::from(lost).outcome_is_unknown());
         assert!(StoreError::Unavailable("the commit failed".to_owned()).outcome_is_unknown());
-        for refusal in [
+        for rejected in [
             StoreError::TraceGap { held: 1 },
             StoreError::Erased,
             StoreError::Stale,
         ] {
-            assert!(!refusal.outcome_is_unknown(), "{refusal}");
+            assert!(!rejected.outcome_is_unknown(), "{rejected}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs: their rows and states, and everything that is stored of one.
+//! Jobs: their rows and states, and everything else that is stored for a job.
 
 pub mod artifacts;
 pub(crate) mod changes;

@@ -1,7 +1,7 @@
-//! What the end of a job, or its start by a person, changes in the other jobs of its build and in the
+//! What the end of a job, or its start by a user, changes in the other jobs of its build and in the
 //! build itself.
 //!
-//! This stands above `jobs` and `builds`, because it writes both.
+//! This module stands above `jobs` and `builds`, because it writes both.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -10,7 +10,7 @@ use slipway_domain::rollup::{RollupJob, build_state};
 use slipway_domain::{BuildId, BuildState, Event, JobId, JobState, UserId};
 
 use crate::builds::queries as build_queries;
-use crate::builds::{ending, row::or_not_alone, statuses};
+use crate::builds::{ending, row::explain_sole_conflict, statuses};
 use crate::engine::connection::Conn;
 use crate::engine::locks;
 use crate::engine::time::to_ms;
@@ -23,8 +23,8 @@ use crate::jobs::state::advance;
 use crate::queue::warm;
 use crate::schema::{builds, jobs};
 
-/// Carries the end of `id` on to the jobs that need it, and to the state of their build. What may
-/// run now is kept up to `warm_wait` for a runner that built the project lately.
+/// Updates the jobs that need the finished job `id`, and the state of their build. A job that
+/// becomes pending may be reserved up to `warm_wait` for a runner that built the project recently.
 pub fn settle(
     conn: &mut Conn,
     id: JobId,
@@ -34,6 +34,7 @@ pub fn settle(
     let mut changes = Changes::default();
     let mut ended = vec![job_queries::get(conn, id)?];
     let build = ended.first().map(|job| job.build);
+    // A skipped job ends as well, so its own dependents follow until nothing changes any more.
     while let Some(job) = ended.pop() {
         if !job.state.is_done() {
             continue;
@@ -52,7 +53,7 @@ pub fn settle(
             if state == JobState::Pending {
                 warm::note_pending(conn, &mut changes, &dependent, warm_wait, now)?;
             } else if state.is_done() {
-                say_why_skipped(conn, &dependent, &needed)?;
+                record_skip_reason(conn, &dependent, &needed)?;
                 ended.push(job_queries::get(conn, dependent.id)?);
             }
         }
@@ -63,8 +64,8 @@ pub fn settle(
     Ok(changes)
 }
 
-/// Notes of a job that was skipped which of those that it needs is the cause.
-fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(), StoreError> {
+/// Records in a skipped job which of the needed jobs is the reason.
+fn record_skip_reason(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(), StoreError> {
     let needs: Vec<_> = needed
         .iter()
         .map(|need| (need.name.as_str(), as_need(need)))
@@ -75,11 +76,11 @@ fn say_why_skipped(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<(),
     Ok(())
 }
 
-/// Puts a job that waits for somebody to start it into the queue, in the name of who does; it is
-/// kept up to `warm_wait` for a runner that built the project lately.
+/// Starts a job that waits for a user to start it, in the name of `by`. It may be reserved up to
+/// `warm_wait` for a runner that built the project recently.
 ///
 /// # Errors
-/// `Refused` when it does not wait for that.
+/// `Refused` if it does not wait for a user.
 pub fn play(
     conn: &mut Conn,
     id: JobId,
@@ -87,6 +88,7 @@ pub fn play(
     warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
+    // The job is read again under the lock, because another transaction may have changed it.
     let build = job_queries::get(conn, id)?.build;
     locks::lock_build(conn, build)?;
     let job = job_queries::get(conn, id)?;
@@ -103,14 +105,15 @@ pub fn play(
     Ok(changes)
 }
 
-/// Rolls a build up in which something began anew, so that it has not finished after all.
+/// Makes a build unfinished again, because one of its jobs was started or retried.
 pub(crate) fn reopen(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    ending::take_back(conn, id, now)?;
+    ending::clear(conn, id, now)?;
+    // This can violate the unique index if another sole build of the commit has started since.
     let reopened = diesel::update(builds::table.find(id.0))
         .set(builds::finished_at.eq(None::<i64>))
         .execute(conn);
-    or_not_alone(reopened.map_err(StoreError::from))?;
-    statuses::begin_anew(conn, id)?;
+    explain_sole_conflict(reopened.map_err(StoreError::from))?;
+    statuses::reset(conn, id)?;
     roll_up(conn, id, now)?;
     Ok(())
 }
@@ -124,6 +127,7 @@ pub(crate) fn roll_up(
     let build = build_queries::get(conn, id)?;
     let parts: Vec<RollupJob> = job_queries::of_build(conn, id)?
         .into_iter()
+        // Only the latest attempt of a job decides about its build.
         .filter(|job| !job.superseded)
         .map(|job| RollupJob {
             state: job.state,

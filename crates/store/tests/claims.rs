@@ -1,7 +1,7 @@
-//! A history of the queue, made at random and held against what must always be true of it: a job
-//! has one holder at a time, none is lost, what is over stays over, no limit is exceeded, and a
-//! runner goes without only when there is nothing that it could take.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! Random histories of the queue, checked against a model: a job has at most one holder, no job is
+//! lost, a finished job stays finished, no limit is exceeded, and a runner gets no job only if
+//! there is none that it could run.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,26 +22,26 @@ use slipway_store::{
 };
 use slipway_testkit::postgres::fresh_database;
 
-/// How many projects, and the limit of each; the last runner has the tag that half of the jobs of
-/// the last project ask for.
+/// The limit of running jobs of each project. The last runner has the tag that the tagged jobs
+/// require.
 const LIMITS: [Option<u32>; 3] = [None, Some(1), Some(2)];
 const RUNNERS: i64 = 4;
 const LEASE: TimeDelta = TimeDelta::seconds(10);
-const BY_HAND: retries::Cause = retries::Cause::Person(UserId(1));
+const BY_USER: retries::Cause = retries::Cause::Person(UserId(1));
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A build of one job in this project, with or without the tag.
+    /// Creates a build of one job in this project, with or without the tag.
     Enqueue { project: usize, tagged: bool },
-    /// These runners ask at once.
+    /// These runners claim at once.
     Claim(Vec<usize>),
-    /// The holder of the nth running job says that it succeeded.
+    /// The holder of the nth running job reports success.
     Succeed(usize),
-    /// Somebody cancels the nth job that is not over.
+    /// The nth unfinished job is canceled.
     Cancel(usize),
-    /// So much time passes, and lapsed leases are looked for.
-    Pass(i64),
-    /// Somebody retries the nth job that is over.
+    /// This many seconds pass, and expired leases are ended.
+    Advance(i64),
+    /// The nth finished job is retried.
     Retry(usize),
 }
 
@@ -51,17 +51,17 @@ fn step() -> impl Strategy<Value = Step> {
         4 => proptest::collection::vec(0..RUNNERS as usize, 1..6).prop_map(Step::Claim),
         3 => any::<usize>().prop_map(Step::Succeed),
         1 => any::<usize>().prop_map(Step::Cancel),
-        1 => (1i64..15).prop_map(Step::Pass),
+        1 => (1i64..15).prop_map(Step::Advance),
         1 => any::<usize>().prop_map(Step::Retry),
     ]
 }
 
-/// What the farm should hold.
+/// The state that the farm should be in.
 struct Model {
     store: Store,
     projects: Vec<(ProjectId, PipelineId)>,
     now: DateTime<Utc>,
-    /// Every job, with its project and whether it asks for the tag.
+    /// Every job: its project, whether it requires the tag, and its state.
     jobs: BTreeMap<JobId, (usize, bool, State)>,
     superseded: BTreeSet<JobId>,
     builds: u128,
@@ -71,17 +71,17 @@ struct Model {
 enum State {
     Pending,
     Running(i64, DateTime<Utc>),
-    Over,
+    Finished,
 }
 
 impl Model {
     async fn new(url: &DatabaseUrl) -> Self {
         let store = Store::open(url).await.unwrap();
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
-        let made = store
+        let projects = store
             .write(move |conn| {
                 let namespace = projects::insert_namespace(conn, &"acme".parse().unwrap(), now)?;
-                let mut made = Vec::new();
+                let mut created = Vec::new();
                 for (index, limit) in LIMITS.iter().enumerate() {
                     let settings = Settings {
                         max_running: *limit,
@@ -97,7 +97,7 @@ impl Model {
                         from_repository: false,
                     };
                     let pipeline = pipelines::insert(conn, &first, now)?;
-                    made.push((project.id, pipeline.id));
+                    created.push((project.id, pipeline.id));
                 }
                 for index in 0..RUNNERS {
                     let token = slipway_domain::RunnerToken::presented(format!("runner {index}"));
@@ -112,13 +112,13 @@ impl Model {
                     };
                     runners::insert(conn, &new, now)?;
                 }
-                Ok(made)
+                Ok(created)
             })
             .await
             .unwrap();
         Self {
             store,
-            projects: made,
+            projects,
             now,
             jobs: BTreeMap::new(),
             superseded: BTreeSet::new(),
@@ -132,7 +132,7 @@ impl Model {
             Step::Claim(runners) => self.claim(runners).await,
             Step::Succeed(nth) => self.succeed(*nth).await,
             Step::Cancel(nth) => self.cancel(*nth).await,
-            Step::Pass(seconds) => self.pass(*seconds).await,
+            Step::Advance(seconds) => self.advance(*seconds).await,
             Step::Retry(nth) => self.retry(*nth).await,
         }
         self.check().await;
@@ -168,13 +168,13 @@ impl Model {
         assert_eq!(
             build.number,
             numbered as i64 + 1,
-            "numbers count up without gaps"
+            "build numbers must count up without gaps"
         );
         self.jobs
             .insert(changes.jobs[0], (project, tagged, State::Pending));
     }
 
-    /// How many jobs of a project are later attempts.
+    /// How many jobs of a project are retries.
     fn retries_of(&self, project: usize) -> usize {
         self.superseded
             .iter()
@@ -183,7 +183,7 @@ impl Model {
     }
 
     async fn claim(&mut self, runners: &[usize]) {
-        let asking: Vec<_> = runners
+        let claims: Vec<_> = runners
             .iter()
             .map(|runner| {
                 let request = ClaimRequest {
@@ -197,21 +197,24 @@ impl Model {
             })
             .collect();
         let mut unserved = Vec::new();
-        for (runner, answer) in runners.iter().zip(asking) {
+        for (runner, answer) in runners.iter().zip(claims) {
             let Some(claimed) = answer.await.unwrap() else {
                 unserved.push(*runner);
                 continue;
             };
-            let job = self.jobs.get_mut(&claimed.job).expect("a job that exists");
+            let job = self
+                .jobs
+                .get_mut(&claimed.job)
+                .expect("the claimed job exists");
             assert_eq!(
                 job.2,
                 State::Pending,
-                "{} has another holder, or is over",
+                "job {} was claimed although it is not pending",
                 claimed.job
             );
             assert!(
                 !job.1 || *runner == RUNNERS as usize - 1,
-                "it lacks the tag"
+                "the runner lacks the tag"
             );
             job.2 = State::Running(1 + *runner as i64, self.now + LEASE);
         }
@@ -222,15 +225,16 @@ impl Model {
                 .find(|(_, job)| self.could_take(runner, job));
             assert!(
                 left.is_none(),
-                "runner {runner} went without although there is {left:?}"
+                "runner {runner} got no job although {left:?} is pending"
             );
         }
     }
 
     fn could_take(&self, runner: usize, (project, tagged, state): &(usize, bool, State)) -> bool {
-        let below = LIMITS[*project].is_none_or(|limit| self.running(*project) < limit as usize);
+        let below_limit =
+            LIMITS[*project].is_none_or(|limit| self.running(*project) < limit as usize);
         let able = !tagged || runner == RUNNERS as usize - 1;
-        *state == State::Pending && below && able
+        *state == State::Pending && below_limit && able
     }
 
     fn running(&self, project: usize) -> usize {
@@ -252,7 +256,7 @@ impl Model {
     }
 
     async fn cancel(&mut self, nth: usize) {
-        if let Some((id, _)) = self.nth(nth, |state| state != State::Over) {
+        if let Some((id, _)) = self.nth(nth, |state| state != State::Finished) {
             self.end(id, Event::Cancel).await;
         }
     }
@@ -264,17 +268,17 @@ impl Model {
             jobs::settle(conn, id, TimeDelta::zero(), now)
         };
         self.store.write(write).await.unwrap();
-        self.jobs.get_mut(&id).unwrap().2 = State::Over;
-        // Whoever comes late finds the job over, and changes nothing.
+        self.jobs.get_mut(&id).unwrap().2 = State::Finished;
+        // A late report finds the job finished and changes nothing.
         let late =
             move |conn: &mut slipway_store::Conn| jobs::apply(conn, id, Event::Cancel, None, now);
         assert!(self.store.write(late).await.is_err());
     }
 
-    async fn pass(&mut self, seconds: i64) {
+    async fn advance(&mut self, seconds: i64) {
         self.now += TimeDelta::seconds(seconds);
         let now = self.now;
-        let lapsed = self
+        let expired = self
             .store
             .read(move |conn| jobs::lapsed(conn, now, 1000))
             .await
@@ -285,26 +289,26 @@ impl Model {
             .filter(|(_, job)| matches!(job.2, State::Running(_, until) if until <= now))
             .map(|(id, _)| *id)
             .collect();
-        assert_eq!(lapsed.iter().copied().collect::<BTreeSet<_>>(), expected);
-        for id in lapsed {
+        assert_eq!(expired.iter().copied().collect::<BTreeSet<_>>(), expected);
+        for id in expired {
             self.end(id, Event::CheckLease { now }).await;
         }
     }
 
     async fn retry(&mut self, nth: usize) {
-        let over: Vec<JobId> = self
+        let finished: Vec<JobId> = self
             .jobs
             .iter()
-            .filter(|(id, job)| job.2 == State::Over && !self.superseded.contains(id))
+            .filter(|(id, job)| job.2 == State::Finished && !self.superseded.contains(id))
             .map(|(id, _)| *id)
             .collect();
-        let Some(id) = over.get(nth % over.len().max(1)).copied() else {
+        let Some(id) = finished.get(nth % finished.len().max(1)).copied() else {
             return;
         };
         let now = self.now;
         let (new, _) = self
             .store
-            .write(move |conn| retries::retry_job(conn, id, BY_HAND, TimeDelta::zero(), now))
+            .write(move |conn| retries::retry_job(conn, id, BY_USER, TimeDelta::zero(), now))
             .await
             .unwrap();
         self.superseded.insert(id);
@@ -312,9 +316,9 @@ impl Model {
         self.jobs.insert(new.id, (project, tagged, State::Pending));
         let again = self
             .store
-            .write(move |conn| retries::retry_job(conn, id, BY_HAND, TimeDelta::zero(), now))
+            .write(move |conn| retries::retry_job(conn, id, BY_USER, TimeDelta::zero(), now))
             .await;
-        assert!(again.is_err(), "a job is retried once");
+        assert!(again.is_err(), "a job can be retried only once");
     }
 
     fn nth(&self, nth: usize, wanted: impl Fn(State) -> bool) -> Option<(JobId, State)> {
@@ -327,7 +331,7 @@ impl Model {
         all.get(nth % all.len().max(1)).copied()
     }
 
-    /// The store says of every job what the model says, and counts the running ones alike.
+    /// Checks that the store agrees with the model about every job and about the running jobs.
     async fn check(&self) {
         for (id, (_, _, state)) in &self.jobs {
             let id = *id;
@@ -341,10 +345,10 @@ impl Model {
                 (JobState::Running(lease, _), State::Running(runner, until)) => {
                     lease.runner.0 == *runner && lease.expires_at == *until
                 }
-                (JobState::Done(outcome), State::Over) => outcome != Outcome::Skipped,
+                (JobState::Done(outcome), State::Finished) => outcome != Outcome::Skipped,
                 _ => false,
             };
-            assert!(same, "job {id} is {:?}, not {state:?}", stored.state);
+            assert!(same, "job {id} is {:?} instead of {state:?}", stored.state);
             assert_eq!(stored.superseded, self.superseded.contains(&id));
         }
         for (index, (project, _)) in self.projects.iter().enumerate() {
@@ -373,7 +377,8 @@ fn capabilities(runner: usize) -> Capabilities {
     }
 }
 
-/// Runs random histories, each on a database that `fresh` makes and that lives as long as its guard.
+/// Runs random histories. `fresh` creates a database for each, which lives as long as the returned
+/// guard.
 fn histories<G>(cases: u32, fresh: impl AsyncFn() -> (DatabaseUrl, G)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -403,7 +408,7 @@ mod sqlite {
     use super::*;
 
     #[test]
-    fn no_history_breaks_the_queue() {
+    fn random_histories_keep_the_queue_consistent() {
         histories(48, async || {
             let dir = tempfile::tempdir().unwrap();
             (DatabaseUrl::Sqlite(dir.path().join("x.db")), dir)
@@ -415,7 +420,7 @@ mod postgres {
     use super::*;
 
     #[test]
-    fn no_history_breaks_the_queue() {
+    fn random_histories_keep_the_queue_consistent() {
         histories(12, async || {
             let database = fresh_database().await;
             (database.url().parse().unwrap(), database)

@@ -1,5 +1,5 @@
-//! The two back ends have the same tables with the same columns.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! Checks that both back ends have the same tables with the same columns.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is a failure")]
 
 use std::collections::BTreeSet;
 
@@ -30,10 +30,10 @@ const POSTGRES: &str = "\
 
 async fn columns(url: &DatabaseUrl, query: &'static str) -> BTreeSet<Column> {
     let store = Store::open(url).await.unwrap();
-    let look = move |conn: &mut slipway_store::Conn| -> Result<Vec<Column>, StoreError> {
+    let read = move |conn: &mut slipway_store::Conn| -> Result<Vec<Column>, StoreError> {
         Ok(diesel::sql_query(query).load(conn)?)
     };
-    store.read(look).await.unwrap().into_iter().collect()
+    store.read(read).await.unwrap().into_iter().collect()
 }
 
 mod postgres {
@@ -50,7 +50,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_migrated_database_is_left_alone() {
+    async fn migrate_applies_nothing_to_a_migrated_database() {
         let database = fresh_database().await;
         let url: DatabaseUrl = database.url().parse().unwrap();
         assert!(Store::migrate(&url).await.unwrap() > 0);

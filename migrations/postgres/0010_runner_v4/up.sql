@@ -1,6 +1,6 @@
--- The runner protocol v4: several processes under one token, and jobs that their runners end.
+-- Runner protocol v4: several managers under one token, and jobs that their runners end gracefully.
 
--- The processes that share a runner's token, by the name that each has for its host.
+-- The managers that share a runner's token, by the system id of each.
 CREATE TABLE runner_managers (
     runner_id BIGINT NOT NULL REFERENCES runners (id) ON DELETE CASCADE,
     system_id TEXT NOT NULL,
@@ -15,9 +15,9 @@ CREATE TABLE runner_managers (
     PRIMARY KEY (runner_id, system_id)
 );
 
--- Which process of its runner has the job.
+-- Which manager of its runner runs the job.
 ALTER TABLE job_details ADD COLUMN system_id TEXT;
--- Whether that one ends a job in its own way when it is canceled.
+-- Whether that manager ends the job gracefully when it is canceled.
 ALTER TABLE job_details ADD COLUMN graceful BOOLEAN NOT NULL DEFAULT FALSE;
--- Whether the trace is not what the runner says that it sent.
+-- Whether the stored trace differs from what the runner reports to have sent.
 ALTER TABLE job_details ADD COLUMN trace_incomplete BOOLEAN NOT NULL DEFAULT FALSE;

@@ -1,12 +1,12 @@
--- What opens a project's repository: a key for ssh, or a name and a password for http.
+-- The credentials for a project's repository: a key for SSH, or a user name and password for HTTP.
 CREATE TABLE deploy_keys (
     project_id BIGINT PRIMARY KEY NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
-    -- The server that it is for, and no other.
+    -- The only server that it is for.
     server TEXT NOT NULL,
-    -- Of a key: its public half, and the host keys that are right.
+    -- For a key: its public half, and the accepted host keys.
     public_key TEXT,
     known_hosts TEXT,
-    -- Of a name and a password: the name.
+    -- For a user name and password: the user name.
     username TEXT,
     sealed TEXT NOT NULL,
     created_at BIGINT NOT NULL

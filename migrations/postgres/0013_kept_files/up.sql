@@ -1,13 +1,14 @@
--- Whether the runner leaves images as archives where a spec says so.
+-- Whether the runner can store images as archives if a spec asks for it.
 ALTER TABLE runners ADD COLUMN image_archives BOOLEAN NOT NULL DEFAULT FALSE;
 
--- When a build last used the file: a new one, or a new attempt at one.
+-- When a build last used the file: a new build or a new attempt.
 ALTER TABLE uploads ADD COLUMN last_used_at BIGINT;
--- Until now only the first use was noted: from today on each file has its whole time once more.
+-- Until now only the first use was recorded, so each file is kept for its full time once more from
+-- now on.
 UPDATE uploads SET last_used_at = (extract(epoch FROM now()) * 1000)::bigint WHERE used_at IS NOT NULL;
 CREATE INDEX uploads_used ON uploads (last_used_at) WHERE last_used_at IS NOT NULL;
 
--- Which file a build uses, for as long as the file is kept.
+-- Which file a build uses, while the file exists.
 CREATE TABLE upload_uses (
     build_id BIGINT PRIMARY KEY NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
     upload_uuid TEXT NOT NULL REFERENCES uploads (uuid) ON DELETE CASCADE

@@ -1,4 +1,4 @@
--- Times are milliseconds since the Unix epoch, UTC. Secrets are kept as SHA-256 or sealed.
+-- Times are milliseconds since the Unix epoch, UTC. Secrets are stored as SHA-256 or sealed.
 
 CREATE TABLE users (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -58,7 +58,7 @@ CREATE TABLE project_members (
 );
 CREATE INDEX project_members_user ON project_members (user_id);
 
--- How many jobs of a project are running; changes with the state of a job and nowhere else.
+-- How many jobs of a project are running. Updated only together with the state of a job.
 CREATE TABLE project_loads (
     project_id BIGINT PRIMARY KEY NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     running INTEGER NOT NULL
@@ -154,7 +154,7 @@ CREATE TABLE builds (
 );
 CREATE INDEX builds_project ON builds (project_id, id);
 
--- What jobs ask for: one project with one set of tags.
+-- What jobs require of a runner: one project with one set of tags.
 CREATE TABLE queue_keys (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
@@ -205,7 +205,7 @@ CREATE TABLE job_needs (
 );
 CREATE INDEX job_needs_needed ON job_needs (needs_job_id);
 
--- The trace of a job is the sequence of its chunks; each chunk is a blob.
+-- The trace of a job is the sequence of its chunks. Each chunk is a blob.
 CREATE TABLE traces (
     job_id BIGINT PRIMARY KEY NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     length BIGINT NOT NULL,

@@ -1,5 +1,5 @@
--- What GitLab's consumer API needs: who sees a project, who signs in with a password, commits,
--- trigger tokens, jobs that are started by hand.
+-- What GitLab's API needs: visibility of projects, passwords, commits, triggers, and jobs that are
+-- started by hand.
 
 ALTER TABLE users ADD COLUMN password_hash TEXT;
 
@@ -9,18 +9,18 @@ ALTER TABLE projects ADD COLUMN public_builds BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE projects ADD COLUMN builds_enabled BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE projects ADD COLUMN created_by BIGINT;
 
--- Variables of one build alone, sealed, and the trigger that started it.
+-- The build's own variables, sealed, and the trigger that started it.
 ALTER TABLE builds ADD COLUMN variables TEXT;
 ALTER TABLE builds ADD COLUMN trigger_id BIGINT;
 CREATE INDEX builds_sha ON builds (project_id, sha, id);
 CREATE INDEX builds_ref ON builds (project_id, git_ref, id);
 
--- Who caused this attempt, and whether somebody has to start it by hand.
+-- Who created this attempt, and whether a user must start it by hand.
 ALTER TABLE jobs ADD COLUMN created_by BIGINT;
 ALTER TABLE jobs ADD COLUMN by_hand BOOLEAN NOT NULL DEFAULT FALSE;
 UPDATE jobs SET created_by = (SELECT created_by FROM builds WHERE builds.id = jobs.build_id);
 
--- The tokens themselves follow from the farm's key.
+-- The tokens themselves are derived from the farm's key.
 CREATE TABLE triggers (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
@@ -32,7 +32,7 @@ CREATE TABLE triggers (
 );
 CREATE INDEX triggers_project ON triggers (project_id, id);
 
--- What is known of commits. A time comes with its author's distance from UTC in seconds.
+-- Metadata of commits. Each time is stored with its author's offset from UTC in seconds.
 CREATE TABLE commits (
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     sha TEXT NOT NULL,

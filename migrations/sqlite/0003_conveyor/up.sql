@@ -1,17 +1,17 @@
--- Builds that are asked for by repository and commit, push hooks, statuses of commits.
+-- Builds that are requested by repository and commit, webhooks, commit statuses.
 
--- Of the sole builds of a commit at most one is not over.
+-- At most one sole build of a commit is unfinished.
 ALTER TABLE builds ADD COLUMN sole BOOLEAN NOT NULL DEFAULT FALSE;
 CREATE UNIQUE INDEX builds_sole ON builds (project_id, sha) WHERE sole AND finished_at IS NULL;
 
--- What the push hooks of a project are signed with, sealed.
+-- The secrets that webhook deliveries of projects are signed with, sealed.
 CREATE TABLE hook_secrets (
     project_id BIGINT PRIMARY KEY NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     sealed TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
 
--- Deliveries of push hooks, so that one that comes twice is answered alike.
+-- Webhook deliveries and the builds they created, so that a repeated delivery gets the same answer.
 CREATE TABLE hook_deliveries (
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     delivery TEXT NOT NULL,
@@ -21,8 +21,8 @@ CREATE TABLE hook_deliveries (
 );
 CREATE INDEX hook_deliveries_age ON hook_deliveries (created_at);
 
--- Builds of which the forge is told. What there is to tell follows from the build; here is what
--- was told, and when the next try is due.
+-- Builds whose status is reported to the forge. The status follows from the build; this table says
+-- what was reported and when the next attempt is due.
 CREATE TABLE commit_statuses (
     build_id BIGINT PRIMARY KEY NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
     told TEXT,

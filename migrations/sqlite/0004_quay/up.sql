@@ -1,25 +1,25 @@
--- Builds of packages, files that are uploaded for them, and traces that are read by lines.
+-- Builds of packages, uploads for them, and traces that are read by lines.
 
--- How many builds of a namespace may be unfinished before no more are taken through the door that
--- keeps to it; no limit when null.
+-- How many builds of a namespace may be unfinished at once, for the APIs that enforce this limit.
+-- NULL for no limit.
 ALTER TABLE namespaces ADD COLUMN max_builds INTEGER;
 
--- Whether builds of the project are looked at only: none is made, canceled or tried again.
+-- Whether builds of the project can be viewed, but not created, canceled or retried.
 ALTER TABLE projects ADD COLUMN read_only BOOLEAN NOT NULL DEFAULT FALSE;
 
--- How a build of a package was asked for, as JSON; null for builds of a commit.
+-- How a build of a package was requested, as JSON. NULL for builds of a commit.
 ALTER TABLE builds ADD COLUMN package TEXT;
--- Registry, user name and password with which its base images are pulled, sealed.
+-- Registry, user name and password for pulling its base images, sealed.
 ALTER TABLE builds ADD COLUMN pull_login TEXT;
 
--- How many line ends a chunk has, whether it ends with one, and when it came; null for chunks that
--- were stored before anybody counted.
+-- How many line ends a chunk has, whether it ends with one, and when it arrived. NULL for chunks
+-- that were stored before lines were counted.
 ALTER TABLE trace_chunks ADD COLUMN lines BIGINT;
 ALTER TABLE trace_chunks ADD COLUMN ends_line BOOLEAN;
 ALTER TABLE trace_chunks ADD COLUMN at BIGINT;
 
--- When a running job entered which phase, and how long its trace was then. The one without a phase
--- says when the job was over, and with how much of a trace.
+-- When a running job entered each phase, and how long its trace was at that moment. The row without
+-- a phase is the end of the job.
 CREATE TABLE phase_entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     job_id BIGINT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -30,8 +30,8 @@ CREATE TABLE phase_entries (
 );
 CREATE INDEX phase_entries_job ON phase_entries (job_id);
 
--- Files that somebody uploads for a build. Bytes come once the place is there, until it expires or
--- a build uses them.
+-- Files that users upload for builds. The row is created first; the bytes may arrive until the row
+-- expires or a build uses them.
 CREATE TABLE uploads (
     uuid TEXT PRIMARY KEY NOT NULL,
     created_by BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,

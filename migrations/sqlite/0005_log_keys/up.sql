@@ -1,5 +1,5 @@
--- The keys that log tokens are signed with, sealed. The newest that is not retired signs; a retired
--- one is believed for as long as what it signed may still be good.
+-- The keys that log tokens are signed with, sealed. The newest key that is not retired signs. A
+-- retired key still verifies tokens until the last one it signed has expired.
 CREATE TABLE log_keys (
     kid TEXT PRIMARY KEY NOT NULL,
     sealed TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- Who pulls base images for builds that name it: a name in the namespace, which at the registry is
+-- Accounts that pull base images for builds that name them. At the registry, the account is
 -- `namespace+name`.
 CREATE TABLE robots (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,

@@ -1,10 +1,11 @@
-//! Builds by their commit: sole ones, of which at most one is unfinished, and what a commit came to.
+//! Builds by their commit: sole builds, of which at most one is unfinished per commit, and the
+//! newest build or image of a commit.
 //!
-//! That at most one is unfinished is kept by a unique index, so that two requests at the same
-//! moment, at two coordinators, cannot both be granted.
+//! A unique index allows only one unfinished sole build, so that two coordinators cannot both
+//! create one at the same moment.
 use crate::builds::create::{NewBuild, create};
 use crate::builds::queries::get;
-use crate::builds::row::{Build, BuildRow, or_not_alone};
+use crate::builds::row::{Build, BuildRow, explain_sole_conflict};
 use crate::builds::statuses;
 use crate::engine::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -16,11 +17,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{ArtifactId, BuildId, BuildState, CommitSha, Name, ProjectId, ShaPrefix};
 
-/// Makes a build that is the only unfinished one of its commit; `report` says whether the forge is
-/// told how it goes.
+/// Creates a build that is the only unfinished sole build of its commit. `report` decides whether
+/// its progress is reported to the forge.
 ///
 /// # Errors
-/// `Conflict` when another sole build of the commit is not over.
+/// `Conflict` if another sole build of the commit is unfinished.
 pub fn create_sole(
     conn: &mut Conn,
     new: &NewBuild,
@@ -29,17 +30,18 @@ pub fn create_sole(
     now: DateTime<Utc>,
 ) -> Result<(Build, Changes), StoreError> {
     let (build, changes) = create(conn, new, warm_wait, now)?;
+    // The unique index rejects this if another sole build is unfinished; the new build is rolled back.
     let marked = diesel::update(build_table::table.find(build.id.0))
         .set(build_table::sole.eq(true))
         .execute(conn);
-    or_not_alone(marked.map_err(StoreError::from))?;
+    explain_sole_conflict(marked.map_err(StoreError::from))?;
     if report {
         statuses::insert(conn, build.id, now)?;
     }
     Ok((get(conn, build.id)?, changes))
 }
 
-/// The sole build of a commit that is not over, if there is one.
+/// The unfinished sole build of a commit.
 pub fn unfinished(
     conn: &mut Conn,
     project: ProjectId,
@@ -55,16 +57,16 @@ pub fn unfinished(
     row.map(Build::try_from).transpose()
 }
 
-/// The newest build of the one commit of a project that `prefix` begins, whoever asked for it.
+/// The newest build of the commit whose sha begins with `prefix`, whoever requested it.
 ///
 /// # Errors
-/// `NotFound` when there is no such commit, or more than one.
+/// `NotFound` if the project has builds of no such commit, or of more than one.
 pub fn newest(
     conn: &mut Conn,
     project: ProjectId,
     prefix: &ShaPrefix,
 ) -> Result<Build, StoreError> {
-    let sha = only_sha(conn, project, prefix)?;
+    let sha = resolve_prefix(conn, project, prefix)?;
     build_table::table
         .filter(build_table::project_id.eq(project.0))
         .filter(build_table::sha.eq(sha))
@@ -74,16 +76,18 @@ pub fn newest(
         .try_into()
 }
 
-/// The newest image that a successful build made of the commit that `prefix` begins.
+/// The newest image that a successful build produced from the commit whose sha begins with
+/// `prefix`.
 ///
 /// # Errors
-/// `NotFound` when there is none.
+/// `NotFound` if there is none.
 pub fn newest_image(
     conn: &mut Conn,
     project: ProjectId,
     prefix: &ShaPrefix,
 ) -> Result<(Build, artifacts::Artifact), StoreError> {
-    let sha = only_sha(conn, project, prefix)?;
+    let sha = resolve_prefix(conn, project, prefix)?;
+    // The newest build may have no image, so the search starts from the artifacts.
     let build: i64 = build_table::table
         .inner_join(job_table::table.on(job_table::build_id.eq(build_table::id)))
         .inner_join(artifact_table::table.on(artifact_table::job_id.eq(job_table::id)))
@@ -100,16 +104,17 @@ pub fn newest_image(
     Ok((build, image))
 }
 
-/// The image of a build, the first one where it has several, once the build has succeeded. Those of
-/// the parts of an index are not images of their own.
+/// The image of a successful build; the first one if it has several. The platform images that an
+/// index combines do not count.
 ///
 /// # Errors
-/// `NotFound` when there is none.
+/// `NotFound` if there is none.
 pub fn image_of(conn: &mut Conn, build: &Build) -> Result<artifacts::Artifact, StoreError> {
     if build.state != BuildState::Succeeded {
         return Err(StoreError::NotFound("image"));
     }
     let jobs = of_build(conn, build.id)?;
+    // Images of single platforms come from jobs of their own; only the job of the index counts.
     let parts: Vec<&Name> = jobs.iter().flat_map(|job| job.spec.parts()).collect();
     let whole = jobs
         .iter()
@@ -125,18 +130,23 @@ pub fn image_of(conn: &mut Conn, build: &Build) -> Result<artifacts::Artifact, S
     artifacts::get(conn, ArtifactId(id))
 }
 
-/// The one commit, among those a project has builds of, that `prefix` begins.
-fn only_sha(conn: &mut Conn, project: ProjectId, prefix: &ShaPrefix) -> Result<String, StoreError> {
-    // A sha is hex digits in lower case, so everything that begins like this sorts below `g`.
-    let beyond = format!("{}g", prefix.as_str());
+/// The sha that begins with `prefix`, among the commits that a project has builds of.
+fn resolve_prefix(
+    conn: &mut Conn,
+    project: ProjectId,
+    prefix: &ShaPrefix,
+) -> Result<String, StoreError> {
+    // A sha consists of lower-case hex digits, so every sha with this prefix sorts below `g`.
+    let end = format!("{}g", prefix.as_str());
     let mut found: Vec<String> = build_table::table
         .filter(build_table::project_id.eq(project.0))
         .filter(build_table::sha.ge(prefix.as_str()))
-        .filter(build_table::sha.lt(beyond))
+        .filter(build_table::sha.lt(end))
         .select(build_table::sha)
         .distinct()
         .limit(2)
         .load(conn)?;
+    // Two different shas mean that the prefix is ambiguous.
     match (found.pop(), found.pop()) {
         (Some(sha), None) => Ok(sha),
         _ => Err(StoreError::NotFound("build")),

@@ -1,4 +1,4 @@
-//! What is known of the commits of a project's repository.
+//! Metadata of the commits of a project's repository.
 
 use std::collections::HashMap;
 
@@ -53,20 +53,22 @@ impl TryFrom<Row> for Commit {
     }
 }
 
-/// A stored time as it was where somebody was.
+/// A stored time in the time zone of its author.
 fn local(ms: i64, offset_s: i32) -> Result<DateTime<FixedOffset>, StoreError> {
     let offset = FixedOffset::east_opt(offset_s).unwrap_or_else(|| Utc.fix());
     Ok(offset.from_utc_datetime(&from_ms(ms)?.naive_utc()))
 }
 
-/// Remembers a commit of a project. What is remembered already stays: a commit never changes.
+/// Stores a commit of a project. A stored commit is not written again, because commits never
+/// change.
 ///
 /// # Errors
-/// `Conflict` when somebody else remembers it at this moment, or the project is gone.
+/// `Conflict` if another request stores it at the same moment, or the project is gone.
 pub fn put(conn: &mut Conn, project: ProjectId, commit: &Commit) -> Result<(), StoreError> {
     let own = commits::table.find((project.0, commit.sha.as_str()));
-    let held: Option<String> = own.select(commits::sha).first(conn).optional()?;
-    if held.is_some() {
+    // Checked first, because a failed insert aborts the whole transaction on PostgreSQL.
+    let stored: Option<String> = own.select(commits::sha).first(conn).optional()?;
+    if stored.is_some() {
         return Ok(());
     }
     let parents: Vec<&str> = commit.parents.iter().map(CommitSha::as_str).collect();
@@ -90,7 +92,6 @@ pub fn put(conn: &mut Conn, project: ProjectId, commit: &Commit) -> Result<(), S
     Ok(())
 }
 
-/// Reads a commit.
 pub fn get(conn: &mut Conn, project: ProjectId, sha: &CommitSha) -> Result<Commit, StoreError> {
     commits::table
         .find((project.0, sha.as_str()))
@@ -99,7 +100,7 @@ pub fn get(conn: &mut Conn, project: ProjectId, sha: &CommitSha) -> Result<Commi
         .try_into()
 }
 
-/// Those of `shas` that are known.
+/// The stored ones of `shas`.
 pub(crate) fn by_shas(
     conn: &mut Conn,
     project: ProjectId,
@@ -115,13 +116,13 @@ pub(crate) fn by_shas(
         .collect()
 }
 
-/// The sha of a commit that is known, or was built, by its first digits; any of several.
+/// The sha of a stored or built commit that begins with `digits`. If several match, any of them.
 pub fn beginning_with(
     conn: &mut Conn,
     project: ProjectId,
     digits: &str,
 ) -> Result<Option<CommitSha>, StoreError> {
-    // No digit is as high as this letter.
+    // `g` sorts above every hex digit.
     let (from, to) = (digits, format!("{digits}g"));
     let sha: Option<String> = commits::table
         .filter(commits::project_id.eq(project.0))

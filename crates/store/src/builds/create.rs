@@ -23,45 +23,40 @@ use crate::queue::{keys, warm};
 use crate::schema::{builds, pipelines};
 use crate::settle::roll_up;
 
-/// What a build is made of.
+/// The values of a new build.
 #[derive(Clone, Debug)]
 pub struct NewBuild {
-    /// Its name to the outside.
+    /// The id that APIs show.
     pub uuid: BuildUuid,
-    /// The project.
     pub project: ProjectId,
-    /// The pipeline.
     pub pipeline: PipelineId,
-    /// The commit.
     pub sha: CommitSha,
-    /// The branch or tag.
     pub git_ref: Option<GitRef>,
-    /// Whether `git_ref` is a tag.
     pub ref_is_tag: bool,
-    /// Who asked.
     pub created_by: Option<UserId>,
-    /// Variables of its own, sealed.
+    /// The build's own variables, sealed.
     pub variables: Option<String>,
     /// The trigger that starts it.
     pub trigger: Option<TriggerId>,
-    /// The jobs, with every spec complete.
+    /// The jobs, with complete specs.
     pub definition: Definition,
-    /// The package that is built in the place of a commit, and how it was asked for.
+    /// The package that is built instead of a commit, and how it was requested.
     pub package: Option<RequestedPackage>,
-    /// Registry, user name and password with which its base images are pulled, sealed.
+    /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
-    /// What whoever asked for it said and handed in.
     pub handed: Handed,
 }
 
-/// Makes a build and its jobs, all or nothing, with the next number of its pipeline. What may run is
-/// kept up to `warm_wait` for a runner that built the project lately.
+/// Creates a build and its jobs with the next number of the pipeline, or nothing at all. A job that
+/// is pending at once may be reserved up to `warm_wait` for a runner that built the project
+/// recently.
 pub fn create(
     conn: &mut Conn,
     new: &NewBuild,
     warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(Build, Changes), StoreError> {
+    // The update also locks the pipeline, so that numbers have no gaps and no duplicates.
     let number: i64 = diesel::update(pipelines::table.find(new.pipeline.0))
         .set(pipelines::last_number.eq(pipelines::last_number + 1))
         .returning(pipelines::last_number)
@@ -94,7 +89,7 @@ pub fn create(
     Ok((get(conn, BuildId(id))?, changes))
 }
 
-/// Makes the jobs of a definition, those first that others need.
+/// Creates the jobs of a definition, each after the jobs that it needs.
 fn create_jobs(
     conn: &mut Conn,
     build: BuildId,
@@ -103,16 +98,16 @@ fn create_jobs(
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
-    let mut made = HashMap::new();
-    let mut left: Vec<_> = new.definition.jobs.iter().collect();
-    while !left.is_empty() {
-        let before = left.len();
+    let mut created = HashMap::new();
+    let mut remaining: Vec<_> = new.definition.jobs.iter().collect();
+    while !remaining.is_empty() {
+        let before = remaining.len();
         let mut blocked = Vec::new();
-        for job in left {
+        for job in remaining {
             let Some(needs) = job
                 .needs
                 .iter()
-                .map(|need| made.get(need).copied())
+                .map(|need| created.get(need).copied())
                 .collect()
             else {
                 blocked.push(job);
@@ -122,7 +117,7 @@ fn create_jobs(
                 project: new.project,
                 tags: job.tags.clone(),
                 features: match new.handed.source_url {
-                    // Stock runners know of commits alone.
+                    // The commands that stock runners execute only know commits as sources.
                     Some(_) => job.spec.features().with_specs(),
                     None => job.spec.features(),
                 },
@@ -148,13 +143,14 @@ fn create_jobs(
                 retries: None,
             };
             let job_row = jobs::insert(conn, &new_job, now)?;
-            made.insert(&job.name, job_row.id);
+            created.insert(&job.name, job_row.id);
             warm::note_new(conn, &mut changes, &job_row, warm_wait, now)?;
         }
+        // No progress means that jobs need each other in a circle, or a job that does not exist.
         if blocked.len() == before {
             return Err(StoreError::Corrupt("pipeline definition"));
         }
-        left = blocked;
+        remaining = blocked;
     }
     Ok(changes)
 }

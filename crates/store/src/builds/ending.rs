@@ -1,4 +1,4 @@
-//! How a build ends as a whole: called off, or out of time.
+//! How a build ends as a whole: canceled, failed, or out of time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -12,15 +12,15 @@ use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::schema::builds;
 
-/// Notes that somebody called all of a build off, and keeps others from changing it until the
-/// transaction ends.
+/// Marks a build as canceled as a whole, and locks it until the transaction ends. The caller
+/// cancels its jobs.
 ///
 /// # Errors
-/// `Conflict` when it is over.
+/// `Conflict` if it is finished.
 pub fn call_off(conn: &mut Conn, id: BuildId) -> Result<(), StoreError> {
     locks::lock_build(conn, id)?;
     if get(conn, id)?.state.is_done() {
-        return Err(StoreError::Conflict("the build is over"));
+        return Err(StoreError::Conflict("the build is already finished"));
     }
     diesel::update(builds::table.find(id.0))
         .set(builds::called_off.eq(true))
@@ -28,7 +28,7 @@ pub fn call_off(conn: &mut Conn, id: BuildId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Builds that are not over and had to be before `now`, those first that had to be first.
+/// Unfinished builds whose deadline is at or before `now`, earliest deadline first.
 pub fn overdue(
     conn: &mut Conn,
     now: DateTime<Utc>,
@@ -44,8 +44,8 @@ pub fn overdue(
     Ok(ids.into_iter().map(BuildId).collect())
 }
 
-/// Notes why a build as a whole could not be, and keeps others from changing it until the
-/// transaction ends. Returns whether it was not over.
+/// Records why a build failed as a whole, and locks it until the transaction ends. Returns false,
+/// and changes nothing, if the build is finished.
 pub fn fail(conn: &mut Conn, id: BuildId, error: &BuildError) -> Result<bool, StoreError> {
     locks::lock_build(conn, id)?;
     if get(conn, id)?.state.is_done() {
@@ -60,14 +60,10 @@ pub fn fail(conn: &mut Conn, id: BuildId, error: &BuildError) -> Result<bool, St
     Ok(true)
 }
 
-/// Forgets how a build that was over had ended, as it goes on after all: with all the time it may
-/// take, as if it began now.
-pub(crate) fn take_back(
-    conn: &mut Conn,
-    id: BuildId,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
+/// Clears how a finished build ended, because it runs again. Its full timeout starts over now.
+pub(crate) fn clear(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let build = get(conn, id)?;
+    // A build that still runs keeps its deadline.
     if build.finished_at.is_none() {
         return Ok(());
     }

@@ -13,7 +13,6 @@ use crate::engine::time::{parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::{builds, projects};
 
-/// Reads a build by its number in the farm.
 pub fn get(conn: &mut Conn, id: BuildId) -> Result<Build, StoreError> {
     builds::table
         .find(id.0)
@@ -22,7 +21,6 @@ pub fn get(conn: &mut Conn, id: BuildId) -> Result<Build, StoreError> {
         .try_into()
 }
 
-/// Reads several builds.
 pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Build>, StoreError> {
     let rows: Vec<BuildRow> = builds::table.filter(builds::id.eq_any(ids)).load(conn)?;
     rows.into_iter().map(Build::try_from).collect()
@@ -44,7 +42,7 @@ pub fn newest_succeeded(
         .try_into()
 }
 
-/// The sha of a commit that was built, by its first digits.
+/// The sha of a built commit in the range from `from` up to `to`.
 pub(crate) fn sha_beginning(
     conn: &mut Conn,
     project: ProjectId,
@@ -60,7 +58,7 @@ pub(crate) fn sha_beginning(
     sha.map(|sha| parse(&sha, "sha")).transpose()
 }
 
-/// Whether any build of a project is of this commit.
+/// Whether the project has a build of this commit.
 pub fn any_of_commit(
     conn: &mut Conn,
     project: ProjectId,
@@ -75,7 +73,7 @@ pub fn any_of_commit(
     Ok(first.is_some())
 }
 
-/// A slice of a project's builds, newest first, and how many there are.
+/// A slice of a project's builds, newest first, and how many there are in all.
 pub fn slice_of_project(
     conn: &mut Conn,
     project: ProjectId,
@@ -92,7 +90,7 @@ pub fn slice_of_project(
     Ok((builds?, u64::try_from(total).unwrap_or(0)))
 }
 
-/// Reads a build by its name to the outside.
+/// Reads a build by the id that APIs show.
 pub fn by_uuid(conn: &mut Conn, uuid: BuildUuid) -> Result<Build, StoreError> {
     builds::table
         .filter(builds::uuid.eq(uuid.to_string()))
@@ -111,16 +109,13 @@ pub fn by_number(conn: &mut Conn, pipeline: PipelineId, number: i64) -> Result<B
         .try_into()
 }
 
-/// Which builds of a project are wanted.
+/// Which builds of a project to list. An absent member does not restrict the list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only of this pipeline.
     pub pipeline: Option<PipelineId>,
-    /// Only in this state.
     pub state: Option<BuildState>,
-    /// Only of this commit.
     pub sha: Option<CommitSha>,
-    /// Only of this branch or tag.
+    /// The branch or tag.
     pub git_ref: Option<GitRef>,
 }
 
@@ -156,7 +151,7 @@ pub fn of_project(
     rows.into_iter().map(Build::try_from).collect()
 }
 
-/// The builds of a project that were asked for at `since` or later, newest first, at most `limit`.
+/// Up to `limit` builds of a project that were created at `since` or later, newest first.
 pub fn asked_since(
     conn: &mut Conn,
     project: ProjectId,
@@ -173,7 +168,7 @@ pub fn asked_since(
     rows.into_iter().map(Build::try_from).collect()
 }
 
-/// Whether any build of a project was of a package.
+/// Whether the project has a build of a package.
 pub fn any_of_package(conn: &mut Conn, project: ProjectId) -> Result<bool, StoreError> {
     let first: Option<i64> = builds::table
         .filter(builds::project_id.eq(project.0))
@@ -184,7 +179,7 @@ pub fn any_of_package(conn: &mut Conn, project: ProjectId) -> Result<bool, Store
     Ok(first.is_some())
 }
 
-/// How many builds of the projects of a namespace are not over.
+/// How many builds of a namespace's projects are unfinished.
 pub fn unfinished_in(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, StoreError> {
     let count = builds::table
         .inner_join(projects::table.on(projects::id.eq(builds::project_id)))

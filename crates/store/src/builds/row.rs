@@ -1,4 +1,4 @@
-//! A build as its row has it.
+//! A build and its table row.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -14,77 +14,70 @@ use crate::schema::builds;
 /// One run of a pipeline.
 #[derive(Clone, Debug)]
 pub struct Build {
-    /// Its number in the farm.
+    /// The farm-wide number.
     pub id: BuildId,
-    /// Its name to the outside.
+    /// The id that APIs show.
     pub uuid: BuildUuid,
-    /// The project.
     pub project: ProjectId,
-    /// The pipeline.
     pub pipeline: PipelineId,
-    /// Its number in the pipeline, from 1 and without gaps.
+    /// Counts up per pipeline, from 1 and without gaps.
     pub number: i64,
-    /// The commit.
     pub sha: CommitSha,
-    /// The branch or tag it was asked for by.
+    /// The branch or tag that was requested.
     pub git_ref: Option<GitRef>,
-    /// Whether `git_ref` is a tag.
     pub ref_is_tag: bool,
-    /// Rolled up from its jobs.
+    /// Rolled up from the states of its jobs.
     pub state: BuildState,
-    /// Who asked for it.
     pub created_by: Option<UserId>,
-    /// When it was asked for.
     pub created_at: DateTime<Utc>,
     /// When its first job was claimed.
     pub started_at: Option<DateTime<Utc>>,
-    /// When its last job was over.
+    /// When its last job finished.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Variables of its own, sealed.
+    /// The build's own variables, sealed.
     pub variables: Option<String>,
     /// The trigger that started it.
     pub trigger: Option<TriggerId>,
-    /// Whether no other sole build of its commit may be unfinished as long as it is.
+    /// Whether it prevents another sole build of its commit while it is unfinished.
     pub sole: bool,
-    /// The package that is built in the place of a commit, and how it was asked for.
+    /// The package that is built instead of a commit, and how it was requested.
     pub package: Option<RequestedPackage>,
-    /// Registry, user name and password with which its base images are pulled, sealed.
+    /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
-    /// What whoever asked for it said and handed in.
     pub handed: Handed,
-    /// Whether somebody called all of it off.
+    /// Whether somebody canceled the build as a whole.
     pub called_off: bool,
-    /// Until when it may run; known once it has begun, if there is a limit.
+    /// When it times out. Absent until it starts, and if it has no time limit.
     pub deadline_at: Option<DateTime<Utc>>,
 }
 
-/// What whoever asked for a build said and handed in, besides a commit of the project's repository.
+/// What the requester of a build submitted, besides a commit of the project's repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handed {
     /// A message for people.
     pub message: Option<String>,
-    /// What kind of thing asked: `api`, `ui`, `webhook`, `trigger_job` or `schedule`.
+    /// What caused the build: `api`, `ui`, `webhook`, `trigger_job` or `schedule`.
     pub cause: Option<String>,
-    /// The commit, in the words of whoever asked.
+    /// The commit as the requester wrote it.
     pub commit: Option<String>,
-    /// The branch, in the words of whoever asked.
+    /// The branch as the requester wrote it.
     pub branch: Option<String>,
-    /// The blob that holds the sources as a gzipped tar.
+    /// The blob with the sources, a gzipped tar archive.
     pub source_key: Option<String>,
-    /// Where the sources are, as a gzipped tar.
+    /// The URL of the sources, a gzipped tar archive.
     pub source_url: Option<String>,
     /// The SHA-256 of the sources, in hex.
     pub source_sha256: Option<String>,
-    /// Why the build as a whole could not be.
+    /// Why the build failed as a whole.
     pub error: Option<BuildError>,
-    /// How long it may run from its beginning, in seconds.
+    /// How long it may run, in seconds from its start.
     pub timeout_s: Option<i32>,
 }
 
-/// Why a build as a whole could not be.
+/// Why a build failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildError {
-    /// A word for programs.
+    /// A code for programs.
     pub code: String,
     /// A sentence for people.
     pub message: String,
@@ -171,7 +164,7 @@ impl TryFrom<BuildRow> for Build {
     }
 }
 
-/// The columns that hold what was handed in.
+/// The columns of a [`Handed`].
 #[derive(Insertable)]
 #[diesel(table_name = builds)]
 pub(super) struct HandedColumns<'a> {
@@ -205,13 +198,13 @@ impl<'a> From<&'a Handed> for HandedColumns<'a> {
     }
 }
 
-/// Why a sole build is not made, or not begun anew.
-const NOT_ALONE: &str = "a build of this commit is already pending or building";
+/// Why a sole build is not created or reopened.
+const SOLE_CONFLICT: &str = "a build of this commit is already pending or building";
 
-/// Says what a refusal of the unique index means.
-pub(crate) fn or_not_alone<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+/// Replaces the conflict that the unique index of sole builds reports with a message for people.
+pub(crate) fn explain_sole_conflict<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
     result.map_err(|error| match error {
-        StoreError::Conflict(_) => StoreError::Conflict(NOT_ALONE),
+        StoreError::Conflict(_) => StoreError::Conflict(SOLE_CONFLICT),
         other => other,
     })
 }

@@ -1,7 +1,8 @@
-//! What forges are told of builds: which were told what, and when the next try is due.
+//! Commit statuses: which were reported to the forge, and when the next attempt is due.
 //!
-//! What there is to tell is not stored: it follows from the build's row, so nothing can be lost
-//! between the two. A row is made with its build and is settled once the end was told, or given up.
+//! The status itself is not stored. It follows from the build's row, so the two cannot disagree. A
+//! row is created with its build and is settled once the end was reported or reporting was given
+//! up.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::not;
@@ -13,22 +14,21 @@ use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::schema::{builds, commit_statuses};
 
-/// That the build began was told.
-const BEGUN: &str = "begun";
+/// The column's value once the start of the build was reported.
+const STARTED: &str = "begun";
 
-/// A build of which there is something to tell.
+/// A build whose status must be reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// The build.
     pub build: BuildId,
-    /// Whether it was told that the build began.
+    /// Whether the start of the build was reported.
     pub begun_told: bool,
-    /// How often telling it has failed.
+    /// How many attempts failed.
     pub tries: i32,
     next_try_at: i64,
 }
 
-/// Notes that the forge is told how a build goes.
+/// Records that the progress of a build is reported to the forge.
 pub(crate) fn insert(
     conn: &mut Conn,
     build: BuildId,
@@ -46,8 +46,8 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Everything is told once more of a build in which something began anew.
-pub(crate) fn begin_anew(conn: &mut Conn, build: BuildId) -> Result<(), StoreError> {
+/// Reports everything once more for a build that was reopened.
+pub(crate) fn reset(conn: &mut Conn, build: BuildId) -> Result<(), StoreError> {
     let row = commit_statuses::table
         .find(build.0)
         .filter(commit_statuses::settled);
@@ -62,16 +62,17 @@ pub(crate) fn begin_anew(conn: &mut Conn, build: BuildId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The builds of which there is something to tell at `now`, those first that have waited longest.
+/// The builds whose status must be reported at `now`, longest wait first.
 pub fn due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Due>, StoreError> {
-    let begun = commit_statuses::told
+    // Two things are reported: that the build started, and how it finished.
+    let started = commit_statuses::told
         .is_null()
         .and(builds::started_at.is_not_null());
     let rows: Vec<(i64, Option<String>, i32, i64)> = commit_statuses::table
         .inner_join(builds::table.on(builds::id.eq(commit_statuses::build_id)))
         .filter(not(commit_statuses::settled))
         .filter(commit_statuses::next_try_at.le(to_ms(now)))
-        .filter(begun.or(builds::finished_at.is_not_null()))
+        .filter(started.or(builds::finished_at.is_not_null()))
         .order((commit_statuses::next_try_at, commit_statuses::build_id))
         .limit(limit)
         .select((
@@ -90,24 +91,25 @@ pub fn due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Due>, 
     Ok(rows.into_iter().map(read).collect())
 }
 
-/// Takes it upon the caller to tell of a build, and keeps others from it until `until`. Returns
-/// whether nobody else was quicker. A caller that dies has told nothing, or tells it twice.
+/// Reserves the report of a build for the caller until `until`. Returns false if another caller was
+/// faster. A caller that crashes reports nothing, or its report is sent twice.
 pub fn take(conn: &mut Conn, due: &Due, until: DateTime<Utc>) -> Result<bool, StoreError> {
     let row = commit_statuses::table
         .find(due.build.0)
+        // Another caller that reserved the report has moved this time.
         .filter(commit_statuses::next_try_at.eq(due.next_try_at))
         .filter(not(commit_statuses::settled));
-    let taken = diesel::update(row)
+    let reserved = diesel::update(row)
         .set(commit_statuses::next_try_at.eq(to_ms(until)))
         .execute(conn)?;
-    Ok(taken == 1)
+    Ok(reserved == 1)
 }
 
-/// Notes that the forge knows that the build began.
+/// Records that the forge was told that the build started.
 pub fn told_begun(conn: &mut Conn, build: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::update(commit_statuses::table.find(build.0))
         .set((
-            commit_statuses::told.eq(BEGUN),
+            commit_statuses::told.eq(STARTED),
             commit_statuses::tries.eq(0),
             commit_statuses::next_try_at.eq(to_ms(now)),
         ))
@@ -115,8 +117,8 @@ pub fn told_begun(conn: &mut Conn, build: BuildId, now: DateTime<Utc>) -> Result
     Ok(())
 }
 
-/// Notes that there is nothing more to tell of a build that ended at `finished`; one that began
-/// anew meanwhile goes on.
+/// Records that nothing is left to report of a build that finished at `finished`. A build that was
+/// reopened meanwhile stays due.
 pub fn settle(conn: &mut Conn, build: BuildId, finished: DateTime<Utc>) -> Result<(), StoreError> {
     let same: Option<i64> = builds::table
         .find(build.0)
@@ -129,13 +131,14 @@ pub fn settle(conn: &mut Conn, build: BuildId, finished: DateTime<Utc>) -> Resul
         .set((
             commit_statuses::told.eq(None::<String>),
             commit_statuses::tries.eq(0),
+            // If the build was reopened meanwhile, everything is reported once more.
             commit_statuses::settled.eq(settled),
         ))
         .execute(conn)?;
     Ok(())
 }
 
-/// Notes that telling failed, and when it is tried again.
+/// Records a failed attempt and when the next one is due.
 pub fn try_again(
     conn: &mut Conn,
     build: BuildId,

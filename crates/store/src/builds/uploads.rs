@@ -1,5 +1,6 @@
-//! Files that people upload for a build: a place first, then the bytes, then the builds that use it.
-//! A build that uses a file is linked to it, so that the file stays until the build is over.
+//! Files that users upload for a build: first an upload is created, then its bytes arrive, then
+//! builds use it. A build that uses a file is linked to it, so that the file stays until the build
+//! is finished.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,33 +12,29 @@ use crate::engine::time::{from_ms, from_opt_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::{jobs, upload_uses, uploads};
 
-/// A file that was uploaded, or may be.
+/// An upload, with or without its bytes.
 #[derive(Clone, Debug)]
 pub struct UploadedFile {
-    /// Its name.
     pub id: UploadId,
-    /// Who asked for the place.
     pub created_by: UserId,
-    /// The type that it was said to have.
+    /// The content type that the uploader declared.
     pub mime: String,
-    /// When its place goes, unless a build uses it.
+    /// When it expires, unless a build uses it.
     pub expires_at: DateTime<Utc>,
-    /// The bytes, once they came.
+    /// Absent until the bytes arrive.
     pub content: Option<FileContent>,
     /// When a build first used it. From then on it does not change.
     pub used_at: Option<DateTime<Utc>>,
-    /// The project whose build used it first, as long as there is one.
+    /// The project whose build used it first. Absent once that project is deleted.
     pub used_by: Option<ProjectId>,
 }
 
 /// The bytes of an uploaded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileContent {
-    /// The blob that holds them.
     pub blob_key: String,
-    /// How many there are.
     pub size_bytes: u64,
-    /// Their SHA-256, in lower-case hexadecimal.
+    /// In lower-case hex.
     pub sha256: String,
 }
 
@@ -78,7 +75,7 @@ impl TryFrom<UploadRow> for UploadedFile {
     }
 }
 
-/// Makes a place for a file.
+/// Creates an upload without bytes.
 pub fn insert(
     conn: &mut Conn,
     id: UploadId,
@@ -100,7 +97,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Reads an uploaded file.
+/// Reads an upload.
 pub fn get(conn: &mut Conn, id: UploadId) -> Result<UploadedFile, StoreError> {
     uploads::table
         .find(id.to_string())
@@ -109,16 +106,17 @@ pub fn get(conn: &mut Conn, id: UploadId) -> Result<UploadedFile, StoreError> {
         .try_into()
 }
 
-/// Puts bytes into the place of a file; returns the blob that nothing refers to any more.
+/// Stores the bytes of an upload. Returns the blob that is no longer referenced.
 ///
 /// # Errors
-/// `Conflict` when the place expired, or a build used the file.
+/// `Conflict` if the upload expired, or a build used it.
 pub fn fill(
     conn: &mut Conn,
     id: UploadId,
     content: &FileContent,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, StoreError> {
+    // Read before the update replaces it; the caller deletes the blob after the commit.
     let old = get(conn, id)?.content;
     let changed = diesel::update(
         uploads::table
@@ -134,15 +132,15 @@ pub fn fill(
     ))
     .execute(conn)?;
     match changed {
-        0 => Err(StoreError::Conflict("the file takes nothing any more")),
+        0 => Err(StoreError::Conflict("the upload has expired or is in use")),
         _ => Ok(old.map(|content| content.blob_key)),
     }
 }
 
-/// Notes that a new build of a project uses a file, which from now on stays as it is.
+/// Records that a new build of a project uses a file. From then on the file does not change.
 ///
 /// # Errors
-/// `Conflict` when the bytes are not those of `content` any more.
+/// `Conflict` if the bytes are no longer those of `content`.
 pub fn note_use(
     conn: &mut Conn,
     id: UploadId,
@@ -157,11 +155,14 @@ pub fn note_use(
     diesel::update(same().filter(uploads::used_at.is_null()))
         .set((uploads::used_at.eq(to_ms(now)), uploads::used_by.eq(by.0)))
         .execute(conn)?;
-    let there = diesel::update(same())
+    // Checked in a statement of its own, because an earlier use makes the one above change nothing.
+    let found = diesel::update(same())
         .set(uploads::last_used_at.eq(to_ms(now)))
         .execute(conn)?;
-    if there == 0 {
-        return Err(StoreError::Conflict("the file changed meanwhile"));
+    if found == 0 {
+        return Err(StoreError::Conflict(
+            "the file has changed since it was looked up",
+        ));
     }
     diesel::insert_into(upload_uses::table)
         .values((
@@ -172,10 +173,10 @@ pub fn note_use(
     Ok(())
 }
 
-/// Notes that a job is tried again, if it builds a file.
+/// Records a use of the uploaded file that a retried job builds, if it builds one.
 ///
 /// # Errors
-/// `SourcesGone` when the file is not kept any more.
+/// `SourcesGone` if the file was deleted.
 pub(crate) fn note_retry(
     conn: &mut Conn,
     spec: &JobSpec,
@@ -184,17 +185,18 @@ pub(crate) fn note_retry(
     let Some(PackageSource::Upload(id)) = spec.package().map(|package| &package.source) else {
         return Ok(());
     };
-    let there = diesel::update(uploads::table.find(id.to_string()))
+    // Without this use, the file could be deleted before the new attempt fetches it.
+    let found = diesel::update(uploads::table.find(id.to_string()))
         .set(uploads::last_used_at.eq(to_ms(now)))
         .execute(conn)?;
-    match there {
+    match found {
         0 => Err(StoreError::SourcesGone),
         _ => Ok(()),
     }
 }
 
-/// Removes places that expired before any build used them; returns how many there were, and the
-/// blobs that nothing refers to any more.
+/// Deletes uploads that expired before a build used them. Returns how many, and the blobs that are
+/// no longer referenced.
 pub fn remove_expired(
     conn: &mut Conn,
     now: DateTime<Utc>,
@@ -207,43 +209,44 @@ pub fn remove_expired(
         .limit(limit)
         .select(uploads::uuid)
         .load(conn)?;
-    let removed: Vec<Option<String>> = diesel::delete(
+    // A build may have started to use one of them since the query above.
+    let deleted: Vec<Option<String>> = diesel::delete(
         uploads::table
             .filter(uploads::uuid.eq_any(expired))
             .filter(uploads::used_at.is_null()),
     )
     .returning(uploads::blob_key)
     .get_results(conn)?;
-    let count = removed.len();
-    Ok((count, removed.into_iter().flatten().collect()))
+    let count = deleted.len();
+    Ok((count, deleted.into_iter().flatten().collect()))
 }
 
-/// Removes files that no build has used since `before`, unless one that does is not over; returns
-/// how many there were, and the blobs that nothing refers to any more.
+/// Deletes files that no build has used since `before`, except those of unfinished builds. Returns
+/// how many, and the blobs that are no longer referenced.
 pub fn remove_unused(
     conn: &mut Conn,
     before: DateTime<Utc>,
     limit: i64,
 ) -> Result<(usize, Vec<String>), StoreError> {
-    let open_jobs = upload_uses::table
+    let unfinished_jobs = upload_uses::table
         .inner_join(jobs::table.on(jobs::build_id.eq(upload_uses::build_id)))
         .filter(upload_uses::upload_uuid.eq(uploads::uuid))
         .filter(jobs::finished_at.is_null());
     let unused: Vec<String> = uploads::table
         .filter(uploads::last_used_at.le(to_ms(before)))
-        .filter(diesel::dsl::not(diesel::dsl::exists(open_jobs)))
+        .filter(diesel::dsl::not(diesel::dsl::exists(unfinished_jobs)))
         .order(uploads::last_used_at)
         .limit(limit)
         .select(uploads::uuid)
         .load(conn)?;
-    // Whoever takes one up again meanwhile has noted that as a use.
-    let removed: Vec<Option<String>> = diesel::delete(
+    // A build that started to use one of them meanwhile has updated `last_used_at`.
+    let deleted: Vec<Option<String>> = diesel::delete(
         uploads::table
             .filter(uploads::uuid.eq_any(unused))
             .filter(uploads::last_used_at.le(to_ms(before))),
     )
     .returning(uploads::blob_key)
     .get_results(conn)?;
-    let count = removed.len();
-    Ok((count, removed.into_iter().flatten().collect()))
+    let count = deleted.len();
+    Ok((count, deleted.into_iter().flatten().collect()))
 }

@@ -8,10 +8,9 @@ use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 
 use crate::error::StoreError;
 
-/// A connection to either back end; a query that both understand is written once.
+/// A connection to either back end. A query that both understand is written once.
 #[derive(diesel::MultiConnection)]
 pub enum Conn {
-    /// PostgreSQL.
     Postgres(PgConnection),
     /// SQLite, compiled in.
     Sqlite(SqliteConnection),
@@ -20,7 +19,7 @@ pub enum Conn {
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A SQLite file, made when it is not there.
+    /// A SQLite file, created if it does not exist.
     Sqlite(PathBuf),
     /// A PostgreSQL server, as a libpq URL.
     Postgres(String),
@@ -45,14 +44,12 @@ impl FromStr for DatabaseUrl {
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Anything.
     Write,
-    /// Looking; on SQLite a statement that writes fails.
+    /// On SQLite, a statement that writes fails.
     Read,
 }
 
 impl DatabaseUrl {
-    /// Opens a connection.
     pub(crate) fn connect(&self, purpose: Purpose) -> Result<Conn, StoreError> {
         let unavailable =
             |error: diesel::ConnectionError| StoreError::Unavailable(error.to_string());
@@ -65,15 +62,17 @@ impl DatabaseUrl {
                     StoreError::Unavailable(format!("the path {} is not UTF-8", path.display()))
                 })?;
                 let mut conn = SqliteConnection::establish(path).map_err(unavailable)?;
-                // WAL with FULL: an acknowledged commit survives a power cut, and readers never
-                // wait for the writer. A checkpoint every 16 MB writes a page that changed often only once.
-                // The timeout is for a second process, such as `migrate`.
+                // WAL with FULL: a committed transaction survives a power failure, and readers
+                // never wait for the writer. With a checkpoint every 16 MB, a page that changes
+                // often is written once per checkpoint. The busy timeout is for a second process,
+                // such as `migrate`.
                 conn.batch_execute(
                     "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
                      PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                      PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; \
                      PRAGMA wal_autocheckpoint = 4000;",
                 )?;
+                // A read closure that wrote would bypass the writer thread and its group commit.
                 if purpose == Purpose::Read {
                     conn.batch_execute("PRAGMA query_only = ON;")?;
                 }
@@ -83,9 +82,9 @@ impl DatabaseUrl {
     }
 }
 
-/// Makes connections for a pool.
+/// Opens connections for a pool.
 #[derive(Debug)]
-pub(crate) struct Manager {
+pub(crate) struct ConnectionFactory {
     pub(crate) url: DatabaseUrl,
     pub(crate) purpose: Purpose,
 }
@@ -95,7 +94,7 @@ pub(crate) struct Manager {
 #[error("{0}")]
 pub(crate) struct PoolError(String);
 
-impl diesel::r2d2::ManageConnection for Manager {
+impl diesel::r2d2::ManageConnection for ConnectionFactory {
     type Connection = Conn;
     type Error = PoolError;
 
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_known_schemes_are_databases() {
+    fn database_urls_need_a_known_scheme() {
         assert_eq!(
             "sqlite:///x.db".parse(),
             Ok(DatabaseUrl::Sqlite("/x.db".into()))

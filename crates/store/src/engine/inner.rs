@@ -7,17 +7,17 @@ use diesel::Connection;
 use diesel::r2d2::Pool;
 use tokio::sync::oneshot;
 
-use crate::engine::connection::{Conn, DatabaseUrl, Manager, Purpose};
+use crate::engine::connection::{Conn, ConnectionFactory, DatabaseUrl, Purpose};
 use crate::engine::migrations;
 use crate::engine::writer::{Work, Writer};
 use crate::error::StoreError;
 
-/// How often work that met another writer is done again before it is given up.
+/// How often a write that conflicts with another one is run before it fails.
 const MAX_TRIES: u32 = 10;
 
-/// What a store is made of, without the tasks that hold on to it.
+/// The connections, without the background tasks, which hold only a weak reference to them.
 pub(crate) struct StoreInner {
-    readers: Pool<Manager>,
+    readers: Pool<ConnectionFactory>,
     writes: Writes,
 }
 
@@ -33,8 +33,9 @@ impl StoreInner {
         let mut conn = url.connect(Purpose::Write)?;
         let applied = migrations::apply(&mut conn)?;
         if applied > 0 {
-            tracing::info!(applied, "The database was migrated");
+            tracing::info!(applied, "Applied {applied} database migrations");
         }
+        // The four readers of SQLite never write. On PostgreSQL reads and writes share one pool.
         let (writes, purpose, size) = match url {
             DatabaseUrl::Sqlite(_) => {
                 let writer = Writer::start(conn)
@@ -43,14 +44,14 @@ impl StoreInner {
             }
             DatabaseUrl::Postgres(_) => (Writes::Pooled, Purpose::Write, 16),
         };
-        let manager = Manager {
+        let manager = ConnectionFactory {
             url: url.clone(),
             purpose,
         };
         let readers = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
-            // A server that was restarted leaves connections behind that only a look tells apart.
+            // After a server restart, pooled connections are dead, and only a query reveals that.
             .test_on_check_out(matches!(url, DatabaseUrl::Postgres(_)))
             .connection_timeout(std::time::Duration::from_secs(5))
             .build(manager)
@@ -58,13 +59,15 @@ impl StoreInner {
         Ok(Self { readers, writes })
     }
 
-    pub(crate) fn connection(&self) -> Result<diesel::r2d2::PooledConnection<Manager>, StoreError> {
+    pub(crate) fn connection(
+        &self,
+    ) -> Result<diesel::r2d2::PooledConnection<ConnectionFactory>, StoreError> {
         self.readers
             .get()
             .map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
-    /// [`Store::write`], for those who hold the inner half alone.
+    /// [`Store::write`](crate::Store::write), for callers that have only the connections.
     pub(crate) async fn write<T, F>(inner: &Arc<Self>, work: F) -> Result<T, StoreError>
     where
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -72,15 +75,18 @@ impl StoreInner {
     {
         match &inner.writes {
             Writes::Grouped(writer) => {
+                // The writer thread answers through the channel after the commit of the whole group.
                 let (sender, receiver) = oneshot::channel();
                 writer.submit(Box::new(Task {
                     work,
                     result: None,
                     sender,
                 }))?;
-                receiver
-                    .await
-                    .map_err(|_| StoreError::Unavailable("the write was dropped".to_owned()))?
+                receiver.await.map_err(|_| {
+                    StoreError::Unavailable(
+                        "the database writer stopped before it ran the write".to_owned(),
+                    )
+                })?
             }
             Writes::Pooled => {
                 let inner = Arc::clone(inner);
@@ -99,8 +105,9 @@ impl StoreInner {
         loop {
             tries += 1;
             match conn.transaction::<_, StoreError, _>(&mut work) {
+                // A serialization failure or deadlock means that the other transaction won.
                 Err(error) if error.is_transient() && tries < MAX_TRIES => {
-                    tracing::debug!(tries, error = %error, "A write met another and is done again");
+                    tracing::debug!(tries, error = %error, "A write conflicted with another one; running it again");
                 }
                 result => return result,
             }
@@ -122,19 +129,20 @@ where
 {
     fn run(&mut self, conn: &mut Conn) -> bool {
         let result = (self.work)(conn);
-        let kept = result.is_ok();
+        let succeeded = result.is_ok();
         self.result = Some(result);
-        kept
+        succeeded
     }
 
     fn answer(self: Box<Self>, commit_failure: Option<&StoreError>) {
+        // A closure that failed was rolled back by itself, so its own error counts, not the commit's.
         let result = match (self.result, commit_failure) {
             (Some(Err(error)), _) => Err(error),
             (_, Some(failure)) => Err(StoreError::Unavailable(failure.to_string())),
             (Some(Ok(value)), None) => Ok(value),
             (None, None) => Err(StoreError::Unavailable("the write panicked".to_owned())),
         };
-        // The caller may have gone away; what it asked for has been done all the same.
+        // The caller may have stopped waiting. Its write is committed all the same.
         let _ = self.sender.send(result);
     }
 }

@@ -1,8 +1,8 @@
-//! Fixed pieces of SQL that the query builder cannot word, prepared once like any other query.
+//! SQL that the query builder cannot express, prepared once like any other query.
 //!
-//! A partial index serves a query only when its condition stands in the query as it stands in the
-//! index: a bound parameter will not do. And SQL given as text would be parsed at each call, which
-//! for a claim costs as much as the claim itself.
+//! A partial index serves a query only if the query contains the condition of the index literally;
+//! a bound parameter does not match. Plain SQL text would be parsed at each call, which for a claim
+//! costs as much as the claim itself.
 
 use diesel::backend::Backend;
 use diesel::expression::{
@@ -49,13 +49,13 @@ condition!(
     "(jobs.state = 'running')"
 );
 
-/// The lines in which jobs stand, found by skipping from one key to the next in the index of
-/// pending jobs, with what their projects allow and how many jobs these run.
+/// The queue keys with pending jobs, with the settings and the number of running jobs of their
+/// projects. Found by skipping from key to key in the index of pending jobs.
 #[derive(Clone, Copy, Debug, QueryId)]
 pub(crate) struct OpenLines;
 
-/// Key, project, tags, whether shared runners may serve it, limit, whether builds are run,
-/// running jobs.
+/// Queue key, project, tags, whether shared runners may serve it, limit of running jobs, whether
+/// builds are enabled, number of running jobs.
 pub(crate) type OpenLine = (i64, i64, String, bool, Option<i32>, bool, i32);
 
 impl Query for OpenLines {
@@ -65,6 +65,8 @@ impl Query for OpenLines {
 impl<DB: Backend> QueryFragment<DB> for OpenLines {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql(
+            // `SELECT DISTINCT` would read the index entry of every pending job. Each step of the
+            // recursion jumps to the next key instead.
             "WITH RECURSIVE open(k) AS ( \
                  SELECT min(queue_key_id) FROM jobs WHERE state = 'pending' \
                  UNION ALL \
@@ -84,26 +86,25 @@ impl<DB: Backend> QueryFragment<DB> for OpenLines {
 
 impl<Conn> RunQueryDsl<Conn> for OpenLines {}
 
-/// A statement of fixed text with whole numbers in it, prepared once. The query builder's updates
-/// are parsed at each call, because what they set may differ from one to the next.
+/// A statement of fixed text with integers in it, prepared once. The query builder's updates are
+/// parsed at each call, because the set of assigned columns may differ between calls.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fixed<const N: usize> {
+pub(crate) struct FixedStatement<const N: usize> {
     /// The text before each number.
     pub(crate) before: [&'static str; N],
-    /// The numbers.
     pub(crate) numbers: [i64; N],
     /// The text after the last number.
     pub(crate) after: &'static str,
 }
 
-impl<const N: usize> QueryId for Fixed<N> {
+impl<const N: usize> QueryId for FixedStatement<N> {
     type QueryId = ();
 
-    // It is told apart by its text.
+    // Diesel then uses the text itself as the key of its statement cache.
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<const N: usize> QueryFragment<diesel::sqlite::Sqlite> for Fixed<N> {
+impl<const N: usize> QueryFragment<diesel::sqlite::Sqlite> for FixedStatement<N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, diesel::sqlite::Sqlite>) -> QueryResult<()> {
         for (text, number) in self.before.iter().zip(&self.numbers) {
             out.push_sql(text);
@@ -114,4 +115,4 @@ impl<const N: usize> QueryFragment<diesel::sqlite::Sqlite> for Fixed<N> {
     }
 }
 
-impl<Conn, const N: usize> RunQueryDsl<Conn> for Fixed<N> {}
+impl<Conn, const N: usize> RunQueryDsl<Conn> for FixedStatement<N> {}

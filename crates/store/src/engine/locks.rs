@@ -1,7 +1,8 @@
-//! Row locks on PostgreSQL, where several coordinators write at once. SQLite has one writer and needs
-//! none.
+//! Row locks on PostgreSQL, where several coordinators write at once. SQLite has one writer and
+//! needs none.
 //!
-//! Every transaction locks in the same order: builds, then jobs, then project loads.
+//! Every transaction locks in the same order, so that two cannot deadlock: builds, then jobs, then
+//! project loads.
 
 use diesel::prelude::*;
 use slipway_domain::{BuildId, JobId, ProjectId};
@@ -10,7 +11,7 @@ use crate::engine::connection::Conn;
 use crate::error::StoreError;
 use crate::schema::{builds, jobs, projects};
 
-/// Keeps others from changing a build or the states of its jobs until the transaction ends.
+/// Locks a build and the states of its jobs until the transaction ends.
 pub(crate) fn lock_build(conn: &mut Conn, build: BuildId) -> Result<(), StoreError> {
     if let Conn::Postgres(conn) = conn {
         builds::table
@@ -22,7 +23,7 @@ pub(crate) fn lock_build(conn: &mut Conn, build: BuildId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Keeps others from changing a project or adding to it until the transaction ends.
+/// Locks a project against changes and new builds until the transaction ends.
 pub(crate) fn lock_project(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     if let Conn::Postgres(conn) = conn {
         projects::table
@@ -34,7 +35,7 @@ pub(crate) fn lock_project(conn: &mut Conn, project: ProjectId) -> Result<(), St
     Ok(())
 }
 
-/// Keeps others from changing a job's row, its trace and its artifacts until the transaction ends.
+/// Locks a job's row, its trace and its artifacts until the transaction ends.
 pub(crate) fn lock_job(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
     if let Conn::Postgres(conn) = conn {
         jobs::table

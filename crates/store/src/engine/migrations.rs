@@ -1,4 +1,4 @@
-//! The migrations, compiled in: the same steps for both back ends.
+//! The migrations, compiled in. Both back ends have the same steps.
 
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -8,11 +8,12 @@ use crate::error::StoreError;
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
 
-/// Any number that no other program would lock; it only has to stay the same.
+/// An arbitrary lock id that no other program should use. It must never change, because
+/// coordinators of different versions have to share it.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(7547929)";
 const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(7547929)";
 
-/// Applies what is not applied yet; returns how many steps that was.
+/// Applies pending migrations and returns how many there were.
 pub(crate) fn apply(conn: &mut Conn) -> Result<usize, StoreError> {
     use diesel::connection::SimpleConnection;
 
@@ -25,12 +26,13 @@ pub(crate) fn apply(conn: &mut Conn) -> Result<usize, StoreError> {
             .map(|done| done.len())
             .map_err(failed),
         Conn::Postgres(conn) => {
-            // Coordinators that start together take turns.
+            // Coordinators that start at the same time migrate one after the other.
             conn.batch_execute(MIGRATION_LOCK)?;
             let applied = conn
                 .run_pending_migrations(POSTGRES)
                 .map(|done| done.len())
                 .map_err(failed);
+            // Released even if a migration failed, because the lock belongs to the session.
             conn.batch_execute(MIGRATION_UNLOCK)?;
             applied
         }
@@ -58,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn up_down_up_works_on_sqlite() {
+    fn migrations_apply_again_after_they_were_reverted_on_sqlite() {
         let dir = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::Sqlite(dir.path().join("x.db"));
         let mut conn = url.connect(Purpose::Write).unwrap();

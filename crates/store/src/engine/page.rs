@@ -1,12 +1,12 @@
-//! Parts of lists. A page begins after the last id of the one before, at the same cost anywhere; a
-//! slice is counted from the beginning, for clients that know nothing else.
+//! Parts of lists. A [`Page`] continues after the last id of the previous page and costs the same
+//! anywhere in the list. A [`Slice`] is counted from the beginning, for APIs that offer nothing
+//! else.
 
-/// Which part of a list is wanted. Lists run from the newest id to the oldest.
+/// A part of a list that runs from the newest id to the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Only ids below this one; from the newest when absent.
+    /// Only ids below this one; absent for the first page.
     pub before: Option<i64>,
-    /// At most so many rows.
     pub limit: i64,
 }
 
@@ -17,11 +17,10 @@ impl Page {
     }
 }
 
-/// Which part of a list is wanted, by position.
+/// A part of a list by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
-    /// How many rows come before it.
+    /// How many rows to skip.
     pub offset: i64,
-    /// At most so many rows.
     pub limit: i64,
 }

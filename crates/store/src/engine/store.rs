@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::queue::claims::ClaimQueue;
 use crate::queue::types::{ClaimRequest, Claimed};
 
-/// The farm's database. Clones share it.
+/// The farm's database. Clones share the same connections.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<StoreInner>,
@@ -21,15 +21,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database and applies the migrations it lacks.
+    /// Opens the database and applies pending migrations.
     ///
     /// # Errors
-    /// When it cannot be reached, opened or migrated.
+    /// `Unavailable` if it cannot be reached, opened or migrated.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let opening = url.clone();
         let inner = blocking(move || StoreInner::open(&opening)).await?;
         let inner = Arc::new(inner);
         let signals = Signals::start(url).await?;
+        // The task holds a weak reference, so that dropping the last store also ends the task.
         let claims = ClaimQueue::start(Arc::downgrade(&inner));
         Ok(Self {
             inner,
@@ -38,10 +39,10 @@ impl Store {
         })
     }
 
-    /// Applies the migrations that the database lacks, and returns how many those were.
+    /// Applies pending migrations and returns how many there were.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// Same as [`Store::open`].
     pub async fn migrate(url: &DatabaseUrl) -> Result<usize, StoreError> {
         let url = url.clone();
         blocking(move || migrations::apply(&mut url.connect(Purpose::Write)?)).await
@@ -50,7 +51,7 @@ impl Store {
     /// Runs `work` on a connection that only reads.
     ///
     /// # Errors
-    /// What `work` returns, or `Unavailable`.
+    /// The error of `work`, or `Unavailable`.
     pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -62,11 +63,11 @@ impl Store {
 
     /// Runs `work` in a transaction and returns after its commit is durable.
     ///
-    /// `work` may run more than once: when it lost against another writer it is rolled back and
+    /// `work` may run more than once: if it conflicts with another writer, it is rolled back and
     /// run again.
     ///
     /// # Errors
-    /// What `work` returns, in which case nothing of it is kept; or `Unavailable`.
+    /// The error of `work`, whose changes are rolled back; or `Unavailable`.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -75,22 +76,23 @@ impl Store {
         StoreInner::write(&self.inner, work).await
     }
 
-    /// Gives `request`'s runner a pending job that it can run, if there is one.
+    /// Claims a pending job that the runner of `request` can run, if there is one.
     ///
     /// Requests that wait for the database share one commit.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Unavailable` if the database is.
     pub async fn claim(&self, request: ClaimRequest) -> Result<Option<Claimed>, StoreError> {
         self.claims.claim(request).await
     }
 
-    /// Tells all coordinators on this database of something that was committed.
+    /// Sends a signal to the other coordinators on this database.
     pub fn announce(&self, signal: Signal) {
         self.signals.send(signal);
     }
 
-    /// Hears what other coordinators on this database announce, not what this one does.
+    /// Subscribes to the signals of other coordinators on this database. The signals of this
+    /// coordinator are not included.
     pub fn signals(&self) -> broadcast::Receiver<Signal> {
         self.signals.subscribe()
     }

@@ -1,7 +1,7 @@
-//! The one writer of a SQLite database: a thread that commits what waits in groups.
+//! The only writer of a SQLite database: a thread that commits waiting closures in groups.
 //!
-//! Syncing is what a commit costs, so closures that arrive while one is under way share the next.
-//! Each has a savepoint of its own: one that fails takes nothing of the others with it.
+//! A commit costs as much as its sync, so closures that arrive during one commit share the next.
+//! Each closure has a savepoint of its own, so that a failure does not roll back the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,18 +12,19 @@ use diesel::connection::SimpleConnection;
 use crate::engine::connection::Conn;
 use crate::error::StoreError;
 
-/// How many closures share a commit at the most.
+/// How many closures may share a commit.
 const MAX_GROUP: usize = 256;
 
-/// Work for the writer: runs inside the transaction, and is told afterwards whether it was kept.
+/// Work for the writer thread.
 pub(crate) trait Work: Send {
-    /// Does the work; false when it failed and must be rolled back.
+    /// Runs inside the transaction. Returns false if it failed and must be rolled back.
     fn run(&mut self, conn: &mut Conn) -> bool;
-    /// Answers the caller: `None` when the commit succeeded, else why nothing was kept.
+    /// Answers the caller after the commit. `commit_failure` says why the whole group was rolled
+    /// back.
     fn answer(self: Box<Self>, commit_failure: Option<&StoreError>);
 }
 
-/// A handle on the writer thread, which ends when the last handle is dropped.
+/// A handle to the writer thread, which stops when the handle is dropped.
 #[derive(Debug)]
 pub(crate) struct Writer {
     sender: Option<Sender<Box<dyn Work>>>,
@@ -46,22 +47,23 @@ impl Writer {
     /// Queues work.
     ///
     /// # Errors
-    /// When the thread is gone.
+    /// `Unavailable` if the thread has stopped.
     pub(crate) fn submit(&self, work: Box<dyn Work>) -> Result<(), StoreError> {
-        let gone = || StoreError::Unavailable("the database writer has stopped".to_owned());
+        let stopped = || StoreError::Unavailable("the database writer has stopped".to_owned());
         self.sender
             .as_ref()
-            .ok_or_else(gone)?
+            .ok_or_else(stopped)?
             .send(work)
-            .map_err(|_| gone())
+            .map_err(|_| stopped())
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // The thread stops when its channel is closed, after the work that is already queued.
         drop(self.sender.take());
         if let Some(thread) = self.thread.take() {
-            // A panic has been reported by the panic hook; there is nothing to add here.
+            // The panic hook has already reported a panic of the thread.
             let _ = thread.join();
         }
     }
@@ -70,6 +72,7 @@ impl Drop for Writer {
 fn write_all(mut conn: Conn, receiver: &Receiver<Box<dyn Work>>) {
     while let Ok(first) = receiver.recv() {
         let mut group = vec![first];
+        // Only work that already waits joins the group: a commit never waits for more.
         while group.len() < MAX_GROUP
             && let Ok(next) = receiver.try_recv()
         {
@@ -83,12 +86,14 @@ fn write_all(mut conn: Conn, receiver: &Receiver<Box<dyn Work>>) {
 }
 
 fn commit_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
+    // IMMEDIATE takes the write lock now. Otherwise a transaction that begins with a read could fail
+    // later, when it first writes.
     conn.batch_execute("BEGIN IMMEDIATE")?;
     let done = run_group(conn, group).and_then(|()| Ok(conn.batch_execute("COMMIT")?));
     if done.is_err() {
-        // The connection must not stay inside a transaction, whatever went wrong.
+        // An open transaction would make the next group fail as well.
         if let Err(error) = conn.batch_execute("ROLLBACK") {
-            tracing::error!(error = %error, "A failed group could not be rolled back");
+            tracing::error!(error = %error, "Could not roll back a failed group of writes");
         }
     }
     done
@@ -97,9 +102,9 @@ fn commit_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<(), Stor
 fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
     for work in group {
         conn.batch_execute("SAVEPOINT work")?;
-        // A panic in one closure must not take the writer, and with it the farm, down.
-        let kept = catch_unwind(AssertUnwindSafe(|| work.run(conn))).unwrap_or(false);
-        if !kept {
+        // A panic in one closure must not stop the writer, and with it the whole farm.
+        let succeeded = catch_unwind(AssertUnwindSafe(|| work.run(conn))).unwrap_or(false);
+        if !succeeded {
             conn.batch_execute("ROLLBACK TO work")?;
         }
         conn.batch_execute("RELEASE work")?;

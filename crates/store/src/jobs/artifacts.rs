@@ -1,4 +1,4 @@
-//! Artifacts: images (reference and digest) and archive files.
+//! Artifacts: images (reference and digest), archives and other files.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,60 +12,50 @@ use crate::schema::artifacts;
 /// A result of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its id.
     pub id: ArtifactId,
-    /// The job that made it.
     pub job: JobId,
-    /// What it is.
     pub content: Content,
-    /// In bytes: of the file, or of the image's layers.
+    /// The size of the file, or of the image's layers.
     pub size_bytes: u64,
-    /// When it was stored.
     pub created_at: DateTime<Utc>,
-    /// When it is removed.
+    /// When it expires; absent if never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// What an artifact is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// An image.
     Image {
-        /// What was pushed, or the image's id when nothing was.
+        /// The pushed reference, or the image id if nothing was pushed.
         reference: String,
-        /// The manifest's digest.
+        /// The digest of the manifest.
         digest: String,
         /// The tags that were pushed.
         tags: Vec<String>,
-        /// What else is known of it.
         details: ImageDetails,
     },
-    /// The files that the job leaves to others, in one archive.
+    /// The archive of the files that the job passes on to other jobs.
     Archive {
-        /// Its name.
         filename: String,
-        /// Its SHA-256, in hex.
+        /// In hex.
         sha256: String,
-        /// The blob that holds it.
         blob_key: String,
     },
-    /// Another file, of which a job has one of each type.
+    /// Another file. A job has at most one of each type.
     File {
         /// What it is for, such as `junit` or `sbom`.
         file_type: String,
         /// How it is packed: `raw`, `gzip` or `zip`.
         format: String,
-        /// Its name.
         filename: String,
-        /// Its SHA-256, in hex.
+        /// In hex.
         sha256: String,
-        /// The blob that holds it.
         blob_key: String,
     },
 }
 
 impl Content {
-    /// The file's name, its SHA-256 in hex, and the blob that holds it; nothing of an image.
+    /// The file's name, its SHA-256 in hex, and its blob. `None` for an image.
     pub fn file(&self) -> Option<(&str, &str, &str)> {
         match self {
             Self::Image { .. } => None,
@@ -84,16 +74,14 @@ impl Content {
     }
 }
 
-/// What a new artifact is made of.
+/// The values of a new artifact.
 #[derive(Clone, Debug)]
 pub struct NewArtifact {
-    /// The job that made it.
     pub job: JobId,
-    /// What it is.
     pub content: Content,
-    /// In bytes.
+    /// The size of the file, or of the image's layers.
     pub size_bytes: u64,
-    /// When it is removed.
+    /// When it expires; absent if never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -165,7 +153,7 @@ fn read_details(text: Option<&str>) -> Result<ImageDetails, StoreError> {
     Ok(read.unwrap_or_default())
 }
 
-/// The columns that say what an artifact is.
+/// The columns of a [`Content`].
 #[derive(Insertable)]
 #[diesel(table_name = artifacts)]
 struct ContentColumns<'a> {
@@ -229,8 +217,8 @@ impl<'a> TryFrom<&'a Content> for ContentColumns<'a> {
     }
 }
 
-/// Stores an artifact in the place of the job's earlier one of its kind and type; returns it, and the
-/// blob that nothing refers to any more.
+/// Stores an artifact and replaces the job's earlier artifact of the same kind and type. Returns
+/// the artifact, and the blob that is no longer referenced.
 pub fn put(
     conn: &mut Conn,
     new: &NewArtifact,
@@ -243,6 +231,7 @@ pub fn put(
             .and(artifacts::kind.eq(content.kind))
             .and(artifacts::file_type.eq(content.file_type.to_owned())),
     );
+    // Read before the row is deleted; the caller deletes the blob after the commit.
     let old: Option<Option<String>> = same
         .clone()
         .select(artifacts::blob_key)
@@ -262,7 +251,7 @@ pub fn put(
     Ok((get(conn, ArtifactId(id))?, old.flatten()))
 }
 
-/// The job's artifact of the same kind and type as `content`, if it has one.
+/// The job's artifact of the same kind and type as `content`.
 pub fn file_like(
     conn: &mut Conn,
     job: JobId,
@@ -278,7 +267,6 @@ pub fn file_like(
     row.map(Artifact::try_from).transpose()
 }
 
-/// Reads one.
 pub fn get(conn: &mut Conn, id: ArtifactId) -> Result<Artifact, StoreError> {
     artifacts::table
         .find(id.0)
@@ -296,30 +284,30 @@ pub fn of_job(conn: &mut Conn, job: JobId) -> Result<Vec<Artifact>, StoreError> 
     rows.into_iter().map(Artifact::try_from).collect()
 }
 
-/// The archives of several jobs that have not expired at `now`.
+/// The archives of several jobs, without those that have expired at `now`.
 pub(crate) fn archives_of(
     conn: &mut Conn,
     jobs: &[i64],
     now: DateTime<Utc>,
 ) -> Result<Vec<Artifact>, StoreError> {
-    let lasting = artifacts::expires_at.is_null();
+    let never_expires = artifacts::expires_at.is_null();
     let rows: Vec<Row> = artifacts::table
         .filter(artifacts::job_id.eq_any(jobs))
         .filter(artifacts::kind.eq(ARCHIVE))
-        .filter(lasting.or(artifacts::expires_at.gt(to_ms(now))))
+        .filter(never_expires.or(artifacts::expires_at.gt(to_ms(now))))
         .load(conn)?;
     rows.into_iter().map(Artifact::try_from).collect()
 }
 
-/// Keeps one for ever.
+/// Removes the expiry of an artifact, so that it stays.
 ///
 /// # Errors
-/// `NotFound` when there is none, or it has expired at `now`.
+/// `NotFound` if it does not exist, or has expired at `now`.
 pub fn keep(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Result<Artifact, StoreError> {
-    let lasting = artifacts::expires_at.is_null();
+    let never_expires = artifacts::expires_at.is_null();
     let target = artifacts::table
         .find(id.0)
-        .filter(lasting.or(artifacts::expires_at.gt(to_ms(now))));
+        .filter(never_expires.or(artifacts::expires_at.gt(to_ms(now))));
     let changed = diesel::update(target)
         .set(artifacts::expires_at.eq(None::<i64>))
         .execute(conn)?;
@@ -329,7 +317,7 @@ pub fn keep(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Result<Artif
     }
 }
 
-/// Removes one; returns the blob that nothing refers to any more.
+/// Deletes an artifact. Returns the blob that is no longer referenced.
 pub fn remove(conn: &mut Conn, id: ArtifactId) -> Result<Option<String>, StoreError> {
     let blob: Option<String> = artifacts::table
         .find(id.0)
@@ -340,7 +328,7 @@ pub fn remove(conn: &mut Conn, id: ArtifactId) -> Result<Option<String>, StoreEr
     Ok(blob)
 }
 
-/// Those whose time is over at `now`.
+/// The artifacts that have expired at `now`, oldest expiry first.
 pub fn expired(
     conn: &mut Conn,
     now: DateTime<Utc>,

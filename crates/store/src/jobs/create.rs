@@ -16,56 +16,47 @@ use crate::jobs::queries::get;
 use crate::jobs::row::Job;
 use crate::schema::{job_needs, jobs};
 
-/// What a new job is made of.
+/// The values of a new job.
 #[derive(Clone, Debug)]
 pub struct NewJob {
-    /// The build it belongs to.
     pub build: BuildId,
-    /// The project it belongs to.
     pub project: ProjectId,
-    /// What it asks of a runner.
     pub queue_key: QueueKeyId,
-    /// Its name.
     pub name: String,
-    /// Its stage.
     pub stage: String,
-    /// What it does.
     pub spec: JobSpec,
-    /// How long it may run, in seconds.
     pub timeout_s: i32,
-    /// Whether the build succeeds even if it fails.
+    /// Whether the build can succeed even if this job fails.
     pub allow_failure: bool,
-    /// The jobs that must succeed first.
+    /// The jobs that must finish first.
     pub needs: Vec<JobId>,
-    /// Who caused it.
     pub created_by: Option<UserId>,
-    /// When it runs, by what became of those it needs.
+    /// On which results of the needed jobs it runs.
     pub when: When,
-    /// What is known of few jobs.
     pub details: Details,
-    /// The attempt it retries, with the runner that is passed over for a while.
+    /// The attempt that it retries.
     pub retries: Option<Retried>,
 }
 
-/// What a retry takes from the attempt before it.
+/// What a new attempt takes over from the previous one.
 #[derive(Clone, Copy, Debug)]
 pub struct Retried {
-    /// The attempt before.
+    /// The previous attempt.
     pub job: JobId,
-    /// Its number.
+    /// The number of the previous attempt.
     pub attempt: i32,
-    /// Its priority.
     pub priority: i32,
-    /// The runner that lost it, and until when that one is passed over.
+    /// The runner that lost the previous attempt, and until when it does not get this one.
     pub avoid: Option<(RunnerId, DateTime<Utc>)>,
 }
 
-/// Makes a job, in the state that follows from the jobs it needs.
+/// Creates a job in the state that follows from the jobs it needs.
 pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, StoreError> {
     let mut needs = Vec::with_capacity(new.needs.len());
     for need in &new.needs {
         needs.push(as_need(&get(conn, *need)?));
     }
+    // A job whose needs have already finished skips the waiting state.
     let state = match next_event(new.when, &needs) {
         Some(event) => JobState::Waiting.after(event)?,
         None => JobState::Waiting,

@@ -1,4 +1,4 @@
-//! What is known of few jobs, in a table of its own.
+//! Values that only some jobs have, in a table of their own.
 
 use std::collections::HashMap;
 
@@ -13,28 +13,28 @@ use crate::error::StoreError;
 use crate::jobs::row::Job;
 use crate::schema::{job_details, jobs};
 
-/// What is known of few jobs.
+/// Values that only some jobs have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
-    /// Its key in the graph that was handed in.
+    /// The key of its step in the submitted graph.
     pub step_key: Option<String>,
-    /// What people call it, where that is not its name.
+    /// The display name, if it differs from the name.
     pub label: Option<String>,
-    /// When it is tried again by itself.
+    /// When it is retried automatically.
     pub retry: Option<RetryRules>,
-    /// What its last command ended with.
+    /// The exit code of its last command.
     pub exit_code: Option<i32>,
-    /// Why it failed, in the words of those who handed it in.
+    /// The submitter's code for why it failed.
     pub error_code: Option<String>,
-    /// For a canceled job: until when its runner is waited for to say that it stopped.
+    /// For a canceled job: until when the farm waits for its runner to report that it stopped.
     pub stopping_until: Option<DateTime<Utc>>,
-    /// The steps of its image build, as far as they came.
+    /// The steps of its image build that have started so far.
     pub build_steps: Vec<BuildStep>,
-    /// Which process of its runner has it, by the name of that for its host.
+    /// Which manager of its runner runs it: the manager's system id.
     pub system_id: Option<String>,
-    /// Whether that one ends it in its own way when it is canceled.
+    /// Whether that manager ends the job gracefully when it is canceled.
     pub graceful: bool,
-    /// Whether the trace is not what the runner says that it sent.
+    /// Whether the stored trace differs from what the runner reports to have sent.
     pub trace_incomplete: bool,
 }
 
@@ -107,7 +107,7 @@ const COLUMNS: (
     job_details::trace_incomplete,
 );
 
-/// Keeps what is known of a new job; most have nothing to keep.
+/// Stores the details of a new job. Most jobs have none and get no row.
 pub(super) fn insert(conn: &mut Conn, job: JobId, details: &Details) -> Result<(), StoreError> {
     if *details == Details::default() {
         return Ok(());
@@ -128,7 +128,7 @@ pub(super) fn insert(conn: &mut Conn, job: JobId, details: &Details) -> Result<(
     Ok(())
 }
 
-/// What is known of a job besides what is known of all.
+/// The details of a job; the default if it has none.
 pub fn details_of(conn: &mut Conn, job: JobId) -> Result<Details, StoreError> {
     let row: Option<Row> = job_details::table
         .find(job.0)
@@ -138,7 +138,7 @@ pub fn details_of(conn: &mut Conn, job: JobId) -> Result<Details, StoreError> {
     row.map_or_else(|| Ok(Details::default()), read)
 }
 
-/// The same for the jobs of builds that have any.
+/// The details of all jobs of some builds. Jobs without details are left out.
 pub fn details_of_builds(
     conn: &mut Conn,
     builds: &[BuildId],
@@ -153,15 +153,14 @@ pub fn details_of_builds(
         .collect()
 }
 
-/// Notes what the last command of a job ended with, and why it failed in the words of those who
-/// handed it in.
+/// Records the exit code of a job's last command, and the submitter's code for why the job failed.
 pub fn note_exit(
     conn: &mut Conn,
     job: JobId,
     exit_code: Option<i32>,
     error_code: Option<&str>,
 ) -> Result<(), StoreError> {
-    make_sure(conn, job)?;
+    ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set((
             job_details::exit_code.eq(exit_code),
@@ -171,34 +170,34 @@ pub fn note_exit(
     Ok(())
 }
 
-/// Notes the steps of a job's image build.
+/// Records the steps of a job's image build.
 pub fn note_build_steps(
     conn: &mut Conn,
     job: JobId,
     steps: &[BuildStep],
 ) -> Result<(), StoreError> {
     let steps = serde_json::to_string(steps).map_err(|_| StoreError::Corrupt("build steps"))?;
-    make_sure(conn, job)?;
+    ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set(job_details::build_steps.eq(steps))
         .execute(conn)?;
     Ok(())
 }
 
-/// Notes that the runner of a canceled job is waited for to stop.
+/// Records until when the farm waits for the runner of a canceled job to stop.
 pub(super) fn note_stopping(
     conn: &mut Conn,
     job: JobId,
     until: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    make_sure(conn, job)?;
+    ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set(job_details::stopping_until.eq(to_ms(until)))
         .execute(conn)?;
     Ok(())
 }
 
-/// Notes that the runner of a canceled job has stopped. Returns whether it was waited for.
+/// Records that the runner of a canceled job has stopped. Returns whether the farm waited for it.
 pub fn note_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
     let changed = diesel::update(
         job_details::table
@@ -210,15 +209,15 @@ pub fn note_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
     Ok(changed > 0)
 }
 
-/// Notes which process of its runner took a job, and whether that one ends it in its own way when it
-/// is canceled.
+/// Records which manager of its runner claimed a job, and whether that manager ends it gracefully
+/// when it is canceled.
 pub fn note_taker(
     conn: &mut Conn,
     job: JobId,
     system_id: Option<&str>,
     graceful: bool,
 ) -> Result<(), StoreError> {
-    make_sure(conn, job)?;
+    ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set((
             job_details::system_id.eq(system_id),
@@ -228,17 +227,17 @@ pub fn note_taker(
     Ok(())
 }
 
-/// Notes that a job's trace is not what its runner says that it sent.
+/// Records that the stored trace differs from what the runner reports to have sent.
 pub fn note_trace_incomplete(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
-    make_sure(conn, job)?;
+    ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set(job_details::trace_incomplete.eq(true))
         .execute(conn)?;
     Ok(())
 }
 
-/// Whether `job` is canceled and its runner is still ending it in its own way: until it says that it
-/// did, or is silent for too long.
+/// Whether `job` is canceled and its runner is still ending it gracefully. This lasts until the
+/// runner reports that it stopped, or is silent for too long.
 pub fn is_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<bool, StoreError> {
     if job.state != JobState::Done(Outcome::Canceled) {
         return Ok(false);
@@ -247,10 +246,10 @@ pub fn is_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<bool,
     Ok(details.graceful && details.stopping_until.is_some_and(|until| now < until))
 }
 
-/// Takes a sign of life of a runner that is ending a canceled job in its own way.
+/// Accepts a heartbeat of a runner that is ending a canceled job gracefully.
 ///
 /// # Errors
-/// `Refused` when it is not, or not any more.
+/// `Refused` if the runner is not ending the job, or no longer.
 pub fn renew_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<(), StoreError> {
     if !is_ending(conn, job, now)? {
         return Err(StoreError::Refused(InvalidTransition {
@@ -261,9 +260,9 @@ pub fn renew_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<()
     note_stopping(conn, job.id, now + job.lease_length)
 }
 
-fn make_sure(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
-    let known: i64 = job_details::table.find(job.0).count().get_result(conn)?;
-    if known == 0 {
+fn ensure_row(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
+    let rows: i64 = job_details::table.find(job.0).count().get_result(conn)?;
+    if rows == 0 {
         diesel::insert_into(job_details::table)
             .values(job_details::job_id.eq(job.0))
             .execute(conn)?;

@@ -1,4 +1,4 @@
-//! Leases of running jobs: which lapsed, and how they are renewed or ended early.
+//! Leases of running jobs: which have expired, and how they are renewed or ended early.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,7 +12,7 @@ use crate::jobs::row::Job;
 use crate::jobs::state::advance;
 use crate::schema::jobs;
 
-/// The running jobs whose lease lapsed before `now`, those first that lapsed first.
+/// The running jobs whose lease has expired at `now`, earliest expiry first.
 pub fn lapsed(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<JobId>, StoreError> {
     let ids: Vec<i64> = jobs::table
         .filter(IsRunning)
@@ -24,20 +24,21 @@ pub fn lapsed(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Job
     Ok(ids.into_iter().map(JobId).collect())
 }
 
-/// Gives every running job at least until `until`, as after a start of the coordinator.
+/// Extends the lease of every running job to at least `until`, as after a start of the coordinator.
 pub fn grant_grace(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
     let changed = diesel::update(jobs::table)
         .filter(IsRunning)
         .filter(jobs::lease_expires_at.lt(to_ms(until)))
         .set((
             jobs::lease_expires_at.eq(to_ms(until)),
+            // A transaction that read the old lease must notice the change and start over.
             jobs::rev.eq(jobs::rev + 1),
         ))
         .execute(conn)?;
     Ok(changed)
 }
 
-/// Ends the leases of a runner's jobs, which are lost at once.
+/// Expires the leases of a runner's jobs at once, so that the jobs are lost.
 pub fn end_leases_of(
     conn: &mut Conn,
     runner: RunnerId,
@@ -48,16 +49,17 @@ pub fn end_leases_of(
         .filter(jobs::runner_id.eq(runner.0))
         .set((
             jobs::lease_expires_at.eq(to_ms(now)),
+            // A transaction that read the old lease must notice the change and start over.
             jobs::rev.eq(jobs::rev + 1),
         ))
         .execute(conn)?;
     Ok(())
 }
 
-/// Renews the lease of a running job, and perhaps moves it to another phase.
+/// Renews the lease of a running job, and sets its phase if there is a new one.
 ///
 /// # Errors
-/// `Refused` when it is not running, or not with this runner.
+/// `Refused` if the job is not running, or not on this runner.
 pub fn renew(
     conn: &mut Conn,
     job: &Job,

@@ -1,4 +1,4 @@
-//! Lists of jobs as they are shown: slices of a project's jobs, with all that belongs to each.
+//! Lists of jobs and builds for display, with everything that is shown for each.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,52 +20,45 @@ use crate::runners::queries as runners;
 use crate::runners::row::Runner;
 use crate::schema::{builds as build_table, jobs as job_table, users as user_table};
 
-/// Which jobs of a project are wanted.
+/// Which jobs of a project to list. An empty or absent member does not restrict the list.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
-    /// Only in one of these states; in any when there is none.
     pub states: Vec<StateName>,
-    /// Only of this commit.
     pub sha: Option<CommitSha>,
-    /// Only of builds of this branch or tag.
+    /// The branch or tag of the build.
     pub git_ref: Option<String>,
-    /// Only of this stage.
     pub stage: Option<String>,
-    /// Only of this name.
     pub name: Option<String>,
     /// Only the latest attempts.
     pub latest: bool,
 }
 
-/// A job with what is shown of it.
+/// A job with everything that is shown for it.
 #[derive(Clone, Debug)]
 pub struct ListedJob {
-    /// The job.
     pub job: Job,
-    /// Its build.
     pub build: Build,
-    /// Its commit, once it is known.
+    /// Absent until the commit's metadata has been fetched.
     pub commit: Option<Commit>,
-    /// Who caused it.
+    /// Who created the job.
     pub user: Option<User>,
-    /// The runner that has it or had it.
+    /// The runner that runs or ran it.
     pub runner: Option<Runner>,
     /// Its archive, unless that has expired.
     pub archive: Option<Artifact>,
 }
 
-/// A build with what is shown of it.
+/// A build with everything that is shown for it.
 #[derive(Clone, Debug)]
 pub struct ListedBuild {
-    /// The build.
     pub build: Build,
-    /// Its commit, once it is known.
+    /// Absent until the commit's metadata has been fetched.
     pub commit: Option<Commit>,
-    /// Who asked for it.
+    /// Who created the build.
     pub user: Option<User>,
 }
 
-/// A slice of a project's jobs, newest first, and how many there are.
+/// A slice of a project's jobs, newest first, and how many there are in all.
 pub fn slice_of_project(
     conn: &mut Conn,
     project: ProjectId,
@@ -73,8 +66,8 @@ pub fn slice_of_project(
     slice: Slice,
 ) -> Result<(Vec<Job>, u64), StoreError> {
     let builds = builds_of(conn, project, filter)?;
-    // The query is made twice: a boxed one cannot be cloned.
-    let wanted = || {
+    // The query is built twice, because a boxed query cannot be cloned.
+    let query = || {
         let mut query = job_table::table
             .filter(job_table::project_id.eq(project.0))
             .into_boxed::<<Conn as diesel::Connection>::Backend>();
@@ -96,8 +89,8 @@ pub fn slice_of_project(
         }
         query
     };
-    let total: i64 = wanted().count().get_result(conn)?;
-    let rows: Vec<JobRow> = wanted()
+    let total: i64 = query().count().get_result(conn)?;
+    let rows: Vec<JobRow> = query()
         .order(job_table::id.desc())
         .offset(slice.offset)
         .limit(slice.limit)
@@ -105,7 +98,7 @@ pub fn slice_of_project(
     Ok((collect(rows)?, u64::try_from(total).unwrap_or(0)))
 }
 
-/// The builds to which a filter confines the jobs; `None` when it does not.
+/// The builds that a filter restricts the jobs to; `None` if it does not.
 fn builds_of(
     conn: &mut Conn,
     project: ProjectId,
@@ -116,6 +109,7 @@ fn builds_of(
     }
     let mut query = build_table::table
         .filter(build_table::project_id.eq(project.0))
+        // Commit and ref are columns of the build, so they are resolved to build ids first.
         .select(build_table::id)
         .into_boxed::<<Conn as diesel::Connection>::Backend>();
     if let Some(sha) = &filter.sha {
@@ -127,8 +121,8 @@ fn builds_of(
     Ok(Some(query.load(conn)?))
 }
 
-/// Adds to jobs of one project what is shown of them, in one statement for each kind of thing.
-/// `now` decides what has expired.
+/// Adds to jobs of one project what is shown for each, in one statement per kind of thing. An
+/// archive that has expired at `now` is left out.
 pub fn complete(
     conn: &mut Conn,
     project: ProjectId,
@@ -169,7 +163,7 @@ pub fn complete(
         .collect()
 }
 
-/// [`complete`], for builds of one project.
+/// Like [`complete`], for builds of one project.
 pub fn complete_builds(
     conn: &mut Conn,
     project: ProjectId,

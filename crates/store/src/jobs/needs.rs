@@ -12,7 +12,7 @@ use crate::jobs::queries::collect;
 use crate::jobs::row::Job;
 use crate::schema::{job_needs, jobs};
 
-/// Of each job of a build the names of those that it needs.
+/// For each job of a build, the names of the jobs that it needs.
 pub fn needs_of_build(
     conn: &mut Conn,
     build: BuildId,
@@ -41,7 +41,7 @@ pub fn needs(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
     collect(rows)
 }
 
-/// The latest attempts that need `id`.
+/// The latest attempts of the jobs that need `id`.
 pub fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
     let rows = jobs::table
         .inner_join(job_needs::table.on(job_needs::job_id.eq(jobs::id)))
@@ -56,7 +56,7 @@ pub fn dependents(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
     collect(rows)
 }
 
-/// What the rules of a graph want to know of a job that is needed.
+/// A needed job as the rules of the graph see it.
 pub(crate) fn as_need(job: &Job) -> Need {
     Need {
         state: job.state,

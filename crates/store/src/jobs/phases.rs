@@ -1,4 +1,4 @@
-//! When jobs entered which phase, and how long their traces were then.
+//! When a job entered each phase, and how long its trace was at that moment.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -9,20 +9,20 @@ use crate::engine::time::{from_ms, parse};
 use crate::error::StoreError;
 use crate::schema::phase_entries;
 
-/// That a running job entered a phase, or was over.
+/// The moment at which a running job entered a phase or finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseEntry {
-    /// The phase; absent when the job was over.
+    /// Absent for the end of the job.
     pub phase: Option<Phase>,
-    /// How long the trace was.
+    /// In bytes.
     pub trace_length: u64,
-    /// When.
     pub at: DateTime<Utc>,
-    /// The base image that is pulled in the phase, as far as it was told.
+    /// The base image that is pulled in this phase, if the runner reported it.
     pub base_image: Option<String>,
 }
 
-/// Notes that a job entered `phase`, or is over, at `now` in milliseconds.
+/// Records that a job entered `phase`, or finished if that is absent, when its trace had
+/// `trace_length` bytes. `now` is in milliseconds.
 pub(crate) fn note(
     conn: &mut Conn,
     job: JobId,
@@ -41,7 +41,7 @@ pub(crate) fn note(
     Ok(())
 }
 
-/// Notes which base image a job pulls, with the phase in which it does. What was noted stays.
+/// Records which base image a job pulls in its pulling phase. A recorded image is not replaced.
 pub fn note_base_image(conn: &mut Conn, job: JobId, image: &str) -> Result<(), StoreError> {
     diesel::update(
         phase_entries::table

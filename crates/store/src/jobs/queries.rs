@@ -10,7 +10,6 @@ use crate::error::{OrMissing, StoreError};
 use crate::jobs::row::{Job, JobRow};
 use crate::schema::jobs;
 
-/// Reads one job.
 pub fn get(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
     jobs::table
         .find(id.0)
@@ -19,14 +18,14 @@ pub fn get(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
         .try_into()
 }
 
-/// Reads one job, and keeps others from changing it, its trace and its artifacts until the
-/// transaction ends. A transaction that locks the job's build too does that first.
+/// Reads a job and locks it, its trace and its artifacts until the transaction ends. A transaction
+/// that also locks the job's build must lock the build first.
 pub fn get_locked(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
     locks::lock_job(conn, id)?;
     get(conn, id)
 }
 
-/// All attempts of a build's jobs, in the order they were made.
+/// All attempts of a build's jobs, oldest first.
 pub fn of_build(conn: &mut Conn, build: BuildId) -> Result<Vec<Job>, StoreError> {
     collect(
         jobs::table
@@ -36,7 +35,7 @@ pub fn of_build(conn: &mut Conn, build: BuildId) -> Result<Vec<Job>, StoreError>
     )
 }
 
-/// The latest attempts of the jobs of several builds, in the order they were made.
+/// The latest attempts of the jobs of several builds, oldest first.
 pub fn latest_of_builds(conn: &mut Conn, builds: &[BuildId]) -> Result<Vec<Job>, StoreError> {
     let builds = builds.iter().map(|build| build.0);
     collect(

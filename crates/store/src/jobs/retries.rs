@@ -1,4 +1,4 @@
-//! New attempts: a retry makes new rows that point at the ones they retry; nothing is overwritten.
+//! New attempts. A retry creates new rows that point at the retried ones; no row is overwritten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,19 +24,19 @@ use crate::settle::reopen;
 /// Why there is another attempt.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause {
-    /// A user wants one.
+    /// A user requested it.
     Person(UserId),
-    /// The farm is to blame for the end of the one before.
+    /// The farm caused the failure of the previous attempt.
     Farm {
-        /// The runner that lost it, and until when that one is passed over.
+        /// The runner that lost the previous attempt, and until when it does not get the new one.
         avoid: Option<(RunnerId, DateTime<Utc>)>,
     },
 }
 
-/// Makes a new attempt of one job, and of the jobs that were skipped because of it.
+/// Creates a new attempt of one job, and of the jobs that were skipped because of it.
 ///
 /// # Errors
-/// `Conflict` when the job is not over, was skipped, or has been retried already; `SourcesGone`.
+/// `Conflict` if the job is unfinished, was skipped, or was already retried; `SourcesGone`.
 pub fn retry_job(
     conn: &mut Conn,
     id: JobId,
@@ -48,20 +48,21 @@ pub fn retry_job(
     locks::lock_build(conn, build)?;
     let job = jobs::get(conn, id)?;
     match job.state {
-        _ if job.superseded => return Err(StoreError::Conflict("the job was retried already")),
+        _ if job.superseded => return Err(StoreError::Conflict("the job was already retried")),
         JobState::Done(Outcome::Skipped) => {
             return Err(StoreError::Conflict(
                 "the job was skipped: retry the job it needs",
             ));
         }
         JobState::Done(_) => {}
-        _ => return Err(StoreError::Conflict("the job is not over")),
+        _ => return Err(StoreError::Conflict("the job is unfinished")),
     }
     let mut first = job.clone();
-    // Whoever tries a job again has started it.
+    // A user who retries a manual job has thereby started it.
     if matches!(cause, Cause::Person(_)) {
-        first.when = started(first.when);
+        first.when = without_manual_start(first.when);
     }
+    // Jobs that were skipped because of this one can run if the new attempt succeeds.
     let mut set = BTreeMap::from([(id, first)]);
     let mut open = vec![id];
     while let Some(next) = open.pop() {
@@ -72,15 +73,18 @@ pub fn retry_job(
             }
         }
     }
-    let (made, changes) = retry_all(conn, job.build, set, cause, warm_wait, now)?;
-    let new = made.get(&id).copied().ok_or(StoreError::Corrupt("retry"))?;
+    let (created, changes) = retry_all(conn, job.build, set, cause, warm_wait, now)?;
+    let new = created
+        .get(&id)
+        .copied()
+        .ok_or(StoreError::Corrupt("retry"))?;
     Ok((jobs::get(conn, new)?, changes))
 }
 
-/// Makes new attempts of all jobs of a build that ended without success.
+/// Creates new attempts of all jobs of a build that finished without success.
 ///
 /// # Errors
-/// `Conflict` when the build is not over, or every job succeeded; `SourcesGone`.
+/// `Conflict` if the build is unfinished, or every job succeeded; `SourcesGone`.
 pub fn retry_build(
     conn: &mut Conn,
     id: BuildId,
@@ -90,7 +94,7 @@ pub fn retry_build(
 ) -> Result<Changes, StoreError> {
     locks::lock_build(conn, id)?;
     if !builds::get(conn, id)?.state.is_done() {
-        return Err(StoreError::Conflict("the build is not over"));
+        return Err(StoreError::Conflict("the build is unfinished"));
     }
     let set: BTreeMap<JobId, Job> = jobs::of_build(conn, id)?
         .into_iter()
@@ -98,9 +102,10 @@ pub fn retry_build(
         .filter(|job| job.state != JobState::Done(Outcome::Succeeded))
         .map(|job| (job.id, job))
         .collect();
+    // A build that failed as a whole may have no jobs to retry.
     if set.is_empty() && builds::get(conn, id)?.handed.error.is_some() {
         return Err(StoreError::Conflict(
-            "the build has no jobs; ask for another",
+            "the build has no jobs; create another build",
         ));
     }
     if set.is_empty() {
@@ -109,7 +114,7 @@ pub fn retry_build(
     Ok(retry_all(conn, id, set, Cause::Person(by), warm_wait, now)?.1)
 }
 
-/// Makes a new attempt of each job of `set`, those first that others of the set need.
+/// Creates a new attempt of each job of `set`, each after the jobs of the set that it needs.
 fn retry_all(
     conn: &mut Conn,
     build: BuildId,
@@ -118,15 +123,17 @@ fn retry_all(
     warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(BTreeMap<JobId, JobId>, Changes), StoreError> {
-    let mut made: BTreeMap<JobId, JobId> = BTreeMap::new();
+    let mut created: BTreeMap<JobId, JobId> = BTreeMap::new();
     let mut changes = Changes::default();
     for job in set.values() {
         match (uploads::note_retry(conn, &job.spec, now), cause) {
-            // The attempt tells of it.
+            // A retry by the farm goes ahead: the new attempt fails and reports that its sources
+            // are gone.
             (Err(StoreError::SourcesGone), Cause::Farm { .. }) => {}
-            (noted, _) => noted?,
+            (recorded, _) => recorded?,
         }
     }
+    // A new attempt must refer to the new attempts of the jobs it needs, so those are created first.
     while !set.is_empty() {
         let mut ready = None;
         for id in set.keys() {
@@ -143,19 +150,19 @@ fn retry_all(
         let new = supersede(
             conn,
             &old,
-            needs.iter().map(|need| *made.get(need).unwrap_or(need)),
+            needs.iter().map(|need| *created.get(need).unwrap_or(need)),
             cause,
             now,
         )?;
         warm::note_new(conn, &mut changes, &new, warm_wait, now)?;
-        made.insert(id, new.id);
+        created.insert(id, new.id);
     }
     reopen(conn, build, now)?;
-    Ok((made, changes))
+    Ok((created, changes))
 }
 
-/// When a job runs that somebody has started, or need not start any more.
-fn started(when: When) -> When {
+/// The condition of a job that was started by hand: it need not be started again.
+fn without_manual_start(when: When) -> When {
     match when {
         When::Manual => When::OnSuccess,
         other => other,
@@ -184,12 +191,13 @@ fn supersede(
         allow_failure: old.allow_failure,
         needs: needs.collect(),
         created_by,
-        // What ran once was started once.
+        // A job that has run was started once, so its next attempt waits for nobody.
         when: match old.started_at {
-            Some(_) => started(old.when),
+            Some(_) => without_manual_start(old.when),
             None => old.when,
         },
         details: Details {
+            // What the old attempt reported does not apply to the new one.
             exit_code: None,
             error_code: None,
             stopping_until: None,
@@ -209,7 +217,7 @@ fn supersede(
     diesel::update(job_table::table.find(old.id.0))
         .set(job_table::superseded.eq(true))
         .execute(conn)?;
-    // Those that still wait for the old attempt wait for the new one.
+    // Jobs that still wait for the old attempt now wait for the new one.
     let waiting: Vec<i64> = dependents(conn, old.id)?
         .into_iter()
         .filter(|job| job.state == JobState::Waiting)

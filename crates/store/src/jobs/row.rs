@@ -1,4 +1,4 @@
-//! A job as it stands in its table, and as everybody else reads it.
+//! A job and its table row.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -11,60 +11,50 @@ use crate::engine::time::{from_ms, from_opt_ms, parse, runner_until, to_ms};
 use crate::error::StoreError;
 use crate::schema::jobs;
 
-/// One attempt at a job, as it was when it was read.
+/// One attempt of a job, as it was when it was read.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its id.
     pub id: JobId,
-    /// The build it belongs to.
     pub build: BuildId,
-    /// The project it belongs to.
     pub project: ProjectId,
-    /// What it asks of a runner.
     pub queue_key: QueueKeyId,
-    /// Its name, unique among the latest attempts of the build.
+    /// Unique among the latest attempts of the build.
     pub name: String,
     /// The stage it is shown under.
     pub stage: String,
-    /// What it does.
     pub spec: JobSpec,
-    /// How long it may run, in seconds.
     pub timeout_s: i32,
-    /// Whether the build succeeds even if it fails.
+    /// Whether the build can succeed even if this job fails.
     pub allow_failure: bool,
-    /// Which attempt it is, from 1.
+    /// Counts up from 1.
     pub attempt: i32,
-    /// The attempt before it.
+    /// The previous attempt.
     pub retries: Option<JobId>,
-    /// Whether a later attempt was made.
+    /// Whether there is a later attempt.
     pub superseded: bool,
-    /// Higher goes first within a project.
+    /// Within a project, jobs with a higher priority run first.
     pub priority: i32,
-    /// Where it is in its life.
     pub state: JobState,
-    /// A sentence on why it failed.
+    /// A sentence for people.
     pub failure_message: Option<String>,
-    /// The runner that has it or had it.
+    /// The runner that runs or ran it.
     pub runner: Option<RunnerId>,
-    /// How long each sign of life holds the lease.
+    /// By how much each heartbeat extends the lease.
     pub lease_length: TimeDelta,
-    /// The runner that lost the attempt before it, and until when that one is passed over.
+    /// The runner that lost the previous attempt, and until when it does not get this one.
     pub avoid: Option<(RunnerId, DateTime<Utc>)>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it became pending.
     pub queued_at: Option<DateTime<Utc>>,
     /// When it was claimed.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
     pub finished_at: Option<DateTime<Utc>>,
     /// When its trace and artifacts were erased.
     pub erased_at: Option<DateTime<Utc>>,
-    /// Who erased them.
     pub erased_by: Option<UserId>,
-    /// Who caused this attempt.
+    /// Who created this attempt.
     pub created_by: Option<UserId>,
-    /// When it runs, by what became of those it needs.
+    /// On which results of the needed jobs it runs.
     pub when: When,
     /// Counts the changes of the row.
     pub(super) rev: i64,
@@ -154,6 +144,7 @@ fn read_state(row: &JobRow) -> Result<JobState, StoreError> {
         "manual" => JobState::Manual,
         "pending" => JobState::Pending,
         "running" => {
+            // A running job always has a runner and a lease.
             let (Some(runner), Some(expires_at)) = (row.runner_id, row.lease_expires_at) else {
                 return Err(StoreError::Corrupt("lease"));
             };
@@ -174,7 +165,7 @@ fn read_state(row: &JobRow) -> Result<JobState, StoreError> {
     })
 }
 
-/// The columns that hold a state, always written together.
+/// The columns that hold a state. They are always written together.
 #[derive(AsChangeset)]
 #[diesel(table_name = jobs, treat_none_as_null = true)]
 pub(super) struct StateColumns {

@@ -15,11 +15,11 @@ use crate::jobs::{details, phases, traces};
 use crate::queue::keys;
 use crate::schema::{jobs, project_loads};
 
-/// Ends a job, or lets it go on when the event says so, and carries what follows from it through
-/// its build: who may start now, who is skipped, and the build's own state.
+/// Applies `event` to a job, for example its end or its cancellation.
+/// [`settle`](crate::settle::settle) then updates the rest of its build.
 ///
 /// # Errors
-/// `Refused` when the job's state does not take the event.
+/// `Refused` if the job's state does not allow the event.
 pub fn apply(
     conn: &mut Conn,
     id: JobId,
@@ -27,7 +27,8 @@ pub fn apply(
     message: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<(JobState, Changes), StoreError> {
-    // The build's row is always locked before its jobs': two jobs that end together take turns.
+    // The build is always locked before its jobs, so that two jobs that end together do not
+    // deadlock.
     let build = get(conn, id)?.build;
     locks::lock_build(conn, build)?;
     let job = get(conn, id)?;
@@ -41,6 +42,7 @@ pub fn apply(
         jobs: vec![id],
         ..Changes::default()
     };
+    // The job no longer counts against the project's limit, so another one may start.
     if job.state.is_running() && state.is_done() {
         changes
             .pending
@@ -49,11 +51,11 @@ pub fn apply(
     Ok((state, changes))
 }
 
-/// Moves the job that was read as `seen` on by `event`: the one door to the state columns, but
-/// for the claim of a whole batch, which takes the same transition.
+/// Moves the job that was read as `seen` to the state after `event`. Only this function writes the
+/// state columns, except for the claim of a batch, which uses the same transition.
 ///
 /// # Errors
-/// `Stale` when the row changed since it was read: read it again and decide again.
+/// `Stale` if the row changed after it was read: read it again and decide again.
 pub(crate) fn advance(
     conn: &mut Conn,
     seen: &Job,
@@ -64,6 +66,7 @@ pub(crate) fn advance(
     let now = to_ms(now);
     let target = jobs::table.find(seen.id.0).filter(jobs::rev.eq(seen.rev));
     let columns = (StateColumns::from(next), jobs::rev.eq(seen.rev + 1));
+    // The revision in the condition makes two transactions that read the same row exclude each other.
     let changed = match (seen.state, next) {
         (_, JobState::Pending) => diesel::update(target)
             .set((columns, jobs::queued_at.eq(now)))
@@ -77,6 +80,7 @@ pub(crate) fn advance(
         return Err(StoreError::Stale);
     }
     match (seen.state, next) {
+        // The length of the trace tells readers later which output belongs to which phase.
         (JobState::Running(_, before), JobState::Running(_, phase)) if before != phase => {
             let length = traces::extent(conn, seen.id)?.length;
             phases::note(conn, seen.id, Some(phase), length, now)?;
@@ -87,9 +91,11 @@ pub(crate) fn advance(
         }
         _ => {}
     }
+    // The runner learns of the cancellation later; until its lease expires it may still be stopping.
     if let (JobState::Running(lease, _), JobState::Done(Outcome::Canceled)) = (seen.state, next) {
         details::note_stopping(conn, seen.id, lease.expires_at)?;
     }
+    // The claim counted the job as running.
     if seen.state.is_running() && next.is_done() {
         diesel::update(project_loads::table.find(seen.project.0))
             .set(project_loads::running.eq(project_loads::running - 1))
@@ -101,10 +107,10 @@ pub(crate) fn advance(
     Ok(next)
 }
 
-/// Marks a job whose trace and artifacts are gone; from now on it takes neither.
+/// Marks a job whose trace and artifacts are erased. From now on it accepts neither.
 ///
 /// # Errors
-/// `Conflict` when it is not over, or erased already.
+/// `Conflict` if the job is unfinished, or already erased.
 pub fn mark_erased(
     conn: &mut Conn,
     id: JobId,
@@ -113,8 +119,9 @@ pub fn mark_erased(
 ) -> Result<(), StoreError> {
     let job = get(conn, id)?;
     if !job.state.is_done() {
-        return Err(StoreError::Conflict("the job is not over"));
+        return Err(StoreError::Conflict("the job is unfinished"));
     }
+    // The condition lets only one of two concurrent requests erase the job.
     let changed = diesel::update(jobs::table.find(id.0).filter(jobs::erased_at.is_null()))
         .set((
             jobs::erased_at.eq(to_ms(now)),
@@ -123,7 +130,7 @@ pub fn mark_erased(
         ))
         .execute(conn)?;
     if changed == 0 {
-        Err(StoreError::Conflict("the job is erased already"))
+        Err(StoreError::Conflict("the job was already erased"))
     } else {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Traces: which bytes of each are stored, and in which blobs.
+//! Traces: which bytes are stored, and in which blobs.
 
 use std::ops::Range;
 
@@ -22,31 +22,30 @@ pub struct Extent {
     pub crc32: u32,
 }
 
-/// A run of bytes of a trace.
+/// A range of bytes of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Where it begins.
+    /// Its offset in the trace, in bytes.
     pub start: u64,
-    /// How long it is.
+    /// In bytes.
     pub length: u64,
-    /// The blob that holds it.
     pub blob_key: String,
-    /// What its lines are; absent when nobody counted them.
+    /// Absent if the lines were not counted.
     pub lines: Option<Lines>,
 }
 
 /// The lines of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lines {
-    /// How many end in it.
+    /// How many lines end in it.
     pub count: u64,
-    /// Whether one ends where it ends.
+    /// Whether the chunk ends at the end of a line.
     pub ends: bool,
-    /// When it came.
+    /// When it arrived.
     pub at: DateTime<Utc>,
 }
 
-/// How much of a trace is stored; nothing when the job has none.
+/// How much of a trace is stored; zero if the job has none.
 pub fn extent(conn: &mut Conn, job: JobId) -> Result<Extent, StoreError> {
     let row: Option<(i64, i64)> = traces::table
         .find(job.0)
@@ -59,19 +58,21 @@ pub fn extent(conn: &mut Conn, job: JobId) -> Result<Extent, StoreError> {
     }))
 }
 
-/// Adds a chunk that begins where the trace ends; `whole` is the extent with it.
+/// Appends a chunk to a trace. `whole` is the extent of the trace including the chunk.
 ///
 /// # Errors
-/// `TraceGap` when it does not begin there, `Erased` when the job takes nothing more.
+/// `TraceGap` if the chunk does not begin at the end of the trace, `Erased` if the job was erased.
 pub fn append(conn: &mut Conn, job: JobId, chunk: &Chunk, whole: Extent) -> Result<(), StoreError> {
     if get_locked(conn, job)?.erased_at.is_some() {
         return Err(StoreError::Erased);
     }
     let held = extent(conn, job)?.length;
+    // The runner sends ranges and may repeat one whose answer it lost.
     if held != chunk.start {
         return Err(StoreError::TraceGap { held });
     }
     let changed = if held == 0 {
+        // An empty trace may or may not have a row.
         diesel::delete(traces::table.find(job.0).filter(traces::length.eq(0))).execute(conn)?;
         diesel::insert_into(traces::table)
             .values((
@@ -84,6 +85,7 @@ pub fn append(conn: &mut Conn, job: JobId, chunk: &Chunk, whole: Extent) -> Resu
         diesel::update(
             traces::table
                 .find(job.0)
+                // A concurrent append changes the length, and this one then fails instead of overlapping.
                 .filter(traces::length.eq(signed(held))),
         )
         .set((
@@ -98,10 +100,10 @@ pub fn append(conn: &mut Conn, job: JobId, chunk: &Chunk, whole: Extent) -> Resu
     insert_chunk(conn, job, chunk)
 }
 
-/// Puts one chunk in the place of all; returns the blobs that nothing refers to any more.
+/// Replaces the whole trace with one chunk. Returns the blobs that are no longer referenced.
 ///
 /// # Errors
-/// `Erased` when the job takes nothing more.
+/// `Erased` if the job was erased.
 pub fn replace(
     conn: &mut Conn,
     job: JobId,
@@ -111,12 +113,12 @@ pub fn replace(
     if get_locked(conn, job)?.erased_at.is_some() {
         return Err(StoreError::Erased);
     }
-    let old = clear(conn, job)?;
+    let unused = clear(conn, job)?;
     append(conn, job, chunk, whole)?;
-    Ok(old)
+    Ok(unused)
 }
 
-/// Forgets a trace; returns the blobs that nothing refers to any more.
+/// Deletes a trace. Returns the blobs that are no longer referenced.
 pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
     locks::lock_job(conn, job)?;
     let keys = trace_chunks::table
@@ -128,10 +130,11 @@ pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
     Ok(keys)
 }
 
-/// The chunks that hold the bytes of `range`, in order.
+/// The chunks that contain the bytes of `range`, in order.
 pub fn chunks_in(conn: &mut Conn, job: JobId, range: Range<u64>) -> Result<Vec<Chunk>, StoreError> {
     let rows: Vec<ChunkRow> = trace_chunks::table
         .filter(trace_chunks::job_id.eq(job.0))
+        // The range may begin in the middle of a chunk, so the end of the chunk is compared.
         .filter((trace_chunks::start + trace_chunks::length).gt(signed(range.start)))
         .filter(trace_chunks::start.lt(signed(range.end)))
         .order(trace_chunks::start)
@@ -150,6 +153,7 @@ pub fn chunks_in(conn: &mut Conn, job: JobId, range: Range<u64>) -> Result<Vec<C
 type ChunkRow = (i64, i64, String, Option<i64>, Option<bool>, Option<i64>);
 
 fn read_chunk((start, length, blob_key, count, ends, at): ChunkRow) -> Result<Chunk, StoreError> {
+    // Chunks that were stored before lines were counted have none of the three values.
     let lines = match (count, ends, from_opt_ms(at)?) {
         (Some(count), Some(ends), Some(at)) => Some(Lines {
             count: u64::try_from(count).unwrap_or(0),

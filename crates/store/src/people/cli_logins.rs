@@ -9,8 +9,8 @@ use crate::engine::time::{parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::cli_logins;
 
-/// Keeps a login for whoever has the secret, until `expires_at`, and forgets those whose time is
-/// over. A secret that is kept already leads to the new login.
+/// Stores a login under the hash of a secret until `expires_at`, and deletes expired logins. A
+/// login under the same secret is replaced.
 pub fn insert(
     conn: &mut Conn,
     secret: TokenHash,
@@ -19,6 +19,7 @@ pub fn insert(
     expires_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    // Expired logins are deleted here, so no periodic task has to do it.
     let ended = cli_logins::table.filter(
         cli_logins::expires_at
             .le(to_ms(now))
@@ -36,10 +37,10 @@ pub fn insert(
     Ok(())
 }
 
-/// Takes the login of a secret, which then leads to none.
+/// Takes the login that belongs to a secret. The secret works only once.
 ///
 /// # Errors
-/// `NotFound` when there is none, or its time is over.
+/// `NotFound` if there is none, or it has expired.
 pub fn take(
     conn: &mut Conn,
     secret: TokenHash,
@@ -48,6 +49,7 @@ pub fn take(
     let target = cli_logins::table
         .find(secret.to_hex())
         .filter(cli_logins::expires_at.gt(to_ms(now)));
+    // Reading and deleting in one statement lets only one of two callers have the login.
     let (user, scopes): (i64, String) = diesel::delete(target)
         .returning((cli_logins::user_id, cli_logins::scopes))
         .get_result(conn)

@@ -8,12 +8,10 @@ use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::schema::log_keys;
 
-/// A key as it is kept.
 #[derive(Clone, Debug)]
 pub struct StoredKey {
-    /// Its id, which stands in what it signs.
+    /// The key id, which every token names.
     pub kid: String,
-    /// The key, sealed.
     pub sealed: String,
 }
 
@@ -23,10 +21,12 @@ fn read_key((kid, sealed): KeyRow) -> StoredKey {
     StoredKey { kid, sealed }
 }
 
-/// The key that signs now. Coordinators that start together may have made several; the newest signs.
+/// The key that signs now. Coordinators that start together may have created several; the newest
+/// signs.
 pub fn current(conn: &mut Conn) -> Result<Option<StoredKey>, StoreError> {
     let row: Option<KeyRow> = log_keys::table
         .filter(log_keys::retired_at.is_null())
+        // The id decides between keys of the same millisecond, so that all coordinators agree.
         .order((log_keys::created_at.desc(), log_keys::kid))
         .select((log_keys::kid, log_keys::sealed))
         .first(conn)
@@ -51,7 +51,6 @@ pub fn find(
     Ok(row.map(read_key))
 }
 
-/// Adds a key.
 pub fn insert(conn: &mut Conn, key: &StoredKey, now: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::insert_into(log_keys::table)
         .values((
@@ -63,7 +62,7 @@ pub fn insert(conn: &mut Conn, key: &StoredKey, now: DateTime<Utc>) -> Result<()
     Ok(())
 }
 
-/// Retires every key that signs, and forgets those that were retired before `since`.
+/// Retires every key that signs, and deletes those that were retired before `since`.
 pub fn retire(conn: &mut Conn, now: DateTime<Utc>, since: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::delete(log_keys::table.filter(log_keys::retired_at.lt(to_ms(since)))).execute(conn)?;
     diesel::update(log_keys::table.filter(log_keys::retired_at.is_null()))

@@ -18,24 +18,20 @@ use crate::schema::{namespace_members, project_members, users};
 /// A user's role in one namespace or project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The user.
     pub user: UserId,
-    /// The user's name.
     pub name: Name,
-    /// What the user may do.
     pub role: Role,
 }
 
-/// The roles of a user as a member: of projects themselves, and of namespaces.
+/// The roles of a user in projects and in namespaces. A role in a namespace is not repeated for its
+/// projects.
 #[derive(Clone, Debug, Default)]
 pub struct Memberships {
-    /// By project.
     pub projects: HashMap<ProjectId, Role>,
-    /// By namespace.
     pub namespaces: HashMap<NamespaceId, Role>,
 }
 
-/// Everything that a user is a member of.
+/// The memberships of a user.
 pub fn memberships(conn: &mut Conn, user: UserId) -> Result<Memberships, StoreError> {
     let projects: Vec<(i64, String)> = project_members::table
         .filter(project_members::user_id.eq(user.0))
@@ -57,7 +53,7 @@ pub fn memberships(conn: &mut Conn, user: UserId) -> Result<Memberships, StoreEr
     })
 }
 
-/// The role of a user as a member of a namespace.
+/// The role of a user in a namespace.
 pub fn namespace_role(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -71,7 +67,7 @@ pub fn namespace_role(
     word.map(|word| parse(&word, "role")).transpose()
 }
 
-/// The role of a user in a project: the higher of those in the project and in its namespace.
+/// The role of a user in a project: the higher of the roles in the project and in its namespace.
 pub fn project_role(
     conn: &mut Conn,
     project: &Project,
@@ -96,7 +92,7 @@ fn read_member((user, name, role): MemberRow) -> Result<Member, StoreError> {
     })
 }
 
-/// The members of a namespace, those whose users are newest first.
+/// The members of a namespace, newest user first.
 pub fn namespace_members(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -122,13 +118,14 @@ pub fn namespace_owners(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, 
         .get_result(conn)?)
 }
 
-/// Makes a user a member of a namespace, or gives a member another role.
+/// Adds a member to a namespace, or changes the role of a member.
 pub fn set_namespace_member(
     conn: &mut Conn,
     namespace: NamespaceId,
     user: UserId,
     role: Role,
 ) -> Result<(), StoreError> {
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(namespace_members::table.find((namespace.0, user.0)))
         .set(namespace_members::role.eq(role.as_str()))
         .execute(conn)?;
@@ -144,7 +141,7 @@ pub fn set_namespace_member(
     Ok(())
 }
 
-/// Ends a user's membership of a namespace.
+/// Deletes a user's membership in a namespace.
 pub fn remove_namespace_member(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -157,7 +154,7 @@ pub fn remove_namespace_member(
     }
 }
 
-/// The members of a project itself, those whose users are newest first.
+/// The members of a project, without those of its namespace, newest user first.
 pub fn project_members(
     conn: &mut Conn,
     project: ProjectId,
@@ -174,13 +171,14 @@ pub fn project_members(
     rows.into_iter().map(read_member).collect()
 }
 
-/// Makes a user a member of a project, or gives a member another role.
+/// Adds a member to a project, or changes the role of a member.
 pub fn set_project_member(
     conn: &mut Conn,
     project: ProjectId,
     user: UserId,
     role: Role,
 ) -> Result<(), StoreError> {
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(project_members::table.find((project.0, user.0)))
         .set(project_members::role.eq(role.as_str()))
         .execute(conn)?;
@@ -196,7 +194,7 @@ pub fn set_project_member(
     Ok(())
 }
 
-/// Ends a user's membership of a project.
+/// Deletes a user's membership in a project.
 pub fn remove_project_member(
     conn: &mut Conn,
     project: ProjectId,

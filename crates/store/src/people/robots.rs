@@ -1,4 +1,4 @@
-//! Robots: who pulls base images for builds that name one.
+//! Robots: accounts of a namespace that pull base images for builds that name them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -9,14 +9,14 @@ use crate::engine::time::{from_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::robots;
 
-/// Who pulls base images for builds that name it.
+/// An account that pulls base images for builds that name it.
 #[derive(Clone, Debug)]
 pub struct Robot {
-    /// Its name in its namespace.
+    /// Unique in its namespace.
     pub name: Name,
     /// The registry's host, with its port.
     pub registry: String,
-    /// Its password there, sealed.
+    /// Its password at the registry, sealed.
     pub sealed: String,
     /// When it was first set.
     pub created_at: DateTime<Utc>,
@@ -33,7 +33,7 @@ fn read((_, _, name, registry, sealed, created_at): Row) -> Result<Robot, StoreE
     })
 }
 
-/// Sets a robot of a namespace, in the place of an earlier one of its name.
+/// Creates a robot of a namespace, or replaces the registry and password of the one with this name.
 pub fn put(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -45,6 +45,7 @@ pub fn put(
     let same = robots::table
         .filter(robots::namespace_id.eq(namespace.0))
         .filter(robots::name.eq(name.as_str()));
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(same)
         .set((robots::registry.eq(registry), robots::sealed.eq(sealed)))
         .execute(conn)?;
@@ -62,7 +63,6 @@ pub fn put(
     get(conn, namespace, name)
 }
 
-/// Reads a robot of a namespace.
 pub fn get(conn: &mut Conn, namespace: NamespaceId, name: &Name) -> Result<Robot, StoreError> {
     let row = robots::table
         .filter(robots::namespace_id.eq(namespace.0))
@@ -80,7 +80,7 @@ pub fn of_namespace(conn: &mut Conn, namespace: NamespaceId) -> Result<Vec<Robot
     rows.into_iter().map(read).collect()
 }
 
-/// Removes a robot of a namespace. Builds that named it keep what it had.
+/// Deletes a robot of a namespace. Builds that named it keep their credentials.
 pub fn remove(conn: &mut Conn, namespace: NamespaceId, name: &Name) -> Result<(), StoreError> {
     let target = robots::table
         .filter(robots::namespace_id.eq(namespace.0))

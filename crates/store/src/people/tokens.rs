@@ -1,4 +1,4 @@
-//! Personal access tokens: whose they are, what they may be used for, when they last were.
+//! Personal access tokens.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -11,54 +11,43 @@ use crate::error::{OrMissing, StoreError};
 use crate::people::users::{self, User, UserRow};
 use crate::schema::{access_tokens, users as user_table};
 
-/// How far the noted time of a token's last use may be behind, so that reading costs no writes.
+/// How far behind the recorded time of last use may be, so that most reads need no write.
 const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
 
 /// A personal access token, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Its id.
     pub id: TokenId,
-    /// Whose it is.
     pub user: UserId,
-    /// What its user calls it.
     pub name: String,
-    /// What it may be used for.
     pub scopes: ScopeSet,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When somebody revoked it.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it was last used, give or take a minute.
+    /// Exact to one minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
 impl Token {
-    /// Whether it opens anything at `now`.
+    /// Whether it is valid at `now`.
     pub fn works_at(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
     }
 
-    /// Whether a use at `now` is worth a note.
+    /// Whether a use at `now` must be recorded.
     pub fn use_is_news(&self, now: DateTime<Utc>) -> bool {
         self.last_used_at.is_none_or(|at| now - at >= USE_PRECISION)
     }
 }
 
-/// What a new token is made of.
+/// The values of a new token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Whose it is.
     pub user: UserId,
-    /// What its user calls it.
     pub name: String,
     /// The hash of its secret.
     pub hash: TokenHash,
-    /// What it may be used for.
     pub scopes: ScopeSet,
-    /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -92,10 +81,10 @@ impl TryFrom<Row> for Token {
     }
 }
 
-/// Makes a token.
+/// Creates a token.
 ///
 /// # Errors
-/// `Conflict` when the secret is in use already.
+/// `Conflict` if the secret is already in use.
 pub fn insert(conn: &mut Conn, new: &NewToken, now: DateTime<Utc>) -> Result<Token, StoreError> {
     let id: i64 = diesel::insert_into(access_tokens::table)
         .values((
@@ -111,7 +100,7 @@ pub fn insert(conn: &mut Conn, new: &NewToken, now: DateTime<Utc>) -> Result<Tok
     get(conn, TokenId(id))
 }
 
-/// Reads a token.
+/// Reads a token, also a revoked or expired one.
 pub fn get(conn: &mut Conn, id: TokenId) -> Result<Token, StoreError> {
     access_tokens::table
         .find(id.0)
@@ -120,7 +109,7 @@ pub fn get(conn: &mut Conn, id: TokenId) -> Result<Token, StoreError> {
         .try_into()
 }
 
-/// Reads the token of a secret, whatever became of it, and its user.
+/// Reads the token of a secret, also a revoked or expired one, and its user.
 pub fn by_hash(conn: &mut Conn, hash: TokenHash) -> Result<(Token, User), StoreError> {
     let (token, user): (Row, UserRow) = access_tokens::table
         .inner_join(user_table::table.on(user_table::id.eq(access_tokens::user_id)))
@@ -131,7 +120,7 @@ pub fn by_hash(conn: &mut Conn, hash: TokenHash) -> Result<(Token, User), StoreE
     Ok((token.try_into()?, users::read(user)?))
 }
 
-/// The tokens of a user, newest first, revoked ones left out.
+/// The tokens of a user, newest first, without revoked ones.
 pub fn of_user(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Token>, StoreError> {
     let rows: Vec<Row> = access_tokens::table
         .filter(access_tokens::user_id.eq(user.0))
@@ -146,7 +135,7 @@ pub fn of_user(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Token>, 
 /// Revokes a token.
 ///
 /// # Errors
-/// `NotFound` when there is none, or it was revoked before.
+/// `NotFound` if there is none, or it was already revoked.
 pub fn revoke(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let target = access_tokens::table
         .find(id.0)
@@ -177,7 +166,7 @@ pub fn revoke_named(
     Ok(())
 }
 
-/// Removes the tokens of a user that have this name and open nothing any more.
+/// Deletes the revoked and expired tokens of a user that have this name.
 pub fn remove_ended(
     conn: &mut Conn,
     user: UserId,
@@ -196,7 +185,7 @@ pub fn remove_ended(
     Ok(())
 }
 
-/// Notes that a token was used, unless that was noted within the last minute.
+/// Records a use of a token, unless one was recorded within the last minute.
 pub fn note_use(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
     if get(conn, id)?.use_is_news(now) {
         diesel::update(access_tokens::table.find(id.0))

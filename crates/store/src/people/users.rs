@@ -11,18 +11,16 @@ use crate::error::{OrMissing, StoreError};
 use crate::projects::row::lower;
 use crate::schema::users;
 
-/// Somebody who may call the farm.
+/// A person or program that may call the farm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Its id.
     pub id: UserId,
-    /// Its name; case is kept and does not tell two apart.
+    /// Case is preserved, but names that differ only in case are the same.
     pub name: Name,
-    /// Whether it may do everything.
+    /// Whether the user is an administrator.
     pub admin: bool,
-    /// Whether its tokens work.
+    /// Whether the user's tokens work.
     pub active: bool,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
@@ -38,10 +36,10 @@ pub(crate) fn read((id, name, admin, active, created_at, _): UserRow) -> Result<
     })
 }
 
-/// Makes a user, who is active.
+/// Creates an active user.
 ///
 /// # Errors
-/// `Conflict` when the name is taken.
+/// `Conflict` if the name is taken.
 pub fn insert(
     conn: &mut Conn,
     name: &Name,
@@ -60,7 +58,6 @@ pub fn insert(
     get(conn, UserId(id))
 }
 
-/// Reads a user.
 pub fn get(conn: &mut Conn, id: UserId) -> Result<User, StoreError> {
     read(users::table.find(id.0).first(conn).or_missing("user")?)
 }
@@ -71,7 +68,7 @@ pub fn by_name(conn: &mut Conn, name: &Name) -> Result<User, StoreError> {
     read(row.first(conn).or_missing("user")?)
 }
 
-/// Whether there is any user at all.
+/// Whether there is any user.
 pub fn any(conn: &mut Conn) -> Result<bool, StoreError> {
     let first: Option<i64> = users::table.select(users::id).first(conn).optional()?;
     Ok(first.is_some())
@@ -87,22 +84,22 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<User>, StoreError> {
     rows.into_iter().map(read).collect()
 }
 
-/// All users, in the order they were made.
+/// All users, oldest first.
 pub fn all(conn: &mut Conn) -> Result<Vec<User>, StoreError> {
     let rows = users::table.order(users::id).load(conn)?;
     rows.into_iter().map(read).collect()
 }
 
-/// The hash of a user's password; `None` for a user who has none.
+/// The hash of a user's password; `None` if the user has no password.
 pub fn password_hash(conn: &mut Conn, id: UserId) -> Result<Option<String>, StoreError> {
     let hash = users::table.find(id.0).select(users::password_hash);
     hash.first(conn).or_missing("user")
 }
 
-/// Gives a user a password in the place of `seen`, the hash of the one before it.
+/// Sets a user's password hash, which must still be `seen`.
 ///
 /// # Errors
-/// `Stale` when that was changed meanwhile.
+/// `Stale` if it was changed meanwhile.
 pub fn set_password_hash(
     conn: &mut Conn,
     id: UserId,
@@ -115,6 +112,7 @@ pub fn set_password_hash(
         Some(seen) => diesel::update(user.filter(users::password_hash.eq(seen)))
             .set(new)
             .execute(conn)?,
+        // `=` never matches NULL, so a missing password needs a condition of its own.
         None => diesel::update(user.filter(users::password_hash.is_null()))
             .set(new)
             .execute(conn)?,
@@ -125,7 +123,7 @@ pub fn set_password_hash(
     }
 }
 
-/// Changes what a user is.
+/// Changes whether a user is an administrator and active.
 pub fn update(conn: &mut Conn, id: UserId, admin: bool, active: bool) -> Result<User, StoreError> {
     diesel::update(users::table.find(id.0))
         .set((users::admin.eq(admin), users::active.eq(active)))

@@ -1,4 +1,4 @@
-//! What opens the repositories of projects. Secrets are sealed before they get here.
+//! Deploy keys: the credentials for a project's repository. Secrets are sealed by the caller.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -9,20 +9,19 @@ use crate::engine::time::{from_ms, to_ms};
 use crate::error::StoreError;
 use crate::schema::deploy_keys;
 
-/// What opens a project's repository: a key for ssh, or a name and a password for http.
+/// The credentials for a project's repository: a key for SSH, or a user name and password for HTTP.
 #[derive(Clone, Debug)]
 pub struct DeployKey {
     /// The server that it is for.
     pub server: String,
-    /// The public half, when it is a key.
+    /// The public half of a key.
     pub public_key: Option<String>,
-    /// The only host keys that are right, as lines of a `known_hosts` file.
+    /// The only accepted host keys, as lines of a `known_hosts` file.
     pub known_hosts: Option<String>,
-    /// Who logs in, when it is a password.
+    /// The user name, if this is a password.
     pub username: Option<String>,
-    /// The private half or the password, sealed.
+    /// The private half of the key, or the password, sealed.
     pub sealed: String,
-    /// When it was set.
     pub created_at: DateTime<Utc>,
 }
 
@@ -36,7 +35,7 @@ type Row = (
     i64,
 );
 
-/// Sets what opens a project's repository, in the place of what did so before.
+/// Sets the credentials for a project's repository, and replaces earlier ones.
 pub fn put(conn: &mut Conn, project: ProjectId, key: &DeployKey) -> Result<(), StoreError> {
     diesel::delete(deploy_keys::table.find(project.0)).execute(conn)?;
     diesel::insert_into(deploy_keys::table)
@@ -53,7 +52,7 @@ pub fn put(conn: &mut Conn, project: ProjectId, key: &DeployKey) -> Result<(), S
     Ok(())
 }
 
-/// What opens a project's repository, if it has something.
+/// The credentials for a project's repository.
 pub fn get(conn: &mut Conn, project: ProjectId) -> Result<Option<DeployKey>, StoreError> {
     let row = deploy_keys::table.find(project.0).first::<Row>(conn);
     let read = |(_, server, public_key, known_hosts, username, sealed, created_at): Row| {
@@ -69,7 +68,7 @@ pub fn get(conn: &mut Conn, project: ProjectId) -> Result<Option<DeployKey>, Sto
     row.optional()?.map(read).transpose()
 }
 
-/// Removes what opens a project's repository.
+/// Deletes the credentials for a project's repository.
 pub fn remove(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     match diesel::delete(deploy_keys::table.find(project.0)).execute(conn)? {
         0 => Err(StoreError::NotFound("deploy key")),

@@ -14,14 +14,12 @@ use crate::schema::{namespace_members, namespaces};
 /// An owner of projects.
 #[derive(Clone, Debug)]
 pub struct Namespace {
-    /// Its id.
     pub id: NamespaceId,
-    /// Its name; case is kept and does not tell two apart.
+    /// Case is preserved, but names that differ only in case are the same.
     pub name: Name,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// How many of its builds may be unfinished before no more are taken through the door that
-    /// keeps to it; no limit when absent.
+    /// How many builds of its projects may be unfinished at once, for the APIs that enforce this
+    /// limit. Absent for no limit.
     pub max_builds: Option<u32>,
 }
 
@@ -38,10 +36,10 @@ fn read_namespace(
     })
 }
 
-/// Makes a namespace.
+/// Creates a namespace.
 ///
 /// # Errors
-/// `Conflict` when the name is taken.
+/// `Conflict` if the name is taken.
 pub fn insert_namespace(
     conn: &mut Conn,
     name: &Name,
@@ -64,7 +62,6 @@ pub fn namespace_by_name(conn: &mut Conn, name: &Name) -> Result<Namespace, Stor
     read_namespace(row.first(conn).or_missing("namespace")?)
 }
 
-/// Reads a namespace.
 pub fn namespace(conn: &mut Conn, id: NamespaceId) -> Result<Namespace, StoreError> {
     read_namespace(
         namespaces::table
@@ -101,7 +98,7 @@ pub fn list_namespaces_of(
     rows.into_iter().map(read_namespace).collect()
 }
 
-/// The namespaces that a user is a member of, oldest first, from the one after `after`.
+/// The namespaces that a user is a member of with ids above `after`, oldest first.
 pub fn list_namespaces_of_from(
     conn: &mut Conn,
     user: UserId,
@@ -119,7 +116,7 @@ pub fn list_namespaces_of_from(
     rows.into_iter().map(read_namespace).collect()
 }
 
-/// Says how many builds of a namespace may be unfinished.
+/// Sets how many builds of a namespace may be unfinished at once.
 pub fn set_max_builds(
     conn: &mut Conn,
     id: NamespaceId,
@@ -132,9 +129,10 @@ pub fn set_max_builds(
     namespace(conn, id)
 }
 
-/// Reads a namespace, and keeps others from counting its builds until the transaction ends.
+/// Reads a namespace and locks it until the transaction ends, so that only one request at a time
+/// counts its builds.
 pub fn namespace_locked(conn: &mut Conn, id: NamespaceId) -> Result<Namespace, StoreError> {
-    // A write of what is there already locks the row on both back ends.
+    // Writing the stored value back locks the row on both back ends.
     diesel::update(namespaces::table.find(id.0))
         .set(namespaces::max_builds.eq(namespaces::max_builds))
         .execute(conn)?;

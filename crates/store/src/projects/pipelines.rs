@@ -16,34 +16,28 @@ use crate::schema::pipelines;
 /// What a project runs for a commit.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    /// Its id.
     pub id: PipelineId,
-    /// The project.
     pub project: ProjectId,
-    /// Its short name.
+    /// Unique in the project.
     pub slug: Slug,
-    /// Its jobs.
     pub definition: Definition,
     /// The number of its newest build.
     pub last_number: i64,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// What people call it.
+    /// The display name.
     pub title: String,
-    /// What it is for.
     pub description: Option<String>,
-    /// Its short name in its whole namespace.
+    /// Unique in the namespace.
     pub wide_slug: String,
-    /// The repository as `owner/name`, in lower case, for those who know nothing else.
+    /// The repository as `owner/name` in lower case, for requests that name no pipeline.
     pub repo_name: Option<String>,
-    /// What it is called inside of its repository.
+    /// The pipeline's slug inside its repository.
     pub source_slug: Option<String>,
-    /// Whether people may have it run.
+    /// Whether users may start it by hand.
     pub allow_manual: bool,
-    /// Whether its jobs come from the repository at the commit, with `definition` for where it has
-    /// none.
+    /// Whether its jobs come from the repository at the commit. `definition` is used if the
+    /// repository has none.
     pub from_repository: bool,
-    /// When it was put away.
     pub archived_at: Option<DateTime<Utc>>,
 }
 
@@ -86,27 +80,25 @@ fn read(row: Row) -> Result<Pipeline, StoreError> {
     })
 }
 
-fn written(definition: &Definition) -> Result<String, StoreError> {
+fn to_json(definition: &Definition) -> Result<String, StoreError> {
     serde_json::to_string(definition).map_err(|_| StoreError::Corrupt("pipeline definition"))
 }
 
-/// What a pipeline is made of.
+/// The values of a new pipeline.
 #[derive(Clone, Debug)]
 pub struct NewPipeline {
-    /// The project.
     pub project: ProjectId,
-    /// Its short name.
+    /// Unique in the project.
     pub slug: Slug,
-    /// Its jobs.
     pub definition: Definition,
-    /// Whether its jobs come from the repository at the commit, where that has some.
+    /// Whether its jobs come from the repository at the commit, if the repository has any.
     pub from_repository: bool,
 }
 
-/// Makes a pipeline.
+/// Creates a pipeline.
 ///
 /// # Errors
-/// `Conflict` when the slug is taken in its project.
+/// `Conflict` if the slug is taken in its project.
 pub fn insert(
     conn: &mut Conn,
     new: &NewPipeline,
@@ -114,8 +106,8 @@ pub fn insert(
 ) -> Result<Pipeline, StoreError> {
     let slug = &new.slug;
     let owner = projects::get(conn, new.project)?;
-    let usual = wide_slug(&owner, slug);
-    let wide = free_slug(conn, owner.namespace, &usual)?;
+    let preferred = wide_slug(&owner, slug);
+    let wide = free_slug(conn, owner.namespace, &preferred)?;
     let id: i64 = diesel::insert_into(pipelines::table)
         .values((
             pipelines::project_id.eq(new.project.0),
@@ -123,7 +115,7 @@ pub fn insert(
             pipelines::wide_slug.eq(wide),
             pipelines::title.eq(slug.as_str()),
             pipelines::slug.eq(slug.as_str()),
-            pipelines::definition.eq(written(&new.definition)?),
+            pipelines::definition.eq(to_json(&new.definition)?),
             pipelines::from_repository.eq(new.from_repository),
             pipelines::last_number.eq(0),
             pipelines::created_at.eq(to_ms(now)),
@@ -133,13 +125,14 @@ pub fn insert(
     get(conn, PipelineId(id))
 }
 
-/// What a pipeline is called in its namespace unless that is taken: as its project, and for all but
-/// the default one its own slug after it.
+/// The slug of a pipeline in its namespace, unless that is taken: the project's name, followed by
+/// the pipeline's own slug unless it is the default pipeline.
 fn wide_slug(project: &Project, slug: &Slug) -> String {
     let own = slugify(project.name.as_str());
-    match *slug == Slug::default_pipeline() {
-        true => own,
-        false => format!("{own}-{slug}"),
+    if *slug == Slug::default_pipeline() {
+        own
+    } else {
+        format!("{own}-{slug}")
     }
 }
 
@@ -153,10 +146,12 @@ fn free_slug(conn: &mut Conn, namespace: NamespaceId, wanted: &str) -> Result<St
     let is_free = |slug: &String| !taken.iter().flatten().any(|other| other == slug);
     let numbered = (2..).map(|number| format!("{wanted}-{number}"));
     let mut wanted = std::iter::once(wanted.to_owned()).chain(numbered);
-    wanted.find(is_free).ok_or(StoreError::Conflict("slug"))
+    wanted
+        .find(is_free)
+        .ok_or(StoreError::Conflict("the namespace has no free slug left"))
 }
 
-/// Changes what a pipeline runs; builds that exist keep what they have.
+/// Changes what a pipeline runs. Existing builds do not change.
 pub fn update(
     conn: &mut Conn,
     id: PipelineId,
@@ -165,14 +160,13 @@ pub fn update(
 ) -> Result<Pipeline, StoreError> {
     diesel::update(pipelines::table.find(id.0))
         .set((
-            pipelines::definition.eq(written(definition)?),
+            pipelines::definition.eq(to_json(definition)?),
             pipelines::from_repository.eq(from_repository),
         ))
         .execute(conn)?;
     get(conn, id)
 }
 
-/// Reads a pipeline.
 pub fn get(conn: &mut Conn, id: PipelineId) -> Result<Pipeline, StoreError> {
     read(
         pipelines::table
@@ -194,7 +188,7 @@ pub fn by_slug(conn: &mut Conn, project: ProjectId, slug: &Slug) -> Result<Pipel
     read(row.or_missing("pipeline")?)
 }
 
-/// Reads a pipeline by its short name in its namespace.
+/// Reads a pipeline by its slug in the namespace.
 pub fn by_wide_slug(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -207,8 +201,8 @@ pub fn by_wide_slug(
     read(row.or_missing("pipeline")?)
 }
 
-/// Reads the oldest pipeline of a namespace that is called `source_slug` inside of the repository
-/// `repo_name`, which is in lower case.
+/// Reads the oldest pipeline of a namespace with this slug inside this repository. `repo_name` is
+/// in lower case.
 pub fn by_source(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -224,7 +218,7 @@ pub fn by_source(
     read(row.or_missing("pipeline")?)
 }
 
-/// The pipelines of a namespace that were not put away, oldest first, from the one after `after`.
+/// The pipelines of a namespace with ids above `after`, oldest first, without archived ones.
 pub fn of_namespace(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -241,7 +235,7 @@ pub fn of_namespace(
     rows.into_iter().map(read).collect()
 }
 
-/// Writes what is known of a pipeline besides its jobs.
+/// Writes everything about a pipeline except what it runs.
 pub fn describe(conn: &mut Conn, pipeline: &Pipeline) -> Result<Pipeline, StoreError> {
     diesel::update(pipelines::table.find(pipeline.id.0))
         .set((

@@ -13,10 +13,10 @@ use crate::error::{OrMissing, StoreError};
 use crate::projects::row::{Project, SettingColumns, Settings, lower, read};
 use crate::schema::{namespace_members, namespaces, project_loads, project_members, projects};
 
-/// Makes a project.
+/// Creates a project.
 ///
 /// # Errors
-/// `Conflict` when the name is taken in its namespace.
+/// `Conflict` if the name is taken in its namespace.
 pub fn insert(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -36,6 +36,7 @@ pub fn insert(
         ))
         .returning(projects::id)
         .get_result(conn)?;
+    // Claims count running jobs in this row, so it must exist before the first job does.
     diesel::insert_into(project_loads::table)
         .values((
             project_loads::project_id.eq(id),
@@ -48,7 +49,7 @@ pub fn insert(
 /// Changes a project's name and settings.
 ///
 /// # Errors
-/// `Conflict` when the name is taken in its namespace.
+/// `Conflict` if the name is taken in its namespace.
 pub fn update(
     conn: &mut Conn,
     id: ProjectId,
@@ -64,7 +65,7 @@ pub fn update(
     get(conn, id)
 }
 
-/// Lets a project take builds, or have them looked at only.
+/// Sets whether a project is read-only: its builds can be viewed, but no new ones are created.
 pub fn set_read_only(conn: &mut Conn, id: ProjectId, read_only: bool) -> Result<(), StoreError> {
     diesel::update(projects::table.find(id.0))
         .set(projects::read_only.eq(read_only))
@@ -72,7 +73,7 @@ pub fn set_read_only(conn: &mut Conn, id: ProjectId, read_only: bool) -> Result<
     Ok(())
 }
 
-/// Lets one job of a project run at a time, if nobody said how many may.
+/// Limits a project to one running job, unless it has a limit.
 pub fn limit_to_one(conn: &mut Conn, id: ProjectId) -> Result<(), StoreError> {
     diesel::update(
         projects::table
@@ -84,7 +85,6 @@ pub fn limit_to_one(conn: &mut Conn, id: ProjectId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads a project.
 pub fn get(conn: &mut Conn, id: ProjectId) -> Result<Project, StoreError> {
     let row = projects::table
         .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
@@ -94,7 +94,7 @@ pub fn get(conn: &mut Conn, id: ProjectId) -> Result<Project, StoreError> {
     read(row.or_missing("project")?)
 }
 
-/// Reads a project by its namespace's name and its own.
+/// Reads a project by the names of its namespace and its own.
 pub fn by_path(conn: &mut Conn, namespace: &Name, name: &Name) -> Result<Project, StoreError> {
     let row = projects::table
         .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
@@ -105,7 +105,7 @@ pub fn by_path(conn: &mut Conn, namespace: &Name, name: &Name) -> Result<Project
     read(row.or_missing("project")?)
 }
 
-/// The projects, newest first; those of one namespace when it is given.
+/// The projects, newest first; only those of `namespace` if that is given.
 pub fn list(
     conn: &mut Conn,
     namespace: Option<NamespaceId>,
@@ -126,8 +126,8 @@ pub fn list(
     rows.into_iter().map(read).collect()
 }
 
-/// The projects that a user may see, newest first: as a member of each or of its namespace, or
-/// because every user does.
+/// The projects that a user may see, newest first: those the user is a member of, directly or
+/// through the namespace, and those that every user may see.
 pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Project>, StoreError> {
     let rows = projects::table
         .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
@@ -146,28 +146,28 @@ pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Pro
 
 /// The ids of all projects whose builds a user may see.
 pub fn readable_ids(conn: &mut Conn, user: UserId) -> Result<BTreeSet<ProjectId>, StoreError> {
-    let seen = projects::visibility
+    let visible = projects::visibility
         .ne(Visibility::Private.as_str())
         .or(belongs_to(user, ""));
     let ids: Vec<i64> = projects::table
         .filter(projects::builds_enabled)
-        .filter(belongs_to(user, Role::Guest.as_str()).or(projects::public_builds.and(seen)))
+        .filter(belongs_to(user, Role::Guest.as_str()).or(projects::public_builds.and(visible)))
         .select(projects::id)
         .load(conn)?;
     Ok(ids.into_iter().map(ProjectId).collect())
 }
 
-/// Whether a user is a member of the project or of its namespace, in another role than `but`.
+/// Whether a user is a member of the project or of its namespace with a role other than `except`.
 #[diesel::dsl::auto_type]
-pub(crate) fn belongs_to(user: UserId, but: &'static str) -> _ {
+pub(crate) fn belongs_to(user: UserId, except: &'static str) -> _ {
     let id: i64 = user.0;
     let namespaces_of = namespace_members::table
         .filter(namespace_members::user_id.eq(id))
-        .filter(namespace_members::role.ne(but))
+        .filter(namespace_members::role.ne(except))
         .select(namespace_members::namespace_id);
     let projects_of = project_members::table
         .filter(project_members::user_id.eq(id))
-        .filter(project_members::role.ne(but))
+        .filter(project_members::role.ne(except))
         .select(project_members::project_id);
     projects::namespace_id
         .eq_any(namespaces_of)

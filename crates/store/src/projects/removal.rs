@@ -1,4 +1,4 @@
-//! What is left to do in the database when a project goes.
+//! Deletes a project step by step: its builds a few at a time, then the project itself.
 
 use diesel::prelude::*;
 use slipway_domain::{BuildId, JobId, ProjectId, RunnerId};
@@ -10,7 +10,7 @@ use crate::runners::projects::bound_to;
 use crate::runners::queries::changed;
 use crate::schema::{artifacts, builds, jobs, projects, trace_chunks};
 
-/// Switches a project's builds off, so that nothing more is claimed or begun.
+/// Disables a project's builds, so that no job is claimed and no build is created any more.
 pub fn close(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     let changed = diesel::update(projects::table.find(project.0))
         .set(projects::builds_enabled.eq(false))
@@ -21,8 +21,8 @@ pub fn close(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     }
 }
 
-/// The oldest builds of a project, so many at the most. Others are kept from changing them until
-/// the transaction ends: all are locked before any of their jobs is.
+/// Locks up to `limit` of a project's oldest builds until the transaction ends. All of them are
+/// locked before any of their jobs is.
 pub fn take_oldest_builds(
     conn: &mut Conn,
     project: ProjectId,
@@ -49,7 +49,7 @@ fn oldest_builds(
     Ok(ids.into_iter().map(BuildId).collect())
 }
 
-/// Removes a build that was taken, with its jobs; returns the blobs that nothing refers to any more.
+/// Deletes a locked build with its jobs. Returns the blobs that are no longer referenced.
 pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, StoreError> {
     let ids: Vec<i64> = jobs::table
         .filter(jobs::build_id.eq(build.0))
@@ -61,9 +61,10 @@ pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, Stor
         .select(builds::source_key)
         .first(conn)
         .optional()?;
-    let mut unused: Vec<String> = source.flatten().into_iter().collect();
+    let mut unreferenced: Vec<String> = source.flatten().into_iter().collect();
     for id in ids {
-        // What is being sent for the job is kept before this, and seen here, or refused after it.
+        // Data that is being sent for the job is either committed before this lock and found below,
+        // or rejected afterwards because the job is gone.
         locks::lock_job(conn, JobId(id))?;
         let chunks: Vec<String> = trace_chunks::table
             .filter(trace_chunks::job_id.eq(id))
@@ -73,25 +74,28 @@ pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, Stor
             .filter(artifacts::job_id.eq(id))
             .select(artifacts::blob_key)
             .load(conn)?;
-        unused.extend(chunks);
-        unused.extend(files.into_iter().flatten());
+        unreferenced.extend(chunks);
+        unreferenced.extend(files.into_iter().flatten());
     }
+    // Traces and artifacts are deleted with their jobs, so their blobs were collected above.
     diesel::delete(jobs::table.filter(jobs::build_id.eq(build.0))).execute(conn)?;
     diesel::delete(builds::table.find(build.0)).execute(conn)?;
-    Ok(unused)
+    Ok(unreferenced)
 }
 
-/// Removes a project with all that belongs to it; returns the runners that served it. `None` when
-/// it has builds, which go first.
+/// Deletes a project with everything that belongs to it. Returns the runners that served it, or
+/// `None` if it still has builds, which must be deleted first.
 pub fn remove_project(
     conn: &mut Conn,
     project: ProjectId,
 ) -> Result<Option<Vec<RunnerId>>, StoreError> {
+    // Locked before the check, so that no build is created between the check and the deletion.
     locks::lock_project(conn, project)?;
     if !oldest_builds(conn, project, 1)?.is_empty() {
         return Ok(None);
     }
     let served_by = bound_to(conn, project)?;
+    // Their set of projects changes with the deletion, which cached capabilities must notice.
     for runner in &served_by {
         changed(conn, *runner)?;
     }

@@ -1,4 +1,4 @@
-//! A project and its settings, as callers see them and as the row has them.
+//! A project, its settings and its table row.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,37 +12,30 @@ use crate::schema::projects;
 /// A source repository that the farm builds.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// Its id.
     pub id: ProjectId,
-    /// Its owner.
     pub namespace: NamespaceId,
-    /// Its owner's name.
     pub namespace_name: Name,
-    /// Its name; case is kept and does not tell two apart.
+    /// Case is preserved, but names that differ only in case are the same.
     pub name: Name,
-    /// Where its source is.
     pub repo_url: String,
-    /// The branch whose image is `latest`.
+    /// The branch whose image is tagged `latest`.
     pub default_branch: GitRef,
-    /// Where its images are pushed; the farm's registry decides when absent.
+    /// Where its images are pushed; if absent, the farm's registry.
     pub image_repository: Option<Repository>,
-    /// Whether shared runners may take its jobs.
+    /// Whether shared runners may run its jobs.
     pub shared_runners: bool,
     /// How many of its jobs may run at once.
     pub max_running: Option<u32>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// What people say of it.
     pub description: String,
     /// Who sees it without being a member.
     pub visibility: Visibility,
-    /// Whether all who see it see its builds too.
+    /// Whether everybody who sees the project also sees its builds.
     pub public_builds: bool,
-    /// Whether its jobs are run and shown at all.
+    /// Whether jobs are run and shown at all.
     pub builds_enabled: bool,
-    /// Who made it.
     pub created_by: Option<UserId>,
-    /// Whether its builds are looked at only.
+    /// Whether builds can be viewed, but not created.
     pub read_only: bool,
     /// Which submodules are checked out with its commits.
     pub submodules: Submodules,
@@ -55,33 +48,31 @@ impl Project {
     }
 }
 
-/// What can be set about a project.
+/// The settings of a project.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where its source is.
     pub repo_url: String,
-    /// The branch whose image is `latest`.
+    /// The branch whose image is tagged `latest`.
     pub default_branch: GitRef,
-    /// Where its images are pushed.
+    /// Where its images are pushed; if absent, the farm's registry.
     pub image_repository: Option<Repository>,
-    /// Whether shared runners may take its jobs.
+    /// Whether shared runners may run its jobs.
     pub shared_runners: bool,
     /// How many of its jobs may run at once.
     pub max_running: Option<u32>,
-    /// What people say of it.
     pub description: String,
     /// Who sees it without being a member.
     pub visibility: Visibility,
-    /// Whether all who see it see its builds too.
+    /// Whether everybody who sees the project also sees its builds.
     pub public_builds: bool,
-    /// Whether its jobs are run and shown at all.
+    /// Whether jobs are run and shown at all.
     pub builds_enabled: bool,
     /// Which submodules are checked out with its commits.
     pub submodules: Submodules,
 }
 
 impl Settings {
-    /// The settings of a project of which only its source is known.
+    /// Default settings for a project with this source.
     pub fn of_source(repo_url: impl Into<String>, default_branch: GitRef) -> Self {
         Self {
             repo_url: repo_url.into(),
@@ -144,11 +135,11 @@ pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, St
 }
 
 diesel::define_sql_function! {
-    /// Lower case, as both back ends have it for ASCII.
+    /// Lower case. Both back ends agree on it for ASCII.
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }
 
-/// The columns that settings are kept in.
+/// The columns of [`Settings`].
 #[derive(Insertable, AsChangeset)]
 #[diesel(table_name = projects, treat_none_as_null = true)]
 pub(crate) struct SettingColumns<'a> {

@@ -1,4 +1,4 @@
-//! Lists of projects that are searched, put in an order and cut into numbered pages.
+//! Searchable, sorted lists of projects in numbered pages.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -13,56 +13,50 @@ use crate::projects::queries as projects;
 use crate::projects::row::{Project, lower, read};
 use crate::schema::{builds, namespaces, projects as table};
 
-/// Which projects are wanted, by what ties a user to them.
+/// Which projects to list, by their relation to a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tie {
-    /// All there are.
     All,
-    /// Those that the user is a member of, or may see as every user does.
+    /// Projects that the user is a member of, and those that every user may see.
     Seen(UserId),
-    /// Those that the user is a member of, directly or by their namespace.
+    /// Projects that the user is a member of, directly or through the namespace.
     Member(UserId),
-    /// Those that the user is an owner of, directly or by their namespace.
+    /// Projects that the user is an owner of, directly or through the namespace.
     Owner(UserId),
 }
 
-/// What a list is put in order by.
+/// How a list is sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The time of making, which is the order of ids.
+    /// By creation time, which is the order of ids.
     #[default]
     Made,
-    /// The name, without regard to case.
+    /// By name, ignoring case.
     Name,
-    /// The time of the last build, or of making where there is none.
+    /// By the time of the last build, or of the project's creation if it has none.
     Activity,
 }
 
-/// What a list of projects has in it.
+/// Which projects to list, and in which order.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Whose.
     pub tie: Tie,
-    /// A part of the name, without regard to case.
+    /// A part of the name, ignoring case.
     pub text: Option<String>,
-    /// Who sees them.
     pub visibility: Option<Visibility>,
-    /// What they are put in order by.
     pub order: Order,
-    /// Whether the least comes first.
     pub ascending: bool,
-    /// How many come before those that are wanted.
+    /// How many projects to skip.
     pub offset: i64,
-    /// How many are wanted at the most.
     pub limit: i64,
 }
 
 const ACTIVITY: &str = "COALESCE((SELECT MAX(b.created_at) FROM builds b \
                         WHERE b.project_id = projects.id), projects.created_at)";
 
-/// The projects that are searched for, and how many there are on all pages.
+/// One page of the matching projects, and how many match in all.
 pub fn search(conn: &mut Conn, wanted: &Search) -> Result<(Vec<Project>, i64), StoreError> {
-    // A query is used up when it is run: one counts, the other reads.
+    // Running a query consumes it, so one is built to count and another to read.
     macro_rules! filtered {
         ($query:expr) => {{
             let mut query = $query.into_boxed::<<Conn as diesel::Connection>::Backend>();
@@ -102,7 +96,7 @@ pub fn search(conn: &mut Conn, wanted: &Search) -> Result<(Vec<Project>, i64), S
     Ok((found?, total))
 }
 
-/// When the last build of a project was asked for.
+/// When the last build of a project was created.
 pub fn last_build_at(
     conn: &mut Conn,
     project: ProjectId,
@@ -114,7 +108,7 @@ pub fn last_build_at(
     at.map(from_ms).transpose()
 }
 
-/// What contains `text` as it is, without regard to case.
+/// A `LIKE` pattern for names that contain `text` literally, ignoring case.
 fn pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.to_ascii_lowercase().chars() {
@@ -132,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_searched_for_is_taken_as_it_is() {
+    fn search_text_is_escaped_in_the_pattern() {
         assert_eq!(pattern("Api"), "%api%");
         assert_eq!(pattern("50%_\\"), "%50\\%\\_\\\\%");
     }

@@ -1,4 +1,4 @@
-//! Variables of projects and credentials of registries. Values are sealed before they get here.
+//! Variables of projects and registry credentials of namespaces. Values are sealed by the caller.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,11 +12,8 @@ use crate::schema::{registry_credentials, variables};
 /// A variable that the jobs of a project get.
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// Its id.
     pub id: VariableId,
-    /// Its name.
     pub key: String,
-    /// Its value, sealed.
     pub sealed: String,
     /// Whether its value may be shown.
     pub public: bool,
@@ -24,14 +21,12 @@ pub struct Variable {
     pub created_at: DateTime<Utc>,
 }
 
-/// What the jobs of a namespace log in to a registry with.
+/// A login to a registry for the jobs of a namespace.
 #[derive(Clone, Debug)]
 pub struct Credential {
-    /// Its id.
     pub id: CredentialId,
     /// The registry's host, with its port.
     pub registry: String,
-    /// Who logs in.
     pub username: String,
     /// The password, sealed.
     pub sealed: String,
@@ -53,7 +48,7 @@ fn read_variable(
     })
 }
 
-/// Sets a variable of a project, in the place of an earlier one of that name.
+/// Sets a variable of a project, and replaces an earlier one of the same name.
 pub fn put_variable(
     conn: &mut Conn,
     project: ProjectId,
@@ -65,6 +60,7 @@ pub fn put_variable(
     let same = variables::table
         .filter(variables::project_id.eq(project.0))
         .filter(variables::key.eq(key));
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(same)
         .set((variables::sealed.eq(sealed), variables::public.eq(public)))
         .execute(conn)?;
@@ -91,7 +87,7 @@ pub fn variables_of(conn: &mut Conn, project: ProjectId) -> Result<Vec<Variable>
     rows.into_iter().map(read_variable).collect()
 }
 
-/// Removes a variable of a project.
+/// Deletes a variable of a project.
 pub fn remove_variable(conn: &mut Conn, project: ProjectId, key: &str) -> Result<(), StoreError> {
     let target = variables::table
         .filter(variables::project_id.eq(project.0))
@@ -116,7 +112,7 @@ fn read_credential(
     })
 }
 
-/// Sets a namespace's credential for a registry, in the place of an earlier one.
+/// Sets a namespace's credential for a registry, and replaces an earlier one.
 pub fn put_credential(
     conn: &mut Conn,
     namespace: NamespaceId,
@@ -128,6 +124,7 @@ pub fn put_credential(
     let same = registry_credentials::table
         .filter(registry_credentials::namespace_id.eq(namespace.0))
         .filter(registry_credentials::registry.eq(registry));
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(same)
         .set((
             registry_credentials::username.eq(username),
@@ -160,7 +157,7 @@ pub fn credentials_of(
     rows.into_iter().map(read_credential).collect()
 }
 
-/// Removes a namespace's credential for a registry.
+/// Deletes a namespace's credential for a registry.
 pub fn remove_credential(
     conn: &mut Conn,
     namespace: NamespaceId,

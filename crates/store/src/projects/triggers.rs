@@ -1,4 +1,5 @@
-//! Triggers: what starts builds of a project from outside. Their tokens follow from the farm's key.
+//! Triggers, which start builds of a project from outside. Their tokens are derived from the farm's
+//! key.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -9,22 +10,17 @@ use crate::engine::time::{from_ms, from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::triggers;
 
-/// What starts builds of a project from outside.
+/// Starts builds of a project from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trigger {
-    /// Its id.
     pub id: TriggerId,
-    /// The project whose builds it starts.
     pub project: ProjectId,
-    /// Free text.
     pub description: String,
-    /// Who made it, and in whose name it starts builds.
+    /// Who created it. Its builds are created in this user's name.
     pub created_by: Option<UserId>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last started a build.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When somebody revoked it.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -43,7 +39,7 @@ fn read(row: Row) -> Result<Trigger, StoreError> {
     })
 }
 
-/// Makes a trigger.
+/// Creates a trigger.
 pub fn insert(
     conn: &mut Conn,
     project: ProjectId,
@@ -63,7 +59,7 @@ pub fn insert(
     get(conn, TriggerId(id))
 }
 
-/// Reads a trigger, whatever became of it.
+/// Reads a trigger, also a revoked one.
 pub fn get(conn: &mut Conn, id: TriggerId) -> Result<Trigger, StoreError> {
     read(
         triggers::table
@@ -73,7 +69,7 @@ pub fn get(conn: &mut Conn, id: TriggerId) -> Result<Trigger, StoreError> {
     )
 }
 
-/// The triggers of a project in the order they were made, without those that were revoked.
+/// The triggers of a project, oldest first, without revoked ones.
 pub fn of_project(conn: &mut Conn, project: ProjectId) -> Result<Vec<Trigger>, StoreError> {
     let rows = triggers::table
         .filter(triggers::project_id.eq(project.0))
@@ -83,7 +79,7 @@ pub fn of_project(conn: &mut Conn, project: ProjectId) -> Result<Vec<Trigger>, S
     rows.into_iter().map(read).collect()
 }
 
-/// Notes that a trigger started a build.
+/// Records that a trigger started a build.
 pub fn note_use(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::update(triggers::table.find(id.0))
         .set(triggers::last_used_at.eq(to_ms(now)))
@@ -91,10 +87,10 @@ pub fn note_use(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<()
     Ok(())
 }
 
-/// Revokes a trigger; builds that it started stay.
+/// Revokes a trigger. Builds that it started stay.
 ///
 /// # Errors
-/// `NotFound` when there is none, or it was revoked before.
+/// `NotFound` if there is none, or it was already revoked.
 pub fn revoke(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<Trigger, StoreError> {
     let target = triggers::table
         .find(id.0)

@@ -1,4 +1,5 @@
-//! Push hooks: what they are signed with, and which deliveries were answered how.
+//! Webhooks: the secrets that their deliveries are signed with, and the build that each delivery
+//! created.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -9,13 +10,14 @@ use crate::engine::time::{parse, to_ms};
 use crate::error::StoreError;
 use crate::schema::{hook_deliveries, hook_secrets};
 
-/// Sets what the hooks of a project are signed with, sealed, in the place of what it was.
+/// Sets the sealed webhook secret of a project, and replaces an earlier one.
 pub fn put_secret(
     conn: &mut Conn,
     project: ProjectId,
     sealed: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(hook_secrets::table.find(project.0))
         .set(hook_secrets::sealed.eq(sealed))
         .execute(conn)?;
@@ -31,7 +33,7 @@ pub fn put_secret(
     Ok(())
 }
 
-/// What the hooks of a project are signed with, sealed; `None` when it has nothing of its own.
+/// The sealed webhook secret of a project; `None` if it has none of its own.
 pub fn secret(conn: &mut Conn, project: ProjectId) -> Result<Option<String>, StoreError> {
     Ok(hook_secrets::table
         .find(project.0)
@@ -40,7 +42,7 @@ pub fn secret(conn: &mut Conn, project: ProjectId) -> Result<Option<String>, Sto
         .optional()?)
 }
 
-/// Removes what the hooks of a project are signed with.
+/// Deletes the webhook secret of a project.
 pub fn remove_secret(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     match diesel::delete(hook_secrets::table.find(project.0)).execute(conn)? {
         0 => Err(StoreError::NotFound("webhook secret")),
@@ -48,7 +50,7 @@ pub fn remove_secret(conn: &mut Conn, project: ProjectId) -> Result<(), StoreErr
     }
 }
 
-/// The build that a delivery to a project was answered with, if it came before.
+/// The build that an earlier delivery with this id created.
 pub fn answered(
     conn: &mut Conn,
     project: ProjectId,
@@ -62,10 +64,10 @@ pub fn answered(
     uuid.map(|uuid| parse(&uuid, "build id")).transpose()
 }
 
-/// Remembers the build that a delivery is answered with.
+/// Records the build that a delivery created.
 ///
 /// # Errors
-/// `Conflict` when the same delivery was answered meanwhile.
+/// `Conflict` if the same delivery was recorded meanwhile.
 pub fn remember(
     conn: &mut Conn,
     project: ProjectId,
@@ -73,6 +75,7 @@ pub fn remember(
     build: BuildUuid,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    // The primary key rejects a repeated delivery.
     diesel::insert_into(hook_deliveries::table)
         .values((
             hook_deliveries::project_id.eq(project.0),
@@ -84,7 +87,7 @@ pub fn remember(
     Ok(())
 }
 
-/// Forgets the deliveries that came before `until`; returns how many.
+/// Deletes the records of deliveries before `until`. Returns how many.
 pub fn forget(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
     let old = hook_deliveries::table.filter(hook_deliveries::created_at.lt(to_ms(until)));
     Ok(diesel::delete(old).execute(conn)?)

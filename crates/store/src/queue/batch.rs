@@ -1,11 +1,11 @@
-//! Makes a batch of claims: reads the heads of the queue keys, deals jobs to runners, and writes the
-//! result.
+//! Makes a batch of claims: reads the heads of the queue keys, assigns jobs to runners, and writes
+//! the result.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use slipway_domain::queue::{Candidate, Capabilities, KeyQueue, assign_jobs};
-use slipway_domain::{Event, JobId, JobState, ProjectId};
+use slipway_domain::{Event, JobId, JobState, ProjectId, QueueKeyId};
 
 use crate::engine::connection::Conn;
 use crate::engine::time::runner_until;
@@ -14,7 +14,7 @@ use crate::queue::keys::open_lines;
 use crate::queue::statements;
 use crate::queue::types::{AddedLoad, Claim, ClaimRequest, Claimed};
 
-/// Deals pending jobs to all of `requests` at once; the answers are in the order of the requests.
+/// Assigns pending jobs to all of `requests` at once. The answers are in the order of the requests.
 pub(crate) fn claim_batch(
     conn: &mut Conn,
     requests: &[ClaimRequest],
@@ -23,68 +23,70 @@ pub(crate) fn claim_batch(
     let Some(now) = requests.iter().map(|request| request.now).max() else {
         return Ok(answers);
     };
-    // What was looked at once is not looked at again: another coordinator may hold it.
+    // A job is tried only once per batch, because another coordinator may have locked it.
     let mut seen = HashSet::new();
     loop {
         let unserved: Vec<usize> = (0..requests.len())
             .filter(|index| answers[*index].is_none())
             .collect();
-        let (mut lines, mut running) = open_lines(conn)?;
-        keep_servable(&mut lines, requests, &unserved);
-        let heads = fetch_heads(conn, &mut lines, unserved.len(), &seen)?;
+        let (mut queues, mut running) = open_lines(conn)?;
+        retain_servable(&mut queues, requests, &unserved);
+        let heads = fetch_heads(conn, &mut queues, unserved.len(), &seen)?;
         let claimants: Vec<_> = unserved
             .iter()
             .map(|index| (requests[*index].runner, &requests[*index].capabilities))
             .collect();
-        let dealt = assign_jobs(&mut lines, &mut running, &claimants, now);
+        let assigned = assign_jobs(&mut queues, &mut running, &claimants, now);
         let claims: Vec<Claim<'_>> = unserved
             .iter()
-            .zip(dealt)
+            .zip(assigned)
             .filter_map(|(index, job)| heads.claim(job?, *index, &requests[*index]))
             .collect();
-        let attempted = claims.len();
+        let claims_tried = claims.len();
         seen.extend(claims.iter().map(|claim| claim.job));
-        let kept = take(conn, claims, now)?;
-        for claim in &kept {
+        let written = write(conn, claims, now)?;
+        for claim in &written {
             answers[claim.index] = Some(Claimed {
                 job: claim.job,
                 key: claim.key,
             });
         }
-        // Somebody may have gone without although more is pending: because another coordinator was
-        // quicker with what was dealt, or because a line is longer than what was looked at.
-        let more = kept.len() < attempted || heads.some_line_ran_out(&lines);
-        if attempted == 0 || kept.len() == unserved.len() || !more {
+        // A request may still be without a job although more jobs are pending: another coordinator
+        // was faster, or a queue key has more jobs than were fetched.
+        let more = written.len() < claims_tried || heads.any_queue_exhausted(&queues);
+        if claims_tried == 0 || written.len() == unserved.len() || !more {
             return Ok(answers);
         }
     }
 }
 
-/// Drops the lines that none of the unserved can serve.
-fn keep_servable(lines: &mut Vec<KeyQueue>, requests: &[ClaimRequest], unserved: &[usize]) {
+/// Drops the queues that no unserved request can serve.
+fn retain_servable(queues: &mut Vec<KeyQueue>, requests: &[ClaimRequest], unserved: &[usize]) {
+    // Most runners of a farm have the same capabilities, so each distinct set is checked once.
     let kinds: HashSet<&Capabilities> = unserved
         .iter()
         .map(|index| &requests[*index].capabilities)
         .collect();
-    lines.retain(|line| {
+    queues.retain(|queue| {
         kinds
             .iter()
-            .any(|kind| kind.can_serve(&line.requirement, line.policy))
+            .any(|kind| kind.can_serve(&queue.requirement, queue.policy))
     });
 }
 
-/// What is known of the jobs at the heads of the lines besides what is dealt by.
+/// What a claim needs to know about the jobs at the heads of the queues, besides what the
+/// assignment uses.
 struct Heads {
     origins: HashMap<JobId, Origin>,
-    /// How many jobs were fetched of each line.
+    /// How many jobs were fetched for each queue key.
     fetched: HashMap<i64, usize>,
-    /// How many were asked for.
+    /// How many jobs were requested for each queue key.
     depth: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Origin {
-    line: slipway_domain::QueueKeyId,
+    key: QueueKeyId,
     project: ProjectId,
     limit: Option<u32>,
     build: i64,
@@ -96,7 +98,7 @@ impl Heads {
         Some(Claim {
             index,
             job,
-            key: origin.line,
+            key: origin.key,
             project: origin.project,
             limit: origin.limit,
             build: origin.build,
@@ -104,26 +106,29 @@ impl Heads {
         })
     }
 
-    fn some_line_ran_out(&self, lines: &[KeyQueue]) -> bool {
-        lines.iter().any(|line| {
-            let fetched = self.fetched.get(&line.key.0).copied().unwrap_or(0);
-            line.jobs.is_empty() && fetched >= self.depth
+    fn any_queue_exhausted(&self, queues: &[KeyQueue]) -> bool {
+        queues.iter().any(|queue| {
+            let fetched = self.fetched.get(&queue.key.0).copied().unwrap_or(0);
+            queue.jobs.is_empty() && fetched >= self.depth
         })
     }
 }
 
-/// Puts the first jobs of each line into it: enough that a fair deal to `claimants` seldom runs
-/// out of a line, and a bounded number in all.
+/// Fetches the first jobs of each queue: enough that a fair assignment to `claimants` runners seldom
+/// exhausts a queue, but a bounded number in all.
 fn fetch_heads(
     conn: &mut Conn,
-    lines: &mut [KeyQueue],
+    queues: &mut [KeyQueue],
     claimants: usize,
     seen: &HashSet<JobId>,
 ) -> Result<Heads, StoreError> {
-    let depth = 2 + 2 * claimants.div_ceil(lines.len().max(1)) + seen.len();
-    let keys: Vec<i64> = lines.iter().map(|line| line.key.0).collect();
-    let mut by_key: HashMap<i64, &mut KeyQueue> =
-        lines.iter_mut().map(|line| (line.key.0, line)).collect();
+    // Jobs that were tried before may still be at the head, so as many more are fetched.
+    let depth = 2 + 2 * claimants.div_ceil(queues.len().max(1)) + seen.len();
+    let keys: Vec<i64> = queues.iter().map(|queue| queue.key.0).collect();
+    let mut by_key: HashMap<i64, &mut KeyQueue> = queues
+        .iter_mut()
+        .map(|queue| (queue.key.0, queue))
+        .collect();
     let mut heads = Heads {
         origins: HashMap::new(),
         fetched: HashMap::new(),
@@ -132,20 +137,20 @@ fn fetch_heads(
     for head in statements::heads(conn, &keys, i64::try_from(depth).unwrap_or(i64::MAX))? {
         *heads.fetched.entry(head.key).or_default() += 1;
         let job = JobId(head.id);
-        let Some(line) = by_key.get_mut(&head.key) else {
+        let Some(queue) = by_key.get_mut(&head.key) else {
             continue;
         };
         if seen.contains(&job) {
             continue;
         }
         let origin = Origin {
-            line: line.key,
-            project: line.requirement.project,
-            limit: line.policy.max_running,
+            key: queue.key,
+            project: queue.requirement.project,
+            limit: queue.policy.max_running,
             build: head.build_id,
         };
         heads.origins.insert(job, origin);
-        line.jobs.push_back(Candidate {
+        queue.jobs.push_back(Candidate {
             job,
             priority: head.priority,
             avoid: runner_until(head.avoid_runner_id, head.avoid_until)?,
@@ -155,10 +160,10 @@ fn fetch_heads(
     Ok(heads)
 }
 
-/// Makes the claims that nobody else was quicker with, and returns them.
+/// Writes the claims for which no other coordinator was faster, and returns them.
 ///
-/// Rows are locked in the order that every other write keeps: builds, jobs, loads.
-fn take<'a>(
+/// Rows are locked in the order that every other write follows: builds, jobs, loads.
+fn write<'a>(
     conn: &mut Conn,
     mut claims: Vec<Claim<'a>>,
     now: DateTime<Utc>,
@@ -167,23 +172,26 @@ fn take<'a>(
         return Ok(claims);
     }
     let mut builds: Vec<i64> = claims.iter().map(|claim| claim.build).collect();
+    // Sorted, so that two coordinators lock the same builds in the same order.
     builds.sort_unstable();
     builds.dedup();
     statements::lock_pending_builds(conn, &builds)?;
-    statements::keep_free(conn, &mut claims)?;
+    statements::drop_contested(conn, &mut claims)?;
     add_loads(conn, &claims)?;
-    // The transition of each is the domain's; the rows are written in one go.
+    // The domain checks each transition; the rows are then written in one go.
     for claim in &claims {
         JobState::Pending.after(Event::Claim(claim.lease()))?;
     }
     statements::write_claims(conn, &claims, now)?;
+    // A build whose claims were all dropped does not start.
     builds.retain(|build| claims.iter().any(|claim| claim.build == *build));
-    statements::begin_builds(conn, &builds, now)?;
+    statements::start_builds(conn, &builds, now)?;
     Ok(claims)
 }
 
-/// Counts the claimed jobs as running, unless that would exceed the limit of a project.
+/// Counts the claimed jobs as running, unless that would exceed a project's limit.
 fn add_loads(conn: &mut Conn, claims: &[Claim<'_>]) -> Result<(), StoreError> {
+    // Sorted by project, so that two coordinators lock the loads in the same order.
     let mut added: BTreeMap<ProjectId, AddedLoad> = BTreeMap::new();
     for claim in claims {
         let (project, limit) = (claim.project, claim.limit);
@@ -197,6 +205,6 @@ fn add_loads(conn: &mut Conn, claims: &[Claim<'_>]) -> Result<(), StoreError> {
             .count += 1;
     }
     let added: Vec<AddedLoad> = added.into_values().collect();
-    statements::guard_limits(conn, &added)?;
+    statements::check_limits(conn, &added)?;
     statements::add_loads(conn, &added)
 }

@@ -1,4 +1,5 @@
-//! Queue keys: a project with a set of tags and features each. Jobs that require the same share one.
+//! Queue keys: a project with the tags and features that its runners must have. Jobs with the same
+//! requirements share a key.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +15,24 @@ use crate::error::{OrMissing, StoreError};
 use crate::queue::statements;
 use crate::schema::{jobs, project_loads, projects, queue_keys};
 
-/// The lines in which jobs stand, without the jobs, and how many jobs each project runs.
+/// The queue keys with pending jobs, without the jobs, and how many jobs each of their projects
+/// runs.
 pub fn open_lines(
     conn: &mut Conn,
 ) -> Result<(Vec<KeyQueue>, BTreeMap<ProjectId, u32>), StoreError> {
     let rows: Vec<OpenLine> = OpenLines.load(conn)?;
     let mut running = BTreeMap::new();
-    let mut lines = Vec::with_capacity(rows.len());
+    let mut queues = Vec::with_capacity(rows.len());
     for (key, project, tags, shared_runners, max_running, builds_enabled, load) in rows {
         running.insert(ProjectId(project), u32::try_from(load).unwrap_or(0));
-        lines.push(KeyQueue {
+        queues.push(KeyQueue {
             key: QueueKeyId(key),
             requirement: read_requirement(project, &tags)?,
             policy: policy(shared_runners, max_running, builds_enabled),
             jobs: Default::default(),
         });
     }
-    Ok((lines, running))
+    Ok((queues, running))
 }
 
 fn read_requirement(project: i64, list: &str) -> Result<Requirement, StoreError> {
@@ -45,10 +47,11 @@ fn policy(shared_runners: bool, max_running: Option<i32>, builds_enabled: bool) 
     }
 }
 
-/// The key of a requirement, made when it is new.
+/// The key of a requirement, created if it does not exist.
 pub fn key_for(conn: &mut Conn, requirement: &Requirement) -> Result<QueueKeyId, StoreError> {
     let tags = requirement.to_list();
     statements::ensure_queue_key(conn, requirement.project.0, &tags)?;
+    // Another transaction may have created the key first, so the insert cannot return its id.
     let id = queue_keys::table
         .filter(
             queue_keys::project_id
@@ -60,7 +63,7 @@ pub fn key_for(conn: &mut Conn, requirement: &Requirement) -> Result<QueueKeyId,
     Ok(QueueKeyId(id))
 }
 
-/// What jobs under `key` ask for, and what their project allows.
+/// What jobs under `key` require, and what their project allows.
 pub fn requirement(
     conn: &mut Conn,
     key: QueueKeyId,
@@ -82,7 +85,8 @@ pub fn requirement(
     Ok((requirement, policy(shared, limit, enabled)))
 }
 
-/// The keys of a project in which jobs stand that its limit may have held back.
+/// The keys with pending jobs of a project that has a limit of running jobs, which may have held
+/// them back.
 pub(crate) fn held_back_by_limit(
     conn: &mut Conn,
     project: ProjectId,
@@ -92,21 +96,22 @@ pub(crate) fn held_back_by_limit(
         .select(projects::max_running)
         .first(conn)?;
     match limit {
+        // Only a project with a limit can have held jobs back.
         Some(_) => pending_keys(conn, project),
         None => Ok(Vec::new()),
     }
 }
 
-/// The keys of a project in which jobs stand.
+/// The keys of a project that have pending jobs.
 pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyId>, StoreError> {
-    let (lines, _) = open_lines(conn)?;
-    let of_project = lines
+    let (queues, _) = open_lines(conn)?;
+    let of_project = queues
         .into_iter()
-        .filter(|line| line.requirement.project == project);
-    Ok(of_project.map(|line| line.key).collect())
+        .filter(|queue| queue.requirement.project == project);
+    Ok(of_project.map(|queue| queue.key).collect())
 }
 
-/// How many jobs stand in a line, and since when the one that came first does.
+/// How many jobs are pending under a key, and since when the oldest one is.
 pub fn standing(
     conn: &mut Conn,
     key: QueueKeyId,
@@ -119,7 +124,7 @@ pub fn standing(
     Ok((count, from_opt_ms(oldest)?))
 }
 
-/// Whether a job that stands under `key` passes `runner` over, as that one lost the attempt before.
+/// Whether a job under `key` avoids `runner`, because that runner lost the previous attempt.
 pub fn passes_over(
     conn: &mut Conn,
     key: QueueKeyId,
@@ -146,7 +151,7 @@ pub fn running(conn: &mut Conn, project: ProjectId) -> Result<u32, StoreError> {
     Ok(u32::try_from(count).unwrap_or(0))
 }
 
-/// How many jobs are running in the farm.
+/// How many jobs of the farm are running.
 pub fn running_in_all(conn: &mut Conn) -> Result<i64, StoreError> {
     let sum: Option<i64> = project_loads::table
         .select(diesel::dsl::sum(project_loads::running))

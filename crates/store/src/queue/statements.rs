@@ -1,6 +1,6 @@
-//! The statements of the queue that SQLite and PostgreSQL need in different words.
+//! The statements of the queue that differ between SQLite and PostgreSQL.
 //!
-//! SQLite has one writer and needs no row locks; on PostgreSQL several coordinators claim at once.
+//! SQLite has one writer and needs no row locks. On PostgreSQL several coordinators claim at once.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable};
 
 use crate::engine::connection::Conn;
-use crate::engine::literals::{Fixed, IsPending};
+use crate::engine::literals::{FixedStatement, IsPending};
 use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::queue::types::{AddedLoad, Claim, HeadRow};
 use crate::schema::{builds, jobs, project_loads, queue_keys, queued_jobs};
 
-/// Makes a queue key unless it is there.
+/// Creates a queue key unless it exists.
 pub(crate) fn ensure_queue_key(
     conn: &mut Conn,
     project: i64,
@@ -25,6 +25,7 @@ pub(crate) fn ensure_queue_key(
         queue_keys::project_id.eq(project),
         queue_keys::tags.eq(tags),
     );
+    // The query builder offers `ON CONFLICT` only for a concrete back end.
     let insert = diesel::insert_into(queue_keys::table).values(values);
     match conn {
         Conn::Sqlite(conn) => insert.on_conflict_do_nothing().execute(conn)?,
@@ -33,7 +34,7 @@ pub(crate) fn ensure_queue_key(
     Ok(())
 }
 
-/// Locks those of `builds`, which are sorted, whose state a claim will change.
+/// Locks the pending builds among `builds`, which are sorted, because a claim changes their state.
 pub(crate) fn lock_pending_builds(conn: &mut Conn, builds: &[i64]) -> Result<(), StoreError> {
     if let Conn::Postgres(conn) = conn {
         builds::table
@@ -46,13 +47,14 @@ pub(crate) fn lock_pending_builds(conn: &mut Conn, builds: &[i64]) -> Result<(),
     Ok(())
 }
 
-/// Up to `depth` pending jobs from the head of each line.
+/// Up to `depth` pending jobs from the head of each queue key.
 pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<HeadRow>, StoreError> {
     match conn {
         Conn::Sqlite(conn) => {
+            // SQLite has no LATERAL join; one prepared query per key costs little without a network.
             let mut heads = Vec::new();
             for key in keys {
-                let line: Vec<HeadRow> = queued_jobs::table
+                let rows: Vec<HeadRow> = queued_jobs::table
                     .filter(IsPending.and(queued_jobs::queue_key_id.eq(key)))
                     .order((queued_jobs::priority.desc(), queued_jobs::id))
                     .limit(depth)
@@ -67,7 +69,7 @@ pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<Hea
                         queued_jobs::kept_until,
                     ))
                     .load(conn)?;
-                heads.extend(line);
+                heads.extend(rows);
             }
             Ok(heads)
         }
@@ -84,9 +86,13 @@ pub(crate) fn heads(conn: &mut Conn, keys: &[i64], depth: i64) -> Result<Vec<Hea
     }
 }
 
-/// Drops the claims on jobs that another coordinator is claiming at this moment.
-pub(crate) fn keep_free(conn: &mut Conn, claims: &mut Vec<Claim<'_>>) -> Result<(), StoreError> {
+/// Drops the claims of jobs that another coordinator is claiming at this moment.
+pub(crate) fn drop_contested(
+    conn: &mut Conn,
+    claims: &mut Vec<Claim<'_>>,
+) -> Result<(), StoreError> {
     if let Conn::Postgres(conn) = conn {
+        // SKIP LOCKED leaves a contested job to the other coordinator instead of waiting for it.
         let wanted: Vec<i64> = claims.iter().map(|claim| claim.job.0).collect();
         let locked: Vec<i64> = jobs::table
             .filter(jobs::id.eq_any(wanted).and(jobs::state.eq("pending")))
@@ -99,9 +105,9 @@ pub(crate) fn keep_free(conn: &mut Conn, claims: &mut Vec<Claim<'_>>) -> Result<
     Ok(())
 }
 
-/// Makes sure that none of `added`, which are sorted by project, exceeds a limit; nobody else
-/// changes the loads meanwhile. With one writer the deal has seen to it already.
-pub(crate) fn guard_limits(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), StoreError> {
+/// Checks that none of `added`, which is sorted by project, exceeds a limit, and locks the loads.
+/// With a single writer the assignment has already ensured this.
+pub(crate) fn check_limits(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), StoreError> {
     let Conn::Postgres(conn) = conn else {
         return Ok(());
     };
@@ -119,15 +125,16 @@ pub(crate) fn guard_limits(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), S
             .limit
             .is_some_and(|limit| i64::from(running) > i64::from(limit))
         {
-            // Another coordinator was quicker: everything is looked at anew.
+            // Another coordinator claimed jobs of the project meanwhile, so the batch must
+            // start over.
             return Err(StoreError::Stale);
         }
     }
     Ok(())
 }
 
-/// Marks those of `builds` that are pending as running, from when their time counts.
-pub(crate) fn begin_builds(
+/// Marks the pending ones of `builds` as running. Their timeout starts now.
+pub(crate) fn start_builds(
     conn: &mut Conn,
     builds: &[i64],
     now: DateTime<Utc>,
@@ -135,7 +142,7 @@ pub(crate) fn begin_builds(
     match conn {
         Conn::Sqlite(conn) => {
             for build in builds {
-                let begin = Fixed {
+                let begin = FixedStatement {
                     before: [
                         "UPDATE builds SET state = 'running', started_at = ",
                         ", deadline_at = timeout_s * 1000 + ",
@@ -167,7 +174,7 @@ pub(crate) fn add_loads(conn: &mut Conn, added: &[AddedLoad]) -> Result<(), Stor
     match conn {
         Conn::Sqlite(conn) => {
             for load in added {
-                let add = Fixed {
+                let add = FixedStatement {
                     before: [
                         "UPDATE project_loads SET running = running + ",
                         " WHERE project_id = ",
@@ -204,7 +211,7 @@ pub(crate) fn write_claims(
     match conn {
         Conn::Sqlite(conn) => {
             for claim in claims {
-                let run = Fixed {
+                let run = FixedStatement {
                     before: [
                         "UPDATE jobs SET state = 'running', phase = 'preparing', rev = rev + 1, runner_id = ",
                         ", lease_ms = ",
@@ -226,6 +233,7 @@ pub(crate) fn write_claims(
             Ok(())
         }
         Conn::Postgres(conn) => {
+            // One statement for the whole batch, because each costs a round trip to the server.
             let ids: Vec<i64> = claims.iter().map(|claim| claim.job.0).collect();
             let runners: Vec<i64> = claims.iter().map(|claim| claim.request.runner.0).collect();
             let leases: Vec<i64> = claims

@@ -9,26 +9,21 @@ use slipway_domain::{JobId, Lease, ProjectId, QueueKeyId, RunnerId};
 /// A runner's request for a job.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
-    /// Who asks.
     pub runner: RunnerId,
-    /// What it can take.
     pub capabilities: Capabilities,
-    /// How long each sign of life holds the lease.
+    /// By how much each heartbeat extends the lease.
     pub lease: TimeDelta,
-    /// The time of the request.
     pub now: DateTime<Utc>,
 }
 
 /// A job that was just claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// Which.
     pub job: JobId,
-    /// The requirement it was queued under.
     pub key: QueueKeyId,
 }
 
-/// One pending job at the head of its line.
+/// A pending job at the head of its queue key.
 #[derive(QueryableByName, Queryable)]
 pub(crate) struct HeadRow {
     #[diesel(sql_type = BigInt)]
@@ -71,7 +66,7 @@ impl Claim<'_> {
     }
 }
 
-/// Claims of one batch for one project.
+/// How many claims of one batch belong to one project.
 pub(crate) struct AddedLoad {
     pub(crate) project: ProjectId,
     pub(crate) count: i32,

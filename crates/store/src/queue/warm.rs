@@ -18,66 +18,66 @@ use crate::queue::keys;
 use crate::runners::queries as runners;
 use crate::schema::{jobs, queued_jobs};
 
-/// How many of a project's jobs are looked at for who built it lately.
-const LATELY: i64 = 64;
+/// How many of a project's newest jobs are searched for runners that built it recently.
+const RECENT_JOBS: i64 = 64;
 
-/// The runners that built images of a project lately, the latest first: what they have of it in
-/// their engines saves work. It is looked for among the newest jobs alone, so that the cost does not
-/// grow with what stands in the queue.
+/// The runners that built images of a project recently, latest first. Their engines still have
+/// layers of the project, which saves work. Only the newest jobs are searched, so that the cost
+/// does not grow with the length of the queue.
 pub fn runners_of(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
-    let lately = lately(conn, project)?;
-    Ok(lately.into_iter().map(|(runner, _)| runner).collect())
+    let recent = recent_builders(conn, project)?;
+    Ok(recent.into_iter().map(|(runner, _)| runner).collect())
 }
 
-/// Runner, end, state and spec of a job.
+/// Runner, end time, state and spec of a job.
 type Newest = (Option<i64>, Option<i64>, String, String);
 
-/// The same, each with when it ended the last of these jobs.
-fn lately(conn: &mut Conn, project: ProjectId) -> Result<Vec<(RunnerId, i64)>, StoreError> {
+/// Like [`runners_of`], with the end of each runner's latest job in milliseconds.
+fn recent_builders(
+    conn: &mut Conn,
+    project: ProjectId,
+) -> Result<Vec<(RunnerId, i64)>, StoreError> {
     let newest: Vec<Newest> = jobs::table
         .filter(jobs::project_id.eq(project.0))
         .order(jobs::id.desc())
-        .limit(LATELY)
+        .limit(RECENT_JOBS)
         .select((jobs::runner_id, jobs::finished_at, jobs::state, jobs::spec))
         .load(conn)?;
     let succeeded = JobState::Done(Outcome::Succeeded).name();
-    let mut lately: Vec<(RunnerId, i64)> = Vec::new();
+    let mut recent: Vec<(RunnerId, i64)> = Vec::new();
     for (runner, finished_at, state, spec) in newest {
         let (Some(runner), Some(finished_at)) = (runner.map(RunnerId), finished_at) else {
             continue;
         };
-        if state != succeeded || lately.iter().any(|(known, _)| *known == runner) {
+        // The newest job comes first, so a runner that is already in the list has a later one.
+        if state != succeeded || recent.iter().any(|(known, _)| *known == runner) {
             continue;
         }
         let spec: JobSpec = serde_json::from_str(&spec).map_err(|_| StoreError::Corrupt("spec"))?;
         if matches!(spec, JobSpec::ImageBuild(_)) {
-            lately.push((runner, finished_at));
+            recent.push((runner, finished_at));
         }
     }
-    Ok(lately)
+    Ok(recent)
 }
 
-/// A pending job that is kept for a runner.
+/// A pending job that is reserved for a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Which.
     pub job: JobId,
-    /// Its project.
     pub project: ProjectId,
-    /// What it asks of a runner.
     pub key: QueueKeyId,
-    /// The runner.
     pub runner: RunnerId,
-    /// Until when no other runner gets it.
+    /// Until when no other runner gets the job.
     pub until: DateTime<Utc>,
 }
 
-/// Job, project and key, then runner and time.
-type KeptRow = (i64, i64, i64, Option<i64>, Option<i64>);
+/// Job, project, queue key, runner and time.
+type ReservationRow = (i64, i64, i64, Option<i64>, Option<i64>);
 
-/// The jobs that are kept now: at most about one for each runner.
+/// The current reservations: at most about one per runner.
 pub fn kept(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Kept>, StoreError> {
-    let rows: Vec<KeptRow> = queued_jobs::table
+    let rows: Vec<ReservationRow> = queued_jobs::table
         .filter(IsPending)
         .filter(queued_jobs::kept_until.gt(to_ms(now)))
         .select((
@@ -88,10 +88,10 @@ pub fn kept(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Kept>, StoreError
             queued_jobs::kept_until,
         ))
         .load(conn)?;
-    let mut kept = Vec::with_capacity(rows.len());
+    let mut reservations = Vec::with_capacity(rows.len());
     for (job, project, key, runner, until) in rows {
         if let Some((runner, until)) = runner_until(runner, until)? {
-            kept.push(Kept {
+            reservations.push(Kept {
                 job: JobId(job),
                 project: ProjectId(project),
                 key: QueueKeyId(key),
@@ -100,10 +100,10 @@ pub fn kept(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Kept>, StoreError
             });
         }
     }
-    Ok(kept)
+    Ok(reservations)
 }
 
-/// Notes a job that was just made.
+/// Adds a new job to `changes`.
 pub(crate) fn note_new(
     conn: &mut Conn,
     changes: &mut Changes,
@@ -118,8 +118,8 @@ pub(crate) fn note_new(
     }
 }
 
-/// Notes that `job` has become pending, in whatever way. It is kept up to `warm_wait` for a busy
-/// runner of ours that built its project lately, where there is one.
+/// Adds a job that just became pending to `changes`. It is reserved up to `warm_wait` for one of
+/// our busy runners that built its project recently, if there is one.
 pub(crate) fn note_pending(
     conn: &mut Conn,
     changes: &mut Changes,
@@ -127,11 +127,14 @@ pub(crate) fn note_pending(
     warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let may_be_kept = warm_wait > TimeDelta::zero() && matches!(job.spec, JobSpec::ImageBuild(_));
-    let runner = match may_be_kept {
-        true => runner_for(conn, job, now)?,
-        false => None,
+    let may_be_reserved =
+        warm_wait > TimeDelta::zero() && matches!(job.spec, JobSpec::ImageBuild(_));
+    let runner = if may_be_reserved {
+        runner_for(conn, job, now)?
+    } else {
+        None
     };
+    // Without a reservation, any runner that fits may be woken.
     let Some(runner) = runner else {
         changes.pending.push(job.queue_key);
         return Ok(());
@@ -146,36 +149,40 @@ pub(crate) fn note_pending(
     Ok(())
 }
 
-/// The runner that `job` is to be kept for. No more than one job of a project is kept at a time, and
-/// no more than one for a runner: a burst goes to whoever is there.
+/// The runner to reserve `job` for. At most one job of a project and one job for a runner are
+/// reserved at a time, so that a burst of jobs goes to any free runner.
 fn runner_for(
     conn: &mut Conn,
     job: &Job,
     now: DateTime<Utc>,
 ) -> Result<Option<RunnerId>, StoreError> {
-    let kept = kept(conn, now)?;
-    if kept.iter().any(|kept| kept.project == job.project) {
+    let reservations = kept(conn, now)?;
+    if reservations
+        .iter()
+        .any(|reservation| reservation.project == job.project)
+    {
         return Ok(None);
     }
-    let lately = lately(conn, job.project)?;
-    if lately.is_empty() {
+    let recent = recent_builders(conn, job.project)?;
+    if recent.is_empty() {
         return Ok(None);
     }
-    let ids: Vec<i64> = lately.iter().map(|(runner, _)| runner.0).collect();
+    let ids: Vec<i64> = recent.iter().map(|(runner, _)| runner.0).collect();
     let busy = busy_among(conn, &ids)?;
     let registered = runners::by_ids(conn, &ids)?;
     let mut registered: HashMap<RunnerId, _> = registered
         .into_iter()
-        // Others ask every few seconds, and would be late.
+        // Stock runners poll only every few seconds and would come too late.
         .filter(|runner| runner.removed_at.is_none() && runner.heartbeat)
         .map(|runner| (runner.id, runner))
         .collect();
-    let warm: Vec<WarmRunner> = lately
+    let warm: Vec<WarmRunner> = recent
         .into_iter()
         .filter_map(|(runner, finished_at)| {
             let activity = if busy.contains(&runner.0) {
                 RunnerActivity::Busy
             } else if finished_at >= to_ms(now) {
+                // Its job ends in this very transaction, so it is about to ask for the next one.
                 RunnerActivity::JustFinished
             } else {
                 RunnerActivity::Idle
@@ -196,10 +203,14 @@ fn runner_for(
         avoided.map(|(runner, _)| runner),
         &warm,
     );
-    Ok(runner.filter(|runner| kept.iter().all(|kept| kept.runner != *runner)))
+    Ok(runner.filter(|runner| {
+        reservations
+            .iter()
+            .all(|reservation| reservation.runner != *runner)
+    }))
 }
 
-/// Those of some runners that run a job.
+/// The runners among `runners` that run a job.
 fn busy_among(conn: &mut Conn, runners: &[i64]) -> Result<HashSet<i64>, StoreError> {
     let busy: Vec<Option<i64>> = jobs::table
         .filter(IsRunning)

@@ -1,4 +1,4 @@
-//! The processes that share a runner's token, which stock runners call runner managers.
+//! Runner managers: the processes that share a runner's token.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -13,13 +13,13 @@ use crate::schema::runner_managers;
 /// One of the processes that share a runner's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
-    /// The name that it has for its host.
+    /// Identifies the manager among those of its runner.
     pub system_id: String,
-    /// What it said of itself.
+    /// What it reported about itself.
     pub about: About,
-    /// When it was first heard of.
+    /// When it first made contact.
     pub created_at: DateTime<Utc>,
-    /// When it was last heard of.
+    /// When it last made contact.
     pub contact_at: DateTime<Utc>,
 }
 
@@ -59,7 +59,7 @@ impl TryFrom<Row> for Manager {
     }
 }
 
-/// The processes of a runner, those first that were heard of first.
+/// The managers of a runner, by the time of their first contact.
 pub fn of_runner(conn: &mut Conn, runner: RunnerId) -> Result<Vec<Manager>, StoreError> {
     let rows: Vec<Row> = runner_managers::table
         .filter(runner_managers::runner_id.eq(runner.0))
@@ -68,7 +68,7 @@ pub fn of_runner(conn: &mut Conn, runner: RunnerId) -> Result<Vec<Manager>, Stor
     rows.into_iter().map(Manager::try_from).collect()
 }
 
-/// One process of a runner, if it was heard of.
+/// One manager of a runner.
 pub fn find(
     conn: &mut Conn,
     runner: RunnerId,
@@ -81,7 +81,7 @@ pub fn find(
     row.map(Manager::try_from).transpose()
 }
 
-/// Notes that a process was heard of and, when it says so, what it is.
+/// Records that a manager made contact and, if given, what it reported about itself.
 pub fn note(
     conn: &mut Conn,
     runner: RunnerId,
@@ -90,6 +90,7 @@ pub fn note(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let target = runner_managers::table.find((runner.0, system_id));
+    // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let known = diesel::update(target)
         .set(runner_managers::contact_at.eq(to_ms(now)))
         .execute(conn)?;
@@ -118,7 +119,7 @@ pub fn note(
     Ok(())
 }
 
-/// Forgets a process. Returns whether there was one.
+/// Deletes a manager. Returns whether it existed.
 pub fn remove(conn: &mut Conn, runner: RunnerId, system_id: &str) -> Result<bool, StoreError> {
     let target = runner_managers::table.find((runner.0, system_id));
     Ok(diesel::delete(target).execute(conn)? > 0)

@@ -21,7 +21,7 @@ pub(super) fn projects_of(
     Ok(ids.into_iter().map(ProjectId).collect())
 }
 
-/// Says which projects a runner serves.
+/// Sets which projects a runner serves.
 pub(super) fn set_projects(
     conn: &mut Conn,
     id: RunnerId,

@@ -15,22 +15,21 @@ use crate::runners::projects::{projects_of, set_projects};
 use crate::runners::row::{About, Runner, RunnerRow};
 use crate::schema::{runner_projects, runners};
 
-/// What a new runner is made of.
+/// The values of a new runner.
 #[derive(Clone, Debug)]
 pub struct NewRunner {
     /// The hash of its token.
     pub token: TokenHash,
-    /// Free text.
     pub description: String,
-    /// What it can take.
+    /// What it can run.
     pub capabilities: Capabilities,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether it is locked to the projects that it already serves.
     pub locked: bool,
-    /// Whether it beats apart from its output.
+    /// Whether it sends heartbeats apart from its output.
     pub heartbeat: bool,
-    /// Whether it is kept from claiming until somebody lets it.
+    /// Whether it may not claim jobs until somebody resumes it.
     pub paused: bool,
-    /// What it said of itself.
+    /// What it reported about itself.
     pub about: About,
 }
 
@@ -69,7 +68,7 @@ pub fn insert(conn: &mut Conn, new: &NewRunner, now: DateTime<Utc>) -> Result<Ru
     get(conn, RunnerId(id))
 }
 
-/// Reads a runner, removed ones included.
+/// Reads a runner, also a deleted one.
 pub fn get(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreError> {
     let row: RunnerRow = runners::table.find(id.0).first(conn).or_missing("runner")?;
     let projects = projects_of(conn, id)?;
@@ -86,7 +85,7 @@ pub fn by_token(conn: &mut Conn, token: TokenHash) -> Result<Runner, StoreError>
     row.into_runner(projects)
 }
 
-/// The runners that are registered, newest first.
+/// The registered runners, newest first.
 pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Runner>, StoreError> {
     let rows: Vec<RunnerRow> = runners::table
         .filter(
@@ -105,7 +104,7 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Runner>, StoreError> {
     Ok(list)
 }
 
-/// All runners that are registered, in two statements however many there are.
+/// All registered runners, in two statements however many there are.
 pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
     let served: Vec<(i64, i64)> = runner_projects::table.load(conn)?;
     let rows: Vec<RunnerRow> = runners::table
@@ -114,7 +113,7 @@ pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
     with_projects(rows, &served)
 }
 
-/// Several runners, removed ones too, in two statements however many there are.
+/// Several runners, also deleted ones, in two statements however many there are.
 pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreError> {
     let served: Vec<(i64, i64)> = runner_projects::table
         .filter(runner_projects::runner_id.eq_any(ids))
@@ -123,21 +122,21 @@ pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreE
     with_projects(rows, &served)
 }
 
-/// The runners of `rows`, by the pairs of a runner and a project that it serves.
+/// Combines `rows` with the projects they serve, given as pairs of runner and project.
 fn with_projects(rows: Vec<RunnerRow>, served: &[(i64, i64)]) -> Result<Vec<Runner>, StoreError> {
     let mut projects: HashMap<i64, BTreeSet<ProjectId>> = HashMap::new();
     for (runner, project) in served {
         let served = projects.entry(*runner).or_default();
         served.insert(ProjectId(*project));
     }
-    let of_row = |row: RunnerRow| {
+    let to_runner = |row: RunnerRow| {
         let served = projects.remove(&row.id).unwrap_or_default();
         row.into_runner(served)
     };
-    rows.into_iter().map(of_row).collect()
+    rows.into_iter().map(to_runner).collect()
 }
 
-/// Counts a change of what a runner can take.
+/// Counts a change of what a runner can run.
 pub(crate) fn changed(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreError> {
     diesel::update(runners::table.find(id.0))
         .set(runners::rev.eq(runners::rev + 1))
@@ -145,18 +144,16 @@ pub(crate) fn changed(conn: &mut Conn, id: RunnerId) -> Result<Runner, StoreErro
     get(conn, id)
 }
 
-/// What is changed about a runner; what is absent stays.
+/// Changes of a runner. An absent member stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
-    /// Free text.
     pub description: Option<String>,
-    /// Its tags.
     pub tags: Option<TagSet>,
-    /// Whether it takes jobs without tags.
+    /// Whether it runs jobs without tags.
     pub run_untagged: Option<bool>,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether it is locked to the projects that it already serves.
     pub locked: Option<bool>,
-    /// Whether it is kept from claiming.
+    /// Whether it may not claim jobs.
     pub paused: Option<bool>,
 }
 
@@ -177,7 +174,7 @@ pub fn update(conn: &mut Conn, id: RunnerId, change: &Update) -> Result<Runner, 
     get(conn, id)
 }
 
-/// Notes that a runner was heard of, and what it says of itself.
+/// Records that a runner made contact and, if given, what it reported about itself.
 pub fn note_contact(
     conn: &mut Conn,
     id: RunnerId,
@@ -188,6 +185,7 @@ pub fn note_contact(
     diesel::update(runners::table.find(id.0))
         .set(runners::contact_at.eq(to_ms(now)))
         .execute(conn)?;
+    // Most requests carry no `about`, so they write only one column.
     if let Some(about) = about {
         diesel::update(runners::table.find(id.0))
             .set((
@@ -206,10 +204,10 @@ pub fn note_contact(
     Ok(())
 }
 
-/// Gives a runner another token; the one before is worth nothing from then on.
+/// Replaces a runner's token. The previous one stops working.
 ///
 /// # Errors
-/// `NotFound` when it is removed.
+/// `NotFound` if the runner was deleted.
 pub fn set_token(conn: &mut Conn, id: RunnerId, token: TokenHash) -> Result<(), StoreError> {
     let target = runners::table
         .find(id.0)
@@ -223,7 +221,7 @@ pub fn set_token(conn: &mut Conn, id: RunnerId, token: TokenHash) -> Result<(), 
     }
 }
 
-/// Removes a runner: its token is worth nothing any more, what it did stays readable.
+/// Deletes a runner: its token stops working, but the row stays for the jobs that it ran.
 pub fn remove(conn: &mut Conn, id: RunnerId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let changed = diesel::update(
         runners::table
@@ -231,6 +229,7 @@ pub fn remove(conn: &mut Conn, id: RunnerId, now: DateTime<Utc>) -> Result<(), S
             .filter(runners::removed_at.is_null()),
     )
     .set((
+        // Without a hash, no token finds the row any more.
         runners::token_hash.eq(None::<String>),
         runners::removed_at.eq(to_ms(now)),
         runners::rev.eq(runners::rev + 1),
@@ -246,11 +245,11 @@ pub fn remove(conn: &mut Conn, id: RunnerId, now: DateTime<Utc>) -> Result<(), S
 /// Lets a runner serve one more project.
 ///
 /// # Errors
-/// `Conflict` when it does already.
+/// `Conflict` if it already does.
 pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
     if projects_of(conn, id)?.contains(&project) {
         return Err(StoreError::Conflict(
-            "the runner serves the project already",
+            "the runner already serves the project",
         ));
     }
     diesel::insert_into(runner_projects::table)
@@ -262,10 +261,10 @@ pub fn enable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runne
     changed(conn, id)
 }
 
-/// Keeps a runner from serving a project any longer.
+/// Stops a runner from serving a project.
 ///
 /// # Errors
-/// `NotFound` when it does not serve it; `Conflict` when it serves no other.
+/// `NotFound` if it does not serve it; `Conflict` if it serves no other.
 pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runner, StoreError> {
     let served = projects_of(conn, id)?;
     if !served.contains(&project) {
@@ -278,5 +277,5 @@ pub fn disable(conn: &mut Conn, id: RunnerId, project: ProjectId) -> Result<Runn
     changed(conn, id)
 }
 
-/// Names the conflict of a runner that would have no project left.
-pub const ONLY_PROJECT: &str = "the runner serves no other project: remove it instead";
+/// The conflict of a runner that would have no project left.
+pub const ONLY_PROJECT: &str = "the runner serves no other project: delete it instead";

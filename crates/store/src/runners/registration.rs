@@ -1,4 +1,4 @@
-//! Registration tokens: who may become a runner, and for which projects.
+//! Registration tokens: who may register a runner, and for which projects.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -13,38 +13,30 @@ use crate::schema::registration_tokens;
 /// A registration token, without its secret.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Its id.
     pub id: TokenId,
-    /// Free text.
     pub description: String,
-    /// The one project its runners serve; they are shared when absent.
+    /// The only project that its runners serve; if absent, they are shared.
     pub project: Option<ProjectId>,
-    /// Whether it registers one runner and no more.
+    /// Whether it registers only one runner.
     pub single_use: bool,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was first used.
     pub used_at: Option<DateTime<Utc>>,
-    /// When somebody revoked it.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// What a new registration token is made of.
+/// The values of a new registration token.
 #[derive(Clone, Debug)]
 pub struct NewRegistration {
     /// The hash of its secret.
     pub hash: TokenHash,
-    /// Free text.
     pub description: String,
-    /// The one project its runners serve.
+    /// The only project that its runners serve; if absent, they are shared.
     pub project: Option<ProjectId>,
-    /// Who made it.
     pub created_by: Option<UserId>,
-    /// Whether it registers one runner and no more.
+    /// Whether it registers only one runner.
     pub single_use: bool,
-    /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -95,7 +87,7 @@ fn read(row: Row) -> Result<Registration, StoreError> {
     })
 }
 
-/// Makes a registration token.
+/// Creates a registration token.
 pub fn insert(
     conn: &mut Conn,
     new: &NewRegistration,
@@ -121,10 +113,10 @@ pub fn insert(
     )
 }
 
-/// Uses a registration token once: looks it up and notes the use.
+/// Looks up a registration token and records its use.
 ///
 /// # Errors
-/// `NotFound` when there is none, or it was revoked, expired, or used up.
+/// `NotFound` if there is none, or it was revoked, has expired, or was used up.
 pub fn redeem(
     conn: &mut Conn,
     hash: TokenHash,
@@ -142,7 +134,7 @@ pub fn redeem(
     }
     let unused = registration_tokens::table.find(token.id.0);
     let changed = if token.single_use {
-        // The condition is part of the update, so that of two that race one is too late.
+        // The condition is part of the update, so that only one of two concurrent uses succeeds.
         diesel::update(unused.filter(registration_tokens::used_at.is_null()))
             .set(registration_tokens::used_at.eq(to_ms(now)))
             .execute(conn)?
@@ -158,7 +150,6 @@ pub fn redeem(
     }
 }
 
-/// Reads one.
 pub fn get(conn: &mut Conn, id: TokenId) -> Result<Registration, StoreError> {
     let row = registration_tokens::table
         .find(id.0)
@@ -189,7 +180,7 @@ pub fn list(
     rows.into_iter().map(read).collect()
 }
 
-/// Revokes one; runners that it registered stay.
+/// Revokes a registration token. Runners that it registered stay.
 pub fn revoke(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let target = registration_tokens::table
         .find(id.0)

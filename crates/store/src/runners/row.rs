@@ -1,4 +1,4 @@
-//! A runner as callers see it, and as its row is.
+//! A runner and its table row.
 
 use std::collections::BTreeSet;
 
@@ -10,43 +10,41 @@ use slipway_domain::{FeatureSet, Platform, ProjectId, RunnerId, TagSet};
 use crate::engine::time::{from_ms, from_opt_ms};
 use crate::error::StoreError;
 
-/// How long a runner counts as online after it was heard of.
+/// How long a runner counts as online after its last contact.
 const ONLINE_FOR: TimeDelta = TimeDelta::minutes(2);
 
 /// A registered runner.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// Its id.
     pub id: RunnerId,
-    /// Free text.
     pub description: String,
-    /// What it can take.
+    /// What it can run.
     pub capabilities: Capabilities,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether it is locked to the projects that it already serves.
     pub locked: bool,
-    /// Whether it is kept from claiming.
+    /// Whether it may not claim jobs.
     pub paused: bool,
-    /// Whether it beats apart from its output, so that its lease can be short.
+    /// Whether it sends heartbeats apart from its output, so that its lease can be short.
     pub heartbeat: bool,
-    /// What it said of itself.
+    /// What it reported about itself.
     pub about: About,
     /// When it registered.
     pub created_at: DateTime<Utc>,
-    /// When it was last heard of.
+    /// When it last made contact.
     pub contact_at: Option<DateTime<Utc>>,
-    /// When it was removed.
+    /// When it was deleted.
     pub removed_at: Option<DateTime<Utc>>,
-    /// Counts the changes of what it can take.
+    /// Counts the changes of what it can run.
     pub rev: i64,
 }
 
 impl Runner {
-    /// Whether it was heard of lately.
+    /// Whether it made contact recently.
     pub fn is_online(&self, now: DateTime<Utc>) -> bool {
         self.contact_at.is_some_and(|at| now - at < ONLINE_FOR)
     }
 
-    /// What counts of it when somebody looks at who could take a job.
+    /// What matters about it when the farm explains which runners could run a job.
     pub fn view(self, now: DateTime<Utc>) -> RunnerView {
         RunnerView {
             paused: self.paused,
@@ -55,7 +53,7 @@ impl Runner {
         }
     }
 
-    /// The same, as that of its processes which says `about` of itself.
+    /// The runner as seen through one of its managers, which reported `about`.
     #[must_use]
     pub fn saying(mut self, about: &About, heartbeat: bool) -> Self {
         self.capabilities.features = about.features(heartbeat);
@@ -65,7 +63,7 @@ impl Runner {
     }
 }
 
-/// What a runner says of itself.
+/// What a runner reports about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The program's name.
@@ -76,39 +74,38 @@ pub struct About {
     pub revision: Option<String>,
     /// The operating system.
     pub platform: Option<String>,
-    /// The processor.
+    /// The processor architecture.
     pub architecture: Option<String>,
     /// How it runs jobs.
     pub executor: Option<String>,
-    /// What it builds images for besides its own processor.
+    /// Platforms it builds images for besides its own.
     pub platforms: Vec<Platform>,
-    /// Whether it leaves images as archives.
+    /// Whether it can store images as archives.
     pub image_archives: bool,
 }
 
 impl About {
-    /// What it builds images for.
-    fn builds_for(&self) -> impl Iterator<Item = Platform> {
+    /// All platforms it builds images for.
+    fn all_platforms(&self) -> impl Iterator<Item = Platform> {
         let own = self.architecture.as_deref().and_then(Platform::linux);
         own.into_iter().chain(self.platforms.iter().cloned())
     }
 
-    /// What a runner that says this of itself can do.
+    /// What a runner that reports this about itself can do.
     pub(super) fn features(&self, heartbeat: bool) -> FeatureSet {
-        // Only our own runners know more than what stands in commands.
-        let own = match heartbeat {
-            true => FeatureSet::default().with_packages().with_specs(),
-            false => FeatureSet::default(),
-        };
-        let own = match heartbeat && self.image_archives {
-            true => own.with_archives(),
-            false => own,
-        };
-        self.builds_for()
-            .fold(own, |set, platform| set.with_platform(&platform))
+        // Stock runners run only the job's commands; everything else needs our own runner.
+        let mut features = FeatureSet::default();
+        if heartbeat {
+            features = features.with_packages().with_specs();
+            if self.image_archives {
+                features = features.with_archives();
+            }
+        }
+        self.all_platforms()
+            .fold(features, |set, platform| set.with_platform(&platform))
     }
 
-    /// The column of what it builds images for.
+    /// The column value of `platforms`.
     pub(super) fn stored_platforms(&self) -> Option<String> {
         let all: Vec<String> = self.platforms.iter().map(Platform::to_string).collect();
         (!all.is_empty()).then(|| all.join(","))

@@ -1,4 +1,4 @@
-//! The peers: the same claim in plain SQL, and the data that both work on.
+//! The baselines: the same claim in plain SQL, and the data that both work on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,13 +64,13 @@ pub(crate) fn fill(depth: usize) -> String {
     sql
 }
 
-/// Everything pending again.
-pub(crate) const PUT_BACK: &str = "\
+/// Makes every running job pending again.
+pub(crate) const MAKE_ALL_PENDING: &str = "\
     UPDATE jobs SET state = 'pending', phase = NULL, lease_expires_at = NULL WHERE state = 'running'; \
     UPDATE builds SET state = 'pending' WHERE state = 'running'; \
     UPDATE project_loads SET running = 0;";
 
-/// One claim, from the head of the line `key`.
+/// One claim, from the head of the queue key `key`.
 fn claim(key: &str, lock: &str) -> String {
     format!(
         "UPDATE jobs SET state = 'running', phase = 'preparing', runner_id = 1, lease_ms = 15000, \
@@ -83,17 +83,20 @@ fn claim(key: &str, lock: &str) -> String {
 #[derive(QueryableByName)]
 struct Claimed {
     #[diesel(sql_type = BigInt)]
-    #[expect(dead_code, reason = "a peer has to read its answer too")]
+    #[expect(
+        dead_code,
+        reason = "only the number of rows counts, but the row must be read as the store reads it"
+    )]
     id: i64,
 }
 
 /// A database of its own with a queue in it, and a connection that is not the store's.
-pub(crate) struct Bed {
+pub(crate) struct BenchDatabase {
     pub(crate) url: DatabaseUrl,
-    peer: Peer,
+    location: Location,
 }
 
-enum Peer {
+enum Location {
     Sqlite {
         path: PathBuf,
         _dir: TempDir,
@@ -105,13 +108,13 @@ enum Peer {
     },
 }
 
-impl Bed {
+impl BenchDatabase {
     pub(crate) fn sqlite() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("queue.db");
         Ok(Self {
             url: DatabaseUrl::Sqlite(path.clone()),
-            peer: Peer::Sqlite { path, _dir: dir },
+            location: Location::Sqlite { path, _dir: dir },
         })
     }
 
@@ -121,56 +124,58 @@ impl Bed {
         let mut conn = PgConnection::establish(server)?;
         conn.batch_execute(&drop)?;
         conn.batch_execute(&format!("CREATE DATABASE {name}"))?;
-        let (host, _) = server.rsplit_once('/').context("a URL with a database")?;
+        let (host, _) = server
+            .rsplit_once('/')
+            .context("the server URL names no database")?;
         let url = format!("{host}/{name}");
-        let peer = Peer::Postgres {
+        let location = Location::Postgres {
             server: server.to_owned(),
             url: url.clone(),
             name,
         };
         Ok(Self {
             url: DatabaseUrl::Postgres(url),
-            peer,
+            location,
         })
     }
 
-    /// Makes the queue `depth` jobs deep.
+    /// Fills the queue with `depth` pending jobs.
     pub(crate) fn fill(&self, depth: usize) -> anyhow::Result<()> {
         self.execute(&fill(depth))?;
-        self.tidy()
+        self.vacuum()
     }
 
-    /// Makes everything pending again.
-    pub(crate) fn put_back(&self) -> anyhow::Result<()> {
-        self.execute(PUT_BACK)?;
-        self.tidy()
+    /// Makes every running job pending again.
+    pub(crate) fn make_all_pending(&self) -> anyhow::Result<()> {
+        self.execute(MAKE_ALL_PENDING)?;
+        self.vacuum()
     }
 
-    /// Claims one by one in plain SQL, as fast as it goes.
-    pub(crate) fn raw_claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
-        match &self.peer {
-            Peer::Sqlite { path, .. } => sqlite_loop(&mut open(path)?, round),
-            Peer::Postgres { url, .. } => pgbench(url, round),
+    /// Claims jobs one by one in plain SQL, as fast as possible.
+    pub(crate) fn baseline_claims_per_second(&self, round: Duration) -> anyhow::Result<f64> {
+        match &self.location {
+            Location::Sqlite { path, .. } => sqlite_loop(&mut open(path)?, round),
+            Location::Postgres { url, .. } => pgbench(url, round),
         }
     }
 
     fn execute(&self, sql: &str) -> anyhow::Result<()> {
-        match &self.peer {
-            Peer::Sqlite { path, .. } => {
+        match &self.location {
+            Location::Sqlite { path, .. } => {
                 open(path)?.batch_execute(&format!("BEGIN IMMEDIATE; {sql} COMMIT;"))?
             }
-            Peer::Postgres { url, .. } => PgConnection::establish(url)?.batch_execute(sql)?,
+            Location::Postgres { url, .. } => PgConnection::establish(url)?.batch_execute(sql)?,
         }
         Ok(())
     }
 
-    /// Does what an autovacuum would have done by the time a queue is this deep.
-    fn tidy(&self) -> anyhow::Result<()> {
-        match &self.peer {
-            Peer::Sqlite { path, .. } => {
+    /// Does what autovacuum would have done by the time a queue is this deep.
+    fn vacuum(&self) -> anyhow::Result<()> {
+        match &self.location {
+            Location::Sqlite { path, .. } => {
                 open(path)?.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?
             }
-            Peer::Postgres { url, .. } => {
+            Location::Postgres { url, .. } => {
                 PgConnection::establish(url)?.batch_execute("VACUUM ANALYZE")?
             }
         }
@@ -178,19 +183,19 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for BenchDatabase {
     fn drop(&mut self) {
-        if let Peer::Postgres { server, name, .. } = &self.peer
+        if let Location::Postgres { server, name, .. } = &self.location
             && let Ok(mut conn) = PgConnection::establish(server)
         {
-            // What is left behind goes with the server.
+            // If this fails, the database stays until its server is deleted.
             let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         }
     }
 }
 
 fn open(path: &Path) -> anyhow::Result<SqliteConnection> {
-    let mut conn = SqliteConnection::establish(path.to_str().context("a path in UTF-8")?)?;
+    let mut conn = SqliteConnection::establish(path.to_str().context("the path is not UTF-8")?)?;
     conn.batch_execute(
         "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
          PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;",
@@ -229,7 +234,7 @@ fn pgbench(url: &str, round: Duration) -> anyhow::Result<f64> {
         .arg(format!("--file={}", script.path().display()))
         .arg(url)
         .output()
-        .context("pgbench could not be started")?;
+        .context("could not start pgbench")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let rate = text
         .lines()
@@ -237,7 +242,7 @@ fn pgbench(url: &str, round: Duration) -> anyhow::Result<f64> {
     match rate {
         Some(rate) => Ok(rate),
         None => bail!(
-            "pgbench said: {text}{}",
+            "pgbench printed no rate: {text}{}",
             String::from_utf8_lossy(&output.stderr)
         ),
     }
