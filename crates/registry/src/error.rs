@@ -1,29 +1,26 @@
-//! Why a registry did not do what it was asked.
+//! Why a registry did not carry out a request.
 
 use slipway_domain::Platform;
 
-/// Why a registry did not do what it was asked.
+/// Why a registry did not carry out a request. `detail` is mostly in the registry's own words.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// It refused, or could not be reached. The text is its own.
-    #[error("the registry {registry} did not take it: {detail}")]
+    /// The registry refused the push, or could not be reached.
+    #[error("the registry {registry} refused the push: {detail}")]
     Refused {
-        /// Its host.
+        /// The host, with its port if it has one.
         registry: String,
-        /// What it said.
         detail: String,
     },
-    /// It does not give an image that was pushed to it.
-    #[error("the registry {registry} does not give the image {digest}: {detail}")]
+    /// An image that was pushed to the registry could not be read back.
+    #[error("could not read the image {digest} from the registry {registry}: {detail}")]
     Unreadable {
-        /// Its host.
+        /// The host, with its port if it has one.
         registry: String,
-        /// The image's digest.
         digest: String,
-        /// What it said.
         detail: String,
     },
-    /// Two images for one platform, of which an index could offer only one.
-    #[error("two of the images are for {0}; each must be for a platform of its own")]
+    /// Two images are for the same platform, and an index can list only one.
+    #[error("two images are for {0}; each image must be for a different platform")]
     SamePlatform(Platform),
 }

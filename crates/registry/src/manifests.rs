@@ -1,4 +1,4 @@
-//! Reading and writing manifests, with another try where the registry may yet do it.
+//! Reading and writing manifests, with retries of transient errors.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode};
+use sha2::{Digest as _, Sha256};
 
-use crate::Registry;
-use crate::digest_of;
+use crate::repository::Registry;
 
-/// How often something is asked of a registry before it is given up.
-const ATTEMPTS: u32 = 5;
-/// The longest that a registry is obeyed which says when to come again.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// How often a request is attempted.
+const MAX_ATTEMPTS: u32 = 5;
+/// The longest wait that a registry may ask for.
+const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
 /// How long one answer may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-/// How long all further tags of an image may take.
-const TAGGING_LIMIT: Duration = Duration::from_secs(5);
-/// The most bytes that are read of what a registry says of an error.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long adding all further tags of an image may take.
+const TAGGING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of a registry's error message is kept, in characters.
 const MAX_DETAIL: usize = 300;
 
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -27,118 +27,118 @@ pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manife
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A manifest as the registry has it, byte for byte.
+/// A manifest exactly as the registry stores it: its digest depends on every byte.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     pub(crate) media_type: String,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What came of asking once.
-enum Failed {
-    /// It may go well later, perhaps only after so long.
-    Passing(String, Option<Duration>),
-    /// It will not.
-    Last(String),
+/// Why one attempt failed.
+enum AttemptError {
+    /// The next attempt may succeed, perhaps only after the wait that the registry asks for.
+    Transient(String, Option<Duration>),
+    Permanent(String),
 }
 
-/// What is asked of a registry.
+/// A request to the registry.
 #[derive(Clone, Copy)]
 enum Call<'a> {
-    /// The manifest of this name.
+    /// Reads the manifest with this digest or tag.
     Get(&'a str),
-    /// To have this manifest under that name.
+    /// Writes a manifest under this tag.
     Put(&'a str, &'a Manifest),
 }
 
 impl Registry {
-    /// Reads the manifest with this digest, and makes sure that it is that one. `tell` hears of
-    /// whatever is tried again.
+    /// Reads the manifest with this digest, and checks the digest. `report` receives each retry.
     pub(crate) async fn manifest(
         &self,
         digest: &str,
-        tell: &(dyn Fn(&str) + Sync),
+        report: &(dyn Fn(&str) + Sync),
     ) -> Result<Manifest, String> {
-        let manifest = self.patiently(Call::Get(digest), tell).await?;
-        match digest_of(&manifest.bytes) == digest {
-            true => Ok(manifest),
-            false => Err("what it gives has another digest".to_owned()),
+        let manifest = self.with_retries(Call::Get(digest), report).await?;
+        if digest_of(&manifest.bytes) != digest {
+            return Err("the manifest has another digest".to_owned());
         }
+        Ok(manifest)
     }
 
-    /// Writes a manifest under a tag.
+    /// Writes a manifest under a tag. `report` receives each retry.
     pub(crate) async fn put_manifest(
         &self,
         tag: &str,
         manifest: &Manifest,
-        tell: &(dyn Fn(&str) + Sync),
+        report: &(dyn Fn(&str) + Sync),
     ) -> Result<(), String> {
-        self.patiently(Call::Put(tag, manifest), tell).await?;
+        self.with_retries(Call::Put(tag, manifest), report).await?;
         Ok(())
     }
 
-    /// Gives the image with this `digest` more tags, in their order; returns how many of them it has
-    /// then. Each is asked for once and for a short time: this is for those who have another way.
+    /// Adds tags in order to the image with this `digest`; returns how many were added.
+    ///
+    /// There are no retries, and a short timeout for all tags together: the caller can push the
+    /// remaining tags in another way.
     pub async fn add_tags(&self, digest: &str, tags: &[String]) -> usize {
-        let mut given = 0;
-        let giving = async {
-            let Ok(manifest) = self.ask(Call::Get(digest)).await else {
+        let mut added = 0;
+        let adding = async {
+            let Ok(manifest) = self.attempt(Call::Get(digest)).await else {
                 return;
             };
             if digest_of(&manifest.bytes) != digest {
                 return;
             }
             for tag in tags {
-                if self.ask(Call::Put(tag, &manifest)).await.is_err() {
+                if self.attempt(Call::Put(tag, &manifest)).await.is_err() {
                     return;
                 }
-                given += 1;
+                added += 1;
             }
         };
-        // What was given by then counts.
-        let _ = tokio::time::timeout(TAGGING_LIMIT, giving).await;
-        given
+        // Tags that were added before the timeout count.
+        let _ = tokio::time::timeout(TAGGING_TIMEOUT, adding).await;
+        added
     }
 
-    /// How long the registry asks to be left alone when it is asked for what is under `reference`,
-    /// if it asks for that.
-    pub async fn asks_to_wait(&self, reference: &str) -> Option<Duration> {
-        match self.ask(Call::Get(reference)).await {
-            Err(Failed::Passing(_, asked)) => asked,
-            Ok(_) | Err(Failed::Last(_)) => None,
+    /// How long the registry asks to wait before the manifest with this digest or tag is requested
+    /// again; `None` if it does not.
+    pub async fn requested_wait(&self, reference: &str) -> Option<Duration> {
+        match self.attempt(Call::Get(reference)).await {
+            Err(AttemptError::Transient(_, wait)) => wait,
+            Ok(_) | Err(AttemptError::Permanent(_)) => None,
         }
     }
 
-    async fn patiently(
+    async fn with_retries(
         &self,
         call: Call<'_>,
-        tell: &(dyn Fn(&str) + Sync),
+        report: &(dyn Fn(&str) + Sync),
     ) -> Result<Manifest, String> {
-        let mut wait = self.first_wait;
-        for _ in 1..ATTEMPTS {
-            let (why, asked) = match self.ask(call).await {
+        let mut backoff = self.first_wait;
+        for _ in 1..MAX_ATTEMPTS {
+            let (why, requested) = match self.attempt(call).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Last(why)) => return Err(why),
-                Err(Failed::Passing(why, asked)) => (why, asked),
+                Err(AttemptError::Permanent(why)) => return Err(why),
+                Err(AttemptError::Transient(why, requested)) => (why, requested),
             };
-            let this = wait.max(asked.unwrap_or_default());
-            let seconds = this.as_secs();
-            if this > LONGEST_WAIT {
-                return Err(format!("{why}, and asks to come again in {seconds} s"));
+            let wait = backoff.max(requested.unwrap_or_default());
+            let seconds = wait.as_secs();
+            if wait > MAX_REQUESTED_WAIT {
+                return Err(format!("{why}; it asks to retry only after {seconds} s"));
             }
-            tell(&format!(
-                "The registry failed ({why}); again in {seconds} s"
+            report(&format!(
+                "The registry failed ({why}); retrying in {seconds} s"
             ));
-            tokio::time::sleep(this).await;
-            wait *= 2;
+            tokio::time::sleep(wait).await;
+            backoff *= 2;
         }
-        self.ask(call).await.map_err(|failed| match failed {
-            Failed::Passing(why, _) | Failed::Last(why) => why,
+        self.attempt(call).await.map_err(|error| match error {
+            AttemptError::Transient(why, _) | AttemptError::Permanent(why) => why,
         })
     }
 
-    /// Asks once; returns what the answer has in it.
-    async fn ask(&self, call: Call<'_>) -> Result<Manifest, Failed> {
+    /// Sends one request; returns the body of the answer.
+    async fn attempt(&self, call: Call<'_>) -> Result<Manifest, AttemptError> {
         let (request, operation) = match call {
             Call::Get(name) => {
                 let accept = [DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_LIST, OCI_INDEX].join(", ");
@@ -152,35 +152,37 @@ impl Registry {
                 (request.body(body), RegistryOperation::Push)
             }
         };
-        let request = self.with_login(request, operation).await?;
-        let answer = request.timeout(ANSWER_LIMIT).send().await.map_err(unsent)?;
+        let request = self.authorize(request, operation).await?;
+        let answer = request.timeout(ANSWER_TIMEOUT).send().await;
+        let answer = answer.map_err(connection_error)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let header = |name| headers.get(name)?.to_str().ok();
-        let bytes = answer.bytes().await.map_err(unsent)?.to_vec();
+        let bytes = answer.bytes().await.map_err(connection_error)?.to_vec();
         if status.is_success() {
             let media_type = header(CONTENT_TYPE).unwrap_or(OCI_MANIFEST).to_owned();
             return Ok(Manifest { media_type, bytes });
         }
-        let asked = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-        let why = format!("{status} {}", shortened(&String::from_utf8_lossy(&bytes)));
-        let why = why.trim_end().to_owned();
-        match status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            true => Err(Failed::Passing(why, asked.map(Duration::from_secs))),
-            false => Err(Failed::Last(why)),
+        let body = shorten(&String::from_utf8_lossy(&bytes));
+        let why = format!("{status} {body}").trim_end().to_owned();
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            let wait = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+            Err(AttemptError::Transient(why, wait.map(Duration::from_secs)))
+        } else {
+            Err(AttemptError::Permanent(why))
         }
     }
 
-    async fn with_login(
+    async fn authorize(
         &self,
         request: RequestBuilder,
         operation: RegistryOperation,
-    ) -> Result<RequestBuilder, Failed> {
-        let registry = self.repository.registry().to_owned();
+    ) -> Result<RequestBuilder, AttemptError> {
+        let registry = self.repository().registry().to_owned();
         let path = self.path().to_owned();
-        // For a token it is the repository alone that counts.
-        let place = Reference::with_tag(registry, path, "latest".to_owned());
-        let token = self.client.auth(&place, &self.auth, operation).await;
-        Ok(match (token.map_err(no_token)?, &self.auth) {
+        // A token is for the repository; the tag does not matter.
+        let reference = Reference::with_tag(registry, path, "latest".to_owned());
+        let token = self.client.auth(&reference, &self.auth, operation).await;
+        Ok(match (token.map_err(auth_error)?, &self.auth) {
             (Some(token), _) => request.bearer_auth(token),
             (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
             (None, _) => request,
@@ -188,9 +190,9 @@ impl Registry {
     }
 
     fn manifest_url(&self, reference: &str) -> String {
-        let registry = self.repository.registry();
+        let registry = self.repository().registry();
         let path = self.path();
-        // The engine's name for the hub is not where the hub's API is.
+        // Docker Hub's API is not at the host that names its images.
         let host = match registry {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
             other => other,
@@ -199,30 +201,35 @@ impl Registry {
     }
 }
 
-fn unsent(error: reqwest::Error) -> Failed {
-    let kind = if error.is_timeout() {
-        "it took too long to answer"
-    } else if error.is_connect() {
-        "it could not be reached"
-    } else {
-        "the connection broke"
-    };
-    Failed::Passing(kind.to_owned(), None)
+/// The digest of a manifest or blob.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-fn no_token(error: OciDistributionError) -> Failed {
+fn connection_error(error: reqwest::Error) -> AttemptError {
+    let why = if error.is_timeout() {
+        "the registry took too long to answer"
+    } else if error.is_connect() {
+        "could not connect to the registry"
+    } else {
+        "the connection to the registry broke"
+    };
+    AttemptError::Transient(why.to_owned(), None)
+}
+
+fn auth_error(error: OciDistributionError) -> AttemptError {
     match error {
-        OciDistributionError::RequestError(error) => unsent(error),
+        OciDistributionError::RequestError(error) => connection_error(error),
         OciDistributionError::AuthenticationFailure(text) => {
-            let why = format!("it does not take the login: {}", shortened(&text));
-            Failed::Last(why)
+            let why = format!("the login was rejected: {}", shorten(&text));
+            AttemptError::Permanent(why)
         }
-        other => Failed::Last(shortened(&other.to_string())),
+        other => AttemptError::Permanent(shorten(&other.to_string())),
     }
 }
 
-/// The beginning of what a registry said, in one line.
-fn shortened(text: &str) -> String {
+/// The start of a registry's error message, in one line.
+fn shorten(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words
         .join(" ")

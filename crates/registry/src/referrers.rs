@@ -1,6 +1,8 @@
-//! Documents that belong to an image, as OCI referrers: a manifest that names the image's as its
-//! subject. Where a registry does not list those, an index under a tag made of the image's digest
-//! does, as the distribution specification has it for such registries.
+//! Documents attached to an image, as OCI referrers.
+//!
+//! Each document has a manifest whose subject is the manifest of the image. If a registry does not
+//! list referrers, an index under a tag made from the image's digest lists them: the fallback of the
+//! distribution specification.
 
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::manifest::{
@@ -9,27 +11,28 @@ use oci_client::manifest::{
 use oci_client::{Reference, RegistryOperation};
 use serde_json::{Value, json};
 
-use crate::{Registry, RegistryError, digest_of};
+use crate::error::RegistryError;
+use crate::manifests::digest_of;
+use crate::repository::Registry;
 
-/// The configuration of a manifest that needs none.
+/// The configuration of a manifest that needs no configuration.
 const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// A document about an image.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// What it is, as a media type.
+    /// Its media type.
     pub kind: &'static str,
-    /// It itself.
     pub bytes: Vec<u8>,
 }
 
-/// How a registry came to list what was attached.
+/// How clients find the attached documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
-    /// By itself.
+    /// The registry lists them.
     Listed,
-    /// By a tag, as it lists nothing itself.
+    /// Through the fallback tag, because the registry lists no referrers.
     Tagged,
 }
 
@@ -37,7 +40,7 @@ impl Registry {
     /// Attaches documents to the image whose manifest has this `digest`.
     ///
     /// # Errors
-    /// `Refused`; what was attached before stays.
+    /// `Refused`; documents attached before stay.
     pub async fn attach(
         &self,
         digest: &str,
@@ -45,7 +48,7 @@ impl Registry {
     ) -> Result<Attached, RegistryError> {
         let attached = self.attach_all(digest, documents).await;
         attached.map_err(|error| RegistryError::Refused {
-            registry: self.repository.registry().to_owned(),
+            registry: self.repository().registry().to_owned(),
             detail: error.to_string(),
         })
     }
@@ -90,17 +93,19 @@ impl Registry {
                 "subject": subject,
             });
             let bytes = manifest.to_string().into_bytes();
-            let own = digest_of(&bytes);
+            let manifest_digest = digest_of(&bytes);
             entries.push(json!({
                 "mediaType": OCI_IMAGE_MEDIA_TYPE,
                 "artifactType": document.kind,
-                "digest": own,
+                "digest": manifest_digest,
                 "size": bytes.len(),
             }));
-            self.push_manifest(&self.by_digest(&own), bytes, OCI_IMAGE_MEDIA_TYPE)
+            let reference = self.by_digest(&manifest_digest);
+            self.push_manifest(&reference, bytes, OCI_IMAGE_MEDIA_TYPE)
                 .await?;
         }
-        // This reads the tag where there is no list, and so finds nothing of ours there yet.
+        // Without a list of referrers the client reads the fallback tag, which does not have the
+        // new documents yet. So this is true only for a registry that lists them itself.
         let listed = self.client.pull_referrers(&image, None).await;
         let is_listed = |entry: &Value| {
             listed.as_ref().is_ok_and(|index| {
@@ -111,14 +116,18 @@ impl Registry {
         if entries.iter().all(is_listed) {
             return Ok(Attached::Listed);
         }
-        self.tag(digest, entries).await?;
+        self.add_to_fallback_tag(digest, entries).await?;
         Ok(Attached::Tagged)
     }
 
-    /// Adds entries to the index under the tag of the image with this `digest`.
-    async fn tag(&self, digest: &str, entries: Vec<Value>) -> Result<(), OciDistributionError> {
+    /// Adds entries to the index under the fallback tag of the image with this `digest`.
+    async fn add_to_fallback_tag(
+        &self,
+        digest: &str,
+        entries: Vec<Value>,
+    ) -> Result<(), OciDistributionError> {
         let tag = Reference::with_tag(
-            self.repository.registry().to_owned(),
+            self.repository().registry().to_owned(),
             self.path().to_owned(),
             digest.replace(':', "-"),
         );
@@ -132,6 +141,7 @@ impl Registry {
             Err(error) if is_missing(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
+        // Attaching the same document again must not list it twice.
         for entry in entries {
             manifests.retain(|listed| listed["digest"] != entry["digest"]);
             manifests.push(entry);
@@ -153,7 +163,7 @@ impl Registry {
         media_type: &'static str,
     ) -> Result<(), OciDistributionError> {
         let media_type = media_type.parse().map_err(|_| {
-            OciDistributionError::GenericError(Some("a media type is no header".to_owned()))
+            OciDistributionError::GenericError(Some("invalid media type".to_owned()))
         })?;
         let pushed = self.client.push_manifest_raw(to, bytes, media_type).await;
         pushed.map(drop)
@@ -161,21 +171,21 @@ impl Registry {
 
     fn by_digest(&self, digest: &str) -> Reference {
         Reference::with_digest(
-            self.repository.registry().to_owned(),
+            self.repository().registry().to_owned(),
             self.path().to_owned(),
             digest.to_owned(),
         )
     }
 }
 
-/// The media type that a manifest has by its own words.
+/// The media type that a manifest declares.
 fn media_type(manifest: &[u8]) -> String {
     let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
     let own = manifest["mediaType"].as_str();
     own.unwrap_or(OCI_IMAGE_MEDIA_TYPE).to_owned()
 }
 
-/// Whether an answer says that there is no such manifest.
+/// Whether the registry has no such manifest.
 fn is_missing(error: &OciDistributionError) -> bool {
     match error {
         OciDistributionError::ImageManifestNotFoundError(_)

@@ -1,4 +1,4 @@
-//! A registry that answers as a story says.
+//! The client against a scripted registry.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,32 +8,31 @@ use slipway_domain::spec::PlatformImage;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::*;
+use crate::Registry;
 use crate::index::{entries_of, index_of};
-use crate::manifests::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+use crate::manifests::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digest_of};
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
 
-/// What a story answers to a request line and the body that came with it: a status line with
-/// further headers, and a body.
-type Story = dyn Fn(&str, &str) -> (String, String) + Send + Sync;
+/// Answers a request line and its body with a status line, optionally followed by headers, and a
+/// body.
+type Script = dyn Fn(&str, &str) -> (String, String) + Send + Sync;
 
-/// Serves a story, at its address; the requests that came are kept.
-async fn serve(story: Arc<Story>) -> (String, Arc<Mutex<Vec<String>>>) {
+/// Starts a registry that follows the script; returns its address and the requests it received.
+async fn serve(script: Arc<Script>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-    let kept = Arc::clone(&requests);
+    let received = Arc::clone(&requests);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (line, body) = read(&mut stream).await;
-            // Of the requests for a token nothing is to be told.
-            let (head, text) = match line.starts_with("GET /v2/ ") {
-                true => ("200 OK".to_owned(), String::new()),
-                false => {
-                    kept.lock().unwrap().push(format!("{line}\n{body}"));
-                    story(&line, &body)
-                }
+            // The client asks here whether it needs a token; tests look at the other requests.
+            let (head, text) = if line.starts_with("GET /v2/ ") {
+                ("200 OK".to_owned(), String::new())
+            } else {
+                received.lock().unwrap().push(format!("{line}\n{body}"));
+                script(&line, &body)
             };
             let length = text.len();
             let answer = format!(
@@ -45,7 +44,7 @@ async fn serve(story: Arc<Story>) -> (String, Arc<Mutex<Vec<String>>>) {
     (address, requests)
 }
 
-/// The request line and the body of a request.
+/// Reads a request; returns its request line and its body.
 async fn read(stream: &mut TcpStream) -> (String, String) {
     let mut all = Vec::new();
     loop {
@@ -62,14 +61,14 @@ async fn read(stream: &mut TcpStream) -> (String, String) {
         }
         let mut more = [0; 4096];
         let count = stream.read(&mut more).await.unwrap();
-        assert!(count > 0, "half a request: {text}");
+        assert!(count > 0, "incomplete request: {text}");
         all.extend_from_slice(&more[..count]);
     }
 }
 
 fn registry(address: &str) -> Registry {
     let repository = format!("{address}/acme/api").parse().unwrap();
-    let mut registry = Registry::of(&repository, None);
+    let mut registry = Registry::new(&repository, None);
     registry.first_wait = Duration::from_millis(1);
     registry
 }
@@ -82,22 +81,22 @@ fn image(platform: &str) -> PlatformImage {
     }
 }
 
-fn given(media_type: &str) -> (String, String) {
+fn manifest_answer(media_type: &str) -> (String, String) {
     (
         format!("200 OK\r\nContent-Type: {media_type}"),
         MANIFEST.to_owned(),
     )
 }
 
-fn taken() -> (String, String) {
+fn created() -> (String, String) {
     ("201 Created".to_owned(), String::new())
 }
 
-async fn pushed(
-    story: Arc<Story>,
+async fn push(
+    script: Arc<Script>,
     images: &[PlatformImage],
 ) -> (Result<String, String>, Vec<String>) {
-    let (address, requests) = serve(story).await;
+    let (address, requests) = serve(script).await;
     let tags = ["v1", "latest"].map(str::to_owned);
     let pushed = registry(&address).push_index(images, &tags, &|_| {}).await;
     let requests = requests.lock().unwrap().clone();
@@ -108,14 +107,17 @@ async fn pushed(
 }
 
 #[tokio::test]
-async fn an_index_of_images_as_docker_has_them_is_a_list_as_docker_has_them() {
+async fn docker_images_become_a_docker_list_and_oci_images_an_oci_index() {
     for (media_type, kind) in [(DOCKER_MANIFEST, DOCKER_LIST), (OCI_MANIFEST, OCI_INDEX)] {
-        let story = move |line: &str, _: &str| match line.starts_with("GET") {
-            true => given(media_type),
-            false => taken(),
+        let script = move |line: &str, _: &str| {
+            if line.starts_with("GET") {
+                manifest_answer(media_type)
+            } else {
+                created()
+            }
         };
         let images = [image("linux/amd64"), image("linux/arm/v6")];
-        let (pushed, requests) = pushed(Arc::new(story), &images).await;
+        let (pushed, requests) = push(Arc::new(script), &images).await;
         assert_eq!(requests.len(), 4, "{requests:?}");
         for (request, tag) in requests[2..].iter().zip(["v1", "latest"]) {
             let (line, body) = request.split_once('\n').unwrap();
@@ -137,113 +139,117 @@ async fn an_index_of_images_as_docker_has_them_is_a_list_as_docker_has_them() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_asked_again_and_no_sooner_than_the_registry_says() {
-    let asked = Mutex::new(0);
-    let story = move |line: &str, _: &str| {
-        let mut asked = asked.lock().unwrap();
-        *asked += 1;
-        match *asked {
+async fn transient_errors_are_retried_after_the_wait_that_the_registry_asks_for() {
+    let count = Mutex::new(0);
+    let script = move |line: &str, _: &str| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        match *count {
             1 => ("503 Service Unavailable".to_owned(), String::new()),
-            2 => given(DOCKER_MANIFEST),
+            2 => manifest_answer(DOCKER_MANIFEST),
             3 => (
                 "429 Too Many Requests\r\nRetry-After: 1".to_owned(),
                 "slow".to_owned(),
             ),
             _ => {
                 assert!(line.starts_with("PUT"), "{line}");
-                taken()
+                created()
             }
         }
     };
     let since = Instant::now();
-    let (pushed, requests) = pushed(Arc::new(story), &[image("linux/amd64")]).await;
+    let (pushed, requests) = push(Arc::new(script), &[image("linux/amd64")]).await;
     assert!(pushed.is_ok(), "{pushed:?}");
     assert_eq!(requests.len(), 5);
     assert!(since.elapsed() >= Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn what_stays_is_told_in_the_registrys_words() {
-    let denied = |line: &str, _: &str| match line.starts_with("GET") {
-        true => given(DOCKER_MANIFEST),
-        false => ("403 Forbidden".to_owned(), "denied:\nread only".to_owned()),
+async fn permanent_errors_are_reported_in_the_words_of_the_registry() {
+    let denied = |line: &str, _: &str| {
+        if line.starts_with("GET") {
+            manifest_answer(DOCKER_MANIFEST)
+        } else {
+            ("403 Forbidden".to_owned(), "denied:\nread only".to_owned())
+        }
     };
     let images = [image("linux/amd64")];
-    let (refused, requests) = pushed(Arc::new(denied), &images).await;
-    let why = "the registry HOST did not take it: 403 Forbidden denied: read only";
+    let (refused, requests) = push(Arc::new(denied), &images).await;
+    let why = "the registry HOST refused the push: 403 Forbidden denied: read only";
     assert_eq!((refused, requests.len()), (Err(why.to_owned()), 2));
     let down = |_: &str, _: &str| ("502 Bad Gateway".to_owned(), String::new());
-    let (refused, requests) = pushed(Arc::new(down), &images).await;
+    let (refused, requests) = push(Arc::new(down), &images).await;
     let digest = digest_of(MANIFEST.as_bytes());
-    let why = format!("the registry HOST does not give the image {digest}: 502 Bad Gateway");
+    let why = format!("could not read the image {digest} from the registry HOST: 502 Bad Gateway");
     assert_eq!((refused, requests.len()), (Err(why), 5));
     let day = |_: &str, _: &str| {
         let head = "429 Too Many Requests\r\nRetry-After: 86400";
         (head.to_owned(), String::new())
     };
-    let (refused, requests) = pushed(Arc::new(day), &images).await;
-    assert!(refused.unwrap_err().contains("come again in 86400 s"));
+    let (refused, requests) = push(Arc::new(day), &images).await;
+    assert!(refused.unwrap_err().contains("retry only after 86400 s"));
     assert_eq!(requests.len(), 1);
 }
 
 #[tokio::test]
-async fn another_manifest_and_a_platform_twice_are_no_index() {
+async fn a_wrong_digest_and_a_duplicate_platform_are_refused() {
     let other = |_: &str, _: &str| ("200 OK".to_owned(), "{}".to_owned());
-    let (refused, _) = pushed(Arc::new(other), &[image("linux/amd64")]).await;
+    let (refused, _) = push(Arc::new(other), &[image("linux/amd64")]).await;
     assert!(
         refused
             .unwrap_err()
-            .ends_with("what it gives has another digest")
+            .ends_with("the manifest has another digest")
     );
     let twice = [image("linux/arm64"), image("linux/arm64")];
-    let (refused, requests) = pushed(Arc::new(other), &twice).await;
-    let why = "two of the images are for linux/arm64; each must be for a platform of its own";
+    let (refused, requests) = push(Arc::new(other), &twice).await;
+    let why = "two images are for linux/arm64; each image must be for a different platform";
     assert_eq!((refused, requests.len()), (Err(why.to_owned()), 0));
 }
 
 #[tokio::test]
-async fn an_image_gets_more_tags_and_it_is_counted_how_many() {
+async fn add_tags_returns_how_many_tags_were_added() {
     let digest = digest_of(MANIFEST.as_bytes());
     let tags = ["a", "b", "c"].map(str::to_owned);
-    let tagged = async |story: Arc<Story>, digest: &str| {
-        let (address, requests) = serve(story).await;
-        let given = registry(&address).add_tags(digest, &tags).await;
+    let add = async |script: Arc<Script>, digest: &str| {
+        let (address, requests) = serve(script).await;
+        let added = registry(&address).add_tags(digest, &tags).await;
         let requests = requests.lock().unwrap().clone();
-        (given, requests)
+        (added, requests)
     };
-    let all = |line: &str, body: &str| match line.starts_with("GET") {
-        true => given(DOCKER_MANIFEST),
-        false => {
+    let all = |line: &str, body: &str| {
+        if line.starts_with("GET") {
+            manifest_answer(DOCKER_MANIFEST)
+        } else {
             assert_eq!(body, MANIFEST);
-            taken()
+            created()
         }
     };
-    let (count, requests) = tagged(Arc::new(all), &digest).await;
+    let (count, requests) = add(Arc::new(all), &digest).await;
     assert_eq!(count, 3);
     assert!(requests[3].starts_with("PUT /v2/acme/api/manifests/c "));
-    // What is refused ends it, and nothing is tried again.
+    // The first refusal ends it, without a retry.
     let first = |line: &str, _: &str| match line {
-        line if line.starts_with("GET") => given(DOCKER_MANIFEST),
-        line if line.contains("/manifests/a ") => taken(),
+        line if line.starts_with("GET") => manifest_answer(DOCKER_MANIFEST),
+        line if line.contains("/manifests/a ") => created(),
         _ => ("503 Service Unavailable".to_owned(), String::new()),
     };
-    let (count, requests) = tagged(Arc::new(first), &digest).await;
+    let (count, requests) = add(Arc::new(first), &digest).await;
     assert_eq!((count, requests.len()), (1, 3));
-    // Another image than the one that is meant gets none.
-    let (count, requests) = tagged(Arc::new(all), "sha256:0").await;
+    // A manifest with another digest gets no tag.
+    let (count, requests) = add(Arc::new(all), "sha256:0").await;
     assert_eq!((count, requests.len()), (0, 1));
 }
 
 #[test]
-fn an_index_of_one_platform_is_taken_apart() {
+fn entries_of_an_index_for_one_platform_are_listed_directly() {
     let inner = json!({"mediaType": OCI_MANIFEST, "digest": "sha256:1", "size": 1,
         "platform": {"os": "linux", "architecture": "amd64"}});
-    let proof = json!({"mediaType": OCI_MANIFEST, "digest": "sha256:2", "size": 2,
+    let attestation = json!({"mediaType": OCI_MANIFEST, "digest": "sha256:2", "size": 2,
         "platform": {"os": "unknown", "architecture": "unknown"},
         "annotations": {"vnd.docker.reference.type": "attestation-manifest"}});
-    let index = index_of(&[inner.clone(), proof.clone()]);
+    let index = index_of(&[inner.clone(), attestation.clone()]);
     assert_eq!(
         entries_of(&image("linux/amd64"), &index),
-        Ok(vec![inner, proof])
+        Ok(vec![inner, attestation])
     );
 }

@@ -130,7 +130,7 @@ impl Notary {
             .clone()
             .find(|login| login.registry == repository.registry());
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        let registry = Registry::of(repository, login);
+        let registry = Registry::new(repository, login);
         let documents: Vec<Document> = made.iter().map(|made| made.document.clone()).collect();
         let attaching = registry.attach(&image.digest, &documents);
         let sending = join_all(made.iter().map(|made| self.send(job, made)));

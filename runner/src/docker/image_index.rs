@@ -35,7 +35,7 @@ pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, F
         .iter()
         .find(|login| login.registry == repository.registry())
         .map(|login| (login.username.as_str(), login.password.as_str()));
-    let registry = Registry::of(repository, login);
+    let registry = Registry::new(repository, login);
     let tell = |line: &str| job.output.line(line);
     let digest = tokio::select! {
         biased;

@@ -118,7 +118,7 @@ impl Builder {
             return 0;
         }
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        let given = Registry::of(repository, login).add_tags(digest, tags).await;
+        let given = Registry::new(repository, login).add_tags(digest, tags).await;
         for tag in &tags[..given] {
             say(progress, &format!("{} is {digest}", repository.tagged(tag)));
         }

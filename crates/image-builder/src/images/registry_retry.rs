@@ -103,8 +103,8 @@ impl<'a> Patience<'a> {
         let repository = self.repository.parse().ok()?;
         let login = self.login;
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        Registry::of(&repository, login)
-            .asks_to_wait(self.reference)
+        Registry::new(&repository, login)
+            .requested_wait(self.reference)
             .await
     }
 }
