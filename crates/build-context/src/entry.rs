@@ -1,5 +1,5 @@
-//! What is told of each entry of a context: the same to those who pack it and to those who send it
-//! file by file.
+//! The entries of a context, in the same form whether they are packed into an archive or sent file by
+//! file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -10,57 +10,51 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How a context is packed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Packing {
-    /// What changed later than this is said to have changed then, as `SOURCE_DATE_EPOCH` asks for.
+    /// Later modification times are replaced by this one, as `SOURCE_DATE_EPOCH` requires.
     pub latest_change: Option<SystemTime>,
-    /// What is sent though it is left out.
-    pub keep: Keep,
+    pub keep: KeepIgnored,
 }
 
-/// What is sent of a context though its patterns leave it out.
+/// Which files are sent although the patterns of the context ignore them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// Dockerfile and patterns: for an engine that looks for them in the archive.
+pub enum KeepIgnored {
+    /// The Dockerfile and `.dockerignore`, for an engine that reads them from the archive.
     #[default]
     BuildFiles,
-    /// The patterns that go with the Dockerfile alone as well: for somebody who unpacks the archive
+    /// Also the patterns that belong to the Dockerfile only, for a receiver that unpacks the archive
     /// and packs it again by the same rules.
     AllPatterns,
-    /// Nothing: for an engine that is given the Dockerfile in another way.
+    /// None, for an engine that gets the Dockerfile in another way.
     Nothing,
 }
 
-/// A file, a directory or a link of a context. It belongs to root, as what is in images does.
+/// A file, a directory or a symbolic link of a context. It belongs to root, like files in images.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// Where it is.
     pub on_disk: &'a Path,
-    /// Its name, from the root of the context.
+    /// Relative to the root of the context.
     pub name: &'a Path,
-    /// What it is.
-    pub kind: Kind,
-    /// When it was changed, after the beginning of 1970.
-    pub changed: Duration,
+    pub kind: EntryKind,
+    /// The modification time, since 1970.
+    pub modified: Duration,
 }
 
-/// What an entry is. Sockets, pipes and devices have no place in an image, and are none.
+/// The kind of an entry. Sockets, pipes and devices are never entries: images do not contain them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A directory.
+pub enum EntryKind {
     Directory,
-    /// A file.
     File {
-        /// How many bytes are in it.
+        /// In bytes.
         size: u64,
-        /// Whether anybody may run it.
+        /// Whether anybody may execute it.
         is_executable: bool,
     },
-    /// A symbolic link, wherever it leads.
+    /// A symbolic link to any target.
     Link,
 }
 
-impl Kind {
-    /// The kind of what is on disk, if it has a place in an image.
-    fn of(metadata: &Metadata) -> Option<Self> {
+impl EntryKind {
+    fn new(metadata: &Metadata) -> Option<Self> {
         if metadata.is_dir() {
             Some(Self::Directory)
         } else if metadata.is_symlink() {
@@ -73,8 +67,8 @@ impl Kind {
         }
     }
 
-    /// Its permissions. They do not depend on those of the host, so that the same files make the
-    /// same image everywhere.
+    /// The permissions. They do not depend on the host's, so that the same files make the same image
+    /// everywhere.
     pub fn mode(self) -> u32 {
         match self {
             Self::File {
@@ -88,73 +82,73 @@ impl Kind {
 }
 
 impl<'a> Entry<'a> {
-    /// What is told of what is on disk, if it has a place in an image. What changed after
-    /// `latest_change` is said to have changed then.
-    pub(crate) fn of(
+    /// The entry for something on disk; `None` if images cannot contain it.
+    pub(crate) fn new(
         on_disk: &'a Path,
         name: &'a Path,
         metadata: &Metadata,
         latest_change: Option<SystemTime>,
     ) -> Option<Self> {
-        let changed = metadata.modified().unwrap_or(UNIX_EPOCH);
-        let changed = changed.min(latest_change.unwrap_or(changed));
+        let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+        let modified = latest_change.map_or(modified, |latest| modified.min(latest));
         Some(Self {
             on_disk,
             name,
-            kind: Kind::of(metadata)?,
-            changed: changed.duration_since(UNIX_EPOCH).unwrap_or_default(),
+            kind: EntryKind::new(metadata)?,
+            modified: modified.duration_since(UNIX_EPOCH).unwrap_or_default(),
         })
     }
 
-    /// Where a link leads.
+    /// The target of a symbolic link.
     ///
     /// # Errors
-    /// When it is no link any more; the text says which.
+    /// If the entry is not a symbolic link; the message names it.
     pub fn target(&self) -> io::Result<PathBuf> {
         let target = self.on_disk.read_link();
-        target.map_err(|error| at(self.on_disk, &error))
+        target.map_err(|error| with_path(self.on_disk, &error))
     }
 }
 
-/// As much of a file as there was when it was told of, and not less: its size is known already.
+/// Reads exactly as many bytes of a file as it had when it was listed, because its size was sent
+/// before its content.
 #[derive(Debug)]
 pub struct Content<'a> {
     file: File,
     on_disk: &'a Path,
-    left: u64,
+    remaining: u64,
 }
 
 impl<'a> Content<'a> {
-    /// The first `size` bytes of a file.
+    /// Opens a file to read its first `size` bytes. Reading fails if it has fewer by then.
     ///
     /// # Errors
-    /// When it cannot be opened; the text says which.
+    /// If the file cannot be opened; the message names it.
     pub fn open(on_disk: &'a Path, size: u64) -> io::Result<Self> {
-        let file = File::open(on_disk).map_err(|error| at(on_disk, &error))?;
+        let file = File::open(on_disk).map_err(|error| with_path(on_disk, &error))?;
         Ok(Self {
             file,
             on_disk,
-            left: size,
+            remaining: size,
         })
     }
 }
 
 impl Read for Content<'_> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let most = piece.len().min(most);
-        let read = self.file.read(&mut piece[..most]);
-        let read = read.map_err(|error| at(self.on_disk, &error))?;
-        if read == 0 && most > 0 {
-            let shorter = io::Error::other("it became shorter while it was sent; build again");
-            return Err(at(self.on_disk, &shorter));
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(remaining);
+        let read = self.file.read(&mut buffer[..wanted]);
+        let read = read.map_err(|error| with_path(self.on_disk, &error))?;
+        if read == 0 && wanted > 0 {
+            let why = "the file became shorter while it was being sent; build again";
+            return Err(with_path(self.on_disk, &io::Error::other(why)));
         }
-        self.left -= read as u64;
+        self.remaining -= read as u64;
         Ok(read)
     }
 }
 
-/// The same error with the path that it is about.
-pub(crate) fn at(path: &Path, error: &io::Error) -> io::Error {
+/// The same error with the path in its message.
+pub(crate) fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

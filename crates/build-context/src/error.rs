@@ -1,29 +1,20 @@
-//! Why a directory is no build context.
+//! Why a directory cannot be used as a build context.
 
 use std::io;
 
-/// Why a directory is no build context, or cannot be packed.
+/// Why a directory cannot be used as a build context, or cannot be packed. Paths are as the caller
+/// gave them.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    /// There is no Dockerfile at the path.
-    #[error("there is no Dockerfile at {path}")]
-    DockerfileMissing {
-        /// The path, as it was given.
-        path: String,
-    },
-    /// The context is not there, or is no directory.
+    #[error("no Dockerfile found at {path}")]
+    DockerfileMissing { path: String },
+    /// The context does not exist, or is not a directory.
     #[error("the build context {path} is not a directory")]
-    Missing {
-        /// The path, as it was given.
-        path: String,
-    },
-    /// A path leads out of the directory that bounds it.
-    #[error("{path} leads out of the directory that is built")]
-    Outside {
-        /// The path, as it was given.
-        path: String,
-    },
-    /// Something could not be read.
+    Missing { path: String },
+    /// A path leads out of the checkout.
+    #[error("{path} is outside of the checkout")]
+    Outside { path: String },
+    /// A file or directory could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -1,8 +1,9 @@
-//! Which files of a context are left out: `.dockerignore` by Docker's rules.
+//! `.dockerignore`: which files of a context are ignored, by Docker's rules.
 //!
-//! The last pattern that matches a path, or a directory above it, decides; `!` takes a path back
-//! in. `*` and `?` stay within one name, `**` crosses directories. Matching takes time that grows
-//! with pattern times path, whatever the pattern is.
+//! The last pattern that matches a path, or a directory above it, decides. A pattern with `!` is an
+//! exception: it includes a path again. `*` and `?` match within one name, `**` matches across
+//! directories. Matching takes time proportional to the length of the pattern times the length of the
+//! path, even for hostile patterns.
 
 /// The patterns of one `.dockerignore` file.
 #[derive(Clone, Debug, Default)]
@@ -12,19 +13,19 @@ pub(crate) struct Ignore {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    takes_back: bool,
+    is_exception: bool,
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    One(char),
-    AnyOne,
-    /// Any run of characters within a name.
-    Run,
-    /// Any number of whole directories, with the `/` after each.
-    Directories,
-    /// All that follows.
+    Char(char),
+    AnyChar,
+    /// Any number of characters within one name.
+    AnyChars,
+    /// Any number of whole directories, each with its `/`.
+    AnyDirectories,
+    /// Everything up to the end.
     Rest,
     Class {
         negated: bool,
@@ -41,37 +42,41 @@ impl Ignore {
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| {
                 let line = line.trim();
-                let (takes_back, line) = match line.strip_prefix('!') {
+                let (is_exception, line) = match line.strip_prefix('!') {
                     Some(rest) => (true, rest.trim()),
                     None => (false, line),
                 };
                 let path = clean(line)?;
                 let parts = parse_parts(&path);
-                Some(Pattern { takes_back, parts })
+                Some(Pattern {
+                    is_exception,
+                    parts,
+                })
             })
             .collect();
         Self { patterns }
     }
 
-    /// Whether the file or directory at `path`, relative and with `/`, is left out.
-    pub(crate) fn leaves_out(&self, path: &str) -> bool {
-        let mut out = false;
+    /// Whether the file or directory at `path` is ignored. The path is relative to the context.
+    pub(crate) fn is_ignored(&self, path: &str) -> bool {
+        let mut is_ignored = false;
         for pattern in &self.patterns {
-            // A pattern that would change nothing need not be tried.
-            if pattern.takes_back == out && pattern.matches_or_parent(path) {
-                out = !pattern.takes_back;
+            // A pattern that would not change the result need not be matched.
+            if pattern.is_exception == is_ignored && pattern.matches_or_parent(path) {
+                is_ignored = !pattern.is_exception;
             }
         }
-        out
+        is_ignored
     }
 
-    /// Whether something below a directory that is left out may still be taken back in.
-    pub(crate) fn takes_back(&self) -> bool {
-        self.patterns.iter().any(|pattern| pattern.takes_back)
+    /// Whether something below an ignored directory may be included.
+    pub(crate) fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.is_exception)
     }
 }
 
 impl Pattern {
+    /// Whether the pattern matches `path` or a directory above it.
     fn matches_or_parent(&self, path: &str) -> bool {
         let ends = path.match_indices('/').map(|(at, _)| at);
         ends.chain([path.len()])
@@ -79,14 +84,14 @@ impl Pattern {
     }
 }
 
-/// The path without `.`, `..` and doubled or outer slashes; `None` when nothing is left.
+/// The path without `.`, `..`, duplicate slashes and outer slashes; `None` if nothing is left.
 fn clean(line: &str) -> Option<String> {
     let mut names: Vec<&str> = Vec::new();
     for name in line.split('/') {
         match name {
             "" | "." => {}
             ".." if names.last().is_some_and(|last| *last != "..") => drop(names.pop()),
-            // Nothing is above a root, and nothing in the context is above the context.
+            // A leading slash means the root of the context, and nothing is above that.
             ".." if line.starts_with('/') => {}
             name => names.push(name),
         }
@@ -103,14 +108,14 @@ fn parse_parts(pattern: &str) -> Vec<Part> {
                 rest.next_if_eq(&'/');
                 match rest.peek() {
                     None => Part::Rest,
-                    Some(_) => Part::Directories,
+                    Some(_) => Part::AnyDirectories,
                 }
             }
-            '*' => Part::Run,
-            '?' => Part::AnyOne,
-            '\\' => Part::One(rest.next().unwrap_or('\\')),
+            '*' => Part::AnyChars,
+            '?' => Part::AnyChar,
+            '\\' => Part::Char(rest.next().unwrap_or('\\')),
             '[' => parse_class(&mut rest),
-            c => Part::One(c),
+            c => Part::Char(c),
         };
         parts.push(part);
     }
@@ -121,6 +126,7 @@ fn parse_class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Part {
     let negated = rest.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     while let Some(c) = rest.next() {
+        // A bracket at the start is a character of the class.
         if c == ']' && !ranges.is_empty() {
             break;
         }
@@ -139,9 +145,9 @@ fn parse_class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Part {
     Part::Class { negated, ranges }
 }
 
-/// Whether `parts` match the whole of `path`.
+/// Whether `parts` match the whole `path`.
 ///
-/// `reached[i]` says whether the parts so far match the first `i` characters.
+/// Works without backtracking: `reached[i]` is true if the parts so far match the first `i` characters.
 fn matches(parts: &[Part], path: &str) -> bool {
     let path: Vec<char> = path.chars().collect();
     let mut reached = vec![false; path.len() + 1];
@@ -149,37 +155,41 @@ fn matches(parts: &[Part], path: &str) -> bool {
         *start = true;
     }
     for part in parts {
-        reached = step(part, &path, &reached);
+        reached = advance(part, &path, &reached);
     }
     reached.last().copied().unwrap_or(false)
 }
 
-fn step(part: &Part, path: &[char], reached: &[bool]) -> Vec<bool> {
+/// Computes `reached` after one more part.
+fn advance(part: &Part, path: &[char], reached: &[bool]) -> Vec<bool> {
     let mut next = vec![false; reached.len()];
+    // Whether a part of variable length began at or before this position and still matches.
     let mut open = false;
     for (at, from) in reached.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| path.get(at));
-        let came = at.checked_sub(1).is_some_and(|at| reached[at]);
+        let previous = at.checked_sub(1).and_then(|at| path.get(at));
+        let previous_reached = at.checked_sub(1).is_some_and(|at| reached[at]);
         next[at] = match part {
-            Part::One(c) => came && before == Some(c),
-            Part::AnyOne => came && before.is_some_and(|c| *c != '/'),
+            Part::Char(c) => previous_reached && previous == Some(c),
+            Part::AnyChar => previous_reached && previous.is_some_and(|c| *c != '/'),
             Part::Class { negated, ranges } => {
-                came && before.is_some_and(|c| {
-                    *c != '/' && negated != &ranges.iter().any(|(low, high)| low <= c && c <= high)
-                })
+                previous_reached
+                    && previous.is_some_and(|c| {
+                        *c != '/'
+                            && negated != &ranges.iter().any(|(low, high)| low <= c && c <= high)
+                    })
             }
-            Part::Run => {
-                open = *from || (open && before != Some(&'/'));
+            Part::AnyChars => {
+                open = *from || (open && previous != Some(&'/'));
                 open
             }
             Part::Rest => {
                 open |= *from;
                 open
             }
-            Part::Directories => {
-                let passed = open && before == Some(&'/');
+            Part::AnyDirectories => {
+                let is_after_slash = open && previous == Some(&'/');
                 open |= *from;
-                *from || passed
+                *from || is_after_slash
             }
         };
     }
@@ -191,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_by_the_known_rules() {
+    fn patterns_match_as_in_docker() {
         let table = [
             ("a", "a", true),
             ("a", "b/a", false),
@@ -244,7 +254,7 @@ mod tests {
         ];
         for (pattern, path, expected) in table {
             assert_eq!(
-                Ignore::parse(pattern).leaves_out(path),
+                Ignore::parse(pattern).is_ignored(path),
                 expected,
                 "{pattern:?} on {path:?}"
             );
@@ -254,26 +264,26 @@ mod tests {
     #[test]
     fn the_last_match_decides() {
         let ignore = Ignore::parse("*.md\n!README*.md\nREADME-secret.md\n");
-        assert!(ignore.leaves_out("a.md"));
-        assert!(!ignore.leaves_out("README-old.md"));
-        assert!(ignore.leaves_out("README-secret.md"));
+        assert!(ignore.is_ignored("a.md"));
+        assert!(!ignore.is_ignored("README-old.md"));
+        assert!(ignore.is_ignored("README-secret.md"));
         let ignore = Ignore::parse("*\n!src\nsrc/*.tmp");
-        assert!(ignore.leaves_out("docs/a"));
-        assert!(!ignore.leaves_out("src/a"));
-        assert!(ignore.leaves_out("src/a.tmp"));
-        assert!(ignore.takes_back());
-        // A blank after the mark, and lines as another system ends them.
+        assert!(ignore.is_ignored("docs/a"));
+        assert!(!ignore.is_ignored("src/a"));
+        assert!(ignore.is_ignored("src/a.tmp"));
+        assert!(ignore.has_exceptions());
+        // A space after the exclamation mark, and line ends of Windows.
         let ignore = Ignore::parse("*\r\n! a\r\n!/b/\r\n");
-        assert!(!ignore.leaves_out("a"));
-        assert!(!ignore.leaves_out("b/c"));
-        assert!(ignore.leaves_out("c"));
-        assert!(!Ignore::parse("# *\n\n").leaves_out("a"));
+        assert!(!ignore.is_ignored("a"));
+        assert!(!ignore.is_ignored("b/c"));
+        assert!(ignore.is_ignored("c"));
+        assert!(!Ignore::parse("# *\n\n").is_ignored("a"));
     }
 
     #[test]
-    fn a_hostile_pattern_costs_no_time() {
+    fn a_hostile_pattern_is_matched_without_backtracking() {
         let pattern = "*a".repeat(200);
         let path = "a".repeat(2000) + "b";
-        assert!(!Ignore::parse(&pattern).leaves_out(&path));
+        assert!(!Ignore::parse(&pattern).is_ignored(&path));
     }
 }

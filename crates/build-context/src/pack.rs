@@ -1,7 +1,7 @@
-//! How a context becomes an archive.
+//! Packs a context into a tar archive.
 //!
-//! The archive is packed by a blocking task into a short channel, so that it is never whole in
-//! memory or on disk; when the reader goes away the task ends.
+//! A blocking task packs into a channel with a few chunks, so that the archive is never held
+//! completely in memory or on disk. The task ends when the reader drops the channel.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,64 +10,65 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
 
+use crate::chunks::chunks_of_writer;
 use crate::context::Context;
-use crate::entry::{Content, Entry, Keep, Kind, Packing, at};
-use crate::pieces::pieces_of;
+use crate::entry::{Content, Entry, EntryKind, KeepIgnored, Packing, with_path};
 
 impl Context {
-    /// Packs the context in the background; the pieces of the tar archive come out of the channel.
+    /// Packs the context in the background; the channel yields the chunks of the tar archive.
     pub fn pack(self, packing: Packing) -> mpsc::Receiver<io::Result<Bytes>> {
-        pieces_of(move |writer| self.write(packing, writer))
+        chunks_of_writer(move |writer| self.write(packing, writer))
     }
 
     /// Writes the context as a tar archive.
     ///
     /// # Errors
-    /// When something cannot be read, or became shorter while it was; the text says what. What the
-    /// writer says.
+    /// If a file cannot be read or becomes shorter meanwhile; the message names it. Errors of the
+    /// writer.
     pub fn write(&self, packing: Packing, writer: impl Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(writer);
         if let Some(path) = &self.injected {
-            inject(&mut archive, packing, path, self.dockerfile())?;
-            if let Some(path) = self
-                .own_patterns
-                .as_ref()
-                .filter(|_| packing.keep == Keep::AllPatterns)
+            append_as(&mut archive, packing, path, self.dockerfile())?;
+            if let Some(path) = &self.own_patterns
+                && packing.keep == KeepIgnored::AllPatterns
             {
-                inject(&mut archive, packing, path, &self.own_patterns_name())?;
+                append_as(&mut archive, packing, path, &self.own_patterns_name())?;
             }
         }
-        self.walk(packing, &|_| true, &mut |entry| add(&mut archive, &entry))?;
+        self.walk(packing, &|_| true, &mut |entry| {
+            append(&mut archive, &entry)
+        })?;
         archive.into_inner()?.flush()
     }
 }
 
-/// Adds a file that is not where its name says.
-fn inject<W: Write>(
+/// Appends a file under a name that is not its path in the context.
+fn append_as<W: Write>(
     archive: &mut tar::Builder<W>,
     packing: Packing,
     on_disk: &Path,
     name: &str,
 ) -> io::Result<()> {
-    let metadata = on_disk.metadata().map_err(|error| at(on_disk, &error))?;
+    let metadata = on_disk.metadata();
+    let metadata = metadata.map_err(|error| with_path(on_disk, &error))?;
     let name = Path::new(name);
-    match Entry::of(on_disk, name, &metadata, packing.latest_change) {
-        Some(entry) => add(archive, &entry),
+    match Entry::new(on_disk, name, &metadata, packing.latest_change) {
+        Some(entry) => append(archive, &entry),
         None => Ok(()),
     }
 }
 
-fn add<W: Write>(archive: &mut tar::Builder<W>, entry: &Entry<'_>) -> io::Result<()> {
+fn append<W: Write>(archive: &mut tar::Builder<W>, entry: &Entry<'_>) -> io::Result<()> {
     match entry.kind {
-        Kind::Directory => {
+        EntryKind::Directory => {
             let mut header = header(EntryType::Directory, entry);
             archive.append_data(&mut header, entry.name, io::empty())
         }
-        Kind::Link => {
+        EntryKind::Link => {
             let mut header = header(EntryType::Symlink, entry);
             archive.append_link(&mut header, entry.name, entry.target()?)
         }
-        Kind::File { size, .. } => {
+        EntryKind::File { size, .. } => {
             let mut header = header(EntryType::Regular, entry);
             header.set_size(size);
             archive.append_data(&mut header, entry.name, Content::open(entry.on_disk, size)?)
@@ -80,6 +81,6 @@ fn header(kind: EntryType, entry: &Entry<'_>) -> Header {
     header.set_entry_type(kind);
     header.set_mode(entry.kind.mode());
     header.set_size(0);
-    header.set_mtime(entry.changed.as_secs());
+    header.set_mtime(entry.modified.as_secs());
     header
 }

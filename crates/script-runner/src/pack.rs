@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use slipway_build_context::pieces_of;
+use slipway_build_context::chunks_of_writer;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
 
@@ -24,7 +24,7 @@ impl Pack {
     /// Packs in the background; the pieces of the archive come out of the channel. The names in it
     /// are relative to the container's root, and below `slipway`.
     pub(crate) fn pack(self) -> mpsc::Receiver<io::Result<Bytes>> {
-        pieces_of(move |writer| self.write(writer))
+        chunks_of_writer(move |writer| self.write(writer))
     }
 
     fn write(&self, writer: impl Write) -> io::Result<()> {
@@ -45,7 +45,7 @@ impl Pack {
 
 /// The pieces of an archive that empties the files of ours that [`Pack`] put into the container.
 pub(crate) fn emptied() -> mpsc::Receiver<io::Result<Bytes>> {
-    pieces_of(|writer| {
+    chunks_of_writer(|writer| {
         let mut archive = tar::Builder::new(writer);
         for name in ["slipway/script", "slipway/at", "slipway/environment"] {
             add_bytes(&mut archive, name, b"")?;

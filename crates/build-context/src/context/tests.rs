@@ -1,4 +1,4 @@
-//! What goes into the archive, and what does not.
+//! Which files are packed, and how.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,15 +6,16 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A checkout with these files; a name that ends in `@` is a link to what the text says.
+/// A checkout with these files. A name that ends in `@` is a symbolic link to the text.
 fn checkout(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name.trim_end_matches('@'));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        match name.ends_with('@') {
-            true => std::os::unix::fs::symlink(text, path).unwrap(),
-            false => std::fs::write(path, text).unwrap(),
+        if name.ends_with('@') {
+            std::os::unix::fs::symlink(text, path).unwrap();
+        } else {
+            std::fs::write(path, text).unwrap();
         }
     }
     dir
@@ -42,7 +43,7 @@ fn names(context: &Context, packing: Packing) -> Vec<String> {
 }
 
 #[test]
-fn files_are_packed_in_order_and_links_stay_links() {
+fn files_are_packed_in_order_and_links_are_not_followed() {
     let dir = checkout(&[
         ("Dockerfile", "FROM scratch"),
         ("b/x", ""),
@@ -53,7 +54,7 @@ fn files_are_packed_in_order_and_links_stay_links() {
 }
 
 #[test]
-fn the_build_file_and_the_patterns_are_sent_even_when_left_out() {
+fn an_ignored_dockerfile_and_dockerignore_are_packed_anyway() {
     let dir = checkout(&[
         ("docker/Dockerfile", "FROM scratch"),
         ("docker/other", ""),
@@ -65,7 +66,7 @@ fn the_build_file_and_the_patterns_are_sent_even_when_left_out() {
 }
 
 #[test]
-fn whoever_is_given_the_build_file_in_another_way_is_sent_nothing_that_is_left_out() {
+fn keep_nothing_packs_no_ignored_file() {
     let dir = checkout(&[
         ("docker/Dockerfile", "FROM scratch"),
         (".dockerignore", "docker\n.dockerignore\n"),
@@ -73,14 +74,14 @@ fn whoever_is_given_the_build_file_in_another_way_is_sent_nothing_that_is_left_o
     ]);
     let context = Context::find(dir.path(), ".", "docker/Dockerfile").unwrap();
     let packing = Packing {
-        keep: Keep::Nothing,
+        keep: KeepIgnored::Nothing,
         ..Packing::default()
     };
     assert_eq!(names(&context, packing), ["a"]);
 }
 
 #[test]
-fn of_what_nobody_wants_nothing_is_told() {
+fn a_walk_skips_unwanted_entries_and_everything_below_them() {
     let dir = checkout(&[
         ("Dockerfile", "FROM scratch"),
         ("a/b/c", ""),
@@ -88,18 +89,18 @@ fn of_what_nobody_wants_nothing_is_told() {
         ("e", ""),
     ]);
     let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
-    let mut told = Vec::new();
-    let wants = |name: &Path| !name.ends_with("b") && !name.ends_with("e");
-    let walked = context.walk(Packing::default(), &wants, &mut |entry| {
-        told.push(entry.name.to_string_lossy().into_owned());
+    let mut visited = Vec::new();
+    let is_wanted = |name: &Path| !name.ends_with("b") && !name.ends_with("e");
+    let walked = context.walk(Packing::default(), &is_wanted, &mut |entry| {
+        visited.push(entry.name.to_string_lossy().into_owned());
         Ok(())
     });
     walked.unwrap();
-    assert_eq!(told, ["Dockerfile", "a", "a/d"]);
+    assert_eq!(visited, ["Dockerfile", "a", "a/d"]);
 }
 
 #[test]
-fn patterns_beside_the_build_file_replace_those_of_the_context() {
+fn patterns_of_the_dockerfile_replace_those_of_the_context() {
     let dir = checkout(&[
         ("Dockerfile", "FROM scratch"),
         ("Dockerfile.dockerignore", "a\nDockerfile.*\n"),
@@ -112,7 +113,7 @@ fn patterns_beside_the_build_file_replace_those_of_the_context() {
 }
 
 #[test]
-fn a_file_that_is_taken_back_comes_from_a_directory_that_is_not() {
+fn an_exception_inside_an_ignored_directory_is_packed() {
     let dir = checkout(&[
         ("Dockerfile", "FROM scratch"),
         (".dockerignore", "src\n!src/keep/me\n"),
@@ -133,7 +134,7 @@ fn a_file_that_is_taken_back_comes_from_a_directory_that_is_not() {
 }
 
 #[test]
-fn a_build_file_outside_of_the_context_is_sent_under_another_name() {
+fn a_dockerfile_outside_of_the_context_gets_another_name() {
     let dir = checkout(&[("build/Dockerfile", "FROM scratch"), ("app/x", "")]);
     let names = packed(&dir, "app", "build/Dockerfile");
     assert_eq!(names.len(), 2);
@@ -142,7 +143,7 @@ fn a_build_file_outside_of_the_context_is_sent_under_another_name() {
 }
 
 #[test]
-fn nothing_outside_of_the_checkout_is_reached() {
+fn paths_outside_of_the_checkout_are_refused() {
     let dir = checkout(&[
         ("Dockerfile@", "/etc/hostname"),
         ("context@", "/etc"),
@@ -165,17 +166,17 @@ fn nothing_outside_of_the_checkout_is_reached() {
 }
 
 #[tokio::test]
-async fn packing_ends_when_nobody_reads() {
+async fn packing_ends_when_the_reader_is_dropped() {
     let long = format!("FROM scratch\n{}", "x".repeat(2 << 20));
     let dir = checkout(&[("Dockerfile", &long)]);
     let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
     let mut pieces = context.pack(Packing::default());
     assert!(pieces.recv().await.unwrap().is_ok());
-    // The blocking task ends with the runtime; a task that waited for ever would hang this test.
+    // The runtime waits for its blocking tasks, so a task that did not end would hang this test.
     drop(pieces);
 }
 
-/// The sizes and the times of change in the archive, by name.
+/// The names, sizes and modification times in the archive.
 fn headers(context: &Context, packing: Packing) -> Vec<(String, u64, u64)> {
     let mut bytes = Vec::new();
     context.write(packing, &mut bytes).unwrap();
@@ -190,7 +191,7 @@ fn headers(context: &Context, packing: Packing) -> Vec<(String, u64, u64)> {
 }
 
 #[test]
-fn what_changed_later_is_said_to_have_changed_at_the_given_time() {
+fn later_modification_times_are_replaced_by_the_latest_change() {
     let dir = checkout(&[("Dockerfile", "FROM scratch"), ("old", "12345")]);
     let old = File::options().write(true).open(dir.path().join("old"));
     let at = UNIX_EPOCH + Duration::from_secs(1000);
@@ -207,7 +208,7 @@ fn what_changed_later_is_said_to_have_changed_at_the_given_time() {
 }
 
 #[test]
-fn what_is_unpacked_and_packed_again_is_the_same() {
+fn a_context_that_is_unpacked_and_packed_again_is_the_same() {
     let files = [
         ("build/Dockerfile", "FROM scratch"),
         (
@@ -223,7 +224,7 @@ fn what_is_unpacked_and_packed_again_is_the_same() {
         let (root, file) = (dir.path().join(root), dir.path().join(file));
         let context = Context::of_directory(&root, &file).unwrap();
         let packing = Packing {
-            keep: Keep::AllPatterns,
+            keep: KeepIgnored::AllPatterns,
             ..Packing::default()
         };
         let mut bytes = Vec::new();
@@ -245,7 +246,7 @@ fn what_is_unpacked_and_packed_again_is_the_same() {
 }
 
 #[test]
-fn a_file_that_has_the_name_of_an_injected_one_stays_away() {
+fn a_file_with_the_name_of_the_injected_dockerfile_is_not_packed() {
     let dir = checkout(&[("build/Dockerfile", "FROM scratch"), ("app/x", "")]);
     let find = || Context::find(dir.path(), "app", "build/Dockerfile").unwrap();
     let name = find().dockerfile().to_owned();
@@ -260,7 +261,7 @@ fn a_file_that_has_the_name_of_an_injected_one_stays_away() {
 }
 
 #[test]
-fn its_extent_is_known_before_it_is_packed() {
+fn the_size_is_measured_before_packing() {
     let dir = checkout(&[
         ("Dockerfile", "FROM scratch"),
         (".dockerignore", "b"),
@@ -269,20 +270,20 @@ fn its_extent_is_known_before_it_is_packed() {
         ("c@", "a"),
     ]);
     let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
-    let expected = Extent {
+    let expected = ContextSize {
         entries: 5,
         bytes: 18,
         archive_bytes: 5 * 512 + 3 * 512 + 1024,
-        link_out: None,
+        escaping_link: None,
     };
-    assert_eq!(context.extent(Packing::default()).unwrap(), expected);
+    assert_eq!(context.measure(Packing::default()).unwrap(), expected);
     let mut bytes = Vec::new();
     context.write(Packing::default(), &mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, expected.archive_bytes);
 }
 
 #[test]
-fn links_that_lead_out_are_told_before_anything_is_sent() {
+fn links_out_of_the_context_are_found_before_packing() {
     for (name, target, out) in [
         ("a@", "b", false),
         ("x/a@", "../b", false),
@@ -294,29 +295,29 @@ fn links_that_lead_out_are_told_before_anything_is_sent() {
     ] {
         let dir = checkout(&[("Dockerfile", "FROM scratch"), (name, target)]);
         let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
-        let found = context.extent(Packing::default()).unwrap().link_out;
+        let found = context.measure(Packing::default()).unwrap().escaping_link;
         let name = Path::new(name.trim_end_matches('@'));
         assert_eq!(found.as_deref(), out.then_some(name), "{target}");
     }
 }
 
 #[test]
-fn a_file_that_becomes_shorter_while_it_is_packed_is_named() {
+fn a_file_that_becomes_shorter_during_packing_is_named() {
     let dir = checkout(&[("Dockerfile", "FROM scratch"), ("a", "")]);
     let path = dir.path().join("a");
     let long = vec![7; 1 << 20];
     std::fs::write(&path, &long).unwrap();
     let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
-    let shorten = Shortens(path, 0);
-    let error = context.write(Packing::default(), shorten).unwrap_err();
-    let said = error.to_string();
-    assert!(said.contains("/a: it became shorter"), "{said}");
+    let writer = TruncatingWriter(path, 0);
+    let error = context.write(Packing::default(), writer).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("/a: the file became shorter"), "{message}");
 }
 
-/// Takes everything, and makes a file shorter once some of it has come.
-struct Shortens(PathBuf, usize);
+/// Accepts everything, and truncates a file after the first 64 KiB.
+struct TruncatingWriter(PathBuf, usize);
 
-impl io::Write for Shortens {
+impl io::Write for TruncatingWriter {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         self.1 += piece.len();
         if self.1 > 64 * 1024 {

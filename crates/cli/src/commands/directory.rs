@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use slipway_build_context::{Context, Keep, Packing};
+use slipway_build_context::{Context, KeepIgnored, Packing};
 use slipway_client::{BuildToCheck, ClientError, ImageSpec, SourceBuild, SourceDate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
@@ -51,7 +51,7 @@ pub(crate) async fn build(
     let context = Context::of_directory(directory, dockerfile)?;
     let packing = Packing {
         latest_change: date.map(|date| UNIX_EPOCH + Duration::from_secs(date.into())),
-        keep: Keep::AllPatterns,
+        keep: KeepIgnored::AllPatterns,
     };
     let mut spec = spec(&image, &names, context.dockerfile(), date);
     if is_archive {

@@ -169,8 +169,8 @@ async fn what_cannot_be_built_is_told_before_anything_is_sent() {
     for (arguments, why) in [
         (&["./none"][..], "./none is not a directory"),
         (&["Dockerfile"], "Dockerfile is not a directory"),
-        (&["sub"], "there is no Dockerfile at sub/Dockerfile"),
-        (&[".", "-f", "none"], "there is no Dockerfile at none"),
+        (&["sub"], "no Dockerfile found at sub/Dockerfile"),
+        (&[".", "-f", "none"], "no Dockerfile found at none"),
         (&["."], "sub/hosts is a link that leads out of the context"),
         (&[".", "--sha", SHA], "--ref and --sha name a commit"),
         (&["acme/api", "--push"], "acme/api is a project"),

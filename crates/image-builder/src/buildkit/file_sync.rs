@@ -19,7 +19,7 @@ use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSync;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use slipway_build_context::{Content, Context, Entry, Keep, Kind, Packing};
+use slipway_build_context::{Content, Context, Entry, KeepIgnored, EntryKind, Packing};
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -104,11 +104,11 @@ impl Files {
         let entry = Entry {
             on_disk: path,
             name: Path::new(&name),
-            kind: Kind::File {
+            kind: EntryKind::File {
                 size: path.metadata()?.len(),
                 is_executable: false,
             },
-            changed: std::time::Duration::ZERO,
+            modified: std::time::Duration::ZERO,
         };
         tell_of(&entry, 0, told, answers)
     }
@@ -127,7 +127,7 @@ impl Files {
         };
         let packing = Packing {
             latest_change: self.0.latest_change,
-            keep: Keep::Nothing,
+            keep: KeepIgnored::Nothing,
         };
         let mut place = 0;
         self.0.context.walk(packing, &wants, &mut |entry| {
@@ -265,9 +265,9 @@ fn followed(root: &Path, path: &str) -> Option<PathBuf> {
 /// Tells of one entry.
 fn tell_of(entry: &Entry<'_>, place: u32, told: &Told, answers: &Answers) -> io::Result<()> {
     let (kind, size, target) = match entry.kind {
-        Kind::Directory => (DIRECTORY, 0, PathBuf::new()),
-        Kind::File { size, .. } => (0, size, PathBuf::new()),
-        Kind::Link => {
+        EntryKind::Directory => (DIRECTORY, 0, PathBuf::new()),
+        EntryKind::File { size, .. } => (0, size, PathBuf::new()),
+        EntryKind::Link => {
             let target = entry.target()?;
             (LINK, target.as_os_str().len() as u64, target)
         }
@@ -276,7 +276,7 @@ fn tell_of(entry: &Entry<'_>, place: u32, told: &Told, answers: &Answers) -> io:
         path: text(entry.name)?,
         mode: kind | entry.kind.mode(),
         size: size.try_into().unwrap_or(i64::MAX),
-        mod_time: entry.changed.as_nanos().try_into().unwrap_or(i64::MAX),
+        mod_time: entry.modified.as_nanos().try_into().unwrap_or(i64::MAX),
         linkname: text(&target)?,
         ..Stat::default()
     };

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
-use slipway_build_context::{Context, Packing, pieces_of};
+use slipway_build_context::{Context, Packing, chunks_of_writer};
 use slipway_client::{ClientError, Source};
 
 use super::bar::Bar;
@@ -25,12 +25,12 @@ pub(super) async fn send(
     progress: ProgressKind,
 ) -> Result<Source> {
     let (context, extent) = tokio::task::spawn_blocking(move || {
-        let extent = context.extent(packing)?;
+        let extent = context.measure(packing)?;
         io::Result::Ok((context, extent))
     })
     .await?
     .context("the context cannot be packed")?;
-    if let Some(link) = &extent.link_out {
+    if let Some(link) = &extent.escaping_link {
         bail!(
             "{} is a link that leads out of the context, and nothing else is sent: leave it out in .dockerignore, or put in its place what it leads to",
             link.display()
@@ -45,7 +45,7 @@ pub(super) async fn send(
     let (sent, failure) = (bar.done(), Arc::new(OnceLock::new()));
     let mut pieces = {
         let failure = Arc::clone(&failure);
-        pieces_of(move |writer| {
+        chunks_of_writer(move |writer| {
             let written = pack(&context, packing, sent, writer);
             if let Err(error) = &written {
                 // There is one writer.
