@@ -1,4 +1,4 @@
-//! How an image was made: a statement of the in-toto framework with SLSA's provenance in it.
+//! How an image was built: an in-toto statement with an SLSA provenance predicate.
 //!
 //! See <https://slsa.dev/spec/v1.0/provenance>.
 
@@ -6,72 +6,69 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use slipway_domain::ImageBuild;
 
-use crate::Subject;
+use crate::document::Subject;
 
-/// What kind of build this is; `docs/attestations.md` says what its parameters mean.
+/// The type of the build; `docs/attestations.md` defines its parameters.
 pub const BUILD_TYPE: &str = "urn:slipway:image-build:v1";
+/// The length of a commit id in a repository that uses SHA-1.
+const SHA1_HEX_LENGTH: usize = 40;
 
-/// A commit that an image is made from.
+/// The commit that an image is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// The address of the repository, without a login.
+    /// The URL of the repository, without credentials.
     pub url: &'a str,
-    /// The commit's id.
     pub sha: &'a str,
-    /// The branch or tag that was asked for.
+    /// The requested branch or tag.
     pub git_ref: &'a str,
 }
 
-/// An image that another is built on.
+/// A base image.
 #[derive(Clone, Copy, Debug)]
-pub struct Base<'a> {
-    /// Its name.
+pub struct ResolvedBase<'a> {
     pub name: &'a str,
-    /// Its digest, where it is known.
+    /// `None` if unknown.
     pub digest: Option<&'a str>,
 }
 
-/// All that is known of the making of an image.
+/// What is known about how an image was built.
 #[derive(Clone, Debug)]
-pub struct Making<'a> {
-    /// The image.
+pub struct BuildFacts<'a> {
     pub image: Subject<'a>,
-    /// What was asked for.
     pub spec: &'a ImageBuild,
-    /// What it was made from, when that was a commit.
+    /// `None` if the image was not built from a commit.
     pub source: Option<Source<'a>>,
-    /// What it was built on.
-    pub bases: Vec<Base<'a>>,
-    /// Who made it: the address of the runner at its coordinator.
+    pub bases: Vec<ResolvedBase<'a>>,
+    /// The URL of the runner at its coordinator.
     pub builder: &'a str,
-    /// Which build and job it was.
+    /// The build and the job, as `BUILD/JOB`.
     pub invocation: &'a str,
-    /// When the work began.
     pub started: DateTime<Utc>,
-    /// When the image was in the registry.
+    /// When the registry had the image.
     pub finished: DateTime<Utc>,
 }
 
-/// The statement.
-pub fn provenance(making: &Making<'_>) -> Value {
+/// Writes the provenance statement.
+pub fn provenance(facts: &BuildFacts<'_>) -> Value {
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let mut external = json!({ "spec": making.spec });
+    let mut external = json!({ "spec": facts.spec });
     let mut dependencies = Vec::new();
-    if let Some(source) = &making.source {
+    if let Some(source) = &facts.source {
         if let Some(members) = external.as_object_mut() {
             members.insert("ref".to_owned(), source.git_ref.into());
         }
-        // SHA-256 repositories have longer ids.
-        let algorithm = match source.sha.len() {
-            40 => "gitCommit",
-            _ => "gitCommitSha256",
+        // Repositories that use SHA-256 have longer commit ids.
+        let algorithm = if source.sha.len() == SHA1_HEX_LENGTH {
+            "gitCommit"
+        } else {
+            "gitCommitSha256"
         };
         dependencies.push(json!({
             "uri": format!("git+{}", source.url),
             "digest": { algorithm: source.sha },
         }));
     }
-    for base in &making.bases {
+    for base in &facts.bases {
         let uri = format!("docker://{}", base.name);
         let digest = base.digest.and_then(|digest| digest.split_once(':'));
         dependencies.push(match digest {
@@ -82,8 +79,8 @@ pub fn provenance(making: &Making<'_>) -> Value {
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{
-            "name": making.image.name,
-            "digest": { "sha256": making.image.hex() },
+            "name": facts.image.name,
+            "digest": { "sha256": facts.image.hex_digest() },
         }],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
@@ -94,11 +91,11 @@ pub fn provenance(making: &Making<'_>) -> Value {
                 "resolvedDependencies": dependencies,
             },
             "runDetails": {
-                "builder": { "id": making.builder },
+                "builder": { "id": facts.builder },
                 "metadata": {
-                    "invocationId": making.invocation,
-                    "startedOn": time(making.started),
-                    "finishedOn": time(making.finished),
+                    "invocationId": facts.invocation,
+                    "startedOn": time(facts.started),
+                    "finishedOn": time(facts.finished),
                 },
             },
         },
@@ -110,13 +107,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_names_what_was_made_from_what_and_by_whom() {
+    fn a_statement_names_the_image_its_inputs_and_its_builder() {
         let spec = ImageBuild {
             target: Some("final".to_owned()),
             ..ImageBuild::default()
         };
         let sha = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
-        let making = Making {
+        let facts = BuildFacts {
             image: Subject {
                 name: "r.example/acme/api",
                 digest: "sha256:ab",
@@ -128,11 +125,11 @@ mod tests {
                 git_ref: "main",
             }),
             bases: vec![
-                Base {
+                ResolvedBase {
                     name: "alpine:3",
                     digest: Some("sha256:cd"),
                 },
-                Base {
+                ResolvedBase {
                     name: "other",
                     digest: None,
                 },
@@ -142,7 +139,7 @@ mod tests {
             started: DateTime::UNIX_EPOCH,
             finished: DateTime::UNIX_EPOCH,
         };
-        let statement = provenance(&making);
+        let statement = provenance(&facts);
         assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
         assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
         assert_eq!(

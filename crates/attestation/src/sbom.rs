@@ -1,22 +1,23 @@
-//! What is in an image, as SPDX 2.3 says it: the form in which BuildKit attaches such lists too, so
-//! that what reads lists in registries reads ours.
+//! The packages in an image, as an SPDX 2.3 document. BuildKit attaches SBOMs in the same format, so
+//! tools that read them from registries can read these too.
 //!
 //! See <https://spdx.github.io/spdx-spec/v2.3/>.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::scan::Installed;
-use crate::{Subject, purl};
+use crate::document::Subject;
+use crate::package_url;
+use crate::scan::InstalledPackages;
 
-/// Stands for what nobody has looked at.
+/// SPDX's value for a property that was not examined.
 const UNKNOWN: &str = "NOASSERTION";
 
-/// The list. `namespace` is an address that no other document has; `tool` is the program that made
-/// the list, with its version.
+/// Writes the SBOM. `namespace` is a URL that no other document has; `tool` is the name and version of
+/// the program that writes it.
 pub fn sbom(
     image: Subject<'_>,
-    installed: &Installed,
+    installed: &InstalledPackages,
     namespace: &str,
     tool: &str,
     created: DateTime<Utc>,
@@ -25,7 +26,7 @@ pub fn sbom(
         "SPDXRef-Image",
         image.name,
         image.digest,
-        purl::of_image(image),
+        package_url::of_image(image).ok(),
     );
     let mut packages = vec![image_package];
     let mut relationships = vec![relationship(
@@ -35,7 +36,8 @@ pub fn sbom(
     )];
     for (number, found) in installed.packages.iter().enumerate() {
         let id = format!("SPDXRef-Package-{}", number + 1);
-        let url = purl::of_package(found, installed);
+        // A package without a valid URL is listed by name and version only.
+        let url = package_url::of_package(found, installed).ok();
         packages.push(package(&id, &found.name, &found.version, url));
         relationships.push(relationship("SPDXRef-Image", "CONTAINS", &id));
     }
@@ -52,16 +54,19 @@ pub fn sbom(
         "packages": packages,
         "relationships": relationships,
     });
-    if !installed.is_whole
+    if !installed.is_complete
         && let Some(members) = document.as_object_mut()
     {
-        members.insert("comment".to_owned(), "not all of the image was read".into());
+        members.insert(
+            "comment".to_owned(),
+            "the list is incomplete: not all of the image was read".into(),
+        );
     }
     document
 }
 
-fn package(id: &str, name: &str, version: &str, url: String) -> Value {
-    json!({
+fn package(id: &str, name: &str, version: &str, url: Option<String>) -> Value {
+    let mut package = json!({
         "SPDXID": id,
         "name": name,
         "versionInfo": version,
@@ -70,12 +75,15 @@ fn package(id: &str, name: &str, version: &str, url: String) -> Value {
         "licenseConcluded": UNKNOWN,
         "licenseDeclared": UNKNOWN,
         "copyrightText": UNKNOWN,
-        "externalRefs": [{
+    });
+    if let Some(url) = url {
+        package["externalRefs"] = json!([{
             "referenceCategory": "PACKAGE-MANAGER",
             "referenceType": "purl",
             "referenceLocator": url,
-        }],
-    })
+        }]);
+    }
+    package
 }
 
 fn relationship(from: &str, kind: &str, to: &str) -> Value {
@@ -89,28 +97,28 @@ fn relationship(from: &str, kind: &str, to: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{Kind, Package};
+    use crate::scan::{Package, PackageType};
 
     #[test]
-    fn a_list_has_the_image_and_every_package_once() {
+    fn the_image_and_every_package_are_listed_once() {
         let image = Subject {
             name: "r.example/acme/api",
             digest: "sha256:ab",
         };
-        let mut installed = Installed {
-            is_whole: true,
-            ..Installed::default()
+        let mut installed = InstalledPackages {
+            is_complete: true,
+            ..InstalledPackages::default()
         };
         installed.packages.insert(Package {
-            kind: Kind::Deb,
+            package_type: PackageType::Deb,
             name: "curl".to_owned(),
             version: "7".to_owned(),
             arch: None,
         });
-        let made = |installed: &Installed| {
+        let write = |installed: &InstalledPackages| {
             sbom(image, installed, "https://x/1", "t-1", DateTime::UNIX_EPOCH)
         };
-        let list = made(&installed);
+        let list = write(&installed);
         for (member, text) in [
             ("spdxVersion", "SPDX-2.3"),
             ("dataLicense", "CC0-1.0"),
@@ -131,7 +139,7 @@ mod tests {
             list["packages"][1]["externalRefs"][0]["referenceLocator"],
             "pkg:deb/debian/curl@7"
         );
-        // Every relationship is between elements that are there.
+        // Every relationship connects elements of the document.
         assert_eq!(
             list["relationships"],
             json!([
@@ -142,7 +150,7 @@ mod tests {
             ])
         );
         assert!(list.get("comment").is_none());
-        installed.is_whole = false;
-        assert!(made(&installed)["comment"].is_string());
+        installed.is_complete = false;
+        assert!(write(&installed)["comment"].is_string());
     }
 }

@@ -1,21 +1,24 @@
-//! What is installed in a file system that comes as a tar archive. Nothing of it is unpacked: the
-//! files that list packages are read on the way, each up to a bound.
+//! Finds the packages that are installed in a file system, which comes as a tar archive.
+//!
+//! Nothing is unpacked: the files that list packages are read while the archive streams by, each up
+//! to a limit.
 
 mod lists;
+mod package;
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use self::lists::{apk, dpkg, headers, node, system};
+use self::lists::{apk, dpkg, node, python, system};
+pub use self::package::{InstalledPackages, Package, PackageType};
 
-/// How much is read at the most.
+/// The most that a scan reads.
 #[derive(Clone, Copy, Debug)]
 pub struct ScanLimits {
     /// Of the archive, in bytes.
     pub archive: u64,
     /// Of one file that lists packages, in bytes.
     pub file: u64,
-    /// Packages.
+    /// The number of packages after which no further file is read.
     pub packages: usize,
 }
 
@@ -29,117 +32,81 @@ impl Default for ScanLimits {
     }
 }
 
-/// Who installs a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Debian's and its relatives' dpkg.
-    Deb,
-    /// Alpine's apk.
-    Apk,
-    /// Python's installers.
-    Python,
-    /// Node's package managers.
-    Node,
-}
-
-/// A package that is installed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Package {
-    /// Who installs it.
-    pub kind: Kind,
-    /// Its name there.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What it runs on, where that is said.
-    pub arch: Option<String>,
-}
-
-/// What is installed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Installed {
-    /// The system's word for itself, such as `debian`.
-    pub id: Option<String>,
-    /// The system's version.
-    pub version: Option<String>,
-    /// The packages.
-    pub packages: BTreeSet<Package>,
-    /// Whether everything was read.
-    pub is_whole: bool,
-}
-
-/// What a file of the archive tells.
-enum List {
-    System,
+/// The format of a file that lists packages or describes the system.
+enum ListFormat {
+    OsRelease,
     Dpkg,
     Apk,
     Python,
     Node,
 }
 
-/// Reads what is installed.
+/// Lists the installed packages.
 ///
 /// # Errors
-/// When the archive cannot be read, or is none.
-pub fn scan(archive: impl Read, limits: &ScanLimits) -> io::Result<Installed> {
-    let mut installed = Installed {
-        is_whole: true,
-        ..Installed::default()
+/// If the archive cannot be read or is truncated.
+pub fn scan(archive: impl Read, limits: &ScanLimits) -> io::Result<InstalledPackages> {
+    let mut installed = InstalledPackages {
+        is_complete: true,
+        ..InstalledPackages::default()
     };
     let mut archive = tar::Archive::new(archive);
-    let mut come = 0_u64;
+    let mut seen_bytes = 0_u64;
     for entry in archive.entries()? {
         let mut entry = entry?;
-        come = come.saturating_add(entry.size());
-        if come > limits.archive || installed.packages.len() > limits.packages {
-            installed.is_whole = false;
+        seen_bytes = seen_bytes.saturating_add(entry.size());
+        if seen_bytes > limits.archive || installed.packages.len() > limits.packages {
+            installed.is_complete = false;
             break;
         }
         if !entry.header().entry_type().is_file() {
             continue;
         }
         let path = entry.path_bytes().into_owned();
-        let Some(list) = list_at(&String::from_utf8_lossy(&path)) else {
+        let Some(format) = list_format(&String::from_utf8_lossy(&path)) else {
             continue;
         };
         if entry.size() > limits.file {
-            installed.is_whole = false;
+            installed.is_complete = false;
             continue;
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        match list {
-            List::System => system(&text, &mut installed),
-            List::Dpkg => installed.packages.extend(dpkg(&text)),
-            List::Apk => installed.packages.extend(apk(&text)),
-            List::Python => installed.packages.extend(headers(&text)),
-            List::Node => installed.packages.extend(node(&text)),
+        match format {
+            ListFormat::OsRelease => system(&text, &mut installed),
+            ListFormat::Dpkg => installed.packages.extend(dpkg(&text)),
+            ListFormat::Apk => installed.packages.extend(apk(&text)),
+            ListFormat::Python => installed.packages.extend(python(&text)),
+            ListFormat::Node => installed.packages.extend(node(&text)),
         }
     }
     Ok(installed)
 }
 
-/// What the file at this path tells, if anything.
-fn list_at(path: &str) -> Option<List> {
+/// The format of the file at this path; `None` if it lists nothing.
+fn list_format(path: &str) -> Option<ListFormat> {
     let path = path.trim_start_matches("./").trim_start_matches('/');
     match path {
-        "etc/os-release" | "usr/lib/os-release" => return Some(List::System),
-        "var/lib/dpkg/status" => return Some(List::Dpkg),
-        "lib/apk/db/installed" | "usr/lib/apk/db/installed" => return Some(List::Apk),
+        "etc/os-release" | "usr/lib/os-release" => return Some(ListFormat::OsRelease),
+        "var/lib/dpkg/status" => return Some(ListFormat::Dpkg),
+        "lib/apk/db/installed" | "usr/lib/apk/db/installed" => return Some(ListFormat::Apk),
         _ => {}
     }
-    // Images without a package manager have a file for each package, and its checksums beside it.
+    // Images without a package manager have one file per package, with its checksums next to it.
     if let Some(name) = path.strip_prefix("var/lib/dpkg/status.d/") {
-        return (!name.contains('/') && !name.ends_with(".md5sums")).then_some(List::Dpkg);
+        return (!name.contains('/') && !name.ends_with(".md5sums")).then_some(ListFormat::Dpkg);
     }
     let names: Vec<&str> = path.split('/').collect();
     match names.as_slice() {
-        [.., dir, "METADATA"] if dir.ends_with(".dist-info") => Some(List::Python),
-        [.., dir, "PKG-INFO"] if dir.ends_with(".egg-info") => Some(List::Python),
-        [.., "node_modules", name, "package.json"] if !name.starts_with('@') => Some(List::Node),
+        [.., dir, "METADATA"] if dir.ends_with(".dist-info") => Some(ListFormat::Python),
+        [.., dir, "PKG-INFO"] if dir.ends_with(".egg-info") => Some(ListFormat::Python),
+        // A `package.json` deeper inside a package describes no package of its own.
+        [.., "node_modules", name, "package.json"] if !name.starts_with('@') => {
+            Some(ListFormat::Node)
+        }
         [.., "node_modules", scope, _, "package.json"] if scope.starts_with('@') => {
-            Some(List::Node)
+            Some(ListFormat::Node)
         }
         _ => None,
     }

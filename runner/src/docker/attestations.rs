@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use futures_util::future::join_all;
 use serde_json::Value;
 use slipway_attestation::{
-    Base, Making, PROVENANCE_TYPE, SBOM_TYPE, ScanLimits, Source, Subject, provenance, sbom, scan,
-    with_texts,
+    BuildFacts, PROVENANCE_TYPE, ResolvedBase, SBOM_TYPE, ScanLimits, Source, Subject, map_texts,
+    provenance, sbom, scan,
 };
 use slipway_domain::base_image::BaseImage;
 use slipway_domain::{ImageBuild, JobToken, Phase};
@@ -174,13 +174,13 @@ impl Notary {
             Some(base) => builder.digest_of(base).await,
             None => None,
         };
-        provenance(&Making {
+        provenance(&BuildFacts {
             image,
             spec,
             source,
             bases: base
                 .iter()
-                .map(|name| Base {
+                .map(|name| ResolvedBase {
                     name,
                     digest: digest.as_deref(),
                 })
@@ -198,7 +198,9 @@ impl Notary {
         job: &Job,
         image: Subject<'_>,
     ) -> Result<Value, String> {
-        let files = builder.file_system_of(&job.payload.id.to_string()).await;
+        let files = builder
+            .file_system_of(&job.payload.id.to_string())
+            .await;
         let files = files.map_err(|error| error.to_string())?;
         let installed = tokio::task::spawn_blocking(|| scan(files, &ScanLimits::default()));
         let installed = installed.await.map_err(|error| error.to_string())?;
@@ -250,7 +252,7 @@ const SBOM: Names = ("sbom.spdx.json", "sbom", SBOM_TYPE);
 
 /// The document as it leaves this host: without a secret.
 fn finish(job: &Job, (file, file_type, kind): Names, document: Value) -> Made {
-    let masked = with_texts(document, &|text| job.output.mask(text));
+    let masked = map_texts(document, &|text| job.output.mask(text));
     Made {
         file,
         file_type,

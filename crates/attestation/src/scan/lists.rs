@@ -1,10 +1,10 @@
-//! The files in which package managers keep what they have installed.
+//! The formats in which package managers list what they have installed.
 
 use serde_json::Value;
 
-use super::{Installed, Kind, Package};
+use super::package::{InstalledPackages, Package, PackageType};
 
-/// The value of a `Name: value` line of a paragraph.
+/// The value of a `Name: value` line in a paragraph.
 fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
     let value = paragraph.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -13,7 +13,7 @@ fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
     value.filter(|value| !value.is_empty())
 }
 
-/// What dpkg says of its packages; those that were removed or are half there are left out.
+/// dpkg's packages, without those that are removed or only partly installed.
 pub(super) fn dpkg(text: &str) -> Vec<Package> {
     let paragraphs = text.split("\n\n");
     let installed = paragraphs.filter(|paragraph| {
@@ -22,7 +22,7 @@ pub(super) fn dpkg(text: &str) -> Vec<Package> {
     });
     let package = |paragraph| {
         Some(Package {
-            kind: Kind::Deb,
+            package_type: PackageType::Deb,
             name: field(paragraph, "Package")?.to_owned(),
             version: field(paragraph, "Version")?.to_owned(),
             arch: field(paragraph, "Architecture").map(str::to_owned),
@@ -31,11 +31,11 @@ pub(super) fn dpkg(text: &str) -> Vec<Package> {
     installed.filter_map(package).collect()
 }
 
-/// What apk says of its packages.
+/// apk's packages.
 pub(super) fn apk(text: &str) -> Vec<Package> {
     let package = |paragraph| {
         Some(Package {
-            kind: Kind::Apk,
+            package_type: PackageType::Apk,
             name: field(paragraph, "P")?.to_owned(),
             version: field(paragraph, "V")?.to_owned(),
             arch: field(paragraph, "A").map(str::to_owned),
@@ -44,32 +44,32 @@ pub(super) fn apk(text: &str) -> Vec<Package> {
     text.split("\n\n").filter_map(package).collect()
 }
 
-/// What a Python package says of itself.
-pub(super) fn headers(text: &str) -> Option<Package> {
-    // What follows the first empty line is prose.
+/// The metadata of a Python package.
+pub(super) fn python(text: &str) -> Option<Package> {
+    // The description after the first empty line may contain anything.
     let text = text.replace("\r\n", "\n");
     let head = text.split("\n\n").next().unwrap_or_default();
     Some(Package {
-        kind: Kind::Python,
+        package_type: PackageType::Python,
         name: field(head, "Name")?.to_owned(),
         version: field(head, "Version")?.to_owned(),
         arch: None,
     })
 }
 
-/// What a Node package says of itself.
+/// The `package.json` of a Node package.
 pub(super) fn node(text: &str) -> Option<Package> {
     let package: Value = serde_json::from_str(text).ok()?;
     Some(Package {
-        kind: Kind::Node,
+        package_type: PackageType::Node,
         name: package["name"].as_str()?.to_owned(),
         version: package["version"].as_str()?.to_owned(),
         arch: None,
     })
 }
 
-/// What a system says of itself.
-pub(super) fn system(text: &str, installed: &mut Installed) {
+/// The `os-release` file of the system.
+pub(super) fn system(text: &str, installed: &mut InstalledPackages) {
     let value = |name: &str| {
         let value = text.lines().find_map(|line| {
             let (key, value) = line.split_once('=')?;
@@ -77,6 +77,7 @@ pub(super) fn system(text: &str, installed: &mut Installed) {
         });
         value.filter(|value| !value.is_empty()).map(str::to_owned)
     };
+    // An image may have the file in two places, and both need not be complete.
     installed.id = value("ID").or(installed.id.take());
     installed.version = value("VERSION_ID").or(installed.version.take());
 }

@@ -1,3 +1,5 @@
+//! Scanning archives with lists of several package managers.
+
 use super::*;
 
 fn archive(files: &[(&str, &str)]) -> Vec<u8> {
@@ -13,15 +15,20 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-fn names(installed: &Installed) -> Vec<String> {
+fn names(installed: &InstalledPackages) -> Vec<String> {
     let packages = installed.packages.iter();
     packages
-        .map(|package| format!("{:?} {} {}", package.kind, package.name, package.version))
+        .map(|package| {
+            format!(
+                "{:?} {} {}",
+                package.package_type, package.name, package.version
+            )
+        })
         .collect()
 }
 
 #[test]
-fn each_package_manager_is_understood() {
+fn packages_of_every_package_manager_are_found() {
     let archive = archive(&[
         (
             "etc/os-release",
@@ -79,11 +86,11 @@ fn each_package_manager_is_understood() {
     );
     assert_eq!(installed.id.as_deref(), Some("debian"));
     assert_eq!(installed.version.as_deref(), Some("12"));
-    assert!(installed.is_whole);
+    assert!(installed.is_complete);
 }
 
 #[test]
-fn what_is_too_much_is_left_out_and_told() {
+fn a_scan_beyond_a_limit_is_incomplete() {
     let status = "Package: a\nVersion: 1\n\nPackage: b\nVersion: 1\n";
     let archive = archive(&[
         ("var/lib/dpkg/status", status),
@@ -102,9 +109,9 @@ fn what_is_too_much_is_left_out_and_told() {
         },
     ] {
         let installed = scan(archive.as_slice(), &limits).unwrap();
-        assert!(!installed.is_whole, "{limits:?}");
+        assert!(!installed.is_complete, "{limits:?}");
         assert!(installed.packages.len() < 3, "{limits:?}");
     }
-    // Half an archive is an error, and not half a list.
+    // A truncated archive is an error, not an incomplete list.
     assert!(scan(&archive[..700], &usual).is_err());
 }
