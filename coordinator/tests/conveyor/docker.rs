@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use slipway_test_engine::{SHELL, docker, forget};
+use slipway_test_engine::{SHELL, docker, remove_image};
 use slipway_testkit::git::Repo;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{GitServer, wait_for};
@@ -181,7 +181,7 @@ async fn check_28_the_image_can_be_pulled_and_has_the_digest_that_was_pushed() {
     docker(&["pull", image]);
     let format = "{{index .RepoDigests 0}}";
     let pulled = docker(&["image", "inspect", "--format", format, image]);
-    forget(image);
+    remove_image(image);
     let native = yard
         .farm
         .api(Method::GET, &build_path(&artifact), None)

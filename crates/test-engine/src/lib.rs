@@ -1,30 +1,30 @@
-//! What tests do with the Docker Engine beside the program: by its own command, and with images that
-//! need no registry.
+//! Helpers for tests that use the Docker Engine next to the program under test: they run the `docker`
+//! command and build images that need no registry.
 //!
-//! Whatever does not succeed panics with what the command said.
+//! All of them panic with the command's output if it fails.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test stops at what it did not expect"
+    reason = "a test stops at an unexpected error"
 )]
 
 use std::fs::{self, File};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The beginning of a Dockerfile: an image with a shell and the commands that are part of it, of the
-/// file `busybox` in the build context.
+/// The first lines of a Dockerfile: an image with a shell and its built-in commands, made from the file
+/// `busybox` in the build context.
 pub const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
 
-/// Runs the `docker` command; returns what it prints, without space around it.
+/// Runs the `docker` command; returns its output without surrounding whitespace.
 pub fn docker(arguments: &[&str]) -> String {
-    let output = call(arguments);
+    let output = run(arguments);
     assert!(output.status.success(), "docker {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn call(arguments: &[&str]) -> Output {
-    // The command builds with BuildKit only where a plug-in is installed.
+fn run(arguments: &[&str]) -> Output {
+    // Newer commands build with BuildKit only if a plug-in is installed, which test hosts may lack.
     let output = Command::new("docker")
         .env("DOCKER_BUILDKIT", "0")
         .args(arguments)
@@ -32,20 +32,21 @@ fn call(arguments: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
 }
 
-/// Removes an image's name, and the image with its last one; by its id, the image with all its names.
+/// Deletes an image by its name or id. An image with several names is deleted only by its id, or with
+/// its last name.
 ///
-/// A runner that made the image may be pruning what has no name. The engine then finds the image gone
-/// in the middle of this, which is as good.
-pub fn forget(image: &str) {
-    let output = call(&["image", "rm", "--force", image]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    let is_gone = output.status.success() || said.contains("unrecognized image ID");
-    assert!(is_gone, "{image}: {said}");
+/// A runner may prune the image at the same time. If the engine then finds the image already deleted,
+/// that is no failure.
+pub fn remove_image(image: &str) {
+    let output = run(&["image", "rm", "--force", image]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let is_deleted = output.status.success() || error.contains("unrecognized image ID");
+    assert!(is_deleted, "{image}: {error}");
 }
 
-/// Builds an image called `name`; `busybox` is in its build context.
+/// Builds an image called `name`, with `busybox` in its build context.
 ///
-/// Nothing is looked for in the cache: what is found there may be removed meanwhile by a test beside.
+/// The cache is not used: a test that runs at the same time may delete what is found there.
 pub fn build(name: &str, dockerfile: &str) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
@@ -54,16 +55,17 @@ pub fn build(name: &str, dockerfile: &str) {
     docker(&["build", "--no-cache", "-q", "-t", name, context]);
 }
 
-/// An image of [`SHELL`], which the engine has. It is made once for all tests: a second one would take
-/// the name from the first, which goes then while others build upon it.
+/// The name of an image of [`SHELL`]. It is built once for all tests: a second build would take the name
+/// from the first image, which could then be deleted while tests build on it.
 pub fn shell_image() -> &'static str {
     const NAME: &str = "slipway-test/shell:1";
-    static MADE: OnceLock<()> = OnceLock::new();
-    MADE.get_or_init(|| {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        // Each test runs in a process of its own, so the lock is a file.
         let lock = File::create(std::env::temp_dir().join("slipway-test-shell.lock"));
         let lock = lock.unwrap();
         lock.lock().unwrap();
-        if !call(&["image", "inspect", NAME]).status.success() {
+        if !run(&["image", "inspect", NAME]).status.success() {
             build(NAME, SHELL);
         }
     });

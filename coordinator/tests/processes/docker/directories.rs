@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use reqwest::Method;
 use serde_json::json;
-use slipway_test_engine::{SHELL, docker, forget};
+use slipway_test_engine::{SHELL, docker, remove_image};
 use slipway_testkit::Backend;
 use slipway_testkit::processes::{CoordinatorProcess, Process, program};
 
@@ -145,7 +145,7 @@ async fn a_directory_is_built_as_the_engine_builds_it_itself() {
         .output()
         .unwrap();
     let by_hand = said(&by_hand);
-    forget(&name);
+    remove_image(&name);
     assert_eq!(by_farm, listed(&by_hand), "{by_hand}");
     assert!(
         by_farm.contains(&"docs/README.md".to_owned()),
@@ -197,7 +197,7 @@ async fn a_directory_is_built_pushed_loaded_and_run() {
     let digests = docker(&["inspect", "-f", "{{.RepoDigests}}", &name]);
     assert!(digests.contains(repository), "{digests}");
     let id = docker(&["inspect", "-f", "{{.Id}}", &name]);
-    forget(&id);
+    remove_image(&id);
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn a_directory_is_loaded_and_run_without_any_registry() {
     let digests = docker(&["inspect", "-f", "{{.RepoDigests}}", &name]);
     assert_eq!(digests, "[]");
     let id = docker(&["inspect", "-f", "{{.Id}}", &name]);
-    forget(&id);
+    remove_image(&id);
     // What it was loaded from goes soon.
     let builds = "/v1/projects/acme/api/builds";
     let builds = desk.farm.api(Method::GET, builds, None).await;

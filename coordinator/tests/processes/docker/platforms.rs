@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use slipway_test_engine::{docker, forget};
+use slipway_test_engine::{docker, remove_image};
 use slipway_testkit::wait_for;
 
 use super::{Yard, artifacts, one_job, var};
@@ -138,6 +138,6 @@ async fn an_image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_na
         "{{.Os}}/{{.Architecture}}",
         &by_tag,
     ]);
-    forget(&by_tag);
+    remove_image(&by_tag);
     assert_eq!(here, own);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use slipway_test_engine::{SHELL, forget, shell_image};
+use slipway_test_engine::{SHELL, remove_image, shell_image};
 use slipway_testkit::{wait_for, wait_until};
 use zip::ZipArchive;
 
@@ -105,7 +105,7 @@ async fn a_script_runs_in_the_image_that_was_built_before_it() {
     // The engine does not have it any more; the registry gives it to those who log in.
     assert!(trace.contains(&format!("Pulling {built}\n")), "{trace}");
     assert!(trace.contains("$ cat /greeting\nhello\n"), "{trace}");
-    forget(&built);
+    remove_image(&built);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
     Backend, BuildError, BuildRequest, Builder, BuiltImage, Origin, Progress, Variables,
 };
-use slipway_test_engine::{SHELL, docker, forget};
+use slipway_test_engine::{SHELL, docker, remove_image};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
@@ -340,5 +340,5 @@ async fn images_that_somebody_uses_here_and_their_containers_are_no_leftovers() 
     assert_eq!(state, "true");
     docker(&["rm", "-f", &container]);
     assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
-    forget(&image);
+    remove_image(&image);
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use slipway_domain::{FailureReason, ImageBuild};
 use slipway_image_builder::BuildError;
-use slipway_test_engine::{docker, forget};
+use slipway_test_engine::{docker, remove_image};
 
 use crate::docker::{BOTH, Told, builder, checkout, request, run, unique};
 
@@ -51,7 +51,7 @@ async fn an_image_is_saved_with_names_that_its_own_engine_never_has() {
         for name in &names {
             let said = docker(&["run", "--rm", name, "echo", "it runs"]);
             assert_eq!(said, "it runs");
-            forget(name);
+            remove_image(name);
         }
     }
 }

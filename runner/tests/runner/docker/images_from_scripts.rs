@@ -1,7 +1,7 @@
 //! Containers that are kept as images, and the jobs that go on in them.
 
 use serde_json::{Value, json};
-use slipway_test_engine::{docker, forget, shell_image};
+use slipway_test_engine::{docker, remove_image, shell_image};
 
 use super::scripts::{needing, script, trace, zipped};
 use super::{Repository, runner, runner_called};
@@ -84,7 +84,7 @@ async fn a_job_goes_on_in_the_container_that_another_one_left() {
         "cat /slipway/[a-v]*; pwd",
     ]);
     assert_eq!(files, "/slipway/work");
-    forget(&by_digest);
+    remove_image(&by_digest);
 }
 
 #[tokio::test]

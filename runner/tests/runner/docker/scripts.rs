@@ -5,7 +5,7 @@ use std::io::{Cursor, Read as _, Write as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_test_engine::{docker, forget, shell_image};
+use slipway_test_engine::{docker, remove_image, shell_image};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -248,14 +248,14 @@ async fn an_image_is_pulled_when_the_engine_lacks_it() {
     let name = format!("{registry}/story/shell{}", rand::random::<u32>());
     docker(&["tag", shell_image(), &name]);
     docker(&["push", "-q", &name]);
-    forget(&name);
+    remove_image(&name);
     let spec = script(&name, &["echo pulled"], Value::Null);
     fake.enqueue(121, &[], repository.job(&spec));
     let held = fake.until_reported(121).await;
     let trace = trace(&held);
     assert_eq!(held.status, "success", "{trace}");
     assert!(trace.contains(&format!("Pulling {name}\n")), "{trace}");
-    forget(&name);
+    remove_image(&name);
     runner.drain(&fake).await;
 }
 

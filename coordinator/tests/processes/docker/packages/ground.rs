@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use slipway_test_engine::{docker, forget, shell_image};
+use slipway_test_engine::{docker, remove_image, shell_image};
 use slipway_testkit::wait_for;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -135,7 +135,7 @@ pub(super) fn shell_in_registry() -> String {
     let name = format!("{registry}/test/shell-{}:1", std::process::id());
     docker(&["tag", shell_image(), &name]);
     docker(&["push", "-q", &name]);
-    forget(&name);
+    remove_image(&name);
     name
 }
 
