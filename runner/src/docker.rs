@@ -43,7 +43,7 @@ impl Docker {
     /// An executor with this engine, whose build cache is kept within `cache`.
     pub async fn new(builder: Builder, git: Git, packages: Packages, cache: CacheLimits) -> Self {
         Self {
-            store: builder.store().await,
+            store: builder.storage_dir().await,
             builder,
             git,
             packages,
@@ -64,7 +64,7 @@ impl Docker {
     #[must_use]
     pub fn with_notary(mut self, notary: Notary) -> Self {
         if notary.reads_images() {
-            self.builder = self.builder.leaving_images();
+            self.builder = self.builder.keeping_images();
         }
         self.notary = Some(notary);
         self
@@ -107,7 +107,7 @@ impl Docker {
         if let BuildError::BuildFailed {
             code: Some(137), ..
         } = error
-            && self.builder.bounds_builds()
+            && self.builder.limits_builds()
             && let Some(limit) = self.builder.limits().memory_bytes
         {
             failure.message.push_str(&format!(

@@ -169,12 +169,12 @@ impl Progress for Output {
         }
     }
 
-    fn begins_again(&self) {
+    fn build_restarted(&self) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         steps.clear();
     }
 
-    fn heard(&self) -> BoxFuture<'_, ()> {
+    fn phase_reported(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.phases.until_told())
     }
 

@@ -215,7 +215,7 @@ async fn check_46_layers_are_used_again_unless_the_message_says_otherwise() {
     );
     let tag = format!("{}/{}:main", registry(), yard.path);
     assert!(
-        text.contains(&format!("Nothing is taken from {tag}: ")),
+        text.contains(&format!("No layers reused from {tag}: ")),
         "{text}"
     );
     assert!(ran(&text, &said), "{text}");

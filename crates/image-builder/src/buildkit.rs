@@ -1,4 +1,4 @@
-//! BuildKit, with a session in which it asks for what a build needs.
+//! BuildKit, with a session in which it requests what a build needs.
 
 pub(crate) mod file_sync;
 pub(crate) mod secrets;
@@ -11,79 +11,82 @@ use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptions;
 use futures_util::future::BoxFuture;
 
+use self::secrets::BuildSecrets;
+use self::session::Session;
 use crate::builder::Builder;
-use crate::buildkit::secrets::Given;
-use crate::buildkit::session::Session;
-use crate::context::{Context, Packed};
+use crate::context::{Context, PackedContext};
 use crate::engine::failures::engine_error;
-use crate::engine::trace_writer::Narrator;
+use crate::engine::trace_writer::TraceWriter;
 use crate::error::BuildError;
 use crate::request::BuildRequest;
 
-/// What says that the files are to be asked for in the session.
+/// The value of the `remote` option that makes BuildKit request the files in the session.
 const CLIENT_SESSION: &str = "client-session";
 
 impl Builder {
-    /// Builds with BuildKit, which asks for the files, and for what is `given` to the build, when it
-    /// needs them. Where a file has a name that cannot be said so, it gets an archive of all of them.
-    pub(crate) async fn with_buildkit(
+    /// Builds with BuildKit, which requests files and secrets when a step needs them. If a file name
+    /// cannot be sent in that protocol, the build starts over with an archive of the whole context.
+    ///
+    /// The outer error is one of this host, the inner one comes from the engine.
+    pub(crate) async fn build_with_buildkit(
         &self,
         request: &BuildRequest,
         context: &Context,
-        given: Given,
+        secrets: BuildSecrets,
         options: BuildImageOptions,
-        narrator: &mut Narrator<'_>,
+        trace: &mut TraceWriter<'_>,
     ) -> Result<Result<(), Error>, BuildError> {
-        let agent = given.agent(&request.scratch).await?;
+        let agent = secrets.start_agent(&request.scratch).await?;
         let files = context.files(request.latest_change());
         let session = Session {
             logins: request.logins_to_pull(),
-            secrets: given.secrets,
+            secrets: secrets.values,
             agent: agent.as_ref().map(|agent| agent.socket().to_owned()),
             files: files.clone(),
         };
-        let asking = BuildImageOptions {
+        let on_request = BuildImageOptions {
             remote: Some(CLIENT_SESSION.to_owned()),
             dockerfile: files.dockerfile(),
             ..options.clone()
         };
-        let ended = self
-            .in_session(session.clone(), asking, None, narrator)
+        let result = self
+            .build_in_session(session.clone(), on_request, None, trace)
             .await?;
-        match (ended, files.failure()) {
+        match (result, files.failure()) {
             (Err(_), Some(error)) if error.kind() == io::ErrorKind::InvalidFilename => {
-                narrator.begin_again(&format!("{error}, so all files are sent in an archive"));
-                let taking = BuildImageOptions {
+                trace.restart(&format!("{error}, so all files are sent in an archive"));
+                let as_archive = BuildImageOptions {
                     dockerfile: context.dockerfile(),
                     ..options
                 };
                 let packed = context.pack(request.latest_change());
-                self.in_session(session, taking, Some(packed), narrator)
+                self.build_in_session(session, as_archive, Some(packed), trace)
                     .await
             }
-            // The engine knows less of it.
+            // The engine got only the text of this error.
             (Err(_), Some(error)) => Err(error.into()),
-            (ended, _) => Ok(ended),
+            (result, _) => Ok(result),
         }
     }
 
-    async fn in_session(
+    async fn build_in_session(
         &self,
         session: Session,
         mut options: BuildImageOptions,
-        context: Option<Packed>,
-        narrator: &mut Narrator<'_>,
+        context: Option<PackedContext>,
+        trace: &mut TraceWriter<'_>,
     ) -> Result<Result<(), Error>, BuildError> {
-        // A session is for one build.
+        // A session belongs to one build: it serves the secrets of that build.
         let id = format!("{:032x}", rand::random::<u128>());
-        let version = self.api();
-        let opening: BoxFuture<'_, _> = Box::pin(session.open(self.endpoint(), &version, &id));
+        let api_version = self.api_version();
+        let opening: BoxFuture<'_, _> = Box::pin(session.open(self.endpoint(), &api_version, &id));
         let serving = opening.await.map_err(engine_error)?;
         options.session = Some(id);
-        let call = self.call(options, HashMap::new(), context);
-        let build: BoxFuture<'_, _> = Box::pin(call.run(|info| narrator.take(info)));
+        // BuildKit gets its logins from the session.
+        let call = self.build_call(options, HashMap::new(), context);
+        let build: BoxFuture<'_, _> = Box::pin(call.run(|info| trace.handle(info)));
         Ok(tokio::select! {
-            ended = build => ended,
+            result = build => result,
             never = serving => match never {},
         })
     }

@@ -1,56 +1,57 @@
-//! The engine's first builder, for engines without BuildKit.
+//! The engine's classic builder, for engines without BuildKit.
 //!
-//! Each step makes an image that has no name. Whoever removes images beside a build may take away one
-//! that the build comes back to, or looks through for its cache. The engine ends the build then, for no
-//! fault of it.
+//! Each of its steps creates an image without a name. If something else prunes images during the
+//! build, it may delete one that the build needs again, or that it looks at for its cache. The
+//! engine then fails the build, although nothing is wrong with it.
 
 use bollard::errors::Error;
 use bollard::query_parameters::BuildImageOptions;
 
 use crate::builder::Builder;
 use crate::context::Context;
-use crate::engine::build_options::credentials;
+use crate::engine::credentials::registry_config;
 use crate::engine::failures::shorten;
-use crate::engine::trace_writer::Narrator;
+use crate::engine::trace_writer::TraceWriter;
 use crate::request::BuildRequest;
 
-/// How often a build is begun whose images go missing.
-const TRIES: usize = 5;
+/// How often a build is started if its images go missing.
+const MAX_ATTEMPTS: usize = 5;
 
 impl Builder {
-    /// Builds from an archive of the context; begins again when an image goes missing.
-    pub(crate) async fn with_archive(
+    /// Builds from an archive of the context, and starts over if an image of the build goes missing.
+    pub(crate) async fn build_with_classic(
         &self,
         request: &BuildRequest,
         context: &Context,
         options: BuildImageOptions,
-        narrator: &mut Narrator<'_>,
+        trace: &mut TraceWriter<'_>,
     ) -> Result<(), Error> {
         let options = BuildImageOptions {
             dockerfile: context.dockerfile(),
             ..options
         };
-        let logins = credentials(&request.logins_to_pull());
-        let mut tries = 1;
+        let logins = registry_config(&request.logins_to_pull());
+        let mut attempt = 1;
         loop {
+            // The previous attempt has consumed its archive.
             let packed = context.pack(request.latest_change());
-            let call = self.call(options.clone(), logins.clone(), Some(packed));
-            match call.run(|info| narrator.take(info)).await {
+            let call = self.build_call(options.clone(), logins.clone(), Some(packed));
+            match call.run(|info| trace.handle(info)).await {
                 Err(Error::DockerStreamError { error })
-                    if tries < TRIES && is_image_missing(&error) =>
+                    if attempt < MAX_ATTEMPTS && is_image_missing(&error) =>
                 {
-                    tries += 1;
+                    attempt += 1;
                     let error = shorten(&error);
-                    narrator
-                        .begin_again(&format!("The engine lost an image of this build ({error})"));
+                    trace.restart(&format!("The engine lost an image of this build ({error})"));
                 }
-                ended => return ended,
+                result => return result,
             }
         }
     }
 }
 
-/// Whether the engine misses an image that it made or looked at itself: it calls those by their ids.
+/// Whether the engine misses an image of its own: it refers to those by id. An image that the
+/// Dockerfile names is missing for good.
 fn is_image_missing(message: &str) -> bool {
     const WORDS: &[&str] = &[
         "unable to find image \"sha256:",

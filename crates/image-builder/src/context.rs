@@ -1,4 +1,4 @@
-//! The build context of a checkout, with what is looked at before the engine gets it.
+//! The build context of a checkout, with the checks that come before the engine gets it.
 
 use std::io;
 use std::path::Path;
@@ -10,24 +10,23 @@ use slipway_domain::ImageBuild;
 use tokio::sync::mpsc;
 
 use crate::buildkit::file_sync::Files;
-use crate::dockerfile::first_from::{self, Base};
+use crate::dockerfile::first_from::{self, FirstFrom};
 use crate::dockerfile::frontend;
 use crate::error::BuildError;
 
-/// The pieces of a packed context.
-pub(crate) type Packed = mpsc::Receiver<io::Result<Bytes>>;
+/// The chunks of a packed context.
+pub(crate) type PackedContext = mpsc::Receiver<io::Result<Bytes>>;
 
-/// A context that was looked at and can be packed.
+/// A context whose Dockerfile is allowed.
 #[derive(Debug)]
 pub(crate) struct Context {
     files: slipway_build_context::Context,
-    /// The image that the Dockerfile builds upon first, as far as it is known.
-    pub(crate) base: Option<Base>,
+    /// The first base image of the Dockerfile, unless only the engine can resolve its name.
+    pub(crate) base: Option<FirstFrom>,
 }
 
 impl Context {
-    /// Finds context and Dockerfile in the checkout, and refuses a Dockerfile that asks for what
-    /// is not allowed.
+    /// Finds the context and the Dockerfile in the checkout, and checks the Dockerfile.
     pub(crate) fn find(checkout: &Path, spec: &ImageBuild) -> Result<Self, BuildError> {
         let found = slipway_build_context::Context::find(checkout, &spec.context, &spec.dockerfile);
         let files = found?;
@@ -37,24 +36,23 @@ impl Context {
         Ok(Self { base, files })
     }
 
-    /// The Dockerfile's name in the archive.
+    /// The path of the Dockerfile in the archive.
     pub(crate) fn dockerfile(&self) -> String {
         self.files.dockerfile().to_owned()
     }
 
-    /// Packs the context in the background, for an engine that takes an archive; the pieces come out
-    /// of the channel.
+    /// Packs the context into an archive in the background; the channel yields its chunks.
     ///
-    /// What changed after `latest_change` is said to have changed then.
-    pub(crate) fn pack(&self, latest_change: Option<SystemTime>) -> Packed {
+    /// Files that changed after `latest_change` get that time.
+    pub(crate) fn pack(&self, latest_change: Option<SystemTime>) -> PackedContext {
         self.files.clone().pack(Packing {
             latest_change,
             ..Packing::default()
         })
     }
 
-    /// The context as it is sent to an engine that asks for each file; what changed after
-    /// `latest_change` is said to have changed then.
+    /// The context for BuildKit, which requests single files. Files that changed after
+    /// `latest_change` get that time.
     pub(crate) fn files(&self, latest_change: Option<SystemTime>) -> Files {
         Files::new(self.files.clone(), latest_change)
     }

@@ -1,4 +1,4 @@
-//! What is checked in a Dockerfile before the engine reads it.
+//! Checks of a Dockerfile before the engine reads it.
 
 pub(crate) mod first_from;
 pub(crate) mod frontend;

@@ -1,7 +1,8 @@
-//! Talking to the Docker Engine: where it is, one build request, and what its answers mean.
+//! Talking to the Docker Engine: its address, build requests, and the meaning of its answers.
 
 pub(crate) mod build_call;
 pub(crate) mod build_options;
+pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod failures;
 pub(crate) mod trace_writer;

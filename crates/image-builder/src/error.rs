@@ -1,179 +1,132 @@
-//! Why an image was not built or not pushed, in sentences that somebody can act on.
+//! Why an image was not built or not pushed, in sentences that a user can act on.
 
 use slipway_domain::FailureReason;
 
-/// Why there is no image.
+/// Why there is no image. In all variants `detail` is the cause, mostly in the engine's words.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// There is no Dockerfile at the path.
-    #[error("there is no Dockerfile at {path}; correct the path in the build's settings")]
+    #[error("no Dockerfile found at {path}; correct the path in the build settings")]
     DockerfileMissing {
-        /// The path in the checkout.
+        /// Relative to the checkout.
         path: String,
     },
-    /// The Dockerfile cannot be used. The text says what the engine did not like.
-    #[error("the Dockerfile is not valid: {detail}")]
-    DockerfileInvalid {
-        /// What the engine said.
-        detail: String,
-    },
-    /// The context directory is not there, or is no directory.
-    #[error("the build context {path} is not a directory of the repository")]
+    #[error("the Dockerfile is invalid: {detail}")]
+    DockerfileInvalid { detail: String },
+    /// The context directory does not exist, or is not a directory.
+    #[error("the build context {path} is not a directory in the repository")]
     ContextMissing {
-        /// The path in the checkout.
+        /// Relative to the checkout.
         path: String,
     },
-    /// A path of the spec leads out of the checkout.
-    #[error("{path} leads out of the repository, and nothing outside of it is built")]
+    /// The Dockerfile or the context is outside of the checkout.
+    #[error("{path} is outside of the repository; use a path inside it")]
     OutsideCheckout {
-        /// The path in the checkout.
+        /// Relative to the checkout.
         path: String,
     },
-    /// A base image could not be had.
-    #[error("the base image {image} could not be had: {detail}")]
-    BaseImageUnavailable {
-        /// Its name.
-        image: String,
-        /// What the engine said.
-        detail: String,
-    },
+    #[error("could not pull the base image {image}: {detail}")]
+    BaseImageUnavailable { image: String, detail: String },
     /// A step of the Dockerfile failed.
-    #[error("the step {step} failed{}: {detail}", exit_code(*.code))]
+    #[error("step {step} failed{}: {detail}", with_exit_code(*.code))]
     BuildFailed {
-        /// The step, as the engine names it.
+        /// The step as the engine names it, such as `[2/3] RUN make`.
         step: String,
-        /// The exit code of its command, where it ran one.
+        /// The exit code of its command, if it ran one.
         code: Option<i64>,
-        /// What the engine said.
         detail: String,
     },
-    /// The registry did not take the image.
-    #[error("the registry {registry} did not take the image: {reason}")]
+    #[error("the registry {registry} refused the image: {reason}")]
     PushRefused {
-        /// Its host.
+        /// The host, with its port if it has one.
         registry: String,
-        /// What it said.
+        /// The registry's answer.
         reason: String,
     },
-    /// The engine's disk, or ours, is full.
+    /// The disk of the engine or of the runner is full.
     #[error("the disk of the build host is full; free some space or lower its cache limit")]
     DiskFull,
-    /// The archive of an image is larger than is taken.
     #[error(
-        "the image is too large to be handed over as an archive, which must stay below {} MiB when \
-         it is packed; make it smaller, push it to a registry, or ask the farm's operator to raise \
-         --max-artifact-bytes",
+        "the image is too large for an archive, which must stay below {} MiB compressed; reduce \
+         its size, or push it to a registry instead",
         limit >> 20
     )]
     ArchiveTooLarge {
-        /// The size that it must stay below, in bytes.
+        /// In bytes; the compressed archive must be smaller.
         limit: u64,
     },
-    /// A secret of the build has no value.
-    #[error("the secret {id} is to be the variable {variable}, which the project does not have")]
+    #[error("secret `{id}` refers to variable `{variable}`, which is not set on the project")]
     SecretMissing {
-        /// What steps call it.
+        /// The id that steps use for the secret.
         id: String,
-        /// The variable with its value.
         variable: String,
     },
-    /// There is no key for the agent of the build.
-    #[error("the SSH key is to be the variable {variable}, which the project does not have")]
-    SshKeyMissing {
-        /// The variable with the key.
-        variable: String,
-    },
-    /// What is to be the key for the agent of the build is none.
+    #[error("the SSH key refers to variable `{variable}`, which is not set on the project")]
+    SshKeyMissing { variable: String },
     #[error(
-        "the variable {variable} is not a private SSH key that can be used; it must be a whole key, \
+        "variable `{variable}` is not a usable private SSH key; it must contain a complete key \
          without a passphrase"
     )]
-    SshKeyInvalid {
-        /// The variable with the key.
-        variable: String,
-    },
-    /// A step wants a secret, or an agent, that the build is not given.
-    #[error("the step {step} wants {wanted}, which the build is not given; {advice}")]
-    SecretNotGiven {
-        /// The step, as the engine names it.
+    SshKeyInvalid { variable: String },
+    /// A step requires a secret or an SSH agent that the spec does not provide.
+    #[error("step {step} requires {requirement}, which the build does not provide; {advice}")]
+    SecretNotProvided {
+        /// The step as the engine names it.
         step: String,
-        /// What it wants.
-        wanted: String,
-        /// What to do.
+        requirement: String,
         advice: &'static str,
     },
-    /// There is no SSH agent to be had on the build host.
-    #[error("there is no SSH agent for the build: {detail}; install OpenSSH on the build host")]
-    SshUnavailable {
-        /// What went wrong.
-        detail: String,
-    },
-    /// The image cannot be built for the platform.
-    #[error("the image cannot be built for {platform}{}: {detail}; {PLATFORM_ADVICE}", at_step(.step))]
-    PlatformUnsupported {
-        /// The platform.
-        platform: String,
-        /// The step it showed at.
-        step: Option<String>,
-        /// What the engine said.
-        detail: String,
-    },
-    /// A base image is not to be had for the platform.
     #[error(
-        "the base image {image} is not to be had for {platform}; name one that is, or another \
-         platform"
+        "could not start an SSH agent for the build: {detail}; install OpenSSH on the build host"
     )]
-    PlatformMissing {
-        /// Its name.
-        image: String,
-        /// The platform.
-        platform: String,
-    },
-    /// The spec wants what only BuildKit has.
+    SshUnavailable { detail: String },
+    /// A step needs to run programs of another architecture, and the host has no emulation for it.
     #[error(
-        "{wanted} need BuildKit, which the Docker Engine of the build host does not have; \
-         update the engine, or let another runner build this"
+        "the image cannot be built for {platform}{}: {detail}; use a runner of that architecture, \
+         or install emulation for it on the build host (binfmt_misc with QEMU)",
+        at_step(.step)
+    )]
+    PlatformUnsupported {
+        platform: String,
+        /// The step that failed, if known.
+        step: Option<String>,
+        detail: String,
+    },
+    #[error(
+        "the base image {image} is not available for {platform}; choose another base image or \
+         another platform"
+    )]
+    PlatformMissing { image: String, platform: String },
+    #[error(
+        "{feature} require BuildKit, which the Docker Engine on the build host does not have; \
+         update the engine, or use another runner"
     )]
     NeedsBuildKit {
-        /// What needs it.
-        wanted: &'static str,
+        /// A plural, such as `secrets`.
+        feature: &'static str,
     },
-    /// The Docker Engine did not answer, or broke off.
-    #[error("the Docker Engine of the build host is not available: {detail}")]
-    EngineUnavailable {
-        /// What went wrong.
-        detail: String,
-    },
-    /// The checkout could not be read.
-    #[error("the checkout could not be read")]
+    /// The Docker Engine did not answer, or the connection to it broke.
+    #[error("the Docker Engine on the build host is unavailable: {detail}")]
+    EngineUnavailable { detail: String },
+    #[error("could not read the checkout")]
     Io(#[source] std::io::Error),
-    /// The build was called off, and has been stopped in the engine.
-    #[error("the build was called off")]
+    /// The build was canceled, and its running step was killed in the engine.
+    #[error("the build was canceled")]
     Canceled,
 }
 
-const PLATFORM_ADVICE: &str = "let a runner of that architecture build it, or give the build host \
-                               emulation for it (binfmt_misc with QEMU)";
-
 fn at_step(step: &Option<String>) -> String {
-    let at = |step: &String| format!(", at the step {step}");
-    step.as_ref().map(at).unwrap_or_default()
+    step.as_ref()
+        .map_or_else(String::new, |step| format!(", at step {step}"))
 }
 
-fn exit_code(code: Option<i64>) -> String {
-    code.map(|code| format!(" with exit code {code}"))
-        .unwrap_or_default()
+fn with_exit_code(code: Option<i64>) -> String {
+    code.map_or_else(String::new, |code| format!(" with exit code {code}"))
 }
 
 impl BuildError {
-    /// The error of a call to the engine that has nothing to do with a Dockerfile.
-    pub fn of_engine(error: bollard::errors::Error) -> Self {
-        crate::engine::failures::engine_error(error)
-    }
-
-    /// The farm's word for this failure.
+    /// The failure reason of a job that ends with this error.
     ///
-    /// A canceled build is no failure; whoever canceled it knows its word.
+    /// A canceled build has not failed, and its job is not reported with this reason.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::DockerfileMissing { .. } => FailureReason::DockerfileMissing,
@@ -185,7 +138,7 @@ impl BuildError {
             Self::SecretMissing { .. }
             | Self::SshKeyMissing { .. }
             | Self::SshKeyInvalid { .. }
-            | Self::SecretNotGiven { .. } => FailureReason::SecretMissing,
+            | Self::SecretNotProvided { .. } => FailureReason::SecretMissing,
             Self::PlatformUnsupported { .. } | Self::PlatformMissing { .. } => {
                 FailureReason::PlatformUnsupported
             }

@@ -1,4 +1,4 @@
-//! Images in the engine: pulling, pushing, exporting, inspecting and deleting them.
+//! Images in the engine: pulling, inspecting, pushing, exporting and deleting them.
 
 pub(crate) mod archive;
 pub(crate) mod base_image;
@@ -6,5 +6,7 @@ pub(crate) mod cleanup;
 pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod layer_cache;
+pub(crate) mod local_tags;
+pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod registry_retry;

@@ -1,9 +1,10 @@
 //! Builds one image from a checkout with the Docker Engine, and pushes it.
 //!
-//! Here are the engine's progress in readable form, pushing, and the removal of what builds leave
-//! behind. This crate knows nothing of coordinators or of git: it is given a
-//! directory and a spec, and tells how it goes to a [`Progress`].
+//! A [`Builder`] takes a directory and a spec and reports to a [`Progress`]. It also renders the
+//! engine's progress as a readable trace, pushes images, and deletes what builds leave behind. This
+//! crate does not know coordinators, runners or git.
 
+mod build;
 mod builder;
 mod buildkit;
 mod classic;
@@ -12,11 +13,15 @@ mod dockerfile;
 mod engine;
 mod error;
 mod images;
+mod labels;
 mod limits;
+mod progress;
 mod request;
 
 pub use builder::{Backend, Builder};
+pub use engine::failures::engine_error;
 pub use error::BuildError;
 pub use images::export::Exported;
 pub use limits::Limits;
-pub use request::{BuildRequest, BuiltImage, Login, Origin, Progress, Variables};
+pub use progress::Progress;
+pub use request::{BuildRequest, BuiltImage, Login, Origin, Variables};

@@ -2,7 +2,7 @@
 
 use bollard::errors::Error;
 use slipway_domain::FailureReason;
-use slipway_image_builder::BuildError;
+use slipway_image_builder::{BuildError, engine_error};
 
 /// Why a script failed, or its files could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,6 @@ impl From<std::io::Error> for ScriptError {
 
 impl From<Error> for ScriptError {
     fn from(error: Error) -> Self {
-        Self::Engine(BuildError::of_engine(error))
+        Self::Engine(engine_error(error))
     }
 }

@@ -6,7 +6,7 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt as _;
 use slipway_domain::Phase;
 use slipway_domain::image::registry_of;
-use slipway_image_builder::{BuildError, Builder, Progress};
+use slipway_image_builder::{BuildError, Builder, Progress, engine_error};
 
 use crate::error::ScriptError;
 use crate::request::ScriptRequest;
@@ -22,7 +22,7 @@ pub(crate) async fn have(
     if request.is_made {
         progress.phase(Phase::Pulling);
         progress.output(format!("Pulling {image}\n").as_bytes());
-        let had = builder.have_made(image, &request.job, logins).await;
+        let had = builder.ensure_job_image(image, &request.job, logins).await;
         return had.map_err(|error| not_pulled(image, error));
     }
     match builder.engine().inspect_image(image).await {
@@ -62,7 +62,7 @@ fn not_pulled(image: &str, error: Error) -> ScriptError {
         Error::DockerResponseServerError { message, .. } => message.clone(),
         _ => return error.into(),
     };
-    match BuildError::of_engine(error) {
+    match engine_error(error) {
         BuildError::DiskFull => BuildError::DiskFull.into(),
         _ => ScriptError::ImageUnavailable {
             image: image.to_owned(),

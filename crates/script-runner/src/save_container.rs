@@ -33,7 +33,7 @@ pub async fn keep(
     // This is waited for even if the job is canceled, as the engine goes on with it anyway.
     let id = commit(builder, request).await?;
     let tags = [tag.clone()];
-    let pushing = builder.publish(&id, repository, &tags, &request.logins, progress);
+    let pushing = builder.push_image(&id, repository, &tags, &request.logins, progress);
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(BuildError::Canceled.into()),

@@ -66,7 +66,7 @@ impl LimitFlags {
 pub(super) fn warn_of_unbounded(builder: &Builder) {
     let limits = builder.limits();
     let has_limits = limits.memory_bytes.is_some() || limits.nano_cpus.is_some();
-    if has_limits && !builder.bounds_builds() {
+    if has_limits && !builder.limits_builds() {
         tracing::warn!(
             "Memory and processors of scripts are bounded, those of image builds are not: BuildKit \
              in a Docker Engine takes no limits"

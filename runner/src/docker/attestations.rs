@@ -171,7 +171,7 @@ impl Notary {
         let base = base.as_ref().filter(|base| base.registry().is_some());
         let base = base.map(BaseImage::image);
         let digest = match base {
-            Some(base) => builder.digest_of(base).await,
+            Some(base) => builder.image_digest(base).await,
             None => None,
         };
         provenance(&BuildFacts {
@@ -199,7 +199,7 @@ impl Notary {
         image: Subject<'_>,
     ) -> Result<Value, String> {
         let files = builder
-            .file_system_of(&job.payload.id.to_string())
+            .export_file_system(&job.payload.id.to_string())
             .await;
         let files = files.map_err(|error| error.to_string())?;
         let installed = tokio::task::spawn_blocking(|| scan(files, &ScanLimits::default()));

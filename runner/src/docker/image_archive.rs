@@ -1,7 +1,7 @@
 //! The image of a job as an archive, for whoever loads it into an engine of their own.
 
 use slipway_domain::Phase;
-use slipway_image_builder::{Builder, Progress as _};
+use slipway_image_builder::{BuildError, Builder, Progress as _};
 
 use super::{build_cache, failure};
 use crate::executor::{Archive, ArchiveKind, Failure, Job};
@@ -21,7 +21,15 @@ pub(super) async fn save_image(
     let id = job.payload.id.to_string();
     let saving = async {
         let saved = builder.save(&id, names, &path, job.own.max_file_bytes);
-        saved.await.map_err(|error| failure(&error))
+        saved.await.map_err(|error| {
+            let mut failure = failure(&error);
+            // The limit is the farm's: the builder does not know which setting raises it.
+            if let BuildError::ArchiveTooLarge { .. } = error {
+                let advice = "; the operator of the farm can raise --max-artifact-bytes";
+                failure.message.push_str(advice);
+            }
+            failure
+        })
     };
     let saved = tokio::select! {
         biased;

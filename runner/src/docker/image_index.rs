@@ -25,7 +25,7 @@ pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, F
     }
     job.output.phase(Phase::Pushing);
     // A build that was called off by then is not pushed.
-    job.output.heard().await;
+    job.output.phase_reported().await;
     for image in &index.images {
         job.output
             .line(&format!("{} is {}", image.platform, image.digest));

@@ -288,7 +288,7 @@ async fn an_image_that_is_too_large_to_be_loaded_fails_its_build() {
     let output = desk.build(&[".", "--load", "-t", &name]).await;
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    let why = "too large to be handed over as an archive";
+    let why = "too large for an archive";
     assert!(
         text.contains(why) && text.contains("--max-artifact-bytes"),
         "{text}"

@@ -1,39 +1,41 @@
-//! The files of a build, as BuildKit asks its client for them: it is told of each file that the
-//! Dockerfile may need, and asks for what is in it.
+//! Sends the files of a build as BuildKit requests them: it gets a list of all files that the
+//! Dockerfile may need, and requests the contents of those it lacks.
 //!
-//! BuildKit remembers what a step copied by the content of that, and forgets which build it came
-//! from. An archive it would remember as a source of its own, in the engine and in what it writes
-//! into images for others to take layers from, which would grow with every build.
+//! BuildKit identifies files that a step copies by their content, whichever build sent them. An
+//! archive would count as a source of its own, in the engine and in the cache records of images,
+//! which would then grow with every build (`docs/decisions/0022-files-are-asked-for.md`).
 //!
-//! The protocol is that of fsutil, which BuildKit calls DiffCopy: a stat for each entry in the order
-//! of names, an empty one at the end; requests by the place of an entry in that order; the pieces of
-//! the content, and an empty one at its end; and a last word from either side.
+//! The protocol is fsutil's, which BuildKit calls DiffCopy. The client sends a stat for each entry in
+//! the order of names, then an empty stat. The engine requests a file by the position of its entry.
+//! The client sends the contents in chunks, then an empty chunk. A final packet from each side ends
+//! the exchange.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSync;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use slipway_build_context::{Content, Context, Entry, KeepIgnored, EntryKind, Packing};
+use parking_lot::Mutex;
+use slipway_build_context::{Content, Context, Entry, EntryKind, KeepIgnored, Packing};
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-/// How BuildKit calls the directory with the Dockerfile, and the context.
+/// BuildKit's names for the directory with the Dockerfile and for the context.
 const DOCKERFILE_DIR: &str = "dockerfile";
 const CONTEXT_DIR: &str = "context";
-/// What the kinds of entries are in the upper bits of a mode, as Go's `fs.FileMode` has them.
-const DIRECTORY: u32 = 1 << 31;
-const LINK: u32 = 1 << 27;
-/// How many packets wait for the engine.
-const PACKETS: usize = 32;
-/// How large a piece of a file is, in bytes.
-const PIECE: usize = 64 * 1024;
+/// The kinds of entries in the upper bits of a mode, as in Go's `fs.FileMode`.
+const MODE_DIRECTORY: u32 = 1 << 31;
+const MODE_LINK: u32 = 1 << 27;
+/// How many packets are buffered for the engine.
+const PACKET_BUFFER: usize = 32;
+/// The size of a chunk of a file, in bytes.
+const CHUNK: usize = 64 * 1024;
 
 /// The files of one build.
 #[derive(Clone, Debug)]
@@ -42,63 +44,63 @@ pub(crate) struct Files(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     context: Context,
-    /// What changed later is said to have changed then.
+    /// Later modification times are replaced by this one.
     latest_change: Option<SystemTime>,
-    failed: Mutex<Option<io::Error>>,
+    failure: Mutex<Option<io::Error>>,
 }
 
-/// What is to be told.
-enum Asked {
-    /// Of the Dockerfile alone.
+/// What the engine wants a list of.
+enum Listing {
     Dockerfile,
-    /// Of the context, or of those paths in it and what is below them.
+    /// The context, or only these paths and what is below them.
     Context(Option<Vec<PathBuf>>),
 }
 
-/// A file that may be asked for.
-struct File {
+/// A file that the engine may request.
+struct ListedFile {
     on_disk: PathBuf,
     size: u64,
 }
 
-/// The files that were told of and not asked for yet, by their place.
-type Told = Mutex<HashMap<u32, File>>;
-type Answers = mpsc::Sender<Packet>;
+/// The listed files that are not requested yet, by their position in the list.
+type ListedFiles = Mutex<HashMap<u32, ListedFile>>;
+type PacketSender = mpsc::Sender<Packet>;
 
 impl Files {
-    /// The files of a build with this context.
     pub(crate) fn new(context: Context, latest_change: Option<SystemTime>) -> Self {
         Self(Arc::new(Inner {
             context,
             latest_change,
-            failed: Mutex::default(),
+            failure: Mutex::default(),
         }))
     }
 
-    /// What the Dockerfile is called here. It lies in a directory of its own, wherever it is.
+    /// The file name of the Dockerfile. It is offered in a directory of its own, so its path in the
+    /// checkout does not matter.
     pub(crate) fn dockerfile(&self) -> String {
         let name = self.0.context.dockerfile_path().file_name();
         name.unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Why something could not be sent, if that is so: `InvalidFilename` where its name cannot be said.
+    /// Takes the error that kept a file from being sent. Its kind is `InvalidFilename` if the
+    /// protocol cannot represent the name.
     pub(crate) fn failure(&self) -> Option<io::Error> {
-        lock(&self.0.failed).take()
+        self.0.failure.lock().take()
     }
 
-    /// Tells of every entry that is asked for; the engine hears what goes wrong.
-    fn tell(&self, asked: &Asked, told: &Told, answers: &Answers) {
-        let result = match asked {
-            Asked::Dockerfile => self.tell_dockerfile(told, answers),
-            Asked::Context(followed) => self.tell_context(followed.as_deref(), told, answers),
+    /// Sends the list. An error is sent to the engine too.
+    fn send_list(&self, listing: &Listing, listed: &ListedFiles, packets: &PacketSender) {
+        let result = match listing {
+            Listing::Dockerfile => self.list_dockerfile(listed, packets),
+            Listing::Context(paths) => self.list_context(paths.as_deref(), listed, packets),
         };
-        let end = result.and_then(|()| say(answers, PacketType::PacketStat, Packet::default()));
+        let end = result.and_then(|()| send(packets, PacketType::PacketStat, Packet::default()));
         if let Err(error) = end {
-            self.fail(error, answers);
+            self.fail(error, packets);
         }
     }
 
-    fn tell_dockerfile(&self, told: &Told, answers: &Answers) -> io::Result<()> {
+    fn list_dockerfile(&self, listed: &ListedFiles, packets: &PacketSender) -> io::Result<()> {
         let path = self.0.context.dockerfile_path();
         let name = self.dockerfile();
         let entry = Entry {
@@ -110,51 +112,57 @@ impl Files {
             },
             modified: std::time::Duration::ZERO,
         };
-        tell_of(&entry, 0, told, answers)
+        send_stat(&entry, 0, listed, packets)
     }
 
-    fn tell_context(
+    fn list_context(
         &self,
-        followed: Option<&[PathBuf]>,
-        told: &Told,
-        answers: &Answers,
+        paths: Option<&[PathBuf]>,
+        listed: &ListedFiles,
+        packets: &PacketSender,
     ) -> io::Result<()> {
-        let wants = |name: &Path| {
-            followed.is_none_or(|followed| {
-                let mut followed = followed.iter();
-                followed.any(|path| name.starts_with(path) || path.starts_with(name))
+        let is_wanted = |name: &Path| {
+            paths.is_none_or(|paths| {
+                let mut paths = paths.iter();
+                // The directories that lead to a path are listed too.
+                paths.any(|path| name.starts_with(path) || path.starts_with(name))
             })
         };
         let packing = Packing {
             latest_change: self.0.latest_change,
             keep: KeepIgnored::Nothing,
         };
-        let mut place = 0;
-        self.0.context.walk(packing, &wants, &mut |entry| {
-            tell_of(&entry, place, told, answers)?;
-            place += 1;
+        let mut position = 0;
+        self.0.context.walk(packing, &is_wanted, &mut |entry| {
+            send_stat(&entry, position, listed, packets)?;
+            position += 1;
             Ok(())
         })
     }
 
-    /// Sends what is in the files that are asked for.
-    fn send(&self, mut wanted: mpsc::Receiver<(u32, File)>, answers: &Answers) {
-        while let Some((id, file)) = wanted.blocking_recv() {
-            if let Err(error) = send_file(id, &file, answers) {
-                self.fail(error, answers);
+    /// Sends the contents of requested files until no more requests can come.
+    fn send_contents(
+        &self,
+        mut requested: mpsc::Receiver<(u32, ListedFile)>,
+        packets: &PacketSender,
+    ) {
+        while let Some((id, file)) = requested.blocking_recv() {
+            if let Err(error) = send_file(id, &file, packets) {
+                self.fail(error, packets);
                 return;
             }
         }
     }
 
-    fn fail(&self, error: io::Error, answers: &Answers) {
+    fn fail(&self, error: io::Error, packets: &PacketSender) {
         let packet = Packet {
             data: error.to_string().into_bytes(),
             ..Packet::default()
         };
-        // An engine that has gone away caused it, and needs no word.
-        if say(answers, PacketType::PacketErr, packet).is_ok() {
-            lock(&self.0.failed).get_or_insert(error);
+        // If the engine has closed the stream, the error is only a consequence of that. The first
+        // error is the cause of later ones.
+        if send(packets, PacketType::PacketErr, packet).is_ok() {
+            self.0.failure.lock().get_or_insert(error);
         }
     }
 }
@@ -167,19 +175,21 @@ impl FileSync for Files {
         &self,
         request: Request<Streaming<Packet>>,
     ) -> Result<Response<Self::DiffCopyStream>, Status> {
-        let asked = Asked::read(request.metadata(), self.0.context.root())?;
-        let (answers, mut packets) = mpsc::channel(PACKETS);
-        let (wants, wanted) = mpsc::channel(PACKETS);
-        let told = Arc::new(Told::default());
-        let (files, names, teller) = (self.clone(), Arc::clone(&told), answers.clone());
-        tokio::task::spawn_blocking(move || files.tell(&asked, &names, &teller));
-        let (files, sender) = (self.clone(), answers.clone());
-        tokio::task::spawn_blocking(move || files.send(wanted, &sender));
-        let hearing = hear(request.into_inner(), told, wants, answers);
-        // Both ways move while the answer is read.
-        let hearing = stream::once(hearing).filter_map(async |ended| ended.err().map(Err));
-        let packets = stream::poll_fn(move |task| packets.poll_recv(task)).map(Ok);
-        Ok(Response::new(stream::select(packets, hearing).boxed()))
+        let listing = Listing::from_metadata(request.metadata(), self.0.context.root())?;
+        let (packets, mut outgoing) = mpsc::channel(PACKET_BUFFER);
+        let (requests, requested) = mpsc::channel(PACKET_BUFFER);
+        let listed = Arc::new(ListedFiles::default());
+        // Listing and sending run at the same time: the engine requests files while the list is
+        // still being sent.
+        let (files, positions, list_packets) = (self.clone(), Arc::clone(&listed), packets.clone());
+        tokio::task::spawn_blocking(move || files.send_list(&listing, &positions, &list_packets));
+        let (files, file_packets) = (self.clone(), packets.clone());
+        tokio::task::spawn_blocking(move || files.send_contents(requested, &file_packets));
+        let receiving = receive(request.into_inner(), listed, requests, packets);
+        // Merged with the answers, so that both directions make progress while they are read.
+        let receiving = stream::once(receiving).filter_map(async |result| result.err().map(Err));
+        let outgoing = stream::poll_fn(move |task| outgoing.poll_recv(task)).map(Ok);
+        Ok(Response::new(stream::select(outgoing, receiving).boxed()))
     }
 
     type TarStreamStream = stream::Empty<Result<Packet, Status>>;
@@ -188,29 +198,29 @@ impl FileSync for Files {
         &self,
         _: Request<Streaming<Packet>>,
     ) -> Result<Response<Self::TarStreamStream>, Status> {
-        Err(Status::unimplemented("this is not offered"))
+        Err(Status::unimplemented("use DiffCopy"))
     }
 }
 
-/// Hears which files are wanted, until the engine has all that it wants.
-async fn hear(
+/// Receives requests for files until the engine has all it needs.
+async fn receive(
     mut engine: Streaming<Packet>,
-    told: Arc<Told>,
-    wants: mpsc::Sender<(u32, File)>,
-    answers: Answers,
+    listed: Arc<ListedFiles>,
+    requests: mpsc::Sender<(u32, ListedFile)>,
+    packets: PacketSender,
 ) -> Result<(), Status> {
     while let Some(packet) = engine.message().await? {
         match packet.r#type() {
             PacketType::PacketReq => {
-                let file = lock(&told).remove(&packet.id);
-                let file = file.ok_or_else(|| Status::invalid_argument("there is no such file"))?;
-                // Nobody sends any more once something went wrong, of which the engine was told.
-                let _ = wants.send((packet.id, file)).await;
+                let file = listed.lock().remove(&packet.id);
+                let file = file.ok_or_else(|| Status::invalid_argument("no such file listed"))?;
+                // This fails only after an error that the engine already got.
+                let _ = requests.send((packet.id, file)).await;
             }
             PacketType::PacketFin => {
                 let last = packet_of(PacketType::PacketFin, Packet::default());
-                // An engine that has gone away needs no answer.
-                let _ = answers.send(last).await;
+                // An engine that has closed the stream needs no answer.
+                let _ = packets.send(last).await;
                 return Ok(());
             }
             PacketType::PacketErr => {
@@ -223,8 +233,8 @@ async fn hear(
     Ok(())
 }
 
-impl Asked {
-    fn read(metadata: &MetadataMap, root: &Path) -> Result<Self, Status> {
+impl Listing {
+    fn from_metadata(metadata: &MetadataMap, root: &Path) -> Result<Self, Status> {
         let dir = metadata.get("dir-name").and_then(|dir| dir.to_str().ok());
         match dir {
             Some(DOCKERFILE_DIR) => Ok(Self::Dockerfile),
@@ -232,19 +242,24 @@ impl Asked {
                 let paths = metadata.get_all("followpaths").iter();
                 let paths: Option<Vec<&str>> = paths.map(|path| path.to_str().ok()).collect();
                 let is_encoded = metadata.contains_key("followpaths-encoded");
+                // Listing too much costs time, listing too little fails the build. So a single
+                // path that cannot be followed means the whole context.
                 let paths = paths.filter(|paths| !paths.is_empty() && !is_encoded);
                 Ok(Self::Context(paths.and_then(|paths| {
-                    paths.into_iter().map(|path| followed(root, path)).collect()
+                    paths
+                        .into_iter()
+                        .map(|path| plain_path(root, path))
+                        .collect()
                 })))
             }
-            _ => Err(Status::not_found("there is no such directory")),
+            _ => Err(Status::not_found("no such directory")),
         }
     }
 }
 
-/// The path as it can be looked for without knowing what is there; `None` for patterns, and for what
-/// leads through a link, of which more belongs to the build than the path says.
-fn followed(root: &Path, path: &str) -> Option<PathBuf> {
+/// The path in its simplest form. `None` for a pattern, and for a path through a symbolic link,
+/// because such a build needs more files than the path names.
+fn plain_path(root: &Path, path: &str) -> Option<PathBuf> {
     if path.contains(['*', '?', '[', '\\']) {
         return None;
     }
@@ -262,61 +277,67 @@ fn followed(root: &Path, path: &str) -> Option<PathBuf> {
     Some(plain)
 }
 
-/// Tells of one entry.
-fn tell_of(entry: &Entry<'_>, place: u32, told: &Told, answers: &Answers) -> io::Result<()> {
-    let (kind, size, target) = match entry.kind {
-        EntryKind::Directory => (DIRECTORY, 0, PathBuf::new()),
+/// Sends the stat of one entry, and lists the entry if it is a file.
+fn send_stat(
+    entry: &Entry<'_>,
+    position: u32,
+    listed: &ListedFiles,
+    packets: &PacketSender,
+) -> io::Result<()> {
+    let (mode_bits, size, target) = match entry.kind {
+        EntryKind::Directory => (MODE_DIRECTORY, 0, PathBuf::new()),
         EntryKind::File { size, .. } => (0, size, PathBuf::new()),
         EntryKind::Link => {
             let target = entry.target()?;
-            (LINK, target.as_os_str().len() as u64, target)
+            (MODE_LINK, target.as_os_str().len() as u64, target)
         }
     };
     let stat = Stat {
-        path: text(entry.name)?,
-        mode: kind | entry.kind.mode(),
+        path: utf8(entry.name)?,
+        mode: mode_bits | entry.kind.mode(),
         size: size.try_into().unwrap_or(i64::MAX),
         mod_time: entry.modified.as_nanos().try_into().unwrap_or(i64::MAX),
-        linkname: text(&target)?,
+        linkname: utf8(&target)?,
         ..Stat::default()
     };
-    if kind == 0 {
-        let file = File {
+    // Listed before the stat is sent, because the engine may request the file at once.
+    if matches!(entry.kind, EntryKind::File { .. }) {
+        let file = ListedFile {
             on_disk: entry.on_disk.to_owned(),
             size,
         };
-        lock(told).insert(place, file);
+        listed.lock().insert(position, file);
     }
     let packet = Packet {
         stat: Some(stat),
         ..Packet::default()
     };
-    say(answers, PacketType::PacketStat, packet)
+    send(packets, PacketType::PacketStat, packet)
 }
 
-fn send_file(id: u32, file: &File, answers: &Answers) -> io::Result<()> {
+fn send_file(id: u32, file: &ListedFile, packets: &PacketSender) -> io::Result<()> {
     let mut content = Content::open(&file.on_disk, file.size)?;
     loop {
         let mut data = Vec::new();
-        (&mut content).take(PIECE as u64).read_to_end(&mut data)?;
+        (&mut content).take(CHUNK as u64).read_to_end(&mut data)?;
         let is_end = data.is_empty();
         let packet = Packet {
             id,
             data,
             ..Packet::default()
         };
-        say(answers, PacketType::PacketData, packet)?;
+        send(packets, PacketType::PacketData, packet)?;
         if is_end {
             return Ok(());
         }
     }
 }
 
-/// A name as the engine takes it.
-fn text(path: &Path) -> io::Result<String> {
+/// A name as the protocol represents it.
+fn utf8(path: &Path) -> io::Result<String> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| {
-        let why = format!("The name {path:?} is no UTF-8");
+        let why = format!("The file name {path:?} is not valid UTF-8");
         io::Error::new(io::ErrorKind::InvalidFilename, why)
     })
 }
@@ -328,12 +349,7 @@ fn packet_of(kind: PacketType, packet: Packet) -> Packet {
     }
 }
 
-fn say(answers: &Answers, kind: PacketType, packet: Packet) -> io::Result<()> {
-    let said = answers.blocking_send(packet_of(kind, packet));
-    said.map_err(|_| io::ErrorKind::BrokenPipe.into())
-}
-
-/// No code that holds these locks can panic half-way, so a poisoned one is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn send(packets: &PacketSender, kind: PacketType, packet: Packet) -> io::Result<()> {
+    let sent = packets.blocking_send(packet_of(kind, packet));
+    sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
 }

@@ -1,4 +1,4 @@
-//! What a build may use and nobody may see: its secrets, and the key for its SSH agent.
+//! The secrets of a build, and the SSH agent with its key.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,58 +6,68 @@ use std::time::Duration;
 
 use slipway_ssh_agent::{AgentError, SshAgent};
 
-use crate::builder::{Backend, Builder};
 use crate::error::BuildError;
 use crate::request::BuildRequest;
 
-/// The longest that a job may take: a week.
-const LONGEST: Duration = Duration::from_secs(604_800);
+/// How long an agent keeps its key at most: a week, the longest that a job may run.
+const KEY_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The secrets of a build, with their values.
-pub(crate) struct Given {
-    /// The values, by what steps call them.
-    pub(crate) secrets: BTreeMap<String, String>,
-    /// The variable with the private key, and the key.
-    pub(crate) key: Option<(String, String)>,
+/// The secrets that a spec names, with their values.
+pub(crate) struct BuildSecrets {
+    /// The values by the ids that steps use.
+    pub(crate) values: BTreeMap<String, String>,
+    ssh_key: Option<SshKey>,
 }
 
-impl Given {
-    /// Finds what the spec names among the variables of the job.
+/// A private key.
+struct SshKey {
+    /// The name of the variable with the key.
+    variable: String,
+    key: String,
+}
+
+impl BuildSecrets {
+    /// Looks up the secrets and the SSH key of the spec in the variables of the job.
     ///
     /// # Errors
-    /// `SecretMissing` and `SshKeyMissing` for a variable that is not there.
-    pub(crate) fn find(request: &BuildRequest) -> Result<Self, BuildError> {
+    /// `SecretMissing` and `SshKeyMissing` if a variable is not set.
+    pub(crate) fn resolve(request: &BuildRequest) -> Result<Self, BuildError> {
         let (spec, variables) = (&request.spec, &request.variables);
-        let secrets = spec.secrets.iter().map(|(id, variable)| {
+        let mut values = BTreeMap::new();
+        for (id, variable) in &spec.secrets {
             let value = variables.get(variable);
             let value = value.ok_or_else(|| BuildError::SecretMissing {
                 id: id.clone(),
                 variable: variable.clone(),
-            });
-            Ok((id.clone(), value?.to_owned()))
-        });
-        let key = spec.ssh.as_ref().map(|variable| {
-            let key = variables.get(variable);
-            let key = key.ok_or_else(|| BuildError::SshKeyMissing {
-                variable: variable.clone(),
-            });
-            Ok::<_, BuildError>((variable.clone(), key?.to_owned()))
-        });
-        Ok(Self {
-            secrets: secrets.collect::<Result<_, BuildError>>()?,
-            key: key.transpose()?,
-        })
+            })?;
+            values.insert(id.clone(), value.to_owned());
+        }
+        let ssh_key = match &spec.ssh {
+            Some(variable) => {
+                let key = variables.get(variable);
+                let key = key.ok_or_else(|| BuildError::SshKeyMissing {
+                    variable: variable.clone(),
+                })?;
+                Some(SshKey {
+                    variable: variable.clone(),
+                    key: key.to_owned(),
+                })
+            }
+            None => None,
+        };
+        Ok(Self { values, ssh_key })
     }
 
-    /// An agent with the key, for a build that has one: its steps use the key without having it.
+    /// Starts an agent with the key of the build, if it has one. Steps can use the key through the
+    /// agent but cannot read it.
     ///
     /// # Errors
-    /// `SshUnavailable` without an agent on this host, `SshKeyInvalid` for a key that it does not take.
-    pub(crate) async fn agent(&self, scratch: &Path) -> Result<Option<SshAgent>, BuildError> {
-        let Some((variable, key)) = &self.key else {
+    /// `SshUnavailable` if the agent cannot be started, `SshKeyInvalid` if it rejects the key.
+    pub(crate) async fn start_agent(&self, scratch: &Path) -> Result<Option<SshAgent>, BuildError> {
+        let Some(SshKey { variable, key }) = &self.ssh_key else {
             return Ok(None);
         };
-        let started = SshAgent::start(scratch, key, LONGEST).await;
+        let started = SshAgent::start(scratch, key, KEY_LIFETIME).await;
         let agent = started.map_err(|error| match error {
             AgentError::RefusedKey => BuildError::SshKeyInvalid {
                 variable: variable.clone(),
@@ -68,23 +78,5 @@ impl Given {
             },
         });
         agent.map(Some)
-    }
-}
-
-impl Builder {
-    /// Refuses what the first builder cannot do.
-    pub(crate) fn check_backend(&self, request: &BuildRequest) -> Result<(), BuildError> {
-        let spec = &request.spec;
-        let platform = spec.platforms.first();
-        let wanted = match self.backend() {
-            Backend::BuildKit => None,
-            Backend::Classic if !spec.secrets.is_empty() => Some("secrets"),
-            Backend::Classic if spec.ssh.is_some() => Some("SSH keys"),
-            Backend::Classic if platform.is_some() && platform != self.platform() => {
-                Some("images for other platforms")
-            }
-            Backend::Classic => None,
-        };
-        wanted.map_or(Ok(()), |wanted| Err(BuildError::NeedsBuildKit { wanted }))
     }
 }

@@ -1,8 +1,8 @@
-//! The session of a build: what BuildKit asks its client for while it builds.
+//! The session of a build, in which BuildKit requests what it needs from its client.
 //!
-//! The engine opens it on a connection of its own, and is the one who asks from then on: for files,
-//! for logins, for the values of secrets, and for words with an SSH agent. None of that is written
-//! down here.
+//! The session has a connection of its own, on which the engine is the gRPC client: it requests
+//! files, logins and values of secrets, and talks to the SSH agent. Nothing of that is written to
+//! disk here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -45,12 +45,12 @@ use tonic::service::Routes;
 use tonic::{Response, Status, Streaming};
 
 use crate::buildkit::file_sync::Files;
-use crate::engine::build_call::{Body, succeeded};
-use crate::engine::build_options::is_hub;
+use crate::engine::build_call::{Body, check_status};
+use crate::engine::credentials::is_hub;
 use crate::engine::endpoint::{Endpoint, Stream as Connection};
 use crate::request::Login;
 
-/// What the engine may call, by the names that it looks for.
+/// The methods that the engine may call, under the names that it looks for.
 const METHODS: &[&str] = &[
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
@@ -59,38 +59,39 @@ const METHODS: &[&str] = &[
     "/moby.sshforward.v1.SSH/CheckAgent",
     "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
-/// What a step calls the agent that it gets when it names none.
-const USUAL_AGENT: &str = "default";
+/// The id of the agent for a step that names none.
+const DEFAULT_AGENT: &str = "default";
 
-/// What one build may ask for.
+/// What one build can request.
 #[derive(Clone)]
 pub(crate) struct Session {
-    /// For the registries of base images.
+    /// Logins for the registries of base images.
     pub(crate) logins: Vec<Login>,
     /// The values of the secrets, by their ids.
     pub(crate) secrets: BTreeMap<String, String>,
     /// The socket of the SSH agent.
     pub(crate) agent: Option<PathBuf>,
-    /// What is built.
+    /// The build context.
     pub(crate) files: Files,
 }
 
 impl Session {
-    /// Opens the session under `id`. It is served for as long as the returned future is polled, which
-    /// has no end of its own.
+    /// Opens the session with this `id`. The returned future serves it and never completes; dropping
+    /// it closes the session.
     pub(crate) async fn open(
         self,
         endpoint: &Endpoint,
-        version: &str,
+        api_version: &str,
         id: &str,
     ) -> Result<BoxFuture<'static, Infallible>, Error> {
-        let mut request = Request::post(format!("/v{version}/session"))
+        let mut request = Request::post(format!("/v{api_version}/session"))
             .header("host", "docker")
             .header("connection", "Upgrade")
             .header("upgrade", "h2c")
             .header("x-docker-expose-session-uuid", id)
-            // What was sent to another build is not taken for what this one sends: two files may
-            // have size and time in common, above all where times are bounded.
+            // BuildKit reuses files that an earlier build with the same key sent if their size and
+            // time match. With a source date, different files may have the same time, so each
+            // build has a key of its own.
             .header("x-docker-expose-session-sharedkey", id);
         for method in METHODS {
             request = request.header("x-docker-expose-session-grpc-method", *method);
@@ -109,22 +110,22 @@ impl Session {
         let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(upgraded, service);
         Ok(Box::pin(async move {
             if let Err(error) = serving.await {
-                tracing::debug!(%error, "A session with the engine broke off");
+                tracing::debug!(%error, "The connection of a BuildKit session broke");
             }
-            // The engine tells what it missed.
+            // The build request reports what the engine could not get.
             std::future::pending().await
         }))
     }
 }
 
-/// Makes of an HTTP connection one on which the engine is the client.
+/// Upgrades an HTTP connection to one on which the engine is the client.
 async fn upgrade(stream: Box<dyn Connection>, request: Request<Body>) -> Result<Upgraded, Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async move {
-        let response = succeeded(sender.send_request(request).await?).await?;
+        let response = check_status(sender.send_request(request).await?).await?;
         Ok::<_, Error>(hyper::upgrade::on(response).await?)
     };
-    // In boxes, as the compiler does not see otherwise that they may go from thread to thread.
+    // Boxed with explicit types: the compiler cannot prove otherwise that the futures are `Send`.
     let answer: BoxFuture<'static, Result<Upgraded, Error>> = Box::pin(answer);
     let moving: BoxFuture<'static, _> = Box::pin(connection.with_upgrades());
     let (upgraded, moved) = tokio::join!(answer, moving);
@@ -134,7 +135,9 @@ async fn upgrade(stream: Box<dyn Connection>, request: Request<Body>) -> Result<
 }
 
 fn unimplemented<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("this is not offered"))
+    Err(Status::unimplemented(
+        "this session does not offer this method",
+    ))
 }
 
 #[tonic::async_trait]
@@ -165,7 +168,7 @@ impl Health for Session {
     }
 }
 
-/// The engine gets logins, and fetches tokens with them itself.
+/// Passes logins to the engine, which fetches tokens with them itself.
 #[tonic::async_trait]
 impl Auth for Session {
     async fn credentials(
@@ -173,10 +176,10 @@ impl Auth for Session {
         request: tonic::Request<CredentialsRequest>,
     ) -> Result<Response<CredentialsResponse>, Status> {
         let host = request.into_inner().host;
-        let is_meant =
+        let matches =
             |login: &&Login| login.registry == host || (is_hub(&login.registry) && is_hub(&host));
-        // Of two for a registry the last one counts. Without any it is asked as a stranger.
-        let login = self.logins.iter().rfind(is_meant);
+        // The last of two logins for a registry is used. Empty credentials mean anonymous access.
+        let login = self.logins.iter().rfind(matches);
         Ok(Response::new(CredentialsResponse {
             username: login.map_or_else(String::new, |login| login.username.clone()),
             secret: login.map_or_else(String::new, |login| login.password.clone()),
@@ -216,6 +219,7 @@ impl Secrets for Session {
             Some(value) => Ok(Response::new(GetSecretResponse {
                 data: value.clone().into_bytes(),
             })),
+            // The wording of the `docker` command; `failures` recognizes it in the build's error.
             None => Err(Status::not_found(format!("secret {id} not found"))),
         }
     }
@@ -225,7 +229,7 @@ impl Session {
     fn agent(&self, id: &str) -> Result<&PathBuf, Status> {
         let agent = self.agent.as_ref();
         agent
-            .filter(|_| id.is_empty() || id == USUAL_AGENT)
+            .filter(|_| id.is_empty() || id == DEFAULT_AGENT)
             .ok_or_else(|| Status::not_found(format!("unset ssh forward key {id}")))
     }
 }
@@ -250,17 +254,17 @@ impl Ssh for Session {
         let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
         let socket = UnixStream::connect(self.agent(id)?).await?;
         let (from_agent, mut to_agent) = socket.into_split();
-        let mut asked = request.into_inner();
+        let mut from_step = request.into_inner();
         let forward = async move {
-            while let Some(message) = asked.message().await? {
+            while let Some(message) = from_step.message().await? {
                 to_agent.write_all(&message.data).await?;
             }
             Ok::<_, Status>(to_agent.shutdown().await?)
         };
-        // Both ways move while the answer is read.
-        let forward = stream::once(forward).filter_map(async |ended| ended.err().map(Err));
-        let answers = ReaderStream::new(from_agent).map(|piece: io::Result<_>| {
-            let data = piece?.to_vec();
+        // Merged with the answers, so that both directions make progress while they are read.
+        let forward = stream::once(forward).filter_map(async |result| result.err().map(Err));
+        let answers = ReaderStream::new(from_agent).map(|chunk: io::Result<_>| {
+            let data = chunk?.to_vec();
             Ok(BytesMessage { data })
         });
         Ok(Response::new(Box::pin(stream::select(

@@ -1,7 +1,7 @@
-//! How a Dockerfile begins: what can be said of it before the engine reads it all.
+//! The first `FROM` of a Dockerfile.
 //!
-//! Only the instructions up to the first `FROM` are looked at. The engine parses the rest, and a
-//! name that depends on what only the engine knows is left to it.
+//! Only the instructions up to it are read. The engine parses the rest, and also decides about an
+//! image name that depends on values which only the engine has.
 
 use std::collections::HashMap;
 
@@ -10,34 +10,38 @@ use slipway_domain::image::is_reference;
 
 use crate::error::BuildError;
 
-/// The image that a Dockerfile builds upon first.
+/// The longest image name that an error message shows, in characters.
+const MAX_SHOWN: usize = 100;
+
+/// The image of the first `FROM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Base {
-    /// Its name, with the values of variables in it.
+pub(crate) struct FirstFrom {
+    /// The name with the values of its variables.
     pub(crate) image: String,
-    /// Whether it is asked for in a special way, such as for another platform.
-    pub(crate) is_special: bool,
+    /// Whether there are flags, such as `--platform`.
+    pub(crate) has_flags: bool,
 }
 
-/// Refuses a Dockerfile that does not begin with `FROM`, after nothing but `ARG`, and the name of
-/// an image. Returns that image, unless only the engine knows it.
-pub(crate) fn check(dockerfile: &str, spec: &ImageBuild) -> Result<Option<Base>, BuildError> {
+/// Refuses a Dockerfile that does not start with `FROM` and an image name after any number of `ARG`
+/// instructions. Returns the image, or `None` if only the engine can resolve its name.
+pub(crate) fn check(dockerfile: &str, spec: &ImageBuild) -> Result<Option<FirstFrom>, BuildError> {
     let mut args: HashMap<String, String> = HashMap::new();
     let mut is_first = true;
     for instruction in instructions(dockerfile) {
         let (word, rest) = split_word(&instruction);
         match word.to_ascii_uppercase().as_str() {
-            "ARG" => args.extend(defaults(rest, spec)),
-            "FROM" => return check_base(rest, &args),
+            "ARG" => args.extend(known_args(rest, spec)),
+            "FROM" => return check_from(rest, &args),
             _ if is_first => return Err(invalid("its first instruction is neither FROM nor ARG")),
-            _ => return Err(invalid("before the first FROM there can only be ARG")),
+            _ => return Err(invalid("only ARG is allowed before the first FROM")),
         }
         is_first = false;
     }
-    Err(invalid(match is_first {
-        true => "it has no instructions",
-        false => "it has no FROM",
-    }))
+    if is_first {
+        Err(invalid("it has no instructions"))
+    } else {
+        Err(invalid("it has no FROM instruction"))
+    }
 }
 
 fn invalid(detail: &str) -> BuildError {
@@ -46,20 +50,21 @@ fn invalid(detail: &str) -> BuildError {
     }
 }
 
-/// The instructions, each in one line, without comments.
+/// The instructions, each joined into one line, without comments.
 fn instructions(text: &str) -> impl Iterator<Item = String> {
     let text = text.trim_start_matches('\u{feff}');
-    let escape = escape(text);
+    let escape = escape_character(text);
     let mut lines = text.lines();
     std::iter::from_fn(move || {
         let mut instruction = String::new();
         for line in lines.by_ref() {
             let line = line.trim();
+            // Comments and empty lines do not end an instruction that continues.
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             match line.strip_suffix(escape) {
-                Some(more) => instruction.push_str(more),
+                Some(start) => instruction.push_str(start),
                 None => {
                     instruction.push_str(line);
                     return Some(instruction);
@@ -70,8 +75,8 @@ fn instructions(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The character that makes the next line a part of this one, which a directive may change.
-fn escape(text: &str) -> char {
+/// The character that continues an instruction in the next line. An `escape` directive may set it.
+fn escape_character(text: &str) -> char {
     let directives = text.lines().map_while(|line| {
         let (key, value) = line.trim().strip_prefix('#')?.split_once('=')?;
         Some((key.trim(), value.trim()))
@@ -89,9 +94,10 @@ fn split_word(text: &str) -> (&str, &str) {
     (word, rest.trim())
 }
 
-/// The values that an `ARG` gives, with those of the build before its own. What is given by means
-/// of another variable, or in parts, is left out, and so not known.
-fn defaults(text: &str, spec: &ImageBuild) -> Vec<(String, String)> {
+/// The values that an `ARG` instruction defines; build arguments override its defaults.
+///
+/// A default that uses other variables is left out, so its argument counts as unknown.
+fn known_args(text: &str, spec: &ImageBuild) -> Vec<(String, String)> {
     let known = text.split_whitespace().filter_map(|part| {
         let (name, default) = match part.split_once('=') {
             Some((name, default)) => (name, Some(default)),
@@ -106,42 +112,43 @@ fn defaults(text: &str, spec: &ImageBuild) -> Vec<(String, String)> {
     known.collect()
 }
 
-/// A value without its quotes; `None` when it is anything but plain text.
+/// The value without its quotes; `None` unless it is plain text.
 fn unquoted(value: &str) -> Option<&str> {
     let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
     let value = inside('"').or_else(|| inside('\'')).unwrap_or(value);
     (!value.contains(['"', '\'', '$', '\\', '`'])).then_some(value)
 }
 
-fn check_base(text: &str, args: &HashMap<String, String>) -> Result<Option<Base>, BuildError> {
+fn check_from(text: &str, args: &HashMap<String, String>) -> Result<Option<FirstFrom>, BuildError> {
     let mut words = text
         .split_whitespace()
         .skip_while(|word| word.starts_with("--"));
     let Some(image) = words.next() else {
         return Err(invalid("its first FROM names no image"));
     };
-    match substituted(image, args) {
+    match substitute(image, args) {
         Some(name) if !is_reference(&name) => {
-            let shown: String = name.chars().take(100).collect();
+            let shown: String = name.chars().take(MAX_SHOWN).collect();
             let shown = shown.escape_debug();
-            Err(invalid(&format!("\"{shown}\" is not the name of an image")))
+            Err(invalid(&format!("\"{shown}\" is not an image name")))
         }
-        name => Ok(name.map(|image| Base {
+        name => Ok(name.map(|image| FirstFrom {
             image,
-            is_special: text.starts_with("--"),
+            has_flags: text.starts_with("--"),
         })),
     }
 }
 
-/// A text with the values of its variables; `None` when one of them is not known here.
-fn substituted(text: &str, args: &HashMap<String, String>) -> Option<String> {
+/// Replaces the variables in a text; `None` if one of them is unknown here.
+fn substitute(text: &str, args: &HashMap<String, String>) -> Option<String> {
     if text.contains(['"', '\'', '\\', '`']) {
         return None;
     }
     let mut parts = text.split('$');
-    let mut whole = parts.next().unwrap_or_default().to_owned();
+    let mut result = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (value, rest) = match part.strip_prefix('{') {
+            // `${NAME}` or `${NAME:-default}`; other operators are left to the engine.
             Some(part) => {
                 let (name, rest) = part.split_once('}')?;
                 let (name, default) = match name.split_once(":-") {
@@ -157,10 +164,10 @@ fn substituted(text: &str, args: &HashMap<String, String>) -> Option<String> {
                 (args.get(&part[..end])?.as_str(), &part[end..])
             }
         };
-        whole.push_str(value);
-        whole.push_str(rest);
+        result.push_str(value);
+        result.push_str(rest);
     }
-    Some(whole)
+    Some(result)
 }
 
 #[cfg(test)]
@@ -175,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dockerfile_begins_with_a_base_image() {
+    fn a_first_from_with_an_image_name_is_accepted() {
         for good in [
             "FROM scratch",
             "\u{feff}# syntax=docker/dockerfile:1\n\n  from alpine:3.20 AS build\nRUN x",
@@ -185,7 +192,7 @@ mod tests {
             "FROM \\\n# a comment\n\n  alpine",
             "# escape=`\nFROM `\n alpine",
             "FROM alpine@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-            // What only the engine knows is left to it.
+            // Only the engine can resolve these names.
             "FROM alpine:${TARGETARCH}",
             "ARG A\nFROM $A",
             "ARG A=$B\nFROM $A",
@@ -198,11 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_base_image_is_told() {
+    fn the_image_of_the_first_from_is_returned() {
         let base = |text: &str| check(text, &ImageBuild::default()).unwrap();
-        let named = |image: &str, is_special| {
+        let named = |image: &str, has_flags| {
             let image = image.to_owned();
-            Some(Base { image, is_special })
+            Some(FirstFrom { image, has_flags })
         };
         assert_eq!(base("FROM a:1 AS b\nFROM c"), named("a:1", false));
         assert_eq!(
@@ -214,29 +221,32 @@ mod tests {
     }
 
     #[test]
-    fn what_an_engine_would_refuse_is_refused_before() {
+    fn a_dockerfile_without_a_valid_first_from_is_refused() {
         for (bad, expected) in [
             ("", "it has no instructions"),
             ("\n# only a comment\n", "it has no instructions"),
             ("RUN true", "neither FROM nor ARG"),
             ("<html>", "neither FROM nor ARG"),
-            ("ARG A=b\nRUN true", "there can only be ARG"),
+            ("ARG A=b\nRUN true", "only ARG is allowed"),
             ("ARG A=b", "it has no FROM"),
             ("FROM", "names no image"),
             ("FROM --platform=linux/amd64", "names no image"),
-            ("FROM Alpine", "\"Alpine\" is not the name of an image"),
-            ("FROM a:b:c", "is not the name"),
-            ("FROM alpine:", "is not the name"),
-            ("FROM https://example.org/a", "is not the name"),
-            ("ARG V=-x\nFROM alpine:$V", "\"alpine:-x\" is not the name"),
+            ("FROM Alpine", "\"Alpine\" is not an image name"),
+            ("FROM a:b:c", "is not an image name"),
+            ("FROM alpine:", "is not an image name"),
+            ("FROM https://example.org/a", "is not an image name"),
+            (
+                "ARG V=-x\nFROM alpine:$V",
+                "\"alpine:-x\" is not an image name",
+            ),
             (
                 "ARG GIVEN=alpine\nFROM $GIVEN",
-                "\"Not Valid\" is not the name",
+                "\"Not Valid\" is not an image name",
             ),
-            ("FROM ${A:-B}", "\"B\" is not the name"),
+            ("FROM ${A:-B}", "\"B\" is not an image name"),
         ] {
-            let said = problem(bad).unwrap_or_default();
-            assert!(said.contains(expected), "{bad}: {said}");
+            let message = problem(bad).unwrap_or_default();
+            assert!(message.contains(expected), "{bad}: {message}");
         }
     }
 }

@@ -1,26 +1,22 @@
-//! Which BuildKit frontends a Dockerfile may ask for.
+//! Which BuildKit frontends a Dockerfile may use.
 //!
 //! A frontend is a program that the engine pulls and runs to read the Dockerfile, before any step
-//! and with more power than a step has. Only the official one is allowed.
+//! and with more privileges than a step has. Only the official one is allowed.
 
 use slipway_domain::ImageBuild;
 
 use crate::error::BuildError;
 
+/// The images of the official frontend.
 const ALLOWED: &[&str] = &["docker/dockerfile", "docker/dockerfile-upstream"];
+/// The build argument that selects a frontend, overriding the Dockerfile.
+const FRONTEND_ARG: &str = "BUILDKIT_SYNTAX";
 
-/// Refuses a frontend that is not allowed, whether the Dockerfile or an argument asks for it.
+/// Refuses a frontend that is not allowed, whether the Dockerfile or a build argument names it.
 pub(crate) fn check(dockerfile: &str, spec: &ImageBuild) -> Result<(), BuildError> {
-    let by_argument = spec.args.get("BUILDKIT_SYNTAX").map(String::as_str);
-    let asked = by_argument.into_iter().chain(asked_for(dockerfile));
-    for image in asked {
-        let name = image.split_whitespace().next().unwrap_or_default();
-        let name = name.split('@').next().unwrap_or_default();
-        let name = match name.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => name,
-            _ => name,
-        };
-        let name = name.strip_prefix("docker.io/").unwrap_or(name);
+    let argument = spec.args.get(FRONTEND_ARG).map(String::as_str);
+    for image in argument.into_iter().chain(frontends_in(dockerfile)) {
+        let name = repository_of(image);
         if !ALLOWED.contains(&name) {
             return Err(BuildError::DockerfileInvalid {
                 detail: format!("the frontend {name} is not allowed; use docker/dockerfile"),
@@ -30,9 +26,22 @@ pub(crate) fn check(dockerfile: &str, spec: &ImageBuild) -> Result<(), BuildErro
     Ok(())
 }
 
-/// The frontends that comments before the first instruction name. Whichever the engine heeds is
-/// among them.
-fn asked_for(dockerfile: &str) -> impl Iterator<Item = &str> {
+/// The image without its tag, its digest and the default registry.
+fn repository_of(image: &str) -> &str {
+    let name = image.split_whitespace().next().unwrap_or_default();
+    let name = name.split('@').next().unwrap_or_default();
+    let name = match name.rsplit_once(':') {
+        // A colon before a slash belongs to the port of a registry.
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    };
+    name.strip_prefix("docker.io/").unwrap_or(name)
+}
+
+/// The frontends that comments before the first instruction name.
+///
+/// All of them are checked, so the one that the engine obeys is among them.
+fn frontends_in(dockerfile: &str) -> impl Iterator<Item = &str> {
     let text = dockerfile.trim_start_matches('\u{feff}');
     text.lines()
         .map(str::trim)
@@ -74,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_cannot_choose_another_one() {
+    fn a_build_argument_cannot_select_another_frontend() {
         let mut spec = ImageBuild::default();
         let key = "BUILDKIT_SYNTAX".to_owned();
         spec.args.insert(key, "evil/frontend".to_owned());

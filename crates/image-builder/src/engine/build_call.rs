@@ -1,4 +1,4 @@
-//! One build request on a connection of its own, and what the engine answers.
+//! One build request on a connection of its own, and the messages that the engine answers with.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,38 +19,59 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use crate::context::Packed;
+use crate::builder::Builder;
+use crate::context::PackedContext;
 use crate::engine::endpoint::Endpoint;
 
-/// The body of a request.
+/// The body of a request to the engine.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// A build request as it goes to the engine.
-pub(crate) struct Call<'a> {
-    /// Where the engine is.
-    pub(crate) endpoint: &'a Endpoint,
-    /// The version of its interface, such as `1.41`.
-    pub(crate) version: String,
-    /// What is built.
-    pub(crate) options: BuildImageOptions,
-    /// What else its query has, in the words of the engine.
-    pub(crate) limits: Option<String>,
-    /// The logins, for a builder that takes them with the request and not from a session.
-    pub(crate) logins: HashMap<String, DockerCredentials>,
-    /// The build context, for a builder that takes an archive and does not ask in a session.
-    pub(crate) context: Option<Packed>,
+/// A build request.
+pub(crate) struct BuildCall<'a> {
+    endpoint: &'a Endpoint,
+    api_version: String,
+    options: BuildImageOptions,
+    /// Query parameters for the resource limits, which `options` lacks.
+    limits: Option<String>,
+    /// Logins for the classic builder; BuildKit gets them from the session.
+    logins: HashMap<String, DockerCredentials>,
+    /// The build context as an archive, unless BuildKit gets the files from the session.
+    context: Option<PackedContext>,
 }
 
-impl Call<'_> {
-    /// Sends the request, and hands what the engine answers to `take` until the build has ended.
-    /// When this future is dropped the engine stops the build.
-    pub(crate) async fn run(self, mut take: impl FnMut(BuildInfo) + Send) -> Result<(), Error> {
+impl Builder {
+    /// Prepares a build request; nothing is sent yet.
+    pub(crate) fn build_call(
+        &self,
+        options: BuildImageOptions,
+        logins: HashMap<String, DockerCredentials>,
+        context: Option<PackedContext>,
+    ) -> BuildCall<'_> {
+        let limits = self.limits().query();
+        BuildCall {
+            endpoint: self.endpoint(),
+            api_version: self.api_version(),
+            options,
+            limits: (self.limits_builds() && !limits.is_empty()).then_some(limits),
+            logins,
+            context,
+        }
+    }
+}
+
+impl BuildCall<'_> {
+    /// Sends the request, and passes each message of the engine to `on_message` until the build
+    /// ends. Dropping this future stops the build: it closes the connection.
+    pub(crate) async fn run(
+        self,
+        mut on_message: impl FnMut(BuildInfo) + Send,
+    ) -> Result<(), Error> {
         let stream = self.endpoint.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let body = match self.context {
             Some(mut context) => {
-                let pieces = poll_fn(move |task| context.poll_recv(task));
-                StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
+                let chunks = poll_fn(move |task| context.poll_recv(task));
+                StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
             }
             None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
         };
@@ -59,16 +80,16 @@ impl Call<'_> {
             query = format!("{query}&{limits}");
         }
         let logins = URL_SAFE.encode(serde_json::to_vec(&self.logins)?);
-        let request = Request::post(format!("/v{}/build?{query}", self.version))
+        let request = Request::post(format!("/v{}/build?{query}", self.api_version))
             .header("host", "docker")
             .header("content-type", "application/x-tar")
             .header("x-registry-config", logins)
             .body(body)?;
         let answer = async move {
-            let response = succeeded(sender.send_request(request).await?).await?;
-            read(response.into_body(), &mut take).await
+            let response = check_status(sender.send_request(request).await?).await?;
+            read_messages(response.into_body(), &mut on_message).await
         };
-        // The connection moves while its answer is read.
+        // The connection makes progress only while it is polled together with its answer.
         tokio::select! {
             biased;
             answer = answer => answer,
@@ -76,46 +97,53 @@ impl Call<'_> {
                 if let Err(error) = connection.await {
                     return error;
                 }
+                // A clean end is no error: the rest of the answer is read first.
                 std::future::pending().await
             } => Err(error.into()),
         }
     }
 }
 
-/// The response, unless the engine refused.
-pub(crate) async fn succeeded(response: Response<Incoming>) -> Result<Response<Incoming>, Error> {
+/// Returns the response if its status is a success, and the engine's error message otherwise.
+pub(crate) async fn check_status(
+    response: Response<Incoming>,
+) -> Result<Response<Incoming>, Error> {
     let status = response.status();
     if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
     }
     let body = response.into_body().collect().await?.to_bytes();
-    let told: Option<HashMap<String, String>> = serde_json::from_slice(&body).ok();
-    let told = told.and_then(|mut told| told.remove("message"));
+    let json: Option<HashMap<String, String>> = serde_json::from_slice(&body).ok();
+    let message = json.and_then(|mut json| json.remove("message"));
     Err(Error::DockerResponseServerError {
         status_code: status.as_u16(),
-        message: told.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned()),
+        message: message.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned()),
     })
 }
 
-/// Reads the messages, one a line, until the answer ends or tells that the build failed.
-async fn read(mut body: Incoming, take: &mut impl FnMut(BuildInfo)) -> Result<(), Error> {
+/// Reads the messages, one per line, until the body ends or a message reports a failed build.
+async fn read_messages(
+    mut body: Incoming,
+    on_message: &mut impl FnMut(BuildInfo),
+) -> Result<(), Error> {
     let mut text = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame?.into_data() else {
+        let Ok(chunk) = frame?.into_data() else {
             continue;
         };
-        let mut looked_at = text.len();
-        text.extend_from_slice(&piece);
-        while let Some(at) = text[looked_at..].iter().position(|byte| *byte == b'\n') {
-            let line = text.split_to(looked_at + at + 1);
-            looked_at = 0;
-            message(&line, take)?;
+        // A line may span many frames: only the new bytes are searched for its end.
+        let mut searched = text.len();
+        text.extend_from_slice(&chunk);
+        while let Some(at) = text[searched..].iter().position(|byte| *byte == b'\n') {
+            let line = text.split_to(searched + at + 1);
+            searched = 0;
+            read_message(&line, on_message)?;
         }
     }
-    message(&text, take)
+    read_message(&text, on_message)
 }
 
-fn message(line: &[u8], take: &mut impl FnMut(BuildInfo)) -> Result<(), Error> {
+fn read_message(line: &[u8], on_message: &mut impl FnMut(BuildInfo)) -> Result<(), Error> {
     if line.trim_ascii().is_empty() {
         return Ok(());
     }
@@ -123,7 +151,7 @@ fn message(line: &[u8], take: &mut impl FnMut(BuildInfo)) -> Result<(), Error> {
     match info.error_detail.and_then(|detail| detail.message) {
         Some(error) => Err(Error::DockerStreamError { error }),
         None => {
-            take(BuildInfo {
+            on_message(BuildInfo {
                 error_detail: None,
                 ..info
             });

@@ -1,25 +1,24 @@
-//! How a build request is said to the engine.
+//! The options of the engine's build request.
 
 use std::collections::HashMap;
 
-use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 use chrono::{DateTime, SecondsFormat};
 use slipway_domain::ImageBuild;
 
 use crate::builder::Backend;
-use crate::images::cleanup::{JOB_LABEL, OWNER_LABEL};
-use crate::request::{BuildRequest, Login};
+use crate::labels::{JOB_LABEL, OWNER_LABEL};
+use crate::request::BuildRequest;
 
-/// The build argument by which the engine is told to write down in an image how it was made.
-const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
-/// The build argument by which build tools, and newer engines, are told how old to make things.
-const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
+/// The build argument that makes BuildKit record in an image how its layers were made.
+const INLINE_CACHE_ARG: &str = "BUILDKIT_INLINE_CACHE";
+/// The build argument by which build tools, and newer engines, set the times in what they create.
+const SOURCE_DATE_ARG: &str = "SOURCE_DATE_EPOCH";
 
-/// The options of one build.
+/// The options of one build, whose image is called `name` in the engine.
 ///
-/// Only what is named here reaches the engine: the host's network, extra hosts, devices and
-/// privileges stay out of a job's hands.
+/// Only what is listed here reaches the engine: a job cannot use the host's network, extra hosts,
+/// devices or privileges.
 pub(crate) fn build_options(
     request: &BuildRequest,
     backend: Backend,
@@ -28,8 +27,9 @@ pub(crate) fn build_options(
 ) -> BuildImageOptions {
     let spec = &request.spec;
     let mut args: HashMap<String, String> = spec.args.clone().into_iter().collect();
+    // An argument of the spec wins over the date of the request.
     if let Some(date) = request.source_date {
-        args.entry(SOURCE_DATE.to_owned())
+        args.entry(SOURCE_DATE_ARG.to_owned())
             .or_insert_with(|| date.to_string());
     }
     BuildImageOptions {
@@ -39,7 +39,7 @@ pub(crate) fn build_options(
         rm: true,
         forcerm: true,
         buildargs: Some(args),
-        labels: Some(labels(request, owner)),
+        labels: Some(image_labels(request, owner)),
         target: spec.target.clone().unwrap_or_default(),
         version: match backend {
             Backend::BuildKit => BuilderVersion::BuilderBuildKit,
@@ -53,31 +53,31 @@ pub(crate) fn build_options(
     }
 }
 
-/// The options of a build that may take layers from the images `caches`, and whose own image others
-/// may take layers from.
+/// Adds the images whose layers the build may reuse, and makes its own layers reusable if the spec
+/// uses a cache.
 pub(crate) fn with_cache(
     mut options: BuildImageOptions,
     request: &BuildRequest,
     backend: Backend,
-    caches: Vec<String>,
+    cache_images: Vec<String>,
 ) -> BuildImageOptions {
-    options.cachefrom = (!caches.is_empty()).then_some(caches);
-    // BuildKit finds layers in an image only if that says how they were made. Where they are
-    // wanted from an image, the next one will be wanted too.
-    if backend == Backend::BuildKit && wants_cache(&request.spec) {
+    options.cachefrom = (!cache_images.is_empty()).then_some(cache_images);
+    // BuildKit reuses layers of an image only if the image records how they were made. A build
+    // that looks for layers in an image will be the source for the next one.
+    if backend == Backend::BuildKit && is_cache_source(&request.spec) {
         let args = options.buildargs.get_or_insert_default();
-        args.insert(INLINE_CACHE.to_owned(), "1".to_owned());
+        args.insert(INLINE_CACHE_ARG.to_owned(), "1".to_owned());
     }
     options
 }
 
-/// Whether somebody may want layers of the image.
-fn wants_cache(spec: &ImageBuild) -> bool {
+/// Whether other builds may reuse layers of the image.
+fn is_cache_source(spec: &ImageBuild) -> bool {
     spec.cache_tag.is_some() || spec.fallback_cache_tag.is_some() || spec.cache_to.is_some()
 }
 
-/// The labels of the image: where it came from, what the spec asks for, and whose it is here.
-fn labels(request: &BuildRequest, owner: &str) -> HashMap<String, String> {
+/// The labels of the image: the standard OCI labels, those of the spec, and the job and its owner.
+fn image_labels(request: &BuildRequest, owner: &str) -> HashMap<String, String> {
     let oci = |name: &str| format!("org.opencontainers.image.{name}");
     let date = request.source_date;
     let date = date.and_then(|date| DateTime::from_timestamp(date.into(), 0));
@@ -92,52 +92,25 @@ fn labels(request: &BuildRequest, owner: &str) -> HashMap<String, String> {
     }
     labels.extend(request.spec.labels.clone());
     if request.source_date.is_some() {
-        // Whoever makes it again is to get the same; it is found by its name here.
+        // A reproducible image must not differ from job to job, so it has neither label. Cleanup
+        // finds it by its name.
         labels.remove(JOB_LABEL);
         labels.remove(OWNER_LABEL);
         return labels;
     }
+    // Ours come last: a spec must not pass its image off as another job's.
     labels.insert(JOB_LABEL.to_owned(), request.job.clone());
     labels.insert(OWNER_LABEL.to_owned(), owner.to_owned());
     labels
 }
 
-/// The logins under the names by which the engine looks them up.
-pub(crate) fn credentials(logins: &[Login]) -> HashMap<String, DockerCredentials> {
-    const HUB: &str = "https://index.docker.io/v1/";
-    logins
-        .iter()
-        .map(|login| {
-            let server = match is_hub(&login.registry) {
-                true => HUB,
-                false => login.registry.as_str(),
-            };
-            (server.to_owned(), credentials_of(login))
-        })
-        .collect()
-}
-
-/// Whether this is one of the names of the hub.
-pub(crate) fn is_hub(registry: &str) -> bool {
-    ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(&registry)
-}
-
-/// One login as the engine takes it.
-pub(crate) fn credentials_of(login: &Login) -> DockerCredentials {
-    DockerCredentials {
-        username: Some(login.username.clone()),
-        password: Some(login.password.clone()),
-        serveraddress: Some(login.registry.clone()),
-        ..DockerCredentials::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::{Origin, Variables};
 
     #[test]
-    fn a_spec_cannot_take_the_labels_that_say_whose_an_image_is() {
+    fn a_spec_cannot_override_the_job_and_owner_labels() {
         let mut spec = ImageBuild::default();
         spec.labels.insert(JOB_LABEL.to_owned(), "other".to_owned());
         spec.labels.insert(
@@ -148,18 +121,18 @@ mod tests {
             job: "7".to_owned(),
             checkout: "/".into(),
             spec,
-            origin: crate::Origin {
+            origin: Origin {
                 source: Some("https://example.org/a".to_owned()),
                 revision: Some("abc".to_owned()),
-                created: chrono::DateTime::UNIX_EPOCH,
+                created: DateTime::UNIX_EPOCH,
             },
             logins: Vec::new(),
             pull_login: None,
-            variables: crate::Variables::default(),
+            variables: Variables::default(),
             scratch: "/".into(),
             source_date: None,
         };
-        let labels = labels(&request, "me");
+        let labels = image_labels(&request, "me");
         assert_eq!(labels[JOB_LABEL], "7");
         assert_eq!(labels[OWNER_LABEL], "me");
         assert_eq!(labels["org.opencontainers.image.source"], "mine");

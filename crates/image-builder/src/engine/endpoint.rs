@@ -1,7 +1,7 @@
-//! Where the Docker Engine is, and connections to it that are nobody else's.
+//! The address of the Docker Engine, and connections to it that nothing else shares.
 //!
-//! The engine's client shares its connections and keeps them; a build has its own, which end with
-//! it: the engine stops a build whose connection is closed.
+//! The engine's client pools its connections. A build needs one of its own that closes with it: the
+//! engine stops a build when its connection closes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,36 +17,39 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::BuildError;
 
-/// Where the engine is when nothing is said.
-const USUAL_HOST: &str = "unix:///var/run/docker.sock";
+/// The address of the engine if `DOCKER_HOST` is not set.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// The engine's ports without and with TLS.
+const DEFAULT_PORT: u16 = 2375;
+const DEFAULT_TLS_PORT: u16 = 2376;
 
-/// Where the engine is.
+/// The address of the engine.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
-    /// Behind a socket of this host.
+    /// The path of a socket.
     Unix(PathBuf),
-    /// At a host and a port.
+    /// `HOST:PORT`.
     Tcp(String),
-    /// The same, with certificates on both sides.
+    /// `HOST:PORT` with certificates on both sides.
     Tls(String, Arc<ClientConfig>),
 }
 
-/// A connection of whatever kind.
+/// A connection over any transport.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Endpoint {
-    /// The one that `DOCKER_HOST` names, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`.
+    /// Reads `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`.
     ///
     /// # Errors
-    /// `EngineUnavailable` for an address that nothing is known of, and for certificates that
-    /// cannot be read.
+    /// `EngineUnavailable` if the address has an unsupported scheme or the certificates cannot be
+    /// read.
     pub(crate) fn from_env() -> Result<Self, BuildError> {
-        let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| USUAL_HOST.to_owned());
+        let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.to_owned());
         let certificates = std::env::var_os("DOCKER_CERT_PATH").map(PathBuf::from);
-        let usual = || Some(std::env::home_dir()?.join(".docker"));
-        let certificates = certificates.or_else(usual).unwrap_or_default();
+        let default_dir = || Some(std::env::home_dir()?.join(".docker"));
+        let certificates = certificates.or_else(default_dir).unwrap_or_default();
         let is_tls = std::env::var_os("DOCKER_TLS_VERIFY").is_some();
         Self::new(&host, is_tls, &certificates)
     }
@@ -60,16 +63,15 @@ impl Endpoint {
             "unix" => Ok(Self::Unix(address.into())),
             "tcp" | "http" | "https" if is_tls => {
                 let config = tls_config(certificates).map_err(|error| {
-                    let place = certificates.display();
-                    unavailable(format!(
-                        "the certificates in {place} cannot be used: {error}"
-                    ))
+                    let dir = certificates.display();
+                    unavailable(format!("could not load the certificates in {dir}: {error}"))
                 })?;
-                Ok(Self::Tls(with_port(address, 2376), Arc::new(config)))
+                let address = with_port(address, DEFAULT_TLS_PORT);
+                Ok(Self::Tls(address, Arc::new(config)))
             }
-            "tcp" | "http" => Ok(Self::Tcp(with_port(address, 2375))),
+            "tcp" | "http" => Ok(Self::Tcp(with_port(address, DEFAULT_PORT))),
             _ => Err(unavailable(format!(
-                "DOCKER_HOST is {host}; unix://, tcp:// and https:// are understood"
+                "DOCKER_HOST is {host}; expected an address with unix://, tcp:// or https://"
             ))),
         }
     }
@@ -83,6 +85,7 @@ impl Endpoint {
             }
             Self::Tls(address, config) => Box::pin(async move {
                 let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
+                // A certificate names an IPv6 address without the brackets of a URL.
                 let host = host.trim_matches(['[', ']']).to_owned();
                 let name = ServerName::try_from(host).map_err(io::Error::other)?;
                 let stream = TcpStream::connect(address).await?;
@@ -106,15 +109,17 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-fn with_port(address: &str, usual: u16) -> String {
+fn with_port(address: &str, default: u16) -> String {
+    // The colons inside the brackets of an IPv6 address do not begin a port.
     let host_end = address.rfind(']').unwrap_or(0);
-    match address[host_end..].contains(':') {
-        true => address.to_owned(),
-        false => format!("{address}:{usual}"),
+    if address[host_end..].contains(':') {
+        address.to_owned()
+    } else {
+        format!("{address}:{default}")
     }
 }
 
-/// What is trusted and shown: `ca.pem`, `cert.pem` and `key.pem`, as the `docker` command has them.
+/// Loads `ca.pem`, `cert.pem` and `key.pem`, the files that the `docker` command uses.
 fn tls_config(dir: &Path) -> Result<ClientConfig, Box<dyn std::error::Error>> {
     let certificates = |name: &str| -> Result<Vec<_>, Box<dyn std::error::Error>> {
         let read = CertificateDer::pem_file_iter(dir.join(name))?;
@@ -136,8 +141,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_address_that_is_understood_has_a_port() {
-        for (host, told) in [
+    fn supported_addresses_get_a_port_and_others_are_refused() {
+        for (host, expected) in [
             ("unix:///var/run/docker.sock", "unix:///var/run/docker.sock"),
             ("tcp://10.0.0.1:2375", "tcp://10.0.0.1:2375"),
             ("tcp://engine", "tcp://engine:2375"),
@@ -145,11 +150,12 @@ mod tests {
             ("tcp://[::1]:99", "tcp://[::1]:99"),
         ] {
             let endpoint = Endpoint::new(host, false, Path::new("/nowhere")).unwrap();
-            assert_eq!(format!("{endpoint:?}"), told);
+            assert_eq!(format!("{endpoint:?}"), expected);
         }
         for bad in ["ssh://engine", "engine", ""] {
             let error = Endpoint::new(bad, false, Path::new("")).unwrap_err();
-            assert!(error.to_string().contains("are understood"), "{error}");
+            let expected = "expected an address with unix://";
+            assert!(error.to_string().contains(expected), "{error}");
         }
         let error = Endpoint::new("tcp://engine", true, Path::new("/nowhere")).unwrap_err();
         assert!(

@@ -1,26 +1,27 @@
-//! Reading the engine's errors.
+//! Turns the engine's errors into [`BuildError`]s.
 //!
-//! The engine tells most failures in prose only, inside a stream that began well. What is known of
-//! the step that failed is used first, and its words only where there is nothing else.
+//! The engine reports most failures as prose, at the end of an answer that began with 200. What the
+//! progress shows about the failed step is used first, and the prose only where nothing else is
+//! known.
 
 use bollard::errors::Error;
 use slipway_domain::ImageBuild;
 
 use crate::error::BuildError;
 
-/// A step that failed, as the engine's progress showed it.
+/// A failed step, as the engine's progress shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FailedStep {
-    /// Its name, such as `[2/3] RUN make`.
+    /// Such as `[2/3] RUN make`.
     pub(crate) name: String,
-    /// What the engine said of it.
+    /// The engine's message about it.
     pub(crate) error: String,
-    /// Whether its command is for another processor.
+    /// Whether its command is for another architecture than the engine's.
     pub(crate) is_foreign: bool,
 }
 
-/// The error of a call that has nothing to do with a Dockerfile.
-pub(crate) fn engine_error(error: Error) -> BuildError {
+/// The error of a call to the engine other than a build.
+pub fn engine_error(error: Error) -> BuildError {
     let detail = error.to_string();
     if is_disk_full(&detail) {
         return BuildError::DiskFull;
@@ -30,7 +31,26 @@ pub(crate) fn engine_error(error: Error) -> BuildError {
     }
 }
 
-/// The error that ended a build.
+/// The result of a deletion, which is no failure if something else has deleted the thing meanwhile.
+/// What is still in use is left to the next sweep.
+pub(crate) fn ignore_missing(removed: Result<(), Error>) -> Result<(), BuildError> {
+    match removed {
+        Ok(())
+        | Err(Error::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        }) => Ok(()),
+        // The second of two calls that delete one image at the same time is answered with 500.
+        Err(Error::DockerResponseServerError { message, .. })
+            if message.starts_with("unrecognized image ID") =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(engine_error(error)),
+    }
+}
+
+/// The error of a build.
 pub(crate) fn build_error(
     error: Error,
     step: Option<&FailedStep>,
@@ -38,17 +58,17 @@ pub(crate) fn build_error(
 ) -> BuildError {
     let message = match error {
         Error::DockerStreamError { error } => error,
+        // Some errors in the Dockerfile are answered with 500; any other 5xx is the engine's fault.
         Error::DockerResponseServerError {
             status_code,
             message,
         } if status_code < 500 || step.is_some() || is_about_dockerfile(&message) => message,
-        // The connection broke, or the engine is at fault.
         other => return engine_error(other),
     };
-    explain(&message, step, spec)
+    classify(&message, step, spec)
 }
 
-fn explain(message: &str, step: Option<&FailedStep>, spec: &ImageBuild) -> BuildError {
+fn classify(message: &str, step: Option<&FailedStep>, spec: &ImageBuild) -> BuildError {
     if is_disk_full(message) || step.is_some_and(|step| is_disk_full(&step.error)) {
         return BuildError::DiskFull;
     }
@@ -60,11 +80,13 @@ fn explain(message: &str, step: Option<&FailedStep>, spec: &ImageBuild) -> Build
             path: spec.dockerfile.clone(),
         };
     }
-    let detail = shorten(last_cause(message));
-    if let Some(error) = wants_secret(message, step).or_else(|| platform_error(message, step, spec))
+    // Both are failures of a step too, but their cause is known more precisely.
+    if let Some(error) =
+        missing_secret(message, step).or_else(|| platform_error(message, step, spec))
     {
         return error;
     }
+    let detail = shorten(last_cause(message));
     match step {
         Some(step) => match base_image(&step.name) {
             Some(image) => BuildError::BaseImageUnavailable { image, detail },
@@ -83,37 +105,36 @@ fn explain(message: &str, step: Option<&FailedStep>, spec: &ImageBuild) -> Build
     }
 }
 
-/// The error of a step that wants a secret or an agent which is not given.
-fn wants_secret(message: &str, step: Option<&FailedStep>) -> Option<BuildError> {
-    let step = step?;
-    if !step.name.contains("--mount=") {
-        return None;
-    }
-    let said = |words: &str| message.contains(words) || step.error.contains(words);
-    let of_agent = [
+/// The error of a step that requires a secret or an agent which the build does not provide.
+fn missing_secret(message: &str, step: Option<&FailedStep>) -> Option<BuildError> {
+    const NO_AGENT: [&str; 4] = [
         "no ssh forwarded",
         "no SSH forwarded",
         "unset ssh forward key",
         "no SSH key",
     ];
-    let (wanted, advice) = if of_agent.into_iter().any(said) {
+    let step = step?;
+    // A command may print any of these messages; only a step with a mount can mean them.
+    if !step.name.contains("--mount=") {
+        return None;
+    }
+    let is_reported = |words: &str| message.contains(words) || step.error.contains(words);
+    let (requirement, advice) = if NO_AGENT.into_iter().any(is_reported) {
         let advice = "name the variable with the private key under ssh";
         ("an SSH agent".to_owned(), advice)
     } else {
         let secret = [message, &step.error].into_iter().find_map(secret_in)?;
-        (
-            format!("the secret {secret}"),
-            "name its variable under secrets",
-        )
+        let advice = "name its variable under secrets";
+        (format!("the secret {secret}"), advice)
     };
-    Some(BuildError::SecretNotGiven {
+    Some(BuildError::SecretNotProvided {
         step: step.name.clone(),
-        wanted,
+        requirement,
         advice,
     })
 }
 
-/// The secret that is said not to be there, as in `secret npm: not found`.
+/// The id in a message such as `secret npm: not found`.
 fn secret_in(message: &str) -> Option<String> {
     let (_, rest) = message.split_once("secret ")?;
     let id = rest.split([' ', ':']).next().filter(|id| !id.is_empty())?;
@@ -122,7 +143,7 @@ fn secret_in(message: &str) -> Option<String> {
         .then(|| id.to_owned())
 }
 
-/// The error of an image that cannot be had, or run, for the platform.
+/// The error of an image that does not exist for the platform, or cannot run on this host.
 fn platform_error(
     message: &str,
     step: Option<&FailedStep>,
@@ -133,7 +154,6 @@ fn platform_error(
         Some(platform) => platform.to_string(),
         None => "the platform of its base image".to_owned(),
     };
-    let detail = shorten(last_cause(message));
     if MISSING.iter().any(|words| message.contains(words)) {
         let image = step.and_then(|step| base_image(&step.name));
         return Some(BuildError::PlatformMissing {
@@ -146,11 +166,11 @@ fn platform_error(
     is_foreign.then(|| BuildError::PlatformUnsupported {
         platform,
         step: step.map(|step| step.name.clone()),
-        detail,
+        detail: shorten(last_cause(message)),
     })
 }
 
-/// The image that a step wants to have, when that is all the step does.
+/// The image that a step pulls, if the step does nothing else.
 pub(crate) fn base_image(step: &str) -> Option<String> {
     const INTERNAL: &[&str] = &[
         "[internal] load metadata for ",
@@ -162,6 +182,7 @@ pub(crate) fn base_image(step: &str) -> Option<String> {
         .iter()
         .find_map(|prefix| step.strip_prefix(prefix))
         .or_else(|| {
+            // BuildKit writes `[2/3] FROM a`, the classic builder `Step 2/3 : FROM a`.
             let rest = match step.strip_prefix('[') {
                 Some(rest) => rest.split_once("] ")?.1,
                 None => step.split_once(" : ").map_or(step, |(_, rest)| rest),
@@ -178,7 +199,7 @@ fn is_disk_full(message: &str) -> bool {
     message.contains("no space left on device") || message.contains("disk quota exceeded")
 }
 
-/// Whether the words are those with which the engine refuses a Dockerfile before any step runs.
+/// Whether the engine refused the Dockerfile before any step ran.
 fn is_about_dockerfile(message: &str) -> bool {
     const WORDS: &[&str] = &[
         "dockerfile parse error",
@@ -202,7 +223,7 @@ fn is_about_dockerfile(message: &str) -> bool {
     WORDS.iter().any(|word| lower.contains(word))
 }
 
-/// The exit code of the command that failed, as either builder tells it.
+/// The exit code of the failed command, in the form of either builder.
 fn exit_code(message: &str) -> Option<i64> {
     ["exit code: ", "non-zero code: "].iter().find_map(|words| {
         let (_, rest) = message.rsplit_once(words)?;
@@ -211,9 +232,9 @@ fn exit_code(message: &str) -> Option<i64> {
     })
 }
 
-/// The message without the names of the layers of the engine that passed it on.
+/// Strips the prefixes that the layers of the engine add to a message they pass on.
 fn last_cause(message: &str) -> &str {
-    const LAYERS: &[&str] = &[
+    const PREFIXES: &[&str] = &[
         "failed to solve with frontend dockerfile.v0: ",
         "failed to solve with frontend gateway.v0: ",
         "failed to solve: ",
@@ -222,17 +243,17 @@ fn last_cause(message: &str) -> &str {
         "executor failed running ",
     ];
     let mut rest = message;
-    while let Some(shorter) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
+    while let Some(shorter) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
         rest = shorter;
     }
     rest
 }
 
-/// One line of bounded length.
+/// The message in one line of at most 500 characters.
 pub(crate) fn shorten(message: &str) -> String {
-    const MAX: usize = 500;
+    const MAX_CHARS: usize = 500;
     let line: String = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MAX) {
+    match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
@@ -250,14 +271,14 @@ mod tests {
         }
     }
 
-    fn explained(message: &str, step: &FailedStep) -> BuildError {
-        explain(message, Some(step), &ImageBuild::default())
+    fn classified(message: &str, step: &FailedStep) -> BuildError {
+        classify(message, Some(step), &ImageBuild::default())
     }
 
     #[test]
-    fn the_step_tells_more_than_the_words() {
+    fn the_failed_step_decides_the_error_before_the_message_does() {
         let message = "failed to solve: docker.io/library/x:1: not found";
-        let error = explained(
+        let error = classified(
             message,
             &step("[internal] load metadata for docker.io/library/x:1"),
         );
@@ -266,7 +287,7 @@ mod tests {
                 if image == "docker.io/library/x:1" && detail == "docker.io/library/x:1: not found"),
             "{error}"
         );
-        let error = explained(
+        let error = classified(
             "executor failed running [/bin/sh -c exit 7]: exit code: 7",
             &step("[2/3] RUN exit 7"),
         );
@@ -274,12 +295,12 @@ mod tests {
             matches!(&error, BuildError::BuildFailed { step, code: Some(7), .. } if step == "[2/3] RUN exit 7"),
             "{error}"
         );
-        let error = explained("write /x: no space left on device", &step("[2/3] RUN dd"));
+        let error = classified("write /x: no space left on device", &step("[2/3] RUN dd"));
         assert!(matches!(error, BuildError::DiskFull));
     }
 
     #[test]
-    fn base_images_are_read_from_either_builder() {
+    fn base_images_are_recognized_in_steps_of_both_builders() {
         for (name, image) in [
             (
                 "[internal] load metadata for r:5000/a:1",
@@ -302,8 +323,31 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_kept_short() {
+    fn long_messages_are_shortened_to_one_line() {
         let long = shorten(&"ä \n".repeat(1000));
         assert!(long.chars().count() <= 501 && !long.contains('\n'));
+    }
+
+    fn refused(status_code: u16, message: &str) -> Result<(), Error> {
+        Err(Error::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        })
+    }
+
+    #[test]
+    fn deleting_what_is_already_deleted_is_no_error() {
+        // The answers of Docker 20.10 to the second of two calls that delete one image.
+        for (status, message) in [
+            (404, "No such image: a:1"),
+            (409, "removal of container 12ab is already in progress"),
+            (500, "unrecognized image ID sha256:24742aa09ec4"),
+        ] {
+            assert!(
+                ignore_missing(refused(status, message)).is_ok(),
+                "{message}"
+            );
+        }
+        assert!(ignore_missing(refused(500, "input/output error")).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! The engine's progress as a readable trace, from either of its builders.
+//! Renders the progress of either of the engine's builders as a readable trace.
 //!
-//! BuildKit tells of a graph whose steps run side by side. Each step of the Dockerfile is headed by
-//! a line such as `Step 2/3 : RUN make`, as the classic builder writes it, and each of its lines
-//! begins with what it is called, here `#2/3`; what BuildKit does besides has a number.
+//! BuildKit reports a graph of steps that run in parallel. Each step of the Dockerfile starts with a
+//! line such as `Step 2/3 : RUN make`, as the classic builder writes it, and each line of its output
+//! begins with its label, here `#2/3`. Internal steps of BuildKit are labeled with a number.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -11,44 +11,46 @@ use bollard::models::{BuildInfo, BuildInfoAux};
 use slipway_domain::{BuildStep, Phase};
 
 use crate::engine::failures::{FailedStep, base_image, shorten};
-use crate::request::Progress;
+use crate::progress::Progress;
 
-/// Up to how many bytes of an unfinished line are kept back.
+/// The longest unfinished line that is buffered, in bytes.
 const MAX_LINE: usize = 16 * 1024;
-/// With which words the engine tells, in the output of a step, that its command is for another
-/// processor.
-const OTHER_PROCESSOR: &[&str] = &["standard_init_linux.go:", "exec /"];
+/// How a line in a step's output begins if its command is for another architecture.
+const EXEC_ERROR_PREFIXES: &[&str] = &["standard_init_linux.go:", "exec /"];
 
-/// How the step is called that looks for layers in an image. That there is none is no failure.
-const IMPORT: &str = "importing cache manifest from ";
+/// The prefix of the name of a step that looks for layers in an image. It fails if there is no such
+/// image, and the build goes on without.
+const CACHE_IMPORT: &str = "importing cache manifest from ";
 
-/// Turns what the engine tells into the trace, and remembers what matters in the end.
-pub(crate) struct Narrator<'a> {
+/// Turns the engine's messages into the trace, and collects the outcome of the build.
+pub(crate) struct TraceWriter<'a> {
     progress: &'a dyn Progress,
+    /// BuildKit's steps by digest.
     steps: HashMap<String, Step>,
     phase: Option<Phase>,
     classic_step: Option<ClassicStep>,
-    /// The step whose unfinished line is the last of the trace.
+    /// The digest of the step whose unfinished line is at the end of the trace.
     open_line: Option<String>,
     /// The first step that failed by itself.
     pub(crate) failed: Option<FailedStep>,
-    /// The image's id, once the engine told it.
+    /// The id of the image, once it is complete.
     pub(crate) image: Option<String>,
 }
 
 #[derive(Default)]
 struct Step {
+    /// The order in which steps began.
     number: usize,
-    /// What its lines begin with.
+    /// The prefix of its lines.
     label: String,
     done: bool,
-    /// The beginning of a line whose end has not come.
+    /// The start of a line that is not finished.
     line: Vec<u8>,
-    /// Whether its command is for another processor.
+    /// Whether its command is for another architecture.
     is_foreign: bool,
 }
 
-/// The step that the classic builder is at.
+/// The running step of the classic builder.
 struct ClassicStep {
     name: String,
     since: Instant,
@@ -56,20 +58,19 @@ struct ClassicStep {
     is_foreign: bool,
 }
 
-/// What BuildKit says of one step; it repeats itself.
+/// The state of one BuildKit step in one message. BuildKit repeats it in later messages.
 #[derive(Default)]
-struct News {
+struct StepStatus {
     digest: String,
     name: String,
-    begun: bool,
+    started: bool,
     done: bool,
     cached: bool,
     error: String,
-    millis: u64,
+    duration_ms: u64,
 }
 
-impl<'a> Narrator<'a> {
-    /// Begins a trace.
+impl<'a> TraceWriter<'a> {
     pub(crate) fn new(progress: &'a dyn Progress) -> Self {
         Self {
             progress,
@@ -82,10 +83,10 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Takes one message of the engine.
-    pub(crate) fn take(&mut self, info: BuildInfo) {
+    /// Processes one message of the engine.
+    pub(crate) fn handle(&mut self, info: BuildInfo) {
         if let Some(text) = &info.stream {
-            self.take_classic(text);
+            self.handle_classic_output(text);
         }
         match info.aux {
             Some(BuildInfoAux::BuildKit(status)) => {
@@ -97,56 +98,56 @@ impl<'a> Narrator<'a> {
                         }
                         _ => 0,
                     };
-                    self.take_news(News {
-                        begun: vertex.started.is_some(),
+                    self.handle_status(StepStatus {
+                        started: vertex.started.is_some(),
                         done: vertex.completed.is_some(),
                         digest: vertex.digest,
                         name: vertex.name,
                         cached: vertex.cached,
                         error: vertex.error,
-                        millis: u64::try_from(millis).unwrap_or(0),
+                        duration_ms: u64::try_from(millis).unwrap_or(0),
                     });
                 }
                 for output in status.logs {
-                    self.take_output(&output.vertex, &output.msg);
+                    self.handle_output(&output.vertex, &output.msg);
                 }
                 for warning in status.warnings {
                     let text = String::from_utf8_lossy(&warning.short).into_owned();
                     let label = self.step(&warning.vertex).label.clone();
-                    self.line(&label, format!("WARNING: {text}").as_bytes());
+                    self.write_line(&label, format!("WARNING: {text}").as_bytes());
                 }
             }
             Some(BuildInfoAux::Default(image)) => self.image = image.id,
             None => {}
         }
-        // A pull of the classic builder; its progress bars are of no use in a trace.
+        // A pull of the classic builder. Its progress bars are of no use in a trace.
         if let (Some(status), None) = (&info.status, &info.progress_detail) {
             self.enter(Phase::Pulling);
-            self.say(&format!("{status}\n"));
+            self.write(&format!("{status}\n"));
         }
     }
 
-    /// Writes out what was kept back of unfinished lines, of a build that ended so.
+    /// Writes the unfinished lines of a build that has ended.
     pub(crate) fn finish(&mut self, has_failed: bool) {
-        self.end_classic(has_failed);
+        self.end_classic_step(has_failed);
         let mut steps: Vec<(String, Step)> = std::mem::take(&mut self.steps).into_iter().collect();
         steps.sort_by_key(|(_, step)| step.number);
         for (digest, step) in steps.iter().filter(|(_, step)| !step.line.is_empty()) {
-            self.line_of(digest, &step.label, &step.line);
+            self.write_step_line(digest, &step.label, &step.line);
         }
         self.end_line();
     }
 
-    /// Tells why the build begins again after it ended for no fault of its own.
-    pub(crate) fn begin_again(&mut self, why: &str) {
+    /// Discards the outcome so far, and writes why the build starts over.
+    pub(crate) fn restart(&mut self, why: &str) {
         self.finish(true);
         self.failed = None;
         self.image = None;
-        self.progress.begins_again();
-        self.say(&format!("{why}; building again\n"));
+        self.progress.build_restarted();
+        self.write(&format!("{why}; building again\n"));
     }
 
-    /// The step that failed.
+    /// The step that failed, with `error` as its message if the step has none.
     pub(crate) fn failed_step(&self, error: &str) -> Option<FailedStep> {
         let mut failed = self.failed.clone()?;
         if failed.error.is_empty() {
@@ -155,30 +156,31 @@ impl<'a> Narrator<'a> {
         Some(failed)
     }
 
-    fn take_classic(&mut self, text: &str) {
+    fn handle_classic_output(&mut self, text: &str) {
         for line in text.lines() {
             if line.starts_with("Step ") && line.contains(" : ") {
-                self.end_classic(false);
+                self.end_classic_step(false);
                 self.classic_step = Some(ClassicStep {
                     name: line.to_owned(),
                     since: Instant::now(),
                     cached: false,
                     is_foreign: false,
                 });
-                match base_image(line) {
-                    Some(_) => self.enter(Phase::Pulling),
-                    None => self.enter(Phase::Building),
+                if base_image(line).is_some() {
+                    self.enter(Phase::Pulling);
+                } else {
+                    self.enter(Phase::Building);
                 }
             } else if let Some(step) = &mut self.classic_step {
                 step.cached |= line.trim() == "---> Using cache";
-                step.is_foreign |= is_foreign(line.as_bytes());
+                step.is_foreign |= is_exec_error(line.as_bytes());
             }
         }
-        self.say(text);
+        self.write(text);
     }
 
-    /// Ends the step that the classic builder was at.
-    fn end_classic(&mut self, has_failed: bool) {
+    /// Reports the running step of the classic builder as ended.
+    fn end_classic_step(&mut self, has_failed: bool) {
         let Some(step) = self.classic_step.take() else {
             return;
         };
@@ -192,92 +194,97 @@ impl<'a> Narrator<'a> {
         if has_failed {
             self.failed = Some(FailedStep {
                 name: step.name,
-                // The end of the answer tells it.
+                // The error comes at the end of the answer; `failed_step` fills it in.
                 error: String::new(),
                 is_foreign: step.is_foreign,
             });
         }
     }
 
-    fn take_news(&mut self, news: News) {
-        if !news.begun && !news.cached && news.error.is_empty() {
+    fn handle_status(&mut self, status: StepStatus) {
+        // BuildKit announces its whole graph first. A step is shown once something happens to it.
+        if !status.started && !status.cached && status.error.is_empty() {
             return;
         }
-        let is_new = !self.steps.contains_key(&news.digest);
-        let heading = heading(&news.name);
-        let step = self.step(&news.digest);
+        let is_new = !self.steps.contains_key(&status.digest);
+        let heading = heading(&status.name);
+        let step = self.step(&status.digest);
         if let (true, Some((label, _))) = (is_new, &heading) {
             step.label.clone_from(label);
         }
         let (label, was_done) = (step.label.clone(), step.done);
         if is_new {
             match heading {
-                Some((_, heading)) => self.say(&format!("{heading}\n")),
-                None => self.line(&label, news.name.as_bytes()),
+                Some((_, heading)) => self.write(&format!("{heading}\n")),
+                None => self.write_line(&label, status.name.as_bytes()),
             }
-            self.enter_for(&news.name);
+            self.enter_phase_of(&status.name);
         }
-        if !news.done || was_done {
-            return;
+        if status.done && !was_done {
+            self.end_step(status, &label);
         }
-        let step = self.step(&news.digest);
+    }
+
+    /// Reports a step of BuildKit as ended, and writes its last lines.
+    fn end_step(&mut self, status: StepStatus, label: &str) {
+        let step = self.step(&status.digest);
         step.done = true;
         let is_foreign = step.is_foreign;
         let rest = std::mem::take(&mut step.line);
         if !rest.is_empty() {
-            self.line_of(&news.digest, &label, &rest);
+            self.write_step_line(&status.digest, label, &rest);
         }
-        let failed = !news.error.is_empty();
-        if let (true, Some(image)) = (failed, news.name.strip_prefix(IMPORT)) {
-            let why = shorten(&news.error);
-            self.say(&format!("Nothing is taken from {image}: {why}\n"));
+        let failed = !status.error.is_empty();
+        if let (true, Some(image)) = (failed, status.name.strip_prefix(CACHE_IMPORT)) {
+            let why = shorten(&status.error);
+            self.write(&format!("No layers reused from {image}: {why}\n"));
             return;
         }
         self.progress.step(&BuildStep {
-            name: news.name.clone(),
-            duration_ms: news.millis,
-            cached: news.cached,
+            name: status.name.clone(),
+            duration_ms: status.duration_ms,
+            cached: status.cached,
             failed,
         });
         if failed {
-            self.line(&label, format!("ERROR: {}", news.error).as_bytes());
-            // Steps beside the one that failed are called off.
-            if self.failed.is_none() && !news.error.contains("context canceled") {
+            self.write_line(label, format!("ERROR: {}", status.error).as_bytes());
+            // When one step fails, BuildKit cancels the steps that run next to it.
+            if self.failed.is_none() && !status.error.contains("context canceled") {
                 self.failed = Some(FailedStep {
-                    name: news.name,
-                    error: news.error,
+                    name: status.name,
+                    error: status.error,
                     is_foreign,
                 });
             }
-        } else if news.cached {
-            self.line(&label, b"CACHED");
+        } else if status.cached {
+            self.write_line(label, b"CACHED");
         } else {
-            self.line(
-                &label,
-                format!("DONE {}.{}s", news.millis / 1000, news.millis % 1000 / 100).as_bytes(),
-            );
+            let (seconds, tenths) = (status.duration_ms / 1000, status.duration_ms % 1000 / 100);
+            self.write_line(label, format!("DONE {seconds}.{tenths}s").as_bytes());
         }
     }
 
-    fn take_output(&mut self, digest: &str, text: &[u8]) {
+    /// Writes the finished lines of a step's output, and buffers the rest until its line is
+    /// complete, so that lines of parallel steps do not mix.
+    fn handle_output(&mut self, digest: &str, text: &[u8]) {
         let step = self.step(digest);
         let label = step.label.clone();
         let mut text = [std::mem::take(&mut step.line).as_slice(), text].concat();
         let end = text.iter().rposition(|byte| *byte == b'\n');
-        let end = end.map_or(0, |at| at + 1);
-        let rest = text.split_off(end);
+        let rest = text.split_off(end.map_or(0, |at| at + 1));
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            if is_foreign(line) {
+            if is_exec_error(line) {
                 self.step(digest).is_foreign = true;
             }
-            self.line_of(digest, &label, line);
+            self.write_step_line(digest, &label, line);
         }
         if rest.len() > MAX_LINE {
-            // A secret may stand where the line is cut, and must be whole to be found.
+            // The line continues without a break: a secret could span the break, and the masker
+            // finds only whole secrets.
             if self.open_line.as_deref() != Some(digest) {
                 self.end_line();
-                self.say(&format!("#{label} "));
+                self.write(&format!("#{label} "));
             }
             self.progress.output(&rest);
             self.open_line = Some(digest.to_owned());
@@ -295,9 +302,9 @@ impl<'a> Narrator<'a> {
         })
     }
 
-    fn enter_for(&mut self, step: &str) {
+    fn enter_phase_of(&mut self, step: &str) {
         if base_image(step).is_some() {
-            // A stage whose base is fetched while another one builds does not take the build back.
+            // Another stage may pull its base while the first one builds; that is no step back.
             if self.phase.is_none() {
                 self.enter(Phase::Pulling);
             }
@@ -313,25 +320,25 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Writes a line of a step, or the end of its line that was begun.
-    fn line_of(&mut self, digest: &str, label: &str, line: &[u8]) {
+    /// Writes a line of a step, or the rest of its line that is open.
+    fn write_step_line(&mut self, digest: &str, label: &str, line: &[u8]) {
         if self.open_line.as_deref() == Some(digest) {
             self.open_line = None;
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.progress.output(&[line, b"\n"].concat());
         } else {
-            self.line(label, line);
+            self.write_line(label, line);
         }
     }
 
-    fn line(&mut self, label: &str, line: &[u8]) {
+    fn write_line(&mut self, label: &str, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = [format!("#{label} ").as_bytes(), line, b"\n"].concat();
         self.end_line();
         self.progress.output(&line);
     }
 
-    fn say(&mut self, text: &str) {
+    fn write(&mut self, text: &str) {
         self.end_line();
         self.progress.output(text.as_bytes());
     }
@@ -343,31 +350,33 @@ impl<'a> Narrator<'a> {
     }
 }
 
-/// Whether this line of a step's output says that its command is for another processor.
-fn is_foreign(line: &[u8]) -> bool {
+/// Whether this line of a step's output reports that its command is for another architecture.
+fn is_exec_error(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line);
-    let is_engine = OTHER_PROCESSOR.iter().any(|words| line.starts_with(words));
-    is_engine && line.trim_end().ends_with("exec format error")
+    let is_from_engine = EXEC_ERROR_PREFIXES
+        .iter()
+        .any(|prefix| line.starts_with(prefix));
+    is_from_engine && line.trim_end().ends_with("exec format error")
 }
 
-/// What a step of the Dockerfile is called, and the line that heads it, where BuildKit names it like
-/// `[2/3] RUN make` or `[stage 2/3] RUN make`.
+/// The label and the heading of a step of the Dockerfile, which BuildKit names like
+/// `[2/3] RUN make` or `[stage 2/3] RUN make`; `None` for other steps.
 fn heading(name: &str) -> Option<(String, String)> {
     let (label, instruction) = name.strip_prefix('[')?.split_once("] ")?;
+    // The stage may be preceded by a platform, as in `[linux/arm64 build 1/4]`.
     let (stage, position) = match label.rsplit_once(' ') {
         Some((stage, position)) => (stage.rsplit(' ').next(), position),
         None => (None, label),
     };
-    let (step, of) = position.split_once('/')?;
-    if step.parse::<u32>().is_err() || of.parse::<u32>().is_err() {
+    let (step, count) = position.split_once('/')?;
+    if step.parse::<u32>().is_err() || count.parse::<u32>().is_err() {
         return None;
     }
-    // The name of a stage stands where the Dockerfile has it.
-    let stage = stage.filter(|stage| !stage.starts_with("stage-"));
-    let stage = stage.filter(|_| instruction.starts_with("FROM "));
-    let stage = stage.map(|stage| format!(" as {stage}"));
-    let stage = stage.unwrap_or_default();
-    let heading = format!("Step {position} : {instruction}{stage}");
+    // The Dockerfile has the stage's name in its FROM. BuildKit's own names are `stage-N`.
+    let stage =
+        stage.filter(|stage| !stage.starts_with("stage-") && instruction.starts_with("FROM "));
+    let suffix = stage.map_or_else(String::new, |stage| format!(" as {stage}"));
+    let heading = format!("Step {position} : {instruction}{suffix}");
     Some((label.to_owned(), heading))
 }
 

@@ -1,67 +1,71 @@
-//! The image that a build begins with, fetched ahead of it where the spec wants a fresh one.
+//! Pulling the first base image before the build, if the spec wants a fresh one.
 //!
-//! Of several stages the base of the first is fetched; the others are the engine's to pull. The
-//! image is here under a tag of its own for as long as the build takes.
+//! If a Dockerfile has several stages, only the base of the first is pulled here; the engine pulls
+//! the others. The image has a tag of the job until the job ends.
 
 use bollard::errors::Error;
 use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImage;
 
 use crate::builder::Builder;
-use crate::dockerfile::first_from::Base;
+use crate::dockerfile::first_from::FirstFrom;
 use crate::engine::failures::{engine_error, shorten};
 use crate::error::BuildError;
-use crate::images::layer_cache::Wanted;
-use crate::request::{BuildRequest, Progress};
+use crate::images::pull::Pull;
+use crate::progress::Progress;
+use crate::request::BuildRequest;
 
 impl Builder {
-    /// Tells which image the build begins with, and fetches it.
+    /// Reports the first base image, and pulls it.
     ///
-    /// Nothing is fetched of `scratch`, of an image that is asked for in a special way, and for a
-    /// spec that is content with what the engine has.
-    pub(crate) async fn fetch_base(
+    /// Nothing is pulled for `scratch`, for a `FROM` with flags such as `--platform`, and if the spec
+    /// accepts the image that the engine has.
+    pub(crate) async fn pull_base_image(
         &self,
         request: &BuildRequest,
-        base: Option<&Base>,
+        base: Option<&FirstFrom>,
         progress: &dyn Progress,
     ) -> Result<(), BuildError> {
-        let plain = base.and_then(|base| Some((base, BaseImage::new(&base.image, None).ok()?)));
-        let Some((base, told)) = plain else {
+        let known = base.and_then(|base| Some((base, BaseImage::new(&base.image, None).ok()?)));
+        let Some((base, image)) = known else {
             progress.phase(Phase::Pulling);
             return Ok(());
         };
-        let login = told.registry().and_then(|host| request.login_to_pull(host));
+        let login = image
+            .registry()
+            .and_then(|host| request.login_to_pull(host));
         let username = login.map(|login| login.username.as_str());
+        // A user name that cannot be shown is left out of the report.
         match BaseImage::new(&base.image, username) {
-            Ok(told) => progress.base_image(&told),
-            Err(_) => progress.base_image(&told),
+            Ok(with_username) => progress.base_image(&with_username),
+            Err(_) => progress.base_image(&image),
         }
-        if told.registry().is_none() || base.is_special || !request.spec.pull {
+        if image.registry().is_none() || base.has_flags || !request.spec.pull {
             return Ok(());
         }
-        let name = whole_name(&told, &base.image);
+        let name = single_image_name(&image, &base.image);
         progress.output(format!("Pulling {name}\n").as_bytes());
-        let lock = self.tag_lock(told.repository());
-        let _alone = lock.lock().await;
-        let own = self.base_tag(&request.job);
-        let wanted = Wanted {
-            repository: told.repository(),
+        let lock = self.tag_lock(image.repository());
+        let _guard = lock.lock().await;
+        let local_tag = self.base_tag(&request.job);
+        let pull = Pull {
+            repository: image.repository(),
             name: &name,
-            own: &own,
-            // Others may want it under its name.
+            local_tag: &local_tag,
+            // If the engine had the image before, someone else may use it under its name.
             keeps_name: self.engine().inspect_image(&name).await.is_ok(),
         };
-        let say = |line: String| progress.output(format!("{line}\n").as_bytes());
-        let fetched = self.fetch_patiently(&wanted, login, say).await;
-        fetched.map_err(|error| unavailable(&base.image, error))
+        let report = |line: String| progress.output(format!("{line}\n").as_bytes());
+        let pulled = self.pull_with_retries(&pull, login, report).await;
+        pulled.map_err(|error| unavailable(&base.image, error))
     }
 }
 
-/// The name by which one image is fetched: by its digest where it has one, else by its tag.
-fn whole_name(told: &BaseImage, image: &str) -> String {
-    match (image.split_once('@'), told.tag()) {
-        (Some((_, digest)), _) => format!("{}@{digest}", told.repository()),
-        (None, tag) => format!("{}:{}", told.repository(), tag.unwrap_or("latest")),
+/// The full name with the digest or else the tag; without either, the engine would pull all tags.
+fn single_image_name(used: &BaseImage, image: &str) -> String {
+    match (image.split_once('@'), used.tag()) {
+        (Some((_, digest)), _) => format!("{}@{digest}", used.repository()),
+        (None, tag) => format!("{}:{}", used.repository(), tag.unwrap_or("latest")),
     }
 }
 
@@ -85,9 +89,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_image_is_fetched_and_never_all_of_a_repository() {
+    fn a_pull_names_exactly_one_image() {
         let digest = format!("sha256:{}", "0a".repeat(32));
-        for (image, whole) in [
+        for (image, expected) in [
             ("alpine".to_owned(), "alpine:latest".to_owned()),
             (
                 "r.example:5000/a/b".to_owned(),
@@ -96,8 +100,8 @@ mod tests {
             ("a:1".to_owned(), "a:1".to_owned()),
             (format!("a:1@{digest}"), format!("a@{digest}")),
         ] {
-            let told = BaseImage::new(&image, None).unwrap();
-            assert_eq!(whole_name(&told, &image), whole);
+            let used = BaseImage::new(&image, None).unwrap();
+            assert_eq!(single_image_name(&used, &image), expected);
         }
     }
 }

@@ -1,83 +1,59 @@
-//! Removing what builds leave in the engine: images by label, and build cache beyond a limit.
+//! Deleting what builds leave in the engine: images and containers by label, and build cache.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::errors::Error;
 use bollard::query_parameters::{
     ListContainersOptions, ListImagesOptions, PruneBuildOptions, PruneImagesOptions,
     RemoveContainerOptions, RemoveImageOptions,
 };
 
 use crate::builder::Builder;
-use crate::engine::failures::engine_error;
+use crate::engine::failures::{engine_error, ignore_missing};
 use crate::error::BuildError;
-
-/// Says on an image or container for which job it was made.
-pub(crate) const JOB_LABEL: &str = "io.slipway.job";
-/// Says which of several users of one engine made it.
-pub(crate) const OWNER_LABEL: &str = "io.slipway.runner";
-
-/// How the names begin that images have here while they are made.
-pub(crate) const OWN_REPOSITORY: &str = "slipway-job:";
+use crate::labels::{BUILD_NAME_PREFIX, OWNER_LABEL};
 
 impl Builder {
-    /// Removes the containers and images that were made for `job`, with all their local tags, and what
-    /// was fetched for it. To be called before anybody hears that the image is there.
+    /// Deletes the containers and images of `job` with all their local tags, and the images that were
+    /// pulled for it. Call it before the job's result is reported.
     ///
-    /// Layers may stay in the build cache, which [`Builder::prune`] bounds.
+    /// Layers may stay in the build cache, which [`Builder::prune`] limits.
     ///
     /// # Errors
-    /// `EngineUnavailable` when the engine does not answer.
+    /// `EngineUnavailable` if the engine does not answer.
     pub async fn remove_job(&self, job: &str) -> Result<(), BuildError> {
         let labels = self.labels(job).into_iter();
         let labels = labels.map(|(name, value)| format!("{name}={value}"));
-        self.remove_labelled(labels.collect(), |_| true).await?;
-        self.remove_cache_of(job).await
+        self.remove_labeled(labels.collect(), |_| true).await?;
+        self.remove_tags_of(job).await
     }
 
-    /// The labels by which what was made for `job` is found and removed.
-    pub fn labels(&self, job: &str) -> HashMap<String, String> {
-        HashMap::from([
-            (OWNER_LABEL.to_owned(), self.owner().to_owned()),
-            (JOB_LABEL.to_owned(), job.to_owned()),
-        ])
-    }
-
-    /// The name of a container that this owner makes for `job`.
-    pub fn container_name(&self, purpose: &str, job: &str) -> String {
-        format!("{}{purpose}-{job}", self.container_prefix())
-    }
-
-    fn container_prefix(&self) -> String {
-        format!("slipway-{}-", self.owner())
-    }
-
-    /// Removes all images and containers of this owner, as a predecessor that died left them.
-    /// Returns how many there were. To be called while no build runs.
+    /// Deletes all images and containers of this owner that a manager left when it died; returns
+    /// how many there were. Call it only while no build runs.
     ///
-    /// Images that were pushed have the labels too, and so have containers that somebody runs of
-    /// them here. An image counts that has a name by which builds are done, or none at all.
+    /// Pushed images have the owner's labels too, and so have containers that somebody runs from them
+    /// on this host. So an image is deleted only if it has a name that builds use, or no name.
     ///
     /// # Errors
-    /// `EngineUnavailable` when the engine does not answer.
+    /// `EngineUnavailable` if the engine does not answer.
     pub async fn remove_leftovers(&self) -> Result<usize, BuildError> {
         let labels = vec![format!("{OWNER_LABEL}={}", self.owner())];
-        let is_left = |names: &[String]| {
-            names.is_empty() || names.iter().any(|name| name.starts_with(OWN_REPOSITORY))
+        let is_leftover = |names: &[String]| {
+            let mut all = names.iter();
+            names.is_empty() || all.any(|name| name.starts_with(BUILD_NAME_PREFIX))
         };
-        let removed = self.remove_labelled(labels, is_left).await?;
-        Ok(self.remove_caches().await? + removed)
+        let removed = self.remove_labeled(labels, is_leftover).await?;
+        Ok(self.remove_all_tags().await? + removed)
     }
 
-    /// Removes build cache, least recently used first, until it fits `cache_bytes`, and dangling
-    /// images of this owner. Nothing that a build uses at the time is touched. Returns how many
-    /// bytes the engine says it freed.
+    /// Deletes build cache, least recently used first, until at most `cache_bytes` are left, and
+    /// dangling images of this owner. Nothing that a running build uses is deleted. Returns how many
+    /// bytes the engine freed.
     ///
     /// # Errors
-    /// `EngineUnavailable` when the engine does not answer.
+    /// `EngineUnavailable` if the engine does not answer.
     pub async fn prune(&self, cache_bytes: u64) -> Result<u64, BuildError> {
         let filters = HashMap::from([
             ("dangling".to_owned(), vec!["true".to_owned()]),
@@ -103,11 +79,10 @@ impl Builder {
         Ok(cache + bytes(images.space_reclaimed))
     }
 
-    /// Removes build cache that no build has used for `age`. Returns how many bytes the engine says
-    /// it freed.
+    /// Deletes build cache that no build has used for `age`. Returns how many bytes the engine freed.
     ///
     /// # Errors
-    /// `EngineUnavailable` when the engine does not answer.
+    /// `EngineUnavailable` if the engine does not answer.
     pub async fn prune_unused_for(&self, age: Duration) -> Result<u64, BuildError> {
         let age = format!("{}s", age.as_secs());
         let options = PruneBuildOptions {
@@ -123,19 +98,19 @@ impl Builder {
         Ok(bytes(pruned.map_err(engine_error)?.space_reclaimed))
     }
 
-    /// Where the engine of this host keeps images and cache, as far as it says.
-    pub async fn store(&self) -> Option<PathBuf> {
-        let store = self.engine().info().await.ok()?.docker_root_dir?;
-        // An engine on another host has its own disk.
-        Some(PathBuf::from(store)).filter(|store| store.is_dir())
+    /// The directory in which an engine on this host stores images and cache, if it reports one.
+    pub async fn storage_dir(&self) -> Option<PathBuf> {
+        let dir = self.engine().info().await.ok()?.docker_root_dir?;
+        // The directory of an engine on another host does not exist here.
+        Some(PathBuf::from(dir)).filter(|dir| dir.is_dir())
     }
 
-    /// Removes what has these labels: of containers those that were made by this owner and not of an
-    /// image with the labels, of images those whose names `is_meant` is for.
-    async fn remove_labelled(
+    /// Deletes containers with these labels that this owner named, and images with these labels
+    /// whose names satisfy `is_wanted`; returns how many there were.
+    async fn remove_labeled(
         &self,
         labels: Vec<String>,
-        is_meant: impl Fn(&[String]) -> bool,
+        is_wanted: impl Fn(&[String]) -> bool,
     ) -> Result<usize, BuildError> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let containers = self
@@ -156,6 +131,8 @@ impl Builder {
             }))
             .await
             .map_err(engine_error)?;
+        // A container inherits the labels of its image, so the labels alone do not show who
+        // created it. The engine lists names with a slash in front.
         let prefix = format!("/{}", self.container_prefix());
         let is_own = |names: &Option<Vec<String>>| {
             let mut names = names.iter().flatten();
@@ -167,9 +144,10 @@ impl Builder {
             .collect();
         let images: Vec<_> = images
             .into_iter()
-            .filter(|found| is_meant(&found.repo_tags))
+            .filter(|found| is_wanted(&found.repo_tags))
             .collect();
         let count = containers.len() + images.len();
+        // Containers first: the engine keeps an image that a container uses.
         for container in containers.into_iter().filter_map(|found| found.id) {
             let options = RemoveContainerOptions {
                 force: true,
@@ -177,7 +155,7 @@ impl Builder {
                 ..RemoveContainerOptions::default()
             };
             let removed = self.engine().remove_container(&container, Some(options));
-            gone(removed.await)?;
+            ignore_missing(removed.await)?;
         }
         for image in images {
             let options = RemoveImageOptions {
@@ -188,7 +166,7 @@ impl Builder {
                 .engine()
                 .remove_image(&image.id, Some(options), None)
                 .await;
-            gone(removed.map(drop))?;
+            ignore_missing(removed.map(drop))?;
         }
         Ok(count)
     }
@@ -198,27 +176,8 @@ fn bytes(freed: Option<i64>) -> u64 {
     freed.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0)
 }
 
-/// Whether a removal left nothing behind. What another call has removed meanwhile is gone, and
-/// what is still in use is removed by the next sweep.
-pub(crate) fn gone(removed: Result<(), Error>) -> Result<(), BuildError> {
-    match removed {
-        Ok(())
-        | Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        }) => Ok(()),
-        // Of two calls that remove one image, the second is told that the engine is at fault.
-        Err(Error::DockerResponseServerError { message, .. })
-            if message.starts_with("unrecognized image ID") =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(engine_error(error)),
-    }
-}
-
-/// A client that says "keep this much cache" in the words of the engine's version: they changed
-/// with API 1.48, and an engine that does not know the word would remove everything.
+/// A client that names the cache limit as this version of the engine does. The parameter was renamed
+/// with API 1.48, and an engine that does not know it would delete the whole cache.
 fn prune_client(docker: &Docker) -> Docker {
     let version = docker.client_version();
     if (version.major_version, version.minor_version) >= (1, 48) {
@@ -232,29 +191,4 @@ fn prune_client(docker: &Docker) -> Docker {
         }
         request
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(status_code: u16, message: &str) -> Result<(), Error> {
-        Err(Error::DockerResponseServerError {
-            status_code,
-            message: message.to_owned(),
-        })
-    }
-
-    #[test]
-    fn what_another_call_removed_meanwhile_is_gone() {
-        // So Docker 20.10 says it, where two calls removed one image.
-        for (status, message) in [
-            (404, "No such image: a:1"),
-            (409, "removal of container 12ab is already in progress"),
-            (500, "unrecognized image ID sha256:24742aa09ec4"),
-        ] {
-            assert!(gone(refused(status, message)).is_ok(), "{message}");
-        }
-        assert!(gone(refused(500, "input/output error")).is_err());
-    }
 }

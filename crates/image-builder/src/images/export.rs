@@ -1,4 +1,4 @@
-//! Reading what is in an image that was built.
+//! Reading the files of an image that was built.
 
 use std::io::{self, Read};
 
@@ -13,34 +13,27 @@ use crate::builder::Builder;
 use crate::engine::failures::engine_error;
 use crate::error::BuildError;
 
-/// How many pieces wait for the reader; beyond them the engine waits.
-const PIECES: usize = 8;
+/// How many chunks are buffered for the reader. If it is slower, the engine waits.
+const CHUNK_BUFFER: usize = 8;
 
-/// What the engine exports as a tar archive, for a blocking reader. Dropping it ends the transfer.
+/// A tar archive that the engine exports, for a blocking reader. Dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Exported {
-    pieces: mpsc::Receiver<io::Result<Bytes>>,
-    piece: Bytes,
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    /// The unread rest of the last chunk.
+    chunk: Bytes,
 }
 
-/// Where the pieces of what is exported go, and who reads them.
+/// A channel for the chunks of an export, and its reader.
 pub(crate) fn pipe() -> (mpsc::Sender<io::Result<Bytes>>, Exported) {
-    let (sender, pieces) = mpsc::channel(PIECES);
-    let piece = Bytes::new();
-    (sender, Exported { pieces, piece })
+    let (sender, chunks) = mpsc::channel(CHUNK_BUFFER);
+    let chunk = Bytes::new();
+    (sender, Exported { chunks, chunk })
 }
 
 impl Builder {
-    /// The same engine, where the image of a build that went well stays until
-    /// [`Builder::remove_job`] is called for it.
-    #[must_use]
-    pub fn leaving_images(mut self) -> Self {
-        self.leaves_images = true;
-        self
-    }
-
-    /// The digest of an image by this name, as far as the name or the engine tells it.
-    pub async fn digest_of(&self, image: &str) -> Option<String> {
+    /// The digest of an image, from its name or else from the engine; `None` if neither has it.
+    pub async fn image_digest(&self, image: &str) -> Option<String> {
         if let Some((_, digest)) = image.split_once('@') {
             return Some(digest.to_owned());
         }
@@ -50,15 +43,15 @@ impl Builder {
         first.split_once('@').map(|(_, digest)| digest.to_owned())
     }
 
-    /// The file system of the image that was built for `job`, by way of a container that never
-    /// starts and goes with [`Builder::remove_job`].
+    /// Exports the file system of the image that was built for `job`. This needs a container, which
+    /// is never started and which [`Builder::remove_job`] deletes.
     ///
     /// # Errors
-    /// `EngineUnavailable`, also when there is no such image.
-    pub async fn file_system_of(&self, job: &str) -> Result<Exported, BuildError> {
+    /// `EngineUnavailable`, also if there is no such image.
+    pub async fn export_file_system(&self, job: &str) -> Result<Exported, BuildError> {
         let body = ContainerCreateBody {
-            image: Some(self.image_of(job).await?),
-            // An image may have none, and the engine wants one.
+            image: Some(self.built_image(job).await?),
+            // The engine requires a command, and an image may have none.
             cmd: Some(vec!["never".to_owned()]),
             labels: Some(self.labels(job)),
             ..ContainerCreateBody::default()
@@ -67,14 +60,15 @@ impl Builder {
             name: Some(self.container_name("look", job)),
             ..CreateContainerOptions::default()
         };
-        let made = self.engine().create_container(Some(options), body).await;
-        let container = made.map_err(engine_error)?.id;
+        let created = self.engine().create_container(Some(options), body).await;
+        let container = created.map_err(engine_error)?.id;
         let (sender, exported) = pipe();
         let engine = self.engine().clone();
         tokio::spawn(async move {
             let mut archive = std::pin::pin!(engine.export_container(&container));
-            while let Some(piece) = archive.next().await {
-                if sender.send(piece.map_err(io::Error::other)).await.is_err() {
+            while let Some(chunk) = archive.next().await {
+                // The reader was dropped.
+                if sender.send(chunk.map_err(io::Error::other)).await.is_err() {
                     return;
                 }
             }
@@ -83,7 +77,7 @@ impl Builder {
     }
 
     /// The id of the image that was built for `job`.
-    pub(crate) async fn image_of(&self, job: &str) -> Result<String, BuildError> {
+    pub(crate) async fn built_image(&self, job: &str) -> Result<String, BuildError> {
         let name = self.built_name(job);
         let image = match self.engine().inspect_image(&name).await {
             Err(Error::DockerResponseServerError {
@@ -92,24 +86,25 @@ impl Builder {
             found => found.map_err(engine_error)?.id,
         };
         image.ok_or_else(|| BuildError::EngineUnavailable {
-            detail: "the image that was built is not there any more".to_owned(),
+            detail: "the image that was built no longer exists".to_owned(),
         })
     }
 }
 
 impl Read for Exported {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.piece = piece?,
+        // An empty chunk must not look like the end of the archive.
+        while self.chunk.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.chunk = chunk?,
                 None => return Ok(0),
             }
         }
-        let count = self.piece.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..count), self.piece.get(..count)) {
+        let count = self.chunk.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), self.chunk.get(..count)) {
             to.copy_from_slice(from);
         }
-        self.piece.advance(count);
+        self.chunk.advance(count);
         Ok(count)
     }
 }

@@ -1,4 +1,4 @@
-//! What the engine knows of an image that was built: its size, its platform and its layers.
+//! The size, the platform and the layers of an image in the engine.
 
 use bollard::models::{ImageHistoryResponseItem, ImageInspect};
 use slipway_domain::image::details::MAX_ITEMS;
@@ -9,8 +9,9 @@ use crate::engine::failures::engine_error;
 use crate::error::BuildError;
 
 impl Builder {
-    /// The unpacked size of the layers of the image with this `id` in bytes, and the rest.
-    pub(crate) async fn describe(&self, id: &str) -> Result<(u64, ImageDetails), BuildError> {
+    /// Returns the unpacked size of all layers of the image with this `id` in bytes, and its
+    /// platform and layers.
+    pub(crate) async fn inspect(&self, id: &str) -> Result<(u64, ImageDetails), BuildError> {
         let image = self
             .engine()
             .inspect_image(id)
@@ -37,21 +38,24 @@ fn platform_of(image: &ImageInspect) -> Option<Platform> {
     parts.join("/").parse().ok()
 }
 
-/// The layers, the lowest first. The engine tells sizes of instructions only, the last one first, and
-/// many of these made no layer; where it is not clear which did, there are no sizes.
+/// The layers, lowest first.
+///
+/// The engine reports sizes of instructions, not of layers, and some instructions create no layer. If
+/// the instructions with a size do not match the layers one to one, all sizes are `None`.
 fn layers_of(image: &ImageInspect, history: &[ImageHistoryResponseItem]) -> Vec<Layer> {
     let root = image.root_fs.as_ref();
     let ids = root
         .and_then(|root| root.layers.clone())
         .unwrap_or_default();
+    // The history begins with the last instruction, the list of layers with the lowest layer.
     let sizes = history.iter().rev().map(|item| item.size);
-    let full: Vec<i64> = sizes.filter(|size| *size > 0).collect();
-    let is_clear = full.len() == ids.len();
-    let layers = ids.into_iter().enumerate().map(|(at, diff_id)| Layer {
+    let sizes: Vec<i64> = sizes.filter(|size| *size > 0).collect();
+    let is_unambiguous = sizes.len() == ids.len();
+    let layers = ids.into_iter().enumerate().map(|(index, diff_id)| Layer {
         diff_id,
-        size_bytes: full
-            .get(at)
-            .filter(|_| is_clear)
+        size_bytes: sizes
+            .get(index)
+            .filter(|_| is_unambiguous)
             .and_then(|size| u64::try_from(*size).ok()),
     });
     layers.take(MAX_ITEMS).collect()
@@ -80,9 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_told_where_it_is_clear_whose_they_are() {
+    fn layers_have_sizes_only_if_the_history_is_unambiguous() {
         assert_eq!(sizes(&["a", "b"], &[0, 2, 0, 1]), [Some(1), Some(2)]);
-        // An instruction that made an empty layer looks like one that made none.
+        // An instruction that created an empty layer looks like one that created none.
         assert_eq!(sizes(&["a", "b", "c"], &[0, 2, 0, 1]), [None; 3]);
         assert_eq!(sizes(&[], &[0]), []);
     }

@@ -1,7 +1,8 @@
-//! Pushing an image under its tags, with another try where the registry may yet take it.
-
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+//! Pushing an image under its tags.
+//!
+//! The engine pushes the first tag. Further tags are added in the registry directly, because the
+//! engine would check every layer again for each of them
+//! (`docs/decisions/0023-further-tags-by-the-registry.md`).
 
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
@@ -11,35 +12,20 @@ use slipway_domain::image::Repository;
 use slipway_registry::Registry;
 
 use crate::builder::Builder;
-use crate::engine::build_options::credentials_of;
+use crate::engine::credentials::credentials_of;
 use crate::engine::failures::{engine_error, shorten};
 use crate::error::BuildError;
-use crate::images::registry_retry::Patience;
-use crate::request::{BuiltImage, Login, Progress};
-
-/// The registries that are not asked for tags.
-#[derive(Debug, Default)]
-pub(crate) struct Unasked(Mutex<HashSet<String>>);
-
-impl Unasked {
-    fn contains(&self, registry: &str) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(registry)
-    }
-
-    fn insert(&self, registry: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(registry.to_owned());
-    }
-}
+use crate::images::registry_retry::RegistryRetry;
+use crate::progress::Progress;
+use crate::request::{BuiltImage, Login};
 
 impl Builder {
-    /// Pushes the image with this `id` under every tag, of which there is one at least, unless the
-    /// job was called off by then.
+    /// Pushes the image with this `id` under every tag, of which there must be at least one. A job
+    /// that was canceled before is not pushed.
     ///
     /// # Errors
-    /// `PushRefused` when the registry does not take it; those of the engine.
-    pub async fn publish(
+    /// `PushRefused` if the registry refuses the image; `DiskFull` and `EngineUnavailable`.
+    pub async fn push_image(
         &self,
         id: &str,
         repository: &Repository,
@@ -47,14 +33,17 @@ impl Builder {
         logins: &[Login],
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
-        let (size_bytes, details) = self.describe(id).await?;
+        let (size_bytes, details) = self.inspect(id).await?;
         progress.phase(Phase::Pushing);
-        // A build that was called off by then is not pushed.
-        progress.heard().await;
-        let pushed = self.push(id, repository, tags, logins, progress).await?;
+        // The coordinator may have canceled the job meanwhile. The answer to this report shows that
+        // before anything is visible in the registry.
+        progress.phase_reported().await;
+        let pushed = self
+            .push_tags(id, repository, tags, logins, progress)
+            .await?;
         let digest = pushed.ok_or_else(|| BuildError::PushRefused {
             registry: repository.registry().to_owned(),
-            reason: "it gave no digest for the image".to_owned(),
+            reason: "it returned no digest for the image".to_owned(),
         })?;
         Ok(BuiltImage {
             reference: tags.first().map(|tag| repository.tagged(tag)),
@@ -65,12 +54,12 @@ impl Builder {
         })
     }
 
-    /// Pushes the image with this `id` under every tag; returns the digest of its manifest. The
-    /// first tag that is not taken ends it, and what was pushed before stays.
+    /// Pushes the image with this `id` under every tag; returns the digest of its manifest. Stops at
+    /// the first tag that the registry refuses; tags pushed before stay.
     ///
-    /// Local tags are names that all builds of an engine share, so a repository is pushed to by
-    /// one build at a time, and its local tags are removed before the next one comes.
-    pub(crate) async fn push(
+    /// All builds of an engine share its local tags. So only one build at a time pushes to a
+    /// repository, and its local tags are deleted before the next one starts.
+    pub(crate) async fn push_tags(
         &self,
         id: &str,
         repository: &Repository,
@@ -79,33 +68,35 @@ impl Builder {
         progress: &dyn Progress,
     ) -> Result<Option<String>, BuildError> {
         let lock = self.tag_lock(repository.as_str());
-        let _alone = lock.lock().await;
+        let _guard = lock.lock().await;
         let login = logins
             .iter()
             .find(|login| login.registry == repository.registry());
         let mut digest = None;
-        let mut left = tags;
-        while let Some((tag, more)) = left.split_first() {
+        let mut remaining = tags;
+        while let Some((tag, rest)) = remaining.split_first() {
             let pushed = self
-                .push_under(id, repository, tag, login, progress)
+                .push_local_tag(id, repository, tag, login, progress)
                 .await?;
             digest = pushed.or(digest);
-            let given = match &digest {
+            let added = match &digest {
                 Some(digest) => {
-                    self.tag_there(repository, digest, more, login, progress)
+                    self.add_tags_in_registry(repository, digest, rest, login, progress)
                         .await
                 }
                 None => 0,
             };
-            left = &more[given..];
+            // Tags that could not be added directly are pushed by the engine, one by one.
+            remaining = &rest[added..];
         }
         Ok(digest)
     }
 
-    /// Gives an image that the registry has more tags there, without the engine, which would look
-    /// for every layer again; returns how many of them. A registry that did not do that once, or
-    /// cannot be reached from here, is not asked again: the engine may have another way to it.
-    async fn tag_there(
+    /// Adds tags to an image in the registry, without the engine; returns how many were added.
+    ///
+    /// A registry where this failed once is left to the engine from then on: it may be reachable
+    /// only from there.
+    async fn add_tags_in_registry(
         &self,
         repository: &Repository,
         digest: &str,
@@ -114,23 +105,26 @@ impl Builder {
         progress: &dyn Progress,
     ) -> usize {
         let registry = repository.registry();
-        if tags.is_empty() || self.unasked.contains(registry) {
+        if tags.is_empty() || self.engine_only_registries.lock().contains(registry) {
             return 0;
         }
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        let given = Registry::new(repository, login).add_tags(digest, tags).await;
-        for tag in &tags[..given] {
-            say(progress, &format!("{} is {digest}", repository.tagged(tag)));
+        let added = Registry::new(repository, login)
+            .add_tags(digest, tags)
+            .await;
+        for tag in &tags[..added] {
+            write_line(progress, &format!("{} is {digest}", repository.tagged(tag)));
         }
-        if given < tags.len() {
-            self.unasked.insert(registry);
+        if added < tags.len() {
+            let mut engine_only = self.engine_only_registries.lock();
+            engine_only.insert(registry.to_owned());
         }
-        given
+        added
     }
 
-    /// Pushes the image with this `id` under a tag by way of the engine, where it has that tag for as
-    /// long; returns the digest of its manifest.
-    async fn push_under(
+    /// Pushes the image with this `id` through the engine under one tag, which it has locally only
+    /// during the push; returns the digest of its manifest.
+    async fn push_local_tag(
         &self,
         id: &str,
         repository: &Repository,
@@ -144,7 +138,9 @@ impl Builder {
         };
         let tagged = self.engine().tag_image(id, Some(options)).await;
         tagged.map_err(engine_error)?;
-        let pushed = self.push_tag(repository, tag, login, progress).await;
+        let pushed = self
+            .push_with_retries(repository, tag, login, progress)
+            .await;
         let options = RemoveImageOptions {
             noprune: true,
             ..RemoveImageOptions::default()
@@ -152,12 +148,12 @@ impl Builder {
         let name = repository.tagged(tag);
         let untagged = self.engine().remove_image(&name, Some(options), None);
         if let Err(error) = untagged.await {
-            tracing::warn!(%error, "The local tag {name} could not be removed");
+            tracing::warn!(%error, "Could not delete the local tag {name}");
         }
         pushed
     }
 
-    async fn push_tag(
+    async fn push_with_retries(
         &self,
         repository: &Repository,
         tag: &str,
@@ -165,8 +161,8 @@ impl Builder {
         progress: &dyn Progress,
     ) -> Result<Option<String>, BuildError> {
         let name = repository.tagged(tag);
-        say(progress, &format!("Pushing {name}"));
-        let mut patience = Patience::new(repository.as_str(), tag, login);
+        write_line(progress, &format!("Pushing {name}"));
+        let mut retry = RegistryRetry::new(repository.as_str(), tag, login);
         loop {
             let error = match self.push_once(repository, tag, login, progress).await {
                 Ok(digest) => return Ok(digest),
@@ -177,10 +173,8 @@ impl Builder {
                 Error::DockerResponseServerError { message, .. } => message,
                 other => return Err(engine_error(other)),
             };
-            if !patience
-                .tries_again(&text, |line| say(progress, &line))
-                .await
-            {
+            let report = |line: String| write_line(progress, &line);
+            if !retry.wait_after(&text, report).await {
                 return Err(BuildError::PushRefused {
                     registry: repository.registry().to_owned(),
                     reason: shorten(&text),
@@ -189,7 +183,7 @@ impl Builder {
         }
     }
 
-    /// The answer begins with 200 whatever comes; only its end tells whether the push went well.
+    /// The engine answers every push with 200; only the end of the answer shows whether it failed.
     async fn push_once(
         &self,
         repository: &Repository,
@@ -214,18 +208,18 @@ impl Builder {
             };
             if let Some(found) = digest_in(&status, tag) {
                 digest = Some(found.to_owned());
-                say(progress, &status);
+                write_line(progress, &status);
             }
         }
         Ok(digest)
     }
 }
 
-fn say(progress: &dyn Progress, line: &str) {
+fn write_line(progress: &dyn Progress, line: &str) {
     progress.output(format!("{line}\n").as_bytes());
 }
 
-/// The digest in `TAG: digest: sha256:… size: N`, the engine's last word on a push.
+/// The digest in `TAG: digest: sha256:… size: N`, the engine's last message about a push.
 fn digest_in<'a>(status: &'a str, tag: &str) -> Option<&'a str> {
     let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
     rest.split_whitespace().next()
@@ -236,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_is_read_from_the_last_word() {
+    fn the_digest_is_read_from_the_last_message_of_its_tag() {
         let status = "v1: digest: sha256:abc size: 527";
         assert_eq!(digest_in(status, "v1"), Some("sha256:abc"));
         assert_eq!(digest_in(status, "v2"), None);

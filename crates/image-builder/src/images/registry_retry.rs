@@ -1,8 +1,8 @@
-//! Another try where a registry may yet do what it was asked, by way of the engine.
+//! Retries of pulls and pushes that go through the engine.
 //!
-//! The engine passes on what a registry said as prose, and keeps the headers to itself. There is
-//! nothing but words to go by, and what is not known to pass is final. A registry that has too much
-//! to do is asked directly when to come again.
+//! The engine passes on a registry's error as prose and drops the headers. So an error is classified
+//! by its words, and an unknown one is final. An overloaded registry is asked directly how long to
+//! wait.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use slipway_registry::Registry;
 use crate::engine::failures::shorten;
 use crate::request::Login;
 
-/// How often something is tried before it is given up.
-const TRIES: u32 = 3;
-/// About how long the first wait is; it doubles with each further one.
+/// How often a pull or push is attempted.
+const MAX_ATTEMPTS: u32 = 3;
+/// The first wait, before jitter; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest that a registry is obeyed which says when to come again.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The longest wait that a registry may ask for.
+const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
 
-/// What may pass, in the words of engines and registries.
-const PASSING: &[&str] = &[
+/// How engines and registries describe transient errors.
+const TRANSIENT: &[&str] = &[
     "connection refused",
     "connection reset",
     "broken pipe",
@@ -36,70 +36,63 @@ const PASSING: &[&str] = &[
     "blob upload invalid",
     "blob upload unknown",
 ];
-/// What a registry says that has too much to do.
-const TOO_MANY: &[&str] = &["too many requests", "toomanyrequests", "unavailable"];
+/// How an overloaded registry describes itself.
+const OVERLOADED: &[&str] = &["too many requests", "toomanyrequests", "unavailable"];
 
-/// The patience with one registry over one image.
-pub(crate) struct Patience<'a> {
+/// The retry state of one pull or push.
+pub(crate) struct RegistryRetry<'a> {
     repository: &'a str,
+    /// The tag or digest that is pulled or pushed.
     reference: &'a str,
     login: Option<&'a Login>,
-    tries: u32,
+    attempt: u32,
     wait: Duration,
 }
 
-impl<'a> Patience<'a> {
-    /// Patience with the registry of `repository` over what is called `reference` there.
+impl<'a> RegistryRetry<'a> {
     pub(crate) fn new(repository: &'a str, reference: &'a str, login: Option<&'a Login>) -> Self {
         Self {
             repository,
             reference,
             login,
-            tries: 1,
+            attempt: 1,
             wait: FIRST_WAIT,
         }
     }
 
-    /// Waits for another try after what was tried ended with `error`; `tell` hears of it. There is
-    /// none when it answers `false`.
-    pub(crate) async fn tries_again(&mut self, error: &str, tell: impl Fn(String)) -> bool {
-        if self.tries >= TRIES || !may_pass(error) {
+    /// Waits for the next attempt after one that failed with `error`, and passes the reason to
+    /// `report`. Returns `false` if there must be no further attempt.
+    pub(crate) async fn wait_after(&mut self, error: &str, report: impl Fn(String)) -> bool {
+        if self.attempt >= MAX_ATTEMPTS || !is_transient(error) {
             return false;
         }
-        self.tries += 1;
-        // Others may have been refused at the same moment.
-        let mut pause = self.wait.mul_f64(rand::random_range(0.75..1.25));
+        self.attempt += 1;
+        // Jitter: other builds may have been refused at the same moment.
+        let mut wait = self.wait.mul_f64(rand::random_range(0.75..1.25));
         self.wait *= 2;
-        let asked = match says(TOO_MANY, error) {
-            true => self.asked().await,
-            false => None,
+        let requested = if contains_any(OVERLOADED, error) {
+            self.requested_wait().await
+        } else {
+            None
         };
         let why = shorten(error);
-        if let Some(asked) = asked {
-            if asked > LONGEST_WAIT {
-                tell(format!(
-                    "The registry asks to come again in {} s ({why})",
-                    asked.as_secs()
-                ));
+        if let Some(requested) = requested {
+            let seconds = requested.as_secs();
+            report(format!("The registry asks to retry in {seconds} s ({why})"));
+            if requested > MAX_REQUESTED_WAIT {
                 return false;
             }
-            pause = pause.max(asked);
-            tell(format!(
-                "The registry asks to come again in {} s ({why})",
-                asked.as_secs()
-            ));
+            wait = wait.max(requested);
         } else {
-            tell(format!(
-                "That failed ({why}); again in {:.1} s",
-                pause.as_secs_f64()
-            ));
+            let seconds = wait.as_secs_f64();
+            report(format!("Failed ({why}); retrying in {seconds:.1} s"));
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(wait).await;
         true
     }
 
-    /// How long the registry asks to be left alone.
-    async fn asked(&self) -> Option<Duration> {
+    /// How long the registry asks to wait, if it does.
+    async fn requested_wait(&self) -> Option<Duration> {
         let repository = self.repository.parse().ok()?;
         let login = self.login;
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
@@ -109,14 +102,14 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// Whether the same may go well a little later.
-fn may_pass(reason: &str) -> bool {
-    says(PASSING, reason) || says(TOO_MANY, reason)
+/// Whether the same request may succeed later.
+fn is_transient(error: &str) -> bool {
+    contains_any(TRANSIENT, error) || contains_any(OVERLOADED, error)
 }
 
-fn says(words: &[&str], reason: &str) -> bool {
-    let reason = reason.to_lowercase();
-    words.iter().any(|words| reason.contains(words))
+fn contains_any(words: &[&str], error: &str) -> bool {
+    let error = error.to_lowercase();
+    words.iter().any(|words| error.contains(words))
 }
 
 #[cfg(test)]
@@ -124,23 +117,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
-        for passing in [
+    fn only_transient_errors_are_retried() {
+        for transient in [
             "Get \"http://r/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
             "received unexpected HTTP status: 503 Service Unavailable",
             "toomanyrequests: slow down",
             "unexpected EOF",
         ] {
-            assert!(may_pass(passing), "{passing}");
+            assert!(is_transient(transient), "{transient}");
         }
-        for last in [
+        for permanent in [
             "denied: requested access to the resource is denied",
             "no basic auth credentials",
             "unauthorized: authentication required",
             "received unexpected HTTP status: 405 Method Not Allowed",
             "manifest for r/a:b not found: manifest unknown",
         ] {
-            assert!(!may_pass(last), "{last}");
+            assert!(!is_transient(permanent), "{permanent}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An image that is handed over as an archive.
+//! Saving an image as an archive.
 
 use std::process::Command;
 
@@ -6,11 +6,11 @@ use slipway_domain::{FailureReason, ImageBuild};
 use slipway_image_builder::BuildError;
 use slipway_test_engine::{docker, remove_image};
 
-use crate::docker::{BOTH, Told, builder, checkout, request, run, unique};
+use crate::docker::{BOTH_BACKENDS, RecordedProgress, builder, checkout, request, run, unique};
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT [\"/bin/busybox\"]\n";
 
-fn is_there(image: &str) -> bool {
+fn exists(image: &str) -> bool {
     let mut command = Command::new("docker");
     let inspected = command.args(["image", "inspect", image]).output();
     inspected.unwrap().status.success()
@@ -25,9 +25,9 @@ fn names() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_image_is_saved_with_names_that_its_own_engine_never_has() {
-    // An image that is to be made again the same has no label that tells whose it is.
-    let kinds = BOTH.map(|backend| [(backend, None), (backend, Some(1))]);
+async fn an_image_is_saved_with_names_that_the_engine_never_gets() {
+    // A reproducible image has no label that names its job or owner.
+    let kinds = BOTH_BACKENDS.map(|backend| [(backend, None), (backend, Some(1))]);
     for (backend, source_date) in kinds.into_iter().flatten() {
         let names = names();
         let dir = checkout(DOCKERFILE);
@@ -38,34 +38,38 @@ async fn an_image_is_saved_with_names_that_its_own_engine_never_has() {
         let builder = builder(backend).await;
         let mut request = request(dir.path(), spec);
         request.source_date = source_date;
-        run(&builder, &request, &Told::default()).await.unwrap();
+        run(&builder, &request, &RecordedProgress::default())
+            .await
+            .unwrap();
         let archive = dir.path().join("image.tar.gz");
         let saved = builder.save(&request.job, &names, &archive, None).await;
         assert_eq!(saved.unwrap(), archive.metadata().unwrap().len());
-        assert!(!names.iter().any(|name| is_there(name)));
-        // Nothing of it is left but the archive.
+        assert!(!names.iter().any(|name| exists(name)));
+        // Only the archive is left.
         builder.remove_job(&request.job).await.unwrap();
         assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
 
         docker(&["load", "--input", archive.to_str().unwrap()]);
         for name in &names {
-            let said = docker(&["run", "--rm", name, "echo", "it runs"]);
-            assert_eq!(said, "it runs");
+            let output = docker(&["run", "--rm", name, "echo", "it runs"]);
+            assert_eq!(output, "it runs");
             remove_image(name);
         }
     }
 }
 
 #[tokio::test]
-async fn an_image_that_is_too_large_is_told_so() {
+async fn an_archive_above_its_limit_fails() {
     let dir = checkout(DOCKERFILE);
     let spec = ImageBuild {
         archive: names(),
         ..ImageBuild::default()
     };
-    let builder = builder(BOTH[0]).await;
+    let builder = builder(BOTH_BACKENDS[0]).await;
     let request = request(dir.path(), spec);
-    run(&builder, &request, &Told::default()).await.unwrap();
+    run(&builder, &request, &RecordedProgress::default())
+        .await
+        .unwrap();
     let archive = dir.path().join("image.tar.gz");
     let names = names();
     let saving = builder.save(&request.job, &names, &archive, Some(100_000));

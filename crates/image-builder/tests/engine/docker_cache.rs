@@ -1,12 +1,14 @@
-//! Layers that are taken from an earlier image.
+//! Reusing layers of earlier images.
 
 use slipway_domain::ImageBuild;
 use slipway_image_builder::{Backend, Login};
 use slipway_test_engine::{SHELL, docker};
 
-use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{
+    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, run, unique,
+};
 
-/// A build that takes layers from `main` of its repository, and becomes `main`.
+/// A build that reuses layers of `main` of its repository, and is pushed as `main`.
 fn spec(repository: &str) -> ImageBuild {
     ImageBuild {
         repository: Some(repository.parse().unwrap()),
@@ -17,28 +19,28 @@ fn spec(repository: &str) -> ImageBuild {
 }
 
 #[tokio::test]
-async fn a_branch_has_layers_for_its_next_build_and_its_first_does_without() {
-    for backend in BOTH {
+async fn a_branch_reuses_layers_of_its_previous_build() {
+    for backend in BOTH_BACKENDS {
         let word = unique();
-        let dir = checkout(&format!("{SHELL}RUN echo said {word}\n"));
+        let dir = checkout(&format!("{SHELL}RUN echo built {word}\n"));
         let repository = format!("{}/test/{}", registry(), unique());
         let name = format!("{repository}:main");
         let builder = builder(backend).await;
         let build = async |spec: ImageBuild| {
-            let told = Told::default();
+            let progress = RecordedProgress::default();
             let request = request(dir.path(), spec);
-            run(&builder, &request, &told).await.unwrap();
+            run(&builder, &request, &progress).await.unwrap();
             assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
-            told.text()
+            progress.text()
         };
         let first = build(spec(&repository)).await;
-        let without = format!("Nothing is taken from {name}: ");
+        let without = format!("No layers reused from {name}: ");
         assert!(first.contains(&without), "{first}");
-        assert!(first.contains(&format!("said {word}\n")), "{first}");
+        assert!(first.contains(&format!("built {word}\n")), "{first}");
 
         let second = build(spec(&repository)).await;
-        assert!(!second.contains("Nothing is taken"), "{second}");
-        // The first builder keeps no cache but images, and of the first build none is here.
+        assert!(!second.contains("No layers reused"), "{second}");
+        // The classic builder caches only in images, and those of the first build are deleted.
         let sign = match backend {
             Backend::BuildKit => "importing cache manifest from",
             Backend::Classic => "Using cache",
@@ -50,23 +52,23 @@ async fn a_branch_has_layers_for_its_next_build_and_its_first_does_without() {
             ..spec(&repository)
         };
         let third = build(anew).await;
-        assert!(!third.contains("to take layers from"), "{third}");
+        assert!(!third.contains("to reuse its layers"), "{third}");
         assert!(!third.contains("importing cache"), "{third}");
-        assert!(third.contains(&format!("said {word}\n")), "{third}");
+        assert!(third.contains(&format!("built {word}\n")), "{third}");
     }
 }
 
 #[tokio::test]
-async fn the_image_of_another_job_is_a_source_of_layers_and_a_missing_one_costs_nothing_else() {
-    for backend in BOTH {
-        let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+async fn layers_of_another_jobs_image_are_reused_and_a_missing_image_is_no_error() {
+    for backend in BOTH_BACKENDS {
+        let dir = checkout(&format!("{SHELL}RUN echo built {}\n", unique()));
         let builder = builder(backend).await;
         let build = async |spec: ImageBuild| {
-            let told = Told::default();
+            let progress = RecordedProgress::default();
             let request = request(dir.path(), spec);
-            let built = run(&builder, &request, &told).await.unwrap();
+            let built = run(&builder, &request, &progress).await.unwrap();
             assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
-            (built.digest, told.text())
+            (built.digest, progress.text())
         };
         let made = format!("{}/test/{}", registry(), unique());
         let mut first = ImageBuild {
@@ -85,16 +87,16 @@ async fn the_image_of_another_job_is_a_source_of_layers_and_a_missing_one_costs_
         let (_, text) = build(from(&digest)).await;
         let fetched = match backend {
             Backend::BuildKit => format!("importing cache manifest from {made}@{digest}"),
-            Backend::Classic => format!("Pulling {made}@{digest} to take layers from"),
+            Backend::Classic => format!("Pulling {made}@{digest} to reuse its layers"),
         };
         assert!(text.contains(&fetched), "{text}");
-        // The branch of the other repository has none yet.
+        // The branch of the other repository has no image yet.
         assert!(
-            text.contains(&format!("Nothing is taken from {other}:main: ")),
+            text.contains(&format!("No layers reused from {other}:main: ")),
             "{text}"
         );
         assert!(
-            !text.contains(&format!("Nothing is taken from {made}")),
+            !text.contains(&format!("No layers reused from {made}")),
             "{text}"
         );
         let sign = match backend {
@@ -105,21 +107,21 @@ async fn the_image_of_another_job_is_a_source_of_layers_and_a_missing_one_costs_
 
         let gone = format!("sha256:{}", "0a".repeat(32));
         let (_, text) = build(from(&gone)).await;
-        let without = format!("Nothing is taken from {made}@{gone}: ");
+        let without = format!("No layers reused from {made}@{gone}: ");
         assert!(text.contains(&without), "{text}");
     }
 }
 
 #[tokio::test]
-async fn layers_are_left_at_a_place_of_the_projects_choice_and_taken_from_there() {
-    let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+async fn layers_are_pushed_to_the_cache_reference_of_the_spec_and_reused_from_there() {
+    let dir = checkout(&format!("{SHELL}RUN echo built {}\n", unique()));
     let builder = builder(Backend::BuildKit).await;
     let build = async |spec: ImageBuild| {
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let request = request(dir.path(), spec);
-        run(&builder, &request, &told).await.unwrap();
+        run(&builder, &request, &progress).await.unwrap();
         assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
-        told.text()
+        progress.text()
     };
     let place = format!("{}/test/{}:cache", registry(), unique());
     let first = build(ImageBuild {
@@ -134,18 +136,20 @@ async fn layers_are_left_at_a_place_of_the_projects_choice_and_taken_from_there(
         ..ImageBuild::default()
     })
     .await;
-    let without = format!("Nothing is taken from {missing}: ");
+    let without = format!("No layers reused from {missing}: ");
     assert!(second.contains(&without), "{second}");
     assert!(second.contains("importing cache manifest from"), "{second}");
 }
 
 #[tokio::test]
-async fn a_branch_without_an_image_takes_layers_from_the_one_it_falls_back_to() {
-    let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+async fn a_branch_without_an_image_reuses_layers_of_the_fallback_branch() {
+    let dir = checkout(&format!("{SHELL}RUN echo built {}\n", unique()));
     let builder = builder(Backend::BuildKit).await;
     let repository = format!("{}/test/{}", registry(), unique());
     let main = request(dir.path(), spec(&repository));
-    run(&builder, &main, &Told::default()).await.unwrap();
+    run(&builder, &main, &RecordedProgress::default())
+        .await
+        .unwrap();
     let branch = ImageBuild {
         tags: vec!["topic".to_owned()],
         cache_tag: Some("topic".to_owned()),
@@ -153,21 +157,21 @@ async fn a_branch_without_an_image_takes_layers_from_the_one_it_falls_back_to() 
         ..spec(&repository)
     };
     for is_first in [true, false] {
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let request = request(dir.path(), branch.clone());
-        run(&builder, &request, &told).await.unwrap();
-        let text = told.text();
+        run(&builder, &request, &progress).await.unwrap();
+        let text = progress.text();
         for tag in ["topic", "main"] {
             let looked = format!("importing cache manifest from {repository}:{tag}");
             assert!(text.contains(&looked), "{text}");
         }
-        let is_missing = text.contains(&format!("Nothing is taken from {repository}:topic: "));
+        let is_missing = text.contains(&format!("No layers reused from {repository}:topic: "));
         assert_eq!(is_missing, is_first, "{text}");
     }
 }
 
-/// Takes what the engine's own cache has of the step that says `word` away from it, as on a host that
-/// never ran it.
+/// Deletes the step whose command contains `word` from the engine's cache, as on a host that never
+/// ran it.
 fn forget_step(word: &str) {
     let listed = docker(&[
         "system",
@@ -188,15 +192,18 @@ fn forget_step(word: &str) {
 }
 
 #[tokio::test]
-async fn a_host_that_never_built_it_takes_every_step_from_the_registry() {
+async fn a_host_that_never_built_an_image_reuses_its_layers_from_the_registry() {
     let word = unique();
-    let dir = checkout(&format!("{SHELL}RUN echo said {word}\n"));
+    let dir = checkout(&format!("{SHELL}RUN echo built {word}\n"));
     let repository = format!("{}/test/{}", registry(), unique());
     let build = async |spec: ImageBuild| {
-        let (told, builder) = (Told::default(), builder(Backend::BuildKit).await);
+        let (progress, builder) = (
+            RecordedProgress::default(),
+            builder(Backend::BuildKit).await,
+        );
         let request = request(dir.path(), spec);
-        run(&builder, &request, &told).await.unwrap();
-        told.step("RUN echo said").cached
+        run(&builder, &request, &progress).await.unwrap();
+        progress.step("RUN echo built").cached
     };
     let cached = build(spec(&repository)).await;
     assert!(!cached);
@@ -207,14 +214,14 @@ async fn a_host_that_never_built_it_takes_every_step_from_the_registry() {
         ..spec(&repository)
     };
     let cached = build(alone).await;
-    assert!(!cached, "the engine has forgotten it");
+    assert!(!cached, "the step was deleted from the cache");
     forget_step(&word);
     let cached = build(spec(&repository)).await;
     assert!(cached);
 }
 
 #[tokio::test]
-async fn a_login_for_base_images_does_not_stand_between_a_build_and_its_layers() {
+async fn a_login_for_base_images_is_not_used_for_the_layer_cache() {
     let var = |name: &str| std::env::var(name).unwrap();
     let registry = var("SLIPWAY_TEST_AUTH_REGISTRY");
     let login = |password: String| Login {
@@ -222,16 +229,16 @@ async fn a_login_for_base_images_does_not_stand_between_a_build_and_its_layers()
         username: var("SLIPWAY_TEST_AUTH_REGISTRY_USER"),
         password,
     };
-    let dir = checkout(&format!("{SHELL}RUN echo said {}\n", unique()));
+    let dir = checkout(&format!("{SHELL}RUN echo built {}\n", unique()));
     let builder = builder(Backend::BuildKit).await;
     let repository = format!("{registry}/test/{}", unique());
     for is_first in [true, false] {
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let mut request = request(dir.path(), spec(&repository));
         request.logins = vec![login(var("SLIPWAY_TEST_AUTH_REGISTRY_PASSWORD"))];
-        request.pull_login = Some(login("not that one".to_owned()));
-        run(&builder, &request, &told).await.unwrap();
-        let is_missing = told.text().contains("Nothing is taken");
-        assert_eq!(is_missing, is_first, "{}", told.text());
+        request.pull_login = Some(login("wrong password".to_owned()));
+        run(&builder, &request, &progress).await.unwrap();
+        let is_missing = progress.text().contains("No layers reused");
+        assert_eq!(is_missing, is_first, "{}", progress.text());
     }
 }

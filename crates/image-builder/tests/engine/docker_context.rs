@@ -1,4 +1,4 @@
-//! Which files of a checkout a build has, and what is remembered of where they came from.
+//! Which files of a checkout reach a build, and what BuildKit records about them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,26 +13,28 @@ use slipway_domain::ImageBuild;
 use slipway_image_builder::{Backend, BuildRequest, Variables};
 use slipway_test_engine::SHELL;
 
-use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{
+    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, run, unique,
+};
 
-/// Writes a file with the directories that lead to it.
+/// Writes a file, creating its directories.
 fn write(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
 }
 
-/// Builds; the trace when that went well.
+/// Builds successfully; returns the trace.
 async fn built(backend: Backend, dir: &Path, spec: ImageBuild) -> String {
-    let told = Told::default();
+    let progress = RecordedProgress::default();
     let request = request(dir, spec);
-    let built = run(&builder(backend).await, &request, &told).await;
-    assert!(built.is_ok(), "{backend:?} {built:?} {}", told.text());
-    told.text()
+    let built = run(&builder(backend).await, &request, &progress).await;
+    assert!(built.is_ok(), "{backend:?} {built:?} {}", progress.text());
+    progress.text()
 }
 
 #[tokio::test]
-async fn whatever_a_step_copies_is_there_as_it_is_in_the_checkout() {
+async fn copied_files_are_the_same_as_in_the_checkout() {
     let dir = checkout(&format!(
         "{SHELL}COPY plain run.sh /a/\nCOPY src/*.txt /b/\nCOPY link /c/\nCOPY tree /d\n\
          COPY linked/deep /e/\nCOPY größe /f/\nCOPY ./odd/../plain /g\nRUN . /a/checks {}\n",
@@ -69,13 +71,13 @@ async fn whatever_a_step_copies_is_there_as_it_is_in_the_checkout() {
     let text = std::fs::read_to_string(root.join("Dockerfile")).unwrap();
     let text = text.replace("COPY plain run.sh", "COPY plain run.sh checks");
     std::fs::write(root.join("Dockerfile"), text).unwrap();
-    for backend in BOTH {
+    for backend in BOTH_BACKENDS {
         built(backend, root, ImageBuild::default()).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_not_there_and_the_build_file_may_be_anywhere() {
+async fn ignored_files_are_not_copied_and_the_dockerfile_may_be_anywhere() {
     let word = unique();
     let dir = checkout("");
     let root = dir.path();
@@ -107,26 +109,26 @@ async fn what_is_left_out_is_not_there_and_the_build_file_may_be_anywhere() {
 }
 
 #[tokio::test]
-async fn files_that_look_alike_are_not_taken_for_each_other() {
-    // Of the same size, and said to be of the same time.
+async fn files_with_equal_size_and_time_are_not_confused() {
+    // Both words have the same length, and the source date gives both files the same time.
     for word in [unique(), unique()] {
         let dir = checkout(&format!("{SHELL}COPY word /word\nRUN cat /word # {word}\n"));
         write(dir.path(), "word", &word);
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let mut request = request(dir.path(), ImageBuild::default());
         request.source_date = Some(1);
-        let built = run(&builder(Backend::BuildKit).await, &request, &told).await;
+        let built = run(&builder(Backend::BuildKit).await, &request, &progress).await;
         built.unwrap();
         assert!(
-            told.text().contains(&format!(" {word}\n")),
+            progress.text().contains(&format!(" {word}\n")),
             "{}",
-            told.text()
+            progress.text()
         );
     }
 }
 
 #[tokio::test]
-async fn large_files_and_many_files_are_whole() {
+async fn large_files_and_many_files_are_complete() {
     let dir = checkout(&format!(
         "{SHELL}COPY . /all\nRUN cd /all && sha256sum -c sums && ls many | wc -l # {}\n",
         unique()
@@ -150,7 +152,7 @@ async fn large_files_and_many_files_are_whole() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_no_text_is_sent_in_an_archive() {
+async fn a_file_name_that_is_not_utf8_is_sent_in_an_archive() {
     let word = unique();
     let dir = checkout(&format!(
         "{SHELL}COPY . /all\n\
@@ -167,19 +169,19 @@ async fn a_name_that_is_no_text_is_sent_in_an_archive() {
         variables: Variables::from_iter([("WORD".to_owned(), word)]),
         ..request(dir.path(), spec)
     };
-    let told = Told::default();
-    let built = run(&builder(Backend::BuildKit).await, &request, &told).await;
-    let text = told.text();
+    let progress = RecordedProgress::default();
+    let built = run(&builder(Backend::BuildKit).await, &request, &progress).await;
+    let text = progress.text();
     assert!(built.is_ok(), "{built:?} {text}");
     assert!(
-        text.contains("The name \"odd-\\xFF\" is no UTF-8"),
+        text.contains("The file name \"odd-\\xFF\" is not valid UTF-8"),
         "{text}"
     );
-    assert!(told.steps().iter().all(|step| !step.failed), "{text}");
+    assert!(progress.steps().iter().all(|step| !step.failed), "{text}");
 }
 
-/// What is under this path of the registry, as JSON.
-fn ask(path: &str) -> Value {
+/// Reads JSON from the registry's API.
+fn get_json(path: &str) -> Value {
     let registry = registry();
     let mut stream = TcpStream::connect(&registry).unwrap();
     write!(
@@ -195,7 +197,7 @@ fn ask(path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_an_image_says_of_how_it_was_made_does_not_grow_from_build_to_build() {
+async fn the_cache_record_of_an_image_does_not_grow_with_every_build() {
     let dir = checkout("FROM scratch\nCOPY first /first\nCOPY round /round\n");
     write(dir.path(), "first", &unique());
     let path = format!("test/{}", unique());
@@ -209,11 +211,11 @@ async fn what_an_image_says_of_how_it_was_made_does_not_grow_from_build_to_build
     for _ in 0..4 {
         write(dir.path(), "round", &unique());
         built(Backend::BuildKit, dir.path(), spec.clone()).await;
-        let manifest = ask(&format!("{path}/manifests/main"));
+        let manifest = get_json(&format!("{path}/manifests/main"));
         let digest = manifest["config"]["digest"].as_str().unwrap();
-        let config = ask(&format!("{path}/blobs/{digest}"));
-        let said = config["moby.buildkit.cache.v0"].as_str();
-        lengths.push(said.unwrap().len());
+        let config = get_json(&format!("{path}/blobs/{digest}"));
+        let record = config["moby.buildkit.cache.v0"].as_str();
+        lengths.push(record.unwrap().len());
     }
     let (second, last) = (lengths[1], lengths[3]);
     assert!(last < second + 100, "{lengths:?}");

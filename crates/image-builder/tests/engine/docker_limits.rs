@@ -1,4 +1,4 @@
-//! What a step may use, and what is pruned while it runs.
+//! Resource limits of steps, and pruning while a step runs.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use slipway_image_builder::{Backend, BuildError, Limits};
 use slipway_test_engine::SHELL;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{Told, builder, checkout, request, run, unique};
+use crate::docker::{RecordedProgress, builder, checkout, request, run, unique};
 
 #[tokio::test]
-async fn the_classic_builder_bounds_its_steps_and_buildkit_says_that_it_does_not() {
+async fn the_classic_builder_limits_its_steps_and_buildkit_does_not() {
     let limits = Limits {
         memory_bytes: Some(64 << 20),
         nano_cpus: Some(500_000_000),
@@ -21,9 +21,11 @@ async fn the_classic_builder_bounds_its_steps_and_buildkit_says_that_it_does_not
         unique()
     ));
     let classic = builder(Backend::Classic).await.with_limits(limits);
-    assert!(classic.bounds_builds());
+    assert!(classic.limits_builds());
     let made = request(dir.path(), ImageBuild::default());
-    let error = run(&classic, &made, &Told::default()).await.unwrap_err();
+    let error = run(&classic, &made, &RecordedProgress::default())
+        .await
+        .unwrap_err();
     assert!(
         matches!(
             &error,
@@ -35,54 +37,58 @@ async fn the_classic_builder_bounds_its_steps_and_buildkit_says_that_it_does_not
         "{error:?}"
     );
     let buildkit = builder(Backend::BuildKit).await.with_limits(limits);
-    assert!(!buildkit.bounds_builds());
+    assert!(!buildkit.limits_builds());
     let made = request(dir.path(), ImageBuild::default());
-    run(&buildkit, &made, &Told::default()).await.unwrap();
+    run(&buildkit, &made, &RecordedProgress::default())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
-async fn pruning_everything_costs_a_running_build_nothing() {
+async fn pruning_everything_does_not_disturb_a_running_build() {
     let word = unique();
-    // Builds meet in a cache that both mount.
-    let met = format!("--mount=type=cache,id={word},target=/met");
+    // The second build releases the first one through a cache that both mount.
+    let shared = format!("--mount=type=cache,id={word},target=/shared");
     let dir = checkout(&format!(
         "{SHELL}RUN echo {word} >/word\n\
-         RUN {met} echo napping; until [ -e /met/go ]; do sleep 0.1; done; cat /word\n\
+         RUN {shared} echo sleeping; until [ -e /shared/go ]; do sleep 0.1; done; cat /word\n\
          RUN cat /word\n"
     ));
     let builder = builder(Backend::BuildKit).await;
-    let (told, over) = (Told::default(), CancellationToken::new());
-    let napping = request(dir.path(), ImageBuild::default());
+    let (progress, ended) = (RecordedProgress::default(), CancellationToken::new());
+    let sleeping = request(dir.path(), ImageBuild::default());
     let prune = async {
         tokio::select! {
-            () = told.wait_for("napping\n") => {}
-            () = over.cancelled() => return,
+            () = progress.wait_for("sleeping\n") => {}
+            () = ended.cancelled() => return,
         }
         builder.prune_unused_for(Duration::ZERO).await.unwrap();
         builder.prune(0).await.unwrap();
-        let dir = checkout(&format!("{SHELL}RUN {met} echo go >/met/go\n"));
+        let dir = checkout(&format!("{SHELL}RUN {shared} echo go >/shared/go\n"));
         let waking = request(dir.path(), ImageBuild::default());
-        run(&builder, &waking, &Told::default()).await.unwrap();
+        run(&builder, &waking, &RecordedProgress::default())
+            .await
+            .unwrap();
     };
     let build = async {
-        let _over = over.clone().drop_guard();
-        run(&builder, &napping, &told).await
+        let _ended = ended.clone().drop_guard();
+        run(&builder, &sleeping, &progress).await
     };
     let (built, ()) = tokio::join!(build, prune);
-    assert!(built.is_ok(), "{built:?} {}", told.text());
-    let said = told.text().matches(&format!("{word}\n")).count();
-    assert_eq!(said, 2, "{}", told.text());
+    assert!(built.is_ok(), "{built:?} {}", progress.text());
+    let count = progress.text().matches(&format!("{word}\n")).count();
+    assert_eq!(count, 2, "{}", progress.text());
 }
 
 #[tokio::test]
-async fn what_was_used_of_late_is_not_too_old() {
+async fn recently_used_cache_is_not_pruned_by_age() {
     let dir = checkout(&format!("{SHELL}RUN echo {}\n", unique()));
     let builder = builder(Backend::BuildKit).await;
     let build = async || {
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let request = request(dir.path(), ImageBuild::default());
-        run(&builder, &request, &told).await.unwrap();
-        told.text()
+        run(&builder, &request, &progress).await.unwrap();
+        progress.text()
     };
     build().await;
     let day = Duration::from_secs(24 * 3600);

@@ -1,4 +1,4 @@
-//! Images that are pushed, and registries that do not take them.
+//! Pushing images, and registries that refuse them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,9 +9,11 @@ use slipway_image_builder::{Backend, BuildError, Login};
 use slipway_test_engine::SHELL;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::docker::{BOTH, Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{
+    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, run, unique,
+};
 
-/// The head of the registry's answer to a question for a manifest.
+/// The head of the registry's answer to a `HEAD` request for a manifest.
 fn manifest_head(repository: &str, tag: &str) -> String {
     let registry = registry();
     let mut stream = TcpStream::connect(&registry).unwrap();
@@ -27,8 +29,8 @@ fn manifest_head(repository: &str, tag: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
-    for backend in BOTH {
+async fn an_image_is_pushed_under_every_tag_and_deleted_locally() {
+    for backend in BOTH_BACKENDS {
         let dir = checkout(&format!(
             "{SHELL}ARG WORD\nRUN echo said $WORD\nRUN [ ! -e /left-out ]\n"
         ));
@@ -43,9 +45,9 @@ async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
         };
         let word = format!("said {}", spec.args["WORD"]);
         let request = request(dir.path(), spec);
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let builder = builder(backend).await;
-        let image = run(&builder, &request, &told).await.unwrap();
+        let image = run(&builder, &request, &progress).await.unwrap();
         assert_eq!(image.reference, Some(format!("{repository}:v1")));
         assert_eq!(image.tags, ["v1", "latest"]);
         assert!(image.size_bytes > 500_000, "{image:?}");
@@ -53,9 +55,9 @@ async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
             let head = manifest_head(&repository, tag);
             assert!(head.contains(&image.digest), "{head} {image:?}");
         }
-        let text = told.text();
+        let text = progress.text();
         assert!(text.contains(&word), "{text}");
-        // The engine pushes it once.
+        // Only the first tag is pushed by the engine.
         assert!(
             text.contains(&format!("Pushing {repository}:v1\n")),
             "{text}"
@@ -66,7 +68,7 @@ async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
         );
         let tagged = format!("{repository}:latest is {}\n", image.digest);
         assert!(text.contains(&tagged), "{text}");
-        let phases = told.phases();
+        let phases = progress.phases();
         assert_eq!(phases.last(), Some(&Phase::Pushing), "{phases:?}");
         assert!(phases.contains(&Phase::Building), "{phases:?}");
         assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
@@ -74,7 +76,7 @@ async fn an_image_is_built_pushed_under_every_tag_and_nothing_stays() {
 }
 
 #[tokio::test]
-async fn a_registry_that_refuses_is_named_with_what_it_said() {
+async fn a_registry_that_refuses_is_named_with_its_reason() {
     let registry = refusing_registry();
     let dir = checkout(SHELL);
     let builder = builder(Backend::BuildKit).await;
@@ -89,19 +91,19 @@ async fn a_registry_that_refuses_is_named_with_what_it_said() {
         username: "me".to_owned(),
         password: "s3cret".to_owned(),
     }];
-    let told = Told::default();
-    let error = run(&builder, &request, &told).await.unwrap_err();
+    let progress = RecordedProgress::default();
+    let error = run(&builder, &request, &progress).await.unwrap_err();
     assert!(
         matches!(&error, BuildError::PushRefused { registry: named, reason }
             if *named == registry && reason.contains("auth")),
         "{error:?}"
     );
-    assert!(!format!("{error:?}{}", told.text()).contains("s3cret"));
+    assert!(!format!("{error:?}{}", progress.text()).contains("s3cret"));
     assert_eq!(builder.remove_leftovers().await.unwrap(), 0);
 }
 
-/// A registry that gives every request this answer.
-fn registry_that_says(head: &'static str, code: &'static str) -> String {
+/// Starts a registry that answers every request like this.
+fn registry_answering(head: &'static str, code: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let body = format!(r#"{{"errors":[{{"code":"{code}","message":"not now"}}]}}"#);
@@ -123,8 +125,8 @@ fn registry_that_says(head: &'static str, code: &'static str) -> String {
     address
 }
 
-/// The registry, as one that talks to engines alone.
-async fn registry_for_engines() -> String {
+/// Starts a proxy of the registry that serves only Docker Engines.
+async fn engine_only_registry() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -133,7 +135,7 @@ async fn registry_for_engines() -> String {
                 let mut head = Vec::new();
                 while !head.windows(4).any(|end| end == b"\r\n\r\n") {
                     let read = stream.read_buf(&mut head).await.unwrap_or(0);
-                    // Engines try TLS first.
+                    // Engines try TLS first; no answer makes them use HTTP.
                     if read == 0 || !head[0].is_ascii_uppercase() {
                         return;
                     }
@@ -154,8 +156,8 @@ async fn registry_for_engines() -> String {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_out_of_reach_here_gets_every_tag_from_the_engine() {
-    let address = registry_for_engines().await;
+async fn a_registry_that_only_the_engine_can_reach_gets_every_tag_from_it() {
+    let address = engine_only_registry().await;
     let path = format!("test/{}", unique());
     let dir = checkout(SHELL);
     let builder = builder(Backend::BuildKit).await;
@@ -165,10 +167,10 @@ async fn a_registry_that_is_out_of_reach_here_gets_every_tag_from_the_engine() {
         tags: tags.to_vec(),
         ..ImageBuild::default()
     };
-    let told = Told::default();
+    let progress = RecordedProgress::default();
     let request = request(dir.path(), spec);
-    let image = run(&builder, &request, &told).await.unwrap();
-    let text = told.text();
+    let image = run(&builder, &request, &progress).await.unwrap();
+    let text = progress.text();
     for tag in tags {
         assert!(
             text.contains(&format!("Pushing {address}/{path}:{tag}\n")),
@@ -179,32 +181,30 @@ async fn a_registry_that_is_out_of_reach_here_gets_every_tag_from_the_engine() {
     }
 }
 
-/// A registry that knows no login.
+/// Starts a registry that accepts no login.
 fn refusing_registry() -> String {
     let head = "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"";
-    registry_that_says(head, "UNAUTHORIZED")
+    registry_answering(head, "UNAUTHORIZED")
 }
 
 #[tokio::test]
-async fn a_registry_that_has_too_much_to_do_is_obeyed_and_at_last_given_up() {
+async fn an_overloaded_registry_is_retried_after_the_wait_it_asks_for() {
     let head = "429 Too Many Requests\r\nRetry-After: 2";
-    let address = registry_that_says(head, "TOOMANYREQUESTS");
+    let address = registry_answering(head, "TOOMANYREQUESTS");
     let dir = checkout("FROM scratch\nCOPY busybox /\n");
     let spec = ImageBuild {
         repository: Some(format!("{address}/acme/api").parse().unwrap()),
         tags: vec!["v1".to_owned()],
         ..ImageBuild::default()
     };
-    let told = Told::default();
+    let progress = RecordedProgress::default();
     let builder = builder(Backend::BuildKit).await;
     let began = Instant::now();
-    let error = run(&builder, &request(dir.path(), spec), &told).await;
+    let error = run(&builder, &request(dir.path(), spec), &progress).await;
     let error = error.unwrap_err();
     assert_eq!(error.reason(), FailureReason::PushRefused, "{error}");
-    let text = told.text();
-    let asked = text
-        .matches("The registry asks to come again in 2 s")
-        .count();
+    let text = progress.text();
+    let asked = text.matches("The registry asks to retry in 2 s").count();
     assert_eq!(asked, 2, "{text}");
     assert!(began.elapsed() >= Duration::from_secs(4));
 }

@@ -1,4 +1,4 @@
-//! Secrets and SSH keys: steps have them, and nothing else does.
+//! Secrets and SSH keys reach the steps that mount them, and nothing else.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use slipway_image_builder::{Backend, BuildError, BuildRequest, Variables};
 use slipway_test_engine::SHELL;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{Told, builder, checkout, registry, request, run, unique};
+use crate::docker::{RecordedProgress, builder, checkout, registry, request, run, unique};
 
 fn with_secret(spec: ImageBuild) -> ImageBuild {
     ImageBuild {
@@ -17,7 +17,7 @@ fn with_secret(spec: ImageBuild) -> ImageBuild {
     }
 }
 
-fn given(checkout: &Path, spec: ImageBuild, name: &str, value: &str) -> BuildRequest {
+fn request_with(checkout: &Path, spec: ImageBuild, name: &str, value: &str) -> BuildRequest {
     BuildRequest {
         variables: Variables::from_iter([(name.to_owned(), value.to_owned())]),
         ..request(checkout, spec)
@@ -37,7 +37,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_secret_is_for_the_step_alone_and_not_in_the_image() {
+async fn a_secret_reaches_only_the_step_that_mounts_it_and_not_the_image() {
     let secret = unique();
     let dir = checkout(&format!(
         "{SHELL}RUN --mount=type=secret,id=npm cat /run/secrets/npm; echo; echo left > /left; : {}\n\
@@ -50,13 +50,13 @@ async fn a_secret_is_for_the_step_alone_and_not_in_the_image() {
         tags: vec!["1".to_owned()],
         ..ImageBuild::default()
     });
-    let request = given(dir.path(), spec, "NPM_TOKEN", &secret);
+    let request = request_with(dir.path(), spec, "NPM_TOKEN", &secret);
     assert!(!format!("{request:?}").contains(&secret));
     let builder = builder(Backend::BuildKit).await;
-    let told = Told::default();
-    run(&builder, &request, &told).await.unwrap();
-    // Those who write the trace mask it.
-    assert!(told.text().contains(&secret), "{}", told.text());
+    let progress = RecordedProgress::default();
+    run(&builder, &request, &progress).await.unwrap();
+    // The runner masks it when it writes the trace.
+    assert!(progress.text().contains(&secret), "{}", progress.text());
 
     let name = format!("{repository}:1");
     output(Command::new("docker").args(["pull", "-q", &name]));
@@ -70,18 +70,18 @@ async fn a_secret_is_for_the_step_alone_and_not_in_the_image() {
 }
 
 #[tokio::test]
-async fn a_secret_is_in_no_command_line_and_in_no_file_of_ours() {
-    let (secret, nap) = (
+async fn a_secret_is_in_no_command_line_environment_or_file_of_the_host() {
+    let (secret, seconds) = (
         unique(),
         format!("4{:07}", rand::random::<u128>() % 10_000_000),
     );
     let dir = checkout(&format!(
-        "{SHELL}RUN --mount=type=secret,id=npm test -s /run/secrets/npm && echo napping && exec sleep {nap}\n"
+        "{SHELL}RUN --mount=type=secret,id=npm test -s /run/secrets/npm && echo sleeping && exec sleep {seconds}\n"
     ));
     let scratch = tempfile::tempdir().unwrap();
     let request = BuildRequest {
         scratch: scratch.path().to_owned(),
-        ..given(
+        ..request_with(
             dir.path(),
             with_secret(ImageBuild::default()),
             "NPM_TOKEN",
@@ -89,9 +89,9 @@ async fn a_secret_is_in_no_command_line_and_in_no_file_of_ours() {
         )
     };
     let builder = builder(Backend::BuildKit).await;
-    let (told, cancel) = (Told::default(), CancellationToken::new());
-    let (built, ()) = tokio::join!(builder.build(&request, &told, &cancel), async {
-        told.wait_for("napping\n").await;
+    let (progress, cancel) = (RecordedProgress::default(), CancellationToken::new());
+    let (built, ()) = tokio::join!(builder.build(&request, &progress, &cancel), async {
+        progress.wait_for("sleeping\n").await;
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
             for file in ["cmdline", "environ"] {
                 let text = std::fs::read(process.path().join(file)).unwrap_or_default();
@@ -109,76 +109,79 @@ async fn a_secret_is_in_no_command_line_and_in_no_file_of_ours() {
 }
 
 #[tokio::test]
-async fn a_secret_without_a_variable_is_told_before_anything_is_built() {
+async fn a_secret_without_its_variable_fails_before_the_build_starts() {
     let dir = checkout(SHELL);
     let builder = builder(Backend::BuildKit).await;
-    let told = Told::default();
-    let request = given(dir.path(), with_secret(ImageBuild::default()), "OTHER", "x");
-    let error = run(&builder, &request, &told).await.unwrap_err();
+    let progress = RecordedProgress::default();
+    let request = request_with(dir.path(), with_secret(ImageBuild::default()), "OTHER", "x");
+    let error = run(&builder, &request, &progress).await.unwrap_err();
     assert_eq!(error.reason(), FailureReason::SecretMissing);
     assert_eq!(
         error.to_string(),
-        "the secret npm is to be the variable NPM_TOKEN, which the project does not have"
+        "secret `npm` refers to variable `NPM_TOKEN`, which is not set on the project"
     );
-    assert_eq!(told.text(), "");
+    assert_eq!(progress.text(), "");
 }
 
 #[tokio::test]
-async fn a_step_that_wants_what_is_not_given_is_named_with_it() {
-    for (mount, wanted) in [
+async fn a_step_that_requires_a_missing_secret_or_agent_is_named() {
+    for (mount, requirement) in [
         ("type=secret,id=x.y,required", "the secret x.y"),
         ("type=secret,id=x.y,required=true", "the secret x.y"),
         ("type=ssh,required", "an SSH agent"),
     ] {
         let dir = checkout(&format!("{SHELL}RUN --mount={mount} echo {}\n", unique()));
         let builder = builder(Backend::BuildKit).await;
-        let told = Told::default();
+        let progress = RecordedProgress::default();
         let spec = with_secret(ImageBuild::default());
-        let request = given(dir.path(), spec, "NPM_TOKEN", "value");
-        let error = run(&builder, &request, &told).await.unwrap_err();
+        let request = request_with(dir.path(), spec, "NPM_TOKEN", "value");
+        let error = run(&builder, &request, &progress).await.unwrap_err();
         assert_eq!(error.reason(), FailureReason::SecretMissing, "{error:?}");
         let text = error.to_string();
-        let expected = format!("wants {wanted}, which the build is not given; name");
+        let expected = format!("requires {requirement}, which the build does not provide; name");
         assert!(text.contains(&expected), "{text}");
         assert!(text.contains(&format!("RUN --mount={mount}")), "{text}");
     }
 }
 
 #[tokio::test]
-async fn the_classic_builder_is_told_no_secrets_and_keys() {
+async fn the_classic_builder_refuses_secrets_and_ssh_keys() {
     let dir = checkout(SHELL);
     let builder = builder(Backend::Classic).await;
     let with_key = ImageBuild {
         ssh: Some("NPM_TOKEN".to_owned()),
         ..ImageBuild::default()
     };
-    for (spec, wanted) in [
-        (with_secret(ImageBuild::default()), "secrets need BuildKit"),
-        (with_key, "SSH keys need BuildKit"),
+    for (spec, expected) in [
+        (
+            with_secret(ImageBuild::default()),
+            "secrets require BuildKit",
+        ),
+        (with_key, "SSH keys require BuildKit"),
     ] {
-        let request = given(dir.path(), spec, "NPM_TOKEN", "value");
-        let told = Told::default();
-        let error = run(&builder, &request, &told).await.unwrap_err();
+        let request = request_with(dir.path(), spec, "NPM_TOKEN", "value");
+        let progress = RecordedProgress::default();
+        let error = run(&builder, &request, &progress).await.unwrap_err();
         assert_eq!(error.reason(), FailureReason::Unsupported, "{error:?}");
-        assert!(error.to_string().starts_with(wanted), "{error}");
-        let told = told.text();
-        assert!(told.starts_with("This engine has no BuildKit; "), "{told}");
+        assert!(error.to_string().starts_with(expected), "{error}");
+        let text = progress.text();
+        assert!(text.starts_with("This engine has no BuildKit; "), "{text}");
     }
 }
 
-/// A new private key, and its fingerprint.
-fn key() -> (String, String) {
+/// Creates a private key; returns it and its fingerprint.
+fn generate_key() -> (String, String) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
     let quietly = ["-q", "-t", "ed25519", "-N", "", "-f"];
     output(Command::new("ssh-keygen").args(quietly).arg(&file));
-    let told = output(Command::new("ssh-keygen").arg("-lf").arg(&file));
-    let told = String::from_utf8(told).unwrap();
-    let fingerprint = told.split(' ').nth(1).unwrap().to_owned();
+    let progress = output(Command::new("ssh-keygen").arg("-lf").arg(&file));
+    let progress = String::from_utf8(progress).unwrap();
+    let fingerprint = progress.split(' ').nth(1).unwrap().to_owned();
     (std::fs::read_to_string(&file).unwrap(), fingerprint)
 }
 
-/// Puts a program of this host into the checkout, with what it loads.
+/// Copies a program of this host into the checkout, with its shared libraries.
 fn add_program(checkout: &Path, program: &str) {
     let loads = output(Command::new("ldd").arg(program));
     let loads = String::from_utf8(loads).unwrap();
@@ -193,8 +196,8 @@ fn add_program(checkout: &Path, program: &str) {
 }
 
 #[tokio::test]
-async fn a_step_uses_the_key_of_the_agent_and_does_not_have_it() {
-    let (key, fingerprint) = key();
+async fn a_step_can_use_the_ssh_key_through_the_agent() {
+    let (key, fingerprint) = generate_key();
     let dir = checkout(&format!(
         "{SHELL}COPY root /\nRUN --mount=type=ssh /usr/bin/ssh-add -l && : {}\n",
         unique()
@@ -207,35 +210,43 @@ async fn a_step_uses_the_key_of_the_agent_and_does_not_have_it() {
         ..ImageBuild::default()
     };
     let builder = builder(Backend::BuildKit).await;
-    // Many a form has cut off the last line's end.
+    // Web forms may strip the last newline of a key.
     for value in [key.as_str(), key.trim_end()] {
         let request = BuildRequest {
             scratch: scratch.path().to_owned(),
-            ..given(dir.path(), spec.clone(), "DEPLOY_KEY", value)
+            ..request_with(dir.path(), spec.clone(), "DEPLOY_KEY", value)
         };
-        let told = Told::default();
-        run(&builder, &request, &told).await.unwrap();
-        assert!(told.text().contains(&fingerprint), "{}", told.text());
+        let progress = RecordedProgress::default();
+        run(&builder, &request, &progress).await.unwrap();
+        assert!(
+            progress.text().contains(&fingerprint),
+            "{}",
+            progress.text()
+        );
         let left = scratch.path().read_dir().unwrap().count();
         assert_eq!(left, 0);
     }
     let request = BuildRequest {
         scratch: scratch.path().to_owned(),
-        ..given(dir.path(), spec.clone(), "DEPLOY_KEY", "no key")
+        ..request_with(dir.path(), spec.clone(), "DEPLOY_KEY", "no key")
     };
-    let error = run(&builder, &request, &Told::default()).await.unwrap_err();
+    let error = run(&builder, &request, &RecordedProgress::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.reason(), FailureReason::SecretMissing);
     assert!(
         error
             .to_string()
-            .starts_with("the variable DEPLOY_KEY is not"),
+            .starts_with("variable `DEPLOY_KEY` is not"),
         "{error}"
     );
-    let request = given(dir.path(), spec, "OTHER", "x");
-    let error = run(&builder, &request, &Told::default()).await.unwrap_err();
+    let request = request_with(dir.path(), spec, "OTHER", "x");
+    let error = run(&builder, &request, &RecordedProgress::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.reason(), FailureReason::SecretMissing);
     assert!(
-        error.to_string().contains("the variable DEPLOY_KEY, which"),
+        error.to_string().contains("variable `DEPLOY_KEY`, which"),
         "{error}"
     );
 }

@@ -1,22 +1,22 @@
-//! What is told of a build's steps and of its image.
+//! What a build reports about its steps and its image.
 
 use slipway_domain::ImageBuild;
 use slipway_image_builder::Backend;
 use slipway_test_engine::SHELL;
 
-use crate::docker::{BOTH, Told, builder, checkout, request, run, unique};
+use crate::docker::{BOTH_BACKENDS, RecordedProgress, builder, checkout, request, run, unique};
 
 #[tokio::test]
-async fn steps_are_told_with_their_time_and_whether_they_were_cached() {
-    for backend in BOTH {
+async fn steps_are_reported_with_duration_and_cache_use() {
+    for backend in BOTH_BACKENDS {
         let word = unique();
         let dir = checkout(&format!("{SHELL}RUN sleep 1 && echo {word}\nRUN exit 4\n"));
         let builder = builder(backend).await;
         let build = async |wanted: &str| {
-            let told = Told::default();
+            let progress = RecordedProgress::default();
             let request = request(dir.path(), ImageBuild::default());
-            run(&builder, &request, &told).await.unwrap_err();
-            (told.step(wanted), told.step("RUN exit 4"))
+            run(&builder, &request, &progress).await.unwrap_err();
+            (progress.step(wanted), progress.step("RUN exit 4"))
         };
         let wanted = format!("echo {word}");
         let (slept, failed) = build(&wanted).await;
@@ -27,7 +27,7 @@ async fn steps_are_told_with_their_time_and_whether_they_were_cached() {
         assert!(!slept.cached && !slept.failed, "{slept:?}");
         assert!(!failed.cached && failed.failed, "{failed:?}");
         let (again, failed) = build(&wanted).await;
-        // The first builder keeps nothing of a build that failed.
+        // The classic builder caches nothing of a failed build.
         if backend == Backend::BuildKit {
             assert!(again.cached && again.duration_ms < 1000, "{again:?}");
         }
@@ -36,15 +36,17 @@ async fn steps_are_told_with_their_time_and_whether_they_were_cached() {
 }
 
 #[tokio::test]
-async fn an_image_is_told_with_its_platform_and_its_layers() {
-    for backend in BOTH {
+async fn a_built_image_has_its_platform_and_layers() {
+    for backend in BOTH_BACKENDS {
         let dir = checkout(&format!(
             "{SHELL}ENV A=b\nRUN echo {} > /x\nCMD [\"x\"]\n",
             unique()
         ));
         let builder = builder(backend).await;
         let request = request(dir.path(), ImageBuild::default());
-        let built = run(&builder, &request, &Told::default()).await.unwrap();
+        let built = run(&builder, &request, &RecordedProgress::default())
+            .await
+            .unwrap();
         let details = built.details;
         assert_eq!(details.platform.as_ref(), builder.platform());
         let sizes: Vec<_> = details
@@ -65,16 +67,16 @@ async fn an_image_is_told_with_its_platform_and_its_layers() {
 }
 
 #[tokio::test]
-async fn a_long_line_is_not_broken() {
+async fn a_long_line_stays_one_line() {
     let dir = checkout(&format!(
         "{SHELL}RUN printf '%040000d' 0; printf 'SEC'; printf 'RET'; printf '%030000d\\n' 1; echo {}\n",
         unique()
     ));
     let builder = builder(Backend::BuildKit).await;
-    let told = Told::default();
+    let progress = RecordedProgress::default();
     let request = request(dir.path(), ImageBuild::default());
-    run(&builder, &request, &told).await.unwrap();
-    let text = told.text();
+    run(&builder, &request, &progress).await.unwrap();
+    let text = progress.text();
     let long = text.lines().find(|line| line.len() > 60_000);
     let long = long.unwrap_or_else(|| panic!("no long line in {text}"));
     assert!(long.contains("0SECRET0"), "{long}");

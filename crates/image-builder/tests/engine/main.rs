@@ -1,13 +1,14 @@
 //! The image builder with a real Docker Engine and a real registry.
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test stops at an unexpected error")]
 
 mod docker;
 mod docker_archive;
-mod docker_base;
+mod docker_base_image;
 mod docker_cache;
-mod docker_called_off;
+mod docker_cancel;
 mod docker_classic;
 mod docker_context;
+mod docker_leftovers;
 mod docker_limits;
 mod docker_platform;
 mod docker_push;

@@ -72,7 +72,7 @@ async fn a_secret_that_the_project_does_not_have_is_its_own_failure() {
     assert_eq!(report.failure_reason.as_deref(), Some("secret_missing"));
     assert_eq!(
         report.failure_message.as_deref(),
-        Some("the secret npm is to be the variable NPM_TOKEN, which the project does not have")
+        Some("secret `npm` refers to variable `NPM_TOKEN`, which is not set on the project")
     );
     assert!(report.build_steps.is_empty());
 

@@ -1,13 +1,13 @@
-//! What is made of the engine's words.
+//! How the engine's messages look in the trace.
 
 use super::*;
 use slipway_domain::base_image::BaseImage;
 use std::sync::Mutex;
 
 #[derive(Default)]
-struct Told(Mutex<String>);
+struct RecordedProgress(Mutex<String>);
 
-impl Progress for Told {
+impl Progress for RecordedProgress {
     fn phase(&self, phase: Phase) {
         self.output(format!("[{phase}]\n").as_bytes());
     }
@@ -22,48 +22,48 @@ impl Progress for Told {
     }
 }
 
-fn news(digest: &str, name: &str) -> News {
-    News {
+fn status(digest: &str, name: &str) -> StepStatus {
+    StepStatus {
         digest: digest.to_owned(),
         name: name.to_owned(),
-        begun: true,
-        ..News::default()
+        started: true,
+        ..StepStatus::default()
     }
 }
 
 #[test]
-fn steps_side_by_side_are_told_apart_and_each_is_told_once() {
-    let told = Told::default();
-    let mut narrator = Narrator::new(&told);
-    narrator.take_news(news("m", "[internal] load metadata for a:1"));
-    narrator.take_news(news("a", "[1/2] RUN a"));
-    narrator.take_news(news("a", "[1/2] RUN a"));
-    narrator.take_output("a", b"one\ntw");
-    narrator.take_news(News {
+fn parallel_steps_have_labels_and_each_is_written_once() {
+    let progress = RecordedProgress::default();
+    let mut trace = TraceWriter::new(&progress);
+    trace.handle_status(status("m", "[internal] load metadata for a:1"));
+    trace.handle_status(status("a", "[1/2] RUN a"));
+    trace.handle_status(status("a", "[1/2] RUN a"));
+    trace.handle_output("a", b"one\ntw");
+    trace.handle_status(StepStatus {
         cached: true,
         done: true,
-        ..news("b", "[2/2] RUN b")
+        ..status("b", "[2/2] RUN b")
     });
-    narrator.take_output("a", b"o\r\nthree");
+    trace.handle_output("a", b"o\r\nthree");
     for _ in 0..2 {
-        narrator.take_news(News {
+        trace.handle_status(StepStatus {
             done: true,
             error: "exit code: 1".to_owned(),
-            ..news("a", "[1/2] RUN a")
+            ..status("a", "[1/2] RUN a")
         });
     }
-    narrator.finish(true);
+    trace.finish(true);
     assert_eq!(
-        *told.0.lock().unwrap(),
+        *progress.0.lock().unwrap(),
         "#1 [internal] load metadata for a:1\n[pulling]\nStep 1/2 : RUN a\n[building]\n\
          #1/2 one\nStep 2/2 : RUN b\n#2/2 CACHED\n#1/2 two\n#1/2 three\n\
          #1/2 ERROR: exit code: 1\n"
     );
-    assert_eq!(narrator.failed.unwrap().name, "[1/2] RUN a");
+    assert_eq!(trace.failed.unwrap().name, "[1/2] RUN a");
 }
 
 #[test]
-fn steps_are_headed_as_the_classic_builder_does() {
+fn headings_look_like_those_of_the_classic_builder() {
     for (name, label, expected) in [
         ("[2/3] RUN make", "2/3", "Step 2/3 : RUN make"),
         (

@@ -1,8 +1,10 @@
+//! Archives as engines write them, renamed.
+
 use flate2::read::GzDecoder;
 
 use super::*;
 
-/// An archive with these files.
+/// A tar archive with these files.
 fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, text) in files {
@@ -16,7 +18,7 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// The files of an archive.
+/// The names and texts of the files in an archive.
 fn files(archive: &[u8]) -> Vec<(String, String)> {
     let mut archive = tar::Archive::new(archive);
     let entries = archive.entries().unwrap().map(|entry| {
@@ -35,34 +37,34 @@ fn names(names: &[&str]) -> Vec<String> {
 const LIST: &str = r#"[{"Config":"c.json","RepoTags":["slipway-job:1"],"Layers":["a/layer.tar"]}]"#;
 
 #[test]
-fn an_image_has_its_new_names_and_no_others() {
+fn a_renamed_image_has_exactly_the_new_names() {
     let long = format!("{}/layer.tar", "long".repeat(40));
     let index = r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:1","annotations":{"io.containerd.image.name":"docker.io/library/slipway-job:1","other":"stays"}}]}"#;
-    let engines = archive(&[
+    let exported = archive(&[
         (&long, "layer"),
         (MANIFEST, LIST),
         (INDEX, index),
         (REPOSITORIES, r#"{"slipway-job":{"1":"x"}}"#),
         ("c.json", "{}"),
     ]);
-    let typed = names(&["api:v1", "acme/api:v2", "r.example/acme/api:v3"]);
-    let renamed = files(&rename(&*engines, &typed, Vec::new()).unwrap());
+    let new_names = names(&["api:v1", "acme/api:v2", "r.example/acme/api:v3"]);
+    let renamed = files(&rename(&*exported, &new_names, Vec::new()).unwrap());
     let found: Vec<&str> = renamed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(found, [&long, MANIFEST, INDEX, "c.json"]);
     assert_eq!(renamed[0].1, "layer");
     let manifest: Value = serde_json::from_str(&renamed[1].1).unwrap();
-    assert_eq!(manifest[0]["RepoTags"], json!(typed));
+    assert_eq!(manifest[0]["RepoTags"], json!(new_names));
     assert_eq!(manifest[0]["Layers"], json!(["a/layer.tar"]));
     let index: Value = serde_json::from_str(&renamed[2].1).unwrap();
-    let told = |at: usize, name: &str| index["manifests"][at]["annotations"][name].clone();
+    let annotation = |at: usize, name: &str| index["manifests"][at]["annotations"][name].clone();
     for (at, name, tag) in [
         (0, "docker.io/library/api:v1", "v1"),
         (1, "docker.io/acme/api:v2", "v2"),
         (2, "r.example/acme/api:v3", "v3"),
     ] {
-        assert_eq!(told(at, NAME_ANNOTATION), name);
-        assert_eq!(told(at, TAG_ANNOTATION), tag);
-        assert_eq!(told(at, "other"), "stays");
+        assert_eq!(annotation(at, NAME_ANNOTATION), name);
+        assert_eq!(annotation(at, TAG_ANNOTATION), tag);
+        assert_eq!(annotation(at, "other"), "stays");
         assert_eq!(index["manifests"][at]["digest"], "sha256:1");
     }
     assert_eq!(index["manifests"].as_array().unwrap().len(), 3);
@@ -70,18 +72,18 @@ fn an_image_has_its_new_names_and_no_others() {
 }
 
 #[test]
-fn an_archive_without_a_list_of_images_is_none() {
-    let engines = archive(&[("c.json", "{}")]);
-    let error = rename(&*engines, &names(&["api:v1"]), Vec::new()).unwrap_err();
+fn an_archive_without_a_list_of_images_is_refused() {
+    let exported = archive(&[("c.json", "{}")]);
+    let error = rename(&*exported, &names(&["api:v1"]), Vec::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
 }
 
 #[test]
-fn an_archive_stays_below_its_limit() {
-    let engines = archive(&[(MANIFEST, LIST), ("c.json", "{}")]);
+fn an_archive_that_reaches_its_limit_fails() {
+    let exported = archive(&[(MANIFEST, LIST), ("c.json", "{}")]);
     let write = |limit| {
         let mut written = Vec::new();
-        let size = write_named(&*engines, &names(&["api:v1"]), &mut written, limit);
+        let size = write_renamed(&*exported, &names(&["api:v1"]), &mut written, limit);
         size.map(|size| (size, written))
     };
     let (size, written) = write(None).unwrap();

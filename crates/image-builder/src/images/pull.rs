@@ -1,0 +1,124 @@
+//! Pulling images for one job. Each gets a local tag of the job, which is deleted with it.
+
+use bollard::errors::Error;
+use bollard::query_parameters::{CreateImageOptions, TagImageOptions};
+use futures_util::StreamExt as _;
+use slipway_domain::image::registry_of;
+
+use crate::builder::Builder;
+use crate::engine::credentials::credentials_of;
+use crate::images::registry_retry::RegistryRetry;
+use crate::request::Login;
+
+/// An image to pull, and the local tag that it gets.
+pub(crate) struct Pull<'a> {
+    /// The repository with its registry, without tag and digest.
+    pub(crate) repository: &'a str,
+    /// The full name, with a tag or a digest.
+    pub(crate) name: &'a str,
+    pub(crate) local_tag: &'a str,
+    /// Whether the image also keeps its full name in the engine.
+    pub(crate) keeps_name: bool,
+}
+
+impl Builder {
+    /// Makes the image of another job available to `job` until [`Builder::remove_job`] is called:
+    /// tags it if the engine has it, and pulls it otherwise. `image` is a name with a digest.
+    /// Returns the local name.
+    ///
+    /// # Errors
+    /// The engine's error if the image can be neither found nor pulled.
+    pub async fn ensure_job_image(
+        &self,
+        image: &str,
+        job: &str,
+        logins: &[Login],
+    ) -> Result<String, Error> {
+        let repository = repository_of(image);
+        let local_tag = self.job_image_tag(job);
+        let lock = self.tag_lock(repository);
+        let _guard = lock.lock().await;
+        let local_name = format!("{repository}:{local_tag}");
+        let options = TagImageOptions {
+            repo: Some(repository.to_owned()),
+            tag: Some(local_tag.clone()),
+        };
+        if self.engine().tag_image(image, Some(options)).await.is_ok() {
+            return Ok(local_name);
+        }
+        let pull = Pull {
+            repository,
+            name: image,
+            local_tag: &local_tag,
+            keeps_name: false,
+        };
+        let login = login_for(repository, logins);
+        let report = |line| tracing::warn!("Pulling the image of job {job} is delayed: {line}");
+        self.pull_with_retries(&pull, login, report).await?;
+        Ok(local_name)
+    }
+
+    /// Pulls an image, retrying transient errors; each retry is passed to `report`.
+    ///
+    /// The caller holds the tag lock of the repository.
+    pub(crate) async fn pull_with_retries(
+        &self,
+        pull: &Pull<'_>,
+        login: Option<&Login>,
+        report: impl Fn(String),
+    ) -> Result<(), Error> {
+        let reference = pull.name.strip_prefix(pull.repository);
+        let reference = reference.unwrap_or_default().trim_start_matches([':', '@']);
+        let mut retry = RegistryRetry::new(pull.repository, reference, login);
+        loop {
+            match self.pull_once(pull, login).await {
+                Ok(()) => return Ok(()),
+                Err(error) if retry.wait_after(&error.to_string(), &report).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn pull_once(&self, pull: &Pull<'_>, login: Option<&Login>) -> Result<(), Error> {
+        let options = CreateImageOptions {
+            from_image: Some(pull.name.to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let credentials = login.map(credentials_of);
+        let mut answer = self
+            .engine()
+            .create_image(Some(options), None, credentials)
+            .boxed();
+        while let Some(message) = answer.next().await {
+            message?;
+        }
+        let options = TagImageOptions {
+            repo: Some(pull.repository.to_owned()),
+            tag: Some(pull.local_tag.to_owned()),
+        };
+        // The local tag comes first, so that the image is never without a name and prunable.
+        let tagged = self.engine().tag_image(pull.name, Some(options)).await;
+        if !pull.keeps_name
+            && let Err(error) = self.remove_tag(pull.name).await
+        {
+            tracing::warn!(%error, "Could not delete the local tag {}", pull.name);
+        }
+        tagged
+    }
+}
+
+/// The repository in an image name with a digest or a tag.
+pub(crate) fn repository_of(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        // A colon before a slash belongs to the port of a registry.
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => image,
+    }
+}
+
+/// The login for the registry of `repository`.
+pub(crate) fn login_for<'a>(repository: &str, logins: &'a [Login]) -> Option<&'a Login> {
+    let registry = registry_of(repository);
+    logins.iter().find(|login| login.registry == registry)
+}
