@@ -3,7 +3,7 @@
 //!
 //! BuildKit identifies files that a step copies by their content, whichever build sent them. An
 //! archive would count as a source of its own, in the engine and in the cache records of images,
-//! which would then grow with every build (`docs/decisions/0022-files-are-asked-for.md`).
+//! which would then grow with every build (`docs/decisions/0022-let-buildkit-request-context-files.md`).
 //!
 //! The protocol is fsutil's, which BuildKit calls DiffCopy. The client sends a stat for each entry in
 //! the order of names, then an empty stat. The engine requests a file by the position of its entry.

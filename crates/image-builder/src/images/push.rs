@@ -2,7 +2,7 @@
 //!
 //! The engine pushes the first tag. Further tags are added in the registry directly, because the
 //! engine would check every layer again for each of them
-//! (`docs/decisions/0023-further-tags-by-the-registry.md`).
+//! (`docs/decisions/0023-add-tags-through-the-registry.md`).
 
 use bollard::errors::Error;
 use bollard::query_parameters::{PushImageOptions, RemoveImageOptions, TagImageOptions};
