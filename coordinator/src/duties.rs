@@ -73,7 +73,7 @@ pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
         }
     });
     let signals = farm.clone();
-    duties.spawn(async move { signals.hear_signals().await });
+    duties.spawn(async move { signals.relay_signals().await });
     duties
 }
 

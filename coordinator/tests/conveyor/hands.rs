@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use slipway_domain::{FailureReason, ImageBuild, JobSpec, RegistrationToken, ReportedResult};
 use slipway_farm::{
-    ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
+    ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Report, Runner, RunnerRequest,
 };
 use slipway_testkit::TestFarm;
 
@@ -23,9 +23,9 @@ pub(crate) struct Work<'a> {
 impl Hands {
     pub(crate) async fn of(farm: &TestFarm) -> Self {
         let token = RegistrationToken::presented(&farm.registration_token);
-        let request = Registering {
+        let request = RunnerRequest {
             run_untagged: true,
-            ..Registering::default()
+            ..RunnerRequest::default()
         };
         let farm = farm.farm().clone();
         let (_, token) = farm.register_runner(&token, request).await.unwrap();

@@ -4,7 +4,8 @@ use slipway_definition::read;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult, RunnerId};
 use slipway_farm::{
-    About, Build, ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Registering, Report, Runner,
+    About, Build, ClaimedJob, Ended, Farm, MadeImage, Poll, PollAnswer, Report, Runner,
+    RunnerRequest,
 };
 use slipway_testkit::TestFarm;
 
@@ -17,25 +18,25 @@ pub(crate) struct Hands {
 
 impl Hands {
     pub(crate) async fn of(farm: &TestFarm) -> Self {
-        Self::with(farm, Registering::default()).await
+        Self::with(farm, RunnerRequest::default()).await
     }
 
     /// A runner of ours on such a processor.
     pub(crate) async fn on(farm: &TestFarm, architecture: &str) -> Self {
-        let request = Registering {
+        let request = RunnerRequest {
             heartbeat: true,
             about: About {
                 architecture: Some(architecture.to_owned()),
                 ..About::default()
             },
-            ..Registering::default()
+            ..RunnerRequest::default()
         };
         Self::with(farm, request).await
     }
 
-    async fn with(farm: &TestFarm, request: Registering) -> Self {
+    async fn with(farm: &TestFarm, request: RunnerRequest) -> Self {
         let token = RegistrationToken::presented(&farm.registration_token);
-        let request = Registering {
+        let request = RunnerRequest {
             run_untagged: true,
             ..request
         };

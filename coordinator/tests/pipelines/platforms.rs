@@ -5,7 +5,7 @@ use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::PendingReason;
 use slipway_domain::spec::PlatformImage;
 use slipway_domain::{BuildState, ImageBuild, JobSpec, Slug};
-use slipway_farm::{BuildRequest, ClaimedJob, FarmError, WhyNotBegun};
+use slipway_farm::{BuildRequest, ClaimedJob, FarmError, StartBlocker};
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
@@ -64,7 +64,7 @@ async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_th
     let missing = vec!["images for linux/arm64".to_owned()];
     assert_eq!(
         why,
-        WhyNotBegun::Pending(PendingReason::NoRunnerHasFeatures(missing))
+        StartBlocker::Pending(PendingReason::NoRunnerHasFeatures(missing))
     );
 
     let arm = Hands::on(&farm, "arm64").await;

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use slipway_domain::When;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::queue::PendingReason;
-use slipway_farm::{Build, ClaimedJob, ProjectAccess, WhyNotBegun};
+use slipway_farm::{Build, ClaimedJob, ProjectAccess, StartBlocker};
 use slipway_testkit::farm::jobs_named;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 
@@ -71,7 +71,7 @@ impl Yard {
     }
 
     /// Why the only job of a build has not begun.
-    async fn why(&self, build: &Build) -> WhyNotBegun {
+    async fn why(&self, build: &Build) -> StartBlocker {
         let job = self.farm.jobs(build).await.remove(0);
         let why = self.farm.farm().pending_reason(&self.project, job.id);
         why.await.unwrap()
@@ -129,7 +129,7 @@ async fn a_job_is_kept_for_the_busy_runner_that_built_its_project_last(backend: 
     };
     let line = yard.farm.farm().queue(&yard.farm.admin().await).await;
     assert_eq!(line.unwrap()[0].reason, kept);
-    assert_eq!(yard.why(&build).await, WhyNotBegun::Pending(kept));
+    assert_eq!(yard.why(&build).await, StartBlocker::Pending(kept));
     yard.warm.succeed(yard.work).await;
     assert!(yard.cold.claim().await.is_none(), "it is kept still");
     assert_eq!(yard.warm.claim_named("image").await.build.id, build.id);
@@ -140,7 +140,7 @@ async fn a_kept_job_is_for_everybody_when_its_time_is_over(backend: Backend) {
     let build = yard.build().await;
     assert!(yard.cold.claim().await.is_none(), "it is kept");
     yard.farm.advance(80);
-    let busy = WhyNotBegun::Pending(PendingReason::AllBusy);
+    let busy = StartBlocker::Pending(PendingReason::AllBusy);
     assert_eq!(yard.why(&build).await, busy);
     assert_eq!(yard.cold.claim_named("image").await.build.id, build.id);
 }

@@ -1,5 +1,5 @@
-//! The packages in an image, as an SPDX 2.3 document. BuildKit attaches SBOMs in the same format, so
-//! tools that read them from registries can read these too.
+//! The packages in an image, as an SPDX 2.3 document. BuildKit attaches SBOMs in the same format,
+//! so tools that read them from registries can read these too.
 //!
 //! See <https://spdx.github.io/spdx-spec/v2.3/>.
 
@@ -13,8 +13,8 @@ use crate::scan::InstalledPackages;
 /// SPDX's value for a property that was not examined.
 const UNKNOWN: &str = "NOASSERTION";
 
-/// Writes the SBOM. `namespace` is a URL that no other document has; `tool` is the name and version of
-/// the program that writes it.
+/// Writes the SBOM. `namespace` is a URL that no other document has; `tool` is the name and version
+/// of the program that writes it.
 pub fn sbom(
     image: Subject<'_>,
     installed: &InstalledPackages,

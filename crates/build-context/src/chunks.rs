@@ -12,8 +12,8 @@ const CHUNK: usize = 64 * 1024;
 
 /// Runs `write` in the background. The channel yields what it writes in chunks, and its error last.
 ///
-/// The output is never held completely in memory or on disk: a slow reader slows the writer down, and
-/// dropping the channel ends it.
+/// The output is never held completely in memory or on disk: a slow reader slows the writer down,
+/// and dropping the channel ends it.
 pub fn chunks_of_writer(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> mpsc::Receiver<io::Result<Bytes>> {

@@ -13,7 +13,8 @@ use crate::ignore::Ignore;
 
 /// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
-/// The block size of a tar archive, in bytes: a header is one block, and content is padded to blocks.
+/// The block size of a tar archive, in bytes: a header is one block, and content is padded to
+/// blocks.
 const BLOCK: u64 = 512;
 /// The size of the end marker of an archive, in bytes.
 const ARCHIVE_END: u64 = 2 * BLOCK;
@@ -44,8 +45,8 @@ pub struct ContextSize {
     pub bytes: u64,
     /// The size of the archive in bytes, without the extra headers of long names.
     pub archive_bytes: u64,
-    /// The first symbolic link to a target outside of the context. A receiver that does not trust the
-    /// archive refuses to unpack it.
+    /// The first symbolic link to a target outside of the context. A receiver that does not trust
+    /// the archive refuses to unpack it.
     pub escaping_link: Option<PathBuf>,
 }
 
@@ -104,7 +105,8 @@ impl Context {
         let name = dockerfile.strip_prefix(&root).ok().and_then(Path::to_str);
         let (name, injected) = match name {
             Some(name) => (name.to_owned(), None),
-            // The name depends on the content only, so that the same context is packed the same way.
+            // The name depends on the content only, so that the same context is packed the same
+            // way.
             None => {
                 let digest = hex::encode(Sha256::digest(&text));
                 (format!(".dockerfile-{digest}"), Some(dockerfile.clone()))
@@ -275,8 +277,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Whether a symbolic link called `name` leads out of the context. The target need not exist, so only
-/// its text counts.
+/// Whether a symbolic link called `name` leads out of the context. The target need not exist, so
+/// only its text counts.
 fn leads_out(name: &Path, target: &Path) -> bool {
     let mut depth = name.components().count().saturating_sub(1);
     target.components().any(|part| {

@@ -1,5 +1,5 @@
-//! The entries of a context, in the same form whether they are packed into an archive or sent file by
-//! file.
+//! The entries of a context, in the same form whether they are packed into an archive or sent file
+//! by file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -21,8 +21,8 @@ pub enum KeepIgnored {
     /// The Dockerfile and `.dockerignore`, for an engine that reads them from the archive.
     #[default]
     BuildFiles,
-    /// Also the patterns that belong to the Dockerfile only, for a receiver that unpacks the archive
-    /// and packs it again by the same rules.
+    /// Also the patterns that belong to the Dockerfile only, for a receiver that unpacks the
+    /// archive and packs it again by the same rules.
     AllPatterns,
     /// None, for an engine that gets the Dockerfile in another way.
     Nothing,
@@ -67,8 +67,8 @@ impl EntryKind {
         }
     }
 
-    /// The permissions. They do not depend on the host's, so that the same files make the same image
-    /// everywhere.
+    /// The permissions. They do not depend on the host's, so that the same files make the same
+    /// image everywhere.
     pub fn mode(self) -> u32 {
         match self {
             Self::File {

@@ -2,8 +2,8 @@
 //!
 //! The last pattern that matches a path, or a directory above it, decides. A pattern with `!` is an
 //! exception: it includes a path again. `*` and `?` match within one name, `**` matches across
-//! directories. Matching takes time proportional to the length of the pattern times the length of the
-//! path, even for hostile patterns.
+//! directories. Matching takes time proportional to the length of the pattern times the length of
+//! the path, even for hostile patterns.
 
 /// The patterns of one `.dockerignore` file.
 #[derive(Clone, Debug, Default)]
@@ -147,7 +147,8 @@ fn parse_class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Part {
 
 /// Whether `parts` match the whole `path`.
 ///
-/// Works without backtracking: `reached[i]` is true if the parts so far match the first `i` characters.
+/// Works without backtracking: `reached[i]` is true if the parts so far match the first `i`
+/// characters.
 fn matches(parts: &[Part], path: &str) -> bool {
     let path: Vec<char> = path.chars().collect();
     let mut reached = vec![false; path.len() + 1];

@@ -1,8 +1,8 @@
 //! The build context: which files of a directory are sent, and how they are packed.
 //!
-//! Runners pack a checkout for the Docker Engine, and the command line packs a developer's directory
-//! for the farm. Both use this crate, so that both produce the same image. Nothing here depends on
-//! the engine or the farm.
+//! Runners pack a checkout for the Docker Engine, and the command line packs a developer's
+//! directory for the farm. Both use this crate, so that both produce the same image. Nothing here
+//! depends on the engine or the farm.
 
 mod chunks;
 mod context;

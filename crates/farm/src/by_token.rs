@@ -16,14 +16,14 @@ use crate::{Artifact, Farm, FarmError};
 
 /// Where a job is, as its runner is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct JobStatus {
     /// Its state.
     pub state: JobState,
     /// Whether it is canceled, and its runner is ending it in its own way.
     pub ending: bool,
 }
 
-impl Standing {
+impl JobStatus {
     fn of(state: JobState) -> Self {
         Self {
             state,
@@ -37,15 +37,15 @@ impl Farm {
     ///
     /// # Errors
     /// `BadToken` for any other, and for a job that there is not; `Erased`.
-    pub async fn standing(&self, id: JobId, token: &JobToken) -> Result<Standing, FarmError> {
+    pub async fn standing(&self, id: JobId, token: &JobToken) -> Result<JobStatus, FarmError> {
         let job = self.own_job(id, token).await?;
         self.standing_of(&job).await
     }
 
-    async fn standing_of(&self, job: &Job) -> Result<Standing, FarmError> {
+    async fn standing_of(&self, job: &Job) -> Result<JobStatus, FarmError> {
         let (seen, now) = (job.clone(), self.now());
         let look = move |conn: &mut Conn| jobs::is_ending(conn, &seen, now);
-        Ok(Standing {
+        Ok(JobStatus {
             state: job.state,
             ending: self.inner.store.read(look).await?,
         })
@@ -98,7 +98,7 @@ impl Farm {
         token: &JobToken,
         start: u64,
         mut bytes: Bytes,
-    ) -> Result<(u64, Standing), FarmError> {
+    ) -> Result<(u64, JobStatus), FarmError> {
         let job = self.active_job_access(id, token).await?;
         self.note_runner_of(&job).await?;
         let held = self
@@ -118,7 +118,7 @@ impl Farm {
         }
         bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         let appended = self.append_at(id, held, bytes).await?;
-        let standing = Standing {
+        let standing = JobStatus {
             state: appended.state,
             ending: appended.ending,
         };
@@ -135,7 +135,7 @@ impl Farm {
         id: JobId,
         token: &JobToken,
         report: Report,
-    ) -> Result<Standing, FarmError> {
+    ) -> Result<JobStatus, FarmError> {
         match self.report_once(id, token, report.clone()).await {
             // It was called off, or renewed, while the report was looked at: as it is now.
             Err(FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::Conflict(_)) => {
@@ -151,19 +151,19 @@ impl Farm {
         id: JobId,
         token: &JobToken,
         report: Report,
-    ) -> Result<Standing, FarmError> {
+    ) -> Result<JobStatus, FarmError> {
         let job = self.own_job(id, token).await?;
         self.note_runner_of(&job).await?;
         match (job.state, report.ended) {
             (JobState::Running(lease, _), None) => {
                 let runner = self.runner_with(lease.runner).await?;
                 let renewed = self.renew(&runner, id, report.phase, None).await;
-                Ok(Standing::of(renewed?))
+                Ok(JobStatus::of(renewed?))
             }
             (JobState::Running(lease, _), Some(ended)) => {
                 let runner = self.runner_with(lease.runner).await?;
                 let state = self.take_end(&runner, &job, ended, report.sent).await;
-                Ok(Standing::of(state?))
+                Ok(JobStatus::of(state?))
             }
             (_, ended) if self.standing_of(&job).await?.ending => {
                 let sent = report.sent;
@@ -174,7 +174,7 @@ impl Farm {
                     self.note_stopped(id).await?;
                 }
                 match is_told(state, ended.result) {
-                    true => Ok(Standing::of(state)),
+                    true => Ok(JobStatus::of(state)),
                     false => Err(self.over(&job)),
                 }
             }
@@ -188,12 +188,12 @@ impl Farm {
         &self,
         job: Job,
         ended: Option<SentTrace>,
-    ) -> Result<Standing, FarmError> {
+    ) -> Result<JobStatus, FarmError> {
         let (id, state, now) = (job.id, job.state, self.now());
         let Some(sent) = ended else {
             let renew = move |conn: &mut Conn| jobs::renew_ending(conn, &job, now);
             self.inner.store.write(renew).await?;
-            return Ok(Standing {
+            return Ok(JobStatus {
                 state,
                 ending: true,
             });
@@ -206,7 +206,7 @@ impl Farm {
         };
         self.inner.store.write(write).await?;
         self.note_stopped(id).await?;
-        Ok(Standing::of(state))
+        Ok(JobStatus::of(state))
     }
 
     /// Notes that the runner of a job was heard of.

@@ -136,7 +136,7 @@ impl Farm {
     }
 
     /// Passes on what other coordinators announce, until the farm stops.
-    pub async fn hear_signals(&self) {
+    pub async fn relay_signals(&self) {
         let mut signals = self.inner.store.signals();
         self.tell_all_kept().await;
         loop {

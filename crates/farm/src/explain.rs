@@ -27,7 +27,7 @@ pub struct QueueLine {
 
 /// Why a job has not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyNotBegun {
+pub enum StartBlocker {
     /// It has.
     Begun,
     /// Jobs that it needs have not finished; these are their names.
@@ -91,7 +91,7 @@ impl Farm {
         &self,
         access: &ProjectAccess,
         id: JobId,
-    ) -> Result<WhyNotBegun, FarmError> {
+    ) -> Result<StartBlocker, FarmError> {
         let (project, now) = (access.id(), self.now());
         let explain = move |conn: &mut Conn| {
             let job = jobs::get(conn, id)?;
@@ -99,15 +99,15 @@ impl Farm {
                 return Err(StoreError::NotFound("job"));
             }
             match job.state {
-                JobState::Running(..) | JobState::Done(_) => Ok(WhyNotBegun::Begun),
+                JobState::Running(..) | JobState::Done(_) => Ok(StartBlocker::Begun),
                 JobState::Waiting => {
                     let needs = jobs::needs(conn, id)?;
                     let unfinished = needs.into_iter().filter(|need| !need.state.is_done());
-                    Ok(WhyNotBegun::Needs(
+                    Ok(StartBlocker::Needs(
                         unfinished.map(|need| need.name).collect(),
                     ))
                 }
-                JobState::Manual => Ok(WhyNotBegun::Manual),
+                JobState::Manual => Ok(StartBlocker::Manual),
                 JobState::Pending => {
                     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
                     let running = queue::running(conn, project)?;
@@ -117,7 +117,7 @@ impl Farm {
                         .find(|kept| kept.job == id);
                     let kept = kept.map(|kept| (kept.runner, kept.until));
                     let reason = explain_pending(&requirement, policy, running, kept, &views);
-                    Ok(WhyNotBegun::Pending(reason))
+                    Ok(StartBlocker::Pending(reason))
                 }
             }
         };

@@ -69,7 +69,7 @@ impl Farm {
     /// # Errors
     /// `NotFound` when there is none; `Forbidden` to others. That there is one is no secret, as
     /// builds name theirs.
-    pub async fn runner_to_see(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
+    pub async fn visible_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
         actor.require_scope(Scope::Read)?;
         let runner = self.registered(id).await?;
         let is_open = actor.admin || runner.capabilities.scope == RunnerScope::Shared;
@@ -88,7 +88,7 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when there is none; `Forbidden` to others.
-    pub async fn runner_to_change(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
+    pub async fn editable_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
         match self.runner(actor, id, Role::Maintainer).await {
             Err(FarmError::NotFound(_)) => {}
             found => return found,
@@ -102,8 +102,8 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when there is none; `Forbidden` to others.
-    pub async fn runner_to_remove(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
-        let runner = self.runner_to_change(actor, id).await?;
+    pub async fn deletable_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
+        let runner = self.editable_runner(actor, id).await?;
         match &runner.capabilities.scope {
             RunnerScope::Projects(served) if served.len() > 1 && !actor.admin => {
                 Err(FarmError::Forbidden("the runner serves other projects too"))
@@ -156,7 +156,7 @@ impl Farm {
         id: RunnerId,
     ) -> Result<Runner, FarmError> {
         access.require(Role::Maintainer)?;
-        let seen = self.runner_to_see(actor, id).await?;
+        let seen = self.visible_runner(actor, id).await?;
         if seen.capabilities.scope == RunnerScope::Shared {
             return Err(FarmError::Forbidden("the runner is shared"));
         }

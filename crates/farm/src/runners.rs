@@ -19,7 +19,7 @@ pub(crate) const CONTACT_EVERY: TimeDelta = TimeDelta::seconds(30);
 
 /// What somebody who registers a runner says of it.
 #[derive(Clone, Debug, Default)]
-pub struct Registering {
+pub struct RunnerRequest {
     /// Free text.
     pub description: String,
     /// Its tags.
@@ -36,7 +36,7 @@ pub struct Registering {
     pub about: About,
 }
 
-impl Registering {
+impl RunnerRequest {
     fn is_idle_for_ever(&self) -> bool {
         self.tags.is_empty() && !self.run_untagged
     }
@@ -74,7 +74,7 @@ impl Farm {
     pub async fn register_runner(
         &self,
         token: &RegistrationToken,
-        request: Registering,
+        request: RunnerRequest,
     ) -> Result<(Runner, RunnerToken), FarmError> {
         check_line("runner description", &request.description)?;
         check_about(&request.about)?;
@@ -113,7 +113,7 @@ impl Farm {
     pub async fn create_shared_runner(
         &self,
         actor: &Actor,
-        request: Registering,
+        request: RunnerRequest,
     ) -> Result<(Runner, RunnerToken), FarmError> {
         self.admin(actor)?;
         self.create_runner(None, request).await
@@ -126,7 +126,7 @@ impl Farm {
     pub async fn create_project_runner(
         &self,
         access: &ProjectAccess,
-        request: Registering,
+        request: RunnerRequest,
     ) -> Result<(Runner, RunnerToken), FarmError> {
         access.require(Role::Maintainer)?;
         self.create_runner(Some(access.id()), request).await
@@ -135,7 +135,7 @@ impl Farm {
     async fn create_runner(
         &self,
         project: Option<ProjectId>,
-        request: Registering,
+        request: RunnerRequest,
     ) -> Result<(Runner, RunnerToken), FarmError> {
         check_line("runner description", &request.description)?;
         if request.is_idle_for_ever() {

@@ -126,7 +126,7 @@ impl Farm {
 }
 
 /// Whether a token was made by signing in.
-pub fn is_of_a_session(token: &Token) -> bool {
+pub fn is_session_token(token: &Token) -> bool {
     token.name == SESSION
 }
 

@@ -18,7 +18,8 @@ const CLASSIC_NOTICE: &str = "This engine has no BuildKit; building with its cla
 
 impl Builder {
     /// Builds the image and pushes its tags. Afterwards the engine keeps only build cache of it,
-    /// unless an archive is requested: then the image stays until [`Builder::remove_job`] is called.
+    /// unless an archive is requested: then the image stays until [`Builder::remove_job`] is
+    /// called.
     ///
     /// Canceling kills the running step in the engine. Dropping this future does the same, but then
     /// the caller must call [`Builder::remove_job`].

@@ -24,8 +24,9 @@ use crate::request::BuildRequest;
 const CLIENT_SESSION: &str = "client-session";
 
 impl Builder {
-    /// Builds with BuildKit, which requests files and secrets when a step needs them. If a file name
-    /// cannot be sent in that protocol, the build starts over with an archive of the whole context.
+    /// Builds with BuildKit, which requests files and secrets when a step needs them. If a file
+    /// name cannot be sent in that protocol, the build starts over with an archive of the whole
+    /// context.
     ///
     /// The outer error is one of this host, the inner one comes from the engine.
     pub(crate) async fn build_with_buildkit(

@@ -18,7 +18,8 @@ use crate::request::BuildRequest;
 const MAX_ATTEMPTS: usize = 5;
 
 impl Builder {
-    /// Builds from an archive of the context, and starts over if an image of the build goes missing.
+    /// Builds from an archive of the context, and starts over if an image of the build goes
+    /// missing.
     pub(crate) async fn build_with_classic(
         &self,
         request: &BuildRequest,

@@ -13,7 +13,8 @@ pub(crate) const OWNER_LABEL: &str = "io.slipway.runner";
 pub(crate) const BUILD_NAME_PREFIX: &str = "slipway-job:";
 
 impl Builder {
-    /// The labels of everything that is created for `job`. [`Builder::remove_job`] finds it by them.
+    /// The labels of everything that is created for `job`. [`Builder::remove_job`] finds it by
+    /// them.
     pub fn labels(&self, job: &str) -> HashMap<String, String> {
         HashMap::from([
             (OWNER_LABEL.to_owned(), self.owner().to_owned()),

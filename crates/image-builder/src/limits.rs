@@ -18,7 +18,7 @@ pub struct Limits {
 
 impl Limits {
     /// The limits for the steps of a build, as query parameters of the engine's build request;
-    /// empty if there are none.
+    /// empty without limits.
     pub(crate) fn query(&self) -> String {
         let mut parameters = Vec::new();
         if let Some(bytes) = self.memory_bytes {

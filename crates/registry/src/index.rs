@@ -11,9 +11,9 @@ use crate::manifests::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, digest
 use crate::repository::Registry;
 
 impl Registry {
-    /// Creates an index of images that are in the repository, and pushes it under every tag; returns
-    /// its digest. Stops at the first tag that the registry refuses; tags pushed before stay.
-    /// `report` receives each push and each retry as a line.
+    /// Creates an index of images that are in the repository, and pushes it under every tag;
+    /// returns its digest. Stops at the first tag that the registry refuses; tags pushed before
+    /// stay. `report` receives each push and each retry as a line.
     ///
     /// # Errors
     /// `SamePlatform`; `Unreadable` and `Refused` if all attempts failed.

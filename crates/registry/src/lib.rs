@@ -1,5 +1,6 @@
-//! A client of image registries, for what the Docker Engine cannot do: indexes of images for several
-//! platforms, further tags without another push, and documents that are attached to an image.
+//! A client of image registries, for what the Docker Engine cannot do: indexes of images for
+//! several platforms, further tags without another push, and documents that are attached to an
+//! image.
 //!
 //! The protocol is the OCI distribution specification.
 

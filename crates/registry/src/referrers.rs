@@ -1,8 +1,8 @@
 //! Documents attached to an image, as OCI referrers.
 //!
 //! Each document has a manifest whose subject is the manifest of the image. If a registry does not
-//! list referrers, an index under a tag made from the image's digest lists them: the fallback of the
-//! distribution specification.
+//! list referrers, an index under a tag made from the image's digest lists them: the fallback of
+//! the distribution specification.
 
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::manifest::{

@@ -1,5 +1,5 @@
-//! Helpers for tests that use the Docker Engine next to the program under test: they run the `docker`
-//! command and build images that need no registry.
+//! Helpers for tests that use the Docker Engine next to the program under test: they run the
+//! `docker` command and build images that need no registry.
 //!
 //! All of them panic with the command's output if it fails.
 #![expect(
@@ -12,8 +12,8 @@ use std::fs::{self, File};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The first lines of a Dockerfile: an image with a shell and its built-in commands, made from the file
-/// `busybox` in the build context.
+/// The first lines of a Dockerfile: an image with a shell and its built-in commands, made from the
+/// file `busybox` in the build context.
 pub const SHELL: &str = "FROM scratch\nCOPY busybox /bin/sh\n";
 
 /// Runs the `docker` command; returns its output without surrounding whitespace.
@@ -32,11 +32,11 @@ fn run(arguments: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
 }
 
-/// Deletes an image by its name or id. An image with several names is deleted only by its id, or with
-/// its last name.
+/// Deletes an image by its name or id. An image with several names is deleted only by its id, or
+/// with its last name.
 ///
-/// A runner may prune the image at the same time. If the engine then finds the image already deleted,
-/// that is no failure.
+/// A runner may prune the image at the same time. If the engine then finds the image already
+/// deleted, that is no failure.
 pub fn remove_image(image: &str) {
     let output = run(&["image", "rm", "--force", image]);
     let error = String::from_utf8_lossy(&output.stderr);
@@ -55,8 +55,8 @@ pub fn build(name: &str, dockerfile: &str) {
     docker(&["build", "--no-cache", "-q", "-t", name, context]);
 }
 
-/// The name of an image of [`SHELL`]. It is built once for all tests: a second build would take the name
-/// from the first image, which could then be deleted while tests build on it.
+/// The name of an image of [`SHELL`]. It is built once for all tests: a second build would take the
+/// name from the first image, which could then be deleted while tests build on it.
 pub fn shell_image() -> &'static str {
     const NAME: &str = "slipway-test/shell:1";
     static BUILT: OnceLock<()> = OnceLock::new();

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use slipway_domain::tokens::LoginCode;
 use slipway_domain::{AccessToken, Role, TokenId};
-use slipway_farm::{FarmError, Page, Token, TokenRequest, is_of_a_session};
+use slipway_farm::{FarmError, Page, Token, TokenRequest, is_session_token};
 
 use crate::body::Fields;
 use crate::call::{Anybody, Call, PREFIX};
@@ -50,7 +50,7 @@ async fn own_tokens(call: &Call) -> Result<Vec<Token>, Problem> {
         limit: MAX_TOKENS,
     };
     let mut tokens = call.farm.tokens(&call.actor, page).await?;
-    tokens.retain(|token| !is_of_a_session(token));
+    tokens.retain(|token| !is_session_token(token));
     Ok(tokens)
 }
 

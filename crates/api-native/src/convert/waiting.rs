@@ -73,19 +73,19 @@ impl From<PendingReason> for wire::PendingReason {
     }
 }
 
-impl From<farm::WhyNotBegun> for wire::JobPendingReason {
-    fn from(why: farm::WhyNotBegun) -> Self {
+impl From<farm::StartBlocker> for wire::JobPendingReason {
+    fn from(why: farm::StartBlocker) -> Self {
         let reason = match why {
-            farm::WhyNotBegun::Begun => None,
-            farm::WhyNotBegun::Needs(names) => Some(wire::PendingReason {
+            farm::StartBlocker::Begun => None,
+            farm::StartBlocker::Needs(names) => Some(wire::PendingReason {
                 code: "needs_jobs",
                 message: format!("it needs jobs that are not over: {}", names.join(", ")),
             }),
-            farm::WhyNotBegun::Manual => Some(wire::PendingReason {
+            farm::StartBlocker::Manual => Some(wire::PendingReason {
                 code: "manual",
                 message: "somebody has to start it".to_owned(),
             }),
-            farm::WhyNotBegun::Pending(reason) => Some(reason.into()),
+            farm::StartBlocker::Pending(reason) => Some(reason.into()),
         };
         Self { reason }
     }
@@ -119,7 +119,7 @@ mod tests {
         assert!(shown[1].message.ends_with("arm64"));
         let kept = "until 1970-01-01T00:00:00.000Z for runner 7,";
         assert!(shown[7].message.contains(kept), "{}", shown[7].message);
-        let needs = farm::WhyNotBegun::Needs(vec!["test".to_owned()]);
+        let needs = farm::StartBlocker::Needs(vec!["test".to_owned()]);
         let needs = wire::JobPendingReason::from(needs).reason;
         assert_eq!(needs.map(|one| one.code), Some("needs_jobs"));
     }

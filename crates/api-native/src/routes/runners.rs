@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post, put};
 use slipway_domain::{Role, RunnerToken};
-use slipway_farm::{Farm, Registering, Runner, RunnerUpdate};
+use slipway_farm::{Farm, Runner, RunnerRequest, RunnerUpdate};
 
 use crate::convert;
 use crate::error::ApiError;
@@ -186,14 +186,14 @@ pub(crate) async fn disable(
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn request(body: wire::NewRunner) -> Registering {
-    Registering {
+fn request(body: wire::NewRunner) -> RunnerRequest {
+    RunnerRequest {
         description: body.description,
         tags: body.tags,
         run_untagged: body.run_untagged,
         locked: body.locked,
         paused: body.paused,
-        ..Registering::default()
+        ..RunnerRequest::default()
     }
 }
 

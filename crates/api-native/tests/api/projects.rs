@@ -256,9 +256,9 @@ async fn a_runner_of_one_project_is_lent_to_another() {
         .as_str()
         .unwrap()
         .to_owned();
-    let request = slipway_farm::Registering {
+    let request = slipway_farm::RunnerRequest {
         run_untagged: true,
-        ..slipway_farm::Registering::default()
+        ..slipway_farm::RunnerRequest::default()
     };
     let token = slipway_domain::RegistrationToken::presented(token);
     let (runner, _) = api.farm.register_runner(&token, request).await.unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use slipway_blobs::{BlobLocation, Blobs};
 use slipway_domain::{AccessToken, RunnerToken};
 use slipway_farm::{
-    Chance, ClaimedJob, Clock, Farm, Parts, Poll, PollAnswer, Registering, Runner, SealKey,
+    Chance, ClaimedJob, Clock, Farm, Parts, Poll, PollAnswer, Runner, RunnerRequest, SealKey,
     Settings,
 };
 use slipway_git::{Git, Limits};
@@ -209,10 +209,10 @@ impl Api {
             .unwrap()
             .to_owned();
         let token = slipway_domain::RegistrationToken::presented(token);
-        let request = Registering {
+        let request = RunnerRequest {
             run_untagged: true,
             heartbeat: true,
-            ..Registering::default()
+            ..RunnerRequest::default()
         };
         let (_, token): (Runner, RunnerToken) =
             self.farm.register_runner(&token, request).await.unwrap();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use slipway_coordinator::Config;
 use slipway_domain::{JobId, RegistrationToken, ReportedResult};
-use slipway_farm::{About, ClaimedJob, Ended, Poll, PollAnswer, Registering, Report, Runner};
+use slipway_farm::{About, ClaimedJob, Ended, Poll, PollAnswer, Report, Runner, RunnerRequest};
 use slipway_testkit::{Backend, TestFarm, wait_for};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -87,7 +87,7 @@ impl Desk {
 
     pub(crate) async fn runner(&self) -> Runner {
         let token = RegistrationToken::presented(&self.farm.registration_token);
-        let request = Registering {
+        let request = RunnerRequest {
             description: "desk".to_owned(),
             run_untagged: true,
             heartbeat: true,
@@ -96,7 +96,7 @@ impl Desk {
                 image_archives: true,
                 ..About::default()
             },
-            ..Registering::default()
+            ..RunnerRequest::default()
         };
         let farm = self.farm.farm();
         farm.register_runner(&token, request).await.unwrap().0

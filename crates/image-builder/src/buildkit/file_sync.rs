@@ -3,12 +3,13 @@
 //!
 //! BuildKit identifies files that a step copies by their content, whichever build sent them. An
 //! archive would count as a source of its own, in the engine and in the cache records of images,
-//! which would then grow with every build (`docs/decisions/0022-let-buildkit-request-context-files.md`).
+//! which would then grow with every build
+//! (`docs/decisions/0022-let-buildkit-request-context-files.md`).
 //!
-//! The protocol is fsutil's, which BuildKit calls DiffCopy. The client sends a stat for each entry in
-//! the order of names, then an empty stat. The engine requests a file by the position of its entry.
-//! The client sends the contents in chunks, then an empty chunk. A final packet from each side ends
-//! the exchange.
+//! The protocol is fsutil's, which BuildKit calls DiffCopy. The client sends a stat for each entry
+//! in the order of names, then an empty stat. The engine requests a file by the position of its
+//! entry. The client sends the contents in chunks, then an empty chunk. A final packet from each
+//! side ends the exchange.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};

@@ -76,8 +76,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Opens the session with this `id`. The returned future serves it and never completes; dropping
-    /// it closes the session.
+    /// Opens the session with this `id`. The returned future serves it and never completes;
+    /// dropping it closes the session.
     pub(crate) async fn open(
         self,
         endpoint: &Endpoint,

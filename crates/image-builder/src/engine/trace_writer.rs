@@ -1,8 +1,8 @@
 //! Renders the progress of either of the engine's builders as a readable trace.
 //!
-//! BuildKit reports a graph of steps that run in parallel. Each step of the Dockerfile starts with a
-//! line such as `Step 2/3 : RUN make`, as the classic builder writes it, and each line of its output
-//! begins with its label, here `#2/3`. Internal steps of BuildKit are labeled with a number.
+//! BuildKit reports a graph of steps that run in parallel. Each step of the Dockerfile starts with
+//! a line such as `Step 2/3 : RUN make`, as the classic builder writes it, and each line of its
+//! output begins with its label, here `#2/3`. Internal steps of BuildKit are labeled with a number.
 
 use std::collections::HashMap;
 use std::time::Instant;

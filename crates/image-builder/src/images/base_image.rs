@@ -18,8 +18,8 @@ use crate::request::BuildRequest;
 impl Builder {
     /// Reports the first base image, and pulls it.
     ///
-    /// Nothing is pulled for `scratch`, for a `FROM` with flags such as `--platform`, and if the spec
-    /// accepts the image that the engine has.
+    /// Nothing is pulled for `scratch`, for a `FROM` with flags such as `--platform`, and if the
+    /// spec accepts the image that the engine has.
     pub(crate) async fn pull_base_image(
         &self,
         request: &BuildRequest,

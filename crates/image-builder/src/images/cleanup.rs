@@ -16,8 +16,8 @@ use crate::error::BuildError;
 use crate::labels::{BUILD_NAME_PREFIX, OWNER_LABEL};
 
 impl Builder {
-    /// Deletes the containers and images of `job` with all their local tags, and the images that were
-    /// pulled for it. Call it before the job's result is reported.
+    /// Deletes the containers and images of `job` with all their local tags, and the images that
+    /// were pulled for it. Call it before the job's result is reported.
     ///
     /// Layers may stay in the build cache, which [`Builder::prune`] limits.
     ///
@@ -33,8 +33,8 @@ impl Builder {
     /// Deletes all images and containers of this owner that a manager left when it died; returns
     /// how many there were. Call it only while no build runs.
     ///
-    /// Pushed images have the owner's labels too, and so have containers that somebody runs from them
-    /// on this host. So an image is deleted only if it has a name that builds use, or no name.
+    /// Pushed images have the owner's labels too, and so have containers that somebody runs from
+    /// them on this host. So an image is deleted only if it has a name that builds use, or no name.
     ///
     /// # Errors
     /// `EngineUnavailable` if the engine does not answer.
@@ -49,8 +49,8 @@ impl Builder {
     }
 
     /// Deletes build cache, least recently used first, until at most `cache_bytes` are left, and
-    /// dangling images of this owner. Nothing that a running build uses is deleted. Returns how many
-    /// bytes the engine freed.
+    /// dangling images of this owner. Nothing that a running build uses is deleted. Returns how
+    /// many bytes the engine freed.
     ///
     /// # Errors
     /// `EngineUnavailable` if the engine does not answer.
@@ -79,7 +79,8 @@ impl Builder {
         Ok(cache + bytes(images.space_reclaimed))
     }
 
-    /// Deletes build cache that no build has used for `age`. Returns how many bytes the engine freed.
+    /// Deletes build cache that no build has used for `age`. Returns how many bytes the engine
+    /// freed.
     ///
     /// # Errors
     /// `EngineUnavailable` if the engine does not answer.
@@ -176,8 +177,8 @@ fn bytes(freed: Option<i64>) -> u64 {
     freed.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0)
 }
 
-/// A client that names the cache limit as this version of the engine does. The parameter was renamed
-/// with API 1.48, and an engine that does not know it would delete the whole cache.
+/// A client that names the cache limit as this version of the engine does. The parameter was
+/// renamed with API 1.48, and an engine that does not know it would delete the whole cache.
 fn prune_client(docker: &Docker) -> Docker {
     let version = docker.client_version();
     if (version.major_version, version.minor_version) >= (1, 48) {

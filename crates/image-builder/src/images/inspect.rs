@@ -40,8 +40,8 @@ fn platform_of(image: &ImageInspect) -> Option<Platform> {
 
 /// The layers, lowest first.
 ///
-/// The engine reports sizes of instructions, not of layers, and some instructions create no layer. If
-/// the instructions with a size do not match the layers one to one, all sizes are `None`.
+/// The engine reports sizes of instructions, not of layers, and some instructions create no layer.
+/// If the instructions with a size do not match the layers one to one, all sizes are `None`.
 fn layers_of(image: &ImageInspect, history: &[ImageHistoryResponseItem]) -> Vec<Layer> {
     let root = image.root_fs.as_ref();
     let ids = root

@@ -15,9 +15,9 @@ impl Builder {
     /// The images whose layers the build may reuse, as names that the engine can use.
     ///
     /// BuildKit reads such images in the registry itself, and downloads only the layers that it
-    /// reuses. The classic builder reuses only layers that the engine has, so whole images are pulled
-    /// for it. The same is done for BuildKit if the request has a login for base images only, because
-    /// BuildKit would use that login for the cache too.
+    /// reuses. The classic builder reuses only layers that the engine has, so whole images are
+    /// pulled for it. The same is done for BuildKit if the request has a login for base images
+    /// only, because BuildKit would use that login for the cache too.
     pub(crate) async fn cache_images(
         &self,
         request: &BuildRequest,

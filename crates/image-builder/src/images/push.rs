@@ -54,8 +54,8 @@ impl Builder {
         })
     }
 
-    /// Pushes the image with this `id` under every tag; returns the digest of its manifest. Stops at
-    /// the first tag that the registry refuses; tags pushed before stay.
+    /// Pushes the image with this `id` under every tag; returns the digest of its manifest. Stops
+    /// at the first tag that the registry refuses; tags pushed before stay.
     ///
     /// All builds of an engine share its local tags. So only one build at a time pushes to a
     /// repository, and its local tags are deleted before the next one starts.

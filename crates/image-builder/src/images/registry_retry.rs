@@ -1,8 +1,8 @@
 //! Retries of pulls and pushes that go through the engine.
 //!
-//! The engine passes on a registry's error as prose and drops the headers. So an error is classified
-//! by its words, and an unknown one is final. An overloaded registry is asked directly how long to
-//! wait.
+//! The engine passes on a registry's error as prose and drops the headers. So an error is
+//! classified by its words, and an unknown one is final. An overloaded registry is asked directly
+//! how long to wait.
 
 use std::time::Duration;
 

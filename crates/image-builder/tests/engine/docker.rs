@@ -1,7 +1,7 @@
 //! Fixtures for tests with a real Docker Engine and a real registry, and tests of single builds.
 //!
-//! `SLIPWAY_TEST_REGISTRY` (`HOST:PORT`) names the registry. The tests fail without it or without an
-//! engine.
+//! `SLIPWAY_TEST_REGISTRY` (`HOST:PORT`) names the registry. The tests fail without it or without
+//! an engine.
 
 use std::path::Path;
 use std::sync::Mutex;

@@ -87,7 +87,7 @@ fn runner_page(farm: &Farm, call: &Call, mut runners: Vec<Runner>, scopes: &[&st
 /// 200; 400 if the id is invalid; 401; 403 if the caller is a master of none of its projects,
 /// unless it is shared; 404 if the runner does not exist.
 async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    let runner = farm.runner_to_see(&call.actor, runner_id(&path)?).await?;
+    let runner = farm.visible_runner(&call.actor, runner_id(&path)?).await?;
     details(&farm, &call, &runner).await
 }
 
@@ -96,9 +96,7 @@ async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answ
 /// 200; 400 if a value is invalid, or the runner could never take a job; 401; 403 unless the caller
 /// is a master of all projects that it serves; 404 if the runner does not exist.
 async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    let runner = farm
-        .runner_to_change(&call.actor, runner_id(&path)?)
-        .await?;
+    let runner = farm.editable_runner(&call.actor, runner_id(&path)?).await?;
     let params = &call.params;
     // Clients send one comma-separated list, or repeat the parameter.
     let lists = params.list("tag_list");
@@ -125,7 +123,7 @@ async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
 /// a master of the only project that it serves; 404 if the runner does not exist.
 async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm
-        .runner_to_remove(&call.actor, runner_id(&path)?)
+        .deletable_runner(&call.actor, runner_id(&path)?)
         .await?;
     farm.unregister_runner(&runner).await?;
     Ok(HttpResponse::Ok().json(wire::Runner::from(&runner)))

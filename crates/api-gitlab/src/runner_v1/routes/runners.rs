@@ -1,8 +1,8 @@
-//! Registering and deleting runners.
+//! RunnerRequest and deleting runners.
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::{RegistrationToken, RunnerToken, TagSet};
-use slipway_farm::{Farm, FarmError, Registering};
+use slipway_farm::{Farm, FarmError, RunnerRequest};
 use slipway_protocol::{RegisterRequest, RegisteredRunner, TokenRequest};
 
 use crate::params::non_empty;
@@ -23,7 +23,7 @@ pub(crate) async fn register(
     let tags = TagSet::from_list(request.tag_list.as_deref().unwrap_or_default())
         .map_err(FarmError::from)?;
     let (about, heartbeat) = about(request.info);
-    let registering = Registering {
+    let registering = RunnerRequest {
         description: request.description.unwrap_or_default(),
         tags,
         run_untagged: request.run_untagged.unwrap_or(true),

@@ -5,7 +5,7 @@ use actix_web::http::header::{CONTENT_RANGE, RANGE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use slipway_domain::ReportedResult;
 use slipway_farm::{
-    Ended, Farm, FarmError, Poll, PollAnswer, Process, Report, SentTrace, Standing,
+    Ended, Farm, FarmError, JobStatus, Poll, PollAnswer, Process, Report, SentTrace,
 };
 use slipway_protocol::LAST_UPDATE_HEADER;
 
@@ -114,7 +114,7 @@ async fn read_chunk(
     Ok((start, read_body(payload).await?))
 }
 
-fn with_status(builder: &mut HttpResponseBuilder, standing: Standing) -> &mut HttpResponseBuilder {
+fn with_status(builder: &mut HttpResponseBuilder, standing: JobStatus) -> &mut HttpResponseBuilder {
     // A canceled job that its runner may still finish (`after_script`, uploads) is stored as
     // canceled.
     let status = if standing.ending {

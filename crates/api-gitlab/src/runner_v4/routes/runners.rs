@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_domain::{AccessToken, RegistrationToken, Role, RunnerId, TagSet};
-use slipway_farm::{Farm, FarmError, Process, Registering};
+use slipway_farm::{Farm, FarmError, Process, RunnerRequest};
 
 use crate::params::non_empty;
 use crate::runner_v4::Answer;
@@ -27,7 +27,7 @@ pub(crate) async fn register(
         .paused
         .or(request.active.map(|active| !active))
         .unwrap_or(false);
-    let registering = Registering {
+    let registering = RunnerRequest {
         description: request.description.unwrap_or_default(),
         tags,
         run_untagged: request.run_untagged.unwrap_or(true),
