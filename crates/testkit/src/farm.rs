@@ -1,5 +1,5 @@
-//! A whole farm in a test: the real application on an ephemeral port, over a real database of its
-//! own, with a clock that the test moves.
+//! A whole farm in a test: the real application on an ephemeral port, with a real database of its own
+//! and a clock that the test moves.
 
 mod operator;
 
@@ -16,61 +16,53 @@ use tempfile::TempDir;
 
 use crate::postgres::{Database, fresh_database};
 
-/// The database a farm runs on.
+/// The database of a farm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// A file of its own.
+    /// A temporary file.
     Sqlite,
-    /// A database of its own on the server that `SLIPWAY_TEST_POSTGRES` names.
+    /// A temporary database on the server in `SLIPWAY_TEST_POSTGRES`.
     Postgres,
 }
 
-/// Makes a test of each named story, `async fn(Backend)`, on each back end.
+/// Turns each named function, `async fn(Backend)`, into a test on each back end.
 #[macro_export]
 macro_rules! on_both_back_ends {
-    ($($story:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite {
-            $(#[tokio::test] async fn $story() { super::$story($crate::Backend::Sqlite).await; })+
+            $(#[tokio::test] async fn $test() { super::$test($crate::Backend::Sqlite).await; })+
         }
         mod postgres {
-            $(#[tokio::test] async fn $story() { super::$story($crate::Backend::Postgres).await; })+
+            $(#[tokio::test] async fn $test() { super::$test($crate::Backend::Postgres).await; })+
         }
     };
 }
 
-/// The commit that test builds are of, unless they say otherwise.
+/// The commit that test builds use by default.
 pub const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
 
-/// A farm that serves on a port of its own.
+/// A farm that serves on an ephemeral port.
 pub struct TestFarm {
     config: Config,
     coordinator: Option<Coordinator>,
-    /// The time of the farm.
     pub clock: Clock,
-    /// A client for it.
     pub http: reqwest::Client,
     /// The administrator's access token.
     pub admin_token: String,
     /// The registration token of shared runners.
     pub registration_token: String,
-    /// The database, on PostgreSQL.
+    /// The database, if it is on PostgreSQL.
     pub database: Option<Database>,
     _dir: TempDir,
 }
 
 impl TestFarm {
-    /// Starts a farm whose polls wait for half a second.
-    ///
-    /// # Panics
-    /// When it does not start.
+    /// Starts a farm that holds polls for half a second.
     pub async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| {}).await
     }
 
-    /// [`TestFarm::start`], with a configuration that `adjust` has changed.
-    ///
-    /// # Panics
-    /// When it does not start.
+    /// Like [`TestFarm::start`], with a configuration that `adjust` changes.
     pub async fn start_with(backend: Backend, adjust: impl FnOnce(&mut Config)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -98,7 +90,7 @@ impl TestFarm {
                 ..Limits::default()
             },
             forges: Forges {
-                // Most tests are of repositories that nobody serves.
+                // Most tests use repository URLs that no server answers.
                 pipelines_from_repository: false,
                 ..Forges::default()
             },
@@ -119,18 +111,12 @@ impl TestFarm {
         }
     }
 
-    /// A second coordinator on the same database, blobs and key; on PostgreSQL alone.
-    ///
-    /// # Panics
-    /// When it does not start.
+    /// Starts a second coordinator with the same database, blobs and key. PostgreSQL only.
     pub async fn second_coordinator(&self) -> Coordinator {
         start(&self.config, &self.clock).await
     }
 
-    /// Stops the coordinator and starts it again on the same files.
-    ///
-    /// # Panics
-    /// When it does not stop or start.
+    /// Stops the coordinator and starts it again with the same files.
     pub async fn restart(&mut self) {
         if let Some(running) = self.coordinator.take() {
             running.stop().await.expect("the coordinator stops");
@@ -142,33 +128,27 @@ impl TestFarm {
         self.coordinator.as_ref().expect("the farm runs")
     }
 
-    /// The address of a path of the farm.
+    /// The URL of a path of the farm.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running().address)
     }
 
-    /// The use cases, as the routes call them.
+    /// The farm that the routes use.
     pub fn farm(&self) -> &Farm {
         &self.running().farm
     }
 
-    /// Moves the clock ahead by so many seconds.
+    /// Moves the clock ahead.
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
     }
 
-    /// Ends the jobs whose leases have lapsed; returns how many.
-    ///
-    /// # Panics
-    /// When the duty fails.
+    /// Ends the jobs whose leases have expired; returns how many.
     pub async fn expire_leases(&self) -> usize {
         self.farm().expire_leases().await.expect("leases expire")
     }
 
     /// The administrator.
-    ///
-    /// # Panics
-    /// When the farm does not know its token.
     pub async fn admin(&self) -> Actor {
         let token = AccessToken::presented(&self.admin_token);
         self.farm()
@@ -177,10 +157,7 @@ impl TestFarm {
             .expect("the administrator")
     }
 
-    /// The project `namespace/name`, made when it is not there, with an unreachable repository.
-    ///
-    /// # Panics
-    /// When `path` is no such path, or the farm refuses.
+    /// The project `namespace/name`, with an unreachable repository. Creates it if necessary.
     pub async fn project(&self, path: &str) -> ProjectAccess {
         let admin = self.admin().await;
         let (namespace, name) = path.split_once('/').expect("namespace/name");
@@ -224,18 +201,14 @@ impl TestFarm {
             .expect("access to it")
     }
 
-    /// How many blobs are stored.
-    ///
-    /// # Panics
-    /// When the directory cannot be read.
+    /// The number of stored blobs.
     pub fn stored_blobs(&self) -> usize {
         fn files_below(folder: &std::path::Path) -> usize {
             let Ok(entries) = std::fs::read_dir(folder) else {
                 return 0;
             };
-            let count = |path: PathBuf| match path.is_dir() {
-                true => files_below(&path),
-                false => 1,
+            let count = |path: PathBuf| {
+                if path.is_dir() { files_below(&path) } else { 1 }
             };
             let entries = entries.map(|entry| entry.expect("an entry").path());
             entries.map(count).sum()
@@ -243,10 +216,7 @@ impl TestFarm {
         files_below(&self.config.data_dir.join("blobs"))
     }
 
-    /// A build of [`SHA`] on `main`, by the project's default pipeline.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates a build of [`SHA`] on `main` in the project's default pipeline.
     pub async fn build(&self, access: &ProjectAccess) -> Build {
         let request = BuildRequest {
             pipeline: Slug::default_pipeline(),
@@ -259,18 +229,12 @@ impl TestFarm {
             .expect("a build")
     }
 
-    /// A build whose pipeline is a job for each of `jobs`: its name, and the names it needs.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates a build with one job for each of `jobs`, given as a name and the names it needs.
     pub async fn build_of(&self, access: &ProjectAccess, jobs: &[(&str, &[&str])]) -> Build {
         self.build_defined(access, jobs_named(jobs)).await
     }
 
-    /// A build of one job that asks for runners with all of `tags`, separated by commas.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates a build with one job that requires `tags`, separated by commas.
     pub async fn build_with_tags(&self, access: &ProjectAccess, tags: &str) -> Build {
         let mut definition = Definition::single_image();
         for job in &mut definition.jobs {
@@ -279,10 +243,7 @@ impl TestFarm {
         self.build_defined(access, definition).await
     }
 
-    /// A build of a definition, which becomes the project's default pipeline.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates a build of a definition, which becomes the project's default pipeline.
     pub async fn build_defined(&self, access: &ProjectAccess, definition: Definition) -> Build {
         let slug = Slug::default_pipeline();
         self.farm()
@@ -292,18 +253,12 @@ impl TestFarm {
         self.build(access).await
     }
 
-    /// The jobs of a build, all attempts, in the order they were made.
-    ///
-    /// # Panics
-    /// When the database fails.
+    /// The jobs of a build with all attempts, in the order of their creation.
     pub async fn jobs(&self, build: &Build) -> Vec<Job> {
         self.farm().jobs_of(build.id).await.expect("jobs")
     }
 
     /// The whole trace of a job.
-    ///
-    /// # Panics
-    /// When it cannot be read.
     pub async fn trace(&self, job: slipway_domain::JobId) -> Vec<u8> {
         let chunks = self
             .farm()
@@ -315,10 +270,7 @@ impl TestFarm {
     }
 }
 
-/// A pipeline with an image build for each of `jobs`: its name, and the names it needs.
-///
-/// # Panics
-/// When a name is none.
+/// A pipeline with one image build for each of `jobs`, given as a name and the names it needs.
 pub fn jobs_named(jobs: &[(&str, &[&str])]) -> Definition {
     let template = Definition::single_image().jobs.remove(0);
     let named = jobs.iter().map(|(name, needs)| JobDefinition {

@@ -1,11 +1,13 @@
-//! Real repositories behind real smart HTTP on loopback.
+//! Real repositories behind git's smart HTTP on loopback.
 //!
-//! The server hands each request to `git http-backend`, so what a client meets is git itself. The
-//! configuration of the user and of the machine play no part, and commits are made by a fixed author
-//! at a fixed time: the same commits have the same ids in every run.
+//! The server passes each request to `git http-backend`. The configuration of the user and of the machine
+//! is not used, and commits have a fixed author and time, so the same commits have the same ids in every
+//! run.
 
+mod command;
 mod http;
 mod lfs;
+mod request;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,9 +15,10 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use self::command::command;
 use self::http::{Access, Server};
 
-/// A server of git repositories, which ends with this value.
+/// A server of git repositories. It stops when this is dropped.
 #[derive(Debug)]
 pub struct GitServer {
     access: Arc<Access>,
@@ -24,10 +27,7 @@ pub struct GitServer {
 }
 
 impl GitServer {
-    /// Starts a server without repositories, which serves everybody.
-    ///
-    /// # Panics
-    /// When there is no directory or port for it.
+    /// Starts a server without repositories and without authentication.
     #[must_use]
     pub fn start() -> Self {
         let directory = tempfile::Builder::new()
@@ -47,10 +47,7 @@ impl GitServer {
         }
     }
 
-    /// Makes an empty repository, such as `acme/api`, whose default branch is `main`.
-    ///
-    /// # Panics
-    /// When it exists, or git is not installed.
+    /// Creates an empty repository, such as `acme/api`, with the default branch `main`.
     #[must_use]
     pub fn repo(&self, name: &str) -> Repo {
         let repo = Repo {
@@ -61,7 +58,7 @@ impl GitServer {
             large: lfs::objects(&self.served()),
         };
         let served = repo.served.clone();
-        assert!(!served.exists(), "there is a repository {name} already");
+        assert!(!served.exists(), "the repository {name} already exists");
         std::fs::create_dir_all(&repo.work).expect("a directory");
         let served = served.to_str().expect("a path in UTF-8");
         repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", served]);
@@ -78,27 +75,27 @@ impl GitServer {
         self.directory.path().join("home")
     }
 
-    /// Where repositories are: `http://127.0.0.1:port`, without a slash at the end.
+    /// The base URL of the repositories, `http://127.0.0.1:port`, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// From now on serves only who gives this name and password by Basic authentication.
+    /// Requires this user and password, with Basic authentication, from now on.
     pub fn require_login(&self, user: &str, password: &str) {
         self.access.require_login(user, password);
     }
 
-    /// Says whether a commit may be fetched by its id alone, without a branch or tag that leads to
-    /// it, as from the start; or only what a branch or tag points at.
+    /// Sets whether a commit may be fetched by its id, without a branch or tag that contains it. Initially
+    /// it may.
     ///
-    /// A server that refuses this also speaks only the old protocol, as the new one has no such rule.
+    /// A server that refuses this uses only protocol version 0, because version 2 has no such rule.
     pub fn allow_fetch_by_sha(&self, allow: bool) {
         self.access.allow_any_sha(allow);
     }
 }
 
-/// A repository that is served, with a work tree to fill it from.
+/// A repository, with a work tree for its commits.
 #[derive(Debug)]
 pub struct Repo {
     home: PathBuf,
@@ -109,22 +106,17 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// What to clone it from; without credentials.
+    /// The URL to clone it from, without credentials.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the server has it.
     pub(crate) fn served(&self) -> &Path {
         &self.served
     }
 
-    /// Puts a file into the work tree that is kept with Git LFS: its content goes to the server, and
-    /// what the next commit has of it is a pointer.
-    ///
-    /// # Panics
-    /// When it cannot be written.
+    /// Adds a file with Git LFS: its content goes to the server, and the next commit has a pointer file.
     pub fn large_file(&self, path: &str, content: &[u8]) {
         let draft = self.large.join("draft");
         std::fs::write(&draft, content).expect("a file");
@@ -142,31 +134,25 @@ impl Repo {
         std::fs::write(self.work.join(".gitattributes"), rule).expect("a file");
     }
 
-    /// Adds a submodule to the index: the commit `sha` of whatever is at `url`, at `path`.
-    ///
-    /// # Panics
-    /// When git refuses.
+    /// Adds a submodule to the index: the commit `sha` of the repository at `url`, at `path`.
     pub fn submodule(&self, path: &str, url: &str, sha: &str) {
         let key = |what| format!("submodule.{path}.{what}");
         self.git(&["config", "--file", ".gitmodules", &key("path"), path]);
         self.git(&["config", "--file", ".gitmodules", &key("url"), url]);
-        // Adding all later would take an empty place for a submodule that was removed.
+        // Without the directory, a later `git add --all` would remove the submodule.
         std::fs::create_dir_all(self.work.join(path)).expect("a directory");
         let entry = format!("160000,{sha},{path}");
         self.git(&["update-index", "--add", "--cacheinfo", &entry]);
     }
 
-    /// The work tree, for what the other functions cannot do, such as links and modes.
+    /// The work tree, for changes that the other functions cannot make, such as links and modes.
     #[must_use]
     pub fn work_tree(&self) -> &Path {
         &self.work
     }
 
-    /// Writes `files`, given as path and content, commits the work tree to the current branch,
-    /// publishes it, and gives the id of the commit.
-    ///
-    /// # Panics
-    /// When git refuses.
+    /// Writes `files`, given as path and content, commits the work tree to the current branch, pushes it,
+    /// and returns the id of the commit.
     pub fn commit(&self, files: &[(&str, &str)], message: &str) -> String {
         for (path, content) in files {
             let path = self.work.join(path);
@@ -176,68 +162,41 @@ impl Repo {
         }
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
-        // A commit may replace others, as after a rebase.
+        // Force, because a test may replace commits, as after a rebase.
         self.git(&["push", "--quiet", "--force", "origin", "HEAD"]);
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// Goes to a branch, and makes it from where the work tree is when there is none. It is
-    /// published with its first commit; the default branch stays `main`.
-    ///
-    /// # Panics
-    /// When git refuses.
+    /// Switches to a branch, and creates it from the current commit if necessary. It is pushed with its
+    /// first commit; the default branch stays `main`.
     pub fn branch(&self, name: &str) {
-        let held = self.git(&["branch", "--list", name]);
-        match held.is_empty() {
-            true => self.git(&["switch", "--quiet", "--create", name]),
-            false => self.git(&["switch", "--quiet", name]),
-        };
+        let existing = self.git(&["branch", "--list", name]);
+        if existing.is_empty() {
+            self.git(&["switch", "--quiet", "--create", name]);
+        } else {
+            self.git(&["switch", "--quiet", name]);
+        }
     }
 
-    /// Tags the current commit, and publishes the tag.
-    ///
-    /// # Panics
-    /// When git refuses.
+    /// Tags the current commit, and pushes the tag.
     pub fn tag(&self, name: &str) {
         self.git(&["tag", name]);
         self.git(&["push", "--quiet", "origin", &format!("refs/tags/{name}")]);
     }
 
-    /// Runs git in the work tree, and gives what it prints, without the line break at the end.
-    ///
-    /// # Panics
-    /// When it fails, with what it said.
+    /// Runs git in the work tree, and returns its output without the trailing line break.
     pub fn git(&self, arguments: &[&str]) -> String {
         let output = command(&self.home)
             .args(arguments)
             .current_dir(&self.work)
             .output()
-            .expect("git has to be installed");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {arguments:?}: {said}");
+            .expect("git must be installed");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {arguments:?}: {stderr}");
         String::from_utf8_lossy(&output.stdout)
             .trim_end()
             .to_owned()
     }
-}
-
-/// Git, with nothing of the user's or the machine's configuration.
-fn command(home: &Path) -> Command {
-    const WHEN: &str = "2026-01-01T12:00:00Z";
-    let mut command = Command::new("git");
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", home)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_TERMINAL_PROMPT", "0");
-    for role in ["AUTHOR", "COMMITTER"] {
-        command
-            .env(format!("GIT_{role}_NAME"), "Test")
-            .env(format!("GIT_{role}_EMAIL"), "test@example.com")
-            .env(format!("GIT_{role}_DATE"), WHEN);
-    }
-    command
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! A GitHub that takes what the real one takes, and complains of everything else.
+//! A mock of GitHub's API over real HTTP that accepts only what GitHub accepts.
 //!
-//! It knows branches and takes statuses of commits, over real HTTP. What it was sent that GitHub
-//! would not have taken fails the test when the mock is dropped.
+//! It serves branches and accepts commit statuses. If it got a request that GitHub would refuse, dropping
+//! the mock fails the test.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,20 +12,17 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// A status that was taken.
+/// A status that the mock accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenStatus {
     /// `owner/name`.
     pub repository: String,
-    /// The commit.
     pub sha: String,
     /// `pending`, `success` or `failure`.
     pub state: String,
-    /// The name it is shown under.
+    /// The label of the status.
     pub context: String,
-    /// The sentence.
     pub description: String,
-    /// What it links to.
     pub target_url: Option<String>,
 }
 
@@ -41,7 +38,7 @@ struct State {
 
 type Shared = Arc<Mutex<State>>;
 
-/// The mock, which serves until it is dropped.
+/// The mock. It serves until it is dropped.
 #[derive(Debug)]
 pub struct GithubMock {
     state: Shared,
@@ -50,10 +47,7 @@ pub struct GithubMock {
 }
 
 impl GithubMock {
-    /// Starts one that knows nothing and wants no token.
-    ///
-    /// # Panics
-    /// When it does not start.
+    /// Starts a mock without branches that requires no token.
     pub fn start() -> Self {
         let state = Shared::default();
         let data = web::Data::new(Arc::clone(&state));
@@ -77,17 +71,17 @@ impl GithubMock {
         }
     }
 
-    /// Its address: that of its API as well as of its repositories.
+    /// The base URL of its API and of its repositories.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on takes only requests with this token.
+    /// Accepts only requests with this token from now on.
     pub fn require_token(&self, token: &str) {
         locked(&self.state).token = Some(token.to_owned());
     }
 
-    /// Makes a branch of `owner/name` point to a commit.
+    /// Sets the commit of a branch of `owner/name`.
     pub fn set_branch(&self, repository: &str, branch: &str, sha: &str) {
         let key = (repository.to_owned(), branch.to_owned());
         locked(&self.state).branches.insert(key, sha.to_owned());
@@ -98,17 +92,17 @@ impl GithubMock {
         locked(&self.state).failures.extend(statuses);
     }
 
-    /// How many requests were answered with a failure that was planned.
+    /// The number of requests that were answered with a planned failure.
     pub fn planned_failures(&self) -> usize {
         locked(&self.state).refused
     }
 
-    /// The statuses that were taken, in order.
+    /// The accepted statuses, in order.
     pub fn statuses(&self) -> Vec<TakenStatus> {
         locked(&self.state).statuses.clone()
     }
 
-    /// Stops serving: from now on nobody answers.
+    /// Stops serving; connections are refused from now on.
     pub async fn stop(&self) {
         self.handle.stop(false).await;
     }
@@ -119,7 +113,7 @@ impl Drop for GithubMock {
         drop(self.handle.stop(false));
         let complaints = std::mem::take(&mut locked(&self.state).complaints);
         if !std::thread::panicking() {
-            assert!(complaints.is_empty(), "GitHub was sent {complaints:#?}");
+            assert!(complaints.is_empty(), "GitHub would refuse {complaints:#?}");
         }
     }
 }
@@ -129,7 +123,7 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 async fn answer(state: web::Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    // What git asks is no business of the API; this GitHub has no repository to clone.
+    // Requests of git itself: the mock has no repository to clone.
     if request.path().ends_with("/info/refs") {
         return HttpResponse::NotFound().finish();
     }
@@ -169,9 +163,7 @@ async fn answer(state: web::Data<Shared>, request: HttpRequest, body: Bytes) -> 
             }
         }
         _ => {
-            state
-                .complaints
-                .push(format!("{what}: there is no such route"));
+            state.complaints.push(format!("{what}: no such route"));
             HttpResponse::NotFound().json(json!({ "message": "Not Found" }))
         }
     }
@@ -188,9 +180,9 @@ fn check_headers(state: &State, request: &HttpRequest) -> Result<(), String> {
             return Err(format!("{name}: {:?}", header(name)));
         }
     }
-    // GitHub answers nobody who does not say who it is.
+    // GitHub refuses requests without a User-Agent.
     if header("user-agent").is_none_or(str::is_empty) {
-        return Err("there is no User-Agent".to_owned());
+        return Err("the User-Agent is missing".to_owned());
     }
     match &state.token {
         Some(token) if header("authorization") != Some(&format!("Bearer {token}")) => {
@@ -202,25 +194,25 @@ fn check_headers(state: &State, request: &HttpRequest) -> Result<(), String> {
 
 fn status(body: &[u8], repository: String, sha: &str) -> Result<TakenStatus, String> {
     let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let members = body.as_object().ok_or("the body is no object")?;
+    let members = body.as_object().ok_or("the body is not an object")?;
     let known = ["state", "context", "description", "target_url"];
     if let Some(odd) = members.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(format!("{odd} is no member"));
+        return Err(format!("unknown member {odd}"));
     }
     let text = |name: &str| {
         let text = members.get(name).and_then(Value::as_str);
         text.map(str::to_owned)
-            .ok_or(format!("{name} is no string"))
+            .ok_or(format!("{name} is not a string"))
     };
     let (state, description) = (text("state")?, text("description")?);
     if !["pending", "success", "failure", "error"].contains(&state.as_str()) {
-        return Err(format!("{state} is no state"));
+        return Err(format!("{state} is not a state"));
     }
     if description.chars().count() > 140 {
         return Err("the description is too long".to_owned());
     }
     if sha.len() != 40 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(format!("{sha} is no sha"));
+        return Err(format!("{sha} is not a sha"));
     }
     let target_url = members.get("target_url").map(|_| text("target_url"));
     let target_url = target_url.transpose()?;
@@ -228,7 +220,7 @@ fn status(body: &[u8], repository: String, sha: &str) -> Result<TakenStatus, Str
         .as_ref()
         .is_some_and(|url| !url.starts_with("http"))
     {
-        return Err("target_url is no URL".to_owned());
+        return Err("target_url is not a URL".to_owned());
     }
     Ok(TakenStatus {
         repository,

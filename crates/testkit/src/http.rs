@@ -1,12 +1,12 @@
-//! Requests to a farm.
+//! HTTP clients for a farm.
 
 use std::time::Duration;
 
-/// How long a connection may wait for its next request. The coordinator closes it after 5 s, and a
-/// request that is sent at that moment is lost.
+/// Idle timeout of a connection. The coordinator closes idle connections after 5 s, and a request that is
+/// sent at that moment fails.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// The beginning of a client for a farm.
+/// A builder for clients of a farm.
 pub fn http() -> reqwest::ClientBuilder {
     reqwest::Client::builder().pool_idle_timeout(IDLE)
 }

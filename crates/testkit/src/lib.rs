@@ -1,7 +1,8 @@
-//! What the tests of several crates need around them: a whole farm, a git server, a database of
-//! their own, and a way to wait for something to become true.
+//! Fixtures for the tests of several crates: a whole farm, a git server, a database for one test, and
+//! waiting for a condition.
 //!
-//! A test that cannot have what it asks for panics, with a sentence that says what is missing.
+//! Every function panics if it cannot do what the test asks for, with a message that says what is
+//! missing.
 
 pub mod farm;
 pub mod git;

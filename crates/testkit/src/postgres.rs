@@ -1,25 +1,22 @@
-//! A PostgreSQL database for one test, on the server that `SLIPWAY_TEST_POSTGRES` names.
+//! A PostgreSQL database for one test, on the server in `SLIPWAY_TEST_POSTGRES`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use tokio_postgres::NoTls;
 
-/// The variable that names the server, by the URL of a database of it in which databases may be
-/// created. `cargo xtask test` starts such a server and sets it.
+/// The environment variable with the URL of a database of the server, whose user may create databases.
+/// `cargo xtask test` starts a server and sets it.
 pub const SERVER: &str = "SLIPWAY_TEST_POSTGRES";
 
-/// A database that only one test knows of. It is dropped with this value, whoever is connected.
+/// A database for one test. Dropping this deletes it, even if clients are connected.
 #[derive(Debug)]
 pub struct Database {
     server: String,
     name: String,
 }
 
-/// Makes an empty database.
-///
-/// # Panics
-/// When there is no server to make it on.
+/// Creates an empty database.
 pub async fn fresh_database() -> Database {
     let server = std::env::var(SERVER).unwrap_or_else(|_| {
         panic!("{SERVER} is not set: `cargo xtask test` starts a PostgreSQL and sets it")
@@ -27,15 +24,14 @@ pub async fn fresh_database() -> Database {
     let name = unique_name();
     execute(&server, &format!("CREATE DATABASE {name}"))
         .await
-        .unwrap_or_else(|error| panic!("no database on the server that {SERVER} names: {error:?}"));
+        .unwrap_or_else(|error| {
+            panic!("could not create a database on the server in {SERVER}: {error:?}")
+        });
     Database { server, name }
 }
 
 impl Database {
     /// The URL that connects to this database.
-    ///
-    /// # Panics
-    /// When the URL of the server names no database to put this one in the place of.
     #[must_use]
     pub fn url(&self) -> String {
         let (address, parameters) = match self.server.split_once('?') {
@@ -45,16 +41,13 @@ impl Database {
         let (host, _database) = address
             .rsplit_once('/')
             .filter(|(host, _)| !host.ends_with('/'))
-            .unwrap_or_else(|| panic!("{SERVER} has to be postgres://user@host:port/database"));
+            .unwrap_or_else(|| panic!("{SERVER} must be postgres://user@host:port/database"));
         format!("{host}/{}{parameters}", self.name)
     }
 }
 
 impl Database {
-    /// Ends every connection to this database, as a restart of the server does.
-    ///
-    /// # Panics
-    /// When the server refuses.
+    /// Closes every connection to this database, as a restart of the server does.
     pub async fn cut_connections(&self) {
         let statement = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
@@ -62,7 +55,7 @@ impl Database {
         );
         execute(&self.server, &statement)
             .await
-            .expect("connections to end");
+            .expect("closing the connections");
     }
 }
 
@@ -70,7 +63,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let server = self.server.clone();
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        // A drop may happen inside a runtime, where no other may be waited for, so it has a thread.
+        // `drop` may run inside a runtime, which cannot block on another one, so use a thread.
         let dropped = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -78,7 +71,7 @@ impl Drop for Database {
                 .expect("a runtime")
                 .block_on(execute(&server, &statement))
         });
-        // The server goes away after the tests, and with it what could not be dropped.
+        // A database that could not be deleted ends with the server, after the tests.
         let _ = dropped.join();
     }
 }
@@ -92,7 +85,7 @@ async fn execute(server: &str, statement: &str) -> Result<(), tokio_postgres::Er
     executed
 }
 
-/// A name that no other test has, be it in this process, in another, or in an earlier one.
+/// A name that is unique across processes and runs.
 fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now()
@@ -111,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_database_of_the_url_is_replaced() {
+    fn url_replaces_only_the_database_name() {
         for (server, url) in [
             (
                 "postgres://me@host:5432/postgres",
@@ -131,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn postgres_databases_are_apart_and_go_away() {
+    async fn postgres_databases_are_separate_and_deleted_on_drop() {
         let (one, other) = (fresh_database().await, fresh_database().await);
         let (url, server) = (one.url(), one.server.clone());
         execute(&url, "CREATE TABLE t (a int)").await.unwrap();

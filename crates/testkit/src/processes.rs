@@ -1,4 +1,4 @@
-//! The real programs as processes, for stories in which something is killed.
+//! The real programs as processes, for tests that kill them.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::wait::wait_until;
 
-/// How long a program may take to be ready.
+/// Time for a program to become ready.
 const READY: Duration = Duration::from_secs(30);
 
 /// A process that is killed when this value is dropped.
@@ -21,10 +21,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program of this workspace, with what it says in the file `log`.
-    ///
-    /// # Panics
-    /// When it cannot be started; it has to be built before.
+    /// Starts a program of this workspace that appends its output to the file `log`. It must be built.
     pub fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
         let append = || {
             File::options()
@@ -36,32 +33,26 @@ impl Process {
         let child = Command::new(self::program(program))
             .args(arguments)
             .env("SLIPWAY_LOG", "info,actix_server=warn")
-            // Most stories are of repositories that nobody serves; an argument says otherwise.
+            // Most tests use repository URLs that no server answers; an argument overrides this.
             .env("SLIPWAY_PIPELINES_FROM_REPOSITORY", "false")
             .stdin(Stdio::null())
             .stdout(append())
             .stderr(append())
             .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+            .unwrap_or_else(|error| panic!("could not start {program}: {error}"));
         Self {
             child,
             log: log.to_owned(),
         }
     }
 
-    /// Ends it as a power cut would: with `SIGKILL`.
-    ///
-    /// # Panics
-    /// When it cannot be waited for.
+    /// Kills the process with `SIGKILL`, as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().expect("a process to kill");
         self.child.wait().expect("a process to wait for");
     }
 
-    /// What it has said so far.
-    ///
-    /// # Panics
-    /// When its log cannot be read.
+    /// Its output so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("a log")
     }
@@ -69,16 +60,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Both fail if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Runs a program of this workspace to its end.
-///
-/// # Panics
-/// When it fails.
+/// Runs a program of this workspace and waits for it.
 pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(self::program(program))
         .args(arguments)
@@ -91,10 +79,7 @@ pub fn run(program: &str, arguments: &[&str]) {
     );
 }
 
-/// Where cargo puts a program: beside the folder of the test that is running.
-///
-/// # Panics
-/// When it was not built before.
+/// The path of a program of this workspace. It must be built.
 pub fn program(program: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let folder = test
@@ -104,13 +89,13 @@ pub fn program(program: &str) -> PathBuf {
     let path = folder.join(program);
     assert!(
         path.exists(),
-        "{} is not there: run `cargo build --workspace` first",
+        "{} does not exist: run `cargo build --workspace` first",
         path.display()
     );
     path
 }
 
-/// A coordinator as a process, always on the same port and the same files.
+/// A coordinator as a process. It keeps its port and its files when it restarts.
 #[derive(Debug)]
 pub struct CoordinatorProcess {
     dir: PathBuf,
@@ -121,10 +106,7 @@ pub struct CoordinatorProcess {
 }
 
 impl CoordinatorProcess {
-    /// Starts one that keeps everything in `dir`, and waits until it is ready.
-    ///
-    /// # Panics
-    /// When it does not become ready.
+    /// Starts a coordinator with its data in `dir`, and waits until it is ready.
     pub async fn start(dir: &Path, name: &str, arguments: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
@@ -148,9 +130,6 @@ impl CoordinatorProcess {
     }
 
     /// Starts it again after [`CoordinatorProcess::kill`], and waits until it is ready.
-    ///
-    /// # Panics
-    /// When it does not become ready.
     pub async fn start_again(&mut self) {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let log = self.dir.with_extension("log");
@@ -161,27 +140,24 @@ impl CoordinatorProcess {
                 .get(&url)
                 .send()
                 .await
-                .is_ok_and(|answer| answer.status() == 200)
+                .is_ok_and(|response| response.status() == 200)
         })
         .await;
     }
 
-    /// Ends it with `SIGKILL`.
+    /// Kills the process with `SIGKILL`.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill();
         }
     }
 
-    /// The address of a path.
+    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// A secret that the first start wrote to a file of this name.
-    ///
-    /// # Panics
-    /// When there is no such file.
+    /// The content of a token file that the first start wrote.
     pub fn secret(&self, name: &str) -> String {
         let folder = self.dir.parent().expect("a data directory");
         std::fs::read_to_string(folder.join(name))
@@ -190,10 +166,7 @@ impl CoordinatorProcess {
             .to_owned()
     }
 
-    /// Asks the native API as the administrator; the answer has to be a success.
-    ///
-    /// # Panics
-    /// When it is none.
+    /// Sends a request to the native API as the administrator, and returns the JSON of a success.
     pub async fn api(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
         let mut request = self
             .http
@@ -202,30 +175,28 @@ impl CoordinatorProcess {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.expect("an answer");
-        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+        let response = request.send().await.expect("a response");
+        let (status, text) = (response.status(), response.text().await.expect("a body"));
         assert!(status.is_success(), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    /// The bytes at a path of the native API.
-    ///
-    /// # Panics
-    /// When they cannot be had.
+    /// Downloads a path of the native API as the administrator.
     pub async fn bytes(&self, path: &str) -> Vec<u8> {
         let request = self
             .http
             .get(self.url(path))
             .header("PRIVATE-TOKEN", self.secret("admin-token"));
-        let answer = request.send().await.expect("an answer");
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        answer.bytes().await.expect("bytes").to_vec()
+        let response = request.send().await.expect("a response");
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
+        response.bytes().await.expect("bytes").to_vec()
     }
 
     /// Registers a runner and starts it with the scripted executor.
-    ///
-    /// # Panics
-    /// When it does not register or start.
     pub fn runner(&self, name: &str, concurrency: u32) -> Process {
         self.runner_with(
             name,
@@ -239,17 +210,11 @@ impl CoordinatorProcess {
     }
 
     /// Registers a runner and starts it with these arguments.
-    ///
-    /// # Panics
-    /// When it does not register or start.
     pub fn runner_with(&self, name: &str, arguments: &[&str]) -> Process {
         self.runner_registered(name, &[], arguments)
     }
 
-    /// Registers a runner with some more arguments, and starts it with others.
-    ///
-    /// # Panics
-    /// When it does not register or start.
+    /// Registers a runner with additional arguments, and starts it with others.
     pub fn runner_registered(
         &self,
         name: &str,

@@ -1,7 +1,6 @@
 //! A real `sshd` on loopback that serves the repositories of a [`GitServer`], and nothing else.
 //!
-//! Each connection gets a server of its own, as from `inetd`, so that the port is free by then and
-//! nothing is left when a test ends.
+//! Each connection gets its own `sshd`, as with `inetd`, so that no server is left when a test ends.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -14,20 +13,17 @@ use tempfile::TempDir;
 
 use crate::git::{GitServer, Repo};
 
-/// An sshd, which ends with this value.
+/// An SSH server. It stops when this is dropped.
 #[derive(Debug)]
 pub struct SshServer {
     directory: TempDir,
     address: SocketAddr,
     user: String,
-    is_over: Arc<AtomicBool>,
+    is_stopping: Arc<AtomicBool>,
 }
 
 impl SshServer {
-    /// Starts a server of the repositories of `git`, which lets nobody in.
-    ///
-    /// # Panics
-    /// When OpenSSH is not installed, or there is no port for it.
+    /// Starts a server for the repositories of `git`. No key is authorized yet.
     #[must_use]
     pub fn start(git: &GitServer) -> Self {
         let directory = tempfile::Builder::new()
@@ -38,20 +34,20 @@ impl SshServer {
         let server = Self {
             address: listener.local_addr().expect("an address"),
             user: run(Command::new("id").arg("-un")),
-            is_over: Arc::default(),
+            is_stopping: Arc::default(),
             directory,
         };
         server.change_host_key();
         std::fs::write(server.path("authorized_keys"), "").expect("a file");
         server.write_config(git);
         if server.user == "root" {
-            // Where sshd locks up the half of it that strangers talk to.
+            // sshd needs this directory for privilege separation.
             std::fs::create_dir_all("/run/sshd").expect("a directory for sshd");
         }
-        let (config, is_over) = (server.path("config"), Arc::clone(&server.is_over));
+        let (config, is_stopping) = (server.path("config"), Arc::clone(&server.is_stopping));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if is_over.load(Ordering::SeqCst) {
+                if is_stopping.load(Ordering::SeqCst) {
                     return;
                 }
                 serve(OwnedFd::from(stream), &config);
@@ -60,17 +56,14 @@ impl SshServer {
         server
     }
 
-    /// What to clone a repository from.
+    /// The URL to clone a repository from.
     #[must_use]
     pub fn url(&self, repo: &Repo) -> String {
         let path = repo.served().display();
         format!("ssh://{}@{}{path}", self.user, self.address)
     }
 
-    /// Lets the holder of a key in; `public` is its public half as OpenSSH writes it.
-    ///
-    /// # Panics
-    /// When its file cannot be written.
+    /// Authorizes a key; `public` is its public half in OpenSSH's format.
     pub fn allow(&self, public: &str) {
         let line = format!(
             "command=\"{}\",restrict {public}\n",
@@ -79,10 +72,7 @@ impl SshServer {
         std::fs::write(self.path("authorized_keys"), line).expect("a file");
     }
 
-    /// The line by which clients know it.
-    ///
-    /// # Panics
-    /// When its key cannot be read.
+    /// The line for `known_hosts`.
     #[must_use]
     pub fn known_hosts(&self) -> String {
         let key = std::fs::read_to_string(self.path("host.pub")).expect("a host key");
@@ -90,13 +80,10 @@ impl SshServer {
         format!("[{ip}]:{port} {}", key.trim())
     }
 
-    /// Gives it another host key, as if somebody stood in its place.
-    ///
-    /// # Panics
-    /// When no key can be made.
+    /// Replaces the host key, as if another server answered.
     pub fn change_host_key(&self) {
         for name in ["host", "host.pub"] {
-            // There is none at first.
+            // The files do not exist the first time.
             let _ = std::fs::remove_file(self.path(name));
         }
         make_key(&self.path("host"), "ed25519");
@@ -116,7 +103,7 @@ impl SshServer {
             path("authorized_keys"),
         );
         std::fs::write(self.path("config"), config).expect("a file");
-        // Who asks by ssh is held to the same rules as who asks by HTTP.
+        // The same rules as over HTTP.
         let script = format!(
             "#!/bin/sh\nexport PATH='{}' HOME='{}' GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=1 \
              GIT_CONFIG_KEY_0=uploadpack.allowAnySHA1InWant GIT_CONFIG_VALUE_0=true\n\
@@ -132,16 +119,13 @@ impl SshServer {
 
 impl Drop for SshServer {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::SeqCst);
-        // Whatever comes of it, the thread looks up.
+        self.is_stopping.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits for a connection, whether this one succeeds or not.
         let _ = std::net::TcpStream::connect(self.address);
     }
 }
 
-/// Makes a key pair, `path` and `path.pub`, and gives both halves as text, the private one first.
-///
-/// # Panics
-/// When `ssh-keygen` is not installed, or does not know the kind.
+/// Creates a key pair, `path` and `path.pub`, and returns both halves as text, the private one first.
 pub fn make_key(path: &Path, kind: &str) -> (String, String) {
     let args = ["-q", "-N", "", "-C", "test", "-t", kind, "-f"];
     run(Command::new("ssh-keygen").args(args).arg(path));
@@ -159,13 +143,13 @@ fn serve(stream: OwnedFd, config: &Path) {
         .stdout(Stdio::from(stream))
         .stderr(Stdio::null())
         .spawn();
-    let mut child = child.expect("sshd has to be installed");
+    let mut child = child.expect("sshd must be installed");
     std::thread::spawn(move || child.wait());
 }
 
 fn run(command: &mut Command) -> String {
-    let output = command.output().expect("OpenSSH has to be installed");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
+    let output = command.output().expect("OpenSSH must be installed");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

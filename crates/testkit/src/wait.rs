@@ -1,19 +1,16 @@
-//! Waiting for something to become true: the one place in the tests that looks again and again.
+//! Waiting for a condition. This is the only place in the tests that polls.
 //!
-//! What a test waits for is often in another process (an engine, a runner) or behind an HTTP API,
-//! where there is nothing to subscribe to. Anything else in a test that sleeps is a mistake: it is
-//! too short on a busy machine and too long on every other.
+//! The condition is often in another process (an engine, a runner) or behind an HTTP API, where there is
+//! nothing to subscribe to. A test that sleeps is wrong: the pause is too short on a busy machine and too
+//! long on every other.
 
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-/// How long to wait between two looks.
+/// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until `condition` is true, for at most `limit`.
-///
-/// # Panics
-/// When the limit has passed, with `what` was waited for and where.
 #[track_caller]
 pub fn wait_until<F>(
     limit: Duration,
@@ -29,25 +26,22 @@ where
     })
 }
 
-/// Waits until `look` finds something, for at most `limit`, and gives what it found.
-///
-/// # Panics
-/// When the limit has passed, with `what` was waited for and where.
+/// Waits until `check` returns a value, for at most `limit`, and returns that value.
 #[track_caller]
 pub fn wait_for<T, F>(
     limit: Duration,
     what: &str,
-    mut look: impl FnMut() -> F,
+    mut check: impl FnMut() -> F,
 ) -> impl Future<Output = T>
 where
     F: Future<Output = Option<T>>,
 {
     let caller = Location::caller();
     async move {
-        // Real time, also in a test whose tokio clock stands still.
+        // Real time, even in a test whose tokio clock is paused.
         let end = Instant::now() + limit;
         loop {
-            if let Some(found) = look().await {
+            if let Some(found) = check().await {
                 return found;
             }
             assert!(
@@ -66,18 +60,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_looks_until_there_is_something() {
-        let looks = AtomicU32::new(0);
-        let found = wait_for(Duration::from_secs(5), "the third look", || async {
-            let look = looks.fetch_add(1, Ordering::Relaxed);
-            (look == 2).then_some("here")
+    async fn wait_for_checks_until_there_is_a_value() {
+        let checks = AtomicU32::new(0);
+        let found = wait_for(Duration::from_secs(5), "the third check", || async {
+            let check = checks.fetch_add(1, Ordering::Relaxed);
+            (check == 2).then_some("found")
         });
-        assert_eq!(found.await, "here");
+        assert_eq!(found.await, "found");
     }
 
     #[tokio::test]
-    #[should_panic(expected = "the end of time: not within")]
-    async fn it_gives_up_at_the_limit() {
-        wait_until(Duration::ZERO, "the end of time", async || false).await;
+    #[should_panic(expected = "a false condition: not within")]
+    async fn wait_until_panics_at_the_limit() {
+        wait_until(Duration::ZERO, "a false condition", async || false).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What people do to a farm in a story: the farm's use cases, with the administrator's rights.
+//! Actions of people on a farm: its use cases, with the administrator's permissions.
 
 use slipway_domain::{JobId, Name, Role, RunnerId, Scope, ScopeSet};
 use slipway_farm::{
@@ -8,64 +8,49 @@ use slipway_farm::{
 
 use super::TestFarm;
 
-/// More than any story makes.
+/// A page that holds more rows than any test creates.
 const ALL: Page = Page {
     before: None,
     limit: 1000,
 };
 
 impl TestFarm {
-    /// Takes away what the farm keeps in blobs.
-    ///
-    /// # Panics
-    /// When the directory cannot be moved.
+    /// Makes every stored blob unavailable.
     pub fn lose_blobs(&self) {
         let blobs = self.config.data_dir.join("blobs");
-        std::fs::rename(&blobs, self.config.data_dir.join("lost")).expect("blobs to lose");
+        std::fs::rename(&blobs, self.config.data_dir.join("lost")).expect("the blob directory");
     }
 
-    /// Makes a user, and a token of every scope for it, which is returned.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates a user, and returns a token for it with every scope.
     pub async fn user(&self, name: &str) -> String {
         let root = self.admin().await;
         let user: Name = name.parse().expect("a name");
-        let made = self.farm().create_user(&root, &user, false).await;
-        made.expect("a user");
+        let created = self.farm().create_user(&root, &user, false).await;
+        created.expect("a user");
         self.token_of(name).await
     }
 
-    /// Another token of every scope for a user.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates another token with every scope for a user.
     pub async fn token_of(&self, name: &str) -> String {
         let root = self.admin().await;
         let request = TokenRequest {
-            name: "a story".to_owned(),
+            name: "test".to_owned(),
             scopes: ScopeSet::new(Scope::ALL.iter().copied()).expect("scopes"),
             expires_at: None,
         };
         let user: Name = name.parse().expect("a name");
-        let made = self.farm().create_token_for(&root, &user, request).await;
-        made.expect("a token").1.expose().to_owned()
+        let created = self.farm().create_token_for(&root, &user, request).await;
+        created.expect("a token").1.expose().to_owned()
     }
 
-    /// Makes a user a member of a project.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Adds a user to a project.
     pub async fn member(&self, access: &ProjectAccess, name: &str, role: Role) {
         let user: Name = name.parse().expect("a name");
         let set = self.farm().set_project_member(access, &user, role).await;
         set.expect("a member");
     }
 
-    /// Makes a user a member of a namespace.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Adds a user to a namespace.
     pub async fn namespace_member(&self, namespace: &str, user: &str, role: Role) {
         let (namespace, user): (Name, Name) = (
             namespace.parse().expect("a name"),
@@ -81,18 +66,12 @@ impl TestFarm {
     }
 
     /// Changes the settings of a project.
-    ///
-    /// # Panics
-    /// When the farm refuses.
     pub async fn change_project(&self, access: &ProjectAccess, change: ProjectUpdate) {
         let changed = self.farm().update_project(access, change).await;
         changed.expect("the change");
     }
 
-    /// A registration token for runners of one project.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Creates a registration token for runners of one project.
     pub async fn project_registration_token(&self, access: &ProjectAccess) -> String {
         let request = RegistrationRequest {
             description: "runners of one project".to_owned(),
@@ -107,19 +86,13 @@ impl TestFarm {
         token.expose().to_owned()
     }
 
-    /// The runners that are registered, newest first.
-    ///
-    /// # Panics
-    /// When the database fails.
+    /// The registered runners, newest first.
     pub async fn runners(&self) -> Vec<Runner> {
         let admin = self.admin().await;
         self.farm().runners(&admin, ALL).await.expect("runners")
     }
 
-    /// Changes a runner.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Changes the settings of a runner.
     pub async fn change_runner(&self, id: RunnerId, change: RunnerUpdate) {
         let admin = self.admin().await;
         let runner = self.farm().runner(&admin, id, Role::Owner).await;
@@ -130,9 +103,6 @@ impl TestFarm {
     }
 
     /// Pauses a runner.
-    ///
-    /// # Panics
-    /// When the farm refuses.
     pub async fn pause_runner(&self, id: RunnerId) {
         let change = RunnerUpdate {
             paused: Some(true),
@@ -141,10 +111,7 @@ impl TestFarm {
         self.change_runner(id, change).await;
     }
 
-    /// One job as it is now.
-    ///
-    /// # Panics
-    /// When there is none.
+    /// Reads a job again.
     pub async fn job(&self, id: JobId) -> Job {
         self.job_and_access(id).await.1
     }
@@ -155,30 +122,21 @@ impl TestFarm {
         found.expect("a job")
     }
 
-    /// One build as it is now.
-    ///
-    /// # Panics
-    /// When there is none.
+    /// Reads a build again.
     pub async fn build_now(&self, build: &Build) -> Build {
         let admin = self.admin().await;
         let found = self.farm().build(&admin, build.uuid, Role::Owner).await;
         found.expect("a build").1
     }
 
-    /// Calls off one job.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Cancels a job.
     pub async fn cancel(&self, id: JobId) {
         let (access, job) = self.job_and_access(id).await;
         let canceled = self.farm().cancel_job(&access, &job).await;
-        canceled.expect("the job is called off");
+        canceled.expect("the job is canceled");
     }
 
-    /// Removes the trace and the artifacts of a job.
-    ///
-    /// # Panics
-    /// When the farm refuses.
+    /// Deletes the trace and the artifacts of a job.
     pub async fn erase(&self, id: JobId) {
         let admin = self.admin().await;
         let (access, job) = self.job_and_access(id).await;
@@ -186,10 +144,7 @@ impl TestFarm {
         erased.expect("the job is erased");
     }
 
-    /// What a job made.
-    ///
-    /// # Panics
-    /// When the database fails.
+    /// The artifacts of a job.
     pub async fn artifacts(&self, id: JobId) -> Vec<Artifact> {
         self.farm().artifacts_of(id).await.expect("artifacts")
     }

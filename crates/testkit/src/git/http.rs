@@ -1,4 +1,4 @@
-//! A bridge from HTTP to `git http-backend`, which speaks CGI.
+//! A bridge from HTTP to `git http-backend`, which uses CGI.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::header::WWW_AUTHENTICATE;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use base64::Engine as _;
@@ -15,16 +15,20 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// The largest request: what a client pushes.
+use super::command::command;
+use super::lfs;
+use super::request::header;
+
+/// The largest request body: a push.
 const LIMIT: usize = 64 * 1024 * 1024;
 
-/// Who may fetch what; may change while the server runs.
+/// Access rules. They may change while the server runs.
 #[derive(Debug, Default)]
 pub(super) struct Access(Mutex<Rules>);
 
 #[derive(Clone, Debug)]
 struct Rules {
-    /// The only `Authorization` that is served, when there is one.
+    /// The required `Authorization`, if any.
     authorization: Option<String>,
     any_sha: bool,
 }
@@ -58,7 +62,7 @@ impl Access {
     }
 }
 
-/// A server on a thread of its own, so that it does not matter how a test runs.
+/// A server on its own thread, so that it works with every test runtime.
 pub(super) struct Server {
     address: SocketAddr,
     handle: ServerHandle,
@@ -83,7 +87,7 @@ impl Server {
                     .workers(1)
                     .disable_signals()
                     .listen(listener)
-                    .expect("a server on a port that is ours")
+                    .expect("a server on the bound port")
                     .run();
                 let _ = started.send(server.handle());
                 server.await
@@ -102,7 +106,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The order is given by the call; only its end would have to be awaited.
+        // The call sends the stop command; the future would only wait for the end.
         drop(self.handle.stop(false));
     }
 }
@@ -119,18 +123,18 @@ async fn serve(
     root: Data<PathBuf>,
     access: Data<Access>,
 ) -> HttpResponse {
-    if let Some(object) = super::lfs::object(&request, &root) {
+    if let Some(object) = lfs::object(&request, &root) {
         return object;
     }
     let rules = access.rules();
     let given = header(&request, "Authorization");
     if rules.authorization.is_some() && rules.authorization.as_deref() != given {
         return HttpResponse::Unauthorized()
-            .insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"git\""))
-            .body("a name and a password are needed");
+            .insert_header((WWW_AUTHENTICATE, "Basic realm=\"git\""))
+            .body("authentication required");
     }
-    if let Some(answer) = super::lfs::answer(&request, &body, &root) {
-        return answer;
+    if let Some(response) = lfs::answer(&request, &body, &root) {
+        return response;
     }
     match backend(&request, &body, &root, &rules).await {
         Ok(output) => response(&output),
@@ -138,7 +142,7 @@ async fn serve(
     }
 }
 
-/// Runs `git http-backend`, and gives what it answers: CGI headers and a body.
+/// Runs `git http-backend`, and returns its output: CGI headers and a body.
 async fn backend(
     request: &HttpRequest,
     body: &[u8],
@@ -146,7 +150,7 @@ async fn backend(
     rules: &Rules,
 ) -> std::io::Result<Vec<u8>> {
     let home = root.with_file_name("home");
-    let mut command = Command::from(super::command(&home));
+    let mut command = Command::from(command(&home));
     command
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)
@@ -169,7 +173,7 @@ async fn backend(
             command.env(variable, value);
         }
     }
-    // The second version of the protocol gives any commit to anybody who knows its id.
+    // Protocol version 2 serves any commit by its id, so use it only if that is allowed.
     if let Some(protocol) = header(request, "Git-Protocol").filter(|_| rules.any_sha) {
         command.env("GIT_PROTOCOL", protocol);
     }
@@ -182,7 +186,7 @@ async fn backend(
     let stdin = child.stdin.take();
     let feed = async {
         if let Some(mut stdin) = stdin {
-            // A backend that has heard enough closes its end, and its answer says the rest.
+            // The backend may close its input early; its response is what counts.
             let _ = stdin.write_all(body).await;
         }
     };
@@ -193,7 +197,7 @@ async fn backend(
 fn response(output: &[u8]) -> HttpResponse {
     let end = b"\r\n\r\n";
     let Some(at) = output.windows(end.len()).position(|four| four == end) else {
-        return HttpResponse::InternalServerError().body("git http-backend gave no headers");
+        return HttpResponse::InternalServerError().body("git http-backend returned no headers");
     };
     let headers = String::from_utf8_lossy(&output[..at]);
     let mut response = HttpResponse::Ok();
@@ -207,8 +211,4 @@ fn response(output: &[u8]) -> HttpResponse {
         }
     }
     response.body(output[at + end.len()..].to_vec())
-}
-
-pub(super) fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
-    request.headers().get(name)?.to_str().ok()
 }

@@ -1,4 +1,4 @@
-//! The server's side of Git LFS: its batch API and its basic transfer, read strictly.
+//! A strict Git LFS server: the batch API and the basic transfer adapter.
 
 use std::path::Path;
 
@@ -6,29 +6,32 @@ use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
+use super::request::header;
+
 const JSON: &str = "application/vnd.git-lfs+json";
-/// What the batch API hands out for one file, in the place of the login.
+/// The authorization that the batch API returns for one file, instead of the login.
 const TICKET: &str = "RemoteAuth ticket";
 
-/// Answers what is for LFS; nothing when the request is for git.
+/// Answers a request of the LFS API; returns `None` for requests of git.
 pub(super) fn answer(request: &HttpRequest, body: &[u8], root: &Path) -> Option<HttpResponse> {
     let path = request.path();
     if path.contains(".git/info/lfs/") {
         let is_batch = path.ends_with(".git/info/lfs/objects/batch");
-        return Some(match is_batch && request.method() == Method::POST {
-            true => batch(request, body, root),
-            false => HttpResponse::NotFound().finish(),
+        return Some(if is_batch && request.method() == Method::POST {
+            batch(request, body, root)
+        } else {
+            HttpResponse::NotFound().finish()
         });
     }
     None
 }
 
-/// One file; asked with its ticket, not with the login.
+/// Serves one file. The request needs the file's ticket, not the login.
 pub(super) fn object(request: &HttpRequest, root: &Path) -> Option<HttpResponse> {
     let oid = request.path().strip_prefix("/lfs-objects/")?;
-    let held = std::fs::read(objects(root).join(oid));
-    let given = super::http::header(request, "Authorization");
-    Some(match held {
+    let content = std::fs::read(objects(root).join(oid));
+    let given = header(request, "Authorization");
+    Some(match content {
         _ if given != Some(TICKET) => HttpResponse::Unauthorized().finish(),
         Ok(content) => HttpResponse::Ok()
             .content_type("application/octet-stream")
@@ -37,27 +40,28 @@ pub(super) fn object(request: &HttpRequest, root: &Path) -> Option<HttpResponse>
     })
 }
 
-/// Where the contents are, by their SHA-256.
+/// The directory of the contents, named by their SHA-256.
 pub(super) fn objects(served: &Path) -> std::path::PathBuf {
     served.with_file_name("lfs-objects")
 }
 
 fn batch(request: &HttpRequest, body: &[u8], root: &Path) -> HttpResponse {
-    let says = |name, expected: &str| {
-        let value = super::http::header(request, name).unwrap_or_default();
+    let has_header = |name, expected: &str| {
+        let value = header(request, name).unwrap_or_default();
         value.starts_with(expected)
     };
-    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-    let transfers = asked["transfers"].as_array();
+    let batch: Value = serde_json::from_slice(body).unwrap_or_default();
+    let transfers = batch["transfers"].as_array();
     let is_basic = transfers.is_none_or(|all| all.iter().any(|one| one == "basic"));
-    let is_download = asked["operation"] == "download" && asked["objects"].is_array();
-    if !says("Accept", JSON) || !says("Content-Type", JSON) || !is_basic || !is_download {
+    let is_download = batch["operation"] == "download" && batch["objects"].is_array();
+    if !has_header("Accept", JSON) || !has_header("Content-Type", JSON) || !is_basic || !is_download
+    {
         return HttpResponse::UnprocessableEntity()
             .content_type(JSON)
-            .json(json!({"message": "this is no request for a download"}));
+            .json(json!({"message": "not a download request"}));
     }
-    let host = super::http::header(request, "Host").unwrap_or_default();
-    let wanted = asked["objects"].as_array().cloned().unwrap_or_default();
+    let host = header(request, "Host").unwrap_or_default();
+    let wanted = batch["objects"].as_array().cloned().unwrap_or_default();
     let found = wanted.iter().map(|object| {
         let (oid, size) = (object["oid"].as_str().unwrap_or_default(), &object["size"]);
         let held = std::fs::metadata(objects(root).join(oid)).ok();

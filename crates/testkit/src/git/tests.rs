@@ -1,8 +1,8 @@
-//! The server as the `git` command meets it.
+//! Tests of the server with the `git` command.
 
 use super::*;
 
-/// Runs git as somebody who has nothing to do with the server.
+/// Runs git as a client of the server.
 fn client(directory: &TempDir, arguments: &[&str]) -> Result<String, String> {
     let output = command(directory.path())
         .args(arguments)
@@ -10,9 +10,10 @@ fn client(directory: &TempDir, arguments: &[&str]) -> Result<String, String> {
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(text(&output.stderr)),
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
     }
 }
 
@@ -21,7 +22,7 @@ fn directory() -> TempDir {
 }
 
 #[test]
-fn a_clone_has_what_was_committed() {
+fn clone_contains_the_committed_files_and_refs() {
     let server = GitServer::start();
     let repo = server.repo("acme/api");
     repo.commit(&[("Dockerfile", "FROM scratch\n")], "first");
@@ -49,7 +50,7 @@ fn a_clone_has_what_was_committed() {
 }
 
 #[test]
-fn the_same_commits_have_the_same_ids() {
+fn equal_commits_have_equal_ids() {
     let commit = || {
         let server = GitServer::start();
         server.repo("a/b").commit(&[("f", "x")], "message")
@@ -58,7 +59,7 @@ fn the_same_commits_have_the_same_ids() {
 }
 
 #[test]
-fn a_commit_by_its_id_is_given_only_when_that_is_allowed() {
+fn fetch_by_sha_works_only_if_it_is_allowed() {
     let server = GitServer::start();
     let repo = server.repo("acme/api");
     let old = repo.commit(&[("f", "1")], "first");
@@ -79,7 +80,7 @@ fn a_commit_by_its_id_is_given_only_when_that_is_allowed() {
 }
 
 #[test]
-fn a_login_is_asked_for() {
+fn required_login_is_enforced() {
     let server = GitServer::start();
     let repo = server.repo("acme/secret");
     repo.commit(&[("f", "1")], "first");
@@ -95,7 +96,7 @@ fn a_login_is_asked_for() {
 }
 
 #[test]
-fn an_absent_repository_is_not_found() {
+fn a_missing_repository_is_not_found() {
     let server = GitServer::start();
     let url = format!("{}/no/such.git", server.url());
     let refused = client(&directory(), &["ls-remote", &url]).unwrap_err();
