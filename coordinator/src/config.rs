@@ -1,4 +1,4 @@
-//! Everything the coordinator can be told, read once at start.
+//! The configuration of the coordinator, read once at start.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,120 +11,121 @@ use slipway_store::DatabaseUrl;
 
 use crate::forges::Forges;
 
-/// Everything the coordinator can be told.
+/// The configuration of the coordinator.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
-    /// The address to serve on.
+    /// The address to listen on.
     #[arg(long, env = "SLIPWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Where everything is kept that is not kept elsewhere: the database, traces, artifacts, keys.
+    /// The directory for the database, traces, artifacts and keys that are not stored elsewhere.
     #[arg(long, env = "SLIPWAY_DATA_DIR")]
     pub data_dir: PathBuf,
-    /// The database: sqlite:///path/to/file.db or postgres://user@host/database. A SQLite file in
-    /// the data directory when absent.
+    /// The database: sqlite:///path/to/file.db or postgres://user@host/database [default: a SQLite
+    /// file in the data directory].
     #[arg(long, env = "SLIPWAY_DATABASE_URL")]
     pub database_url: Option<DatabaseUrl>,
-    /// Where traces and artifacts are kept: a directory, or s3://bucket/prefix?endpoint=URL. In the
-    /// data directory when absent.
+    /// The blob store for traces and artifacts: a directory, or s3://bucket/prefix?endpoint=URL
+    /// [default: a directory in the data directory].
     #[arg(long, env = "SLIPWAY_BLOB_URL")]
     pub blob_url: Option<BlobLocation>,
-    /// The address by which clients and runners reach the farm; the description of the API names it.
+    /// The URL by which clients and runners reach the farm. Links and the API description use it.
     #[arg(long, env = "SLIPWAY_PUBLIC_URL")]
     pub public_url: Option<String>,
-    /// The registry, HOST or HOST:PORT, for projects that name no image repository of their own.
+    /// The registry, HOST or HOST:PORT, for projects without an image repository of their own.
     #[arg(long, env = "SLIPWAY_REGISTRY")]
     pub registry: Option<String>,
-    /// The origins, separated by commas, whose pages may call the builds API of Harmont.
+    /// The origins, separated by commas, whose web pages may call the builds API of Harmont.
     #[arg(long, env = "SLIPWAY_BROWSER_ORIGINS", value_delimiter = ',')]
     pub browser_origins: Vec<String>,
-    /// What the links of errors begin with in the builds API of Harmont.
+    /// The prefix of the links in errors of the builds API of Harmont.
     #[arg(
         long,
         env = "SLIPWAY_ERRORS_URL",
         default_value = "https://docs.harmont.dev/api/errors/"
     )]
     pub errors_url: String,
-    /// The file with the key that secrets are sealed with, made when it is not there. Coordinators
-    /// that share a database share the key. In the data directory when absent.
+    /// The file with the key that encrypts secrets. It is created if it does not exist. Coordinators
+    /// that share a database share the key [default: seal-key in the data directory].
     #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
     pub seal_key_file: Option<PathBuf>,
-    /// A file of keys for log tokens, 64 hex digits a line: the first signs, and all are believed.
-    /// The farm makes a key of its own when absent.
+    /// The file with the keys of log tokens, 64 hex digits a line. The first key signs, and all keys
+    /// are accepted [default: a key that the farm generates].
     #[arg(long, env = "SLIPWAY_LOG_KEY_FILE")]
     pub log_key_file: Option<PathBuf>,
-    /// The origins, separated by commas, of the pages that may follow live logs from a browser.
+    /// The origins, separated by commas, whose web pages may follow live traces.
     #[arg(long, env = "SLIPWAY_LOG_ORIGINS", value_delimiter = ',')]
     pub log_origins: Vec<String>,
-    /// What is limited.
+    /// Limits in time and size.
     #[command(flatten)]
     pub limits: Limits,
-    /// What the farm has to do with GitHub and other keepers of repositories.
+    /// Options for GitHub, GitLab and Gitea.
     #[command(flatten)]
     pub forges: Forges,
 }
 
-/// What is limited, in time and in size.
+/// Limits in time and size.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Limits {
-    /// Seconds that a runner which beats may be silent before its job is lost.
+    /// Seconds without a heartbeat after which a job of our runner is lost.
     #[arg(long, env = "SLIPWAY_LEASE_S", default_value = "15", value_parser = seconds)]
     pub lease_s: Duration,
-    /// Seconds that a stock runner may be silent before its job is lost.
+    /// Seconds without a request after which a job of a stock runner is lost.
     #[arg(long, env = "SLIPWAY_STOCK_LEASE_S", default_value = "90", value_parser = seconds)]
     pub stock_lease_s: Duration,
-    /// Seconds that a stock runner of 0.5 may be silent, which says nothing while its job prints
-    /// nothing.
+    /// Seconds without a request after which a job of a stock runner 0.5 is lost, which sends nothing
+    /// while its job prints nothing.
     #[arg(long, env = "SLIPWAY_SILENT_LEASE_S", default_value = "3600", value_parser = seconds)]
     pub silent_lease_s: Duration,
-    /// Seconds that every lease holds at least after a start of the coordinator.
+    /// Seconds for which every lease is valid after the coordinator starts.
     #[arg(long, env = "SLIPWAY_GRACE_S", default_value = "30", value_parser = seconds)]
     pub grace_s: Duration,
-    /// Seconds that a runner's poll waits for a job before it is answered "nothing".
+    /// Seconds for which a runner's poll is held if no job is pending.
     #[arg(long, env = "SLIPWAY_POLL_WAIT_S", default_value = "50", value_parser = seconds)]
     pub poll_wait_s: Duration,
-    /// Seconds that a job waits at the most for a busy runner that built its project lately, before
-    /// any other gets it; 0 when none waits.
+    /// Seconds for which an image build is reserved for a busy runner that built its project lately;
+    /// 0 turns reservations off.
     #[arg(long, env = "SLIPWAY_WARM_WAIT_S", default_value = "2", value_parser = seconds_or_none)]
     pub warm_wait_s: Duration,
-    /// How many attempts are made of a job that fails through no fault of its own.
+    /// Attempts at a job that fails through no fault of its own.
     #[arg(long, env = "SLIPWAY_MAX_ATTEMPTS", default_value = "3",
           value_parser = clap::value_parser!(i32).range(1..=100))]
     pub max_attempts: i32,
-    /// The size, in bytes, below which an archive must stay.
+    /// The size, in bytes, that an archive must stay below.
     #[arg(long, env = "SLIPWAY_MAX_ARTIFACT_BYTES", default_value = "1073741824")]
     pub max_artifact_bytes: u64,
-    /// The largest file that is taken as the package of a build, in bytes.
+    /// The largest package that can be uploaded for a build, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_UPLOAD_BYTES", default_value = "1073741824")]
     pub max_upload_bytes: u64,
-    /// Days that sources and uploaded files are kept after a build last used them; 0 keeps them.
+    /// Days that sources and uploaded files are kept after their last use by a build; 0 keeps them
+    /// forever.
     #[arg(long, env = "SLIPWAY_UPLOAD_KEEP_DAYS", default_value = "30")]
     pub upload_keep_days: u32,
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
-    /// Seconds that a follower of a live log may take nothing before it is cut off.
+    /// Seconds for which a reader of a live trace may read nothing before it is disconnected.
     #[arg(long, env = "SLIPWAY_SLOW_READER_S", default_value = "60", value_parser = seconds)]
     pub slow_reader_s: Duration,
-    /// How many bytes of a live log may come, while a follower is busy with what it took, before it
-    /// is cut off.
+    /// Bytes that may arrive in a live trace while a reader is busy, before the reader is disconnected.
     #[arg(long, env = "SLIPWAY_MAX_READER_LAG_BYTES", default_value = "67108864")]
     pub max_reader_lag_bytes: u64,
-    /// How many bytes a second all followers of live logs are sent together; each has its turn.
+    /// Bytes per second for all readers of live traces together, in turns.
     #[arg(long, env = "SLIPWAY_FOLLOW_BYTES_PER_S", default_value = "268435456",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub follow_bytes_per_s: u64,
-    /// The largest body of JSON, in bytes, that is read of a build that is handed in.
+    /// The largest JSON body of a request to create a build, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_JSON_BYTES", default_value = "16777216")]
     pub max_json_bytes: usize,
-    /// Whether readers of a project read its logs in the API of Quay; if not, those who build do.
+    /// Whether readers of a project may read its logs in the API of Quay; otherwise only developers
+    /// may.
     #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
           action = clap::ArgAction::Set)]
     pub reader_build_logs: bool,
-    /// Whether the API of Quay is for looking only: everything else is refused in it.
+    /// Whether the API of Quay is read-only.
     #[arg(long, env = "SLIPWAY_QUAY_READ_ONLY", default_value_t = false,
           action = clap::ArgAction::Set)]
     pub quay_read_only: bool,
-    /// Seconds after which the log of a build that is over is told as a whole in the API of Quay.
+    /// Seconds after the end of a build until the API of Quay serves its log as a whole.
     #[arg(long, env = "SLIPWAY_LOG_COMPLETE_AFTER_S", default_value = "30", value_parser = seconds)]
     pub log_complete_after_s: Duration,
 }
@@ -156,29 +157,29 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// The database, by default in the data directory.
+    /// The database.
     pub fn database(&self) -> DatabaseUrl {
         let default = || DatabaseUrl::Sqlite(self.data_dir.join("slipway.db"));
         self.database_url.clone().unwrap_or_else(default)
     }
 
-    /// The place of traces and artifacts, by default in the data directory.
+    /// The blob store.
     pub(crate) fn blobs(&self) -> BlobLocation {
         let default = || BlobLocation::Directory(self.data_dir.join("blobs"));
         self.blob_url.clone().unwrap_or_else(default)
     }
 
-    /// The file of the key that secrets are sealed with.
+    /// The file with the key that encrypts secrets.
     pub(crate) fn seal_key(&self) -> PathBuf {
         self.seal_key_file
             .clone()
             .unwrap_or_else(|| self.data_dir.join("seal-key"))
     }
 
-    /// What the use cases are told.
+    /// The settings of the farm.
     ///
     /// # Errors
-    /// When a secret's file cannot be read, or what is in it cannot be such a secret.
+    /// If a file with a secret cannot be read, or its content is not a valid secret.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         let forges = self.forges.settings()?;
         let log_keys = self.log_key_file.as_deref().map(log_keys).transpose()?;
@@ -213,19 +214,19 @@ impl Config {
     }
 }
 
-/// The keys in a file, one a line.
+/// Reads the keys in a file, one a line.
 fn log_keys(path: &Path) -> anyhow::Result<Vec<LogKey>> {
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
+        .with_context(|| format!("could not read {}", path.display()))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     let keys: Option<Vec<LogKey>> = lines.map(LogKey::from_hex).collect();
     keys.filter(|keys| !keys.is_empty())
-        .with_context(|| format!("{} has to hold keys of 64 hex digits", path.display()))
+        .with_context(|| format!("{} must contain keys of 64 hex digits", path.display()))
 }
 
 const DAY_S: u64 = 24 * 3600;
 
-/// So many days, of which none is for ever.
+/// The time for a number of days; 0 means forever.
 fn days(count: u32) -> Option<Duration> {
     (count > 0).then(|| Duration::from_secs(u64::from(count) * DAY_S))
 }

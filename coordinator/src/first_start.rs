@@ -1,4 +1,4 @@
-//! The first start on an empty database: an administrator and a registration token.
+//! The first start with an empty database: creates an administrator and a registration token.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,28 +9,25 @@ use anyhow::Context;
 use slipway_domain::{AccessToken, RegistrationToken};
 use slipway_farm::Farm;
 
-/// Makes what an empty farm needs. Tokens that were not given are written to files in `data_dir`,
-/// which only their owner can read.
+/// Creates what an empty farm needs. Generated tokens are written to files in `data_dir` with mode 0600.
 pub(crate) async fn prepare(farm: &Farm, data_dir: &Path) -> anyhow::Result<()> {
-    let admin = given("SLIPWAY_ADMIN_TOKEN").map(AccessToken::presented);
-    let registration = given("SLIPWAY_REGISTRATION_TOKEN").map(RegistrationToken::presented);
-    let made = farm
+    let admin = variable("SLIPWAY_ADMIN_TOKEN").map(AccessToken::presented);
+    let registration = variable("SLIPWAY_REGISTRATION_TOKEN").map(RegistrationToken::presented);
+    let created = farm
         .bootstrap(admin, registration)
         .await
-        .context("the first tokens were not made")?;
-    if let Some(token) = made.admin_token {
+        .context("could not create the first tokens")?;
+    if let Some(token) = created.admin_token {
         write_secret(&data_dir.join("admin-token"), token.expose())?;
     }
-    if let Some(token) = made.registration_token {
+    if let Some(token) = created.registration_token {
         write_secret(&data_dir.join("registration-token"), token.expose())?;
     }
     Ok(())
 }
 
-fn given(variable: &str) -> Option<String> {
-    std::env::var(variable)
-        .ok()
-        .filter(|value| !value.is_empty())
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
@@ -44,7 +41,7 @@ fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
         writeln!(file, "{secret}")?;
         file.sync_all()
     };
-    write().with_context(|| format!("{} could not be written", path.display()))?;
-    tracing::info!("A new token is in {}", path.display());
+    write().with_context(|| format!("could not write {}", path.display()))?;
+    tracing::info!("Wrote a new token to {}", path.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the coordinator is told about GitHub, GitLab and others that keep repositories.
+//! Options for forges: GitHub, GitLab, Gitea.
 
 use std::path::{Path, PathBuf};
 
@@ -7,48 +7,47 @@ use slipway_domain::{ProjectPath, ProjectPattern};
 use slipway_farm::{AutoCreate, HookSecret, HookSettings, Settings};
 use slipway_github::{Github, PUBLIC_API};
 
-/// What the farm has to do with those that keep repositories.
+/// Options for forges, and for projects that are created from them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Forges {
-    /// The API of the GitHub that is asked for branches, and told how builds go: for GitHub
-    /// Enterprise https://HOST/api/v3.
+    /// GitHub's API, which resolves branches and receives commit statuses. GitHub Enterprise has it at
+    /// https://HOST/api/v3.
     #[arg(long, env = "SLIPWAY_GITHUB_API_URL", default_value = PUBLIC_API)]
     pub github_api_url: String,
-    /// The file with the token for that API. Without one, only public repositories are asked, and
-    /// no commit gets a status.
+    /// The file with the token for that API. Without a token only public repositories are resolved,
+    /// and commits get no status.
     #[arg(long, env = "SLIPWAY_GITHUB_TOKEN_FILE")]
     pub github_token_file: Option<PathBuf>,
-    /// The file with the secret of GitHub's webhooks, for projects that have none of their own.
+    /// The file with the secret of GitHub's webhooks, for projects without a secret of their own.
     #[arg(long, env = "SLIPWAY_GITHUB_WEBHOOK_SECRET_FILE")]
     pub github_webhook_secret_file: Option<PathBuf>,
-    /// The file with the secret token of GitLab's webhooks, for projects that have none of their
-    /// own.
+    /// The file with the secret token of GitLab's webhooks, for projects without a secret of their own.
     #[arg(long, env = "SLIPWAY_GITLAB_WEBHOOK_SECRET_FILE")]
     pub gitlab_webhook_secret_file: Option<PathBuf>,
-    /// The file with the secret of Gitea's and Forgejo's webhooks, for projects that have none of
+    /// The file with the secret of Gitea's and Forgejo's webhooks, for projects without a secret of
     /// their own.
     #[arg(long, env = "SLIPWAY_GITEA_WEBHOOK_SECRET_FILE")]
     pub gitea_webhook_secret_file: Option<PathBuf>,
-    /// Takes webhooks that are signed with SHA-1 alone, as by servers that know nothing better.
+    /// Accepts webhooks that are signed with SHA-1 only, as old servers do.
     #[arg(long, env = "SLIPWAY_DANGEROUSLY_ACCEPT_SHA1_WEBHOOKS")]
     pub dangerously_accept_sha1_webhooks: bool,
-    /// What a commit's status links to: a URL in which {id}, {repository}, {branch} and {sha} are
-    /// filled in. The build's page below the public URL when absent.
+    /// The link of a commit status: a URL with the placeholders {id}, {repository}, {branch} and {sha}
+    /// [default: the build's page below the public URL].
     #[arg(long, env = "SLIPWAY_STATUS_TARGET_URL")]
     pub status_target_url: Option<String>,
-    /// Projects that are made when the first build of them is asked for: patterns of owner/name
-    /// with *, separated by commas. None when absent.
+    /// Projects that are created with their first build: patterns of owner/name with *, separated by
+    /// commas [default: none].
     #[arg(long, env = "SLIPWAY_AUTO_CREATE", value_delimiter = ',')]
     pub auto_create: Vec<ProjectPattern>,
-    /// Where the source of such a project is: a URL in which {repository} is filled in.
+    /// The source of such a project: a URL with the placeholder {repository}.
     #[arg(
         long,
         env = "SLIPWAY_AUTO_CREATE_URL",
         default_value = "https://github.com/{repository}.git"
     )]
     pub auto_create_url: String,
-    /// Whether projects that are made from now on read .slipway.yml in their repositories; not, if
-    /// this coordinator cannot reach the git hosts as the runners can.
+    /// Whether new projects read .slipway.yml from their repositories. Turn it off if this coordinator
+    /// cannot reach the git hosts.
     #[arg(long, env = "SLIPWAY_PIPELINES_FROM_REPOSITORY", default_value_t = true,
           action = clap::ArgAction::Set)]
     pub pipelines_from_repository: bool,
@@ -72,10 +71,10 @@ impl Default for Forges {
 }
 
 impl Forges {
-    /// The settings that follow from this; all others are the usual ones.
+    /// Settings with these options, and defaults for all others.
     ///
     /// # Errors
-    /// When a file cannot be read, or a value is not what it has to be.
+    /// If a file cannot be read or a value is invalid.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         let token = self.github_token_file.as_deref().map(secret).transpose()?;
         let github = Github::new(&self.github_api_url, token.as_deref())?;
@@ -108,13 +107,13 @@ fn hook_secret(path: Option<&Path>) -> anyhow::Result<Option<HookSecret>> {
     let secret = HookSecret::new(&secret(path)?);
     secret
         .map(Some)
-        .with_context(|| format!("the secret in {} cannot be used", path.display()))
+        .with_context(|| format!("the secret in {} is not valid", path.display()))
 }
 
-/// The text of a file, without the blanks around it.
+/// The text of a file, without white space around it.
 fn secret(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
+        .with_context(|| format!("could not read {}", path.display()))?;
     let text = text.trim();
     anyhow::ensure!(!text.is_empty(), "{} is empty", path.display());
     Ok(text.to_owned())
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_settings_make_no_project_and_believe_no_hook() {
+    fn defaults_create_no_project_and_accept_no_webhook() {
         let settings = Forges::default().settings().unwrap();
         assert!(settings.auto_create.patterns.is_empty());
         assert!(settings.hooks.github.is_none() && !settings.hooks.accept_sha1);
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_right_stops_the_start() {
+    fn an_invalid_value_is_an_error() {
         let wrong = |change: fn(&mut Forges)| {
             let mut forges = Forges::default();
             change(&mut forges);

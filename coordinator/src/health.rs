@@ -1,4 +1,4 @@
-//! What monitoring asks: whether the process lives, whether it can serve, how it goes.
+//! Routes for monitoring: liveness, readiness, metrics.
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, web};
@@ -12,17 +12,18 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics));
 }
 
-/// `GET /healthz`: 200 for as long as the process answers, 503 once it is told to stop.
+/// `GET /healthz`: 200 while the process runs, 503 while it shuts down.
 async fn alive(farm: web::Data<Farm>) -> HttpResponse {
-    match farm.is_stopping() {
-        false => HttpResponse::Ok().content_type("text/plain").body("ok"),
-        true => HttpResponse::ServiceUnavailable()
+    if farm.is_stopping() {
+        HttpResponse::ServiceUnavailable()
             .content_type("text/plain")
-            .body("draining"),
+            .body("draining")
+    } else {
+        HttpResponse::Ok().content_type("text/plain").body("ok")
     }
 }
 
-/// `GET /readyz`: 200 when the database answers, 503 when not.
+/// `GET /readyz`: 200 if the database answers, otherwise 503.
 async fn ready(farm: web::Data<Farm>) -> HttpResponse {
     match farm.check().await {
         Ok(()) => HttpResponse::Ok().body("ok\n"),
@@ -33,7 +34,7 @@ async fn ready(farm: web::Data<Farm>) -> HttpResponse {
     }
 }
 
-/// `GET /metrics`: gauges in Prometheus' text format; 503 when the database does not answer.
+/// `GET /metrics`: gauges in Prometheus' text format; 503 if the database does not answer.
 async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
     let figures = match farm.figures().await {
         Ok(figures) => figures,
@@ -48,19 +49,11 @@ async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
             "Runners that wait for a job.",
             figures.parked_polls,
         ),
-        (
-            "slipway_jobs_pending",
-            "Jobs that wait for a runner.",
-            figures.pending,
-        ),
-        (
-            "slipway_jobs_running",
-            "Jobs that a runner has.",
-            figures.running,
-        ),
+        ("slipway_jobs_pending", "Pending jobs.", figures.pending),
+        ("slipway_jobs_running", "Running jobs.", figures.running),
         (
             "slipway_oldest_pending_seconds",
-            "How long the oldest pending job waits.",
+            "Age of the oldest pending job.",
             figures.oldest_wait_s,
         ),
     ];

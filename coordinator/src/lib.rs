@@ -1,6 +1,6 @@
-//! The coordinator: configuration, wiring, background duties, a graceful end.
+//! The coordinator: configuration, wiring, periodic tasks, graceful shutdown.
 //!
-//! Everything that decides anything is in the crates below; this one puts them together.
+//! This crate contains no rules. It connects the crates of the lower layers.
 
 mod config;
 mod duties;

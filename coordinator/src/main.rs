@@ -17,9 +17,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves the queue, the consumer APIs and the runners.
+    /// Serves the APIs and the runners.
     Serve(Config),
-    /// Applies the migrations that the database lacks, and exits.
+    /// Applies pending migrations, and exits.
     Migrate(Config),
 }
 
@@ -39,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
             let applied = slipway_coordinator::migrate(&config).await?;
             tracing::info!(
                 applied,
-                "The database is up to date; {applied} steps were applied"
+                "The database is up to date; applied {applied} migrations"
             );
             Ok(())
         }
@@ -54,6 +54,6 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("The coordinator stops");
+    tracing::info!("Shutting down");
     coordinator.stop().await
 }

@@ -1,4 +1,4 @@
-//! Putting a farm together and serving it.
+//! Assembles a farm and serves it.
 
 use std::any::Any;
 use std::fs::DirBuilder;
@@ -22,39 +22,38 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::Config;
 use crate::{duties, first_start, health};
 
-/// How long requests may take to finish once the coordinator is told to stop.
+/// Seconds for requests to finish during shutdown.
 const SHUTDOWN_S: u64 = 10;
-/// How long a connection may wait for its next request. Our own clients give one up before that.
+/// Idle timeout of a connection. Our own clients close theirs earlier.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long a client may take to send the head of a request.
+/// Timeout for the head of a request.
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 
-/// How many times as long as a slow reader has a client may take nothing at all of what it is sent.
-const PATIENCE: u32 = 2;
+/// The TCP user timeout, as a multiple of the timeout of slow readers.
+const USER_TIMEOUT_FACTOR: u32 = 2;
 
-/// A coordinator that serves.
+/// A running coordinator.
 pub struct Coordinator {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
-    /// The farm it serves.
     pub farm: Farm,
     handle: ServerHandle,
     server: JoinHandle<std::io::Result<()>>,
     _duties: JoinSet<()>,
 }
 
-/// Starts a coordinator that tells the time by `clock`.
+/// Starts a coordinator that uses `clock`.
 ///
 /// # Errors
-/// Whatever keeps it from serving: the database, the blobs, the key, the address.
+/// If the database, the blob store, the key or the address cannot be opened.
 pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
-    make_data_dir(&config.data_dir)?;
+    create_data_dir(&config.data_dir)?;
     let seal = SealKey::load_or_create(&config.seal_key())?;
     let store = Store::open(&config.database())
         .await
-        .context("the database could not be opened")?;
+        .context("could not open the database")?;
     let blobs = Blobs::open(&config.blobs()).await?;
-    let git = Git::new(Limits::default()).context("git could not be prepared")?;
+    let git = Git::new(Limits::default()).context("could not prepare git")?;
     let git = git.with_known_hosts(config.data_dir.join("known_hosts"));
     let parts = Parts {
         store,
@@ -69,11 +68,11 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
     first_start::prepare(&farm, &config.data_dir).await?;
     let duties = duties::start(&farm);
     let data = web::Data::new(farm.clone());
-    let patience = config.limits.slow_reader_s * PATIENCE;
+    let user_timeout = config.limits.slow_reader_s * USER_TIMEOUT_FACTOR;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
-            // Old runners put two slashes where one belongs.
+            // Old runners send two slashes instead of one.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .configure(health::configure)
             .configure(slipway_api_quay::configure)
@@ -85,22 +84,22 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
     })
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(REQUEST_HEAD)
-    .on_connect(move |connection, _| hang_up_after(patience, connection))
-    // A runner that hung up must not stay parked: it would be given a job that nobody does.
+    .on_connect(move |connection, _| set_user_timeout(connection, user_timeout))
+    // A runner that disconnected must not stay parked: it would be given a job that nobody runs.
     .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_S)
     .disable_signals()
     .bind(config.listen)
-    .with_context(|| format!("{} cannot be listened on", config.listen))?;
+    .with_context(|| format!("could not listen on {}", config.listen))?;
     let address = server
         .addrs()
         .first()
         .copied()
-        .context("no address to listen on")?;
+        .context("the server has no address")?;
     let server = server.run();
     let handle = server.handle();
     let server = tokio::spawn(server);
-    tracing::info!(%address, "The coordinator serves on http://{address}");
+    tracing::info!(%address, "Listening on http://{address}");
     Ok(Coordinator {
         address,
         farm,
@@ -110,53 +109,54 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
     })
 }
 
-/// Has the system hang up on a client that takes nothing, or is gone, for so long; one that is sent
-/// nothing may stay (RFC 5482).
-fn hang_up_after(patience: Duration, connection: &dyn Any) {
+/// Makes the kernel close a connection whose client does not acknowledge sent bytes for `timeout`. A
+/// connection without unacknowledged bytes stays open (RFC 5482).
+fn set_user_timeout(connection: &dyn Any, timeout: Duration) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else {
         return;
     };
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(patience)) {
-        tracing::debug!(%error, "A connection may stay as long as its client likes");
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
+        tracing::debug!(%error, "Could not set the TCP user timeout of a connection");
     }
 }
 
-/// Any path that nobody serves: 404 in GitLab's shape, which most clients of the port expect.
+/// Unknown paths: 404 in GitLab's format, which most clients of the port expect.
 async fn no_such_route() -> HttpResponse {
     HttpResponse::NotFound().json(serde_json::json!({ "error": "404 Not Found" }))
 }
 
 impl Coordinator {
-    /// Stops: held requests are answered at once, others may finish.
+    /// Stops gracefully: held requests are answered at once, others may finish.
     ///
     /// # Errors
-    /// When the server had failed.
+    /// If the server failed.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.farm.stop();
         self.handle.stop(true).await;
         self.server
             .await
-            .context("the server's task ended badly")?
+            .context("the task of the server failed")?
             .context("the server failed")
     }
 }
 
-/// Applies the migrations that the database lacks; returns how many those were.
+/// Applies pending migrations; returns their number.
 ///
 /// # Errors
-/// When the database cannot be opened or a migration fails.
+/// If the database cannot be opened or a migration fails.
 pub async fn migrate(config: &Config) -> anyhow::Result<usize> {
-    make_data_dir(&config.data_dir)?;
+    create_data_dir(&config.data_dir)?;
     Store::migrate(&config.database())
         .await
-        .context("the database could not be migrated")
+        .context("could not migrate the database")
 }
 
-/// Makes the directory, for its owner alone, when it is not there: it holds tokens and the database.
-fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+/// Creates the data directory if necessary. Only its owner may enter, because it holds tokens and the
+/// database.
+fn create_data_dir(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("{} could not be made", path.display()))
+        .with_context(|| format!("could not create {}", path.display()))
 }

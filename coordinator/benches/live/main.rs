@@ -1,12 +1,9 @@
-//! What live readers cost: appends of one trace at a fixed rate, with nobody reading and with many.
+//! The cost of live readers: appends to one trace at a fixed rate, without readers and with many.
 //!
-//! The cost of an append is what its runner waits for the answer. The readers are another process,
-//! but they are on the same machine: what they take of the processors counts against the farm.
-#![expect(clippy::print_stdout, reason = "it is what this program is for")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that fails has no other answer"
-)]
+//! The cost of an append is the time until its runner has the response. The readers are another process on
+//! the same machine, so their processor time counts against the farm.
+#![expect(clippy::print_stdout, reason = "the output is the result")]
+#![expect(clippy::unwrap_used, reason = "a failed benchmark has no result")]
 
 mod readers;
 
@@ -19,9 +16,9 @@ use slipway_coordinator::Config;
 use slipway_testkit::{Backend, TestFarm};
 use tokio::runtime::Handle;
 
-/// How many bytes an append has.
+/// Bytes of an append.
 const PIECE: usize = 256 << 10;
-/// How many bytes are appended in a second.
+/// Bytes appended per second.
 const RATE: usize = 10_000_000;
 
 fn main() {
@@ -29,14 +26,14 @@ fn main() {
     if arguments.first().is_some_and(|first| first == READ) {
         return readers::read(&arguments[1..]);
     }
-    let number = |name: &str, usual: usize| {
-        let given = std::env::var(name).ok();
-        given.map_or(usual, |text| text.parse().expect("a number"))
+    let number = |name: &str, default: usize| {
+        let value = std::env::var(name).ok();
+        value.map_or(default, |text| text.parse().expect("a number"))
     };
     let readers = number("SLIPWAY_BENCH_READERS", 1000);
     let seconds = number("SLIPWAY_BENCH_SECONDS", 2);
     let follow = number("SLIPWAY_FOLLOW_BYTES_PER_S", 256 << 20) as u64;
-    // The runner has a thread of its own, and the coordinator what it has when it is started alone.
+    // The runner has its own thread; the coordinator has what it has when it runs alone.
     let runner = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -54,8 +51,8 @@ fn main() {
         PIECE >> 10
     );
     println!("The readers are one other process on this machine, and check every byte.");
-    println!("They are sent {} MiB/s together at the most.", follow >> 20);
-    println!("An append takes as long as its runner waits for the answer.");
+    println!("They get at most {} MiB/s together.", follow >> 20);
+    println!("The time of an append is the time until its runner has the response.");
     let before = run(0);
     before.print(0);
     let read = run(readers);
@@ -75,7 +72,7 @@ fn main() {
     assert_eq!(read.whole, readers, "not every reader got the trace");
 }
 
-/// A trace: the same lines again and again, in appends of one size.
+/// A trace of repeated lines, in appends of one size.
 struct Trace {
     piece: Bytes,
     pieces: usize,
@@ -83,7 +80,7 @@ struct Trace {
 
 impl Trace {
     fn of(pieces: usize) -> Self {
-        let line = "a line of a build, as long as lines of builds are wont to be, and no longer\n";
+        let line = "a line of a build, about as long as the usual line in the trace of a build\n";
         let piece = line.repeat(PIECE / line.len() + 1).into_bytes();
         Self {
             piece: Bytes::from(piece).slice(..PIECE),
@@ -95,7 +92,7 @@ impl Trace {
         (self.pieces * PIECE) as u64
     }
 
-    /// Fails unless `bytes` are those at `offset`.
+    /// Panics unless `bytes` are those at `offset`.
     fn compare(&self, offset: u64, bytes: &[u8]) {
         let mut at = usize::try_from(offset).unwrap();
         let mut rest = bytes;
@@ -110,15 +107,15 @@ impl Trace {
     }
 }
 
-/// What came of one run.
+/// The results of one run.
 struct Run {
     costs: Vec<Duration>,
     writing: Duration,
     reading: Duration,
-    /// What the processors did for the farm and for the readers while it was written, in seconds.
+    /// Processor time of the farm and of the readers while the trace was written, in seconds.
     cpu: (f64, f64),
     whole: usize,
-    cut_off: u64,
+    disconnects: u64,
     bytes: u64,
 }
 
@@ -137,7 +134,7 @@ impl Run {
 
     fn print(&self, readers: usize) {
         println!(
-            "{readers} readers: append p50 {:.2} ms, p99 {:.2} ms, mean {:.2} ms; {:.1} MB in {} appends in {:.2} s; meanwhile the farm and its runner used {:.2} s of the processors, the readers {:.2} s",
+            "{readers} readers: append p50 {:.2} ms, p99 {:.2} ms, mean {:.2} ms; {:.1} MB in {} appends in {:.2} s; processor time of the farm and its runner {:.2} s, of the readers {:.2} s",
             self.cost(0.5) * 1e3,
             self.cost(0.99) * 1e3,
             self.mean() * 1e3,
@@ -149,10 +146,10 @@ impl Run {
         );
         if readers > 0 {
             println!(
-                "{} of {readers} readers got the trace byte for byte, the last one {:.2} s after the first append; {} times one was cut off and resumed",
+                "{} of {readers} readers got the exact trace, the last one {:.2} s after the first append; {} disconnects and resumes",
                 self.whole,
                 self.reading.as_secs_f64(),
-                self.cut_off
+                self.disconnects
             );
         }
     }
@@ -208,11 +205,11 @@ async fn run(readers: usize, seconds: usize, follow: u64, runner: &Handle) -> Ru
         .put(farm.url(&format!("/ci/api/v1/builds/{id}.json")));
     let end = end.json(&json!({"token": registered["token"], "state": "success"}));
     assert_eq!(end.send().await.unwrap().status(), 200);
-    let told = following.map(|readers| tokio::task::spawn_blocking(|| readers.finish()));
-    let (mut whole, mut cut_off) = (0, 0);
-    if let Some(told) = told {
-        let told = told.await.unwrap();
-        (whole, cut_off) = (told.whole, told.cut_off);
+    let finished = following.map(|readers| tokio::task::spawn_blocking(|| readers.finish()));
+    let (mut whole, mut disconnects) = (0, 0);
+    if let Some(finished) = finished {
+        let result = finished.await.unwrap();
+        (whole, disconnects) = (result.whole, result.disconnects);
     }
     Run {
         costs,
@@ -220,12 +217,12 @@ async fn run(readers: usize, seconds: usize, follow: u64, runner: &Handle) -> Ru
         reading: began.elapsed(),
         cpu: (used_after.0 - used_before.0, used_after.1 - used_before.1),
         whole,
-        cut_off,
+        disconnects,
         bytes,
     }
 }
 
-/// The runner: what each append took.
+/// Appends the trace as a runner; returns the time of each append.
 async fn write(url: String, job_token: String, trace: Trace) -> Vec<Duration> {
     let http = reqwest::Client::new();
     let mut costs = Vec::new();
@@ -245,10 +242,10 @@ async fn write(url: String, job_token: String, trace: Trace) -> Vec<Duration> {
     costs
 }
 
-/// How long the processors have been at a process, in seconds.
+/// Processor time of a process, in seconds.
 fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    // After the name come the state, ten more fields, and the two in hundredths of a second.
+    // After the name: the state, ten more fields, then user and system time in hundredths of a second.
     let (_, fields) = stat.rsplit_once(')').unwrap();
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: f64 = ticks.map(|field| field.parse::<f64>().unwrap()).sum();

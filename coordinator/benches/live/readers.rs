@@ -1,7 +1,7 @@
-//! The readers, in a process of their own: HTTP clients that compare every byte with the trace.
+//! The readers, in their own process: HTTP clients that compare every byte with the trace.
 //!
-//! They are as cheap as can be: one thread, and an event that several got alike is taken apart once
-//! and compared byte for byte for all others.
+//! They use little processor time: one thread, and an event that several readers get is parsed once and
+//! compared byte for byte for the others.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,27 +16,27 @@ use tokio::task::LocalSet;
 
 use crate::{Trace, cpu_seconds};
 
-/// The argument by which this program knows that it is the readers.
+/// The argument that makes this program the readers' process.
 pub(crate) const READ: &str = "read";
-/// How much a reader takes from its socket at a time.
+/// Buffer size of a reader's socket.
 const BUFFER: usize = 256 << 10;
 
-/// What the readers' process says once they are at its end.
-pub(crate) struct Told {
-    /// How many got the trace byte for byte.
+/// The result of the readers' process.
+pub(crate) struct ReadResult {
+    /// Readers that got the exact trace.
     pub(crate) whole: usize,
-    /// How many times one was cut off and came again.
-    pub(crate) cut_off: u64,
+    /// Times that a reader was disconnected and resumed.
+    pub(crate) disconnects: u64,
 }
 
-/// The readers' process, as the one that measures sees it.
+/// A handle to the readers' process.
 pub(crate) struct Readers {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Readers {
-    /// Starts them, and waits until each follows.
+    /// Starts the readers, and waits until each of them follows the trace.
     pub(crate) fn start(address: &str, target: &str, readers: usize, pieces: usize) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let numbers = [readers, pieces].map(|number| number.to_string());
@@ -48,19 +48,19 @@ impl Readers {
         readers
     }
 
-    /// How long its processors have been at it, in seconds.
+    /// Processor time of the readers, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         cpu_seconds(self.child.id())
     }
 
-    /// Waits for the end.
-    pub(crate) fn finish(mut self) -> Told {
+    /// Waits until every reader has finished.
+    pub(crate) fn finish(mut self) -> ReadResult {
         let line = self.line();
-        let (whole, cut_off) = line.split_once(' ').unwrap();
+        let (whole, disconnects) = line.split_once(' ').unwrap();
         assert!(self.child.wait().unwrap().success());
-        Told {
+        ReadResult {
             whole: whole.parse().unwrap(),
-            cut_off: cut_off.parse().unwrap(),
+            disconnects: disconnects.parse().unwrap(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Readers {
     }
 }
 
-/// The readers' process itself.
+/// The main function of the readers' process.
 pub(crate) fn read(arguments: &[String]) {
     let [address, target, readers, pieces] = arguments else {
         panic!("read ADDRESS TARGET READERS PIECES")
@@ -81,7 +81,7 @@ pub(crate) fn read(arguments: &[String]) {
         trace: Trace::of(pieces.parse().unwrap()),
         known: RefCell::default(),
         waited_for: RefCell::new(readers),
-        cut_off: RefCell::default(),
+        disconnects: RefCell::default(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -98,24 +98,24 @@ pub(crate) fn read(arguments: &[String]) {
         }
         whole
     });
-    println!("{whole} {}", shared.cut_off.borrow());
+    println!("{whole} {}", shared.disconnects.borrow());
 }
 
-/// What the readers have in common.
+/// State that the readers share.
 struct Shared {
     address: String,
     target: String,
     trace: Trace,
-    /// Events that were taken apart, by where they begin, and where they end.
+    /// Parsed events by their start offset, with their end offset.
     known: RefCell<HashMap<u64, (Vec<u8>, u64)>>,
-    /// How many have not begun to follow.
+    /// Readers that do not follow the trace yet.
     waited_for: RefCell<usize>,
-    cut_off: RefCell<u64>,
+    disconnects: RefCell<u64>,
 }
 
 struct Reader {
     shared: Rc<Shared>,
-    /// How much of the trace it got, every byte of which was as it should be.
+    /// Length of the received trace, of which every byte was correct.
     length: u64,
 }
 
@@ -127,17 +127,17 @@ impl Reader {
         }
     }
 
-    /// How much came until the end.
+    /// Follows until the end; returns the received length.
     async fn follow(mut self) -> u64 {
         let mut is_first = true;
         while !self.read(is_first).await {
             is_first = false;
-            *self.shared.cut_off.borrow_mut() += 1;
+            *self.shared.disconnects.borrow_mut() += 1;
         }
         self.length
     }
 
-    /// Reads until the stream ends, and tells whether the log has ended too.
+    /// Reads until the stream ends; returns whether the log has ended too.
     async fn read(&mut self, is_first: bool) -> bool {
         let mut socket = TcpStream::connect(&self.shared.address).await.unwrap();
         let head = format!(

@@ -223,15 +223,15 @@ impl Farm {
         if !user.active {
             return Err(FarmError::BadToken);
         }
-        if !token.works_at(now) {
+        if !token.is_valid_at(now) {
             return Err(FarmError::EndedToken);
         }
-        if token.use_is_news(now) {
+        if token.use_must_be_recorded(now) {
             let id = token.id;
             let noted = self
                 .inner
                 .store
-                .write(move |c| tokens::note_use(c, id, now));
+                .write(move |c| tokens::record_use(c, id, now));
             noted.await?;
         }
         let scope = token.scopes.widest();

@@ -192,7 +192,10 @@ impl Farm {
             if !job.state.is_running() && !jobs::is_ending(conn, &job, now)? {
                 return Err(StoreError::Conflict(NOT_RUNNING));
             }
-            match (earlier, artifacts::file_like(conn, job.id, &new.content)?) {
+            match (
+                earlier,
+                artifacts::same_kind_as(conn, job.id, &new.content)?,
+            ) {
                 (Earlier::Stays, Some(there)) if has_bytes_of(&there, &new.content) => {
                     Ok((there, Some(blob_of(&new.content))))
                 }

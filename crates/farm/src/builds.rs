@@ -6,7 +6,7 @@ use slipway_domain::{
     TriggerId, UserId,
 };
 use slipway_git::{GitError, RemoteUrl, Wanted};
-use slipway_store::builds::{self, Build, Filter, Handed, NewBuild};
+use slipway_store::builds::{self, Build, Filter, NewBuild, Submission};
 use slipway_store::jobs::{self, Job};
 use slipway_store::projects::Project;
 use slipway_store::retries::{self, Cause};
@@ -107,15 +107,15 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
-            handed: Handed {
+            handed: Submission {
                 error,
-                ..Handed::default()
+                ..Submission::default()
             },
         };
         let warm_wait = self.warm_wait();
         let create = move |conn: &mut slipway_store::Conn| {
             if let Some(trigger) = new.trigger {
-                triggers::note_use(conn, trigger, now)?;
+                triggers::record_use(conn, trigger, now)?;
             }
             builds::create(conn, &new, warm_wait, now)
         };

@@ -171,7 +171,7 @@ impl Farm {
             }
             (state, Some(ended)) => {
                 if state == JobState::Done(Outcome::Canceled) {
-                    self.note_stopped(id).await?;
+                    self.record_stopped(id).await?;
                 }
                 match is_told(state, ended.result) {
                     true => Ok(JobStatus::of(state)),
@@ -200,12 +200,12 @@ impl Farm {
         };
         let write = move |conn: &mut Conn| {
             if !sent.is(traces::extent(conn, id)?) {
-                jobs::note_trace_incomplete(conn, id)?;
+                jobs::record_trace_incomplete(conn, id)?;
             }
             Ok(())
         };
         self.inner.store.write(write).await?;
-        self.note_stopped(id).await?;
+        self.record_stopped(id).await?;
         Ok(JobStatus::of(state))
     }
 
@@ -215,7 +215,7 @@ impl Farm {
             return Ok(());
         };
         let runner = self.runner_with(runner).await?;
-        self.note_contact(&runner, None).await
+        self.record_contact(&runner, None).await
     }
 
     async fn runner_with(&self, id: slipway_domain::RunnerId) -> Result<crate::Runner, FarmError> {

@@ -175,7 +175,7 @@ impl Farm {
     /// Whether a job of this requirement is there that the runner may not take, as it lost it.
     async fn passed_over(&self, runner: &Runner, key: QueueKeyId) -> Result<bool, FarmError> {
         let (id, now) = (runner.id, self.now());
-        let look = move |conn: &mut Conn| queue::passes_over(conn, key, id, now);
+        let look = move |conn: &mut Conn| queue::avoids_runner(conn, key, id, now);
         Ok(self.inner.store.read(look).await?)
     }
 
@@ -218,7 +218,7 @@ impl Farm {
             return Ok(None);
         };
         tracing::info!(job.id = %claimed.job, runner.id = %runner.id, "Job {} is running", claimed.job);
-        self.note_taker(claimed.job, process).await?;
+        self.record_manager(claimed.job, process).await?;
         self.tell_changed(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
     }

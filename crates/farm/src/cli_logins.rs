@@ -72,7 +72,7 @@ impl Farm {
                 scopes,
                 expires_at: Some(now + SESSION_LASTS),
             };
-            tokens::remove_ended(conn, user, SESSION, now)?;
+            tokens::delete_invalid(conn, user, SESSION, now)?;
             tokens::insert(conn, &new, now)
         };
         match self.inner.store.write(take).await {

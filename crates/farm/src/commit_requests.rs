@@ -2,7 +2,7 @@
 
 use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, Slug, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
-use slipway_store::builds::{Build, Handed, NewBuild};
+use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::projects::Project;
 use slipway_store::{Conn, StoreError, by_commit, jobs, pipelines};
 
@@ -142,9 +142,9 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
-            handed: Handed {
+            handed: Submission {
                 error,
-                ..Handed::default()
+                ..Submission::default()
             },
         })
     }

@@ -197,7 +197,7 @@ impl Farm {
 
     async fn was_built(&self, access: &ProjectAccess, sha: &CommitSha) -> Result<bool, FarmError> {
         let (project, sha) = (access.id(), sha.clone());
-        let built = move |conn: &mut Conn| builds::any_of_commit(conn, project, &sha);
+        let built = move |conn: &mut Conn| builds::exists_for_commit(conn, project, &sha);
         Ok(self.inner.store.read(built).await?)
     }
 

@@ -183,7 +183,7 @@ fn expire_build(
     let message = Some(error.message.as_str());
     let changes = end_together(conn, &open, Event::Expire, message, warm_wait, now)?;
     for job in &open {
-        jobs::note_exit(conn, job.id, None, Some(TOO_LONG))?;
+        jobs::record_exit(conn, job.id, None, Some(TOO_LONG))?;
     }
     Ok(Some(changes))
 }

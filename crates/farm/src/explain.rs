@@ -52,7 +52,7 @@ impl Farm {
                 false => Some(projects::readable_ids(conn, user)?),
             };
             let views = views(conn, now)?;
-            let (lines, running) = queue::open_lines(conn)?;
+            let (lines, running) = queue::pending_queues(conn)?;
             let kept = warm::kept(conn, now)?;
             let mut shown = Vec::new();
             for line in lines {

@@ -26,10 +26,10 @@ impl Farm {
         let now = self.now();
         let look = move |conn: &mut slipway_store::Conn| {
             let mut figures = Figures {
-                running: queue::running_in_all(conn)?,
+                running: queue::running_total(conn)?,
                 ..Figures::default()
             };
-            for line in queue::open_lines(conn)?.0 {
+            for line in queue::pending_queues(conn)?.0 {
                 let (count, oldest) = queue::standing(conn, line.key)?;
                 figures.pending += count;
                 let wait = oldest.map_or(0, |since| (now - since).num_seconds());

@@ -8,7 +8,7 @@ use slipway_domain::steps::StepGraph;
 use slipway_domain::tokens::SourceToken;
 use slipway_domain::{BuildSource, BuildUuid, CommitSha, GitRef, JobSpec, Role};
 use slipway_store::Conn;
-use slipway_store::builds::{self, Build, BuildError, Handed, NewBuild};
+use slipway_store::builds::{self, Build, BuildError, NewBuild, Submission};
 use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 
@@ -247,14 +247,14 @@ impl Farm {
         &self,
         uuid: BuildUuid,
         source: HandedSource,
-    ) -> Result<Handed, FarmError> {
+    ) -> Result<Submission, FarmError> {
         let (bytes, address) = match source {
-            HandedSource::None => return Ok(Handed::default()),
+            HandedSource::None => return Ok(Submission::default()),
             HandedSource::Elsewhere { url, sha256 } => {
-                return Ok(Handed {
+                return Ok(Submission {
                     source_url: Some(url),
                     source_sha256: sha256,
-                    ..Handed::default()
+                    ..Submission::default()
                 });
             }
             HandedSource::Archive { bytes, address } => (bytes, address),
@@ -268,11 +268,11 @@ impl Farm {
             PutError::TooLarge { limit } => FarmError::TooLarge { limit },
             PutError::Source(error) => FarmError::Unavailable(error.to_string()),
         })?;
-        Ok(Handed {
+        Ok(Submission {
             source_key: Some(key),
             source_url: Some(address(uuid)),
             source_sha256: Some(stored.sha256),
-            ..Handed::default()
+            ..Submission::default()
         })
     }
 

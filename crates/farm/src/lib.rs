@@ -247,7 +247,7 @@ impl Farm {
     pub async fn check(&self) -> Result<(), FarmError> {
         self.inner
             .store
-            .read(slipway_store::queue::open_lines)
+            .read(slipway_store::queue::pending_queues)
             .await?;
         Ok(())
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildUuid, JobId, JobUuid};
-use slipway_store::log_keys::{self, StoredKey};
+use slipway_store::log_keys::{self, StoredLogKey};
 use slipway_store::{Conn, StoreError, builds, jobs};
 
 use crate::{Actor, Build, Farm, FarmError, jwt};
@@ -181,7 +181,7 @@ impl Farm {
         }
         let now = self.now();
         let (key, stored) = self.new_log_key();
-        let write = move |conn: &mut Conn| -> Result<Option<StoredKey>, StoreError> {
+        let write = move |conn: &mut Conn| -> Result<Option<StoredLogKey>, StoreError> {
             let held = log_keys::current(conn)?;
             if held.is_none() {
                 log_keys::insert(conn, &stored, now)?;
@@ -210,21 +210,21 @@ impl Farm {
         self.now() - TimeDelta::seconds(LIFETIME_S)
     }
 
-    fn new_log_key(&self) -> (LogKey, StoredKey) {
+    fn new_log_key(&self) -> (LogKey, StoredLogKey) {
         let key = LogKey {
             kid: hex::encode(self.inner.chance.bytes::<8>()),
             secret: self.inner.chance.bytes(),
         };
         let plain = hex::encode(key.secret);
         let (context, nonce) = (context(&key.kid), self.inner.chance.bytes());
-        let stored = StoredKey {
+        let stored = StoredLogKey {
             kid: key.kid.clone(),
             sealed: self.inner.seal.seal(&context, &plain, nonce),
         };
         (key, stored)
     }
 
-    fn opened(&self, stored: &StoredKey) -> Result<LogKey, FarmError> {
+    fn opened(&self, stored: &StoredLogKey) -> Result<LogKey, FarmError> {
         let plain = self
             .inner
             .seal

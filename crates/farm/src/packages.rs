@@ -7,7 +7,7 @@ use slipway_domain::pipeline::Definition;
 use slipway_domain::{
     BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, UploadId,
 };
-use slipway_store::builds::{self, Build, Handed, NewBuild};
+use slipway_store::builds::{self, Build, NewBuild, Submission};
 use slipway_store::jobs::{self, Changes};
 use slipway_store::projects::{Namespace, Project};
 use slipway_store::uploads::{self, FileContent, UploadedFile};
@@ -164,7 +164,7 @@ impl Farm {
     ) -> Result<Vec<Build>, FarmError> {
         access.require_builds(Role::Reader)?;
         let (project, limit) = (access.id(), limit.map_or(i64::MAX, i64::from));
-        let list = move |conn: &mut Conn| builds::asked_since(conn, project, since, limit);
+        let list = move |conn: &mut Conn| builds::created_since(conn, project, since, limit);
         Ok(self.inner.store.read(list).await?)
     }
 
@@ -254,11 +254,11 @@ impl PackageBuild {
     fn create(&self, conn: &mut Conn) -> Result<Option<(Build, Changes)>, StoreError> {
         let namespace = projects::namespace_locked(conn, self.project.namespace)?;
         if let Some(limit) = namespace.max_builds
-            && builds::unfinished_in(conn, namespace.id)? >= i64::from(limit)
+            && builds::count_unfinished(conn, namespace.id)? >= i64::from(limit)
         {
             return Ok(None);
         }
-        if !builds::any_of_package(conn, self.project.id)? {
+        if !builds::exists_for_package(conn, self.project.id)? {
             projects::limit_to_one(conn, self.project.id)?;
         }
         let pipeline = pipelines::by_slug(conn, self.project.id, &Slug::default_pipeline())?;
@@ -275,11 +275,11 @@ impl PackageBuild {
             definition: self.definition.clone(),
             package: Some(self.asked.clone()),
             pull_login: self.pull_login.clone(),
-            handed: Handed::default(),
+            handed: Submission::default(),
         };
         let (build, changes) = builds::create(conn, &new, self.warm_wait, self.now)?;
         if let Some((id, content)) = &self.file {
-            uploads::note_use(conn, *id, content, (self.project.id, build.id), self.now)?;
+            uploads::record_use(conn, *id, content, (self.project.id, build.id), self.now)?;
         }
         Ok(Some((build, changes)))
     }

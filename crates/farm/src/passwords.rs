@@ -90,7 +90,7 @@ impl Farm {
             if people::password_hash(conn, user)?.as_ref() != Some(&seen) {
                 return Ok(false);
             }
-            tokens::remove_ended(conn, user, SESSION, now)?;
+            tokens::delete_invalid(conn, user, SESSION, now)?;
             tokens::insert(conn, &new, now)?;
             Ok(true)
         };

@@ -30,7 +30,7 @@ impl Farm {
         about: Option<(About, bool)>,
     ) -> Result<(), FarmError> {
         let Some(system_id) = process.system_id.clone() else {
-            return self.note_contact(runner, about).await;
+            return self.record_contact(runner, about).await;
         };
         check_line("system id", &system_id)?;
         if let Some((about, _)) = &about {
@@ -58,19 +58,23 @@ impl Farm {
             let said = about.as_ref().map(|(about, _)| about);
             let heartbeat = about.as_ref().is_some_and(|(_, heartbeat)| *heartbeat);
             managers::note(conn, id, &system_id, said, now)?;
-            runners::note_contact(conn, id, said, heartbeat, now)
+            runners::record_contact(conn, id, said, heartbeat, now)
         };
         Ok(self.inner.store.write(write).await?)
     }
 
     /// Notes which process of its runner took a job, where there is anything to note.
-    pub(crate) async fn note_taker(&self, job: JobId, process: &Process) -> Result<(), FarmError> {
+    pub(crate) async fn record_manager(
+        &self,
+        job: JobId,
+        process: &Process,
+    ) -> Result<(), FarmError> {
         if process.system_id.is_none() && !process.graceful {
             return Ok(());
         }
         let process = process.clone();
         let write = move |conn: &mut Conn| {
-            jobs::note_taker(conn, job, process.system_id.as_deref(), process.graceful)
+            jobs::record_manager(conn, job, process.system_id.as_deref(), process.graceful)
         };
         Ok(self.inner.store.write(write).await?)
     }

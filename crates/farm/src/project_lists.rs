@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{Name, NamespaceId, ProjectId, Role, Scope, UserId, Visibility};
-use slipway_store::project_search::{self, Order, Search, Tie};
+use slipway_store::project_search::{self, Order, ProjectRelation, Search};
 use slipway_store::projects::{Namespace, Project};
 use slipway_store::{Conn, Page, StoreError, people};
 
@@ -69,12 +69,12 @@ impl Farm {
         let tie = match query.whose {
             Whose::All => {
                 self.admin(actor)?;
-                Tie::All
+                ProjectRelation::All
             }
-            Whose::Seen if actor.admin => Tie::All,
-            Whose::Seen => Tie::Seen(actor.user),
-            Whose::Joined => Tie::Member(actor.user),
-            Whose::Owned => Tie::Owner(actor.user),
+            Whose::Seen if actor.admin => ProjectRelation::All,
+            Whose::Seen => ProjectRelation::Seen(actor.user),
+            Whose::Joined => ProjectRelation::Member(actor.user),
+            Whose::Owned => ProjectRelation::Owner(actor.user),
         };
         let wanted = Search {
             tie,

@@ -46,7 +46,7 @@ impl Farm {
         loop {
             let now = self.now();
             let some = move |conn: &mut Conn| {
-                let builds = removal::take_oldest_builds(conn, id, AT_ONCE)?;
+                let builds = removal::lock_oldest_builds(conn, id, AT_ONCE)?;
                 let (mut changes, mut unused) = (Changes::default(), Vec::new());
                 for build in &builds {
                     changes.extend(call_off(conn, *build, policy, now)?);

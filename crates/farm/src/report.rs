@@ -118,7 +118,7 @@ impl Farm {
         id: JobId,
         report: Report,
     ) -> Result<JobState, FarmError> {
-        self.note_contact(runner, None).await?;
+        self.record_contact(runner, None).await?;
         let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
         let job = self
             .inner
@@ -132,7 +132,7 @@ impl Farm {
             && job.runner == Some(runner.id)
             && report.ended.is_some()
         {
-            self.note_stopped(id).await?;
+            self.record_stopped(id).await?;
         }
         if !matches!(job.state, JobState::Running(lease, _) if lease.runner == runner.id) {
             return Err(FarmError::NotFound("running job of this runner"));
@@ -174,8 +174,8 @@ impl Farm {
     }
 
     /// Notes that the runner of a canceled job has stopped.
-    pub(crate) async fn note_stopped(&self, id: JobId) -> Result<(), FarmError> {
-        let write = move |conn: &mut Conn| jobs::note_stopped(conn, id);
+    pub(crate) async fn record_stopped(&self, id: JobId) -> Result<(), FarmError> {
+        let write = move |conn: &mut Conn| jobs::record_stopped(conn, id);
         if self.inner.store.write(write).await? {
             self.tell_changed(&[id]);
         }
@@ -224,7 +224,7 @@ impl Farm {
                 let job = jobs::get(conn, id)?;
                 let state = jobs::renew(conn, &job, runner, phase, now)?;
                 if let Some(image) = &base_image {
-                    phases::note_base_image(conn, id, &image.to_string())?;
+                    phases::record_base_image(conn, id, &image.to_string())?;
                 }
                 Ok(state)
             })
@@ -260,13 +260,13 @@ impl Farm {
             let message = ended.message.as_deref().map(clean_message);
             let (state, changes) = finish(conn, id, event, message.as_deref(), policy, now)?;
             if !sent.is(traces::extent(conn, id)?) {
-                jobs::note_trace_incomplete(conn, id)?;
+                jobs::record_trace_incomplete(conn, id)?;
             }
             if ended.exit_code.is_some() {
-                jobs::note_exit(conn, id, ended.exit_code, None)?;
+                jobs::record_exit(conn, id, ended.exit_code, None)?;
             }
             if !ended.build_steps.is_empty() {
-                jobs::note_build_steps(conn, id, &ended.build_steps)?;
+                jobs::record_build_steps(conn, id, &ended.build_steps)?;
             }
             Ok(Written::Ended(state, changes))
         });

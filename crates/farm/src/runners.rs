@@ -170,7 +170,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` for texts that cannot be.
-    pub(crate) async fn note_contact(
+    pub(crate) async fn record_contact(
         &self,
         runner: &Runner,
         about: Option<(About, bool)>,
@@ -191,7 +191,7 @@ impl Farm {
                 Some((about, heartbeat)) => (Some(about), *heartbeat),
                 None => (None, false),
             };
-            runners::note_contact(conn, id, about, heartbeat, now)
+            runners::record_contact(conn, id, about, heartbeat, now)
         };
         Ok(self.inner.store.write(write).await?)
     }

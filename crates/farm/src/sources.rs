@@ -8,7 +8,7 @@ use slipway_domain::image::Repository;
 use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{CommitSha, ImageBuild, JobSpec, Role, Slug, UploadId};
-use slipway_store::builds::{self, Build, Handed, NewBuild};
+use slipway_store::builds::{self, Build, NewBuild, Submission};
 use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 use slipway_store::uploads::{self, FileContent, UploadedFile};
@@ -121,12 +121,12 @@ impl Farm {
             definition,
             package: None,
             pull_login: None,
-            handed: Handed::default(),
+            handed: Submission::default(),
         };
         let warm_wait = self.warm_wait();
         let create = move |conn: &mut Conn| {
             let (build, changes) = builds::create(conn, &new, warm_wait, now)?;
-            uploads::note_use(conn, id, &content, (new.project, build.id), now)?;
+            uploads::record_use(conn, id, &content, (new.project, build.id), now)?;
             Ok((build, changes))
         };
         let (build, changes) = self.inner.store.write(create).await?;

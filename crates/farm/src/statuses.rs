@@ -106,7 +106,7 @@ impl Farm {
         let mut news = Vec::new();
         // Of a build that is over, the beginning is told once and then left.
         let late = build.finished_at.is_some() && due.tries > 0;
-        if build.started_at.is_some() && !due.begun_told && !late {
+        if build.started_at.is_some() && !due.start_reported && !late {
             news.push(begun());
         }
         news.extend(ended(&subject));
@@ -126,7 +126,7 @@ impl Farm {
         let note = move |conn: &mut Conn| -> Result<(), StoreError> {
             match finished {
                 Some(finished) => statuses::settle(conn, id, finished),
-                None => statuses::told_begun(conn, id, now),
+                None => statuses::record_start_reported(conn, id, now),
             }
         };
         Ok(self.inner.store.write(note).await?)

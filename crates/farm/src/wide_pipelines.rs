@@ -61,7 +61,7 @@ impl Farm {
         }
         let user = actor.user;
         let list =
-            move |conn: &mut Conn| projects::list_namespaces_of_from(conn, user, after, limit);
+            move |conn: &mut Conn| projects::list_namespaces_of_after(conn, user, after, limit);
         Ok(self.inner.store.read(list).await?)
     }
 

@@ -12,7 +12,7 @@ pub mod uploads;
 pub use create::{NewBuild, create};
 pub use ending::{call_off, fail, overdue};
 pub use queries::{
-    Filter, any_of_commit, any_of_package, asked_since, by_number, by_uuid, get, newest_succeeded,
-    of_project, slice_of_project, unfinished_in,
+    Filter, by_number, by_uuid, count_unfinished, created_since, exists_for_commit,
+    exists_for_package, get, newest_succeeded, of_project, slice_of_project,
 };
-pub use row::{Build, BuildError, Handed};
+pub use row::{Build, BuildError, Submission};

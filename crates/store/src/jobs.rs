@@ -17,8 +17,8 @@ pub mod traces;
 pub use changes::Changes;
 pub use create::{NewJob, Retried, insert};
 pub use details::{
-    Details, details_of, details_of_builds, is_ending, note_build_steps, note_exit, note_stopped,
-    note_taker, note_trace_incomplete, renew_ending,
+    Details, details_of, details_of_builds, is_ending, record_build_steps, record_exit,
+    record_manager, record_stopped, record_trace_incomplete, renew_ending,
 };
 pub use leases::{end_leases_of, grant_grace, lapsed, renew};
 pub use needs::{dependents, needs, needs_of_build};

@@ -12,7 +12,7 @@ pub mod triggers;
 pub mod webhooks;
 
 pub use namespaces::{
-    Namespace, insert_namespace, list_namespaces, list_namespaces_of, list_namespaces_of_from,
+    Namespace, insert_namespace, list_namespaces, list_namespaces_of, list_namespaces_of_after,
     namespace, namespace_by_name, namespace_locked, set_max_builds,
 };
 pub use queries::{

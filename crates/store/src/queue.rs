@@ -11,6 +11,7 @@ pub(crate) mod types;
 pub mod warm;
 
 pub use keys::{
-    key_for, open_lines, passes_over, pending_keys, requirement, running, running_in_all, standing,
+    avoids_runner, key_for, pending_keys, pending_queues, requirement, running, running_total,
+    standing,
 };
 pub use types::Claimed;

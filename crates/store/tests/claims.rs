@@ -155,7 +155,7 @@ impl Model {
             definition,
             package: None,
             pull_login: None,
-            handed: builds::Handed::default(),
+            handed: builds::Submission::default(),
         };
         let now = self.now;
         let (build, changes) = self

@@ -12,7 +12,7 @@ use slipway_domain::{
 };
 
 use crate::builds::queries::get;
-use crate::builds::row::{Build, Handed, HandedColumns};
+use crate::builds::row::{Build, Submission, SubmissionColumns};
 use crate::engine::connection::Conn;
 use crate::engine::time::to_ms;
 use crate::error::{OrMissing, StoreError};
@@ -44,7 +44,7 @@ pub struct NewBuild {
     pub package: Option<RequestedPackage>,
     /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
-    pub handed: Handed,
+    pub handed: Submission,
 }
 
 /// Creates a build and its jobs with the next number of the pipeline, or nothing at all. A job that
@@ -80,7 +80,7 @@ pub fn create(
             builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
             builds::package.eq(package),
             builds::pull_login.eq(&new.pull_login),
-            HandedColumns::from(&new.handed),
+            SubmissionColumns::from(&new.handed),
         ))
         .returning(builds::id)
         .get_result(conn)?;

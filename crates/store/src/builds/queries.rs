@@ -59,7 +59,7 @@ pub(crate) fn sha_beginning(
 }
 
 /// Whether the project has a build of this commit.
-pub fn any_of_commit(
+pub fn exists_for_commit(
     conn: &mut Conn,
     project: ProjectId,
     sha: &CommitSha,
@@ -152,7 +152,7 @@ pub fn of_project(
 }
 
 /// Up to `limit` builds of a project that were created at `since` or later, newest first.
-pub fn asked_since(
+pub fn created_since(
     conn: &mut Conn,
     project: ProjectId,
     since: Option<DateTime<Utc>>,
@@ -169,7 +169,7 @@ pub fn asked_since(
 }
 
 /// Whether the project has a build of a package.
-pub fn any_of_package(conn: &mut Conn, project: ProjectId) -> Result<bool, StoreError> {
+pub fn exists_for_package(conn: &mut Conn, project: ProjectId) -> Result<bool, StoreError> {
     let first: Option<i64> = builds::table
         .filter(builds::project_id.eq(project.0))
         .filter(builds::package.is_not_null())
@@ -180,7 +180,7 @@ pub fn any_of_package(conn: &mut Conn, project: ProjectId) -> Result<bool, Store
 }
 
 /// How many builds of a namespace's projects are unfinished.
-pub fn unfinished_in(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, StoreError> {
+pub fn count_unfinished(conn: &mut Conn, namespace: NamespaceId) -> Result<i64, StoreError> {
     let count = builds::table
         .inner_join(projects::table.on(projects::id.eq(builds::project_id)))
         .filter(projects::namespace_id.eq(namespace.0))

@@ -44,7 +44,7 @@ pub struct Build {
     pub package: Option<RequestedPackage>,
     /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
-    pub handed: Handed,
+    pub handed: Submission,
     /// Whether somebody canceled the build as a whole.
     pub called_off: bool,
     /// When it times out. Absent until it starts, and if it has no time limit.
@@ -53,7 +53,7 @@ pub struct Build {
 
 /// What the requester of a build submitted, besides a commit of the project's repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Handed {
+pub struct Submission {
     /// A message for people.
     pub message: Option<String>,
     /// What caused the build: `api`, `ui`, `webhook`, `trigger_job` or `schedule`.
@@ -144,7 +144,7 @@ impl TryFrom<BuildRow> for Build {
                 .transpose()
                 .map_err(|_| StoreError::Corrupt("package of a build"))?,
             pull_login: row.pull_login,
-            handed: Handed {
+            handed: Submission {
                 message: row.message,
                 cause: row.cause,
                 commit: row.asked_commit,
@@ -164,10 +164,10 @@ impl TryFrom<BuildRow> for Build {
     }
 }
 
-/// The columns of a [`Handed`].
+/// The columns of a [`Submission`].
 #[derive(Insertable)]
 #[diesel(table_name = builds)]
-pub(super) struct HandedColumns<'a> {
+pub(super) struct SubmissionColumns<'a> {
     message: Option<&'a str>,
     cause: Option<&'a str>,
     asked_commit: Option<&'a str>,
@@ -180,8 +180,8 @@ pub(super) struct HandedColumns<'a> {
     timeout_s: Option<i32>,
 }
 
-impl<'a> From<&'a Handed> for HandedColumns<'a> {
-    fn from(handed: &'a Handed) -> Self {
+impl<'a> From<&'a Submission> for SubmissionColumns<'a> {
+    fn from(handed: &'a Submission) -> Self {
         let error = handed.error.as_ref();
         Self {
             message: handed.message.as_deref(),

@@ -22,7 +22,7 @@ const STARTED: &str = "begun";
 pub struct Due {
     pub build: BuildId,
     /// Whether the start of the build was reported.
-    pub begun_told: bool,
+    pub start_reported: bool,
     /// How many attempts failed.
     pub tries: i32,
     next_try_at: i64,
@@ -84,7 +84,7 @@ pub fn due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Due>, 
         .load(conn)?;
     let read = |(build, told, tries, next_try_at): (i64, Option<String>, i32, i64)| Due {
         build: BuildId(build),
-        begun_told: told.is_some(),
+        start_reported: told.is_some(),
         tries,
         next_try_at,
     };
@@ -106,7 +106,11 @@ pub fn take(conn: &mut Conn, due: &Due, until: DateTime<Utc>) -> Result<bool, St
 }
 
 /// Records that the forge was told that the build started.
-pub fn told_begun(conn: &mut Conn, build: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub fn record_start_reported(
+    conn: &mut Conn,
+    build: BuildId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     diesel::update(commit_statuses::table.find(build.0))
         .set((
             commit_statuses::told.eq(STARTED),

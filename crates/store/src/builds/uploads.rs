@@ -141,7 +141,7 @@ pub fn fill(
 ///
 /// # Errors
 /// `Conflict` if the bytes are no longer those of `content`.
-pub fn note_use(
+pub fn record_use(
     conn: &mut Conn,
     id: UploadId,
     content: &FileContent,
@@ -177,7 +177,7 @@ pub fn note_use(
 ///
 /// # Errors
 /// `SourcesGone` if the file was deleted.
-pub(crate) fn note_retry(
+pub(crate) fn record_retry(
     conn: &mut Conn,
     spec: &JobSpec,
     now: DateTime<Utc>,

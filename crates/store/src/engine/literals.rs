@@ -52,17 +52,17 @@ condition!(
 /// The queue keys with pending jobs, with the settings and the number of running jobs of their
 /// projects. Found by skipping from key to key in the index of pending jobs.
 #[derive(Clone, Copy, Debug, QueryId)]
-pub(crate) struct OpenLines;
+pub(crate) struct PendingQueues;
 
 /// Queue key, project, tags, whether shared runners may serve it, limit of running jobs, whether
 /// builds are enabled, number of running jobs.
-pub(crate) type OpenLine = (i64, i64, String, bool, Option<i32>, bool, i32);
+pub(crate) type PendingQueueRow = (i64, i64, String, bool, Option<i32>, bool, i32);
 
-impl Query for OpenLines {
+impl Query for PendingQueues {
     type SqlType = (BigInt, BigInt, Text, Bool, Nullable<Integer>, Bool, Integer);
 }
 
-impl<DB: Backend> QueryFragment<DB> for OpenLines {
+impl<DB: Backend> QueryFragment<DB> for PendingQueues {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql(
             // `SELECT DISTINCT` would read the index entry of every pending job. Each step of the
@@ -84,7 +84,7 @@ impl<DB: Backend> QueryFragment<DB> for OpenLines {
     }
 }
 
-impl<Conn> RunQueryDsl<Conn> for OpenLines {}
+impl<Conn> RunQueryDsl<Conn> for PendingQueues {}
 
 /// A statement of fixed text with integers in it, prepared once. The query builder's updates are
 /// parsed at each call, because the set of assigned columns may differ between calls.

@@ -252,7 +252,7 @@ pub fn put(
 }
 
 /// The job's artifact of the same kind and type as `content`.
-pub fn file_like(
+pub fn same_kind_as(
     conn: &mut Conn,
     job: JobId,
     content: &Content,

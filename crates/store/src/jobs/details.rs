@@ -154,7 +154,7 @@ pub fn details_of_builds(
 }
 
 /// Records the exit code of a job's last command, and the submitter's code for why the job failed.
-pub fn note_exit(
+pub fn record_exit(
     conn: &mut Conn,
     job: JobId,
     exit_code: Option<i32>,
@@ -171,7 +171,7 @@ pub fn note_exit(
 }
 
 /// Records the steps of a job's image build.
-pub fn note_build_steps(
+pub fn record_build_steps(
     conn: &mut Conn,
     job: JobId,
     steps: &[BuildStep],
@@ -185,7 +185,7 @@ pub fn note_build_steps(
 }
 
 /// Records until when the farm waits for the runner of a canceled job to stop.
-pub(super) fn note_stopping(
+pub(super) fn record_stopping(
     conn: &mut Conn,
     job: JobId,
     until: DateTime<Utc>,
@@ -198,7 +198,7 @@ pub(super) fn note_stopping(
 }
 
 /// Records that the runner of a canceled job has stopped. Returns whether the farm waited for it.
-pub fn note_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
+pub fn record_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
     let changed = diesel::update(
         job_details::table
             .find(job.0)
@@ -211,7 +211,7 @@ pub fn note_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
 
 /// Records which manager of its runner claimed a job, and whether that manager ends it gracefully
 /// when it is canceled.
-pub fn note_taker(
+pub fn record_manager(
     conn: &mut Conn,
     job: JobId,
     system_id: Option<&str>,
@@ -228,7 +228,7 @@ pub fn note_taker(
 }
 
 /// Records that the stored trace differs from what the runner reports to have sent.
-pub fn note_trace_incomplete(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
+pub fn record_trace_incomplete(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {
     ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set(job_details::trace_incomplete.eq(true))
@@ -257,7 +257,7 @@ pub fn renew_ending(conn: &mut Conn, job: &Job, now: DateTime<Utc>) -> Result<()
             event: Event::CheckLease { now },
         }));
     }
-    note_stopping(conn, job.id, now + job.lease_length)
+    record_stopping(conn, job.id, now + job.lease_length)
 }
 
 fn ensure_row(conn: &mut Conn, job: JobId) -> Result<(), StoreError> {

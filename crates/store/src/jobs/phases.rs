@@ -42,7 +42,7 @@ pub(crate) fn note(
 }
 
 /// Records which base image a job pulls in its pulling phase. A recorded image is not replaced.
-pub fn note_base_image(conn: &mut Conn, job: JobId, image: &str) -> Result<(), StoreError> {
+pub fn record_base_image(conn: &mut Conn, job: JobId, image: &str) -> Result<(), StoreError> {
     diesel::update(
         phase_entries::table
             .filter(phase_entries::job_id.eq(job.0))

@@ -126,7 +126,7 @@ fn retry_all(
     let mut created: BTreeMap<JobId, JobId> = BTreeMap::new();
     let mut changes = Changes::default();
     for job in set.values() {
-        match (uploads::note_retry(conn, &job.spec, now), cause) {
+        match (uploads::record_retry(conn, &job.spec, now), cause) {
             // A retry by the farm goes ahead: the new attempt fails and reports that its sources
             // are gone.
             (Err(StoreError::SourcesGone), Cause::Farm { .. }) => {}

@@ -93,7 +93,7 @@ pub(crate) fn advance(
     }
     // The runner learns of the cancellation later; until its lease expires it may still be stopping.
     if let (JobState::Running(lease, _), JobState::Done(Outcome::Canceled)) = (seen.state, next) {
-        details::note_stopping(conn, seen.id, lease.expires_at)?;
+        details::record_stopping(conn, seen.id, lease.expires_at)?;
     }
     // The claim counted the job as running.
     if seen.state.is_running() && next.is_done() {

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::schema::log_keys;
 
 #[derive(Clone, Debug)]
-pub struct StoredKey {
+pub struct StoredLogKey {
     /// The key id, which every token names.
     pub kid: String,
     pub sealed: String,
@@ -17,13 +17,13 @@ pub struct StoredKey {
 
 type KeyRow = (String, String);
 
-fn read_key((kid, sealed): KeyRow) -> StoredKey {
-    StoredKey { kid, sealed }
+fn read_key((kid, sealed): KeyRow) -> StoredLogKey {
+    StoredLogKey { kid, sealed }
 }
 
 /// The key that signs now. Coordinators that start together may have created several; the newest
 /// signs.
-pub fn current(conn: &mut Conn) -> Result<Option<StoredKey>, StoreError> {
+pub fn current(conn: &mut Conn) -> Result<Option<StoredLogKey>, StoreError> {
     let row: Option<KeyRow> = log_keys::table
         .filter(log_keys::retired_at.is_null())
         // The id decides between keys of the same millisecond, so that all coordinators agree.
@@ -39,7 +39,7 @@ pub fn find(
     conn: &mut Conn,
     kid: &str,
     since: DateTime<Utc>,
-) -> Result<Option<StoredKey>, StoreError> {
+) -> Result<Option<StoredLogKey>, StoreError> {
     let is_good = log_keys::retired_at
         .is_null()
         .or(log_keys::retired_at.ge(to_ms(since)));
@@ -51,7 +51,7 @@ pub fn find(
     Ok(row.map(read_key))
 }
 
-pub fn insert(conn: &mut Conn, key: &StoredKey, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub fn insert(conn: &mut Conn, key: &StoredLogKey, now: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::insert_into(log_keys::table)
         .values((
             log_keys::kid.eq(&key.kid),

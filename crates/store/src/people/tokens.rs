@@ -30,12 +30,12 @@ pub struct Token {
 
 impl Token {
     /// Whether it is valid at `now`.
-    pub fn works_at(&self, now: DateTime<Utc>) -> bool {
+    pub fn is_valid_at(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
     }
 
     /// Whether a use at `now` must be recorded.
-    pub fn use_is_news(&self, now: DateTime<Utc>) -> bool {
+    pub fn use_must_be_recorded(&self, now: DateTime<Utc>) -> bool {
         self.last_used_at.is_none_or(|at| now - at >= USE_PRECISION)
     }
 }
@@ -167,7 +167,7 @@ pub fn revoke_named(
 }
 
 /// Deletes the revoked and expired tokens of a user that have this name.
-pub fn remove_ended(
+pub fn delete_invalid(
     conn: &mut Conn,
     user: UserId,
     name: &str,
@@ -186,8 +186,8 @@ pub fn remove_ended(
 }
 
 /// Records a use of a token, unless one was recorded within the last minute.
-pub fn note_use(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    if get(conn, id)?.use_is_news(now) {
+pub fn record_use(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    if get(conn, id)?.use_must_be_recorded(now) {
         diesel::update(access_tokens::table.find(id.0))
             .set(access_tokens::last_used_at.eq(to_ms(now)))
             .execute(conn)?;

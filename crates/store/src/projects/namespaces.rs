@@ -99,7 +99,7 @@ pub fn list_namespaces_of(
 }
 
 /// The namespaces that a user is a member of with ids above `after`, oldest first.
-pub fn list_namespaces_of_from(
+pub fn list_namespaces_of_after(
     conn: &mut Conn,
     user: UserId,
     after: i64,

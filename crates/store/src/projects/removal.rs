@@ -23,7 +23,7 @@ pub fn close(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
 
 /// Locks up to `limit` of a project's oldest builds until the transaction ends. All of them are
 /// locked before any of their jobs is.
-pub fn take_oldest_builds(
+pub fn lock_oldest_builds(
     conn: &mut Conn,
     project: ProjectId,
     limit: i64,

@@ -15,7 +15,7 @@ use crate::schema::{builds, namespaces, projects as table};
 
 /// Which projects to list, by their relation to a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tie {
+pub enum ProjectRelation {
     All,
     /// Projects that the user is a member of, and those that every user may see.
     Seen(UserId),
@@ -40,7 +40,7 @@ pub enum Order {
 /// Which projects to list, and in which order.
 #[derive(Clone, Debug)]
 pub struct Search {
-    pub tie: Tie,
+    pub tie: ProjectRelation,
     /// A part of the name, ignoring case.
     pub text: Option<String>,
     pub visibility: Option<Visibility>,
@@ -61,14 +61,14 @@ pub fn search(conn: &mut Conn, wanted: &Search) -> Result<(Vec<Project>, i64), S
         ($query:expr) => {{
             let mut query = $query.into_boxed::<<Conn as diesel::Connection>::Backend>();
             query = match wanted.tie {
-                Tie::All => query,
-                Tie::Seen(user) => query.filter(
+                ProjectRelation::All => query,
+                ProjectRelation::Seen(user) => query.filter(
                     table::visibility
                         .ne(Visibility::Private.as_str())
                         .or(projects::belongs_to(user, "")),
                 ),
-                Tie::Member(user) => query.filter(projects::belongs_to(user, "")),
-                Tie::Owner(user) => query.filter(projects::is_owned_by(user)),
+                ProjectRelation::Member(user) => query.filter(projects::belongs_to(user, "")),
+                ProjectRelation::Owner(user) => query.filter(projects::is_owned_by(user)),
             };
             if let Some(text) = &wanted.text {
                 query = query.filter(lower(table::name).like(pattern(text)).escape('\\'));

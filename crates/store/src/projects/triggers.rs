@@ -80,7 +80,7 @@ pub fn of_project(conn: &mut Conn, project: ProjectId) -> Result<Vec<Trigger>, S
 }
 
 /// Records that a trigger started a build.
-pub fn note_use(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub fn record_use(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::update(triggers::table.find(id.0))
         .set(triggers::last_used_at.eq(to_ms(now)))
         .execute(conn)?;

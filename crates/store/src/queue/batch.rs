@@ -10,7 +10,7 @@ use slipway_domain::{Event, JobId, JobState, ProjectId, QueueKeyId};
 use crate::engine::connection::Conn;
 use crate::engine::time::runner_until;
 use crate::error::StoreError;
-use crate::queue::keys::open_lines;
+use crate::queue::keys::pending_queues;
 use crate::queue::statements;
 use crate::queue::types::{AddedLoad, Claim, ClaimRequest, Claimed};
 
@@ -29,7 +29,7 @@ pub(crate) fn claim_batch(
         let unserved: Vec<usize> = (0..requests.len())
             .filter(|index| answers[*index].is_none())
             .collect();
-        let (mut queues, mut running) = open_lines(conn)?;
+        let (mut queues, mut running) = pending_queues(conn)?;
         retain_servable(&mut queues, requests, &unserved);
         let heads = fetch_heads(conn, &mut queues, unserved.len(), &seen)?;
         let claimants: Vec<_> = unserved

@@ -9,7 +9,7 @@ use slipway_domain::queue::{KeyQueue, ProjectPolicy, Requirement};
 use slipway_domain::{ProjectId, QueueKeyId, RunnerId};
 
 use crate::engine::connection::Conn;
-use crate::engine::literals::{IsPending, OpenLine, OpenLines};
+use crate::engine::literals::{IsPending, PendingQueueRow, PendingQueues};
 use crate::engine::time::{from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::queue::statements;
@@ -17,10 +17,10 @@ use crate::schema::{jobs, project_loads, projects, queue_keys};
 
 /// The queue keys with pending jobs, without the jobs, and how many jobs each of their projects
 /// runs.
-pub fn open_lines(
+pub fn pending_queues(
     conn: &mut Conn,
 ) -> Result<(Vec<KeyQueue>, BTreeMap<ProjectId, u32>), StoreError> {
-    let rows: Vec<OpenLine> = OpenLines.load(conn)?;
+    let rows: Vec<PendingQueueRow> = PendingQueues.load(conn)?;
     let mut running = BTreeMap::new();
     let mut queues = Vec::with_capacity(rows.len());
     for (key, project, tags, shared_runners, max_running, builds_enabled, load) in rows {
@@ -104,7 +104,7 @@ pub(crate) fn held_back_by_limit(
 
 /// The keys of a project that have pending jobs.
 pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyId>, StoreError> {
-    let (queues, _) = open_lines(conn)?;
+    let (queues, _) = pending_queues(conn)?;
     let of_project = queues
         .into_iter()
         .filter(|queue| queue.requirement.project == project);
@@ -125,7 +125,7 @@ pub fn standing(
 }
 
 /// Whether a job under `key` avoids `runner`, because that runner lost the previous attempt.
-pub fn passes_over(
+pub fn avoids_runner(
     conn: &mut Conn,
     key: QueueKeyId,
     runner: RunnerId,
@@ -152,7 +152,7 @@ pub fn running(conn: &mut Conn, project: ProjectId) -> Result<u32, StoreError> {
 }
 
 /// How many jobs of the farm are running.
-pub fn running_in_all(conn: &mut Conn) -> Result<i64, StoreError> {
+pub fn running_total(conn: &mut Conn) -> Result<i64, StoreError> {
     let sum: Option<i64> = project_loads::table
         .select(diesel::dsl::sum(project_loads::running))
         .first(conn)?;

@@ -175,7 +175,7 @@ pub fn update(conn: &mut Conn, id: RunnerId, change: &Update) -> Result<Runner, 
 }
 
 /// Records that a runner made contact and, if given, what it reported about itself.
-pub fn note_contact(
+pub fn record_contact(
     conn: &mut Conn,
     id: RunnerId,
     about: Option<&About>,
