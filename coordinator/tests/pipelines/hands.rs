@@ -1,6 +1,6 @@
 //! A runner that does what a story says, and pipelines for it.
 
-use slipway_definition::read;
+use slipway_definition::parse;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult, RunnerId};
 use slipway_farm::{
@@ -156,7 +156,7 @@ impl Hands {
 
 /// What the text of a `.slipway.yml` comes to.
 pub(crate) fn pipeline(text: &str) -> Definition {
-    read(text).unwrap_or_else(|fault| panic!("{fault}"))
+    parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The latest attempts of a build's jobs, as `name: state`, by name.

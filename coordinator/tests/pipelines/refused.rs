@@ -17,7 +17,7 @@ on_both_back_ends!(
 );
 
 const WRONG: &str = "jobs:\n  base: {image: {}}\n  app:\n    needs: [bass]\n    script: [x]\n";
-const SENTENCE: &str = ".slipway.yml, line 4, column 13: the job \"app\" needs \"bass\", which is not a job of this file; did you mean \"base\"?";
+const SENTENCE: &str = ".slipway.yml, line 4, column 13: job \"app\" needs job \"bass\", which is not defined in this file; did you mean \"base\"?";
 
 /// Tells the farm of a push as GitLab does; returns the build.
 async fn push(reading: &Reading, sha: &str) -> String {

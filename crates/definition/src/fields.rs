@@ -1,99 +1,114 @@
-//! Values as what they should be, or a fault that says so.
+//! Typed access to YAML values, with an error at the value's position if the type is wrong.
 
 use std::collections::BTreeMap;
 
-use crate::fault::{Fault, did_you_mean};
-use crate::node::{Key, Node, Value};
+use crate::error::{ParseError, did_you_mean};
+use crate::yaml::{Key, Node, Value};
 
 impl Node {
-    fn wrong(&self, what: &str, expected: &str) -> Fault {
-        let got = match self.value {
-            Value::Nothing => "nothing",
-            Value::Text(..) => "a single value",
+    fn type_error(&self, what: &str, expected: &str) -> ParseError {
+        let found = match self.value {
+            Value::Null => "empty",
+            Value::Text { .. } => "a single value",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         };
-        self.place
-            .fault(format!("{what} must be {expected}, and here is {got}"))
+        self.position
+            .error(format!("{what} must be {expected}, but is {found}"))
     }
 
-    /// A text. Numbers and such are text as they stand there: `1.10` stays `1.10`.
-    pub(crate) fn text(&self, what: &str) -> Result<&str, Fault> {
+    /// The value as text. Numbers and booleans keep the spelling of the file: `1.10` stays `1.10`.
+    pub(crate) fn text(&self, what: &str) -> Result<&str, ParseError> {
         match &self.value {
-            Value::Text(text, _) => Ok(text),
-            _ => Err(self.wrong(what, "text")),
+            Value::Text { text, .. } => Ok(text),
+            _ => Err(self.type_error(what, "text")),
         }
     }
 
-    pub(crate) fn boolean(&self, what: &str) -> Result<bool, Fault> {
+    pub(crate) fn boolean(&self, what: &str) -> Result<bool, ParseError> {
         match &self.value {
-            Value::Text(text, true) if text == "true" => Ok(true),
-            Value::Text(text, true) if text == "false" => Ok(false),
-            _ => Err(self.wrong(what, "true or false")),
+            // A quoted "true" is text, as in YAML 1.2. `yes` and `on` are text, too.
+            Value::Text {
+                text,
+                is_plain: true,
+            } if text == "true" => Ok(true),
+            Value::Text {
+                text,
+                is_plain: true,
+            } if text == "false" => Ok(false),
+            _ => Err(self.type_error(what, "true or false")),
         }
     }
 
-    pub(crate) fn list(&self, what: &str) -> Result<&[Node], Fault> {
+    pub(crate) fn list(&self, what: &str) -> Result<&[Node], ParseError> {
         match &self.value {
             Value::List(items) => Ok(items),
-            _ => Err(self.wrong(what, "a list")),
+            _ => Err(self.type_error(what, "a list")),
         }
     }
 
-    /// A list of texts, each turned into what it stands for.
+    /// Reads a list of texts and converts each item with `read`.
     pub(crate) fn texts<T>(
         &self,
         what: &str,
-        read: impl Fn(&Node, &str) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        read: impl Fn(&Node, &str) -> Result<T, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
+        // The error is about the item, at the item's position.
+        let item_name = format!("each item of {what}");
         let items = self.list(what)?.iter();
-        items.map(|item| read(item, item.text(what)?)).collect()
+        items
+            .map(|item| read(item, item.text(&item_name)?))
+            .collect()
     }
 
-    /// The entries of a mapping, no two of one name.
-    pub(crate) fn entries(&self, what: &str) -> Result<&[(Key, Node)], Fault> {
+    /// The entries of a mapping, whose keys must be unique.
+    pub(crate) fn entries(&self, what: &str) -> Result<&[(Key, Node)], ParseError> {
         let Value::Map(pairs) = &self.value else {
-            return Err(self.wrong(what, "a mapping"));
+            return Err(self.type_error(what, "a mapping"));
         };
+        // YAML parsers keep the last of several equal keys, which would silently drop a job.
         let mut seen = BTreeMap::new();
         for (key, _) in pairs {
-            if let Some(line) = seen.insert(&key.text, key.place.line) {
-                let why = format!(
-                    "the name {:?} is used twice in {what}, first in line {line}",
+            if let Some(line) = seen.insert(&key.text, key.position.line) {
+                let message = format!(
+                    "duplicate key {:?} in {what}; it is already defined in line {line}",
                     key.text
                 );
-                return Err(key.place.fault(why));
+                return Err(key.position.error(message));
             }
         }
         Ok(pairs)
     }
 
-    /// A mapping from names to texts.
-    pub(crate) fn table(&self, what: &str) -> Result<Vec<(&Key, &Node, &str)>, Fault> {
+    /// The entries of a mapping from names to texts.
+    pub(crate) fn table(&self, what: &str) -> Result<Vec<(&Key, &Node, &str)>, ParseError> {
+        let value_name = format!("each value of {what}");
         let entries = self.entries(what)?.iter();
         entries
-            .map(|(key, node)| Ok((key, node, node.text(what)?)))
+            .map(|(key, node)| Ok((key, node, node.text(&value_name)?)))
             .collect()
     }
 
-    /// A mapping of which the names are fixed.
-    pub(crate) fn fields(&self, what: &str, known: &[&str]) -> Result<Fields<'_>, Fault> {
+    /// The entries of a mapping that allows only the keys in `allowed`.
+    pub(crate) fn fields(&self, what: &str, allowed: &[&str]) -> Result<Fields<'_>, ParseError> {
         let entries = self.entries(what)?;
         for (key, _) in entries {
-            if !known.contains(&key.text.as_str()) {
-                let why = format!(
-                    "{what} has no key {:?}{}",
-                    key.text,
-                    did_you_mean(&key.text, known.iter().copied())
-                );
-                return Err(key.place.fault(why));
+            // An unknown key is most often a typo, so it must not be ignored.
+            if !allowed.contains(&key.text.as_str()) {
+                let mut hint = did_you_mean(&key.text, allowed.iter().copied());
+                // Without a close match, the list of keys helps more than a guess.
+                if hint.is_empty() {
+                    hint = format!("; allowed keys: {}", allowed.join(", "));
+                }
+                let message = format!("unknown key {:?} in {what}{hint}", key.text);
+                return Err(key.position.error(message));
             }
         }
         Ok(Fields(entries))
     }
 }
 
-/// The entries of a mapping of which the names are fixed.
+/// The entries of a mapping with a fixed set of keys.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a>(&'a [(Key, Node)]);
 
@@ -107,19 +122,21 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// One of a set of words.
-pub(crate) fn word<T: Copy>(
+/// Reads one of a fixed set of words; `what` names the field.
+pub(crate) fn one_of<T: Copy>(
     node: &Node,
-    text: &str,
+    what: &str,
     all: &[T],
-    told: fn(T) -> &'static str,
-) -> Result<T, Fault> {
-    let found = all.iter().copied().find(|one| told(*one) == text);
+    as_str: fn(T) -> &'static str,
+) -> Result<T, ParseError> {
+    let text = node.text(what)?;
+    let found = all.iter().copied().find(|one| as_str(*one) == text);
     found.ok_or_else(|| {
-        let words: Vec<&str> = all.iter().map(|one| told(*one)).collect();
-        let near = did_you_mean(text, words.iter().copied());
-        let words = words.join(", ");
-        node.place
-            .fault(format!("{text:?} is none of {words}{near}"))
+        let words: Vec<&str> = all.iter().map(|one| as_str(*one)).collect();
+        let hint = did_you_mean(text, words.iter().copied());
+        let allowed = words.join(", ");
+        node.position.error(format!(
+            "invalid value {text:?} for {what}; allowed values: {allowed}{hint}"
+        ))
     })
 }

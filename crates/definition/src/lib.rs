@@ -1,43 +1,41 @@
-//! `.slipway.yml`: the pipeline that a repository brings along, read into the farm's own form.
+//! `.slipway.yml`: parses the pipeline definition in a repository into the farm's own form.
 //!
-//! What people write is made for people, and what is wrong with it is told with its place. The
-//! rules of a pipeline are the domain's; here is only how they are written down.
+//! People write this file by hand, so every error has the line and column of the value it is about.
+//! This crate only knows the syntax of the file. The rules of pipelines are in `slipway-domain`.
 
-mod building;
-mod fault;
+mod error;
 mod fields;
-mod graph;
+mod image_options;
 mod job;
+mod job_ref;
+mod job_spec;
 mod matrix;
-mod node;
-mod reference;
-mod steps;
+mod pipeline;
+mod yaml;
 
 use slipway_domain::pipeline::Definition;
 
-pub use fault::{Fault, Place};
+pub use error::{FILE, ParseError, Position};
 
-/// Where the file is, from the root of the repository.
-pub const FILE: &str = ".slipway.yml";
-/// The largest file that is read, in bytes.
+/// The maximum size of the file, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
-/// What the file may be, as a JSON schema for editors.
+/// The JSON schema of the file, for editors.
 pub const SCHEMA: &str = include_str!("../slipway.yml.json");
 
-/// Reads the text of the file.
+/// Parses the text of the file.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line and column.
-pub fn read(text: &str) -> Result<Definition, Fault> {
+/// The first error in the file, with its position.
+pub fn parse(text: &str) -> Result<Definition, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(too_large(text.len() as u64));
     }
-    let file = node::parse(text)?;
-    graph::definition(&file)
+    let file = yaml::parse(text)?;
+    pipeline::definition(&file)
 }
 
-/// Says that a file of so many bytes is not read.
-pub fn too_large(bytes: u64) -> Fault {
-    let why = format!("the file has {bytes} bytes, and at most {MAX_BYTES} are read");
-    Place::START.fault(why)
+/// The error for a file of `bytes` bytes, which is over the limit.
+pub fn too_large(bytes: u64) -> ParseError {
+    let message = format!("the file has {bytes} bytes, but at most {MAX_BYTES} are allowed");
+    Position::START.error(message)
 }

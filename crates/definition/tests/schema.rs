@@ -1,9 +1,9 @@
-//! The schema says the same as the reader, as far as a schema can.
+//! The JSON schema accepts and refuses the same files as the parser, as far as a schema can.
 
-use slipway_definition::{SCHEMA, read};
+use slipway_definition::{SCHEMA, parse};
 use slipway_domain::FailureReason;
 
-/// The examples of the page about pipelines that are such a file.
+/// The YAML examples in `docs/pipelines.md`.
 fn examples() -> Vec<&'static str> {
     let page = include_str!("../../../docs/pipelines.md");
     page.split("```yaml\n")
@@ -12,34 +12,34 @@ fn examples() -> Vec<&'static str> {
         .collect()
 }
 
-/// A file as the value that a schema is about.
+/// A file as a JSON value, to validate it with the schema.
 fn value(text: &str) -> serde_json::Value {
     yaml::value(text)
 }
 
 fn validator() -> jsonschema::Validator {
     let schema = serde_json::from_str(SCHEMA).expect("the schema is JSON");
-    jsonschema::validator_for(&schema).expect("the schema is a schema")
+    jsonschema::validator_for(&schema).expect("the schema is a valid JSON schema")
 }
 
 #[test]
-fn every_example_of_the_docs_is_taken_by_the_reader_and_by_the_schema() {
+fn every_example_in_the_docs_is_valid_for_the_parser_and_the_schema() {
     let schema = validator();
     let examples = examples();
     assert!(examples.len() >= 5, "{examples:?}");
     for text in examples {
-        read(text).unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+        parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let value = value(text);
-        let wrong: Vec<String> = schema
+        let errors: Vec<String> = schema
             .iter_errors(&value)
             .map(|error| error.to_string())
             .collect();
-        assert_eq!(wrong, [""; 0], "{text}");
+        assert_eq!(errors, [""; 0], "{text}");
     }
 }
 
 #[test]
-fn what_the_reader_takes_the_schema_takes() {
+fn the_schema_accepts_what_the_parser_accepts() {
     let schema = validator();
     for text in [
         "{jobs: {a: {image: }}}",
@@ -48,13 +48,13 @@ fn what_the_reader_takes_the_schema_takes() {
         "{jobs: {a: {image: {args: {A: 1.5}, tags: [1.0], labels: {a.b: c}}, matrix: {V: [1, x]}}}}",
         "{jobs: {a: {script: [x], artifacts: {paths: [a], expire_in: 3600}, when: manual}}}",
     ] {
-        assert!(read(text).is_ok(), "{text}: {:?}", read(text));
+        assert!(parse(text).is_ok(), "{text}: {:?}", parse(text));
         assert!(schema.is_valid(&value(text)), "{text}");
     }
 }
 
 #[test]
-fn what_the_schema_can_tell_is_wrong_is_wrong_for_both() {
+fn the_parser_refuses_what_the_schema_refuses() {
     let schema = validator();
     for text in [
         "{}",
@@ -90,13 +90,13 @@ fn what_the_schema_can_tell_is_wrong_is_wrong_for_both() {
         "{stages: [x, x], jobs: {a: {image: {}}}}",
         "{variables: {A: [b]}, jobs: {a: {image: {}}}}",
     ] {
-        assert!(read(text).is_err(), "the reader takes {text}");
-        assert!(!schema.is_valid(&value(text)), "the schema takes {text}");
+        assert!(parse(text).is_err(), "the parser accepts {text}");
+        assert!(!schema.is_valid(&value(text)), "the schema accepts {text}");
     }
 }
 
 #[test]
-fn the_schema_has_every_failure_that_a_retry_can_be_for() {
+fn the_schema_lists_every_failure_reason_for_retries() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let retry = &schema["$defs"]["job"]["properties"]["retry"]["oneOf"][1];
     let listed = retry["properties"]["on"]["items"]["enum"]
@@ -107,7 +107,7 @@ fn the_schema_has_every_failure_that_a_retry_can_be_for() {
     assert_eq!(listed, all);
 }
 
-/// YAML as JSON, by the rules that editors go by: plain words are numbers and such where they can be.
+/// Converts YAML to JSON as editors do: plain scalars become numbers and booleans where possible.
 mod yaml {
     use saphyr_parser::{Event, Parser, ScalarStyle};
     use serde_json::{Map, Value};

@@ -159,7 +159,7 @@ impl Farm {
         let brought = match read.file {
             FileAt::Absent => None,
             FileAt::Text(text) => {
-                let read = slipway_definition::read(&text);
+                let read = slipway_definition::parse(&text);
                 Some(read.map_err(|fault| NoJobs::Wrong(fault.to_string()))?)
             }
             FileAt::NotAFile => {

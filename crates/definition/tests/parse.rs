@@ -1,20 +1,20 @@
-//! What a file comes to, and where it is refused.
+//! Valid files and the definitions they produce, invalid files and their errors.
 
 use std::fmt::Write as _;
 
-use slipway_definition::{MAX_BYTES, read};
+use slipway_definition::{MAX_BYTES, parse};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::spec::{ArtifactsWhen, SourceDate};
 use slipway_domain::{ImageBuild, JobSpec, Script, When};
 
-fn good(text: &str) -> Definition {
-    read(text).unwrap_or_else(|fault| panic!("{fault}\n{text}"))
+fn parsed(text: &str) -> Definition {
+    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-fn refused(text: &str) -> String {
-    match read(text) {
-        Ok(definition) => panic!("{text} is taken as {definition:?}"),
-        Err(fault) => fault.to_string(),
+fn error_of(text: &str) -> String {
+    match parse(text) {
+        Ok(definition) => panic!("{text} is accepted as {definition:?}"),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -27,14 +27,14 @@ fn job<'a>(definition: &'a Definition, name: &str) -> &'a JobDefinition {
 fn image(job: &JobDefinition) -> &ImageBuild {
     match &job.spec {
         JobSpec::ImageBuild(image) => image,
-        _ => panic!("{} is no image build", job.name),
+        _ => panic!("{} is not an image build", job.name),
     }
 }
 
 fn script(job: &JobDefinition) -> &Script {
     match &job.spec {
         JobSpec::Script(script) => script,
-        _ => panic!("{} is no script", job.name),
+        _ => panic!("{} is not a script", job.name),
     }
 }
 
@@ -43,8 +43,8 @@ fn needs(job: &JobDefinition) -> Vec<&str> {
 }
 
 #[test]
-fn every_key_becomes_what_the_farm_has_for_it() {
-    let read = good(
+fn every_key_sets_its_field_of_the_definition() {
+    let definition = parsed(
         r#"
 variables: {CI: "1", MODE: all}
 jobs:
@@ -75,7 +75,7 @@ jobs:
     retry: 3
 "#,
     );
-    let base = job(&read, "base");
+    let base = job(&definition, "base");
     assert_eq!(image(base).context, "base");
     assert_eq!(image(base).dockerfile, "base/D");
     assert_eq!(image(base).target.as_deref(), Some("out"));
@@ -94,11 +94,11 @@ jobs:
     assert_eq!(repository.map(|r| r.as_str()), Some("r.example/a/b"));
     assert_eq!(base.timeout_s, 3600);
     assert_eq!(base.stage.as_str(), "build");
-    let app = job(&read, "app");
+    let app = job(&definition, "app");
     assert_eq!(app.label.as_deref(), Some("The app"));
     assert_eq!(image(app).image_args["BASE"].as_str(), "base");
     assert_eq!(image(app).cache_of.as_ref().unwrap().as_str(), "base");
-    let test = job(&read, "test");
+    let test = job(&definition, "test");
     assert_eq!(script(test).commands, ["make test"]);
     assert_eq!(script(test).image_of.as_ref().unwrap().as_str(), "app");
     assert_eq!(script(test).variables["CI"], "1");
@@ -117,7 +117,7 @@ jobs:
     );
     assert_eq!(test.when, When::OnFailure);
     assert!(test.allow_failure);
-    let plain = job(&read, "plain");
+    let plain = job(&definition, "plain");
     assert_eq!(script(plain).commands, ["one\ntwo\n"]);
     assert_eq!(
         script(plain).image.as_deref(),
@@ -127,8 +127,8 @@ jobs:
 }
 
 #[test]
-fn a_job_without_needs_waits_for_the_stage_before() {
-    let read = good(
+fn a_job_without_needs_needs_the_previous_stage() {
+    let definition = parsed(
         "stages: [build, lint, test]\njobs:\n\
          \x20 a: {image: {}}\n\
          \x20 b: {stage: build, script: [x]}\n\
@@ -136,32 +136,36 @@ fn a_job_without_needs_waits_for_the_stage_before() {
          \x20 d: {stage: test, needs: [], script: [x]}\n\
          \x20 e: {stage: test, needs: [a], script: [x]}\n",
     );
-    // Nothing is in the stage lint, so the one before that counts.
-    assert_eq!(needs(job(&read, "c")), ["a", "b"]);
-    assert_eq!(needs(job(&read, "a")), [""; 0]);
-    assert_eq!(needs(job(&read, "d")), [""; 0]);
-    assert_eq!(needs(job(&read, "e")), ["a"]);
-    assert_eq!(job(&read, "a").stage.as_str(), "build");
+    // The stage lint is empty, so the stage before it counts.
+    assert_eq!(needs(job(&definition, "c")), ["a", "b"]);
+    assert_eq!(needs(job(&definition, "a")), [""; 0]);
+    assert_eq!(needs(job(&definition, "d")), [""; 0]);
+    assert_eq!(needs(job(&definition, "e")), ["a"]);
+    assert_eq!(job(&definition, "a").stage.as_str(), "build");
 }
 
 #[test]
-fn a_job_whose_image_is_used_is_needed() {
-    let read = good(
+fn using_the_image_of_a_job_adds_it_to_the_needs() {
+    let definition = parsed(
         "jobs:\n  base: {image: {}}\n  app: {image: {args_from: {BASE: base}}}\n\
          \x20 t: {run_in: {job: app}, script: [x]}\n",
     );
-    assert_eq!(needs(job(&read, "app")), ["base"]);
-    assert_eq!(needs(job(&read, "t")), ["app"]);
+    assert_eq!(needs(job(&definition, "app")), ["base"]);
+    assert_eq!(needs(job(&definition, "t")), ["app"]);
 }
 
 #[test]
-fn a_matrix_is_a_job_for_each_combination() {
-    let read = good(
+fn a_matrix_creates_a_job_for_each_combination() {
+    let definition = parsed(
         "jobs:\n  app:\n    matrix: {VERSION: ['1', 'node:2'], OS: [alpine, arch]}\n    image: {args: {X: y}}\n\
          \x20 all: {needs: [app], script: [x]}\n\
          \x20 one: {run_in: {job: app-1-arch}, matrix: {V: [true]}, script: [x]}\n",
     );
-    let names: Vec<&str> = read.jobs.iter().map(|job| job.name.as_str()).collect();
+    let names: Vec<&str> = definition
+        .jobs
+        .iter()
+        .map(|job| job.name.as_str())
+        .collect();
     let apps = [
         "app-1-alpine",
         "app-1-arch",
@@ -170,53 +174,54 @@ fn a_matrix_is_a_job_for_each_combination() {
     ];
     assert_eq!(names[..4], apps);
     assert_eq!(names[4..], ["all", "one-true"]);
-    let last = job(&read, "app-node-2-arch");
+    let last = job(&definition, "app-node-2-arch");
     assert_eq!(image(last).args["VERSION"], "node:2");
     assert_eq!(image(last).args["OS"], "arch");
     assert_eq!(image(last).args["X"], "y");
     assert_eq!(last.label.as_deref(), Some("app (VERSION=node:2, OS=arch)"));
-    assert_eq!(needs(job(&read, "all")), apps);
-    let one = job(&read, "one-true");
+    assert_eq!(needs(job(&definition, "all")), apps);
+    let one = job(&definition, "one-true");
     assert_eq!(needs(one), ["app-1-arch"]);
     assert_eq!(script(one).variables["V"], "true");
 }
 
 #[test]
-fn json_is_taken_and_so_are_anchors() {
-    let json = good("{\n\t\"jobs\": {\n\t\t\"a\": {\"script\": [\"x\"], \"timeout\": 90}\n\t}\n}");
+fn json_and_anchors_are_supported() {
+    let json =
+        parsed("{\n\t\"jobs\": {\n\t\t\"a\": {\"script\": [\"x\"], \"timeout\": 90}\n\t}\n}");
     assert_eq!(job(&json, "a").timeout_s, 90);
-    let read = good("jobs:\n  a: {script: &s [one, two]}\n  b: {script: *s}\n");
-    assert_eq!(script(job(&read, "b")).commands, ["one", "two"]);
+    let definition = parsed("jobs:\n  a: {script: &s [one, two]}\n  b: {script: *s}\n");
+    assert_eq!(script(job(&definition, "b")).commands, ["one", "two"]);
 }
 
-/// Each file, and the place and the words of its refusal.
+/// Each row has a file, the position of its error, and words of the message.
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_have_a_position_and_name_the_problem() {
     let table: &[(&str, &str, &str)] = &[
         ("", "1, column 1", "the file is empty"),
         ("# only this\n", "1, column 1", "the file is empty"),
-        ("jobs: [\n", "2, column 1", "not YAML"),
+        ("jobs: [\n", "2, column 1", "invalid YAML"),
         (
             "jobs:\n  a: {image: {}}\n b: {}\n",
             "3, column 2",
-            "not YAML",
+            "invalid YAML",
         ),
         (
             "- a\n",
             "1, column 1",
-            "the file must be a mapping, and here is a list",
+            "the file must be a mapping, but is a list",
         ),
-        ("stages: [a]\n", "1, column 1", "no `jobs`"),
+        ("stages: [a]\n", "1, column 1", "the file has no `jobs`"),
         ("jobs: {}\n", "1, column 7", "at least one job"),
         (
             "jobs: nothing\n",
             "1, column 7",
-            "must be a mapping, and here is a single value",
+            "`jobs` must be a mapping, but is a single value",
         ),
         (
             "job:\n  a: {image: {}}\n",
             "1, column 1",
-            "no key \"job\"; did you mean \"jobs\"?",
+            "unknown key \"job\" in the file; did you mean \"jobs\"?",
         ),
         (
             "jobs:\n  a:\n    skript: [x]\n",
@@ -231,13 +236,17 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {script: [x], <<: {}}\n",
             "2, column 20",
-            "no key \"<<\"",
+            "unknown key \"<<\" in a job; allowed keys: allow_failure, ",
         ),
-        ("jobs:\n  a: {}\n", "2, column 3", "does nothing"),
+        (
+            "jobs:\n  a: {}\n",
+            "2, column 3",
+            "a job requires `image` (to build an image) or `script`",
+        ),
         (
             "jobs:\n  a: {image: {}, script: [x]}\n",
             "2, column 26",
-            "not both",
+            "cannot have both `image` and `script`",
         ),
         (
             "jobs:\n  a: {image: {}, variables: {A: b}}\n",
@@ -247,7 +256,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {image: {}, run_in: x}\n",
             "2, column 18",
-            "with a `script`",
+            "`run_in` requires a job with `script`",
         ),
         (
             "jobs:\n  a b: {image: {}}\n",
@@ -257,17 +266,17 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {image: {}}\n  a: {image: {}}\n",
             "3, column 3",
-            "\"a\" is used twice in `jobs`",
+            "duplicate key \"a\" in `jobs`; it is already defined in line 2",
         ),
         (
             "jobs:\n  a: {image: {tags: [x], tags: [y]}}\n",
             "2, column 26",
-            "\"tags\" is used twice",
+            "duplicate key \"tags\"",
         ),
         (
             "jobs:\n  base: {image: {}}\n  a: {needs: [bass], image: {}}\n",
             "3, column 15",
-            "needs \"bass\", which is not a job of this file; did you mean \"base\"?",
+            "job \"a\" needs job \"bass\", which is not defined in this file; did you mean \"base\"?",
         ),
         (
             "jobs:\n  a: {needs: [a], image: {}}\n",
@@ -277,7 +286,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  x: {needs: [b], image: {}}\n  b: {needs: [c], image: {}}\n  c:\n    needs: [b]\n    image: {}\n",
             "3, column 14",
-            "\"b\" needs itself, directly or through others",
+            "job \"b\" needs itself, directly or through other jobs",
         ),
         (
             "jobs:\n  a: {needs: b, image: {}}\n",
@@ -287,7 +296,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {script: [x], timeout: soon}\n",
             "2, column 29",
-            "\"soon\" is none",
+            "invalid timeout \"soon\"",
         ),
         (
             "jobs:\n  a: {script: [x], timeout: 8 days}\n",
@@ -297,17 +306,17 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {script: [x], run_in: 'a b'}\n",
             "2, column 28",
-            "names no image",
+            "invalid image \"a b\"",
         ),
         (
             "jobs:\n  a: {script: [x], run_in: {job: b}}\n",
             "2, column 34",
-            "not a job",
+            "not defined in this file",
         ),
         (
             "jobs:\n  b: {script: [x]}\n  a: {script: [x], run_in: {job: b}}\n",
             "3, column 34",
-            "makes no image",
+            "does not build an image",
         ),
         (
             "jobs:\n  b: {matrix: {V: [1, 2]}, image: {}}\n  a: {script: [x], run_in: {job: b}}\n",
@@ -317,22 +326,22 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  b: {matrix: {V: ['a/b', 'a:b']}, image: {}}\n",
             "2, column 3",
-            "\"b-a-b\" is used twice",
+            "two combinations of the matrix have the job name \"b-a-b\"",
         ),
         (
             "jobs:\n  b-1: {image: {}}\n  b: {matrix: {V: [1]}, image: {}}\n",
             "3, column 3",
-            "\"b-1\" is used twice",
+            "duplicate job name \"b-1\"; the job in line 2 already has this name",
         ),
         (
             "jobs:\n  b: {matrix: {V: []}, image: {}}\n",
             "2, column 16",
-            "a value for each name",
+            "`matrix.V` is empty",
         ),
         (
             "jobs:\n  b: {matrix: {1V: [1]}, image: {}}\n",
             "2, column 16",
-            "matrix name",
+            "invalid matrix name \"1V\"",
         ),
         (
             "jobs:\n  a: {script: []}\n",
@@ -342,27 +351,27 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {script: [x, {}]}\n",
             "2, column 19",
-            "must be text, and here is a mapping",
+            "each item of `script` must be text, but is a mapping",
         ),
         (
             "jobs:\n  a: {script: [x], allow_failure: yes}\n",
             "2, column 35",
-            "true or false",
+            "`allow_failure` must be true or false",
         ),
         (
             "jobs:\n  a: {script: [x], when: allways}\n",
             "2, column 26",
-            "did you mean \"always\"?",
+            "invalid value \"allways\" for `when`; allowed values: on_success, on_failure, always, manual; did you mean \"always\"?",
         ),
         (
             "jobs:\n  a: {script: [x], retry: 11}\n",
             "2, column 27",
-            "1 to 10 times",
+            "invalid number of retries \"11\"; expected 1 to 10",
         ),
         (
             "jobs:\n  a: {script: [x], retry: {max: 1, on: [x, runner_lots]}}\n",
             "2, column 41",
-            "\"x\" is none of",
+            "invalid value \"x\" for `retry.on`; allowed values: job_failed, ",
         ),
         (
             "jobs:\n  a: {script: [x], tags: ['a,b']}\n",
@@ -387,7 +396,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {script: [x], artifacts: {}}\n",
             "2, column 31",
-            "has `paths`",
+            "`artifacts` requires `paths`",
         ),
         (
             "jobs:\n  a: {image: {context: ../x}}\n",
@@ -407,29 +416,33 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "jobs:\n  a: {image: {args: {A: b}, args_from: {A: b}}}\n",
             "2, column 41",
-            "stands in `args` too",
+            "build argument \"A\" is set in both `args` and `args_from`",
         ),
         (
             "stages: [x, x]\njobs:\n  a: {image: {}}\n",
             "1, column 13",
-            "there twice",
+            "duplicate stage \"x\"",
         ),
         (
             "stages: [build, test]\njobs:\n  a: {stage: tset, image: {}}\n",
             "3, column 14",
-            "did you mean \"test\"?",
+            "stage \"tset\" is not listed in `stages`; did you mean \"test\"?",
         ),
         (
             "jobs:\n  a: {script: [!x y]}\n",
             "2, column 16",
-            "tags that begin with !",
+            "YAML tags such as `!x`",
         ),
         (
             "jobs: {a: {image: {}}}\n---\njobs: {}\n",
             "2, column 1",
-            "second document",
+            "second YAML document",
         ),
-        ("jobs: &a\n  a: *a\n", "2, column 6", "alias"),
+        (
+            "jobs: &a\n  a: *a\n",
+            "2, column 6",
+            "this alias refers to a value that contains it",
+        ),
         (
             "jobs:\n  ? [a]\n  : {image: {}}\n",
             "2, column 5",
@@ -437,42 +450,45 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         ("jobs:\n  ä: {image: {}}\n", "2, column 3", "name \"ä\""),
     ];
-    for (text, place, words) in table {
-        let told = refused(text);
-        let expected = format!(".slipway.yml, line {place}: ");
-        assert!(told.starts_with(&expected), "{text}\n{told}\n{expected}");
-        assert!(told.contains(words), "{text}\n{told}\n{words}");
-        assert!(!told.contains('\n'), "{told}");
+    for (text, position, words) in table {
+        let error = error_of(text);
+        let expected = format!(".slipway.yml, line {position}: ");
+        assert!(error.starts_with(&expected), "{text}\n{error}\n{expected}");
+        assert!(error.contains(words), "{text}\n{error}\n{words}");
+        assert!(!error.contains('\n'), "{error}");
     }
 }
 
 #[test]
-fn a_file_of_strangers_is_bounded() {
+fn the_size_of_an_untrusted_file_is_bounded() {
     let long = format!("jobs: {{a: {{script: ['{}']}}}}", "x".repeat(MAX_BYTES));
-    assert!(refused(&long).contains("at most 262144"));
+    assert!(error_of(&long).contains("at most 262144"));
     let deep = format!("jobs: {}{}", "[".repeat(100), "]".repeat(100));
-    assert!(refused(&deep).contains("16 deep"));
+    assert!(error_of(&deep).contains("at most 16 levels"));
     let deep_blocks: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
-    assert!(refused(&deep_blocks).contains("16 deep"));
+    assert!(error_of(&deep_blocks).contains("at most 16 levels"));
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in b'b'..=b'j' {
         let (name, of) = (char::from(n), char::from(n - 1));
         let list = vec![format!("*{of}"); 10].join(", ");
         writeln!(bomb, "{name}: &{name} [{list}]").unwrap();
     }
-    let told = refused(&bomb);
+    let error = error_of(&bomb);
     assert!(
-        told.contains("too many values") && told.contains("line 5"),
-        "{told}"
+        error.contains("too many values") && error.contains("line 5"),
+        "{error}"
     );
     let jobs: String = (0..501).fold("jobs:\n".to_owned(), |mut text, n| {
         writeln!(text, "  j{n}: {{image: {{}}}}").unwrap();
         text
     });
-    assert!(refused(&jobs).contains("line 502, column 3: a pipeline has at most 500 jobs"));
+    assert!(
+        error_of(&jobs)
+            .contains("line 502, column 3: too many jobs; a pipeline can have at most 500")
+    );
     let values = vec!["x"; 30].join(", ");
     let wide = format!("jobs:\n  a: {{script: [x], matrix: {{A: [{values}], B: [{values}]}}}}\n");
-    assert!(refused(&wide).contains("this matrix makes more"));
+    assert!(error_of(&wide).contains("this matrix creates more"));
     let dense: String = (0..202).fold("stages: [a, b]\njobs:\n".to_owned(), |mut text, n| {
         let stage = if n < 101 { "a" } else { "b" };
         writeln!(
@@ -482,14 +498,14 @@ fn a_file_of_strangers_is_bounded() {
         .unwrap();
         text
     });
-    assert!(refused(&dense).contains("needs together"));
+    assert!(error_of(&dense).contains("more than 20000 needs in total"));
 }
 
 #[test]
-fn an_image_has_secrets_platforms_a_date_and_caches() {
+fn secrets_platforms_source_date_and_caches_of_an_image_are_read() {
     let image = |keys: &str| {
-        let read = good(&format!("jobs:\n  app:\n    image: {{{keys}}}\n"));
-        match read.jobs.into_iter().next().unwrap().spec {
+        let definition = parsed(&format!("jobs:\n  app:\n    image: {{{keys}}}\n"));
+        match definition.jobs.into_iter().next().unwrap().spec {
             JobSpec::ImageBuild(build) => build,
             other => panic!("{other:?}"),
         }
@@ -516,23 +532,20 @@ fn an_image_has_secrets_platforms_a_date_and_caches() {
     assert_eq!(build.cache_to.as_deref(), Some("r.example/a:c"));
     for (keys, expected) in [
         ("secrets: {n/m: A}", "secret id"),
-        ("secrets: [no-name]", "variable of a secret"),
-        ("ssh: no-name", "variable of a secret"),
+        (
+            "secrets: [no-name]",
+            "secret variable \"no-name\" is not valid",
+        ),
+        ("ssh: no-name", "secret variable \"no-name\" is not valid"),
         ("platforms: [linux]", "platform"),
-        (
-            "source_date: yesterday",
-            "`source_date` is `commit`, or so many seconds",
-        ),
-        (
-            "source_date: -1",
-            "`source_date` is `commit`, or so many seconds",
-        ),
+        ("source_date: yesterday", "invalid `source_date`"),
+        ("source_date: -1", "invalid `source_date`"),
         ("cache_from: [A b]", "cache image"),
         ("cache_from: nobody", "nobody"),
-        ("cache_to: r.example/a", "place for the cache"),
+        ("cache_to: r.example/a", "cache destination"),
     ] {
         let text = format!("jobs:\n  app:\n    image: {{{keys}}}\n");
-        let fault = read(&text).unwrap_err().to_string();
-        assert!(fault.contains(expected), "{keys}: {fault}");
+        let error = error_of(&text);
+        assert!(error.contains(expected), "{keys}: {error}");
     }
 }
