@@ -1,4 +1,4 @@
-//! What can go wrong with a blob. The client library's own errors are causes, never variants.
+//! Errors of the blob storage. Errors of the client library are causes, never variants.
 
 use std::error::Error;
 
@@ -7,46 +7,28 @@ type Cause = Box<dyn Error + Send + Sync>;
 /// Why a blob could not be stored, read or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// There is no such blob.
-    #[error("there is no blob `{key}`")]
-    NotFound {
-        /// The key that was asked for.
-        key: String,
-    },
-    /// The range that was asked for starts at or beyond the end of the blob.
-    #[error("blob `{key}` has only {size} bytes")]
+    #[error("blob `{key}` not found")]
+    NotFound { key: String },
+    /// The requested range starts at or after the end of the blob.
+    #[error("the range starts after the end of blob `{key}`, which has {size} bytes")]
     OutOfRange {
-        /// The key that was asked for.
         key: String,
-        /// How many bytes the blob has.
+        /// The size of the blob, in bytes.
         size: u64,
     },
-    /// The key cannot name a blob.
-    #[error("`{key}` cannot be the key of a blob: {reason}")]
-    BadKey {
-        /// The key.
-        key: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The place for blobs cannot be used at all.
+    #[error("invalid blob key `{key}`: {reason}")]
+    InvalidKey { key: String, reason: String },
+    /// The location cannot be used at all, for instance because of missing permissions.
     #[error("cannot {step} the blob storage {location}")]
     Unusable {
-        /// The place.
         location: String,
-        /// What was tried, to be read between "cannot" and the place.
+        /// The failed operation, such as "write to".
         step: &'static str,
-        /// What was answered.
         source: Cause,
     },
     /// The storage failed. Another attempt may succeed.
-    #[error("the blob storage failed on `{key}`")]
-    Failed {
-        /// The key of the blob.
-        key: String,
-        /// What was answered.
-        source: Cause,
-    },
+    #[error("the blob storage failed for `{key}`")]
+    Failed { key: String, source: Cause },
 }
 
 impl BlobError {
@@ -67,19 +49,14 @@ impl BlobError {
     }
 }
 
-/// Why a stream of bytes was not stored. Nothing of it is kept.
+/// Why a stream was not stored. None of its bytes are kept.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError<E: Error + 'static> {
-    /// There were more bytes than allowed.
-    #[error("there are more than {limit} bytes")]
-    TooLarge {
-        /// How many bytes were allowed.
-        limit: u64,
-    },
-    /// The stream that was to be stored failed.
-    #[error("the bytes to store could not be read")]
+    #[error("the stream has more than the allowed {limit} bytes")]
+    TooLarge { limit: u64 },
+    /// Reading the stream failed.
+    #[error("could not read the stream to store")]
     Source(#[source] E),
-    /// The storage failed.
     #[error(transparent)]
     Blob(#[from] BlobError),
 }

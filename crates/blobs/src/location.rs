@@ -1,19 +1,10 @@
-//! Where blobs are kept, as an operator writes it, and the connection to it.
+//! The location of the blob storage, as an operator configures it.
 
 use std::fmt;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
-use object_store::{ClientOptions, RetryConfig};
 use url::Url;
-
-use crate::Blobs;
-use crate::error::BlobError;
 
 /// Where blobs are kept.
 ///
@@ -21,55 +12,53 @@ use crate::error::BlobError;
 /// `s3://bucket/prefix?endpoint=http://host:9000&region=eu-central-1&allow_http=true`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlobLocation {
-    /// A directory on this machine, or on a file system that all coordinators share.
+    /// A directory on this host, or on a file system that all coordinators share.
     Directory(PathBuf),
-    /// A bucket. Its credentials are `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and
-    /// `AWS_SESSION_TOKEN` where there is one, of the environment.
+    /// An S3 bucket. Credentials come from the environment variables `AWS_ACCESS_KEY_ID` and
+    /// `AWS_SECRET_ACCESS_KEY`, and optionally `AWS_SESSION_TOKEN`.
     S3 {
-        /// The name of the bucket, which has to exist.
+        /// The name of the bucket, which must exist.
         bucket: String,
-        /// What every key is put under, without slashes at its ends; may be empty.
+        /// The prefix of all keys, without slashes at its ends; may be empty.
         prefix: String,
-        /// Where the bucket is, when not at Amazon.
+        /// The URL of the S3 server; Amazon's when `None`.
         endpoint: Option<String>,
-        /// The region, `us-east-1` when nothing is said.
+        /// The region; `us-east-1` when `None`.
         region: Option<String>,
-        /// Whether the endpoint may be reached without TLS.
+        /// Whether connections without TLS are allowed.
         allow_http: bool,
     },
 }
 
-/// Why a text does not say where blobs are kept.
+/// Why a text is not a valid blob location.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobLocationError {
-    /// Nothing was written at all.
-    #[error("the blob location is empty; write a directory or `s3://bucket/prefix`")]
+    #[error("the blob location is empty; expected a directory or `s3://bucket/prefix`")]
     Empty,
-    /// The URL has another scheme.
-    #[error("blobs cannot be kept at `{0}://`; write a directory, `file:///path` or `s3://bucket`")]
+    #[error(
+        "unsupported scheme `{0}://` in the blob location; expected a directory, `file:///path` or `s3://bucket`"
+    )]
     Scheme(String),
-    /// The URL cannot be read.
-    #[error("`{text}` is not a URL")]
+    #[error("the blob location `{text}` is not a valid URL")]
     Url {
-        /// What was written.
         text: String,
-        /// What is wrong with it.
         source: url::ParseError,
     },
     /// A `file:` URL without an absolute path.
-    #[error("`{0}` names no directory; write `file:///path`")]
+    #[error("the blob location `{0}` has no absolute path; expected `file:///path`")]
     NoPath(String),
-    /// An `s3:` URL without a bucket.
-    #[error("`{0}` names no bucket; write `s3://bucket/prefix`")]
+    #[error("the blob location `{0}` has no bucket; expected `s3://bucket/prefix`")]
     NoBucket(String),
-    /// A secret where it would be seen.
-    #[error("credentials belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, not in the URL")]
+    /// Credentials in the URL would show up in process lists and logs.
+    #[error(
+        "the blob location must not contain credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
     Credentials,
-    /// A parameter that means nothing here.
-    #[error("`{0}` is not a parameter of `s3://`; there are `endpoint`, `region` and `allow_http`")]
+    #[error(
+        "unknown parameter `{0}` in the blob location; allowed are `endpoint`, `region` and `allow_http`"
+    )]
     Parameter(String),
-    /// `allow_http` has to be `true` or `false`.
-    #[error("`allow_http` is `true` or `false`, not `{0}`")]
+    #[error("invalid `allow_http` value `{0}` in the blob location; expected `true` or `false`")]
     AllowHttp(String),
 }
 
@@ -80,6 +69,7 @@ impl FromStr for BlobLocation {
         if text.is_empty() {
             return Err(BlobLocationError::Empty);
         }
+        // Paths are the common case and need no scheme.
         let Some((scheme, _)) = text.split_once("://") else {
             return Ok(Self::Directory(PathBuf::from(text)));
         };
@@ -100,6 +90,7 @@ impl FromStr for BlobLocation {
 }
 
 fn bucket(url: &Url) -> Result<BlobLocation, BlobLocationError> {
+    // The location is logged and shown in process lists, so it must not contain secrets.
     if !url.username().is_empty() || url.password().is_some() {
         return Err(BlobLocationError::Credentials);
     }
@@ -130,7 +121,7 @@ fn bucket(url: &Url) -> Result<BlobLocation, BlobLocationError> {
     })
 }
 
-/// What an operator recognises the place by; without the parameters.
+/// Shows the location without its parameters.
 impl fmt::Display for BlobLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,117 +131,12 @@ impl fmt::Display for BlobLocation {
     }
 }
 
-pub(crate) fn connect(location: &BlobLocation) -> Result<Blobs, BlobError> {
-    let connected = match location {
-        BlobLocation::Directory(path) => directory(path),
-        BlobLocation::S3 {
-            bucket,
-            prefix,
-            endpoint,
-            region,
-            allow_http,
-        } => {
-            let region = region.as_deref().unwrap_or("us-east-1");
-            s3(bucket, prefix, endpoint.as_deref(), region, *allow_http)
-        }
-    };
-    connected.map_err(|source| BlobError::Unusable {
-        location: location.to_string(),
-        step: "open",
-        source,
-    })
-}
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-fn directory(path: &FilePath) -> Result<Blobs, Cause> {
-    let path = std::path::absolute(path)?;
-    create_durably(&path)?;
-    let path = path.canonicalize()?;
-    // An acknowledged blob has to outlive a power cut, so files and directories are synced.
-    let store = LocalFileSystem::new_with_prefix(&path)?.with_fsync(true);
-    Ok(Blobs {
-        store: Arc::new(store),
-        prefix: Path::default(),
-        root: Some(path),
-        part_size: 1024 * 1024,
-    })
-}
-
-/// Makes a directory that only its owner may enter, and those above it.
-fn create_durably(path: &FilePath) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    if path.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    create_durably(parent)?;
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        // Another coordinator may have been quicker.
-        Err(_) if path.is_dir() => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => std::fs::File::open(parent)?.sync_all(),
-    }
-}
-
-fn s3(
-    bucket: &str,
-    prefix: &str,
-    endpoint: Option<&str>,
-    region: &str,
-    allow_http: bool,
-) -> Result<Blobs, Cause> {
-    // The HTTP client is built without cryptography of its own. Somebody else in this process may
-    // have chosen a provider already, which serves just as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(region)
-        .with_access_key_id(credential("AWS_ACCESS_KEY_ID")?)
-        .with_secret_access_key(credential("AWS_SECRET_ACCESS_KEY")?)
-        .with_allow_http(allow_http)
-        // `DELETE key` is understood by every server that speaks S3, bulk deletes are not.
-        .with_disable_bulk_delete(true)
-        .with_retry(RetryConfig {
-            max_retries: 5,
-            retry_timeout: Duration::from_secs(30),
-            ..RetryConfig::default()
-        })
-        .with_client_options(
-            // A large artifact takes as long as it takes, as long as it moves.
-            ClientOptions::new()
-                .with_allow_http(allow_http)
-                .with_timeout_disabled()
-                .with_connect_timeout(Duration::from_secs(5))
-                .with_read_timeout(Duration::from_secs(30)),
-        );
-    if let Some(endpoint) = endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let Ok(token) = std::env::var("AWS_SESSION_TOKEN") {
-        builder = builder.with_token(token);
-    }
-    Ok(Blobs {
-        store: Arc::new(builder.build()?),
-        prefix: Path::parse(prefix)?,
-        root: None,
-        part_size: 8 * 1024 * 1024,
-    })
-}
-
-fn credential(name: &str) -> Result<String, String> {
-    std::env::var(name).map_err(|_| format!("{name} is not set"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_path_and_a_file_url_are_directories() {
+    fn a_path_and_a_file_url_are_parsed_as_directories() {
         for text in ["/var/lib/slipway/blobs", "file:///var/lib/slipway/blobs"] {
             let location: BlobLocation = text.parse().expect("a directory");
             assert_eq!(
@@ -261,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_has_a_prefix_and_parameters() {
+    fn an_s3_url_is_parsed_with_prefix_and_parameters() {
         let text = "s3://blobs/farm/one?endpoint=http://127.0.0.1:9000&region=eu&allow_http=true";
         assert_eq!(
             text.parse::<BlobLocation>().expect("a bucket"),
@@ -276,18 +162,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_the_reason() {
-        for (text, said) in [
+    fn an_invalid_location_is_refused_with_the_reason() {
+        for (text, reason) in [
             ("", "is empty"),
             ("gs://bucket", "`gs://`"),
-            ("s3://", "names no bucket"),
+            ("s3://", "has no bucket"),
             ("s3://bucket?endpont=x", "`endpont`"),
             ("s3://bucket?allow_http=yes", "`yes`"),
             ("s3://key:secret@bucket/x", "AWS_ACCESS_KEY_ID"),
             ("file://relative", "file:///path"),
         ] {
             let error = text.parse::<BlobLocation>().expect_err(text).to_string();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains(reason), "{text}: {error}");
         }
     }
 }

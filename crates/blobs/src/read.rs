@@ -1,4 +1,4 @@
-//! Reading a blob, whole or in part.
+//! Reading a blob, or a range of it.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -12,9 +12,10 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
 use crate::error::BlobError;
 
-/// The bytes of a blob on their way out.
+/// The bytes of a blob as a stream.
 ///
-/// A blob that is replaced or deleted meanwhile may end in an error, never in other bytes.
+/// If the blob is replaced or deleted meanwhile, the stream may fail, but it never yields bytes of
+/// another blob.
 pub struct BlobStream {
     key: String,
     size: u64,
@@ -23,26 +24,28 @@ pub struct BlobStream {
 }
 
 impl BlobStream {
-    /// The size of the whole blob in bytes, whatever part of it this stream gives.
+    /// The size of the whole blob in bytes, even if this stream yields only a range of it.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The part of the blob that this stream gives, cut at the blob's end.
+    /// The range of the blob that this stream yields, cut at the blob's end.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
-    /// All bytes of this stream, in memory.
+    /// Collects the stream in memory.
     pub(crate) async fn into_bytes(mut self) -> Result<Bytes, BlobError> {
+        // Most small blobs come as one chunk, which is returned without a copy.
         let Some(first) = self.next().await.transpose()? else {
             return Ok(Bytes::new());
         };
         let Some(second) = self.next().await.transpose()? else {
             return Ok(first);
         };
+        // More than one chunk has to be copied together.
         let mut whole = BytesMut::from(first);
         whole.extend_from_slice(&second);
         while let Some(chunk) = self.next().await {
@@ -78,8 +81,9 @@ pub(crate) async fn open(
     range: Option<Range<u64>>,
 ) -> Result<BlobStream, BlobError> {
     if let Some(range) = range.as_ref().filter(|range| range.start >= range.end) {
-        return nothing(store, key, path, range.start).await;
+        return empty(store, key, path, range.start).await;
     }
+    // `range` is moved into the options, and the start is needed to interpret an error.
     let start = range.as_ref().map_or(0, |range| range.start);
     let options = GetOptions {
         range: range.map(GetRange::Bounded),
@@ -92,10 +96,10 @@ pub(crate) async fn open(
             range: found.range.clone(),
             chunks: found.into_stream(),
         }),
-        // The back ends each have their own words for a range that starts too far out, so the
-        // size decides.
+        // Each back end reports a range after the end with a different error, so the size decides.
         Err(error) if start > 0 => {
             let size = size(store, key, path).await?;
+            // The blob exists and the range is the problem; other errors are passed on.
             if start >= size {
                 return Err(BlobError::OutOfRange {
                     key: key.to_owned(),
@@ -108,8 +112,8 @@ pub(crate) async fn open(
     }
 }
 
-/// An empty range, which HTTP cannot express, at `start`.
-async fn nothing(
+/// A stream for an empty range at `start`. HTTP has no empty ranges, so nothing is requested.
+async fn empty(
     store: &dyn ObjectStore,
     key: &str,
     path: &Path,

@@ -1,14 +1,16 @@
-//! The same expectations for both kinds of storage. The S3 ones need `SLIPWAY_TEST_S3`, which
-//! `cargo xtask test` sets to a server of its own.
+//! Tests that run against both back ends. Those for S3 need `SLIPWAY_TEST_S3`, which
+//! `cargo xtask test` sets to a server it starts.
 
 use std::io;
 use std::path::Path as FilePath;
 
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
-use super::*;
+use crate::storage::probe_key;
+use crate::{BlobError, BlobLocation, Blobs, PutError};
 
-/// Longer than one part of either kind, and not a multiple of it.
+/// Larger than a part of either back end, and not a multiple of it.
 const LARGE: usize = 20 * 1024 * 1024 + 7;
 
 fn patterned(length: usize) -> Bytes {
@@ -22,30 +24,30 @@ fn chunks(whole: &Bytes) -> Vec<Result<Bytes, io::Error>> {
         .collect()
 }
 
-async fn what_was_put_is_read_back(blobs: Blobs) {
+async fn a_stored_blob_is_read_back_and_replaced(blobs: Blobs) {
     blobs.put("a/b", "first".into()).await.expect("put");
     blobs.put("a/b", "second".into()).await.expect("put again");
-    let held = blobs.read("a/b", None).await.expect("read");
-    assert_eq!(held, "second");
+    let read = blobs.read("a/b", None).await.expect("read");
+    assert_eq!(read, "second");
     blobs.put("a/empty", Bytes::new()).await.expect("put");
     assert_eq!(blobs.read("a/empty", None).await.expect("read"), "");
 }
 
-async fn a_range_is_cut_at_the_end(blobs: Blobs) {
+async fn a_range_is_cut_at_the_end_of_the_blob(blobs: Blobs) {
     blobs.put("range", "0123456789".into()).await.expect("put");
     let part = blobs.get("range", Some(7..20)).await.expect("get");
     assert_eq!((part.size(), part.range()), (10, 7..10));
     assert_eq!(part.into_bytes().await.expect("bytes"), "789");
     assert_eq!(blobs.read("range", Some(2..4)).await.expect("read"), "23");
     assert_eq!(blobs.read("range", Some(4..4)).await.expect("read"), "");
-    let beyond = blobs.read("range", Some(10..11)).await;
+    let after_end = blobs.read("range", Some(10..11)).await;
     assert!(
-        matches!(beyond, Err(BlobError::OutOfRange { size: 10, .. })),
-        "{beyond:?}"
+        matches!(after_end, Err(BlobError::OutOfRange { size: 10, .. })),
+        "{after_end:?}"
     );
 }
 
-async fn an_absent_blob_is_not_found_and_may_be_deleted(blobs: Blobs) {
+async fn a_missing_blob_is_not_found_and_can_be_deleted(blobs: Blobs) {
     for range in [None, Some(0..3), Some(2..3), Some(2..2)] {
         let found = blobs.read("absent", range).await;
         assert!(
@@ -60,7 +62,7 @@ async fn an_absent_blob_is_not_found_and_may_be_deleted(blobs: Blobs) {
     assert!(matches!(found, Err(BlobError::NotFound { .. })));
 }
 
-async fn everything_below_a_key_is_deleted_and_nothing_else(blobs: Blobs) {
+async fn delete_below_deletes_only_blobs_below_the_key(blobs: Blobs) {
     for key in ["jobs/1/a", "jobs/1/deep/b", "jobs/10/a"] {
         blobs.put(key, "x".into()).await.expect("put");
     }
@@ -71,7 +73,7 @@ async fn everything_below_a_key_is_deleted_and_nothing_else(blobs: Blobs) {
     assert_eq!(blobs.read("jobs/10/a", None).await.expect("read"), "x");
 }
 
-async fn a_stream_is_hashed_on_the_way(blobs: Blobs) {
+async fn a_stored_stream_reports_its_size_and_hash(blobs: Blobs) {
     for length in [0, 5, LARGE] {
         let whole = patterned(length);
         let stored = blobs
@@ -84,10 +86,10 @@ async fn a_stream_is_hashed_on_the_way(blobs: Blobs) {
     }
 }
 
-async fn a_stream_that_fails_leaves_the_old_blob(blobs: Blobs) {
+async fn a_failed_stream_leaves_the_old_blob(blobs: Blobs) {
     blobs.put("kept", "old".into()).await.expect("put");
     let mut broken = chunks(&patterned(LARGE));
-    broken.push(Err(io::Error::other("the client went away")));
+    broken.push(Err(io::Error::other("the client disconnected")));
     let failed = blobs
         .put_stream("kept", u64::MAX, stream::iter(broken))
         .await;
@@ -95,7 +97,7 @@ async fn a_stream_that_fails_leaves_the_old_blob(blobs: Blobs) {
     assert_eq!(blobs.read("kept", None).await.expect("read"), "old");
 }
 
-async fn a_stream_that_is_too_long_is_refused(blobs: Blobs) {
+async fn a_stream_over_the_limit_is_refused(blobs: Blobs) {
     for length in [11, LARGE] {
         let whole = patterned(length);
         let limit = length as u64 - 1;
@@ -103,7 +105,7 @@ async fn a_stream_that_is_too_long_is_refused(blobs: Blobs) {
             .put_stream("long", limit, stream::iter(chunks(&whole)))
             .await;
         assert!(
-            matches!(refused, Err(PutError::TooLarge { limit: said }) if said == limit),
+            matches!(refused, Err(PutError::TooLarge { limit: reported }) if reported == limit),
             "{refused:?}"
         );
         let found = blobs.get("long", None).await;
@@ -111,11 +113,11 @@ async fn a_stream_that_is_too_long_is_refused(blobs: Blobs) {
     }
 }
 
-async fn a_blob_shows_only_when_it_is_whole(blobs: Blobs) {
+async fn a_blob_is_visible_only_when_it_is_complete(blobs: Blobs) {
     let whole = patterned(LARGE);
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let (reader, expected) = (blobs.clone(), whole.clone());
-    let watched = async move {
+    let watch = async move {
         for chunk in chunks(&expected) {
             sender.send(chunk).await.expect("the upload takes it");
         }
@@ -126,17 +128,17 @@ async fn a_blob_shows_only_when_it_is_whole(blobs: Blobs) {
     let source = stream::unfold(receiver, async |mut receiver| {
         receiver.recv().await.map(|chunk| (chunk, receiver))
     });
-    let (stored, ()) = tokio::join!(
-        blobs.put_stream("whole", u64::MAX, Box::pin(source)),
-        watched
-    );
+    let (stored, ()) = tokio::join!(blobs.put_stream("whole", u64::MAX, Box::pin(source)), watch);
     assert_eq!(stored.expect("stored").sha256, sha256(&whole));
 }
 
-async fn a_bad_key_is_refused(blobs: Blobs) {
+async fn an_invalid_key_is_refused(blobs: Blobs) {
     for key in ["", "/a", "a/", "a//b", "../a", "a/../b", "a#1"] {
         let refused = blobs.put(key, "x".into()).await;
-        assert!(matches!(refused, Err(BlobError::BadKey { .. })), "{key}");
+        assert!(
+            matches!(refused, Err(BlobError::InvalidKey { .. })),
+            "{key}"
+        );
     }
 }
 
@@ -145,8 +147,8 @@ fn sha256(bytes: &Bytes) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Every expectation, as a test of one kind of storage.
-macro_rules! expectations {
+/// Generates a test of one back end for each test function.
+macro_rules! backend_tests {
     ($open:expr => $($name:ident,)*) => {
         $(#[tokio::test]
         async fn $name() {
@@ -155,16 +157,16 @@ macro_rules! expectations {
         })*
     };
     ($open:expr) => {
-        expectations! { $open =>
-            what_was_put_is_read_back,
-            a_range_is_cut_at_the_end,
-            an_absent_blob_is_not_found_and_may_be_deleted,
-            everything_below_a_key_is_deleted_and_nothing_else,
-            a_stream_is_hashed_on_the_way,
-            a_stream_that_fails_leaves_the_old_blob,
-            a_stream_that_is_too_long_is_refused,
-            a_blob_shows_only_when_it_is_whole,
-            a_bad_key_is_refused,
+        backend_tests! { $open =>
+            a_stored_blob_is_read_back_and_replaced,
+            a_range_is_cut_at_the_end_of_the_blob,
+            a_missing_blob_is_not_found_and_can_be_deleted,
+            delete_below_deletes_only_blobs_below_the_key,
+            a_stored_stream_reports_its_size_and_hash,
+            a_failed_stream_leaves_the_old_blob,
+            a_stream_over_the_limit_is_refused,
+            a_blob_is_visible_only_when_it_is_complete,
+            an_invalid_key_is_refused,
         }
     };
 }
@@ -172,7 +174,7 @@ macro_rules! expectations {
 mod s3 {
     use super::*;
 
-    /// A place of its own in the bucket, so that tests do not meet.
+    /// A separate prefix in the bucket, so that tests do not interfere.
     async fn fresh() -> (Blobs, ()) {
         let url = std::env::var("SLIPWAY_TEST_S3").expect(
             "SLIPWAY_TEST_S3 is not set: `cargo xtask test` starts an S3 server and sets it",
@@ -184,7 +186,7 @@ mod s3 {
         (Blobs::open(&location).await.expect("a bucket"), ())
     }
 
-    expectations! { fresh() }
+    backend_tests! { fresh() }
 }
 
 mod directory {
@@ -196,13 +198,13 @@ mod directory {
         (Blobs::open(&location).await.expect("opened"), root)
     }
 
-    expectations! { fresh() }
+    backend_tests! { fresh() }
 
     #[tokio::test]
-    async fn an_upload_that_ends_early_leaves_no_file() {
+    async fn an_aborted_upload_leaves_no_file() {
         let (blobs, root) = fresh().await;
         let mut broken = chunks(&patterned(LARGE));
-        broken.push(Err(io::Error::other("the client went away")));
+        broken.push(Err(io::Error::other("the client disconnected")));
         let failed = blobs
             .put_stream("x/y", u64::MAX, stream::iter(broken))
             .await;
@@ -226,7 +228,7 @@ mod directory {
     }
 
     #[tokio::test]
-    async fn a_place_that_cannot_hold_blobs_is_named_with_the_reason() {
+    async fn an_unusable_location_is_reported_with_its_cause() {
         let root = tempfile::tempdir().expect("a directory");
         let file = root.path().join("file");
         std::fs::write(&file, "").expect("a file");

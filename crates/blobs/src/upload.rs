@@ -1,4 +1,4 @@
-//! Storing a stream: part by part, out of sight until the last one is in.
+//! Storing a stream in parts, which become visible together when the upload completes.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -7,33 +7,33 @@ use object_store::{MultipartUpload, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-use crate::Blobs;
 use crate::error::{BlobError, PutError};
+use crate::storage::Blobs;
 
-/// How many parts of one stream are written at a time, while the next one is gathered.
+/// The number of parts of one stream that are written concurrently while the next one is collected.
 const PARTS_IN_FLIGHT: usize = 2;
 
-/// What a stream turned out to be.
+/// The size and hash of a stored stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// How many bytes were stored.
+    /// In bytes.
     pub size: u64,
-    /// Their SHA-256, in lower-case hexadecimal.
+    /// In lower-case hex.
     pub sha256: String,
 }
 
 impl Blobs {
-    /// Stores what `stream` gives, at most `limit` bytes, under `key`, in place of what was there.
+    /// Stores a stream of at most `limit` bytes under `key`, replacing an existing blob.
     ///
-    /// The stream is never held in memory as a whole. The blob appears in one step when the stream
-    /// has ended, and is durable when this returns. When the stream fails, is too long or is
-    /// dropped half-way, nothing of it is kept and a blob that was there before stays.
+    /// The stream is never held in memory as a whole. The blob becomes visible atomically when the
+    /// stream has ended, and is durable when this returns. If the stream fails, is too long or is
+    /// dropped, none of it is kept and an existing blob is unchanged.
     ///
-    /// A bucket takes at most 10,000 parts of 8 MiB, so 78 GiB, whatever the limit.
+    /// An S3 bucket accepts at most 10,000 parts of 8 MiB (78 GiB), whatever the limit.
     ///
     /// # Errors
     /// [`PutError::TooLarge`], [`PutError::Source`] with the error of the stream, or
-    /// [`PutError::Blob`] when the storage failed.
+    /// [`PutError::Blob`] if the storage failed.
     pub async fn put_stream<S, E>(
         &self,
         key: &str,
@@ -55,11 +55,13 @@ impl Blobs {
                     return Err(PutError::Source(error));
                 }
             };
+            // The declared length of a request cannot be trusted, so the bytes are counted.
             size = size.saturating_add(chunk.len() as u64);
             if size > limit {
                 upload.abort().await;
                 return Err(PutError::TooLarge { limit });
             }
+            // Hashed while streaming, because reading a large blob back would double the I/O.
             hash.update(&chunk);
             upload.write(chunk).await?;
         }
@@ -71,13 +73,13 @@ impl Blobs {
     }
 }
 
-/// One stream on its way in. What fits in one part is stored by a single write at the end.
+/// An upload in progress. A stream that fits in one part is stored by a single write at the end.
 struct Upload<'a> {
     blobs: &'a Blobs,
     key: &'a str,
     path: Path,
     part: BytesMut,
-    /// Present from the second part on, and until the upload is complete or aborted.
+    /// Set from the first full part until the upload is completed or aborted.
     open: Option<Box<dyn MultipartUpload>>,
     in_flight: JoinSet<object_store::Result<()>>,
 }
@@ -95,6 +97,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), BlobError> {
+        // S3 requires all parts except the last one to be at least 5 MiB, so parts are filled up.
         while self.part.len() + chunk.len() > self.blobs.part_size {
             let missing = self.blobs.part_size - self.part.len();
             self.part.extend_from_slice(&chunk[..missing]);
@@ -107,6 +110,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn finish(mut self) -> Result<(), BlobError> {
+        // A stream of one part needs no multipart upload, which saves two requests.
         if self.open.is_none() {
             return self.blobs.put(self.key, self.part.split().freeze()).await;
         }
@@ -122,6 +126,7 @@ impl<'a> Upload<'a> {
             none => none.insert(self.blobs.store.put_multipart(&self.path).await?),
         };
         let part = open.put_part(self.part.split().freeze().into());
+        // The next part is collected while this one is written.
         self.in_flight.spawn(part);
         self.drain(PARTS_IN_FLIGHT).await
     }
@@ -130,6 +135,7 @@ impl<'a> Upload<'a> {
         if !self.part.is_empty() {
             self.write_part().await?;
         }
+        // All parts must be stored before the upload can be completed.
         self.drain(0).await?;
         if let Some(open) = &mut self.open {
             open.complete().await?;
@@ -137,7 +143,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Waits until at most `limit` parts are on their way.
+    /// Waits until at most `limit` parts are being written.
     async fn drain(&mut self, limit: usize) -> object_store::Result<()> {
         while self.in_flight.len() > limit {
             if let Some(part) = self.in_flight.join_next().await {
@@ -156,6 +162,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn abort(&mut self) {
+        // A part that is still being written could otherwise be stored after the abort.
         self.in_flight.shutdown().await;
         if let Some(open) = self.open.take() {
             abort(open, self.key).await;
@@ -164,7 +171,7 @@ impl<'a> Upload<'a> {
 }
 
 impl Drop for Upload<'_> {
-    /// The client may have gone away in the middle of its upload.
+    /// Aborts the upload, for instance because the client disconnected.
     fn drop(&mut self) {
         let Some(open) = self.open.take() else {
             return;
@@ -172,7 +179,7 @@ impl Drop for Upload<'_> {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let key = self.key.to_owned();
             let mut in_flight = std::mem::take(&mut self.in_flight);
-            // Nobody is left to wait until the parts are thrown away.
+            // `drop` cannot wait, so the parts are deleted in the background.
             runtime.spawn(async move {
                 in_flight.shutdown().await;
                 abort(open, &key).await;
@@ -183,7 +190,7 @@ impl Drop for Upload<'_> {
 
 async fn abort(mut upload: Box<dyn MultipartUpload>, key: &str) {
     if let Err(error) = upload.abort().await {
-        // A bucket drops such parts by its own lifecycle rule; nothing refers to them.
-        tracing::debug!(%error, blob.key = key, "Parts of {key} could not be thrown away");
+        // Not a warning: nothing refers to such parts, and buckets delete them by a lifecycle rule.
+        tracing::debug!(%error, blob.key = key, "Could not delete the parts of the aborted upload {key}");
     }
 }
