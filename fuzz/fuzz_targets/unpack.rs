@@ -1,58 +1,58 @@
-//! Unpacks whatever comes, into a place that knows when something else was touched.
+//! Unpacks arbitrary bytes and checks that nothing outside the target changes.
 //!
-//! The first byte says how the rest is read: as an archive; as a tar archive without checksums and
-//! compression, which a fuzzer would never get right; or as the script of an archive with few
-//! names and many links. `Ground` panics when an archive leaves anything outside, a link that
-//! leads out, or something that is neither file nor directory.
+//! The first byte decides how the rest is used: as an archive; as a tar archive to which checksums and
+//! compression are added, because a fuzzer would hardly ever get them right; or as input for an
+//! archive generator with few names and many links. `Fixture` panics if an archive changes anything
+//! outside, or leaves a link that leads out or anything but files, directories and links.
 #![no_main]
-#![allow(dead_code, reason = "the modules serve tests as well")]
+#![expect(dead_code, reason = "the tests use more of these modules")]
 
-#[path = "../../crates/packages/tests/unpack/ground.rs"]
-mod ground;
-#[path = "../../crates/packages/tests/unpack/makers.rs"]
-mod makers;
-#[path = "../../crates/packages/tests/unpack/script.rs"]
-mod script;
+#[path = "../../crates/packages/tests/unpack/fixture.rs"]
+mod fixture;
+#[path = "../../crates/packages/tests/unpack/archives.rs"]
+mod archives;
+#[path = "../../crates/packages/tests/unpack/generated.rs"]
+mod generated;
 
 use libfuzzer_sys::fuzz_target;
 use slipway_packages::Archive;
 
-use crate::ground::{Ground, limits};
+use crate::fixture::{Fixture, limits};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((way, bytes)) = bytes.split_first() else {
+    let Some((mode, bytes)) = bytes.split_first() else {
         return;
     };
-    let (kind, archive) = match way % 6 {
+    let (kind, archive) = match mode % 6 {
         0 => (Archive::TarGz, bytes.to_vec()),
         1 | 2 => (
             Archive::TarGz,
-            makers::gzip(&with_checksums(bytes.to_vec())),
+            archives::gzip(&with_checksums(bytes.to_vec())),
         ),
         3 => (Archive::Zip, bytes.to_vec()),
-        4 => (Archive::TarGz, script::tar(bytes).gz()),
-        _ => (Archive::Zip, makers::zip(&script::zip(bytes))),
+        4 => (Archive::TarGz, generated::tar(bytes).gz()),
+        _ => (Archive::Zip, archives::zip(&generated::zip(bytes))),
     };
-    GROUND.with(|ground| try_out(ground, kind, &archive, way % 2 == 0, bytes));
+    FIXTURE.with(|fixture| try_unpack(fixture, kind, &archive, mode % 2 == 0, bytes));
 });
 
 thread_local! {
-    /// Made once: most of an execution would be spent on it.
-    static GROUND: Ground = Ground::new();
+    /// Created once, because creating it takes longer than unpacking.
+    static FIXTURE: Fixture = Fixture::new();
 }
 
-fn try_out(ground: &Ground, kind: Archive, archive: &[u8], again: bool, bytes: &[u8]) {
-    ground.clear();
-    if let Ok(unpacked) = ground.unpack(kind, archive) {
+fn try_unpack(fixture: &Fixture, kind: Archive, archive: &[u8], again: bool, bytes: &[u8]) {
+    fixture.clear();
+    if let Ok(unpacked) = fixture.unpack(kind, archive) {
         assert!(unpacked.entries <= limits().entries);
         assert!(unpacked.expanded <= limits().expanded);
     } else if again {
-        // What a refused archive left behind must not help the next one.
-        let _ = ground.unpack(Archive::TarGz, &script::tar(bytes).gz());
+        // The leftovers of a refused archive must not help the next one.
+        let _ = fixture.unpack(Archive::TarGz, &generated::tar(bytes).gz());
     }
 }
 
-/// Makes every header's checksum right, from the front, as a reader would come by them.
+/// Sets the checksum of every header, in the order in which a reader finds them.
 fn with_checksums(mut tar: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
     while let Some(block) = tar.get_mut(at..at + 512) {

@@ -1,26 +1,26 @@
-//! Which addresses a package may be fetched from.
+//! Which IP addresses packages may be fetched from.
 //!
-//! Of IPv4 all is public that the registries of special addresses do not list. Of IPv6 only the
-//! global unicast range is, without its own special blocks; an address that stands for one of IPv4
-//! is judged as that, or refused where the mechanism is out of use.
+//! An IPv4 address is public unless the IANA registry of special addresses lists it. An IPv6 address
+//! is public if it is global unicast and not in one of the special blocks there. An IPv6 address that
+//! embeds an IPv4 address is treated like the IPv4 address, or refused if the mechanism is obsolete.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A range of addresses in CIDR notation, such as `10.20.0.0/16`.
 pub type Network = ipnet::IpNet;
 
-/// First address and prefix length of what is not public in IPv4.
+/// The blocks of IPv4 addresses that are not public: first address and prefix length.
 const SPECIAL_V4: &[([u8; 4], u8)] = &[
-    ([0, 0, 0, 0], 8),        // this network, and the unspecified address
+    ([0, 0, 0, 0], 8),        // "this network", and the unspecified address
     ([10, 0, 0, 0], 8),       // private
-    ([100, 64, 0, 0], 10),    // shared by a carrier's customers
+    ([100, 64, 0, 0], 10),    // carrier-grade NAT
     ([127, 0, 0, 0], 8),      // loopback
-    ([168, 63, 129, 16], 32), // the metadata of a cloud that put them at a public address
-    ([169, 254, 0, 0], 16),   // link-local, and the metadata of most clouds
+    ([168, 63, 129, 16], 32), // cloud metadata service at a public address
+    ([169, 254, 0, 0], 16),   // link-local, and most cloud metadata services
     ([172, 16, 0, 0], 12),    // private
     ([192, 0, 0, 0], 24),     // protocol assignments
     ([192, 0, 2, 0], 24),     // documentation
-    ([192, 88, 99, 0], 24),   // relays from IPv6, out of use
+    ([192, 88, 99, 0], 24),   // 6to4 relays, obsolete
     ([192, 168, 0, 0], 16),   // private
     ([198, 18, 0, 0], 15),    // benchmarks
     ([198, 51, 100, 0], 24),  // documentation
@@ -29,28 +29,28 @@ const SPECIAL_V4: &[([u8; 4], u8)] = &[
     ([240, 0, 0, 0], 4),      // reserved, and broadcast
 ];
 
-/// First address and prefix length of what is not public within 2000::/3.
+/// The blocks within 2000::/3 that are not public: first address and prefix length.
 const SPECIAL_V6: &[([u16; 8], u8)] = &[
-    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), // protocol assignments, Teredo among them
+    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), // protocol assignments, including Teredo
     ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation
-    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), // 6to4, out of use
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), // 6to4, obsolete
     ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), // documentation
 ];
 
-/// Who may be connected to: the public, and what the operator allows beyond.
+/// The addresses that may be connected to: public ones, and networks that the operator allows.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Guard {
+pub(crate) struct AddressFilter {
     allowed: Vec<Network>,
 }
 
-impl Guard {
+impl AddressFilter {
     pub(crate) fn new(allowed: Vec<Network>) -> Self {
         Self { allowed }
     }
 
-    /// Whether a connection to this address may be made.
-    pub(crate) fn admits(&self, address: IpAddr) -> bool {
-        // A socket treats a mapped address as the one of IPv4, and so does this.
+    /// Returns true if connections to this address are allowed.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        // Sockets connect to the IPv4 address behind a mapped address, so that one has to be checked.
         let address = address.to_canonical();
         is_public(address)
             || self
@@ -60,7 +60,6 @@ impl Guard {
     }
 }
 
-/// Whether an address is one of the public network.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -86,7 +85,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         })
 }
 
-/// The IPv4 address behind one of the well-known prefix of NAT64, `64:ff9b::/96`.
+/// The IPv4 address in a NAT64 address of the well-known prefix, `64:ff9b::/96`.
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [0x64, 0xff9b, 0, 0, 0, 0, _, _] = address.segments() else {
         return None;
@@ -99,13 +98,13 @@ fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    fn admits(allowed: &[&str], address: &str) -> bool {
+    fn allows(allowed: &[&str], address: &str) -> bool {
         let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
-        Guard::new(allowed).admits(address.parse().unwrap())
+        AddressFilter::new(allowed).allows(address.parse().unwrap())
     }
 
     #[test]
-    fn only_public_addresses_are_admitted() {
+    fn only_public_addresses_are_allowed() {
         for public in [
             "1.1.1.1",
             "8.8.8.8",
@@ -124,7 +123,7 @@ mod tests {
             "::ffff:8.8.8.8",
             "64:ff9b::808:808",
         ] {
-            assert!(admits(&[], public), "{public}");
+            assert!(allows(&[], public), "{public}");
         }
         for special in [
             "0.0.0.0",
@@ -177,18 +176,18 @@ mod tests {
             "fec0::1",
             "ff02::1",
         ] {
-            assert!(!admits(&[], special), "{special}");
+            assert!(!allows(&[], special), "{special}");
         }
     }
 
     #[test]
-    fn an_allowed_network_is_allowed_and_its_neighbours_are_not() {
-        assert!(admits(&["10.20.0.0/16"], "10.20.255.255"));
-        assert!(admits(&["10.20.0.0/16"], "::ffff:10.20.0.1"));
-        assert!(!admits(&["10.20.0.0/16"], "10.21.0.0"));
-        assert!(!admits(&["10.20.0.0/16"], "64:ff9b::a14:1"));
-        assert!(admits(&["fd00::/8"], "fd12::1"));
-        assert!(!admits(&["fd00::/8"], "fe80::1"));
-        assert!(!admits(&["fd00::/8"], "127.0.0.1"));
+    fn only_addresses_inside_an_allowed_network_are_allowed() {
+        assert!(allows(&["10.20.0.0/16"], "10.20.255.255"));
+        assert!(allows(&["10.20.0.0/16"], "::ffff:10.20.0.1"));
+        assert!(!allows(&["10.20.0.0/16"], "10.21.0.0"));
+        assert!(!allows(&["10.20.0.0/16"], "64:ff9b::a14:1"));
+        assert!(allows(&["fd00::/8"], "fd12::1"));
+        assert!(!allows(&["fd00::/8"], "fe80::1"));
+        assert!(!allows(&["fd00::/8"], "127.0.0.1"));
     }
 }

@@ -1,105 +1,97 @@
-//! What can go wrong with a package, told so that somebody can act on it.
+//! Errors of packages, with messages for the people who asked for the build.
 //!
-//! No message has a URL's login or query, and none says which address a host name has.
+//! Messages never contain the login or query of a URL, nor the address of a host name, because these
+//! people may be strangers to the operator.
 
 use slipway_domain::FailureReason;
 
-/// Why there are no sources.
+/// Why a package could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
-    /// The URL is not one that a package is fetched from. The text says why.
-    #[error("the package's address is refused: {0}")]
+    /// Packages are not fetched from this kind of URL, for the given reason.
+    #[error("the package URL is not allowed: {0}")]
     RefusedUrl(&'static str),
-    /// The host is not in the public network, and nobody allowed where it is.
     #[error(
-        "the package's host {host} is not at a public address, and packages are fetched from \
-         public addresses only; who runs this runner can allow its network"
+        "the package host {host} is not at a public address; packages are fetched only from public \
+         addresses and from networks that the operator of this runner allows"
     )]
     NotPublic {
-        /// The host, as the URL names it.
+        /// The host as written in the URL.
         host: String,
     },
-    /// The server could not be reached, or did not give the package.
-    #[error("the package {url} could not be fetched: {reason}")]
+    /// The server could not be reached or did not send the package.
+    #[error("could not fetch the package {url}: {reason}")]
     Unavailable {
-        /// The address, without a login and a query.
+        /// Without login and query.
         url: String,
-        /// What went wrong.
         reason: String,
     },
-    /// The package has more bytes than it may.
     #[error("the package is larger than {}", bytes(*.limit))]
     TooLarge {
-        /// The limit, in bytes.
+        /// In bytes.
         limit: u64,
     },
-    /// Fetching or unpacking took too long.
     #[error("{what} the package took longer than {seconds} s")]
     TimedOut {
         /// "fetching" or "unpacking".
         what: &'static str,
-        /// The limit.
         seconds: u64,
     },
-    /// Nothing came from the server for too long.
-    #[error("the package {url} could not be fetched: nothing came for {seconds} s")]
+    /// The server sent nothing for too long.
+    #[error("could not fetch the package {url}: the server sent nothing for {seconds} s")]
     Stalled {
-        /// The address, without a login and a query.
+        /// Without login and query.
         url: String,
-        /// The limit.
         seconds: u64,
     },
-    /// The package is neither an archive that is unpacked nor a Dockerfile.
     #[error(
-        "the package is {found}; a package is a tar archive compressed with gzip, a zip archive, \
-         or a Dockerfile"
+        "the package is {found}; supported are tar archives compressed with gzip, zip archives and \
+         Dockerfiles"
     )]
     Unsupported {
-        /// What it is instead, with its article or its content type.
+        /// What it is instead, such as "a page of HTML or XML".
         found: String,
     },
-    /// An entry of the archive is not unpacked, and so nothing is.
+    /// An entry of the archive is not allowed, so the whole archive is refused.
     #[error("the archive is refused: its entry \"{entry}\" {reason}")]
     RefusedEntry {
-        /// The entry's name, shortened and without control characters.
+        /// The name of the entry, shortened and without control characters.
         entry: String,
-        /// What is wrong with it.
+        /// Continues the sentence after the name.
         reason: String,
     },
-    /// The archive as a whole is not unpacked.
+    /// The archive as a whole is not allowed. The text continues the sentence.
     #[error("the archive is refused: it {0}")]
     RefusedArchive(String),
-    /// The archive is damaged, or no archive.
+    /// The archive is damaged or not an archive.
     #[error("the archive cannot be read: {0}")]
     BrokenArchive(String),
-    /// The Dockerfile or the context is not inside the package.
-    #[error("{path} leads out of the package, and nothing outside of it is built")]
+    #[error("{path} leads out of the package; the Dockerfile and the context must be inside it")]
     OutsidePackage {
-        /// The path, as it was given.
+        /// As given in the request.
         path: String,
     },
-    /// The context is not there, or is no directory.
-    #[error("the build context {path} is not a directory of the package")]
+    #[error("the build context {path} is not a directory in the package")]
     ContextMissing {
-        /// The path, as it was given.
+        /// As given in the request.
         path: String,
     },
-    /// There is no Dockerfile at the path.
-    #[error("the package has no Dockerfile at {path}; correct the path, or name a subdirectory")]
+    #[error(
+        "the package has no Dockerfile at {path}; correct the Dockerfile path or the subdirectory"
+    )]
     DockerfileMissing {
-        /// The path in the package.
+        /// Relative to the root of the package.
         path: String,
     },
-    /// There is no room for the sources.
-    #[error("the disk is full: there is no room for the package")]
+    #[error("could not store the package: the runner's disk is full")]
     DiskFull,
-    /// The host did not let us work, for instance because a directory could not be made.
-    #[error("the place for the package could not be used")]
+    /// A failure of the host, for instance because a directory could not be created.
+    #[error("could not write the package to the runner's disk")]
     Io(#[source] std::io::Error),
 }
 
 impl PackageError {
-    /// The farm's word for this failure.
+    /// The failure reason of the job.
     pub fn reason(&self) -> FailureReason {
         match self {
             error if error.is_about_archive() => FailureReason::PackageInvalid,
@@ -113,7 +105,7 @@ impl PackageError {
             | Self::RefusedEntry { .. }
             | Self::RefusedArchive(_)
             | Self::BrokenArchive(_) => FailureReason::PackageUnavailable,
-            // Without the directory there is no Dockerfile in it either.
+            // Without the context directory, the Dockerfile in it is missing too.
             Self::DockerfileMissing { .. } | Self::ContextMissing { .. } => {
                 FailureReason::DockerfileMissing
             }
@@ -123,7 +115,8 @@ impl PackageError {
         }
     }
 
-    /// Whether the package came, and cannot be used: it would be the same if it were fetched again.
+    /// Returns true if the package was fetched but cannot be used, so that fetching it again would not
+    /// help.
     pub fn is_about_archive(&self) -> bool {
         matches!(
             self,
@@ -155,7 +148,7 @@ impl From<nix::Error> for PackageError {
     }
 }
 
-/// A number of bytes, in words for a person.
+/// Formats a number of bytes for people.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: &[(u64, &str)] = &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     UNITS

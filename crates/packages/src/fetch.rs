@@ -1,8 +1,8 @@
-//! Fetching a package from a URL that nobody trusts.
+//! Fetches a package from an untrusted URL.
 //!
-//! Each address is judged where a connection to it begins: names through the resolver that the
-//! client is made with, addresses in a URL before each request, of which a redirect makes a new
-//! one. There is no proxy, no cookie, no decompression, and no other way to a socket.
+//! Every address is checked right before a connection to it: host names in the client's resolver, and
+//! literal addresses before each request, including those after redirects. There are no proxies,
+//! cookies or decompression, and no other way to open a socket.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -19,23 +19,23 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
-use crate::address::{Guard, Network};
+use crate::address::{AddressFilter, Network};
 use crate::error::PackageError;
 use crate::kind::{HEAD, Kind};
 use crate::url::PackageUrl;
 
-use self::resolver::{Forbidden, Guarded, Lookup, System};
+use self::resolver::{FilteringResolver, NoPublicAddress, Resolver, SystemResolver};
 
-/// What fetching a package may cost.
+/// The limits for fetching a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// How large the package may be, in bytes.
+    /// The maximum size of the package, in bytes.
     pub size: u64,
-    /// How long it may take altogether.
+    /// The maximum total time.
     pub total: Duration,
-    /// How long nothing may come from the server.
+    /// The maximum time in which the server sends nothing.
     pub idle: Duration,
-    /// How many redirects are followed.
+    /// The maximum number of redirects.
     pub redirects: usize,
 }
 
@@ -50,74 +50,77 @@ impl Default for FetchLimits {
     }
 }
 
-/// A package that was fetched.
+/// A fetched package.
 #[derive(Debug)]
 pub struct Fetched {
-    /// Its bytes, in a file without a name, from the beginning.
+    /// An unnamed temporary file with its bytes, positioned at the start.
     pub file: File,
-    /// How many there are.
+    /// In bytes.
     pub size: u64,
-    /// The type that the server gave it.
+    /// The `Content-Type` from the server.
     content_type: Option<String>,
-    /// Its first bytes.
+    /// The first bytes, to detect the kind.
     head: Vec<u8>,
 }
 
 impl Fetched {
-    /// What it is.
+    /// Detects the kind of the package.
     ///
     /// # Errors
-    /// `Unsupported` when it is no package.
+    /// `Unsupported` if it is neither an archive nor a Dockerfile.
     pub fn kind(&self) -> Result<Kind, PackageError> {
         Kind::of(self.content_type.as_deref(), &self.head)
     }
 }
 
-/// Fetches packages. Several may be fetched side by side.
+/// Fetches packages, also several concurrently.
 pub struct Fetcher {
     client: Client,
-    guard: Arc<Guard>,
+    filter: Arc<AddressFilter>,
     limits: FetchLimits,
 }
 
 impl Fetcher {
-    /// A fetcher that connects to public addresses, and to those of `allowed`.
+    /// Creates a fetcher that connects to public addresses and to those in `allowed`.
     ///
     /// # Errors
-    /// `Io` when the host's certificates cannot be read.
+    /// `Io` if the host's certificates cannot be read.
     pub fn new(limits: FetchLimits, allowed: Vec<Network>) -> Result<Self, PackageError> {
-        Self::with(limits, allowed, Arc::new(System))
+        Self::with(limits, allowed, Arc::new(SystemResolver))
     }
 
     fn with(
         limits: FetchLimits,
         allowed: Vec<Network>,
-        lookup: Arc<dyn Lookup>,
+        resolver: Arc<dyn Resolver>,
     ) -> Result<Self, PackageError> {
-        // Fails when there is one already, which is as good.
+        // This fails if the process has installed a provider already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = Arc::new(Guard::new(allowed));
+        let filter = Arc::new(AddressFilter::new(allowed));
         let client = Client::builder()
             .user_agent(concat!("slipway-runner/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Guarded::new(lookup, Arc::clone(&guard)))
+            // The only way to an address for a name, so that none is connected to unchecked.
+            .dns_resolver(FilteringResolver::new(resolver, Arc::clone(&filter)))
             .redirect(Policy::none())
+            // A proxy would connect on our behalf, past the address check.
             .no_proxy()
+            // The URL may contain secrets, which must not reach the next server.
             .referer(false)
-            // A connection is of use once; the next package asks its resolver again.
+            // A reused connection would skip the address check of the resolver.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(std::io::Error::other)?;
         Ok(Self {
             client,
-            guard,
+            filter,
             limits,
         })
     }
 
-    /// Fetches the package at `url` into a file of the directory `spool`, where it has no name;
-    /// `say` is told each step in a line.
+    /// Fetches the package at `url` into an unnamed temporary file in the directory `spool`. Calls
+    /// `report` with a line of progress for each step.
     ///
-    /// Dropping the future ends the connection, and nothing is left.
+    /// Dropping the future closes the connection and leaves no file.
     ///
     /// # Errors
     /// See [`PackageError`].
@@ -125,75 +128,84 @@ impl Fetcher {
         &self,
         url: &PackageUrl,
         spool: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        report: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Fetched, PackageError> {
+        // One deadline for all redirects, so that they cannot extend the time.
         let deadline = Instant::now() + self.limits.total;
         let mut url = url.clone();
-        say(&format!("Fetching {url}"));
+        report(&format!("Fetching {url}"));
         for _ in 0..=self.limits.redirects {
-            let answer = self.ask(&url, deadline).await?;
-            if !is_redirect(answer.status()) {
-                return self.take(&url, answer, spool, deadline).await;
+            let response = self.request(&url, deadline).await?;
+            if !is_redirect(response.status()) {
+                return self.receive(&url, response, spool, deadline).await;
             }
-            let location = answer.headers().get(LOCATION);
+            // The client follows no redirects itself, so that each new URL is checked here.
+            let location = response.headers().get(LOCATION);
             let location = location.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-            let location = location.ok_or_else(|| unavailable(&url, "it redirects to nowhere"))?;
+            let location =
+                location.ok_or_else(|| unavailable(&url, "it redirects without a location"))?;
             url = url.join(location)?;
-            say(&format!("Redirected to {url}"));
+            report(&format!("Redirected to {url}"));
         }
         let redirects = self.limits.redirects;
         let reason = format!("it redirects more than {redirects} times");
         Err(unavailable(&url, reason))
     }
 
-    /// Sends one request, to an address that may be connected to.
-    async fn ask(&self, url: &PackageUrl, deadline: Instant) -> Result<Response, PackageError> {
+    /// Sends one request, after checking the address.
+    async fn request(&self, url: &PackageUrl, deadline: Instant) -> Result<Response, PackageError> {
         let literal = match url.url().host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
             Some(Host::Domain(_)) | None => None,
         };
-        if literal.is_some_and(|address| !self.guard.admits(address)) {
+        // The client does not call the resolver for literal addresses.
+        if literal.is_some_and(|address| !self.filter.allows(address)) {
             return Err(not_public(url));
         }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, "*/*".parse().map_err(std::io::Error::other)?);
         let identity = "identity".parse().map_err(std::io::Error::other)?;
+        // Content encodings would hide the archive's own compression.
         headers.insert(ACCEPT_ENCODING, identity);
-        let answer = self.client.get(url.url().clone()).headers(headers).send();
-        let answer = self.limits.wait(url, deadline, answer).await?;
-        let answer = answer.map_err(|error| failed(url, &error))?;
-        // Both doors above would have to be open for this to be of any use.
-        match answer.remote_addr() {
-            Some(peer) if self.guard.admits(peer.ip()) => Ok(answer),
+        let response = self.client.get(url.url().clone()).headers(headers).send();
+        let response = self.limits.wait(url, deadline, response).await?;
+        let response = response.map_err(|error| failed(url, &error))?;
+        // A second line of defense, in case both checks above are circumvented.
+        match response.remote_addr() {
+            Some(peer) if self.filter.allows(peer.ip()) => Ok(response),
             _ => Err(not_public(url)),
         }
     }
 
-    /// Takes the body of an answer.
-    async fn take(
+    /// Stores the body of a response.
+    async fn receive(
         &self,
         url: &PackageUrl,
-        answer: Response,
+        response: Response,
         spool: &Path,
         deadline: Instant,
     ) -> Result<Fetched, PackageError> {
-        let status = answer.status();
+        let status = response.status();
         if !status.is_success() {
             return Err(unavailable(url, format!("the server answered {status}")));
         }
         let limit = self.limits.size;
-        if answer.content_length().is_some_and(|length| length > limit) {
+        // Fails early; a missing or wrong length is detected while storing.
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit)
+        {
             return Err(PackageError::TooLarge { limit });
         }
-        let content_type = answer.headers().get(CONTENT_TYPE);
+        let content_type = response.headers().get(CONTENT_TYPE);
         let content_type = content_type.map(|value| {
             let text = String::from_utf8_lossy(value.as_bytes());
             text.into_owned()
         });
-        let body = answer
+        let body = response
             .bytes_stream()
-            .map(|piece| piece.map_err(|error| failed(url, &error)));
+            .map(|chunk| chunk.map_err(|error| failed(url, &error)));
         let mut file = tokio::fs::File::from_std(tempfile::tempfile_in(spool)?);
         let store = self.limits.store(url, body, &mut file, deadline);
         let (size, head) = store.await?;
@@ -208,7 +220,7 @@ impl Fetcher {
 }
 
 impl FetchLimits {
-    /// Stores a body in a file; returns its length and its first bytes.
+    /// Stores a body in a file. Returns its length and its first bytes.
     async fn store(
         &self,
         url: &PackageUrl,
@@ -219,22 +231,23 @@ impl FetchLimits {
         let mut body = std::pin::pin!(body);
         let mut head = Vec::new();
         let mut size = 0_u64;
-        while let Some(piece) = self.wait(url, deadline, body.next()).await? {
-            let piece = piece?;
-            size = size.saturating_add(piece.len() as u64);
+        while let Some(chunk) = self.wait(url, deadline, body.next()).await? {
+            let chunk = chunk?;
+            // `Content-Length` may be missing or wrong, so the bytes are counted.
+            size = size.saturating_add(chunk.len() as u64);
             if size > self.size {
                 return Err(PackageError::TooLarge { limit: self.size });
             }
-            let missing = HEAD.saturating_sub(head.len()).min(piece.len());
-            head.extend_from_slice(&piece[..missing]);
-            file.write_all(&piece).await?;
+            let missing = HEAD.saturating_sub(head.len()).min(chunk.len());
+            head.extend_from_slice(&chunk[..missing]);
+            file.write_all(&chunk).await?;
         }
-        // What could not be written is told by the last call only.
+        // `tokio::fs::File` reports errors of earlier writes only when it is flushed.
         file.flush().await?;
         Ok((size, head))
     }
 
-    /// Waits for `next`, as long as all may take and as long as nothing may come.
+    /// Waits for `next`, but no longer than the idle time and the deadline allow.
     async fn wait<T>(
         &self,
         url: &PackageUrl,
@@ -242,18 +255,19 @@ impl FetchLimits {
         next: impl Future<Output = T>,
     ) -> Result<T, PackageError> {
         let idle = Instant::now() + self.idle;
-        timeout_at(idle.min(deadline), next)
-            .await
-            .map_err(|_| match deadline <= idle {
-                true => PackageError::TimedOut {
+        timeout_at(idle.min(deadline), next).await.map_err(|_| {
+            if deadline <= idle {
+                PackageError::TimedOut {
                     what: "fetching",
                     seconds: self.total.as_secs(),
-                },
-                false => PackageError::Stalled {
+                }
+            } else {
+                PackageError::Stalled {
                     url: url.to_string(),
                     seconds: self.idle.as_secs(),
-                },
-            })
+                }
+            }
+        })
     }
 }
 
@@ -279,12 +293,13 @@ fn unavailable(url: &PackageUrl, reason: impl Into<String>) -> PackageError {
     }
 }
 
-/// What the client's error means. Its own text would show the whole URL.
+/// Converts an error of the client. Its own text would show the whole URL, including secrets.
 fn failed(url: &PackageUrl, error: &reqwest::Error) -> PackageError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut innermost = String::new();
     while let Some(error) = cause {
-        if error.is::<Forbidden>() {
+        // The client wraps the resolver's error several times.
+        if error.is::<NoPublicAddress>() {
             return not_public(url);
         }
         innermost = error.to_string();
@@ -292,8 +307,8 @@ fn failed(url: &PackageUrl, error: &reqwest::Error) -> PackageError {
     }
     let what = match error {
         error if error.is_connect() => "the server could not be reached",
-        error if error.is_body() || error.is_decode() => "the connection broke off",
-        _ => "the server did not answer as it should",
+        error if error.is_body() || error.is_decode() => "the connection was interrupted",
+        _ => "the server sent an invalid response",
     };
     unavailable(url, format!("{what} ({innermost})"))
 }

@@ -1,38 +1,36 @@
-//! What a package is: an archive of one of two kinds, or a Dockerfile alone.
+//! Detects what a package is: an archive, or a single Dockerfile.
 
 use crate::error::PackageError;
 
-/// How many of the first bytes of a package decide what it is, where its type does not.
+/// The number of first bytes that are examined to detect the kind.
 pub(crate) const HEAD: usize = 512;
-/// The largest bare Dockerfile, in bytes.
+/// The maximum size of a package that is a Dockerfile, in bytes.
 pub(crate) const MAX_DOCKERFILE: u64 = 1024 * 1024;
 
-/// An archive that can be unpacked.
+/// A supported archive format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Archive {
     /// A tar archive, compressed with gzip.
     TarGz,
-    /// A zip archive.
     Zip,
 }
 
-/// What a package is.
+/// The kind of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An archive with the sources in it.
+    /// An archive with the sources.
     Archive(Archive),
-    /// The Dockerfile itself.
+    /// A Dockerfile without any other files.
     Dockerfile,
 }
 
 impl Kind {
-    /// Says what a package is by the `Content-Type` it came with and by its first bytes.
+    /// Detects the kind of a package from its `Content-Type` and its first bytes.
     ///
-    /// The bytes count when there is no type, or the one that says nothing,
-    /// `application/octet-stream`.
+    /// The bytes only count if there is no type or if it is the generic `application/octet-stream`.
     ///
     /// # Errors
-    /// `Unsupported` when it is anything else.
+    /// `Unsupported` for anything else.
     pub fn of(content_type: Option<&str>, head: &[u8]) -> Result<Self, PackageError> {
         let content_type = content_type.unwrap_or_default();
         let plain = content_type.split(';').next().unwrap_or_default().trim();
@@ -42,12 +40,12 @@ impl Kind {
                 Ok(Self::Archive(Archive::TarGz))
             }
             "text/plain" => Ok(Self::Dockerfile),
-            "" => match is_markup(head) {
-                true => Err(unsupported("a page of HTML or XML")),
-                false => Self::of_bytes(head),
-            },
+            // Without a type, an error page could be taken for a Dockerfile.
+            "" if is_markup(head) => Err(unsupported("a page of HTML or XML")),
+            "" => Self::of_bytes(head),
             "application/octet-stream" => Self::of_bytes(head),
             other => {
+                // The type comes from the server and ends up in a message, so it is sanitized.
                 let shown: String = other.chars().filter(|c| !c.is_control()).take(80).collect();
                 Err(unsupported(&format!("of the type {shown}")))
             }
@@ -57,17 +55,17 @@ impl Kind {
     fn of_bytes(head: &[u8]) -> Result<Self, PackageError> {
         match head {
             [0x1f, 0x8b, ..] => Ok(Self::Archive(Archive::TarGz)),
-            // A file, an empty archive, or an archive that was meant to be split.
+            // The signatures of a local file header, an empty archive and a split archive.
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] | [b'P', b'K', 7, 8, ..] => {
                 Ok(Self::Archive(Archive::Zip))
             }
-            _ if is_plain_tar(head) => Err(unsupported("a tar archive that is not compressed")),
+            _ if is_plain_tar(head) => Err(unsupported("an uncompressed tar archive")),
             _ => Ok(Self::Dockerfile),
         }
     }
 }
 
-/// Whether a tar archive that is not compressed begins so.
+/// Returns true if `head` is the start of an uncompressed tar archive.
 pub(crate) fn is_plain_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
@@ -109,7 +107,7 @@ mod tests {
             (Some("application/gzip"), b"", TAR),
             (Some("application/x-gzip; a=b"), b"", TAR),
             (Some("Application/X-Tar"), ZIP, TAR),
-            // A type that says something is believed.
+            // A specific type takes precedence over the bytes.
             (Some("text/plain; charset=utf-8"), GZIP, TEXT),
             (Some("application/octet-stream"), GZIP, TAR),
             (Some("application/octet-stream"), ZIP, ZIPPED),
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_in_a_message_is_short_and_clean() {
+    fn a_content_type_in_a_message_is_short_and_has_no_control_characters() {
         let odd = format!("image/\u{7}{}", "x".repeat(500));
         let message = Kind::of(Some(&odd), b"").unwrap_err().to_string();
         assert!(message.len() < 250 && !message.contains('\u{7}'));

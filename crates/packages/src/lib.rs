@@ -1,9 +1,8 @@
-//! The sources of a build that are not in git: a package behind a URL.
+//! Packages: build sources that are fetched from a URL instead of a git repository.
 //!
-//! Neither the URL nor the package is trusted. A package is fetched from public addresses alone,
-//! under limits; its archive is unpacked so that nothing outside of one directory is ever written
-//! and no link in it leads out. Archives that come from elsewhere can be unpacked with
-//! [`unpack()`] as well.
+//! Neither the URL nor the package is trusted. Packages are fetched only from public addresses and
+//! within limits. Archives are unpacked so that nothing outside one directory is written and no link
+//! in it leads out. [`unpack()`] also unpacks archives from other origins.
 
 mod address;
 mod error;

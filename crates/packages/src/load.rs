@@ -1,4 +1,4 @@
-//! From a URL or a file to a directory with the sources in it.
+//! Loads a package from a URL or a file into a directory.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -11,17 +11,17 @@ use crate::kind::{HEAD, Kind, MAX_DOCKERFILE};
 use crate::unpack::{UnpackLimits, unpack};
 use crate::url::PackageUrl;
 
-/// Gets packages. Several may be loaded side by side.
+/// Fetches and unpacks packages, also several concurrently.
 pub struct Packages {
     fetcher: Fetcher,
     limits: UnpackLimits,
 }
 
 impl Packages {
-    /// Gets packages from public addresses and from those of `allowed`, under limits.
+    /// Creates a loader that fetches from public addresses and from those in `allowed`.
     ///
     /// # Errors
-    /// `Io` when the host's certificates cannot be read.
+    /// `Io` if the host's certificates cannot be read.
     pub fn new(
         fetch: FetchLimits,
         unpack: UnpackLimits,
@@ -33,27 +33,28 @@ impl Packages {
         })
     }
 
-    /// Gets the package at `url` into `dir`, which is made; `say` is told each step in a line.
+    /// Loads the package at `url` into `dir`, which is created. Calls `report` with a line of progress for
+    /// each step.
     ///
-    /// A package that is a Dockerfile becomes the file `Dockerfile` there. Dropping the future
-    /// ends the work at its next step; a file may still be written at that moment.
+    /// A package that is a Dockerfile is stored as `Dockerfile`. Dropping the future stops the work at
+    /// its next step; a file may still be written at that moment.
     ///
     /// # Errors
-    /// See [`PackageError`]. Whatever is in `dir` then is of no use.
+    /// See [`PackageError`]. The contents of `dir` are undefined then.
     pub async fn load(
         &self,
         url: &PackageUrl,
         dir: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        report: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
         tokio::fs::create_dir_all(dir).await?;
-        let fetched = self.fetch(url, dir, say).await?;
+        let fetched = self.fetch(url, dir, report).await?;
         let kind = fetched.kind()?;
-        self.store(fetched.file, fetched.size, kind, dir, say).await
+        self.store(fetched.file, fetched.size, kind, dir, report)
+            .await
     }
 
-    /// Fetches the file at `url`, whatever it is, into a file of the directory `spool`, where it has
-    /// no name.
+    /// Fetches the file at `url`, of any kind, into an unnamed temporary file in the directory `spool`.
     ///
     /// # Errors
     /// See [`PackageError`].
@@ -61,28 +62,28 @@ impl Packages {
         &self,
         url: &PackageUrl,
         spool: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        report: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Fetched, PackageError> {
-        self.fetcher.fetch(url, spool, say).await
+        self.fetcher.fetch(url, spool, report).await
     }
 
-    /// The same with a package that somebody fetched already into a file.
+    /// Like [`load`](Self::load), for a package that is already in a file.
     ///
     /// # Errors
-    /// See [`PackageError`]. Whatever is in `dir` then is of no use.
+    /// See [`PackageError`]. The contents of `dir` are undefined then.
     pub async fn take(
         &self,
         mut file: File,
         content_type: Option<&str>,
         dir: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        report: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
         tokio::fs::create_dir_all(dir).await?;
         let mut head = Vec::new();
         (&mut file).take(HEAD as u64).read_to_end(&mut head)?;
         file.rewind()?;
         let (size, kind) = (file.metadata()?.len(), Kind::of(content_type, &head)?);
-        self.store(file, size, kind, dir, say).await
+        self.store(file, size, kind, dir, report).await
     }
 
     async fn store(
@@ -91,24 +92,26 @@ impl Packages {
         size: u64,
         kind: Kind,
         dir: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        report: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), PackageError> {
         match kind {
             Kind::Archive(kind) => {
-                say(&format!("Unpacking {}", bytes(size)));
+                report(&format!("Unpacking {}", bytes(size)));
                 let unpacked = unpack(file, kind, dir, self.limits).await?;
                 let (entries, expanded) = (unpacked.entries, bytes(unpacked.expanded));
-                say(&format!("Unpacked {entries} entries, {expanded}"));
+                report(&format!("Unpacked {entries} entries, {expanded}"));
                 Ok(())
             }
+            // Any unknown bytes count as a Dockerfile, so the size decides what is plausible.
             Kind::Dockerfile if size > MAX_DOCKERFILE => Err(PackageError::Unsupported {
                 found: format!(
-                    "no archive that is known, and longer than a Dockerfile of {}",
+                    "not a known archive and larger than the maximum for a Dockerfile, {}",
                     bytes(MAX_DOCKERFILE)
                 ),
             }),
             Kind::Dockerfile => {
-                say("The package is a Dockerfile");
+                report("The package is a Dockerfile");
+                // Writes a file, which would block the async runtime.
                 let dir = dir.to_owned();
                 tokio::task::spawn_blocking(move || store_dockerfile(file, &dir))
                     .await
@@ -119,7 +122,7 @@ impl Packages {
 }
 
 fn store_dockerfile(mut package: File, dir: &Path) -> Result<(), PackageError> {
-    // Never through a link that is there.
+    // `create_new` does not follow an existing symbolic link.
     let mut file = File::create_new(dir.join("Dockerfile"))?;
     io::copy(&mut package, &mut file)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Where in an unpacked package the context and the Dockerfile are, on the disk.
+//! Finds the build context and the Dockerfile in an unpacked package.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,20 @@ use slipway_domain::package::{PackageLocation, ResolvedLocation};
 
 use crate::error::PackageError;
 
-/// Finds context and Dockerfile of a build in the package that was unpacked into `dir`.
+/// Finds the context and the Dockerfile of a build in the package that was unpacked into `dir`.
 ///
-/// Links are followed as long as they stay inside.
+/// Symbolic links are followed if they stay inside the package.
 ///
 /// # Errors
-/// `OutsidePackage` when a path or a link leads out, `ContextMissing`, `DockerfileMissing`.
+/// `OutsidePackage` if a path or a link leads out, `ContextMissing`, `DockerfileMissing`.
 pub fn locate(dir: &Path, location: &PackageLocation) -> Result<ResolvedLocation, PackageError> {
-    let place = location
+    let resolved = location
         .resolve()
         .map_err(|invalid| PackageError::OutsidePackage { path: invalid.got })?;
+    // Both sides of the comparison have to be canonical, because `dir` may contain links itself.
     let dir = dir.canonicalize()?;
     let inside = |path: &str| -> Result<Option<PathBuf>, PackageError> {
+        // Resolves links, so that one that leads out of the package is detected.
         match dir.join(path).canonicalize() {
             Ok(found) if found.starts_with(&dir) => Ok(Some(found)),
             Ok(_) => Err(PackageError::OutsidePackage {
@@ -26,16 +28,16 @@ pub fn locate(dir: &Path, location: &PackageLocation) -> Result<ResolvedLocation
             Err(_) => Ok(None),
         }
     };
-    let context = inside(&place.context)?.filter(|path| path.is_dir());
+    let context = inside(&resolved.context)?.filter(|path| path.is_dir());
     if context.is_none() {
         return Err(PackageError::ContextMissing {
             path: location.context.clone(),
         });
     }
-    let path = place.dockerfile_in_package();
+    let path = resolved.dockerfile_in_package();
     let dockerfile = inside(&path)?.filter(|path| path.is_file());
     match dockerfile {
-        Some(_) if !place.dockerfile.is_empty() => Ok(place),
+        Some(_) if !resolved.dockerfile.is_empty() => Ok(resolved),
         _ => Err(PackageError::DockerfileMissing { path }),
     }
 }
@@ -48,30 +50,30 @@ mod tests {
     use super::*;
 
     fn package() -> tempfile::TempDir {
-        let around = tempfile::tempdir().unwrap();
-        let dir = around.path().join("package");
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("package");
         fs::create_dir_all(dir.join("app/docker")).unwrap();
-        fs::write(around.path().join("Dockerfile"), "FROM scratch").unwrap();
+        fs::write(parent.path().join("Dockerfile"), "FROM scratch").unwrap();
         for path in ["Dockerfile", "app/docker/Dockerfile"] {
             fs::write(dir.join(path), "FROM scratch").unwrap();
         }
         symlink("app/docker", dir.join("inside")).unwrap();
         symlink("..", dir.join("outside")).unwrap();
         symlink("../Dockerfile", dir.join("Outer")).unwrap();
-        around
+        parent
     }
 
     fn find(dockerfile_path: &str, context: &str) -> Result<ResolvedLocation, PackageError> {
-        let around = package();
+        let parent = package();
         let location = PackageLocation {
             dockerfile_path: dockerfile_path.to_owned(),
             context: context.to_owned(),
         };
-        locate(&around.path().join("package"), &location)
+        locate(&parent.path().join("package"), &location)
     }
 
     #[test]
-    fn a_dockerfile_is_found_inside_the_package() {
+    fn the_context_and_the_dockerfile_are_found() {
         for (path, context, found_context, found) in [
             ("/Dockerfile", "/", "", "Dockerfile"),
             ("/app/docker/Dockerfile", "/app", "app", "docker/Dockerfile"),
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_dots_nor_links_lead_out_of_the_package() {
+    fn dots_and_links_that_lead_out_are_refused() {
         for (path, context) in [
             ("../Dockerfile", "/"),
             ("Dockerfile", "../.."),
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_file_or_directory_is_named_in_the_error() {
         let message = |path, context| find(path, context).unwrap_err().to_string();
         assert!(message("sub/Dockerfile", "/").contains("no Dockerfile at sub/Dockerfile"));
         assert!(message("app", "/").contains("no Dockerfile at app"));
@@ -120,13 +122,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_two_texts_make_a_path_that_leads_out(
+        fn no_resolved_path_leads_out(
             dockerfile_path in "[ab./\\\\]{0,12}",
             context in "[ab./]{0,12}",
         ) {
             let location = PackageLocation { dockerfile_path, context };
-            if let Ok(place) = location.resolve() {
-                for path in [place.dockerfile_in_package(), place.context, place.dockerfile] {
+            if let Ok(resolved) = location.resolve() {
+                for path in [resolved.dockerfile_in_package(), resolved.context, resolved.dockerfile] {
                     let mut parts = Path::new(&path).components();
                     let is_plain = |part| matches!(part, std::path::Component::Normal(_));
                     proptest::prop_assert!(parts.all(is_plain), "{path}");

@@ -1,4 +1,4 @@
-//! The address of a package: which are accepted, and what of it is ever shown.
+//! The URL of a package: which URLs are accepted, and how they are shown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,19 +7,19 @@ use url::Url;
 
 use crate::error::PackageError;
 
-/// The longest address, in bytes.
+/// The maximum length of a URL, in bytes.
 const MAX_URL: usize = 8192;
-/// The most characters of an address that are shown.
+/// The maximum number of characters of a URL that are shown.
 const MAX_SHOWN: usize = 200;
 
-/// The address of a package: an `http` or `https` URL.
+/// The URL of a package, with scheme `http` or `https`.
 ///
-/// It is shown without its login, its query and its fragment, which may hold secrets.
+/// `Display` and `Debug` leave out the login, query and fragment, which may contain secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PackageUrl(Url);
 
 impl PackageUrl {
-    /// The whole address, for the request.
+    /// The complete URL, for the request.
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
@@ -30,16 +30,17 @@ impl PackageUrl {
         host.chars().take(MAX_SHOWN).collect()
     }
 
-    /// The address that a redirect from this one leads to.
+    /// The target of a redirect from this URL.
     pub(crate) fn join(&self, location: &str) -> Result<Self, PackageError> {
         let url = self
             .0
             .join(location)
-            .map_err(|_| PackageError::RefusedUrl("it redirects to something that is no URL"))?;
+            .map_err(|_| PackageError::RefusedUrl("it redirects to an invalid URL"))?;
         Self::check(url)
     }
 
     fn check(url: Url) -> Result<Self, PackageError> {
+        // A redirect can produce a URL that never went through `from_str`.
         if url.as_str().len() > MAX_URL {
             return Err(PackageError::RefusedUrl("it is longer than 8192 bytes"));
         }
@@ -47,7 +48,7 @@ impl PackageUrl {
             return Err(PackageError::RefusedUrl("only http and https are allowed"));
         }
         match url.host_str() {
-            None | Some("") => Err(PackageError::RefusedUrl("it names no host")),
+            None | Some("") => Err(PackageError::RefusedUrl("it has no host")),
             Some(_) => Ok(Self(url)),
         }
     }
@@ -60,14 +61,16 @@ impl FromStr for PackageUrl {
         if text.len() > MAX_URL {
             return Err(PackageError::RefusedUrl("it is longer than 8192 bytes"));
         }
-        Self::check(Url::parse(text).map_err(|_| PackageError::RefusedUrl("it is not a URL"))?)
+        Self::check(
+            Url::parse(text).map_err(|_| PackageError::RefusedUrl("it is not a valid URL"))?,
+        )
     }
 }
 
 impl fmt::Display for PackageUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();
-        // An http URL has a host, and so neither call can fail.
+        // These calls only fail for URLs without a host, and an HTTP URL has one.
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
         shown.set_query(None);
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_web_addresses_are_accepted() {
+    fn only_http_urls_are_accepted() {
         for good in [
             "http://example.org",
             "HTTPS://example.org:8443/a?b#c",
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_secret_is_not_shown() {
+    fn login_query_and_fragment_are_not_shown() {
         let url: PackageUrl = "https://me:word@h.example:81/a.zip?token=abc#frag"
             .parse()
             .unwrap();
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_may_be_relative_and_stays_on_the_web() {
+    fn a_redirect_can_be_relative_and_must_be_http() {
         let url: PackageUrl = "http://a.example/x/y?z".parse().unwrap();
         let next = |to: &str| url.join(to).map(|url| url.url().to_string());
         assert_eq!(next("w?q").unwrap(), "http://a.example/x/w?q");

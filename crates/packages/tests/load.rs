@@ -1,6 +1,6 @@
-//! From a URL to sources that can be built, with a real server.
+//! Loading packages from a real server, up to the paths to build from.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use slipway_packages::{FetchLimits, PackageError, PackageUrl, Packages, UnpackLi
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// Serves one answer of this type, or without one, and gives its URL.
+/// Serves one response with this content type, if any. Returns its URL.
 async fn serve(content_type: Option<&str>, body: Vec<u8>) -> PackageUrl {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/package", listener.local_addr().unwrap());
@@ -23,7 +23,7 @@ async fn serve(content_type: Option<&str>, body: Vec<u8>) -> PackageUrl {
         while !request.ends_with(b"\r\n\r\n") {
             request.push(socket.read_u8().await.unwrap());
         }
-        // The client may have seen enough by then.
+        // The client may have disconnected already.
         let _ = socket.write_all(&[head.as_bytes(), &body].concat()).await;
     });
     url.parse().unwrap()
@@ -38,13 +38,13 @@ async fn load(
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
     let limits = (FetchLimits::default(), UnpackLimits::default());
     let packages = Packages::new(limits.0, limits.1, allowed)?;
-    let mut said = Vec::new();
-    let mut say = |line: &str| said.push(line.to_owned());
-    packages.load(&url, dir, &mut say).await?;
-    Ok(said)
+    let mut progress = Vec::new();
+    let mut report = |line: &str| progress.push(line.to_owned());
+    packages.load(&url, dir, &mut report).await?;
+    Ok(progress)
 }
 
-/// A tar archive with one file, compressed.
+/// A compressed tar archive with one file.
 fn tarball(path: &str, text: &str) -> Vec<u8> {
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(encoder);
@@ -57,7 +57,7 @@ fn tarball(path: &str, text: &str) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// A zip archive with one file, as the `zip` crate writes it.
+/// A zip archive with one file.
 fn zipped(path: &str, text: &str) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
@@ -69,7 +69,7 @@ fn zipped(path: &str, text: &str) -> Vec<u8> {
 const DOCKERFILE: &str = "FROM scratch\nLABEL a=b\n";
 
 #[tokio::test]
-async fn a_package_in_either_kind_of_archive_is_unpacked() {
+async fn tar_and_zip_packages_are_unpacked() {
     let octets = Some("application/octet-stream");
     for (content_type, body) in [
         (
@@ -91,14 +91,14 @@ async fn a_package_in_either_kind_of_archive_is_unpacked() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let source = dir.path().join("source");
-        let said = load(content_type, body, &source).await.unwrap();
+        let progress = load(content_type, body, &source).await.unwrap();
         assert!(
-            said.last().unwrap().starts_with("Unpacked 2 entries"),
-            "{said:?}"
+            progress.last().unwrap().starts_with("Unpacked 2 entries"),
+            "{progress:?}"
         );
 
-        let place = locate(&source, &stored_location(None, Some("sub"), None)).unwrap();
-        let dockerfile = source.join(place.dockerfile_in_package());
+        let resolved = locate(&source, &stored_location(None, Some("sub"), None)).unwrap();
+        let dockerfile = source.join(resolved.dockerfile_in_package());
         assert_eq!(std::fs::read_to_string(dockerfile).unwrap(), DOCKERFILE);
         let missing = locate(&source, &stored_location(None, None, None));
         assert!(matches!(
@@ -109,29 +109,29 @@ async fn a_package_in_either_kind_of_archive_is_unpacked() {
 }
 
 #[tokio::test]
-async fn a_bare_dockerfile_is_a_package() {
+async fn a_single_dockerfile_is_a_package() {
     for content_type in [
         Some("text/plain; charset=utf-8"),
         Some("application/octet-stream"),
         None,
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let said = load(content_type, DOCKERFILE.into(), dir.path())
+        let progress = load(content_type, DOCKERFILE.into(), dir.path())
             .await
             .unwrap();
-        assert_eq!(said.last().unwrap(), "The package is a Dockerfile");
+        assert_eq!(progress.last().unwrap(), "The package is a Dockerfile");
         let location = PackageLocation {
             dockerfile_path: "/Dockerfile".to_owned(),
             context: "/".to_owned(),
         };
-        let place = locate(dir.path(), &location).unwrap();
-        let dockerfile = dir.path().join(place.dockerfile_in_package());
+        let resolved = locate(dir.path(), &location).unwrap();
+        let dockerfile = dir.path().join(resolved.dockerfile_in_package());
         assert_eq!(std::fs::read_to_string(dockerfile).unwrap(), DOCKERFILE);
     }
 }
 
 #[tokio::test]
-async fn what_is_no_package_is_named() {
+async fn an_unsupported_package_is_refused_with_the_reason() {
     let octets = Some("application/octet-stream");
     for (content_type, body, expected) in [
         (Some("image/png"), Vec::new(), "of the type image/png"),
@@ -139,7 +139,7 @@ async fn what_is_no_package_is_named() {
         (
             octets,
             vec![0xfd; 2 << 20],
-            "longer than a Dockerfile of 1 MiB",
+            "larger than the maximum for a Dockerfile, 1 MiB",
         ),
         (
             Some("application/zip"),

@@ -1,4 +1,4 @@
-//! Host names: which addresses they have, without those that may not be connected to.
+//! Resolves host names, and removes the addresses that must not be connected to.
 
 use std::future::Future;
 use std::io;
@@ -8,21 +8,21 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::address::Guard;
+use crate::address::AddressFilter;
 
-/// The answer to a question for the addresses of a name.
+/// The future result of resolving a name.
 pub(super) type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// Asks for the addresses of a name: this host's resolver, or one with a script.
-pub(super) trait Lookup: Send + Sync {
-    /// The addresses of `name` at this moment.
+/// Resolves host names: with the host's resolver, or with scripted results in tests.
+pub(super) trait Resolver: Send + Sync {
+    /// The current addresses of `name`.
     fn addresses(&self, name: String) -> Addresses;
 }
 
-/// The resolver of this host.
-pub(super) struct System;
+/// The host's resolver.
+pub(super) struct SystemResolver;
 
-impl Lookup for System {
+impl Resolver for SystemResolver {
     fn addresses(&self, name: String) -> Addresses {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name, 0)).await?;
@@ -31,41 +31,42 @@ impl Lookup for System {
     }
 }
 
-/// No address of a name may be connected to.
+/// A name has addresses, but none of them may be connected to.
 #[derive(Debug, thiserror::Error)]
 #[error("the host is not at a public address")]
-pub(super) struct Forbidden;
+pub(super) struct NoPublicAddress;
 
-/// Gives the client those addresses that may be connected to, and it has no other source of any.
-pub(super) struct Guarded {
-    lookup: Arc<dyn Lookup>,
-    guard: Arc<Guard>,
+/// The client's only resolver. It returns only addresses that may be connected to, so a name that
+/// resolves differently later (DNS rebinding) gains nothing.
+pub(super) struct FilteringResolver {
+    resolver: Arc<dyn Resolver>,
+    filter: Arc<AddressFilter>,
 }
 
-impl Guarded {
-    pub(super) fn new(lookup: Arc<dyn Lookup>, guard: Arc<Guard>) -> Self {
-        Self { lookup, guard }
+impl FilteringResolver {
+    pub(super) fn new(resolver: Arc<dyn Resolver>, filter: Arc<AddressFilter>) -> Self {
+        Self { resolver, filter }
     }
 }
 
-impl Resolve for Guarded {
+impl Resolve for FilteringResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = Arc::clone(&self.guard);
+        let filter = Arc::clone(&self.filter);
         let name = name.as_str().to_owned();
-        let found = self.lookup.addresses(name.clone());
+        let found = self.resolver.addresses(name.clone());
         Box::pin(async move {
             let found = found.await?;
-            let admitted: Vec<SocketAddr> = found
+            let allowed: Vec<SocketAddr> = found
                 .iter()
-                .filter(|address| guard.admits(**address))
+                .filter(|address| filter.allows(**address))
                 .map(|address| SocketAddr::new(*address, 0))
                 .collect();
-            if admitted.is_empty() && !found.is_empty() {
-                // For the operator: who asks for the package is not told the address.
-                tracing::warn!(host = %name, addresses = ?found, "No address of {name} is public");
-                return Err(Forbidden.into());
+            if allowed.is_empty() && !found.is_empty() {
+                // The operator may see the addresses; the user who asked for the build may not.
+                tracing::warn!(host = %name, addresses = ?found, "Refused to fetch from {name}: it has no public address");
+                return Err(NoPublicAddress.into());
             }
-            Ok(Box::new(admitted.into_iter()) as Addrs)
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }

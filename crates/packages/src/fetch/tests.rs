@@ -1,4 +1,4 @@
-//! Packages from real servers on loopback, which is allowed where a test says so.
+//! Tests with real servers on loopback, which each test has to allow.
 
 mod support;
 
@@ -12,23 +12,23 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::kind::Archive;
 use support::{
-    Answer, LOOPBACK, Script, Server, content, fetch, fetch_telling, fetcher, fetcher_with,
-    nowhere, ok, refusal, small,
+    LOOPBACK, Response, ScriptedResolver, Server, content, error_of, fetch, fetch_with_progress,
+    fetcher, fetcher_with, ok, scratch_file, small,
 };
 
-/// What is said of a host that nobody may be sent to.
-const PRIVATE: &str = "is not at a public address";
+/// The message for a host without a public address.
+const NOT_PUBLIC: &str = "is not at a public address";
 
 #[tokio::test]
 async fn a_package_is_fetched_from_an_allowed_address() {
     let answer = ok("Content-Type: text/plain\r\n", b"FROM scratch\n");
     let server = Server::start(answer).await;
     let url = format!("http://me:word@127.0.0.1:{}/x?secret=word", server.port);
-    let (mut fetched, said) = fetch_telling(&url).await;
+    let (mut fetched, progress) = fetch_with_progress(&url).await;
     assert_eq!(content(&mut fetched), b"FROM scratch\n");
     assert_eq!(fetched.kind().unwrap(), Kind::Dockerfile);
     assert_eq!(
-        said,
+        progress,
         [format!("Fetching http://127.0.0.1:{}/x", server.port)]
     );
     let requests = server.requests.lock().unwrap();
@@ -36,7 +36,7 @@ async fn a_package_is_fetched_from_an_allowed_address() {
 }
 
 #[tokio::test]
-async fn no_spelling_of_a_private_address_is_connected_to() {
+async fn every_spelling_of_a_private_address_is_refused() {
     let server = Server::start(ok("", b"secret")).await;
     let fetcher = fetcher(&["192.168.7.0/24"]);
     for host in [
@@ -69,14 +69,14 @@ async fn no_spelling_of_a_private_address_is_connected_to() {
         "100.64.0.1",
         "192.168.0.1",
     ] {
-        let message = refusal(&fetcher, &server.url(host)).await;
-        assert!(message.contains(PRIVATE), "{host}: {message}");
+        let message = error_of(&fetcher, &server.url(host)).await;
+        assert!(message.contains(NOT_PUBLIC), "{host}: {message}");
     }
     assert_eq!(server.connections(), 0);
 }
 
 #[tokio::test]
-async fn a_name_with_a_private_address_is_not_connected_to() {
+async fn a_name_that_resolves_to_a_private_address_is_refused() {
     let server = Server::start(ok("", b"secret")).await;
     let answers: &[&[&[&str]]] = &[
         &[&["127.0.0.1"]],
@@ -84,8 +84,8 @@ async fn a_name_with_a_private_address_is_not_connected_to() {
         &[&["127.0.0.1", "10.0.0.1", "::1"]],
     ];
     for answer in answers {
-        let fetcher = fetcher_with(&[], Script::new(answer));
-        let message = refusal(&fetcher, &server.url("package.test")).await;
+        let fetcher = fetcher_with(&[], ScriptedResolver::new(answer));
+        let message = error_of(&fetcher, &server.url("package.test")).await;
         let expected = "host package.test is not at a public address";
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains("127.0.0.1"), "{message}");
@@ -94,19 +94,19 @@ async fn a_name_with_a_private_address_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn this_hosts_own_names_are_judged_by_their_address() {
+async fn localhost_is_refused_by_its_address() {
     let server = Server::start(ok("", b"secret")).await;
     let fetcher = Fetcher::new(small(), Vec::new()).unwrap();
-    let message = refusal(&fetcher, &server.url("localhost")).await;
-    assert!(message.contains(PRIVATE), "{message}");
+    let message = error_of(&fetcher, &server.url("localhost")).await;
+    assert!(message.contains(NOT_PUBLIC), "{message}");
     assert_eq!(server.connections(), 0);
 }
 
 #[tokio::test]
-async fn of_several_addresses_only_the_admitted_are_connected_to() {
+async fn only_the_allowed_addresses_of_a_name_are_used() {
     let good = Server::start(ok("", b"FROM scratch")).await;
     let bad = Server::at(Ipv4Addr::new(127, 0, 0, 2), good.port, ok("", b"secret")).await;
-    let script = Script::new(&[&["127.0.0.2", "127.0.0.1"]]);
+    let script = ScriptedResolver::new(&[&["127.0.0.2", "127.0.0.1"]]);
     let fetcher = fetcher_with(LOOPBACK, script);
     let mut fetched = fetch(&fetcher, &good.url("package.test")).await.unwrap();
     assert_eq!(content(&mut fetched), b"FROM scratch");
@@ -114,93 +114,96 @@ async fn of_several_addresses_only_the_admitted_are_connected_to() {
 }
 
 #[tokio::test]
-async fn a_second_answer_for_the_same_name_is_judged_as_well() {
+async fn a_name_is_resolved_and_checked_again_after_a_redirect() {
     let first = Server::redirecting("/again").await;
     let inner = Server::at(Ipv4Addr::new(127, 0, 0, 2), first.port, ok("", b"secret")).await;
-    let script = Script::new(&[&["127.0.0.1"], &["127.0.0.2"]]);
-    let fetcher = fetcher_with(LOOPBACK, Arc::clone(&script) as Arc<dyn Lookup>);
-    let message = refusal(&fetcher, &first.url("package.test")).await;
-    assert!(message.contains(PRIVATE), "{message}");
+    let script = ScriptedResolver::new(&[&["127.0.0.1"], &["127.0.0.2"]]);
+    let fetcher = fetcher_with(LOOPBACK, Arc::clone(&script) as Arc<dyn Resolver>);
+    let message = error_of(&fetcher, &first.url("package.test")).await;
+    assert!(message.contains(NOT_PUBLIC), "{message}");
     assert_eq!((first.connections(), inner.connections()), (1, 0));
     assert_eq!(script.asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
-async fn each_package_asks_for_the_address_anew() {
+async fn a_name_is_resolved_and_checked_again_for_each_package() {
     let first = Server::start(ok("", b"FROM scratch")).await;
     let inner = Server::at(Ipv4Addr::new(127, 0, 0, 2), first.port, ok("", b"secret")).await;
-    let script = Script::new(&[&["127.0.0.1"], &["127.0.0.2"]]);
+    let script = ScriptedResolver::new(&[&["127.0.0.1"], &["127.0.0.2"]]);
     let fetcher = fetcher_with(LOOPBACK, script);
     fetch(&fetcher, &first.url("package.test")).await.unwrap();
-    let message = refusal(&fetcher, &first.url("package.test")).await;
-    assert!(message.contains(PRIVATE), "{message}");
+    let message = error_of(&fetcher, &first.url("package.test")).await;
+    assert!(message.contains(NOT_PUBLIC), "{message}");
     assert_eq!(inner.connections(), 0);
 }
 
 #[tokio::test]
-async fn a_redirect_does_not_lead_where_a_url_could_not() {
+async fn a_redirect_to_a_forbidden_url_is_refused() {
     let inner = Server::at(Ipv4Addr::new(127, 0, 0, 2), 0, ok("", b"secret")).await;
     let port = inner.port;
     for (to, expected) in [
-        (format!("http://127.0.0.2:{port}/"), PRIVATE),
-        (format!("//127.0.0.2:{port}/"), PRIVATE),
-        (format!("http://0x7f000002:{port}/"), PRIVATE),
-        (format!("http://[::ffff:127.0.0.2]:{port}/"), PRIVATE),
-        (format!("http://inner.test:{port}/"), PRIVATE),
-        ("http://169.254.169.254/latest".to_owned(), PRIVATE),
+        (format!("http://127.0.0.2:{port}/"), NOT_PUBLIC),
+        (format!("//127.0.0.2:{port}/"), NOT_PUBLIC),
+        (format!("http://0x7f000002:{port}/"), NOT_PUBLIC),
+        (format!("http://[::ffff:127.0.0.2]:{port}/"), NOT_PUBLIC),
+        (format!("http://inner.test:{port}/"), NOT_PUBLIC),
+        ("http://169.254.169.254/latest".to_owned(), NOT_PUBLIC),
         ("file:///etc/passwd".to_owned(), "only http and https"),
         ("gopher://127.0.0.1/".to_owned(), "only http and https"),
-        ("http://[::1".to_owned(), "no URL"),
+        ("http://[::1".to_owned(), "invalid URL"),
         (String::new(), "more than 3 times"),
     ] {
         let server = Server::redirecting(&to).await;
-        let fetcher = fetcher_with(LOOPBACK, Script::new(&[&["127.0.0.2"]]));
-        let message = refusal(&fetcher, &server.url("127.0.0.1")).await;
+        let fetcher = fetcher_with(LOOPBACK, ScriptedResolver::new(&[&["127.0.0.2"]]));
+        let message = error_of(&fetcher, &server.url("127.0.0.1")).await;
         assert!(message.contains(expected), "{to}: {message}");
     }
     assert_eq!(inner.connections(), 0);
 }
 
 #[tokio::test]
-async fn redirects_are_followed_and_counted() {
+async fn redirects_are_followed_up_to_the_limit() {
     let target = Server::start(ok("Content-Type: application/zip\r\n", b"PK")).await;
     let to = format!("http://127.0.0.1:{}/there?secret=word", target.port);
     let server = Server::redirecting(&to).await;
-    let (fetched, said) = fetch_telling(&server.url("127.0.0.1")).await;
+    let (fetched, progress) = fetch_with_progress(&server.url("127.0.0.1")).await;
     assert_eq!(fetched.kind().unwrap(), Kind::Archive(Archive::Zip));
     assert_eq!(
-        said[1],
+        progress[1],
         format!("Redirected to http://127.0.0.1:{}/there", target.port)
     );
 
-    let circle = Server::redirecting("/again?secret=word").await;
-    let message = refusal(&fetcher(LOOPBACK), &circle.url("127.0.0.1")).await;
+    let endless = Server::redirecting("/again?secret=word").await;
+    let message = error_of(&fetcher(LOOPBACK), &endless.url("127.0.0.1")).await;
     assert!(
         message.contains("it redirects more than 3 times"),
         "{message}"
     );
-    assert_eq!(circle.connections(), 4);
+    assert_eq!(endless.connections(), 4);
 }
 
 #[tokio::test]
-async fn an_error_page_is_no_package() {
+async fn an_error_status_fails_with_the_status() {
     for (status, expected) in [
         ("404 Not Found", "404 Not Found"),
         ("500 Internal Server Error", "500"),
         ("304 Not Modified", "304"),
-        ("302 Found", "it redirects to nowhere"),
+        ("302 Found", "it redirects without a location"),
     ] {
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-        let server = Server::start(Answer::Bytes(head.into_bytes())).await;
-        let message = refusal(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
+        let server = Server::start(Response::Bytes(head.into_bytes())).await;
+        let message = error_of(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
         assert!(message.contains(expected), "{message}");
-        let path = format!("http://127.0.0.1:{}/dir/package could not", server.port);
+        let path = format!(
+            "could not fetch the package http://127.0.0.1:{}/dir/package: ",
+            server.port
+        );
         assert!(message.contains(&path), "{message}");
     }
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_cut_off() {
+async fn an_endless_body_is_cut_at_the_size_limit() {
     let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
     for (head, piece) in [
         ("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 5000]),
@@ -213,45 +216,48 @@ async fn a_body_without_end_is_cut_off() {
             vec![b'x'; 10],
         ),
     ] {
-        let answer = Answer::Endless(head.as_bytes().to_vec(), piece);
+        let answer = Response::Endless(head.as_bytes().to_vec(), piece);
         let mut server = Server::start(answer).await;
-        let message = refusal(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
+        let message = error_of(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
         assert_eq!(message, "the package is larger than 100000 bytes");
         server.gone.recv().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_cut_off() {
-    let answer = Answer::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-More: x\r\n".to_vec());
+async fn an_endless_response_head_is_refused() {
+    let answer = Response::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-More: x\r\n".to_vec());
     let mut server = Server::start(answer).await;
-    let message = refusal(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
-    assert!(message.contains("could not be fetched"), "{message}");
+    let message = error_of(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
+    assert!(message.contains("could not fetch"), "{message}");
     server.gone.recv().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_length_that_is_a_lie_is_found_out() {
+async fn a_wrong_content_length_is_detected() {
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nFROM".to_vec();
-    let server = Server::start(Answer::Bytes(short)).await;
-    let message = refusal(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
-    assert!(message.contains("the connection broke off"), "{message}");
+    let server = Server::start(Response::Bytes(short)).await;
+    let message = error_of(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
+    assert!(
+        message.contains("the connection was interrupted"),
+        "{message}"
+    );
 
     let long = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nFROM scratch".to_vec();
-    let server = Server::start(Answer::Bytes(long)).await;
+    let server = Server::start(Response::Bytes(long)).await;
     let mut fetched = fetch(&fetcher(LOOPBACK), &server.url("127.0.0.1"))
         .await
         .unwrap();
     assert_eq!(content(&mut fetched), b"FROM");
 
     let two = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 8\r\n\r\nFROM".to_vec();
-    let server = Server::start(Answer::Bytes(two)).await;
-    let message = refusal(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
-    assert!(message.contains("did not answer as it should"), "{message}");
+    let server = Server::start(Response::Bytes(two)).await;
+    let message = error_of(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
+    assert!(message.contains("sent an invalid response"), "{message}");
 }
 
 #[tokio::test]
-async fn a_body_is_never_decompressed_on_the_way() {
+async fn a_body_is_stored_without_decompression() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&vec![0; 10 << 20]).unwrap();
     let bomb = encoder.finish().unwrap();
@@ -269,65 +275,66 @@ async fn a_body_is_never_decompressed_on_the_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_falls_silent_is_left() {
+async fn a_silent_server_times_out() {
     for head in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nFROM"] {
-        let mut server = Server::start(Answer::Hold(head.as_bytes().to_vec())).await;
-        let message = refusal(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
-        assert!(message.ends_with("nothing came for 60 s"), "{message}");
+        let mut server = Server::start(Response::Hold(head.as_bytes().to_vec())).await;
+        let message = error_of(&fetcher(LOOPBACK), &server.url("127.0.0.1")).await;
+        assert!(message.ends_with("sent nothing for 60 s"), "{message}");
         server.gone.recv().await.unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_drips_is_left_when_its_time_is_up() {
+async fn a_slow_body_fails_at_the_total_time_limit() {
     let limits = small();
     let url = "http://package.test/x".parse().unwrap();
     let deadline = Instant::now() + limits.total;
-    let drops = stream::unfold(0, |count| async move {
+    let slow_body = stream::unfold(0, |count| async move {
         tokio::time::sleep(Duration::from_secs(50)).await;
         Some((Ok(Bytes::from_static(b"x")), count + 1))
     });
-    let stored = limits.store(&url, drops, &mut nowhere(), deadline).await;
+    let stored = limits
+        .store(&url, slow_body, &mut scratch_file(), deadline)
+        .await;
     let message = stored.unwrap_err().to_string();
     assert_eq!(message, "fetching the package took longer than 1800 s");
     assert_eq!(Instant::now(), deadline);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_is_left_before_its_time_is_up() {
+async fn a_stalled_body_fails_at_the_idle_time_limit() {
     let limits = small();
     let url = "http://package.test/x".parse().unwrap();
-    let began = Instant::now();
+    let started = Instant::now();
     let body = stream::once(async { Ok(Bytes::from_static(b"x")) }).chain(stream::pending());
     let stored = limits
-        .store(&url, body, &mut nowhere(), began + limits.total)
+        .store(&url, body, &mut scratch_file(), started + limits.total)
         .await;
     assert!(matches!(
         stored,
         Err(PackageError::Stalled { seconds: 60, .. })
     ));
-    assert_eq!(began.elapsed(), Duration::from_secs(60));
+    assert_eq!(started.elapsed(), Duration::from_secs(60));
 }
 
 #[tokio::test]
-async fn dropping_the_future_ends_the_connection() {
+async fn dropping_the_future_closes_the_connection() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nFROM".to_vec();
-    let mut server = Server::start(Answer::Hold(head)).await;
+    let mut server = Server::start(Response::Hold(head)).await;
     let fetcher = fetcher(LOOPBACK);
     let url = server.url("127.0.0.1").parse().unwrap();
     let spool = std::env::temp_dir();
-    let mut say = |_: &str| {};
-    let mut fetched = Box::pin(fetcher.fetch(&url, &spool, &mut say));
+    let mut report = |_: &str| {};
+    let mut fetched = Box::pin(fetcher.fetch(&url, &spool, &mut report));
     let requests = Arc::clone(&server.requests);
-    // Until the server was asked, and so holds its answer back.
+    // Poll until the server has received the request, which it does not answer.
     std::future::poll_fn(|context| {
         assert!(fetched.as_mut().poll(context).is_pending());
-        match requests.lock().unwrap().is_empty() {
-            true => {
-                context.waker().wake_by_ref();
-                std::task::Poll::Pending
-            }
-            false => std::task::Poll::Ready(()),
+        if requests.lock().unwrap().is_empty() {
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
         }
     })
     .await;
@@ -336,24 +343,24 @@ async fn dropping_the_future_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named_without_secrets() {
+async fn an_unreachable_server_is_named_without_secrets() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let url = format!("http://me:word@127.0.0.1:{port}/x?secret=word");
-    let message = refusal(&fetcher(LOOPBACK), &url).await;
+    let message = error_of(&fetcher(LOOPBACK), &url).await;
     assert!(
         message.contains("the server could not be reached"),
         "{message}"
     );
-    let message = refusal(&fetcher(LOOPBACK), "http://none.test/x?secret=word").await;
+    let message = error_of(&fetcher(LOOPBACK), "http://none.test/x?secret=word").await;
     assert!(
-        message.contains("http://none.test/x could not be fetched"),
+        message.contains("could not fetch the package http://none.test/x"),
         "{message}"
     );
 }
 
-/// What another process of this test does, with a proxy in its environment.
+/// Set for the child process of this test, which has a proxy in its environment.
 const CHILD: &str = "SLIPWAY_TEST_PACKAGES_CHILD";
 
 #[tokio::test]

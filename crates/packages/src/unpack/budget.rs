@@ -1,4 +1,4 @@
-//! What unpacking has cost so far, and the end of it when that is too much.
+//! Tracks what unpacking has used of its limits, and fails when a limit is reached.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
@@ -10,15 +10,16 @@ use crate::error::{PackageError, bytes};
 
 use super::limits::{UnpackLimits, Unpacked};
 
-/// The limits of one archive, and what is left of them.
+/// The limits for one archive and what has been used.
 pub(super) struct Budget {
     pub(super) limits: UnpackLimits,
-    /// The size of the archive.
+    /// The size of the archive, in bytes.
     compressed: u64,
     expanded: Cell<u64>,
     entries: Cell<u64>,
-    began: Instant,
+    started: Instant,
     stop: Arc<AtomicBool>,
+    /// The error of a limit that a reader reached, which decoders do not pass on unchanged.
     failure: RefCell<Option<PackageError>>,
 }
 
@@ -29,40 +30,40 @@ impl Budget {
             compressed,
             expanded: Cell::new(0),
             entries: Cell::new(0),
-            began: Instant::now(),
+            started: Instant::now(),
             stop,
             failure: RefCell::new(None),
         }
     }
 
-    /// Counts an entry, or a directory that one implies.
+    /// Counts an entry, or a directory that is implied by one.
     pub(super) fn entry(&self) -> Result<(), PackageError> {
-        self.alive()?;
+        self.check_time()?;
         let count = self.entries.get() + 1;
         self.entries.set(count);
         self.check_entries(count)
     }
 
-    /// Refuses an archive that says it has this many entries.
+    /// Checks the number of entries, also as declared by the archive.
     pub(super) fn check_entries(&self, count: u64) -> Result<(), PackageError> {
-        match count > self.limits.entries {
-            true => Err(PackageError::RefusedArchive(format!(
+        if count > self.limits.entries {
+            return Err(PackageError::RefusedArchive(format!(
                 "has more than {} entries",
                 self.limits.entries
-            ))),
-            false => Ok(()),
+            )));
         }
+        Ok(())
     }
 
-    /// Counts bytes that came out of the archive.
+    /// Counts bytes that were unpacked.
     fn expand(&self, count: u64) -> Result<(), PackageError> {
-        self.alive()?;
+        self.check_time()?;
         let expanded = self.expanded.get().saturating_add(count);
         self.expanded.set(expanded);
         self.check_expanded(expanded)
     }
 
-    /// Refuses an archive of which this much comes, or would come, out.
+    /// Checks the size of the contents, also as declared by the archive.
     pub(super) fn check_expanded(&self, expanded: u64) -> Result<(), PackageError> {
         if expanded > self.limits.expanded {
             return Err(PackageError::RefusedArchive(format!(
@@ -70,8 +71,9 @@ impl Budget {
                 bytes(self.limits.expanded)
             )));
         }
-        let most = self.compressed.saturating_mul(self.limits.ratio);
-        if expanded > self.limits.ratio_from && expanded > most {
+        // A small archive that expands a lot is a decompression bomb, even below the absolute limit.
+        let by_ratio = self.compressed.saturating_mul(self.limits.ratio);
+        if expanded > self.limits.ratio_from && expanded > by_ratio {
             return Err(PackageError::RefusedArchive(format!(
                 "expands to more than {} times its size",
                 self.limits.ratio
@@ -80,26 +82,27 @@ impl Budget {
         Ok(())
     }
 
-    /// Whether there is time left, and somebody who waits.
-    pub(super) fn alive(&self) -> Result<(), PackageError> {
+    /// Fails if the time is up or the work was stopped.
+    pub(super) fn check_time(&self) -> Result<(), PackageError> {
+        // Reported as an I/O error, because nobody reads it: the future was dropped.
         if self.stop.load(Ordering::Relaxed) {
             return Err(io::Error::from(io::ErrorKind::Interrupted).into());
         }
-        match self.began.elapsed() >= self.limits.time {
-            true => Err(PackageError::TimedOut {
+        if self.started.elapsed() >= self.limits.time {
+            return Err(PackageError::TimedOut {
                 what: "unpacking",
                 seconds: self.limits.time.as_secs(),
-            }),
-            false => Ok(()),
+            });
         }
+        Ok(())
     }
 
-    /// The limit that a reader met.
+    /// Takes the error of a limit that a reader reached.
     pub(super) fn failure(&self) -> Option<PackageError> {
         self.failure.borrow_mut().take()
     }
 
-    pub(super) fn spent(&self) -> Unpacked {
+    pub(super) fn usage(&self) -> Unpacked {
         Unpacked {
             entries: self.entries.get(),
             expanded: self.expanded.get(),
@@ -107,7 +110,7 @@ impl Budget {
     }
 }
 
-/// Counts what is read of `inner`.
+/// A reader that counts the bytes read from `inner`.
 pub(super) struct Metered<'a, R> {
     pub(super) inner: R,
     pub(super) budget: &'a Budget,
@@ -118,8 +121,8 @@ impl<R: Read> Read for Metered<'_, R> {
         let count = self.inner.read(buffer)?;
         self.budget.expand(count as u64).map_err(|error| {
             *self.budget.failure.borrow_mut() = Some(error);
-            // Not "interrupted", which readers take for a reason to try again.
-            io::Error::other("a limit was met")
+            // Not `Interrupted`, after which readers would retry.
+            io::Error::other("a limit was reached")
         })?;
         Ok(count)
     }

@@ -1,14 +1,14 @@
-//! Errors of unpacking: what is wrong with an entry, and what a decoder could not read.
+//! Errors while unpacking: refused entries and malformed archives.
 
 use crate::error::PackageError;
 
 use super::name::shown;
 
-/// Why an entry has no place in the tree.
+/// Why an entry could not be unpacked.
 pub(super) enum EntryError {
-    /// The entry is to blame. The text goes on from its name.
+    /// The entry is not allowed. The text continues a sentence that starts with its name.
     Refused(String),
-    /// The whole work ends.
+    /// A failure that is not about this entry.
     Failed(PackageError),
 }
 
@@ -19,8 +19,8 @@ impl<E: Into<PackageError>> From<E> for EntryError {
 }
 
 impl EntryError {
-    /// The error, with the name of the entry that is to blame.
-    pub(super) fn naming(self, name: &[u8]) -> PackageError {
+    /// Adds the name of the entry.
+    pub(super) fn with_name(self, name: &[u8]) -> PackageError {
         match self {
             Self::Refused(reason) => refused(name, reason),
             Self::Failed(error) => error,
@@ -28,7 +28,7 @@ impl EntryError {
     }
 }
 
-/// The refusal of the entry of this name.
+/// The error for an entry that is not allowed.
 pub(super) fn refused(name: &[u8], reason: impl Into<String>) -> PackageError {
     PackageError::RefusedEntry {
         entry: shown(name),
@@ -36,12 +36,12 @@ pub(super) fn refused(name: &[u8], reason: impl Into<String>) -> PackageError {
     }
 }
 
-/// The error for what a decoder could not read.
+/// Converts an error of a decoder.
 pub(super) fn broken(error: impl std::fmt::Display) -> PackageError {
-    // What a decoder says may quote the archive.
-    broken_as(&shown(error.to_string().as_bytes()))
+    // The message of a decoder may quote bytes of the archive, so it is sanitized like a name.
+    malformed(&shown(error.to_string().as_bytes()))
 }
 
-pub(super) fn broken_as(reason: &str) -> PackageError {
+pub(super) fn malformed(reason: &str) -> PackageError {
     PackageError::BrokenArchive(reason.to_owned())
 }

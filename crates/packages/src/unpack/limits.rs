@@ -1,25 +1,26 @@
-//! What unpacking an archive may cost, and what it cost.
+//! The limits for unpacking an archive, and what was used of them.
 
 use std::time::Duration;
 
-/// What an archive may cost.
+/// The limits for unpacking an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnpackLimits {
-    /// How large the archive may be, in bytes.
+    /// The maximum size of the archive, in bytes.
     pub compressed: u64,
-    /// How much may come out of it, in bytes.
+    /// The maximum size of its contents, in bytes.
     pub expanded: u64,
-    /// How many times larger than the archive that may be.
+    /// The maximum ratio of the size of the contents to the size of the archive.
     pub ratio: u64,
-    /// From how many bytes on the ratio counts: small files can be very regular.
+    /// The size of the contents, in bytes, from which `ratio` applies. Small harmless archives can have
+    /// a high ratio.
     pub ratio_from: u64,
-    /// How many entries it may have, with the directories that it implies.
+    /// The maximum number of entries, including implied directories.
     pub entries: u64,
-    /// How many directories deep an entry may be.
+    /// The maximum nesting depth of an entry.
     pub depth: usize,
-    /// How long an entry's whole name, or what a link points to, may be, in bytes.
+    /// The maximum length of an entry's full name and of a link's target, in bytes.
     pub path: usize,
-    /// How long unpacking may take.
+    /// The maximum time to unpack.
     pub time: Duration,
 }
 
@@ -38,11 +39,11 @@ impl Default for UnpackLimits {
     }
 }
 
-/// What came out of an archive.
+/// What was unpacked from an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unpacked {
-    /// How many entries it had, with the directories that it implied.
+    /// The number of entries, including implied directories.
     pub entries: u64,
-    /// How much came out of it, in bytes.
+    /// The size of the contents, in bytes.
     pub expanded: u64,
 }

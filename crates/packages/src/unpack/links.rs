@@ -1,7 +1,7 @@
-//! The symbolic links of an archive: kept until all else is there, and followed on paper.
+//! The symbolic links of an archive, which are collected and checked before any is created.
 //!
-//! Whether a link leads out of the directory depends on the other links it leads through. So all
-//! are looked at together, with those that are on the disk already, before the first is made.
+//! Whether a link leads out of the directory depends on the other links on its way. So all of them are
+//! resolved together, and with the links that exist on the disk, before the first one is created.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,25 +18,26 @@ use super::budget::Budget;
 use super::errors::EntryError;
 use super::name::Parts;
 
-/// How a directory is opened: as a place to work from, and never through a link.
+/// The flags for opening a directory as a base for relative paths, without following a link.
 pub(super) const OPEN_DIRECTORY: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_CLOEXEC);
-/// Through how many links one may lead, as in the kernel.
+/// The maximum number of links to follow, as in the kernel.
 const MAX_HOPS: usize = 40;
-/// How many bytes of names and targets are kept.
-const MAX_KEPT: usize = 32 << 20;
+/// The maximum memory for names and targets of collected links, in bytes.
+const MAX_LINK_BYTES: usize = 32 << 20;
 
-/// Links that are not made yet.
+/// The links that are not created yet.
 #[derive(Default)]
 pub(super) struct Links {
-    kept: BTreeMap<Parts, OsString>,
+    /// Name to target.
+    targets: BTreeMap<Parts, OsString>,
     size: usize,
 }
 
 impl Links {
-    /// Keeps a link.
+    /// Adds a link.
     pub(super) fn add(
         &mut self,
         parts: &Parts,
@@ -44,62 +45,67 @@ impl Links {
         budget: &Budget,
     ) -> Result<(), EntryError> {
         let refuse = |reason: &str| Err(EntryError::Refused(reason.to_owned()));
-        self.refuse(parts)?;
+        self.refuse_link(parts)?;
+        // The system cannot create such a link, and a message from here is clearer.
         if to.is_empty() || to.contains(&0) {
-            return refuse("is a link to nothing that can be named");
+            return refuse("is a link with an empty or invalid target");
         }
         if to.len() > budget.limits.path {
             return refuse("is a link to a name that is too long");
         }
+        // An absolute target would mean something else on each host.
         if to.starts_with(b"/") {
             return refuse("is a link to an absolute name; links must be relative");
         }
+        // Links stay in memory until the end, so their total size is limited.
         self.size += to.len() + parts.iter().map(|part| part.len() + 32).sum::<usize>();
-        if self.size > MAX_KEPT {
+        if self.size > MAX_LINK_BYTES {
             return Err(PackageError::RefusedArchive("has too many links".to_owned()).into());
         }
-        self.kept.insert(parts.clone(), OsString::from_vec(to));
+        self.targets.insert(parts.clone(), OsString::from_vec(to));
         Ok(())
     }
 
-    /// Refuses what has the name of a link.
-    pub(super) fn refuse(&self, parts: &[OsString]) -> Result<(), EntryError> {
-        match !self.kept.is_empty() && self.kept.contains_key(parts) {
-            true => Err(EntryError::Refused(
+    /// Fails if `parts` is the name of a link of the archive.
+    pub(super) fn refuse_link(&self, parts: &[OsString]) -> Result<(), EntryError> {
+        if self.targets.contains_key(parts) {
+            return Err(EntryError::Refused(
                 "goes through, or replaces, a symbolic link of the archive".to_owned(),
-            )),
-            false => Ok(()),
+            ));
         }
+        Ok(())
     }
 
-    /// Refuses links that lead out of the tree below `root`.
+    /// Fails if a link leads out of the tree below `root`.
     pub(super) fn check(&self, root: &OwnedFd, budget: &Budget) -> Result<(), PackageError> {
-        for (parts, to) in &self.kept {
+        for (parts, to) in &self.targets {
             let above = parts
                 .split_last()
                 .map_or(parts.as_slice(), |(_, dirs)| dirs);
-            let followed = Walk::new(root, budget).follow(self, above, to);
-            followed.map_err(|error| error.naming(parts.join(OsStr::new("/")).as_bytes()))?;
+            // A fresh walk for each link, because it starts in the link's own directory.
+            let followed = LinkWalk::new(root, budget).follow(self, above, to);
+            followed.map_err(|error| error.with_name(parts.join(OsStr::new("/")).as_bytes()))?;
         }
         Ok(())
     }
 
-    /// All links, by name.
+    /// The links with their targets, by name.
     pub(super) fn into_list(self) -> impl Iterator<Item = (Parts, OsString)> {
-        self.kept.into_iter()
+        self.targets.into_iter()
     }
 }
 
-/// The way to where a link leads.
-struct Walk<'a> {
+/// Resolves the target of a link, name by name.
+struct LinkWalk<'a> {
     root: &'a OwnedFd,
     budget: &'a Budget,
+    /// The resolved path so far.
     names: Parts,
-    /// The directories of these names, as far as they are on the disk.
+    /// The directories of these names that exist on the disk.
     dirs: Vec<Option<OwnedFd>>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> LinkWalk<'a> {
     fn new(root: &'a OwnedFd, budget: &'a Budget) -> Self {
         Self {
             root,
@@ -109,23 +115,25 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes from the directory `above` to where `to` leads.
+    /// Resolves `to`, starting in the directory `above`. Fails if the path leads out.
     fn follow(mut self, links: &Links, above: &[OsString], to: &OsStr) -> Result<(), EntryError> {
         let mut ahead: Vec<OsString> = Vec::new();
         push_parts(&mut ahead, to);
         ahead.extend(above.iter().rev().cloned());
         let mut hops = 0;
         while let Some(part) = ahead.pop() {
-            self.budget.alive()?;
+            self.budget.check_time()?;
             if part == ".." {
                 self.dirs.pop();
+                // `..` in the root leads out.
                 if self.names.pop().is_none() {
                     return Err(leads_out());
                 }
                 continue;
             }
             self.names.push(part);
-            let found = match links.kept.get(&self.names) {
+            // A link of the archive will replace what is on the disk, so it is looked up first.
+            let found = match links.targets.get(&self.names) {
                 Some(to) => Found::Link(to.clone()),
                 None => self.look()?,
             };
@@ -133,14 +141,16 @@ impl<'a> Walk<'a> {
                 Found::Directory(dir) => self.dirs.push(Some(dir)),
                 Found::Nothing => self.dirs.push(None),
                 Found::Link(to) => {
+                    // Also ends loops of links.
                     hops += 1;
                     if hops > MAX_HOPS {
-                        let reason = "is a link that leads through too many others";
+                        let reason = "is a link that leads through too many other links";
                         return Err(EntryError::Refused(reason.to_owned()));
                     }
                     if to.as_bytes().starts_with(b"/") {
                         return Err(leads_out());
                     }
+                    // The link's name is replaced by its target.
                     self.names.pop();
                     push_parts(&mut ahead, &to);
                 }
@@ -149,7 +159,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What is on the disk under the last of the names.
+    /// What exists on the disk under the last of the names.
     fn look(&self) -> Result<Found, EntryError> {
         let dir = match self.dirs.last() {
             Some(Some(dir)) => dir,
@@ -161,6 +171,7 @@ impl<'a> Walk<'a> {
             .last()
             .map_or(OsStr::new("."), OsString::as_os_str);
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        // Tries a directory first, which is the common case and needs only one call.
         match openat(dir, name, OPEN_DIRECTORY, Mode::empty()) {
             Ok(found) => return Ok(Found::Directory(found)),
             Err(Errno::ENOENT | Errno::ENAMETOOLONG) => return Ok(Found::Nothing),
@@ -169,22 +180,23 @@ impl<'a> Walk<'a> {
         }
         let found = openat(dir, name, flags, Mode::empty())?;
         let mode = SFlag::from_bits_truncate(fstat(&found)?.st_mode & SFlag::S_IFMT.bits());
-        match mode == SFlag::S_IFLNK {
-            true => Ok(Found::Link(readlinkat(&found, "")?)),
-            false => Ok(Found::Nothing),
+        if mode == SFlag::S_IFLNK {
+            Ok(Found::Link(readlinkat(&found, "")?))
+        } else {
+            Ok(Found::Nothing)
         }
     }
 }
 
-/// What a name stands for.
+/// What a name refers to.
 enum Found {
     Directory(OwnedFd),
     Link(OsString),
-    /// Nothing, or a file: there is no way on from here but back.
+    /// Nothing, or a file. Only `..` can follow.
     Nothing,
 }
 
-/// Puts the parts of a path ahead, the first of them on top.
+/// Pushes the parts of a path on a stack, the first one on top.
 fn push_parts(ahead: &mut Vec<OsString>, path: &OsStr) {
     let parts = path.as_bytes().split(|&byte| byte == b'/').rev();
     let parts = parts.filter(|part| !part.is_empty() && *part != b".");

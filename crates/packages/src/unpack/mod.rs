@@ -1,9 +1,9 @@
-//! Unpacking an archive that nobody trusts into one directory.
+//! Unpacks an untrusted archive into one directory.
 //!
-//! Every step is taken from an open directory to a name in it that is not followed when it is a
-//! link, so that nothing outside is written even while somebody changes the tree. Links of the
-//! archive are made last, when it is known where each of them leads. What is odd is refused, and
-//! with it the whole archive: files that are there already may have been replaced by then.
+//! Each step goes from an open directory to a name in it, without following links. So nothing outside
+//! is written, even if another process changes the tree meanwhile. The archive's symbolic links are
+//! created last, when it is known where each of them leads. An entry that is not allowed fails the
+//! whole archive; existing files may have been replaced by then.
 
 mod budget;
 mod errors;
@@ -27,19 +27,20 @@ use self::tree::Tree;
 
 pub use self::limits::{UnpackLimits, Unpacked};
 
-/// Unpacks an archive into `dir`, which is made; what is there already stays or is replaced.
+/// Unpacks an archive into `dir`, which is created. Existing files are kept or replaced.
 ///
-/// Files belong to the caller and may be executed when their owner may in the archive; other bits
-/// of their modes are dropped. Dropping the future stops the work at its next step.
+/// Files belong to the current user and are executable if the archive makes them executable for their
+/// owner; other mode bits are dropped. Dropping the future stops the work at its next step.
 ///
 /// # Errors
-/// See [`PackageError`]. Whatever is in `dir` then is of no use.
+/// See [`PackageError`]. The contents of `dir` are undefined then.
 pub async fn unpack(
     archive: File,
     kind: Archive,
     dir: &Path,
     limits: UnpackLimits,
 ) -> Result<Unpacked, PackageError> {
+    // A blocking task cannot be cancelled, so it has to check a flag.
     let stop = StopOnDrop(Arc::default());
     let flag = Arc::clone(&stop.0);
     let dir = dir.to_owned();
@@ -48,7 +49,7 @@ pub async fn unpack(
         .map_err(std::io::Error::other)?
 }
 
-/// The same in this thread, for as long as `stop` is not set.
+/// Like [`unpack`], but runs in the current thread, until `stop` is set.
 ///
 /// # Errors
 /// See [`unpack`].
@@ -59,6 +60,7 @@ pub fn unpack_here(
     limits: UnpackLimits,
     stop: Arc<AtomicBool>,
 ) -> Result<Unpacked, PackageError> {
+    // Checked first, because all other limits cost time to reach.
     let size = archive.metadata()?.len();
     if size > limits.compressed {
         let limit = limits.compressed;
@@ -72,12 +74,13 @@ pub fn unpack_here(
         Archive::Zip => zip::unpack(archive, &mut tree, &budget),
     }
     .and_then(|()| tree.make_links())
-    // A limit that was met while bytes were read comes out of the decoders as an odd error.
+    // Decoders wrap the error of a limit that was reached while reading, so it is taken from the
+    // budget.
     .map_err(|error| budget.failure().unwrap_or(error))?;
-    Ok(budget.spent())
+    Ok(budget.usage())
 }
 
-/// Tells the work in another thread that nobody waits for it any more.
+/// Stops the work in the other thread when the future is dropped.
 struct StopOnDrop(Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {

@@ -1,22 +1,22 @@
-//! Names of entries: which are accepted, and how they are shown.
+//! Names of archive entries: which are accepted, and how they are shown.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use super::limits::UnpackLimits;
 
-/// The most characters of a name that a message shows.
+/// The maximum number of characters of a name in a message.
 const MAX_SHOWN: usize = 120;
-/// The longest name that a directory can hold, in bytes.
+/// The maximum length of a file name on Linux, in bytes.
 const MAX_PART: usize = 255;
 
-/// Where in the tree an entry belongs: names of directories, and its own. None for the root.
+/// The path of an entry in the tree, as a list of names; empty for the root.
 pub(super) type Parts = Vec<OsString>;
 
-/// The parts of a name in a tar archive.
+/// Splits a name in a tar archive.
 ///
-/// A backslash is a character like others there, unless it would lead out of the directory on a
-/// system where it separates.
+/// A backslash is an ordinary character there, but is refused if it would lead out of the directory on
+/// systems where it is a separator.
 pub(super) fn of_tar(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
     let mut other = name.split(|&byte| byte == b'\\' || byte == b'/');
     if name.starts_with(b"\\") || other.any(|part| part == b"..") {
@@ -25,12 +25,12 @@ pub(super) fn of_tar(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'stat
     parts(name, limits)
 }
 
-/// The parts of a name in a zip archive, where slashes separate and backslashes are a mistake.
+/// Splits a name in a zip archive, where only slashes are separators and backslashes are refused.
 pub(super) fn of_zip(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
-    match name.contains(&b'\\') {
-        true => Err("has a backslash in its name; make the archive with forward slashes"),
-        false => parts(name, limits),
+    if name.contains(&b'\\') {
+        return Err("has a backslash in its name; create the archive with forward slashes");
     }
+    parts(name, limits)
 }
 
 const LEADS_OUT: &str = "leads out of the directory";
@@ -48,6 +48,7 @@ fn parts(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
     if name.starts_with(b"/") {
         return Err("has an absolute name; names must be relative");
     }
+    // Such a name would be absolute on Windows.
     if let [letter, b':', ..] = name
         && letter.is_ascii_alphabetic()
     {
@@ -56,24 +57,26 @@ fn parts(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
     let mut parts = Parts::new();
     for part in name.split(|&byte| byte == b'/') {
         match part {
+            // `a//b` and `./a` are common and harmless.
             b"" | b"." => {}
             b".." => return Err(LEADS_OUT),
             part if part.len() > MAX_PART => return Err("has a name that is too long"),
             part => parts.push(OsString::from_vec(part.to_vec())),
         }
     }
-    match parts.len() > limits.depth {
-        true => Err("is too many directories deep"),
-        false => Ok(parts),
+    if parts.len() > limits.depth {
+        return Err("is nested too deeply");
     }
+    Ok(parts)
 }
 
-/// A name as a message shows it.
+/// Formats a name for messages: shortened, and without control characters.
 pub(super) fn shown(name: &[u8]) -> String {
-    // What is cut off here is more than is ever shown.
+    // A cheap limit before decoding: a character has at most four bytes.
     let name = &name[..name.len().min(4 * MAX_SHOWN)];
     let text = String::from_utf8_lossy(name);
     let clean = |c: char| match c {
+        // Messages put the name in double quotes.
         '"' => '\'',
         c if c.is_control() || is_invisible(c) => '\u{fffd}',
         c => c,
@@ -85,7 +88,7 @@ pub(super) fn shown(name: &[u8]) -> String {
     shown
 }
 
-/// Characters that change how what follows them is shown.
+/// Returns true for invisible characters and those that change the text direction.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
@@ -95,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_relative_and_stay_inside() {
+    fn only_relative_names_that_stay_inside_are_accepted() {
         let limits = UnpackLimits {
             depth: 4,
             path: 300,
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_messages_are_short_and_clean() {
+    fn names_in_messages_are_short_and_printable() {
         assert_eq!(shown(b"a\x1b[2J\nb\"c"), "a\u{fffd}[2J\u{fffd}b'c");
         assert_eq!(shown("x\u{202e}y".as_bytes()), "x\u{fffd}y");
         assert_eq!(shown(&[0xff, b'a']), "\u{fffd}a");

@@ -1,8 +1,8 @@
-//! Unpacking a tar archive that is compressed with gzip.
+//! Unpacks a tar archive that is compressed with gzip.
 //!
-//! Headers are read one by one, and what describes the next member (long names, PAX records) is
-//! read here, within limits. Where two descriptions could be read differently by other programs,
-//! the archive is refused.
+//! Headers that describe the next member (long names, PAX records) are read here rather than by the
+//! `tar` crate, to enforce limits. An archive whose descriptions other programs could interpret
+//! differently is refused.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -14,12 +14,12 @@ use crate::error::PackageError;
 use crate::kind::is_plain_tar;
 
 use super::budget::{Budget, Metered};
-use super::errors::{EntryError, broken, broken_as, refused};
+use super::errors::{EntryError, broken, malformed, refused};
 use super::name::{Parts, of_tar};
-use super::tree::{Traits, Tree};
+use super::tree::{FileMetadata, Tree};
 
-/// How large the records before a member may be, in bytes.
-const MAX_RECORDS: u64 = 64 * 1024;
+/// The maximum size of a PAX header, in bytes.
+const MAX_PAX_BYTES: u64 = 64 * 1024;
 
 /// Unpacks the archive.
 pub(super) fn unpack(
@@ -27,13 +27,15 @@ pub(super) fn unpack(
     tree: &mut Tree<'_>,
     budget: &Budget,
 ) -> Result<(), PackageError> {
+    // The decoder's own message for a wrong format would not help anybody.
     check_head(&mut archive)?;
     let compressed = BufReader::with_capacity(64 * 1024, archive);
     let inner = MultiGzDecoder::new(compressed);
     let mut archive = tar::Archive::new(Metered { inner, budget });
-    let mut next = Described::default();
+    let mut next = PendingHeaders::default();
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry.map_err(broken)?;
+        // Headers without a member count too, or an archive could consist of them without end.
         budget.entry()?;
         let kind = entry.header().entry_type();
         if !next.read(kind, &mut entry, budget)? {
@@ -42,14 +44,14 @@ pub(super) fn unpack(
         }
     }
     if next.is_some() {
-        return Err(broken_as("it ends where a member was announced"));
+        return Err(malformed("it ends after a header whose member is missing"));
     }
-    // What follows the archive's end is of no use, but its checksum is.
+    // Reads to the end of the stream, so that gzip's checksum is verified.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
     Ok(())
 }
 
-/// Says at once what is no gzip file at all.
+/// Checks that the archive starts like a gzip file, for a better message than a decoder gives.
 fn check_head(archive: &mut File) -> Result<(), PackageError> {
     use io::Seek as _;
 
@@ -60,21 +62,22 @@ fn check_head(archive: &mut File) -> Result<(), PackageError> {
     if head.starts_with(&[0x1f, 0x8b]) {
         return Ok(());
     }
-    Err(broken_as(match is_plain_tar(&head) {
-        true => "it is a tar archive that is not compressed; compress it with gzip",
-        false => "it is not compressed with gzip",
+    Err(malformed(if is_plain_tar(&head) {
+        "it is an uncompressed tar archive; compress it with gzip"
+    } else {
+        "it is not compressed with gzip"
     }))
 }
 
-/// What came before a member to describe it.
+/// The headers that describe the next member.
 #[derive(Default)]
-struct Described {
+struct PendingHeaders {
     gnu_name: Option<Vec<u8>>,
     gnu_link: Option<Vec<u8>>,
     pax: Option<Pax>,
 }
 
-/// The records of a PAX header that count here.
+/// The records of a PAX header that are used here.
 #[derive(Default)]
 struct Pax {
     name: Option<Vec<u8>>,
@@ -82,12 +85,12 @@ struct Pax {
     size: Option<Vec<u8>>,
 }
 
-impl Described {
+impl PendingHeaders {
     fn is_some(&self) -> bool {
         self.gnu_name.is_some() || self.gnu_link.is_some() || self.pax.is_some()
     }
 
-    /// Reads a description; returns whether the entry was one.
+    /// Reads `entry` if it describes the next member. Returns false if it is a member itself.
     fn read(
         &mut self,
         kind: EntryType,
@@ -101,9 +104,10 @@ impl Described {
             EntryType::XHeader => set(&mut self.pax, Pax::read(entry)?)?,
             EntryType::XGlobalHeader => {
                 let pax = Pax::read(entry)?;
+                // It would apply to all members, which programs interpret differently.
                 if pax.name.is_some() || pax.link.is_some() || pax.size.is_some() {
                     return Err(PackageError::RefusedArchive(
-                        "has a PAX header that describes all members alike".to_owned(),
+                        "has a global PAX header with a name, link or size".to_owned(),
                     ));
                 }
             }
@@ -112,20 +116,22 @@ impl Described {
         Ok(true)
     }
 
-    /// The member that `header` begins, with what was said of it before.
+    /// The member with this header and the pending descriptions.
     fn member(self, header: &Header) -> Result<Member, PackageError> {
         let pax = self.pax.unwrap_or_default();
+        // Programs differ in which of the two they use, which could hide a name.
         let twice = self.gnu_name.is_some() && pax.name.is_some()
             || self.gnu_link.is_some() && pax.link.is_some();
         let name = self.gnu_name.or(pax.name);
         let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
         if twice {
-            return Err(refused(&name, "is described in two ways"));
+            return Err(refused(&name, "has two different names or link targets"));
         }
         let size = header.entry_size().map_err(broken)?;
+        // Programs differ in which size they believe, which would hide entries from some of them.
         if pax
             .size
-            .is_some_and(|said| said != size.to_string().as_bytes())
+            .is_some_and(|declared| declared != size.to_string().as_bytes())
         {
             return Err(refused(&name, "has two sizes"));
         }
@@ -135,15 +141,15 @@ impl Described {
             name,
             link: link.unwrap_or_default(),
             size,
-            traits: Traits {
+            metadata: FileMetadata {
                 is_executable: header.mode().map_err(broken)? & 0o100 != 0,
-                changed: header.mtime().ok(),
+                modified: header.mtime().ok(),
             },
         })
     }
 }
 
-/// Keeps what may be said once.
+/// Sets a value that may be given only once.
 fn set<T>(place: &mut Option<T>, value: T) -> Result<(), PackageError> {
     match place.replace(value) {
         Some(_) => Err(PackageError::RefusedArchive(
@@ -156,24 +162,25 @@ fn set<T>(place: &mut Option<T>, value: T) -> Result<(), PackageError> {
 fn long_name(entry: &mut impl Read, longest: u64) -> Result<Vec<u8>, PackageError> {
     let mut name = Vec::new();
     entry
+        // One byte for the terminating NUL, and one to detect that the name is too long.
         .take(longest + 2)
         .read_to_end(&mut name)
         .map_err(broken)?;
     if name.last() == Some(&0) {
         name.pop();
     }
-    match name.len() as u64 > longest {
-        true => Err(refused(&name, "has a name that is too long")),
-        false => Ok(name),
+    if name.len() as u64 > longest {
+        return Err(refused(&name, "has a name that is too long"));
     }
+    Ok(name)
 }
 
 impl Pax {
     fn read(entry: &mut impl Read) -> Result<Self, PackageError> {
         let mut text = Vec::new();
-        let mut head = entry.take(MAX_RECORDS + 1);
+        let mut head = entry.take(MAX_PAX_BYTES + 1);
         head.read_to_end(&mut text).map_err(broken)?;
-        if text.len() as u64 > MAX_RECORDS {
+        if text.len() as u64 > MAX_PAX_BYTES {
             return Err(PackageError::RefusedArchive(
                 "has a PAX header of more than 64 KiB".to_owned(),
             ));
@@ -198,12 +205,12 @@ impl Pax {
     }
 }
 
-/// Something that belongs in the tree.
+/// A file, directory or link of the archive.
 struct Member {
     name: Vec<u8>,
     link: Vec<u8>,
     size: u64,
-    traits: Traits,
+    metadata: FileMetadata,
 }
 
 impl Member {
@@ -218,34 +225,39 @@ impl Member {
         let parts =
             of_tar(&self.name, &budget.limits).map_err(|reason| refused(&self.name, reason))?;
         let is_file = matches!(kind, EntryType::Regular | EntryType::Continuous);
+        // Programs differ in whether they skip such content, which could hide entries.
         if !is_file && self.size != 0 {
-            return refuse("has bytes although it is no file");
+            return refuse("has content although it is not a file");
         }
         let placed = match kind {
             EntryType::Directory => tree.directory(&parts),
-            // Archives from before there was a kind for directories name them so.
+            // Before tar had a type for directories, they were files with a trailing slash.
             EntryType::Regular if self.name.ends_with(b"/") => match self.size {
                 0 => tree.directory(&parts),
-                _ => return refuse("has the name of a directory, and bytes"),
+                _ => return refuse("is named like a directory but has content"),
             },
             EntryType::Regular | EntryType::Continuous => self.file(&parts, data, tree),
             EntryType::Link => {
                 let to = of_tar(&self.link, &budget.limits).map_err(|reason| {
-                    refused(&self.name, format!("is a hard link to what {reason}"))
+                    refused(
+                        &self.name,
+                        format!("is a hard link to a name that {reason}"),
+                    )
                 })?;
                 tree.hard_link(&parts, &to)
             }
             EntryType::Symlink => tree.symbolic_link(&parts, self.link.clone()),
+            // A device could give access to the host.
             EntryType::Block | EntryType::Char | EntryType::Fifo => {
                 return refuse("is a device or a pipe");
             }
             EntryType::GNUSparse => return refuse("is a sparse file; make it without --sparse"),
             other => {
                 let kind = char::from(other.as_byte()).escape_default();
-                return refuse(&format!("is of the kind '{kind}', which is not known"));
+                return refuse(&format!("has the unknown type '{kind}'"));
             }
         };
-        placed.map_err(|error| error.naming(&self.name))
+        placed.map_err(|error| error.with_name(&self.name))
     }
 
     fn file(
@@ -254,9 +266,10 @@ impl Member {
         data: &mut dyn Read,
         tree: &mut Tree<'_>,
     ) -> Result<(), EntryError> {
-        match tree.file(parts, self.traits, data)? == self.size {
-            true => Ok(()),
-            false => Err(broken_as("it ends within a file").into()),
+        if tree.file(parts, self.metadata, data)? == self.size {
+            Ok(())
+        } else {
+            Err(malformed("it ends within a file").into())
         }
     }
 }

@@ -1,8 +1,7 @@
-//! Unpacking a zip archive.
+//! Unpacks a zip archive.
 //!
-//! The directory at the archive's end is read twice, an entry at a time: first to see that
-//! everything in it fits together, then to unpack. An entry counts only when the header before its
-//! bytes says the same of it.
+//! The central directory is read twice, one entry at a time: first to check that the entries are
+//! consistent, then to unpack them. The local header of an entry must agree with the directory.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek};
@@ -17,9 +16,9 @@ use crate::error::PackageError;
 use super::budget::{Budget, Metered};
 use super::errors::{broken, refused};
 use super::name::{Parts, of_zip};
-use super::tree::{Traits, Tree};
+use super::tree::{FileMetadata, Tree};
 
-/// Which bits of a mode say what something is, and the words for that.
+/// The file type bits of a Unix mode, and their values.
 const KIND: u32 = 0o170_000;
 const FILE: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
@@ -33,10 +32,12 @@ pub(super) fn unpack(
 ) -> Result<(), PackageError> {
     let archive = BufReader::new(archive);
     let config = Config {
+        // No bytes before the archive: programs differ in how they handle them.
         archive_offset: ArchiveOffset::Known(0),
     };
     let archive = ZipIterable::try_new(archive, config).map_err(damaged)?;
     budget.check_entries(archive.len() as u64)?;
+    // Programs that read local headers must see the same entries as those that read the directory.
     let mut archive = archive.enforce_header_consistency(true);
     check(&mut archive, budget)?;
     let entries = archive.files().map_err(damaged)?;
@@ -52,7 +53,7 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// Looks at all entries before the first is unpacked.
+/// Checks all entries before the first one is unpacked.
 fn check<R: std::io::Read + Seek>(
     archive: &mut ZipIterable<R>,
     budget: &Budget,
@@ -62,9 +63,10 @@ fn check<R: std::io::Read + Seek>(
     let mut directory = u64::MAX;
     let entries = archive.files().map_err(damaged)?;
     while let Some(entry) = entries.next() {
-        budget.alive()?;
+        budget.check_time()?;
         let entry = entry.map_err(damaged)?;
         let member = Member::read(&entry, budget)?;
+        // Declared sizes are checked before anything is written.
         expanded = expanded.saturating_add(member.size);
         budget.check_expanded(expanded)?;
         directory = directory.min(entry.central_header_start());
@@ -77,6 +79,7 @@ fn check<R: std::io::Read + Seek>(
         let end = end.ok_or_else(|| refused(&member.name, "has an impossible size"))?;
         taken.push((start, end));
     }
+    // Overlapping entries would expand the same bytes many times (zip bombs without recursion).
     taken.sort_unstable();
     let overlap = taken.windows(2).any(|pair| pair[0].1 > pair[1].0);
     if overlap || taken.iter().any(|&(_, end)| end > directory) {
@@ -87,7 +90,7 @@ fn check<R: std::io::Read + Seek>(
     Ok(())
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     File,
@@ -95,7 +98,7 @@ enum Kind {
     Link,
 }
 
-/// Something that belongs in the tree.
+/// A file, directory or link of the archive.
 struct Member {
     name: Vec<u8>,
     parts: Parts,
@@ -109,7 +112,7 @@ impl Member {
         let raw = entry.name_raw();
         let name = entry
             .name()
-            .map_err(|_| refused(raw, "has a name in no known encoding"))?;
+            .map_err(|_| refused(raw, "has a name in an unknown encoding"))?;
         let name = name.as_bytes();
         let refuse = |reason: &str| Err(refused(name, reason));
         let parts = of_zip(name, &budget.limits).map_err(|reason| refused(name, reason))?;
@@ -117,19 +120,21 @@ impl Member {
             return refuse("is encrypted");
         }
         match entry.compression() {
+            // Other methods are rare, and each decoder would be more code that reads untrusted bytes.
             CompressionMethod::Stored | CompressionMethod::Deflated => {}
-            _ => return refuse("is compressed in a way other than deflate"),
+            _ => return refuse("uses a compression method other than deflate"),
         }
+        // Archives from Windows have no mode; their entries are files and directories by name.
         let mode = entry.unix_mode().unwrap_or_default();
         let kind = match (mode & KIND, name.ends_with(b"/")) {
             (LINK, false) => Kind::Link,
             (DIRECTORY, _) | (0 | FILE, true) => Kind::Directory,
             (0 | FILE, false) => Kind::File,
-            (LINK, true) => return refuse("is a link with the name of a directory"),
+            (LINK, true) => return refuse("is a link named like a directory"),
             _ => return refuse("is a device or a pipe"),
         };
         if kind == Kind::Directory && entry.size() != 0 {
-            return refuse("is a directory, and has bytes");
+            return refuse("is a directory but has content");
         }
         Ok(Self {
             name: name.to_vec(),
@@ -146,7 +151,7 @@ impl Member {
         tree: &mut Tree<'_>,
         budget: &Budget,
     ) -> Result<(), PackageError> {
-        // One byte more than there should be is enough to see that there is more.
+        // One byte over the declared size is enough to detect that there is more.
         let inner = data.take(self.size.saturating_add(1));
         let mut data = Metered { inner, budget };
         let placed = match self.kind {
@@ -161,20 +166,20 @@ impl Member {
                 tree.symbolic_link(&self.parts, to)
             }
             Kind::File => {
-                let traits = Traits {
+                let metadata = FileMetadata {
                     is_executable: self.is_executable,
-                    changed: None,
+                    modified: None,
                 };
-                match tree.file(&self.parts, traits, &mut data) {
+                match tree.file(&self.parts, metadata, &mut data) {
                     Ok(size) if size != self.size => {
-                        return Err(refused(&self.name, "is not as large as it says"));
+                        return Err(refused(&self.name, "does not have its declared size"));
                     }
                     Ok(_) => Ok(()),
                     Err(error) => Err(error),
                 }
             }
         };
-        placed.map_err(|error| error.naming(&self.name))
+        placed.map_err(|error| error.with_name(&self.name))
     }
 }
 

@@ -1,10 +1,10 @@
-//! Archives, friendly and hostile, made byte by byte and unpacked.
+//! Unpacks valid and hostile archives that are built byte by byte.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-mod friendly;
-mod ground;
+mod archives;
+mod fixture;
+mod generated;
 mod hostile;
-mod makers;
 mod properties;
-mod script;
+mod valid;

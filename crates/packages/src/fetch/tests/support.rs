@@ -1,4 +1,4 @@
-//! Servers and a resolver that answer as a test says, and a fetcher with small limits.
+//! Scripted servers and a scripted resolver, and a fetcher with small limits.
 
 use std::collections::VecDeque;
 use std::io::Read as _;
@@ -11,40 +11,40 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::error::PackageError;
-use crate::fetch::resolver::{Addresses, Lookup};
+use crate::fetch::resolver::{Addresses, Resolver};
 use crate::fetch::{FetchLimits, Fetched, Fetcher};
 
-/// A server that answers every request in one way, and counts its connections.
+/// A server that gives every request the same response and counts its connections.
 pub(super) struct Server {
     pub(super) port: u16,
     connections: Arc<AtomicUsize>,
     /// The heads of the requests.
     pub(super) requests: Arc<Mutex<Vec<String>>>,
-    /// Told when a client has gone before its answer was whole.
+    /// Receives a message when a client disconnects before its response is complete.
     pub(super) gone: mpsc::UnboundedReceiver<()>,
 }
 
-/// What a server does when it was asked.
+/// How a server responds to a request.
 #[derive(Clone)]
-pub(super) enum Answer {
-    /// Sends these bytes and closes.
+pub(super) enum Response {
+    /// Sends these bytes and closes the connection.
     Bytes(Vec<u8>),
-    /// Sends these bytes, and then for ever the same piece.
+    /// Sends the first bytes, then repeats the second ones forever.
     Endless(Vec<u8>, Vec<u8>),
-    /// Sends these bytes, and then nothing for ever.
+    /// Sends these bytes and then nothing, without closing the connection.
     Hold(Vec<u8>),
 }
 
 impl Server {
-    pub(super) async fn start(answer: Answer) -> Self {
+    pub(super) async fn start(answer: Response) -> Self {
         Self::at(Ipv4Addr::LOCALHOST, 0, answer).await
     }
 
-    pub(super) async fn at(address: Ipv4Addr, port: u16, answer: Answer) -> Self {
+    pub(super) async fn at(address: Ipv4Addr, port: u16, answer: Response) -> Self {
         let listener = TcpListener::bind((address, port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (connections, requests) = (Arc::default(), Arc::default());
-        let (tell, gone) = mpsc::unbounded_channel();
+        let (notify, gone) = mpsc::unbounded_channel();
         let server = Self {
             port,
             connections: Arc::clone(&connections),
@@ -59,11 +59,11 @@ impl Server {
                     continue;
                 };
                 requests.lock().unwrap().push(head);
-                let (answer, tell) = (answer.clone(), tell.clone());
+                let (response, notify) = (answer.clone(), notify.clone());
                 tokio::spawn(async move {
-                    if serve(&mut socket, answer).await.is_err() {
-                        // A test that does not listen is over.
-                        let _ = tell.send(());
+                    if serve(&mut socket, response).await.is_err() {
+                        // Fails if the test has ended.
+                        let _ = notify.send(());
                     }
                 });
             }
@@ -73,7 +73,7 @@ impl Server {
 
     pub(super) async fn redirecting(to: &str) -> Self {
         let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
-        Self::start(Answer::Bytes(head.into_bytes())).await
+        Self::start(Response::Bytes(head.into_bytes())).await
     }
 
     pub(super) fn url(&self, host: &str) -> String {
@@ -93,21 +93,21 @@ async fn read_head(socket: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-async fn serve(socket: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
+async fn serve(socket: &mut TcpStream, answer: Response) -> std::io::Result<()> {
     match answer {
-        Answer::Bytes(bytes) => {
+        Response::Bytes(bytes) => {
             socket.write_all(&bytes).await?;
             socket.shutdown().await
         }
-        Answer::Endless(head, piece) => {
+        Response::Endless(head, piece) => {
             socket.write_all(&head).await?;
             loop {
                 socket.write_all(&piece).await?;
             }
         }
-        Answer::Hold(bytes) => {
+        Response::Hold(bytes) => {
             socket.write_all(&bytes).await?;
-            // Nothing more comes from a client that waits, and nothing at all when it has gone.
+            // A waiting client sends nothing more; end of file means that it disconnected.
             match socket.read(&mut [0]).await? {
                 0 => Err(std::io::ErrorKind::BrokenPipe.into()),
                 _ => Ok(()),
@@ -116,20 +116,20 @@ async fn serve(socket: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
     }
 }
 
-/// An answer with these headers and this body.
-pub(super) fn ok(headers: &str, body: &[u8]) -> Answer {
+/// A 200 response with these headers and this body.
+pub(super) fn ok(headers: &str, body: &[u8]) -> Response {
     let length = body.len();
     let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n");
-    Answer::Bytes([head.as_bytes(), body].concat())
+    Response::Bytes([head.as_bytes(), body].concat())
 }
 
-/// A resolver that gives each answer once, and the last one for ever.
-pub(super) struct Script {
+/// A resolver that returns each result once, and the last one forever.
+pub(super) struct ScriptedResolver {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
     pub(super) asked: AtomicUsize,
 }
 
-impl Script {
+impl ScriptedResolver {
     pub(super) fn new(answers: &[&[&str]]) -> Arc<Self> {
         let parse = |answer: &&[&str]| answer.iter().map(|ip| ip.parse().unwrap()).collect();
         Arc::new(Self {
@@ -139,7 +139,7 @@ impl Script {
     }
 }
 
-impl Lookup for Script {
+impl Resolver for ScriptedResolver {
     fn addresses(&self, _: String) -> Addresses {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut answers = self.answers.lock().unwrap();
@@ -160,16 +160,16 @@ pub(super) fn small() -> FetchLimits {
     }
 }
 
-pub(super) fn fetcher_with(allowed: &[&str], lookup: Arc<dyn Lookup>) -> Fetcher {
+pub(super) fn fetcher_with(allowed: &[&str], resolver: Arc<dyn Resolver>) -> Fetcher {
     let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
-    Fetcher::with(small(), allowed, lookup).unwrap()
+    Fetcher::with(small(), allowed, resolver).unwrap()
 }
 
 pub(super) fn fetcher(allowed: &[&str]) -> Fetcher {
-    fetcher_with(allowed, Script::new(&[]))
+    fetcher_with(allowed, ScriptedResolver::new(&[]))
 }
 
-/// The addresses that are allowed where a test's servers are to be reached.
+/// The network to allow so that a test can reach its servers.
 pub(super) const LOOPBACK: &[&str] = &["127.0.0.1/32"];
 
 pub(super) async fn fetch(fetcher: &Fetcher, url: &str) -> Result<Fetched, PackageError> {
@@ -179,17 +179,17 @@ pub(super) async fn fetch(fetcher: &Fetcher, url: &str) -> Result<Fetched, Packa
         .await
 }
 
-/// A package from an allowed address, and what is said on the way.
-pub(super) async fn fetch_telling(url: &str) -> (Fetched, Vec<String>) {
-    let mut said = Vec::new();
-    let mut say = |line: &str| said.push(line.to_owned());
+/// Fetches a package from an allowed address. Returns it with the progress lines.
+pub(super) async fn fetch_with_progress(url: &str) -> (Fetched, Vec<String>) {
+    let mut progress = Vec::new();
+    let mut report = |line: &str| progress.push(line.to_owned());
     let (url, spool) = (url.parse().unwrap(), std::env::temp_dir());
-    let fetched = fetcher(LOOPBACK).fetch(&url, &spool, &mut say).await;
-    (fetched.unwrap(), said)
+    let fetched = fetcher(LOOPBACK).fetch(&url, &spool, &mut report).await;
+    (fetched.unwrap(), progress)
 }
 
-/// The message of the error, which never has the URL's query.
-pub(super) async fn refusal(fetcher: &Fetcher, url: &str) -> String {
+/// The error message, after checking that it does not contain secrets of the URL.
+pub(super) async fn error_of(fetcher: &Fetcher, url: &str) -> String {
     let message = fetch(fetcher, url).await.unwrap_err().to_string();
     assert!(!message.contains("word"), "{message}");
     message
@@ -202,7 +202,7 @@ pub(super) fn content(fetched: &mut Fetched) -> Vec<u8> {
     bytes
 }
 
-/// A file that is gone with the test.
-pub(super) fn nowhere() -> tokio::fs::File {
+/// A temporary file.
+pub(super) fn scratch_file() -> tokio::fs::File {
     tokio::fs::File::from_std(tempfile::tempfile().unwrap())
 }

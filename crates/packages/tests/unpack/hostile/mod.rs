@@ -1,4 +1,4 @@
-//! The corpus of hostile archives: each is refused for its own reason, and leaves nothing outside.
+//! A corpus of hostile archives. Each is refused with its own reason and changes nothing outside.
 
 mod tars;
 mod zips;
@@ -8,49 +8,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use slipway_packages::Archive;
 
-use crate::ground::{Ground, limits};
-use crate::makers::Tar;
+use crate::archives::Tar;
+use crate::fixture::{Fixture, limits};
 
-/// A name for the archive, the archive, and what the refusal says.
+/// The name of the case, the archive, and a part of the expected message.
 type Row = (&'static str, Vec<u8>, &'static str);
 
 fn refuse(kind: Archive, rows: Vec<Row>) {
     let mut wrong = Vec::new();
     for (name, bytes, expected) in rows {
-        let ground = Ground::new();
-        let told = match ground.unpack(kind, &bytes) {
+        let fixture = Fixture::new();
+        let result = match fixture.unpack(kind, &bytes) {
             Ok(unpacked) => format!("{unpacked:?}"),
             Err(error) => format!("refused: {error}"),
         };
         assert!(
-            !told.contains(char::is_control) && told.chars().count() < 400,
-            "{told:?}"
+            !result.contains(char::is_control) && result.chars().count() < 400,
+            "{result:?}"
         );
-        if !told.starts_with("refused: the archive") || !told.contains(expected) {
-            wrong.push(format!("{name}: expected {expected:?}, got {told}"));
+        if !result.starts_with("refused: the archive") || !result.contains(expected) {
+            wrong.push(format!("{name}: expected {expected:?}, got {result}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn entries_that_have_no_place_are_refused() {
+fn entries_with_forbidden_names_or_types_are_refused() {
     refuse(Archive::TarGz, tars::entries());
 }
 
 #[test]
-fn links_that_lead_astray_are_refused() {
+fn links_that_lead_out_are_refused() {
     refuse(Archive::TarGz, tars::links());
 }
 
 #[test]
-fn archives_that_lie_or_are_damaged_are_refused() {
-    refuse(Archive::TarGz, tars::lies());
+fn ambiguous_and_damaged_archives_are_refused() {
+    refuse(Archive::TarGz, tars::ambiguous());
 }
 
 #[test]
-fn archives_that_cost_too_much_are_refused() {
-    refuse(Archive::TarGz, tars::costs());
+fn archives_over_a_limit_are_refused() {
+    refuse(Archive::TarGz, tars::over_limits());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn hostile_zip_archives_are_refused() {
 }
 
 #[test]
-fn links_that_are_there_already_are_not_followed() {
+fn existing_links_are_not_followed() {
     for (name, link, archive) in [
         (
             "a directory outside",
@@ -87,24 +87,24 @@ fn links_that_are_there_already_are_not_followed() {
             Tar::default().hard_link("m", "l/file").gz(),
         ),
     ] {
-        let ground = Ground::new();
-        ground.put_link("l", link);
-        let refusal = ground.try_unpack(Archive::TarGz, &archive, limits());
+        let fixture = Fixture::new();
+        fixture.put_link("l", link);
+        let refusal = fixture.try_unpack(Archive::TarGz, &archive, limits());
         let refusal = refusal.unwrap_err().to_string();
         assert!(
             refusal.starts_with("the archive is refused: its entry"),
             "{name}: {refusal}"
         );
-        std::fs::remove_file(ground.target().join("l")).unwrap();
+        std::fs::remove_file(fixture.target().join("l")).unwrap();
         assert_eq!(
-            std::fs::read_dir(ground.target()).unwrap().count(),
+            std::fs::read_dir(fixture.target()).unwrap().count(),
             0,
             "{name}"
         );
     }
 }
 
-/// Ends the other thread, also when this one fails.
+/// Stops the other thread, even if this one panics.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -113,11 +113,11 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Somebody swaps a directory for a link out of the tree and back, as fast as possible.
+/// Another thread keeps replacing a directory with a link that leads out of the tree.
 #[test]
-fn nothing_is_written_outside_while_the_tree_changes() {
-    let ground = Ground::new();
-    let (dir, aside) = (ground.target().join("d"), ground.target().join("aside"));
+fn nothing_is_written_outside_while_another_thread_changes_the_tree() {
+    let fixture = Fixture::new();
+    let (dir, aside) = (fixture.target().join("d"), fixture.target().join("aside"));
     let archive = Tar::default()
         .file("d/e/f", b"x")
         .file("d/g", b"y")
@@ -129,10 +129,10 @@ fn nothing_is_written_outside_while_the_tree_changes() {
         threads.spawn(|| {
             let mut rounds = 0_u32;
             while !stop.load(Ordering::Relaxed) {
-                // Each of these fails when the other thread was there first.
+                // These fail if the other thread was faster.
                 let _ = std::fs::rename(&dir, &aside);
                 let _ = symlink("../beside", &dir);
-                // It stays for a moment, or the other thread would hardly ever meet it.
+                // The link has to stay for a moment, or the other thread would hardly ever see it.
                 while dir.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
                     rounds += 1;
                     if rounds.is_multiple_of(64) {
@@ -145,15 +145,15 @@ fn nothing_is_written_outside_while_the_tree_changes() {
         });
         let _stop = Stop(&stop);
         for _ in 0..200 {
-            let _ = ground.try_unpack(Archive::TarGz, &archive, limits());
+            let _ = fixture.try_unpack(Archive::TarGz, &archive, limits());
         }
     });
 }
 
 #[test]
-fn an_archive_that_is_too_large_is_not_opened() {
-    let ground = Ground::new();
-    let error = ground.unpack(Archive::Zip, &vec![0; (1 << 20) + 1]);
+fn an_archive_over_the_size_limit_is_not_opened() {
+    let fixture = Fixture::new();
+    let error = fixture.unpack(Archive::Zip, &vec![0; (1 << 20) + 1]);
     let message = error.unwrap_err().to_string();
     assert_eq!(message, "the package is larger than 1 MiB");
 }

@@ -1,6 +1,6 @@
 //! Hostile tar archives, compressed with gzip.
 
-use crate::makers::{Tar, ZipEntry, gzip, pax_records, zip};
+use crate::archives::{Tar, ZipEntry, gzip, pax_records, zip};
 
 use super::Row;
 
@@ -8,7 +8,7 @@ fn tar() -> Tar {
     Tar::default()
 }
 
-/// Archives whose names, links and kinds lead astray.
+/// Archives whose entries have forbidden names or types.
 pub(super) fn entries() -> Vec<Row> {
     let deep = "d/".repeat(9) + "f";
     let long = "x".repeat(256);
@@ -75,11 +75,7 @@ pub(super) fn entries() -> Vec<Row> {
             tar().file("/\x1b[31mred\n", b"x").gz(),
             "\"/\u{fffd}[31mred\u{fffd}\" has an absolute name",
         ),
-        (
-            "deep",
-            tar().file(&deep, b"x").gz(),
-            "too many directories deep",
-        ),
+        ("deep", tar().file(&deep, b"x").gz(), "nested too deeply"),
         (
             "long part",
             tar().long_name(long.as_bytes()).file("a", b"x").gz(),
@@ -134,12 +130,12 @@ pub(super) fn entries() -> Vec<Row> {
         (
             "unknown kind",
             tar().entry(b'V', b"volume", b"", b"", |_| {}).gz(),
-            "of the kind 'V'",
+            "the unknown type 'V'",
         ),
         (
             "odd kind",
             tar().entry(7, b"x", b"", b"", |_| {}).gz(),
-            "of the kind '\\u{7}'",
+            "the unknown type '\\u{7}'",
         ),
         (
             "GNU sparse file",
@@ -154,12 +150,12 @@ pub(super) fn entries() -> Vec<Row> {
         (
             "directory with bytes",
             tar().entry(b'5', b"d", b"", b"x", |_| {}).gz(),
-            "has bytes although",
+            "has content although",
         ),
         (
             "link with bytes",
             tar().entry(b'2', b"l", b"a", b"x", |_| {}).gz(),
-            "has bytes although",
+            "has content although",
         ),
         (
             "hard link with bytes",
@@ -167,17 +163,17 @@ pub(super) fn entries() -> Vec<Row> {
                 .file("a", b"x")
                 .entry(b'1', b"l", b"a", b"x", |_| {})
                 .gz(),
-            "has bytes although",
+            "has content although",
         ),
         (
             "file named as a directory",
             tar().file("a/", b"x").gz(),
-            "the name of a directory, and bytes",
+            "named like a directory but has content",
         ),
         (
             "file in a file",
             tar().file("a", b"x").file("a/b", b"x").gz(),
-            "goes through something that is no directory",
+            "goes through something that is not a directory",
         ),
         (
             "file over a directory",
@@ -187,12 +183,12 @@ pub(super) fn entries() -> Vec<Row> {
         (
             "directory over a file",
             tar().file("a", b"x").dir("a").gz(),
-            "goes through something that is no directory",
+            "goes through something that is not a directory",
         ),
     ]
 }
 
-/// Archives whose links lead out, or would be used to.
+/// Archives whose links lead out, or are used by later entries.
 pub(super) fn links() -> Vec<Row> {
     let chain = (0..50).fold(tar(), |tar, at| {
         tar.symlink(&format!("l{at}"), &format!("l{}", at + 1))
@@ -222,12 +218,12 @@ pub(super) fn links() -> Vec<Row> {
         (
             "link to nothing",
             tar().symlink("l", "").gz(),
-            "nothing that can be named",
+            "empty or invalid target",
         ),
         (
             "link with a NUL",
             tar().pax(&[("linkpath", "a\0b")]).symlink("l", "a").gz(),
-            "nothing that can be named",
+            "empty or invalid target",
         ),
         (
             "link with a long name",
@@ -269,12 +265,12 @@ pub(super) fn links() -> Vec<Row> {
                 .symlink("d", "../beside")
                 .file("d/f", b"x")
                 .gz(),
-            "would replace a directory by a link",
+            "would replace a directory with a link",
         ),
         (
             "swap a full directory",
             tar().file("d/f", b"x").symlink("d", "e").gz(),
-            "would replace a directory by a link",
+            "would replace a directory with a link",
         ),
         (
             "chain out",
@@ -285,7 +281,7 @@ pub(super) fn links() -> Vec<Row> {
                 .gz(),
             "leads out",
         ),
-        // Each of the two stays inside when it is read alone.
+        // Each of the two links stays inside if it is read alone.
         (
             "dots behind a link",
             tar()
@@ -303,46 +299,50 @@ pub(super) fn links() -> Vec<Row> {
                 .gz(),
             "leads out",
         ),
-        ("endless chain", chain.gz(), "leads through too many others"),
+        (
+            "endless chain",
+            chain.gz(),
+            "leads through too many other links",
+        ),
         (
             "link to itself",
             tar().symlink("l", "l").gz(),
-            "leads through too many others",
+            "leads through too many other links",
         ),
         (
             "circle of links",
             tar().symlink("a", "b/x").symlink("b", "a").gz(),
-            "leads through too many others",
+            "leads through too many other links",
         ),
         (
             "hard link out",
             tar().hard_link("l", "../secret").gz(),
-            "is a hard link to what leads out",
+            "is a hard link to a name that leads out",
         ),
         (
             "absolute hard link",
             tar().hard_link("l", "/etc/passwd").gz(),
-            "is a hard link to what has an absolute name",
+            "is a hard link to a name that has an absolute name",
         ),
         (
             "hard link to nothing",
             tar().hard_link("l", "none").gz(),
-            "no file of the archive before it",
+            "not an earlier file of the archive",
         ),
         (
             "hard link to a directory",
             tar().dir("d").hard_link("l", "d").gz(),
-            "no file of the archive before it",
+            "not an earlier file of the archive",
         ),
         (
             "hard link to the root",
             tar().hard_link("l", ".").gz(),
-            "no file of the archive before it",
+            "not an earlier file of the archive",
         ),
         (
             "hard link to a link",
             tar().symlink("s", "f").hard_link("l", "s").gz(),
-            "no file of the archive before it",
+            "not an earlier file of the archive",
         ),
         (
             "hard link through a link",
@@ -351,7 +351,7 @@ pub(super) fn links() -> Vec<Row> {
                 .symlink("s", "d")
                 .hard_link("l", "s/f")
                 .gz(),
-            "no file of the archive before it",
+            "not an earlier file of the archive",
         ),
         (
             "hard link to itself",
@@ -361,13 +361,13 @@ pub(super) fn links() -> Vec<Row> {
         (
             "hard link to a later file",
             tar().hard_link("l", "f").file("f", b"x").gz(),
-            "no file of the archive before it",
+            "not an earlier file of the archive",
         ),
     ]
 }
 
-/// Archives that different programs would read differently, and damaged ones.
-pub(super) fn lies() -> Vec<Row> {
+/// Damaged archives, and archives that programs interpret differently.
+pub(super) fn ambiguous() -> Vec<Row> {
     let plain = tar().file("a", &[b'x'; 3000]).end();
     let whole = gzip(&plain);
     let mut flipped = whole.clone();
@@ -399,7 +399,7 @@ pub(super) fn lies() -> Vec<Row> {
         (
             "two names",
             two_names.file("a", b"x").gz(),
-            "described in two ways",
+            "two different names or link targets",
         ),
         (
             "two GNU names",
@@ -429,7 +429,7 @@ pub(super) fn lies() -> Vec<Row> {
                 .entry(b'g', b"g", b"", &pax_records(&[("path", "a")]), |_| {})
                 .file("c", b"")
                 .gz(),
-            "describes all members alike",
+            "global PAX header",
         ),
         (
             "a size for all",
@@ -437,7 +437,7 @@ pub(super) fn lies() -> Vec<Row> {
                 .entry(b'g', b"g", b"", &pax_records(&[("size", "0")]), |_| {})
                 .file("c", b"")
                 .gz(),
-            "describes all members alike",
+            "global PAX header",
         ),
         (
             "PAX record with a wrong length",
@@ -458,7 +458,7 @@ pub(super) fn lies() -> Vec<Row> {
         (
             "announced member missing",
             tar().long_name(b"a").gz(),
-            "ends where a member was announced",
+            "ends after a header whose member is missing",
         ),
         (
             "size that is no number",
@@ -484,7 +484,7 @@ pub(super) fn lies() -> Vec<Row> {
             "cannot be read",
         ),
         (
-            "size beyond the end",
+            "size after the end",
             tar()
                 .entry(b'0', b"a", b"", b"x", |header| header.set_size(5000))
                 .gz(),
@@ -508,11 +508,7 @@ pub(super) fn lies() -> Vec<Row> {
             [whole, b"garbage".to_vec()].concat(),
             "cannot be read",
         ),
-        (
-            "not compressed",
-            plain,
-            "is a tar archive that is not compressed",
-        ),
+        ("not compressed", plain, "is an uncompressed tar archive"),
         ("nothing at all", Vec::new(), "not compressed with gzip"),
         (
             "text",
@@ -527,8 +523,8 @@ pub(super) fn lies() -> Vec<Row> {
     ]
 }
 
-/// Archives that cost more than they may.
-pub(super) fn costs() -> Vec<Row> {
+/// Archives that exceed a limit.
+pub(super) fn over_limits() -> Vec<Row> {
     let files = (0..101).fold(tar(), |tar, at| tar.file(&format!("f{at}"), b""));
     let directories = (0..40).fold(tar(), |tar, at| tar.file(&format!("a{at}/b/c"), b""));
     let headers = (0..101).fold(tar(), |tar, _| tar.dir("d"));

@@ -1,4 +1,4 @@
-//! A place to unpack into, and a look at what lies around it.
+//! A fixture that unpacks into a directory and checks that nothing outside it changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,17 @@ use slipway_packages::unpack::unpack_here;
 use slipway_packages::{Archive, PackageError, UnpackLimits, Unpacked};
 use tempfile::TempDir;
 
-/// A directory in a directory with other things.
-pub(crate) struct Ground {
+/// A target directory, surrounded by files and directories that must not change.
+pub(crate) struct Fixture {
     around: TempDir,
     target: PathBuf,
     before: BTreeMap<PathBuf, String>,
 }
 
-/// The names that made-up archives use.
-pub(crate) const LURES: [&str; 4] = ["a", "b", "c", "d"];
+/// The names in generated archives. Files with these names surround the target.
+pub(crate) const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
-/// Limits that small archives can reach.
+/// Limits that small archives can exceed.
 pub(crate) fn limits() -> UnpackLimits {
     UnpackLimits {
         compressed: 1 << 20,
@@ -36,40 +36,41 @@ pub(crate) fn limits() -> UnpackLimits {
     }
 }
 
-impl Ground {
+impl Fixture {
     pub(crate) fn new() -> Self {
-        // In memory, where there is such a place: the tests are about names and not about disks.
+        // A memory file system, if available, makes the tests faster.
         let memory = Path::new("/dev/shm");
         let around = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
         let around = around.unwrap();
         let target = around.path().join("x/y/z/target");
         fs::create_dir_all(&target).unwrap();
-        let ground = Self {
+        let fixture = Self {
             around,
             target,
             before: BTreeMap::new(),
         };
-        ground.lay_lures()
+        fixture.add_surroundings()
     }
 
-    /// Empties the target, so that it can be used once more.
+    /// Empties the target for reuse.
     pub(crate) fn clear(&self) {
         for entry in fs::read_dir(&self.target).unwrap() {
             let path = entry.unwrap().path();
-            match path.symlink_metadata().unwrap().is_dir() {
-                true => fs::remove_dir_all(path).unwrap(),
-                false => fs::remove_file(path).unwrap(),
+            if path.symlink_metadata().unwrap().is_dir() {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                fs::remove_file(path).unwrap();
             }
         }
     }
 
-    /// Puts things that a link could lead to next to the target and next to all directories above.
-    fn lay_lures(mut self) -> Self {
+    /// Creates possible targets of links beside the target and beside its parent directories.
+    fn add_surroundings(mut self) -> Self {
         for dir in self.target.ancestors().skip(1).take(4) {
             fs::write(dir.join("secret"), "keep").unwrap();
             fs::create_dir(dir.join("beside")).unwrap();
             fs::write(dir.join("beside/file"), "keep").unwrap();
-            for name in LURES {
+            for name in NAMES {
                 fs::write(dir.join(name), "keep").unwrap();
             }
         }
@@ -81,7 +82,7 @@ impl Ground {
         self.target.clone()
     }
 
-    /// Everything around the target, with contents and all that a careless program could change.
+    /// Everything outside the target, with contents and metadata.
     fn listing(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
         walk(self.around.path(), &mut |path| {
@@ -92,14 +93,14 @@ impl Ground {
             let content = fs::read_to_string(path).unwrap_or_default();
             let (mode, links) = (metadata.mode(), metadata.nlink());
             let changed = (metadata.mtime(), metadata.mtime_nsec());
-            let said = format!("{mode:o} {links} {changed:?} {content}");
-            found.insert(path.to_owned(), said);
+            let state = format!("{mode:o} {links} {changed:?} {content}");
+            found.insert(path.to_owned(), state);
             true
         });
         found
     }
 
-    /// Unpacks into the target, and checks that nothing else changed and no link leads out.
+    /// Unpacks into the target. Checks that nothing outside changed and that no link leads out.
     pub(crate) fn unpack(&self, kind: Archive, bytes: &[u8]) -> Result<Unpacked, PackageError> {
         self.unpack_within(kind, bytes, limits())
     }
@@ -116,7 +117,7 @@ impl Ground {
             let metadata = path.symlink_metadata().unwrap();
             assert!(
                 metadata.is_file() || metadata.is_dir() || metadata.is_symlink(),
-                "{path:?} is something else"
+                "{path:?} is neither a file, a directory nor a link"
             );
             assert_eq!(metadata.mode() & 0o7000, 0, "{path:?} has special bits");
             if let Ok(found) = path.canonicalize() {
@@ -127,7 +128,7 @@ impl Ground {
         unpacked
     }
 
-    /// Unpacks into the target, and checks that nothing else changed.
+    /// Unpacks into the target. Checks that nothing outside changed.
     pub(crate) fn try_unpack(
         &self,
         kind: Archive,
@@ -142,12 +143,12 @@ impl Ground {
         unpacked
     }
 
-    /// What a file in the target holds.
+    /// The contents of a file in the target.
     pub(crate) fn read(&self, path: &str) -> String {
         fs::read_to_string(self.target().join(path)).unwrap()
     }
 
-    /// Puts a file into the target before something is unpacked there.
+    /// Creates a file in the target before unpacking.
     pub(crate) fn put(&self, path: &str, text: &str) {
         let path = self.target().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -159,7 +160,7 @@ impl Ground {
     }
 }
 
-/// Looks at all that is below `dir`, and below a directory as long as `look` says so.
+/// Calls `look` for everything below `dir`, and enters a directory if `look` returns true for it.
 fn walk(dir: &Path, look: &mut dyn FnMut(&Path) -> bool) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -1,16 +1,16 @@
-//! What proper programs make is unpacked.
+//! Archives as common programs create them are unpacked.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use slipway_packages::{Archive, PackageError, UnpackLimits};
 
-use crate::ground::{Ground, limits};
-use crate::makers::{Tar, ZipEntry, gzip, zip};
+use crate::archives::{Tar, ZipEntry, gzip, zip};
+use crate::fixture::{Fixture, limits};
 
 #[test]
 fn a_tree_in_a_tar_archive_is_unpacked() {
-    let ground = Ground::new();
+    let fixture = Fixture::new();
     let archive = Tar::default()
         .entry(
             b'g',
@@ -28,22 +28,22 @@ fn a_tree_in_a_tar_archive_is_unpacked() {
         .symlink("app/dangling", "nothing/here")
         .hard_link("tools/again", "./app/Dockerfile")
         .gz();
-    let unpacked = ground.unpack(Archive::TarGz, &archive).unwrap();
+    let unpacked = fixture.unpack(Archive::TarGz, &archive).unwrap();
     assert_eq!(unpacked.entries, 10);
-    assert_eq!(ground.read("app/Dockerfile"), "FROM scratch");
-    assert_eq!(ground.read("tools/again"), "FROM scratch");
-    assert_eq!(ground.read("app/latest"), "x");
-    let metadata = |path: &str| fs::metadata(ground.target().join(path)).unwrap();
+    assert_eq!(fixture.read("app/Dockerfile"), "FROM scratch");
+    assert_eq!(fixture.read("tools/again"), "FROM scratch");
+    assert_eq!(fixture.read("app/latest"), "x");
+    let metadata = |path: &str| fs::metadata(fixture.target().join(path)).unwrap();
     assert_eq!(metadata("app/run.sh").permissions().mode() & 0o7777, 0o755);
     assert_eq!(metadata("tools/root").permissions().mode() & 0o7777, 0o755);
     assert_eq!(metadata("app/Dockerfile").mtime(), 1_700_000_000);
-    let link = fs::read_link(ground.target().join("app/dangling")).unwrap();
+    let link = fs::read_link(fixture.target().join("app/dangling")).unwrap();
     assert_eq!(link.to_str(), Some("nothing/here"));
 }
 
 #[test]
-fn long_names_are_read_in_both_ways() {
-    let ground = Ground::new();
+fn gnu_and_pax_long_names_are_supported() {
+    let fixture = Fixture::new();
     let long = format!("{}/{}", "d".repeat(120), "f".repeat(120));
     let other = format!("{}/{}", "e".repeat(120), "g".repeat(120));
     let archive = Tar::default()
@@ -54,58 +54,58 @@ fn long_names_are_read_in_both_ways() {
         .pax(&[("linkpath", &format!("../{long}"))])
         .symlink("links/l", "cut")
         .gz();
-    ground.unpack(Archive::TarGz, &archive).unwrap();
-    assert_eq!(ground.read(&long), "one");
-    assert_eq!(ground.read(&other), "two");
-    assert_eq!(ground.read("links/l"), "one");
+    fixture.unpack(Archive::TarGz, &archive).unwrap();
+    assert_eq!(fixture.read(&long), "one");
+    assert_eq!(fixture.read(&other), "two");
+    assert_eq!(fixture.read("links/l"), "one");
 }
 
 #[test]
-fn an_archive_may_be_compressed_in_pieces_and_lack_its_end() {
-    let ground = Ground::new();
+fn several_gzip_members_and_a_missing_end_marker_are_accepted() {
+    let fixture = Fixture::new();
     let tar = Tar::default().file("a", b"one").file("b", b"two").0;
     let archive = [gzip(&tar[..700]), gzip(&tar[700..])].concat();
-    ground.unpack(Archive::TarGz, &archive).unwrap();
-    assert_eq!(ground.read("a"), "one");
-    assert_eq!(ground.read("b"), "two");
+    fixture.unpack(Archive::TarGz, &archive).unwrap();
+    assert_eq!(fixture.read("a"), "one");
+    assert_eq!(fixture.read("b"), "two");
 }
 
 #[test]
-fn what_is_there_already_stays_or_is_replaced() {
-    let ground = Ground::new();
-    ground.put("dist/old", "old");
-    ground.put("dist/both", "old");
-    ground.put_link("dist/link", "both");
+fn existing_files_are_kept_or_replaced() {
+    let fixture = Fixture::new();
+    fixture.put("dist/old", "old");
+    fixture.put("dist/both", "old");
+    fixture.put_link("dist/link", "both");
     let archive = Tar::default()
         .dir("dist")
         .file("dist/both", b"new")
         .file("dist/link", b"file")
         .file("dist/both", b"newest")
         .gz();
-    ground.unpack(Archive::TarGz, &archive).unwrap();
-    assert_eq!(ground.read("dist/old"), "old");
-    assert_eq!(ground.read("dist/both"), "newest");
-    assert_eq!(ground.read("dist/link"), "file");
-    let link = ground.target().join("dist/link");
+    fixture.unpack(Archive::TarGz, &archive).unwrap();
+    assert_eq!(fixture.read("dist/old"), "old");
+    assert_eq!(fixture.read("dist/both"), "newest");
+    assert_eq!(fixture.read("dist/link"), "file");
+    let link = fixture.target().join("dist/link");
     assert!(link.symlink_metadata().unwrap().is_file());
 }
 
 #[test]
-fn replacing_a_file_leaves_its_other_name_alone() {
-    let ground = Ground::new();
+fn replacing_a_hard_link_does_not_change_the_other_name() {
+    let fixture = Fixture::new();
     let archive = Tar::default()
         .file("a", b"first")
         .hard_link("b", "a")
         .file("b", b"second")
         .gz();
-    ground.unpack(Archive::TarGz, &archive).unwrap();
-    assert_eq!(ground.read("a"), "first");
-    assert_eq!(ground.read("b"), "second");
+    fixture.unpack(Archive::TarGz, &archive).unwrap();
+    assert_eq!(fixture.read("a"), "first");
+    assert_eq!(fixture.read("b"), "second");
 }
 
 #[test]
 fn a_tree_in_a_zip_archive_is_unpacked() {
-    let ground = Ground::new();
+    let fixture = Fixture::new();
     let text = "RUN true\n".repeat(1000);
     let mode = |mode: u32| move |entry: &mut ZipEntry| entry.mode = mode;
     let archive = zip(&[
@@ -117,20 +117,20 @@ fn a_tree_in_a_zip_archive_is_unpacked() {
         ZipEntry::stored("app/link", b"../plain").with(mode(0o120_777)),
         ZipEntry::stored("wide", b"64 bits").with(|entry| entry.is_64 = true),
     ]);
-    let unpacked = ground.unpack(Archive::Zip, &archive).unwrap();
+    let unpacked = fixture.unpack(Archive::Zip, &archive).unwrap();
     assert_eq!(unpacked.entries, 7);
-    assert_eq!(ground.read("app/Dockerfile"), text);
-    assert_eq!(ground.read("app/link"), "y");
-    assert_eq!(ground.read("wide"), "64 bits");
-    assert_eq!(ground.read("empty"), "");
-    let run = fs::metadata(ground.target().join("app/run.sh")).unwrap();
+    assert_eq!(fixture.read("app/Dockerfile"), text);
+    assert_eq!(fixture.read("app/link"), "y");
+    assert_eq!(fixture.read("wide"), "64 bits");
+    assert_eq!(fixture.read("empty"), "");
+    let run = fs::metadata(fixture.target().join("app/run.sh")).unwrap();
     assert_eq!(run.permissions().mode() & 0o7777, 0o755);
 }
 
 #[test]
-fn a_zip_archive_that_was_written_in_one_go_is_unpacked() {
-    let ground = Ground::new();
-    // Sizes stand behind the bytes then, as with many programs that write to a pipe.
+fn a_streamed_zip_archive_is_unpacked() {
+    let fixture = Fixture::new();
+    // Programs that write to a pipe put the sizes after the content.
     let mut writer = zip::ZipWriter::new_stream(Vec::new());
     for (name, text) in [("a/b", "one"), ("é", "two")] {
         let options = zip::write::SimpleFileOptions::default();
@@ -138,48 +138,50 @@ fn a_zip_archive_that_was_written_in_one_go_is_unpacked() {
         std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
     }
     let archive = writer.finish().unwrap().into_inner();
-    ground.unpack(Archive::Zip, &archive).unwrap();
-    assert_eq!(ground.read("a/b"), "one");
-    assert_eq!(ground.read("é"), "two");
+    fixture.unpack(Archive::Zip, &archive).unwrap();
+    assert_eq!(fixture.read("a/b"), "one");
+    assert_eq!(fixture.read("é"), "two");
 }
 
 #[test]
-fn an_empty_archive_is_an_empty_package() {
-    let ground = Ground::new();
-    ground.unpack(Archive::Zip, &zip(&[])).unwrap();
-    ground.unpack(Archive::TarGz, &Tar::default().gz()).unwrap();
-    assert_eq!(fs::read_dir(ground.target()).unwrap().count(), 0);
+fn an_empty_archive_is_unpacked_to_an_empty_directory() {
+    let fixture = Fixture::new();
+    fixture.unpack(Archive::Zip, &zip(&[])).unwrap();
+    fixture
+        .unpack(Archive::TarGz, &Tar::default().gz())
+        .unwrap();
+    assert_eq!(fs::read_dir(fixture.target()).unwrap().count(), 0);
 }
 
 #[test]
-fn unpacking_ends_when_nobody_waits_or_time_is_up() {
-    let ground = Ground::new();
+fn unpacking_stops_at_the_time_limit_and_when_stopped() {
+    let fixture = Fixture::new();
     let archive = Tar::default().file("a", b"one").gz();
     let none = UnpackLimits {
         time: std::time::Duration::ZERO,
         ..limits()
     };
-    let late = ground.unpack_within(Archive::TarGz, &archive, none);
+    let late = fixture.unpack_within(Archive::TarGz, &archive, none);
     let message = late.unwrap_err().to_string();
     assert_eq!(message, "unpacking the package took longer than 0 s");
 
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, &archive).unwrap();
     let stop = std::sync::Arc::new(true.into());
-    let (kind, target) = (Archive::TarGz, ground.target());
+    let (kind, target) = (Archive::TarGz, fixture.target());
     let stopped = slipway_packages::unpack::unpack_here(file, kind, &target, limits(), stop);
     assert!(matches!(stopped, Err(PackageError::Io(_))));
-    assert_eq!(fs::read_dir(ground.target()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(fixture.target()).unwrap().count(), 0);
 }
 
 #[tokio::test]
-async fn unpacking_can_be_waited_for() {
-    let ground = Ground::new();
+async fn unpack_runs_as_a_future() {
+    let fixture = Fixture::new();
     let mut file = tempfile::tempfile().unwrap();
     let archive = zip(&[ZipEntry::stored("a", b"one")]);
     std::io::Write::write_all(&mut file, &archive).unwrap();
-    let target = ground.target();
+    let target = fixture.target();
     let unpacked = slipway_packages::unpack(file, Archive::Zip, &target, limits()).await;
     assert_eq!(unpacked.unwrap().expanded, 3);
-    assert_eq!(ground.read("a"), "one");
+    assert_eq!(fixture.read("a"), "one");
 }

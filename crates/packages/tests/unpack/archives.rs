@@ -1,4 +1,4 @@
-//! Makers of archives, which can say what no proper program would.
+//! Builders of archives that can produce invalid archives as well.
 
 use std::io::Write as _;
 
@@ -12,7 +12,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A tar archive in the making.
+/// A builder of a tar archive.
 #[derive(Clone, Default)]
 pub(crate) struct Tar(pub(crate) Vec<u8>);
 
@@ -25,7 +25,7 @@ impl Tar {
         self
     }
 
-    /// Adds an entry of any kind; `change` may spoil its header before the checksum is made.
+    /// Adds an entry of any type. `change` can modify its header before the checksum is computed.
     pub(crate) fn entry(
         self,
         kind: u8,
@@ -69,17 +69,17 @@ impl Tar {
         self.entry(b'1', name.as_bytes(), to.as_bytes(), b"", |_| {})
     }
 
-    /// Adds a PAX header of these records before the next entry.
+    /// Adds a PAX header with these records, for the next entry.
     pub(crate) fn pax(self, records: &[(&str, &str)]) -> Self {
         self.entry(b'x', b"pax", b"", &pax_records(records), |_| {})
     }
 
-    /// Adds a long name before the next entry, as GNU tar does.
+    /// Adds a GNU long name, for the next entry.
     pub(crate) fn long_name(self, name: &[u8]) -> Self {
         self.entry(b'L', b"././@LongLink", b"", &[name, &[0]].concat(), |_| {})
     }
 
-    /// The archive's end, and the whole of it compressed.
+    /// Ends the archive and compresses it.
     pub(crate) fn gz(self) -> Vec<u8> {
         gzip(&self.end())
     }
@@ -90,7 +90,7 @@ impl Tar {
     }
 }
 
-/// Records of a PAX header, each with its own length in front.
+/// The records of a PAX header, each prefixed with its length.
 pub(crate) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
     let mut text = Vec::new();
     for (key, value) in records {
@@ -104,11 +104,11 @@ pub(crate) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
     text
 }
 
-/// One entry of a zip archive, with all that can be lied about.
+/// One entry of a zip archive, with every field that can be invalid.
 #[derive(Clone)]
 pub(crate) struct ZipEntry {
     pub(crate) name: Vec<u8>,
-    /// The name in the header before the bytes, where it differs.
+    /// The name in the local header, if it differs.
     pub(crate) local_name: Option<Vec<u8>>,
     pub(crate) mode: u32,
     pub(crate) flags: u16,
@@ -118,9 +118,9 @@ pub(crate) struct ZipEntry {
     pub(crate) data: Vec<u8>,
     pub(crate) compressed: u64,
     pub(crate) expanded: u64,
-    /// Where the central directory says that the entry is, where that is a lie.
+    /// The offset in the central directory, if it is wrong.
     pub(crate) offset: Option<u32>,
-    /// Whether sizes are told in the 64-bit field.
+    /// Whether the sizes are in the zip64 field.
     pub(crate) is_64: bool,
     pub(crate) comment: Vec<u8>,
 }
@@ -171,7 +171,7 @@ impl ZipEntry {
         (u32::MAX, u32::MAX, extra)
     }
 
-    /// What both headers of an entry have in common.
+    /// The fields that the local and the central header share.
     fn common(&self, name: &[u8], extra: &[u8]) -> Vec<u8> {
         let (compressed, expanded, _) = self.sizes();
         let mut bytes = Vec::new();
@@ -188,7 +188,7 @@ impl ZipEntry {
     }
 }
 
-/// A zip archive of these entries; `count` may lie about how many there are.
+/// A zip archive of these entries. `count` overrides the declared number of entries.
 pub(crate) fn zip_with_count(entries: &[ZipEntry], count: Option<u16>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut directory = Vec::new();
@@ -202,7 +202,7 @@ pub(crate) fn zip_with_count(entries: &[ZipEntry], count: Option<u16>) -> Vec<u8
         bytes.extend(&extra);
         bytes.extend(&entry.data);
         directory.extend(b"PK\x01\x02");
-        // Made on Unix, so that the mode counts.
+        // "Made on Unix", so that the mode is used.
         directory.extend([20, 3]);
         directory.extend(entry.common(&entry.name, &extra));
         directory.extend(u16::try_from(entry.comment.len()).unwrap().to_le_bytes());

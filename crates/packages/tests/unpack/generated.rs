@@ -1,12 +1,13 @@
-//! Archives made from any bytes: members with few names and many links, so that they meet.
+//! Generates archives from arbitrary bytes. The members have few names and many links, so that they
+//! conflict often.
 
-use crate::ground::LURES;
-use crate::makers::{Tar, ZipEntry};
+use crate::archives::{Tar, ZipEntry};
+use crate::fixture::NAMES;
 
-/// How many bytes say what one member is.
+/// The number of bytes that describe one member.
 const STEP: usize = 4;
 
-/// What a member is, and the names in it.
+/// One generated member.
 struct Step {
     kind: u8,
     name: String,
@@ -21,14 +22,14 @@ fn steps(bytes: &[u8]) -> impl Iterator<Item = Step> + '_ {
     })
 }
 
-/// One to three parts, from two bits each.
+/// A path of one to three parts, each from two bits.
 fn name(bits: u8) -> String {
     let depth = usize::from(bits >> 6).max(1);
-    let parts = (0..depth).map(|at| LURES[usize::from(bits >> (2 * at)) % 4]);
+    let parts = (0..depth).map(|at| NAMES[usize::from(bits >> (2 * at)) % 4]);
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// One to five parts, from three bits each, of which many lead up.
+/// A link target of one to five parts, each from three bits. Many of them are `..`.
 fn target(bits: u16) -> String {
     const PARTS: [&str; 8] = ["a", "b", "c", "d", "..", "..", ".", "..x"];
     let count = usize::from(bits >> 13) % 5 + 1;
@@ -36,7 +37,7 @@ fn target(bits: u16) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// A tar archive of these members.
+/// Generates a tar archive.
 pub(crate) fn tar(bytes: &[u8]) -> Tar {
     steps(bytes).fold(Tar::default(), |tar, step| match step.kind % 8 {
         0 | 1 => tar.file(&step.name, step.to.as_bytes()),
@@ -48,7 +49,7 @@ pub(crate) fn tar(bytes: &[u8]) -> Tar {
     })
 }
 
-/// Members of a zip archive.
+/// Generates the members of a zip archive.
 pub(crate) fn zip(bytes: &[u8]) -> Vec<ZipEntry> {
     let entries = steps(bytes).map(|step| match step.kind % 8 {
         0 | 1 => ZipEntry::deflated(&step.name, step.to.as_bytes()),
