@@ -1,7 +1,7 @@
-//! The two things the farm wants of GitHub: where a branch is, and that a commit has a status.
+//! A GitHub client for two operations: reading the head of a branch, and setting a commit status.
 //!
-//! The operator says where the API is and with which token it is used. Answers are read under a
-//! limit, redirects are not followed, and the token is in no text that leaves this crate.
+//! The operator configures the URL of the API and the token. Responses are limited in size, redirects
+//! are not followed, and errors and debug output never contain the token.
 
 mod repository;
 
@@ -17,26 +17,26 @@ use url::Url;
 
 pub use repository::GithubRepository;
 
-/// Where the API of github.com is.
+/// The URL of github.com's API.
 pub const PUBLIC_API: &str = "https://api.github.com";
-/// How long it may take to reach the API.
+/// The maximum time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a whole exchange may take.
+/// The maximum time for a request and its response.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest answer that is read, in bytes.
-const MAX_ANSWER: usize = 256 * 1024;
-/// The version of the API that is spoken.
-const VERSION: (&str, &str) = ("X-GitHub-Api-Version", "2022-11-28");
-/// The longest description of a status that is taken, in characters.
+/// The maximum size of a response, in bytes.
+const MAX_RESPONSE_BYTES: usize = 256 * 1024;
+/// The header that pins the API version.
+const API_VERSION: (&str, &str) = ("X-GitHub-Api-Version", "2022-11-28");
+/// The maximum length of a status description, in characters.
 const MAX_DESCRIPTION: usize = 140;
-/// What stands for itself in one part of a path.
-const PART: &AsciiSet = &NON_ALPHANUMERIC
+/// The characters that are percent-encoded in a path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// A client of one GitHub. Clones share connections.
+/// A client of one GitHub server. Clones share connections.
 #[derive(Clone)]
 pub struct Github {
     http: reqwest::Client,
@@ -44,59 +44,49 @@ pub struct Github {
     token: Option<HeaderValue>,
 }
 
-/// Why GitHub did not do what it was asked.
+/// Why a request to GitHub failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GithubError {
-    /// The address of the API is none.
-    #[error("{0:?} is not the address of an API: expected a URL such as https://api.github.com")]
+    #[error("invalid GitHub API URL {0:?}; expected an HTTP URL such as https://api.github.com")]
     Address(String),
-    /// The token cannot be sent in a header.
-    #[error("the GitHub token has characters that no token has")]
+    #[error("the GitHub token has characters that cannot be sent in an HTTP header")]
     Token,
-    /// The client could not be made.
-    #[error("the client for GitHub could not be made")]
+    #[error("could not create the HTTP client for GitHub")]
     Setup(#[source] reqwest::Error),
-    /// GitHub could not be reached, or did not answer in time.
-    #[error("GitHub did not answer")]
+    /// GitHub could not be reached or timed out.
+    #[error("could not reach GitHub")]
     Unreachable(#[source] reqwest::Error),
-    /// GitHub answered something else than was asked for.
-    #[error("GitHub answered {status}")]
-    Refused {
-        /// The status.
-        status: u16,
-    },
-    /// The answer is not what the API promises.
-    #[error("GitHub's answer could not be read")]
-    Unreadable,
+    /// GitHub refused the request.
+    #[error("GitHub answered with status {status}")]
+    Refused { status: u16 },
+    /// The response is too large or does not match the API.
+    #[error("GitHub sent an invalid response")]
+    InvalidResponse,
 }
 
-/// What a commit is said to have come to.
+/// The state of a commit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It is being built.
     Pending,
-    /// It was built.
     Success,
-    /// It could not be built.
     Failure,
 }
 
 /// A status of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitStatus {
-    /// What the commit came to.
     pub state: State,
-    /// The name under which it is shown; a later status of the same name replaces it.
+    /// The name of the status. A later status with the same name replaces it.
     pub context: &'static str,
-    /// One sentence; what is longer than GitHub takes is cut.
+    /// One sentence. It is cut to the length GitHub allows.
     pub description: String,
-    /// What the status links to.
+    /// The link of the status.
     pub target_url: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct RefAnswer {
+struct RefResponse {
     object: RefObject,
 }
 
@@ -115,18 +105,19 @@ struct StatusBody<'a> {
 }
 
 impl Github {
-    /// Makes a client of the API at `base`, such as `https://ghe.example/api/v3`. Nothing is sent.
+    /// Creates a client for the API at `base`, such as `https://ghe.example/api/v3`. Sends nothing.
     ///
     /// # Errors
-    /// `Address` when it is none, `Token` when the token cannot be sent.
+    /// `Address` if `base` is not an HTTP URL, `Token` if the token cannot be sent in a header.
     pub fn new(base: &str, token: Option<&str>) -> Result<Self, GithubError> {
-        // Another part of the program may have chosen a provider before, which is as good.
+        // This fails if another part of the process has installed a provider already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = Url::parse(base)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let token = token.map(|token| {
             let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+            // Keeps the token out of debug output of requests.
             value.set_sensitive(true);
             Ok::<_, reqwest::header::InvalidHeaderValue>(value)
         });
@@ -134,6 +125,7 @@ impl Github {
             http: reqwest::Client::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(TIMEOUT)
+                // A redirect could send the token to another host.
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
                 .build()
@@ -143,47 +135,48 @@ impl Github {
         })
     }
 
-    /// Whether there is a token, without which no status is taken.
+    /// Returns true if there is a token, which GitHub requires to set a status.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// The repository on this GitHub that is cloned from `repo_url`; `None` when it is elsewhere.
+    /// The repository on this GitHub with the clone URL `repo_url`; `None` if it is hosted elsewhere.
     pub fn repository(&self, repo_url: &str) -> Option<GithubRepository> {
         GithubRepository::at(&self.base, repo_url)
     }
 
-    /// The commit that a branch points to; `None` when GitHub knows no such branch.
+    /// The commit a branch points to; `None` if the branch does not exist.
     ///
     /// # Errors
-    /// When GitHub does not answer, or not with that.
+    /// `Unreachable`, `Refused` or `InvalidResponse`.
     pub async fn branch_head(
         &self,
         repository: &GithubRepository,
         branch: &GitRef,
     ) -> Result<Option<CommitSha>, GithubError> {
         let mut path = vec!["git", "ref", "heads"];
+        // The slashes of a branch name are path separators in this API, so each part is encoded alone.
         path.extend(branch.as_str().split('/'));
-        let answer = self
+        let response = self
             .send(self.request(Method::GET, repository, &path))
             .await?;
-        match answer.status() {
+        match response.status() {
             StatusCode::OK => {}
-            // 409 is the word for a repository in which there is nothing yet.
+            // GitHub answers 409 for an empty repository.
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => return Ok(None),
             other => return Err(refused(other)),
         }
-        let body = body(answer).await?;
-        let found: RefAnswer =
-            serde_json::from_slice(&body).map_err(|_| GithubError::Unreadable)?;
+        let body = body(response).await?;
+        let found: RefResponse =
+            serde_json::from_slice(&body).map_err(|_| GithubError::InvalidResponse)?;
         let sha = found.object.sha.parse();
-        sha.map(Some).map_err(|_| GithubError::Unreadable)
+        sha.map(Some).map_err(|_| GithubError::InvalidResponse)
     }
 
-    /// Gives a commit a status.
+    /// Sets a status on a commit.
     ///
     /// # Errors
-    /// When GitHub does not answer, or does not take it.
+    /// `Unreachable` or `Refused`.
     pub async fn set_status(
         &self,
         repository: &GithubRepository,
@@ -210,17 +203,17 @@ impl Github {
         repository: &GithubRepository,
         path: &[&str],
     ) -> RequestBuilder {
-        let parts = ["repos", &repository.owner, &repository.name];
+        let prefix = ["repos", &repository.owner, &repository.name];
         let mut url = self.base.as_str().trim_end_matches('/').to_owned();
-        for part in parts.iter().chain(path) {
+        for segment in prefix.iter().chain(path) {
             url.push('/');
-            url.extend(utf8_percent_encode(part, PART));
+            url.extend(utf8_percent_encode(segment, SEGMENT));
         }
         let request = self
             .http
             .request(method, url)
             .header(ACCEPT, "application/vnd.github+json")
-            .header(VERSION.0, VERSION.1);
+            .header(API_VERSION.0, API_VERSION.1);
         match &self.token {
             Some(token) => request.header(reqwest::header::AUTHORIZATION, token.clone()),
             None => request,
@@ -228,9 +221,9 @@ impl Github {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, GithubError> {
-        // The address is the operator's business, not that of who asked for a build.
-        let answer = request.send().await;
-        answer.map_err(|error| GithubError::Unreachable(error.without_url()))
+        // The URL is the operator's setting, so it must not reach the user who started the build.
+        let response = request.send().await;
+        response.map_err(|error| GithubError::Unreachable(error.without_url()))
     }
 }
 
@@ -246,14 +239,15 @@ fn refused(status: StatusCode) -> GithubError {
     }
 }
 
-async fn body(mut answer: Response) -> Result<Vec<u8>, GithubError> {
+async fn body(mut response: Response) -> Result<Vec<u8>, GithubError> {
     let mut body = Vec::new();
-    let broken = |error: reqwest::Error| GithubError::Unreachable(error.without_url());
-    while let Some(piece) = answer.chunk().await.map_err(broken)? {
-        if body.len() + piece.len() > MAX_ANSWER {
-            return Err(GithubError::Unreadable);
+    let unreachable = |error: reqwest::Error| GithubError::Unreachable(error.without_url());
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        // The length is counted while reading, because `Content-Length` can be missing or wrong.
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err(GithubError::InvalidResponse);
         }
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
     Ok(body)
 }

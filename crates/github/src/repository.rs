@@ -1,26 +1,26 @@
-//! Which repositories are on a GitHub: by the host of their address.
+//! Recognizing repositories on GitHub by the host in their clone URL.
 
 use url::Url;
 
 /// A repository on GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GithubRepository {
-    /// The owner.
     pub owner: String,
-    /// The name, without `.git`.
+    /// Without `.git`.
     pub name: String,
 }
 
 impl GithubRepository {
-    /// The repository that is cloned from `repo_url`, if it is on the GitHub whose API is at `base`.
+    /// The repository with the clone URL `repo_url`, if it is on the GitHub whose API is at `base`.
     pub(crate) fn at(base: &Url, repo_url: &str) -> Option<Self> {
-        let (host, port, path) = place(repo_url)?;
+        let (host, port, path) = split_url(repo_url)?;
         let own = base.host_str()?.to_ascii_lowercase();
-        // The public GitHub keeps its API on a host of its own; others keep it below a path.
+        // github.com has its API on a separate host; GitHub Enterprise has it below a path.
         let (home, home_port) = match own.strip_prefix("api.github.com") {
             Some("") => ("github.com".to_owned(), None),
             _ => (own, base.port()),
         };
+        // Another port is another server, which must not be mistaken for GitHub.
         if host != home || port.is_some_and(|port| port != home_port) {
             return None;
         }
@@ -41,9 +41,9 @@ impl GithubRepository {
     }
 }
 
-/// Host, port and path of an address; the port counts with HTTP alone, where it is part of who one
-/// talks to.
-fn place(repo_url: &str) -> Option<(String, Option<Option<u16>>, String)> {
+/// The host, port and path of a clone URL. The port is `None` unless the scheme is HTTP, because only
+/// there it can be compared with the port of the API.
+fn split_url(repo_url: &str) -> Option<(String, Option<Option<u16>>, String)> {
     if repo_url.contains("://") {
         let url = Url::parse(repo_url).ok()?;
         let host = url.host_str()?.to_ascii_lowercase();
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_on_github_by_its_host() {
+    fn a_repository_is_recognized_by_the_host_of_its_clone_url() {
         let public = "https://api.github.com";
         let own = "https://ghe.example/api/v3";
         for (base, repo_url) in [
