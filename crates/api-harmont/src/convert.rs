@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     BuildUuid, FailureReason, JobId, JobSpec, JobState, JobUuid, Outcome, Visibility,
 };
-use slipway_farm::{Namespace, Pipeline, Project, ShownBuild, ShownJob, Token};
+use slipway_farm::{BuildDetails, Namespace, Pipeline, Project, ShownJob, Token};
 
 use crate::shapes;
 use crate::states::{self, JobWord};
@@ -17,7 +17,7 @@ pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
 }
 
 /// A build of a pipeline.
-pub(crate) fn build(shown: &ShownBuild, pipeline: &Pipeline) -> shapes::Build {
+pub(crate) fn build(shown: &BuildDetails, pipeline: &Pipeline) -> shapes::Build {
     let (build, state) = (&shown.build, states::of_build(shown));
     let handed = &build.handed;
     let sha = (!build.sha.is_none()).then(|| build.sha.to_string());

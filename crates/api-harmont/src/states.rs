@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use slipway_domain::{FailureReason, JobState, Outcome, Phase};
-use slipway_farm::{ShownBuild, ShownJob};
+use slipway_farm::{BuildDetails, ShownJob};
 use utoipa::ToSchema;
 
 /// The state of a job.
@@ -83,7 +83,7 @@ pub(crate) fn is_soft(shown: &ShownJob) -> bool {
 }
 
 /// The state of a build.
-pub(crate) fn of_build(shown: &ShownBuild) -> BuildWord {
+pub(crate) fn of_build(shown: &BuildDetails) -> BuildWord {
     let build = &shown.build;
     if build.handed.error.is_some() && shown.jobs.is_empty() {
         return BuildWord::Failed;

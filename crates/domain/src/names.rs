@@ -58,6 +58,7 @@ pub fn clean_message(text: &str) -> String {
     let mut clean = String::new();
     let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     for c in text.chars().filter(kept) {
+        // Never cut inside a character: the text has to stay valid UTF-8.
         if clean.len() + c.len_utf8() > MAX_MESSAGE {
             break;
         }
@@ -141,6 +142,7 @@ impl FromStr for Slug {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        // Slugs are part of URLs, so they are limited to characters that need no escaping.
         let is_valid = (1..=60).contains(&text.len())
             && text
                 .bytes()
@@ -180,6 +182,7 @@ impl FromStr for CommitSha {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        // SHA-1 has 40 digits, SHA-256 has 64.
         let is_valid = matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_valid {
             return Err(Invalid::new(
@@ -204,6 +207,7 @@ impl FromStr for GitRef {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        // Some of these characters have a meaning in revisions, such as `~` and `^`.
         let bad_char = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
         let bad_part =
             |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
@@ -253,9 +257,11 @@ impl TagSet {
         let mut set = BTreeSet::new();
         for tag in tags {
             let tag = tag.as_ref().trim();
+            // `a,,b` and a trailing comma are common in hand-written lists.
             if tag.is_empty() {
                 continue;
             }
+            // A comma separates tags in the stored form.
             if tag.len() > 255 || tag.contains(|c: char| c == ',' || c.is_control()) {
                 return Err(Invalid::new(
                     "tag",

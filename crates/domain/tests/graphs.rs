@@ -1,5 +1,5 @@
-//! Random builds of random graphs, played by the pure rules alone: whatever runners, people and
-//! luck do, every build comes to an end that its rules allow.
+//! Property tests that simulate random builds of random graphs with the rules of this crate. Whatever
+//! runners and users do, every build ends in a state that its rules allow.
 
 use chrono::DateTime;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use slipway_domain::{
     BuildState, Event, FailureReason, JobState, Lease, Outcome, ReportedResult, RunnerId, When,
 };
 
-/// A job of a graph: what it needs are jobs before it.
+/// A job of a graph. It only needs jobs with a lower index.
 #[derive(Clone, Debug)]
 struct Job {
     needs: Vec<usize>,
@@ -17,9 +17,9 @@ struct Job {
     allowed_to_fail: bool,
 }
 
-/// Something that somebody does; the number picks one of the jobs that it can be done to.
+/// An action of a runner or a user. The number picks one of the jobs the action applies to.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum Action {
     Claim(usize),
     Succeed(usize),
     Fail(usize),
@@ -33,7 +33,7 @@ enum Act {
 struct Build {
     jobs: Vec<Job>,
     states: Vec<JobState>,
-    /// Whether a manual job was started, or need not be any more.
+    /// Whether a manual job was started, after which it runs like any other.
     started: Vec<bool>,
 }
 
@@ -73,13 +73,12 @@ impl Build {
 
     fn apply(&mut self, job: usize, event: Event) {
         let before = self.states[job];
-        let after = before.after(event).expect("an event that the state takes");
-        assert!(!before.is_done(), "{before:?} is over and does not change");
+        let after = before.after(event).expect("an event that the state allows");
+        assert!(!before.is_done(), "{before:?} is final");
         self.states[job] = after;
     }
 
-    /// Lets everything happen that follows from the ends there are, and checks each step against
-    /// the rules in plain words.
+    /// Applies all events that follow from finished jobs, and checks each against the rules.
     fn settle(&mut self) {
         loop {
             let mut waiting = (0..self.jobs.len()).filter(|n| self.states[*n] == JobState::Waiting);
@@ -100,14 +99,17 @@ impl Build {
             JobState::Done(Outcome::Failed(_)) => need.allowed_to_fail,
             _ => false,
         };
-        let over = needs.iter().all(|need| need.state.is_done());
+        let all_done = needs.iter().all(|need| need.state.is_done());
         let all_good = needs.iter().all(good);
         let canceled = needs.iter().any(is(Outcome::Canceled));
         let skipped = needs.iter().any(is(Outcome::Skipped));
         match event {
             Event::NeedsMet | Event::Offer => {
-                assert!(over, "nothing begins before what it needs is over");
-                assert!(!canceled, "nothing runs after a cancel");
+                assert!(all_done, "a job must not start before its needs finished");
+                assert!(
+                    !canceled,
+                    "a job must not run after a needed job was canceled"
+                );
                 match self.when(job) {
                     When::OnSuccess | When::Manual => assert!(all_good && !skipped),
                     When::OnFailure => assert!(!all_good),
@@ -123,7 +125,7 @@ impl Build {
                 When::OnFailure => assert!(canceled || all_good),
                 When::Always => assert!(canceled),
             },
-            other => panic!("{other:?} does not follow from needs"),
+            other => panic!("unexpected event {other:?}"),
         }
     }
 
@@ -134,37 +136,37 @@ impl Build {
         (!fit.is_empty()).then(|| fit[number % fit.len()])
     }
 
-    fn play(&mut self, act: Act) {
+    fn apply_action(&mut self, action: Action) {
         let failed = |reason| Event::Report(RunnerId(1), ReportedResult::Failed(reason));
-        let step = match act {
-            Act::Claim(n) => {
+        let step = match action {
+            Action::Claim(n) => {
                 let job = self.pick(n, |state| *state == JobState::Pending);
                 job.map(|job| (job, Event::Claim(LEASE)))
             }
-            Act::Succeed(n) => {
+            Action::Succeed(n) => {
                 let event = Event::Report(RunnerId(1), ReportedResult::Succeeded);
                 self.pick(n, JobState::is_running).map(|job| (job, event))
             }
-            Act::Fail(n) => {
+            Action::Fail(n) => {
                 let event = failed(FailureReason::JobFailed);
                 self.pick(n, JobState::is_running).map(|job| (job, event))
             }
-            Act::Lose(n) => {
+            Action::Lose(n) => {
                 let event = Event::CheckLease {
                     now: DateTime::UNIX_EPOCH,
                 };
                 self.pick(n, JobState::is_running).map(|job| (job, event))
             }
-            Act::Play(n) => {
+            Action::Play(n) => {
                 let job = self.pick(n, |state| *state == JobState::Manual);
                 job.map(|job| (job, Event::Play))
             }
-            Act::CancelJob(n) => {
+            Action::CancelJob(n) => {
                 let job = self.pick(n, |state| !state.is_done());
                 job.map(|job| (job, Event::Cancel))
             }
-            Act::CancelBuild => return self.cancel(),
-            Act::RetryBuild => return self.retry(),
+            Action::CancelBuild => return self.cancel(),
+            Action::RetryBuild => return self.retry(),
         };
         let Some((job, event)) = step else { return };
         if event == Event::Play {
@@ -174,7 +176,7 @@ impl Build {
         self.settle();
     }
 
-    /// Calls everything off: no job is left that could begin.
+    /// Cancels all jobs that have not finished.
     fn cancel(&mut self) {
         for job in 0..self.jobs.len() {
             if !self.states[job].is_done() {
@@ -185,12 +187,12 @@ impl Build {
         assert!(self.states.iter().all(JobState::is_done));
     }
 
-    /// Tries again what did not succeed, once the build is over: new attempts in their place.
+    /// Retries the jobs that did not succeed, if the build has finished.
     fn retry(&mut self) {
         if !self.rolled_up().is_done() {
             return;
         }
-        let kept = self.states.clone();
+        let before_retry = self.states.clone();
         for job in 0..self.jobs.len() {
             let state = self.states[job];
             if state.is_done() && state != JobState::Done(Outcome::Succeeded) {
@@ -198,9 +200,9 @@ impl Build {
             }
         }
         self.settle();
-        for (before, after) in kept.iter().zip(&self.states) {
+        for (before, after) in before_retry.iter().zip(&self.states) {
             if *before == JobState::Done(Outcome::Succeeded) {
-                assert_eq!(before, after, "what succeeded is not run again");
+                assert_eq!(before, after, "a retry must not run succeeded jobs again");
             }
         }
     }
@@ -215,15 +217,19 @@ impl Build {
         roll_up(&parts)
     }
 
-    /// Runners take and end what there is until there is nothing left.
-    fn finish(&mut self, luck: &[bool]) {
+    /// Runs pending jobs until none is left. `results` gives the result of each job in turn.
+    fn finish(&mut self, results: &[bool]) {
         for round in 0.. {
-            assert!(round <= 2 * self.jobs.len(), "no job runs twice by itself");
-            self.play(Act::Claim(round));
-            let lucky = luck.get(round % luck.len().max(1)).copied();
-            self.play(match lucky.unwrap_or(true) {
-                true => Act::Succeed(round),
-                false => Act::Fail(round),
+            assert!(
+                round <= 2 * self.jobs.len(),
+                "a job must not run twice without a retry"
+            );
+            self.apply_action(Action::Claim(round));
+            let succeeds = results.get(round % results.len().max(1)).copied();
+            self.apply_action(if succeeds.unwrap_or(true) {
+                Action::Succeed(round)
+            } else {
+                Action::Fail(round)
             });
             let idle = |state: &JobState| *state != JobState::Pending && !state.is_running();
             if self.states.iter().all(idle) {
@@ -232,11 +238,14 @@ impl Build {
         }
     }
 
-    /// Whether a job waits, directly or not, for one that somebody is to start.
-    fn is_held(&self, job: usize) -> bool {
+    /// Returns true if a job waits, directly or indirectly, for a manual job.
+    fn waits_for_manual(&self, job: usize) -> bool {
         self.states[job] == JobState::Manual
             || self.states[job] == JobState::Waiting
-                && self.jobs[job].needs.iter().any(|need| self.is_held(*need))
+                && self.jobs[job]
+                    .needs
+                    .iter()
+                    .any(|need| self.waits_for_manual(*need))
     }
 }
 
@@ -261,50 +270,50 @@ fn graph() -> impl Strategy<Value = Vec<Job>> {
     (1..=8_usize).prop_flat_map(|count| (0..count).map(job).collect::<Vec<_>>())
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn action() -> impl Strategy<Value = Action> {
     let n = || 0..8_usize;
     prop_oneof![
-        6 => n().prop_map(Act::Claim),
-        4 => n().prop_map(Act::Succeed),
-        2 => n().prop_map(Act::Fail),
-        1 => n().prop_map(Act::Lose),
-        1 => n().prop_map(Act::Play),
-        1 => n().prop_map(Act::CancelJob),
-        1 => Just(Act::CancelBuild),
-        1 => Just(Act::RetryBuild),
+        6 => n().prop_map(Action::Claim),
+        4 => n().prop_map(Action::Succeed),
+        2 => n().prop_map(Action::Fail),
+        1 => n().prop_map(Action::Lose),
+        1 => n().prop_map(Action::Play),
+        1 => n().prop_map(Action::CancelJob),
+        1 => Just(Action::CancelBuild),
+        1 => Just(Action::RetryBuild),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
-    /// Whatever is done to it, a build comes to its end once runners have done what there is: then
-    /// only what waits for a hand is open, and the roll-up says that it is over.
+    /// After any actions, a build ends once all pending jobs have run: only jobs that wait for a manual
+    /// job are open, and the build's state is final.
     #[test]
     fn every_build_ends(
         jobs in graph(),
-        acts in proptest::collection::vec(act(), 0..40),
-        luck in proptest::collection::vec(any::<bool>(), 1..8),
+        actions in proptest::collection::vec(action(), 0..40),
+        results in proptest::collection::vec(any::<bool>(), 1..8),
     ) {
         let mut build = Build::new(jobs);
-        for act in acts {
-            build.play(act);
+        for action in actions {
+            build.apply_action(action);
         }
-        build.finish(&luck);
+        build.finish(&results);
         prop_assert!(build.rolled_up().is_done(), "{:?}", build.states);
         for job in 0..build.jobs.len() {
-            prop_assert!(build.states[job].is_done() || build.is_held(job), "{:?}", build.states);
+            prop_assert!(build.states[job].is_done() || build.waits_for_manual(job), "{:?}", build.states);
         }
     }
 
-    /// A job that was skipped takes those with it that run on success.
+    /// If a job was skipped, the jobs that need its success are skipped too.
     #[test]
-    fn skipping_is_inherited(
+    fn a_skipped_job_skips_the_jobs_that_need_its_success(
         jobs in graph(),
-        luck in proptest::collection::vec(any::<bool>(), 1..8),
+        results in proptest::collection::vec(any::<bool>(), 1..8),
     ) {
         let mut build = Build::new(jobs);
-        build.finish(&luck);
+        build.finish(&results);
         for (job, state) in build.jobs.iter().zip(&build.states) {
             let skipped = |need: &usize| build.states[*need] == JobState::Done(Outcome::Skipped);
             if matches!(job.when, When::OnSuccess | When::Manual) && job.needs.iter().any(skipped) {
@@ -313,18 +322,18 @@ proptest! {
         }
     }
 
-    /// After a cancel of the build nothing begins, and it has not succeeded unless all of it had.
+    /// After a build was canceled no job starts, and it has not succeeded unless all jobs had.
     #[test]
-    fn nothing_runs_after_a_cancel(
+    fn no_job_runs_after_a_cancel(
         jobs in graph(),
-        acts in proptest::collection::vec(act(), 0..20),
+        actions in proptest::collection::vec(action(), 0..20),
     ) {
         let mut build = Build::new(jobs);
-        for act in acts {
-            build.play(act);
+        for action in actions {
+            build.apply_action(action);
         }
         let open = build.states.iter().any(|state| !state.is_done());
-        build.play(Act::CancelBuild);
+        build.apply_action(Action::CancelBuild);
         let ended = build.states.clone();
         build.finish(&[true]);
         prop_assert_eq!(&ended, &build.states);
@@ -332,15 +341,15 @@ proptest! {
         prop_assert!(!open || matches!(state, BuildState::Canceled | BuildState::Failed));
     }
 
-    /// A retry with better luck makes good whatever went wrong, but for what only a failure starts.
+    /// A retry in which all jobs succeed makes the build succeed.
     #[test]
-    fn a_retry_with_luck_succeeds(
+    fn a_retry_without_failures_succeeds(
         jobs in graph(),
-        luck in proptest::collection::vec(any::<bool>(), 1..8),
+        results in proptest::collection::vec(any::<bool>(), 1..8),
     ) {
         let mut build = Build::new(jobs);
-        build.finish(&luck);
-        build.play(Act::RetryBuild);
+        build.finish(&results);
+        build.apply_action(Action::RetryBuild);
         build.finish(&[true]);
         prop_assert!(matches!(build.rolled_up(), BuildState::Succeeded | BuildState::Skipped));
     }

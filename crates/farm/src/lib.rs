@@ -108,7 +108,7 @@ pub use runners::RunnerRequest;
 pub use seal::{SealKey, SealKeyError, Unopened};
 pub use secrets::{BuildVariables, JobSecrets, OpenedVariable, ShownCredential, ShownVariable};
 pub use settings::Settings;
-pub use shown_builds::{ShownBuild, ShownJob};
+pub use shown_builds::{BuildDetails, ShownJob};
 pub use sources::SourceRequest;
 pub use tokens::{TokenRequest, is_session_token};
 pub use told_builds::ToldBuild;

@@ -12,7 +12,7 @@ use crate::{Farm, FarmError, ProjectAccess};
 
 /// A build with what its state follows from.
 #[derive(Clone, Debug)]
-pub struct ShownBuild {
+pub struct BuildDetails {
     /// The build.
     pub build: Build,
     /// The latest attempts of its jobs, in the order they were made.
@@ -48,7 +48,7 @@ impl Farm {
     }
 
     /// Builds with the jobs that their states follow from.
-    pub async fn shown_builds(&self, builds: Vec<Build>) -> Result<Vec<ShownBuild>, FarmError> {
+    pub async fn shown_builds(&self, builds: Vec<Build>) -> Result<Vec<BuildDetails>, FarmError> {
         let (ids, now): (Vec<BuildId>, _) = (builds.iter().map(|b| b.id).collect(), self.now());
         let look = move |conn: &mut Conn| {
             let jobs = jobs::latest_of_builds(conn, &ids)?;
@@ -65,7 +65,7 @@ impl Farm {
             };
             of_build.entry(shown.job.build).or_default().push(shown);
         }
-        let with_jobs = |build: Build| ShownBuild {
+        let with_jobs = |build: Build| BuildDetails {
             jobs: of_build.remove(&build.id).unwrap_or_default(),
             build,
         };
@@ -91,7 +91,7 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when it is gone.
-    pub async fn shown_build(&self, id: BuildId) -> Result<ShownBuild, FarmError> {
+    pub async fn shown_build(&self, id: BuildId) -> Result<BuildDetails, FarmError> {
         let find = move |conn: &mut Conn| builds::get(conn, id);
         let build = self.inner.store.read(find).await?;
         let shown = self.shown_builds(vec![build]).await?.pop();

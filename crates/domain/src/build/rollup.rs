@@ -38,7 +38,7 @@ pub struct RollupJob {
 
 /// The state of a build with these jobs.
 ///
-/// `creation_failed` says that the build has an error of its own, for instance an invalid pipeline
+/// `creation_failed` means that the build itself has an error, for instance an invalid pipeline
 /// definition. A build that has no jobs for that reason is failed.
 pub fn build_state(jobs: &[RollupJob], creation_failed: bool) -> BuildState {
     match jobs {
@@ -49,7 +49,7 @@ pub fn build_state(jobs: &[RollupJob], creation_failed: bool) -> BuildState {
 
 /// Rolls the latest attempts of a build's jobs up into the build's state.
 ///
-/// A manual job that nobody started does not keep the build open: it counts as skipped, and so do
+/// A manual job that was not started does not keep the build open: it counts as skipped, and so do
 /// the jobs that wait for it.
 pub fn roll_up(jobs: &[RollupJob]) -> BuildState {
     let any = |test: fn(&JobState) -> bool| jobs.iter().any(|job| test(&job.state));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// For all builds of up to five jobs: the build is done exactly when no job can change by
-    /// itself, the order of the jobs does not matter, and each state means what it says.
+    /// itself, the order of the jobs does not matter, and each state has its documented meaning.
     #[test]
     fn the_roll_up_holds_for_every_build_of_up_to_five_jobs() {
         let builds = builds(&alphabet());

@@ -34,6 +34,7 @@ impl BaseImage {
                 "an image reference such as alpine:3.20",
             ));
         }
+        // An empty name means an anonymous pull.
         let username = username.filter(|name| !name.is_empty());
         let is_invalid = |name: &str| name.len() > MAX_USERNAME || name.contains(char::is_control);
         if let Some(name) = username.filter(|name| is_invalid(name)) {
@@ -63,6 +64,7 @@ impl BaseImage {
     pub fn tag(&self) -> Option<&str> {
         match self.parts() {
             (SCRATCH, None) => None,
+            // A digest pins the image; the default tag only applies without one.
             (_, None) if !self.image.contains('@') => Some("latest"),
             (_, tag) => tag,
         }
@@ -101,6 +103,7 @@ impl FromStr for BaseImage {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        // An image reference has no spaces, so the first space separates the user name.
         match text.split_once(' ') {
             Some((image, username)) => Self::new(image, Some(username)),
             None => Self::new(text, None),

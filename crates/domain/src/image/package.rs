@@ -91,6 +91,7 @@ pub fn stored_location(
     let (dockerfile_path, context) = match (dockerfile_path, subdirectory, context) {
         (Some(path), _, Some(context)) => (path.to_owned(), context),
         (Some(path), _, None) => (path.to_owned(), directory_of(path)),
+        // Without a Dockerfile path, the subdirectory is both the context and the place of the Dockerfile.
         (None, Some(directory), _) => (dockerfile_in(directory), directory),
         (None, None, context) => {
             let context = context.unwrap_or("/");
@@ -114,7 +115,9 @@ impl PackageLocation {
     pub fn resolve(&self) -> Result<ResolvedLocation, Invalid> {
         let dockerfile = parts("Dockerfile path", &self.dockerfile_path)?;
         let context = parts("build context", &self.context)?;
+        // An empty path cannot be compared with the other one, so neither replaces the other.
         let keep_both = self.dockerfile_path.is_empty() || self.context.is_empty();
+        // Compared by parts, because `/apple` is not below `/app`.
         let (context, dockerfile) = match dockerfile.strip_prefix(context.as_slice()) {
             Some(below) => (context.as_slice(), below),
             None if keep_both => (context.as_slice(), dockerfile.as_slice()),
@@ -138,6 +141,7 @@ fn parts<'a>(what: &'static str, path: &'a str) -> Result<Vec<&'a str>, Invalid>
         match part {
             "" | "." => {}
             ".." => {
+                // Popping from the root would leave the package.
                 parts.pop().ok_or_else(invalid)?;
             }
             part => parts.push(part),
@@ -176,6 +180,7 @@ pub fn sanitize_tag(tag: &str) -> String {
         .enumerate()
         .map(|(at, c)| match c {
             c if word(c) => c,
+            // Tags must not start with these characters.
             '.' | '-' if at > 0 => c,
             _ => '_',
         })

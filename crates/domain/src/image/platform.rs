@@ -65,6 +65,7 @@ impl FromStr for Platform {
                 "OS/PROCESSOR or OS/PROCESSOR/VARIANT, such as linux/amd64 or linux/arm/v7",
             )
         };
+        // Platforms become parts of job names and image tags, so the characters are limited.
         let is_word = |part: &str| {
             (1..=32).contains(&part.len())
                 && part

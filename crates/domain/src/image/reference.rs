@@ -55,6 +55,7 @@ impl std::str::FromStr for Repository {
             )
         };
         let (host, path) = text.split_once('/').ok_or_else(invalid)?;
+        // Docker's rule to distinguish `acme/api` on Docker Hub from `registry.example/api`.
         let looks_like_host = host.contains(['.', ':']) || host == "localhost";
         if text.len() > 255
             || !looks_like_host
@@ -115,6 +116,7 @@ pub fn is_reference(text: &str) -> bool {
         Some((text, digest)) => (text, Some(digest)),
         None => (text, None),
     };
+    // A colon followed by a slash belongs to the registry's port.
     let (name, tag) = match text.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (text, None),
@@ -188,10 +190,12 @@ pub fn tag_for_ref(name: &GitRef) -> String {
             }
         })
         .collect();
+    // A tag must start with a letter, digit or underscore.
     if tag.starts_with(['-', '.']) {
         tag.insert(0, '_');
     }
     let hash = hex::encode(Sha256::digest(name));
+    // Leaves room for a dash and eight digits.
     tag.truncate(MAX_TAG - 9);
     format!("{tag}-{}", &hash[..8])
 }
@@ -206,6 +210,7 @@ pub fn tags_for(sha: &CommitSha, git_ref: Option<&GitRef>, default_branch: &GitR
     if git_ref == Some(default_branch) {
         tags.push("latest".to_owned());
     }
+    // A build of a branch named `latest`, or of a ref that is the sha, has equal tags in a row.
     tags.dedup();
     tags
 }

@@ -10,7 +10,7 @@ use crate::text_enum::text_enum;
 pub enum JobState {
     /// Needs other jobs that have not finished.
     Waiting,
-    /// Can run, and waits for somebody to start it.
+    /// Can run, and waits for a user to start it.
     Manual,
     /// In the queue.
     Pending,

@@ -116,7 +116,7 @@ pub enum DefinitionError {
 }
 
 impl Definition {
-    /// The definition of a project that has none of its own: one image build of its Dockerfile.
+    /// The default definition of a project: one image build of its Dockerfile.
     pub fn single_image() -> Self {
         Self {
             jobs: vec![JobDefinition {
@@ -156,6 +156,7 @@ impl Definition {
             if job.retry.as_ref().is_some_and(|rules| !rules.is_valid()) {
                 return Err(DefinitionError::Retry(name));
             }
+            // The spec does not know its job, so the name is added here.
             if let Err(problem) = job.spec.check() {
                 return Err(DefinitionError::Spec { job: name, problem });
             }
@@ -187,6 +188,7 @@ impl Definition {
     fn check_images(&self, job: &JobDefinition) -> Result<(), DefinitionError> {
         for other in job.spec.images_of() {
             let creates_it = |job: &JobDefinition| job.name == *other && job.spec.creates_image();
+            // The image must exist when the job is claimed, so the other job has to finish first.
             if !job.needs.contains(other) || !self.jobs.iter().any(creates_it) {
                 return Err(DefinitionError::NoImage {
                     job: job.name.to_string(),
@@ -199,6 +201,7 @@ impl Definition {
 
     /// Checks that no job needs itself, by marking jobs whose needs are all marked until none is left.
     fn check_cycles(&self) -> Result<(), DefinitionError> {
+        // Kahn's algorithm in rounds. The number of jobs is limited, so simplicity wins.
         let mut met: BTreeSet<&Name> = BTreeSet::new();
         while met.len() < self.jobs.len() {
             let next: Vec<&Name> = self
@@ -209,6 +212,7 @@ impl Definition {
                 })
                 .map(|job| &job.name)
                 .collect();
+            // No job became free, so the rest contains a cycle.
             if next.is_empty() {
                 return Err(DefinitionError::Cycle(self.in_a_cycle(&met)));
             }

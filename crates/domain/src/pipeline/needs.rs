@@ -17,7 +17,7 @@ text_enum!(
         OnFailure = "on_failure",
         /// After all of them finished.
         Always = "always",
-        /// After all of them succeeded and somebody starts it. Until then it does not keep the build
+        /// After all of them succeeded and a user starts it. Until then it does not keep the build
         /// open.
         Manual = "manual",
     }

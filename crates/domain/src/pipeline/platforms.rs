@@ -23,6 +23,7 @@ const MAX_SUFFIX: usize = 60;
 /// # Errors
 /// `IndexWithoutRepository` if such a job has no repository. An index can only refer to pushed images.
 pub fn expand(definition: Definition) -> Result<Definition, DefinitionError> {
+    // New names must not collide with names that come later in the definition.
     let mut names: BTreeSet<Name> = definition.jobs.iter().map(|job| job.name.clone()).collect();
     let mut jobs = Vec::with_capacity(definition.jobs.len());
     for job in definition.jobs {
@@ -58,6 +59,7 @@ fn part(
     JobDefinition {
         name: name_of_part(&job.name, platform, names),
         label: label.map(|label| format!("{label} ({platform})")),
+        // Step keys are unique, so only the index job keeps the key.
         step_key: None,
         spec: JobSpec::ImageBuild(Box::new(image_of_part(image, platform))),
         ..job.clone()
@@ -84,6 +86,7 @@ fn image_of_part(image: &ImageBuild, platform: &Platform) -> ImageBuild {
         Some((repository, tag)) => repository.tagged(&tag_of_part(tag, platform)),
         None => cache.clone(),
     });
+    // A shared cache would be overwritten by each platform in turn, so each uses its own.
     let sources = image.cache_images.iter().map(|source| match &own_cache {
         Some(own) if shared_cache == Some(source) => own.clone(),
         _ => source.clone(),
@@ -123,6 +126,7 @@ fn index(
 
 /// `JOB-linux-arm64`, with a number if that name is taken. A long job name is cut.
 fn name_of_part(job: &Name, platform: &Platform, taken: &mut BTreeSet<Name>) -> Name {
+    // Platform names from a definition can be long; the job name must stay within its limit.
     let mut suffix = platform.as_suffix();
     suffix.truncate(MAX_SUFFIX);
     let numbered = (2..).map(|number: u32| format!("{suffix}-{number}"));
@@ -146,6 +150,7 @@ fn tag_of_part(tag: &str, platform: &Platform) -> String {
     if whole.len() <= MAX_TAG {
         return whole;
     }
+    // The hash covers the full tag, so that tags that only differ at the end stay distinct.
     let hash = hex::encode(Sha256::digest(&whole));
     let mut cut = tag.to_owned();
     cut.truncate(MAX_TAG - 17);

@@ -63,6 +63,7 @@ impl StepGraph {
             .collect();
         let mut jobs = Vec::with_capacity(self.steps.len());
         for (position, step) in self.steps.into_iter().enumerate() {
+            // Only containers that another step continues in are worth storing.
             let snapshot = if parents.contains(&position) {
                 let prefix = keep.ok_or(NoSnapshotRepository)?;
                 Some(format!("{prefix}-{}", position + 1))
@@ -118,6 +119,7 @@ fn unique_names<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<Name> {
 
 /// The key itself if it is a valid name, otherwise a slug of it.
 fn as_name(key: &str) -> String {
+    // Keys that are valid names stay readable in job lists.
     if key.len() <= MAX_NAME && key.parse::<Name>().is_ok() {
         return key.to_owned();
     }

@@ -40,6 +40,7 @@ impl Requirement {
     ///
     /// Equal requirements have equal lists, so the list identifies the queue key in its project.
     pub fn to_list(&self) -> String {
+        // Tags first, then features: the order is part of the identity of a queue key.
         let tags = self.tags.iter().map(str::to_owned);
         let all: Vec<String> = tags.chain(self.features.stored()).collect();
         all.join(",")

@@ -50,6 +50,7 @@ impl FromStr for ShaPrefix {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        // Shorter prefixes would match too many commits.
         let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_hexdigit());
         if !fits {
@@ -86,6 +87,7 @@ pub struct ProjectPattern(String);
 impl ProjectPattern {
     /// Returns true if `path` matches the pattern, ignoring case.
     pub fn matches(&self, path: &ProjectPath) -> bool {
+        // Patterns are stored in lower case.
         let path = path.to_string().to_ascii_lowercase();
         match (self.0.split_once('/'), path.split_once('/')) {
             (Some((own_owner, own_name)), Some((owner, name))) => {
@@ -127,6 +129,7 @@ fn fits(pattern: &str, text: &str) -> bool {
     let Some(mut left) = text.strip_prefix(head) else {
         return false;
     };
+    // The tail is matched at the end, so it must not be consumed by the parts in between.
     let (between, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
     for part in between.split('*') {
         match left.split_once(part) {

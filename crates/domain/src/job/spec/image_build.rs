@@ -169,6 +169,7 @@ impl ImageBuild {
     /// `Invalid` for a path that leaves the checkout, a malformed tag, build argument, secret id or
     /// cache image, and for an archive of several platforms.
     pub fn check(&self) -> Result<(), Invalid> {
+        // A package belongs to one build, so a definition for many builds cannot contain one.
         if self.package.is_some() {
             return Err(Invalid::new(
                 "package",
@@ -178,6 +179,7 @@ impl ImageBuild {
         }
         check_path("context", &self.context)?;
         check_path("dockerfile", &self.dockerfile)?;
+        // A registry would refuse a malformed tag only after the image was built.
         let mut tags = self
             .tags
             .iter()
@@ -192,6 +194,7 @@ impl ImageBuild {
         }
         if let Some(target) = &self.target
             && (target.is_empty()
+// Otherwise a stock runner's command line would take it for an option.
                 || target.starts_with('-')
                 || target.contains(char::is_whitespace))
         {
@@ -217,6 +220,7 @@ impl ImageBuild {
     }
 
     fn check_platforms(&self) -> Result<(), Invalid> {
+        // Each platform becomes a job, and two would push the same tags.
         let mut seen = BTreeSet::new();
         match self
             .platforms
@@ -243,6 +247,7 @@ impl ImageBuild {
                 ));
             }
         }
+        // Without a tag `latest` would be meant, which the image itself may use.
         match &self.cache_to {
             Some(image) if Repository::split_tagged(image).is_none() => Err(Invalid::new(
                 "cache destination",
@@ -272,6 +277,7 @@ impl ImageBuild {
     }
 
     fn check_secrets(&self) -> Result<(), Invalid> {
+        // The id is part of `--mount=type=secret,id=ID`, where a comma would end it.
         let is_id = |id: &str| {
             (1..=255).contains(&id.len())
                 && id

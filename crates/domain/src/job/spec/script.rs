@@ -106,11 +106,13 @@ impl Script {
     /// `Invalid` if there is no command, for a malformed image, variable name or duration, and for a
     /// path that leaves the checkout.
     pub fn check(&self) -> Result<(), Invalid> {
+        // A job without commands would succeed without doing anything.
         if self.commands.is_empty() || self.commands.len() > MAX_ITEMS {
             return Err(Invalid::new("commands", "", "1 to 1000 commands"));
         }
         let is_invalid = |command: &&String| command.len() > MAX_COMMAND || command.contains('\0');
         if let Some(command) = self.commands.iter().find(is_invalid) {
+            // The error quotes only the start, because a command can have 64 KiB.
             let start: String = command.chars().take(40).collect();
             let expected = "at most 64 KiB without NUL bytes";
             return Err(Invalid::new("command", &start, expected));
@@ -135,6 +137,7 @@ impl Script {
         let Some(keep) = &self.keep else {
             return Ok(None);
         };
+        // The last colon, because the registry may have a port.
         let parts = keep.rsplit_once(':').filter(|(_, tag)| is_tag(tag));
         let parts = parts.and_then(|(name, tag)| Some((name.parse().ok()?, tag.to_owned())));
         let expected = "HOST[:PORT]/PATH:TAG, such as registry.example:5000/acme/api:kept";
@@ -154,6 +157,7 @@ impl ArtifactRules {
         }
         if let Some(name) = &self.name {
             check_line("artifacts.name", name)?;
+            // The name becomes a file name in a `Content-Disposition` header.
             if name.is_empty() || name.contains(['/', '\\', '"']) || name.starts_with('.') {
                 let expected = "a file name without / \\ \" that does not start with a dot";
                 return Err(Invalid::new("artifacts.name", name, expected));
