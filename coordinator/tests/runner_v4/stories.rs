@@ -54,7 +54,7 @@ async fn check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole(backend: Back
     assert!(ran.succeeded, "{ran:?}");
     assert_eq!(ran.told, "success");
     assert!(ran.trace.contains("\ngrün on test\n"), "{}", ran.trace);
-    let shown = farm.farm().shown_build(build.id).await.unwrap();
+    let shown = farm.farm().detailed_build(build.id).await.unwrap();
     assert_eq!(shown.jobs[0].job.state.name(), "succeeded");
     assert!(!shown.jobs[0].details.trace_incomplete);
     assert_eq!(shown.jobs[0].job.id.0, ran.id);
@@ -213,7 +213,7 @@ async fn a_failed_script_tells_its_code(backend: Backend) {
     let stock = Stock::register(&farm.url(""), &farm.registration_token, "").await;
     let ran = stock.run(&stock.claim().await.unwrap()).await;
     assert!(!ran.succeeded && !ran.trace.contains("\nnever"), "{ran:?}");
-    let shown = farm.farm().shown_build(build.id).await.unwrap();
+    let shown = farm.farm().detailed_build(build.id).await.unwrap();
     assert_eq!(shown.jobs[0].job.state.name(), "failed");
     assert_eq!(shown.jobs[0].details.exit_code, Some(3));
 }

@@ -24,7 +24,7 @@ on_both_back_ends!(
 /// What is known of the job besides what is known of all.
 async fn details(farm: &TestFarm, claim: &Claim) -> JobDetails {
     let build = farm.job(claim.id).await.build;
-    let shown = farm.farm().shown_build(build).await.unwrap();
+    let shown = farm.farm().detailed_build(build).await.unwrap();
     let job = shown
         .jobs
         .into_iter()

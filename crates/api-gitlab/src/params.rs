@@ -25,6 +25,7 @@ pub(crate) async fn read_params<T: DeserializeOwned>(
     payload: Payload,
 ) -> Result<T, BadInput> {
     let mut params = body_params(request, payload).await?;
+    // Runners 0.5 and 0.6 send some parameters in the query. The body takes precedence.
     for (key, value) in text_params(request.query_string()) {
         params.entry(key).or_insert(value);
     }
@@ -45,6 +46,7 @@ async fn body_params(
         return multipart_params(Multipart::new(request.headers(), payload)).await;
     }
     let body = read_body(payload).await?;
+    // Those runners send an empty body without a content type.
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
@@ -53,6 +55,7 @@ async fn body_params(
             .map_err(|_| BadInput::Unreadable("the form is not UTF-8".to_owned()))?;
         return Ok(text_params(text).collect());
     }
+    // Everything else is read as JSON, whatever its declared type is.
     match serde_json::from_slice(&body) {
         Ok(Value::Object(params)) => Ok(params),
         Ok(_) => Err(BadInput::Unreadable("expected a JSON object".to_owned())),

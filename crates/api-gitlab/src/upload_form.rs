@@ -135,6 +135,7 @@ pub(crate) async fn find_file(
     params: &mut UploadParams,
 ) -> Result<Option<Field>, BadInput> {
     while let Some(mut field) = form.try_next().await.map_err(bad_form)? {
+        // The form is a stream: the fields after the file can be read only after the file.
         if field.name() == Some("file") {
             return Ok(Some(field));
         }
@@ -188,6 +189,7 @@ pub(crate) fn file_name(field: &Field) -> String {
         .rsplit(['/', '\\'])
         .next()
         .unwrap_or_default();
+    // v1 and v3 send the name in a header without quotes, as GitLab does.
     let clean: String = base
         .chars()
         .filter(|c| !c.is_control() && !"\"'`;$%*?<>|&".contains(*c))

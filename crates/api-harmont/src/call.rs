@@ -60,7 +60,9 @@ impl Call {
     pub(crate) async fn pipeline(&self) -> Result<(ProjectAccess, Pipeline), Problem> {
         let organization = self.organization().await?;
         let slug = self.part("pipeline");
-        let found = self.farm.wide_pipeline(&self.actor, &organization, slug);
+        let found = self
+            .farm
+            .namespace_pipeline(&self.actor, &organization, slug);
         found.await.map_err(no_pipeline)
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     BuildUuid, FailureReason, JobId, JobSpec, JobState, JobUuid, Outcome, Visibility,
 };
-use slipway_farm::{BuildDetails, Namespace, Pipeline, Project, ShownJob, Token};
+use slipway_farm::{BuildDetails, DetailedJob, Namespace, Pipeline, Project, Token};
 
 use crate::shapes;
 use crate::states::{self, JobWord};
@@ -41,7 +41,7 @@ pub(crate) fn build(shown: &BuildDetails, pipeline: &Pipeline) -> shapes::Build 
 }
 
 /// A job of a build, with the jobs that it needs.
-pub(crate) fn job(build: BuildUuid, shown: &ShownJob, needs: &[JobId]) -> shapes::Job {
+pub(crate) fn job(build: BuildUuid, shown: &DetailedJob, needs: &[JobId]) -> shapes::Job {
     let (job, details, state) = (&shown.job, &shown.details, states::of_job(shown));
     let uuid = |id: &JobId| JobUuid::of(build, *id).to_string();
     let begun = !matches!(state, JobWord::Assigned | JobWord::Scheduled);
@@ -106,8 +106,11 @@ fn error_code(state: JobState) -> Option<String> {
 
 /// The jobs of a build, each after all that it needs; those that could be next to each other stand
 /// in the order in which they were made.
-pub(crate) fn in_order(jobs: Vec<ShownJob>, needs: &HashMap<JobId, Vec<JobId>>) -> Vec<ShownJob> {
-    let mut open: BTreeMap<(DateTime<Utc>, JobId), ShownJob> = jobs
+pub(crate) fn in_order(
+    jobs: Vec<DetailedJob>,
+    needs: &HashMap<JobId, Vec<JobId>>,
+) -> Vec<DetailedJob> {
+    let mut open: BTreeMap<(DateTime<Utc>, JobId), DetailedJob> = jobs
         .into_iter()
         .map(|shown| ((shown.job.created_at, shown.job.id), shown))
         .collect();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use slipway_domain::{FailureReason, JobState, Outcome, Phase};
-use slipway_farm::{BuildDetails, ShownJob};
+use slipway_farm::{BuildDetails, DetailedJob};
 use utoipa::ToSchema;
 
 /// The state of a job.
@@ -57,7 +57,7 @@ impl BuildWord {
 }
 
 /// The state of a job.
-pub(crate) fn of_job(shown: &ShownJob) -> JobWord {
+pub(crate) fn of_job(shown: &DetailedJob) -> JobWord {
     word(shown.job.state, shown.stopping)
 }
 
@@ -78,7 +78,7 @@ fn word(state: JobState, stopping: bool) -> JobWord {
 }
 
 /// Whether a job failed that may.
-pub(crate) fn is_soft(shown: &ShownJob) -> bool {
+pub(crate) fn is_soft(shown: &DetailedJob) -> bool {
     shown.job.allow_failure && matches!(shown.job.state, JobState::Done(Outcome::Failed(_)))
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn of_build(shown: &BuildDetails) -> BuildWord {
         return BuildWord::Failed;
     }
     // What the farm does not wait for, such as a job that somebody may start, holds nothing up.
-    let counted = |job: &ShownJob| match of_job(job) {
+    let counted = |job: &DetailedJob| match of_job(job) {
         JobWord::Pending if build.state.is_done() => JobWord::Skipped,
         _ if is_soft(job) => JobWord::Passed,
         word => word,

@@ -97,8 +97,8 @@ impl From<farm::Project> for wire::Project {
     }
 }
 
-impl From<farm::ShownDeployKey> for wire::DeployKey {
-    fn from(key: farm::ShownDeployKey) -> Self {
+impl From<farm::DeployKeyDetails> for wire::DeployKey {
+    fn from(key: farm::DeployKeyDetails) -> Self {
         Self {
             server: key.server,
             public_key: key.public_key,
@@ -133,8 +133,8 @@ impl TryFrom<wire::NewDeployKey> for farm::NewDeployKey {
     }
 }
 
-impl From<farm::ShownVariable> for wire::Variable {
-    fn from(variable: farm::ShownVariable) -> Self {
+impl From<farm::VariableDetails> for wire::Variable {
+    fn from(variable: farm::VariableDetails) -> Self {
         Self {
             key: variable.key,
             value: variable.value,
@@ -144,8 +144,8 @@ impl From<farm::ShownVariable> for wire::Variable {
     }
 }
 
-impl From<farm::ShownCredential> for wire::RegistryCredential {
-    fn from(credential: farm::ShownCredential) -> Self {
+impl From<farm::CredentialDetails> for wire::RegistryCredential {
+    fn from(credential: farm::CredentialDetails) -> Self {
         Self {
             registry: credential.registry,
             username: credential.username,
@@ -154,8 +154,8 @@ impl From<farm::ShownCredential> for wire::RegistryCredential {
     }
 }
 
-impl From<farm::ShownRobot> for wire::Robot {
-    fn from(robot: farm::ShownRobot) -> Self {
+impl From<farm::RobotDetails> for wire::Robot {
+    fn from(robot: farm::RobotDetails) -> Self {
         Self {
             name: robot.name.to_string(),
             username: robot.username,

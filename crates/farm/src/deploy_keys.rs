@@ -42,7 +42,7 @@ pub enum NewDeployKey {
 
 /// What opens a project's repository, as a maintainer sees it: without its secret half.
 #[derive(Clone, Debug)]
-pub struct ShownDeployKey {
+pub struct DeployKeyDetails {
     /// The server that it is for.
     pub server: String,
     /// The public half, when it is a key.
@@ -57,7 +57,7 @@ pub struct ShownDeployKey {
     pub created_at: DateTime<Utc>,
 }
 
-impl From<DeployKey> for ShownDeployKey {
+impl From<DeployKey> for DeployKeyDetails {
     fn from(key: DeployKey) -> Self {
         let public = key.public_key.as_deref().map(PublicKey::from_openssh);
         let fingerprint = public.and_then(Result::ok);
@@ -91,7 +91,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles; `NotFound` when nothing was set.
-    pub async fn deploy_key(&self, access: &ProjectAccess) -> Result<ShownDeployKey, FarmError> {
+    pub async fn deploy_key(&self, access: &ProjectAccess) -> Result<DeployKeyDetails, FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let get = move |conn: &mut _| deploy_keys::get(conn, project);
@@ -109,7 +109,7 @@ impl Farm {
         &self,
         access: &ProjectAccess,
         new: NewDeployKey,
-    ) -> Result<ShownDeployKey, FarmError> {
+    ) -> Result<DeployKeyDetails, FarmError> {
         access.require(Role::Maintainer)?;
         let url: Result<RemoteUrl, GitError> = access.project().repo_url.parse();
         let url = url.map_err(|error| FarmError::Invalid(error.to_string()))?;

@@ -44,7 +44,7 @@ pub struct ProjectQuery {
 
 /// What is told with projects of those who have a part in them.
 #[derive(Clone, Debug, Default)]
-pub struct ProjectCompany {
+pub struct ProjectContext {
     /// The actor's roles in the projects themselves.
     pub own_roles: HashMap<ProjectId, Role>,
     /// The actor's roles in namespaces.
@@ -94,11 +94,11 @@ impl Farm {
     ///
     /// # Errors
     /// None of its own.
-    pub async fn company_of(
+    pub async fn project_context(
         &self,
         actor: &Actor,
         projects: &[Project],
-    ) -> Result<ProjectCompany, FarmError> {
+    ) -> Result<ProjectContext, FarmError> {
         let user = actor.user;
         let listed: Vec<(ProjectId, NamespaceId, Name)> = projects
             .iter()
@@ -109,10 +109,10 @@ impl Farm {
             .collect();
         let read = move |conn: &mut Conn| {
             let own = people::memberships(conn, user)?;
-            let mut company = ProjectCompany {
+            let mut company = ProjectContext {
                 own_roles: own.projects,
                 namespace_roles: own.namespaces,
-                ..ProjectCompany::default()
+                ..ProjectContext::default()
             };
             for (project, namespace, name) in &listed {
                 if let Some(at) = project_search::last_build_at(conn, *project)? {

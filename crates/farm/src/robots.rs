@@ -14,7 +14,7 @@ pub(crate) type PullLogin = (String, String, String);
 
 /// A robot as a maintainer sees it: without the password.
 #[derive(Clone, Debug)]
-pub struct ShownRobot {
+pub struct RobotDetails {
     /// Its name in its namespace.
     pub name: Name,
     /// Its user name at the registry, by which builds name it.
@@ -25,7 +25,7 @@ pub struct ShownRobot {
     pub created_at: DateTime<Utc>,
 }
 
-impl ShownRobot {
+impl RobotDetails {
     fn of(namespace: &Name, robot: Robot) -> Self {
         Self {
             username: full_name(namespace, &robot.name),
@@ -55,7 +55,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles.
-    pub async fn robots(&self, access: &NamespaceAccess) -> Result<Vec<ShownRobot>, FarmError> {
+    pub async fn robots(&self, access: &NamespaceAccess) -> Result<Vec<RobotDetails>, FarmError> {
         access.require(Role::Maintainer)?;
         let id = access.id();
         let list = move |conn: &mut Conn| robots::of_namespace(conn, id);
@@ -63,7 +63,7 @@ impl Farm {
         let namespace = &access.namespace().name;
         let shown = robots
             .into_iter()
-            .map(|robot| ShownRobot::of(namespace, robot));
+            .map(|robot| RobotDetails::of(namespace, robot));
         Ok(shown.collect())
     }
 
@@ -78,7 +78,7 @@ impl Farm {
         name: &Name,
         registry: &str,
         password: &str,
-    ) -> Result<ShownRobot, FarmError> {
+    ) -> Result<RobotDetails, FarmError> {
         access.require(Role::Maintainer)?;
         let registry = registry_host(registry)?;
         check_value("password", password)?;
@@ -88,7 +88,7 @@ impl Farm {
         let sealed = self.inner.seal.seal(&context, password, nonce);
         let put = move |conn: &mut Conn| robots::put(conn, id, &name, &registry, &sealed, now);
         let robot = self.inner.store.write(put).await?;
-        Ok(ShownRobot::of(&access.namespace().name, robot))
+        Ok(RobotDetails::of(&access.namespace().name, robot))
     }
 
     /// Removes a robot of a namespace; builds that named it go on with what it had. Maintainers do.

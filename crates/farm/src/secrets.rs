@@ -26,7 +26,7 @@ const MAX_VALUE: usize = 64 * 1024;
 
 /// A variable as a maintainer sees it.
 #[derive(Clone, Debug)]
-pub struct ShownVariable {
+pub struct VariableDetails {
     /// Its name.
     pub key: String,
     /// Its value, when it is public.
@@ -38,7 +38,7 @@ pub struct ShownVariable {
 }
 
 /// A variable with its value, whether that is public or not. It cannot be printed.
-pub struct OpenedVariable {
+pub struct PlainVariable {
     /// Its name.
     pub key: String,
     /// Its value.
@@ -49,7 +49,7 @@ pub struct OpenedVariable {
 
 /// A registry credential as a maintainer sees it: without the password.
 #[derive(Clone, Debug)]
-pub struct ShownCredential {
+pub struct CredentialDetails {
     /// The registry's host, with its port.
     pub registry: String,
     /// Who logs in.
@@ -58,7 +58,7 @@ pub struct ShownCredential {
     pub created_at: DateTime<Utc>,
 }
 
-impl From<Credential> for ShownCredential {
+impl From<Credential> for CredentialDetails {
     fn from(credential: Credential) -> Self {
         Self {
             registry: credential.registry,
@@ -100,7 +100,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles.
-    pub async fn variables(&self, access: &ProjectAccess) -> Result<Vec<ShownVariable>, FarmError> {
+    pub async fn variables(&self, access: &ProjectAccess) -> Result<Vec<VariableDetails>, FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let rows = self
@@ -118,17 +118,17 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles.
-    pub async fn opened_variables(
+    pub async fn plain_variables(
         &self,
         access: &ProjectAccess,
-    ) -> Result<Vec<OpenedVariable>, FarmError> {
+    ) -> Result<Vec<PlainVariable>, FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let list = move |conn: &mut _| secrets::variables_of(conn, project);
         let rows = self.inner.store.read(list).await?;
         let open = |row: Variable| {
             let context = variable_context(project, &row.key);
-            Ok(OpenedVariable {
+            Ok(PlainVariable {
                 value: self.inner.seal.open(&context, &row.sealed)?,
                 key: row.key,
                 public: row.public,
@@ -137,12 +137,12 @@ impl Farm {
         rows.into_iter().map(open).collect()
     }
 
-    fn shown(&self, project: ProjectId, row: Variable) -> Result<ShownVariable, FarmError> {
+    fn shown(&self, project: ProjectId, row: Variable) -> Result<VariableDetails, FarmError> {
         let open = || {
             let context = variable_context(project, &row.key);
             self.inner.seal.open(&context, &row.sealed)
         };
-        Ok(ShownVariable {
+        Ok(VariableDetails {
             value: row.public.then(open).transpose()?,
             key: row.key,
             public: row.public,
@@ -160,7 +160,7 @@ impl Farm {
         key: &str,
         value: &str,
         public: bool,
-    ) -> Result<ShownVariable, FarmError> {
+    ) -> Result<VariableDetails, FarmError> {
         access.require(Role::Maintainer)?;
         check_key(key)?;
         check_value("value", value)?;
@@ -199,7 +199,7 @@ impl Farm {
     pub async fn registry_credentials(
         &self,
         access: &NamespaceAccess,
-    ) -> Result<Vec<ShownCredential>, FarmError> {
+    ) -> Result<Vec<CredentialDetails>, FarmError> {
         access.require(Role::Maintainer)?;
         let namespace = access.id();
         let rows = self
@@ -207,7 +207,7 @@ impl Farm {
             .store
             .read(move |conn| secrets::credentials_of(conn, namespace))
             .await?;
-        Ok(rows.into_iter().map(ShownCredential::from).collect())
+        Ok(rows.into_iter().map(CredentialDetails::from).collect())
     }
 
     /// Sets what the jobs of a namespace log in to a registry with. Maintainers do.
@@ -221,7 +221,7 @@ impl Farm {
         registry: &str,
         username: &str,
         password: &str,
-    ) -> Result<ShownCredential, FarmError> {
+    ) -> Result<CredentialDetails, FarmError> {
         access.require(Role::Maintainer)?;
         let registry = registry_host(registry)?;
         check_user_name(username)?;

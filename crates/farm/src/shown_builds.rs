@@ -16,12 +16,12 @@ pub struct BuildDetails {
     /// The build.
     pub build: Build,
     /// The latest attempts of its jobs, in the order they were made.
-    pub jobs: Vec<ShownJob>,
+    pub jobs: Vec<DetailedJob>,
 }
 
 /// The latest attempt of a job.
 #[derive(Clone, Debug)]
-pub struct ShownJob {
+pub struct DetailedJob {
     /// The job.
     pub job: Job,
     /// What is known of few jobs.
@@ -48,17 +48,17 @@ impl Farm {
     }
 
     /// Builds with the jobs that their states follow from.
-    pub async fn shown_builds(&self, builds: Vec<Build>) -> Result<Vec<BuildDetails>, FarmError> {
+    pub async fn detailed_builds(&self, builds: Vec<Build>) -> Result<Vec<BuildDetails>, FarmError> {
         let (ids, now): (Vec<BuildId>, _) = (builds.iter().map(|b| b.id).collect(), self.now());
         let look = move |conn: &mut Conn| {
             let jobs = jobs::latest_of_builds(conn, &ids)?;
             Ok((jobs, jobs::details_of_builds(conn, &ids)?))
         };
         let (jobs, mut details) = self.inner.store.read(look).await?;
-        let mut of_build: HashMap<BuildId, Vec<ShownJob>> = HashMap::new();
+        let mut of_build: HashMap<BuildId, Vec<DetailedJob>> = HashMap::new();
         for job in jobs {
             let details = details.remove(&job.id).unwrap_or_default();
-            let shown = ShownJob {
+            let shown = DetailedJob {
                 stopping: details.stopping_until.is_some_and(|until| now < until),
                 details,
                 job,
@@ -91,10 +91,10 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when it is gone.
-    pub async fn shown_build(&self, id: BuildId) -> Result<BuildDetails, FarmError> {
+    pub async fn detailed_build(&self, id: BuildId) -> Result<BuildDetails, FarmError> {
         let find = move |conn: &mut Conn| builds::get(conn, id);
         let build = self.inner.store.read(find).await?;
-        let shown = self.shown_builds(vec![build]).await?.pop();
+        let shown = self.detailed_builds(vec![build]).await?.pop();
         shown.ok_or(FarmError::NotFound("build"))
     }
 
@@ -102,7 +102,7 @@ impl Farm {
     pub async fn needs_among(
         &self,
         build: BuildId,
-        jobs: &[ShownJob],
+        jobs: &[DetailedJob],
     ) -> Result<HashMap<JobId, Vec<JobId>>, FarmError> {
         let find = move |conn: &mut Conn| jobs::needs_of_build(conn, build);
         let needs = self.inner.store.read(find).await?;

@@ -16,7 +16,7 @@ const MAX_TEXT: usize = 2000;
 
 /// A pipeline that is made together with its project.
 #[derive(Clone, Debug)]
-pub struct NewWidePipeline {
+pub struct NewNamespacePipeline {
     /// What people call it. Its short name follows from it, and is the name of its project.
     pub title: String,
     /// What it is for.
@@ -104,7 +104,7 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn wide_pipeline(
+    pub async fn namespace_pipeline(
         &self,
         actor: &Actor,
         namespace: &NamespaceAccess,
@@ -170,11 +170,11 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles; `Invalid` for what cannot be; `Conflict` when the name is taken.
-    pub async fn create_wide_pipeline(
+    pub async fn create_namespace_pipeline(
         &self,
         actor: &Actor,
         namespace: &NamespaceAccess,
-        new: NewWidePipeline,
+        new: NewNamespacePipeline,
     ) -> Result<(Pipeline, Project), FarmError> {
         namespace.require(Role::Developer)?;
         check_settings(&new.settings)?;

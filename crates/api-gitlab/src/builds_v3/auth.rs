@@ -48,6 +48,8 @@ impl Call {
     /// # Errors
     /// As [`Farm::project`]; `Forbidden` if builds are disabled for the project.
     pub(crate) async fn builds(&self, id: &str, need: Role) -> Result<ProjectAccess, V3Error> {
+        // Even guests may read builds if the project makes them public, so that the required role
+        // is checked by `require_builds`.
         let access = self.project(id, Role::Guest).await?;
         access.require_builds(need)?;
         Ok(access)
@@ -63,6 +65,8 @@ impl FromRequest for Call {
         let payload = payload.take();
         Box::pin(async move {
             let farm: Farm = app_state(&request);
+            // The token may be a parameter in the body, so the body is read before the caller is
+            // known.
             let params = Params::read(&request, payload).await?;
             let (token, kind) = token(&request, &params).ok_or(FarmError::BadToken)?;
             let actor = farm.authenticate(&AccessToken::presented(token)).await;
@@ -108,6 +112,7 @@ impl FromRequest for OpenCall {
 /// `NotFound` if no project can have this id or name.
 pub(crate) fn project_key(id: &str) -> Result<ProjectKey, V3Error> {
     let missing = || V3Error::Farm(FarmError::NotFound("project"));
+    // GitLab reads a value of digits only as an id, never as a name.
     if id.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(ProjectKey::Id(ProjectId(
             id.parse().map_err(|_| missing())?,
@@ -130,6 +135,7 @@ enum TokenKind {
 /// invalid.
 fn token(request: &HttpRequest, params: &Params) -> Option<(String, TokenKind)> {
     let bearer = || bearer(request.headers()).map(str::trim);
+    // If both are sent, the parameter counts and not the header.
     let private = params.non_empty("private_token");
     let private = private.or_else(|| header(request, "PRIVATE-TOKEN"));
     let oauth = || bearer().or_else(|| params.non_empty("access_token"));

@@ -64,10 +64,12 @@ impl PageRequest {
 
     /// Answers with the page's items, from a list of `total` items.
     pub(crate) fn answer<T: Serialize>(self, call: &Call, items: &[T], total: u64) -> HttpResponse {
+        // An empty list has one page, so that the links `first` and `last` lead somewhere.
         let pages = total.div_ceil(self.per_page).max(1);
         let next = (self.page < pages).then(|| self.page + 1);
         let previous = (self.page > 1).then(|| self.page - 1);
         let number = |page: Option<u64>| page.map(|page| page.to_string()).unwrap_or_default();
+        // python-gitlab follows `next` and ignores the other headers. The order is that of GitLab.
         let links = [
             (previous, "prev"),
             (next, "next"),
@@ -95,6 +97,7 @@ impl PageRequest {
             .unwrap_or(usize::MAX)
             .min(all.len());
         let end = start.saturating_add(usize::try_from(self.limit()).unwrap_or(usize::MAX));
+        // A page after the last one is empty, and not an error.
         let items = all.get(start..end.min(all.len())).unwrap_or_default();
         self.answer(call, items, all.len() as u64)
     }

@@ -23,6 +23,7 @@ impl Params {
     /// `BodyTooLarge`; `BadRequest` if the body is neither a JSON object nor UTF-8 text.
     pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, V3Error> {
         let mut params = Self::default();
+        // The query is read first: the last value of a name counts, so the body takes precedence.
         params.add_text(request.query_string());
         let body = read_body(payload).await.map_err(V3Error::from_reading)?;
         if body.iter().all(u8::is_ascii_whitespace) {
@@ -41,6 +42,7 @@ impl Params {
                 _ => return Err(V3Error::bad_request("the body is not a JSON object")),
             }
         } else {
+            // Clients send forms without a content type, too.
             let text = std::str::from_utf8(&body)
                 .map_err(|_| V3Error::bad_request("the form is not UTF-8"))?;
             params.add_text(text);

@@ -29,6 +29,7 @@ pub(crate) fn job_token(http: &HttpRequest, field: Option<String>) -> JobToken {
         .headers()
         .get(JOB_TOKEN_HEADER)
         .and_then(|value| value.to_str().ok());
+    // GitLab looks at parameters before headers.
     let text = non_empty(query.and_then(|query| query.into_inner().token))
         .or_else(|| non_empty(field))
         .or_else(|| header.map(str::to_owned));

@@ -123,12 +123,14 @@ fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
         token: needed.token.expose().to_owned(),
         project_id: claimed.project.id.0,
         project_name: claimed.project.name.to_string(),
+        // Runners download only from dependencies with a file.
         artifacts_file: needed.archive().map(artifacts_file),
     }
 }
 
 /// What a runner reports about itself, and whether it sends heartbeats apart from its output.
 pub(crate) fn about(info: Option<Info>) -> (About, bool) {
+    // Runners may leave out `info` and any member of it.
     let info = info.unwrap_or_default();
     let heartbeat = info.features.is_some_and(|features| features.heartbeat);
     let about = About {

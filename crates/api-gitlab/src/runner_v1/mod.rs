@@ -49,6 +49,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
             web::resource(at("/builds/{id}/artifacts"))
                 .route(web::post().to(artifacts::upload))
                 .route(web::get().to(artifacts::download))
+                // No runner calls this; it is part of GitLab's published API.
                 .route(web::delete().to(artifacts::delete)),
         );
 }

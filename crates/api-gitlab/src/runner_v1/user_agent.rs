@@ -25,6 +25,7 @@ impl UserAgent {
             .and_then(|rest| rest.split_once(' '))
             .map(|(version, _)| version);
         match version {
+            // Development builds announce `dev` instead of a version.
             Some(version) if is_release(version) => UserAgent::Released,
             _ => UserAgent::Other,
         }
@@ -37,6 +38,7 @@ impl UserAgent {
             UserAgent::Released => HttpResponse::NoContent()
                 .insert_header((LAST_UPDATE_HEADER, value))
                 .finish(),
+            // Runners before 1.0 log a warning at every 204.
             UserAgent::Other => HttpResponse::NotFound()
                 .insert_header((LAST_UPDATE_HEADER, value))
                 .json(message("404 Not Found")),

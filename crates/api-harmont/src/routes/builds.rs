@@ -68,7 +68,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         limit: wanted.fetched(),
     };
     let builds = call.farm.builds(&access, filter, page).await?;
-    let shown = call.farm.shown_builds(builds).await?;
+    let shown = call.farm.detailed_builds(builds).await?;
     let page = wanted.page(
         shown,
         |shown| shown.build.id.0,
@@ -85,7 +85,7 @@ pub(crate) async fn read(call: Call) -> Answer {
     let Place {
         pipeline, build, ..
     } = call.build().await?;
-    let shown = call.farm.shown_build(build.id).await?;
+    let shown = call.farm.detailed_build(build.id).await?;
     Ok(HttpResponse::Ok().json(convert::build(&shown, &pipeline)))
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn cancel(call: Call) -> Answer {
         Ok(_) | Err(FarmError::Conflict(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let shown = call.farm.shown_build(build.id).await?;
+    let shown = call.farm.detailed_build(build.id).await?;
     Ok(HttpResponse::Ok().json(convert::build(&shown, &pipeline)))
 }
 
@@ -154,7 +154,7 @@ async fn hand_in(
     if let Some(error) = build.handed.error {
         return Err(Problem::PlanRejected(error.message));
     }
-    let shown = call.farm.shown_build(build.id).await?;
+    let shown = call.farm.detailed_build(build.id).await?;
     Ok(HttpResponse::Created().json(convert::build(&shown, &pipeline)))
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn read(call: Call) -> Answer {
 
 async fn jobs(call: &Call) -> Result<Vec<Job>, Problem> {
     let Place { build, .. } = call.build().await?;
-    let shown = call.farm.shown_build(build.id).await?;
+    let shown = call.farm.detailed_build(build.id).await?;
     let needs = call.farm.needs_among(build.id, &shown.jobs).await?;
     let jobs = convert::in_order(shown.jobs, &needs).into_iter();
     let told = jobs.map(|job| {

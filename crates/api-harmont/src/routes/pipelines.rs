@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 use slipway_domain::GitRef;
-use slipway_farm::{FarmError, NewWidePipeline, ProjectSettings};
+use slipway_farm::{FarmError, NewNamespacePipeline, ProjectSettings};
 
 use crate::body::{Fields, said};
 use crate::call::Call;
@@ -40,7 +40,7 @@ pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
     let fields = Fields::read(&call.http, payload, limit, Problem::PipelineInvalid).await?;
     let branch: Result<GitRef, _> = fields.needed("default_branch")?.parse();
     let branch = branch.map_err(|error| fields.wrong(error.to_string()))?;
-    let new = NewWidePipeline {
+    let new = NewNamespacePipeline {
         title: fields.needed("name")?.to_owned(),
         description: fields.text("description")?.map(str::to_owned),
         repo_name: fields.text("repo_name")?.and_then(said),
@@ -48,7 +48,7 @@ pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
     };
     let made = call
         .farm
-        .create_wide_pipeline(&call.actor, &organization, new);
+        .create_namespace_pipeline(&call.actor, &organization, new);
     let (pipeline, project) = made.await.map_err(|error| match error {
         FarmError::Invalid(why) => Problem::PipelineInvalid(why),
         FarmError::Conflict(_) => Problem::SlugTaken,

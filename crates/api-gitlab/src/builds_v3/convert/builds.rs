@@ -27,6 +27,8 @@ pub(crate) fn build(base_url: &str, listed: &ListedJob) -> Build {
         started_at: job.started_at.map(timestamp),
         finished_at: job.finished_at.map(timestamp),
         user: listed.user.as_ref().map(|row| user(base_url, row)),
+        // GitLab 8 has one file for each build. The farm's other artifacts are not part of this
+        // API.
         artifacts_file: archive.and_then(|archive| match &archive.content {
             Content::Archive { filename, .. } => Some(ArtifactsFile {
                 filename: filename.clone(),
@@ -99,6 +101,7 @@ pub(crate) fn commit_status(base_url: &str, listed: &ListedJob) -> CommitStatus 
 /// A build, as a pipeline of GitLab.
 pub(crate) fn pipeline(base_url: &str, listed: &ListedBuild) -> Pipeline {
     let build = &listed.build;
+    // The farm does not store when a build last changed; this is the latest time it knows.
     let changed = build.finished_at.or(build.started_at);
     let run_time = build.finished_at.zip(build.started_at);
     Pipeline {

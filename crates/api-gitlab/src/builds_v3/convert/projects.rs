@@ -1,7 +1,7 @@
 //! Projects, namespaces, and what belongs to a project.
 
 use slipway_domain::{Role, TriggerToken, Visibility};
-use slipway_farm::{self as farm, OpenedVariable, ProjectCompany};
+use slipway_farm::{self as farm, PlainVariable, ProjectContext};
 
 use super::users::user;
 use crate::builds_v3::wire::{
@@ -115,15 +115,17 @@ pub(crate) fn visibility_of_level(level: u8) -> Option<Visibility> {
 pub(crate) fn project(
     base_url: &str,
     project: &farm::Project,
-    company: &ProjectCompany,
+    company: &ProjectContext,
     runners_token: Option<String>,
 ) -> Project {
     let owner = company.owners.get(&project.namespace);
     let own_role = company.own_roles.get(&project.id);
     let namespace_role = company.namespace_roles.get(&project.namespace);
+    // A project without builds was last active when it was created.
     let last_build = company.last_builds.get(&project.id).copied();
     Project {
         simple: project.into(),
+        // GitLab sends null, not an empty text.
         description: Some(project.description.clone()).filter(|text| !text.is_empty()),
         default_branch: project.default_branch.to_string(),
         tag_list: [],
@@ -170,6 +172,7 @@ pub(crate) fn member(member: &farm::Member) -> Member {
 
 /// A trigger and its token.
 pub(crate) fn trigger(trigger: &farm::Trigger, token: &TriggerToken) -> Trigger {
+    // A trigger only changes when it is used or revoked.
     let changed = trigger.revoked_at.or(trigger.last_used_at);
     Trigger {
         token: token.expose().to_owned(),
@@ -182,7 +185,7 @@ pub(crate) fn trigger(trigger: &farm::Trigger, token: &TriggerToken) -> Trigger 
 }
 
 /// A variable and its value.
-pub(crate) fn variable(variable: &OpenedVariable) -> Variable<'_> {
+pub(crate) fn variable(variable: &PlainVariable) -> Variable<'_> {
     Variable {
         key: &variable.key,
         value: &variable.value,

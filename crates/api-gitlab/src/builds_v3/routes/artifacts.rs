@@ -51,6 +51,7 @@ async fn newest_artifacts(
     let (project, ref_name) = path.into_inner();
     let job = call.params.required("job")?;
     let access = call.builds(&project, Role::Reader).await?;
+    // A text that cannot be a ref names no ref, which is 404 and not 400.
     let git_ref = ref_name.parse().map_err(|_| V3Error::NotFoundByName)?;
     match farm.newest_archive(&access, &git_ref, job).await {
         Ok(archive) => send_archive(&farm, &call, &archive).await,
@@ -96,9 +97,11 @@ async fn trace(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (_, listed) = find_build(&farm, &call, &path, Role::Reader).await?;
     let id = listed.job.id;
     let length = farm.trace_extent(id).await?.length;
+    // An erased trace is empty, too.
     if length == 0 {
         return Err(V3Error::NotFound);
     }
+    // The trace of a running job grows, and the body must not be longer than announced.
     let bytes = farm.trace_bytes(id, 0..length).await?;
     // An error in the middle of the body can only be logged: the status has already been sent.
     let bytes = bytes.map(|item| item.inspect_err(FarmError::log));

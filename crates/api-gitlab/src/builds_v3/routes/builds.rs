@@ -35,6 +35,7 @@ fn build_id(text: &str) -> Result<JobId, V3Error> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(V3Error::BadParameter("build_id"));
     }
+    // A number that is too large, or negative, is an id that no build has: 404 and not 400.
     text.parse().map_err(|_| V3Error::NotFound)
 }
 
@@ -133,6 +134,7 @@ async fn cancel(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     // builds.
     if listed.job.state != JobState::Manual {
         match farm.cancel_job(&access, &listed.job).await {
+            // GitLab answers the cancel of a finished build as a success.
             Ok(_) | Err(FarmError::Refused(_)) => {}
             Err(error) => return Err(error.into()),
         }

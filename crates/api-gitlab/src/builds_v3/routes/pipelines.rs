@@ -69,6 +69,7 @@ async fn get(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
 async fn retry(farm: web::Data<Farm>, call: Call, path: PipelinePath) -> Answer {
     let (access, listed) = find_pipeline(&farm, &call, &path, Role::Developer).await?;
     let retried = farm.retry_build(&call.actor, &access, &listed.build).await;
+    // A retry changes the pipeline, so that it is read again below.
     ignore_conflict(retried.map(drop))?;
     let listed = farm.listed_build(&access, listed.build.id).await?;
     Ok(HttpResponse::Created().json(convert::pipeline(&call.base_url(), &listed)))

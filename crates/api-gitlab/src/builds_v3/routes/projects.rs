@@ -115,7 +115,7 @@ async fn project_list(farm: &Farm, call: &Call, whose: Whose, text: Option<Strin
         let list: Vec<SimpleProject> = projects.iter().map(SimpleProject::from).collect();
         return Ok(page.answer(call, &list, total));
     }
-    let company = farm.company_of(&call.actor, &projects).await?;
+    let company = farm.project_context(&call.actor, &projects).await?;
     let base_url = call.base_url();
     let list: Vec<_> = projects
         .iter()
@@ -209,6 +209,7 @@ async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
         ..ProjectUpdate::default()
     };
     let changed = farm.update_project(&access, update).await;
+    // `access` still has the project as it was before the change.
     let project = changed.map_err(name_taken)?;
     let access = farm
         .project_by_id(&call.actor, project.id, Role::Guest)
@@ -257,7 +258,7 @@ async fn project_response(
 ) -> Answer {
     let project = access.project();
     let company = farm
-        .company_of(&call.actor, std::slice::from_ref(project))
+        .project_context(&call.actor, std::slice::from_ref(project))
         .await?;
     let runners_token = access
         .require(Role::Maintainer)

@@ -138,6 +138,7 @@ async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer 
 
 /// The parameter `variables`, an object whose values are texts.
 fn variables(call: &OpenCall) -> Result<BuildVariables, V3Error> {
+    // A plain value would otherwise be ignored, and the build would start without it.
     if call.params.non_empty("variables").is_some() {
         return Err(V3Error::bad_request("variables needs to be a hash"));
     }

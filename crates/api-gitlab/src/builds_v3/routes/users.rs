@@ -67,6 +67,7 @@ async fn sign_in(farm: web::Data<Farm>, call: OpenCall) -> Answer {
     let login = call.params.non_empty("login");
     let login = login.or_else(|| call.params.non_empty("email"));
     let (Some(login), Some(password)) = (login, call.params.non_empty("password")) else {
+        // GitLab answers missing and wrong credentials alike.
         return Err(FarmError::BadToken.into());
     };
     let (user, token) = farm.sign_in(login, password).await?;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::Role;
-use slipway_farm::{Farm, FarmError, OpenedVariable, ProjectAccess};
+use slipway_farm::{Farm, FarmError, PlainVariable, ProjectAccess};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
@@ -34,7 +34,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 async fn list(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let page = PageRequest::from_call(&call)?;
     let access = call.project(&path, Role::Maintainer).await?;
-    let variables = farm.opened_variables(&access).await?;
+    let variables = farm.plain_variables(&access).await?;
     let list: Vec<_> = variables.iter().map(convert::variable).collect();
     Ok(page.answer_part(&call, &list))
 }
@@ -120,8 +120,8 @@ async fn existing(
     farm: &Farm,
     access: &ProjectAccess,
     key: &str,
-) -> Result<OpenedVariable, V3Error> {
-    let variables = farm.opened_variables(access).await?;
+) -> Result<PlainVariable, V3Error> {
+    let variables = farm.plain_variables(access).await?;
     let found = variables.into_iter().find(|variable| variable.key == key);
     found.ok_or(V3Error::Farm(FarmError::NotFound("variable")))
 }

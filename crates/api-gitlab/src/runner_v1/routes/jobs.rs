@@ -33,8 +33,10 @@ pub(crate) async fn request(
         process: Process::default(),
     };
     Ok(match farm.poll(&runner, poll).await? {
+        // The content type must be exactly `application/json`: some runners lose the job otherwise.
         PollAnswer::Job(claimed) => HttpResponse::Created().json(payload(&claimed)),
         PollAnswer::Nothing { value } => user_agent.no_build_response(&value),
+        // 404 for every client, and without the header that makes the next poll wait.
         PollAnswer::Paused => return Err(RunnerV1Error::NotFound),
     })
 }
@@ -64,6 +66,7 @@ pub(crate) async fn update(
         Ok(state) => Ok(HttpResponse::Ok()
             .insert_header((JOB_STATUS_HEADER, convert::job_status(&state)))
             .finish()),
+        // The runner aborts the job.
         Err(FarmError::NotFound(_) | FarmError::Refused(_)) => Err(RunnerV1Error::NotYourBuild),
         Err(error) => Err(error.into()),
     }
@@ -99,6 +102,7 @@ async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, payload: Payload)
     farm.check_job_token(id, &token).await?;
     let (start, body) = (start?, read_body(payload).await?);
     let appended = farm.append_trace(id, &token, start, body).await?;
+    // 202 is the only status of success, and `Range` is a length, not the index of the last byte.
     Ok(HttpResponse::Accepted()
         .insert_header((JOB_STATUS_HEADER, convert::job_status(&appended.state)))
         .insert_header((RANGE, format!("0-{}", appended.length)))

@@ -26,6 +26,7 @@ pub(crate) async fn register(
     let registering = RunnerRequest {
         description: request.description.unwrap_or_default(),
         tags,
+        // Runners before 1.10 do not send it, and take jobs without tags.
         run_untagged: request.run_untagged.unwrap_or(true),
         locked: request.locked.unwrap_or(false),
         heartbeat,
@@ -48,5 +49,6 @@ pub(crate) async fn delete(farm: web::Data<Farm>, Params(request): Params<TokenR
     let token = non_empty(request.token).ok_or(RunnerV1Error::MissingParameter("token"))?;
     let runner = farm.runner_by_token(&RunnerToken::presented(token)).await?;
     farm.unregister_runner(&runner).await?;
+    // Not 204, which every v1 runner reports as a failure.
     Ok(HttpResponse::Ok().finish())
 }

@@ -48,6 +48,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -
             timeout,
             runner_session_url: None,
         },
+        // Unused members are empty and not left out: clients other than stock runners require them.
         inputs: [],
         variables: variables(claimed, &logins, &instance.base_url),
         steps: vec![Step {
@@ -69,6 +70,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -
         features: Features {
             // The farm shows traces unchanged, and would show the markers of sections as text.
             trace_sections: false,
+            // Runners mask tokens with these prefixes in the trace.
             token_mask_prefixes: vec![
                 AccessToken::PREFIX,
                 JobToken::PREFIX,
@@ -85,6 +87,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -
 
 fn job_info(claimed: &ClaimedJob, instance: &Instance, running: u32) -> JobInfo {
     let (job, project) = (&claimed.job, &claimed.project);
+    // GitLab does not count the job itself.
     let others = running.saturating_sub(1);
     let queued = match (job.queued_at, job.started_at) {
         (Some(queued_at), Some(started_at)) => started_at - queued_at,
@@ -98,6 +101,7 @@ fn job_info(claimed: &ClaimedJob, instance: &Instance, running: u32) -> JobInfo 
         project_name: project.name.to_string(),
         project_full_path: project.path(),
         namespace_id: project.namespace.0,
+        // Namespaces are not nested.
         root_namespace_id: project.namespace.0,
         organization_id: ORGANIZATION_ID,
         instance_id: instance.uuid.simple().to_string(),

@@ -76,6 +76,7 @@ pub(crate) async fn update(
         ));
     };
     let standing = farm.report_own(id, &token, report).await?;
+    // The body is the status number, as in GitLab. Runners ignore it.
     Ok(with_status(&mut HttpResponse::Ok(), standing).json(200))
 }
 
@@ -96,6 +97,7 @@ pub(crate) async fn append_trace(
     let (start, body) = read_chunk(&http, payload.into_inner()).await?;
     let (length, standing) = farm.append_own_trace(id, &token, start, body).await?;
     Ok(with_status(&mut HttpResponse::Accepted(), standing)
+        // A length, not the index of the last byte.
         .insert_header((RANGE, format!("0-{length}")))
         .finish())
 }
@@ -130,12 +132,14 @@ fn with_status(builder: &mut HttpResponseBuilder, standing: JobStatus) -> &mut H
 /// A report in the farm's terms; `None` if runners may not report the state.
 fn report(request: UpdateRequest) -> Option<Report> {
     let result = match request.state.as_deref() {
+        // A keep-alive: it only renews the lease. Traces are never part of a report in v4.
         Some("running") => return Some(Report::default()),
         Some("success") => ReportedResult::Succeeded,
         Some("failed") => ReportedResult::Failed(failure_reason(request.failure_reason.as_deref())),
         _ => return None,
     };
     let output = request.output.unwrap_or_default();
+    // Runners send both; the second is the older place.
     let checksum = output.checksum.or(request.checksum);
     Some(Report {
         ended: Some(Ended {

@@ -31,6 +31,7 @@ pub(crate) async fn register(
         description: request.description.unwrap_or_default(),
         tags,
         run_untagged: request.run_untagged.unwrap_or(true),
+        // The default of GitLab; in v1 it is false.
         locked: request.locked.unwrap_or(true),
         heartbeat: false,
         paused,
@@ -56,6 +57,7 @@ pub(crate) async fn verify(
 ) -> Answer {
     let (runner, token) = authenticated(&farm, &http, request.token).await?;
     let process = Process {
+        // Runners before 15.8 do not send it.
         system_id: non_empty(request.system_id),
         graceful: false,
     };
@@ -77,6 +79,7 @@ pub(crate) async fn unregister(
 ) -> Answer {
     let (runner, _) = authenticated(&farm, &http, request.token).await?;
     farm.unregister_runner(&runner).await?;
+    // Not 200, which `gitlab-runner unregister` reports as a failure.
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -125,6 +128,7 @@ pub(crate) async fn reset_token_as_user(
     let id: RunnerId = id.parse().map_err(|_| FarmError::BadToken)?;
     let found = farm.runner(&actor, id, Role::Maintainer).await;
     let runner = found.map_err(|error| match error {
+        // Users must not learn which ids exist.
         FarmError::NotFound(_) => FarmError::BadToken,
         other => other,
     })?;
