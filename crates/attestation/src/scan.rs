@@ -54,6 +54,7 @@ pub fn scan(archive: impl Read, limits: &ScanLimits) -> io::Result<InstalledPack
     let mut seen_bytes = 0_u64;
     for entry in archive.entries()? {
         let mut entry = entry?;
+        // Skipped entries count too: they are read all the same.
         seen_bytes = seen_bytes.saturating_add(entry.size());
         if seen_bytes > limits.archive || installed.packages.len() > limits.packages {
             installed.is_complete = false;
@@ -72,6 +73,7 @@ pub fn scan(archive: impl Read, limits: &ScanLimits) -> io::Result<InstalledPack
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;
+        // One odd byte in a description must not hide all other packages.
         let text = String::from_utf8_lossy(&bytes);
         match format {
             ListFormat::OsRelease => system(&text, &mut installed),

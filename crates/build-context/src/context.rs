@@ -163,6 +163,7 @@ impl Context {
             match entry.kind {
                 EntryKind::Directory => {}
                 EntryKind::File { size: bytes, .. } => {
+                    // An unreadable file is reported now, not in the middle of the upload.
                     File::open(entry.on_disk).map_err(|error| with_path(entry.on_disk, &error))?;
                     size.bytes += bytes;
                     size.archive_bytes += bytes.next_multiple_of(BLOCK);

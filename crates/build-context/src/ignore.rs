@@ -39,6 +39,7 @@ impl Ignore {
         let text = text.trim_start_matches('\u{feff}');
         let patterns = text
             .lines()
+            // Only a `#` in the first column begins a comment, so this comes before trimming.
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| {
                 let line = line.trim();
@@ -105,6 +106,7 @@ fn parse_parts(pattern: &str) -> Vec<Part> {
     while let Some(c) = rest.next() {
         let part = match c {
             '*' if rest.next_if_eq(&'*').is_some() => {
+                // `**/a` matches `a` too, so the slash belongs to the directories.
                 rest.next_if_eq(&'/');
                 match rest.peek() {
                     None => Part::Rest,

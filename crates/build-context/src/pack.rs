@@ -70,6 +70,7 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, entry: &Entry<'_>) -> io::Res
         }
         EntryKind::File { size, .. } => {
             let mut header = header(EntryType::Regular, entry);
+            // The header is written first, so `Content` must deliver exactly this size.
             header.set_size(size);
             archive.append_data(&mut header, entry.name, Content::open(entry.on_disk, size)?)
         }

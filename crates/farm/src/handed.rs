@@ -30,7 +30,7 @@ pub struct Admission {
 }
 
 /// What a build is handed in with.
-pub struct HandIn {
+pub struct BuildSubmission {
     /// The branch, in the words of whoever asks.
     pub branch: Option<String>,
     /// The commit, in the words of whoever asks.
@@ -40,13 +40,13 @@ pub struct HandIn {
     /// What all jobs see in their environment, unless they say otherwise.
     pub env: BuildVariables,
     /// The sources, where they are not the commit.
-    pub source: HandedSource,
+    pub source: SubmittedSource,
     /// The jobs, or why they cannot be; the pipeline's own when absent.
     pub graph: Option<Result<StepGraph, BuildError>>,
 }
 
 /// Sources that are not a commit of the project's repository: a gzipped tar.
-pub enum HandedSource {
+pub enum SubmittedSource {
     /// There are none.
     None,
     /// The bytes themselves.
@@ -98,7 +98,7 @@ impl Farm {
         &self,
         actor: &Actor,
         admission: Admission,
-        given: HandIn,
+        given: BuildSubmission,
     ) -> Result<Build, FarmError> {
         let access = &admission.access;
         access.require_builds(Role::Developer)?;
@@ -150,7 +150,7 @@ impl Farm {
     }
 
     /// What a build that cannot be would have been of.
-    fn unplanned(&self, given: &HandIn) -> Planned {
+    fn unplanned(&self, given: &BuildSubmission) -> Planned {
         Planned {
             sha: sha_of(given),
             git_ref: ref_of(given),
@@ -166,7 +166,7 @@ impl Farm {
         project: &Project,
         admission: &Admission,
         uuid: BuildUuid,
-        given: &HandIn,
+        given: &BuildSubmission,
     ) -> Result<Result<Planned, BuildError>, FarmError> {
         let mut planned = match &given.graph {
             Some(Err(error)) => return Ok(Err(error.clone())),
@@ -197,7 +197,7 @@ impl Farm {
         project: &Project,
         uuid: BuildUuid,
         graph: &StepGraph,
-        given: &HandIn,
+        given: &BuildSubmission,
     ) -> Result<Result<Planned, String>, FarmError> {
         let repository = self.repository_of(project)?;
         let keep = repository.map(|repository| format!("{}:step-{uuid}", repository.as_str()));
@@ -225,10 +225,10 @@ impl Farm {
         &self,
         project: &Project,
         pipeline: &Pipeline,
-        given: &HandIn,
+        given: &BuildSubmission,
     ) -> Result<Planned, FarmError> {
         let mut planned = self.unplanned(given);
-        if planned.sha.is_none() && matches!(given.source, HandedSource::None) {
+        if planned.sha.is_none() && matches!(given.source, SubmittedSource::None) {
             let wanted = planned.git_ref.take();
             (planned.sha, planned.git_ref, planned.ref_is_tag) =
                 self.commit_of(project, None, wanted).await?;
@@ -246,18 +246,18 @@ impl Farm {
     async fn keep_source(
         &self,
         uuid: BuildUuid,
-        source: HandedSource,
+        source: SubmittedSource,
     ) -> Result<Submission, FarmError> {
         let (bytes, address) = match source {
-            HandedSource::None => return Ok(Submission::default()),
-            HandedSource::Elsewhere { url, sha256 } => {
+            SubmittedSource::None => return Ok(Submission::default()),
+            SubmittedSource::Elsewhere { url, sha256 } => {
                 return Ok(Submission {
                     source_url: Some(url),
                     source_sha256: sha256,
                     ..Submission::default()
                 });
             }
-            HandedSource::Archive { bytes, address } => (bytes, address),
+            SubmittedSource::Archive { bytes, address } => (bytes, address),
         };
         let key = self.inner.chance.blob_key("sources");
         let limit = bytes.len() as u64;
@@ -304,11 +304,11 @@ fn build_error(code: &str, message: String) -> BuildError {
 }
 
 /// The commit that is named, if that is the whole name of one.
-fn sha_of(given: &HandIn) -> CommitSha {
+fn sha_of(given: &BuildSubmission) -> CommitSha {
     let named = given.commit.as_deref().and_then(|text| text.parse().ok());
     named.unwrap_or_else(CommitSha::none)
 }
 
-fn ref_of(given: &HandIn) -> Option<GitRef> {
+fn ref_of(given: &BuildSubmission) -> Option<GitRef> {
     given.branch.as_deref()?.parse().ok()
 }

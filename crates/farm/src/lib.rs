@@ -90,7 +90,7 @@ pub use explain::{QueueLine, StartBlocker};
 pub use figures::Figures;
 pub use file_links::{FileDoor, FileLink};
 pub use first_use::AutoCreate;
-pub use handed::{Admission, HandIn, HandedSource};
+pub use handed::{Admission, BuildSubmission, SubmittedSource};
 pub use hooks::{Forge, HookRefused, HookSecret, HookSettings, Proof, Push, TrustedHook};
 pub use live::{TraceEvent, TracePiece};
 pub use log_tokens::{LogKey, LogToken};
@@ -113,7 +113,7 @@ pub use sources::SourceRequest;
 pub use tokens::{TokenRequest, is_session_token};
 pub use told_builds::ToldBuild;
 pub use trace::{Appended, SentTrace};
-pub use triggers::{ProjectKey, Triggering};
+pub use triggers::{ProjectKey, TriggerAccess};
 pub use wide_pipelines::{NewNamespacePipeline, PipelineUpdate};
 // Rows as the store reads them are the one model that every dialect says in its own words.
 pub use slipway_blobs::BlobStream;

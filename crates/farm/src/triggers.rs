@@ -22,7 +22,7 @@ pub enum ProjectKey {
 
 /// A trigger whose token somebody has; only this module makes one.
 #[derive(Clone, Debug)]
-pub struct Triggering {
+pub struct TriggerAccess {
     trigger: Trigger,
     project: Project,
 }
@@ -119,7 +119,7 @@ impl Farm {
         &self,
         project: ProjectKey,
         token: &TriggerToken,
-    ) -> Result<Triggering, FarmError> {
+    ) -> Result<TriggerAccess, FarmError> {
         let find = move |conn: &mut Conn| match &project {
             ProjectKey::Id(id) => projects::get(conn, *id),
             ProjectKey::Path(namespace, name) => projects::by_path(conn, namespace, name),
@@ -127,7 +127,7 @@ impl Farm {
         let project = self.inner.store.read(find).await?;
         let trigger = self.trigger_of(token).await?;
         match trigger.project == project.id {
-            true => Ok(Triggering { trigger, project }),
+            true => Ok(TriggerAccess { trigger, project }),
             false => Err(FarmError::BadToken),
         }
     }
@@ -140,11 +140,11 @@ impl Farm {
     /// maker may not start builds any more.
     pub async fn fire(
         &self,
-        triggering: Triggering,
+        triggering: TriggerAccess,
         git_ref: GitRef,
         variables: BuildVariables,
     ) -> Result<Build, FarmError> {
-        let Triggering { trigger, project } = triggering;
+        let TriggerAccess { trigger, project } = triggering;
         if !project.builds_enabled {
             return Err(FarmError::Forbidden("builds are off in this project"));
         }

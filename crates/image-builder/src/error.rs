@@ -143,6 +143,7 @@ impl BuildError {
                 FailureReason::PlatformUnsupported
             }
             Self::NeedsBuildKit { .. } => FailureReason::Unsupported,
+            // The farm has no reason of its own for these.
             Self::ContextMissing { .. }
             | Self::OutsideCheckout { .. }
             | Self::ArchiveTooLarge { .. }

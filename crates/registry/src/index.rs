@@ -30,6 +30,7 @@ impl Registry {
         let registry = || self.repository().registry().to_owned();
         let mut entries = Vec::new();
         for image in images {
+            // The size and the media type of an entry are known only from the manifest itself.
             let read = self.manifest(&image.digest, report).await;
             let entry = read.and_then(|manifest| entries_of(image, &manifest));
             entries.extend(entry.map_err(|detail| RegistryError::Unreadable {

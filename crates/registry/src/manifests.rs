@@ -121,6 +121,7 @@ impl Registry {
                 Err(AttemptError::Permanent(why)) => return Err(why),
                 Err(AttemptError::Transient(why, requested)) => (why, requested),
             };
+            // The registry's wait is a minimum; the backoff may be longer by now.
             let wait = backoff.max(requested.unwrap_or_default());
             let seconds = wait.as_secs();
             if wait > MAX_REQUESTED_WAIT {
@@ -141,6 +142,7 @@ impl Registry {
     async fn attempt(&self, call: Call<'_>) -> Result<Manifest, AttemptError> {
         let (request, operation) = match call {
             Call::Get(name) => {
+                // Without this list a registry may convert the manifest, which changes its digest.
                 let accept = [DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_LIST, OCI_INDEX].join(", ");
                 let request = self.http.get(self.manifest_url(name));
                 (request.header(ACCEPT, accept), RegistryOperation::Pull)

@@ -10,7 +10,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildSource, Role};
 use slipway_farm::{
-    BuildFilter, BuildVariables, FarmError, HandIn, HandedSource, Page, Pipeline, ProjectAccess,
+    BuildFilter, BuildSubmission, BuildVariables, FarmError, Page, Pipeline, ProjectAccess,
+    SubmittedSource,
 };
 
 use crate::body::{Fields, said};
@@ -138,7 +139,7 @@ async fn hand_in(
     let asked_by = asked_by(fields)?;
     let admission = call.farm.admit(access, pipeline.clone(), asked_by);
     let admission = admission.ok_or(Problem::ManualDisabled)?;
-    let given = HandIn {
+    let given = BuildSubmission {
         branch: said(fields.needed("branch")?),
         commit: said(fields.needed("commit")?),
         message: fields.long_text("message")?.and_then(said),
@@ -182,14 +183,14 @@ fn env(fields: &Fields) -> Result<BuildVariables, Problem> {
 }
 
 /// The sources: the bytes in the body go before an address.
-fn source(call: &Call, fields: &Fields) -> Result<HandedSource, Problem> {
+fn source(call: &Call, fields: &Fields) -> Result<SubmittedSource, Problem> {
     let url = fields.text("source_url")?.and_then(said);
     let sha256 = fields.text("source_sha256")?.and_then(said);
     let sha256 = sha256.map(|digest| digest.trim().to_ascii_lowercase());
     let Some(text) = fields.long_text("source_b64")? else {
         return Ok(match url {
-            Some(url) => HandedSource::Elsewhere { url, sha256 },
-            None => HandedSource::None,
+            Some(url) => SubmittedSource::Elsewhere { url, sha256 },
+            None => SubmittedSource::None,
         });
     };
     let bytes = STANDARD.decode(text);
@@ -198,7 +199,7 @@ fn source(call: &Call, fields: &Fields) -> Result<HandedSource, Problem> {
         return Err(fields.wrong("source_sha256 is not the digest of source_b64"));
     }
     let address = call.address("/api/v0/internal/builds/");
-    Ok(HandedSource::Archive {
+    Ok(SubmittedSource::Archive {
         bytes: bytes.into(),
         address: Box::new(move |build| format!("{address}{build}/source.tar.gz")),
     })

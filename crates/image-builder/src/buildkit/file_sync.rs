@@ -321,6 +321,7 @@ fn send_file(id: u32, file: &ListedFile, packets: &PacketSender) -> io::Result<(
     loop {
         let mut data = Vec::new();
         (&mut content).take(CHUNK as u64).read_to_end(&mut data)?;
+        // The empty chunk is sent too: it marks the end of the file.
         let is_end = data.is_empty();
         let packet = Packet {
             id,

@@ -33,6 +33,7 @@ impl BuildSecrets {
     /// `SecretMissing` and `SshKeyMissing` if a variable is not set.
     pub(crate) fn resolve(request: &BuildRequest) -> Result<Self, BuildError> {
         let (spec, variables) = (&request.spec, &request.variables);
+        // A missing variable fails the build here, before the engine does any work.
         let mut values = BTreeMap::new();
         for (id, variable) in &spec.secrets {
             let value = variables.get(variable);

@@ -132,6 +132,7 @@ fn check_from(text: &str, args: &HashMap<String, String>) -> Result<Option<First
             let shown = shown.escape_debug();
             Err(invalid(&format!("\"{shown}\" is not an image name")))
         }
+        // A name that is unknown here may still be valid for the engine.
         name => Ok(name.map(|image| FirstFrom {
             image,
             has_flags: text.starts_with("--"),

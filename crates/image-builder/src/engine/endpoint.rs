@@ -61,6 +61,7 @@ impl Endpoint {
         let is_tls = scheme == "https" || is_tls;
         match scheme {
             "unix" => Ok(Self::Unix(address.into())),
+            // `DOCKER_TLS_VERIFY` turns on TLS for a `tcp://` address, as for the `docker` command.
             "tcp" | "http" | "https" if is_tls => {
                 let config = tls_config(certificates).map_err(|error| {
                     let dir = certificates.display();

@@ -161,6 +161,8 @@ fn platform_error(
             platform,
         });
     }
+    // The kernel's error is in the engine's message, in the error of the step, or only in its
+    // output.
     let is_foreign = message.contains("exec format error")
         || step.is_some_and(|step| step.is_foreign || step.error.contains("exec format error"));
     is_foreign.then(|| BuildError::PlatformUnsupported {

@@ -158,6 +158,7 @@ impl<'a> TraceWriter<'a> {
 
     fn handle_classic_output(&mut self, text: &str) {
         for line in text.lines() {
+            // The classic builder reports no end of a step: the next one's heading is the end.
             if line.starts_with("Step ") && line.contains(" : ") {
                 self.end_classic_step(false);
                 self.classic_step = Some(ClassicStep {

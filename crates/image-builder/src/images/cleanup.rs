@@ -55,6 +55,7 @@ impl Builder {
     /// # Errors
     /// `EngineUnavailable` if the engine does not answer.
     pub async fn prune(&self, cache_bytes: u64) -> Result<u64, BuildError> {
+        // The owner's label keeps dangling images of other users of the engine.
         let filters = HashMap::from([
             ("dangling".to_owned(), vec!["true".to_owned()]),
             (
@@ -72,6 +73,7 @@ impl Builder {
             .map_err(engine_error)?;
         let options = PruneBuildOptions {
             reserved_space: Some(i64::try_from(cache_bytes).unwrap_or(i64::MAX)),
+            // Without this the engine deletes only dangling cache.
             all: Some(true),
             ..PruneBuildOptions::default()
         };

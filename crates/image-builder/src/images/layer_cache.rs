@@ -55,6 +55,7 @@ impl Builder {
         progress: &dyn Progress,
     ) -> Vec<String> {
         let mut local_names = Vec::new();
+        // Whole images are pulled here, so the fallback is used only if the branch has none.
         for name in branches {
             let tag = self.branch_cache_tag(&request.job);
             local_names.extend(self.pull_cache(name, &tag, request, progress).await);
@@ -116,6 +117,7 @@ impl Builder {
             return;
         };
         progress.phase(Phase::Pushing);
+        // The cache is visible to others too, so a canceled job must not push it either.
         progress.phase_reported().await;
         let tags = [tag.to_owned()];
         let pushed = self.push_tags(id, &repository, &tags, &request.logins, progress);

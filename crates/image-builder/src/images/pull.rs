@@ -43,6 +43,7 @@ impl Builder {
             repo: Some(repository.to_owned()),
             tag: Some(local_tag.clone()),
         };
+        // If the engine has the image, tagging it is all that is needed, and it fails otherwise.
         if self.engine().tag_image(image, Some(options)).await.is_ok() {
             return Ok(local_name);
         }

@@ -108,6 +108,7 @@ impl Builder {
         if tags.is_empty() || self.engine_only_registries.lock().contains(registry) {
             return 0;
         }
+        // The lock is not held during the requests: other builds push to other repositories.
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
         let added = Registry::new(repository, login)
             .add_tags(digest, tags)
@@ -141,12 +142,14 @@ impl Builder {
         let pushed = self
             .push_with_retries(repository, tag, login, progress)
             .await;
+        // Parents without a tag are build cache of the classic builder and stay.
         let options = RemoveImageOptions {
             noprune: true,
             ..RemoveImageOptions::default()
         };
         let name = repository.tagged(tag);
         let untagged = self.engine().remove_image(&name, Some(options), None);
+        // A leftover tag must not fail an image that the registry has.
         if let Err(error) = untagged.await {
             tracing::warn!(%error, "Could not delete the local tag {name}");
         }
@@ -168,6 +171,7 @@ impl Builder {
                 Ok(digest) => return Ok(digest),
                 Err(error) => error,
             };
+            // Only the registry's answers are classified: other errors are the engine's.
             let text = match error {
                 Error::DockerStreamError { error } => error,
                 Error::DockerResponseServerError { message, .. } => message,
@@ -203,6 +207,7 @@ impl Builder {
         ));
         let mut digest = None;
         while let Some(message) = answer.next().await {
+            // Progress of single layers is left out of the trace.
             let Some(status) = message?.status else {
                 continue;
             };

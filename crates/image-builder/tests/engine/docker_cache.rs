@@ -172,7 +172,7 @@ async fn a_branch_without_an_image_reuses_layers_of_the_fallback_branch() {
 
 /// Deletes the step whose command contains `word` from the engine's cache, as on a host that never
 /// ran it.
-fn forget_step(word: &str) {
+fn delete_cached_step(word: &str) {
     let listed = docker(&[
         "system",
         "df",
@@ -207,7 +207,7 @@ async fn a_host_that_never_built_an_image_reuses_its_layers_from_the_registry() 
     };
     let cached = build(spec(&repository)).await;
     assert!(!cached);
-    forget_step(&word);
+    delete_cached_step(&word);
     let alone = ImageBuild {
         cache_tag: None,
         tags: vec!["alone".to_owned()],
@@ -215,7 +215,7 @@ async fn a_host_that_never_built_an_image_reuses_its_layers_from_the_registry() 
     };
     let cached = build(alone).await;
     assert!(!cached, "the step was deleted from the cache");
-    forget_step(&word);
+    delete_cached_step(&word);
     let cached = build(spec(&repository)).await;
     assert!(cached);
 }
