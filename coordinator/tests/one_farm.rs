@@ -1,11 +1,8 @@
 //! One build in the words of every API: what one of them starts, all others show and call off.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
-#[path = "runner_v1/client.rs"]
-#[expect(
-    dead_code,
-    reason = "the stories of the runner protocol need more of it"
-)]
+#[path = "support/runner_v1.rs"]
+#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
 mod client;
 
 use reqwest::{Method, StatusCode};
@@ -16,7 +13,7 @@ use slipway_farm::{Build, ProjectAccess};
 use slipway_testkit::farm::{SHA, jobs_named};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, Runner, Wire};
+use crate::client::{Claim, Runner, RunnerApi};
 
 on_both_back_ends!(
     a_build_is_called_off_through_the_native_api,
@@ -41,9 +38,9 @@ impl Yard {
     async fn start(backend: Backend) -> Self {
         let farm = TestFarm::start(backend).await;
         let project = farm.project("acme/api").await;
-        let wire = Wire::to(&farm).agent(Some("slipway-runner"));
+        let api = RunnerApi::new(&farm).with_user_agent(Some("slipway-runner"));
         let body = json!({"description": "ours", "run_untagged": true});
-        let runner = wire.register(&farm.registration_token, body).await;
+        let runner = api.register(&farm.registration_token, body).await;
         Self {
             farm,
             project,

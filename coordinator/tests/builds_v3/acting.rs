@@ -47,7 +47,7 @@ async fn check_40_a_pending_build_is_canceled_by_developers(backend: Backend) {
     let id = world.pending().await;
     for low in [&world.guest, &world.reporter] {
         let answer = low.post(&build_path(id, "/cancel")).await;
-        answer.says(403, "403 Forbidden");
+        answer.is_error(403, "403 Forbidden");
     }
     let build = act(&world, id, "/cancel", 201).await;
     assert_eq!(build["id"], id.0);
@@ -121,7 +121,7 @@ async fn check_44_an_attempt_that_was_retried_may_be_retried_again(backend: Back
     let second = act(&world, first.id, "/retry", 201).await;
     // As long as the latest attempt is not over, it is the one that is not retryable.
     let answer = world.developer.post(&build_path(first.id, "/retry")).await;
-    answer.says(403, NOT_RETRYABLE);
+    answer.is_error(403, NOT_RETRYABLE);
     let claim = world.runner().await.claim().await;
     assert_eq!(second["id"], claim.id.0);
     claim.succeed().await;
@@ -139,27 +139,27 @@ async fn check_45_a_running_build_is_not_retried(backend: Backend) {
     // One runs, one is created; then one failed, and one is skipped.
     for id in &jobs {
         let answer = world.developer.post(&build_path(*id, "/retry")).await;
-        answer.says(403, NOT_RETRYABLE);
+        answer.is_error(403, NOT_RETRYABLE);
     }
     claim.put(json!({"state": "failed"})).await.is(200);
     assert_eq!(shown(&world, jobs[1]).await["status"], "skipped");
     let answer = world.developer.post(&build_path(jobs[1], "/retry")).await;
-    answer.says(403, NOT_RETRYABLE);
+    answer.is_error(403, NOT_RETRYABLE);
     let answer = world.reporter.post(&build_path(jobs[0], "/retry")).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
     act(&world, jobs[0], "/retry", 201).await;
 }
 
 async fn check_46_a_retried_build_is_picked_up(backend: Backend) {
     let world = World::start(backend).await;
     world.farm.build_with_tags(&world.project, "big").await;
-    let runner = crate::client::Wire::to(&world.farm);
-    let runner = runner.tagged_runner(&world.farm, "big").await;
+    let runner = crate::client::RunnerApi::new(&world.farm);
+    let runner = runner.register_tagged_runner(&world.farm, "big").await;
     let claim = runner.claim().await;
     claim.put(json!({"state": "failed"})).await.is(200);
     let new = act(&world, claim.id, "/retry", 201).await;
     // Nobody without the tag gets it.
-    world.runner().await.idle().await;
+    world.runner().await.expect_no_job().await;
     let again: Claim = runner.claim().await;
     assert_eq!(new["id"], again.id.0);
     again.succeed().await;
@@ -176,11 +176,11 @@ async fn check_47_an_erased_build_has_no_trace_and_no_artifacts(backend: Backend
     assert_eq!(erased, expected);
     for below in ["/trace", "/artifacts"] {
         let answer = world.developer.get(&build_path(claim.id, below)).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
     // Its runner may send nothing more.
     let answer = claim.patch("5-6", "x").await;
-    answer.says_in_text(403, "403 Forbidden  - Build has been erased!");
+    answer.is_text_error(403, "403 Forbidden  - Build has been erased!");
 }
 
 async fn check_48_what_has_nothing_to_erase_is_not_erased(backend: Backend) {
@@ -188,14 +188,14 @@ async fn check_48_what_has_nothing_to_erase_is_not_erased(backend: Backend) {
     let claim = world.rich().await;
     let erase = async |id| world.developer.post(&build_path(id, "/erase")).await;
     erase(claim.id).await.is(201);
-    erase(claim.id).await.says(403, NOT_ERASABLE);
+    erase(claim.id).await.is_error(403, NOT_ERASABLE);
     let bare = world.ended("success").await;
-    erase(bare.id).await.says(403, NOT_ERASABLE);
+    erase(bare.id).await.is_error(403, NOT_ERASABLE);
     let running = world.running().await;
     running.patch("0-5", "hello").await.is(202);
-    erase(running.id).await.says(403, NOT_ERASABLE);
+    erase(running.id).await.is_error(403, NOT_ERASABLE);
     let answer = world.reporter.post(&build_path(running.id, "/erase")).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
 }
 
 async fn check_49_kept_artifacts_do_not_expire(backend: Backend) {
@@ -210,7 +210,7 @@ async fn check_49_kept_artifacts_do_not_expire(backend: Backend) {
         .reporter
         .post(&build_path(claim.id, "/artifacts/keep"))
         .await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
     // The second time changes nothing.
     for _ in 0..2 {
         let build = act(&world, claim.id, "/artifacts/keep", 200).await;
@@ -235,7 +235,7 @@ async fn check_50_nothing_to_keep_is_404(backend: Backend) {
     for id in [none.id, late.id, JobId(424_242)] {
         let path = build_path(id, "/artifacts/keep");
         let answer = world.developer.post(&path).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
 }
 
@@ -252,10 +252,10 @@ async fn check_51_a_build_that_waits_for_somebody_is_played(backend: Backend) {
     let unplayable = "400 (Bad request) \"Unplayable Job\" not given";
     let done = world.ended("success").await;
     let answer = world.developer.post(&build_path(done.id, "/play")).await;
-    answer.says(400, unplayable);
+    answer.is_error(400, unplayable);
     let id = manual(&world).await;
     let answer = world.reporter.post(&build_path(id, "/play")).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
     // It is shown as skipped, and what is skipped is not canceled.
     assert_eq!(act(&world, id, "/cancel", 201).await["status"], "skipped");
     let played = act(&world, id, "/play", 200).await;
@@ -265,7 +265,7 @@ async fn check_51_a_build_that_waits_for_somebody_is_played(backend: Backend) {
     );
     assert_eq!(played["user"]["username"], "dora");
     let answer = world.developer.post(&build_path(id, "/play")).await;
-    answer.says(400, unplayable);
+    answer.is_error(400, unplayable);
     assert_eq!(world.runner().await.claim().await.id, id);
     // Who tries one again that was called off before it began has started it, too.
     let id = manual(&world).await;

@@ -59,7 +59,7 @@ async fn check_30_a_commit_has_its_builds(backend: Backend) {
     let answer = world.reporter.get(&format!("{path}?scope=bogus")).await;
     answer.errs(400, "scope does not have a valid value");
     let answer = world.guest.get(&path).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
 }
 
 async fn check_31_a_known_commit_without_builds_has_none_and_an_unknown_one_is_404(
@@ -85,7 +85,7 @@ async fn check_31_a_known_commit_without_builds_has_none_and_an_unknown_one_is_4
     }
     for unknown in [&"0".repeat(40), "none", "0123456789", "a..b"] {
         let answer = world.developer.get(&commit_path(unknown, "/builds")).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
     drop(server);
     // What was never seen is not there when there is nobody to ask, what was seen is.
@@ -93,7 +93,7 @@ async fn check_31_a_known_commit_without_builds_has_none_and_an_unknown_one_is_4
         .developer
         .get(&commit_path(&"2".repeat(40), "/builds"))
         .await;
-    answer.says(404, "404 Not Found");
+    answer.is_error(404, "404 Not Found");
     let answer = world.developer.get(&commit_path(&bare, "/builds")).await;
     assert!(answer.items().is_empty());
 }
@@ -160,7 +160,7 @@ async fn a_commit_is_shown_by_sha_branch_and_first_digits(backend: Backend) {
     }
     for unknown in [&"0".repeat(40), "none", "0123456789"] {
         let answer = world.developer.get(&commit_path(unknown, "")).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
     // Its status is that of its newest pipeline.
     let id = world.build_on("feature/x", &second).await;
@@ -171,10 +171,10 @@ async fn a_commit_is_shown_by_sha_branch_and_first_digits(backend: Backend) {
     let lost = "3".repeat(40);
     drop(server);
     let answer = world.developer.get(&commit_path(&lost, "")).await;
-    answer.says(404, "404 Not Found");
+    answer.is_error(404, "404 Not Found");
     world.build_on("main", &lost).await;
     let answer = world.developer.get(&commit_path(&lost, "")).await;
-    let answer = answer.says(503, "503 Service Unavailable");
+    let answer = answer.is_error(503, "503 Service Unavailable");
     assert!(answer.header("retry-after").is_some());
 }
 
@@ -185,8 +185,8 @@ async fn a_commit_is_for_those_who_may_see_the_source(backend: Backend) {
     let sha = repo.commit(&[("a", "1")], "first");
     let path = commit_path(&sha, "");
     let answer = world.outsider.get(&path).await;
-    answer.says(404, "404 Project Not Found");
-    world.guest.get(&path).await.says(403, "403 Forbidden");
+    answer.is_error(404, "404 Project Not Found");
+    world.guest.get(&path).await.is_error(403, "403 Forbidden");
     world.reporter.get(&path).await.is(200);
     let open = ProjectUpdate {
         visibility: Some(Visibility::Internal),
@@ -202,7 +202,7 @@ async fn a_commit_is_for_those_who_may_see_the_source(backend: Backend) {
         (&json!(sha), &Value::Null)
     );
     let answer = world.outsider.get(&commit_path(&sha, "/builds")).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
 }
 
 async fn a_commit_has_a_status_of_each_job(backend: Backend) {
@@ -236,7 +236,7 @@ async fn a_commit_has_a_status_of_each_job(backend: Backend) {
     }
     let unknown = commit_path(&"1".repeat(40), "/statuses");
     let answer = world.reporter.get(&unknown).await;
-    answer.says(404, "404 Not Found");
+    answer.is_error(404, "404 Not Found");
 }
 
 async fn a_pipeline_is_shown_canceled_and_retried(backend: Backend) {
@@ -277,7 +277,7 @@ async fn a_pipeline_is_shown_canceled_and_retried(backend: Backend) {
 
     for action in ["/cancel", "/retry"] {
         let answer = world.reporter.post(&path(action)).await;
-        answer.says(403, "403 Forbidden");
+        answer.is_error(403, "403 Forbidden");
     }
     // What cannot be done changes nothing.
     for (action, code, status) in [

@@ -6,7 +6,7 @@ use slipway_domain::{AccessToken, TokenId};
 use slipway_farm::{ProjectUpdate, UserUpdate};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::support::{Answer, P, World, build_path, send};
+use crate::support::{ApiResponse, P, World, build_path, send};
 
 on_both_back_ends!(
     check_01_nobody_is_401,
@@ -34,7 +34,11 @@ fn builds() -> String {
 
 async fn check_01_nobody_is_401(backend: Backend) {
     let world = World::start(backend).await;
-    world.nobody().get(&builds()).await.says(401, UNAUTHORIZED);
+    world
+        .nobody()
+        .get(&builds())
+        .await
+        .is_error(401, UNAUTHORIZED);
 }
 
 async fn check_02_a_private_token_lists_builds(backend: Backend) {
@@ -58,7 +62,7 @@ async fn check_03_the_token_may_be_a_parameter(backend: Backend) {
     send(wrong).await.shows(200, &expected);
     let path = format!("{P}/builds?private_token=wrong");
     let right = bare(&path).header("PRIVATE-TOKEN", token);
-    send(right).await.says(401, UNAUTHORIZED);
+    send(right).await.is_error(401, UNAUTHORIZED);
 }
 
 async fn check_04_the_token_may_be_a_bearer(backend: Backend) {
@@ -91,7 +95,7 @@ async fn check_04_a_bearer_that_ended_is_told_so(backend: Backend) {
     let token = ended_token(&world.farm).await;
     let nobody = world.nobody();
     let ended = |request: RequestBuilder| async {
-        let answer: Answer = send(request).await.is(401);
+        let answer: ApiResponse = send(request).await.is(401);
         let challenge = answer.header("www-authenticate").unwrap().to_owned();
         assert!(challenge.starts_with("Bearer "), "{challenge}");
         assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
@@ -104,17 +108,17 @@ async fn check_04_a_bearer_that_ended_is_told_so(backend: Backend) {
     ended(nobody.bare(Method::GET, &path)).await;
     // What is no OAuth token, or nobody's, is just unknown.
     let answer = world.holder_of(&token).get(&builds()).await;
-    let answer = answer.says(401, UNAUTHORIZED);
+    let answer = answer.is_error(401, UNAUTHORIZED);
     assert_eq!(answer.header("www-authenticate"), None);
     let wrong = nobody.bare(Method::GET, &builds()).bearer_auth("wrong");
-    send(wrong).await.says(401, UNAUTHORIZED);
+    send(wrong).await.is_error(401, UNAUTHORIZED);
 }
 
 async fn check_05_a_wrong_token_is_401_wherever_it_goes(backend: Backend) {
     let world = World::start(backend).await;
     let stranger = world.holder_of("wrong");
     for path in [builds(), "/projects/99999/builds".to_owned()] {
-        stranger.get(&path).await.says(401, UNAUTHORIZED);
+        stranger.get(&path).await.is_error(401, UNAUTHORIZED);
     }
 }
 
@@ -129,14 +133,14 @@ async fn check_05_a_blocked_user_is_nobody(backend: Backend) {
     let farm = world.farm.farm();
     farm.update_user(&root, &name, blocked).await.unwrap();
     let answer = world.developer.get(&builds()).await;
-    answer.says(401, UNAUTHORIZED);
+    answer.is_error(401, UNAUTHORIZED);
 }
 
 async fn check_06_an_unknown_project_is_404(backend: Backend) {
     let world = World::start(backend).await;
     for id in ["99999", "grp%2Fnone", "none", "99999999999999999999"] {
         let answer = world.developer.get(&format!("/projects/{id}/builds")).await;
-        answer.says(404, "404 Project Not Found");
+        answer.is_error(404, "404 Project Not Found");
     }
 }
 
@@ -167,10 +171,10 @@ async fn check_09_a_private_project_is_not_there_for_others(backend: Backend) {
     let id = world.pending().await;
     for path in [builds(), build_path(id, ""), build_path(id, "/trace")] {
         let answer = world.outsider.get(&path).await;
-        answer.says(404, "404 Project Not Found");
+        answer.is_error(404, "404 Project Not Found");
     }
     let answer = world.outsider.post(&build_path(id, "/cancel")).await;
-    answer.says(404, "404 Project Not Found");
+    answer.is_error(404, "404 Project Not Found");
 }
 
 async fn check_10_guests_read_builds_where_these_are_public(backend: Backend) {
@@ -179,7 +183,7 @@ async fn check_10_guests_read_builds_where_these_are_public(backend: Backend) {
     let paths = ["", "/trace", "/artifacts"].map(|below| build_path(claim.id, below));
     for path in paths.iter().chain([&builds()]) {
         let answer = world.guest.get(path).await;
-        answer.says(403, "403 Forbidden");
+        answer.is_error(403, "403 Forbidden");
         world.reporter.get(path).await.is(200);
     }
     let public = ProjectUpdate {
@@ -191,7 +195,7 @@ async fn check_10_guests_read_builds_where_these_are_public(backend: Backend) {
         world.guest.get(path).await.is(200);
     }
     let answer = world.guest.post(&build_path(claim.id, "/retry")).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
     // Without builds nobody has a right to any.
     let off = ProjectUpdate {
         builds_enabled: Some(false),
@@ -200,7 +204,7 @@ async fn check_10_guests_read_builds_where_these_are_public(backend: Backend) {
     world.farm.change_project(&world.project, off).await;
     for path in &paths {
         let answer = world.master.get(path).await;
-        answer.says(403, "403 Forbidden");
+        answer.is_error(403, "403 Forbidden");
     }
 }
 
@@ -239,6 +243,6 @@ async fn check_58_tokens_of_machines_open_nothing(backend: Backend) {
     let registration = world.farm.project_registration_token(&world.project).await;
     for token in [&claim.runner.token, &claim.token, &registration] {
         let answer = world.holder_of(token).get(&builds()).await;
-        answer.says(401, UNAUTHORIZED);
+        answer.is_error(401, UNAUTHORIZED);
     }
 }

@@ -6,7 +6,7 @@ use slipway_domain::JobId;
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::support::{Answer, P, World, build_path, send};
+use crate::support::{ApiResponse, P, World, build_path, send};
 
 on_both_back_ends!(
     check_32_artifacts_come_as_they_went,
@@ -21,7 +21,7 @@ on_both_back_ends!(
 );
 
 #[track_caller]
-fn is_file(answer: Answer, content: &[u8]) {
+fn is_file(answer: ApiResponse, content: &[u8]) {
     let answer = answer.is(200);
     for (name, value) in [
         ("content-type", "application/octet-stream"),
@@ -74,7 +74,7 @@ async fn check_32_a_part_of_the_artifacts_may_be_asked_for(backend: Backend) {
         is_file(part(range).await, b"PK zip");
     }
     let answer = part("bytes=6-").await;
-    let answer = answer.says(416, "416 Range Not Satisfiable");
+    let answer = answer.is_error(416, "416 Range Not Satisfiable");
     assert_eq!(answer.header("content-range"), Some("bytes */6"));
 }
 
@@ -85,7 +85,7 @@ async fn check_33_what_is_not_there_or_has_expired_is_404(backend: Backend) {
         .developer
         .get(&build_path(claim.id, "/artifacts"))
         .await;
-    answer.says(404, "404 Not Found");
+    answer.is_error(404, "404 Not Found");
     let claim = world.running().await;
     let uploaded = claim
         .upload("expire_in=1+day", "artifacts.zip", b"PK")
@@ -96,7 +96,11 @@ async fn check_33_what_is_not_there_or_has_expired_is_404(backend: Backend) {
     is_file(world.developer.get(&path).await, b"PK");
     // Nobody has removed it yet.
     world.farm.advance(60);
-    world.developer.get(&path).await.says(404, "404 Not Found");
+    world
+        .developer
+        .get(&path)
+        .await
+        .is_error(404, "404 Not Found");
     let build = world.developer.get(&build_path(claim.id, "")).await.json();
     assert_eq!(build["artifacts_file"], json!(null));
 }
@@ -125,7 +129,7 @@ async fn check_34_the_newest_that_succeeded_on_a_branch_counts(backend: Backend)
     let path = format!("{P}/builds/artifacts/master/download?job=unit");
     is_file(world.reporter.get(&path).await, b"new");
     let answer = world.guest.get(&path).await;
-    answer.says(403, "403 Forbidden");
+    answer.is_error(403, "403 Forbidden");
     // Among the attempts of one name the latest counts.
     world.farm.cancel(open).await;
     let id = world.build_on("tried", SHA).await;
@@ -166,7 +170,7 @@ async fn check_36_an_unknown_branch_or_job_is_404_and_no_job_400(backend: Backen
             .developer
             .get(&format!("{}?{query}", path(name)))
             .await;
-        answer.says(404, "404 Not found");
+        answer.is_error(404, "404 Not found");
     }
     let answer = world.developer.get(&path("master")).await;
     answer.errs(400, "job is missing");
@@ -195,7 +199,7 @@ async fn check_38_no_trace_is_404(backend: Backend) {
     let claim = world.ended("success").await;
     for id in [claim.id, JobId(424_242)] {
         let answer = world.developer.get(&build_path(id, "/trace")).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
 }
 

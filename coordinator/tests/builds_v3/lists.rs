@@ -4,7 +4,7 @@ use serde_json::Value;
 use slipway_domain::JobId;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::support::{Answer, P, World, send};
+use crate::support::{ApiResponse, P, World, send};
 
 on_both_back_ends!(
     check_11_the_newest_comes_first,
@@ -44,7 +44,7 @@ async fn mixed(world: &World) -> Vec<(JobId, &'static str)> {
 }
 
 /// The statuses of a list, sorted, each once.
-fn statuses(answer: Answer) -> Vec<String> {
+fn statuses(answer: ApiResponse) -> Vec<String> {
     let items = answer.items();
     let status = |item: &Value| item["status"].as_str().unwrap().to_owned();
     let mut statuses: Vec<String> = items.iter().map(status).collect();
@@ -123,14 +123,14 @@ async fn with_builds(backend: Backend, count: usize) -> World {
 }
 
 #[track_caller]
-fn has_headers(answer: &Answer, expected: [(&str, &str); 6]) {
+fn has_headers(answer: &ApiResponse, expected: [(&str, &str); 6]) {
     for (name, value) in expected {
         assert_eq!(answer.header(name), Some(value), "{name} of {answer:?}");
     }
 }
 
 /// The address of a relation in the header `Link`, and the relations in their order.
-fn links(answer: &Answer) -> Vec<(String, String)> {
+fn links(answer: &ApiResponse) -> Vec<(String, String)> {
     let link = answer.header("link").unwrap();
     let one = |link: &str| {
         let (url, rel) = link.split_once(">; rel=\"").unwrap();
@@ -140,7 +140,7 @@ fn links(answer: &Answer) -> Vec<(String, String)> {
     link.split(", ").map(one).collect()
 }
 
-fn relations(answer: &Answer) -> Vec<String> {
+fn relations(answer: &ApiResponse) -> Vec<String> {
     links(answer).into_iter().map(|(rel, _)| rel).collect()
 }
 

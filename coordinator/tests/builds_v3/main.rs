@@ -3,11 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod acting;
-#[path = "../runner_v1/client.rs"]
-#[expect(
-    dead_code,
-    reason = "the stories of the runner protocol need more of it"
-)]
+#[path = "../support/runner_v1.rs"]
+#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
 mod client;
 mod commits;
 mod doors;

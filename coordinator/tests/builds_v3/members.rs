@@ -23,14 +23,14 @@ async fn members_are_listed_made_changed_and_removed(backend: Backend) {
         levels,
         [("gail", 10), ("rita", 20), ("dora", 30), ("mona", 40)]
     );
-    world.guest.get(path).await.says(403, "403 Forbidden");
+    world.guest.get(path).await.is_error(403, "403 Forbidden");
     let found = world.reporter.get("/projects/1/members?query=OR").await;
     assert_eq!(found.ids().len(), 1);
 
     let otto = world.outsider.get("/user").await.json()["id"].clone();
     let add = json!({"user_id": otto, "access_level": 30});
     let refused = world.master.json(Method::POST, path, &add).await;
-    refused.says(403, "403 Forbidden");
+    refused.is_error(403, "403 Forbidden");
     let made = world
         .admin
         .json(Method::POST, path, &add)
@@ -67,9 +67,9 @@ async fn members_are_listed_made_changed_and_removed(backend: Backend) {
     }
     let nobody = json!({"user_id": 999, "access_level": 20});
     let nobody = world.admin.json(Method::POST, path, &nobody).await;
-    nobody.says(404, "404 Not Found");
+    nobody.is_error(404, "404 Not Found");
     let remove = async || send(world.admin.request(Method::DELETE, &one)).await;
     assert_eq!(remove().await.is(200).json()["id"], otto);
-    remove().await.says(404, "404 Not Found");
+    remove().await.is_error(404, "404 Not Found");
     world.outsider.get("/projects/1").await.is(404);
 }

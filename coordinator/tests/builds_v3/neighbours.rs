@@ -5,7 +5,7 @@ use serde_json::json;
 use slipway_domain::Name;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::Wire;
+use crate::client::RunnerApi;
 use crate::support::World;
 
 on_both_back_ends!(
@@ -43,7 +43,7 @@ async fn check_53_a_user_learns_who_it_is(backend: Backend) {
         .nobody()
         .get("/user")
         .await
-        .says(401, "401 Unauthorized");
+        .is_error(401, "401 Unauthorized");
 }
 
 async fn check_54_projects_are_listed(backend: Backend) {
@@ -76,13 +76,13 @@ async fn check_55_the_runners_token_is_for_masters(backend: Backend) {
         .is(200)
         .json();
     let token = seen["runners_token"].as_str().unwrap();
-    let wire = Wire::to(&world.farm);
-    let runner = wire
+    let api = RunnerApi::new(&world.farm);
+    let runner = api
         .register(token, json!({"description": "of the project"}))
         .await;
     let other = world.farm.project("grp/other").await;
     world.farm.build(&other).await;
-    runner.idle().await;
+    runner.expect_no_job().await;
     world.farm.build(&world.project).await;
     let claim = runner.claim().await;
     assert_eq!(claim.payload["project_id"], 1);
@@ -90,17 +90,19 @@ async fn check_55_the_runners_token_is_for_masters(backend: Backend) {
         .outsider
         .get("/projects/1")
         .await
-        .says(404, "404 Project Not Found");
+        .is_error(404, "404 Project Not Found");
 }
 
 async fn check_56_all_runners_are_for_administrators(backend: Backend) {
     let world = World::start(backend).await;
-    let runner = Wire::to(&world.farm).runner(&world.farm).await;
+    let runner = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     world
         .developer
         .get("/runners/all")
         .await
-        .says(403, "403 Forbidden");
+        .is_error(403, "403 Forbidden");
     assert_eq!(world.admin.get("/runners/all").await.ids(), [runner.id.0]);
 }
 
@@ -109,7 +111,7 @@ async fn check_58_the_runners_token_of_a_project_opens_nothing(backend: Backend)
     let project = world.master.get("/projects/1").await.is(200).json();
     let token = project["runners_token"].as_str().unwrap();
     let answer = world.holder_of(token).get("/user").await;
-    answer.says(401, "401 Unauthorized");
+    answer.is_error(401, "401 Unauthorized");
 }
 
 async fn check_59_a_password_opens_a_session(backend: Backend) {
@@ -142,7 +144,7 @@ async fn check_59_a_password_opens_a_session(backend: Backend) {
         json!({}),
     ] {
         let answer = nobody.json(Method::POST, "/session", &body).await;
-        answer.says(401, "401 Unauthorized");
+        answer.is_error(401, "401 Unauthorized");
     }
 }
 
@@ -154,7 +156,7 @@ async fn users_see_themselves_and_administrators_everybody(backend: Backend) {
     let path = format!("/users/{id}");
     assert_eq!(world.developer.get(&path).await.is(200).json(), own[0]);
     assert_eq!(world.admin.get(&path).await.is(200).json(), own[0]);
-    world.guest.get(&path).await.says(404, "404 Not Found");
+    world.guest.get(&path).await.is_error(404, "404 Not Found");
     world.admin.get("/users/9999").await.is(404);
     world.admin.get("/users/x").await.is(400);
     assert_eq!(world.admin.get("/users").await.items().len(), 6);

@@ -107,9 +107,9 @@ async fn check_28_a_build_that_is_not_in_the_project_is_404(backend: Backend) {
     let elsewhere = world.farm.jobs(&build).await[0].id;
     for id in [slipway_domain::JobId(424_242), elsewhere] {
         let answer = world.admin.get(&build_path(id, "")).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
         let answer = world.admin.post(&build_path(id, "/cancel")).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
     assert_eq!(world.farm.job(elsewhere).await.state.name(), "pending");
 }
@@ -122,6 +122,6 @@ async fn check_29_an_id_that_is_no_number_is_400(backend: Backend) {
     }
     for id in ["-1", "0", "99999999999999999999999"] {
         let answer = world.developer.get(&format!("{P}/builds/{id}")).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
 }

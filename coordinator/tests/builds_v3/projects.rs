@@ -9,7 +9,7 @@ use slipway_domain::{JobState, Phase, Visibility};
 use slipway_farm::ProjectUpdate;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 
-use crate::client::Wire;
+use crate::client::RunnerApi;
 use crate::support::{World, send};
 
 on_both_back_ends!(
@@ -55,7 +55,7 @@ async fn lists_differ_by_what_ties_the_caller_to_a_project(backend: Backend) {
     assert_eq!(world.admin.get("/projects/owned").await.ids(), [2, 1]);
     assert_eq!(world.admin.get("/projects/all").await.ids(), [2, 1]);
     let refused = world.master.get("/projects/all").await;
-    refused.says(403, "403 Forbidden");
+    refused.is_error(403, "403 Forbidden");
     assert!(world.admin.get("/projects/starred").await.ids().is_empty());
 }
 
@@ -182,7 +182,7 @@ async fn a_project_is_changed_by_its_masters(backend: Backend) {
         .developer
         .json(Method::PUT, "/projects/1", &body)
         .await;
-    refused.says(403, "403 Forbidden");
+    refused.is_error(403, "403 Forbidden");
     let changed = world.master.json(Method::PUT, "/projects/1", &body).await;
     let changed = changed.is(200).json();
     assert_eq!(changed["path_with_namespace"], "grp/renamed");
@@ -202,8 +202,8 @@ async fn a_deleted_project_leaves_no_blob_and_its_jobs_are_unknown(backend: Back
     let world = World::start(backend).await;
     let kept = world.farm.project("grp/kept").await;
     world.farm.build(&kept).await;
-    let wire = Wire::to(&world.farm);
-    let runner = wire.runner(&world.farm).await;
+    let api = RunnerApi::new(&world.farm);
+    let runner = api.register_runner(&world.farm).await;
     let of_kept = runner.claim().await;
     of_kept.patch("0-2", "abc").await.is(202);
     let remaining = world.farm.stored_blobs();
@@ -233,7 +233,7 @@ async fn a_deleted_project_leaves_no_blob_and_its_jobs_are_unknown(backend: Back
     running.patch("3-5", "def").await.is(404);
     running.put(json!({"state": "success"})).await.is(404);
     over.download().await.is(404);
-    runner.idle().await;
+    runner.expect_no_job().await;
     of_kept.patch("3-5", "def").await.is(202);
     of_kept.succeed().await;
     let again = world.admin.request(Method::DELETE, "/projects/1");
@@ -246,13 +246,13 @@ async fn a_deleted_project_is_gone_for_its_runners(backend: Backend) {
     let token = world.farm.project_registration_token(&world.project).await;
     let project = world.master.get("/projects/1").await.is(200).json();
     let own = project["runners_token"].as_str().unwrap().to_owned();
-    let wire = Wire::to(&world.farm);
-    let bound = wire.register(&token, json!({})).await;
-    let value = bound.idle().await;
+    let api = RunnerApi::new(&world.farm);
+    let bound = api.register(&token, json!({})).await;
+    let value = bound.expect_no_job().await;
     // It waits for work while its project goes, and is told so before its time is over.
     let waiting = tokio::spawn({
         let bound = bound.clone();
-        async move { bound.poll_after(&value).await }
+        async move { bound.poll_with_queue_key(&value).await }
     });
     let parked = || async { world.farm.farm().parked_polls() == 1 };
     wait_until(Duration::from_secs(10), "the poll waits", parked).await;
@@ -262,7 +262,7 @@ async fn a_deleted_project_is_gone_for_its_runners(backend: Backend) {
     told.expect("the poll ends at once").unwrap().no_job();
     for gone in [&token, &own] {
         let body = json!({"token": gone});
-        let answer = wire
+        let answer = api
             .json(Method::POST, "/runners/register.json", &body)
             .await;
         answer.is(403);
@@ -274,8 +274,8 @@ async fn a_deleted_project_is_gone_for_its_runners(backend: Backend) {
 async fn a_runner_that_beats_hears_of_the_end_of_its_project(backend: Backend) {
     let world = World::start(backend).await;
     world.farm.build(&world.project).await;
-    let claim = Wire::to(&world.farm)
-        .runner(&world.farm)
+    let claim = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
         .await
         .claim()
         .await;
@@ -286,9 +286,9 @@ async fn a_runner_that_beats_hears_of_the_end_of_its_project(backend: Backend) {
                 "token": claim.runner.token, "state": "running", "phase": "pushing",
             });
             let path = format!("/builds/{}.json", claim.id);
-            let beat = claim.runner.wire.request(Method::PUT, &path).json(&body);
+            let beat = claim.runner.api.request(Method::PUT, &path).json(&body);
             let beat = beat.header("Prefer", "wait=30");
-            claim.runner.wire.send(beat).await
+            claim.runner.api.send(beat).await
         }
     });
     let pushing = || async {

@@ -12,7 +12,7 @@ use slipway_testkit::{Backend, GitServer, on_both_back_ends, wait_until};
 use tokio::process::Command;
 use zip::write::SimpleFileOptions;
 
-use crate::client::Wire;
+use crate::client::RunnerApi;
 use crate::support::World;
 
 on_both_back_ends!(check_60_python_gitlab_drives_the_whole_api);
@@ -69,8 +69,8 @@ async fn prepared(world: &World, repo_url: &str, sha: &str) -> Value {
     let manual = farm.jobs(&last).await[1].id;
 
     let body = json!({"description": "box-7"});
-    let wire = Wire::to(farm);
-    let runner = wire.register(&farm.registration_token, body).await;
+    let api = RunnerApi::new(farm);
+    let runner = api.register(&farm.registration_token, body).await;
     let succeeded = runner.claim().await;
     let range = format!("0-{}", TRACE.len());
     succeeded.patch(&range, TRACE).await.is(202);

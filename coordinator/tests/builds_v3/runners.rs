@@ -6,7 +6,7 @@ use slipway_domain::{Role, RunnerId};
 use slipway_farm::RunnerUpdate;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::{Runner, Wire};
+use crate::client::{Runner, RunnerApi};
 use crate::support::{Client, World, send};
 
 on_both_back_ends!(
@@ -25,28 +25,36 @@ on_both_back_ends!(
 async fn bound(world: &World) -> Runner {
     let token = world.farm.project_registration_token(&world.project).await;
     let body = json!({"description": "of the project", "tag_list": "b, a", "run_untagged": true});
-    Wire::to(&world.farm).register(&token, body).await
+    RunnerApi::new(&world.farm).register(&token, body).await
 }
 
 fn path(id: RunnerId) -> String {
     format!("/runners/{id}")
 }
 
-async fn delete(client: &Client, path: &str) -> crate::client::Answer {
+async fn delete(client: &Client, path: &str) -> crate::client::ApiResponse {
     send(client.request(Method::DELETE, path)).await
 }
 
 async fn a_runner_is_listed_to_those_whose_it_is(backend: Backend) {
     let world = World::start(backend).await;
     let own = bound(&world).await.id.0;
-    let shared = Wire::to(&world.farm).runner(&world.farm).await.id.0;
+    let shared = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await
+        .id
+        .0;
     assert_eq!(world.master.get("/runners").await.ids(), [own]);
     assert!(world.developer.get("/runners").await.ids().is_empty());
     assert!(world.outsider.get("/runners").await.ids().is_empty());
     assert_eq!(world.admin.get("/runners/all").await.ids(), [shared, own]);
     let path = "/projects/1/runners";
     assert_eq!(world.master.get(path).await.ids(), [shared, own]);
-    world.developer.get(path).await.says(403, "403 Forbidden");
+    world
+        .developer
+        .get(path)
+        .await
+        .is_error(403, "403 Forbidden");
     world.nobody().get("/runners").await.is(401);
     let entry = &world.master.get("/runners").await.items()[0];
     let entry = entry.as_object().unwrap();
@@ -61,8 +69,10 @@ async fn a_runner_is_listed_to_those_whose_it_is(backend: Backend) {
 async fn a_list_of_runners_is_narrowed_by_scope(backend: Backend) {
     let world = World::start(backend).await;
     let own = bound(&world).await;
-    let shared = Wire::to(&world.farm).runner(&world.farm).await;
-    shared.idle().await;
+    let shared = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
+    shared.expect_no_job().await;
     world.farm.pause_runner(own.id).await;
     let (own, shared) = (own.id.0, shared.id.0);
     for (scope, ids) in [
@@ -87,7 +97,7 @@ async fn a_list_of_runners_is_narrowed_by_scope(backend: Backend) {
 async fn the_details_of_a_runner(backend: Backend) {
     let world = World::start(backend).await;
     let runner = bound(&world).await;
-    runner.idle().await;
+    runner.expect_no_job().await;
     let seen = world.master.get(&path(runner.id)).await.is(200).json();
     assert_eq!(seen["description"], "of the project");
     assert_eq!(seen["active"], true);
@@ -106,16 +116,18 @@ async fn the_details_of_a_runner(backend: Backend) {
     assert_eq!(seen["projects"], served);
     for client in [&world.developer, &world.outsider] {
         let refused = client.get(&path(runner.id)).await;
-        refused.says(403, "403 Forbidden");
+        refused.is_error(403, "403 Forbidden");
     }
-    let shared = Wire::to(&world.farm).runner(&world.farm).await;
+    let shared = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     let seen = world.outsider.get(&path(shared.id)).await.is(200).json();
     assert_eq!(seen["is_shared"], true);
     world
         .admin
         .get("/runners/999")
         .await
-        .says(404, "404 Not Found");
+        .is_error(404, "404 Not Found");
     world.admin.get("/runners/x").await.is(400);
 }
 
@@ -126,7 +138,9 @@ async fn a_runner_is_changed_by_masters_of_all_it_serves(backend: Backend) {
         "description": "renamed", "tag_list": ["x", "y"], "run_untagged": false, "locked": true,
     });
     let change = async |client: &Client| client.json(Method::PUT, &path(runner.id), &body).await;
-    change(&world.developer).await.says(403, "403 Forbidden");
+    change(&world.developer)
+        .await
+        .is_error(403, "403 Forbidden");
     let changed = change(&world.master).await.is(200).json();
     assert_eq!(changed["description"], "renamed");
     assert_eq!(changed["tag_list"], json!(["x", "y"]));
@@ -154,15 +168,17 @@ async fn a_runner_is_changed_by_masters_of_all_it_serves(backend: Backend) {
     world.farm.change_runner(runner.id, unlock).await;
     let lent = world.farm.farm().enable_runner(&admin, &other, runner.id);
     lent.await.unwrap();
-    change(&world.master).await.says(403, "403 Forbidden");
+    change(&world.master).await.is_error(403, "403 Forbidden");
     world.farm.member(&other, "mona", Role::Maintainer).await;
     change(&world.master).await.is(200);
-    let shared = Wire::to(&world.farm).runner(&world.farm).await;
+    let shared = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     let refused = world
         .master
         .json(Method::PUT, &path(shared.id), &body)
         .await;
-    refused.says(403, "403 Forbidden");
+    refused.is_error(403, "403 Forbidden");
     let allowed = world.admin.json(Method::PUT, &path(shared.id), &body).await;
     allowed.is(200);
 }
@@ -196,7 +212,7 @@ async fn a_runner_is_removed_by_the_master_of_its_one_project(backend: Backend) 
     let lent = world.farm.farm().enable_runner(&admin, &other, runner.id);
     lent.await.unwrap();
     let refused = delete(&world.master, &of_runner).await;
-    refused.says(403, "403 Forbidden");
+    refused.is_error(403, "403 Forbidden");
     world
         .farm
         .farm()
@@ -207,7 +223,9 @@ async fn a_runner_is_removed_by_the_master_of_its_one_project(backend: Backend) 
     assert_eq!(removed["id"], runner.id.0);
     delete(&world.master, &of_runner).await.is(404);
     runner.poll().await.is(403);
-    let shared = Wire::to(&world.farm).runner(&world.farm).await;
+    let shared = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     delete(&world.master, &path(shared.id)).await.is(403);
     delete(&world.admin, &path(shared.id)).await.is(200);
 }
@@ -228,7 +246,7 @@ async fn a_runner_is_lent_to_another_project_and_taken_back(backend: Backend) {
     lend(&world.master).await.is(403);
     world.farm.member(&other, "mona", Role::Maintainer).await;
     world.farm.build(&other).await;
-    runner.idle().await;
+    runner.expect_no_job().await;
     let lent = lend(&world.master).await.is(201).json();
     assert_eq!(lent["id"], runner.id.0);
     lend(&world.master).await.is(409);
@@ -242,11 +260,11 @@ async fn a_runner_is_lent_to_another_project_and_taken_back(backend: Backend) {
     let taken = delete(&world.outsider, &unbound).await.is(200).json();
     assert_eq!(taken["id"], runner.id.0);
     delete(&world.outsider, &unbound).await.is(404);
-    lend(&world.outsider).await.says(403, "403 Forbidden");
+    lend(&world.outsider).await.is_error(403, "403 Forbidden");
     let last = format!("/projects/1/runners/{}", runner.id);
     delete(&world.master, &last)
         .await
-        .says(403, "403 Forbidden");
+        .is_error(403, "403 Forbidden");
     delete(&world.developer, &last).await.is(403);
     let missing = world
         .master
@@ -264,7 +282,9 @@ async fn a_runner_is_lent_to_another_project_and_taken_back(backend: Backend) {
 async fn a_runner_is_not_lent_when_it_is_shared_or_locked(backend: Backend) {
     let world = World::start(backend).await;
     world.farm.project("grp/other").await;
-    let shared = Wire::to(&world.farm).runner(&world.farm).await;
+    let shared = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     let locked = bound(&world).await;
     let lock = RunnerUpdate {
         locked: Some(true),
@@ -277,7 +297,7 @@ async fn a_runner_is_not_lent_when_it_is_shared_or_locked(backend: Backend) {
             .admin
             .json(Method::POST, "/projects/2/runners", &body)
             .await;
-        refused.says(403, "403 Forbidden");
+        refused.is_error(403, "403 Forbidden");
     }
 }
 
@@ -291,7 +311,9 @@ async fn the_token_of_a_project_is_as_good_as_that_of_a_job(backend: Backend) {
     world.farm.project("grp/other").await;
     let others = of_project(&world.admin.get("/projects/2").await.json());
     world.farm.build(&world.project).await;
-    let runner = Wire::to(&world.farm).runner(&world.farm).await;
+    let runner = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     let mut claim = runner.claim().await;
     claim.token = others;
     claim.patch("0-2", "abc").await.is(403);

@@ -118,8 +118,8 @@ async fn a_blocked_user_cannot_sign_in(backend: Backend) {
     };
     let blocked = world.farm.farm().update_user(&admin, &dora(), block).await;
     blocked.unwrap();
-    session.get("/user").await.says(401, "401 Unauthorized");
+    session.get("/user").await.is_error(401, "401 Unauthorized");
     let body = json!({"login": "dora", "password": PASSWORD});
     let answer = world.nobody().json(Method::POST, "/session", &body).await;
-    answer.says(401, "401 Unauthorized");
+    answer.is_error(401, "401 Unauthorized");
 }

@@ -8,8 +8,8 @@ use slipway_farm::{BuildRequest, ProjectAccess};
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, TestFarm};
 
-pub(crate) use crate::client::{Answer, Claim};
-use crate::client::{Runner, Wire};
+pub(crate) use crate::client::{ApiResponse, Claim};
+use crate::client::{Runner, RunnerApi};
 
 /// The project of a [`World`].
 pub(crate) const P: &str = "/projects/1";
@@ -93,7 +93,7 @@ impl World {
 
     /// A stock runner.
     pub(crate) async fn runner(&self) -> Runner {
-        Wire::to(&self.farm).runner(&self.farm).await
+        RunnerApi::new(&self.farm).runner(&self.farm).await
     }
 
     /// A build that a runner has.
@@ -167,17 +167,17 @@ impl Client {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> ApiResponse {
         send(self.request(Method::GET, path)).await
     }
 
     /// A POST without a body and without a content type.
-    pub(crate) async fn post(&self, path: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str) -> ApiResponse {
         send(self.request(Method::POST, path)).await
     }
 
     /// Sends a JSON body.
-    pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> ApiResponse {
         send(self.request(method, path).json(body)).await
     }
 }
@@ -188,13 +188,13 @@ pub(crate) fn build_path(id: JobId, below: &str) -> String {
 }
 
 /// Sends a request. Nothing of this API redirects.
-pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let answer = Answer::to(request).await;
+pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
+    let answer = ApiResponse::to(request).await;
     assert!(answer.headers.get(LOCATION).is_none(), "{answer:?}");
     answer
 }
 
-impl Answer {
+impl ApiResponse {
     /// The status is the one expected, and the body is this JSON.
     #[track_caller]
     pub(crate) fn shows(self, status: u16, body: &Value) -> Self {

@@ -6,7 +6,7 @@ use slipway_domain::{Role, TriggerToken};
 use slipway_farm::{ProjectUpdate, UserUpdate};
 use slipway_testkit::{Backend, GitServer, on_both_back_ends};
 
-use crate::client::{Answer, Wire};
+use crate::client::{ApiResponse, RunnerApi};
 use crate::support::{World, send};
 
 on_both_back_ends!(
@@ -38,7 +38,7 @@ async fn trigger(world: &World) -> String {
     made.json()["token"].as_str().unwrap().to_owned()
 }
 
-async fn fire(world: &World, body: &Value) -> Answer {
+async fn fire(world: &World, body: &Value) -> ApiResponse {
     let path = "/projects/1/trigger/builds";
     world.nobody().json(Method::POST, path, body).await
 }
@@ -46,8 +46,16 @@ async fn fire(world: &World, body: &Value) -> Answer {
 async fn masters_make_list_and_revoke_triggers(backend: Backend) {
     let world = World::start(backend).await;
     let path = "/projects/1/triggers";
-    world.developer.get(path).await.says(403, "403 Forbidden");
-    world.developer.post(path).await.says(403, "403 Forbidden");
+    world
+        .developer
+        .get(path)
+        .await
+        .is_error(403, "403 Forbidden");
+    world
+        .developer
+        .post(path)
+        .await
+        .is_error(403, "403 Forbidden");
     let made = world.master.post(path).await.is(201).json();
     for member in ["created_at", "updated_at"] {
         assert!(made[member].is_string(), "{member}");
@@ -69,10 +77,10 @@ async fn masters_make_list_and_revoke_triggers(backend: Backend) {
         .is(404);
     let remove = async || send(world.master.request(Method::DELETE, &one)).await;
     assert!(remove().await.is(200).json()["deleted_at"].is_string());
-    remove().await.says(404, "404 Not Found");
+    remove().await.is_error(404, "404 Not Found");
     assert!(world.master.get(path).await.items().is_empty());
     let body = json!({"token": made["token"], "ref": "main"});
-    fire(&world, &body).await.says(404, "404 Not Found");
+    fire(&world, &body).await.is_error(404, "404 Not Found");
 }
 
 async fn a_trigger_starts_a_build_with_variables_of_its_own(backend: Backend) {
@@ -95,7 +103,9 @@ async fn a_trigger_starts_a_build_with_variables_of_its_own(backend: Backend) {
         json!({"WHO": "trigger", "MORE": "a=b&c"})
     );
 
-    let runner = Wire::to(&world.farm).runner(&world.farm).await;
+    let runner = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
+        .await;
     let claim = runner.claim().await;
     assert_eq!(claim.payload["ref"], "feature/x");
     let variables = claim.payload["variables"].as_array().unwrap();
@@ -182,12 +192,12 @@ async fn a_trigger_is_told_why_not(backend: Backend) {
         "/projects/grp%2Fx/trigger/builds",
     ] {
         let answer = world.nobody().json(Method::POST, path, &body).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
     world.farm.project("grp/other").await;
     let path = "/projects/2/trigger/builds";
     let answer = world.nobody().json(Method::POST, path, &body).await;
-    answer.says(401, "401 Unauthorized");
+    answer.is_error(401, "401 Unauthorized");
     let path = "/projects/2/triggers/".to_owned() + &token;
     world.admin.get(&path).await.is(404);
 }
@@ -202,7 +212,7 @@ async fn a_trigger_ends_with_its_makers_rights(backend: Backend) {
         .farm
         .member(&world.project, "mona", Role::Reader)
         .await;
-    fire(&world, &body).await.says(400, "No builds created");
+    fire(&world, &body).await.is_error(400, "No builds created");
     world
         .farm
         .member(&world.project, "mona", Role::Developer)
@@ -220,7 +230,7 @@ async fn a_trigger_ends_with_its_makers_rights(backend: Backend) {
         .update_user(&admin, &mona, block)
         .await
         .unwrap();
-    fire(&world, &body).await.says(400, "No builds created");
+    fire(&world, &body).await.is_error(400, "No builds created");
 }
 
 async fn a_token_of_another_trigger_is_nobodys(backend: Backend) {
@@ -233,8 +243,8 @@ async fn a_token_of_another_trigger_is_nobodys(backend: Backend) {
         secret.to_owned(),
     ] {
         let answer = fire(&world, &json!({"token": forged, "ref": "main"})).await;
-        answer.says(404, "404 Not Found");
+        answer.is_error(404, "404 Not Found");
     }
     let answer = world.holder_of(&token).get("/user").await;
-    answer.says(401, "401 Unauthorized");
+    answer.is_error(401, "401 Unauthorized");
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::Wire;
+use crate::client::RunnerApi;
 use crate::support::{World, send};
 
 on_both_back_ends!(
@@ -16,9 +16,13 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
     let world = World::start(backend).await;
     let path = "/projects/1/variables";
     let first = json!({"key": "FIRST", "value": "hunter2"});
-    world.developer.get(path).await.says(403, "403 Forbidden");
+    world
+        .developer
+        .get(path)
+        .await
+        .is_error(403, "403 Forbidden");
     let refused = world.developer.json(Method::POST, path, &first).await;
-    refused.says(403, "403 Forbidden");
+    refused.is_error(403, "403 Forbidden");
     let made = world.master.json(Method::POST, path, &first).await;
     made.shows(201, &first);
     let taken = json!({"message": {"key": ["has already been taken"]}});
@@ -45,8 +49,8 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
     named.shows(201, &json!({"key": "SECOND", "value": "2"}));
 
     world.farm.build(&world.project).await;
-    let claim = Wire::to(&world.farm)
-        .runner(&world.farm)
+    let claim = RunnerApi::new(&world.farm)
+        .register_runner(&world.farm)
         .await
         .claim()
         .await;
@@ -56,13 +60,13 @@ async fn masters_make_read_change_and_remove_variables(backend: Backend) {
 
     let remove = async || send(world.master.request(Method::DELETE, one)).await;
     remove().await.shows(200, &changed);
-    remove().await.says(404, "404 Not Found");
-    world.master.get(one).await.says(404, "404 Not Found");
+    remove().await.is_error(404, "404 Not Found");
+    world.master.get(one).await.is_error(404, "404 Not Found");
     let gone = world
         .master
         .json(Method::PUT, one, &json!({"value": "x"}))
         .await;
-    gone.says(404, "404 Not Found");
+    gone.is_error(404, "404 Not Found");
 }
 
 async fn a_variable_that_cannot_be_is_refused(backend: Backend) {

@@ -9,10 +9,10 @@ use slipway_farm::{Build, BuildFilter, Page};
 use slipway_testkit::{Backend, TestFarm};
 use tempfile::TempDir;
 
-#[path = "../support/answer.rs"]
-mod answer;
+#[path = "../support/response.rs"]
+mod response;
 
-pub(crate) use answer::Answer;
+pub(crate) use response::ApiResponse;
 
 /// How long anything may take that is not waited for by the contract's own measure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// The project of most tests.
 pub(crate) const REPOSITORY: &str = "acme/api";
 
-impl Answer {
+impl ApiResponse {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -83,8 +83,8 @@ impl Yard {
         self.farm.http.request(method, self.farm.url(path))
     }
 
-    pub(crate) async fn send(request: RequestBuilder) -> Answer {
-        Answer::to(request).await
+    pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
+        ApiResponse::to(request).await
     }
 
     /// A request as `curl -n` sends it, as the administrator.
@@ -94,17 +94,17 @@ impl Yard {
             .basic_auth("anybody", Some(token))
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> ApiResponse {
         Self::send(self.curl(Method::GET, path)).await
     }
 
     /// Asks for a build with this body, whatever it says it is.
-    pub(crate) async fn ask_raw(&self, body: &str) -> Answer {
+    pub(crate) async fn ask_raw(&self, body: &str) -> ApiResponse {
         let request = self.curl(Method::POST, "/builds");
         Self::send(request.body(body.to_owned())).await
     }
 
-    pub(crate) async fn ask(&self, body: Value) -> Answer {
+    pub(crate) async fn ask(&self, body: Value) -> ApiResponse {
         self.ask_raw(&body.to_string()).await
     }
 

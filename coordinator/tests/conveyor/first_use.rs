@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::{Answer, SHA, Yard};
+use crate::client::{ApiResponse, SHA, Yard};
 use crate::github::{SECRET, push, signed};
 
 on_both_back_ends!(
@@ -67,7 +67,7 @@ async fn developers_of_the_namespace_may_and_others_may_not(backend: Backend) {
         yard.native(Method::PUT, &path, json!({"role": role})).await;
         token
     };
-    let ask = async |token: &str, repository: &str| -> Answer {
+    let ask = async |token: &str, repository: &str| -> ApiResponse {
         let request = yard.request(Method::POST, "/builds").bearer_auth(token);
         Yard::send(request.body(body(repository).to_string())).await
     };

@@ -4,7 +4,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::{Answer, REPOSITORY, SHA, Yard};
+use crate::client::{ApiResponse, REPOSITORY, SHA, Yard};
 use crate::github::signed;
 use crate::hands::Hands;
 
@@ -140,7 +140,7 @@ fn tea_push() -> Value {
     })
 }
 
-async fn gitea(yard: &Yard, kind: &str, body: &Value, secret: &str) -> Answer {
+async fn gitea(yard: &Yard, kind: &str, body: &Value, secret: &str) -> ApiResponse {
     let body = body.to_string();
     let request = yard
         .request(Method::POST, "/hooks/gitea")

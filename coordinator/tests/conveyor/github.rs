@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::{Answer, REPOSITORY, SHA, Yard};
+use crate::client::{ApiResponse, REPOSITORY, SHA, Yard};
 use crate::hands::Hands;
 
 on_both_back_ends!(
@@ -79,7 +79,7 @@ fn delivery(yard: &Yard, event: &str, body: &str, secret: &str) -> RequestBuilde
         .body(body.to_owned())
 }
 
-async fn deliver(yard: &Yard, event: &str, body: &Value) -> Answer {
+async fn deliver(yard: &Yard, event: &str, body: &Value) -> ApiResponse {
     Yard::send(delivery(yard, event, &body.to_string(), SECRET)).await
 }
 

@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use slipway_testkit::Backend;
 
-use crate::support::{Answer, B, World, apart, g};
+use crate::support::{ApiResponse, B, World, apart, g};
 
 slipway_testkit::on_both_back_ends!(
     check_60_what_has_not_begun_is_canceled_at_once,
@@ -111,7 +111,7 @@ async fn check_65_no_body_is_read(backend: Backend) {
             request = request.body(body);
         }
         assert_eq!(
-            Answer::to(request).await.is(200).json()["state"],
+            ApiResponse::to(request).await.is(200).json()["state"],
             "canceled"
         );
     }

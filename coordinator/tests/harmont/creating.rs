@@ -175,7 +175,7 @@ async fn checks_31_to_34_a_pipeline_is_found_by_its_repository(backend: Backend)
         body["source_slug"] = slug.into();
         body
     };
-    let none = |answer: crate::support::Answer| {
+    let none = |answer: crate::support::ApiResponse| {
         answer.error(404, "not_found", "pipeline_not_found");
     };
     let found = world.ana.post(&path, &asked("aCme/web", "ci")).await;

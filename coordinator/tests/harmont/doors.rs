@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway_farm::TokenRequest;
 use slipway_testkit::Backend;
 
-use crate::support::{Answer, B, World, g, of};
+use crate::support::{ApiResponse, B, World, g, of};
 
 slipway_testkit::on_both_back_ends!(
     checks_1_to_3_nobody_is_let_in_without_a_token_that_works,
@@ -33,7 +33,7 @@ async fn checks_1_to_3_nobody_is_let_in_without_a_token_that_works(backend: Back
         "Basic eDp5",
     ] {
         let request = world.nobody.request(Method::GET, B);
-        let answer = Answer::to(request.header("Authorization", value)).await;
+        let answer = ApiResponse::to(request.header("Authorization", value)).await;
         answer.error(401, no.0, no.1);
     }
     let (admin, ana) = (world.farm.admin().await, "ana".parse().unwrap());
@@ -66,7 +66,7 @@ async fn check_4_a_personal_token_opens_what_it_is_for(backend: Backend) {
     assert!(token.starts_with("hm_"), "{made}");
     world.ana.with(token).get(B).await.is(200);
     let request = world.nobody.request(Method::GET, B);
-    let answer = Answer::to(request.header("Authorization", format!("bearer {token}")));
+    let answer = ApiResponse::to(request.header("Authorization", format!("bearer {token}")));
     answer.await.is(200);
 }
 
@@ -131,7 +131,9 @@ async fn check_10_an_error_names_its_request_and_its_page(backend: Backend) {
     assert!(about.ends_with("/pipeline_manual_disabled"));
     let asked = async |id: &str| {
         let request = world.ana.request(Method::GET, B);
-        let answer = Answer::to(request.header("x-request-id", id)).await.is(200);
+        let answer = ApiResponse::to(request.header("x-request-id", id))
+            .await
+            .is(200);
         answer.header("x-request-id").unwrap().to_owned()
     };
     let (long, short) = ("a-name-of-twenty-bytes", "too-short");
@@ -164,14 +166,14 @@ async fn check_47_other_methods_are_refused_with_those_there_are(backend: Backen
 async fn bodies_and_answers_are_json(backend: Backend) {
     let world = World::start(backend).await;
     let request = world.nobody.request(Method::GET, B);
-    let answer = Answer::to(request.header(ACCEPT, "text/html")).await;
+    let answer = ApiResponse::to(request.header(ACCEPT, "text/html")).await;
     answer.error(406, "invalid_request", "not_acceptable");
     let request = world.ana.request(Method::POST, B);
-    let answer = Answer::to(request.header(CONTENT_TYPE, "text/plain").body("{}")).await;
+    let answer = ApiResponse::to(request.header(CONTENT_TYPE, "text/plain").body("{}")).await;
     answer.error(415, "invalid_request", "unsupported_media_type");
     let request = world.ana.request(Method::POST, B);
     let request = request.header(CONTENT_TYPE, "application/json");
-    let answer = Answer::to(request.body(vec![b'"', 0xff, b'"'])).await;
+    let answer = ApiResponse::to(request.body(vec![b'"', 0xff, b'"'])).await;
     answer.error(400, "invalid_request", "invalid_json");
 }
 
@@ -193,7 +195,9 @@ async fn check_90_pages_of_known_origins_may_read(backend: Backend) {
     let preflight = async |origin: &str| {
         let request = world.nobody.request(Method::OPTIONS, B);
         let request = request.header("access-control-request-method", "POST");
-        Answer::to(request.header(ORIGIN, origin)).await.is(204)
+        ApiResponse::to(request.header(ORIGIN, origin))
+            .await
+            .is(204)
     };
     let allowed = preflight(known).await;
     assert_eq!(allowed.header("access-control-allow-origin"), Some(known));
@@ -205,6 +209,6 @@ async fn check_90_pages_of_known_origins_may_read(backend: Backend) {
     let other = preflight("https://other.example").await;
     assert_eq!(other.header("access-control-allow-origin"), None);
     let request = world.ana.request(Method::GET, B).header(ORIGIN, known);
-    let answer = Answer::to(request).await.is(200);
+    let answer = ApiResponse::to(request).await.is(200);
     assert_eq!(answer.header("access-control-allow-origin"), Some(known));
 }

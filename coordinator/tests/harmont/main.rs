@@ -3,11 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod canceling;
-#[path = "../runner_v1/client.rs"]
-#[expect(
-    dead_code,
-    reason = "the stories of the runner protocol need more of it"
-)]
+#[path = "../support/runner_v1.rs"]
+#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
 mod client;
 mod creating;
 mod doors;
@@ -16,10 +13,10 @@ mod lists;
 mod logins;
 mod logs;
 mod neighbours;
-#[path = "../support/own_runner.rs"]
-mod own_runner;
 mod python;
 mod running;
+#[path = "../support/slipway_runner.rs"]
+mod slipway_runner;
 mod sources;
 #[path = "../live_logs/support.rs"]
 #[expect(dead_code, reason = "the stories of the streams need more of it")]

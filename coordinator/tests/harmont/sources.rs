@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use serde_json::{Value, json};
 use slipway_testkit::Backend;
 
-use crate::support::{Answer, B, World, apart, of};
+use crate::support::{ApiResponse, B, World, apart, of};
 
 slipway_testkit::on_both_back_ends!(
     checks_23_and_24_only_proper_base64_is_taken,
@@ -88,7 +88,7 @@ async fn check_26_a_proxy_tells_how_it_is_reached(backend: Backend) {
     let world = World::start(backend).await;
     let request = world.ana.request(reqwest::Method::POST, B);
     let request = request.header("X-Forwarded-Proto", "https, http");
-    Answer::to(request.json(&asked("")).header("Host", "ci.example:8443"))
+    ApiResponse::to(request.json(&asked("")).header("Host", "ci.example:8443"))
         .await
         .is(201);
     let claim = world.runner().await.claim().await;

@@ -9,8 +9,8 @@ use slipway_domain::{Name, Role, Slug};
 use slipway_farm::PipelineUpdate;
 use slipway_testkit::{Backend, TestFarm};
 
-pub(crate) use crate::client::{Answer, Claim};
-use crate::own_runner::OwnRunner;
+pub(crate) use crate::client::{ApiResponse, Claim};
+use crate::slipway_runner::SlipwayRunner;
 
 /// The organization.
 pub(crate) const ACME: &str = "/api/v0/organizations/acme";
@@ -143,12 +143,12 @@ impl World {
     }
 
     /// A runner that is ours.
-    pub(crate) async fn runner(&self) -> OwnRunner {
-        OwnRunner::register(&self.farm).await
+    pub(crate) async fn runner(&self) -> SlipwayRunner {
+        SlipwayRunner::register(&self.farm).await
     }
 }
 
-impl OwnRunner {
+impl SlipwayRunner {
     /// Gets a job and begins with it.
     pub(crate) async fn begin(&self) -> Claim {
         let claim = self.claim().await;
@@ -194,29 +194,29 @@ impl Client {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::to(self.request(Method::GET, path)).await
+    pub(crate) async fn get(&self, path: &str) -> ApiResponse {
+        ApiResponse::to(self.request(Method::GET, path)).await
     }
 
     /// Sends a JSON body.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::to(self.request(Method::POST, path).json(body)).await
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> ApiResponse {
+        ApiResponse::to(self.request(Method::POST, path).json(body)).await
     }
 
     /// Sends text that is said to be JSON.
-    pub(crate) async fn post_text(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post_text(&self, path: &str, body: &str) -> ApiResponse {
         let request = self.request(Method::POST, path);
         let request = request.header(CONTENT_TYPE, "application/json");
-        Answer::to(request.body(body.to_owned())).await
+        ApiResponse::to(request.body(body.to_owned())).await
     }
 
     /// Sends neither a body nor a type.
-    pub(crate) async fn empty(&self, method: Method, path: &str) -> Answer {
-        Answer::to(self.request(method, path)).await
+    pub(crate) async fn empty(&self, method: Method, path: &str) -> ApiResponse {
+        ApiResponse::to(self.request(method, path)).await
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// The status is the one expected, and the body is the error of this kind and code; gives it.
     #[track_caller]
     pub(crate) fn error(self, status: u16, kind: &str, code: &str) -> Value {

@@ -5,11 +5,8 @@
 //! of Harmont's API is asked in the tests of that.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
-#[path = "../runner_v1/client.rs"]
-#[expect(
-    dead_code,
-    reason = "the stories of the runner protocol need more of it"
-)]
+#[path = "../support/runner_v1.rs"]
+#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
 mod client;
 mod following;
 mod postgres_two_coordinators;

@@ -40,12 +40,12 @@ async fn a_runner_and_its_readers_may_change_coordinators() {
     let mut work = yard.work().await;
     let mut here = yard.follow(&work).await;
     let mut there = at_the_other(&second, &work, 0).await;
-    let wires = [
-        work.claim.runner.wire.clone(),
-        crate::client::Wire::to_address(&format!("http://{}", second.address)),
+    let apis = [
+        work.claim.runner.api.clone(),
+        crate::client::RunnerApi::at(&format!("http://{}", second.address)),
     ];
     for number in 0..100 {
-        work.claim.runner.wire = wires[number % 2].clone();
+        work.claim.runner.api = apis[number % 2].clone();
         work.say(format!("{number} 𝄞\n")).await;
     }
     let mut numbers = Vec::new();

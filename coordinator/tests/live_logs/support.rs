@@ -11,8 +11,8 @@ use slipway_farm::{Build, ProjectAccess};
 use slipway_testkit::{Backend, TestFarm};
 use tokio::time::timeout;
 
-pub(crate) use crate::client::{Answer, Claim};
-use crate::client::{Runner, Wire};
+pub(crate) use crate::client::{ApiResponse, Claim};
+use crate::client::{Runner, RunnerApi};
 
 /// How long anything may take that the contract does not measure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ impl Yard {
     pub(crate) async fn with(backend: Backend, adjust: impl FnOnce(&mut Config)) -> Self {
         let farm = TestFarm::start_with(backend, adjust).await;
         let project = farm.project("acme/web").await;
-        let runner = Wire::to(&farm).runner(&farm).await;
+        let runner = RunnerApi::new(&farm).register_runner(&farm).await;
         Self {
             farm,
             project,
@@ -90,13 +90,13 @@ impl Yard {
     }
 
     /// Sends a request and reads the answer whole.
-    pub(crate) async fn send(request: RequestBuilder) -> Answer {
-        let answer = timeout(LIMIT, Answer::to(request)).await;
+    pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
+        let answer = timeout(LIMIT, ApiResponse::to(request)).await;
         answer.expect("an end")
     }
 
     /// Asks the native API, as the administrator.
-    pub(crate) async fn native(&self, method: Method, path: &str) -> Answer {
+    pub(crate) async fn native(&self, method: Method, path: &str) -> ApiResponse {
         let request = self.farm.http.request(method, self.farm.url(path));
         Self::send(request.header("PRIVATE-TOKEN", &self.farm.admin_token)).await
     }

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use slipway_testkit::{Backend, on_both_back_ends};
 use tempfile::TempDir;
 
-use crate::support::{Answer, KEY, Work, Yard};
+use crate::support::{ApiResponse, KEY, Work, Yard};
 
 on_both_back_ends!(
     check_67_a_token_is_a_jwt_for_an_hour,
@@ -63,12 +63,12 @@ fn changed(value: &Value, key: &str, to: Value) -> Value {
     value
 }
 
-async fn open(yard: &Yard, work: &Work, token: &str) -> Answer {
+async fn open(yard: &Yard, work: &Work, token: &str) -> ApiResponse {
     Yard::send(yard.ask(work.name(), token)).await
 }
 
 #[track_caller]
-fn refused(answer: Answer, status: u16, code: &str) {
+fn refused(answer: ApiResponse, status: u16, code: &str) {
     let answer = answer.is(status);
     let json = "application/json; charset=utf-8";
     assert_eq!(answer.header("content-type"), Some(json));

@@ -4,10 +4,10 @@
 mod docker;
 mod killed;
 mod place;
-#[path = "../support/shell.rs"]
+#[path = "../support/scripted_runner/v4.rs"]
+#[expect(dead_code, reason = "the tests of the protocol need more of it")]
+mod scripted_runner_v4;
+#[path = "../support/scripted_runner/shell.rs"]
 mod shell;
 mod starting;
 mod stock;
-#[path = "../runner_v4/stock.rs"]
-#[expect(dead_code, reason = "the checks of the protocol need more of it")]
-mod stock_v4;

@@ -3,7 +3,6 @@
 //! description.
 
 use std::fmt::Write as _;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use reqwest::multipart::{Form, Part};
@@ -12,10 +11,9 @@ use serde_json::{Value, json};
 use slipway_testkit::processes::CoordinatorProcess;
 use slipway_testkit::wait_for;
 use tokio::io::AsyncReadExt as _;
-use zip::ZipArchive;
 
 use crate::place::LIMIT;
-use crate::shell::{escaped, finished, login_shell, packed};
+use crate::shell::{complete_script, escaped, exported_variables, login_shell, unzip, zipped};
 
 const AGENT: &str = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.4; linux/amd64)";
 
@@ -154,9 +152,7 @@ impl Stock {
             let token = need["token"].as_str().unwrap();
             let answer = request.header("BUILD-TOKEN", token).send().await.unwrap();
             assert_eq!(answer.status(), 200);
-            let bytes = answer.bytes().await.unwrap();
-            let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
-            archive.extract(project).unwrap();
+            unzip(answer.bytes().await.unwrap(), project);
             writeln!(trace, "Downloading artifacts for {}", need["name"]).unwrap();
         }
     }
@@ -164,7 +160,7 @@ impl Stock {
     /// Sends the archive of the job's paths.
     async fn upload(&self, job: &Value, artifacts: &Value, project: &Path, trace: &mut String) {
         let name = artifacts["name"].as_str().unwrap_or("artifacts");
-        let part = Part::stream(packed(project, &artifacts["paths"]))
+        let part = Part::stream(zipped(project, &artifacts["paths"]))
             .file_name(format!("{name}.zip"))
             .mime_str("application/octet-stream")
             .unwrap();
@@ -239,11 +235,7 @@ fn exports(job: &Value, project: &Path) -> String {
     for (key, value) in own {
         writeln!(script, "export {}={}", escaped(key), escaped(&value)).unwrap();
     }
-    for variable in job["variables"].as_array().unwrap() {
-        let (key, value) = (&variable["key"], &variable["value"]);
-        let (key, value) = (key.as_str().unwrap(), value.as_str().unwrap());
-        writeln!(script, "export {}={}", escaped(key), escaped(value)).unwrap();
-    }
+    script.push_str(&exported_variables(job));
     script
 }
 
@@ -270,7 +262,7 @@ fn sources_script(job: &Value, project: &Path) -> String {
     );
     writeln!(script, "echo {}", escaped(&shown)).unwrap();
     writeln!(script, "git checkout -f -q {}", escaped(sha)).unwrap();
-    finished(&script)
+    complete_script(&script)
 }
 
 /// The commands: split at line ends, trimmed, and each shown before it runs.
@@ -287,5 +279,5 @@ fn commands_script(job: &Value, project: &Path) -> String {
             }
         }
     }
-    finished(&script)
+    complete_script(&script)
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use slipway_farm::ProjectUpdate;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::support::{Answer, L, URL, World, send};
+use crate::support::{ApiResponse, L, URL, World, send};
 
 on_both_back_ends!(
     check_53_a_repository_may_be_looked_at_only,
@@ -90,11 +90,11 @@ async fn limit(world: &World, limit: u32) {
     assert_eq!(refused.status(), 403);
 }
 
-async fn asked(world: &World) -> Answer {
+async fn asked(world: &World) -> ApiResponse {
     world.w.post(L, &json!({ "archive_url": URL })).await
 }
 
-fn is_too_many(answer: Answer) {
+fn is_too_many(answer: ApiResponse) {
     let answer = answer.is(429);
     let told = json!({"message": "Maximum queued build rate exceeded."});
     assert_eq!(answer.json(), told);

@@ -6,11 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod canceling;
-#[path = "../runner_v1/client.rs"]
-#[expect(
-    dead_code,
-    reason = "the stories of the runner protocol need more of it"
-)]
+#[path = "../support/runner_v1.rs"]
+#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
 mod client;
 mod creating;
 mod doors;
@@ -18,9 +15,9 @@ mod entries;
 mod limits;
 mod lists;
 mod logs;
-#[path = "../support/own_runner.rs"]
-mod own_runner;
 mod phases;
 mod refusing;
+#[path = "../support/slipway_runner.rs"]
+mod slipway_runner;
 mod support;
 mod uploads;

@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::support::{Answer, L, URL, World, send};
+use crate::support::{ApiResponse, L, URL, World, send};
 
 on_both_back_ends!(
     check_40_a_source_is_needed,
@@ -24,7 +24,7 @@ on_both_back_ends!(
     check_57_an_address_is_ascii,
 );
 
-async fn posted(world: &World, body: &Value) -> Answer {
+async fn posted(world: &World, body: &Value) -> ApiResponse {
     world.w.post(L, body).await
 }
 

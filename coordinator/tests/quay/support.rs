@@ -11,8 +11,8 @@ use slipway_domain::{Name, Role, Visibility};
 use slipway_farm::{ProjectAccess, ProjectUpdate, TokenRequest};
 use slipway_testkit::{Backend, TestFarm};
 
-pub(crate) use crate::client::{Answer, Claim};
-use crate::own_runner::OwnRunner;
+pub(crate) use crate::client::{ApiResponse, Claim};
+use crate::slipway_runner::SlipwayRunner;
 
 /// The builds of `ada/app`, `L` in the checks.
 pub(crate) const L: &str = "/api/v1/repository/ada/app/build/";
@@ -106,8 +106,8 @@ impl World {
     }
 
     /// A runner that is ours.
-    pub(crate) async fn runner(&self) -> OwnRunner {
-        OwnRunner::register(&self.farm).await
+    pub(crate) async fn runner(&self) -> SlipwayRunner {
+        SlipwayRunner::register(&self.farm).await
     }
 
     /// A build that a runner of ours has; gives its id.
@@ -189,7 +189,7 @@ pub(crate) async fn token(
 }
 
 /// Tells that a job is in a phase, as the runner calls it.
-pub(crate) async fn enter(claim: &Claim, phase: &str) -> Answer {
+pub(crate) async fn enter(claim: &Claim, phase: &str) -> ApiResponse {
     claim.put(json!({"state": "running", "phase": phase})).await
 }
 
@@ -233,16 +233,16 @@ impl Client {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> ApiResponse {
         send(self.request(Method::GET, path)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> ApiResponse {
         send(self.request(Method::DELETE, path)).await
     }
 
     /// Sends a JSON body.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> ApiResponse {
         send(self.request(Method::POST, path).json(body)).await
     }
 
@@ -253,14 +253,14 @@ impl Client {
 }
 
 /// Sends a request.
-pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let answer = Answer::to(request).await;
+pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
+    let answer = ApiResponse::to(request).await;
     let origin = answer.header("access-control-allow-origin");
     assert_eq!(origin, Some("*"), "{answer:?}");
     answer
 }
 
-impl Answer {
+impl ApiResponse {
     /// The status is the one expected, and the body is a *problem* of this kind; gives it.
     #[track_caller]
     pub(crate) fn problem(self, status: u16, kind: &str) -> Value {
@@ -279,7 +279,7 @@ impl Answer {
         body
     }
 
-    /// [`Answer::problem`], with this detail.
+    /// [`ApiResponse::problem`], with this detail.
     #[track_caller]
     pub(crate) fn details(self, status: u16, kind: &str, detail: &str) {
         assert_eq!(self.problem(status, kind)["detail"], detail);

@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::client::Answer;
+use crate::client::ApiResponse;
 use crate::support::{L, URL, World, send};
 
 on_both_back_ends!(
@@ -24,7 +24,7 @@ on_both_back_ends!(
 const FILEDROP: &str = "/api/v1/filedrop/";
 const SCRATCH: &[u8] = b"FROM scratch\n";
 
-async fn put(world: &World, url: &str, content: &'static [u8]) -> Answer {
+async fn put(world: &World, url: &str, content: &'static [u8]) -> ApiResponse {
     let request = world.nobody.bare(Method::PUT, url);
     send(request.header(CONTENT_TYPE, "text/plain").body(content)).await
 }

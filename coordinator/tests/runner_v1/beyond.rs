@@ -8,7 +8,7 @@ use slipway_farm::Content;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 use tokio::time::timeout;
 
-use crate::client::{Answer, Claim, Wire};
+use crate::client::{ApiResponse, Claim, RunnerApi};
 
 on_both_back_ends!(
     a_runner_that_comes_back_late_cannot_touch_the_next_attempt,
@@ -31,31 +31,30 @@ const A_LEASE: i64 = 91;
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(4);
 
-async fn claimed(farm: &TestFarm) -> Claim {
-    let project = farm.project("acme/api").await;
-    farm.build(&project).await;
-    Wire::to(farm).runner(farm).await.claim().await
-}
-
 async fn a_runner_that_comes_back_late_cannot_touch_the_next_attempt(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm.build(&project).await;
-    let wire = Wire::to(&farm);
-    let (slow, fresh) = (wire.runner(&farm).await, wire.runner(&farm).await);
+    let api = RunnerApi::new(&farm);
+    let (slow, fresh) = (
+        api.register_runner(&farm).await,
+        api.register_runner(&farm).await,
+    );
     let first = slow.claim().await;
     first.patch("0-5", "hello").await.is(202);
     farm.advance(A_LEASE);
     farm.expire_leases().await;
     assert_eq!(farm.job(first.id).await.state, LOST);
     // It is passed over for a while; another takes the second attempt.
-    slow.idle().await;
+    slow.expect_no_job().await;
     let second = fresh.claim().await;
     assert_ne!((second.id, &second.token), (first.id, &first.token));
     // Whatever the slow one still says, of its own job or of the other, changes nothing.
     let end = json!({"state": "success", "trace": "forged"});
-    first.put(end.clone()).await.says(404, "404 Not found");
-    slow.put(second.id, end).await.says(404, "404 Not found");
+    first.put(end.clone()).await.is_error(404, "404 Not found");
+    slow.put(second.id, end)
+        .await
+        .is_error(404, "404 Not found");
     let answer = first.patch("5-6", "!").await.is(202);
     assert_eq!(answer.header("Build-Status"), Some("failed"));
     let mut forged = second.clone();
@@ -63,7 +62,7 @@ async fn a_runner_that_comes_back_late_cannot_touch_the_next_attempt(backend: Ba
     forged.patch("0-1", "x").await.is(403);
     forged.upload("", "a.zip", b"zip").await.is(403);
     let answer = first.upload("", "a.zip", b"zip").await;
-    answer.says(403, "403 Forbidden  - Build is not running!");
+    answer.is_error(403, "403 Forbidden  - Build is not running!");
     assert_eq!(farm.job(first.id).await.state, LOST);
     assert_eq!(farm.job(second.id).await.state.name(), "running");
     assert_eq!(farm.trace(second.id).await, b"");
@@ -83,21 +82,21 @@ async fn a_runner_that_comes_back_late_cannot_touch_the_next_attempt(backend: Ba
         .collect();
     assert_eq!(states, [LOST, LOST, LOST]);
     assert_eq!(farm.build_now(&build).await.state, BuildState::Failed);
-    fresh.idle().await;
+    fresh.expect_no_job().await;
 }
 
 async fn the_generation_that_is_silent_in_silent_jobs_keeps_them(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
-    let wire = Wire::to(&farm).agent(Some("Go 1.1 package http"));
+    let api = RunnerApi::new(&farm).with_user_agent(Some("Go 1.1 package http"));
     let info = json!({"name": "gitlab-ci-multi-runner", "version": "0.5.5"});
     let body = json!({"token": farm.registration_token, "info": info});
     let path = "/runners/register.json";
-    let answer = wire.json(reqwest::Method::POST, path, &body).await.is(201);
+    let answer = api.json(reqwest::Method::POST, path, &body).await.is(201);
     let body = json!({"token": answer.json()["token"], "info": info});
     let path = "/builds/register.json";
-    wire.json(reqwest::Method::POST, path, &body).await.is(201);
+    api.json(reqwest::Method::POST, path, &body).await.is(201);
     farm.advance(A_LEASE);
     assert_eq!(farm.expire_leases().await, 0);
     farm.advance(3600);
@@ -109,16 +108,16 @@ async fn held_beat(
     farm: &TestFarm,
     claim: &Claim,
     seconds: u32,
-) -> tokio::task::JoinHandle<Answer> {
+) -> tokio::task::JoinHandle<ApiResponse> {
     let beat = json!({"token": claim.runner.token, "state": "running", "phase": "pushing"});
-    let (wire, path) = (
-        claim.runner.wire.clone(),
+    let (api, path) = (
+        claim.runner.api.clone(),
         format!("/builds/{}.json", claim.id),
     );
     let beat = tokio::spawn(async move {
-        let request = wire.request(reqwest::Method::PUT, &path).json(&beat);
+        let request = api.request(reqwest::Method::PUT, &path).json(&beat);
         let request = request.header("Prefer", format!("wait={seconds}"));
-        wire.send(request).await
+        api.send(request).await
     });
     wait_until(SOON, "the phase is noted", async || {
         matches!(
@@ -132,17 +131,17 @@ async fn held_beat(
 
 async fn a_held_beat_hears_of_a_cancel_at_once(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let beat = held_beat(&farm, &claim, 5).await;
     assert!(!beat.is_finished());
     farm.cancel(claim.id).await;
     let answer = timeout(SOON, beat).await.expect("an answer at once");
-    answer.unwrap().says(404, "404 Not found");
+    answer.unwrap().is_error(404, "404 Not found");
 }
 
 async fn a_held_beat_is_answered_when_its_wait_is_over(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let begun = Instant::now();
     let beat = held_beat(&farm, &claim, 1).await;
     // Its own trace is no reason to answer it.
@@ -159,10 +158,10 @@ fn end_of(whole: &[u8]) -> serde_json::Value {
 
 async fn an_end_waits_for_the_whole_trace(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let whole = b"hello world";
-    let gap = |answer: Answer, range: &str| {
-        let answer = answer.says(416, "416 Range Not Satisfiable");
+    let gap = |answer: ApiResponse, range: &str| {
+        let answer = answer.is_error(416, "416 Range Not Satisfiable");
         assert_eq!(answer.header("Range"), Some(range));
     };
     gap(claim.put(end_of(whole)).await, "0-0");
@@ -180,7 +179,7 @@ async fn an_end_waits_for_the_whole_trace(backend: Backend) {
 async fn a_trace_that_differs_from_its_runners_is_sent_again(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     for wrong in ["HELLO", "hello and more"] {
-        let claim = claimed(&farm).await;
+        let claim = Claim::of_new_build(&farm).await;
         claim
             .patch(&format!("0-{}", wrong.len()), wrong)
             .await
@@ -195,7 +194,7 @@ async fn a_trace_that_differs_from_its_runners_is_sent_again(backend: Backend) {
 
 async fn an_image_becomes_an_artifact_of_its_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     claim.upload("", "a.zip", b"zip").await.is(201);
     let digest = format!("sha256:{}", "0f".repeat(32));
     let image = json!({
@@ -238,7 +237,11 @@ async fn a_job_that_is_canceled_in_the_queue_goes_to_nobody(backend: Backend) {
     assert_eq!((job.state.name(), job.runner), ("canceled", None));
     assert!(job.finished_at.is_some());
     assert_eq!(farm.build_now(&build).await.state, BuildState::Canceled);
-    Wire::to(&farm).runner(&farm).await.idle().await;
+    RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .expect_no_job()
+        .await;
 }
 
 async fn a_job_that_needs_a_failed_one_is_skipped(backend: Backend) {
@@ -251,7 +254,7 @@ async fn a_job_that_needs_a_failed_one_is_skipped(backend: Backend) {
         ("apart", &[]),
     ];
     let build = farm.build_of(&project, &jobs).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let (first, apart) = (runner.claim().await, runner.claim().await);
     assert_eq!(
         (&first.payload["name"], &apart.payload["name"]),
@@ -265,7 +268,7 @@ async fn a_job_that_needs_a_failed_one_is_skipped(backend: Backend) {
         .map(|job| job.state.name())
         .collect();
     assert_eq!(states, ["failed", "skipped", "skipped", "running"]);
-    runner.idle().await;
+    runner.expect_no_job().await;
     apart.succeed().await;
     assert_eq!(farm.build_now(&build).await.state, BuildState::Failed);
 }
@@ -273,9 +276,9 @@ async fn a_job_that_needs_a_failed_one_is_skipped(backend: Backend) {
 async fn two_first_pieces_at_once_are_one_beginning(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     for _ in 0..5 {
-        let one = claimed(&farm).await;
+        let one = Claim::of_new_build(&farm).await;
         let mut two = one.clone();
-        two.runner.wire = Wire::to(&farm);
+        two.runner.api = RunnerApi::new(&farm);
         let answers = tokio::join!(one.patch("0-5", "hello"), two.patch("0-5", "HELLO"));
         let (kept, other, trace) = match answers.0.status {
             202 => (answers.0, answers.1, b"hello"),
@@ -290,9 +293,9 @@ async fn two_first_pieces_at_once_are_one_beginning(backend: Backend) {
 async fn two_uploads_at_once_are_one_archive(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     for _ in 0..5 {
-        let one = claimed(&farm).await;
+        let one = Claim::of_new_build(&farm).await;
         let mut two = one.clone();
-        two.runner.wire = Wire::to(&farm);
+        two.runner.api = RunnerApi::new(&farm);
         let (first, second) = tokio::join!(
             one.upload("", "a.zip", b"one"),
             two.upload("", "b.zip", b"two")
@@ -318,9 +321,9 @@ async fn a_runners_fault_is_tried_again_and_a_jobs_own_is_not(backend: Backend) 
         ("build_failed", Some("RUN make: exit status 2"), 1),
         ("no word of ours", None, 1),
     ] {
-        let wire = Wire::to(&farm);
+        let api = RunnerApi::new(&farm);
         let build = farm.build(&project).await;
-        let claim = wire.runner(&farm).await.claim().await;
+        let claim = api.register_runner(&farm).await.claim().await;
         let end = json!({
             "state": "failed", "failure_reason": reason, "failure_message": message
         });

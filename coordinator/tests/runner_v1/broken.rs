@@ -6,9 +6,9 @@ use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, UA1, Wire};
+use crate::client::{Claim, RunnerApi, USER_AGENT};
 use crate::malformed::explained;
-use crate::raw::Connection;
+use crate::raw_http::Connection;
 
 on_both_back_ends!(
     a_range_that_cannot_be_read_adds_nothing,
@@ -18,15 +18,9 @@ on_both_back_ends!(
     any_name_of_an_archive_comes_back_in_a_header,
 );
 
-async fn claimed(farm: &TestFarm) -> Claim {
-    let project = farm.project("acme/api").await;
-    farm.build(&project).await;
-    Wire::to(farm).runner(farm).await.claim().await
-}
-
 async fn a_range_that_cannot_be_read_adds_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let unread = "400 (Bad request) Content-Range must be START-END, in bytes";
     for range in [
         "",
@@ -46,14 +40,14 @@ async fn a_range_that_cannot_be_read_adds_nothing(backend: Backend) {
     ] {
         let answer = claim.patch(range, "hello").await;
         assert_eq!(answer.status, 400, "{range:?}: {answer:?}");
-        answer.says_in_text(400, unread);
+        answer.is_text_error(400, unread);
     }
     let answer = claim.patch("18446744073709551615-5", "hello").await;
     assert_eq!(answer.is(416).header("Range"), Some("0-0"));
     let request = claim.request(Method::PATCH, "trace.txt");
     let request = request.header("Content-Range", &b"0-\xff5"[..]);
-    let answer = claim.runner.wire.send(request.body("hello")).await;
-    answer.says_in_text(400, unread);
+    let answer = claim.runner.api.send(request.body("hello")).await;
+    answer.is_text_error(400, unread);
     assert_eq!(farm.trace(claim.id).await, b"");
     // The end of a range is not believed, whatever it says.
     claim.patch("0-999999", "hello").await.is(202);
@@ -62,7 +56,7 @@ async fn a_range_that_cannot_be_read_adds_nothing(backend: Backend) {
 
 async fn a_header_that_cannot_be_read_is_no_token(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     for below in ["trace.txt", "artifacts"] {
         let method = if below == "trace.txt" {
             Method::PATCH
@@ -71,20 +65,20 @@ async fn a_header_that_cannot_be_read_is_no_token(backend: Backend) {
         };
         let request = claim
             .runner
-            .wire
+            .api
             .request(method, &format!("/builds/{}/{below}", claim.id));
         let request = request.header("BUILD-TOKEN", &b"\xff\xfe"[..]);
-        claim.runner.wire.send(request).await.is(403);
+        claim.runner.api.send(request).await.is(403);
     }
     // An agent that is no text is nobody known, and a wish that makes no sense is none.
     let runner = &claim.runner;
     let body = json!({"token": runner.token});
-    let request = runner.wire.clone().agent(None);
+    let request = runner.api.clone().with_user_agent(None);
     let poll = request
         .request(Method::POST, "/builds/register")
         .json(&body);
     let poll = poll.header("User-Agent", &b"\xff\xfe"[..]);
-    runner.wire.send(poll).await.is(404);
+    runner.api.send(poll).await.is(404);
     for prefer in [
         &b"wait="[..],
         b"wait=x",
@@ -94,18 +88,14 @@ async fn a_header_that_cannot_be_read_is_no_token(backend: Backend) {
         b",;,",
     ] {
         let path = format!("/builds/{}", claim.id);
-        let beat = runner.wire.request(Method::PUT, &path).json(&body);
-        runner
-            .wire
-            .send(beat.header("Prefer", prefer))
-            .await
-            .is(200);
+        let beat = runner.api.request(Method::PUT, &path).json(&body);
+        runner.api.send(beat.header("Prefer", prefer)).await.is(200);
     }
 }
 
 async fn a_form_that_cannot_be_read_stores_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let file =
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.zip\"\r\n\r\nzip";
     let odd = "multipart/form-data; boundary=";
@@ -130,7 +120,7 @@ async fn a_form_that_cannot_be_read_stores_nothing(backend: Backend) {
     ] {
         let request = claim.request(Method::POST, "artifacts");
         let request = request.header("Content-Type", content_type.as_bytes());
-        let answer = claim.runner.wire.send(request.body(body.to_owned())).await;
+        let answer = claim.runner.api.send(request.body(body.to_owned())).await;
         explained(answer, &format!("{content_type} {body:.40}"));
     }
     let long = Form::new().text("expire_in", "1".repeat(5000));
@@ -138,7 +128,7 @@ async fn a_form_that_cannot_be_read_stores_nothing(backend: Backend) {
     for fields in [long, rough] {
         let zip = fields.part("file", Part::bytes(&b"zip"[..]).file_name("a.zip"));
         let request = claim.request(Method::POST, "artifacts").multipart(zip);
-        explained(claim.runner.wire.send(request).await, "a field");
+        explained(claim.runner.api.send(request).await, "a field");
     }
     for time in [
         "soon",
@@ -157,11 +147,11 @@ async fn a_form_that_cannot_be_read_stores_nothing(backend: Backend) {
 
 async fn a_request_that_breaks_off_leaves_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let registered = farm.runners().await.len();
-    let wire = &claim.runner.wire;
+    let api = &claim.runner.api;
     let head = |first: &str, more: &str| {
-        format!("{first} HTTP/1.1\r\nHost: farm.test\r\nUser-Agent: {UA1}\r\n{more}\r\n\r\n")
+        format!("{first} HTTP/1.1\r\nHost: farm.test\r\nUser-Agent: {USER_AGENT}\r\n{more}\r\n\r\n")
     };
     let token = &claim.token;
     let form = format!("Build-Token: {token}\r\nContent-Type: multipart/form-data; boundary=b");
@@ -206,7 +196,7 @@ async fn a_request_that_breaks_off_leaves_nothing(backend: Backend) {
         ),
         ("PUT /ci/api/v1/builds/1 HT".to_owned(), ""),
     ] {
-        let mut connection = Connection::to(wire).await;
+        let mut connection = Connection::to(api).await;
         connection.send(&head).await;
         connection.send(body).await;
         let answer = connection.break_off().await;
@@ -225,7 +215,7 @@ async fn a_request_that_breaks_off_leaves_nothing(backend: Backend) {
 
 async fn any_name_of_an_archive_comes_back_in_a_header(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     for (given, kept) in [
         ("my build.zip", "my build.zip"),
         ("../../etc/passwd", "passwd"),

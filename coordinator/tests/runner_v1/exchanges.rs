@@ -25,8 +25,8 @@ use serde_json::Value;
 use slipway_domain::JobId;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::Wire;
-use crate::raw::{Connection, RawAnswer};
+use crate::client::RunnerApi;
+use crate::raw_http::{Connection, RawAnswer};
 
 on_both_back_ends!(
     runners_of_0_5,
@@ -72,7 +72,7 @@ struct Replay {
 
 async fn replay(backend: Backend, file: &str) {
     let farm = TestFarm::start(backend).await;
-    let connection = Connection::to(&Wire::to(&farm)).await;
+    let connection = Connection::to(&RunnerApi::new(&farm)).await;
     let registration = farm.registration_token.clone();
     let mut replay = Replay {
         farm,
@@ -173,7 +173,7 @@ impl Replay {
         }
         let answer = self.connection.answer().await;
         if header(&answer, "Connection") == Some("close") {
-            self.connection = Connection::to(&Wire::to(&self.farm)).await;
+            self.connection = Connection::to(&RunnerApi::new(&self.farm)).await;
         }
         if is_piece && answer.status == 202 {
             self.sent = end;

@@ -6,7 +6,7 @@ use slipway_domain::pipeline::Definition;
 use slipway_farm::Content;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, Wire};
+use crate::client::{Claim, RunnerApi};
 
 on_both_back_ends!(
     the_last_line_of_a_stock_runners_trace_tells_of_its_image,
@@ -25,7 +25,11 @@ async fn claimed(farm: &TestFarm) -> Claim {
         image.tags = vec!["v1".to_owned(), "latest".to_owned()];
     }
     farm.build_defined(&project, definition).await;
-    Wire::to(farm).runner(farm).await.claim().await
+    RunnerApi::new(farm)
+        .register_runner(farm)
+        .await
+        .claim()
+        .await
 }
 
 fn digest(byte: &str) -> String {

@@ -5,6 +5,7 @@
 mod artifacts;
 mod beyond;
 mod broken;
+#[path = "../support/runner_v1.rs"]
 mod client;
 mod exchanges;
 mod images;
@@ -13,7 +14,7 @@ mod packages;
 mod polling;
 mod postgres_two_coordinators;
 mod queueing;
-mod raw;
+mod raw_http;
 mod registering;
 mod traces;
 mod transport;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Answer, Claim, Wire};
+use crate::client::{ApiResponse, Claim, RunnerApi};
 
 on_both_back_ends!(
     a_path_that_names_no_job_is_not_found,
@@ -17,15 +17,9 @@ on_both_back_ends!(
 
 const JSON: &str = "application/json";
 
-async fn claimed(farm: &TestFarm) -> Claim {
-    let project = farm.project("acme/api").await;
-    farm.build(&project).await;
-    Wire::to(farm).runner(farm).await.claim().await
-}
-
 /// The answer is 400 with a sentence, in JSON.
 #[track_caller]
-pub(crate) fn explained(answer: Answer, what: &str) {
+pub(crate) fn explained(answer: ApiResponse, what: &str) {
     assert_eq!(answer.status, 400, "{what}: {answer:?}");
     let body = answer.json();
     let sentence = body["message"].as_str().unwrap();
@@ -35,8 +29,8 @@ pub(crate) fn explained(answer: Answer, what: &str) {
 
 async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
-    let wire = &claim.runner.wire;
+    let claim = Claim::of_new_build(&farm).await;
+    let api = &claim.runner.api;
     let long = "9".repeat(3000);
     for id in [
         "0",
@@ -59,7 +53,7 @@ async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
     ] {
         let body = json!({"token": claim.runner.token, "state": "success"});
         let path = format!("/builds/{id}.json");
-        let answer = wire.json(Method::PUT, &path, &body).await;
+        let answer = api.json(Method::PUT, &path, &body).await;
         assert_eq!(answer.status, 404, "{id}: {answer:?}");
         for (method, below) in [
             (Method::PATCH, "trace.txt"),
@@ -68,11 +62,11 @@ async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
             (Method::DELETE, "artifacts"),
         ] {
             let path = format!("/builds/{id}/{below}");
-            let request = wire
+            let request = api
                 .request(method.clone(), &path)
                 .header("BUILD-TOKEN", &claim.token)
                 .header("Content-Range", "0-1");
-            let answer = wire.send(request.body("x")).await;
+            let answer = api.send(request.body("x")).await;
             assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
         }
     }
@@ -81,7 +75,7 @@ async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
 
 async fn a_body_that_cannot_be_read_makes_no_runner(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let wire = Wire::to(&farm);
+    let api = RunnerApi::new(&farm);
     let deep = "[".repeat(100_000);
     let bodies: [&[u8]; 11] = [
         b"{",
@@ -107,20 +101,20 @@ async fn a_body_that_cannot_be_read_makes_no_runner(backend: Backend) {
                 "{path} {}",
                 String::from_utf8_lossy(&body[..body.len().min(20)])
             );
-            let answer = wire.bytes(method.clone(), path, JSON, body.to_vec()).await;
+            let answer = api.bytes(method.clone(), path, JSON, body.to_vec()).await;
             explained(answer, &what);
         }
         for token in [json!(5), json!(true), json!(["x"]), json!({"a": 1})] {
-            let answer = wire
+            let answer = api
                 .json(method.clone(), path, &json!({ "token": token }))
                 .await;
             explained(answer, &format!("{path} {token}"));
         }
         let form = "application/x-www-form-urlencoded";
-        let answer = wire.bytes(method, path, form, &b"token=\xff\xfe"[..]).await;
+        let answer = api.bytes(method, path, form, &b"token=\xff\xfe"[..]).await;
         explained(answer, path);
     }
-    let answer = wire
+    let answer = api
         .bytes(
             Method::POST,
             "/runners/register",
@@ -134,7 +128,7 @@ async fn a_body_that_cannot_be_read_makes_no_runner(backend: Backend) {
 
 async fn what_cannot_be_said_of_a_runner_makes_none(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let wire = Wire::to(&farm);
+    let api = RunnerApi::new(&farm);
     let many: Vec<String> = (0..51).map(|n| format!("tag{n}")).collect();
     let bad = [
         json!({"tag_list": 5}),
@@ -161,7 +155,7 @@ async fn what_cannot_be_said_of_a_runner_makes_none(backend: Backend) {
     for mut body in bad {
         let what: String = body.to_string().chars().take(60).collect();
         body["token"] = farm.registration_token.clone().into();
-        let answer = wire.json(Method::POST, "/runners/register", &body).await;
+        let answer = api.json(Method::POST, "/runners/register", &body).await;
         explained(answer, &what);
     }
     assert!(farm.runners().await.is_empty());
@@ -171,7 +165,7 @@ async fn a_poll_that_cannot_be_read_takes_no_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm.build(&project).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     for mut body in [
         json!({"info": 5}),
         json!({"info": {"executor": "a\u{0}b"}}),
@@ -181,19 +175,19 @@ async fn a_poll_that_cannot_be_read_takes_no_job(backend: Backend) {
     ] {
         let what: String = body.to_string().chars().take(60).collect();
         body["token"] = runner.token.clone().into();
-        let wire = &runner.wire;
-        let answer = wire.json(Method::POST, "/builds/register", &body).await;
+        let api = &runner.api;
+        let answer = api.json(Method::POST, "/builds/register", &body).await;
         explained(answer, &what);
     }
     assert_eq!(farm.jobs(&build).await[0].state.name(), "pending");
     // A value that no coordinator ever made is as good as none.
     let odd = "\u{0}ü".repeat(1000);
-    assert_eq!(runner.poll_after(&odd).await.status, 201);
+    assert_eq!(runner.poll_with_queue_key(&odd).await.status, 201);
 }
 
 async fn a_report_that_cannot_be_read_changes_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-5", "hello").await.is(202);
     let image = |member: &str, value: Value| {
         let mut image = json!({"digest": "sha256:00", "size_bytes": 1});

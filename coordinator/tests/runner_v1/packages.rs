@@ -9,7 +9,7 @@ use slipway_domain::{JobSpec, RunnerId};
 use slipway_farm::PackageRequest;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Answer, Claim, Runner, Wire};
+use crate::client::{ApiResponse, Claim, Runner, RunnerApi};
 
 on_both_back_ends!(
     an_uploaded_package_is_read_by_the_job_that_builds_it,
@@ -64,28 +64,28 @@ async fn claimed(farm: &TestFarm) -> Claim {
 }
 
 /// A runner that says this of itself, and what it is told when it asks for a job.
-async fn asks(farm: &TestFarm, info: &serde_json::Value) -> (Runner, Answer) {
-    let wire = Wire::to(farm);
+async fn asks(farm: &TestFarm, info: &serde_json::Value) -> (Runner, ApiResponse) {
+    let api = RunnerApi::new(farm);
     let body = json!({"token": farm.registration_token, "info": info});
-    let made = wire.json(Method::POST, "/runners/register.json", &body);
+    let made = api.json(Method::POST, "/runners/register.json", &body);
     let made = made.await.is(201).json();
     let runner = Runner {
         id: RunnerId(made["id"].as_i64().unwrap()),
         token: made["token"].as_str().unwrap().to_owned(),
-        wire,
+        api,
     };
     let body = json!({"token": runner.token, "info": info});
     let answer = runner
-        .wire
+        .api
         .json(Method::POST, "/builds/register.json", &body)
         .await;
     (runner, answer)
 }
 
-async fn package(farm: &TestFarm, id: impl std::fmt::Display, token: &str) -> Answer {
-    let wire = Wire::to(farm);
-    let request = wire.request(Method::GET, &format!("/builds/{id}/package"));
-    wire.send(request.header("BUILD-TOKEN", token)).await
+async fn package(farm: &TestFarm, id: impl std::fmt::Display, token: &str) -> ApiResponse {
+    let api = RunnerApi::new(farm);
+    let request = api.request(Method::GET, &format!("/builds/{id}/package"));
+    api.send(request.header("BUILD-TOKEN", token)).await
 }
 
 fn token(claim: &Claim) -> String {
@@ -96,7 +96,7 @@ async fn an_uploaded_package_is_read_by_the_job_that_builds_it(backend: Backend)
     let farm = farm(backend).await;
     asked(&farm, Some(b"the bytes")).await;
     // A stock runner could not build it, and is not given it.
-    let stock = Wire::to(&farm).runner(&farm).await;
+    let stock = RunnerApi::new(&farm).register_runner(&farm).await;
     stock.poll().await.no_job();
     let claim = claimed(&farm).await;
     let answer = package(&farm, claim.id, &token(&claim)).await.is(200);
@@ -130,7 +130,7 @@ async fn an_archive_of_an_image_is_asked_of_those_that_make_them(backend: Backen
         image.archive = vec!["api:v1".to_owned()];
     }
     farm.build_defined(&project, definition).await;
-    let stock = Wire::to(&farm).runner(&farm).await;
+    let stock = RunnerApi::new(&farm).register_runner(&farm).await;
     stock.poll().await.no_job();
     // One of ours from before there were archives.
     let (_, answer) = asks(&farm, &info()).await;

@@ -6,8 +6,8 @@ use slipway_domain::TagSet;
 use slipway_farm::RunnerUpdate;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::Wire;
-use crate::raw::Connection;
+use crate::client::RunnerApi;
+use crate::raw_http::Connection;
 
 on_both_back_ends!(
     check_14_a_poll_without_a_runners_token_is_forbidden,
@@ -27,7 +27,7 @@ const NOT_FOUND: &str = "404 Not Found";
 
 async fn check_14_a_poll_without_a_runners_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let wire = Wire::to(&farm);
+    let api = RunnerApi::new(&farm);
     let reg = &farm.registration_token;
     for body in [
         json!({"token": "nope"}),
@@ -36,23 +36,23 @@ async fn check_14_a_poll_without_a_runners_token_is_forbidden(backend: Backend) 
         json!({"token": null}),
         json!({ "token": reg }),
     ] {
-        wire.json(Method::POST, "/builds/register.json", &body)
+        api.json(Method::POST, "/builds/register.json", &body)
             .await
-            .says(403, "403 Forbidden");
+            .is_error(403, "403 Forbidden");
     }
-    wire.empty(Method::POST, "/builds/register.json")
+    api.empty(Method::POST, "/builds/register.json")
         .await
-        .says(403, "403 Forbidden");
+        .is_error(403, "403 Forbidden");
 }
 
 async fn check_15_an_empty_queue_answers_204_with_a_queue_value(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     runner.poll().await.no_job();
     // Whatever a client leaves out.
     let body = json!({"token": runner.token, "surprise": [1, {"a": null}]});
     let answer = runner
-        .wire
+        .api
         .json(Method::POST, "/builds/register", &body)
         .await;
     answer.no_job();
@@ -61,10 +61,10 @@ async fn check_15_an_empty_queue_answers_204_with_a_queue_value(backend: Backend
 /// Polls as `agent`; the answer is 404 with the queue value.
 async fn hears_404(backend: Backend, agent: &'static str) {
     let farm = TestFarm::start(backend).await;
-    let mut runner = Wire::to(&farm).runner(&farm).await;
-    runner.wire = runner.wire.agent(Some(agent));
-    let answer = runner.poll().await.says(404, NOT_FOUND);
-    assert!(answer.queue_value().is_some(), "{answer:?}");
+    let mut runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    runner.api = runner.api.with_user_agent(Some(agent));
+    let answer = runner.poll().await.is_error(404, NOT_FOUND);
+    assert!(answer.queue_key().is_some(), "{answer:?}");
 }
 
 async fn check_16_another_client_hears_404_instead(backend: Backend) {
@@ -73,8 +73,8 @@ async fn check_16_another_client_hears_404_instead(backend: Backend) {
 
 async fn check_17_a_client_without_a_name_hears_404_too(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
-    let mut connection = Connection::to(&runner.wire).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    let mut connection = Connection::to(&runner.api).await;
     let body = json!({"token": runner.token}).to_string();
     let head = "POST /ci/api/v1/builds/register HTTP/1.1\r\nContent-Type: application/json";
     let answer = connection.request(head, &body).await;
@@ -86,9 +86,9 @@ async fn check_17_a_client_without_a_name_hears_404_too(backend: Backend) {
 
 async fn check_18_a_beta_of_the_stock_runner_hears_204(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let mut runner = Wire::to(&farm).runner(&farm).await;
+    let mut runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let beta = "gitlab-ci-multi-runner 1.6.0~beta.167.g2b2bacc (x; y; z)";
-    runner.wire = runner.wire.agent(Some(beta));
+    runner.api = runner.api.with_user_agent(Some(beta));
     runner.poll().await.no_job();
 }
 
@@ -103,13 +103,13 @@ async fn check_19_a_development_build_of_it_hears_404(backend: Backend) {
 async fn check_20_a_paused_runner_hears_404(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     farm.pause_runner(runner.id).await;
     // Work to do changes nothing, and neither does the value that it might present.
     let build = farm.build(&project).await;
-    for answer in [runner.poll().await, runner.poll_after("any").await] {
-        let answer = answer.says(404, NOT_FOUND);
-        assert_eq!(answer.queue_value(), None);
+    for answer in [runner.poll().await, runner.poll_with_queue_key("any").await] {
+        let answer = answer.is_error(404, NOT_FOUND);
+        assert_eq!(answer.queue_key(), None);
     }
     let job = farm.jobs(&build).await.remove(0);
     assert_eq!(job.state.name(), "pending");
@@ -119,44 +119,49 @@ async fn check_20_a_paused_runner_hears_404(backend: Backend) {
 
 async fn check_21_the_same_value_is_answered_for_as_long_as_nothing_happens(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
-    let value = runner.idle().await;
-    assert_eq!(runner.poll_after(&value).await.no_job(), value);
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    let value = runner.expect_no_job().await;
+    assert_eq!(runner.poll_with_queue_key(&value).await.no_job(), value);
     assert_eq!(runner.poll().await.no_job(), value);
 }
 
 async fn check_22_a_job_is_given_to_a_poll_with_the_value_from_before_it(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).runner(&farm).await;
-    let value = runner.idle().await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    let value = runner.expect_no_job().await;
     let build = farm.build(&project).await;
-    let answer = runner.poll_after(&value).await.is(201);
-    assert_eq!(answer.queue_value(), None);
+    let answer = runner.poll_with_queue_key(&value).await.is(201);
+    assert_eq!(answer.queue_key(), None);
     let job = farm.jobs(&build).await.remove(0);
     assert_eq!(answer.json()["id"], job.id.0);
     assert_eq!(job.state.name(), "running");
     assert_eq!(job.runner, Some(runner.id));
     assert!(job.started_at.is_some());
     // The client still holds the old value, and looks again with it at once.
-    let next = runner.poll_after(&value).await.no_job();
+    let next = runner.poll_with_queue_key(&value).await.no_job();
     assert_ne!(next, value);
 }
 
 async fn check_23_two_runners_have_two_values(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let wire = Wire::to(&farm);
-    let (one, two) = (wire.runner(&farm).await, wire.runner(&farm).await);
-    let (first, second) = (one.idle().await, two.idle().await);
+    let api = RunnerApi::new(&farm);
+    let (one, two) = (
+        api.register_runner(&farm).await,
+        api.register_runner(&farm).await,
+    );
+    let (first, second) = (one.expect_no_job().await, two.expect_no_job().await);
     assert_ne!(first, second);
     // A client that mixes its runners' values up is told the right one, and not held for it.
-    assert_eq!(one.poll_after(&second).await.no_job(), first);
+    assert_eq!(one.poll_with_queue_key(&second).await.no_job(), first);
 }
 
 async fn check_24_a_change_of_the_runner_changes_its_value(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).tagged_runner(&farm, "x").await;
-    let mut value = runner.idle().await;
+    let runner = RunnerApi::new(&farm)
+        .register_tagged_runner(&farm, "x")
+        .await;
+    let mut value = runner.expect_no_job().await;
     let changes = [
         RunnerUpdate {
             tags: TagSet::from_list("y").ok(),
@@ -177,7 +182,7 @@ async fn check_24_a_change_of_the_runner_changes_its_value(backend: Backend) {
     ];
     for change in changes {
         farm.change_runner(runner.id, change.clone()).await;
-        let next = runner.poll_after(&value).await.no_job();
+        let next = runner.poll_with_queue_key(&value).await.no_job();
         assert_ne!(next, value, "{change:?}");
         value = next;
     }

@@ -9,7 +9,7 @@ use slipway_domain::{JobState, Phase};
 use slipway_testkit::{Backend, TestFarm, wait_until};
 use tokio::time::timeout;
 
-use crate::client::{Claim, Runner, Wire};
+use crate::client::{Claim, Runner, RunnerApi};
 
 /// Longer than anything here takes, and shorter than those who wait look for themselves.
 const SOON: Duration = Duration::from_secs(8);
@@ -26,7 +26,7 @@ async fn two() -> (TestFarm, Coordinator) {
 /// The same runner, which goes to the other coordinator.
 fn at(coordinator: &Coordinator, runner: &Runner) -> Runner {
     Runner {
-        wire: Wire::to_address(&format!("http://{}", coordinator.address)),
+        api: RunnerApi::at(&format!("http://{}", coordinator.address)),
         ..runner.clone()
     }
 }
@@ -35,8 +35,8 @@ fn at(coordinator: &Coordinator, runner: &Runner) -> Runner {
 async fn one_job_is_given_once() {
     let (farm, second) = two().await;
     let project = farm.project("acme/api").await;
-    let here = Wire::to(&farm).runner(&farm).await;
-    let there = at(&second, &Wire::to(&farm).runner(&farm).await);
+    let here = RunnerApi::new(&farm).register_runner(&farm).await;
+    let there = at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
     for round in 0..10 {
         farm.build(&project).await;
         let (first, other) = tokio::join!(here.poll(), there.poll());
@@ -50,10 +50,10 @@ async fn one_job_is_given_once() {
 async fn a_job_queued_at_one_wakes_a_runner_that_waits_at_the_other() {
     let (farm, second) = two().await;
     let project = farm.project("acme/api").await;
-    let runner = at(&second, &Wire::to(&farm).runner(&farm).await);
-    let value = runner.idle().await;
+    let runner = at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
+    let value = runner.expect_no_job().await;
     let waiting = runner.clone();
-    let poll = tokio::spawn(async move { waiting.poll_after(&value).await });
+    let poll = tokio::spawn(async move { waiting.poll_with_queue_key(&value).await });
     wait_until(SOON, "the poll is held", async || {
         second.farm.parked_polls() == 1
     })
@@ -69,7 +69,11 @@ async fn a_job_goes_on_at_the_other_and_is_canceled_at_the_first() {
     let (farm, second) = two().await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
-    let mut claim = Wire::to(&farm).runner(&farm).await.claim().await;
+    let mut claim = RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .claim()
+        .await;
     claim.patch("0-5", "hello").await.is(202);
     claim.runner = at(&second, &claim.runner);
     claim.patch("5-11", " world").await.is(202);
@@ -78,9 +82,9 @@ async fn a_job_goes_on_at_the_other_and_is_canceled_at_the_first() {
     let beat = tokio::spawn(async move {
         let body = json!({"token": beat.runner.token, "phase": "pushing"});
         let path = format!("/builds/{}.json", beat.id);
-        let request = beat.runner.wire.request(Method::PUT, &path).json(&body);
+        let request = beat.runner.api.request(Method::PUT, &path).json(&body);
         let request = request.header("Prefer", "wait=10");
-        beat.runner.wire.send(request).await
+        beat.runner.api.send(request).await
     });
     wait_until(SOON, "the phase is noted", async || {
         matches!(
@@ -92,5 +96,5 @@ async fn a_job_goes_on_at_the_other_and_is_canceled_at_the_first() {
     assert!(!beat.is_finished());
     farm.cancel(claim.id).await;
     let answer = timeout(SOON, beat).await.expect("an answer at once");
-    answer.unwrap().says(404, "404 Not found");
+    answer.unwrap().is_error(404, "404 Not found");
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use slipway_domain::{FailureReason, JobState, Outcome};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::Wire;
+use crate::client::RunnerApi;
 
 on_both_back_ends!(
     check_25_a_claimed_job_has_the_types_that_clients_read,
@@ -22,9 +22,14 @@ async fn check_25_a_claimed_job_has_the_types_that_clients_read(backend: Backend
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm.build(&project).await;
-    let answer = Wire::to(&farm).runner(&farm).await.poll().await.is(201);
+    let answer = RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .poll()
+        .await
+        .is(201);
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.queue_value(), None);
+    assert_eq!(answer.queue_key(), None);
     let job = answer.json();
     // 32-bit clients read ids as `int`.
     for id in ["id", "project_id", "timeout"] {
@@ -94,25 +99,25 @@ async fn check_25_a_claimed_job_has_the_types_that_clients_read(backend: Backend
 async fn check_26_a_tagged_job_goes_to_a_runner_with_the_tag(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm);
-    let plain = wire.runner(&farm).await;
-    let other = wire.tagged_runner(&farm, "arm").await;
-    let able = wire.tagged_runner(&farm, "arm,gpu").await;
+    let api = RunnerApi::new(&farm);
+    let plain = api.register_runner(&farm).await;
+    let other = api.register_tagged_runner(&farm, "arm").await;
+    let able = api.register_tagged_runner(&farm, "arm,gpu").await;
     let build = farm.build_with_tags(&project, "gpu").await;
-    plain.idle().await;
-    other.idle().await;
+    plain.expect_no_job().await;
+    other.expect_no_job().await;
     assert_eq!(able.claim().await.id, farm.jobs(&build).await[0].id);
 }
 
 async fn check_27_an_untagged_job_does_not_go_to_a_runner_that_insists_on_tags(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm);
+    let api = RunnerApi::new(&farm);
     let body = json!({"tag_list": "gpu", "run_untagged": false});
-    let picky = wire.register(&farm.registration_token, body).await;
+    let picky = api.register(&farm.registration_token, body).await;
     let build = farm.build(&project).await;
-    picky.idle().await;
-    let easy = wire.tagged_runner(&farm, "gpu").await;
+    picky.expect_no_job().await;
+    let easy = api.register_tagged_runner(&farm, "gpu").await;
     assert_eq!(easy.claim().await.id, farm.jobs(&build).await[0].id);
 }
 
@@ -121,8 +126,8 @@ async fn check_28_of_two_polls_at_once_one_gets_the_job(backend: Backend) {
     let project = farm.project("acme/api").await;
     // Each has connections of its own, and so a worker of the server of its own.
     let (one, two) = (
-        Wire::to(&farm).runner(&farm).await,
-        Wire::to(&farm).runner(&farm).await,
+        RunnerApi::new(&farm).register_runner(&farm).await,
+        RunnerApi::new(&farm).register_runner(&farm).await,
     );
     for round in 0..10 {
         let build = farm.build(&project).await;
@@ -146,8 +151,8 @@ async fn check_59_a_claim_that_is_followed_by_silence_is_taken_back(backend: Bac
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm.build(&project).await;
-    let wire = Wire::to(&farm);
-    let silent = wire.runner(&farm).await.claim().await;
+    let api = RunnerApi::new(&farm);
+    let silent = api.register_runner(&farm).await.claim().await;
     farm.advance(STOCK_LEASE_S - 30);
     farm.expire_leases().await;
     assert_eq!(farm.job(silent.id).await.state.name(), "running");
@@ -157,7 +162,7 @@ async fn check_59_a_claim_that_is_followed_by_silence_is_taken_back(backend: Bac
     assert_eq!(farm.job(silent.id).await.state, lost);
     let jobs = farm.jobs(&build).await;
     assert_eq!(jobs.len(), 2);
-    let next = wire.runner(&farm).await.claim().await;
+    let next = api.register_runner(&farm).await.claim().await;
     assert_eq!(next.id, jobs[1].id);
     assert_ne!(next.token, silent.token);
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use slipway_domain::JobId;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Answer, Claim, Wire};
+use crate::client::{ApiResponse, Claim, RunnerApi};
 
 on_both_back_ends!(
     check_36_the_first_piece_is_accepted_with_the_length_held,
@@ -20,43 +20,37 @@ on_both_back_ends!(
     check_60_a_piece_that_is_repeated_after_a_lost_answer_goes_on_at_the_true_length,
 );
 
-async fn claimed(farm: &TestFarm) -> Claim {
-    let project = farm.project("acme/api").await;
-    farm.build(&project).await;
-    Wire::to(farm).runner(farm).await.claim().await
-}
-
 /// A job whose trace is `hello world`.
 async fn with_eleven_bytes(farm: &TestFarm) -> Claim {
-    let claim = claimed(farm).await;
+    let claim = Claim::of_new_build(farm).await;
     claim.patch("0-5", "hello").await.is(202);
     claim.patch("5-11", " world").await.is(202);
     claim
 }
 
 #[track_caller]
-fn accepted(answer: Answer, status: &str, range: &str) {
+fn accepted(answer: ApiResponse, status: &str, range: &str) {
     let answer = answer.is(202);
     assert_eq!(answer.header("Build-Status"), Some(status));
     assert_eq!(answer.header("Range"), Some(range));
 }
 
 #[track_caller]
-fn refused(answer: Answer, range: &str) {
-    let answer = answer.says_in_text(416, "416 Range Not Satisfiable");
+fn refused(answer: ApiResponse, range: &str) {
+    let answer = answer.is_text_error(416, "416 Range Not Satisfiable");
     assert_eq!(answer.header("Range"), Some(range));
 }
 
 async fn check_36_the_first_piece_is_accepted_with_the_length_held(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     accepted(claim.patch("0-5", "hello").await, "running", "0-5");
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
 async fn check_37_the_next_piece_goes_on_from_there(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-5", "hello").await.is(202);
     accepted(claim.patch("5-11", " world").await, "running", "0-11");
     assert_eq!(farm.trace(claim.id).await, b"hello world");
@@ -68,7 +62,7 @@ async fn check_38_a_piece_beyond_the_end_is_refused_with_the_length_held(backend
     refused(claim.patch("15-20", "again").await, "0-11");
     assert_eq!(farm.trace(claim.id).await, b"hello world");
     // A trace that is empty has a length too.
-    let fresh = claimed(&farm).await;
+    let fresh = Claim::of_new_build(&farm).await;
     refused(fresh.patch("5-10", "again").await, "0-0");
 }
 
@@ -95,39 +89,39 @@ async fn check_40_an_empty_piece_is_a_sign_of_life(backend: Backend) {
 
 async fn check_41_a_piece_without_a_range_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let request = claim.request(Method::PATCH, "trace.txt").body("hello");
-    let answer = claim.runner.wire.send(request).await;
-    answer.says_in_text(400, "400 Missing header Content-Range");
+    let answer = claim.runner.api.send(request).await;
+    answer.is_text_error(400, "400 Missing header Content-Range");
     assert_eq!(farm.trace(claim.id).await, b"");
 }
 
 async fn check_42_a_piece_needs_the_jobs_own_token(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
-    let other = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
+    let other = Claim::of_new_build(&farm).await;
     let runner_token = claim.runner.token.clone();
     for token in ["nope", "", &other.token, &runner_token] {
         let mut stranger = claim.clone();
         stranger.token = token.to_owned();
         let answer = stranger.patch("0-5", "hello").await;
-        answer.says_in_text(403, "403 Forbidden");
+        answer.is_text_error(403, "403 Forbidden");
     }
     let mut nowhere = claim.clone();
     nowhere.id = JobId(987_654);
     let answer = nowhere.patch("0-5", "hello").await;
-    answer.says_in_text(404, "404 Not Found");
+    answer.is_text_error(404, "404 Not Found");
     // Who may send is decided before what is sent is looked at.
     let path = format!("/builds/{}/trace.txt", claim.id);
-    let answer = claim.runner.wire.empty(Method::PATCH, &path).await;
-    answer.says_in_text(403, "403 Forbidden");
+    let answer = claim.runner.api.empty(Method::PATCH, &path).await;
+    answer.is_text_error(403, "403 Forbidden");
     assert_eq!(farm.trace(claim.id).await, b"");
     assert_eq!(farm.trace(other.id).await, b"");
 }
 
 async fn check_43_lengths_are_counted_in_bytes(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let twice: &[u8] = b"\xc3\xa9\xc3\xa9";
     accepted(claim.patch("0-4", twice).await, "running", "0-4");
     refused(claim.patch("2-6", twice).await, "0-4");
@@ -152,7 +146,7 @@ async fn check_45_an_erased_job_takes_no_piece(backend: Backend) {
     farm.erase(claim.id).await;
     for (range, body) in [("0-5", "hello"), ("11-12", "!"), ("0-0", "")] {
         let answer = claim.patch(range, body).await;
-        answer.says_in_text(403, "403 Forbidden  - Build has been erased!");
+        answer.is_text_error(403, "403 Forbidden  - Build has been erased!");
     }
     assert_eq!(farm.trace(claim.id).await, b"");
 }
@@ -161,7 +155,7 @@ async fn check_60_a_piece_that_is_repeated_after_a_lost_answer_goes_on_at_the_tr
     backend: Backend,
 ) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-5", "hello").await.is(202);
     // The 202 is lost: the client sends the same again, and more that came meanwhile.
     refused(claim.patch("0-11", "hello world").await, "0-5");

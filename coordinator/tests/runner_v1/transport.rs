@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, Wire};
-use crate::raw::Connection;
+use crate::client::{Claim, RunnerApi};
+use crate::raw_http::Connection;
 
 on_both_back_ends!(
     check_56_two_slashes_are_one,
@@ -17,12 +17,6 @@ on_both_back_ends!(
     a_refused_upload_is_read_to_its_end,
     curl_is_told_to_continue,
 );
-
-async fn claimed(farm: &TestFarm) -> Claim {
-    let project = farm.project("acme/api").await;
-    farm.build(&project).await;
-    Wire::to(farm).runner(farm).await.claim().await
-}
 
 fn multipart(token: &str, id: impl std::fmt::Display, length: usize) -> (String, String) {
     let body = format!(
@@ -40,8 +34,8 @@ fn multipart(token: &str, id: impl std::fmt::Display, length: usize) -> (String,
 async fn check_56_two_slashes_are_one(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).runner(&farm).await;
-    let mut connection = Connection::to(&runner.wire).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    let mut connection = Connection::to(&runner.api).await;
     let body = json!({"token": runner.token}).to_string();
     let json = "HTTP/1.1\r\nContent-Type: application/json";
     let head = format!("POST /ci//api/v1//builds/register.json {json}");
@@ -67,25 +61,25 @@ async fn check_56_two_slashes_are_one(backend: Backend) {
 async fn check_57_the_bare_host_serves_the_protocol_too(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm).below("/api/v1");
-    let runner = wire.runner(&farm).await;
-    let value = runner.idle().await;
+    let api = RunnerApi::new(&farm).with_prefix("/api/v1");
+    let runner = api.register_runner(&farm).await;
+    let value = runner.expect_no_job().await;
     farm.build(&project).await;
-    let answer = runner.poll_after(&value).await;
+    let answer = runner.poll_with_queue_key(&value).await;
     let claim = Claim::read(&runner, &answer);
     claim.patch("0-5", "hello").await.is(202);
     claim.upload("", "a.zip", b"PK zip").await.is(201);
     claim.succeed().await;
     assert_eq!(claim.download().await.is(200).body, "PK zip");
     let body = json!({"token": runner.token});
-    wire.json(Method::DELETE, "/runners/delete", &body)
+    api.json(Method::DELETE, "/runners/delete", &body)
         .await
         .is(200);
 }
 
 async fn check_58_nothing_that_changes_anything_is_redirected(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let id = claim.id;
     let paths = [
         "/runners/register".to_owned(),
@@ -105,14 +99,14 @@ async fn check_58_nothing_that_changes_anything_is_redirected(backend: Backend) 
         "/ci/ci/api/v1",
         "/CI/api/v1",
     ] {
-        let wire = Wire::to(&farm).below(prefix);
+        let api = RunnerApi::new(&farm).with_prefix(prefix);
         for path in &paths {
             for suffix in ["", "/", ".json", ".json/", "?token=nope", "?"] {
                 for method in &methods {
                     let path = format!("{path}{suffix}");
                     // Sending it checks that the answer is no 3xx.
                     let body = json!({"token": "nope"});
-                    let answer = wire.json(method.clone(), &path, &body).await;
+                    let answer = api.json(method.clone(), &path, &body).await;
                     let status = answer.status;
                     assert!((400..500).contains(&status), "{method} {path}: {status}");
                 }
@@ -124,22 +118,22 @@ async fn check_58_nothing_that_changes_anything_is_redirected(backend: Backend) 
 
 async fn json_endpoints_are_there_with_and_without_a_suffix(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let wire = Wire::to(&farm);
+    let api = RunnerApi::new(&farm);
     for suffix in ["", ".json"] {
         let path = |path: &str| format!("{path}{suffix}");
         let body = json!({"token": farm.registration_token});
-        let answer = wire
+        let answer = api
             .json(Method::POST, &path("/runners/register"), &body)
             .await;
         let token = answer.is(201).json()["token"].clone();
         let body = json!({ "token": token });
-        let poll = wire
+        let poll = api
             .json(Method::POST, &path("/builds/register"), &body)
             .await;
         poll.no_job();
-        let probe = wire.json(Method::PUT, &path("/builds/-1"), &body).await;
-        probe.says(404, "404 Not found");
-        let delete = wire
+        let probe = api.json(Method::PUT, &path("/builds/-1"), &body).await;
+        probe.is_error(404, "404 Not found");
+        let delete = api
             .json(Method::DELETE, &path("/runners/delete"), &body)
             .await;
         delete.is(200);
@@ -148,17 +142,17 @@ async fn json_endpoints_are_there_with_and_without_a_suffix(backend: Backend) {
 
 async fn a_path_that_nobody_serves_says_so_in_gitlabs_words(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let wire = Wire::to(&farm);
+    let api = RunnerApi::new(&farm);
     for path in ["/runners/verify", "/builds", "/nothing", "/builds/1/2/3"] {
-        let answer = wire.json(Method::POST, path, &json!({})).await.is(404);
+        let answer = api.json(Method::POST, path, &json!({})).await.is(404);
         assert_eq!(answer.json(), json!({"error": "404 Not Found"}), "{path}");
     }
 }
 
 async fn a_connection_is_used_again_after_every_kind_of_upload(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
-    let mut connection = Connection::to(&claim.runner.wire).await;
+    let claim = Claim::of_new_build(&farm).await;
+    let mut connection = Connection::to(&claim.runner.api).await;
     // Chunked, with more after the file than the closing line, as a form may have.
     let (head, body) = multipart(&claim.token, claim.id, 100_000);
     for _ in 0..3 {
@@ -191,10 +185,10 @@ async fn a_refused_upload_is_read_to_its_end(backend: Backend) {
         config.limits.max_artifact_bytes = 1000;
     })
     .await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     // Far more than the buffers between the two hold: it is only sent whole if it is read.
     let (head, body) = multipart(&claim.token, claim.id, 16 << 20);
-    let mut connection = Connection::to(&claim.runner.wire).await;
+    let mut connection = Connection::to(&claim.runner.api).await;
     let answer = connection.request(&head, &body).await;
     assert_eq!(answer.status, 413, "{answer:?}");
     // And so the connection is as good as before.
@@ -205,9 +199,9 @@ async fn a_refused_upload_is_read_to_its_end(backend: Backend) {
 
 async fn curl_is_told_to_continue(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = Claim::of_new_build(&farm).await;
     let (head, body) = multipart(&claim.token, claim.id, 5000);
-    let mut connection = Connection::to(&claim.runner.wire).await;
+    let mut connection = Connection::to(&claim.runner.api).await;
     let length = body.len();
     connection
         .send(format!(

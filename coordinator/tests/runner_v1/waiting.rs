@@ -10,7 +10,7 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::client::{Answer, Claim, Runner, Wire};
+use crate::client::{ApiResponse, Claim, Runner, RunnerApi};
 
 on_both_back_ends!(
     a_held_poll_is_answered_as_soon_as_there_is_a_job,
@@ -36,10 +36,10 @@ async fn patient_farm(backend: Backend) -> TestFarm {
 }
 
 /// Polls with the present value, and is held.
-async fn park(farm: &TestFarm, runner: &Runner) -> JoinHandle<Answer> {
-    let (value, before) = (runner.idle().await, farm.farm().parked_polls());
+async fn park(farm: &TestFarm, runner: &Runner) -> JoinHandle<ApiResponse> {
+    let (value, before) = (runner.expect_no_job().await, farm.farm().parked_polls());
     let runner = runner.clone();
-    let poll = tokio::spawn(async move { runner.poll_after(&value).await });
+    let poll = tokio::spawn(async move { runner.poll_with_queue_key(&value).await });
     wait_until(SOON, "the poll is held", async || {
         farm.farm().parked_polls() > before
     })
@@ -47,18 +47,18 @@ async fn park(farm: &TestFarm, runner: &Runner) -> JoinHandle<Answer> {
     poll
 }
 
-async fn answered(poll: JoinHandle<Answer>) -> Answer {
+async fn answered(poll: JoinHandle<ApiResponse>) -> ApiResponse {
     timeout(SOON, poll).await.expect("an answer soon").unwrap()
 }
 
 async fn a_held_poll_is_answered_as_soon_as_there_is_a_job(backend: Backend) {
     let farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let poll = park(&farm, &runner).await;
     let build = farm.build(&project).await;
     let answer = answered(poll).await;
-    assert_eq!(answer.queue_value(), None);
+    assert_eq!(answer.queue_key(), None);
     let claim = Claim::read(&runner, &answer);
     assert_eq!(claim.id, farm.jobs(&build).await[0].id);
     assert_eq!(farm.farm().parked_polls(), 0);
@@ -69,7 +69,7 @@ async fn one_job_wakes_one_of_the_runners_that_wait(backend: Backend) {
     let project = farm.project("acme/api").await;
     let mut polls = Vec::new();
     for _ in 0..4 {
-        let runner = Wire::to(&farm).runner(&farm).await;
+        let runner = RunnerApi::new(&farm).register_runner(&farm).await;
         polls.push((runner.id, park(&farm, &runner).await));
     }
     // They are woken in the order in which they came, each by a job of its own.
@@ -91,9 +91,9 @@ async fn one_job_wakes_one_of_the_runners_that_wait(backend: Backend) {
 async fn a_job_passes_over_those_who_wait_and_cannot_take_it(backend: Backend) {
     let farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm);
-    let plain = park(&farm, &wire.runner(&farm).await).await;
-    let able = park(&farm, &wire.tagged_runner(&farm, "gpu").await).await;
+    let api = RunnerApi::new(&farm);
+    let plain = park(&farm, &api.register_runner(&farm).await).await;
+    let able = park(&farm, &api.register_tagged_runner(&farm, "gpu").await).await;
     farm.build_with_tags(&project, "gpu").await;
     answered(able).await.is(201);
     assert!(!plain.is_finished());
@@ -103,8 +103,11 @@ async fn a_job_passes_over_those_who_wait_and_cannot_take_it(backend: Backend) {
 async fn a_lost_job_wakes_a_runner_that_did_not_lose_it(backend: Backend) {
     let farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm);
-    let (slow, fresh) = (wire.runner(&farm).await, wire.runner(&farm).await);
+    let api = RunnerApi::new(&farm);
+    let (slow, fresh) = (
+        api.register_runner(&farm).await,
+        api.register_runner(&farm).await,
+    );
     farm.build(&project).await;
     let lost = slow.claim().await;
     // The one that will lose the job has waited longest when there is another attempt.
@@ -119,11 +122,14 @@ async fn a_lost_job_wakes_a_runner_that_did_not_lose_it(backend: Backend) {
 
 async fn a_poll_without_a_value_is_never_held(backend: Backend) {
     let farm = patient_farm(backend).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let poll = async {
         runner.poll().await.no_job();
-        runner.poll_after("").await.no_job();
-        runner.poll_after("of another start").await.no_job();
+        runner.poll_with_queue_key("").await.no_job();
+        runner
+            .poll_with_queue_key("of another start")
+            .await
+            .no_job();
     };
     timeout(SOON, poll).await.expect("answers at once");
 }
@@ -131,16 +137,16 @@ async fn a_poll_without_a_value_is_never_held(backend: Backend) {
 async fn a_stopping_coordinator_answers_held_polls(backend: Backend) {
     let mut farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let poll = park(&farm, &runner).await;
     farm.restart().await;
     let value = answered(poll).await.no_job();
     // The next coordinator does not hold the runner for a value of the last one.
     let runner = Runner {
-        wire: Wire::to(&farm),
+        api: RunnerApi::new(&farm),
         ..runner
     };
-    let next = timeout(SOON, runner.poll_after(&value)).await;
+    let next = timeout(SOON, runner.poll_with_queue_key(&value)).await;
     assert_ne!(next.expect("an answer at once").no_job(), value);
     farm.build(&project).await;
     runner.claim().await;
@@ -149,14 +155,17 @@ async fn a_stopping_coordinator_answers_held_polls(backend: Backend) {
 async fn a_runner_that_is_paused_while_it_waits_takes_nothing(backend: Backend) {
     let farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm);
-    let (paused, other) = (wire.runner(&farm).await, wire.runner(&farm).await);
+    let api = RunnerApi::new(&farm);
+    let (paused, other) = (
+        api.register_runner(&farm).await,
+        api.register_runner(&farm).await,
+    );
     let poll = park(&farm, &paused).await;
     let other_poll = park(&farm, &other).await;
     farm.pause_runner(paused.id).await;
     let build = farm.build(&project).await;
-    let answer = answered(poll).await.says(404, "404 Not Found");
-    assert_eq!(answer.queue_value(), None);
+    let answer = answered(poll).await.is_error(404, "404 Not Found");
+    assert_eq!(answer.queue_key(), None);
     let claim = Claim::read(&other, &answered(other_poll).await);
     assert_eq!(claim.id, farm.jobs(&build).await[0].id);
 }
@@ -164,14 +173,17 @@ async fn a_runner_that_is_paused_while_it_waits_takes_nothing(backend: Backend) 
 async fn a_runner_that_is_removed_while_it_waits_takes_nothing(backend: Backend) {
     let farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let wire = Wire::to(&farm);
-    let (removed, other) = (wire.runner(&farm).await, wire.runner(&farm).await);
+    let api = RunnerApi::new(&farm);
+    let (removed, other) = (
+        api.register_runner(&farm).await,
+        api.register_runner(&farm).await,
+    );
     let poll = park(&farm, &removed).await;
     let body = json!({"token": removed.token});
-    wire.json(Method::DELETE, "/runners/delete", &body)
+    api.json(Method::DELETE, "/runners/delete", &body)
         .await
         .is(200);
-    answered(poll).await.says(403, "403 Forbidden");
+    answered(poll).await.is_error(403, "403 Forbidden");
     farm.build(&project).await;
     other.claim().await;
 }
@@ -179,7 +191,9 @@ async fn a_runner_that_is_removed_while_it_waits_takes_nothing(backend: Backend)
 async fn a_runner_whose_tags_change_while_it_waits_takes_what_it_can_take_now(backend: Backend) {
     let farm = patient_farm(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).tagged_runner(&farm, "arm").await;
+    let runner = RunnerApi::new(&farm)
+        .register_tagged_runner(&farm, "arm")
+        .await;
     let poll = park(&farm, &runner).await;
     let change = RunnerUpdate {
         tags: TagSet::from_list("gpu").ok(),

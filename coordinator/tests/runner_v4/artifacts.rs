@@ -7,7 +7,7 @@ use slipway_domain::JobId;
 use slipway_farm::Content;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, Wire, streamed};
+use crate::client::{Claim, RunnerApi, chunked_part};
 
 on_both_back_ends!(
     check_43_an_archive_is_taken,
@@ -61,7 +61,7 @@ async fn check_44_what_it_is_may_be_told_after_it(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let form = Form::new()
-        .part("file", streamed("artifacts.zip", b"PK zip"))
+        .part("file", chunked_part("artifacts.zip", b"PK zip"))
         .text("artifact_type", "archive")
         .text("artifact_format", "zip")
         .text("expire_in", "1 week");
@@ -70,7 +70,7 @@ async fn check_44_what_it_is_may_be_told_after_it(backend: Backend) {
     assert_eq!(files(&farm, &claim).await, expected);
     // What the query says goes before it.
     let form = Form::new()
-        .part("file", streamed("junit.xml.gz", b"gz"))
+        .part("file", chunked_part("junit.xml.gz", b"gz"))
         .text("artifact_type", "archive")
         .text("artifact_format", "zip");
     let query = "artifact_type=junit&artifact_format=gzip";
@@ -131,14 +131,14 @@ async fn check_47_only_a_running_job_takes_a_file(backend: Backend) {
     let form = Form::new().text("artifact_type", "archive");
     claim.upload_form("", form).await.is(400);
     let request = claim.request(Method::POST, "/artifacts").body("no form");
-    claim.runner.wire.send(request).await.is(400);
+    claim.runner.api.send(request).await.is(400);
     let stranger = claim.with_token("nope");
-    stranger.upload(ARCHIVE, "a.zip", b"x").await.forbidden();
+    stranger.upload(ARCHIVE, "a.zip", b"x").await.is_forbidden();
     claim.succeed().await;
-    claim.upload(ARCHIVE, "a.zip", b"x").await.forbidden();
+    claim.upload(ARCHIVE, "a.zip", b"x").await.is_forbidden();
     let mut unknown = claim.clone();
     unknown.id = JobId(987_654);
-    unknown.upload(ARCHIVE, "a.zip", b"x").await.forbidden();
+    unknown.upload(ARCHIVE, "a.zip", b"x").await.is_forbidden();
     assert!(files(&farm, &claim).await.is_empty());
 }
 
@@ -147,7 +147,7 @@ async fn needed(farm: &TestFarm, content: Option<&[u8]>) -> (Claim, Claim) {
     let project = farm.project("acme/api").await;
     let jobs: [(&str, &[&str]); 2] = [("first", &[]), ("second", &["first"])];
     farm.build_of(&project, &jobs).await;
-    let runner = Wire::to(farm).runner(farm).await;
+    let runner = RunnerApi::new(farm).register_runner(farm).await;
     let first = runner.claim().await;
     if let Some(content) = content {
         first.upload(ARCHIVE, "a.zip", content).await.is(201);
@@ -181,21 +181,21 @@ async fn check_48_a_job_that_needs_it_fetches_an_archive(backend: Backend) {
     // The job's own token is as good, though it is over.
     first.download(first.id, "").await.is(200);
     second.succeed().await;
-    second.download(first.id, "").await.forbidden();
+    second.download(first.id, "").await.is_forbidden();
 }
 
 async fn check_49_nobody_else_fetches_it(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let (first, second) = needed(&farm, Some(b"PK zip")).await;
     let unrelated = Claim::of_new_build(&farm).await;
-    unrelated.download(first.id, "").await.forbidden();
+    unrelated.download(first.id, "").await.is_forbidden();
     let runner = second.with_token(&second.runner.token);
-    runner.download(first.id, "").await.forbidden();
-    let wire = &second.runner.wire;
+    runner.download(first.id, "").await.is_forbidden();
+    let api = &second.runner.api;
     let path = format!("/jobs/{}/artifacts", first.id);
-    wire.send(wire.request(Method::GET, &path)).await.is(401);
-    wire.send(wire.request(Method::POST, &path)).await.is(401);
-    second.download(JobId(987_654), "").await.forbidden();
+    api.send(api.request(Method::GET, &path)).await.is(401);
+    api.send(api.request(Method::POST, &path)).await.is(401);
+    second.download(JobId(987_654), "").await.is_forbidden();
     let (bare, needing) = needed(&farm, None).await;
     assert_eq!(needing.payload["dependencies"], json!([]));
     needing.download(bare.id, "").await.is(404);

@@ -4,7 +4,7 @@ use serde_json::json;
 use slipway_domain::{JobState, Outcome};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, Wire};
+use crate::client::{Claim, RunnerApi};
 
 on_both_back_ends!(
     check_50_a_runner_that_knows_how_ends_a_canceled_job_in_its_own_way,
@@ -20,7 +20,10 @@ const A_LEASE: i64 = 91;
 async fn graceful(farm: &TestFarm) -> Claim {
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
-    let runner = Wire::to(farm).runner(farm).await.graceful();
+    let runner = RunnerApi::new(farm)
+        .register_runner(farm)
+        .await
+        .cancels_gracefully();
     runner.claim().await
 }
 
@@ -28,30 +31,42 @@ async fn check_50_a_runner_that_knows_how_ends_a_canceled_job_in_its_own_way(bac
     let farm = TestFarm::start(backend).await;
     for end in ["success", "failed"] {
         let claim = graceful(&farm).await;
-        claim.patch("0-4", "hello").await.tells(202, "running");
+        claim
+            .patch("0-4", "hello")
+            .await
+            .is_with_job_status(202, "running");
         farm.cancel(claim.id).await;
         // To everybody else it is canceled already.
         assert_eq!(farm.job(claim.id).await.state, CANCELED);
-        claim.patch("5-9", "after").await.tells(202, "canceling");
+        claim
+            .patch("5-9", "after")
+            .await
+            .is_with_job_status(202, "canceling");
         claim
             .put(json!({"state": "running"}))
             .await
-            .tells(200, "canceling");
+            .is_with_job_status(200, "canceling");
         claim.upload("", "artifacts.zip", b"PK").await.is(201);
-        claim.patch("10-10", "!").await.tells(202, "canceling");
+        claim
+            .patch("10-10", "!")
+            .await
+            .is_with_job_status(202, "canceling");
         claim
             .put(json!({ "state": end }))
             .await
-            .tells(200, "canceled");
+            .is_with_job_status(200, "canceled");
         assert_eq!(farm.job(claim.id).await.state, CANCELED);
         assert_eq!(farm.trace(claim.id).await, b"helloafter!");
         assert_eq!(farm.artifacts(claim.id).await.len(), 1);
         // That was the end of it.
-        claim.patch("11-11", "?").await.tells(403, "canceled");
+        claim
+            .patch("11-11", "?")
+            .await
+            .is_with_job_status(403, "canceled");
         claim
             .put(json!({ "state": end }))
             .await
-            .tells(403, "canceled");
+            .is_with_job_status(403, "canceled");
     }
 }
 
@@ -60,16 +75,22 @@ async fn check_51_any_other_runner_is_told_to_stop(backend: Backend) {
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-4", "hello").await.is(202);
     farm.cancel(claim.id).await;
-    claim.patch("5-9", "after").await.tells(403, "canceled");
+    claim
+        .patch("5-9", "after")
+        .await
+        .is_with_job_status(403, "canceled");
     claim
         .put(json!({"state": "running"}))
         .await
-        .tells(403, "canceled");
-    claim.upload("", "artifacts.zip", b"PK").await.forbidden();
+        .is_with_job_status(403, "canceled");
+    claim
+        .upload("", "artifacts.zip", b"PK")
+        .await
+        .is_forbidden();
     claim
         .put(json!({"state": "failed"}))
         .await
-        .tells(403, "canceled");
+        .is_with_job_status(403, "canceled");
     assert_eq!(farm.job(claim.id).await.state, CANCELED);
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
@@ -77,19 +98,25 @@ async fn check_51_any_other_runner_is_told_to_stop(backend: Backend) {
 async fn check_52_a_job_that_its_runner_never_speaks_of_is_given_to_another(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let other = claim.runner.wire.runner(&farm).await;
+    let other = claim.runner.api.register_runner(&farm).await;
     farm.advance(A_LEASE);
     farm.expire_leases().await;
     let again = other.claim().await;
     assert_ne!(again.token, claim.token);
-    claim.patch("0-4", "hello").await.tells(403, "failed");
+    claim
+        .patch("0-4", "hello")
+        .await
+        .is_with_job_status(403, "failed");
     for state in ["running", "success", "failed"] {
         claim
             .put(json!({ "state": state }))
             .await
-            .tells(403, "failed");
+            .is_with_job_status(403, "failed");
     }
-    again.patch("0-4", "hello").await.tells(202, "running");
+    again
+        .patch("0-4", "hello")
+        .await
+        .is_with_job_status(202, "running");
 }
 
 async fn a_runner_that_falls_silent_while_it_ends_a_job_is_not_waited_for(backend: Backend) {
@@ -100,13 +127,19 @@ async fn a_runner_that_falls_silent_while_it_ends_a_job_is_not_waited_for(backen
     for at in 0..3 {
         farm.advance(A_LEASE - 40);
         let range = format!("{at}-{at}");
-        claim.patch(&range, ".").await.tells(202, "canceling");
+        claim
+            .patch(&range, ".")
+            .await
+            .is_with_job_status(202, "canceling");
     }
     farm.advance(A_LEASE);
-    claim.patch("3-3", ".").await.tells(403, "canceled");
+    claim
+        .patch("3-3", ".")
+        .await
+        .is_with_job_status(403, "canceled");
     claim
         .put(json!({"state": "success"}))
         .await
-        .tells(403, "canceled");
+        .is_with_job_status(403, "canceled");
     assert_eq!(farm.trace(claim.id).await, b"...");
 }

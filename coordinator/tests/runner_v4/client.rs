@@ -1,4 +1,4 @@
-//! A stock runner on the wire: it sends what gitlab-runner sends, and follows nothing.
+//! A test client of runner protocol v4. It sends what gitlab-runner sends and follows no redirects.
 
 use bytes::Bytes;
 use reqwest::multipart::Form;
@@ -9,50 +9,54 @@ use slipway_domain::pipeline::Definition;
 use slipway_domain::{JobId, RunnerId};
 use slipway_testkit::TestFarm;
 
-#[path = "../support/answer.rs"]
-mod answer;
-#[path = "../support/runner.rs"]
-mod runner;
+#[path = "../support/claimed_job.rs"]
+mod claimed_job;
+#[path = "../support/response.rs"]
+mod response;
 
-pub(crate) use answer::Answer;
-pub(crate) use runner::{Claim, streamed};
+pub(crate) use claimed_job::{Claim, chunked_part};
+pub(crate) use response::ApiResponse;
 
-/// What a stock runner of today calls itself.
-const AGENT: &str = "gitlab-runner 18.11.4 (18-11-stable; go1.25.7; linux/amd64)";
+/// The `User-Agent` of a current stock runner.
+const USER_AGENT: &str = "gitlab-runner 18.11.4 (18-11-stable; go1.25.7; linux/amd64)";
 
-impl Answer {
-    /// The status is the one expected, and so is what the job is told to be.
+impl ApiResponse {
+    /// Asserts the status and the `Job-Status` header.
     #[track_caller]
-    pub(crate) fn tells(self, status: u16, job: &str) -> Self {
-        let answer = self.is(status);
-        assert_eq!(answer.header("job-status"), Some(job), "{answer:?}");
-        answer
+    pub(crate) fn is_with_job_status(self, status: u16, job_status: &str) -> Self {
+        let response = self.is(status);
+        assert_eq!(
+            response.header("job-status"),
+            Some(job_status),
+            "{response:?}"
+        );
+        response
     }
 
-    /// "Forbidden", with a message.
+    /// Asserts 403 with a message.
     #[track_caller]
-    pub(crate) fn forbidden(self) -> Self {
-        let answer = self.is(403);
-        let text = answer.json()["message"].as_str().unwrap().to_owned();
+    pub(crate) fn is_forbidden(self) -> Self {
+        let response = self.is(403);
+        let text = response.json()["message"].as_str().unwrap().to_owned();
         assert!(text.starts_with("403 Forbidden"), "{text}");
-        answer
+        response
     }
 }
 
-/// A way to one coordinator.
+/// The v4 endpoints of one coordinator.
 #[derive(Clone)]
-pub(crate) struct Wire {
+pub(crate) struct RunnerApi {
     pub(crate) base: String,
     http: reqwest::Client,
 }
 
-impl Wire {
-    pub(crate) fn to(farm: &TestFarm) -> Self {
+impl RunnerApi {
+    pub(crate) fn new(farm: &TestFarm) -> Self {
         Self {
             base: farm.url(""),
             http: slipway_testkit::http()
                 .redirect(Policy::none())
-                .user_agent(AGENT)
+                .user_agent(USER_AGENT)
                 .build()
                 .unwrap(),
         }
@@ -63,179 +67,166 @@ impl Wire {
         self.http.request(method, url)
     }
 
-    /// Sends a request. What is JSON in the answer is said to be.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        let answer = runner::sent(request).await;
-        if answer.body.starts_with(b"{") {
-            let kind = answer.header("content-type");
-            assert_eq!(kind, Some("application/json"), "{answer:?}");
+    /// Sends a request. A response body in JSON must be declared as such.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> ApiResponse {
+        let response = claimed_job::send(request).await;
+        if response.body.starts_with(b"{") {
+            let content_type = response.header("content-type");
+            assert_eq!(content_type, Some("application/json"), "{response:?}");
         }
-        answer
+        response
     }
 
-    pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> ApiResponse {
         self.send(self.request(method, path).json(body)).await
     }
 
-    /// A runner of the farm as it answers to a registration.
+    /// Registers a runner with `body`, to which it adds `token`.
     pub(crate) async fn register(&self, token: &str, mut body: Value) -> Runner {
         body["token"] = token.into();
-        let answer = self.json(Method::POST, "/runners", &body).await.is(201);
-        Runner::of(self, &answer.json())
+        let created = self.json(Method::POST, "/runners", &body).await.is(201);
+        Runner::of(self, &created.json())
     }
 
     /// Registers a shared runner without tags.
-    pub(crate) async fn runner(&self, farm: &TestFarm) -> Runner {
+    pub(crate) async fn register_runner(&self, farm: &TestFarm) -> Runner {
         let body = json!({"description": "a runner", "info": info()});
         self.register(&farm.registration_token, body).await
     }
 
-    /// A shared runner that an administrator makes first, natively.
-    pub(crate) async fn precreated(&self, farm: &TestFarm) -> Runner {
-        let made = self.native(farm, "/v1/runners", json!({"description": "made"}));
-        Runner::of(self, &made.await)
+    /// Creates a shared runner through the native API, as an administrator does before a host uses
+    /// its token.
+    pub(crate) async fn create_runner(&self, farm: &TestFarm) -> Runner {
+        let body = json!({"description": "created"});
+        Runner::of(self, &self.native(farm, "/v1/runners", body).await)
     }
 
-    /// What an administrator makes natively.
+    /// Creates something through the native API as an administrator.
     pub(crate) async fn native(&self, farm: &TestFarm, path: &str, body: Value) -> Value {
         let request = self.http.post(farm.url(path)).json(&body);
-        let answer = self.send(request.bearer_auth(&farm.admin_token)).await;
-        answer.is(201).json()
+        let response = self.send(request.bearer_auth(&farm.admin_token)).await;
+        response.is(201).json()
     }
 }
 
 /// A registered runner.
 #[derive(Clone)]
 pub(crate) struct Runner {
-    pub(crate) wire: Wire,
+    pub(crate) api: RunnerApi,
     pub(crate) id: RunnerId,
     pub(crate) token: String,
-    /// The name of its host.
+    /// Names the manager. Each host has its own.
     pub(crate) system_id: String,
     pub(crate) info: Value,
 }
 
 impl Runner {
-    fn of(wire: &Wire, made: &Value) -> Self {
+    fn of(api: &RunnerApi, created: &Value) -> Self {
         Self {
-            wire: wire.clone(),
-            id: RunnerId(made["id"].as_i64().unwrap()),
-            token: made["token"].as_str().unwrap().to_owned(),
+            api: api.clone(),
+            id: RunnerId(created["id"].as_i64().unwrap()),
+            token: created["token"].as_str().unwrap().to_owned(),
             system_id: "s_0123456789ab".to_owned(),
             info: info(),
         }
     }
 
-    /// The same on another host.
-    pub(crate) fn on(&self, system_id: &str) -> Self {
+    /// Another manager of the same runner.
+    pub(crate) fn with_system_id(&self, system_id: &str) -> Self {
         let mut other = self.clone();
         other.system_id = system_id.to_owned();
         other
     }
 
-    /// The same as one that says that it knows how to end a canceled job.
-    pub(crate) fn graceful(mut self) -> Self {
+    /// Announces `cancel_gracefully`.
+    pub(crate) fn cancels_gracefully(mut self) -> Self {
         self.info["features"]["cancel_gracefully"] = true.into();
         self
     }
 
-    /// What it says when it asks for a job.
-    pub(crate) fn asking(&self) -> Value {
+    /// The body of its poll.
+    pub(crate) fn job_request(&self) -> Value {
         json!({"info": self.info, "token": self.token, "system_id": self.system_id})
     }
 
-    pub(crate) async fn ask(&self, body: &Value) -> Answer {
-        self.wire.json(Method::POST, "/jobs/request", body).await
+    pub(crate) async fn request_job(&self, body: &Value) -> ApiResponse {
+        self.api.json(Method::POST, "/jobs/request", body).await
     }
 
-    /// Asks for a job and may not be held.
-    pub(crate) async fn poll(&self) -> Answer {
-        self.ask(&self.asking()).await
+    /// Polls without a queue key, so that the coordinator answers at once.
+    pub(crate) async fn poll(&self) -> ApiResponse {
+        self.request_job(&self.job_request()).await
     }
 
-    /// Asks for a job with the queue value it remembers, and may be held.
-    pub(crate) async fn poll_after(&self, value: &str) -> Answer {
-        let mut body = self.asking();
-        body["last_update"] = value.into();
-        self.ask(&body).await
+    /// Polls with a queue key. If the key is current, the coordinator may hold the request.
+    pub(crate) async fn poll_with_queue_key(&self, key: &str) -> ApiResponse {
+        let mut body = self.job_request();
+        body["last_update"] = key.into();
+        self.request_job(&body).await
     }
 
-    pub(crate) async fn verify(&self) -> Answer {
+    pub(crate) async fn verify(&self) -> ApiResponse {
         let body = json!({"token": self.token, "system_id": self.system_id});
-        self.wire.json(Method::POST, "/runners/verify", &body).await
+        self.api.json(Method::POST, "/runners/verify", &body).await
     }
 }
 
 impl Claim {
-    /// The only job of a new build of `acme/api`, with a runner of its own.
-    pub(crate) async fn of_new_build(farm: &TestFarm) -> Self {
-        let project = farm.project("acme/api").await;
-        farm.build(&project).await;
-        Wire::to(farm).runner(farm).await.claim().await
-    }
-
-    /// The same with another token.
-    pub(crate) fn with_token(&self, token: &str) -> Self {
-        let mut other = self.clone();
-        other.token = token.to_owned();
-        other
-    }
-
     fn path(&self, below: &str) -> String {
         format!("/jobs/{}{below}", self.id)
     }
 
-    /// Reports with exactly this body.
-    pub(crate) async fn put_plain(&self, body: &Value) -> Answer {
+    /// Updates the job with exactly this body.
+    pub(crate) async fn put_exactly(&self, body: &Value) -> ApiResponse {
         self.runner
-            .wire
+            .api
             .json(Method::PUT, &self.path(""), body)
             .await
     }
 
-    /// Reports with `body`, to which the job's token is added.
-    pub(crate) async fn put(&self, mut body: Value) -> Answer {
+    /// Updates the job with `body`, to which it adds the job's token.
+    pub(crate) async fn put(&self, mut body: Value) -> ApiResponse {
         body["token"] = self.token.as_str().into();
-        self.put_plain(&body).await
+        self.put_exactly(&body).await
     }
 
-    /// A request for something below the job, with its token.
+    /// Builds a request for a path below the job, with the job's token in the header.
     pub(crate) fn request(&self, method: Method, below: &str) -> RequestBuilder {
-        let request = self.runner.wire.request(method, &self.path(below));
+        let request = self.runner.api.request(method, &self.path(below));
         request.header("JOB-TOKEN", &self.token)
     }
 
-    /// Appends to the trace.
-    pub(crate) async fn patch(&self, range: &str, body: impl Into<Bytes>) -> Answer {
+    /// Appends a chunk to the trace.
+    pub(crate) async fn patch(&self, range: &str, body: impl Into<Bytes>) -> ApiResponse {
         let request = self
             .request(Method::PATCH, "/trace?debug_trace=false")
             .header("Content-Type", "text/plain")
             .header("Content-Range", range)
             .body(body.into());
-        self.runner.wire.send(request).await
+        self.runner.api.send(request).await
     }
 
-    /// Sends a file as the stock helper does: chunked, as it is made, with `?query`.
-    pub(crate) async fn upload(&self, query: &str, name: &str, content: &[u8]) -> Answer {
-        let form = Form::new().part("file", streamed(name, content));
+    /// Uploads a file to `artifacts?query`, chunked, as the stock helper does.
+    pub(crate) async fn upload(&self, query: &str, name: &str, content: &[u8]) -> ApiResponse {
+        let form = Form::new().part("file", chunked_part(name, content));
         self.upload_form(query, form).await
     }
 
-    pub(crate) async fn upload_form(&self, query: &str, form: Form) -> Answer {
+    pub(crate) async fn upload_form(&self, query: &str, form: Form) -> ApiResponse {
         let request = self.request(Method::POST, &format!("/artifacts?{query}"));
-        self.runner.wire.send(request.multipart(form)).await
+        self.runner.api.send(request.multipart(form)).await
     }
 
-    /// Fetches the archive of job `id` with this job's token.
-    pub(crate) async fn download(&self, id: JobId, query: &str) -> Answer {
+    /// Downloads the archive of job `id` with this job's token.
+    pub(crate) async fn download(&self, id: JobId, query: &str) -> ApiResponse {
         let path = format!("/jobs/{id}/artifacts{query}");
-        let request = self.runner.wire.request(Method::GET, &path);
+        let request = self.runner.api.request(Method::GET, &path);
         let request = request.header("JOB-TOKEN", &self.token);
-        self.runner.wire.send(request).await
+        self.runner.api.send(request).await
     }
 }
 
-/// What a stock runner of 16 with the shell executor says of itself.
+/// The `info` of stock runner 16 with the shell executor.
 fn info() -> Value {
     json!({
         "name": "gitlab-runner", "version": "16.11.1", "revision": "535ced5f",
@@ -245,7 +236,7 @@ fn info() -> Value {
     })
 }
 
-/// A pipeline of these jobs, as people write it.
+/// Parses the jobs of a pipeline from the JSON that users write.
 pub(crate) fn definition(jobs: Value) -> Definition {
     serde_json::from_value(json!({ "jobs": jobs })).unwrap()
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Wire, definition};
+use crate::client::{RunnerApi, definition};
 
 on_both_back_ends!(
     runners_of_every_generation_share_one_queue,
@@ -71,7 +71,7 @@ async fn runners_of_every_generation_share_one_queue(backend: Backend) {
     let project = farm.project("acme/api").await;
     let ours = Old::register(&farm, json!({"heartbeat": true})).await;
     let v1 = Old::register(&farm, json!({"variables": true})).await;
-    let v4 = Wire::to(&farm).runner(&farm).await;
+    let v4 = RunnerApi::new(&farm).register_runner(&farm).await;
     let mut builds = Vec::new();
     for _ in 0..6 {
         builds.push(farm.build(&project).await);
@@ -92,7 +92,7 @@ async fn runners_of_every_generation_share_one_queue(backend: Backend) {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(order, sorted);
-    v4.idle().await;
+    v4.expect_no_job().await;
     for build in &builds {
         assert_eq!(farm.build_now(build).await.state.as_str(), "succeeded");
         assert!(!farm.trace(farm.jobs(build).await[0].id).await.is_empty());
@@ -100,7 +100,7 @@ async fn runners_of_every_generation_share_one_queue(backend: Backend) {
     // What stands in no shell lines waits for ours.
     let jobs = json!([{"name": "image", "spec": {"kind": "image_build", "ssh": "KEY"}}]);
     farm.build_defined(&project, definition(jobs)).await;
-    v4.idle().await;
+    v4.expect_no_job().await;
     assert_eq!(v1.claim().await, None);
     assert!(ours.claim().await.is_some());
 }
@@ -109,7 +109,7 @@ async fn a_job_that_one_generation_lost_is_taken_by_the_other(backend: Backend) 
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let v1 = Old::register(&farm, json!({"variables": true})).await;
-    let v4 = Wire::to(&farm).runner(&farm).await;
+    let v4 = RunnerApi::new(&farm).register_runner(&farm).await;
     let build = farm.build(&project).await;
     let lost = v4.claim().await;
     farm.advance(91);
@@ -117,6 +117,8 @@ async fn a_job_that_one_generation_lost_is_taken_by_the_other(backend: Backend) 
     let job = v1.claim().await.unwrap();
     assert_ne!(job, lost.id.0);
     v1.succeed(job).await;
-    lost.patch("0-0", ".").await.tells(403, "failed");
+    lost.patch("0-0", ".")
+        .await
+        .is_with_job_status(403, "failed");
     assert_eq!(farm.build_now(&build).await.state.as_str(), "succeeded");
 }

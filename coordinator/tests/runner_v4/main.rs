@@ -6,14 +6,16 @@ mod artifacts;
 mod canceling;
 mod client;
 mod fleet;
+mod managers;
 mod payloads;
 mod polling;
-mod processes;
+
 mod published;
 mod registering;
-#[path = "../support/shell.rs"]
+#[path = "../support/scripted_runner/v4.rs"]
+mod scripted_runner;
+#[path = "../support/scripted_runner/shell.rs"]
 mod shell;
-mod stock;
 mod stories;
 mod traces;
 mod transport;

@@ -6,7 +6,7 @@ use slipway_farm::BuildRequest;
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, Wire, definition};
+use crate::client::{Claim, RunnerApi, definition};
 
 on_both_back_ends!(
     check_20_a_claimed_job_has_the_types_that_clients_read,
@@ -69,7 +69,7 @@ async fn check_21_the_odd_types_of_job_info_are_as_clients_read_them(backend: Ba
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
     farm.advance(7);
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let info = runner.claim().await.payload["job_info"].clone();
     let count = "project_jobs_running_on_instance_runners_count";
     assert_eq!(info[count], "0");
@@ -113,7 +113,7 @@ async fn check_22_the_commit_is_told_so_that_git_finds_it(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
-    let runner = Wire::to(&farm).runner(&farm).await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let git = runner.claim().await.payload["git_info"].clone();
     assert_eq!(git["sha"].as_str().unwrap().len(), 40);
     assert_eq!(git["sha"], SHA);
@@ -166,7 +166,11 @@ async fn a_scripts_image_and_files_are_told(backend: Backend) {
         "artifacts": {"paths": ["out/"], "name": "n", "when": "always", "expire_in": "1 week"},
     }}]);
     farm.build_defined(&project, definition(jobs)).await;
-    let claim = Wire::to(&farm).runner(&farm).await.claim().await;
+    let claim = RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .claim()
+        .await;
     let job = &claim.payload;
     assert_eq!(
         job["steps"][0]["script"],
@@ -236,7 +240,7 @@ async fn variables_have_the_names_of_both_generations(backend: Backend) {
     ] {
         assert!(!value(key).is_empty(), "{key}");
     }
-    let base = &claim.runner.wire.base;
+    let base = &claim.runner.api.base;
     assert_eq!(value("CI_SERVER_URL"), *base);
     assert_eq!(value("CI_API_V4_URL"), format!("{base}/api/v4"));
     assert_eq!(value("CI_PROJECT_URL"), format!("{base}/acme/api"));
@@ -253,8 +257,16 @@ async fn an_image_build_with_a_key_for_ssh_goes_to_our_runners_alone(backend: Ba
     let project = farm.project("acme/api").await;
     let jobs = json!([{"name": "image", "spec": {"kind": "image_build", "ssh": "KEY"}}]);
     farm.build_defined(&project, definition(jobs)).await;
-    Wire::to(&farm).runner(&farm).await.idle().await;
+    RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .expect_no_job()
+        .await;
     let jobs = json!([{"name": "image", "spec": {"kind": "image_build"}}]);
     farm.build_defined(&project, definition(jobs)).await;
-    Wire::to(&farm).runner(&farm).await.claim().await;
+    RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .claim()
+        .await;
 }

@@ -5,7 +5,7 @@ use slipway_farm::Content;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use tokio::process::Command;
 
-use crate::client::{Wire, definition};
+use crate::client::{RunnerApi, definition};
 
 on_both_back_ends!(a_runner_of_the_published_library_runs_a_job_to_its_end);
 
@@ -17,7 +17,7 @@ async fn a_runner_of_the_published_library_runs_a_job_to_its_end(backend: Backen
         "artifacts": {"paths": ["out/*"], "name": "left"},
     }}]);
     let build = farm.build_defined(&project, definition(jobs)).await;
-    let runner = Wire::to(&farm).precreated(&farm).await;
+    let runner = RunnerApi::new(&farm).create_runner(&farm).await;
     let program = std::env::var("SLIPWAY_TEST_PUBLISHED_RUNNER").unwrap();
     let mut command = Command::new(program);
     let ran = command.args([&farm.url("/"), &runner.token]).output().await;

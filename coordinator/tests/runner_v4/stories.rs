@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use slipway_farm::ProjectAccess;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 
-use crate::client::{Wire, definition};
-use crate::stock::Stock;
+use crate::client::{RunnerApi, definition};
+use crate::scripted_runner::ScriptedRunner;
 
 on_both_back_ends!(
     check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole,
@@ -49,10 +49,10 @@ async fn check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole(backend: Back
     let build = farm
         .build_defined(&project(&farm).await, definition(jobs))
         .await;
-    let stock = Stock::register(&farm.url(""), &farm.registration_token, "").await;
+    let stock = ScriptedRunner::register(&farm.url(""), &farm.registration_token, "").await;
     let ran = stock.run(&stock.claim().await.unwrap()).await;
     assert!(ran.succeeded, "{ran:?}");
-    assert_eq!(ran.told, "success");
+    assert_eq!(ran.job_status, "success");
     assert!(ran.trace.contains("\ngrün on test\n"), "{}", ran.trace);
     let shown = farm.farm().detailed_build(build.id).await.unwrap();
     assert_eq!(shown.jobs[0].job.state.name(), "succeeded");
@@ -64,19 +64,19 @@ async fn check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole(backend: Back
 
 async fn check_56_a_stock_runner_comes_with_a_token_and_leaves(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).precreated(&farm).await;
+    let runner = RunnerApi::new(&farm).create_runner(&farm).await;
     // `register` with such a token makes no runner: it verifies, and keeps the id.
     let answer = runner.verify().await.is(200).json();
     assert_ne!(answer["id"].as_i64().unwrap(), 0);
     let jobs = json!([script("test", json!(["true"]))]);
     farm.build_defined(&project(&farm).await, definition(jobs))
         .await;
-    let stock = Stock::with_token(&farm.url(""), &runner.token);
+    let stock = ScriptedRunner::with_token(&farm.url(""), &runner.token);
     let ran = stock.run(&stock.claim().await.unwrap()).await;
     assert!(ran.succeeded, "{ran:?}");
     // `unregister` takes the process away, and leaves the runner to the others.
     let body = json!({"token": runner.token, "system_id": runner.system_id});
-    let leave = runner.wire.json(Method::DELETE, "/runners/managers", &body);
+    let leave = runner.api.json(Method::DELETE, "/runners/managers", &body);
     leave.await.is(204);
     assert_eq!(farm.runners().await.len(), 1);
 }
@@ -92,11 +92,11 @@ async fn check_57_a_stock_runner_hands_files_on(backend: Backend) {
         .build_defined(&project, definition(json!([first, second])))
         .await;
     let url = farm.url("");
-    let stock = Stock::register(&url, &farm.registration_token, "").await;
+    let stock = ScriptedRunner::register(&url, &farm.registration_token, "").await;
     let ran = stock.run(&stock.claim().await.unwrap()).await;
     assert!(ran.succeeded, "{ran:?}");
     // Another host: what it has of the first job's files came from the farm.
-    let other = Stock::register(&url, &farm.registration_token, "").await;
+    let other = ScriptedRunner::register(&url, &farm.registration_token, "").await;
     let ran = other.run(&other.claim().await.unwrap()).await;
     assert!(ran.succeeded && ran.trace.contains("\nmade\n"), "{ran:?}");
     assert_eq!(farm.build_now(&build).await.state.as_str(), "succeeded");
@@ -165,7 +165,7 @@ async fn check_58_a_stock_runner_bears_with_a_farm_that_cannot_do_it_now(backend
     let build = farm.build_defined(&project, definition(json!([job]))).await;
     let waiting = farm.build(&project).await;
     let address = unready(&farm).await;
-    let stock = Stock::register(&address, &farm.registration_token, "").await;
+    let stock = ScriptedRunner::register(&address, &farm.registration_token, "").await;
     let ran = stock.run(&stock.claim().await.unwrap()).await;
     assert!(ran.succeeded, "{ran:?}");
     assert_eq!(farm.build_now(&build).await.state.as_str(), "succeeded");
@@ -183,7 +183,7 @@ async fn check_59_a_stock_runner_ends_a_canceled_job_in_its_own_way(backend: Bac
     let build = farm
         .build_defined(&project(&farm).await, definition(jobs))
         .await;
-    let mut stock = Stock::register(&farm.url(""), &farm.registration_token, "").await;
+    let mut stock = ScriptedRunner::register(&farm.url(""), &farm.registration_token, "").await;
     stock.after_script = Some("echo after all".to_owned());
     let job = stock.claim().await.unwrap();
     let id = farm.jobs(&build).await[0].id;
@@ -196,7 +196,7 @@ async fn check_59_a_stock_runner_ends_a_canceled_job_in_its_own_way(backend: Bac
     };
     let (ran, ()) = tokio::join!(stock.run(&job), canceling);
     assert!(!ran.succeeded);
-    assert_eq!(ran.told, "canceled");
+    assert_eq!(ran.job_status, "canceled");
     let trace = String::from_utf8(farm.trace(id).await).unwrap();
     assert!(trace.contains("\nafter all\n"), "{trace}");
     assert!(!trace.contains("\nnever\n"), "{trace}");
@@ -210,7 +210,7 @@ async fn a_failed_script_tells_its_code(backend: Backend) {
     let build = farm
         .build_defined(&project(&farm).await, definition(jobs))
         .await;
-    let stock = Stock::register(&farm.url(""), &farm.registration_token, "").await;
+    let stock = ScriptedRunner::register(&farm.url(""), &farm.registration_token, "").await;
     let ran = stock.run(&stock.claim().await.unwrap()).await;
     assert!(!ran.succeeded && !ran.trace.contains("\nnever"), "{ran:?}");
     let shown = farm.farm().detailed_build(build.id).await.unwrap();

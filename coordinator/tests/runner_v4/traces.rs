@@ -23,7 +23,10 @@ on_both_back_ends!(
 async fn check_25_a_first_piece_is_stored(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let answer = claim.patch("0-4", "hello").await.tells(202, "running");
+    let answer = claim
+        .patch("0-4", "hello")
+        .await
+        .is_with_job_status(202, "running");
     assert_eq!(answer.header("range"), Some("0-5"));
     assert_eq!(answer.header("x-gitlab-trace-update-interval"), Some("3"));
     assert_eq!(farm.trace(claim.id).await, b"hello");
@@ -33,7 +36,10 @@ async fn check_25_a_first_piece_is_stored(backend: Backend) {
 async fn with_ten(farm: &TestFarm) -> Claim {
     let claim = Claim::of_new_build(farm).await;
     claim.patch("0-4", "hello").await.is(202);
-    let answer = claim.patch("5-9", "world").await.tells(202, "running");
+    let answer = claim
+        .patch("5-9", "world")
+        .await
+        .is_with_job_status(202, "running");
     assert_eq!(answer.header("range"), Some("0-10"));
     claim
 }
@@ -74,7 +80,7 @@ async fn check_30_a_piece_says_where_it_belongs(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let request = claim.request(Method::PATCH, "/trace").body("hello");
-    claim.runner.wire.send(request).await.is(400);
+    claim.runner.api.send(request).await.is(400);
     for range in ["", "x", "5", "-5", "a-b"] {
         claim.patch(range, "hello").await.is(400);
     }
@@ -90,14 +96,14 @@ async fn check_31_a_wrong_token_and_an_unknown_job_are_forbidden(backend: Backen
             .with_token(token)
             .patch("0-4", "hello")
             .await
-            .forbidden();
+            .is_forbidden();
     }
     let mut unknown = claim.clone();
     unknown.id = JobId(987_654);
-    unknown.patch("0-4", "hello").await.forbidden();
-    let request = claim.runner.wire.request(Method::PATCH, "/jobs/x/trace");
+    unknown.patch("0-4", "hello").await.is_forbidden();
+    let request = claim.runner.api.request(Method::PATCH, "/jobs/x/trace");
     let request = request.header("JOB-TOKEN", &claim.token);
-    claim.runner.wire.send(request).await.forbidden();
+    claim.runner.api.send(request).await.is_forbidden();
     assert!(farm.trace(claim.id).await.is_empty());
 }
 
@@ -108,7 +114,12 @@ async fn check_32_a_trace_of_a_debugged_job_is_taken(backend: Backend) {
         .request(Method::PATCH, "/trace?debug_trace=true")
         .header("Content-Range", "0-4")
         .body("hello");
-    claim.runner.wire.send(request).await.tells(202, "running");
+    claim
+        .runner
+        .api
+        .send(request)
+        .await
+        .is_with_job_status(202, "running");
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 

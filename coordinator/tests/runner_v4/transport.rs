@@ -31,8 +31,8 @@ async fn check_53_nothing_is_ever_redirected(backend: Backend) {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             for path in [path.to_owned(), format!("{path}/"), format!("/{path}")] {
                 // The client itself makes sure of it.
-                let wire = &claim.runner.wire;
-                let answer = wire.json(method.clone(), &path, &json!({})).await;
+                let api = &claim.runner.api;
+                let answer = api.json(method.clone(), &path, &json!({})).await;
                 assert!(answer.status >= 400, "{method} {path}: {answer:?}");
             }
         }
@@ -42,17 +42,17 @@ async fn check_53_nothing_is_ever_redirected(backend: Backend) {
 async fn check_54_a_request_has_its_name_back(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let wire = &claim.runner.wire;
+    let api = &claim.runner.api;
     let name = "0123456789abcdef0123456789abcdef";
-    let asking = claim.runner.asking();
+    let asking = claim.runner.job_request();
     for (path, body, status) in [
         ("/jobs/request", &asking, 204),
         ("/jobs/request", &json!({"token": "bad"}), 403),
         ("/runners/verify", &asking, 200),
         ("/nowhere", &asking, 404),
     ] {
-        let request = wire.request(Method::POST, path).json(body);
-        let answer = wire.send(request.header("X-Request-Id", name)).await;
+        let request = api.request(Method::POST, path).json(body);
+        let answer = api.send(request.header("X-Request-Id", name)).await;
         let answer = answer.is(status);
         assert_eq!(answer.header("x-request-id"), Some(name), "{path}");
     }
@@ -63,12 +63,12 @@ async fn check_54_a_request_has_its_name_back(backend: Backend) {
 async fn an_unreadable_body_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let wire = &claim.runner.wire;
+    let api = &claim.runner.api;
     for body in ["{", "[]", "\"x\"", "{\"token\": 7}", "{\"system_id\": []}"] {
         for path in ["/runners", "/runners/verify", "/jobs/request"] {
-            let request = wire.request(Method::POST, path);
+            let request = api.request(Method::POST, path);
             let request = request.header("Content-Type", "application/json");
-            wire.send(request.body(body)).await.is(400);
+            api.send(request.body(body)).await.is(400);
         }
     }
 }

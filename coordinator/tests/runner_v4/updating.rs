@@ -40,7 +40,7 @@ async fn check_24_a_job_may_be_said_to_run_at_once(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "running", "output": {}});
-    let answer = claim.put(body).await.tells(200, "running");
+    let answer = claim.put(body).await.is_with_job_status(200, "running");
     assert_eq!(answer.header("x-gitlab-trace-update-interval"), Some("3"));
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
@@ -59,19 +59,22 @@ async fn check_35_a_job_succeeds(backend: Backend) {
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-14", "helloworldagain").await.is(202);
     let answer = claim.put(success(b"helloworldagain")).await;
-    answer.tells(200, "success");
+    answer.is_with_job_status(200, "success");
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, JobState::Done(Outcome::Succeeded));
     assert!(!details(&farm, &claim).await.trace_incomplete);
     // It is over: nothing more comes in.
-    claim.patch("15-15", "!").await.tells(403, "success");
+    claim
+        .patch("15-15", "!")
+        .await
+        .is_with_job_status(403, "success");
 }
 
 async fn check_36_a_job_fails_for_a_reason_and_with_a_code(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "failed", "failure_reason": "script_failure", "exit_code": 2});
-    claim.put(body).await.tells(200, "failed");
+    claim.put(body).await.is_with_job_status(200, "failed");
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, failed(FailureReason::JobFailed));
     assert_eq!(details(&farm, &claim).await.exit_code, Some(2));
@@ -100,12 +103,16 @@ async fn check_39_the_token_may_be_in_the_header_alone(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "success"});
-    let answer = claim.put_plain(&body).await.is(400);
+    let answer = claim.put_exactly(&body).await.is(400);
     assert_eq!(answer.json(), json!({"error": "token is missing"}));
-    claim.with_token("nope").put(body.clone()).await.forbidden();
+    claim
+        .with_token("nope")
+        .put(body.clone())
+        .await
+        .is_forbidden();
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
     let request = claim.request(Method::PUT, "").json(&body);
-    claim.runner.wire.send(request).await.is(200);
+    claim.runner.api.send(request).await.is(200);
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
 }
 
@@ -113,7 +120,10 @@ async fn check_40_the_token_of_the_runner_is_not_the_jobs(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let stranger = claim.with_token(&claim.runner.token);
-    stranger.put(json!({"state": "success"})).await.forbidden();
+    stranger
+        .put(json!({"state": "success"}))
+        .await
+        .is_forbidden();
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
@@ -121,11 +131,18 @@ async fn check_41_an_end_may_be_told_again_and_not_another(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.put(success(b"")).await.is(200);
-    claim.put(success(b"")).await.tells(200, "success");
+    claim
+        .put(success(b""))
+        .await
+        .is_with_job_status(200, "success");
     let failure = json!({"state": "failed", "failure_reason": "script_failure"});
-    claim.put(failure).await.forbidden().tells(403, "success");
+    claim
+        .put(failure)
+        .await
+        .is_forbidden()
+        .is_with_job_status(403, "success");
     let beat = json!({"state": "running"});
-    claim.put(beat).await.tells(403, "success");
+    claim.put(beat).await.is_with_job_status(403, "success");
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
 }
 
@@ -138,7 +155,7 @@ async fn check_42_a_trace_that_is_not_whole_is_marked(backend: Backend) {
         let claim = Claim::of_new_build(&farm).await;
         claim.patch("0-4", "hello").await.is(202);
         let body = json!({"state": "success", "output": said});
-        claim.put(body).await.tells(200, "success");
+        claim.put(body).await.is_with_job_status(200, "success");
         assert_eq!(
             shown(&farm, &claim).await["trace_incomplete"],
             true,
@@ -163,6 +180,6 @@ async fn a_fault_of_the_runner_is_tried_again(backend: Backend) {
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "failed", "failure_reason": "runner_system_failure"});
     claim.put(body).await.is(200);
-    let again = claim.runner.wire.runner(&farm).await.claim().await;
+    let again = claim.runner.api.register_runner(&farm).await.claim().await;
     assert_ne!(again.id, claim.id);
 }

@@ -6,14 +6,14 @@ use slipway_test_engine::{SHELL, docker};
 
 use super::{Yard, artifacts, one_job, var};
 use crate::place::{finished, trace_of};
-use crate::stock_v4::{Ran, Stock};
+use crate::scripted_runner_v4::{FinishedJob, ScriptedRunner};
 
-async fn stock(yard: &Yard) -> Stock {
+async fn stock(yard: &Yard) -> ScriptedRunner {
     let token = yard.farm.secret("registration-token");
-    Stock::register(&yard.farm.url(""), &token, "stock").await
+    ScriptedRunner::register(&yard.farm.url(""), &token, "stock").await
 }
 
-async fn ran(stock: &Stock) -> Ran {
+async fn ran(stock: &ScriptedRunner) -> FinishedJob {
     let job = slipway_testkit::wait_for(crate::place::LIMIT, "a job", || stock.claim()).await;
     stock.run(&job).await
 }

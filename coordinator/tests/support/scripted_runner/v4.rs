@@ -1,8 +1,7 @@
-//! What stands in for a stock runner of 18.x with the shell executor: it makes the calls that one makes
-//! for a job, in the same order, and runs the steps in a real shell.
+//! A scripted stand-in for stock runner 18.x with the shell executor. For each job it makes the same
+//! calls in the same order and runs the steps in a real shell.
 
 use std::fmt::Write as _;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,76 +11,77 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use zip::ZipArchive;
 
-use crate::shell::{escaped, finished, login_shell, packed};
+use crate::shell::{complete_script, escaped, exported_variables, login_shell, unzip, zipped};
 
-/// How often a call is made that was answered with "not now", as runners from 18.3 on do it.
+/// How often a call is made while the response is 503. Stock runners do this from 18.3 on.
 const TRIES: usize = 5;
-/// After how long without anything to send it says that it is alive. A stock runner takes 30 s.
+/// How long a job may print nothing before a keep-alive is sent. A stock runner waits 30 s.
 const KEEP_ALIVE: Duration = Duration::from_millis(200);
 
-/// What stops the script of a job. What comes after it goes on when the job is merely called off.
-const STOPPED_BY: &[End] = &[End::Canceling, End::Aborted];
+/// What stops the script of a job. The `after_script` runs even when the job is being canceled, and
+/// only [`ShellExit::Aborted`] stops it.
+const STOPS_SCRIPT: &[ShellExit] = &[ShellExit::Canceling, ShellExit::Aborted];
 
-/// A runner that is registered.
-pub(crate) struct Stock {
+/// A registered runner.
+pub(crate) struct ScriptedRunner {
     base: String,
     token: String,
     http: reqwest::Client,
     dir: TempDir,
-    /// What runs after a job, also after a canceled one. The farm has none; a runner's own
-    /// configuration may.
+    /// Runs after each job, also after a canceled one. Jobs of the farm have no `after_script`, but a
+    /// runner's own configuration may.
     pub(crate) after_script: Option<String>,
 }
 
-/// A job that was run.
+/// A job that the runner ran to its end.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct FinishedJob {
     pub(crate) id: i64,
     pub(crate) succeeded: bool,
     pub(crate) trace: String,
-    /// What the last call said that the job is.
-    pub(crate) told: String,
+    /// The `Job-Status` of the last response.
+    pub(crate) job_status: String,
 }
 
 /// How a shell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum ShellExit {
     Exited(i32),
-    /// The job is called off, and may be ended in the runner's own way.
+    /// The job is being canceled; the runner may still run `after_script` and upload artifacts.
     Canceling,
-    /// The job is taken away.
+    /// The job no longer belongs to the runner.
     Aborted,
 }
 
-struct Answered {
+/// The parts of a response that the client reads.
+struct RunnerResponse {
     status: StatusCode,
-    job: String,
+    job_status: String,
     range: Option<String>,
     body: bytes::Bytes,
 }
 
-impl Answered {
-    /// What the client makes of it while a job runs.
-    fn verdict(&self) -> Option<End> {
-        match (self.job.as_str(), self.status.as_u16()) {
-            ("canceling", _) => Some(End::Canceling),
-            ("canceled" | "failed", _) | (_, 403) => Some(End::Aborted),
+impl RunnerResponse {
+    /// How the client reacts to the response while a job runs.
+    fn interruption(&self) -> Option<ShellExit> {
+        match (self.job_status.as_str(), self.status.as_u16()) {
+            ("canceling", _) => Some(ShellExit::Canceling),
+            ("canceled" | "failed", _) | (_, 403) => Some(ShellExit::Aborted),
             _ => None,
         }
     }
 }
 
-/// The log, and how much of it the farm has.
+/// The trace, and how many bytes of it the coordinator acknowledged.
 #[derive(Default)]
-struct Log {
-    text: Vec<u8>,
-    held: usize,
+struct Trace {
+    bytes: Vec<u8>,
+    acknowledged: usize,
 }
 
-impl Stock {
-    /// A runner with this token, at the farm at `base`.
+impl ScriptedRunner {
+    /// Uses a runner token at the coordinator at `base`.
     pub(crate) fn with_token(base: &str, token: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["builds", "home", "tmp"] {
@@ -96,7 +96,7 @@ impl Stock {
         }
     }
 
-    /// Registers one with a registration token and these tags.
+    /// Registers with a registration token and tags. Without tags it takes untagged jobs.
     pub(crate) async fn register(base: &str, registration_token: &str, tags: &str) -> Self {
         let mut runner = Self::with_token(base, "");
         let body = json!({
@@ -104,136 +104,156 @@ impl Stock {
             "run_untagged": tags.is_empty(), "locked": true, "paused": false, "info": info(),
         });
         let url = format!("{}/runners", runner.base);
-        let answer = runner.sent(|| runner.http.post(&url).json(&body)).await;
-        assert_eq!(answer.status, 201);
-        let made: Value = serde_json::from_slice(&answer.body).unwrap();
+        let response = runner.send(|| runner.http.post(&url).json(&body)).await;
+        assert_eq!(response.status, 201);
+        let made: Value = serde_json::from_slice(&response.body).unwrap();
         runner.token = made["token"].as_str().unwrap().to_owned();
         runner
     }
 
-    /// A place of its own for what the scripts of jobs leave on the host.
+    /// The temporary directory of job scripts, to check what they leave on the host.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.dir.path().join("tmp")
     }
 
-    /// Asks for a job.
+    /// Polls for a job.
     pub(crate) async fn claim(&self) -> Option<Value> {
         let url = format!("{}/jobs/request", self.base);
         let body = json!({"info": info(), "token": self.token, "system_id": "s_0123456789ab"});
-        let answer = self.sent(|| self.http.post(&url).json(&body)).await;
-        match answer.status.as_u16() {
-            201 => Some(serde_json::from_slice(&answer.body).unwrap()),
+        let response = self.send(|| self.http.post(&url).json(&body)).await;
+        match response.status.as_u16() {
+            201 => Some(serde_json::from_slice(&response.body).unwrap()),
             204 => None,
-            other => panic!("{other}: {:?}", answer.body),
+            other => panic!("{other}: {:?}", response.body),
         }
     }
 
-    /// Runs a job to its end, and reports.
-    pub(crate) async fn run(&self, job: &Value) -> Ran {
+    /// Runs a job and reports its result.
+    pub(crate) async fn run(&self, job: &Value) -> FinishedJob {
         let first = json!({"state": "running", "output": {}});
-        let answer = self.put(job, first).await;
-        assert_eq!((answer.status.as_u16(), answer.verdict()), (200, None));
-        let mut log = Log::default();
-        log.text
+        let response = self.put(job, first).await;
+        assert_eq!(
+            (response.status.as_u16(), response.interruption()),
+            (200, None)
+        );
+        let mut trace = Trace::default();
+        trace
+            .bytes
             .extend(b"Running with gitlab-runner 18.11.4 (abcdef12)\n");
         let project = self.dir.path().join("builds/project");
         std::fs::create_dir_all(&project).unwrap();
-        let mut end = self
-            .shell(job, &sources_script(job, &project), &mut log, STOPPED_BY)
+        let mut exit = self
+            .shell(
+                job,
+                &sources_script(job, &project),
+                &mut trace,
+                STOPS_SCRIPT,
+            )
             .await;
-        if end == End::Exited(0) {
+        if exit == ShellExit::Exited(0) {
             self.download_needs(job, &project).await;
             for step in job["steps"].as_array().unwrap() {
                 let script = step_script(job, step, &project);
-                end = self.shell(job, &script, &mut log, STOPPED_BY).await;
+                exit = self.shell(job, &script, &mut trace, STOPS_SCRIPT).await;
             }
         }
-        if let (Some(after), true) = (&self.after_script, end != End::Aborted) {
+        if let (Some(after), true) = (&self.after_script, exit != ShellExit::Aborted) {
             let step = json!({ "script": [after] });
             let script = step_script(job, &step, &project);
-            self.shell(job, &script, &mut log, &[End::Aborted]).await;
+            self.shell(job, &script, &mut trace, &[ShellExit::Aborted])
+                .await;
         }
-        let succeeded = end == End::Exited(0);
-        if end != End::Aborted {
+        let succeeded = exit == ShellExit::Exited(0);
+        if exit != ShellExit::Aborted {
             self.upload(job, &project, succeeded).await;
         }
-        log.text.extend(match end {
-            End::Exited(0) => "Job succeeded\n".as_bytes(),
-            End::Exited(_) => b"ERROR: Job failed: exit status 1\n",
-            End::Canceling | End::Aborted => b"ERROR: Job failed: canceled\n",
+        trace.bytes.extend(match exit {
+            ShellExit::Exited(0) => "Job succeeded\n".as_bytes(),
+            ShellExit::Exited(_) => b"ERROR: Job failed: exit status 1\n",
+            ShellExit::Canceling | ShellExit::Aborted => b"ERROR: Job failed: canceled\n",
         });
-        self.send_rest(job, &mut log).await;
-        let told = self.put(job, last_report(end, &log)).await.job;
-        Ran {
+        self.send_rest(job, &mut trace).await;
+        let last = self.put(job, final_report(exit, &trace)).await;
+        FinishedJob {
             id: job["id"].as_i64().unwrap(),
             succeeded,
-            trace: String::from_utf8(log.text).unwrap(),
-            told,
+            trace: String::from_utf8(trace.bytes).unwrap(),
+            job_status: last.job_status,
         }
     }
 
-    /// Runs a script as the executor does: a login shell reads it from its standard input. What it
-    /// says is sent as it comes.
-    async fn shell(&self, job: &Value, script: &str, log: &mut Log, stopped_by: &[End]) -> End {
+    /// Runs a script in a login shell, which reads it from standard input, and sends its output as it
+    /// arrives.
+    async fn shell(
+        &self,
+        job: &Value,
+        script: &str,
+        trace: &mut Trace,
+        stopped_by: &[ShellExit],
+    ) -> ShellExit {
         let mut shell = login_shell(self.dir.path(), &self.temporary());
         let mut child = shell.process_group(0).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         let mut output = child.stdout.take().unwrap();
         let script = script.as_bytes().to_vec();
-        // A script that fails early is not read to its end.
+        // A script that fails early does not read all of its input, so the write may fail.
         let writing = tokio::spawn(async move { input.write_all(&script).await });
-        let mut piece = vec![0; 64 << 10];
-        let end = loop {
-            let read = tokio::time::timeout(KEEP_ALIVE, output.read(&mut piece)).await;
-            let verdict = match read {
+        let mut buffer = vec![0; 64 << 10];
+        let interruption = loop {
+            let read = tokio::time::timeout(KEEP_ALIVE, output.read(&mut buffer)).await;
+            let interruption = match read {
                 Ok(Ok(0)) => break None,
                 Ok(count) => {
-                    log.text.extend(&piece[..count.unwrap()]);
-                    self.send_once(job, log).await
+                    trace.bytes.extend(&buffer[..count.unwrap()]);
+                    self.send_chunk(job, trace).await
                 }
-                Err(_) => self.put(job, json!({"state": "running"})).await.verdict(),
+                Err(_) => self
+                    .put(job, json!({"state": "running"}))
+                    .await
+                    .interruption(),
             };
-            let verdict = verdict.filter(|verdict| stopped_by.contains(verdict));
-            if verdict.is_some() {
+            let interruption = interruption.filter(|reason| stopped_by.contains(reason));
+            if interruption.is_some() {
                 interrupt(&child).await;
-                break verdict;
+                break interruption;
             }
         };
         let _ = writing.await;
         let status = child.wait().await.unwrap();
-        end.unwrap_or(End::Exited(status.code().unwrap_or(1)))
+        interruption.unwrap_or(ShellExit::Exited(status.code().unwrap_or(1)))
     }
 
-    /// Sends what the farm does not have yet, once.
-    async fn send_once(&self, job: &Value, log: &mut Log) -> Option<End> {
-        let piece = log.text[log.held..].to_vec();
-        let range = format!("{}-{}", log.held, log.text.len() - 1);
+    /// Sends everything that is not yet acknowledged as one chunk.
+    async fn send_chunk(&self, job: &Value, trace: &mut Trace) -> Option<ShellExit> {
+        let chunk = trace.bytes[trace.acknowledged..].to_vec();
+        // The end of the range is inclusive in this protocol.
+        let range = format!("{}-{}", trace.acknowledged, trace.bytes.len() - 1);
         let url = format!("{}/jobs/{}/trace?debug_trace=false", self.base, job["id"]);
         let token = job["token"].as_str().unwrap();
-        let answer = self
-            .sent(|| {
+        let response = self
+            .send(|| {
                 let request = self.http.request(Method::PATCH, &url);
                 let request = request.header("JOB-TOKEN", token);
                 let request = request.header("Content-Type", "text/plain");
-                request.header("Content-Range", &range).body(piece.clone())
+                request.header("Content-Range", &range).body(chunk.clone())
             })
             .await;
-        match answer.status.as_u16() {
-            202 => log.held = log.text.len(),
+        match response.status.as_u16() {
+            202 => trace.acknowledged = trace.bytes.len(),
             416 => {
-                let range = answer.range.clone().unwrap();
-                log.held = range.strip_prefix("0-").unwrap().parse().unwrap();
+                let range = response.range.clone().unwrap();
+                trace.acknowledged = range.strip_prefix("0-").unwrap().parse().unwrap();
             }
             403 => {}
             other => panic!("{other}"),
         }
-        answer.verdict()
+        response.verdict()
     }
 
-    /// Sends the rest until all is acknowledged, or nobody wants it.
-    async fn send_rest(&self, job: &Value, log: &mut Log) {
-        while log.held < log.text.len() {
-            if self.send_once(job, log).await == Some(End::Aborted) {
+    /// Sends the rest of the trace until everything is acknowledged or the job is aborted.
+    async fn send_rest(&self, job: &Value, trace: &mut Trace) {
+        while trace.acknowledged < trace.bytes.len() {
+            if self.send_chunk(job, trace).await == Some(ShellExit::Aborted) {
                 return;
             }
         }
@@ -243,16 +263,15 @@ impl Stock {
         for need in job["dependencies"].as_array().unwrap() {
             let token = need["token"].as_str().unwrap();
             let url = format!("{}/jobs/{}/artifacts", self.base, need["id"]);
-            let answer = self
-                .sent(|| self.http.get(&url).header("JOB-TOKEN", token))
+            let response = self
+                .send(|| self.http.get(&url).header("JOB-TOKEN", token))
                 .await;
-            assert_eq!(answer.status, 200);
-            let mut archive = ZipArchive::new(Cursor::new(answer.body)).unwrap();
-            archive.extract(project).unwrap();
+            assert_eq!(response.status, 200);
+            unzip(response.body, project);
         }
     }
 
-    /// Packs the paths, of which each is a file or a directory here, and sends the archive.
+    /// Uploads the artifacts that the job declares for this result.
     async fn upload(&self, job: &Value, project: &Path, succeeded: bool) {
         for artifact in job["artifacts"].as_array().unwrap() {
             let is_wanted = match artifact["when"].as_str().unwrap() {
@@ -269,48 +288,48 @@ impl Stock {
             );
             let url = format!("{}/jobs/{}/artifacts?{query}", self.base, job["id"]);
             let token = job["token"].as_str().unwrap();
-            let answer = self
-                .sent(|| {
-                    let part = Part::stream(packed(project, &artifact["paths"]));
+            let response = self
+                .send(|| {
+                    let part = Part::stream(zipped(project, &artifact["paths"]));
                     let part = part.file_name("artifacts.zip");
                     let request = self.http.post(&url).header("JOB-TOKEN", token);
                     request.multipart(Form::new().part("file", part))
                 })
                 .await;
-            assert_eq!(answer.status, 201);
+            assert_eq!(response.status, 201);
         }
     }
 
-    async fn put(&self, job: &Value, mut body: Value) -> Answered {
+    async fn put(&self, job: &Value, mut body: Value) -> RunnerResponse {
         body["info"] = info();
         body["token"] = job["token"].clone();
         let url = format!("{}/jobs/{}", self.base, job["id"]);
-        self.sent(|| self.http.put(&url).json(&body)).await
+        self.send(|| self.http.put(&url).json(&body)).await
     }
 
-    /// Makes a call, and again when the farm cannot do it now.
-    async fn sent(&self, make: impl Fn() -> RequestBuilder) -> Answered {
+    /// Sends a request and repeats it while the response is 503.
+    async fn send(&self, make: impl Fn() -> RequestBuilder) -> RunnerResponse {
         for _ in 0..TRIES {
-            let answer = make().send().await.unwrap();
+            let response = make().send().await.unwrap();
             let text = |name: &str| {
-                let value = answer.headers().get(name)?.to_str().ok()?;
+                let value = response.headers().get(name)?.to_str().ok()?;
                 Some(value.to_owned())
             };
-            let answered = Answered {
-                status: answer.status(),
-                job: text("job-status").unwrap_or_default(),
+            let received = RunnerResponse {
+                status: response.status(),
+                job_status: text("job-status").unwrap_or_default(),
                 range: text("range"),
                 body: bytes::Bytes::new(),
             };
-            if answered.status == StatusCode::SERVICE_UNAVAILABLE {
+            if received.status == StatusCode::SERVICE_UNAVAILABLE {
                 continue;
             }
-            return Answered {
-                body: answer.bytes().await.unwrap(),
-                ..answered
+            return RunnerResponse {
+                body: response.bytes().await.unwrap(),
+                ..received
             };
         }
-        panic!("the farm never could");
+        panic!("the coordinator answered 503 {TRIES} times");
     }
 }
 
@@ -320,13 +339,13 @@ async fn interrupt(child: &Child) {
     kill.await.unwrap();
 }
 
-fn last_report(end: End, log: &Log) -> Value {
-    let checksum = format!("crc32:{:08x}", crc32fast::hash(&log.text));
+fn final_report(exit: ShellExit, trace: &Trace) -> Value {
+    let checksum = format!("crc32:{:08x}", crc32fast::hash(&trace.bytes));
     let mut report = json!({
-        "state": if end == End::Exited(0) { "success" } else { "failed" },
-        "checksum": checksum, "output": {"checksum": checksum, "bytesize": log.text.len()},
+        "state": if exit == ShellExit::Exited(0) { "success" } else { "failed" },
+        "checksum": checksum, "output": {"checksum": checksum, "bytesize": trace.bytes.len()},
     });
-    if let End::Exited(code @ 1..) = end {
+    if let ShellExit::Exited(code @ 1..) = exit {
         report["failure_reason"] = "script_failure".into();
         report["exit_code"] = code.into();
     }
@@ -346,20 +365,16 @@ fn info() -> Value {
     })
 }
 
-/// Exports of the variables, of which the last of a name wins.
+/// Exports the project directory and the job's variables.
 fn exports(job: &Value, project: &Path) -> String {
     let mut script = String::new();
     let directory = escaped(project.to_str().unwrap());
     writeln!(script, "export CI_PROJECT_DIR={directory}").unwrap();
-    for variable in job["variables"].as_array().unwrap() {
-        let (key, value) = (&variable["key"], &variable["value"]);
-        let (key, value) = (key.as_str().unwrap(), value.as_str().unwrap());
-        writeln!(script, "export {key}={}", escaped(value)).unwrap();
-    }
+    script.push_str(&exported_variables(job));
     script
 }
 
-/// Fetches what the refspecs say, unless the job wants no sources.
+/// Fetches the refspecs and checks out the commit, unless `GIT_STRATEGY` is `none`.
 fn sources_script(job: &Value, project: &Path) -> String {
     let git = &job["git_info"];
     let mut script = exports(job, project);
@@ -374,10 +389,10 @@ fn sources_script(job: &Value, project: &Path) -> String {
     let sha = git["sha"].as_str().unwrap();
     writeln!(script, "echo 'Checking out {} as detached HEAD'", &sha[..8]).unwrap();
     writeln!(script, "git checkout -f -q --detach {sha}\nfi").unwrap();
-    finished(&script)
+    complete_script(&script)
 }
 
-/// The lines of a step, each shown before it runs.
+/// Runs the lines of a step and prints each before it runs.
 fn step_script(job: &Value, step: &Value, project: &Path) -> String {
     let mut script = exports(job, project);
     writeln!(script, "cd {}", escaped(project.to_str().unwrap())).unwrap();
@@ -389,5 +404,5 @@ fn step_script(job: &Value, step: &Value, project: &Path) -> String {
         };
         writeln!(script, "echo {}\n{line}", escaped(&shown)).unwrap();
     }
-    finished(&script)
+    complete_script(&script)
 }

@@ -1,26 +1,26 @@
-//! What is answered to a request, whoever asked.
+//! An HTTP response, read completely, with the checks that the tests of every API use.
 
 use bytes::Bytes;
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// What was answered.
+/// A response with its whole body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
-    /// Sends a request, and reads the answer whole.
+impl ApiResponse {
+    /// Sends a request and reads the whole response.
     pub(crate) async fn to(request: RequestBuilder) -> Self {
-        let answer = request.send().await.unwrap();
+        let response = request.send().await.unwrap();
         Self {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.bytes().await.unwrap(),
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap(),
         }
     }
 
@@ -32,7 +32,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The status is the one expected.
+    /// Asserts the status.
     #[track_caller]
     pub(crate) fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");

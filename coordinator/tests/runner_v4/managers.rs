@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Wire, definition};
+use crate::client::{RunnerApi, definition};
 
 on_both_back_ends!(
     the_processes_of_a_runner_are_told_apart,
@@ -22,13 +22,16 @@ async fn managers(farm: &TestFarm, id: i64) -> Vec<Value> {
 
 async fn the_processes_of_a_runner_are_told_apart(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let runner = Wire::to(&farm).precreated(&farm).await;
-    let (mut one, mut other) = (runner.on("s_one"), runner.on("s_other"));
+    let runner = RunnerApi::new(&farm).create_runner(&farm).await;
+    let (mut one, mut other) = (
+        runner.with_system_id("s_one"),
+        runner.with_system_id("s_other"),
+    );
     one.info["version"] = "17.0.0".into();
     other.info["version"] = "18.0.0".into();
-    one.idle().await;
+    one.expect_no_job().await;
     farm.advance(1);
-    other.idle().await;
+    other.expect_no_job().await;
     let known = managers(&farm, runner.id.0).await;
     let told: Vec<_> = known
         .iter()
@@ -44,7 +47,7 @@ async fn the_processes_of_a_runner_are_told_apart(backend: Backend) {
     // News of one is not news of the other.
     farm.advance(60);
     one.info["version"] = "17.1.0".into();
-    one.idle().await;
+    one.expect_no_job().await;
     let later = managers(&farm, runner.id.0).await;
     assert_eq!(later[0]["version"], "17.1.0");
     assert_ne!(later[0]["contact_at"], known[0]["contact_at"]);
@@ -54,8 +57,11 @@ async fn the_processes_of_a_runner_are_told_apart(backend: Backend) {
 async fn each_process_gets_what_it_can_build(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).precreated(&farm).await;
-    let (mut amd, mut arm) = (runner.on("s_amd"), runner.on("s_arm"));
+    let runner = RunnerApi::new(&farm).create_runner(&farm).await;
+    let (mut amd, mut arm) = (
+        runner.with_system_id("s_amd"),
+        runner.with_system_id("s_arm"),
+    );
     amd.info["architecture"] = "amd64".into();
     arm.info["architecture"] = "arm64".into();
     let jobs = json!([{
@@ -63,18 +69,21 @@ async fn each_process_gets_what_it_can_build(backend: Backend) {
     }]);
     let build = farm.build_defined(&project, definition(jobs)).await;
     // The other's word does not count for it, whoever spoke last.
-    amd.idle().await;
+    amd.expect_no_job().await;
     assert_eq!(arm.claim().await.id, farm.jobs(&build).await[0].id);
     farm.build(&project).await;
-    amd.idle().await;
+    amd.expect_no_job().await;
     arm.claim().await;
 }
 
 async fn a_process_that_knows_how_to_end_a_job_does_not_speak_for_the_others(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let runner = Wire::to(&farm).precreated(&farm).await;
-    let (new, old) = (runner.on("s_new").graceful(), runner.on("s_old"));
+    let runner = RunnerApi::new(&farm).create_runner(&farm).await;
+    let (new, old) = (
+        runner.with_system_id("s_new").cancels_gracefully(),
+        runner.with_system_id("s_old"),
+    );
     for _ in 0..2 {
         farm.build(&project).await;
     }
@@ -82,6 +91,12 @@ async fn a_process_that_knows_how_to_end_a_job_does_not_speak_for_the_others(bac
     for claim in [&by_new, &by_old] {
         farm.cancel(claim.id).await;
     }
-    by_new.patch("0-0", ".").await.tells(202, "canceling");
-    by_old.patch("0-0", ".").await.tells(403, "canceled");
+    by_new
+        .patch("0-0", ".")
+        .await
+        .is_with_job_status(202, "canceling");
+    by_old
+        .patch("0-0", ".")
+        .await
+        .is_with_job_status(403, "canceled");
 }

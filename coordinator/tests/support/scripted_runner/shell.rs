@@ -1,18 +1,20 @@
-//! What stock runners with the shell executor have in common: the shell, how they write scripts for
-//! it, and how they pack what is left.
+//! The shell executor of both scripted runners: the shell, the scripts for it, and the archives that
+//! they upload and download.
 
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 
+use bytes::Bytes;
 use reqwest::Body;
 use serde_json::Value;
 use tokio::process::Command;
-use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
 
-/// A login shell in `dir` that reads a script from its standard input, as the executor starts it.
+/// A login shell that reads a script from standard input, started as the stock executor starts it.
+/// `HOME` and the working directory are inside `dir`.
 pub(crate) fn login_shell(dir: &Path, temporary: &Path) -> Command {
     let mut command = Command::new("bash");
     command
@@ -28,15 +30,15 @@ pub(crate) fn login_shell(dir: &Path, temporary: &Path) -> Command {
     command
 }
 
-/// The script that runs these lines and ends with the first that fails.
-pub(crate) fn finished(script: &str) -> String {
+/// Wraps lines into a script that stops at the first failing one.
+pub(crate) fn complete_script(script: &str) -> String {
     let script = escaped(script);
     format!(
         "#!/usr/bin/env bash\n\nset -eo pipefail\nset +o noclobber\n: | eval {script}\nexit 0\n"
     )
 }
 
-/// A word of bash, in the form that the runner gives each.
+/// Quotes a word for bash in the form that stock runners use.
 pub(crate) fn escaped(text: &str) -> String {
     let mut word = "$'".to_owned();
     for byte in text.bytes() {
@@ -51,17 +53,35 @@ pub(crate) fn escaped(text: &str) -> String {
     word
 }
 
-/// An archive of the paths, of which each is a file or a directory here, as it is sent: chunked.
-pub(crate) fn packed(project: &Path, paths: &Value) -> Body {
+/// Packs paths of `project`, each a file or a directory, into a zip archive and returns it as a
+/// chunked body.
+pub(crate) fn zipped(project: &Path, paths: &Value) -> Body {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for path in paths.as_array().unwrap() {
         let path = path.as_str().unwrap().trim_end_matches('/');
         add(&mut zip, project, path);
     }
     let bytes = zip.finish().unwrap().into_inner();
-    let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
-        bytes.chunks(1000).map(|piece| Ok(piece.to_vec())).collect();
-    Body::wrap_stream(futures_util::stream::iter(pieces))
+    let chunks: Vec<Result<Vec<u8>, std::io::Error>> =
+        bytes.chunks(1000).map(|chunk| Ok(chunk.to_vec())).collect();
+    Body::wrap_stream(futures_util::stream::iter(chunks))
+}
+
+/// Exports the variables of a job. Where a key repeats, the last value wins.
+pub(crate) fn exported_variables(job: &Value) -> String {
+    let mut script = String::new();
+    for variable in job["variables"].as_array().unwrap() {
+        let (key, value) = (&variable["key"], &variable["value"]);
+        let (key, value) = (key.as_str().unwrap(), value.as_str().unwrap());
+        writeln!(script, "export {}={}", escaped(key), escaped(value)).unwrap();
+    }
+    script
+}
+
+/// Unpacks a downloaded zip archive into `project`.
+pub(crate) fn unzip(archive: Bytes, project: &Path) {
+    let mut archive = ZipArchive::new(Cursor::new(archive)).unwrap();
+    archive.extract(project).unwrap();
 }
 
 fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, project: &Path, path: &str) {

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::Wire;
+use crate::client::RunnerApi;
 
 /// One connection.
 pub(crate) struct Connection {
@@ -20,8 +20,8 @@ pub(crate) struct RawAnswer {
 }
 
 impl Connection {
-    pub(crate) async fn to(wire: &Wire) -> Self {
-        let address = wire.base.strip_prefix("http://").unwrap();
+    pub(crate) async fn to(api: &RunnerApi) -> Self {
+        let address = api.base.strip_prefix("http://").unwrap();
         Self {
             stream: TcpStream::connect(address).await.unwrap(),
             unread: Vec::new(),
