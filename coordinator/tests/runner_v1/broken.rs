@@ -6,7 +6,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{Claim, RunnerApi, USER_AGENT};
+use crate::client::{Claim, USER_AGENT};
 use crate::malformed::explained;
 use crate::raw_http::Connection;
 

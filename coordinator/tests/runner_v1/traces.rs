@@ -4,7 +4,7 @@ use reqwest::Method;
 use slipway_domain::JobId;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::{ApiResponse, Claim, RunnerApi};
+use crate::client::{ApiResponse, Claim};
 
 on_both_back_ends!(
     check_36_the_first_piece_is_accepted_with_the_length_held,

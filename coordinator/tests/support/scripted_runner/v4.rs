@@ -247,7 +247,7 @@ impl ScriptedRunner {
             403 => {}
             other => panic!("{other}"),
         }
-        response.verdict()
+        response.interruption()
     }
 
     /// Sends the rest of the trace until everything is acknowledged or the job is aborted.
