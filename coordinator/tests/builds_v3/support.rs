@@ -93,7 +93,7 @@ impl World {
 
     /// A stock runner.
     pub(crate) async fn runner(&self) -> Runner {
-        RunnerApi::new(&self.farm).runner(&self.farm).await
+        RunnerApi::new(&self.farm).register_runner(&self.farm).await
     }
 
     /// A build that a runner has.

@@ -1,4 +1,6 @@
-//! Checks 46 to 55: archives, up, down and away.
+//! Upload, download and deletion of archives.
+//!
+//! See `docs/protocols/runner-v1.md#artifacts`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
@@ -10,23 +12,25 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{ApiResponse, Claim, RunnerApi, chunked_part};
 
 on_both_back_ends!(
-    check_46_an_archive_is_stored_with_its_name_and_its_end,
-    check_47_an_archive_without_an_end_is_kept,
-    check_48_the_token_may_be_in_the_query,
-    check_49_an_upload_needs_a_file_a_token_and_a_running_job,
-    check_50_the_limit_itself_is_too_large,
-    check_51_a_second_archive_takes_the_place_of_the_first,
-    check_52_a_finished_jobs_archive_is_fetched_as_it_was,
-    check_53_what_is_not_there_is_404_and_a_wrong_token_403,
-    check_54_a_removed_archive_is_gone,
-    the_time_an_archive_is_kept_may_follow_it,
-    check_55_a_later_stage_is_told_of_the_archives_before_it,
+    upload_stores_the_file_name_and_the_expiry,
+    upload_without_expire_in_never_expires,
+    upload_accepts_the_token_in_the_query_or_the_form,
+    upload_accepts_expire_in_after_the_file,
+    upload_requires_a_file_a_token_and_a_running_job,
+    upload_of_exactly_the_size_limit_returns_413,
+    second_upload_replaces_the_first,
+    two_simultaneous_uploads_store_one_archive,
+    download_returns_the_archive_of_a_finished_job,
+    download_returns_the_cleaned_file_name,
+    download_returns_404_without_archive_and_403_with_a_wrong_token,
+    deleted_archive_is_not_found,
 );
 
 const FORBIDDEN: &str = "403 Forbidden";
+
 const NOT_FOUND: &str = "404 Not Found";
 
-/// Uploads with a form of one's own, with no token in a header.
+/// Uploads a form without a token in the header.
 async fn upload_form(claim: &Claim, query: &str, form: Form) -> ApiResponse {
     let path = format!("/builds/{}/artifacts?{query}", claim.id);
     let api = &claim.runner.api;
@@ -38,13 +42,13 @@ fn zip_form() -> Form {
     Form::new().part("file", chunked_part("a.zip", b"PK zip"))
 }
 
-async fn check_46_an_archive_is_stored_with_its_name_and_its_end(backend: Backend) {
+async fn upload_stores_the_file_name_and_the_expiry(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    // More than one buffer of anything on its way.
+    // Larger than any single buffer on the way.
     let content = vec![7; 300 << 10];
-    let answer = claim.upload("expire_in=7+days", "a.zip", &content).await;
-    let job = answer.is(201).json();
+    let response = claim.upload("expire_in=7+days", "a.zip", &content).await;
+    let job = response.is(201).json();
     assert_eq!(job["id"], claim.id.0);
     assert_eq!(
         job["artifacts_file"],
@@ -55,16 +59,16 @@ async fn check_46_an_archive_is_stored_with_its_name_and_its_end(backend: Backen
         .unwrap()
         .parse()
         .unwrap();
-    let off = end - farm.clock.now() - TimeDelta::days(7);
-    assert!(off.abs() < TimeDelta::minutes(1), "{end}");
-    // Until then it is there, and no longer.
+    let deviation = end - farm.clock.now() - TimeDelta::days(7);
+    assert!(deviation.abs() < TimeDelta::minutes(1), "{end}");
+    // The archive is available until then and not afterwards.
     farm.advance(7 * 86_400 - 60);
     assert!(claim.download().await.is(200).body == content);
     farm.advance(120);
     claim.download().await.is_error(404, NOT_FOUND);
 }
 
-async fn check_47_an_archive_without_an_end_is_kept(backend: Backend) {
+async fn upload_without_expire_in_never_expires(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let job = claim.upload("", "a.zip", b"PK zip").await.is(201).json();
@@ -77,19 +81,18 @@ async fn check_47_an_archive_without_an_end_is_kept(backend: Backend) {
     claim.download().await.is(200);
 }
 
-async fn check_48_the_token_may_be_in_the_query(backend: Backend) {
+async fn upload_accepts_the_token_in_the_query_or_the_form(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let query = format!("token={}", claim.token);
     let job = upload_form(&claim, &query, zip_form()).await.is(201).json();
     assert_eq!(job["artifacts_file"]["filename"], "a.zip");
-    // It wins over the header, for better and for worse.
-    let mut stranger = claim.clone();
-    stranger.token = "nope".to_owned();
-    stranger.upload(&query, "b.zip", b"b").await.is(201);
-    let answer = claim.upload("token=nope", "c.zip", b"c").await;
-    answer.is_error(403, FORBIDDEN);
-    // So may a field of the form, with the time it is kept.
+    // The query takes precedence over the header, whichever of the two is right.
+    let wrong_header = claim.with_token("nope");
+    wrong_header.upload(&query, "b.zip", b"b").await.is(201);
+    let response = claim.upload("token=nope", "c.zip", b"c").await;
+    response.is_error(403, FORBIDDEN);
+    // Form fields are accepted as well.
     let form = Form::new()
         .text("token", claim.token.clone())
         .text("expire_in", "1 day")
@@ -99,63 +102,61 @@ async fn check_48_the_token_may_be_in_the_query(backend: Backend) {
     assert!(job["artifacts_expire_at"].is_string());
 }
 
-async fn the_time_an_archive_is_kept_may_follow_it(backend: Backend) {
+async fn upload_accepts_expire_in_after_the_file(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let query = format!("token={}", claim.token);
     let form = |expire_in: &str| zip_form().text("expire_in", expire_in.to_owned());
-    let answer = upload_form(&claim, &query, form("2 days")).await;
-    let job = answer.is(201).json();
+    let response = upload_form(&claim, &query, form("2 days")).await;
+    let job = response.is(201).json();
     assert!(job["artifacts_expire_at"].is_string(), "{job:#}");
-    let kept = farm.artifacts(claim.id).await[0].clone();
-    // What comes last counts, and one that is none leaves the archive before it in its place.
+    let stored = farm.artifacts(claim.id).await[0].clone();
+    // The last value counts. An invalid one leaves the stored archive unchanged.
     let longer = format!("{query}&expire_in=1+day");
     upload_form(&claim, &query, form("soon")).await.is(400);
     upload_form(&claim, &longer, form("soon")).await.is(400);
-    assert_eq!(farm.artifacts(claim.id).await[0].id, kept.id);
+    assert_eq!(farm.artifacts(claim.id).await[0].id, stored.id);
     upload_form(&claim, &longer, form("3 days")).await.is(201);
     let end = farm.artifacts(claim.id).await[0].expires_at.unwrap();
-    let off = end - farm.clock.now() - TimeDelta::days(3);
-    assert!(off.abs() < TimeDelta::minutes(1), "{end}");
+    let deviation = end - farm.clock.now() - TimeDelta::days(3);
+    assert!(deviation.abs() < TimeDelta::minutes(1), "{end}");
 }
 
-async fn check_49_an_upload_needs_a_file_a_token_and_a_running_job(backend: Backend) {
+async fn upload_requires_a_file_a_token_and_a_running_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let missing = r#"400 (Bad request) "Missing artifacts file!" not given"#;
     let by_query = format!("token={}", claim.token);
     let form = Form::new().text("other", "field");
-    let answer = upload_form(&claim, &by_query, form).await;
-    answer.is_error(400, missing);
+    let response = upload_form(&claim, &by_query, form).await;
+    response.is_error(400, missing);
     let no_form = claim.request(Method::POST, "artifacts");
-    let answer = claim.runner.api.send(no_form).await;
-    answer.is_error(400, missing);
-    // Who has no right to send is told nothing of what it sent.
+    let response = claim.runner.api.send(no_form).await;
+    response.is_error(400, missing);
+    // With a wrong token, the response does not depend on the body.
     for token in ["nope", "", &claim.runner.token] {
-        let mut stranger = claim.clone();
-        stranger.token = token.to_owned();
-        let answer = stranger.upload("", "a.zip", b"PK zip").await;
-        answer.is_error(403, FORBIDDEN);
-        let no_form = stranger.request(Method::POST, "artifacts");
-        let answer = claim.runner.api.send(no_form).await;
-        answer.is_error(403, FORBIDDEN);
+        let unauthorized = claim.with_token(token);
+        let response = unauthorized.upload("", "a.zip", b"PK zip").await;
+        response.is_error(403, FORBIDDEN);
+        let no_form = unauthorized.request(Method::POST, "artifacts");
+        let response = claim.runner.api.send(no_form).await;
+        response.is_error(403, FORBIDDEN);
     }
-    let mut nowhere = claim.clone();
-    nowhere.id = JobId(987_654);
-    let answer = nowhere.upload("", "a.zip", b"PK zip").await;
-    answer.is_error(404, NOT_FOUND);
+    let unknown = claim.with_id(JobId(987_654));
+    let response = unknown.upload("", "a.zip", b"PK zip").await;
+    response.is_error(404, NOT_FOUND);
     assert!(farm.artifacts(claim.id).await.is_empty());
     claim.patch("0-5", "hello").await.is(202);
     claim.succeed().await;
-    let answer = claim.upload("", "a.zip", b"PK zip").await;
-    answer.is_error(403, "403 Forbidden  - Build is not running!");
+    let response = claim.upload("", "a.zip", b"PK zip").await;
+    response.is_error(403, "403 Forbidden  - Build is not running!");
     farm.erase(claim.id).await;
-    let answer = claim.upload("", "a.zip", b"PK zip").await;
-    answer.is_error(403, "403 Forbidden  - Build has been erased!");
+    let response = claim.upload("", "a.zip", b"PK zip").await;
+    response.is_error(403, "403 Forbidden  - Build has been erased!");
     assert!(farm.artifacts(claim.id).await.is_empty());
 }
 
-async fn check_50_the_limit_itself_is_too_large(backend: Backend) {
+async fn upload_of_exactly_the_size_limit_returns_413(backend: Backend) {
     let limit = 100_000;
     let farm = TestFarm::start_with(backend, |config| {
         config.limits.max_artifact_bytes = limit as u64;
@@ -163,15 +164,15 @@ async fn check_50_the_limit_itself_is_too_large(backend: Backend) {
     .await;
     let claim = Claim::of_new_build(&farm).await;
     for size in [limit, limit + 1, limit * 50] {
-        let answer = claim.upload("", "a.zip", &vec![1; size]).await;
-        answer.is_error(413, "413 Request Entity Too Large");
+        let response = claim.upload("", "a.zip", &vec![1; size]).await;
+        response.is_error(413, "413 Request Entity Too Large");
     }
     assert!(farm.artifacts(claim.id).await.is_empty());
-    let answer = claim.upload("", "a.zip", &vec![1; limit - 1]).await;
-    assert_eq!(answer.is(201).json()["artifacts_file"]["size"], limit - 1);
+    let response = claim.upload("", "a.zip", &vec![1; limit - 1]).await;
+    assert_eq!(response.is(201).json()["artifacts_file"]["size"], limit - 1);
 }
 
-async fn check_51_a_second_archive_takes_the_place_of_the_first(backend: Backend) {
+async fn second_upload_replaces_the_first(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.upload("", "a.zip", b"the first").await.is(201);
@@ -184,45 +185,88 @@ async fn check_51_a_second_archive_takes_the_place_of_the_first(backend: Backend
         job["artifacts_file"],
         json!({"filename": "b.zip", "size": 10})
     );
-    let answer = claim.download().await.is(200);
-    assert_eq!(answer.body, "the second");
-    let disposition = answer.header("content-disposition");
+    let response = claim.download().await.is(200);
+    assert_eq!(response.body, "the second");
+    let disposition = response.header("content-disposition");
     assert_eq!(disposition, Some("attachment; filename=b.zip"));
     assert_eq!(farm.artifacts(claim.id).await.len(), 1);
 }
 
-async fn check_52_a_finished_jobs_archive_is_fetched_as_it_was(backend: Backend) {
+async fn two_simultaneous_uploads_store_one_archive(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    for _ in 0..5 {
+        let one = Claim::of_new_build(&farm).await;
+        let mut two = one.clone();
+        two.runner.api = RunnerApi::new(&farm);
+        let (first, second) = tokio::join!(
+            one.upload("", "a.zip", b"one"),
+            two.upload("", "b.zip", b"two")
+        );
+        first.is(201);
+        second.is(201);
+        assert_eq!(farm.artifacts(one.id).await.len(), 1);
+        let response = one.download().await.is(200);
+        let name = response.header("content-disposition").unwrap();
+        let complete = [
+            ("attachment; filename=a.zip", &b"one"[..]),
+            ("attachment; filename=b.zip", b"two"),
+        ];
+        assert!(
+            complete.contains(&(name, &response.body[..])),
+            "{response:?}"
+        );
+    }
+}
+
+async fn download_returns_the_archive_of_a_finished_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     claim.upload("", "a.zip", &content).await.is(201);
     claim.succeed().await;
-    let answer = claim.download().await.is(200);
+    let response = claim.download().await.is(200);
     for (name, value) in [
         ("content-type", "application/octet-stream"),
         ("content-disposition", "attachment; filename=a.zip"),
         ("content-transfer-encoding", "binary"),
         ("content-length", "800000"),
     ] {
-        assert_eq!(answer.header(name), Some(value));
+        assert_eq!(response.header(name), Some(value));
     }
-    assert!(answer.body == content);
+    assert!(response.body == content);
 }
 
-async fn check_53_what_is_not_there_is_404_and_a_wrong_token_403(backend: Backend) {
+async fn download_returns_the_cleaned_file_name(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let claim = Claim::of_new_build(&farm).await;
+    for (sent, stored) in [
+        ("my build.zip", "my build.zip"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\a.zip", "a.zip"),
+        ("...", "artifacts.zip"),
+        ("", "artifacts.zip"),
+        ("\u{fc}ber.zip", "\u{fc}ber.zip"),
+    ] {
+        let job = claim.upload("", sent, b"zip").await.is(201).json();
+        assert_eq!(job["artifacts_file"]["filename"], stored, "{sent}");
+        let response = claim.download().await.is(200);
+        let disposition = response.headers["content-disposition"].as_bytes();
+        let expected = format!("attachment; filename={stored}");
+        assert_eq!(disposition, expected.as_bytes(), "{sent}");
+    }
+}
+
+async fn download_returns_404_without_archive_and_403_with_a_wrong_token(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.download().await.is_error(404, NOT_FOUND);
-    let mut nowhere = claim.clone();
-    nowhere.id = JobId(987_654);
-    nowhere.download().await.is_error(404, NOT_FOUND);
+    let unknown = claim.with_id(JobId(987_654));
+    unknown.download().await.is_error(404, NOT_FOUND);
     let other = Claim::of_new_build(&farm).await;
     for with_file in [false, true] {
         for token in ["nope", "", &claim.runner.token, &other.token] {
-            let mut stranger = claim.clone();
-            stranger.token = token.to_owned();
-            let answer = stranger.download().await;
-            answer.is_error(403, FORBIDDEN);
+            let response = claim.with_token(token).download().await;
+            response.is_error(403, FORBIDDEN);
         }
         if !with_file {
             claim.upload("", "a.zip", b"PK zip").await.is(201);
@@ -230,57 +274,24 @@ async fn check_53_what_is_not_there_is_404_and_a_wrong_token_403(backend: Backen
     }
     claim.succeed().await;
     farm.erase(claim.id).await;
-    let answer = claim.download().await;
-    answer.is_error(403, "403 Forbidden  - Build has been erased!");
+    let response = claim.download().await;
+    response.is_error(403, "403 Forbidden  - Build has been erased!");
 }
 
-async fn check_54_a_removed_archive_is_gone(backend: Backend) {
+async fn deleted_archive_is_not_found(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.upload("", "a.zip", b"PK zip").await.is(201);
     claim.succeed().await;
-    let remove = async |claim: &Claim| {
+    let delete = async |claim: &Claim| {
         let request = claim.request(Method::DELETE, "artifacts");
         claim.runner.api.send(request).await
     };
-    let mut stranger = claim.clone();
-    stranger.token = "nope".to_owned();
-    remove(&stranger).await.is_error(403, FORBIDDEN);
+    delete(&claim.with_token("nope"))
+        .await
+        .is_error(403, FORBIDDEN);
     claim.download().await.is(200);
-    remove(&claim).await.is(200);
+    delete(&claim).await.is(200);
     claim.download().await.is_error(404, NOT_FOUND);
-    remove(&claim).await.is(200);
-}
-
-async fn check_55_a_later_stage_is_told_of_the_archives_before_it(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
-    let project = farm.project("acme/api").await;
-    let jobs: [(&str, &[&str]); 2] = [("first", &[]), ("second", &["first"])];
-    farm.build_of(&project, &jobs).await;
-    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
-    let first = runner.claim().await;
-    assert_eq!(first.payload["name"], "first");
-    runner.expect_no_job().await;
-    first.upload("", "a.zip", b"PK zip").await.is(201);
-    first.succeed().await;
-    let second = runner.claim().await;
-    assert_eq!(second.payload["name"], "second");
-    let entries = second.payload["depends_on_builds"].as_array().unwrap();
-    assert_eq!(entries.len(), 1);
-    let entry = &entries[0];
-    assert_eq!(entry["id"], first.id.0);
-    assert_eq!(entry["name"], "first");
-    assert_eq!(entry["status"], "success");
-    assert_eq!(
-        entry["artifacts_file"],
-        json!({"filename": "a.zip", "size": 6})
-    );
-    let mut fetching = first.clone();
-    fetching.token = entry["token"].as_str().unwrap().to_owned();
-    assert_eq!(fetching.download().await.is(200).body, "PK zip");
-    // It opens that archive and nothing else.
-    let answer = fetching.patch("0-1", "x").await;
-    answer.is_text_error(403, FORBIDDEN);
-    fetching.id = second.id;
-    fetching.download().await.is_error(403, FORBIDDEN);
+    delete(&claim).await.is(200);
 }

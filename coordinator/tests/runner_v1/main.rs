@@ -1,22 +1,22 @@
-//! The runner protocol v1 as stock runners speak it: each check of the contract, and stories
-//! beyond them, through the real application over real HTTP, on both back ends.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! Runner protocol v1, as gitlab-ci-multi-runner 0.5 to 1.11 speaks it, tested with the real
+//! application over HTTP on both database back ends.
+//!
+//! `docs/protocols/runner-v1.md` describes the protocol.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod artifacts;
-mod beyond;
-mod broken;
+mod cancel;
+mod claim;
 #[path = "../support/runner_v1.rs"]
 mod client;
-mod exchanges;
-mod images;
+mod extensions;
+mod image_line;
+mod lease;
 mod malformed;
-mod packages;
-mod polling;
 mod postgres_two_coordinators;
-mod queueing;
 mod raw_http;
-mod registering;
-mod traces;
+mod register;
+mod sessions;
+mod trace;
 mod transport;
-mod updating;
-mod waiting;
+mod update;

@@ -1,4 +1,6 @@
-//! Beyond the checks: two coordinators on one PostgreSQL are one farm to its runners.
+//! Two coordinators on one PostgreSQL database act as one farm.
+//!
+//! See `docs/protocols/runner-v1.md#claiming-jobs` and `docs/protocols/runner-v1.md#cancellation`.
 
 use std::time::Duration;
 
@@ -11,10 +13,11 @@ use tokio::time::timeout;
 
 use crate::client::{Claim, Runner, RunnerApi};
 
-/// Longer than anything here takes, and shorter than those who wait look for themselves.
+/// Longer than any step of these tests takes, and shorter than the interval at which held requests
+/// look at the database themselves.
 const SOON: Duration = Duration::from_secs(8);
 
-async fn two() -> (TestFarm, Coordinator) {
+async fn two_coordinators() -> (TestFarm, Coordinator) {
     let farm = TestFarm::start_with(Backend::Postgres, |config| {
         config.limits.poll_wait_s = Duration::from_secs(60);
     })
@@ -23,20 +26,20 @@ async fn two() -> (TestFarm, Coordinator) {
     (farm, second)
 }
 
-/// The same runner, which goes to the other coordinator.
-fn at(coordinator: &Coordinator, runner: &Runner) -> Runner {
+/// The same runner, connected to another coordinator.
+fn runner_at(coordinator: &Coordinator, runner: &Runner) -> Runner {
     Runner {
-        api: RunnerApi::at(&format!("http://{}", coordinator.address)),
+        api: RunnerApi::runner_at(&format!("http://{}", coordinator.address)),
         ..runner.clone()
     }
 }
 
 #[tokio::test]
-async fn one_job_is_given_once() {
-    let (farm, second) = two().await;
+async fn job_is_claimed_at_one_coordinator_only() {
+    let (farm, second) = two_coordinators().await;
     let project = farm.project("acme/api").await;
     let here = RunnerApi::new(&farm).register_runner(&farm).await;
-    let there = at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
+    let there = runner_at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
     for round in 0..10 {
         farm.build(&project).await;
         let (first, other) = tokio::join!(here.poll(), there.poll());
@@ -47,26 +50,26 @@ async fn one_job_is_given_once() {
 }
 
 #[tokio::test]
-async fn a_job_queued_at_one_wakes_a_runner_that_waits_at_the_other() {
-    let (farm, second) = two().await;
+async fn new_job_wakes_a_poll_held_at_the_other_coordinator() {
+    let (farm, second) = two_coordinators().await;
     let project = farm.project("acme/api").await;
-    let runner = at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
-    let value = runner.expect_no_job().await;
+    let runner = runner_at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
+    let key = runner.expect_no_job().await;
     let waiting = runner.clone();
-    let poll = tokio::spawn(async move { waiting.poll_with_queue_key(&value).await });
+    let poll = tokio::spawn(async move { waiting.poll_with_queue_key(&key).await });
     wait_until(SOON, "the poll is held", async || {
         second.farm.parked_polls() == 1
     })
     .await;
     let build = farm.build(&project).await;
-    let answer = timeout(SOON, poll).await.expect("an answer soon").unwrap();
-    let claim = Claim::read(&runner, &answer);
+    let response = timeout(SOON, poll).await.expect("a response soon").unwrap();
+    let claim = Claim::read(&runner, &response);
     assert_eq!(claim.id, farm.jobs(&build).await[0].id);
 }
 
 #[tokio::test]
-async fn a_job_goes_on_at_the_other_and_is_canceled_at_the_first() {
-    let (farm, second) = two().await;
+async fn job_continues_at_the_other_coordinator_and_is_canceled_at_the_first() {
+    let (farm, second) = two_coordinators().await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
     let mut claim = RunnerApi::new(&farm)
@@ -75,26 +78,26 @@ async fn a_job_goes_on_at_the_other_and_is_canceled_at_the_first() {
         .claim()
         .await;
     claim.patch("0-5", "hello").await.is(202);
-    claim.runner = at(&second, &claim.runner);
+    claim.runner = runner_at(&second, &claim.runner);
     claim.patch("5-11", " world").await.is(202);
     assert_eq!(farm.trace(claim.id).await, b"hello world");
-    let beat = claim.clone();
-    let beat = tokio::spawn(async move {
-        let body = json!({"token": beat.runner.token, "phase": "pushing"});
-        let path = format!("/builds/{}.json", beat.id);
-        let request = beat.runner.api.request(Method::PUT, &path).json(&body);
+    let heartbeat = claim.clone();
+    let heartbeat = tokio::spawn(async move {
+        let body = json!({"token": heartbeat.runner.token, "phase": "pushing"});
+        let path = format!("/builds/{}.json", heartbeat.id);
+        let request = heartbeat.runner.api.request(Method::PUT, &path).json(&body);
         let request = request.header("Prefer", "wait=10");
-        beat.runner.api.send(request).await
+        heartbeat.runner.api.send(request).await
     });
-    wait_until(SOON, "the phase is noted", async || {
+    wait_until(SOON, "the phase is stored", async || {
         matches!(
             farm.job(claim.id).await.state,
             JobState::Running(_, Phase::Pushing)
         )
     })
     .await;
-    assert!(!beat.is_finished());
+    assert!(!heartbeat.is_finished());
     farm.cancel(claim.id).await;
-    let answer = timeout(SOON, beat).await.expect("an answer at once");
-    answer.unwrap().is_error(404, "404 Not found");
+    let response = timeout(SOON, heartbeat).await.expect("a response at once");
+    response.unwrap().is_error(404, "404 Not found");
 }

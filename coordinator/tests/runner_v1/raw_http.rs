@@ -1,19 +1,19 @@
-//! Requests byte by byte, for what an HTTP library would put right before it sends it.
+//! Requests written byte by byte, for what an HTTP library would correct before sending.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::RunnerApi;
 
-/// One connection.
+/// One TCP connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
-/// The head of an answer and the body that its `Content-Length` tells.
+/// The head of a response and a body of `Content-Length` bytes.
 #[derive(Debug)]
-pub(crate) struct RawAnswer {
+pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
@@ -32,26 +32,26 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Sends a request with a body of known length; `head` is its first line and further headers.
-    pub(crate) async fn request(&mut self, head: &str, body: &str) -> RawAnswer {
+    /// Sends a request with a body of known length. `head` is the request line and any headers.
+    pub(crate) async fn request(&mut self, head: &str, body: &str) -> RawResponse {
         let length = body.len();
         let head = format!("{head}\r\nHost: farm.test\r\nContent-Length: {length}\r\n\r\n");
         self.send(head).await;
         self.send(body).await;
-        self.answer().await
+        self.response().await
     }
 
-    /// Sends nothing more, and waits until the other side has said all it has to say.
-    pub(crate) async fn break_off(mut self) -> String {
+    /// Closes the sending side and reads everything that the server still sends.
+    pub(crate) async fn close_and_read_rest(mut self) -> String {
         self.stream.shutdown().await.unwrap();
         let mut rest = std::mem::take(&mut self.unread);
-        // To be reset is an answer too: the other side is done with it.
+        // A reset is fine: the server has closed its side as well.
         let _ = self.stream.read_to_end(&mut rest).await;
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// Reads one answer. Statuses without a body have none here either.
-    pub(crate) async fn answer(&mut self) -> RawAnswer {
+    /// Reads one response. Without `Content-Length` its body is empty.
+    pub(crate) async fn response(&mut self) -> RawResponse {
         let end = loop {
             if let Some(at) = find(&self.unread, b"\r\n\r\n") {
                 break at + 4;
@@ -69,7 +69,7 @@ impl Connection {
             self.read_more().await;
         }
         let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
-        RawAnswer { status, head, body }
+        RawResponse { status, head, body }
     }
 
     async fn read_more(&mut self) {

@@ -1,4 +1,6 @@
-//! Checks 56 to 58, and what else old clients do with paths and connections.
+//! Paths, suffixes, redirects and connections.
+//!
+//! See `docs/protocols/runner-v1.md#transport`.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,16 +10,17 @@ use crate::client::{Claim, RunnerApi};
 use crate::raw_http::Connection;
 
 on_both_back_ends!(
-    check_56_two_slashes_are_one,
-    check_57_the_bare_host_serves_the_protocol_too,
-    check_58_nothing_that_changes_anything_is_redirected,
-    json_endpoints_are_there_with_and_without_a_suffix,
-    a_path_that_nobody_serves_says_so_in_gitlabs_words,
-    a_connection_is_used_again_after_every_kind_of_upload,
-    a_refused_upload_is_read_to_its_end,
-    curl_is_told_to_continue,
+    repeated_slashes_are_collapsed,
+    endpoints_are_also_served_without_the_ci_prefix,
+    writes_are_never_redirected,
+    json_endpoints_accept_paths_with_and_without_suffix,
+    unknown_path_returns_404_in_the_format_of_gitlab,
+    connection_is_reused_after_each_kind_of_upload,
+    refused_upload_is_read_completely,
+    expect_100_continue_of_curl_is_answered,
 );
 
+/// The head and body of an upload.
 fn multipart(token: &str, id: impl std::fmt::Display, length: usize) -> (String, String) {
     let body = format!(
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.zip\"\r\n\
@@ -31,7 +34,7 @@ fn multipart(token: &str, id: impl std::fmt::Display, length: usize) -> (String,
     (head, body)
 }
 
-async fn check_56_two_slashes_are_one(backend: Backend) {
+async fn repeated_slashes_are_collapsed(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
@@ -39,10 +42,10 @@ async fn check_56_two_slashes_are_one(backend: Backend) {
     let body = json!({"token": runner.token}).to_string();
     let json = "HTTP/1.1\r\nContent-Type: application/json";
     let head = format!("POST /ci//api/v1//builds/register.json {json}");
-    let nothing = connection.request(&head, &body).await;
-    assert_eq!(nothing.status, 404, "{nothing:?}");
+    let no_job = connection.request(&head, &body).await;
+    assert_eq!(no_job.status, 404, "{no_job:?}");
     assert!(
-        nothing
+        no_job
             .head
             .to_ascii_lowercase()
             .contains("x-gitlab-last-update")
@@ -58,15 +61,15 @@ async fn check_56_two_slashes_are_one(backend: Backend) {
     );
 }
 
-async fn check_57_the_bare_host_serves_the_protocol_too(backend: Backend) {
+async fn endpoints_are_also_served_without_the_ci_prefix(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let api = RunnerApi::new(&farm).with_prefix("/api/v1");
     let runner = api.register_runner(&farm).await;
     let value = runner.expect_no_job().await;
     farm.build(&project).await;
-    let answer = runner.poll_with_queue_key(&value).await;
-    let claim = Claim::read(&runner, &answer);
+    let response = runner.poll_with_queue_key(&value).await;
+    let claim = Claim::read(&runner, &response);
     claim.patch("0-5", "hello").await.is(202);
     claim.upload("", "a.zip", b"PK zip").await.is(201);
     claim.succeed().await;
@@ -77,7 +80,7 @@ async fn check_57_the_bare_host_serves_the_protocol_too(backend: Backend) {
         .is(200);
 }
 
-async fn check_58_nothing_that_changes_anything_is_redirected(backend: Backend) {
+async fn writes_are_never_redirected(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let id = claim.id;
@@ -104,10 +107,10 @@ async fn check_58_nothing_that_changes_anything_is_redirected(backend: Backend) 
             for suffix in ["", "/", ".json", ".json/", "?token=nope", "?"] {
                 for method in &methods {
                     let path = format!("{path}{suffix}");
-                    // Sending it checks that the answer is no 3xx.
+                    // The test client asserts that no response is a redirect.
                     let body = json!({"token": "nope"});
-                    let answer = api.json(method.clone(), &path, &body).await;
-                    let status = answer.status;
+                    let response = api.json(method.clone(), &path, &body).await;
+                    let status = response.status;
                     assert!((400..500).contains(&status), "{method} {path}: {status}");
                 }
             }
@@ -116,16 +119,16 @@ async fn check_58_nothing_that_changes_anything_is_redirected(backend: Backend) 
     claim.succeed().await;
 }
 
-async fn json_endpoints_are_there_with_and_without_a_suffix(backend: Backend) {
+async fn json_endpoints_accept_paths_with_and_without_suffix(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     for suffix in ["", ".json"] {
         let path = |path: &str| format!("{path}{suffix}");
         let body = json!({"token": farm.registration_token});
-        let answer = api
+        let response = api
             .json(Method::POST, &path("/runners/register"), &body)
             .await;
-        let token = answer.is(201).json()["token"].clone();
+        let token = response.is(201).json()["token"].clone();
         let body = json!({ "token": token });
         let poll = api
             .json(Method::POST, &path("/builds/register"), &body)
@@ -140,32 +143,32 @@ async fn json_endpoints_are_there_with_and_without_a_suffix(backend: Backend) {
     }
 }
 
-async fn a_path_that_nobody_serves_says_so_in_gitlabs_words(backend: Backend) {
+async fn unknown_path_returns_404_in_the_format_of_gitlab(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     for path in ["/runners/verify", "/builds", "/nothing", "/builds/1/2/3"] {
-        let answer = api.json(Method::POST, path, &json!({})).await.is(404);
-        assert_eq!(answer.json(), json!({"error": "404 Not Found"}), "{path}");
+        let response = api.json(Method::POST, path, &json!({})).await.is(404);
+        assert_eq!(response.json(), json!({"error": "404 Not Found"}), "{path}");
     }
 }
 
-async fn a_connection_is_used_again_after_every_kind_of_upload(backend: Backend) {
+async fn connection_is_reused_after_each_kind_of_upload(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let mut connection = Connection::to(&claim.runner.api).await;
-    // Chunked, with more after the file than the closing line, as a form may have.
+    // Chunked, so the body continues after the closing boundary of the form.
     let (head, body) = multipart(&claim.token, claim.id, 100_000);
     for _ in 0..3 {
         let head = format!("{head}\r\nHost: farm.test\r\nTransfer-Encoding: chunked\r\n\r\n");
         connection.send(head).await;
-        for piece in body.as_bytes().chunks(4096) {
-            connection.send(format!("{:x}\r\n", piece.len())).await;
-            connection.send(piece).await;
+        for chunk in body.as_bytes().chunks(4096) {
+            connection.send(format!("{:x}\r\n", chunk.len())).await;
+            connection.send(chunk).await;
             connection.send("\r\n").await;
         }
         connection.send("0\r\n\r\n").await;
-        let answer = connection.answer().await;
-        assert_eq!(answer.status, 201, "{answer:?}");
+        let response = connection.response().await;
+        assert_eq!(response.status, 201, "{response:?}");
     }
     let forbidden = connection
         .request(&head.replace(&claim.token, "nope"), &body)
@@ -180,24 +183,24 @@ async fn a_connection_is_used_again_after_every_kind_of_upload(backend: Backend)
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
-async fn a_refused_upload_is_read_to_its_end(backend: Backend) {
+async fn refused_upload_is_read_completely(backend: Backend) {
     let farm = TestFarm::start_with(backend, |config| {
         config.limits.max_artifact_bytes = 1000;
     })
     .await;
     let claim = Claim::of_new_build(&farm).await;
-    // Far more than the buffers between the two hold: it is only sent whole if it is read.
+    // Far larger than all buffers in between, so it can only be sent if the server reads it.
     let (head, body) = multipart(&claim.token, claim.id, 16 << 20);
     let mut connection = Connection::to(&claim.runner.api).await;
-    let answer = connection.request(&head, &body).await;
-    assert_eq!(answer.status, 413, "{answer:?}");
-    // And so the connection is as good as before.
-    let stranger = head.replace(&claim.token, "nope");
-    let answer = connection.request(&stranger, &body).await;
-    assert_eq!(answer.status, 403, "{answer:?}");
+    let response = connection.request(&head, &body).await;
+    assert_eq!(response.status, 413, "{response:?}");
+    // The connection can therefore be reused.
+    let wrong_token = head.replace(&claim.token, "nope");
+    let response = connection.request(&wrong_token, &body).await;
+    assert_eq!(response.status, 403, "{response:?}");
 }
 
-async fn curl_is_told_to_continue(backend: Backend) {
+async fn expect_100_continue_of_curl_is_answered(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let (head, body) = multipart(&claim.token, claim.id, 5000);
@@ -209,7 +212,7 @@ async fn curl_is_told_to_continue(backend: Backend) {
              Content-Length: {length}\r\n\r\n"
         ))
         .await;
-    assert_eq!(connection.answer().await.status, 100);
+    assert_eq!(connection.response().await.status, 100);
     connection.send(body).await;
-    assert_eq!(connection.answer().await.status, 201);
+    assert_eq!(connection.response().await.status, 201);
 }

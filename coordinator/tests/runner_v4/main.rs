@@ -1,22 +1,24 @@
-//! The runner protocol v4 as stock runners of today speak it: each check of the contract, and stories
-//! beyond them, through the real application over real HTTP, on both back ends.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! Runner protocol v4, as gitlab-runner 10 to 18 speaks it, tested with the real application over HTTP
+//! on both database back ends.
+//!
+//! `docs/protocols/runner-v4.md` describes the protocol.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod artifacts;
-mod canceling;
+mod cancel;
+mod claim;
 mod client;
-mod fleet;
+mod lease;
 mod managers;
-mod payloads;
-mod polling;
-
-mod published;
-mod registering;
+mod mixed_fleet;
+mod payload;
+mod published_library;
+mod register;
+mod scripted_jobs;
 #[path = "../support/scripted_runner/v4.rs"]
 mod scripted_runner;
 #[path = "../support/scripted_runner/shell.rs"]
 mod shell;
-mod stories;
-mod traces;
+mod trace;
 mod transport;
-mod updating;
+mod update;

@@ -1,4 +1,6 @@
-//! Checks 53 and 54: what holds of every request.
+//! Redirects, request ids and unreadable bodies.
+//!
+//! See `docs/protocols/runner-v4.md#transport`.
 
 use reqwest::Method;
 use serde_json::json;
@@ -7,12 +9,12 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::Claim;
 
 on_both_back_ends!(
-    check_53_nothing_is_ever_redirected,
-    check_54_a_request_has_its_name_back,
-    an_unreadable_body_is_a_bad_request,
+    writes_are_never_redirected,
+    request_id_is_returned,
+    unreadable_body_is_a_bad_request,
 );
 
-async fn check_53_nothing_is_ever_redirected(backend: Backend) {
+async fn writes_are_never_redirected(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let job = format!("/jobs/{}", claim.id);
@@ -30,37 +32,37 @@ async fn check_53_nothing_is_ever_redirected(backend: Backend) {
     ] {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             for path in [path.to_owned(), format!("{path}/"), format!("/{path}")] {
-                // The client itself makes sure of it.
+                // The test client asserts that no response is a redirect.
                 let api = &claim.runner.api;
-                let answer = api.json(method.clone(), &path, &json!({})).await;
-                assert!(answer.status >= 400, "{method} {path}: {answer:?}");
+                let response = api.json(method.clone(), &path, &json!({})).await;
+                assert!(response.status >= 400, "{method} {path}: {response:?}");
             }
         }
     }
 }
 
-async fn check_54_a_request_has_its_name_back(backend: Backend) {
+async fn request_id_is_returned(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let api = &claim.runner.api;
-    let name = "0123456789abcdef0123456789abcdef";
-    let asking = claim.runner.job_request();
+    let id = "0123456789abcdef0123456789abcdef";
+    let job_request = claim.runner.job_request();
     for (path, body, status) in [
-        ("/jobs/request", &asking, 204),
+        ("/jobs/request", &job_request, 204),
         ("/jobs/request", &json!({"token": "bad"}), 403),
-        ("/runners/verify", &asking, 200),
-        ("/nowhere", &asking, 404),
+        ("/runners/verify", &job_request, 200),
+        ("/nowhere", &job_request, 404),
     ] {
         let request = api.request(Method::POST, path).json(body);
-        let answer = api.send(request.header("X-Request-Id", name)).await;
-        let answer = answer.is(status);
-        assert_eq!(answer.header("x-request-id"), Some(name), "{path}");
+        let response = api.send(request.header("X-Request-Id", id)).await;
+        let response = response.is(status);
+        assert_eq!(response.header("x-request-id"), Some(id), "{path}");
     }
-    let answer = claim.patch("0-4", "hello").await.is(202);
-    assert_eq!(answer.header("x-request-id"), None);
+    let response = claim.patch("0-4", "hello").await.is(202);
+    assert_eq!(response.header("x-request-id"), None);
 }
 
-async fn an_unreadable_body_is_a_bad_request(backend: Backend) {
+async fn unreadable_body_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let api = &claim.runner.api;

@@ -1,4 +1,6 @@
-//! Checks 24 and 35 to 42: reports on a job.
+//! Updates of a running job and its final state.
+//!
+//! See `docs/protocols/runner-v4.md#job-updates`.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,20 +11,20 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::Claim;
 
 on_both_back_ends!(
-    check_24_a_job_may_be_said_to_run_at_once,
-    check_35_a_job_succeeds,
-    check_36_a_job_fails_for_a_reason_and_with_a_code,
-    check_37_a_reason_that_nobody_knows_is_taken,
-    check_38_states_that_no_runner_tells_change_nothing,
-    check_39_the_token_may_be_in_the_header_alone,
-    check_40_the_token_of_the_runner_is_not_the_jobs,
-    check_41_an_end_may_be_told_again_and_not_another,
-    check_42_a_trace_that_is_not_whole_is_marked,
-    a_fault_of_the_runner_is_tried_again,
+    running_update_is_accepted_right_after_the_claim,
+    success_update_finishes_the_job,
+    failed_update_stores_the_reason_and_the_exit_code,
+    unknown_failure_reason_is_stored_as_unknown_failure,
+    update_with_an_invalid_state_is_a_bad_request,
+    update_accepts_the_token_in_the_header_only,
+    update_with_the_runner_token_is_forbidden,
+    final_update_may_be_repeated_but_not_changed,
+    trace_that_differs_from_its_checksum_is_marked_incomplete,
+    job_is_retried_after_a_runner_system_failure,
 );
 
-/// What is known of the job besides what is known of all.
-async fn details(farm: &TestFarm, claim: &Claim) -> JobDetails {
+/// Details of the job that not every job has.
+async fn job_details(farm: &TestFarm, claim: &Claim) -> JobDetails {
     let build = farm.job(claim.id).await.build;
     let shown = farm.farm().detailed_build(build).await.unwrap();
     let job = shown
@@ -36,17 +38,17 @@ fn failed(reason: FailureReason) -> JobState {
     JobState::Done(Outcome::Failed(reason))
 }
 
-async fn check_24_a_job_may_be_said_to_run_at_once(backend: Backend) {
+async fn running_update_is_accepted_right_after_the_claim(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "running", "output": {}});
-    let answer = claim.put(body).await.is_with_job_status(200, "running");
-    assert_eq!(answer.header("x-gitlab-trace-update-interval"), Some("3"));
+    let response = claim.put(body).await.is_with_job_status(200, "running");
+    assert_eq!(response.header("x-gitlab-trace-update-interval"), Some("3"));
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
-/// A report of success on a trace of these bytes.
-fn success(trace: &[u8]) -> Value {
+/// A final update with the checksum and the length of these trace bytes.
+fn success_with_checksum(trace: &[u8]) -> Value {
     let checksum = format!("crc32:{:08x}", crc32fast::hash(trace));
     json!({
         "state": "success", "checksum": checksum,
@@ -54,43 +56,43 @@ fn success(trace: &[u8]) -> Value {
     })
 }
 
-async fn check_35_a_job_succeeds(backend: Backend) {
+async fn success_update_finishes_the_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-14", "helloworldagain").await.is(202);
-    let answer = claim.put(success(b"helloworldagain")).await;
-    answer.is_with_job_status(200, "success");
+    let response = claim.put(success_with_checksum(b"helloworldagain")).await;
+    response.is_with_job_status(200, "success");
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, JobState::Done(Outcome::Succeeded));
-    assert!(!details(&farm, &claim).await.trace_incomplete);
-    // It is over: nothing more comes in.
+    assert!(!job_details(&farm, &claim).await.trace_incomplete);
+    // A finished job accepts no more chunks.
     claim
         .patch("15-15", "!")
         .await
         .is_with_job_status(403, "success");
 }
 
-async fn check_36_a_job_fails_for_a_reason_and_with_a_code(backend: Backend) {
+async fn failed_update_stores_the_reason_and_the_exit_code(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "failed", "failure_reason": "script_failure", "exit_code": 2});
     claim.put(body).await.is_with_job_status(200, "failed");
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, failed(FailureReason::JobFailed));
-    assert_eq!(details(&farm, &claim).await.exit_code, Some(2));
+    assert_eq!(job_details(&farm, &claim).await.exit_code, Some(2));
 }
 
-async fn check_37_a_reason_that_nobody_knows_is_taken(backend: Backend) {
+async fn unknown_failure_reason_is_stored_as_unknown_failure(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let body = json!({"state": "failed", "failure_reason": "the_moon"});
+    let body = json!({"state": "failed", "failure_reason": "no_such_reason"});
     claim.put(body).await.is(200);
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, failed(FailureReason::Unknown));
     assert_eq!(FailureReason::Unknown.as_str(), "unknown_failure");
 }
 
-async fn check_38_states_that_no_runner_tells_change_nothing(backend: Backend) {
+async fn update_with_an_invalid_state_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     for state in [json!("pending"), json!("canceled"), json!(""), json!(null)] {
@@ -99,12 +101,12 @@ async fn check_38_states_that_no_runner_tells_change_nothing(backend: Backend) {
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
-async fn check_39_the_token_may_be_in_the_header_alone(backend: Backend) {
+async fn update_accepts_the_token_in_the_header_only(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "success"});
-    let answer = claim.put_exactly(&body).await.is(400);
-    assert_eq!(answer.json(), json!({"error": "token is missing"}));
+    let response = claim.put_exactly(&body).await.is(400);
+    assert_eq!(response.json(), json!({"error": "token is missing"}));
     claim
         .with_token("nope")
         .put(body.clone())
@@ -116,23 +118,20 @@ async fn check_39_the_token_may_be_in_the_header_alone(backend: Backend) {
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
 }
 
-async fn check_40_the_token_of_the_runner_is_not_the_jobs(backend: Backend) {
+async fn update_with_the_runner_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let stranger = claim.with_token(&claim.runner.token);
-    stranger
-        .put(json!({"state": "success"}))
-        .await
-        .is_forbidden();
+    let other = claim.with_token(&claim.runner.token);
+    other.put(json!({"state": "success"})).await.is_forbidden();
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
-async fn check_41_an_end_may_be_told_again_and_not_another(backend: Backend) {
+async fn final_update_may_be_repeated_but_not_changed(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    claim.put(success(b"")).await.is(200);
+    claim.put(success_with_checksum(b"")).await.is(200);
     claim
-        .put(success(b""))
+        .put(success_with_checksum(b""))
         .await
         .is_with_job_status(200, "success");
     let failure = json!({"state": "failed", "failure_reason": "script_failure"});
@@ -141,41 +140,41 @@ async fn check_41_an_end_may_be_told_again_and_not_another(backend: Backend) {
         .await
         .is_forbidden()
         .is_with_job_status(403, "success");
-    let beat = json!({"state": "running"});
-    claim.put(beat).await.is_with_job_status(403, "success");
+    let running = json!({"state": "running"});
+    claim.put(running).await.is_with_job_status(403, "success");
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
 }
 
-async fn check_42_a_trace_that_is_not_whole_is_marked(backend: Backend) {
+async fn trace_that_differs_from_its_checksum_is_marked_incomplete(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    for said in [
+    for output in [
         json!({"bytesize": 15}),
         json!({"checksum": "crc32:00000001"}),
     ] {
         let claim = Claim::of_new_build(&farm).await;
         claim.patch("0-4", "hello").await.is(202);
-        let body = json!({"state": "success", "output": said});
+        let body = json!({"state": "success", "output": output});
         claim.put(body).await.is_with_job_status(200, "success");
         assert_eq!(
-            shown(&farm, &claim).await["trace_incomplete"],
+            native_job(&farm, &claim).await["trace_incomplete"],
             true,
-            "{said}"
+            "{output}"
         );
     }
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-4", "hello").await.is(202);
-    claim.put(success(b"hello")).await.is(200);
-    assert_eq!(shown(&farm, &claim).await["trace_incomplete"], false);
+    claim.put(success_with_checksum(b"hello")).await.is(200);
+    assert_eq!(native_job(&farm, &claim).await["trace_incomplete"], false);
 }
 
-/// The job as the native API shows it.
-async fn shown(farm: &TestFarm, claim: &Claim) -> serde_json::Value {
+/// The job as the native API returns it.
+async fn native_job(farm: &TestFarm, claim: &Claim) -> Value {
     let request = farm.http.get(farm.url(&format!("/v1/jobs/{}", claim.id)));
-    let answer = request.bearer_auth(&farm.admin_token).send().await.unwrap();
-    answer.json().await.unwrap()
+    let response = request.bearer_auth(&farm.admin_token).send().await.unwrap();
+    response.json().await.unwrap()
 }
 
-async fn a_fault_of_the_runner_is_tried_again(backend: Backend) {
+async fn job_is_retried_after_a_runner_system_failure(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "failed", "failure_reason": "runner_system_failure"});

@@ -1,4 +1,6 @@
-//! Beyond the checks: runners of ours, of v1 and of v4 share one queue.
+//! Runners of both protocols and slipway-runner claim jobs from one queue.
+//!
+//! See `docs/protocols/runner-v4.md#claiming-jobs` and `docs/protocols/runner-v1.md#claiming-jobs`.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,18 +9,18 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{RunnerApi, definition};
 
 on_both_back_ends!(
-    runners_of_every_generation_share_one_queue,
-    a_job_that_one_generation_lost_is_taken_by_the_other,
+    runners_of_all_protocols_share_one_queue,
+    job_lost_by_one_protocol_is_claimed_by_the_other,
 );
 
-/// A runner of protocol v1: a stock one, or ours.
-struct Old<'a> {
+/// A runner of protocol v1: a stock runner or slipway-runner, depending on its features.
+struct V1Runner<'a> {
     farm: &'a TestFarm,
     token: String,
     features: Value,
 }
 
-impl<'a> Old<'a> {
+impl<'a> V1Runner<'a> {
     async fn register(farm: &'a TestFarm, features: Value) -> Self {
         let mut runner = Self {
             farm,
@@ -26,51 +28,51 @@ impl<'a> Old<'a> {
             features,
         };
         let body = json!({"token": farm.registration_token, "info": runner.info()});
-        let made = runner
-            .sent(Method::POST, "/runners/register.json", body)
+        let created = runner
+            .send(Method::POST, "/runners/register.json", body)
             .await;
-        assert_eq!(made.0, 201);
-        runner.token = made.1["token"].as_str().unwrap().to_owned();
+        assert_eq!(created.0, 201);
+        runner.token = created.1["token"].as_str().unwrap().to_owned();
         runner
     }
 
     fn info(&self) -> Value {
-        json!({"name": "old", "version": "1.11.2", "architecture": "amd64",
+        json!({"name": "v1", "version": "1.11.2", "architecture": "amd64",
             "features": self.features})
     }
 
-    async fn sent(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    async fn send(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let url = self.farm.url(&format!("/ci/api/v1{path}"));
-        let agent = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.5; linux/amd64)";
+        let user_agent = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.5; linux/amd64)";
         let request = self
             .farm
             .http
             .request(method, url)
-            .header("User-Agent", agent);
-        let answer = request.json(&body).send().await.unwrap();
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.unwrap();
+            .header("User-Agent", user_agent);
+        let response = request.json(&body).send().await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     async fn claim(&self) -> Option<i64> {
         let body = json!({"token": self.token, "info": self.info()});
-        let (status, job) = self.sent(Method::POST, "/builds/register.json", body).await;
+        let (status, job) = self.send(Method::POST, "/builds/register.json", body).await;
         (status == 201).then(|| job["id"].as_i64().unwrap())
     }
 
     async fn succeed(&self, job: i64) {
         let body = json!({"token": self.token, "state": "success", "trace": "done\n"});
         let path = format!("/builds/{job}.json");
-        assert_eq!(self.sent(Method::PUT, &path, body).await.0, 200);
+        assert_eq!(self.send(Method::PUT, &path, body).await.0, 200);
     }
 }
 
-async fn runners_of_every_generation_share_one_queue(backend: Backend) {
+async fn runners_of_all_protocols_share_one_queue(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let ours = Old::register(&farm, json!({"heartbeat": true})).await;
-    let v1 = Old::register(&farm, json!({"variables": true})).await;
+    let slipway = V1Runner::register(&farm, json!({"heartbeat": true})).await;
+    let v1 = V1Runner::register(&farm, json!({"variables": true})).await;
     let v4 = RunnerApi::new(&farm).register_runner(&farm).await;
     let mut builds = Vec::new();
     for _ in 0..6 {
@@ -82,13 +84,13 @@ async fn runners_of_every_generation_share_one_queue(backend: Backend) {
         order.push(job.id.0);
         job.patch("0-4", "done\n").await.is(202);
         job.succeed().await;
-        for old in [&v1, &ours] {
-            let job = old.claim().await.unwrap();
+        for runner in [&v1, &slipway] {
+            let job = runner.claim().await.unwrap();
             order.push(job);
-            old.succeed(job).await;
+            runner.succeed(job).await;
         }
     }
-    // The oldest goes first, whoever asks, and nobody gets another's.
+    // The oldest job is claimed first, whichever runner polls, and each job once.
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(order, sorted);
@@ -97,18 +99,18 @@ async fn runners_of_every_generation_share_one_queue(backend: Backend) {
         assert_eq!(farm.build_now(build).await.state.as_str(), "succeeded");
         assert!(!farm.trace(farm.jobs(build).await[0].id).await.is_empty());
     }
-    // What stands in no shell lines waits for ours.
+    // A job that shell commands cannot express waits for slipway-runner.
     let jobs = json!([{"name": "image", "spec": {"kind": "image_build", "ssh": "KEY"}}]);
     farm.build_defined(&project, definition(jobs)).await;
     v4.expect_no_job().await;
     assert_eq!(v1.claim().await, None);
-    assert!(ours.claim().await.is_some());
+    assert!(slipway.claim().await.is_some());
 }
 
-async fn a_job_that_one_generation_lost_is_taken_by_the_other(backend: Backend) {
+async fn job_lost_by_one_protocol_is_claimed_by_the_other(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
-    let v1 = Old::register(&farm, json!({"variables": true})).await;
+    let v1 = V1Runner::register(&farm, json!({"variables": true})).await;
     let v4 = RunnerApi::new(&farm).register_runner(&farm).await;
     let build = farm.build(&project).await;
     let lost = v4.claim().await;

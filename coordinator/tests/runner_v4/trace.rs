@@ -1,4 +1,6 @@
-//! Checks 25 to 34: traces by ranges.
+//! Trace chunks and their ranges.
+//!
+//! See `docs/protocols/runner-v4.md#traces`.
 
 use reqwest::Method;
 use slipway_domain::JobId;
@@ -7,76 +9,76 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::Claim;
 
 on_both_back_ends!(
-    check_25_a_first_piece_is_stored,
-    check_26_a_second_piece_follows,
-    check_27_a_piece_that_is_there_is_not_stored_again,
-    check_28_a_piece_that_leaves_a_gap_is_not_stored,
-    check_29_the_end_of_a_range_is_not_looked_at,
-    check_30_a_piece_says_where_it_belongs,
-    check_31_a_wrong_token_and_an_unknown_job_are_forbidden,
-    check_32_a_trace_of_a_debugged_job_is_taken,
-    check_33_a_character_may_come_in_two_pieces,
-    check_34_a_mebibyte_is_taken,
-    a_trace_that_is_too_long_is_cut_without_a_word,
+    first_chunk_returns_202_with_the_stored_length,
+    next_chunk_is_appended,
+    repeated_chunk_returns_416_and_is_not_stored,
+    chunk_beyond_the_stored_length_returns_416,
+    end_of_the_content_range_is_ignored,
+    chunk_without_valid_content_range_is_a_bad_request,
+    chunk_with_wrong_token_or_unknown_job_is_forbidden,
+    chunk_with_debug_trace_is_accepted,
+    character_may_be_split_between_chunks,
+    chunk_of_one_mebibyte_is_accepted,
+    trace_is_cut_at_the_size_limit_without_an_error,
 );
 
-async fn check_25_a_first_piece_is_stored(backend: Backend) {
+async fn first_chunk_returns_202_with_the_stored_length(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    let answer = claim
+    let response = claim
         .patch("0-4", "hello")
         .await
         .is_with_job_status(202, "running");
-    assert_eq!(answer.header("range"), Some("0-5"));
-    assert_eq!(answer.header("x-gitlab-trace-update-interval"), Some("3"));
+    assert_eq!(response.header("range"), Some("0-5"));
+    assert_eq!(response.header("x-gitlab-trace-update-interval"), Some("3"));
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
-/// A job with ten bytes of trace.
-async fn with_ten(farm: &TestFarm) -> Claim {
+/// Claims a job and stores ten bytes of trace.
+async fn claim_with_ten_bytes(farm: &TestFarm) -> Claim {
     let claim = Claim::of_new_build(farm).await;
     claim.patch("0-4", "hello").await.is(202);
-    let answer = claim
+    let response = claim
         .patch("5-9", "world")
         .await
         .is_with_job_status(202, "running");
-    assert_eq!(answer.header("range"), Some("0-10"));
+    assert_eq!(response.header("range"), Some("0-10"));
     claim
 }
 
-async fn check_26_a_second_piece_follows(backend: Backend) {
+async fn next_chunk_is_appended(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = with_ten(&farm).await;
+    let claim = claim_with_ten_bytes(&farm).await;
     assert_eq!(farm.trace(claim.id).await, b"helloworld");
 }
 
-async fn check_27_a_piece_that_is_there_is_not_stored_again(backend: Backend) {
+async fn repeated_chunk_returns_416_and_is_not_stored(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = with_ten(&farm).await;
+    let claim = claim_with_ten_bytes(&farm).await;
     for bytes in ["world", "WORLD"] {
-        let answer = claim.patch("5-9", bytes).await.is(416);
-        assert_eq!(answer.header("range"), Some("0-10"));
+        let response = claim.patch("5-9", bytes).await.is(416);
+        assert_eq!(response.header("range"), Some("0-10"));
     }
     assert_eq!(farm.trace(claim.id).await, b"helloworld");
 }
 
-async fn check_28_a_piece_that_leaves_a_gap_is_not_stored(backend: Backend) {
+async fn chunk_beyond_the_stored_length_returns_416(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = with_ten(&farm).await;
-    let answer = claim.patch("20-24", "later").await.is(416);
-    assert_eq!(answer.header("range"), Some("0-10"));
+    let claim = claim_with_ten_bytes(&farm).await;
+    let response = claim.patch("20-24", "later").await.is(416);
+    assert_eq!(response.header("range"), Some("0-10"));
     assert_eq!(farm.trace(claim.id).await, b"helloworld");
 }
 
-async fn check_29_the_end_of_a_range_is_not_looked_at(backend: Backend) {
+async fn end_of_the_content_range_is_ignored(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = with_ten(&farm).await;
-    let answer = claim.patch("10-15", "again").await.is(202);
-    assert_eq!(answer.header("range"), Some("0-15"));
+    let claim = claim_with_ten_bytes(&farm).await;
+    let response = claim.patch("10-15", "again").await.is(202);
+    assert_eq!(response.header("range"), Some("0-15"));
     assert_eq!(farm.trace(claim.id).await, b"helloworldagain");
 }
 
-async fn check_30_a_piece_says_where_it_belongs(backend: Backend) {
+async fn chunk_without_valid_content_range_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let request = claim.request(Method::PATCH, "/trace").body("hello");
@@ -87,7 +89,7 @@ async fn check_30_a_piece_says_where_it_belongs(backend: Backend) {
     assert!(farm.trace(claim.id).await.is_empty());
 }
 
-async fn check_31_a_wrong_token_and_an_unknown_job_are_forbidden(backend: Backend) {
+async fn chunk_with_wrong_token_or_unknown_job_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let other = Claim::of_new_build(&farm).await;
@@ -98,8 +100,7 @@ async fn check_31_a_wrong_token_and_an_unknown_job_are_forbidden(backend: Backen
             .await
             .is_forbidden();
     }
-    let mut unknown = claim.clone();
-    unknown.id = JobId(987_654);
+    let unknown = claim.with_id(JobId(987_654));
     unknown.patch("0-4", "hello").await.is_forbidden();
     let request = claim.runner.api.request(Method::PATCH, "/jobs/x/trace");
     let request = request.header("JOB-TOKEN", &claim.token);
@@ -107,7 +108,7 @@ async fn check_31_a_wrong_token_and_an_unknown_job_are_forbidden(backend: Backen
     assert!(farm.trace(claim.id).await.is_empty());
 }
 
-async fn check_32_a_trace_of_a_debugged_job_is_taken(backend: Backend) {
+async fn chunk_with_debug_trace_is_accepted(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let request = claim
@@ -123,7 +124,7 @@ async fn check_32_a_trace_of_a_debugged_job_is_taken(backend: Backend) {
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
-async fn check_33_a_character_may_come_in_two_pieces(backend: Backend) {
+async fn character_may_be_split_between_chunks(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let text = "grün\u{1b}[0m".as_bytes();
@@ -132,26 +133,26 @@ async fn check_33_a_character_may_come_in_two_pieces(backend: Backend) {
     assert_eq!(farm.trace(claim.id).await, text);
 }
 
-async fn check_34_a_mebibyte_is_taken(backend: Backend) {
+async fn chunk_of_one_mebibyte_is_accepted(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let text = "0123456789abcde\n".repeat(1 << 16);
-    let answer = claim.patch("0-1048575", text.clone()).await.is(202);
-    assert_eq!(answer.header("range"), Some("0-1048576"));
+    let response = claim.patch("0-1048575", text.clone()).await.is(202);
+    assert_eq!(response.header("range"), Some("0-1048576"));
     assert!(farm.trace(claim.id).await == text.as_bytes());
 }
 
-async fn a_trace_that_is_too_long_is_cut_without_a_word(backend: Backend) {
+async fn trace_is_cut_at_the_size_limit_without_an_error(backend: Backend) {
     let farm = TestFarm::start_with(backend, |config| {
         config.limits.max_trace_bytes = 8;
     })
     .await;
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-4", "hello").await.is(202);
-    let answer = claim.patch("5-9", "world").await.is(202);
-    assert_eq!(answer.header("range"), Some("0-10"));
+    let response = claim.patch("5-9", "world").await.is(202);
+    assert_eq!(response.header("range"), Some("0-10"));
     claim.patch("10-14", "again").await.is(202);
     assert_eq!(farm.trace(claim.id).await, b"hellowor");
-    // What never was sent is still missed.
+    // A range that does not continue at the sent length is still refused.
     claim.patch("3-4", "lo").await.is(416);
 }

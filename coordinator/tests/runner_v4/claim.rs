@@ -1,56 +1,57 @@
-//! Checks 14 to 19 and 23: asking for a job, and who gets it.
+//! Claiming jobs: who gets a job, and the response when there is none.
+//!
+//! See `docs/protocols/runner-v4.md#claiming-jobs` and `docs/protocols/runner-v4.md#queue-key`.
 
 use serde_json::json;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::client::RunnerApi;
+use crate::client::{RunnerApi, definition};
 
 on_both_back_ends!(
-    check_14_an_unknown_runner_is_forbidden_and_a_missing_token_a_bad_request,
-    check_15_an_empty_queue_is_204_with_a_value,
-    check_16_the_value_holds_a_poll_until_there_is_a_job,
-    check_17_what_nobody_knows_is_passed_over,
-    check_18_a_paused_runner_finds_nothing,
-    check_19_a_job_is_given_once,
-    check_23_tags_decide_who_gets_a_job,
+    claim_with_unknown_token_is_forbidden_and_without_token_a_bad_request,
+    claim_returns_204_with_a_queue_key_when_no_job_is_pending,
+    queue_key_stays_the_same_until_a_job_is_pending,
+    claim_ignores_unknown_members,
+    claim_returns_204_to_a_paused_runner,
+    job_is_claimed_once,
+    tags_decide_which_runner_claims_a_job,
+    image_build_with_ssh_is_not_claimed_by_stock_runners,
 );
 
-async fn check_14_an_unknown_runner_is_forbidden_and_a_missing_token_a_bad_request(
-    backend: Backend,
-) {
+async fn claim_with_unknown_token_is_forbidden_and_without_token_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     runner
         .request_job(&json!({"token": "bad"}))
         .await
         .is_forbidden();
-    let answer = runner.request_job(&json!({})).await.is(400);
-    assert_eq!(answer.json(), json!({"error": "token is missing"}));
+    let response = runner.request_job(&json!({})).await.is(400);
+    assert_eq!(response.json(), json!({"error": "token is missing"}));
 }
 
-async fn check_15_an_empty_queue_is_204_with_a_value(backend: Backend) {
+async fn claim_returns_204_with_a_queue_key_when_no_job_is_pending(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     runner.poll().await.no_job();
-    // What it said is known of it.
-    let known = &farm.runners().await[0];
-    assert_eq!(known.about.version.as_deref(), Some("16.11.1"));
-    assert_eq!(known.about.executor.as_deref(), Some("shell"));
-    assert!(known.contact_at.is_some());
+    // The poll updates what the farm knows about the runner.
+    let stored = &farm.runners().await[0];
+    assert_eq!(stored.about.version.as_deref(), Some("16.11.1"));
+    assert_eq!(stored.about.executor.as_deref(), Some("shell"));
+    assert!(stored.contact_at.is_some());
 }
 
-async fn check_16_the_value_holds_a_poll_until_there_is_a_job(backend: Backend) {
+async fn queue_key_stays_the_same_until_a_job_is_pending(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
-    let value = runner.expect_no_job().await;
-    assert_eq!(runner.poll_with_queue_key(&value).await.no_job(), value);
+    let key = runner.expect_no_job().await;
+    assert_eq!(runner.poll_with_queue_key(&key).await.no_job(), key);
     let build = farm.build(&project).await;
-    let answer = runner.poll_with_queue_key(&value).await.is(201);
-    assert_eq!(answer.json()["id"], farm.jobs(&build).await[0].id.0);
+    let response = runner.poll_with_queue_key(&key).await.is(201);
+    assert_eq!(response.json()["id"], farm.jobs(&build).await[0].id.0);
 }
 
-async fn check_17_what_nobody_knows_is_passed_over(backend: Backend) {
+async fn claim_ignores_unknown_members(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
@@ -66,7 +67,7 @@ async fn check_17_what_nobody_knows_is_passed_over(backend: Backend) {
     runner.request_job(&body).await.is(201);
 }
 
-async fn check_18_a_paused_runner_finds_nothing(backend: Backend) {
+async fn claim_returns_204_to_a_paused_runner(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
@@ -75,7 +76,7 @@ async fn check_18_a_paused_runner_finds_nothing(backend: Backend) {
     assert!(runner.poll().await.is(204).body.is_empty());
 }
 
-async fn check_19_a_job_is_given_once(backend: Backend) {
+async fn job_is_claimed_once(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let api = RunnerApi::new(&farm);
@@ -84,9 +85,9 @@ async fn check_19_a_job_is_given_once(backend: Backend) {
         api.register_runner(&farm).await,
     ];
     farm.build(&project).await;
-    let answer = runners[0].poll().await.is(201);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.queue_key(), None);
+    let response = runners[0].poll().await.is(201);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.queue_key(), None);
     runners[0].expect_no_job().await;
     for _ in 0..5 {
         farm.build(&project).await;
@@ -97,19 +98,38 @@ async fn check_19_a_job_is_given_once(backend: Backend) {
     }
 }
 
-async fn check_23_tags_decide_who_gets_a_job(backend: Backend) {
+async fn tags_decide_which_runner_claims_a_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let api = RunnerApi::new(&farm);
-    let with = async |tags: &str| {
+    let register = async |tags: &str| {
         let body = json!({"tag_list": tags, "run_untagged": false});
         api.register(&farm.registration_token, body).await
     };
-    let (x, y) = (with("x").await, with("y").await);
+    let (x, y) = (register("x").await, register("y").await);
     let tagged = farm.build_with_tags(&project, "x").await;
     y.expect_no_job().await;
     assert_eq!(x.claim().await.id, farm.jobs(&tagged).await[0].id);
     farm.build_with_tags(&project, "").await;
     x.expect_no_job().await;
     api.register_runner(&farm).await.claim().await;
+}
+
+async fn image_build_with_ssh_is_not_claimed_by_stock_runners(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    let jobs = json!([{"name": "image", "spec": {"kind": "image_build", "ssh": "KEY"}}]);
+    farm.build_defined(&project, definition(jobs)).await;
+    RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .expect_no_job()
+        .await;
+    let jobs = json!([{"name": "image", "spec": {"kind": "image_build"}}]);
+    farm.build_defined(&project, definition(jobs)).await;
+    RunnerApi::new(&farm)
+        .register_runner(&farm)
+        .await
+        .claim()
+        .await;
 }

@@ -1,4 +1,6 @@
-//! Checks 50 to 52: jobs that are called off, and those that nobody does.
+//! Cancellation, with and without `cancel_gracefully`.
+//!
+//! See `docs/protocols/runner-v4.md#cancellation`.
 
 use serde_json::json;
 use slipway_domain::{JobState, Outcome};
@@ -7,17 +9,18 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{Claim, RunnerApi};
 
 on_both_back_ends!(
-    check_50_a_runner_that_knows_how_ends_a_canceled_job_in_its_own_way,
-    check_51_any_other_runner_is_told_to_stop,
-    check_52_a_job_that_its_runner_never_speaks_of_is_given_to_another,
-    a_runner_that_falls_silent_while_it_ends_a_job_is_not_waited_for,
+    graceful_runner_finishes_a_canceled_job,
+    other_runners_get_403_for_a_canceled_job,
+    graceful_cancel_ends_when_the_lease_expires,
 );
 
 const CANCELED: JobState = JobState::Done(Outcome::Canceled);
-/// A little more than a lease of a stock runner, in seconds.
-const A_LEASE: i64 = 91;
 
-async fn graceful(farm: &TestFarm) -> Claim {
+/// A little more than a lease of a stock runner, in seconds.
+const MORE_THAN_A_LEASE_S: i64 = 91;
+
+/// Claims a job with a runner that announces `cancel_gracefully`.
+async fn claim_gracefully(farm: &TestFarm) -> Claim {
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
     let runner = RunnerApi::new(farm)
@@ -27,16 +30,16 @@ async fn graceful(farm: &TestFarm) -> Claim {
     runner.claim().await
 }
 
-async fn check_50_a_runner_that_knows_how_ends_a_canceled_job_in_its_own_way(backend: Backend) {
+async fn graceful_runner_finishes_a_canceled_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    for end in ["success", "failed"] {
-        let claim = graceful(&farm).await;
+    for state in ["success", "failed"] {
+        let claim = claim_gracefully(&farm).await;
         claim
             .patch("0-4", "hello")
             .await
             .is_with_job_status(202, "running");
         farm.cancel(claim.id).await;
-        // To everybody else it is canceled already.
+        // For everyone but the runner, the job is canceled at once.
         assert_eq!(farm.job(claim.id).await.state, CANCELED);
         claim
             .patch("5-9", "after")
@@ -52,25 +55,25 @@ async fn check_50_a_runner_that_knows_how_ends_a_canceled_job_in_its_own_way(bac
             .await
             .is_with_job_status(202, "canceling");
         claim
-            .put(json!({ "state": end }))
+            .put(json!({ "state": state }))
             .await
             .is_with_job_status(200, "canceled");
         assert_eq!(farm.job(claim.id).await.state, CANCELED);
         assert_eq!(farm.trace(claim.id).await, b"helloafter!");
         assert_eq!(farm.artifacts(claim.id).await.len(), 1);
-        // That was the end of it.
+        // After the final update the job accepts nothing more.
         claim
             .patch("11-11", "?")
             .await
             .is_with_job_status(403, "canceled");
         claim
-            .put(json!({ "state": end }))
+            .put(json!({ "state": state }))
             .await
             .is_with_job_status(403, "canceled");
     }
 }
 
-async fn check_51_any_other_runner_is_told_to_stop(backend: Backend) {
+async fn other_runners_get_403_for_a_canceled_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-4", "hello").await.is(202);
@@ -95,44 +98,20 @@ async fn check_51_any_other_runner_is_told_to_stop(backend: Backend) {
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 
-async fn check_52_a_job_that_its_runner_never_speaks_of_is_given_to_another(backend: Backend) {
+async fn graceful_cancel_ends_when_the_lease_expires(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = Claim::of_new_build(&farm).await;
-    let other = claim.runner.api.register_runner(&farm).await;
-    farm.advance(A_LEASE);
-    farm.expire_leases().await;
-    let again = other.claim().await;
-    assert_ne!(again.token, claim.token);
-    claim
-        .patch("0-4", "hello")
-        .await
-        .is_with_job_status(403, "failed");
-    for state in ["running", "success", "failed"] {
-        claim
-            .put(json!({ "state": state }))
-            .await
-            .is_with_job_status(403, "failed");
-    }
-    again
-        .patch("0-4", "hello")
-        .await
-        .is_with_job_status(202, "running");
-}
-
-async fn a_runner_that_falls_silent_while_it_ends_a_job_is_not_waited_for(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
-    let claim = graceful(&farm).await;
+    let claim = claim_gracefully(&farm).await;
     farm.cancel(claim.id).await;
-    // Each sign of life gives it time for the next.
+    // Each chunk renews the lease.
     for at in 0..3 {
-        farm.advance(A_LEASE - 40);
+        farm.advance(MORE_THAN_A_LEASE_S - 40);
         let range = format!("{at}-{at}");
         claim
             .patch(&range, ".")
             .await
             .is_with_job_status(202, "canceling");
     }
-    farm.advance(A_LEASE);
+    farm.advance(MORE_THAN_A_LEASE_S);
     claim
         .patch("3-3", ".")
         .await

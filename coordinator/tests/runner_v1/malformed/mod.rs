@@ -1,5 +1,8 @@
-//! Bodies and ids that make no sense are the sender's mistake: a 4xx with a sentence, and nothing
-//! half-made.
+//! Invalid paths and bodies: each is a 4xx response with a reason, and nothing is half stored.
+//!
+//! See `docs/protocols/runner-v1.md#invalid-requests`.
+
+mod requests;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,26 +11,29 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{ApiResponse, Claim, RunnerApi};
 
 on_both_back_ends!(
-    a_path_that_names_no_job_is_not_found,
-    a_body_that_cannot_be_read_makes_no_runner,
-    what_cannot_be_said_of_a_runner_makes_none,
-    a_poll_that_cannot_be_read_takes_no_job,
-    a_report_that_cannot_be_read_changes_nothing,
+    path_with_an_invalid_job_id_is_not_found,
+    unreadable_body_is_a_bad_request,
+    register_refuses_invalid_members,
+    claim_refuses_invalid_members,
+    update_refuses_invalid_members,
 );
 
 const JSON: &str = "application/json";
 
-/// The answer is 400 with a sentence, in JSON.
+/// Asserts 400 with a JSON message that gives a reason.
 #[track_caller]
-pub(crate) fn explained(answer: ApiResponse, what: &str) {
-    assert_eq!(answer.status, 400, "{what}: {answer:?}");
-    let body = answer.json();
-    let sentence = body["message"].as_str().unwrap();
-    let why = sentence.strip_prefix("400 (Bad request) ");
-    assert!(why.is_some_and(|why| why.len() > 10), "{what}: {sentence}");
+pub(crate) fn assert_bad_request(response: ApiResponse, what: &str) {
+    assert_eq!(response.status, 400, "{what}: {response:?}");
+    let body = response.json();
+    let message = body["message"].as_str().unwrap();
+    let reason = message.strip_prefix("400 (Bad request) ");
+    assert!(
+        reason.is_some_and(|reason| reason.len() > 10),
+        "{what}: {message}"
+    );
 }
 
-async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
+async fn path_with_an_invalid_job_id_is_not_found(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let api = &claim.runner.api;
@@ -53,8 +59,8 @@ async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
     ] {
         let body = json!({"token": claim.runner.token, "state": "success"});
         let path = format!("/builds/{id}.json");
-        let answer = api.json(Method::PUT, &path, &body).await;
-        assert_eq!(answer.status, 404, "{id}: {answer:?}");
+        let response = api.json(Method::PUT, &path, &body).await;
+        assert_eq!(response.status, 404, "{id}: {response:?}");
         for (method, below) in [
             (Method::PATCH, "trace.txt"),
             (Method::POST, "artifacts"),
@@ -66,14 +72,14 @@ async fn a_path_that_names_no_job_is_not_found(backend: Backend) {
                 .request(method.clone(), &path)
                 .header("BUILD-TOKEN", &claim.token)
                 .header("Content-Range", "0-1");
-            let answer = api.send(request.body("x")).await;
-            assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
+            let response = api.send(request.body("x")).await;
+            assert_eq!(response.status, 404, "{method} {path}: {response:?}");
         }
     }
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
-async fn a_body_that_cannot_be_read_makes_no_runner(backend: Backend) {
+async fn unreadable_body_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     let deep = "[".repeat(100_000);
@@ -101,20 +107,20 @@ async fn a_body_that_cannot_be_read_makes_no_runner(backend: Backend) {
                 "{path} {}",
                 String::from_utf8_lossy(&body[..body.len().min(20)])
             );
-            let answer = api.bytes(method.clone(), path, JSON, body.to_vec()).await;
-            explained(answer, &what);
+            let response = api.bytes(method.clone(), path, JSON, body.to_vec()).await;
+            assert_bad_request(response, &what);
         }
         for token in [json!(5), json!(true), json!(["x"]), json!({"a": 1})] {
-            let answer = api
+            let response = api
                 .json(method.clone(), path, &json!({ "token": token }))
                 .await;
-            explained(answer, &format!("{path} {token}"));
+            assert_bad_request(response, &format!("{path} {token}"));
         }
         let form = "application/x-www-form-urlencoded";
-        let answer = api.bytes(method, path, form, &b"token=\xff\xfe"[..]).await;
-        explained(answer, path);
+        let response = api.bytes(method, path, form, &b"token=\xff\xfe"[..]).await;
+        assert_bad_request(response, path);
     }
-    let answer = api
+    let response = api
         .bytes(
             Method::POST,
             "/runners/register",
@@ -122,11 +128,11 @@ async fn a_body_that_cannot_be_read_makes_no_runner(backend: Backend) {
             "--b",
         )
         .await;
-    explained(answer, "no boundary");
+    assert_bad_request(response, "no boundary");
     assert!(farm.runners().await.is_empty());
 }
 
-async fn what_cannot_be_said_of_a_runner_makes_none(backend: Backend) {
+async fn register_refuses_invalid_members(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     let many: Vec<String> = (0..51).map(|n| format!("tag{n}")).collect();
@@ -155,13 +161,13 @@ async fn what_cannot_be_said_of_a_runner_makes_none(backend: Backend) {
     for mut body in bad {
         let what: String = body.to_string().chars().take(60).collect();
         body["token"] = farm.registration_token.clone().into();
-        let answer = api.json(Method::POST, "/runners/register", &body).await;
-        explained(answer, &what);
+        let response = api.json(Method::POST, "/runners/register", &body).await;
+        assert_bad_request(response, &what);
     }
     assert!(farm.runners().await.is_empty());
 }
 
-async fn a_poll_that_cannot_be_read_takes_no_job(backend: Backend) {
+async fn claim_refuses_invalid_members(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm.build(&project).await;
@@ -176,16 +182,16 @@ async fn a_poll_that_cannot_be_read_takes_no_job(backend: Backend) {
         let what: String = body.to_string().chars().take(60).collect();
         body["token"] = runner.token.clone().into();
         let api = &runner.api;
-        let answer = api.json(Method::POST, "/builds/register", &body).await;
-        explained(answer, &what);
+        let response = api.json(Method::POST, "/builds/register", &body).await;
+        assert_bad_request(response, &what);
     }
     assert_eq!(farm.jobs(&build).await[0].state.name(), "pending");
-    // A value that no coordinator ever made is as good as none.
-    let odd = "\u{0}ü".repeat(1000);
-    assert_eq!(runner.poll_with_queue_key(&odd).await.status, 201);
+    // A queue key that no coordinator created counts as outdated.
+    let unknown_key = "\u{0}ü".repeat(1000);
+    assert_eq!(runner.poll_with_queue_key(&unknown_key).await.status, 201);
 }
 
-async fn a_report_that_cannot_be_read_changes_nothing(backend: Backend) {
+async fn update_refuses_invalid_members(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-5", "hello").await.is(202);
@@ -218,14 +224,14 @@ async fn a_report_that_cannot_be_read_changes_nothing(backend: Backend) {
         json!({"state": "success", "trace_sum": 5}),
     ] {
         let what: String = body.to_string().chars().take(90).collect();
-        explained(claim.put(body).await, &what);
+        assert_bad_request(claim.put(body).await, &what);
     }
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
     assert_eq!(farm.trace(claim.id).await, b"hello");
     assert!(farm.artifacts(claim.id).await.is_empty());
-    // Words that only say more are passed over: an end must never be lost over one.
+    // Invalid optional details are ignored, so that a final state is never lost because of them.
     let end = json!({
-        "state": "failed", "failure_reason": "a\u{0}b", "phase": "dancing",
+        "state": "failed", "failure_reason": "a\u{0}b", "phase": "unknown",
         "failure_message": format!("first\u{0}\u{1b}[31m\n{}", "x".repeat(100_000)),
     });
     claim.put(end).await.is(200);

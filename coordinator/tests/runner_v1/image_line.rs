@@ -1,4 +1,6 @@
-//! The image that a stock runner pushed, told in the last line of its commands.
+//! The trace line in which the commands of an image build report the pushed image.
+//!
+//! See `docs/protocols/runner-v1.md#pushed-images`.
 
 use serde_json::json;
 use slipway_domain::JobSpec;
@@ -9,15 +11,15 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{Claim, RunnerApi};
 
 on_both_back_ends!(
-    the_last_line_of_a_stock_runners_trace_tells_of_its_image,
-    what_is_not_that_line_tells_of_nothing,
-    an_image_that_is_reported_counts_before_any_line,
+    image_line_in_the_trace_is_recorded_as_an_artifact,
+    other_trace_lines_and_failed_jobs_record_no_image,
+    image_in_the_final_update_takes_precedence_over_the_trace,
 );
 
 const REPOSITORY: &str = "registry.test/acme/api";
 
-/// A claimed job that pushes an image under two tags.
-async fn claimed(farm: &TestFarm) -> Claim {
+/// Claims a job that pushes an image under two tags.
+async fn claim_image_build(farm: &TestFarm) -> Claim {
     let project = farm.project("acme/api").await;
     let mut definition = Definition::single_image();
     if let JobSpec::ImageBuild(image) = &mut definition.jobs[0].spec {
@@ -36,8 +38,8 @@ fn digest(byte: &str) -> String {
     format!("sha256:{}", byte.repeat(32))
 }
 
-/// What the job's last command prints for a digest.
-fn line(claim: &Claim, digest: &str) -> String {
+/// The line that the job's last command prints for a digest.
+fn image_line(claim: &Claim, digest: &str) -> String {
     let commands = claim.payload["commands"].as_str().unwrap();
     let last = commands.lines().last().unwrap();
     let words = last.strip_prefix("echo \"").unwrap();
@@ -47,9 +49,10 @@ fn line(claim: &Claim, digest: &str) -> String {
         .replace("$slipway_size", "1234")
 }
 
-async fn image_of(farm: &TestFarm, claim: &Claim) -> Option<(Content, u64)> {
-    let mut made = farm.artifacts(claim.id).await.into_iter();
-    made.next()
+async fn recorded_image(farm: &TestFarm, claim: &Claim) -> Option<(Content, u64)> {
+    let mut artifacts = farm.artifacts(claim.id).await.into_iter();
+    artifacts
+        .next()
         .map(|artifact| (artifact.content, artifact.size_bytes))
 }
 
@@ -62,14 +65,14 @@ fn image(digest: &str) -> Content {
     }
 }
 
-async fn the_last_line_of_a_stock_runners_trace_tells_of_its_image(backend: Backend) {
+async fn image_line_in_the_trace_is_recorded_as_an_artifact(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    // Sent in pieces and as a whole, as versions from 1.3 on do it, and as a whole alone.
-    for has_pieces in [true, false] {
-        let claim = claimed(&farm).await;
-        let told = line(&claim, &digest("0a"));
-        let trace = format!("$ echo \"…\"\n{told}\nBuild succeeded\n");
-        if has_pieces {
+    // Versions from 1.3 on send chunks and then the whole trace; older ones send only the whole.
+    for sends_chunks in [true, false] {
+        let claim = claim_image_build(&farm).await;
+        let line = image_line(&claim, &digest("0a"));
+        let trace = format!("$ echo \"…\"\n{line}\nBuild succeeded\n");
+        if sends_chunks {
             let (first, second) = trace.split_at(trace.len() / 2);
             let range = format!("0-{}", first.len());
             claim.patch(&range, first.to_owned()).await.is(202);
@@ -78,23 +81,23 @@ async fn the_last_line_of_a_stock_runners_trace_tells_of_its_image(backend: Back
         }
         let end = json!({"state": "success", "trace": trace});
         claim.put(end).await.is(200);
-        let made = image_of(&farm, &claim).await;
-        assert_eq!(made, Some((image(&digest("0a")), 1234)));
+        let recorded = recorded_image(&farm, &claim).await;
+        assert_eq!(recorded, Some((image(&digest("0a")), 1234)));
     }
 }
 
-async fn what_is_not_that_line_tells_of_nothing(backend: Backend) {
+async fn other_trace_lines_and_failed_jobs_record_no_image(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let other = line(&claimed(&farm).await, &digest("0a"));
-    for (state, words) in [
+    let other = image_line(&claim_image_build(&farm).await, &digest("0a"));
+    for (state, content) in [
         ("success", "nothing"),
         ("success", "another job's"),
         ("success", "far from the end"),
         ("failed", "right"),
     ] {
-        let claim = claimed(&farm).await;
-        let right = line(&claim, &digest("0a"));
-        let trace = match words {
+        let claim = claim_image_build(&farm).await;
+        let right = image_line(&claim, &digest("0a"));
+        let trace = match content {
             "nothing" => "Build succeeded\n".to_owned(),
             "another job's" => other.clone(),
             "far from the end" => format!("{right}\n{}", "and more\n".repeat(10_000)),
@@ -102,7 +105,7 @@ async fn what_is_not_that_line_tells_of_nothing(backend: Backend) {
         };
         let end = json!({"state": state, "trace": trace});
         claim.put(end).await.is(200);
-        assert_eq!(image_of(&farm, &claim).await, None, "{words}");
+        assert_eq!(recorded_image(&farm, &claim).await, None, "{content}");
         let expected = if state == "success" {
             "succeeded"
         } else {
@@ -112,17 +115,17 @@ async fn what_is_not_that_line_tells_of_nothing(backend: Backend) {
     }
 }
 
-async fn an_image_that_is_reported_counts_before_any_line(backend: Backend) {
+async fn image_in_the_final_update_takes_precedence_over_the_trace(backend: Backend) {
     let farm = TestFarm::start(backend).await;
-    let claim = claimed(&farm).await;
+    let claim = claim_image_build(&farm).await;
     let end = json!({
-        "state": "success", "trace": line(&claim, &digest("0a")),
+        "state": "success", "trace": image_line(&claim, &digest("0a")),
         "image": {
             "reference": format!("{REPOSITORY}:v1"), "tags": ["v1", "latest"],
             "digest": digest("0b"), "size_bytes": 7,
         },
     });
     claim.put(end).await.is(200);
-    let made = image_of(&farm, &claim).await;
-    assert_eq!(made, Some((image(&digest("0b")), 7)));
+    let recorded = recorded_image(&farm, &claim).await;
+    assert_eq!(recorded, Some((image(&digest("0b")), 7)));
 }
