@@ -143,8 +143,15 @@ async fn what_the_coordinator_lost_is_sent_again_before_the_last_report_is_taken
     runner.drain(&fake).await;
 }
 
-#[tokio::test]
-async fn a_canceled_job_stops_at_once_though_it_is_silent() {
+/// Runs alone because it asserts a bound of two seconds; see `.config/nextest.toml`.
+mod timing {
+    #[tokio::test]
+    async fn cancel_stops_a_silent_job_within_two_seconds() {
+        super::cancel_stops_a_silent_job().await;
+    }
+}
+
+async fn cancel_stops_a_silent_job() {
     let fake = Fake::start();
     let runner = Runner::start(&fake);
     fake.enqueue(1, &[("SCRIPT_WAIT_FILE", "/nonexistent")], json!({}));
