@@ -56,7 +56,7 @@ pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
             let mut ticks = ticks(STATUSES_EVERY);
             loop {
                 ticks.tick().await;
-                if let Err(error) = statuses.tell_statuses().await {
+                if let Err(error) = statuses.report_statuses().await {
                     error.log();
                 }
             }
@@ -67,7 +67,7 @@ pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
         let mut ticks = ticks(DELIVERIES_EVERY);
         loop {
             ticks.tick().await;
-            if let Err(error) = deliveries.forget_deliveries().await {
+            if let Err(error) = deliveries.delete_old_deliveries().await {
                 error.log();
             }
         }

@@ -232,7 +232,7 @@ async fn check_45_a_delivery_that_comes_again_is_answered_alike(backend: Backend
     yard.only_row().await;
     // What is old enough is forgotten.
     yard.farm.advance(8 * 24 * 3600);
-    assert_eq!(yard.farm.farm().forget_deliveries().await.unwrap(), 1);
+    assert_eq!(yard.farm.farm().delete_old_deliveries().await.unwrap(), 1);
     assert_ne!(send().await, first[0]);
 }
 

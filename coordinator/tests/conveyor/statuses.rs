@@ -31,8 +31,8 @@ mod postgres_two_coordinators {
         let told = async || {
             // Both look at the same moment, as their duties do anyway.
             let (one, other) = tokio::join!(
-                yard.farm.farm().tell_statuses(),
-                second.farm.tell_statuses()
+                yard.farm.farm().report_statuses(),
+                second.farm.report_statuses()
             );
             one.unwrap();
             other.unwrap();
@@ -120,7 +120,7 @@ async fn check_48_a_failing_endpoint_fails_no_build_and_is_tried_again(backend: 
     work.succeed().await;
     assert_eq!(yard.show(&build).await["state"], "succeeded");
     // Not at once, but after a wait that grows.
-    yard.farm.farm().tell_statuses().await.unwrap();
+    yard.farm.farm().report_statuses().await.unwrap();
     assert_eq!(github.planned_failures(), 1);
     let turn = |failures| {
         let (yard, github) = (&yard, &github);
@@ -179,7 +179,7 @@ async fn what_nobody_takes_for_a_day_is_given_up(backend: Backend) {
     // Nothing is due any more, however long one waits.
     for _ in 0..3 {
         yard.farm.advance(3600);
-        yard.farm.farm().tell_statuses().await.unwrap();
+        yard.farm.farm().report_statuses().await.unwrap();
     }
     assert_eq!(github.planned_failures(), 2);
     assert!(github.statuses().is_empty());
@@ -193,7 +193,7 @@ async fn a_retry_is_told_anew(backend: Backend) {
     nth(&github, 2).await;
     let retry = format!("/v1/builds/{}/retry", build["id"].as_str().unwrap());
     wait_until(LIMIT, "it is noted that the end was told", || async {
-        yard.farm.farm().tell_statuses().await.unwrap() == 0
+        yard.farm.farm().report_statuses().await.unwrap() == 0
     })
     .await;
     yard.native(reqwest::Method::POST, &retry, Value::Null)
@@ -229,6 +229,6 @@ async fn without_a_token_or_elsewhere_nobody_is_told(backend: Backend) {
     let hands = Hands::of(&yard.farm).await;
     yard.build().await;
     hands.claim().await.succeed().await;
-    assert_eq!(yard.farm.farm().tell_statuses().await.unwrap(), 0);
+    assert_eq!(yard.farm.farm().report_statuses().await.unwrap(), 0);
     assert!(github.statuses().is_empty());
 }

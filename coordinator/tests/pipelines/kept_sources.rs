@@ -187,7 +187,7 @@ async fn a_retry_without_sources_is_refused_in_every_dialect(backend: Backend) {
 async fn a_file_of_a_package_goes_as_well(backend: Backend) {
     let yard = Yard::new(backend).await;
     let (actor, farm) = (yard.farm.admin().await, yard.farm.farm());
-    let place = farm.make_upload(&actor, "text/plain").await.unwrap();
+    let place = farm.create_upload(&actor, "text/plain").await.unwrap();
     let filled = farm.fill_upload(place.id, bytes(b"FROM scratch\n")).await;
     filled.unwrap();
     let request = PackageRequest {

@@ -29,7 +29,7 @@ async fn two_coordinators() -> (TestFarm, Coordinator) {
 /// The same runner, connected to another coordinator.
 fn runner_at(coordinator: &Coordinator, runner: &Runner) -> Runner {
     Runner {
-        api: RunnerApi::runner_at(&format!("http://{}", coordinator.address)),
+        api: RunnerApi::at(&format!("http://{}", coordinator.address)),
         ..runner.clone()
     }
 }

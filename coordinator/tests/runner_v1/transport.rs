@@ -66,9 +66,9 @@ async fn endpoints_are_also_served_without_the_ci_prefix(backend: Backend) {
     let project = farm.project("acme/api").await;
     let api = RunnerApi::new(&farm).with_prefix("/api/v1");
     let runner = api.register_runner(&farm).await;
-    let value = runner.expect_no_job().await;
+    let key = runner.expect_no_job().await;
     farm.build(&project).await;
-    let response = runner.poll_with_queue_key(&value).await;
+    let response = runner.poll_with_queue_key(&key).await;
     let claim = Claim::read(&runner, &response);
     claim.patch("0-5", "hello").await.is(202);
     claim.upload("", "a.zip", b"PK zip").await.is(201);

@@ -1,4 +1,4 @@
-//! Claiming jobs: who gets a job, and the response when there is none.
+//! Claiming jobs: which runner gets a job, and the response without a pending job.
 //!
 //! See `docs/protocols/runner-v4.md#claiming-jobs` and `docs/protocols/runner-v4.md#queue-key`.
 

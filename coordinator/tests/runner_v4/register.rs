@@ -164,8 +164,8 @@ async fn token_reset_by_a_user_requires_permission(backend: Backend) {
     let api = RunnerApi::new(&farm);
     let runner = api.register_runner(&farm).await;
     let path = format!("/runners/{}/reset_authentication_token", runner.id);
-    let other = farm.user("other").await;
-    for token in ["bad", &other] {
+    let outsider = farm.user("outsider").await;
+    for token in ["bad", &outsider] {
         let request = api.request(Method::POST, &path);
         let request = request.header("PRIVATE-TOKEN", token);
         api.send(request).await.is_forbidden();
@@ -194,10 +194,10 @@ async fn maintainers_create_runners_for_their_project_only(backend: Backend) {
     let path = "/v1/projects/acme/own/runners";
     let created = api.native(&farm, path, body.clone()).await;
     assert_eq!(created["projects"], json!([own.id().0]));
-    let other = farm.user("other").await;
+    let outsider = farm.user("outsider").await;
     for path in [path, "/v1/runners"] {
         let request = farm.http.post(farm.url(path)).json(&body);
-        let response = request.bearer_auth(&other).send().await.unwrap();
+        let response = request.bearer_auth(&outsider).send().await.unwrap();
         assert!(
             matches!(response.status().as_u16(), 403 | 404),
             "{response:?}"

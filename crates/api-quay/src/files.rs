@@ -5,7 +5,7 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpResponse, web};
 use slipway_domain::UploadId;
-use slipway_farm::{FarmError, FileDoor, FileLink};
+use slipway_farm::{FarmError, FileAction, FileLink};
 
 use crate::body::Fields;
 use crate::call::Call;
@@ -19,7 +19,7 @@ use crate::{Answer, convert};
 pub(crate) async fn place(call: Call, body: web::Payload) -> Answer {
     let actor = call.actor()?;
     let fields = Fields::read(&call.http, body).await?;
-    let file = call.farm.make_upload(actor, fields.mime_type()?).await?;
+    let file = call.farm.create_upload(actor, fields.mime_type()?).await?;
     Ok(HttpResponse::Ok().json(convert::place(&call, &file)))
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn place(call: Call, body: web::Payload) -> Answer {
 /// 200; 403 when the URL is not whole or has expired, or a build uses the file; 404 without such a
 /// place; 413.
 pub(crate) async fn upload(call: Call, body: web::Payload) -> Answer {
-    let file = opened(&call, FileDoor::Upload)?;
+    let file = opened(&call, FileAction::Upload)?;
     let filled = call.farm.fill_upload(file, body).await;
     filled.map_err(|error| match error {
         FarmError::Conflict(_) => QuayError::forbidden(),
@@ -42,7 +42,7 @@ pub(crate) async fn upload(call: Call, body: web::Payload) -> Answer {
 /// 200 with the file as an attachment; 403 when the URL is not whole or has expired; 404 without
 /// such a file.
 pub(crate) async fn download(call: Call) -> Answer {
-    let file = opened(&call, FileDoor::Download)?;
+    let file = opened(&call, FileAction::Download)?;
     let content = call.farm.upload_content(file).await?;
     let attachment = format!("attachment; filename=\"{file}\"");
     Ok(HttpResponse::Ok()
@@ -53,7 +53,7 @@ pub(crate) async fn download(call: Call) -> Answer {
 }
 
 /// The file that the path names, if the link opens this door of it.
-fn opened(call: &Call, door: FileDoor) -> Result<UploadId, QuayError> {
+fn opened(call: &Call, door: FileAction) -> Result<UploadId, QuayError> {
     let id = call.http.match_info().get("file").unwrap_or_default();
     let file: UploadId = id.parse().map_err(|_| QuayError::not_found())?;
     let query = Query::of(&call.http);

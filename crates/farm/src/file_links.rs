@@ -13,14 +13,14 @@ const READABLE_S: i64 = 300;
 
 /// What a link to a file is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileDoor {
+pub enum FileAction {
     /// Filling its place.
     Upload,
     /// Reading it.
     Download,
 }
 
-impl FileDoor {
+impl FileAction {
     fn word(self) -> &'static str {
         match self {
             Self::Upload => "upload",
@@ -40,16 +40,16 @@ pub struct FileLink {
 impl Farm {
     /// The link with which the place of a file is filled, for as long as the place is kept.
     pub fn upload_link(&self, file: &UploadedFile) -> FileLink {
-        self.file_link(FileDoor::Upload, file.id, file.expires_at)
+        self.file_link(FileAction::Upload, file.id, file.expires_at)
     }
 
     /// A link with which a file is read for the next five minutes.
     pub fn download_link(&self, file: UploadId) -> FileLink {
         let expires = self.now() + TimeDelta::seconds(READABLE_S);
-        self.file_link(FileDoor::Download, file, expires)
+        self.file_link(FileAction::Download, file, expires)
     }
 
-    fn file_link(&self, door: FileDoor, file: UploadId, expires: DateTime<Utc>) -> FileLink {
+    fn file_link(&self, door: FileAction, file: UploadId, expires: DateTime<Utc>) -> FileLink {
         let expires = expires.timestamp();
         FileLink {
             expires,
@@ -63,7 +63,7 @@ impl Farm {
     /// `Forbidden` when it never did, or does no more.
     pub fn check_file_link(
         &self,
-        door: FileDoor,
+        door: FileAction,
         file: UploadId,
         link: &FileLink,
     ) -> Result<(), FarmError> {
@@ -75,7 +75,7 @@ impl Farm {
         Err(FarmError::Forbidden("the link is not valid, or no longer"))
     }
 
-    fn file_signature(&self, door: FileDoor, file: UploadId, expires: i64) -> String {
+    fn file_signature(&self, door: FileAction, file: UploadId, expires: i64) -> String {
         hex::encode(self.derived(&format!("{} {file} {expires}", door.word())))
     }
 }

@@ -94,7 +94,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles than developer; `Unavailable` when the sources cannot be kept.
-    pub async fn hand_in_build(
+    pub async fn submit_build(
         &self,
         actor: &Actor,
         admission: Admission,
@@ -280,7 +280,7 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` without such a build or such sources; `BadToken` for any token but the build's.
-    pub async fn handed_source(
+    pub async fn stored_source(
         &self,
         uuid: BuildUuid,
         token: &SourceToken,

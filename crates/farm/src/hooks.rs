@@ -110,7 +110,7 @@ pub struct HookRefused;
 
 /// Proof that a delivery is from whom it says; only this module makes one.
 #[derive(Clone, Debug)]
-pub struct TrustedHook {
+pub struct VerifiedHook {
     forge: Forge,
     /// The project whose own secret it was signed with.
     project: Option<ProjectId>,
@@ -147,13 +147,13 @@ impl Farm {
     ///
     /// # Errors
     /// `Ok(Err(HookRefused))` when it is not; `Unavailable` when the database is.
-    pub async fn check_hook(
+    pub async fn verify_hook(
         &self,
         forge: Forge,
         repository: Option<&ProjectPath>,
         body: &[u8],
         proof: Proof<'_>,
-    ) -> Result<Result<TrustedHook, HookRefused>, FarmError> {
+    ) -> Result<Result<VerifiedHook, HookRefused>, FarmError> {
         let settings = &self.inner.settings.hooks;
         let project = match repository {
             Some(path) => self.project_at(path).await?,
@@ -184,7 +184,7 @@ impl Farm {
             );
             return Ok(Err(HookRefused));
         }
-        Ok(Ok(TrustedHook {
+        Ok(Ok(VerifiedHook {
             forge,
             project: signed_by_project,
         }))
@@ -196,7 +196,7 @@ impl Farm {
     /// # Errors
     /// `NotFound` for a project that is not there and may not be made; `Forbidden` when builds are
     /// switched off, or the hook is another project's.
-    pub async fn take_push(&self, hook: &TrustedHook, push: Push) -> Result<BuildUuid, FarmError> {
+    pub async fn handle_push(&self, hook: &VerifiedHook, push: Push) -> Result<BuildUuid, FarmError> {
         let project = self
             .project_of_hook(&push.project, push.default_branch.as_ref())
             .await?;
@@ -296,7 +296,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Unavailable` when the database is.
-    pub async fn forget_deliveries(&self) -> Result<usize, FarmError> {
+    pub async fn delete_old_deliveries(&self) -> Result<usize, FarmError> {
         let until = self.now() - TimeDelta::days(REMEMBERED_DAYS);
         let forget = move |conn: &mut Conn| hooks::forget(conn, until);
         Ok(self.inner.store.write(forget).await?)

@@ -19,7 +19,7 @@ pub struct UserUpdate {
 
 /// The plain tokens that a new farm made for itself; those that were given are not repeated.
 #[derive(Debug, Default)]
-pub struct Bootstrapped {
+pub struct BootstrapTokens {
     /// The token of the administrator `root`, with all scopes.
     pub admin_token: Option<AccessToken>,
     /// The token with which shared runners register.
@@ -39,7 +39,7 @@ impl Farm {
         &self,
         admin_token: Option<AccessToken>,
         registration_token: Option<RegistrationToken>,
-    ) -> Result<Bootstrapped, FarmError> {
+    ) -> Result<BootstrapTokens, FarmError> {
         let given = [
             admin_token.as_ref().map(AccessToken::expose),
             registration_token.as_ref().map(RegistrationToken::expose),
@@ -53,7 +53,7 @@ impl Farm {
             return Err(FarmError::Invalid(why));
         }
         let chance = &self.inner.chance;
-        let made = Bootstrapped {
+        let made = BootstrapTokens {
             admin_token: match admin_token {
                 Some(_) => None,
                 None => Some(AccessToken::from_entropy(chance.bytes())),
@@ -69,7 +69,7 @@ impl Farm {
                 .as_ref()
                 .or(made.registration_token.as_ref()),
         ) else {
-            return Ok(Bootstrapped::default());
+            return Ok(BootstrapTokens::default());
         };
         let (admin, register, now) = (admin.hash(), register.hash(), self.now());
         let root: Name = "root".parse()?;
@@ -102,7 +102,7 @@ impl Farm {
         Ok(if is_first {
             made
         } else {
-            Bootstrapped::default()
+            BootstrapTokens::default()
         })
     }
 

@@ -149,7 +149,7 @@ impl Farm {
             return Ok(None);
         };
         let plain = self.inner.seal.open(&login_context(build.uuid), sealed)?;
-        let login = serde_json::from_str(&plain).map_err(|_| crate::seal::Unopened)?;
+        let login = serde_json::from_str(&plain).map_err(|_| crate::seal::UnsealError)?;
         Ok(Some(login))
     }
 }

@@ -48,7 +48,7 @@ pub enum SealKeyError {
 /// A sealed value that this key does not open in this context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed value does not open: it was changed or moved, or sealed with another key")]
-pub struct Unopened;
+pub struct UnsealError;
 
 impl SealKey {
     /// Reads a key from 64 hex digits.
@@ -105,17 +105,17 @@ impl SealKey {
     /// Opens what was sealed for `context`.
     ///
     /// # Errors
-    /// `Unopened` when it was changed, sealed for another context, or with another key.
-    pub fn open(&self, context: &str, sealed: &str) -> Result<String, Unopened> {
-        let text = sealed.strip_prefix(VERSION).ok_or(Unopened)?;
-        let whole = STANDARD_NO_PAD.decode(text).map_err(|_| Unopened)?;
-        let (nonce, msg) = whole.split_first_chunk::<NONCE_BYTES>().ok_or(Unopened)?;
+    /// `UnsealError` when it was changed, sealed for another context, or with another key.
+    pub fn open(&self, context: &str, sealed: &str) -> Result<String, UnsealError> {
+        let text = sealed.strip_prefix(VERSION).ok_or(UnsealError)?;
+        let whole = STANDARD_NO_PAD.decode(text).map_err(|_| UnsealError)?;
+        let (nonce, msg) = whole.split_first_chunk::<NONCE_BYTES>().ok_or(UnsealError)?;
         let payload = Payload {
             msg,
             aad: context.as_bytes(),
         };
         let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload);
-        String::from_utf8(plain.map_err(|_| Unopened)?).map_err(|_| Unopened)
+        String::from_utf8(plain.map_err(|_| UnsealError)?).map_err(|_| UnsealError)
     }
 }
 
@@ -166,14 +166,14 @@ mod tests {
             key("a").open("variable:1:TOKEN", &sealed),
             Ok("hunter2".to_owned())
         );
-        assert_eq!(key("a").open("variable:2:TOKEN", &sealed), Err(Unopened));
-        assert_eq!(key("b").open("variable:1:TOKEN", &sealed), Err(Unopened));
+        assert_eq!(key("a").open("variable:2:TOKEN", &sealed), Err(UnsealError));
+        assert_eq!(key("b").open("variable:1:TOKEN", &sealed), Err(UnsealError));
         let mut changed = sealed.clone();
         let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
         changed.push(last);
-        assert_eq!(key("a").open("variable:1:TOKEN", &changed), Err(Unopened));
-        assert_eq!(key("a").open("variable:1:TOKEN", "v1."), Err(Unopened));
-        assert_eq!(key("a").open("variable:1:TOKEN", "hunter2"), Err(Unopened));
+        assert_eq!(key("a").open("variable:1:TOKEN", &changed), Err(UnsealError));
+        assert_eq!(key("a").open("variable:1:TOKEN", "v1."), Err(UnsealError));
+        assert_eq!(key("a").open("variable:1:TOKEN", "hunter2"), Err(UnsealError));
     }
 
     #[test]

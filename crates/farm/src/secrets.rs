@@ -16,7 +16,7 @@ use slipway_store::deploy_keys;
 use slipway_store::projects::Project;
 use slipway_store::secrets::{self, Credential, Variable};
 
-use crate::seal::Unopened;
+use crate::seal::UnsealError;
 use crate::{Farm, FarmError, JobRepository, NamespaceAccess, ProjectAccess};
 
 pub use of_builds::BuildVariables;
@@ -89,8 +89,8 @@ fn credential_context(namespace: NamespaceId, registry: &str, username: &str) ->
     format!("credential:{namespace}:{registry}:{username}")
 }
 
-impl From<Unopened> for FarmError {
-    fn from(error: Unopened) -> Self {
+impl From<UnsealError> for FarmError {
+    fn from(error: UnsealError) -> Self {
         FarmError::Internal(Box::new(error))
     }
 }

@@ -49,7 +49,7 @@ impl Farm {
         E: std::error::Error + 'static,
     {
         access.require_builds(Role::Developer)?;
-        let place = self.make_upload(actor, MIME).await?;
+        let place = self.create_upload(actor, MIME).await?;
         self.fill_upload(place.id, content).await?;
         self.upload(place.id).await
     }

@@ -65,7 +65,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Unavailable` when the database is.
-    pub async fn tell_statuses(&self) -> Result<usize, FarmError> {
+    pub async fn report_statuses(&self) -> Result<usize, FarmError> {
         let now = self.now();
         let look = move |conn: &mut Conn| statuses::due(conn, now, PASS);
         let due = self.inner.store.read(look).await?;

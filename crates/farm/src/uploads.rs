@@ -20,7 +20,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` for a type that cannot be kept.
-    pub async fn make_upload(&self, actor: &Actor, mime: &str) -> Result<UploadedFile, FarmError> {
+    pub async fn create_upload(&self, actor: &Actor, mime: &str) -> Result<UploadedFile, FarmError> {
         actor.require_scope(Scope::Identity)?;
         if mime.len() > MAX_MIME || mime.contains(|c: char| c.is_control()) {
             let why = format!("a type has at most {MAX_MIME} bytes without control characters");

@@ -142,14 +142,14 @@ async fn stopping_the_coordinator_answers_held_polls(backend: Backend) {
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let poll = hold_poll(&farm, &runner).await;
     farm.restart().await;
-    let value = finished(poll).await.no_job();
-    // The next coordinator does not hold the runner for a value of the last one.
+    let key = finished(poll).await.no_job();
+    // A queue key of the previous coordinator does not hold a poll at the next one.
     let runner = Runner {
         api: RunnerApi::new(&farm),
         ..runner
     };
     let next = timeout(SOON, runner.poll_with_queue_key(&key)).await;
-    assert_ne!(next.expect("an response at once").no_job(), value);
+    assert_ne!(next.expect("a response at once").no_job(), key);
     farm.build(&project).await;
     runner.claim().await;
 }

@@ -1,4 +1,4 @@
-//! Claiming jobs: who gets a job, and the response when there is none.
+//! Claiming jobs: which runner gets a job, and the response without a pending job.
 //!
 //! See `docs/protocols/runner-v1.md#claiming-jobs`.
 

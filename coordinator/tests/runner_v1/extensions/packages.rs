@@ -32,7 +32,7 @@ async fn create_package_build(farm: &TestFarm, content: Option<&'static [u8]>) {
     };
     match content {
         Some(content) => {
-            let upload = farm.farm().make_upload(&admin, "application/x-tar").await;
+            let upload = farm.farm().create_upload(&admin, "application/x-tar").await;
             let id = upload.unwrap().id;
             let chunks = [Ok::<_, std::io::Error>(Bytes::from_static(content))];
             let filled = farm

@@ -168,12 +168,15 @@ enum Event {
 async fn take(farm: &Farm, delivery: &Delivery, claim: &Claim) -> Answer {
     let proof = claim.proof.borrowed();
     let repository = claim.repository.as_ref();
-    let hook = farm.check_hook(claim.forge, repository, &delivery.body, proof);
+    let hook = farm.verify_hook(claim.forge, repository, &delivery.body, proof);
     let hook = hook.await??;
     let text = match &claim.event {
         Event::Nothing(text) => text.clone(),
         Event::Unreadable(why) => return Err(ConveyorError::BadRequest(why.clone())),
-        Event::Push(push) => farm.take_push(&hook, Push::clone(push)).await?.to_string(),
+        Event::Push(push) => farm
+            .handle_push(&hook, Push::clone(push))
+            .await?
+            .to_string(),
     };
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")

@@ -147,7 +147,7 @@ async fn hand_in(
         source: source(call, fields)?,
         graph: graph(fields)?,
     };
-    let made = call.farm.hand_in_build(&call.actor, admission, given).await;
+    let made = call.farm.submit_build(&call.actor, admission, given).await;
     let build = made.map_err(|error| match error {
         FarmError::Invalid(why) => Problem::BuildInvalid(why),
         error => error.into(),

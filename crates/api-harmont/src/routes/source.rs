@@ -17,7 +17,7 @@ pub(crate) async fn archive(request: HttpRequest) -> Answer {
     let uuid: BuildUuid = uuid.parse().map_err(|_| Problem::NoSource)?;
     let token = SourceToken::presented(bearer(request.headers()).unwrap_or_default());
     let farm: Farm = app_state(&request);
-    let source = farm.handed_source(uuid, &token).await;
+    let source = farm.stored_source(uuid, &token).await;
     let source = source.map_err(|error| match error {
         FarmError::NotFound(_) => Problem::NoSource,
         error => error.into(),

@@ -6,7 +6,7 @@ use slipway_domain::BuildUuid;
 use slipway_store::builds::Build;
 
 use super::{check_key, check_value};
-use crate::seal::Unopened;
+use crate::seal::UnsealError;
 use crate::{Farm, FarmError};
 
 /// How many variables a build may have of its own.
@@ -80,7 +80,7 @@ impl Farm {
         if let Some(sealed) = &build.variables {
             let plain = self.inner.seal.open(&context(build.uuid), sealed)?;
             let own: BTreeMap<String, String> =
-                serde_json::from_str(&plain).map_err(|_| Unopened)?;
+                serde_json::from_str(&plain).map_err(|_| UnsealError)?;
             list.extend(own.into_iter().map(|(key, value)| (key, value, false)));
         }
         Ok(list)

@@ -1,4 +1,4 @@
-//! A runner that takes one job, runs its script in a shell, hands over one file, and ends.
+//! A runner that claims one job, runs its script in a shell, uploads one file and exits.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use gitlab_runner::job::Job;
 use gitlab_runner::{GitlabLayer, JobHandler, JobResult, Phase, RunnerBuilder, UploadableFile, outputln};
 use tracing_subscriber::prelude::*;
 
-/// The file that every job leaves.
-struct Left;
+/// The artifact of every job.
+struct OutputFile;
 
 #[async_trait::async_trait]
-impl UploadableFile for Left {
+impl UploadableFile for OutputFile {
     type Data<'a> = Cursor<&'static [u8]>;
 
     fn get_path(&self) -> Cow<'_, str> {
@@ -19,7 +19,7 @@ impl UploadableFile for Left {
     }
 
     async fn get_data(&self) -> Result<Self::Data<'_>, ()> {
-        Ok(Cursor::new(b"left by the job".as_slice()))
+        Ok(Cursor::new(b"written by the job".as_slice()))
     }
 }
 
@@ -28,7 +28,7 @@ struct Shell {
 }
 
 #[async_trait::async_trait]
-impl JobHandler<Left> for Shell {
+impl JobHandler<OutputFile> for Shell {
     async fn step(&mut self, script: &[String], _phase: Phase) -> JobResult {
         let mut shell = tokio::process::Command::new("sh");
         shell.arg("-ec").arg(script.join("\n"));
@@ -38,8 +38,8 @@ impl JobHandler<Left> for Shell {
         output.status.success().then_some(()).ok_or(())
     }
 
-    async fn get_uploadable_files(&mut self) -> Result<Box<dyn Iterator<Item = Left> + Send>, ()> {
-        Ok(Box::new(std::iter::once(Left)))
+    async fn get_uploadable_files(&mut self) -> Result<Box<dyn Iterator<Item = OutputFile> + Send>, ()> {
+        Ok(Box::new(std::iter::once(OutputFile)))
     }
 }
 
@@ -59,7 +59,7 @@ async fn main() {
             name: name.value().to_owned(),
         })
     };
-    let took = runner.request_job(shell).await.expect("an answer");
-    assert!(took, "there is no job");
+    let claimed = runner.request_job(shell).await.expect("a response");
+    assert!(claimed, "no job was claimed");
     runner.drain().await;
 }
