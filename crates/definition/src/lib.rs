@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> Result<Definition, ParseError> {
     pipeline::definition(&file)
 }
 
-/// The error for a file of `bytes` bytes, which is over the limit.
+/// The error for a file that exceeds the limit with `bytes` bytes.
 pub fn too_large(bytes: u64) -> ParseError {
     let message = format!("the file has {bytes} bytes, but at most {MAX_BYTES} are allowed");
     Position::START.error(message)

@@ -62,7 +62,7 @@ pub(crate) fn definition(file: &Node) -> Result<Definition, ParseError> {
         for (name, values) in jobs.names[index].iter().zip(draft.matrix.combinations()) {
             let spec = jobs.resolve_spec(draft, &values)?;
             let mut job = draft.settings.job(name.clone(), stage.clone(), spec);
-            // Jobs of a matrix have the same label otherwise and could not be told apart.
+            // Without the values, all jobs of the matrix would have the same label.
             if !values.is_empty() {
                 let label = draft
                     .settings
@@ -131,7 +131,7 @@ impl Jobs {
                 own.push(name);
             }
             names.push(own);
-            // Checked for each draft, so that the names never grow far beyond the limit.
+            // Checked for each draft, so that the list of names stays small.
             if lines.len() > MAX_JOBS {
                 return Err(draft.position.error(format!(
                     "too many jobs; a pipeline can have at most {MAX_JOBS}, including those of matrices"

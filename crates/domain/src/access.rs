@@ -25,11 +25,11 @@ text_enum!(
 text_enum!(
     /// Who can see a project without being a member of it.
     Visibility, "visibility", "private, internal or public" {
-        /// Nobody else.
+        /// Visible to members only.
         Private = "private",
-        /// Every logged-in user.
+        /// Visible to every logged-in user.
         Internal = "internal",
-        /// Everybody, without a login.
+        /// Visible to everybody, without a login.
         Public = "public",
     }
 );

@@ -17,7 +17,6 @@ pub struct Invalid {
     pub what: &'static str,
     /// The first characters of the given value.
     pub got: String,
-    /// The accepted form.
     pub expected: &'static str,
 }
 

@@ -104,7 +104,7 @@ impl Build {
         let canceled = needs.iter().any(is(Outcome::Canceled));
         let skipped = needs.iter().any(is(Outcome::Skipped));
         match event {
-            Event::NeedsMet | Event::Offer => {
+            Event::NeedsMet | Event::NeedsMetManual => {
                 assert!(all_done, "a job must not start before its needs finished");
                 assert!(
                     !canceled,
@@ -116,7 +116,7 @@ impl Build {
                     When::Always => {}
                 }
                 let by_hand = self.when(job) == When::Manual;
-                assert_eq!(by_hand, event == Event::Offer);
+                assert_eq!(by_hand, event == Event::NeedsMetManual);
             }
             Event::NeedsFailed => match self.when(job) {
                 When::OnSuccess | When::Manual => assert!(

@@ -23,7 +23,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to tokens without the scope admin.
-    pub async fn make_login_code(&self, actor: &Actor) -> Result<LoginCode, FarmError> {
+    pub async fn create_login_code(&self, actor: &Actor) -> Result<LoginCode, FarmError> {
         let code = LoginCode::from_entropy(self.inner.chance.bytes());
         self.keep_login(actor, &code, CODE_LASTS).await?;
         Ok(code)
@@ -33,7 +33,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to tokens without the scope admin; `Invalid` for a word that none makes up.
-    pub async fn leave_login(&self, actor: &Actor, nonce: &str) -> Result<(), FarmError> {
+    pub async fn offer_login(&self, actor: &Actor, nonce: &str) -> Result<(), FarmError> {
         if nonce.trim().is_empty() || nonce.len() > MAX_NONCE {
             let why = format!("a nonce has 1 to {MAX_NONCE} bytes");
             return Err(FarmError::Invalid(why));

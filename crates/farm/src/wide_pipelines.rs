@@ -70,7 +70,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to tokens without the scope admin; `Invalid` when no name is left of the text.
-    pub async fn create_namespace_called(
+    pub async fn create_titled_namespace(
         &self,
         actor: &Actor,
         text: &str,

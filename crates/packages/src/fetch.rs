@@ -50,7 +50,7 @@ impl Default for FetchLimits {
     }
 }
 
-/// A fetched package.
+/// A fetched package in a temporary file.
 #[derive(Debug)]
 pub struct Fetched {
     /// An unnamed temporary file with its bytes, positioned at the start.

@@ -98,7 +98,7 @@ mod tests {
     const TEXT: Result<Kind, ()> = Ok(Kind::Dockerfile);
 
     #[test]
-    fn type_and_first_bytes_say_what_a_package_is() {
+    fn content_type_and_first_bytes_decide_the_kind() {
         let plain_tar = [vec![b'a'; 257], b"ustar\0".to_vec()].concat();
         let none: Option<&str> = None;
         for (content_type, head, expected) in [

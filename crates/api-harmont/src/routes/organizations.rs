@@ -35,7 +35,7 @@ pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
     let fields = Fields::read(&call.http, payload, limit, Problem::OrganizationInvalid).await?;
     let name = fields.needed("name")?;
     fields.text("url")?;
-    let made = call.farm.create_namespace_called(&call.actor, name).await;
+    let made = call.farm.create_titled_namespace(&call.actor, name).await;
     let namespace = made.map_err(|error| match error {
         FarmError::Invalid(why) => Problem::OrganizationInvalid(why),
         error => error.into(),

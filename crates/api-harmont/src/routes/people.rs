@@ -111,7 +111,7 @@ pub(crate) async fn log_out(call: Call) -> Answer {
 ///
 /// 200; 401; 403 to tokens that may not.
 pub(crate) async fn make_code(call: Call) -> Answer {
-    let code = call.farm.make_login_code(&call.actor).await?;
+    let code = call.farm.create_login_code(&call.actor).await?;
     Ok(HttpResponse::Ok().json(json!({ "code": code.expose() })))
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn make_code(call: Call) -> Answer {
 /// 204; 400, 413 and 415 for a body that is none; 401; 403 to tokens that may not; 422.
 pub(crate) async fn transfer(call: Call, payload: web::Payload) -> Answer {
     let fields = Fields::read(&call.http, payload, MAX_JSON, Problem::TokenInvalid).await?;
-    let left = call.farm.leave_login(&call.actor, fields.needed("nonce")?);
+    let left = call.farm.offer_login(&call.actor, fields.needed("nonce")?);
     left.await.map_err(token_invalid)?;
     Ok(HttpResponse::NoContent().finish())
 }

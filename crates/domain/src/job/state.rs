@@ -12,7 +12,7 @@ pub enum JobState {
     Waiting,
     /// Can run, and waits for a user to start it.
     Manual,
-    /// In the queue.
+    /// In the queue, waiting for a runner.
     Pending,
     /// Claimed by a runner, until the lease expires.
     Running(Lease, Phase),
@@ -42,21 +42,13 @@ pub enum Outcome {
 text_enum!(
     /// The name of a state, without its data.
     StateName, "job state", "waiting, manual, pending, running, succeeded, failed, canceled or skipped" {
-        /// [`JobState::Waiting`].
         Waiting = "waiting",
-        /// [`JobState::Manual`].
         Manual = "manual",
-        /// [`JobState::Pending`].
         Pending = "pending",
-        /// [`JobState::Running`].
         Running = "running",
-        /// [`Outcome::Succeeded`].
         Succeeded = "succeeded",
-        /// [`Outcome::Failed`].
         Failed = "failed",
-        /// [`Outcome::Canceled`].
         Canceled = "canceled",
-        /// [`Outcome::Skipped`].
         Skipped = "skipped",
     }
 );
@@ -147,7 +139,7 @@ pub enum Event {
     /// The jobs it needs have ended so that it can run.
     NeedsMet,
     /// Like `NeedsMet`, for a job that has to be started manually.
-    Offer,
+    NeedsMetManual,
     /// A user starts a manual job.
     Play,
     /// The jobs it needs have ended so that it cannot run.
@@ -184,7 +176,7 @@ impl JobState {
         use JobState::{Done, Manual, Pending, Running, Waiting};
         Ok(match (self, event) {
             (Waiting, Event::NeedsMet) => Pending,
-            (Waiting, Event::Offer) => Manual,
+            (Waiting, Event::NeedsMetManual) => Manual,
             (Manual, Event::Play) => Pending,
             (Waiting, Event::NeedsFailed) => Done(Outcome::Skipped),
             (Pending, Event::Claim(lease)) => Running(lease, Phase::Preparing),
@@ -281,7 +273,7 @@ mod tests {
         // every event.
         let table = [
             (NeedsMet, [Some(Pending), None, None, None]),
-            (Offer, [Some(Manual), None, None, None]),
+            (NeedsMetManual, [Some(Manual), None, None, None]),
             (Play, [None, Some(Pending), None, None]),
             (
                 NeedsFailed,

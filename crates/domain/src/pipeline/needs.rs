@@ -71,7 +71,7 @@ pub fn next_event(when: When, needs: &[Need]) -> Option<Event> {
             } else if !all_succeeded {
                 None
             } else if when == When::Manual {
-                Some(Event::Offer)
+                Some(Event::NeedsMetManual)
             } else {
                 Some(Event::NeedsMet)
             }
@@ -140,11 +140,11 @@ mod tests {
         let (run, skip) = (Some(Event::NeedsMet), Some(Event::NeedsFailed));
         // The needs; then the event for on_success, on_failure, always and manual.
         let table: [(&[JobState], [Option<Event>; 4]); 8] = [
-            (&[], [run, skip, run, Some(Event::Offer)]),
+            (&[], [run, skip, run, Some(Event::NeedsMetManual)]),
             (&[JobState::Pending, succeeded], [None; 4]),
             (
                 &[succeeded, succeeded],
-                [run, skip, run, Some(Event::Offer)],
+                [run, skip, run, Some(Event::NeedsMetManual)],
             ),
             (&[failed, succeeded], [skip, run, run, skip]),
             (&[failed, JobState::Pending], [skip, None, None, skip]),

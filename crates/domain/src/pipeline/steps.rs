@@ -25,11 +25,9 @@ pub struct Step {
     pub key: String,
     /// The name shown to people.
     pub label: Option<String>,
-    /// The shell command.
     pub command: String,
     /// The image it runs in; the runner's default when absent.
     pub image: Option<String>,
-    /// Environment variables.
     pub env: BTreeMap<String, String>,
     /// The timeout, in seconds.
     pub timeout_s: u32,

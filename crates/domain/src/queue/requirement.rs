@@ -11,7 +11,7 @@ use crate::queue::features::FeatureSet;
 pub enum RunnerScope {
     /// All projects that allow shared runners.
     Shared,
-    /// Only these projects.
+    /// The projects it is assigned to.
     Projects(BTreeSet<ProjectId>),
 }
 
@@ -67,7 +67,7 @@ impl Requirement {
 pub struct ProjectPolicy {
     /// Whether shared runners may take its jobs.
     pub shared_runners: bool,
-    /// The maximum number of its jobs that run at once; unlimited when `None`.
+    /// The maximum number of its jobs that run concurrently; unlimited when `None`.
     pub max_running: Option<u32>,
     /// Whether the project's jobs are run at all.
     pub builds_enabled: bool,

@@ -158,7 +158,7 @@ fn a_reserved_job_goes_only_to_its_runner_until_the_reservation_ends() {
     let mut reserved = key_queue(1, "", OPEN, &[(1, 0), (2, 0)]);
     reserved.jobs[0].reserved = Some((RunnerId(2), until));
     let any = shared("");
-    // Another runner gets the job behind it; the runner it is reserved for gets it at once.
+    // Another runner gets the job behind it; the runner it is reserved for gets it first.
     assert_eq!(
         assign_all(&mut [reserved.clone()], &[], &[&any; 3]),
         [Some(2), Some(1), None]

@@ -1,7 +1,8 @@
 //! Which runner a job is reserved for, briefly, when it becomes pending.
 //!
-//! A runner that built a project recently is warm: its build cache holds the project's layers. A job
-//! that waits a moment for such a runner usually finishes earlier than one that starts cold.
+//! A runner that built a project recently is warm: its build cache holds the project's layers. A fully
+//! cached build takes a fraction of a cold one, so a job waits a moment for such a runner (see
+//! `docs/decisions/0020-reserve-jobs-for-warm-runners.md`).
 
 use super::pending::RunnerView;
 use super::requirement::{ProjectPolicy, Requirement};

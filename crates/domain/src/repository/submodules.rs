@@ -11,7 +11,6 @@ use crate::names::Invalid;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Submodules {
-    /// None.
     None,
     /// The repository's own submodules, but not theirs.
     Normal,

@@ -31,13 +31,12 @@ const MAX_LINK_BYTES: usize = 32 << 20;
 /// The links that are not created yet.
 #[derive(Default)]
 pub(super) struct Links {
-    /// Name to target.
     targets: BTreeMap<Parts, OsString>,
     size: usize,
 }
 
 impl Links {
-    /// Adds a link.
+    /// Adds a link, which is created later by `Tree::make_links`.
     pub(super) fn add(
         &mut self,
         parts: &Parts,

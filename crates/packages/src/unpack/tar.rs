@@ -21,7 +21,6 @@ use super::tree::{FileMetadata, Tree};
 /// The maximum size of a PAX header, in bytes.
 const MAX_PAX_BYTES: u64 = 64 * 1024;
 
-/// Unpacks the archive.
 pub(super) fn unpack(
     mut archive: File,
     tree: &mut Tree<'_>,

@@ -24,7 +24,6 @@ const FILE: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 const LINK: u32 = 0o120_000;
 
-/// Unpacks the archive.
 pub(super) fn unpack(
     archive: File,
     tree: &mut Tree<'_>,

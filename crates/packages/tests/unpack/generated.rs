@@ -7,7 +7,6 @@ use crate::fixture::NAMES;
 /// The number of bytes that describe one member.
 const STEP: usize = 4;
 
-/// One generated member.
 struct Step {
     kind: u8,
     name: String,

@@ -68,7 +68,7 @@ pub enum ArtifactsWhen {
     OnSuccess,
     /// After a command failed.
     OnFailure,
-    /// After both.
+    /// After either result.
     Always,
 }
 
@@ -174,7 +174,7 @@ impl ArtifactRules {
     }
 }
 
-/// Checks that `image` has only characters of image references, none of which a shell interprets.
+/// Checks that `image` has only characters of image references. A shell interprets none of them.
 fn check_image(image: &str) -> Result<(), Invalid> {
     let is_valid = !image.is_empty()
         && image.len() <= 512

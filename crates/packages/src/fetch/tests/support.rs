@@ -202,7 +202,6 @@ pub(super) fn content(fetched: &mut Fetched) -> Vec<u8> {
     bytes
 }
 
-/// A temporary file.
 pub(super) fn scratch_file() -> tokio::fs::File {
     tokio::fs::File::from_std(tempfile::tempfile().unwrap())
 }
