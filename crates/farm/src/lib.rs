@@ -98,7 +98,7 @@ pub use packages::PackageRequest;
 pub use people::{BootstrapTokens, UserUpdate};
 pub use pipelines::PipelineChange;
 pub use processes::Process;
-pub use project_lists::{ProjectContext, ProjectQuery, Whose};
+pub use project_lists::{ProjectContext, ProjectQuery, ProjectSelection};
 pub use projects::ProjectUpdate;
 pub use quay_phases::{Fault, PackagePhase};
 pub use registration::RegistrationRequest;

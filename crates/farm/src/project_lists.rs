@@ -12,7 +12,7 @@ use crate::{Actor, Farm, FarmError, NamespaceAccess, User};
 
 /// Which projects somebody wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum ProjectSelection {
     /// All there are.
     All,
     /// Those that the actor may see.
@@ -26,8 +26,8 @@ pub enum Whose {
 /// Which page of which projects somebody wants to see.
 #[derive(Clone, Debug)]
 pub struct ProjectQuery {
-    /// Whose.
-    pub whose: Whose,
+    /// ProjectSelection.
+    pub whose: ProjectSelection,
     /// A part of the name, without regard to case.
     pub text: Option<String>,
     /// Who sees them.
@@ -67,14 +67,14 @@ impl Farm {
     ) -> Result<(Vec<Project>, u64), FarmError> {
         actor.require_scope(Scope::Read)?;
         let tie = match query.whose {
-            Whose::All => {
+            ProjectSelection::All => {
                 self.admin(actor)?;
                 ProjectRelation::All
             }
-            Whose::Seen if actor.admin => ProjectRelation::All,
-            Whose::Seen => ProjectRelation::Seen(actor.user),
-            Whose::Joined => ProjectRelation::Member(actor.user),
-            Whose::Owned => ProjectRelation::Owner(actor.user),
+            ProjectSelection::Seen if actor.admin => ProjectRelation::All,
+            ProjectSelection::Seen => ProjectRelation::Seen(actor.user),
+            ProjectSelection::Joined => ProjectRelation::Member(actor.user),
+            ProjectSelection::Owned => ProjectRelation::Owner(actor.user),
         };
         let wanted = Search {
             tie,

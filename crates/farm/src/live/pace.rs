@@ -11,7 +11,7 @@ const PIECE_COST: u64 = 8 << 10;
 /// What may be told ahead of its time: less than timers can tell apart.
 const AHEAD: Duration = Duration::from_millis(1);
 
-/// Whose turn it is: those who want to be told something get one after the other, in the order in
+/// ProjectSelection turn it is: those who want to be told something get one after the other, in the order in
 /// which they came.
 pub(crate) struct Pace {
     bytes_per_s: u64,

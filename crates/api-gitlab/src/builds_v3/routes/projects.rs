@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, web};
 use slipway_domain::{GitRef, Name, NamespaceId, Role, Visibility};
 use slipway_farm::{
-    Farm, FarmError, ProjectAccess, ProjectOrder, ProjectQuery, ProjectSettings, ProjectUpdate,
-    Whose,
+    Farm, FarmError, ProjectAccess, ProjectOrder, ProjectQuery, ProjectSelection, ProjectSettings,
+    ProjectUpdate,
 };
 
 use crate::builds_v3::auth::Call;
@@ -40,28 +40,28 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 ///
 /// 200; 400 if a parameter is invalid; 401.
 async fn list(farm: web::Data<Farm>, call: Call) -> Answer {
-    project_list(&farm, &call, Whose::Joined, None).await
+    project_list(&farm, &call, ProjectSelection::Joined, None).await
 }
 
 /// `GET /projects/owned`: lists the projects that the caller owns.
 ///
 /// Answers as `GET /projects`.
 async fn list_owned(farm: web::Data<Farm>, call: Call) -> Answer {
-    project_list(&farm, &call, Whose::Owned, None).await
+    project_list(&farm, &call, ProjectSelection::Owned, None).await
 }
 
 /// `GET /projects/all`: lists all projects.
 ///
 /// Answers as `GET /projects`; 403 unless the caller is an administrator.
 async fn list_all(farm: web::Data<Farm>, call: Call) -> Answer {
-    project_list(&farm, &call, Whose::All, None).await
+    project_list(&farm, &call, ProjectSelection::All, None).await
 }
 
 /// `GET /projects/visible`: lists the projects that the caller may see.
 ///
 /// Answers as `GET /projects`.
 async fn list_visible(farm: web::Data<Farm>, call: Call) -> Answer {
-    project_list(&farm, &call, Whose::Seen, None).await
+    project_list(&farm, &call, ProjectSelection::Seen, None).await
 }
 
 /// `GET /projects/starred`: always empty, because the farm has no stars.
@@ -77,10 +77,21 @@ async fn list_starred(call: Call) -> Answer {
 ///
 /// Answers as `GET /projects`.
 async fn search(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
-    project_list(&farm, &call, Whose::Seen, Some(path.into_inner())).await
+    project_list(
+        &farm,
+        &call,
+        ProjectSelection::Seen,
+        Some(path.into_inner()),
+    )
+    .await
 }
 
-async fn project_list(farm: &Farm, call: &Call, whose: Whose, text: Option<String>) -> Answer {
+async fn project_list(
+    farm: &Farm,
+    call: &Call,
+    whose: ProjectSelection,
+    text: Option<String>,
+) -> Answer {
     let page = PageRequest::from_call(call)?;
     let params = &call.params;
     let order = match params.non_empty("order_by") {
