@@ -8,13 +8,14 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use reqwest::Method;
 use serde::Deserialize;
+use slipway_domain::backoff::Backoff;
 
 use crate::{Client, ClientError};
 
 /// How often in a row a stream may break off without anything new before it is given up.
 const MAX_BREAKS: u32 = 30;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The delays before reconnecting.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Something that happens to a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Follower {
             if !(broke_off || problem.is_transient()) || self.breaks > MAX_BREAKS {
                 return Err(problem);
             }
-            tokio::time::sleep(pause(self.breaks)).await;
+            tokio::time::sleep(BACKOFF.delay_after(self.breaks - 1, 0.0)).await;
         }
     }
 
@@ -127,12 +128,6 @@ impl Follower {
         self.breaks = 0;
         Some(TraceEvent::Chunk { offset, bytes })
     }
-}
-
-/// How long to wait after so many breaks in a row.
-fn pause(breaks: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(breaks.saturating_sub(1).min(10));
-    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@
 //! are arguments. Names and text are parsed once, at the edge, into types that are always valid.
 
 pub mod access;
+pub mod backoff;
 pub mod build;
 pub mod byte_range;
 pub mod expiry;

@@ -9,6 +9,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode};
 use sha2::{Digest as _, Sha256};
 
+use slipway_domain::backoff::Backoff;
+
 use crate::repository::Registry;
 
 /// How often a request is attempted.
@@ -114,7 +116,7 @@ impl Registry {
         call: Call<'_>,
         report: &(dyn Fn(&str) + Sync),
     ) -> Result<Manifest, String> {
-        let mut backoff = self.first_wait;
+        let mut backoff = Backoff::new(self.first_wait, MAX_REQUESTED_WAIT);
         for _ in 1..MAX_ATTEMPTS {
             let (why, requested) = match self.attempt(call).await {
                 Ok(answer) => return Ok(answer),
@@ -122,7 +124,7 @@ impl Registry {
                 Err(AttemptError::Transient(why, requested)) => (why, requested),
             };
             // The registry's wait is a minimum; the backoff may be longer by now.
-            let wait = backoff.max(requested.unwrap_or_default());
+            let wait = backoff.next_delay(0.0).max(requested.unwrap_or_default());
             let seconds = wait.as_secs();
             if wait > MAX_REQUESTED_WAIT {
                 return Err(format!("{why}; it asks to retry only after {seconds} s"));
@@ -131,7 +133,6 @@ impl Registry {
                 "The registry failed ({why}); retrying in {seconds} s"
             ));
             tokio::time::sleep(wait).await;
-            backoff *= 2;
         }
         self.attempt(call).await.map_err(|error| match error {
             AttemptError::Transient(why, _) | AttemptError::Permanent(why) => why,

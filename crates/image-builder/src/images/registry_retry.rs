@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use slipway_domain::backoff::Backoff;
 use slipway_registry::Registry;
 
 use crate::engine::failures::shorten;
@@ -46,7 +47,7 @@ pub(crate) struct RegistryRetry<'a> {
     reference: &'a str,
     login: Option<&'a Login>,
     attempt: u32,
-    wait: Duration,
+    backoff: Backoff,
 }
 
 impl<'a> RegistryRetry<'a> {
@@ -56,7 +57,8 @@ impl<'a> RegistryRetry<'a> {
             reference,
             login,
             attempt: 1,
-            wait: FIRST_WAIT,
+            // Jitter: other builds may have been refused at the same moment.
+            backoff: Backoff::new(FIRST_WAIT, MAX_REQUESTED_WAIT).with_jitter(0.75, 1.25),
         }
     }
 
@@ -67,9 +69,7 @@ impl<'a> RegistryRetry<'a> {
             return false;
         }
         self.attempt += 1;
-        // Jitter: other builds may have been refused at the same moment.
-        let mut wait = self.wait.mul_f64(rand::random_range(0.75..1.25));
-        self.wait *= 2;
+        let mut wait = self.backoff.next_delay(rand::random());
         let requested = if contains_any(OVERLOADED, error) {
             self.requested_wait().await
         } else {
