@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use super::piece::{Arrival, MAX_UNFINISHED, TracePiece, border, cut, unfinished};
 use super::room::{Offer, RING_BYTES, Room, Waiting};
 use super::stored::BLOCK_BYTES;
-use crate::mask::{Mask, Window};
 use crate::trace::{arrivals_of, extended, part_of};
 use crate::{Farm, FarmError};
 
