@@ -1,57 +1,51 @@
-//! Getting one commit into a directory, with as little transfer as the server allows.
+//! Checks out one commit with as little transfer as the server allows.
 
 use std::path::Path;
 
 use slipway_domain::{CommitSha, GitRef, Submodules};
 
 use crate::command::Git;
-use crate::error::{GitError, Refusal};
+use crate::error::{GitError, GitFailure, fetch_error};
 use crate::remote::RemoteUrl;
 
-/// How many commits of a ref are fetched before everything is.
-const SOME_DEPTH: &str = "--depth=50";
+/// How much history of a ref is fetched before the whole history.
+const REF_DEPTH: &str = "--depth=50";
 
-/// What is checked out.
+/// What to check out.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The repository.
     pub url: RemoteUrl,
-    /// The branch or tag that the commit was found on, which helps with servers that hand out
-    /// refs only.
+    /// The branch or tag of the commit. It is needed for servers that only serve refs.
     pub git_ref: Option<GitRef>,
-    /// The commit.
     pub sha: CommitSha,
-    /// What comes with it.
     pub submodules: Submodules,
 }
 
 impl Git {
-    /// Checks `source.sha` out into `dir`, which is made; `say` is told each step in a line.
+    /// Checks out `source.sha` into `dir`, which is created, with its submodules and, if git-lfs is
+    /// installed, its files in Git LFS. `log` gets a line for each step.
     ///
-    /// With it come the submodules that are wanted and, where git-lfs is installed, the files that
-    /// are kept with Git LFS.
-    ///
-    /// The one commit is asked for first. A server that refuses this is asked for the ref, with
-    /// some of its history, and at last for all its refs.
+    /// First only the commit is fetched. If the server refuses that, the ref is fetched with some
+    /// history, and finally all refs with their whole history.
     ///
     /// # Errors
-    /// See [`GitError`]. Whatever is in `dir` then is of no use.
+    /// See [`GitError`]. The content of `dir` is then undefined.
     pub async fn checkout(
         &self,
         source: &Source,
         dir: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        log: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), GitError> {
-        self.check_out_one(source, dir, say).await?;
-        self.check_out_submodules(source, dir, say).await
+        self.check_out_one(source, dir, log).await?;
+        self.check_out_submodules(source, dir, log).await
     }
 
-    /// Checks a commit out without its submodules.
+    /// Checks out a commit without its submodules.
     pub(crate) async fn check_out_one(
         &self,
         source: &Source,
         dir: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        log: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), GitError> {
         tokio::fs::create_dir_all(dir).await?;
         let format = match source.sha.as_str().len() {
@@ -60,12 +54,12 @@ impl Git {
         };
         self.local(dir, source, &["init", "--quiet", "--template=", format])
             .await?;
-        say(&format!(
+        log(&format!(
             "Fetching {} at {}",
             source.url,
             source.sha.as_str()
         ));
-        self.fetch_commit(source, dir, say).await?;
+        self.fetch_commit(source, dir, log).await?;
         let sha = source.sha.as_str();
         self.local(
             dir,
@@ -73,46 +67,47 @@ impl Git {
             &["checkout", "--quiet", "--force", "--detach", sha],
         )
         .await?;
-        self.fetch_large_files(source, dir, say).await
+        self.fetch_large_files(source, dir, log).await
     }
 
     async fn fetch_commit(
         &self,
         source: &Source,
         dir: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        log: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), GitError> {
         let sha = source.sha.as_str();
         match self.fetch(source, dir, &["--depth=1"], &[sha]).await? {
             Ok(_) => return Ok(()),
-            Err(Refusal::Unadvertised) => {}
-            Err(refusal) => return Err(source.failed(refusal)),
+            Err(GitFailure::Unadvertised) => {}
+            Err(failure) => return Err(source.error(failure)),
         }
         if let Some(git_ref) = &source.git_ref {
-            say(&format!(
-                "The server hands out refs only; fetching {git_ref}"
-            ));
+            log(&format!("The server only serves refs; fetching {git_ref}"));
+            // The name may be that of a branch or of a tag.
             for kind in ["heads", "tags"] {
                 let spec = format!("refs/{kind}/{git_ref}");
-                match self.fetch(source, dir, &[SOME_DEPTH], &[&spec]).await? {
+                match self.fetch(source, dir, &[REF_DEPTH], &[&spec]).await? {
                     Ok(_) if self.has(dir, sha).await? => return Ok(()),
-                    Ok(_) | Err(Refusal::NotThere | Refusal::Unadvertised) => {}
-                    Err(refusal) => return Err(source.failed(refusal)),
+                    Ok(_) | Err(GitFailure::Missing | GitFailure::Unadvertised) => {}
+                    Err(failure) => return Err(source.error(failure)),
                 }
             }
         }
-        say("The commit is further back; fetching the whole history");
-        let whole: &[&str] = match dir.join(".git/shallow").exists() {
-            true => &["--unshallow"],
-            false => &[],
+        log("The commit is older; fetching the whole history");
+        // git refuses `--unshallow` for a repository that is not shallow.
+        let unshallow: &[&str] = if dir.join(".git/shallow").exists() {
+            &["--unshallow"]
+        } else {
+            &[]
         };
         match self
-            .fetch(source, dir, whole, &["+refs/*:refs/slipway/*"])
+            .fetch(source, dir, unshallow, &["+refs/*:refs/slipway/*"])
             .await?
         {
             Ok(_) if self.has(dir, sha).await? => Ok(()),
-            Ok(_) => Err(source.failed(Refusal::NotThere)),
-            Err(refusal) => Err(source.failed(refusal)),
+            Ok(_) => Err(source.error(GitFailure::Missing)),
+            Err(failure) => Err(source.error(failure)),
         }
     }
 
@@ -122,7 +117,7 @@ impl Git {
         dir: &Path,
         options: &[&str],
         wanted: &[&str],
-    ) -> Result<crate::command::Answer, GitError> {
+    ) -> Result<crate::command::Output, GitError> {
         let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
         let remote = ["--", source.url.as_str()];
         let args = fixed.iter().chain(options).chain(&remote).chain(wanted);
@@ -130,7 +125,7 @@ impl Git {
             .await
     }
 
-    /// Whether the commit is in `dir` already.
+    /// Whether the commit is in the repository in `dir`.
     pub(crate) async fn has(&self, dir: &Path, sha: &str) -> Result<bool, GitError> {
         let object = format!("{sha}^{{commit}}");
         let args = ["cat-file", "-e", &object];
@@ -145,21 +140,13 @@ impl Git {
         args: &[&str],
     ) -> Result<(), GitError> {
         let answer = self.call(Some(dir), None, self.limits.fetch, args).await?;
-        answer.map(drop).map_err(|refusal| source.failed(refusal))
+        answer.map(drop).map_err(|failure| source.error(failure))
     }
 }
 
 impl Source {
-    pub(crate) fn failed(&self, refusal: Refusal) -> GitError {
-        match refusal {
-            Refusal::DiskFull => GitError::DiskFull,
-            Refusal::NotThere | Refusal::Unadvertised => GitError::CommitMissing {
-                sha: self.sha.clone(),
-            },
-            Refusal::Other(reason) => GitError::RepositoryUnavailable {
-                url: self.url.to_string(),
-                reason,
-            },
-        }
+    /// The error of fetching this commit.
+    pub(crate) fn error(&self, failure: GitFailure) -> GitError {
+        fetch_error(&self.url, &self.sha, failure)
     }
 }

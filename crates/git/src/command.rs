@@ -1,25 +1,24 @@
-//! One call of the `git` command line: its environment, its limits and its end.
+//! One call of the `git` command line: its environment, its time limit and its result.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use slipway_process_group::ProcessGroup;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use crate::error::{GitError, Refusal};
+use crate::error::{GitError, GitFailure};
 use crate::remote::RemoteUrl;
 use crate::ssh::Ssh;
 
 /// How much of git's output is kept, in bytes.
 const MAX_OUTPUT: u64 = 4 * 1024 * 1024;
 
-/// Settings for every call. They stand above all that a repository could bring.
+/// Settings for every call. They override anything in a repository.
 const SETTINGS: &[(&str, &str)] = &[
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
@@ -32,8 +31,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("http.lowSpeedLimit", "1"),
     ("http.lowSpeedTime", "60"),
     ("gc.auto", "0"),
-    // What is fetched here is thrown away with its job: it is neither packed anew nor written for
-    // eternity.
+    // Repositories here are deleted with their job, so repacking and syncing them is wasted work.
     ("fetch.unpackLimit", "1"),
     ("core.fsync", "none"),
     ("maintenance.auto", "false"),
@@ -41,7 +39,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("init.defaultBranch", "main"),
 ];
 
-/// What of our own environment git needs: to be found, and to reach the network.
+/// The variables of our environment that git needs to be found and to reach the network.
 const INHERITED: &[&str] = &[
     "PATH",
     "SSL_CERT_FILE",
@@ -53,12 +51,12 @@ const INHERITED: &[&str] = &[
     "NO_PROXY",
 ];
 
-/// How long git may take.
+/// Time limits of git calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// For one call that transfers a repository.
     pub fetch: Duration,
-    /// For one call that only asks where refs point, or what a commit is.
+    /// For one call that resolves refs or describes a commit.
     pub resolve: Duration,
 }
 
@@ -71,26 +69,26 @@ impl Default for Limits {
     }
 }
 
-/// The `git` command line, with an empty home of its own that is removed with this value.
+/// The `git` command line, with an empty temporary home directory.
 ///
 /// Dropping the future of any call kills git and all that it started.
 #[derive(Debug)]
 pub struct Git {
     home: TempDir,
-    /// The keys of the servers behind ssh that were met so far.
+    /// The file for the host keys of ssh servers.
     known_hosts: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) has_lfs: OnceCell<bool>,
 }
 
-/// What a call that succeeded wrote to its standard output.
-pub(crate) type Answer = Result<String, Refusal>;
+/// The standard output of a call, or why it failed.
+pub(crate) type Output = Result<String, GitFailure>;
 
 impl Git {
-    /// Makes git a home.
+    /// Creates a temporary home directory for git.
     ///
     /// # Errors
-    /// `Io` or `DiskFull` when no temporary directory can be made.
+    /// Returns `Io` or `DiskFull` if the directory cannot be created.
     pub fn new(limits: Limits) -> Result<Self, GitError> {
         let home = tempfile::Builder::new()
             .prefix("slipway-git-")
@@ -104,45 +102,45 @@ impl Git {
         })
     }
 
-    /// The same with a file in which the keys of servers behind ssh are noted when they are met for
-    /// the first time, so that another key is refused from then on, after a restart as well.
+    /// Stores the host keys of ssh servers in `file` when they are first seen. A different key is
+    /// then refused, also after a restart.
     #[must_use]
     pub fn with_known_hosts(mut self, file: PathBuf) -> Self {
         self.known_hosts = Some(file);
         self
     }
 
-    /// Where git and its helpers keep what they need; goes with this value.
+    /// The home directory of git and its helpers. It is deleted with this value.
     pub fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// A directory of its own for what is looked at and thrown away.
+    /// Creates a temporary directory for a repository.
     pub(crate) fn temporary(&self) -> Result<TempDir, GitError> {
-        let made = tempfile::Builder::new()
-            .prefix("look-")
+        let created = tempfile::Builder::new()
+            .prefix("repository-")
             .tempdir_in(self.home.path());
-        Ok(made?)
+        Ok(created?)
     }
 
     /// The version of git on this host, for instance `2.47.3`.
     ///
     /// # Errors
-    /// `GitMissing` when there is none.
+    /// Returns `GitMissing` if git is not installed.
     pub async fn version(&self) -> Result<String, GitError> {
         let call = self.call(None, None, self.limits.resolve, ["--version"]);
         let text = call.await?.unwrap_or_default();
         Ok(text.trim().trim_start_matches("git version ").to_owned())
     }
 
-    /// Runs git with `args`; `remote` is given its login, `dir` is where git works.
+    /// Runs git with `args` in the directory `dir`, with the credentials for `remote`.
     pub(crate) async fn call<I, S>(
         &self,
         dir: Option<&Path>,
         remote: Option<&RemoteUrl>,
         limit: Duration,
         args: I,
-    ) -> Result<Answer, GitError>
+    ) -> Result<Output, GitError>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -150,7 +148,7 @@ impl Git {
         self.call_with(dir, remote, limit, &[], args).await
     }
 
-    /// The same with more settings.
+    /// Like [`call`](Self::call), with additional settings.
     pub(crate) async fn call_with<I, S>(
         &self,
         dir: Option<&Path>,
@@ -158,42 +156,43 @@ impl Git {
         limit: Duration,
         settings: &[(&str, &str)],
         args: I,
-    ) -> Result<Answer, GitError>
+    ) -> Result<Output, GitError>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let late = || GitError::TimedOut {
+        let timed_out = || GitError::TimedOut {
             seconds: limit.as_secs(),
         };
         let ssh = tokio::time::timeout(limit, self.ssh(remote, limit));
-        let ssh = ssh.await.map_err(|_| late())??;
+        let ssh = ssh.await.map_err(|_| timed_out())??;
         let mut command = self.command(dir, remote, ssh.as_ref(), settings);
         command.args(args);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => GitError::GitMissing(error),
             _ => GitError::from(error),
         })?;
-        let mut group = ProcessGroup(child.id());
+        // It kills git and its helpers if the call times out or is dropped.
+        let mut group = ProcessGroup::led_by(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let work = async {
             let (stdout, stderr, status) =
-                tokio::join!(read_some(stdout), read_some(stderr), child.wait());
+                tokio::join!(read_limited(stdout), read_limited(stderr), child.wait());
             Ok::<_, std::io::Error>((stdout?, stderr?, status?))
         };
         let (stdout, stderr, status) = match tokio::time::timeout(limit, work).await {
             Ok(done) => done?,
-            Err(_) => return Err(late()),
+            Err(_) => return Err(timed_out()),
         };
-        group.0 = None;
+        group.disarm();
         if status.success() {
             return Ok(Ok(stdout));
         }
-        tracing::debug!(code = ?status.code(), "git ended without success");
-        Ok(Err(Refusal::read(&stderr)))
+        tracing::debug!(code = ?status.code(), "git failed");
+        Ok(Err(GitFailure::from_stderr(&stderr)))
     }
 
-    /// What is needed to go to `remote`, if the way there is ssh.
+    /// The ssh command for `remote`, if its URL is an ssh URL.
     async fn ssh(
         &self,
         remote: Option<&RemoteUrl>,
@@ -202,9 +201,9 @@ impl Git {
         let Some(identity) = remote.and_then(RemoteUrl::identity) else {
             return Ok(None);
         };
-        let own = || self.home.path().join("known_hosts");
-        let met = self.known_hosts.clone().unwrap_or_else(own);
-        let prepared = Ssh::prepare(identity, self.home.path(), &met, limit);
+        let in_home = || self.home.path().join("known_hosts");
+        let first_seen = self.known_hosts.clone().unwrap_or_else(in_home);
+        let prepared = Ssh::prepare(identity, self.home.path(), &first_seen, limit);
         prepared.await.map(Some)
     }
 
@@ -229,16 +228,17 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
-            // What was left out of a fetch is not fetched behind its back.
+            // Objects that a filter left out must not be fetched implicitly, without a limit.
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git")
-            // Whoever is to go through ssh says how.
+            // Without credentials for ssh, ssh is not used at all.
             .env("GIT_SSH_COMMAND", ssh.map_or("false", Ssh::command));
-        if remote.is_some_and(RemoteUrl::is_opened_by_the_host)
+        if remote.is_some_and(RemoteUrl::uses_host_keys)
             && let Some(agent) = std::env::var_os("SSH_AUTH_SOCK")
         {
             command.env("SSH_AUTH_SOCK", agent);
         }
+        // Settings in the environment do not show up in the process list, unlike `-c` arguments.
         let login = remote.and_then(RemoteUrl::login_setting);
         let fixed = SETTINGS
             .iter()
@@ -264,25 +264,11 @@ impl Git {
     }
 }
 
-/// Kills git and its helpers when a call is given up before git ended by itself.
-#[derive(Debug)]
-pub(crate) struct ProcessGroup(pub(crate) Option<u32>);
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        let leader = self.0.and_then(|id| i32::try_from(id).ok());
-        if let Some(leader) = leader {
-            // The group may be gone already, and then there is nothing left to do.
-            let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
-        }
-    }
-}
-
-async fn read_some(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+async fn read_limited(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
     let mut kept = Vec::new();
     if let Some(mut pipe) = pipe {
         (&mut pipe).take(MAX_OUTPUT).read_to_end(&mut kept).await?;
-        // The rest is read and dropped, so that git does not wait for a reader.
+        // The rest is read and dropped: git would block on a full pipe.
         tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     }
     Ok(String::from_utf8_lossy(&kept).into_owned())

@@ -1,28 +1,28 @@
-//! Asking a remote what a commit is: who made it, when, and why.
+//! Describing a commit of a remote: its author, committer, time and message.
 
 use chrono::{DateTime, FixedOffset, Offset, Utc};
 use slipway_domain::repository::commit::MAX_COMMIT_MESSAGE;
 use slipway_domain::{Commit, CommitSha, GitRef, Signature};
 use std::path::Path;
 
-use crate::command::{Answer, Git};
-use crate::error::{GitError, Refusal};
+use crate::command::{Git, Output};
+use crate::error::{GitError, GitFailure};
 use crate::remote::RemoteUrl;
 
-/// How many commits of each ref are fetched from a server that hands out refs only.
-const SOME_DEPTH: &str = "--depth=50";
-/// Commits alone, without the files.
-const NO_FILES: &str = "--filter=tree:0";
+/// How much history of each ref is fetched from a server that only serves refs.
+const REF_DEPTH: &str = "--depth=50";
+/// Fetches commits without directories and files.
+const NO_TREES: &str = "--filter=tree:0";
 
 impl Git {
-    /// What is to be known of the commit `sha`; `None` when the repository lacks it.
+    /// Describes the commit `sha`. `None` if the repository lacks it.
     ///
-    /// The one commit is asked for, without any file where the server can do that. A server that
-    /// hands out refs only is asked for `git_ref`, if that is known, then for all of them, with
-    /// some of their history: a commit further back counts as missing.
+    /// This fetches only the commit, without files if the server supports filters. From a server
+    /// that only serves refs it fetches `git_ref`, if given, and then all refs, with limited history:
+    /// an older commit counts as missing.
     ///
     /// # Errors
-    /// `RepositoryUnavailable` when the remote does not answer, and the general ones.
+    /// Returns `RepositoryUnavailable` if the remote cannot be read, and the general errors.
     pub async fn describe(
         &self,
         url: &RemoteUrl,
@@ -31,14 +31,14 @@ impl Git {
     ) -> Result<Option<Commit>, GitError> {
         let dir = self.temporary()?;
         let dir = dir.path();
-        let fetched = self.fetch_commit_into(dir, url, sha, git_ref, Some(NO_FILES));
-        if let Err(refusal) = fetched.await? {
-            return missing_or_error(url, refusal);
+        let fetched = self.fetch_commit_into(dir, url, sha, git_ref, Some(NO_TREES));
+        if let Err(failure) = fetched.await? {
+            return none_if_missing(url, failure);
         }
         self.commit_in(dir, sha).await
     }
 
-    /// The commit, if it is in `dir`.
+    /// Describes the commit, if it is in the repository in `dir`.
     pub(crate) async fn commit_in(
         &self,
         dir: &Path,
@@ -49,21 +49,21 @@ impl Git {
         Ok(read.await?.ok().map(|text| parse(sha.clone(), &text)))
     }
 
-    /// When the commit that is checked out in `dir` was made, in seconds after the beginning of 1970;
-    /// `None` when it does not tell.
+    /// The time of the commit that is checked out in `dir`, in seconds since the Unix epoch. `None`
+    /// if there is no commit or no time in it.
     ///
     /// # Errors
-    /// The general ones.
+    /// Returns the general errors.
     pub async fn commit_time(&self, dir: &Path) -> Result<Option<i64>, GitError> {
         let args = ["log", "-1", "--no-show-signature", "--format=%ct"];
-        let told = self
+        let output = self
             .call(Some(dir), None, self.limits.resolve, args)
             .await?;
-        Ok(told.ok().and_then(|text| text.trim().parse().ok()))
+        Ok(output.ok().and_then(|text| text.trim().parse().ok()))
     }
 
-    /// Makes `dir` a bare repository and brings the commit into it, if it is to be had at all,
-    /// without what `filter` leaves out.
+    /// Creates a bare repository in `dir` and fetches the commit into it, with `filter` if the server
+    /// supports it.
     pub(crate) async fn fetch_commit_into(
         &self,
         dir: &Path,
@@ -71,43 +71,45 @@ impl Git {
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
         filter: Option<&str>,
-    ) -> Result<Answer, GitError> {
+    ) -> Result<Output, GitError> {
         let format = match sha.as_str().len() {
             64 => "--object-format=sha256",
             _ => "--object-format=sha1",
         };
         let init = ["init", "--quiet", "--bare", "--template=", format];
-        let made = self.call(Some(dir), None, self.limits.resolve, init);
-        if let Err(refusal) = made.await? {
-            return Ok(Err(refusal));
+        let created = self.call(Some(dir), None, self.limits.resolve, init);
+        if let Err(failure) = created.await? {
+            return Ok(Err(failure));
         }
-        let alone = [sha.as_str().to_owned()];
+        let commit = [sha.as_str().to_owned()];
         match self
-            .fetch_bare(dir, url, "--depth=1", &alone, filter)
+            .fetch_bare(dir, url, "--depth=1", &commit, filter)
             .await?
         {
-            Err(Refusal::Unadvertised) => {}
-            answer => return Ok(answer),
+            Err(GitFailure::Unadvertised) => {}
+            output => return Ok(output),
         }
-        let everything = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/all/{kind}/*"));
-        let known = git_ref.into_iter().flat_map(|name| {
-            ["heads", "tags"].map(|kind| vec![format!("+refs/{kind}/{name}:refs/known/{kind}")])
+        // The server only serves refs: fetch the given one, which most likely has the commit, then
+        // all.
+        let all_refs = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/all/{kind}/*"));
+        let given_ref = git_ref.into_iter().flat_map(|name| {
+            ["heads", "tags"].map(|kind| vec![format!("+refs/{kind}/{name}:refs/given/{kind}")])
         });
-        for wanted in known.chain([everything.to_vec()]) {
+        for wanted in given_ref.chain([all_refs.to_vec()]) {
             match self
-                .fetch_bare(dir, url, SOME_DEPTH, &wanted, filter)
+                .fetch_bare(dir, url, REF_DEPTH, &wanted, filter)
                 .await?
             {
                 Ok(_) if self.has(dir, sha.as_str()).await? => return Ok(Ok(String::new())),
-                Ok(_) | Err(Refusal::NotThere | Refusal::Unadvertised) => {}
-                refused => return Ok(refused),
+                Ok(_) | Err(GitFailure::Missing | GitFailure::Unadvertised) => {}
+                failed => return Ok(failed),
             }
         }
-        Ok(Err(Refusal::NotThere))
+        Ok(Err(GitFailure::Missing))
     }
 
-    /// Fetches `wanted`, without what `filter` leaves out unless the server refuses that. Most
-    /// servers that cannot do so only say so, and send all.
+    /// Fetches `wanted` with `filter`, and without it if the server refuses filters. Most servers
+    /// without support for filters ignore them and send everything.
     async fn fetch_bare(
         &self,
         dir: &Path,
@@ -115,36 +117,36 @@ impl Git {
         depth: &str,
         wanted: &[String],
         filter: Option<&str>,
-    ) -> Result<Answer, GitError> {
-        let mut answer = Ok(String::new());
+    ) -> Result<Output, GitError> {
+        let mut output = Ok(String::new());
         for filter in [filter, None] {
             let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
             let remote = [depth, "--", url.as_str()];
             let wanted = wanted.iter().map(String::as_str);
             let args = fixed.into_iter().chain(filter).chain(remote).chain(wanted);
             let call = self.call(Some(dir), Some(url), self.limits.resolve, args);
-            answer = call.await?;
-            match &answer {
-                Err(Refusal::Other(why)) if why.contains("filter") => {}
+            output = call.await?;
+            match &output {
+                Err(GitFailure::Other(reason)) if reason.contains("filter") => {}
                 _ => break,
             }
         }
-        Ok(answer)
+        Ok(output)
     }
 }
 
-fn missing_or_error<T>(url: &RemoteUrl, refusal: Refusal) -> Result<Option<T>, GitError> {
-    match refusal {
-        Refusal::NotThere | Refusal::Unadvertised => Ok(None),
-        Refusal::DiskFull => Err(GitError::DiskFull),
-        Refusal::Other(reason) => Err(GitError::RepositoryUnavailable {
+fn none_if_missing<T>(url: &RemoteUrl, failure: GitFailure) -> Result<Option<T>, GitError> {
+    match failure {
+        GitFailure::Missing | GitFailure::Unadvertised => Ok(None),
+        GitFailure::DiskFull => Err(GitError::DiskFull),
+        GitFailure::Other(reason) => Err(GitError::RepositoryUnavailable {
             url: url.to_string(),
             reason,
         }),
     }
 }
 
-/// Reads a commit object. What is odd in it stays empty: strangers wrote it.
+/// Parses a commit object. Invalid fields become empty, because anybody can write anything there.
 fn parse(sha: CommitSha, text: &str) -> Commit {
     let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
     let field = |name: &str| {
@@ -161,7 +163,7 @@ fn parse(sha: CommitSha, text: &str) -> Commit {
     }
 }
 
-/// Reads `Name <mail> 1450972281 +0100`.
+/// Parses `Name <mail> 1450972281 +0100`.
 fn signature(text: &str) -> Signature {
     let (who, when) = text.rsplit_once('>').unwrap_or((text, ""));
     let (name, email) = who.split_once('<').unwrap_or((who, ""));
@@ -175,27 +177,28 @@ fn signature(text: &str) -> Signature {
     }
 }
 
-/// Reads `+0130`; UTC for what is none.
+/// Parses an offset such as `+0130`. An invalid one counts as UTC.
 fn offset(text: &str) -> FixedOffset {
-    let read = || {
+    let parsed = || {
         let hours: i32 = text.get(1..3)?.parse().ok()?;
         let minutes: i32 = text.get(3..5)?.parse().ok()?;
         let seconds = (hours * 60 + minutes) * 60;
-        match text.starts_with('-') {
-            true => FixedOffset::west_opt(seconds),
-            false => FixedOffset::east_opt(seconds),
+        if text.starts_with('-') {
+            FixedOffset::west_opt(seconds)
+        } else {
+            FixedOffset::east_opt(seconds)
         }
     };
-    read().unwrap_or_else(|| Utc.fix())
+    parsed().unwrap_or_else(|| Utc.fix())
 }
 
-/// A message of a length that is kept.
+/// The message, cut to the length that is stored.
 fn shortened(message: &str) -> String {
     let end = message.floor_char_boundary(MAX_COMMIT_MESSAGE);
     without_nul(message.get(..end).unwrap_or_default())
 }
 
-/// Text that every database takes.
+/// The text without NUL, which PostgreSQL does not store.
 fn without_nul(text: &str) -> String {
     text.replace('\0', "")
 }
@@ -209,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_read_with_all_that_belongs_to_it() {
-        let (tree, mother, father) = (sha('a'), sha('b'), sha('c'));
+    fn parse_reads_parents_signatures_and_message() {
+        let (tree, first, second) = (sha('a'), sha('b'), sha('c'));
         let text = format!(
-            "tree {tree}\nparent {mother}\nparent {father}\n\
+            "tree {tree}\nparent {first}\nparent {second}\n\
              author Ann B. <ann@h> 1450972274 +0100\n\
              committer Bob <> 1450972275 -0330\n\
              gpgsig -----BEGIN\n author Eve <eve@h> 1 +0000\n -----END\n\n\
              Fix it\n\nauthor of all\n"
         );
         let commit = parse(sha('d'), &text);
-        assert_eq!(commit.parents, [mother, father]);
+        assert_eq!(commit.parents, [first, second]);
         assert_eq!(commit.author.name, "Ann B.");
         assert_eq!(commit.author.email, "ann@h");
         assert_eq!(commit.author.at.to_rfc3339(), "2015-12-24T16:51:14+01:00");
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_stays_empty_and_what_is_long_is_cut() {
+    fn parse_leaves_invalid_fields_empty_and_cuts_long_messages() {
         let commit = parse(sha('d'), "author x\ncommitter <a\0b> nan +99");
         assert_eq!(commit.author.name, "x");
         assert_eq!(commit.committer.email, "ab");

@@ -1,68 +1,66 @@
-//! What can go wrong with a repository, told so that somebody can act on it.
+//! Errors of git calls, with messages that a person can act on.
+
+use std::fmt;
 
 use slipway_domain::CommitSha;
 
-/// Why git did not do what it was asked.
+/// Why a git operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// The address is not one that git may be sent to. The text says why.
+    /// The URL is invalid or not allowed. The text is the reason.
     #[error("the repository's address is refused: {0}")]
     RefusedUrl(&'static str),
-    /// The remote could not be reached, does not know the repository, or wants another login.
-    #[error("the repository {url} could not be read: {reason}")]
+    /// The server is unreachable, does not have the repository, or refused the credentials.
+    #[error("could not read the repository {url}: {reason}")]
     RepositoryUnavailable {
-        /// The address, without a login.
+        /// The URL, without credentials.
         url: String,
-        /// What git said.
+        /// The reason, from git's output.
         reason: String,
     },
-    /// The repository has no such commit, on any branch or tag.
+    /// No branch or tag of the repository contains the commit.
     #[error("the repository has no commit {sha}; was it pushed, or removed by a forced push?")]
-    CommitMissing {
-        /// The commit that was asked for.
-        sha: CommitSha,
-    },
-    /// The agent does not take the deploy key.
+    CommitMissing { sha: CommitSha },
+    /// The ssh agent refused the deploy key.
     #[error(
-        "the deploy key cannot be used: is it a private key in OpenSSH's form, without a passphrase?"
+        "the deploy key is invalid; expected a private key in OpenSSH format without a passphrase"
     )]
     RefusedKey,
-    /// The repository wants submodules that nobody should check out. The text says why.
+    /// The submodules must not be checked out. The text is the reason.
     #[error("the submodules are refused: {0}")]
     RefusedSubmodules(&'static str),
-    /// A submodule cannot be had.
+    /// A submodule could not be checked out.
     #[error("the submodule {path}: {error}")]
     Submodule {
-        /// Where it belongs in the checkout.
+        /// Its path in the checkout.
         path: String,
-        /// What is wrong with it.
         error: Box<GitError>,
     },
-    /// Files that are kept with Git LFS cannot be had.
-    #[error("the files that {url} keeps with Git LFS could not be fetched: {reason}")]
+    /// Files in Git LFS could not be fetched.
+    #[error("could not fetch the Git LFS files of {url}: {reason}")]
     LargeFiles {
-        /// The address of the repository, without a login.
+        /// The URL of the repository, without credentials.
         url: String,
-        /// What git-lfs said.
+        /// The reason, from the output of git-lfs.
         reason: String,
     },
-    /// There is no `ssh-agent` on this host, or it does not run.
-    #[error("no ssh agent could be started; install the OpenSSH client on this host")]
+    /// `ssh-agent` is missing or does not work.
+    #[error("could not start ssh-agent; install the OpenSSH client on this host")]
     SshMissing,
-    /// There is no `git` on this host.
-    #[error("the git command line could not be started; install git on this host")]
+    /// `git` is missing.
+    #[error("could not start git; install it on this host")]
     GitMissing(#[source] std::io::Error),
-    /// The remote was too slow.
-    #[error("git took longer than {seconds} s")]
+    /// The server was too slow.
+    #[error("git timed out after {seconds} s")]
     TimedOut {
-        /// The limit.
+        /// The time limit.
         seconds: u64,
     },
-    /// There is no room for the sources.
-    #[error("the disk is full: there is no room for the sources")]
+    /// The disk is full.
+    #[error("could not store the sources: the disk is full")]
     DiskFull,
-    /// The host did not let us work, for instance because a directory could not be made.
-    #[error("the place for the sources could not be used")]
+    /// The operating system refused an operation, such as creating a directory.
+    #[error("could not read or write the directory of the sources")]
     Io(#[source] std::io::Error),
 }
 
@@ -75,75 +73,93 @@ impl From<std::io::Error> for GitError {
     }
 }
 
-/// How a git command that ran to its end had failed.
+/// Why a git command failed, from its output.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The server hands out the tips of its refs only.
+pub(crate) enum GitFailure {
+    /// The server only serves the commits that refs point to.
     Unadvertised,
-    /// The server does not have the commit, or the ref.
-    NotThere,
-    /// There is no room.
+    /// The server does not have the commit or the ref.
+    Missing,
+    /// The disk of this host is full.
     DiskFull,
-    /// Anything else: the line that says why.
+    /// Anything else, with the reason.
     Other(String),
 }
 
-impl Refusal {
-    /// Reads what git wrote to its standard error; git is run with plain English messages.
-    pub(crate) fn read(stderr: &str) -> Self {
-        let says = |text: &str| stderr.contains(text);
-        if says("No space left on device") {
+impl GitFailure {
+    /// Reads the standard error of git, whose messages are in English because of `LC_ALL=C`.
+    pub(crate) fn from_stderr(stderr: &str) -> Self {
+        let contains = |text: &str| stderr.contains(text);
+        if contains("No space left on device") {
             Self::DiskFull
-        } else if says("not our ref") || says("couldn't find remote ref") {
-            Self::NotThere
-        } else if says("unadvertised object") || says("does not support shallow") {
+        } else if contains("not our ref") || contains("couldn't find remote ref") {
+            Self::Missing
+        } else if contains("unadvertised object") || contains("does not support shallow") {
             Self::Unadvertised
-        } else if let Some(why) = ssh_refusal(stderr).or_else(|| http_refusal(stderr)) {
-            Self::Other(why.to_owned())
+        } else if let Some(reason) = ssh_failure(stderr).or_else(|| http_failure(stderr)) {
+            Self::Other(reason.to_owned())
         } else {
-            Self::Other(telling_line(stderr))
+            Self::Other(most_useful_line(stderr))
         }
     }
-}
 
-impl Refusal {
-    /// What was said, for where nothing else is of interest.
+    /// The failure as text.
     pub(crate) fn into_reason(self) -> String {
         match self {
             Self::Other(reason) => reason,
-            Self::DiskFull => "there is no room".to_owned(),
-            Self::NotThere | Self::Unadvertised => "the server does not have them".to_owned(),
+            Self::DiskFull => "the disk is full".to_owned(),
+            Self::Missing | Self::Unadvertised => "the server does not have them".to_owned(),
         }
     }
 }
 
-/// What ssh says of a server or a key, in words that say what to do.
-fn ssh_refusal(stderr: &str) -> Option<&'static str> {
-    let says = |text: &str| stderr.contains(text);
-    if says("IDENTIFICATION HAS CHANGED") {
-        Some("the host key of the server is not the one that is known of it")
-    } else if says("host key is known for") || says("Host key verification failed") {
+/// The error of fetching the commit `sha` from `url`.
+pub(crate) fn fetch_error(
+    url: &impl fmt::Display,
+    sha: &CommitSha,
+    failure: GitFailure,
+) -> GitError {
+    match failure {
+        GitFailure::DiskFull => GitError::DiskFull,
+        GitFailure::Missing | GitFailure::Unadvertised => {
+            GitError::CommitMissing { sha: sha.clone() }
+        }
+        GitFailure::Other(reason) => GitError::RepositoryUnavailable {
+            url: url.to_string(),
+            reason,
+        },
+    }
+}
+
+/// Explains a failure of ssh with the host key or the login.
+fn ssh_failure(stderr: &str) -> Option<&'static str> {
+    let contains = |text: &str| stderr.contains(text);
+    if contains("IDENTIFICATION HAS CHANGED") {
+        Some("the host key of the server is not the one that is known for it")
+    } else if contains("host key is known for") || contains("Host key verification failed") {
         Some("the host key of the server is not among the known hosts")
-    } else if says("Permission denied (") {
+    } else if contains("Permission denied (") {
         Some("the server refused the login; does it know the project's deploy key?")
     } else {
         None
     }
 }
 
-fn http_refusal(stderr: &str) -> Option<&'static str> {
-    let says = |text: &str| stderr.contains(text);
-    let refused = says("could not read Username for") || says("Authentication failed for");
-    refused.then_some("the server wants a login, or another one; has the project a deploy token?")
+/// Explains a failure of a login over HTTP.
+fn http_failure(stderr: &str) -> Option<&'static str> {
+    let contains = |text: &str| stderr.contains(text);
+    let refused = contains("could not read Username for") || contains("Authentication failed for");
+    refused.then_some("the server wants a login; set or correct the project's deploy token")
 }
 
-/// The line of git's output that tells most: what ssh said, else its first fatal one, else its last.
-fn telling_line(stderr: &str) -> String {
+/// The most useful line of git's output: the one from ssh, else the first fatal error, else the last
+/// line.
+fn most_useful_line(stderr: &str) -> String {
     let mut lines = stderr
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty());
-    let telling = lines
+    let line = lines
         .clone()
         .find(|line| line.starts_with("ssh: "))
         .or_else(|| {
@@ -152,8 +168,9 @@ fn telling_line(stderr: &str) -> String {
         })
         .or_else(|| lines.next_back())
         .unwrap_or("git gave no reason");
-    let telling = telling.trim_start_matches("fatal:").trim();
-    telling.chars().take(300).collect()
+    let line = line.trim_start_matches("fatal:").trim();
+    // The text ends up in messages to people.
+    line.chars().take(300).collect()
 }
 
 #[cfg(test)]
@@ -161,28 +178,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_apart() {
-        let read = Refusal::read;
+    fn failures_are_classified_by_the_output_of_git() {
+        let read = GitFailure::from_stderr;
         assert_eq!(
             read("error: Server does not allow request for unadvertised object 12"),
-            Refusal::Unadvertised
+            GitFailure::Unadvertised
         );
         assert_eq!(
             read("fatal: remote error: upload-pack: not our ref 12"),
-            Refusal::NotThere
+            GitFailure::Missing
         );
         assert_eq!(
             read("fatal: write error: No space left on device"),
-            Refusal::DiskFull
+            GitFailure::DiskFull
         );
         assert_eq!(
             read("warning: x\nfatal: unable to access 'http://h/': refused\n"),
-            Refusal::Other("unable to access 'http://h/': refused".to_owned())
+            GitFailure::Other("unable to access 'http://h/': refused".to_owned())
         );
-        assert_eq!(read(""), Refusal::Other("git gave no reason".to_owned()));
+        assert_eq!(read(""), GitFailure::Other("git gave no reason".to_owned()));
         let other = |stderr: &str| match read(stderr) {
-            Refusal::Other(why) => why,
-            refusal => panic!("{refusal:?}"),
+            GitFailure::Other(why) => why,
+            failure => panic!("{failure:?}"),
         };
         let end = "fatal: Could not read from remote repository.\n";
         let refused = format!("git@h: Permission denied (publickey).\n{end}");

@@ -1,49 +1,47 @@
-//! Reading one file of a commit, without a clone of it.
+//! Reading one file of a commit without cloning the repository.
 
 use std::path::Path;
 
 use slipway_domain::{Commit, CommitSha, GitRef};
 
 use crate::command::Git;
-use crate::error::{GitError, Refusal};
+use crate::error::{GitError, GitFailure, fetch_error};
 use crate::remote::RemoteUrl;
 
-/// The directories of a commit, without the files in them.
-const NO_CONTENT: &str = "--filter=blob:none";
+/// Fetches the directories of a commit without the content of files.
+const NO_BLOBS: &str = "--filter=blob:none";
 
-/// What is at a path of a commit.
+/// The object at a path of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileAt {
-    /// Nothing.
+    /// There is no object at the path.
     Absent,
-    /// A file with this text. Bytes that are no UTF-8 are replaced.
+    /// The text of a file. Invalid UTF-8 is replaced.
     Text(String),
     /// A directory, a link or a submodule.
     NotAFile,
-    /// A file of so many bytes, which are more than were asked for.
+    /// A file that exceeds the limit, with its size in bytes.
     TooLarge(u64),
 }
 
-/// A commit, and what is at a path of it.
+/// A commit and the object at a path of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitFile {
-    /// The commit.
     pub commit: Commit,
-    /// What is at the path.
     pub file: FileAt,
 }
 
 impl Git {
-    /// What is at `path` of the commit `sha`, as far as it has at most `max_bytes`, and what is to be
-    /// known of the commit.
+    /// Reads the file at `path` of the commit `sha`, if it has at most `max_bytes`, and describes the
+    /// commit.
     ///
-    /// The commit is asked for without the contents of its files, then the one file. A server that
-    /// can leave nothing out sends all of the commit, but nothing of what was before it, unless it
-    /// hands out refs only: see [`Git::describe`].
+    /// This fetches the commit without the content of its files, and then the one file. A server
+    /// without support for filters sends the whole commit, but not its history. For servers that
+    /// only serve refs, see [`Git::describe`].
     ///
     /// # Errors
-    /// `CommitMissing` when the repository lacks the commit, `RepositoryUnavailable` when the
-    /// remote does not answer, and the general ones.
+    /// Returns `CommitMissing` if the repository lacks the commit, `RepositoryUnavailable` if the
+    /// remote cannot be read, and the general errors.
     pub async fn read_file(
         &self,
         url: &RemoteUrl,
@@ -52,26 +50,28 @@ impl Git {
         path: &str,
         max_bytes: u64,
     ) -> Result<CommitFile, GitError> {
-        let failed = |refusal| failed(url, sha, refusal);
+        let failed = |failure| fetch_error(url, sha, failure);
         let dir = self.temporary()?;
-        let fetched = self.fetch_commit_into(dir.path(), url, sha, git_ref, Some(NO_CONTENT));
-        if let Err(refusal) = fetched.await? {
-            return Err(failed(refusal));
+        let fetched = self.fetch_commit_into(dir.path(), url, sha, git_ref, Some(NO_BLOBS));
+        if let Err(failure) = fetched.await? {
+            return Err(failed(failure));
         }
         let args = ["ls-tree", "-z", sha.as_str(), "--", path];
         let listing = self.call(Some(dir.path()), None, self.limits.resolve, args);
         let (listed, commit) = tokio::join!(listing, self.commit_in(dir.path(), sha));
-        let commit = commit?.ok_or_else(|| failed(Refusal::NotThere))?;
+        let commit = commit?.ok_or_else(|| failed(GitFailure::Missing))?;
         let listed = listed?.map_err(failed)?;
         let read = |file| Ok(CommitFile { commit, file });
-        let Some((about, _)) = listed.split_once('\t') else {
+        // `ls-tree` prints `MODE TYPE OBJECT\tPATH`.
+        let Some((entry, _)) = listed.split_once('\t') else {
             return read(FileAt::Absent);
         };
-        let mut about = about.split(' ');
-        let (mode, object) = (about.next(), about.nth(1));
+        let mut fields = entry.split(' ');
+        let (mode, object) = (fields.next(), fields.nth(1));
         let (Some("100644" | "100755"), Some(object)) = (mode, object) else {
             return read(FileAt::NotAFile);
         };
+        // A server without filters has sent the file already.
         if let Some(size) = self.size_of(dir.path(), object).await? {
             return read(self.content(dir.path(), object, size, max_bytes).await?);
         }
@@ -83,16 +83,16 @@ impl Git {
         {
             return read(self.content(dir.path(), object, size, max_bytes).await?);
         }
-        // The server hands out commits only.
+        // The server does not serve single objects, so fetch the commit with all its files.
         let whole = self.temporary()?;
         let fetched = self.fetch_commit_into(whole.path(), url, sha, git_ref, None);
         fetched.await?.map_err(failed)?;
         let size = self.size_of(whole.path(), object).await?;
-        let size = size.ok_or_else(|| unreadable(Refusal::NotThere))?;
+        let size = size.ok_or_else(|| unreadable(GitFailure::Missing))?;
         read(self.content(whole.path(), object, size, max_bytes).await?)
     }
 
-    /// How many bytes an object has, if it is here.
+    /// The size of an object in bytes, if it was fetched.
     async fn size_of(&self, dir: &Path, object: &str) -> Result<Option<u64>, GitError> {
         let args = ["cat-file", "-s", object];
         let answer = self.call(Some(dir), None, self.limits.resolve, args);
@@ -115,17 +115,8 @@ impl Git {
     }
 }
 
-fn unreadable(_: Refusal) -> GitError {
-    GitError::Io(std::io::Error::other("git lost what it fetched"))
-}
-
-fn failed(url: &RemoteUrl, sha: &CommitSha, refusal: Refusal) -> GitError {
-    match refusal {
-        Refusal::DiskFull => GitError::DiskFull,
-        Refusal::NotThere | Refusal::Unadvertised => GitError::CommitMissing { sha: sha.clone() },
-        Refusal::Other(reason) => GitError::RepositoryUnavailable {
-            url: url.to_string(),
-            reason,
-        },
-    }
+fn unreadable(_: GitFailure) -> GitError {
+    GitError::Io(std::io::Error::other(
+        "git cannot find an object that it fetched",
+    ))
 }

@@ -1,10 +1,9 @@
-//! The one hardened way to call the `git` command line.
+//! Calls the `git` command line in a hardened way.
 //!
-//! The runner checks sources out with it, the coordinator asks remotes where a ref points, what a
-//! commit is, and what is in one file of it. What a repository contains is never trusted: no hooks,
-//! no helpers, no settings of the host, and only network protocols, for its submodules as well.
-//! Credentials reach git through its environment or an agent, never through its arguments, its
-//! configuration files or its output.
+//! The runner checks out sources with it. The coordinator resolves refs, describes commits and reads
+//! single files. Repositories are not trusted: there are no hooks, no helpers and no settings of the
+//! host, and only network protocols are allowed, for submodules as well. Credentials reach git
+//! through its environment or an agent, never through arguments, configuration files or output.
 
 mod checkout;
 mod command;

@@ -1,4 +1,4 @@
-//! Addresses of repositories: which are accepted, and how a login is kept apart from them.
+//! URLs of repositories: which are accepted, and how credentials are separated from them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,66 +10,67 @@ use url::Url;
 
 use crate::error::GitError;
 
-/// The address of a repository that git may be sent to.
+/// The URL of a repository.
 ///
-/// `http`, `https`, `ssh` and `git` URLs are accepted, and the short form `user@host:path` for
-/// ssh. A login in an http URL is taken out of it: what is displayed, logged and given to git as
-/// an argument is the address without it. A deploy key goes with the address in the same way.
+/// Accepted are `http`, `https`, `ssh` and `git` URLs, and the short form `user@host:path` for ssh.
+/// Credentials in an HTTP URL are separated from it: the URL without them is displayed, logged and
+/// passed to git. A deploy key is stored beside the URL in the same way.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteUrl {
+    /// The URL without credentials.
     address: String,
     /// `scheme://host:port`.
     server: String,
-    /// The value of an `Authorization` header for the server.
+    /// The value of the `Authorization` header for the server.
     login: Option<String>,
-    /// Who goes there, when the way is ssh.
+    /// The key for the server, if the URL is an ssh URL.
     identity: Option<Identity>,
 }
 
-/// Who knocks at a server behind ssh.
+/// The key with which ssh logs in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// Whoever this host is.
+    /// The keys of this host.
     Host,
-    /// The holder of a deploy key.
+    /// A deploy key.
     Key(Arc<DeployKey>),
-    /// Nobody: the server is none that we were given a key for.
-    Nobody,
+    /// No key: the project's key is for another server.
+    None,
 }
 
-/// What opens one repository behind ssh. It cannot be printed.
+/// A key for one repository over ssh. It has no `Debug`, so it cannot be logged.
 #[derive(PartialEq, Eq)]
 pub struct DeployKey {
-    /// A private key in OpenSSH's form, without a passphrase.
+    /// A private key in OpenSSH format, without a passphrase.
     pub private: String,
-    /// The only host keys that are right, as lines of a `known_hosts` file. Without any, the key
-    /// that the server has when it is first met.
+    /// The only accepted host keys, as lines of a `known_hosts` file. `None` accepts the key that the
+    /// server has when it is first seen.
     pub known_hosts: Option<String>,
 }
 
 impl RemoteUrl {
-    /// The address without any login.
+    /// The URL without credentials.
     pub fn as_str(&self) -> &str {
         &self.address
     }
 
-    /// The server that it is on, as `scheme://host:port` or, for http, with the port unless that is
-    /// the usual one.
+    /// The server, as `scheme://host:port`. For HTTP, the default port is left out.
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// Whether it is one for logins by name and password.
+    /// Whether credentials are a name and a password.
     pub fn is_http(&self) -> bool {
         self.server.starts_with("http")
     }
 
-    /// Whether it is one for deploy keys.
+    /// Whether credentials are a deploy key.
     pub fn is_ssh(&self) -> bool {
         self.identity.is_some()
     }
 
-    /// The same with a login, in the place of one that the address had; of no effect but with http.
+    /// Sets the name and password, which replace those in the URL. Without effect unless the URL is
+    /// an HTTP URL.
     #[must_use]
     pub fn with_login(mut self, user: &str, password: &str) -> Self {
         if self.is_http() {
@@ -78,7 +79,7 @@ impl RemoteUrl {
         self
     }
 
-    /// The same with a deploy key; of no effect but with ssh.
+    /// Sets the deploy key. Without effect unless the URL is an ssh URL.
     #[must_use]
     pub fn with_key(mut self, key: DeployKey) -> Self {
         if self.is_ssh() {
@@ -87,40 +88,42 @@ impl RemoteUrl {
         self
     }
 
-    /// What a repository here means by `text` as the address of a submodule: an address of its own,
-    /// or one beside it, which begins with `./` or `../`. Login and key go with it on the same
-    /// server, and to no other.
+    /// Resolves the URL `text` of a submodule of this repository: an absolute URL, or a relative one
+    /// that starts with `./` or `../`. The credentials are only kept for the same server.
     ///
     /// # Errors
-    /// `RefusedUrl` for what is none, and for a way that leads beyond the server.
+    /// Returns `RefusedUrl` if it is not a URL, or if a relative URL leads beyond the server.
     pub(crate) fn join(&self, text: &str) -> Result<Self, GitError> {
         let is_relative = text.starts_with("./") || text.starts_with("../");
-        let mut joined: Self = match is_relative {
-            true => beside(&self.address, text)?.parse().map_err(|_| BEYOND)?,
-            false => text.parse()?,
+        let mut joined: Self = if is_relative {
+            let url = resolve_relative(&self.address, text)?;
+            url.parse().map_err(|_| BEYOND_SERVER)?
+        } else {
+            text.parse()?
         };
         if joined.server == self.server {
             joined.login = joined.login.or_else(|| self.login.clone());
             joined.identity.clone_from(&self.identity);
         } else if is_relative {
-            return Err(BEYOND);
+            return Err(BEYOND_SERVER);
         } else if joined.is_ssh() {
-            joined.identity = Some(Identity::Nobody);
+            // The repository chose this server; it must not get to see the keys of this host.
+            joined.identity = Some(Identity::None);
         }
         Ok(joined)
     }
 
-    /// The address of a repository behind ssh as a URL, whichever form it was given in.
+    /// An ssh URL in its long form.
     pub(crate) fn as_ssh_url(&self) -> String {
         match self.address.split_once(':') {
-            Some((place, path)) if !self.address.contains("://") => {
-                format!("ssh://{place}/{}", path.trim_start_matches('/'))
+            Some((host, path)) if !self.address.contains("://") => {
+                format!("ssh://{host}/{}", path.trim_start_matches('/'))
             }
             _ => self.address.clone(),
         }
     }
 
-    /// The setting that gives git the login, for this server and no other.
+    /// The git setting with the credentials, limited to this server.
     pub(crate) fn login_setting(&self) -> Option<(String, String)> {
         let authorization = self.login.as_ref()?;
         Some((
@@ -129,24 +132,24 @@ impl RemoteUrl {
         ))
     }
 
-    /// Who goes there, when the way is ssh.
+    /// The key for the server, if the URL is an ssh URL.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// Whether this host's own keys are tried.
-    pub(crate) fn is_opened_by_the_host(&self) -> bool {
+    /// Whether ssh logs in with the keys of this host.
+    pub(crate) fn uses_host_keys(&self) -> bool {
         self.identity == Some(Identity::Host)
     }
 }
 
-const BEYOND: GitError = GitError::RefusedUrl("it leads beyond the server");
+const BEYOND_SERVER: GitError = GitError::RefusedUrl("it leads beyond the server");
 
-/// What the address `text` is from `address`, as git reckons.
-fn beside(address: &str, text: &str) -> Result<String, GitError> {
+/// Resolves the relative URL `text` against `address`, with the rules of `git submodule`.
+fn resolve_relative(address: &str, text: &str) -> Result<String, GitError> {
     let mut base = address.trim_end_matches('/');
     let mut rest = text;
-    let mut joint = "/";
+    let mut separator = "/";
     loop {
         if let Some(inner) = rest.strip_prefix("./") {
             rest = inner;
@@ -156,12 +159,12 @@ fn beside(address: &str, text: &str) -> Result<String, GitError> {
                 Some((outer, _)) => base = outer,
                 // `user@host:name`
                 None => {
-                    base = base.rsplit_once(':').ok_or(BEYOND)?.0;
-                    joint = ":";
+                    base = base.rsplit_once(':').ok_or(BEYOND_SERVER)?.0;
+                    separator = ":";
                 }
             }
         } else {
-            return Ok(format!("{base}{joint}{rest}"));
+            return Ok(format!("{base}{separator}{rest}"));
         }
     }
 }
@@ -175,13 +178,16 @@ impl FromStr for RemoteUrl {
     type Err = GitError;
 
     fn from_str(text: &str) -> Result<Self, GitError> {
+        // git would read a leading `-` as an option.
         if text.is_empty() || text.len() > 2048 || text.starts_with('-') {
             return Err(GitError::RefusedUrl(
-                "it is empty, too long, or begins with -",
+                "it is empty, too long, or starts with -",
             ));
         }
         if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
-            return Err(GitError::RefusedUrl("it contains blanks"));
+            return Err(GitError::RefusedUrl(
+                "it contains white space or control characters",
+            ));
         }
         if text.contains("://") {
             parse_url(text)
@@ -213,7 +219,7 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
     match url.host_str() {
         None | Some("") => return Err(GitError::RefusedUrl("it names no host")),
         Some(host) if host.starts_with('-') => {
-            return Err(GitError::RefusedUrl("its host begins with -"));
+            return Err(GitError::RefusedUrl("its host starts with -"));
         }
         Some(_) => {}
     }
@@ -222,22 +228,23 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
             "it has a part after #; name a ref instead",
         ));
     }
+    // ssh would read a leading `-`, which can be percent-encoded as `%2D`, as an option.
     if url.username().starts_with('-') || url.username().starts_with("%2") {
-        return Err(GitError::RefusedUrl("its user begins with an odd sign"));
+        return Err(GitError::RefusedUrl("its user name starts with -"));
     }
     if !matches!(url.scheme(), "http" | "https") {
         if url.password().is_some() {
             return Err(GitError::RefusedUrl(
-                "a password is of use with http and https only",
+                "only http and https URLs can have a password",
             ));
         }
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-        let (scheme, usual) = match url.scheme() {
+        let (scheme, default_port) = match url.scheme() {
             "ssh" => ("ssh", 22),
             _ => ("git", 9418),
         };
         return Ok(RemoteUrl {
-            server: format!("{scheme}://{host}:{}", url.port().unwrap_or(usual)),
+            server: format!("{scheme}://{host}:{}", url.port().unwrap_or(default_port)),
             login: None,
             identity: (scheme == "ssh").then_some(Identity::Host),
             address: url.into(),
@@ -247,7 +254,7 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
     let password = decode(url.password().unwrap_or_default());
     let cleared = url.set_username("").and_then(|()| url.set_password(None));
     if cleared.is_err() {
-        return Err(GitError::RefusedUrl("it cannot carry a login"));
+        return Err(GitError::RefusedUrl("it cannot contain credentials"));
     }
     let login = (!user.is_empty() || !password.is_empty()).then(|| basic(&user, &password));
     Ok(RemoteUrl {
@@ -259,17 +266,17 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
 }
 
 fn parse_short_ssh(text: &str) -> Result<RemoteUrl, GitError> {
-    const EXPECTED: GitError =
-        GitError::RefusedUrl("expected a URL, or user@host:path for a repository behind ssh");
+    const EXPECTED: GitError = GitError::RefusedUrl("expected a URL, or user@host:path for ssh");
     let (user, rest) = text.split_once('@').ok_or(EXPECTED)?;
     let (host, path) = rest.split_once(':').ok_or(EXPECTED)?;
-    let plain = |part: &str| {
+    // ssh and the shell give other characters a meaning.
+    let is_plain = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())
             && part
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
-    if !plain(user) || !plain(host) || path.is_empty() || path.starts_with(['-', ':']) {
+    if !is_plain(user) || !is_plain(host) || path.is_empty() || path.starts_with(['-', ':']) {
         return Err(EXPECTED);
     }
     Ok(RemoteUrl {
@@ -280,25 +287,9 @@ fn parse_short_ssh(text: &str) -> Result<RemoteUrl, GitError> {
     })
 }
 
-/// The bytes that percent-encoded text stands for.
+/// Percent-decodes text. Malformed sequences stay as they are.
 fn decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let digits = text.get(at + 1..at + 3).filter(|_| byte == b'%');
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(value) => {
-                plain.push(value);
-                at += 3;
-            }
-            None => {
-                plain.push(byte);
-                at += 1;
-            }
-        }
-    }
-    plain
+    percent_encoding::percent_decode_str(text).collect()
 }
 
 #[cfg(test)]

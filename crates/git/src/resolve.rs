@@ -1,42 +1,41 @@
-//! Asking a remote where a ref points.
+//! Resolving a ref of a remote to its commit.
 
 use slipway_domain::{CommitSha, GitRef};
 
 use crate::command::Git;
-use crate::error::{GitError, Refusal};
+use crate::error::{GitError, GitFailure};
 use crate::remote::RemoteUrl;
 
-/// What is looked up.
+/// The ref to resolve.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'a> {
     /// The tip of the remote's default branch.
     Head,
-    /// A branch, or else a tag, of this name.
+    /// The branch of this name, or else the tag.
     Ref(&'a GitRef),
 }
 
-/// Where a ref points.
+/// The commit that a ref points to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// The commit.
     pub sha: CommitSha,
     /// Whether the ref is a tag.
     pub is_tag: bool,
 }
 
 impl Git {
-    /// The commit that `wanted` points to; `None` when the repository has no such ref.
+    /// The commit that `wanted` points to. `None` if the repository has no such ref.
     ///
-    /// A branch goes before a tag of the same name, and an annotated tag stands for its commit.
+    /// A branch takes precedence over a tag of the same name. An annotated tag resolves to its commit.
     ///
     /// # Errors
-    /// `RepositoryUnavailable` when the remote does not answer, and the general ones.
+    /// Returns `RepositoryUnavailable` if the remote cannot be read, and the general errors.
     pub async fn resolve(
         &self,
         url: &RemoteUrl,
         wanted: Wanted<'_>,
     ) -> Result<Option<Resolved>, GitError> {
-        // In the order of preference.
+        // In order of precedence. `^{}` is the commit behind an annotated tag.
         let names = match wanted {
             Wanted::Head => vec!["HEAD".to_owned()],
             Wanted::Ref(name) => vec![
@@ -52,17 +51,18 @@ impl Git {
             .await?;
         match answer {
             Ok(listing) => Ok(pick(&listing, &names)),
-            Err(Refusal::Other(reason)) => Err(GitError::RepositoryUnavailable {
+            Err(GitFailure::Other(reason)) => Err(GitError::RepositoryUnavailable {
                 url: url.to_string(),
                 reason,
             }),
-            Err(Refusal::DiskFull) => Err(GitError::DiskFull),
-            Err(Refusal::NotThere | Refusal::Unadvertised) => Ok(None),
+            Err(GitFailure::DiskFull) => Err(GitError::DiskFull),
+            Err(GitFailure::Missing | GitFailure::Unadvertised) => Ok(None),
         }
     }
 }
 
-/// The commit of the first of `names` that `listing` has, by its exact name.
+/// The commit of the first of `names` in `listing`. `ls-remote` matches the end of names, so the
+/// listing may contain others.
 fn pick(listing: &str, names: &[String]) -> Option<Resolved> {
     names.iter().find_map(|name| {
         listing
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exact_name_is_picked_and_a_branch_goes_first() {
+    fn pick_compares_whole_names_and_prefers_branches() {
         let sha = |c: char| c.to_string().repeat(40);
         let found = |c, is_tag| {
             Some(Resolved {

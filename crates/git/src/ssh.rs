@@ -1,6 +1,6 @@
-//! How git goes through ssh: with which key, and what it takes for the right server.
+//! The ssh command that git uses: which key it logs in with, and which host keys it accepts.
 //!
-//! A deploy key is given to an agent of one call, and goes with it.
+//! A deploy key is held by an agent that exists for one call of git.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use slipway_ssh_agent::{AgentError, SshAgent};
 use crate::error::GitError;
 use crate::remote::Identity;
 
-/// What ssh is told in any case. The settings of the host's users play no part.
+/// The options of every call. `-F /dev/null` ignores the configuration of the host's users.
 const OPTIONS: &str = "ssh -F /dev/null -oBatchMode=yes -oConnectTimeout=20 \
     -oServerAliveInterval=15 -oForwardAgent=no -oPermitLocalCommand=no -oUpdateHostKeys=no";
 
-/// What ssh needs for one call, which goes when this is dropped.
+/// The ssh command for one call. The agent ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Ssh {
     command: String,
@@ -22,29 +22,30 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// Prepares a call of at most `limit`; servers that were never met are noted in `met`.
+    /// Prepares a call that takes at most `limit`. The host keys of new servers are added to the file
+    /// `first_seen`.
     ///
     /// # Errors
-    /// `SshMissing` without an agent on this host, `RefusedKey` for a key that it does not take.
+    /// Returns `SshMissing` if this host has no agent, and `RefusedKey` if the agent refuses the key.
     pub(crate) async fn prepare(
         identity: &Identity,
         home: &Path,
-        met: &Path,
+        first_seen: &Path,
         limit: Duration,
     ) -> Result<Self, GitError> {
-        let of_this_host = "-oStrictHostKeyChecking=accept-new";
-        let met = quoted(met);
+        let accept_new = "-oStrictHostKeyChecking=accept-new";
+        let first_seen = quoted(first_seen);
         match identity {
-            // The keys of this host, or those of the agent that we were started with.
+            // ssh finds the keys of this host, or those in the agent that this process inherited.
             Identity::Host => Ok(Self {
                 command: format!(
-                    "{OPTIONS} {of_this_host} '-oUserKnownHostsFile={met} ~/.ssh/known_hosts'"
+                    "{OPTIONS} {accept_new} '-oUserKnownHostsFile={first_seen} ~/.ssh/known_hosts'"
                 ),
                 _agent: None,
             }),
-            Identity::Nobody => Ok(Self {
+            Identity::None => Ok(Self {
                 command: format!(
-                    "{OPTIONS} {of_this_host} '-oUserKnownHostsFile={met}' \
+                    "{OPTIONS} {accept_new} '-oUserKnownHostsFile={first_seen}' \
                      -oIdentityAgent=none -oIdentityFile=none"
                 ),
                 _agent: None,
@@ -52,9 +53,11 @@ impl Ssh {
             Identity::Key(key) => {
                 let agent = SshAgent::start(home, &key.private, limit).await?;
                 let trusted = match &key.known_hosts {
-                    None => format!("{of_this_host} '-oUserKnownHostsFile={met}'"),
+                    None => format!("{accept_new} '-oUserKnownHostsFile={first_seen}'"),
                     Some(lines) => {
-                        let path = agent.place().join("known_hosts");
+                        // The known hosts of this machine must not count: the project named all
+                        // that are right.
+                        let path = agent.dir().join("known_hosts");
                         tokio::fs::write(&path, lines).await?;
                         format!(
                             "-oStrictHostKeyChecking=yes -oGlobalKnownHostsFile=/dev/null \
@@ -75,13 +78,13 @@ impl Ssh {
         }
     }
 
-    /// What git is to run as ssh.
+    /// The value of `GIT_SSH_COMMAND`.
     pub(crate) fn command(&self) -> &str {
         &self.command
     }
 }
 
-/// A path as ssh reads it in an option that stands between single quotes.
+/// Quotes a path for an ssh option that is itself between single quotes. ssh expands `%`.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string().replace('%', "%%");
     format!("\"{}\"", path.replace('\'', "'\\''"))

@@ -1,6 +1,6 @@
-//! Checkouts and look-ups against a real `git http-backend` on loopback.
+//! Checkouts, refs, commits and files against a real `git http-backend` on loopback.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod remotes;
 mod server;
@@ -30,51 +30,51 @@ fn source(url: &str, git_ref: Option<&str>, sha: &CommitSha) -> Source {
 
 async fn check_out(source: &Source) -> Result<(tempfile::TempDir, String), GitError> {
     let dir = tempfile::tempdir().unwrap();
-    let mut told = String::new();
+    let mut log = String::new();
     git()
         .checkout(source, &dir.path().join("source"), &mut |line| {
-            told.push_str(line);
-            told.push('\n');
+            log.push_str(line);
+            log.push('\n');
         })
         .await?;
-    Ok((dir, told))
+    Ok((dir, log))
 }
 
 #[tokio::test]
-async fn one_commit_is_fetched_alone() {
+async fn checkout_fetches_only_the_commit() {
     let server = Server::start(Offer::Everything);
-    let (dir, told) = check_out(&source(&server.url(), Some("main"), &server.commits[0]))
+    let (dir, log) = check_out(&source(&server.url(), Some("main"), &server.commits[0]))
         .await
         .unwrap();
     let text = std::fs::read_to_string(dir.path().join("source/file")).unwrap();
     assert_eq!(text, "0");
-    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!(log.lines().count(), 1, "{log}");
     assert!(dir.path().join("source/.git/shallow").exists());
 }
 
 #[tokio::test]
-async fn a_server_that_hands_out_refs_only_is_asked_for_the_ref() {
+async fn checkout_fetches_the_ref_if_the_server_only_serves_refs() {
     let server = Server::start(Offer::RefsOnly);
-    let (dir, told) = check_out(&source(&server.url(), Some("main"), &server.commits[0]))
+    let (dir, log) = check_out(&source(&server.url(), Some("main"), &server.commits[0]))
         .await
         .unwrap();
     let text = std::fs::read_to_string(dir.path().join("source/file")).unwrap();
     assert_eq!(text, "0");
-    assert!(told.contains("fetching main"), "{told}");
-    assert!(!told.contains("whole history"), "{told}");
+    assert!(log.contains("fetching main"), "{log}");
+    assert!(!log.contains("whole history"), "{log}");
 }
 
 #[tokio::test]
-async fn a_server_that_hands_out_refs_only_and_no_ref_known_costs_the_whole_history() {
+async fn checkout_fetches_the_whole_history_if_the_ref_is_unknown() {
     let server = Server::start(Offer::RefsOnly);
-    let (_dir, told) = check_out(&source(&server.url(), None, &server.commits[0]))
+    let (_dir, log) = check_out(&source(&server.url(), None, &server.commits[0]))
         .await
         .unwrap();
-    assert!(told.contains("whole history"), "{told}");
+    assert!(log.contains("whole history"), "{log}");
 }
 
 #[tokio::test]
-async fn a_commit_that_is_not_there_is_told_apart_from_a_repository_that_is_not() {
+async fn checkout_distinguishes_a_missing_commit_from_a_missing_repository() {
     for offer in [Offer::Everything, Offer::RefsOnly] {
         let server = Server::start(offer);
         let missing: CommitSha = "1".repeat(40).parse().unwrap();
@@ -82,8 +82,8 @@ async fn a_commit_that_is_not_there_is_told_apart_from_a_repository_that_is_not(
             .await
             .unwrap_err();
         assert!(matches!(error, GitError::CommitMissing { .. }), "{error}");
-        let nowhere = server.url().replace("repo.git", "other.git");
-        let error = check_out(&source(&nowhere, None, &server.commits[0]))
+        let missing_repository = server.url().replace("repo.git", "other.git");
+        let error = check_out(&source(&missing_repository, None, &server.commits[0]))
             .await
             .unwrap_err();
         assert!(
@@ -94,19 +94,22 @@ async fn a_commit_that_is_not_there_is_told_apart_from_a_repository_that_is_not(
 }
 
 #[tokio::test]
-async fn a_login_reaches_the_server_and_shows_nowhere() {
+async fn credentials_reach_the_server_and_are_neither_logged_nor_stored() {
     let server = Server::start(Offer::WithLogin("me:s3cret"));
     let with_login = server.url().replace("http://", "http://me:s3cret@");
-    let (dir, told) = check_out(&source(&with_login, None, &server.commits[1]))
+    let (dir, log) = check_out(&source(&with_login, None, &server.commits[1]))
         .await
         .unwrap();
-    assert!(!told.contains("s3cret"));
+    assert!(!log.contains("s3cret"));
     let found = std::process::Command::new("grep")
         .args(["-r", "s3cret"])
         .arg(dir.path())
         .output()
         .unwrap();
-    assert!(found.stdout.is_empty(), "the login was written to the disk");
+    assert!(
+        found.stdout.is_empty(),
+        "the password was written to the disk"
+    );
 
     let wrong = server.url().replace("http://", "http://me:wr0ng@");
     let error = check_out(&source(&wrong, None, &server.commits[1]))
@@ -116,11 +119,11 @@ async fn a_login_reaches_the_server_and_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn refs_are_looked_up_branch_first_and_tags_stand_for_their_commit() {
+async fn resolve_prefers_branches_and_returns_the_commit_of_a_tag() {
     let server = Server::start(Offer::Everything);
     let url: RemoteUrl = server.url().parse().unwrap();
     let git = git();
-    let find = async |name: &str| {
+    let resolve = async |name: &str| {
         let name = name.parse().unwrap();
         git.resolve(&url, Wanted::Ref(&name))
             .await
@@ -128,10 +131,10 @@ async fn refs_are_looked_up_branch_first_and_tags_stand_for_their_commit() {
             .map(|found| found.sha)
     };
     let [_, second, third] = &server.commits;
-    assert_eq!(find("main").await.as_ref(), Some(third));
-    assert_eq!(find("v1").await.as_ref(), Some(second));
-    assert_eq!(find("both").await.as_ref(), Some(third));
-    assert_eq!(find("nothing").await, None);
+    assert_eq!(resolve("main").await.as_ref(), Some(third));
+    assert_eq!(resolve("v1").await.as_ref(), Some(second));
+    assert_eq!(resolve("both").await.as_ref(), Some(third));
+    assert_eq!(resolve("nothing").await, None);
     let head = git
         .resolve(&url, Wanted::Head)
         .await
@@ -141,7 +144,7 @@ async fn refs_are_looked_up_branch_first_and_tags_stand_for_their_commit() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up() {
+async fn resolve_times_out_if_the_server_never_answers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url: RemoteUrl = format!("http://{}/repo.git", listener.local_addr().unwrap())
         .parse()
@@ -156,7 +159,7 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn hooks_and_unwanted_submodules_of_a_repository_do_nothing() {
+async fn hooks_and_unrequested_submodules_are_ignored() {
     let server = Server::start(Offer::Everything);
     server.commit_submodule();
     let url: RemoteUrl = server.url().parse().unwrap();
@@ -175,7 +178,7 @@ async fn hooks_and_unwanted_submodules_of_a_repository_do_nothing() {
 }
 
 #[tokio::test]
-async fn a_commit_is_described_without_its_files() {
+async fn describe_returns_message_author_and_parents() {
     let server = Server::start(Offer::Everything);
     let url = server.url().parse().unwrap();
     let [first, second, _] = &server.commits;
@@ -190,7 +193,7 @@ async fn a_commit_is_described_without_its_files() {
 }
 
 #[tokio::test]
-async fn a_server_that_hands_out_refs_only_describes_what_they_lead_to() {
+async fn describe_finds_older_commits_if_the_server_only_serves_refs() {
     let server = Server::start(Offer::RefsOnly);
     let url = server.url().parse().unwrap();
     let main = "main".parse().unwrap();
@@ -202,7 +205,7 @@ async fn a_server_that_hands_out_refs_only_describes_what_they_lead_to() {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_not_there_cannot_be_described() {
+async fn describe_returns_none_for_a_missing_commit() {
     let unknown: CommitSha = "1".repeat(40).parse().unwrap();
     for offer in [Offer::Everything, Offer::RefsOnly] {
         let server = Server::start(offer);
@@ -210,8 +213,11 @@ async fn a_commit_that_is_not_there_cannot_be_described() {
         let described = git().describe(&url, &unknown, None).await.unwrap();
         assert_eq!(described, None);
     }
-    let nowhere: RemoteUrl = "http://127.0.0.1:1/none.git".parse().unwrap();
-    let error = git().describe(&nowhere, &unknown, None).await.unwrap_err();
+    let unreachable: RemoteUrl = "http://127.0.0.1:1/none.git".parse().unwrap();
+    let error = git()
+        .describe(&unreachable, &unknown, None)
+        .await
+        .unwrap_err();
     let expected = matches!(error, GitError::RepositoryUnavailable { .. });
     assert!(expected, "{error}");
 }
@@ -227,16 +233,16 @@ async fn read(server: &Server, sha: &CommitSha, path: &str) -> Result<FileAt, Gi
 }
 
 #[tokio::test]
-async fn one_file_is_read_at_its_commit_and_nothing_else_is_sent() {
+async fn read_file_fetches_one_file_of_a_commit() {
     for offer in [Offer::Everything, Offer::WholeCommits, Offer::RefsOnly] {
         let server = Server::start(offer);
-        let with_more = server.commit_files();
+        let with_files = server.commit_files();
         let text = |sha| read(&server, sha, "file");
         for (index, sha) in server.commits.iter().enumerate() {
             let expected = FileAt::Text(index.to_string());
             assert_eq!(text(sha).await.unwrap(), expected);
         }
-        let at = async |path| read(&server, &with_more, path).await.unwrap();
+        let at = async |path| read(&server, &with_files, path).await.unwrap();
         assert_eq!(at("nothing").await, FileAt::Absent);
         assert_eq!(at("link").await, FileAt::NotAFile);
         assert_eq!(at("dir").await, FileAt::NotAFile);
@@ -254,13 +260,13 @@ async fn one_file_is_read_at_its_commit_and_nothing_else_is_sent() {
         read.unwrap();
         server.sent()
     };
-    // The heavy file beside it stays where it is, if the server can do that.
+    // The large random file is not sent, if the server supports filters.
     assert!(sent(Offer::Everything).await < 20_000);
     assert!(sent(Offer::WholeCommits).await > 500_000);
 }
 
 #[tokio::test]
-async fn a_repository_that_cannot_be_read_is_not_one_without_the_file() {
+async fn read_file_distinguishes_an_unreadable_repository_from_a_missing_file() {
     let server = Server::start(Offer::WithLogin("me:secret"));
     let error = read(&server, &server.commits[2], "file").await.unwrap_err();
     assert!(
@@ -269,6 +275,6 @@ async fn a_repository_that_cannot_be_read_is_not_one_without_the_file() {
     );
     let url = server.url().replace("http://", "http://me:secret@");
     let (git, url) = (git(), url.parse().unwrap());
-    let told = git.read_file(&url, &server.commits[2], None, "file", 100);
-    assert_eq!(told.await.unwrap().file, FileAt::Text("2".to_owned()));
+    let read = git.read_file(&url, &server.commits[2], None, "file", 100);
+    assert_eq!(read.await.unwrap().file, FileAt::Text("2".to_owned()));
 }

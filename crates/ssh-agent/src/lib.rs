@@ -1,83 +1,83 @@
-//! An `ssh-agent` with one key, for one piece of work.
+//! Starts an `ssh-agent` that holds one key.
 //!
-//! The key is given to it over a pipe: it is on no disk, in no argument and in no environment. The
-//! agent goes with the value that stands for it, and with this process, even if that is killed.
+//! The key is passed through a pipe, so it is never in a file, an argument or an environment
+//! variable. The agent ends when its [`SshAgent`] is dropped, and also when this process ends, even
+//! if it is killed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use slipway_process_group::ProcessGroup;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Runs the agent until standard input ends, which it does when we do. Neither stays without the
-/// other.
-const KEEPER: &str = "(ssh-agent -D -t \"$1\" -a \"$2\" 2>&1; kill 0) & read -r _; kill 0";
+/// The shell script that runs the agent until standard input closes, which happens when this
+/// process ends. If either ends, `kill 0` ends the other.
+const SCRIPT: &str = "(ssh-agent -D -t \"$1\" -a \"$2\" 2>&1; kill 0) & read -r _; kill 0";
 
-/// How the agent begins to say where it listens.
-const LISTENS: &str = "SSH_AUTH_SOCK=";
+/// The start of the line that the agent prints once it listens.
+const LISTENING: &str = "SSH_AUTH_SOCK=";
 
-/// Why there is no agent with the key.
+/// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// There is no OpenSSH client on this host, or it does not work there. The text says why.
-    #[error("no SSH agent runs on this host: {0}")]
+    /// `ssh-agent` or `ssh-add` is missing, or does not work on this host. The text is its output.
+    #[error("could not run ssh-agent on this host: {0}")]
     Unavailable(String),
-    /// What is to be the key is none, or it has a passphrase.
-    #[error("the SSH agent does not take the key")]
+    /// The key is not a private key, or it has a passphrase.
+    #[error("ssh-agent refused the key; expected a private key without a passphrase")]
     RefusedKey,
-    /// The host did not let us work, for instance because a directory could not be made.
-    #[error("an SSH agent could not be started")]
+    /// The operating system refused an operation, such as creating a directory.
+    #[error("could not start ssh-agent")]
     Io(#[from] io::Error),
 }
 
-/// A running agent that knows one key. It ends when this is dropped.
+/// A running agent that holds one key. It ends when this is dropped.
 #[derive(Debug)]
 pub struct SshAgent {
     socket: PathBuf,
-    _keeper: Keeper,
-    // It goes after those who are at work in it.
-    place: TempDir,
+    _process: AgentProcess,
+    // Fields are dropped in order: the processes that use the directory end before it is deleted.
+    dir: TempDir,
 }
 
 impl SshAgent {
-    /// Starts an agent that knows the private `key` for at most `lifetime`, in a directory of its own
-    /// in `dir`.
+    /// Starts an agent in a new directory below `dir`. It holds the private `key` for at most
+    /// `lifetime`.
     ///
     /// # Errors
-    /// `Unavailable` without an agent on this host, `RefusedKey` for a key that it does not take.
+    /// Returns `Unavailable` if this host has no working agent, and `RefusedKey` if the agent does
+    /// not accept the key.
     pub async fn start(dir: &Path, key: &str, lifetime: Duration) -> Result<Self, AgentError> {
-        let place = tempfile::Builder::new().prefix("ssh-").tempdir_in(dir)?;
-        let socket = place.path().join("agent");
+        let dir = tempfile::Builder::new().prefix("ssh-").tempdir_in(dir)?;
+        let socket = dir.path().join("agent");
         let agent = Self {
-            _keeper: Keeper::start(&socket, lifetime).await?,
+            _process: AgentProcess::start(&socket, lifetime).await?,
             socket,
-            place,
+            dir,
         };
-        agent.take(key).await?;
+        agent.add(key).await?;
         Ok(agent)
     }
 
-    /// Where it listens.
+    /// The socket that it listens at.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Its directory, for what else is needed as long as the agent; goes with it.
-    pub fn place(&self) -> &Path {
-        self.place.path()
+    /// The agent's directory, for other files with the same lifetime. It is deleted with the agent.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
-    /// Hands the key over.
-    async fn take(&self, key: &str) -> Result<(), AgentError> {
+    async fn add(&self, key: &str) -> Result<(), AgentError> {
         let mut adding = Command::new("ssh-add")
             .args(["-q", "-"])
             .env("SSH_AUTH_SOCK", &self.socket)
-            // Nobody is there who could tell a passphrase.
+            // Without this, `ssh-add` would ask for a passphrase at the terminal and wait.
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("SSH_ASKPASS", "/bin/false")
             .stdin(Stdio::piped())
@@ -88,55 +88,58 @@ impl SshAgent {
             .spawn()
             .map_err(|error| AgentError::Unavailable(format!("ssh-add: {error}")))?;
         if let Some(mut stdin) = adding.stdin.take() {
-            // A file of a key ends with a line, which many a form has cut off.
+            // OpenSSH requires the final newline, which web forms often remove, and does not accept
+            // the line ends of Windows.
             let text = format!("{}\n", key.replace("\r\n", "\n").trim());
-            // One that has seen enough closes its end, and how it ends says the rest.
+            // It fails if `ssh-add` stopped reading; the exit status below explains why.
             let _ = stdin.write_all(text.as_bytes()).await;
         }
-        match adding.wait().await?.success() {
-            true => Ok(()),
-            false => Err(AgentError::RefusedKey),
+        if adding.wait().await?.success() {
+            Ok(())
+        } else {
+            Err(AgentError::RefusedKey)
         }
     }
 }
 
-/// The shell that runs the agent, in a process group with it.
+/// The shell that runs the agent, and the agent in the same process group.
 #[derive(Debug)]
-struct Keeper(Child);
+struct AgentProcess {
+    // Dropped before the child: the group is killed while its leader's id is still taken.
+    _group: ProcessGroup,
+    /// Holds the pipe to the standard input of the shell open.
+    _shell: Child,
+}
 
-impl Keeper {
+impl AgentProcess {
     /// Starts an agent and waits until it listens at `socket`.
     async fn start(socket: &Path, lifetime: Duration) -> Result<Self, AgentError> {
         let mut command = Command::new("sh");
         command
-            .args(["-c", KEEPER, "sh", &lifetime.as_secs().max(1).to_string()])
+            .args(["-c", SCRIPT, "sh", &lifetime.as_secs().max(1).to_string()])
             .arg(socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true);
-        let mut keeper = Self(command.spawn()?);
-        let mut said = String::new();
-        if let Some(stdout) = keeper.0.stdout.take() {
+        let mut shell = command.spawn()?;
+        let group = ProcessGroup::led_by(shell.id());
+        let stdout = shell.stdout.take();
+        let process = Self {
+            _group: group,
+            _shell: shell,
+        };
+        let mut last_line = String::new();
+        if let Some(stdout) = stdout {
             let mut lines = BufReader::new(stdout).lines();
             while let Some(line) = lines.next_line().await? {
-                if line.starts_with(LISTENS) {
-                    return Ok(keeper);
+                if line.starts_with(LISTENING) {
+                    return Ok(process);
                 }
-                said = line;
+                last_line = line;
             }
         }
-        Err(AgentError::Unavailable(said))
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let leader = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(leader) = leader {
-            // The group may be gone already, and then there is nothing left to do.
-            let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
-        }
+        Err(AgentError::Unavailable(last_line))
     }
 }

@@ -1,6 +1,6 @@
-//! A real `ssh-agent`: what it knows, what it refuses, and when it ends.
+//! Runs a real `ssh-agent`: which keys it holds, which it refuses, and when it ends.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,31 +12,32 @@ use std::time::{Duration, Instant};
 use slipway_ssh_agent::{AgentError, SshAgent};
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
-/// How long anything may take that is waited for.
+/// The time limit for everything that a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Makes the test of a killed process that process; the value is the directory for the agent.
-const TO_BE_KILLED: &str = "SLIPWAY_TEST_AGENT_OF_A_KILLED_PROCESS";
+/// If this variable is set, the test process is the one that is killed. The value is the directory
+/// for its agent.
+const KILLED_PROCESS_DIR: &str = "SLIPWAY_TEST_AGENT_OF_A_KILLED_PROCESS";
 
 /// A new private key, and its fingerprint.
 fn key(passphrase: &str) -> (String, String) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
-    let made = Command::new("ssh-keygen")
+    let created = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
         .arg(&file)
         .status();
-    assert!(made.unwrap().success());
-    let told = Command::new("ssh-keygen").arg("-lf").arg(&file).output();
-    let told = String::from_utf8(told.unwrap().stdout).unwrap();
-    let fingerprint = told.split(' ').nth(1).unwrap().to_owned();
+    assert!(created.unwrap().success());
+    let listed = Command::new("ssh-keygen").arg("-lf").arg(&file).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    let fingerprint = listed.split(' ').nth(1).unwrap().to_owned();
     (std::fs::read_to_string(&file).unwrap(), fingerprint)
 }
 
-/// What the agent says that it knows.
-fn known(agent: &SshAgent) -> String {
-    let mut asking = Command::new("ssh-add");
-    asking.arg("-l").env("SSH_AUTH_SOCK", agent.socket());
-    String::from_utf8(asking.output().unwrap().stdout).unwrap()
+/// The agent's list of its keys.
+fn list_keys(agent: &SshAgent) -> String {
+    let mut command = Command::new("ssh-add");
+    command.arg("-l").env("SSH_AUTH_SOCK", agent.socket());
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
 fn connect(socket: &Path) -> UnixStream {
@@ -45,26 +46,26 @@ fn connect(socket: &Path) -> UnixStream {
     stream
 }
 
-/// Waits until the one who listened is gone.
+/// Waits until the agent behind the connection has ended.
 fn assert_ended(mut stream: UnixStream) {
     match stream.read(&mut [0]) {
         Ok(0) => {}
-        // It ended before it had taken the call.
+        // It ended before it accepted the connection.
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         read => panic!("{read:?}"),
     }
 }
 
 #[tokio::test]
-async fn an_agent_knows_the_key_however_its_lines_end_and_has_no_file_of_it() {
+async fn an_agent_accepts_keys_with_any_line_ends_and_writes_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (key, fingerprint) = key("");
-    let in_a_form = key.trim_end().replace('\n', "\r\n");
-    for key in [key.as_str(), key.trim_end(), &in_a_form] {
+    let with_crlf = key.trim_end().replace('\n', "\r\n");
+    for key in [key.as_str(), key.trim_end(), &with_crlf] {
         let agent = SshAgent::start(dir.path(), key, AN_HOUR).await.unwrap();
-        assert!(known(&agent).contains(&fingerprint), "{key:?}");
-        assert!(agent.place().starts_with(dir.path()));
-        let found = agent.place().read_dir().unwrap().flatten();
+        assert!(list_keys(&agent).contains(&fingerprint), "{key:?}");
+        assert!(agent.dir().starts_with(dir.path()));
+        let found = agent.dir().read_dir().unwrap().flatten();
         let found: Vec<_> = found.map(|entry| entry.path()).collect();
         assert_eq!(found, [agent.socket()]);
         let mode = agent.socket().metadata().unwrap().permissions().mode();
@@ -74,7 +75,7 @@ async fn an_agent_knows_the_key_however_its_lines_end_and_has_no_file_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_or_has_a_passphrase_is_refused() {
+async fn an_invalid_key_or_one_with_a_passphrase_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (locked, _) = key("a passphrase");
     let broken = "-----BEGIN OPENSSH PRIVATE KEY-----\nnothing\n";
@@ -86,20 +87,20 @@ async fn what_is_no_key_or_has_a_passphrase_is_refused() {
 }
 
 #[tokio::test]
-async fn an_agent_that_cannot_listen_says_why() {
+async fn an_agent_that_cannot_listen_reports_why() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("d".repeat(120));
     std::fs::create_dir(&deep).unwrap();
     let error = SshAgent::start(&deep, &key("").0, AN_HOUR).await;
     match error.unwrap_err() {
-        AgentError::Unavailable(said) => assert!(said.contains("too long"), "{said}"),
+        AgentError::Unavailable(why) => assert!(why.contains("too long"), "{why}"),
         error => panic!("{error:?}"),
     }
     assert_eq!(deep.read_dir().unwrap().count(), 0);
 }
 
 #[tokio::test]
-async fn an_agent_ends_with_its_value() {
+async fn dropping_the_agent_ends_it() {
     let dir = tempfile::tempdir().unwrap();
     let (key, _) = key("");
     let agent = SshAgent::start(dir.path(), &key, AN_HOUR).await;
@@ -111,20 +112,20 @@ async fn an_agent_ends_with_its_value() {
 }
 
 #[tokio::test]
-async fn a_key_is_forgotten_after_its_time() {
+async fn an_agent_drops_the_key_after_its_lifetime() {
     let dir = tempfile::tempdir().unwrap();
     let (key, fingerprint) = key("");
     let agent = SshAgent::start(dir.path(), &key, Duration::from_secs(1));
     let agent = agent.await.unwrap();
-    let begun = Instant::now();
-    while known(&agent).contains(&fingerprint) {
-        assert!(begun.elapsed() < LIMIT);
+    let started = Instant::now();
+    while list_keys(&agent).contains(&fingerprint) {
+        assert!(started.elapsed() < LIMIT);
     }
 }
 
 #[tokio::test]
-async fn an_agent_ends_with_its_process_even_if_that_is_killed() {
-    if let Some(dir) = std::env::var_os(TO_BE_KILLED) {
+async fn an_agent_ends_when_its_process_is_killed() {
+    if let Some(dir) = std::env::var_os(KILLED_PROCESS_DIR) {
         let (key, _) = key("");
         let agent = SshAgent::start(Path::new(&dir), &key, AN_HOUR).await;
         let agent = agent.unwrap();
@@ -133,10 +134,10 @@ async fn an_agent_ends_with_its_process_even_if_that_is_killed() {
         std::thread::park();
     }
     let dir = tempfile::tempdir().unwrap();
-    let name = "an_agent_ends_with_its_process_even_if_that_is_killed";
+    let name = "an_agent_ends_when_its_process_is_killed";
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
-        .env(TO_BE_KILLED, dir.path())
+        .env(KILLED_PROCESS_DIR, dir.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn only_network_addresses_are_accepted() {
+fn only_network_urls_are_accepted() {
     for good in [
         "https://example.org/a/b.git",
         "http://127.0.0.1:8080/a",
@@ -35,7 +35,7 @@ fn only_network_addresses_are_accepted() {
 }
 
 #[test]
-fn a_login_is_taken_out_of_the_address() {
+fn credentials_are_separated_from_the_url() {
     let url: RemoteUrl = "https://me:s%2Fcret@example.org:8443/a.git"
         .parse()
         .unwrap();
@@ -52,7 +52,7 @@ fn a_login_is_taken_out_of_the_address() {
 }
 
 #[test]
-fn a_submodule_keeps_login_and_key_on_the_same_server_alone() {
+fn a_submodule_keeps_credentials_only_on_the_same_server() {
     let outer = "https://git.example/acme/app.git";
     let outer = outer.parse::<RemoteUrl>().unwrap().with_login("me", "pw");
     for (text, joined, has_login) in [
@@ -108,7 +108,7 @@ fn a_submodule_keeps_login_and_key_on_the_same_server_alone() {
         assert_eq!(found.as_str(), joined);
         let is_key = matches!(found.identity(), Some(Identity::Key(_)));
         assert_eq!(is_key, has_key, "{text}");
-        assert!(!found.is_opened_by_the_host());
+        assert!(!found.uses_host_keys());
     }
     let web = outer.join("https://git.example/y").unwrap();
     assert!(web.identity().is_none() && web.login_setting().is_none());

@@ -1,5 +1,5 @@
-//! What takes more than one repository behind HTTP: ssh, submodules and Git LFS. The servers are a
-//! real sshd, real git and a strict server of LFS, all on loopback.
+//! Checkouts over ssh, with submodules and with Git LFS. The servers are a real sshd, real git and a
+//! strict LFS server, all on loopback.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ fn source(url: &RemoteUrl, sha: &str, submodules: Submodules) -> Source {
 
 struct CheckedOut {
     dir: TempDir,
-    told: String,
+    log: String,
 }
 
 impl CheckedOut {
@@ -46,22 +46,22 @@ impl CheckedOut {
 
 async fn check_out(git: &Git, source: &Source) -> Result<CheckedOut, GitError> {
     let dir = tempfile::tempdir().unwrap();
-    let mut told = String::new();
-    let mut say = |line: &str| told.push_str(&format!("{line}\n"));
-    git.checkout(source, &dir.path().join("source"), &mut say)
+    let mut text = String::new();
+    let mut log = |line: &str| text.push_str(&format!("{line}\n"));
+    git.checkout(source, &dir.path().join("source"), &mut log)
         .await?;
-    Ok(CheckedOut { dir, told })
+    Ok(CheckedOut { dir, log: text })
 }
 
-/// Whether any file under `dir` has `text` in it.
+/// Whether any file below `dir` contains `text`.
 fn is_on_disk(dir: &Path, text: &str) -> bool {
     let mut grep = Command::new("grep");
     let found = grep.args(["-r", "-F", "-e", text]).arg(dir).output();
     !found.unwrap().stdout.is_empty()
 }
 
-/// A repository behind ssh, and a key for it.
-struct Behind {
+/// A repository on an ssh server, and a deploy key for it.
+struct SshFixture {
     server: GitServer,
     ssh: SshServer,
     repo: Repo,
@@ -70,7 +70,7 @@ struct Behind {
     known_hosts: Option<String>,
 }
 
-impl Behind {
+impl SshFixture {
     fn start(kind: &str) -> Self {
         let server = GitServer::start();
         let repo = server.repo("acme/app");
@@ -106,120 +106,120 @@ impl Behind {
         .await
     }
 
-    /// What is said when it cannot be read.
-    async fn refusal(&self, git: &Git) -> String {
+    /// Checks out, expects a failure, and returns its reason.
+    async fn failure_reason(&self, git: &Git) -> String {
         match self.check_out(git).await {
             Err(GitError::RepositoryUnavailable { reason, .. }) => reason,
             Err(error) => panic!("{error}"),
-            Ok(_) => panic!("it was let in"),
+            Ok(_) => panic!("the checkout succeeded"),
         }
     }
 }
 
 #[tokio::test]
-async fn a_deploy_key_opens_a_repository_behind_ssh_and_is_nowhere_on_the_disk() {
+async fn a_deploy_key_gives_access_over_ssh_and_is_not_written_to_the_disk() {
     for kind in ["ed25519", "ecdsa", "rsa"] {
-        let behind = Behind::start(kind);
+        let fixture = SshFixture::start(kind);
         let home = tempfile::tempdir().unwrap();
         let git = git().with_known_hosts(home.path().join("known_hosts"));
-        let tip = git.resolve(&behind.url(), Wanted::Head).await.unwrap();
-        assert_eq!(tip.unwrap().sha, behind.sha, "{kind}");
-        let out = behind.check_out(&git).await.unwrap();
+        let tip = git.resolve(&fixture.url(), Wanted::Head).await.unwrap();
+        assert_eq!(tip.unwrap().sha, fixture.sha, "{kind}");
+        let out = fixture.check_out(&git).await.unwrap();
         assert_eq!(out.read("file"), "behind ssh\n");
-        let url = behind.url();
-        let read = git.read_file(&url, &behind.sha, None, "file", 100);
+        let url = fixture.url();
+        let read = git.read_file(&url, &fixture.sha, None, "file", 100);
         let text = FileAt::Text("behind ssh\n".to_owned());
         assert_eq!(read.await.unwrap().file, text);
-        let line = behind.private.lines().nth(1).unwrap();
+        let line = fixture.private.lines().nth(1).unwrap();
         for dir in [out.dir.path(), home.path(), git.home()] {
             assert!(!is_on_disk(dir, line), "{kind}: {}", dir.display());
         }
-        assert!(!out.told.contains(line));
-        assert!(!format!("{:?}", behind.url()).contains(line));
+        assert!(!out.log.contains(line));
+        assert!(!format!("{:?}", fixture.url()).contains(line));
     }
 }
 
 #[tokio::test]
-async fn a_key_that_the_server_does_not_know_is_refused_and_one_that_is_none_is_said_to_be() {
-    let mut behind = Behind::start("ed25519");
+async fn an_unknown_key_and_an_invalid_key_are_distinct_errors() {
+    let mut fixture = SshFixture::start("ed25519");
     let keys = tempfile::tempdir().unwrap();
-    behind.private = make_key(&keys.path().join("other"), "ed25519").0;
-    let refusal = behind.refusal(&git()).await;
-    assert!(refusal.contains("refused the login"), "{refusal}");
-    behind.private = "-----BEGIN OPENSSH PRIVATE KEY-----\nnothing\n".to_owned();
-    let error = behind.check_out(&git()).await.err().unwrap();
+    fixture.private = make_key(&keys.path().join("other"), "ed25519").0;
+    let reason = fixture.failure_reason(&git()).await;
+    assert!(reason.contains("refused the login"), "{reason}");
+    fixture.private = "-----BEGIN OPENSSH PRIVATE KEY-----\nnothing\n".to_owned();
+    let error = fixture.check_out(&git()).await.err().unwrap();
     assert!(matches!(error, GitError::RefusedKey), "{error}");
 }
 
 #[tokio::test]
-async fn only_the_host_key_that_was_given_is_right() {
-    let behind = Behind::start("ed25519");
-    behind.check_out(&git()).await.unwrap();
-    behind.ssh.change_host_key();
-    let refusal = behind.refusal(&git()).await;
-    assert!(refusal.contains("not the one that is known"), "{refusal}");
-    let other = Behind {
-        known_hosts: Some("elsewhere.example ".to_owned() + &host_key(&behind)),
-        ..behind
+async fn a_host_key_that_is_not_a_known_host_is_refused() {
+    let fixture = SshFixture::start("ed25519");
+    fixture.check_out(&git()).await.unwrap();
+    fixture.ssh.change_host_key();
+    let reason = fixture.failure_reason(&git()).await;
+    assert!(reason.contains("not the one that is known"), "{reason}");
+    let other = SshFixture {
+        known_hosts: Some("elsewhere.example ".to_owned() + &host_key(&fixture)),
+        ..fixture
     };
-    let refusal = other.refusal(&git()).await;
-    assert!(refusal.contains("not among the known hosts"), "{refusal}");
+    let reason = other.failure_reason(&git()).await;
+    assert!(reason.contains("not among the known hosts"), "{reason}");
 }
 
-fn host_key(behind: &Behind) -> String {
-    let line = behind.ssh.known_hosts();
+fn host_key(fixture: &SshFixture) -> String {
+    let line = fixture.ssh.known_hosts();
     line.split_once(' ').unwrap().1.to_owned()
 }
 
 #[tokio::test]
-async fn without_one_the_host_key_of_the_first_time_counts_after_a_restart_too() {
-    let mut behind = Behind::start("ed25519");
-    behind.known_hosts = None;
+async fn without_known_hosts_the_first_host_key_is_required_after_a_restart_too() {
+    let mut fixture = SshFixture::start("ed25519");
+    fixture.known_hosts = None;
     let home = tempfile::tempdir().unwrap();
-    let met = home.path().join("known_hosts");
-    let first = git().with_known_hosts(met.clone());
-    behind.check_out(&first).await.unwrap();
-    behind.check_out(&first).await.unwrap();
+    let first_seen = home.path().join("known_hosts");
+    let first = git().with_known_hosts(first_seen.clone());
+    fixture.check_out(&first).await.unwrap();
+    fixture.check_out(&first).await.unwrap();
     drop(first);
-    behind.ssh.change_host_key();
-    let second = git().with_known_hosts(met.clone());
-    let refusal = behind.refusal(&second).await;
-    assert!(refusal.contains("not the one that is known"), "{refusal}");
-    std::fs::remove_file(met).unwrap();
-    behind.check_out(&second).await.unwrap();
+    fixture.ssh.change_host_key();
+    let second = git().with_known_hosts(first_seen.clone());
+    let reason = fixture.failure_reason(&second).await;
+    assert!(reason.contains("not the one that is known"), "{reason}");
+    std::fs::remove_file(first_seen).unwrap();
+    fixture.check_out(&second).await.unwrap();
 }
 
 #[tokio::test]
-async fn submodules_come_from_beside_their_repository_with_its_key() {
-    let behind = Behind::start("ed25519");
-    let inner = behind.server.repo("acme/inner");
+async fn relative_submodules_are_fetched_with_the_key_of_their_repository() {
+    let fixture = SshFixture::start("ed25519");
+    let inner = fixture.server.repo("acme/inner");
     let innermost = inner.commit(&[("deep", "deep\n")], "inner");
-    let lib = behind.server.repo("acme/lib");
+    let lib = fixture.server.repo("acme/lib");
     lib.submodule("below", "../inner.git", &innermost);
     let first = lib.commit(&[("code", "1\n")], "first");
     lib.commit(&[("code", "2\n")], "second");
-    behind.repo.submodule("libs/lib", "../lib.git", &first);
-    let sha = behind.repo.commit(&[], "with a submodule");
+    fixture.repo.submodule("libs/lib", "../lib.git", &first);
+    let sha = fixture.repo.commit(&[], "with a submodule");
     for (wanted, has_lib, has_inner) in [
         (Submodules::None, false, false),
         (Submodules::Normal, true, false),
         (Submodules::Recursive, true, true),
     ] {
-        let out = check_out(&git(), &source(&behind.url(), &sha, wanted)).await;
+        let out = check_out(&git(), &source(&fixture.url(), &sha, wanted)).await;
         let out = out.unwrap();
         assert_eq!(out.has("libs/lib/code"), has_lib, "{wanted}");
         assert_eq!(out.has("libs/lib/below/deep"), has_inner, "{wanted}");
         if has_lib {
-            // The commit that was named, and no other.
+            // The commit that the repository names, not the newest one.
             assert_eq!(out.read("libs/lib/code"), "1\n");
             assert!(out.has("libs/lib/.git/shallow"));
-            assert!(out.told.contains("Submodule libs/lib\n"), "{}", out.told);
+            assert!(out.log.contains("Submodule libs/lib\n"), "{}", out.log);
         }
     }
 }
 
 #[tokio::test]
-async fn a_login_goes_to_submodules_of_the_same_server_and_to_no_other() {
+async fn credentials_are_sent_for_submodules_on_the_same_server_only() {
     let server = GitServer::start();
     let other = GitServer::start();
     let (app, lib) = (server.repo("acme/app"), server.repo("acme/lib"));
@@ -235,10 +235,10 @@ async fn a_login_goes_to_submodules_of_the_same_server_and_to_no_other() {
     let wanted = source(&url, &sha, Submodules::Recursive);
     let out = check_out(&git(), &wanted).await.unwrap();
     assert_eq!(out.read("near/code") + &out.read("far/code"), "1\n2\n");
-    assert!(!out.told.contains("s3cret"));
+    assert!(!out.log.contains("s3cret"));
     assert!(!is_on_disk(out.dir.path(), "s3cret"));
 
-    // The same login would do there, but nobody shows it.
+    // The other server would accept the same credentials, but they are not sent.
     other.require_login("deploy", "s3cret");
     let error = check_out(&git(), &wanted).await.err().unwrap().to_string();
     assert!(
@@ -248,7 +248,7 @@ async fn a_login_goes_to_submodules_of_the_same_server_and_to_no_other() {
 }
 
 #[tokio::test]
-async fn odd_submodules_are_refused_with_a_sentence() {
+async fn submodules_with_forbidden_urls_are_refused_with_a_reason() {
     let server = GitServer::start();
     let lib = server.repo("acme/lib");
     let lib_sha = lib.commit(&[("code", "1\n")], "lib");
@@ -287,7 +287,7 @@ async fn odd_submodules_are_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn submodules_end_somewhere() {
+async fn too_deep_or_too_many_submodules_are_refused() {
     let server = GitServer::start();
     let mut below = server.repo("r0");
     let mut sha = below.commit(&[("file", "0")], "0");
@@ -321,12 +321,12 @@ async fn submodules_end_somewhere() {
 }
 
 #[tokio::test]
-async fn files_of_git_lfs_come_from_the_repositorys_own_server() {
+async fn lfs_files_are_fetched_from_the_server_of_the_repository() {
     let server = GitServer::start();
     let app = server.repo("acme/app");
     let content = "large ".repeat(50_000);
     app.large_file("model.bin", content.as_bytes());
-    // A repository may say what it likes.
+    // These settings of the repository must be ignored.
     let settings = "[lfs]\n\turl = http://127.0.0.1:1/elsewhere\n[core]\n\tsshCommand = id\n";
     let sha = app.commit(&[(".lfsconfig", settings), ("small", "small\n")], "large");
     server.require_login("deploy", "s3cret");
@@ -337,16 +337,16 @@ async fn files_of_git_lfs_come_from_the_repositorys_own_server() {
     assert_eq!(out.read("model.bin"), content);
     assert_eq!(out.read("small"), "small\n");
     assert!(
-        out.told.contains("Fetching 1 of the files from Git LFS"),
+        out.log.contains("Fetching files from Git LFS (1)"),
         "{}",
-        out.told
+        out.log
     );
     assert!(!is_on_disk(out.dir.path(), "s3cret"));
     assert!(!is_on_disk(out.dir.path(), "Authorization"));
 }
 
 #[tokio::test]
-async fn files_of_git_lfs_that_are_not_there_are_missed() {
+async fn a_missing_lfs_file_fails_the_checkout() {
     let server = GitServer::start();
     let app = server.repo("acme/app");
     app.large_file("model.bin", b"x");
@@ -359,11 +359,11 @@ async fn files_of_git_lfs_that_are_not_there_are_missed() {
     assert!(matches!(error, GitError::LargeFiles { .. }), "{error}");
 }
 
-/// This test runs once more in a process of its own, to which git-lfs is not there.
+/// The test runs itself again in a process whose `PATH` does not contain git-lfs.
 #[tokio::test]
-async fn without_git_lfs_the_trace_says_that_pointers_stay() {
+async fn without_git_lfs_the_checkout_warns_and_keeps_pointers() {
     const INNER: &str = "SLIPWAY_TEST_WITHOUT_LFS";
-    let name = "remotes::without_git_lfs_the_trace_says_that_pointers_stay";
+    let name = "remotes::without_git_lfs_the_checkout_warns_and_keeps_pointers";
     if std::env::var_os(INNER).is_none() {
         let bin = tempfile::tempdir().unwrap();
         for program in ["git", "sh", "sha256sum"] {
@@ -378,9 +378,9 @@ async fn without_git_lfs_the_trace_says_that_pointers_stay() {
             .env(INNER, "1")
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{said} {output:?}");
-        assert!(said.contains("1 passed"), "{said}");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{stdout} {output:?}");
+        assert!(stdout.contains("1 passed"), "{stdout}");
         return;
     }
     let server = GitServer::start();
@@ -390,10 +390,6 @@ async fn without_git_lfs_the_trace_says_that_pointers_stay() {
     let url = app.url().parse().unwrap();
     let out = check_out(&git(), &source(&url, &sha, Submodules::None)).await;
     let out = out.unwrap();
-    assert!(
-        out.told.contains("git-lfs is not installed"),
-        "{}",
-        out.told
-    );
+    assert!(out.log.contains("git-lfs is not installed"), "{}", out.log);
     assert!(out.read("model.bin").contains("oid sha256:"));
 }

@@ -1,4 +1,4 @@
-//! A repository behind `git http-backend`, served by a few lines of CGI over loopback.
+//! An HTTP server with one repository: a minimal CGI server around `git http-backend`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,21 +11,21 @@ use base64::Engine as _;
 use slipway_domain::CommitSha;
 use tempfile::TempDir;
 
-/// What the server lets a client have.
+/// What the server offers to clients.
 #[derive(Clone, Copy)]
 pub(crate) enum Offer {
-    /// Any object, by protocol version 2.
+    /// Any object, with protocol version 2 and filters.
     Everything,
-    /// Any commit with all its files, by protocol version 0.
+    /// Any commit with all its files, with protocol version 0.
     WholeCommits,
-    /// The tips of refs, by protocol version 0.
+    /// The commits that refs point to, with protocol version 0.
     RefsOnly,
-    /// Everything, with this `user:password`.
+    /// Everything, if the client sends this `user:password`.
     WithLogin(&'static str),
 }
 
-/// A server with one repository: three commits on `main`; `v1` is an annotated tag of the second,
-/// `both` is a branch at the last and a tag at the second. No ref points at the first.
+/// A server with one repository. It has three commits on `main`. `v1` is an annotated tag of the
+/// second; `both` is a branch at the last and a tag at the second. No ref points to the first.
 pub(crate) struct Server {
     dir: TempDir,
     port: u16,
@@ -84,14 +84,15 @@ impl Server {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// Adds a commit on `main` with a directory, a link, a file of 101 bytes and a heavy one.
+    /// Adds a commit on `main` with a directory, a link, a file of 101 bytes, and 640 kB of random
+    /// data in `heavy`.
     pub(crate) fn commit_files(&self) -> CommitSha {
         let repo = self.dir.path().join("repo.git");
         std::fs::create_dir(repo.join("dir")).unwrap();
         std::fs::write(repo.join("dir/file"), "inner\n").unwrap();
         std::os::unix::fs::symlink("file", repo.join("link")).unwrap();
         std::fs::write(repo.join("large"), "x".repeat(101)).unwrap();
-        // What does not get smaller when it is packed.
+        // Pseudo-random bytes do not compress.
         let noise = (0_u32..160_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
         let mut state = 1_u8;
         let noise = noise.map(|byte| {
@@ -108,7 +109,7 @@ impl Server {
         format!("http://127.0.0.1:{}/repo.git", self.port)
     }
 
-    /// Adds a commit with a submodule that points at the repository itself.
+    /// Adds a commit with a submodule whose URL is the repository itself.
     pub(crate) fn commit_submodule(&self) {
         let repo = self.dir.path().join("repo.git");
         let settings = format!(
@@ -171,8 +172,8 @@ fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer, sent: &AtomicUsize
     if let Offer::WithLogin(login) = offer {
         let login = base64::engine::general_purpose::STANDARD.encode(login);
         if authorization != format!("Basic {login}") {
-            let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            return stream.write_all(refusal.as_bytes()).unwrap();
+            let unauthorized = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            return stream.write_all(unauthorized.as_bytes()).unwrap();
         }
     }
     let mut body = vec![0; length];
@@ -184,7 +185,7 @@ fn serve(mut stream: TcpStream, root: &PathBuf, offer: Offer, sent: &AtomicUsize
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // A backend that has refused reads no further.
+    // It fails if the backend refused the request without reading the body.
     let _ = cgi.stdin.take().unwrap().write_all(&body);
     let mut answer = Vec::new();
     cgi.stdout.take().unwrap().read_to_end(&mut answer).unwrap();
