@@ -1,10 +1,11 @@
-//! The loops around the farm's duties. A loop only sleeps; what it calls does what is due.
+//! The periodic duties of the farm. Each is a function of the farm that does all that is due; this
+//! module only calls them.
 
 use std::time::Duration;
 
-use slipway_farm::Farm;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use slipway_farm::{Farm, FarmError};
+use slipway_tasks::{run_every, spawn};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 const LEASES_EVERY: Duration = Duration::from_secs(1);
 const BUILDS_EVERY: Duration = Duration::from_secs(1);
@@ -12,74 +13,78 @@ const FILES_EVERY: Duration = Duration::from_secs(30);
 const STATUSES_EVERY: Duration = Duration::from_secs(1);
 const DELIVERIES_EVERY: Duration = Duration::from_secs(3600);
 
-/// Starts all duties; they end when the set is dropped.
-pub(crate) fn start(farm: &Farm) -> JoinSet<()> {
-    let mut duties = JoinSet::new();
-    let leases = farm.clone();
-    duties.spawn(async move {
-        let mut ticks = ticks(LEASES_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = leases.expire_leases().await {
-                error.log();
-            }
-        }
+/// Starts all duties. They end when the returned guard is dropped.
+pub(crate) fn start(farm: &Farm) -> DropGuard {
+    let stop = CancellationToken::new();
+    repeat(
+        farm,
+        "lease expiry",
+        LEASES_EVERY,
+        &stop,
+        |farm| async move {
+            log_failure(farm.expire_leases().await);
+        },
+    );
+    repeat(
+        farm,
+        "build expiry",
+        BUILDS_EVERY,
+        &stop,
+        |farm| async move {
+            log_failure(farm.expire_builds().await);
+        },
+    );
+    repeat(farm, "file expiry", FILES_EVERY, &stop, |farm| async move {
+        log_failure(farm.expire_artifacts().await);
+        log_failure(farm.expire_uploads().await);
     });
-    let builds = farm.clone();
-    duties.spawn(async move {
-        let mut ticks = ticks(BUILDS_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = builds.expire_builds().await {
-                error.log();
-            }
-        }
-    });
-    let files = farm.clone();
-    duties.spawn(async move {
-        let mut ticks = ticks(FILES_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = files.expire_artifacts().await {
-                error.log();
-            }
-            if let Err(error) = files.expire_uploads().await {
-                error.log();
-            }
-        }
-    });
-    // Without a token nobody is told anything.
     let github = farm.settings().github.as_ref();
+    // Statuses can only be sent with a token.
     if github.is_some_and(slipway_github::Github::has_token) {
-        let statuses = farm.clone();
-        duties.spawn(async move {
-            let mut ticks = ticks(STATUSES_EVERY);
-            loop {
-                ticks.tick().await;
-                if let Err(error) = statuses.report_statuses().await {
-                    error.log();
-                }
-            }
-        });
+        repeat(
+            farm,
+            "commit statuses",
+            STATUSES_EVERY,
+            &stop,
+            |farm| async move {
+                log_failure(farm.report_statuses().await);
+            },
+        );
     }
-    let deliveries = farm.clone();
-    duties.spawn(async move {
-        let mut ticks = ticks(DELIVERIES_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = deliveries.delete_old_deliveries().await {
-                error.log();
-            }
-        }
+    repeat(
+        farm,
+        "webhook deliveries",
+        DELIVERIES_EVERY,
+        &stop,
+        |farm| async move {
+            log_failure(farm.delete_old_deliveries().await);
+        },
+    );
+    let (signals, stopped) = (farm.clone(), stop.clone());
+    spawn("signals", async move {
+        stopped.run_until_cancelled(signals.relay_signals()).await;
     });
-    let signals = farm.clone();
-    duties.spawn(async move { signals.relay_signals().await });
-    duties
+    stop.drop_guard()
 }
 
-fn ticks(every: Duration) -> tokio::time::Interval {
-    let mut ticks = interval(every);
-    // After a pause of the host one look is enough.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
+/// Calls `duty` now and then every `interval`, until `stop`.
+fn repeat<D, F>(
+    farm: &Farm,
+    name: &'static str,
+    interval: Duration,
+    stop: &CancellationToken,
+    duty: D,
+) where
+    D: Fn(Farm) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let farm = farm.clone();
+    run_every(name, interval, stop.clone(), move || duty(farm.clone()));
+}
+
+/// A duty that fails is tried again at its next tick.
+fn log_failure<T>(done: Result<T, FarmError>) {
+    if let Err(error) = done {
+        error.log();
+    }
 }

@@ -17,7 +17,8 @@ use slipway_git::{Git, Limits};
 use slipway_store::Store;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+use tokio_util::sync::DropGuard;
 
 use crate::config::Config;
 use crate::{duties, first_start, health};
@@ -39,7 +40,8 @@ pub struct Coordinator {
     pub farm: Farm,
     handle: ServerHandle,
     server: JoinHandle<std::io::Result<()>>,
-    _duties: JoinSet<()>,
+    /// Ends the duties when it is dropped.
+    _duties: DropGuard,
 }
 
 /// Starts a coordinator that uses `clock`.
@@ -98,7 +100,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         .context("the server has no address")?;
     let server = server.run();
     let handle = server.handle();
-    let server = tokio::spawn(server);
+    let server = slipway_tasks::spawn("http server", server);
     tracing::info!(%address, "Listening on http://{address}");
     Ok(Coordinator {
         address,

@@ -81,7 +81,7 @@ impl Farm {
             return;
         }
         let farm = self.clone();
-        tokio::spawn(async move {
+        slipway_tasks::spawn("commit lookup", async move {
             tokio::select! {
                 learnt = farm.learn_in_turn(project, &sha, git_ref.as_ref()) => {
                     let why = match learnt {
@@ -158,7 +158,7 @@ impl Farm {
             return;
         }
         let farm = self.clone();
-        tokio::spawn(async move {
+        slipway_tasks::spawn("commit storage", async move {
             let sha = commit.sha.clone();
             if let Err(error) = farm.remember_commit(project, commit).await {
                 tracing::debug!(project.id = %project, %error, "Commit {sha} is not remembered now");

@@ -64,7 +64,7 @@ impl Builder {
         let container = created.map_err(engine_error)?.id;
         let (sender, exported) = pipe();
         let engine = self.engine().clone();
-        tokio::spawn(async move {
+        slipway_tasks::spawn("image export", async move {
             let mut archive = std::pin::pin!(engine.export_container(&container));
             while let Some(chunk) = archive.next().await {
                 // The reader was dropped.

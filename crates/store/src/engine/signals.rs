@@ -1,8 +1,7 @@
-//! Signals between coordinators on one PostgreSQL: `LISTEN` and `NOTIFY`, several signals per
-//! statement.
+//! What coordinators on one PostgreSQL tell each other: `LISTEN` and `NOTIFY`, coalesced.
 //!
-//! A signal only says where to look. It may be lost, and its receiver reads the database. On SQLite
-//! there is only one coordinator, so nothing is sent.
+//! A signal only says where to look; it may be lost, and whoever hears it looks at the database.
+//! With SQLite there is one coordinator and nobody to tell.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -14,21 +13,21 @@ use tokio_postgres::{AsyncMessage, NoTls};
 use crate::engine::connection::DatabaseUrl;
 use crate::error::StoreError;
 
-/// Something that was committed and that other coordinators may wait for.
+/// Something that was committed and that others may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// A job under this queue key became pending.
+    /// A job of this requirement became pending.
     Pending(QueueKeyId),
-    /// A job under this queue key became pending and is reserved for one runner for now.
+    /// A job of this requirement became pending, and is kept for one runner for now.
     Kept(QueueKeyId),
     /// A job's state or trace changed.
     Job(JobId),
-    /// Signals may have been lost: check everything.
+    /// Signals may have been missed: look at everything.
     Resync,
 }
 
 const CHANNEL: &str = "slipway";
-/// How many signals fit into one payload. PostgreSQL allows 8,000 bytes.
+/// How many signals fit the 8,000 bytes that PostgreSQL allows a payload, with room to spare.
 const MAX_BATCH: usize = 300;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -39,7 +38,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Connects, and stays connected while a clone of the handle exists.
+    /// Connects, and stays connected for as long as a clone of the handle lives.
     pub(crate) async fn start(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let (incoming, _) = broadcast::channel(1024);
         let DatabaseUrl::Postgres(url) = url else {
@@ -48,10 +47,10 @@ impl Signals {
                 incoming,
             });
         };
-        // Connecting here makes the start fail if the server cannot be reached.
         let session = Session::connect(url).await.map_err(unavailable)?;
         let (outgoing, queued) = mpsc::unbounded_channel();
-        tokio::spawn(run(url.clone(), session, queued, incoming.clone()));
+        let run = run(url.clone(), session, queued, incoming.clone());
+        slipway_tasks::spawn("signals", run);
         Ok(Self {
             outgoing: Some(outgoing),
             incoming,
@@ -60,7 +59,7 @@ impl Signals {
 
     pub(crate) fn send(&self, signal: Signal) {
         if let Some(outgoing) = &self.outgoing {
-            // Sending fails only while the runtime shuts down.
+            // It fails only while the runtime shuts down, when nobody needs to hear it.
             let _ = outgoing.send(signal);
         }
     }
@@ -85,8 +84,7 @@ impl Session {
     async fn connect(url: &str) -> Result<Self, tokio_postgres::Error> {
         let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
         let (forward, messages) = mpsc::unbounded_channel();
-        // The client makes progress only while somebody polls the connection.
-        tokio::spawn(async move {
+        slipway_tasks::spawn("signal connection", async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notification(notification) = message
                     && forward.send(notification).is_err()
@@ -116,7 +114,7 @@ impl Session {
     }
 }
 
-/// Passes signals on in both directions, and reconnects, until the last handle is dropped.
+/// Until the last handle is dropped: passes signals on in both directions, and reconnects.
 async fn run(
     url: String,
     mut session: Session,
@@ -126,20 +124,16 @@ async fn run(
     loop {
         match exchange(&mut session, &mut queued, &incoming).await {
             Ended::NoHandles => return,
-            Ended::Disconnected => {
-                tracing::warn!("Lost the connection for signals between coordinators; reconnecting")
-            }
+            Ended::Disconnected => tracing::warn!("The connection for signals was lost"),
         }
         session = loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
             match Session::connect(&url).await {
                 Ok(session) => break session,
-                Err(error) => {
-                    tracing::debug!(error = %error, "Could not reconnect for signals; trying again")
-                }
+                Err(error) => tracing::debug!(error = %error, "Signals cannot reconnect yet"),
             }
         };
-        // Having no receiver is not an error: there is none at startup and in some tests.
+        // Nobody listens between tests and at start; that is not an error.
         let _ = incoming.send(Signal::Resync);
     }
 }
@@ -168,7 +162,6 @@ async fn exchange(
             }
             message = session.messages.recv() => match message {
                 None => return Ended::Disconnected,
-                // PostgreSQL also delivers a session's own notifications to it.
                 Some(message) if message.process_id() == session.own_pid => {}
                 Some(message) => {
                     for signal in message.payload().split(' ').filter_map(decode) {
@@ -185,7 +178,6 @@ fn encode(signal: &Signal) -> Option<String> {
         Signal::Pending(key) => Some(format!("q{key}")),
         Signal::Kept(key) => Some(format!("k{key}")),
         Signal::Job(job) => Some(format!("j{job}")),
-        // Never sent: each coordinator tells only itself that it may have missed signals.
         Signal::Resync => None,
     }
 }
@@ -204,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_round_trip_and_invalid_words_are_ignored() {
+    fn signals_survive_the_payload_and_rubbish_is_passed_over() {
         let key = QueueKeyId(7);
         for signal in [
             Signal::Pending(key),
@@ -213,8 +205,8 @@ mod tests {
         ] {
             assert_eq!(decode(&encode(&signal).unwrap()), Some(signal));
         }
-        for invalid in ["", "q", "x1", "qé", "ü"] {
-            assert_eq!(decode(invalid), None, "{invalid}");
+        for rubbish in ["", "q", "x1", "qé", "ü"] {
+            assert_eq!(decode(rubbish), None, "{rubbish}");
         }
     }
 }
