@@ -1,42 +1,44 @@
-//! How long to wait before a request is sent again.
+//! How long to wait before a request to the coordinator is sent again.
 
 use std::time::Duration;
 
-/// Waits that double up to a limit, each shortened by chance so that runners do not march in step.
+use slipway_domain::backoff::Backoff;
+
+/// The first delay.
+const FIRST: Duration = Duration::from_millis(200);
+/// The longest delay between reports on a running job. A lease of 15 s leaves time for several.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Delays that double up to a limit. Each is shortened at random by up to half, so that runners
+/// that lost the coordinator together do not come back together.
 #[derive(Debug)]
-pub struct Backoff {
-    next: Duration,
-    most: Duration,
-}
+pub struct RequestBackoff(Backoff);
 
-impl Backoff {
-    /// The first wait of a report on a job.
-    const FIRST: Duration = Duration::from_millis(200);
-    /// The longest wait of a report on a job; a lease of 15 s has room for several of them.
-    const MOST: Duration = Duration::from_secs(5);
-
-    /// Begins anew, for reports on a running job.
+impl RequestBackoff {
+    /// The delays for reports on a running job.
     pub fn new() -> Self {
-        Self::up_to(Self::MOST)
+        Self::up_to(LONGEST)
     }
 
-    /// Begins anew, with another limit.
-    pub fn up_to(most: Duration) -> Self {
-        Self {
-            next: Self::FIRST,
-            most,
-        }
+    /// The delays with another limit.
+    pub fn up_to(longest: Duration) -> Self {
+        Self(Backoff::new(FIRST, longest).with_jitter(0.5, 1.0))
     }
 
-    /// The wait after one more failure; `asked` is what the server asked for, which counts.
-    pub fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
-        let wait = self.next.mul_f64(rand::random_range(0.5..=1.0));
-        self.next = (self.next * 2).min(self.most);
-        wait.max(asked.unwrap_or_default())
+    /// Counts a failure and returns how long to wait. `retry_after` is the time that the server
+    /// asked for; the delay is never shorter.
+    pub fn after_failure(&mut self, retry_after: Option<Duration>) -> Duration {
+        let delay = self.0.next_delay(rand::random());
+        delay.max(retry_after.unwrap_or_default())
+    }
+
+    /// Starts again with the first delay, after a success.
+    pub fn reset(&mut self) {
+        self.0.reset();
     }
 }
 
-impl Default for Backoff {
+impl Default for RequestBackoff {
     fn default() -> Self {
         Self::new()
     }
@@ -47,13 +49,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_limit_and_heed_the_server() {
-        let mut backoff = Backoff::up_to(Duration::from_secs(3));
-        let waits: Vec<Duration> = (0..20).map(|_| backoff.after_failure(None)).collect();
-        assert!(waits[0] <= Duration::from_millis(200));
-        assert!(waits[19] >= Duration::from_millis(1500));
-        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(3)));
+    fn delays_grow_to_the_limit_and_respect_retry_after() {
+        let mut backoff = RequestBackoff::up_to(Duration::from_secs(3));
+        let delays: Vec<Duration> = (0..20).map(|_| backoff.after_failure(None)).collect();
+        assert!(delays[0] <= Duration::from_millis(200));
+        assert!(delays[19] >= Duration::from_millis(1500));
+        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(3)));
         let asked = Duration::from_secs(60);
         assert!(backoff.after_failure(Some(asked)) >= asked);
+        backoff.reset();
+        assert!(backoff.after_failure(None) <= Duration::from_millis(200));
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator types: the commands, their flags, and what each does.
+//! The command line: the commands, their flags, and what each does.
 
 mod limits;
 
@@ -13,13 +13,13 @@ use slipway_image_builder::Builder;
 use slipway_packages::{FetchLimits, Network, Packages, UnpackLimits};
 use slipway_protocol::RegisterRequest;
 
-use crate::client::{Coordinator, info};
+use crate::client::{CoordinatorClient, info};
 use crate::config::Config;
-use crate::docker::{Attest, Docker, Notary};
+use crate::docker::{Attest, DockerExecutor, Notary};
 use crate::executor::Executor;
-use crate::jobs::Jobs;
-use crate::manager::{self, Ending};
-use crate::scripted::Scripted;
+use crate::jobs::JobRunner;
+use crate::manager::{self, Shutdown};
+use crate::scripted::ScriptedExecutor;
 use crate::work_dir::WorkDir;
 
 pub use limits::LimitFlags;
@@ -30,28 +30,27 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Debug, Parser)]
 #[command(name = "slipway-runner", version)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Register this host as a runner and write the configuration.
     Register(Register),
-    /// Claim and run jobs until told to stop.
+    /// Claim and run jobs until stopped by a signal.
     Run(Run),
     /// Ask the coordinator whether it knows this runner.
     Verify(ConfigFile),
-    /// Remove this runner from the coordinator, and its configuration.
+    /// Delete this runner from the coordinator, and its configuration file.
     Unregister(ConfigFile),
 }
 
-/// Where the configuration is.
+/// The configuration file.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// The configuration that registration wrote.
+    /// The configuration file that `register` wrote.
     #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
 }
@@ -59,26 +58,26 @@ pub struct ConfigFile {
 /// The flags of `register`.
 #[derive(Args)]
 pub struct Register {
-    /// The coordinator's address, such as `https://slipway.example`.
+    /// The coordinator's URL, such as `https://slipway.example`.
     #[arg(long, env = "SLIPWAY_URL")]
     pub url: String,
-    /// The registration token. Other users of this host can read it from the command line; the
-    /// environment or a file is better.
+    /// The registration token. Other users of this host can see command lines; prefer the
+    /// environment variable or a file.
     #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN", hide_env_values = true)]
     pub registration_token: Option<String>,
     /// A file that holds the registration token.
     #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN_FILE", value_name = "FILE")]
     pub registration_token_file: Option<PathBuf>,
-    /// Where the configuration is written.
+    /// The configuration file to write.
     #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// What people see of this runner; the host's name when absent.
+    /// The description that people see; defaults to the host name.
     #[arg(long, env = "SLIPWAY_DESCRIPTION")]
     pub description: Option<String>,
-    /// Tags, separated by commas: the runner takes jobs that ask for no others.
+    /// Tags, separated by commas. The runner claims jobs whose tags are all among these.
     #[arg(long, env = "SLIPWAY_TAGS", value_parser = TagSet::from_list)]
     pub tags: Option<TagSet>,
-    /// Whether the runner takes jobs that ask for no tag.
+    /// Whether the runner claims jobs without tags.
     #[arg(
         long,
         env = "SLIPWAY_RUN_UNTAGGED",
@@ -98,38 +97,36 @@ impl std::fmt::Debug for Register {
 /// The flags of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The configuration that registration wrote.
+    /// The configuration file that `register` wrote.
     #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// How many jobs run side by side.
+    /// How many jobs run at the same time.
     #[arg(long, env = "SLIPWAY_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
-    /// How jobs are run.
+    /// How to run jobs.
     #[arg(long, env = "SLIPWAY_EXECUTOR", value_enum, default_value_t = ExecutorKind::Docker)]
     pub executor: ExecutorKind,
-    /// Where jobs are run; a directory beside the configuration when absent.
+    /// The work directory; defaults to a directory next to the configuration file.
     #[arg(long, env = "SLIPWAY_WORK_DIR", value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// While the disk has less than so many MiB free, build cache is removed; while that does not
-    /// help, no job is claimed.
+    /// While less disk space is free, in MiB, build cache is deleted. If that does not help, no jobs
+    /// are claimed.
     #[arg(long, env = "SLIPWAY_MIN_FREE_DISK_MB", default_value_t = 1024)]
     pub min_free_disk_mb: u64,
-    /// Which documents are made about images that are pushed: what is in them, for which the whole
-    /// image is looked through, and how they were made.
+    /// Which attestations to create for pushed images. For an SBOM, the whole image is scanned.
     #[arg(long, env = "SLIPWAY_ATTEST", value_enum, default_value_t = Attest::Provenance)]
     pub attest: Attest,
-    /// What bounds jobs and caches.
     #[command(flatten)]
     pub limits: LimitFlags,
-    /// How many MiB of output a trace takes; what is beyond is counted and left out.
+    /// Size limit of a job's trace, in MiB; output beyond it is omitted.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_MB", default_value_t = 64)]
     pub max_trace_mb: u64,
-    /// The image that scripts run in which name none; without it they fail.
+    /// The image for scripts that name none; without it such scripts fail.
     #[arg(long, env = "SLIPWAY_SCRIPT_IMAGE", value_name = "IMAGE")]
     pub script_image: Option<String>,
-    /// A platform besides that of this host's processor that images are built for, such as
-    /// `linux/arm64`, where the kernel runs its programs by an emulator; may be given more than once,
-    /// and with commas.
+    /// A platform, such as `linux/arm64`, that images are built for in addition to this host's own.
+    /// The kernel must run its programs with an emulator. Repeat the flag or separate platforms with
+    /// commas.
     #[arg(
         long,
         env = "SLIPWAY_EMULATE",
@@ -137,8 +134,8 @@ pub struct Run {
         value_delimiter = ','
     )]
     pub emulate: Vec<Platform>,
-    /// A network that packages may be fetched from although it is not public, such as
-    /// `10.20.0.0/16`; may be given more than once, and with commas.
+    /// A private network, such as `10.20.0.0/16`, that packages may be fetched from. Repeat the flag
+    /// or separate networks with commas.
     #[arg(
         long,
         env = "SLIPWAY_ALLOW_PACKAGE_NET",
@@ -148,35 +145,37 @@ pub struct Run {
     pub allow_package_net: Vec<Network>,
 }
 
-/// How jobs are run.
+/// How to run jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExecutorKind {
     /// With git and the Docker Engine.
     Docker,
-    /// By what the job's variables say; for rehearsals.
+    /// Without Docker, as the job's variables say; for tests.
     Scripted,
 }
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
-/// Whatever keeps the command from its end, for a person to read.
+/// Returns why the command failed, for a person to read.
 pub async fn main(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Register(args) => register(args).await,
         Command::Run(args) => run(args).await,
         Command::Verify(args) => {
             let config = Config::load(&args.config)?;
-            Coordinator::at(&config.url)?.verify(&config.token).await?;
-            tracing::info!(runner.id = %config.id, "The coordinator knows runner {}", config.id);
+            CoordinatorClient::new(&config.url)?
+                .verify(&config.token)
+                .await?;
+            tracing::info!(runner.id = %config.id, "The coordinator accepts the token of runner {}", config.id);
             Ok(())
         }
         Command::Unregister(args) => {
             let config = Config::load(&args.config)?;
-            let coordinator = Coordinator::at(&config.url)?;
+            let coordinator = CoordinatorClient::new(&config.url)?;
             coordinator.unregister(&config.token).await?;
-            std::fs::remove_file(&args.config).context("the configuration could not be removed")?;
-            tracing::info!(runner.id = %config.id, "Runner {} is gone", config.id);
+            std::fs::remove_file(&args.config).context("could not delete the configuration")?;
+            tracing::info!(runner.id = %config.id, "Deleted runner {}", config.id);
             Ok(())
         }
     }
@@ -186,14 +185,14 @@ async fn register(args: Register) -> anyhow::Result<()> {
     let token = match (args.registration_token, args.registration_token_file) {
         (Some(token), None) => token,
         (_, Some(file)) => {
-            std::fs::read_to_string(file).context("the registration token could not be read")?
+            std::fs::read_to_string(file).context("could not read the registration token")?
         }
         (None, None) => anyhow::bail!(
-            "a registration token is needed: --registration-token-file, or SLIPWAY_REGISTRATION_TOKEN"
+            "no registration token; set --registration-token-file or SLIPWAY_REGISTRATION_TOKEN"
         ),
     };
     let token = RegistrationToken::presented(token.trim());
-    let coordinator = Coordinator::at(&args.url)?;
+    let coordinator = CoordinatorClient::new(&args.url)?;
     let description = args.description.unwrap_or_else(host_name);
     let request = RegisterRequest {
         info: Some(info("docker", &[])),
@@ -210,9 +209,9 @@ async fn register(args: Register) -> anyhow::Result<()> {
         description,
     };
     if let Err(error) = config.save(&args.config) {
-        // A runner whose token is lost could never be used.
+        // Without its token the runner could never be used.
         if let Err(error) = coordinator.unregister(&config.token).await {
-            tracing::warn!(%error, "Runner {} stays registered", config.id);
+            tracing::warn!(%error, "Could not delete runner {}; it stays registered", config.id);
         }
         return Err(error.into());
     }
@@ -222,20 +221,20 @@ async fn register(args: Register) -> anyhow::Result<()> {
 
 async fn run(args: Run) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
-    let ending = Ending::by_signals()?;
+    let shutdown = Shutdown::on_signals()?;
     let dir = match args.work_dir {
         Some(dir) => dir,
-        None => beside(&args.config),
+        None => default_work_dir(&args.config),
     };
-    let work = WorkDir::take(&dir)
-        .with_context(|| format!("the directory {} cannot be worked in", dir.display()))?;
+    let work_dir = WorkDir::lock(&dir)
+        .with_context(|| format!("cannot use the work directory {}", dir.display()))?;
     let executor: Arc<dyn Executor> = match args.executor {
-        ExecutorKind::Scripted => Arc::new(Scripted),
+        ExecutorKind::Scripted => Arc::new(ScriptedExecutor),
         ExecutorKind::Docker => {
-            let builder = Builder::connect(work.instance()).await?;
+            let builder = Builder::connect(work_dir.instance()).await?;
             let git = Git::new(Limits::default())?.with_known_hosts(dir.join("known_hosts"));
-            let builder = builder.with_limits(args.limits.of_job());
-            limits::warn_of_unbounded(&builder);
+            let builder = builder.with_limits(args.limits.job());
+            limits::warn_of_unenforced(&builder);
             let limits = (FetchLimits::default(), UnpackLimits::default());
             let packages = Packages::new(limits.0, limits.1, args.allow_package_net)?;
             tracing::info!(
@@ -244,40 +243,40 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 git.version = git.version().await?,
                 "Building with the Docker Engine"
             );
-            let docker = Docker::new(builder, git, packages, args.limits.cache()).await;
-            let here = format!(
+            let docker = DockerExecutor::new(builder, git, packages, args.limits.cache()).await;
+            let own_url = format!(
                 "{}/v1/runners/{}",
                 config.url.trim_end_matches('/'),
                 config.id
             );
-            let notary = Notary::new(args.attest, Coordinator::at(&config.url)?, here);
+            let notary = Notary::new(args.attest, CoordinatorClient::new(&config.url)?, own_url);
             let docker = docker.with_notary(notary);
             Arc::new(docker.with_script_image(args.script_image))
         }
     };
-    tracing::info!(runner.id = %config.id, "Runner {} works for {}", config.id, config.url);
-    let jobs = Jobs {
-        coordinator: Coordinator::at(&config.url)?,
+    tracing::info!(runner.id = %config.id, "Runner {} claims jobs from {}", config.id, config.url);
+    let jobs = JobRunner {
+        coordinator: CoordinatorClient::new(&config.url)?,
         token: config.token,
         executor,
-        work,
+        work_dir,
         emulates: args.emulate,
         trace_limit: args.max_trace_mb.saturating_mul(MIB),
-        told_to_stop: ending.stop.clone(),
+        stop_all: shutdown.stop.clone(),
     };
-    let floor = args.min_free_disk_mb.saturating_mul(MIB);
+    let min_free_bytes = args.min_free_disk_mb.saturating_mul(MIB);
     manager::run(
         Arc::new(jobs),
         usize::from(args.concurrency),
-        floor,
-        &ending,
+        min_free_bytes,
+        &shutdown,
     )
     .await;
     Ok(())
 }
 
-/// `runner.toml` works in `runner.work`.
-fn beside(config: &Path) -> PathBuf {
+/// For `runner.toml`, this is `runner.work` in the same directory.
+fn default_work_dir(config: &Path) -> PathBuf {
     config.with_extension("work")
 }
 
@@ -295,7 +294,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_flags_fit_together_and_a_token_is_not_shown() {
+    fn flags_are_consistent_and_debug_output_hides_the_token() {
         Cli::command().debug_assert();
         let flags = "slipway-runner register --url http://h --registration-token slreg-x --config f --tags a,b --run-untagged=false";
         let cli = Cli::try_parse_from(flags.split(' ')).unwrap();
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn platforms_are_given_one_by_one() {
+    fn emulate_takes_a_list_of_platforms() {
         let flags = "slipway-runner run --config f --emulate linux/aarch64,linux/arm";
         let Command::Run(run) = Cli::try_parse_from(flags.split(' ')).unwrap().command else {
             panic!("not run");
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_of_packages_are_given_one_by_one() {
+    fn allow_package_net_takes_lists_and_can_be_repeated() {
         let flags = "slipway-runner run --config f --allow-package-net 10.0.0.0/8,fd00::/8 \
                      --allow-package-net 127.0.0.1/32";
         let cli = Cli::try_parse_from(flags.split_whitespace()).unwrap();

@@ -1,10 +1,10 @@
-//! The coordinator as the runner sees it: each call says what its loop does next.
+//! The client of the coordinator. Each call returns an enum of what its caller does next.
 //!
-//! What may be retried is decided on statuses and kinds of error. A success that does not decode
-//! came from a proxy, and is retried as well.
+//! Whether a request is retried depends on its status and the kind of error, never on message
+//! texts. A success whose body cannot be decoded came from a proxy and is retried as well.
 
-mod archives;
 mod commands;
+mod files;
 
 use std::time::Duration;
 
@@ -16,75 +16,72 @@ use slipway_protocol::{
     LAST_UPDATE_HEADER, OUR_RUNNER, PulledImage, UpdateRequest,
 };
 
-pub use archives::{Fetched, Uploaded};
 pub use commands::CommandError;
+pub use files::{DownloadAnswer, UploadAnswer};
 
-use crate::jobs::phases::News;
+use crate::jobs::phases::PhaseReport;
 
-/// How long a coordinator may hold a poll, and a little more.
-const POLL_LIMIT: Duration = Duration::from_secs(80);
-/// How long any other request may take, beyond the time it asks to be held for.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// How long a connection may wait for its next request. The coordinator closes it after 5 s, and a
-/// request that is sent at that moment is lost.
-const IDLE: Duration = Duration::from_secs(3);
+/// A little more than the longest time that a coordinator holds a poll.
+const POLL_TIMEOUT: Duration = Duration::from_secs(80);
+/// How long any other request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept. The coordinator closes it after 5 s, and a request that is
+/// sent at that moment is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why a request is to be sent again, and when at the earliest.
+/// A request that failed and should be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// What the server asked for in `Retry-After`.
+    /// The shortest delay, from `Retry-After`.
     pub after: Option<Duration>,
-    /// What happened, for the log.
+    /// Why it failed, for the log.
     pub why: String,
 }
 
-/// What comes of a poll.
-pub enum Claim {
+/// The answer to a poll.
+pub enum ClaimAnswer {
     /// A job to run.
     Job(Box<JobPayload>),
-    /// A job whose description this runner cannot read; it is to be reported as unsupported.
-    Unreadable {
-        /// The job's id.
-        id: i64,
-    },
-    /// There is nothing to do.
+    /// A job whose payload this runner cannot read. Report it as unsupported.
+    Unreadable { id: i64 },
+    /// No job is pending.
     Nothing {
-        /// The value to poll with next.
+        /// The value to send with the next poll.
         last_update: Option<String>,
     },
-    /// The coordinator does not know this runner.
+    /// The coordinator rejected the runner token.
     Forbidden,
     /// Poll again later.
     Retry(Retry),
 }
 
-/// What comes of saying that a job is being worked on.
+/// The answer to a heartbeat.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Beat {
-    /// Go on.
-    GoOn,
-    /// The job was canceled or taken away.
-    Over,
-    /// The coordinator could not be asked.
+pub enum HeartbeatAnswer {
+    /// The lease is renewed.
+    Continue,
+    /// The job was canceled, or its lease expired.
+    Ended,
+    /// Send it again.
     Retry(Retry),
 }
 
-/// What comes of sending a piece of a trace.
+/// The answer to a piece of a trace.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// The coordinator holds this many bytes now.
+pub enum TraceAnswer {
+    /// The piece is stored.
     Stored {
-        /// In bytes, from the beginning of the trace.
+        /// The length of the stored trace, in bytes.
         length: u64,
-        /// Whether it said that the job is over.
-        is_over: bool,
+        /// Whether the job was canceled or has failed.
+        is_ended: bool,
     },
-    /// The piece does not begin where the coordinator's trace ends.
-    Elsewhere {
-        /// How many bytes it holds.
+    /// The piece does not start where the stored trace ends.
+    WrongOffset {
+        /// The length of the stored trace, in bytes.
         length: u64,
-        /// Whether it said that the job is over.
-        is_over: bool,
+        /// Whether the job was canceled or has failed.
+        is_ended: bool,
     },
     /// The coordinator takes no more of this trace.
     Gone,
@@ -92,29 +89,29 @@ pub enum Sent {
     Retry(Retry),
 }
 
-/// What comes of the last report on a job.
+/// The answer to the final report on a job.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Finished {
-    /// It was taken, or the job had ended in another way.
-    Done,
-    /// Parts of the trace are missing; the coordinator holds this many bytes.
-    Missing {
-        /// In bytes.
+pub enum ReportAnswer {
+    /// The report was taken, or the job had already ended.
+    Taken,
+    /// Part of the trace is missing.
+    TraceIncomplete {
+        /// The length of the stored trace, in bytes.
         length: u64,
     },
-    /// Report again.
+    /// Report it again.
     Retry(Retry),
 }
 
-/// A coordinator at its address.
+/// A client of one coordinator.
 #[derive(Clone, Debug)]
-pub struct Coordinator {
+pub struct CoordinatorClient {
     http: reqwest::Client,
     base: String,
 }
 
-/// What this program says of itself; `emulates` is what it builds images for besides its own
-/// processor.
+/// Describes this runner to the coordinator. `emulates` are the platforms that it builds images for
+/// besides its own.
 pub fn info(executor: &str, emulates: &[Platform]) -> Info {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -141,12 +138,13 @@ pub fn info(executor: &str, emulates: &[Platform]) -> Info {
     }
 }
 
-impl Coordinator {
-    /// The coordinator at `url`. Nothing is sent yet; TLS needs a provider to be installed.
+impl CoordinatorClient {
+    /// Creates a client for the coordinator at `url`. Nothing is sent yet. A rustls crypto provider
+    /// must be installed.
     ///
     /// # Errors
-    /// `BadUrl`.
-    pub fn at(url: &str) -> Result<Self, CommandError> {
+    /// Returns `BadUrl` if `url` is not an HTTP URL.
+    pub fn new(url: &str) -> Result<Self, CommandError> {
         let bad = || CommandError::BadUrl(url.to_owned());
         let parsed = reqwest::Url::parse(url).map_err(|_| bad())?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -155,11 +153,12 @@ impl Coordinator {
         let http = reqwest::Client::builder()
             .user_agent(concat!("slipway-runner/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(IDLE)
-            // A redirected POST would come back as a GET that looks like an empty queue.
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            // A redirected POST would be repeated as a GET, whose answer looks like an empty queue.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(CommandError::Unreachable)?;
+        // Operators of GitLab runners are used to a URL that ends in `/ci`.
         let base = url.trim_end_matches('/').trim_end_matches("/ci");
         Ok(Self {
             http,
@@ -167,54 +166,55 @@ impl Coordinator {
         })
     }
 
-    /// `POST builds/register`: asks for a job; may be held when `last_update` is given.
+    /// `POST builds/register`: asks for a job. The coordinator may hold the request if `last_update`
+    /// is given.
     pub async fn claim(
         &self,
         token: &RunnerToken,
         info: &Info,
         last_update: Option<String>,
-    ) -> Claim {
+    ) -> ClaimAnswer {
         let body = ClaimRequest {
             info: Some(info.clone()),
             token: Some(token.expose().to_owned()),
             last_update,
         };
         let request = self.call(Method::POST, "builds/register.json").json(&body);
-        let answer = match request.timeout(POLL_LIMIT).send().await {
+        let answer = match request.timeout(POLL_TIMEOUT).send().await {
             Ok(answer) => answer,
-            Err(error) => return Claim::Retry(unsent(&error)),
+            Err(error) => return ClaimAnswer::Retry(unsent(&error)),
         };
         match answer.status() {
             StatusCode::CREATED => match answer.bytes().await {
                 Ok(body) => read_job(&body),
-                Err(error) => Claim::Retry(unsent(&error)),
+                Err(error) => ClaimAnswer::Retry(unsent(&error)),
             },
             StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => {
                 let value = text_header(answer.headers(), LAST_UPDATE_HEADER);
                 let last_update = value.filter(|value| !value.is_empty());
-                Claim::Nothing {
+                ClaimAnswer::Nothing {
                     last_update: last_update.map(str::to_owned),
                 }
             }
-            StatusCode::FORBIDDEN => Claim::Forbidden,
-            _ => Claim::Retry(unexpected(&answer)),
+            StatusCode::FORBIDDEN => ClaimAnswer::Forbidden,
+            _ => ClaimAnswer::Retry(unexpected(&answer)),
         }
     }
 
-    /// `PUT builds/:id` with the state `running`, and perhaps with what the job has come to. `wait`
-    /// asks to be held until something changes.
-    pub async fn beat(
+    /// `PUT builds/:id` with the state `running`: renews the lease and reports a phase. `wait` asks
+    /// the coordinator to hold the request until the job's state changes.
+    pub async fn heartbeat(
         &self,
         token: &RunnerToken,
         job: i64,
-        news: Option<&News>,
+        report: Option<&PhaseReport>,
         wait: Option<Duration>,
-    ) -> Beat {
-        let base = news.and_then(|news| news.base_image.as_ref());
+    ) -> HeartbeatAnswer {
+        let base = report.and_then(|report| report.base_image.as_ref());
         let body = UpdateRequest {
             token: Some(token.expose().to_owned()),
             state: Some("running".to_owned()),
-            phase: news.map(|news| news.phase.as_str().to_owned()),
+            phase: report.map(|report| report.phase.as_str().to_owned()),
             base_image: base.map(|base| PulledImage {
                 image: base.image().to_owned(),
                 username: base.username().map(str::to_owned),
@@ -225,20 +225,28 @@ impl Coordinator {
         if let Some(wait) = wait {
             request = request
                 .header("Prefer", format!("wait={}", wait.as_secs()))
-                .timeout(REQUEST_LIMIT.min(wait + Duration::from_secs(10)));
+                // The coordinator answers within `wait`: a longer silence means a dead connection.
+                .timeout(REQUEST_TIMEOUT.min(wait + Duration::from_secs(10)));
         }
         match request.json(&body).send().await {
             Ok(answer) => match answer.status() {
-                StatusCode::OK => Beat::GoOn,
-                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Beat::Over,
-                _ => Beat::Retry(unexpected(&answer)),
+                StatusCode::OK => HeartbeatAnswer::Continue,
+                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => HeartbeatAnswer::Ended,
+                _ => HeartbeatAnswer::Retry(unexpected(&answer)),
             },
-            Err(error) => Beat::Retry(unsent(&error)),
+            Err(error) => HeartbeatAnswer::Retry(unsent(&error)),
         }
     }
 
-    /// `PATCH builds/:id/trace.txt`: sends `piece`, which begins at `start`.
-    pub async fn send_trace(&self, token: &JobToken, job: i64, start: u64, piece: Vec<u8>) -> Sent {
+    /// `PATCH builds/:id/trace.txt`: sends the `piece` of a trace that starts at the offset `start`.
+    pub async fn send_trace(
+        &self,
+        token: &JobToken,
+        job: i64,
+        start: u64,
+        piece: Vec<u8>,
+    ) -> TraceAnswer {
+        // The protocol's end is exclusive, unlike in HTTP's `Content-Range`.
         let end = start + piece.len() as u64;
         let request = self
             .call(Method::PATCH, &format!("builds/{job}/trace.txt"))
@@ -248,17 +256,17 @@ impl Coordinator {
             .body(piece);
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Sent::Retry(unsent(&error)),
+            Err(error) => return TraceAnswer::Retry(unsent(&error)),
         };
         let status = text_header(answer.headers(), JOB_STATUS_HEADER);
-        let is_over = matches!(status, Some("canceled" | "failed"));
-        match (answer.status(), held_length(answer.headers())) {
-            (StatusCode::ACCEPTED, Some(length)) => Sent::Stored { length, is_over },
+        let is_ended = matches!(status, Some("canceled" | "failed"));
+        match (answer.status(), stored_length(answer.headers())) {
+            (StatusCode::ACCEPTED, Some(length)) => TraceAnswer::Stored { length, is_ended },
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) => {
-                Sent::Elsewhere { length, is_over }
+                TraceAnswer::WrongOffset { length, is_ended }
             }
-            (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => Sent::Gone,
-            _ => Sent::Retry(unexpected(&answer)),
+            (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => TraceAnswer::Gone,
+            _ => TraceAnswer::Retry(unexpected(&answer)),
         }
     }
 
@@ -268,18 +276,20 @@ impl Coordinator {
         token: &RunnerToken,
         job: i64,
         mut update: UpdateRequest,
-    ) -> Finished {
+    ) -> ReportAnswer {
         update.token = Some(token.expose().to_owned());
         let request = self.call(Method::PUT, &format!("builds/{job}.json"));
         match request.json(&update).send().await {
-            Ok(answer) => match (answer.status(), held_length(answer.headers())) {
+            Ok(answer) => match (answer.status(), stored_length(answer.headers())) {
                 (StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => {
-                    Finished::Done
+                    ReportAnswer::Taken
                 }
-                (StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) => Finished::Missing { length },
-                _ => Finished::Retry(unexpected(&answer)),
+                (StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) => {
+                    ReportAnswer::TraceIncomplete { length }
+                }
+                _ => ReportAnswer::Retry(unexpected(&answer)),
             },
-            Err(error) => Finished::Retry(unsent(&error)),
+            Err(error) => ReportAnswer::Retry(unsent(&error)),
         }
     }
 
@@ -287,21 +297,22 @@ impl Coordinator {
         self.http
             .request(method, format!("{}/{path}", self.base))
             .header("Accept", "application/json")
-            .timeout(REQUEST_LIMIT)
+            .timeout(REQUEST_TIMEOUT)
     }
 }
 
-fn read_job(body: &[u8]) -> Claim {
+fn read_job(body: &[u8]) -> ClaimAnswer {
     match serde_json::from_slice::<JobPayload>(body) {
-        Ok(job) => Claim::Job(Box::new(job)),
-        // A job of a newer coordinator is reported, so that it does not come back for ever.
+        Ok(job) => ClaimAnswer::Job(Box::new(job)),
+        // A newer coordinator may send jobs that this runner cannot read. Without a report such a job
+        // would be retried here again and again.
         Err(_) => match serde_json::from_slice::<serde_json::Value>(body) {
-            Ok(value) if value["id"].as_i64().is_some_and(|id| id > 0) => Claim::Unreadable {
+            Ok(value) if value["id"].as_i64().is_some_and(|id| id > 0) => ClaimAnswer::Unreadable {
                 id: value["id"].as_i64().unwrap_or_default(),
             },
-            _ => Claim::Retry(Retry {
+            _ => ClaimAnswer::Retry(Retry {
                 after: None,
-                why: "a job that cannot be read; is there a proxy in between?".to_owned(),
+                why: "the answer is not a job; is there a proxy in between?".to_owned(),
             }),
         },
     }
@@ -311,8 +322,8 @@ fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// N of `Range: 0-N`.
-fn held_length(headers: &HeaderMap) -> Option<u64> {
+/// The length of the stored trace: N of `Range: 0-N`.
+fn stored_length(headers: &HeaderMap) -> Option<u64> {
     text_header(headers, "Range")?
         .strip_prefix("0-")?
         .parse()
@@ -322,24 +333,24 @@ fn held_length(headers: &HeaderMap) -> Option<u64> {
 fn unexpected(answer: &Response) -> Retry {
     let status = answer.status();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        tracing::warn!("The coordinator limits this runner's requests");
+        tracing::warn!("The coordinator limits the request rate of this runner");
     }
     let seconds = text_header(answer.headers(), RETRY_AFTER.as_str());
     let seconds = seconds.and_then(|text| text.trim().parse::<u64>().ok());
     Retry {
-        // A wrong answer must not keep a runner away for a day.
+        // A misconfigured proxy must not keep the runner away for a day.
         after: seconds.map(|seconds| Duration::from_secs(seconds.min(600))),
-        why: format!("it answered {status}"),
+        why: format!("the coordinator answered {status}"),
     }
 }
 
 fn unsent(error: &reqwest::Error) -> Retry {
     let kind = if error.is_connect() {
-        "it could not be reached"
+        "the coordinator could not be reached"
     } else if error.is_timeout() {
-        "it took too long to answer"
+        "the request timed out"
     } else {
-        "the connection broke"
+        "the connection was lost"
     };
     Retry {
         after: None,

@@ -1,4 +1,4 @@
-//! The runner's configuration file: where its coordinator is, and who it is there.
+//! The runner's configuration file: the coordinator and the runner's token.
 
 use std::fmt;
 use std::io::Write as _;
@@ -8,21 +8,19 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use slipway_domain::{RunnerId, RunnerToken};
 
-/// What registration gave, kept in a file that its owner alone can read.
+/// The result of a registration. Its file can be read by the owner only.
 #[derive(Clone)]
 pub struct Config {
-    /// The coordinator's address.
+    /// The coordinator's URL.
     pub url: String,
-    /// The runner's own token.
     pub token: RunnerToken,
-    /// The runner's id.
     pub id: RunnerId,
-    /// The runner's description.
     pub description: String,
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token must not reach a log.
         write!(f, "Config(runner {} of {})", self.id, self.url)
     }
 }
@@ -30,18 +28,18 @@ impl fmt::Debug for Config {
 /// Why the configuration could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file could not be read; perhaps the runner is not registered yet.
-    #[error("the configuration could not be read; register the runner first")]
+    /// The file could not be read.
+    #[error("could not read the configuration; is the runner registered?")]
     Unreadable(#[source] std::io::Error),
-    /// The file is not what registration wrote.
-    #[error("the configuration is not valid")]
+    /// The file is not a configuration.
+    #[error("the configuration is invalid; register the runner again")]
     Invalid(#[source] Box<toml::de::Error>),
     /// The file could not be written.
-    #[error("the configuration could not be written")]
+    #[error("could not write the configuration")]
     Unwritable(#[source] std::io::Error),
 }
 
-/// The file's form.
+/// The format of the file.
 #[derive(Serialize, Deserialize)]
 struct File {
     url: String,
@@ -55,11 +53,11 @@ impl Config {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// `Unreadable` and `Invalid`; neither shows what the file holds.
+    /// `Unreadable` or `Invalid`. Neither contains text of the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
         let file: File = toml::from_str(&text).map_err(|mut error| {
-            // The text around the mistake may be the token.
+            // The parser quotes the line with the mistake, which may contain the token.
             error.set_input(None);
             ConfigError::Invalid(Box::new(error))
         })?;
@@ -71,10 +69,10 @@ impl Config {
         })
     }
 
-    /// Writes the file in one step, with mode 0600.
+    /// Writes the file atomically, with mode 0600.
     ///
     /// # Errors
-    /// `Unwritable`.
+    /// Returns `Unwritable` if the file or its directory cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ConfigError> {
         let file = File {
             url: self.url.clone(),
@@ -89,9 +87,10 @@ impl Config {
                 _ => Path::new("."),
             };
             std::fs::create_dir_all(dir)?;
+            // A rename replaces the file in one step, so a crash never leaves half a token.
             let mut new = tempfile::NamedTempFile::new_in(dir)?;
-            let owner_alone = std::fs::Permissions::from_mode(0o600);
-            new.as_file().set_permissions(owner_alone)?;
+            let owner_only = std::fs::Permissions::from_mode(0o600);
+            new.as_file().set_permissions(owner_only)?;
             new.write_all(text.as_bytes())?;
             new.as_file().sync_all()?;
             new.persist(path).map_err(|error| error.error)?;
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_reads_back_and_is_its_owners_alone() {
+    fn save_writes_a_file_that_load_reads_and_only_the_owner_can_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/runner.toml");
         let config = Config {
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_configuration_does_not_show_its_token() {
+    fn the_error_for_an_invalid_configuration_does_not_contain_the_token() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runner.toml");
         std::fs::write(&path, "url = 'x'\ntoken = 'slrun-secret\nid = 1").unwrap();

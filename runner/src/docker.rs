@@ -1,9 +1,10 @@
-//! The executor for real: a checkout with git, sources that were handed in or a package, then an
-//! image or a script with the Docker Engine.
+//! Runs jobs through the Docker Engine: fetches a commit, submitted sources or a package, then
+//! builds an image, runs a script, or pushes an image index.
 
 mod attestations;
 mod build_cache;
 mod checkout;
+mod disk_limit;
 mod image_archive;
 mod image_index;
 mod package;
@@ -23,27 +24,28 @@ use slipway_image_builder::{
 use slipway_packages::Packages;
 use slipway_protocol::{Credentials, ImageResult};
 
-use crate::executor::{Archive, Executor, Failure, Job};
+use crate::executor::{Artifact, Executor, Failure, Job};
 
 pub use attestations::{Attest, Notary};
 pub use build_cache::CacheLimits;
 
-/// Builds images, and runs scripts in containers.
-pub struct Docker {
+/// The executor that builds images and runs scripts in containers.
+pub struct DockerExecutor {
     builder: Builder,
     git: Git,
     packages: Packages,
     cache: CacheLimits,
-    store: Option<PathBuf>,
+    /// The engine's storage directory, if it is on this host.
+    storage_dir: Option<PathBuf>,
     script_image: Option<String>,
     notary: Option<Notary>,
 }
 
-impl Docker {
-    /// An executor with this engine, whose build cache is kept within `cache`.
+impl DockerExecutor {
+    /// Creates an executor. It keeps the engine's build cache within `cache`.
     pub async fn new(builder: Builder, git: Git, packages: Packages, cache: CacheLimits) -> Self {
         Self {
-            store: builder.storage_dir().await,
+            storage_dir: builder.storage_dir().await,
             builder,
             git,
             packages,
@@ -53,14 +55,14 @@ impl Docker {
         }
     }
 
-    /// The same with an image for scripts that name none.
+    /// Sets the image for scripts that name none.
     #[must_use]
     pub fn with_script_image(mut self, image: Option<String>) -> Self {
         self.script_image = image;
         self
     }
 
-    /// The same with somebody who makes documents about its images.
+    /// Attaches a notary, which writes attestations for pushed images.
     #[must_use]
     pub fn with_notary(mut self, notary: Notary) -> Self {
         if notary.reads_images() {
@@ -73,7 +75,7 @@ impl Docker {
     async fn build(&self, job: &Job, spec: &ImageBuild) -> Result<ImageResult, Failure> {
         let source_date = match spec.source_date {
             Some(SourceDate::Seconds(seconds)) => Some(seconds),
-            Some(SourceDate::Commit) => Some(checkout::time(&self.git, job).await?),
+            Some(SourceDate::Commit) => Some(checkout::commit_time(&self.git, job).await?),
             None => None,
         };
         let variables = job.payload.variables.iter();
@@ -101,9 +103,10 @@ impl Docker {
         Ok(image_result(built))
     }
 
-    /// The failure of an image build, with what may have killed a step.
+    /// The failure of an image build. If a step was killed, adds the memory limit as the likely cause.
     fn build_failure(&self, error: &BuildError) -> Failure {
         let mut failure = failure(error);
+        // 137 is SIGKILL, which is how the kernel enforces a memory limit.
         if let BuildError::BuildFailed {
             code: Some(137), ..
         } = error
@@ -111,7 +114,7 @@ impl Docker {
             && let Some(limit) = self.builder.limits().memory_bytes
         {
             failure.message.push_str(&format!(
-                "; it was killed, and a job may use {} MiB of memory on this runner",
+                "; it was killed, perhaps because it exceeded the memory limit of {} MiB on this runner",
                 limit >> 20
             ));
         }
@@ -123,33 +126,35 @@ impl Docker {
             return package::prepare(&self.packages, job, package).await;
         }
         match (&job.own.spec, &job.own.source) {
-            // The image has the files.
-            (JobSpec::Script(script), _) if script.skip_checkout => checkout::none(job)?,
+            // The image of the job that it continues has the files.
+            (JobSpec::Script(script), _) if script.skip_checkout => checkout::create_empty(job)?,
             (JobSpec::ImageIndex(_), _) => return Ok(()),
             (_, Some(source)) => submitted_source::prepare(&self.packages, job, source).await?,
             (_, None) => checkout::prepare(&self.git, job).await?,
         }
-        checkout::unpack_needs(job).await
+        checkout::unpack_artifacts(job).await
     }
 }
 
 #[async_trait]
-impl Executor for Docker {
+impl Executor for DockerExecutor {
     fn name(&self) -> &'static str {
         "docker"
     }
 
-    async fn sweep(&self) {
+    async fn remove_leftovers(&self) {
         match self.builder.remove_leftovers().await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "Removed {count} leftovers from the engine"),
-            Err(error) => tracing::warn!(%error, "Leftovers in the engine could not be removed"),
+            Ok(count) => {
+                tracing::info!("Deleted {count} leftovers of an earlier run from the engine")
+            }
+            Err(error) => tracing::warn!(%error, "Could not delete leftovers from the engine"),
         }
     }
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
-        build_cache::within(self.builder.limits().disk_bytes, job, self.fetch(job)).await
+        disk_limit::enforce(self.builder.limits().disk_bytes, job, self.fetch(job)).await
     }
 
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure> {
@@ -157,8 +162,8 @@ impl Executor for Docker {
             JobSpec::ImageBuild(spec) => self.build(job, spec).await.map(Some),
             JobSpec::Script(spec) => {
                 let image = self.script_image.as_deref();
-                let kept = script::run_script(&self.builder, image, job, spec).await?;
-                Ok(kept.map(image_result))
+                let saved = script::run_script(&self.builder, image, job, spec).await?;
+                Ok(saved.map(image_result))
             }
             JobSpec::ImageIndex(spec) => image_index::push(job, spec).await.map(Some),
         }
@@ -168,11 +173,11 @@ impl Executor for Docker {
         &self,
         job: &Job,
         outcome: &Result<Option<ImageResult>, Failure>,
-    ) -> Result<Option<Archive>, Failure> {
+    ) -> Result<Option<Artifact>, Failure> {
         let succeeded = match outcome {
             Ok(_) => true,
             Err(_) if job.exit_code.get().is_some() => false,
-            // The commands have come to no end.
+            // The script never ran, or was killed: there is nothing to collect.
             Err(_) => return Ok(None),
         };
         match &job.own.spec {
@@ -189,20 +194,20 @@ impl Executor for Docker {
     async fn clean(&self, job: &Job) {
         let id = job.payload.id;
         if let Err(error) = self.builder.remove_job(&id.to_string()).await {
-            tracing::warn!(job.id = id, %error, "What job {id} left in the engine could not be removed");
+            tracing::warn!("Could not delete the containers and images of job {id}: {error}");
         }
     }
 
-    async fn tidy(&self) {
+    async fn prune_cache(&self) {
         build_cache::prune(&self.builder, &self.cache).await;
     }
 
-    fn store(&self) -> Option<&Path> {
-        self.store.as_deref()
+    fn storage_dir(&self) -> Option<&Path> {
+        self.storage_dir.as_deref()
     }
 
-    async fn make_room(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {
-        build_cache::make_room(&self.builder, &self.cache, is_enough).await;
+    async fn free_space(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {
+        build_cache::free_space(&self.builder, &self.cache, is_enough).await;
     }
 }
 
@@ -222,24 +227,27 @@ fn login(login: &Credentials) -> Login {
     }
 }
 
-/// Where a commit came from. Of a package and of sources that were handed in nothing is told: their
-/// address may be nobody's business.
+/// Where the image comes from, for its labels. The addresses of packages and submitted sources are
+/// left out, because they may be private.
 fn origin(job: &Job) -> Origin {
     Origin {
-        source: source_of(job),
-        revision: is_of_commit(job).then(|| job.payload.sha.clone()),
+        source: repository_url(job),
+        revision: builds_commit(job).then(|| job.payload.sha.clone()),
         created: SystemTime::now().into(),
     }
 }
 
-/// The address of the repository that the image is built from, without a login.
-fn source_of(job: &Job) -> Option<String> {
-    let source: Option<RemoteUrl> = job.payload.repo_url.parse().ok();
-    let source = source.filter(|_| is_of_commit(job));
-    source.map(|url| url.to_string())
+/// The URL of the repository that the image is built from, without credentials.
+fn repository_url(job: &Job) -> Option<String> {
+    if !builds_commit(job) {
+        return None;
+    }
+    // A `RemoteUrl` never displays its credentials.
+    let url: RemoteUrl = job.payload.repo_url.parse().ok()?;
+    Some(url.to_string())
 }
 
-fn is_of_commit(job: &Job) -> bool {
+fn builds_commit(job: &Job) -> bool {
     job.own.spec.package().is_none() && job.own.source.is_none()
 }
 

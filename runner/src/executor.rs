@@ -1,4 +1,5 @@
-//! What a job does, behind one trait: a real one with Docker, and a scripted one for rehearsals.
+//! What a job does, behind one trait. There are two implementations: one with the Docker Engine,
+//! and a scripted one for tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,87 +15,82 @@ use tokio::sync::watch;
 
 use crate::jobs::phases::Phases;
 use crate::jobs::stop::Stop;
-use crate::traces::spool::{Spool, Written};
+use crate::traces::spool::{Spool, SpoolState};
 
-/// A job as an executor sees it.
+/// A job, as an executor gets it.
 pub struct Job {
-    /// All that the coordinator said.
+    /// The payload from the coordinator.
     pub payload: JobPayload,
-    /// The part of it for our runner.
+    /// The part of the payload that only our runner gets.
     pub own: OwnJob,
-    /// A fresh directory, for this job alone.
+    /// An empty directory that only this job uses.
     pub dir: PathBuf,
-    /// Where its output goes.
     pub output: Output,
-    /// Stops it.
     pub stop: Stop,
-    /// The uploaded file that it builds, once that is here.
-    pub upload: OnceLock<Upload>,
-    /// What the last command of its script ended with, once it has.
+    /// The uploaded package to build, once it has been downloaded.
+    pub upload: OnceLock<UploadedPackage>,
+    /// The exit code of the script's last command, once it has ended.
     pub exit_code: OnceLock<i32>,
 }
 
 impl Job {
-    /// The jobs before it whose archives it gets, and the files that hold these until they are
+    /// The needed jobs that have artifacts, and the file that holds each archive until it is
     /// unpacked.
     pub fn needs(&self) -> impl Iterator<Item = (&Dependency, PathBuf)> {
-        let with_archive = self.payload.depends_on_builds.iter().filter(|need| {
+        let with_artifacts = self.payload.depends_on_builds.iter().filter(|need| {
             let file = need.artifacts_file.as_ref();
             file.is_some_and(|file| !file.filename.is_empty())
         });
-        with_archive.map(|need| (need, self.dir.join(format!("needs-{}.zip", need.id))))
+        with_artifacts.map(|need| (need, self.dir.join(format!("needs-{}.zip", need.id))))
     }
 
-    /// The file that holds the sources that were handed in until they are unpacked, if it is the
-    /// farm that has them.
-    pub fn source_of_farm(&self) -> Option<PathBuf> {
+    /// The file that holds the submitted sources until they are unpacked. `None` if the farm does
+    /// not store them.
+    pub fn stored_source(&self) -> Option<PathBuf> {
         let source = self.own.source.as_ref()?;
+        // Only sources that the farm stores come with a token.
         source.token.as_ref()?;
         Some(self.dir.join("source.tar.gz"))
     }
 }
 
-/// An uploaded file that a job builds.
+/// A package that was uploaded for a job to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upload {
-    /// Where it is.
+pub struct UploadedPackage {
     pub path: PathBuf,
-    /// The type that it was said to have.
+    /// The content type that the uploader declared.
     pub content_type: Option<String>,
 }
 
-/// What a job leaves, packed on this host's disk.
+/// An artifact of a job, packed into a file on this host's disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Archive {
-    /// What is in it.
-    pub kind: ArchiveKind,
-    /// Where it is.
+pub struct Artifact {
+    pub kind: ArtifactKind,
     pub path: PathBuf,
-    /// What it is called.
+    /// The file name to upload it under.
     pub name: String,
-    /// How long the farm is to keep it, as GitLab writes durations; for ever when absent.
+    /// How long the farm keeps it, in GitLab's notation for durations. `None` means forever.
     pub expire_in: Option<String>,
 }
 
-/// What is in an archive that a job leaves.
+/// What an artifact contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArchiveKind {
-    /// Files, for other jobs and for people.
+pub enum ArtifactKind {
+    /// Files of the work directory, as a zip archive.
     Files,
-    /// The image that it built, for an engine to load.
+    /// The image that the job built, as an archive that an engine can load.
     Image,
 }
 
-/// Why a job failed: the farm's word, and a sentence that somebody can act on.
+/// Why a job failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The farm's word.
     pub reason: FailureReason,
-    /// The sentence.
+    /// What failed, for a person who can act on it.
     pub message: String,
 }
 
-/// The failure of a job for which there is no room.
+/// The failure of a job that filled the disk.
 pub(crate) fn disk_full() -> Failure {
     Failure {
         reason: FailureReason::DiskFull,
@@ -102,7 +98,7 @@ pub(crate) fn disk_full() -> Failure {
     }
 }
 
-/// The trace and the phase of a job. Clones write to the same.
+/// The trace and the phase of a job. Clones share both.
 #[derive(Clone)]
 pub struct Output {
     spool: Arc<Spool>,
@@ -112,7 +108,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Output to this spool; phases go to `phases`.
+    /// Writes output to `spool` and phases to `phases`.
     pub fn new(spool: Arc<Spool>, phases: Phases) -> Self {
         Self {
             spool,
@@ -130,17 +126,17 @@ impl Output {
             .clone()
     }
 
-    /// Follows how far the trace has come.
-    pub fn follow(&self) -> watch::Receiver<Written> {
+    /// Follows how much of the trace is written.
+    pub fn follow(&self) -> watch::Receiver<SpoolState> {
         self.spool.follow()
     }
 
-    /// The first base image that was pulled, once it was told.
+    /// The first base image that was pulled, if any was.
     pub fn first_base(&self) -> Option<BaseImage> {
         self.base.get().cloned()
     }
 
-    /// The text without the secrets of the job.
+    /// Masks the secrets of the job in a complete text.
     pub fn mask(&self, text: &str) -> String {
         self.spool.mask(text)
     }
@@ -157,13 +153,14 @@ impl Progress for Output {
     }
 
     fn base_image(&self, base: &BaseImage) {
-        // The first one counts.
+        // Provenance names one base image: the first.
         let _ = self.base.set(base.clone());
         self.phases.enter(Phase::Pulling, Some(base.clone()));
     }
 
     fn step(&self, step: &BuildStep) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        // The coordinator refuses reports with more.
         if steps.len() < MAX_ITEMS {
             steps.push(step.clone());
         }
@@ -175,7 +172,7 @@ impl Progress for Output {
     }
 
     fn phase_reported(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.phases.until_told())
+        Box::pin(self.phases.all_reported())
     }
 
     fn output(&self, text: &[u8]) {
@@ -183,50 +180,51 @@ impl Progress for Output {
     }
 }
 
-/// Runs jobs. Jobs may run side by side; the calls for one job come in this order:
+/// Runs jobs. Several jobs may run at the same time. For each job the methods are called in this
+/// order:
 ///
-/// 1. `prepare` fetches what the job works on into its directory, where the archives of the jobs it
-///    needs and an uploaded file that it builds are already;
-/// 2. `run`, only if that went well, does the work;
-/// 3. `collect`, unless the job was stopped, packs the files or the image that are kept after such
-///    an end;
-/// 4. `clean`, on every path, removes what the job left outside of its directory.
+/// 1. `prepare` puts the sources into the job's directory. The artifacts of needed jobs and an
+///    uploaded package are there already;
+/// 2. `run` does the work, if `prepare` succeeded;
+/// 3. `collect` packs the job's artifact, unless the job was stopped;
+/// 4. `clean` deletes what the job left outside of its directory. It is called on every path.
 ///
-/// When the job is stopped, each but `clean` stops the work itself and return soon, with any
-/// failure; a call that does not is dropped, and `clean` has to do with what it left.
+/// When the job is stopped, `prepare`, `run` and `collect` must stop the work themselves and return
+/// soon; what they return is ignored. If they do not, the future is dropped, and `clean` has to
+/// handle the rest.
 #[async_trait]
 pub trait Executor: Send + Sync {
-    /// The word by which the coordinator knows it.
+    /// The executor's name in the protocol.
     fn name(&self) -> &'static str;
 
-    /// Removes what a dead predecessor left, before the first job.
-    async fn sweep(&self);
+    /// Deletes what an earlier process of this runner left. Called once, before the first job.
+    async fn remove_leftovers(&self);
 
-    /// Fetches what the job needs.
+    /// Fetches the sources of a job.
     async fn prepare(&self, job: &Job) -> Result<(), Failure>;
 
-    /// Does the work; returns the image it made, if that is what the job is for.
+    /// Does the work. Returns the image, if the job builds one.
     async fn run(&self, job: &Job) -> Result<Option<ImageResult>, Failure>;
 
-    /// Packs what the job leaves after this end of `run`, if it leaves anything.
+    /// Packs the artifact that the job leaves after this outcome of `run`, if it leaves one.
     async fn collect(
         &self,
         job: &Job,
         outcome: &Result<Option<ImageResult>, Failure>,
-    ) -> Result<Option<Archive>, Failure>;
+    ) -> Result<Option<Artifact>, Failure>;
 
-    /// Removes what the job left.
+    /// Deletes what the job left outside of its directory.
     async fn clean(&self, job: &Job);
 
-    /// Brings what outlives jobs within its bounds, after a job was reported and beside others.
-    async fn tidy(&self) {}
+    /// Brings caches back within their limits. Called after each job, while others may run.
+    async fn prune_cache(&self) {}
 
-    /// The directory of this host where it keeps what outlives a job, if there is one.
-    fn store(&self) -> Option<&Path> {
+    /// The directory on this host where images and caches are stored, if there is one.
+    fn storage_dir(&self) -> Option<&Path> {
         None
     }
 
-    /// Removes what outlives jobs, until it `is_enough` or nothing is left that may go. What running
-    /// jobs use stays.
-    async fn make_room(&self, _is_enough: &(dyn Fn() -> bool + Send + Sync)) {}
+    /// Deletes caches until `is_enough` returns true or there is nothing left to delete. Caches
+    /// that running jobs use stay.
+    async fn free_space(&self, _is_enough: &(dyn Fn() -> bool + Send + Sync)) {}
 }

@@ -1,4 +1,4 @@
-//! The binary: logging, TLS, and the command that was typed.
+//! The binary: sets up logging and TLS, and runs the command.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // Nobody has installed a provider before us, and an earlier one would do as well.
+    // It fails only if a provider is already installed, and then that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(cli).await {
         Ok(()) => ExitCode::SUCCESS,

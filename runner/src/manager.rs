@@ -1,85 +1,87 @@
-//! The runner as a whole: polls, runs what it claims, and ends in order.
+//! The manager: one process of a runner. It claims jobs, runs them, and shuts down in order.
 
 use std::sync::Arc;
 
+use slipway_tasks::spawn;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::info;
-use crate::jobs::Jobs;
+use crate::jobs::JobRunner;
 use crate::poll::{Claimed, Poller};
 
-/// How a runner is told to end.
+/// The two steps in which a manager shuts down.
 #[derive(Clone, Debug, Default)]
-pub struct Ending {
-    /// Claim nothing more; running jobs finish.
+pub struct Shutdown {
+    /// Claim no more jobs; running jobs finish.
     pub drain: CancellationToken,
-    /// Stop running jobs, and report them.
+    /// Stop running jobs and report them.
     pub stop: CancellationToken,
 }
 
-impl Ending {
-    /// Ends as SIGTERM and SIGINT say: the first drains, the second stops.
+impl Shutdown {
+    /// Shuts down on SIGTERM and SIGINT: the first signal drains, the second stops.
     ///
     /// # Errors
-    /// When signals cannot be heard.
-    pub fn by_signals() -> std::io::Result<Self> {
-        let ending = Self::default();
+    /// Fails if the signal handlers cannot be installed.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let shutdown = Self::default();
         let mut term = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let told = ending.clone();
-        tokio::spawn(async move {
+        let requested = shutdown.clone();
+        spawn("signals", async move {
             loop {
                 tokio::select! {
                     _ = term.recv() => {}
                     _ = interrupt.recv() => {}
                 }
-                if told.drain.is_cancelled() {
-                    tracing::warn!("Stopping at once");
-                    told.stop.cancel();
+                if requested.drain.is_cancelled() {
+                    tracing::warn!("Stopping the running jobs");
+                    requested.stop.cancel();
                 } else {
                     tracing::info!("Draining: no new claims; a second signal stops running jobs");
-                    told.drain.cancel();
+                    requested.drain.cancel();
                 }
             }
         });
-        Ok(ending)
+        Ok(shutdown)
     }
 }
 
-/// Runs jobs until it is told to end and the last of them is reported.
-pub async fn run(jobs: Arc<Jobs>, slots: usize, free_floor: u64, ending: &Ending) {
-    jobs.executor.sweep().await;
+/// Runs jobs until `shutdown`. Returns when the last job has been reported.
+pub async fn run(jobs: Arc<JobRunner>, slots: usize, min_free_bytes: u64, shutdown: &Shutdown) {
+    jobs.executor.remove_leftovers().await;
     let info = info(jobs.executor.name(), &jobs.emulates);
-    let mut poller = Poller::new(Arc::clone(&jobs), info, slots, free_floor);
+    let mut poller = Poller::new(Arc::clone(&jobs), info, slots, min_free_bytes);
     let running = TaskTracker::new();
     loop {
         let next = tokio::select! {
+            // Draining goes first: a job that is claimed at the same moment would delay the end.
             biased;
-            () = ending.drain.cancelled() => None,
+            () = shutdown.drain.cancelled() => None,
             next = poller.next() => next,
         };
         let Some((claimed, slot)) = next else {
             break;
         };
+        // At the level `error`, no log filter can hide which job a line is about.
+        let span = tracing::error_span!("job", job.id = claimed.id());
         let jobs = Arc::clone(&jobs);
-        let job = tokio::spawn(async move {
+        let job = running.track_future(async move {
             match claimed {
                 Claimed::Job(payload) => jobs.run(*payload).await,
                 Claimed::Unreadable(id) => jobs.refuse(id).await,
             }
+            // Pruning can take long; the next job need not wait for it.
             drop(slot);
-            jobs.executor.tidy().await;
+            jobs.executor.prune_cache().await;
         });
-        running.spawn(async {
-            // A job that panicked is lost by its lease; the runner goes on.
-            if let Err(error) = job.await {
-                tracing::error!(%error, "A job's task ended badly");
-            }
-        });
+        // The lease of a job that panics expires and the coordinator retries it, so the runner
+        // keeps going.
+        span.in_scope(|| spawn("job", job));
     }
     running.close();
     running.wait().await;
-    tracing::info!("Ended");
+    tracing::info!("All jobs have ended; the runner exits");
 }

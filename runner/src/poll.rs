@@ -1,4 +1,4 @@
-//! Asks the coordinator for jobs: one poll at a time, and only while a slot is free.
+//! Claims jobs from the coordinator: one poll at a time, and only while a slot is free.
 
 use std::io;
 use std::sync::Arc;
@@ -8,127 +8,148 @@ use slipway_protocol::{Info, JobPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
-use crate::client::{Claim, Retry};
-use crate::jobs::Jobs;
+use crate::backoff::RequestBackoff;
+use crate::client::{ClaimAnswer, Retry};
+use crate::jobs::JobRunner;
 use crate::work_dir::free_bytes;
 
-/// The pause after an answer that the coordinator did not hold.
-const PAUSE: Duration = Duration::from_secs(3);
-/// An answer that took less was not held.
+/// The delay after an answer that the coordinator gave without holding the poll.
+const POLL_INTERVAL: Duration = Duration::from_secs(3);
+/// The coordinator did not hold a poll that took less than this.
 const HELD: Duration = Duration::from_secs(1);
-/// The pause after a refusal: somebody has to register this runner again.
-const REFUSED: Duration = Duration::from_secs(60);
-/// The pause while the disk is too full to begin anything.
-const FULL: Duration = Duration::from_secs(15);
+/// The delay after the coordinator rejected the token: somebody has to register the runner again.
+const REJECTED: Duration = Duration::from_secs(60);
+/// The delay while the disk is too full to start a job.
+const DISK_FULL: Duration = Duration::from_secs(15);
 
-/// What was claimed.
+/// A claimed job.
 pub enum Claimed {
     /// A job to run.
     Job(Box<JobPayload>),
-    /// A job that cannot be read.
+    /// The id of a job whose payload this runner cannot read.
     Unreadable(i64),
+}
+
+impl Claimed {
+    /// The id of the job.
+    pub fn id(&self) -> i64 {
+        match self {
+            Self::Job(payload) => payload.id,
+            Self::Unreadable(id) => *id,
+        }
+    }
 }
 
 /// Claims jobs for the free slots.
 pub struct Poller {
-    jobs: Arc<Jobs>,
+    jobs: Arc<JobRunner>,
     info: Info,
     slots: Arc<Semaphore>,
-    free_floor: u64,
+    min_free_bytes: u64,
     last_update: Option<String>,
-    backoff: Backoff,
+    backoff: RequestBackoff,
 }
 
 impl Poller {
-    /// A poller with `slots` slots that does not claim while less than `free_floor` bytes are free.
-    pub fn new(jobs: Arc<Jobs>, info: Info, slots: usize, free_floor: u64) -> Self {
+    /// Creates a poller with `slots` slots. It claims nothing while less than `min_free_bytes` are
+    /// free on the disk.
+    pub fn new(jobs: Arc<JobRunner>, info: Info, slots: usize, min_free_bytes: u64) -> Self {
         Self {
             jobs,
             info,
             slots: Arc::new(Semaphore::new(slots)),
-            free_floor,
+            min_free_bytes,
             last_update: None,
-            backoff: Backoff::up_to(REFUSED),
+            backoff: RequestBackoff::up_to(REJECTED),
         }
     }
 
-    /// Waits for a free slot, and then for a job. Dropping this is safe but for a job whose
-    /// answer is on its way: its lease lapses, and it is retried.
+    /// Waits for a free slot and then for a job.
+    ///
+    /// Dropping the future may lose a job whose answer is on its way; its lease then expires and the
+    /// coordinator retries it.
     pub async fn next(&mut self) -> Option<(Claimed, OwnedSemaphorePermit)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
-            self.wait_for_space().await;
-            let asked = Instant::now();
-            let sent = self.last_update.clone();
-            let claim = self
-                .jobs
-                .coordinator
-                .claim(&self.jobs.token, &self.info, sent);
+            self.wait_for_free_disk().await;
+            let started = Instant::now();
+            let claim =
+                self.jobs
+                    .coordinator
+                    .claim(&self.jobs.token, &self.info, self.last_update.clone());
             match claim.await {
-                Claim::Job(job) => {
-                    self.backoff = Backoff::up_to(REFUSED);
+                ClaimAnswer::Job(job) => {
+                    self.backoff.reset();
                     return Some((Claimed::Job(job), slot));
                 }
-                Claim::Unreadable { id } => return Some((Claimed::Unreadable(id), slot)),
-                Claim::Nothing { last_update } => {
-                    self.backoff = Backoff::up_to(REFUSED);
+                ClaimAnswer::Unreadable { id } => return Some((Claimed::Unreadable(id), slot)),
+                ClaimAnswer::Nothing { last_update } => {
+                    self.backoff.reset();
                     let has_changed = last_update.is_some() && last_update != self.last_update;
                     self.last_update = last_update;
-                    if !has_changed && asked.elapsed() < HELD {
-                        tokio::time::sleep(PAUSE).await;
+                    // A coordinator that does not hold polls would otherwise be asked in a busy
+                    // loop. A new value means that the queue changed: poll again immediately.
+                    if !has_changed && started.elapsed() < HELD {
+                        tokio::time::sleep(POLL_INTERVAL).await;
                     }
                 }
-                Claim::Forbidden => {
-                    tracing::error!("The coordinator does not know this runner; register it again");
-                    tokio::time::sleep(REFUSED).await;
+                ClaimAnswer::Forbidden => {
+                    tracing::error!(
+                        "The coordinator rejected the runner token; register this runner again"
+                    );
+                    tokio::time::sleep(REJECTED).await;
                 }
-                Claim::Retry(retry) => self.wait(retry).await,
+                ClaimAnswer::Retry(retry) => self.back_off(retry).await,
             }
         }
     }
 
-    async fn wait(&mut self, retry: Retry) {
-        let pause = self.backoff.after_failure(retry.after);
+    async fn back_off(&mut self, retry: Retry) {
+        let delay = self.backoff.after_failure(retry.after);
         tracing::warn!(
-            pause_ms = pause.as_millis(),
-            "No poll of the coordinator: {}",
+            delay_ms = delay.as_millis(),
+            "Polling the coordinator failed: {}",
             retry.why
         );
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(delay).await;
     }
 
-    async fn wait_for_space(&self) {
-        let is_enough = || self.free().is_none_or(|free| free >= self.free_floor);
+    async fn wait_for_free_disk(&self) {
+        let is_enough = || {
+            self.free_bytes()
+                .is_none_or(|free| free >= self.min_free_bytes)
+        };
         loop {
             if is_enough() {
                 return;
             }
-            self.jobs.executor.make_room(&is_enough).await;
-            let Some(free) = self.free().filter(|free| *free < self.free_floor) else {
+            self.jobs.executor.free_space(&is_enough).await;
+            let free = self.free_bytes();
+            let Some(free) = free.filter(|free| *free < self.min_free_bytes) else {
                 return;
             };
             tracing::warn!(
                 free_bytes = free,
-                floor_bytes = self.free_floor,
-                "No job is claimed: the disk is too full"
+                min_free_bytes = self.min_free_bytes,
+                "Claiming no jobs: the disk is too full"
             );
-            tokio::time::sleep(FULL).await;
+            tokio::time::sleep(DISK_FULL).await;
         }
     }
 
-    /// The free space of the fuller one of the disks that jobs write to.
-    fn free(&self) -> Option<u64> {
-        let work = self.jobs.work.free_bytes();
-        let store = self.jobs.executor.store().map(free_bytes);
+    /// The free space of the fullest disk that jobs write to, in bytes. `None` if it is unknown.
+    fn free_bytes(&self) -> Option<u64> {
+        let work_dir = self.jobs.work_dir.free_bytes();
+        let storage = self.jobs.executor.storage_dir().map(free_bytes);
+        // A disk whose free space is unknown must not keep the runner from working.
         let known = |free: io::Result<u64>| match free {
             Ok(free) => Some(free),
             Err(error) => {
-                tracing::warn!(%error, "The free space of the disk is not known");
+                tracing::warn!(%error, "Could not read the free space of the disk");
                 None
             }
         };
-        [Some(work), store]
+        [Some(work_dir), storage]
             .into_iter()
             .flatten()
             .filter_map(known)

@@ -1,8 +1,8 @@
-//! An executor without Docker: it does what the job's variables say. For tests and rehearsals.
+//! An executor without Docker: it does what the variables of a job say. For tests.
 //!
-//! `SCRIPT_LINES=n` writes n lines, the same for everyone. `SCRIPT_WAIT_FILE=path` then waits
-//! until that file is there. `SCRIPT_LINES_AFTER=n` writes n more. `SCRIPT_RESULT` is `success`,
-//! or `fail:REASON` with a failure reason of the farm.
+//! `SCRIPT_LINES=n` writes n numbered lines, the same in every job. `SCRIPT_WAIT_FILE=path` then
+//! waits until that file exists. `SCRIPT_LINES_AFTER=n` writes n more lines. `SCRIPT_RESULT` is
+//! `success` (the default) or `fail:REASON` with a failure reason of the farm.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use slipway_domain::{FailureReason, ImageDetails, JobSpec, Phase};
 use slipway_image_builder::Progress as _;
 use slipway_protocol::ImageResult;
 
-use crate::executor::{Archive, Executor, Failure, Job};
+use crate::executor::{Artifact, Executor, Failure, Job};
 
-/// How often a file that is waited for is looked for.
-const LOOK: Duration = Duration::from_millis(10);
-/// After so many lines other jobs get their turn.
-const TURN: u64 = 1000;
+/// How often the file to wait for is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How many lines are written before other tasks may run.
+const LINES_PER_TURN: u64 = 1000;
 
-/// Does what a job's variables say.
+/// Does what the variables of a job say.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Scripted;
+pub struct ScriptedExecutor;
 
 #[async_trait]
-impl Executor for Scripted {
+impl Executor for ScriptedExecutor {
     fn name(&self) -> &'static str {
         "scripted"
     }
 
-    async fn sweep(&self) {}
+    async fn remove_leftovers(&self) {}
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
@@ -44,7 +44,7 @@ impl Executor for Scripted {
         if let Some(path) = variable(job, "SCRIPT_WAIT_FILE") {
             while !Path::new(path).exists() {
                 tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(POLL_INTERVAL) => {}
                     () = job.stop.stopped() => return Err(failure(FailureReason::JobFailed)),
                 }
             }
@@ -55,7 +55,9 @@ impl Executor for Scripted {
             None | Some("success") => Ok(image(job)),
             Some(result) => {
                 let reason = result.strip_prefix("fail:").unwrap_or_default();
-                Err(failure(reason.parse().map_err(|_| wrong("SCRIPT_RESULT"))?))
+                Err(failure(
+                    reason.parse().map_err(|_| invalid("SCRIPT_RESULT"))?,
+                ))
             }
         }
     }
@@ -64,7 +66,7 @@ impl Executor for Scripted {
         &self,
         _job: &Job,
         _outcome: &Result<Option<ImageResult>, Failure>,
-    ) -> Result<Option<Archive>, Failure> {
+    ) -> Result<Option<Artifact>, Failure> {
         Ok(None)
     }
 
@@ -74,7 +76,7 @@ impl Executor for Scripted {
 async fn write_lines(job: &Job, first: u64, count: u64) {
     for number in first..first + count {
         job.output.line(&format!("line {number:06}"));
-        if number % TURN == 0 {
+        if number % LINES_PER_TURN == 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -89,25 +91,25 @@ fn variable<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
 fn number(job: &Job, key: &str) -> Result<u64, Failure> {
     match variable(job, key) {
         None => Ok(0),
-        Some(text) => text.parse().map_err(|_| wrong(key)),
+        Some(text) => text.parse().map_err(|_| invalid(key)),
     }
 }
 
-fn wrong(key: &str) -> Failure {
+fn invalid(key: &str) -> Failure {
     Failure {
         reason: FailureReason::JobFailed,
-        message: format!("the script's variable {key} cannot be read"),
+        message: format!("the variable {key} of the scripted job is invalid"),
     }
 }
 
 fn failure(reason: FailureReason) -> Failure {
     Failure {
         reason,
-        message: format!("the script says: {reason}"),
+        message: format!("SCRIPT_RESULT asks for the failure {reason}"),
     }
 }
 
-/// What would have been pushed, with a digest that follows from the job's id.
+/// The image that would have been pushed. Its digest is derived from the job's id.
 fn image(job: &Job) -> Option<ImageResult> {
     let digest = Sha256::digest(format!("slipway scripted job {}", job.payload.id));
     let (repository, tags, platform) = match &job.own.spec {

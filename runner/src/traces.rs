@@ -1,5 +1,4 @@
-//! The trace of a job: masked, stored on this host's disk, and sent to the coordinator.
+//! The trace of a job: stored on this host's disk without secrets, and sent to the coordinator.
 
-pub mod mask;
 pub mod sender;
 pub mod spool;

@@ -1,11 +1,11 @@
-//! Free space, and the runner's working directory.
+//! The runner's work directory, and the free space of disks.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The directory that the runner works in. One runner has it at a time.
+/// The directory that jobs run in. A lock file keeps other runners out of it.
 #[derive(Debug)]
 pub struct WorkDir {
     root: PathBuf,
@@ -14,21 +14,23 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Takes the directory, which is made, and removes what a dead predecessor left in it.
+    /// Creates the directory if it is missing, locks it, and deletes the job directories that an
+    /// earlier process left in it.
     ///
     /// # Errors
-    /// When it cannot be made or used, or another runner works in it.
-    pub fn take(root: &Path) -> std::io::Result<Self> {
+    /// Fails if the directory cannot be created or written, or if another runner uses it.
+    pub fn lock(root: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(root)?;
         let lock = File::create(root.join("lock"))?;
         lock.try_lock().map_err(|_| {
-            std::io::Error::other("another runner works in this directory; give each its own")
+            std::io::Error::other("another runner uses this directory; give each its own")
         })?;
         let jobs = root.join("jobs");
         match std::fs::remove_dir_all(&jobs) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&jobs)?,
         }
+        // The name is stored, so that after a restart the runner finds what it left in the engine.
         let name = root.join("instance");
         let instance = match std::fs::read_to_string(&name) {
             Ok(instance) if !instance.trim().is_empty() => instance.trim().to_owned(),
@@ -45,34 +47,35 @@ impl WorkDir {
         })
     }
 
-    /// Sets this runner apart from others on the same engine, and stays the same over restarts.
+    /// A name that distinguishes this runner from others on the same engine. It stays the same
+    /// over restarts.
     pub fn instance(&self) -> &str {
         &self.instance
     }
 
-    /// Makes a fresh directory for one job; it is removed when it is dropped.
+    /// Creates a directory for one job. It is deleted when the returned value is dropped.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn job(&self, id: i64) -> std::io::Result<TempDir> {
+    /// Fails if the directory cannot be created.
+    pub fn create_job_dir(&self, id: i64) -> std::io::Result<TempDir> {
         tempfile::Builder::new()
             .prefix(&format!("job-{id}-"))
             .tempdir_in(self.root.join("jobs"))
     }
 
-    /// How many bytes a job may still write here.
+    /// How many bytes jobs can still write here.
     ///
     /// # Errors
-    /// When the file system does not say.
+    /// Fails if the file system does not report its free space.
     pub fn free_bytes(&self) -> std::io::Result<u64> {
         free_bytes(&self.root)
     }
 }
 
-/// How many bytes may still be written to the file system of `path`.
+/// How many bytes can still be written to the file system that holds `path`.
 ///
 /// # Errors
-/// When it does not say.
+/// Fails if the file system does not report its free space.
 pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)?;
     Ok(stat.blocks_available() * stat.fragment_size())
@@ -83,15 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_dead_predecessor_left_is_removed_and_a_living_one_is_left_alone() {
+    fn lock_deletes_the_jobs_of_a_dead_runner_and_refuses_the_directory_of_a_living_one() {
         let dir = tempfile::tempdir().unwrap();
-        let first = WorkDir::take(dir.path()).unwrap();
-        let left = first.job(7).unwrap().keep();
-        assert!(WorkDir::take(dir.path()).is_err());
+        let first = WorkDir::lock(dir.path()).unwrap();
+        let leftover = first.create_job_dir(7).unwrap().keep();
+        assert!(WorkDir::lock(dir.path()).is_err());
         let name = first.instance().to_owned();
         drop(first);
-        let second = WorkDir::take(dir.path()).unwrap();
-        assert!(!left.exists());
+        let second = WorkDir::lock(dir.path()).unwrap();
+        assert!(!leftover.exists());
         assert_eq!(second.instance(), name);
         assert!(second.free_bytes().unwrap() > 0);
     }

@@ -1,7 +1,8 @@
-//! The files that a script leaves, from its container into a zip archive on this host's disk.
+//! Collects the artifacts of a script: copies files from its container into a zip archive on this
+//! host's disk.
 //!
-//! The engine's archives are read as they come and packed as they are read, so that neither is
-//! ever whole in memory.
+//! The engine's archives are repacked while they are received, so they are never in memory as a
+//! whole.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,23 +25,23 @@ use crate::error::ScriptError;
 use crate::pattern::Patterns;
 use crate::pipe::{Reader, channel};
 
-/// From this size on a file needs the wider fields of the archive's format: a little before the
-/// others end, as what cannot be compressed grows.
-const LARGE: u64 = 0xF000_0000;
+/// From this size on, a file needs the zip64 format. It is a little below 4 GiB, because data that
+/// cannot be compressed grows.
+const ZIP64_THRESHOLD: u64 = 0xF000_0000;
 
-/// What became of the files.
+/// The result of collecting artifacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// How many files, links and directories are in the archive.
+    /// The number of files, links and directories in the archive.
     pub entries: u64,
-    /// Sentences on what is not in it.
+    /// Sentences about what is missing from it.
     pub warnings: Vec<String>,
 }
 
-/// Packs what the rules name of the job's container into a new archive at `target`.
+/// Packs the files of the job's container that `rules` name into a new archive at `target`.
 ///
 /// # Errors
-/// `Engine` when the engine does not hand the files out, or the archive cannot be written.
+/// Returns `Engine` if the engine does not send the files, or if the archive cannot be written.
 pub async fn collect(
     builder: &Builder,
     job: &str,
@@ -53,14 +54,14 @@ pub async fn collect(
         zip: ZipWriter::new(BufWriter::new(File::create_new(target)?)),
         patterns,
         collected: Collected::default(),
-        linked: Vec::new(),
+        hard_links: Vec::new(),
     };
     let name = container_name(builder, job);
     while let Some(root) = roots.pop_front() {
         let (sender, pieces) = channel();
-        let beneath = root.clone();
+        let packed_root = root.clone();
         let packing = tokio::task::spawn_blocking(move || {
-            let packed = archive.add_all(&beneath, Reader::new(pieces));
+            let packed = archive.add_all(&packed_root, Reader::new(pieces));
             (archive, packed)
         });
         let fetched = fetch(builder, &name, &root, &sender).await;
@@ -69,14 +70,14 @@ pub async fn collect(
         archive = back;
         fetched?;
         packed?;
-        // A second name of a file comes without its content, unless it is asked for by itself.
-        roots.extend(archive.linked.drain(..));
+        // The engine sends a hard link without content, unless it is requested by itself.
+        roots.extend(archive.hard_links.drain(..));
     }
-    let ending = tokio::task::spawn_blocking(move || archive.end());
-    Ok(ending.await.map_err(io::Error::other)??)
+    let finishing = tokio::task::spawn_blocking(move || archive.finish());
+    Ok(finishing.await.map_err(io::Error::other)??)
 }
 
-/// Passes on what the engine sends of one path; of a path that is not there, nothing.
+/// Passes on the engine's archive of one path. A missing path is not an error.
 async fn fetch(
     builder: &Builder,
     container: &str,
@@ -94,7 +95,7 @@ async fn fetch(
         match piece {
             Ok(piece) => {
                 if to.send(Ok(piece)).await.is_err() {
-                    // The packer has stopped, and says why.
+                    // The packing task has failed and returns the error.
                     return Ok(());
                 }
             }
@@ -103,7 +104,8 @@ async fn fetch(
             }) => return Ok(()),
             Err(error) => {
                 let broken = io::Error::from(io::ErrorKind::UnexpectedEof);
-                // The packer may have stopped already.
+                // Otherwise the packing task would take this for the end of the archive. It fails if
+                // that task has already ended.
                 let _ = to.send(Err(broken)).await;
                 return Err(error.into());
             }
@@ -116,22 +118,22 @@ struct Archive {
     zip: ZipWriter<BufWriter<File>>,
     patterns: Patterns,
     collected: Collected,
-    /// Paths of files that came as second names of others.
-    linked: Vec<String>,
+    /// Paths that are hard links to other files.
+    hard_links: Vec<String>,
 }
 
 impl Archive {
-    /// Adds what the patterns take of the engine's archive of `root`.
+    /// Adds the files of the engine's archive of `root` that match the patterns.
     fn add_all(&mut self, root: &str, reader: Reader) -> io::Result<()> {
         let mut archive = tar::Archive::new(reader);
         for entry in archive.entries()? {
             let mut entry = entry?;
             let Some(path) = path_of(root, &entry.path_bytes()) else {
                 let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-                self.warn(format!("{name:?} is no name in UTF-8 and is left out"));
+                self.warn(format!("{name:?} is not valid UTF-8 and is skipped"));
                 continue;
             };
-            if path.is_empty() || !self.patterns.take(&path) {
+            if path.is_empty() || !self.patterns.matches(&path) {
                 continue;
             }
             self.add(&path, &mut entry)?;
@@ -143,8 +145,8 @@ impl Archive {
         let kind = entry.header().entry_type();
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
-            .large_file(entry.size() >= LARGE)
-            .last_modified_time(changed(entry.header().mtime()?))
+            .large_file(entry.size() >= ZIP64_THRESHOLD)
+            .last_modified_time(zip_time(entry.header().mtime()?))
             .unix_permissions(entry.header().mode()? & 0o777);
         if kind.is_dir() {
             self.zip.add_directory(path, options)?;
@@ -153,14 +155,14 @@ impl Archive {
             self.zip
                 .add_symlink(path, target.to_string_lossy(), options)?;
         } else if kind.is_hard_link() {
-            self.linked.push(path.to_owned());
+            self.hard_links.push(path.to_owned());
             return Ok(());
         } else if kind.is_file() {
             self.zip.start_file(path, options)?;
             io::copy(entry, &mut self.zip)?;
         } else {
             self.warn(format!(
-                "{path} is neither file nor directory and is left out"
+                "{path} is neither a file nor a directory and is skipped"
             ));
             return Ok(());
         }
@@ -169,19 +171,18 @@ impl Archive {
     }
 
     fn warn(&mut self, warning: String) {
-        const MOST: usize = 100;
-        if self.collected.warnings.len() < MOST {
+        const MAX_WARNINGS: usize = 100;
+        if self.collected.warnings.len() < MAX_WARNINGS {
             self.collected.warnings.push(warning);
         }
     }
 
-    fn end(mut self) -> io::Result<Collected> {
-        let lost = self
-            .patterns
-            .not_found()
-            .map(|path| format!("{path} matches nothing"));
-        let lost: Vec<String> = lost.collect();
-        for warning in lost {
+    fn finish(mut self) -> io::Result<Collected> {
+        let unmatched = self.patterns.unmatched();
+        let warnings: Vec<String> = unmatched
+            .map(|pattern| format!("{pattern} matches nothing"))
+            .collect();
+        for warning in warnings {
             self.warn(warning);
         }
         let file = self.zip.finish()?;
@@ -190,7 +191,7 @@ impl Archive {
     }
 }
 
-/// The path of an entry in the checkout. The engine's names begin with the last name of `root`.
+/// The path of an entry in the checkout. The engine's names start with the last name of `root`.
 fn path_of(root: &str, name: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(name).ok()?;
     let name = name.trim_end_matches('/');
@@ -202,8 +203,8 @@ fn path_of(root: &str, name: &[u8]) -> Option<String> {
     })
 }
 
-/// A time as the archive has it; outside of what it can tell, its beginning.
-fn changed(seconds: u64) -> zip::DateTime {
+/// Converts a Unix time. A time that zip cannot store becomes the earliest one that it can.
+fn zip_time(seconds: u64) -> zip::DateTime {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     let Some(time) = chrono::DateTime::from_timestamp(seconds, 0) else {
         return zip::DateTime::default();
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_named_as_in_the_checkout() {
+    fn path_of_an_entry_is_its_path_in_the_checkout() {
         for (root, name, path) in [
             ("", "work/", ""),
             ("", "work/out/a", "out/a"),
@@ -239,9 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_the_formats_years_do_no_harm() {
-        assert_eq!(changed(0), zip::DateTime::default());
-        assert_eq!(changed(u64::MAX), zip::DateTime::default());
-        assert_eq!(changed(1_700_000_000).year(), 2023);
+    fn times_that_zip_cannot_store_become_the_earliest_time() {
+        assert_eq!(zip_time(0), zip::DateTime::default());
+        assert_eq!(zip_time(u64::MAX), zip::DateTime::default());
+        assert_eq!(zip_time(1_700_000_000).year(), 2023);
     }
 }

@@ -1,4 +1,4 @@
-//! One script from beginning to end.
+//! Runs one script in a container.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -25,19 +25,19 @@ use crate::pull;
 use crate::request::ScriptRequest;
 use crate::shell;
 
-/// Where the checkout is in the container; the commands begin there.
+/// The directory of the checkout in the container, where the commands start.
 pub const WORK_DIR: &str = "/slipway/work";
 /// The script in the container.
 const SCRIPT: &str = "/slipway/script";
-/// The file that says which command runs.
-const AT: &str = "/slipway/at";
-/// The file that has the variables of a script whose container is kept.
+/// The file with the number of the running command.
+const POSITION: &str = "/slipway/at";
+/// The file with the variables, for a script whose container is saved.
 const ENVIRONMENT: &str = "/slipway/environment";
 
-/// Runs the commands in a container of their own. The container stays for
-/// [`collect`](crate::collect) to look into, until [`Builder::remove_job`] removes it.
+/// Runs the commands in a new container. The container stays for [`collect`](crate::collect) until
+/// [`Builder::remove_job`] deletes it.
 ///
-/// Canceling kills what runs. Dropping this future leaves the container running.
+/// Canceling kills the container. Dropping this future leaves it running.
 ///
 /// # Errors
 /// See [`ScriptError`].
@@ -50,29 +50,28 @@ pub async fn run(
     let image = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(BuildError::Canceled.into()),
-        had = pull::have(builder, request, progress) => had?,
+        pulled = pull::ensure_image(builder, request, progress) => pulled?,
     };
     progress.phase(Phase::Building);
     progress.output(format!("Running in {}\n", request.image).as_bytes());
     let name = container_name(builder, &request.job);
-    // This is waited for even if the job is canceled: a container that comes into being later
-    // would be left behind.
+    // A cancel does not interrupt this: a container that is created later would be left behind.
     create(builder, request, image, &name).await?;
-    let mut ended = BuildError::Canceled.into();
+    let mut cause = BuildError::Canceled.into();
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
         done = run_to_end(builder, request, &name, progress) => return done,
-        error = disk_limit::watch(builder, &name) => ended = error,
+        error = disk_limit::exceeded(builder, &name) => cause = error,
     }
     if let Err(error) = builder.engine().kill_container(&name, None).await {
-        // It had not begun, or has ended by itself; what is left is removed like all else.
-        tracing::debug!(%error, "The container of job {} was not killed", request.job);
+        // It was not started yet or has already ended. Cleaning up deletes it either way.
+        tracing::debug!(%error, "Could not kill the container of job {}", request.job);
     }
-    Err(ended)
+    Err(cause)
 }
 
-/// The container's name, by which it is found again.
+/// The name of a job's container.
 pub(crate) fn container_name(builder: &Builder, job: &str) -> String {
     builder.container_name("job", job)
 }
@@ -102,14 +101,14 @@ async fn run_to_end(
     progress: &dyn Progress,
 ) -> Result<(), ScriptError> {
     let engine = builder.engine();
-    let kept = request.keep.as_ref();
+    let is_saved = request.save_as.is_some();
     let pack = Pack {
         checkout: request.checkout.clone(),
-        script: shell::script(&request.commands, AT, kept.map(|_| ENVIRONMENT)),
-        environment: kept.map(|_| shell::exports(&request.environment)),
+        script: shell::script(&request.commands, POSITION, is_saved.then_some(ENVIRONMENT)),
+        environment: is_saved.then(|| shell::exports(&request.environment)),
     };
     upload(builder, name, pack.pack()).await?;
-    // Whoever listens before the beginning misses nothing.
+    // Attach before the start, so that no output is missed.
     let options = AttachContainerOptions {
         stream: true,
         stdout: true,
@@ -119,12 +118,12 @@ async fn run_to_end(
     let AttachContainerResults { output, .. } =
         engine.attach_container(name, Some(options)).await?;
     let started = engine.start_container(name, None).await;
-    started.map_err(|error| not_started(&request.image, error))?;
-    narrate(output, progress).await;
-    ended(builder, request, name).await
+    started.map_err(|error| start_error(&request.image, error))?;
+    copy_output(output, progress).await;
+    result(builder, request, name).await
 }
 
-/// Unpacks the archive of these pieces at the container's root.
+/// Uploads an archive in pieces. The engine unpacks it at the container's root.
 pub(crate) async fn upload(
     builder: &Builder,
     name: &str,
@@ -141,16 +140,16 @@ pub(crate) async fn upload(
         .await?)
 }
 
-/// The container: the engine's usual network, nothing of the host, and no more rights than usual.
+/// The container's settings: the engine's default network and privileges, and nothing of the host.
 fn container(builder: &Builder, request: &ScriptRequest, image: String) -> ContainerCreateBody {
-    // The engine writes the variables of a container into the image that is made of it, so one that
-    // is kept has none but its image's: the script reads ours from a file.
-    let told = match request.keep {
+    // Committing a container stores its variables in the image, where secrets would leak. A container
+    // that is saved therefore gets none; its script reads them from a file.
+    let variables = match request.save_as {
         Some(_) => [].as_slice(),
         None => request.environment.as_slice(),
     };
-    // Of a name that comes twice an image's libc may see the first.
-    let environment: HashMap<&str, &str> = told
+    // If a name occurred twice, the libc of the image could return the first value.
+    let environment: HashMap<&str, &str> = variables
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
@@ -168,13 +167,13 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
         env: Some(environment.collect()),
         labels: Some(builder.labels(&request.job)),
         host_config: Some(HostConfig {
-            // The output is in the trace; the engine need not keep it as well.
+            // The output is in the trace, so the engine need not store it as well.
             log_config: Some(HostConfigLogConfig {
                 typ: Some("none".to_owned()),
                 config: None,
             }),
             memory,
-            // With swap it is as much: what is beyond the limit is not swapped out.
+            // This limit includes swap, so equal values mean no swap.
             memory_swap: memory,
             nano_cpus: signed(limits.nano_cpus),
             ..HostConfig::default()
@@ -183,19 +182,21 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
     }
 }
 
-fn not_started(image: &str, error: Error) -> ScriptError {
+fn start_error(image: &str, error: Error) -> ScriptError {
+    // The engine has no error code for a missing program.
     let message = error.to_string();
     let no_shell = ["executable file not found", "no such file or directory"];
-    match no_shell.iter().any(|words| message.contains(words)) {
-        true => ScriptError::NoShell {
+    if no_shell.iter().any(|words| message.contains(words)) {
+        ScriptError::NoShell {
             image: image.to_owned(),
-        },
-        false => error.into(),
+        }
+    } else {
+        error.into()
     }
 }
 
-/// Passes the output on as it comes, until the container ends or the connection does.
-async fn narrate(
+/// Copies the output to the trace until the container ends or the connection is lost.
+async fn copy_output(
     mut output: impl futures_util::Stream<Item = Result<LogOutput, Error>> + Unpin,
     progress: &dyn Progress,
 ) {
@@ -208,9 +209,9 @@ async fn narrate(
                 progress.output(&bytes);
             }
             Err(error) => {
-                tracing::warn!(%error, "The output of a container broke off");
+                tracing::warn!(%error, "Lost the connection to the output of a container");
                 progress.output(
-                    b"\nThe rest of the output was lost: the connection to the engine broke\n",
+                    b"\nThe rest of the output was lost: the connection to the engine was interrupted\n",
                 );
                 return;
             }
@@ -221,13 +222,13 @@ async fn narrate(
     }
 }
 
-/// Waits for the container's end, and says how it ended.
-async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result<(), ScriptError> {
+/// Waits until the container has ended, and returns its result.
+async fn result(builder: &Builder, request: &ScriptRequest, name: &str) -> Result<(), ScriptError> {
     let engine = builder.engine();
     let mut waiting = std::pin::pin!(engine.wait_container(name, None::<WaitContainerOptions>));
     while let Some(answer) = waiting.next().await {
         match answer {
-            // An exit code above 0 is told as an error.
+            // The client library reports an exit code above 0 as an error.
             Ok(_) | Err(Error::DockerContainerWaitError { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -238,9 +239,9 @@ async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result
     if code == 0 {
         return Ok(());
     }
-    let at = read_text(builder, name).await?;
-    Err(match shell::last_command(&request.commands, &at) {
-        None => ScriptError::NotBegun {
+    let position = read_position(builder, name).await?;
+    Err(match shell::last_command(&request.commands, &position) {
+        None => ScriptError::NotStarted {
             image: request.image.clone(),
             code,
         },
@@ -256,11 +257,11 @@ async fn ended(builder: &Builder, request: &ScriptRequest, name: &str) -> Result
     })
 }
 
-/// The text of [`AT`].
-async fn read_text(builder: &Builder, name: &str) -> Result<String, ScriptError> {
-    const MOST: usize = 64 * 1024;
+/// The content of [`POSITION`].
+async fn read_position(builder: &Builder, name: &str) -> Result<String, ScriptError> {
+    const MAX_BYTES: usize = 64 * 1024;
     let options = DownloadFromContainerOptions {
-        path: AT.to_owned(),
+        path: POSITION.to_owned(),
     };
     let mut archive = Vec::new();
     let mut pieces = std::pin::pin!(
@@ -270,8 +271,8 @@ async fn read_text(builder: &Builder, name: &str) -> Result<String, ScriptError>
     );
     while let Some(piece) = pieces.try_next().await? {
         archive.extend_from_slice(&piece);
-        // The commands can write there too.
-        if archive.len() > MOST {
+        // The commands can write to the file, so its size is not trusted.
+        if archive.len() > MAX_BYTES {
             return Ok(String::new());
         }
     }

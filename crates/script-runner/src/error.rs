@@ -1,62 +1,48 @@
-//! Why a script did not do what it should, in sentences that somebody can act on.
+//! Errors of scripts, with messages that a person can act on.
 
 use bollard::errors::Error;
 use slipway_domain::FailureReason;
 use slipway_image_builder::{BuildError, engine_error};
 
-/// Why a script failed, or its files could not be taken.
+/// Why a script failed, or its artifacts could not be collected.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
-    /// The image is neither on the build host nor to be pulled.
-    #[error("the image {image} could not be had: {detail}")]
+    /// The image is not on the build host and could not be pulled.
+    #[error("could not pull the image {image}: {detail}")]
     ImageUnavailable {
-        /// Its name.
         image: String,
-        /// What the engine said.
+        /// The engine's message.
         detail: String,
     },
-    /// The image has no shell to run commands with.
-    #[error("the image {image} has no sh, which runs the commands; name an image with a shell")]
-    NoShell {
-        /// Its name.
-        image: String,
-    },
+    /// The image has no shell.
+    #[error("the image {image} has no sh, which runs the commands; use an image with a shell")]
+    NoShell { image: String },
     /// A command failed.
     #[error("the command `{command}` exited with {code}{}", hint(*.code))]
     CommandFailed {
-        /// Its first line.
+        /// The command's first line.
         command: String,
-        /// Its exit code.
         code: i64,
     },
-    /// The kernel ended the command, since memory ran out.
+    /// The kernel killed the command because memory ran out.
     #[error("the command `{command}` was killed because {}", memory(*.limit_mb))]
     OutOfMemory {
-        /// Its first line.
+        /// The command's first line.
         command: String,
-        /// Its exit code.
         code: i64,
-        /// What a job may use here, in MiB.
+        /// The memory limit of a job, in MiB.
         limit_mb: Option<u64>,
     },
-    /// The script wrote more than a job may.
+    /// The script exceeded the disk limit of a job.
     #[error(
-        "the script has written more than the {limit_mb} MiB of disk that a job may use on this \
-         runner; leave less behind, or ask the runner's operator to raise --job-disk-mb"
+        "the script wrote more than the {limit_mb} MiB of disk that a job may use on this runner; \
+         write less, or ask the runner's operator to raise --job-disk-mb"
     )]
-    OverDisk {
-        /// What a job may write here, in MiB.
-        limit_mb: u64,
-    },
-    /// The shell ended before the first command.
+    DiskLimitExceeded { limit_mb: u64 },
+    /// The shell exited before the first command.
     #[error("the shell of the image {image} exited with {code} before the first command")]
-    NotBegun {
-        /// The image's name.
-        image: String,
-        /// The shell's exit code.
-        code: i64,
-    },
-    /// The engine did not do its part.
+    NotStarted { image: String, code: i64 },
+    /// The engine failed.
     #[error(transparent)]
     Engine(#[from] BuildError),
 }
@@ -71,10 +57,10 @@ fn memory(limit_mb: Option<u64>) -> String {
     }
 }
 
-/// What the exit codes of a shell mean that are not the command's own.
+/// Explains the exit codes that a shell uses itself.
 fn hint(code: i64) -> &'static str {
     match code {
-        126 => " (it is there, and cannot be run)",
+        126 => " (the command exists but is not executable)",
         127 => " (the image has no such command)",
         137 => " (it was killed)",
         _ => "",
@@ -82,28 +68,28 @@ fn hint(code: i64) -> &'static str {
 }
 
 impl ScriptError {
-    /// The farm's word for this failure.
+    /// The failure reason of the job.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::ImageUnavailable { .. } => FailureReason::BaseImageUnavailable,
             Self::NoShell { .. }
             | Self::CommandFailed { .. }
             | Self::OutOfMemory { .. }
-            | Self::NotBegun { .. } => FailureReason::JobFailed,
-            Self::OverDisk { .. } => FailureReason::DiskFull,
+            | Self::NotStarted { .. } => FailureReason::JobFailed,
+            Self::DiskLimitExceeded { .. } => FailureReason::DiskFull,
             Self::Engine(error) => error.reason(),
         }
     }
 
-    /// What the script ended with, if it came to an end of its own.
+    /// The script's exit code, if it ended by itself.
     pub fn exit_code(&self) -> Option<i64> {
         match self {
             Self::CommandFailed { code, .. }
             | Self::OutOfMemory { code, .. }
-            | Self::NotBegun { code, .. } => Some(*code),
+            | Self::NotStarted { code, .. } => Some(*code),
             Self::ImageUnavailable { .. }
             | Self::NoShell { .. }
-            | Self::OverDisk { .. }
+            | Self::DiskLimitExceeded { .. }
             | Self::Engine(_) => None,
         }
     }

@@ -1,8 +1,8 @@
-//! Runs the commands of a script in a container, and moves files in and out of it.
+//! Runs the commands of a script in a container, and copies files into and out of it.
 //!
-//! The checkout goes into the container as an archive, and what is kept of it comes out as one, so
-//! the engine may be on another host and nothing of the container is ever written to this one by
-//! anybody but the runner. This crate knows nothing of coordinators or of git.
+//! The checkout is uploaded to the container as an archive, and artifacts are downloaded as one. So
+//! the engine can be on another host, and a container never writes to the file system of this one.
+//! This crate does not depend on coordinators or git.
 
 mod collect;
 mod container;
@@ -20,4 +20,4 @@ pub use collect::{Collected, collect};
 pub use container::{WORK_DIR, run};
 pub use error::ScriptError;
 pub use request::ScriptRequest;
-pub use save_container::keep;
+pub use save_container::save_container;

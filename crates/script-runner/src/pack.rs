@@ -1,4 +1,4 @@
-//! The checkout and the script as one archive for the container, and what takes them back.
+//! Packs the checkout and the script into an archive for the container.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -10,19 +10,19 @@ use slipway_build_context::chunks_of_writer;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
 
-/// What goes into the container.
+/// The files for the container.
 pub(crate) struct Pack {
-    /// The directory whose content becomes `work`.
+    /// The directory whose content becomes the work directory.
     pub(crate) checkout: PathBuf,
-    /// The text of `script`.
+    /// The script.
     pub(crate) script: String,
-    /// The text of `environment`, for a script that reads its variables from there.
+    /// Shell text that exports the variables, for a script that does not get them from the engine.
     pub(crate) environment: Option<String>,
 }
 
 impl Pack {
-    /// Packs in the background; the pieces of the archive come out of the channel. The names in it
-    /// are relative to the container's root, and below `slipway`.
+    /// Packs in the background and returns the pieces of the archive. Names in it are relative to the
+    /// container's root and below `slipway`.
     pub(crate) fn pack(self) -> mpsc::Receiver<io::Result<Bytes>> {
         chunks_of_writer(move |writer| self.write(writer))
     }
@@ -43,8 +43,9 @@ impl Pack {
     }
 }
 
-/// The pieces of an archive that empties the files of ours that [`Pack`] put into the container.
-pub(crate) fn emptied() -> mpsc::Receiver<io::Result<Bytes>> {
+/// The pieces of an archive that overwrites the files of [`Pack`], except the work directory, with
+/// empty ones. The engine cannot delete files of a container.
+pub(crate) fn empty_files() -> mpsc::Receiver<io::Result<Bytes>> {
     chunks_of_writer(|writer| {
         let mut archive = tar::Builder::new(writer);
         for name in ["slipway/script", "slipway/at", "slipway/environment"] {
@@ -54,7 +55,8 @@ pub(crate) fn emptied() -> mpsc::Receiver<io::Result<Bytes>> {
     })
 }
 
-/// Adds what is in `dir`, in the order of names. Links are added as links, and never followed.
+/// Adds the content of `dir`, sorted by name. Links are added as links: following them could copy
+/// files of this host into the container.
 fn add_content<W: Write>(archive: &mut tar::Builder<W>, dir: &Path, name: &Path) -> io::Result<()> {
     let mut names: Vec<_> = dir
         .read_dir()?
@@ -93,12 +95,11 @@ fn add_file<W: Write>(
 ) -> io::Result<()> {
     let file = File::open(on_disk)?;
     let metadata = file.metadata()?;
-    let mode = match metadata.permissions().mode() & 0o111 {
-        0 => 0o666,
-        _ => 0o777,
-    };
+    let is_executable = metadata.permissions().mode() & 0o111 != 0;
+    let mode = if is_executable { 0o777 } else { 0o666 };
     let mut header = header(EntryType::Regular, mode, Some(&metadata));
     header.set_size(metadata.len());
+    // A file that grows meanwhile must not exceed the size in its header.
     archive.append_data(&mut header, name, io::Read::take(file, metadata.len()))
 }
 
@@ -112,15 +113,15 @@ fn add_bytes<W: Write>(
     archive.append_data(&mut header, name, content)
 }
 
-/// A header that belongs to root and lets everybody write, as an image may name any user to run
-/// commands as.
+/// A header for a file that root owns and everybody can write: the image decides which user runs the
+/// commands.
 fn header(kind: EntryType, mode: u32, metadata: Option<&Metadata>) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_size(0);
-    let changed = metadata.and_then(|metadata| metadata.modified().ok());
-    let since = changed.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified = metadata.and_then(|metadata| metadata.modified().ok());
+    let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     header.set_mtime(since.map_or(0, |since| since.as_secs()));
     header
 }

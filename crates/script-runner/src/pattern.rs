@@ -1,62 +1,62 @@
-//! Which files a script leaves: paths in which `*`, `?` and `**` stand for names.
+//! Glob patterns for artifact paths.
 //!
-//! `*` and `?` stay within one name, `**` stands for any number of names. What leads to a
-//! directory takes all that is in it.
+//! `*` and `?` match within one name, `**` matches any number of names. A pattern that matches a
+//! directory includes everything in it.
 
-/// The paths of a rule, and which of them led to something.
+/// The patterns of an artifact rule, and which of them matched.
 pub(crate) struct Patterns(Vec<Pattern>);
 
 struct Pattern {
     text: String,
     parts: Vec<String>,
-    found: bool,
+    has_matched: bool,
 }
 
 impl Patterns {
-    /// Reads the paths.
+    /// Parses the patterns.
     pub(crate) fn new(paths: &[String]) -> Self {
         let patterns = paths.iter().map(|text| {
             let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
             Pattern {
                 text: text.clone(),
                 parts: names.map(str::to_owned).collect(),
-                found: false,
+                has_matched: false,
             }
         });
         Self(patterns.collect())
     }
 
-    /// The directories and files below which everything is that may be taken; none is in another.
+    /// The shortest list of directories and files that contains everything that can match.
     pub(crate) fn roots(&self) -> Vec<String> {
         let mut roots: Vec<Vec<&str>> = self.0.iter().map(Pattern::root).collect();
-        // A directory comes before what is in it.
+        // After sorting, a directory comes before its content.
         roots.sort();
-        let mut apart: Vec<Vec<&str>> = Vec::new();
+        let mut distinct: Vec<Vec<&str>> = Vec::new();
         for root in roots {
-            if !apart.iter().any(|other| root.starts_with(other)) {
-                apart.push(root);
+            if !distinct.iter().any(|other| root.starts_with(other)) {
+                distinct.push(root);
             }
         }
-        apart.into_iter().map(|root| root.join("/")).collect()
+        distinct.into_iter().map(|root| root.join("/")).collect()
     }
 
-    /// Whether `path` is taken; notes by which of the paths.
-    pub(crate) fn take(&mut self, path: &str) -> bool {
+    /// Whether a pattern matches `path`. Records which patterns do.
+    pub(crate) fn matches(&mut self, path: &str) -> bool {
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
-        let mut taken = false;
+        let mut any = false;
         for pattern in &mut self.0 {
-            if pattern.fits(&names) {
-                pattern.found = true;
-                taken = true;
+            if pattern.matches(&names) {
+                pattern.has_matched = true;
+                any = true;
             }
         }
-        taken
+        any
     }
 
-    /// The paths that led to nothing.
-    pub(crate) fn not_found(&self) -> impl Iterator<Item = &str> {
-        let lost = self.0.iter().filter(|pattern| !pattern.found);
-        lost.map(|pattern| pattern.text.as_str())
+    /// The patterns that matched nothing.
+    pub(crate) fn unmatched(&self) -> impl Iterator<Item = &str> {
+        let unmatched = self.0.iter().filter(|pattern| !pattern.has_matched);
+        unmatched.map(|pattern| pattern.text.as_str())
     }
 }
 
@@ -66,40 +66,42 @@ impl Pattern {
         plain.map(String::as_str).collect()
     }
 
-    /// Whether it leads to what these names lead to, or to a directory above it.
+    /// Whether the pattern matches the path of these names, or a directory above it.
     ///
-    /// All places in the pattern that the names so far may have come to are followed at once.
-    fn fits(&self, names: &[&str]) -> bool {
+    /// This simulates a state machine whose states are positions in the pattern, so many `**` do not
+    /// take exponential time.
+    fn matches(&self, names: &[&str]) -> bool {
         let end = self.parts.len();
-        let mut places = vec![false; end + 1];
-        self.reach(&mut places, 0);
+        let mut states = vec![false; end + 1];
+        self.reach(&mut states, 0);
         for name in names {
-            if places.get(end) == Some(&true) {
+            // The pattern matched a directory above.
+            if states.get(end) == Some(&true) {
                 return true;
             }
             let mut next = vec![false; end + 1];
-            for (place, part) in self.parts.iter().enumerate() {
-                if places.get(place) != Some(&true) {
+            for (position, part) in self.parts.iter().enumerate() {
+                if states.get(position) != Some(&true) {
                     continue;
                 }
                 if part == "**" {
-                    self.reach(&mut next, place);
-                } else if name_fits(part, name) {
-                    self.reach(&mut next, place + 1);
+                    self.reach(&mut next, position);
+                } else if name_matches(part, name) {
+                    self.reach(&mut next, position + 1);
                 }
             }
-            places = next;
+            states = next;
         }
-        places.get(end) == Some(&true)
+        states.get(end) == Some(&true)
     }
 
-    /// Marks a place, and those that `**` lets be reached from it without a name.
-    fn reach(&self, places: &mut [bool], from: usize) {
-        for place in from..places.len() {
-            if let Some(reached) = places.get_mut(place) {
+    /// Marks a position, and those after it that can be reached because `**` matches no name.
+    fn reach(&self, states: &mut [bool], from: usize) {
+        for position in from..states.len() {
+            if let Some(reached) = states.get_mut(position) {
                 *reached = true;
             }
-            if self.parts.get(place).is_none_or(|part| part != "**") {
+            if self.parts.get(position).is_none_or(|part| part != "**") {
                 return;
             }
         }
@@ -110,8 +112,9 @@ fn is_glob(part: &str) -> bool {
     part.contains(['*', '?'])
 }
 
-/// Whether one name fits one part. After a `*` failed to fit, it takes one character more.
-fn name_fits(part: &str, name: &str) -> bool {
+/// Whether a name matches one part of a pattern. When the rest does not match, the last `*` takes one
+/// more character.
+fn name_matches(part: &str, name: &str) -> bool {
     let (part, name): (Vec<char>, Vec<char>) = (part.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_lead_to_files_and_directories() {
+    fn patterns_match_files_and_everything_in_directories() {
         for (pattern, path, fits) in [
             ("out", "out", true),
             ("out/", "out/a/b", true),
@@ -173,19 +176,19 @@ mod tests {
             ("a*b*c", "a-c-b", false),
             ("ü?", "üß", true),
         ] {
-            assert_eq!(patterns(&[pattern]).take(path), fits, "{pattern} {path}");
+            assert_eq!(patterns(&[pattern]).matches(path), fits, "{pattern} {path}");
         }
     }
 
     #[test]
-    fn many_stars_take_no_longer_than_few() {
+    fn many_wildcards_do_not_take_exponential_time() {
         let pattern = "**/a/".repeat(200) + "*a*a*a*a*a*a*b";
         let path = "a/".repeat(400) + &"a".repeat(200);
-        assert!(!patterns(&[&pattern]).take(&path));
+        assert!(!patterns(&[&pattern]).matches(&path));
     }
 
     #[test]
-    fn only_what_may_hold_something_is_read() {
+    fn roots_are_the_directories_that_can_contain_a_match() {
         let roots = |paths: &[&str]| patterns(paths).roots();
         assert_eq!(roots(&["out/a", "out", "outer/*.o"]), ["out", "outer"]);
         assert_eq!(roots(&["a/b/*/c", "x.txt"]), ["a/b", "x.txt"]);
@@ -193,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn what_led_to_nothing_is_known() {
+    fn unmatched_returns_patterns_without_a_match() {
         let mut patterns = patterns(&["a", "b/"]);
-        patterns.take("a/x");
-        assert_eq!(patterns.not_found().collect::<Vec<_>>(), ["b/"]);
+        patterns.matches("a/x");
+        assert_eq!(patterns.unmatched().collect::<Vec<_>>(), ["b/"]);
     }
 }

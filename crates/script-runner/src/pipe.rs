@@ -1,20 +1,20 @@
-//! Between a stream of bytes and the blocking code that unpacks archives.
+//! A pipe from an asynchronous stream of bytes to blocking code that unpacks archives.
 
 use std::io::{self, Read};
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 
-/// How many pieces wait for the reader.
+/// How many pieces the pipe buffers.
 const PIECES: usize = 8;
 
-/// The reading end, for a blocking task.
+/// Reads from the pipe in a blocking task.
 pub(crate) struct Reader {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
 }
 
-/// A pipe whose ends are a channel's.
+/// Creates a pipe.
 pub(crate) fn channel() -> (
     mpsc::Sender<io::Result<Bytes>>,
     mpsc::Receiver<io::Result<Bytes>>,

@@ -1,4 +1,4 @@
-//! Having the image that a script runs in.
+//! Pulls the image that a script runs in.
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
@@ -11,19 +11,20 @@ use slipway_image_builder::{BuildError, Builder, Progress, engine_error};
 use crate::error::ScriptError;
 use crate::request::ScriptRequest;
 
-/// Makes sure that the engine has the image of `request`, which is pulled when it is not there;
-/// returns what it is called here.
-pub(crate) async fn have(
+/// Makes sure that the engine has the image of `request`, and pulls it if necessary. Returns the
+/// image's name on this engine.
+pub(crate) async fn ensure_image(
     builder: &Builder,
     request: &ScriptRequest,
     progress: &dyn Progress,
 ) -> Result<String, ScriptError> {
     let (image, logins) = (&request.image, &request.logins);
-    if request.is_made {
+    // An image of another job gets a name of this job, so that it is deleted with this job.
+    if request.is_built_by_job {
         progress.phase(Phase::Pulling);
         progress.output(format!("Pulling {image}\n").as_bytes());
-        let had = builder.ensure_job_image(image, &request.job, logins).await;
-        return had.map_err(|error| not_pulled(image, error));
+        let pulled = builder.ensure_job_image(image, &request.job, logins).await;
+        return pulled.map_err(|error| pull_error(image, error));
     }
     match builder.engine().inspect_image(image).await {
         Ok(_) => return Ok(image.clone()),
@@ -50,13 +51,13 @@ pub(crate) async fn have(
     let mut answer = std::pin::pin!(engine.create_image(Some(options), None, credentials));
     while let Some(message) = answer.next().await {
         if let Err(error) = message {
-            return Err(not_pulled(image, error));
+            return Err(pull_error(image, error));
         }
     }
     Ok(image.clone())
 }
 
-fn not_pulled(image: &str, error: Error) -> ScriptError {
+fn pull_error(image: &str, error: Error) -> ScriptError {
     let detail = match &error {
         Error::DockerStreamError { error } => error.clone(),
         Error::DockerResponseServerError { message, .. } => message.clone(),
@@ -71,12 +72,13 @@ fn not_pulled(image: &str, error: Error) -> ScriptError {
     }
 }
 
-/// The image with the tag that is meant when none is named. Without one the engine would pull all.
+/// The image with the default tag if it names none. Without a tag the engine would pull all tags.
 fn with_tag(image: &str) -> String {
     let name = image.rsplit('/').next().unwrap_or(image);
-    match name.contains([':', '@']) {
-        true => image.to_owned(),
-        false => format!("{image}:latest"),
+    if name.contains([':', '@']) {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_names_its_registry_and_its_tag_or_means_the_usual_ones() {
+    fn an_image_without_registry_or_tag_gets_the_defaults() {
         for (image, host, whole) in [
             ("busybox", "docker.io", "busybox:latest"),
             ("acme/tools:1", "docker.io", "acme/tools:1"),

@@ -1,4 +1,4 @@
-//! What to run, and where.
+//! The request to run a script.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,31 +6,30 @@ use std::path::PathBuf;
 use slipway_domain::image::Repository;
 use slipway_image_builder::Login;
 
-/// One script to run.
+/// A script to run.
 #[derive(Clone)]
 pub struct ScriptRequest {
-    /// Names the job on this engine; the container is labelled with it.
+    /// Identifies the job on this engine. The container is labelled with it.
     pub job: String,
-    /// The image whose container the commands run in.
+    /// The image to run the commands in.
     pub image: String,
-    /// Whether another job made that image, so that it is named by its digest and here for this
-    /// job alone.
-    pub is_made: bool,
-    /// The directory that is copied into the container.
+    /// Whether another job built the image. Then it is named by its digest, and deleted from this
+    /// engine after the job.
+    pub is_built_by_job: bool,
+    /// The directory to copy into the container.
     pub checkout: PathBuf,
-    /// The commands.
     pub commands: Vec<String>,
-    /// What they see in their environment; of two with one name the later counts.
+    /// The environment variables. If a name occurs twice, the last value counts.
     pub environment: Vec<(String, String)>,
-    /// For the registries that are pulled from and pushed to.
+    /// The credentials of registries.
     pub logins: Vec<Login>,
-    /// The repository and the tag where the container is kept by [`keep`](crate::keep), if it is.
-    pub keep: Option<(Repository, String)>,
+    /// The repository and tag that [`save_container`](crate::save_container) pushes to.
+    pub save_as: Option<(Repository, String)>,
 }
 
 impl fmt::Debug for ScriptRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The environment has secrets in it.
+        // The environment contains secrets.
         write!(f, "ScriptRequest(job {} in {})", self.job, self.image)
     }
 }

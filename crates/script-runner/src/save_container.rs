@@ -1,4 +1,4 @@
-//! Keeping the container of a script as an image, for jobs that go on from there.
+//! Saves the container of a script as an image, for jobs that continue in it.
 
 use bollard::models::ContainerConfig;
 use bollard::query_parameters::CommitContainerOptions;
@@ -7,30 +7,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::container::{container_name, upload};
 use crate::error::ScriptError;
-use crate::pack::emptied;
+use crate::pack::empty_files;
 use crate::request::ScriptRequest;
 
-/// Makes an image of the container that [`run`](crate::run) left, and pushes it where the request
-/// says; `None` when it is not to be kept. What is here of it goes with [`Builder::remove_job`].
+/// Commits the container that [`run`](crate::run) left as an image and pushes it to
+/// [`ScriptRequest::save_as`]. Returns `None` if that is not set. [`Builder::remove_job`] deletes the
+/// image from this engine.
 ///
-/// Nothing that the runner put into the container stays in the image but the work directory, where
-/// its containers begin: it has the variables, the entry point and the command of the image that
-/// the script ran in.
+/// The image keeps the environment, entry point and command of the image that the script ran in. Of
+/// the files that the runner put into the container, only the work directory stays.
 ///
 /// # Errors
-/// `Engine`, among them `PushRefused` when the registry does not take it.
-pub async fn keep(
+/// Returns `Engine`, with `PushRefused` if the registry refuses the image.
+pub async fn save_container(
     builder: &Builder,
     request: &ScriptRequest,
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Option<BuiltImage>, ScriptError> {
-    let Some((repository, tag)) = &request.keep else {
+    let Some((repository, tag)) = &request.save_as else {
         return Ok(None);
     };
     let name = repository.tagged(tag);
-    progress.output(format!("Keeping the container as {name}\n").as_bytes());
-    // This is waited for even if the job is canceled, as the engine goes on with it anyway.
+    progress.output(format!("Saving the container as {name}\n").as_bytes());
+    // A cancel does not interrupt this: the engine would finish the commit anyway, and the image
+    // would be left behind.
     let id = commit(builder, request).await?;
     let tags = [tag.clone()];
     let pushing = builder.push_image(&id, repository, &tags, &request.logins, progress);
@@ -41,18 +42,19 @@ pub async fn keep(
     }
 }
 
-/// Makes the image, with the labels of the container; returns its id.
+/// Commits the container, with its labels. Returns the image's id.
 async fn commit(builder: &Builder, request: &ScriptRequest) -> Result<String, ScriptError> {
     let engine = builder.engine();
     let container = container_name(builder, &request.job);
-    upload(builder, &container, emptied()).await?;
+    // The script and the environment contain secrets.
+    upload(builder, &container, empty_files()).await?;
     let image = engine.inspect_container(&container, None).await?.image;
     let image = engine.inspect_image(&image.unwrap_or_default()).await?;
     let ran_in = image.config.unwrap_or_default();
     let entrypoint = ran_in.entrypoint.unwrap_or_default();
     let mut cmd = ran_in.cmd.unwrap_or_default();
     if entrypoint.is_empty() && cmd.is_empty() {
-        // Where nothing is named the engine takes the container's own, which is our script.
+        // If both are empty, the engine uses the container's own command, which is our script.
         cmd.push("sh".to_owned());
     }
     let config = ContainerConfig {
@@ -62,7 +64,7 @@ async fn commit(builder: &Builder, request: &ScriptRequest) -> Result<String, Sc
     };
     let options = CommitContainerOptions {
         container: Some(container),
-        // A name keeps the image from being pruned as dangling before it is pushed.
+        // Without a name the image could be pruned as dangling before it is pushed.
         repo: Some("slipway-job".to_owned()),
         tag: Some(format!("kept-{}-{}", builder.owner(), request.job)),
         pause: false,

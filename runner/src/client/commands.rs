@@ -1,33 +1,30 @@
-//! Calls that an operator's command makes once, and that are not tried again.
+//! Requests for an operator's commands. They are sent once and not retried.
 
 use reqwest::{Method, StatusCode};
 use slipway_domain::{RegistrationToken, RunnerToken};
 use slipway_protocol::{RegisterRequest, RegisteredRunner, TokenRequest};
 
-use super::Coordinator;
+use super::CoordinatorClient;
 
-/// Why registration or another command was refused.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The address is not one of a coordinator.
-    #[error("{0} is not the address of a coordinator; expected http:// or https://")]
+    /// The URL is not an HTTP URL.
+    #[error("{0} is not a coordinator URL; expected http:// or https://")]
     BadUrl(String),
-    /// The token is not known there.
-    #[error("the coordinator refused the token")]
+    /// The coordinator does not know the token.
+    #[error("the coordinator rejected the token")]
     Forbidden,
-    /// It answered something else.
+    /// The coordinator answered with another status.
     #[error("the coordinator answered {status}")]
-    Refused {
-        /// The status.
-        status: StatusCode,
-    },
-    /// It could not be reached.
-    #[error("the coordinator could not be reached")]
+    Refused { status: StatusCode },
+    /// There was no answer, or it could not be read.
+    #[error("could not reach the coordinator")]
     Unreachable(#[source] reqwest::Error),
 }
 
-impl Coordinator {
-    /// `POST runners/register`: makes a runner of this program.
+impl CoordinatorClient {
+    /// `POST runners/register`: registers this host as a runner.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -47,18 +44,19 @@ impl Coordinator {
         }
     }
 
-    /// `PUT builds/-1`: whether the coordinator knows this runner. 404 is its yes.
+    /// `PUT builds/-1`: checks that the coordinator knows this runner.
     ///
     /// # Errors
     /// See [`CommandError`].
     pub async fn verify(&self, token: &RunnerToken) -> Result<(), CommandError> {
+        // There is no job -1. A coordinator that accepts the token answers that it is not found.
         match self.send_token(Method::PUT, "builds/-1", token).await? {
             StatusCode::NOT_FOUND => Ok(()),
             status => Err(refused(status)),
         }
     }
 
-    /// `DELETE runners/delete`: this runner leaves.
+    /// `DELETE runners/delete`: deletes this runner.
     ///
     /// # Errors
     /// See [`CommandError`].

@@ -1,7 +1,7 @@
-//! Documents about an image that was pushed: how it was made, and what is in it. They become files of
-//! the job, and are attached to the image where its registry takes them.
+//! Attestations about a pushed image: its provenance and its SBOM. They are uploaded as files of the
+//! job, and attached to the image if its registry supports that.
 //!
-//! Nothing here makes a job fail: what cannot be had costs a line in the trace.
+//! Nothing here fails a job: a missing attestation is a warning in the trace.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,47 +18,49 @@ use slipway_domain::{ImageBuild, JobToken, Phase};
 use slipway_image_builder::{BuildRequest, Builder, BuiltImage, Progress as _};
 use slipway_registry::{Attached, Document, Registry};
 
-use crate::client::{Coordinator, Uploaded};
+use crate::client::{CoordinatorClient, UploadAnswer};
 use crate::executor::Job;
 
-/// What the list of packages may take of the time that the build took, and what it may take anyway.
-const SBOM_SHARE: u32 = 2;
-const SBOM_LEAST: Duration = Duration::from_secs(5);
-/// What the registry may take.
-const ATTACH_LIMIT: Duration = Duration::from_secs(30);
-/// How often a file is sent.
-const TRIES: u32 = 3;
+/// Creating the SBOM may take the build's duration divided by this.
+const SBOM_TIME_DIVISOR: u32 = 2;
+/// The time limit for the SBOM of a very fast build.
+const SBOM_MIN_TIME: Duration = Duration::from_secs(5);
+/// How long attaching to the image may take.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many times an upload is attempted.
+const ATTEMPTS: u32 = 3;
 
-/// Which documents are made.
+/// Which attestations are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Attest {
-    /// None.
+    /// No attestations.
     None,
-    /// What is in the image.
+    /// The packages in the image.
     Sbom,
-    /// How it was made.
+    /// How the image was built.
     Provenance,
     /// Both.
     All,
 }
 
-/// Who makes documents, and where they go.
+/// Writes attestations for pushed images.
 pub struct Notary {
     what: Attest,
-    coordinator: Coordinator,
+    coordinator: CoordinatorClient,
+    /// The URL of this runner at the coordinator, which identifies the builder.
     builder: String,
 }
 
-/// A document that was made.
-struct Made {
+/// An attestation, ready to be sent.
+struct Attestation {
     file: &'static str,
     file_type: &'static str,
     document: Document,
 }
 
 impl Notary {
-    /// One that sends files to `coordinator`; `builder` is the address of this runner there.
-    pub fn new(what: Attest, coordinator: Coordinator, builder: String) -> Self {
+    /// Creates a notary that uploads to `coordinator`. `builder` is the URL of this runner there.
+    pub fn new(what: Attest, coordinator: CoordinatorClient, builder: String) -> Self {
         Self {
             what,
             coordinator,
@@ -66,12 +68,12 @@ impl Notary {
         }
     }
 
-    /// Whether it looks into images.
+    /// Whether it reads the files of images.
     pub(super) fn reads_images(&self) -> bool {
         matches!(self.what, Attest::Sbom | Attest::All)
     }
 
-    /// Makes what is to be made of an image, and sends it where it goes, unless the job is stopped.
+    /// Creates the attestations of an image and sends them, unless the job is stopped.
     pub(super) async fn attest(
         &self,
         builder: &Builder,
@@ -104,49 +106,50 @@ impl Notary {
         };
         let finished = now();
         job.output.phase(Phase::Uploading);
-        let mut made = Vec::new();
+        let mut attestations = Vec::new();
         if self.what != Attest::Sbom {
             let started = request.origin.created;
             let document = self.provenance(builder, job, &request.spec, subject, started, finished);
-            made.push(finish(job, PROVENANCE, document.await));
+            attestations.push(finish(job, PROVENANCE, document.await));
         }
         if self.reads_images() {
             let took = (finished - request.origin.created).to_std();
-            let limit = (took.unwrap_or_default() / SBOM_SHARE).max(SBOM_LEAST);
+            let limit = (took.unwrap_or_default() / SBOM_TIME_DIVISOR).max(SBOM_MIN_TIME);
             match tokio::time::timeout(limit, self.sbom(builder, job, subject)).await {
-                Ok(Ok(document)) => made.push(finish(job, SBOM, document)),
-                Ok(Err(error)) => warn(job, &format!("what is in the image is not known: {error}")),
+                Ok(Ok(document)) => attestations.push(finish(job, SBOM, document)),
+                Ok(Err(error)) => warn(job, &format!("could not create the SBOM: {error}")),
                 Err(_) => warn(
                     job,
-                    &format!(
-                        "what is in the image was not found out within {} s",
-                        limit.as_secs()
-                    ),
+                    &format!("creating the SBOM took longer than {} s", limit.as_secs()),
                 ),
             }
         }
-        let login = request.logins.iter();
-        let login = login
-            .clone()
-            .find(|login| login.registry == repository.registry());
-        let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
+        let login = request
+            .logins
+            .iter()
+            .find(|login| login.registry == repository.registry())
+            .map(|login| (login.username.as_str(), login.password.as_str()));
         let registry = Registry::new(repository, login);
-        let documents: Vec<Document> = made.iter().map(|made| made.document.clone()).collect();
+        let documents = attestations.iter();
+        let documents: Vec<Document> = documents.map(|made| made.document.clone()).collect();
         let attaching = registry.attach(&image.digest, &documents);
-        let sending = join_all(made.iter().map(|made| self.send(job, made)));
-        // Farm and registry know nothing of each other.
-        let attaching = tokio::time::timeout(ATTACH_LIMIT, attaching);
-        let (attached, _) = tokio::join!(attaching, sending);
+        let sending = attestations.iter().map(|made| self.upload(job, made));
+        // The two are independent: either may be slow or fail.
+        let attaching = tokio::time::timeout(ATTACH_TIMEOUT, attaching);
+        let (attached, _) = tokio::join!(attaching, join_all(sending));
         match attached {
-            Ok(Ok(Attached::Listed)) => job.output.line("Attached to the image"),
+            Ok(Ok(Attached::Listed)) => job.output.line("Attached the attestations to the image"),
             Ok(Ok(Attached::Tagged)) => {
                 job.output
-                    .line("Attached to the image, by a tag as its registry lists nothing attached");
+                    .line("Attached the attestations to the image by a tag; the registry does not list referrers");
             }
-            Ok(Err(error)) => warn(job, &format!("nothing is attached to the image: {error}")),
+            Ok(Err(error)) => warn(
+                job,
+                &format!("could not attach the attestations to the image: {error}"),
+            ),
             Err(_) => warn(
                 job,
-                "nothing is attached to the image: the registry is too slow",
+                "could not attach the attestations to the image: the registry is too slow",
             ),
         }
     }
@@ -160,14 +163,14 @@ impl Notary {
         started: DateTime<Utc>,
         finished: DateTime<Utc>,
     ) -> Value {
-        let repository = super::source_of(job);
+        let repository = super::repository_url(job);
         let source = repository.as_deref().map(|url| Source {
             url,
             sha: &job.payload.sha,
             git_ref: &job.payload.git_ref,
         });
         let base = job.output.first_base();
-        // An image that is built on nothing has no base.
+        // `FROM scratch` has no registry, and is not a base image.
         let base = base.as_ref().filter(|base| base.registry().is_some());
         let base = base.map(BaseImage::image);
         let digest = match base {
@@ -202,11 +205,12 @@ impl Notary {
             .export_file_system(&job.payload.id.to_string())
             .await;
         let files = files.map_err(|error| error.to_string())?;
+        // Scanning unpacks the whole image, which would block the other jobs on this thread.
         let installed = tokio::task::spawn_blocking(|| scan(files, &ScanLimits::default()));
         let installed = installed.await.map_err(|error| error.to_string())?;
         let installed = installed.map_err(|error| error.to_string())?;
         job.output.line(&format!(
-            "The image has {} packages",
+            "The image contains {} packages",
             installed.packages.len()
         ));
         let (job, digest) = (job.payload.id, image.digest);
@@ -215,45 +219,46 @@ impl Notary {
         Ok(sbom(image, &installed, &namespace, tool, now()))
     }
 
-    /// Makes a document a file of the job.
-    async fn send(&self, job: &Job, made: &Made) {
+    /// Uploads an attestation as a file of the job.
+    async fn upload(&self, job: &Job, attestation: &Attestation) {
         let token = JobToken::presented(job.payload.token.clone());
-        let bytes = &made.document.bytes;
-        let mut last = String::new();
-        for _ in 0..TRIES {
+        let bytes = &attestation.document.bytes;
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
             let sending = self.coordinator.send_document(
                 &token,
                 job.payload.id,
                 bytes.clone(),
-                made.file,
-                made.file_type,
+                attestation.file,
+                attestation.file_type,
             );
             match sending.await {
-                Uploaded::Done => return,
-                Uploaded::Retry(retry) => {
-                    last = retry.why.clone();
+                UploadAnswer::Done => return,
+                UploadAnswer::Retry(retry) => {
+                    reason = retry.why.clone();
                     tokio::time::sleep(retry.after.unwrap_or(Duration::from_secs(1))).await;
                 }
                 other => {
-                    last = format!("{other:?}");
+                    reason = format!("{other:?}");
                     break;
                 }
             }
         }
-        warn(job, &format!("the farm did not take {}: {last}", made.file));
+        let file = attestation.file;
+        warn(job, &format!("could not upload {file}: {reason}"));
     }
 }
 
-/// The names of a document: its file, the type of that, and its type in a registry.
+/// The names of an attestation: its file, the file's type at the farm, and its type in a registry.
 type Names = (&'static str, &'static str, &'static str);
 
 const PROVENANCE: Names = ("provenance.json", "provenance", PROVENANCE_TYPE);
 const SBOM: Names = ("sbom.spdx.json", "sbom", SBOM_TYPE);
 
-/// The document as it leaves this host: without a secret.
-fn finish(job: &Job, (file, file_type, kind): Names, document: Value) -> Made {
+/// Masks the secrets in a document, and names it.
+fn finish(job: &Job, (file, file_type, kind): Names, document: Value) -> Attestation {
     let masked = map_texts(document, &|text| job.output.mask(text));
-    Made {
+    Attestation {
         file,
         file_type,
         document: Document {

@@ -1,4 +1,4 @@
-//! What a job works on: the commit, and the files of the jobs it needs.
+//! The work tree of a job: the commit, and the artifacts of the jobs it needs.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use slipway_image_builder::BuildError;
 use slipway_packages::{Archive, PackageError, UnpackLimits, unpack};
 
 use super::failure;
-use crate::executor::disk_full;
-use crate::executor::{Failure, Job};
+use crate::executor::{Failure, Job, disk_full};
 
-/// What the archives of earlier jobs may become: more than a package, as they are the farm's own.
-const LIMITS: UnpackLimits = UnpackLimits {
+/// The limits on artifacts of needed jobs. They are higher than for packages, because the archives
+/// were made by the farm's own runners.
+const ARTIFACT_LIMITS: UnpackLimits = UnpackLimits {
     compressed: u64::MAX,
     expanded: 16 << 30,
-    // What a job writes may well be very regular.
+    // The output of a job may compress extremely well.
     ratio: u64::MAX,
     ratio_from: 0,
     entries: 500_000,
@@ -26,51 +26,50 @@ const LIMITS: UnpackLimits = UnpackLimits {
     time: Duration::from_secs(3600),
 };
 
-/// Where the checkout of a job is.
+/// The directory of a job's work tree.
 pub(super) fn dir(job: &Job) -> PathBuf {
     job.dir.join("source")
 }
 
-/// Checks the commit out.
+/// Checks out the commit.
 pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
     let source = source_of(job)?;
     let dir = dir(job);
-    let mut say = |line: &str| job.output.line(line);
+    let mut log = |line: &str| job.output.line(line);
     tokio::select! {
         biased;
         () = job.stop.stopped() => Err(failure(&BuildError::Canceled)),
-        fetched = git.checkout(&source, &dir, &mut say) => {
+        fetched = git.checkout(&source, &dir, &mut log) => {
             fetched.map_err(|error| git_failure(&error))
         }
     }
 }
 
-/// When the commit was made, in seconds after the beginning of 1970.
-pub(super) async fn time(git: &Git, job: &Job) -> Result<u32, Failure> {
-    let unknown = || Failure {
+/// The time of the commit, in seconds since the Unix epoch.
+pub(super) async fn commit_time(git: &Git, job: &Job) -> Result<u32, Failure> {
+    let no_commit = || Failure {
         reason: FailureReason::Unsupported,
-        message:
-            "the image is to be dated by its commit, and what is built is none; name a number \
-                  of seconds as source_date"
-                .to_owned(),
+        message: "source_date is `commit`, but the image is not built from a commit; set it to a \
+                  number of seconds"
+            .to_owned(),
     };
     if job.own.spec.package().is_some() || job.own.source.is_some() {
-        return Err(unknown());
+        return Err(no_commit());
     }
     let time = git.commit_time(&dir(job)).await;
     let time = time.map_err(|error| git_failure(&error))?;
     time.and_then(|time| time.try_into().ok())
-        .ok_or_else(unknown)
+        .ok_or_else(no_commit)
 }
 
-/// Makes an empty place in the place of a checkout.
-pub(super) fn none(job: &Job) -> Result<(), Failure> {
-    let made = std::fs::create_dir(dir(job));
-    made.map_err(|error| failure(&error.into()))
+/// Creates an empty work tree.
+pub(super) fn create_empty(job: &Job) -> Result<(), Failure> {
+    let created = std::fs::create_dir(dir(job));
+    created.map_err(|error| failure(&error.into()))
 }
 
-/// Unpacks the archives of the jobs before it into the checkout.
-pub(super) async fn unpack_needs(job: &Job) -> Result<(), Failure> {
+/// Unpacks the artifacts of the needed jobs into the work tree.
+pub(super) async fn unpack_artifacts(job: &Job) -> Result<(), Failure> {
     let dir = dir(job);
     for (need, archive) in job.needs() {
         job.output
@@ -87,8 +86,8 @@ pub(super) async fn unpack_needs(job: &Job) -> Result<(), Failure> {
 
 async fn unpack_archive(archive: &Path, dir: &Path) -> Result<(), PackageError> {
     let file = File::open(archive)?;
-    unpack(file, Archive::Zip, dir, LIMITS).await?;
-    // Once is enough to have on disk.
+    unpack(file, Archive::Zip, dir, ARTIFACT_LIMITS).await?;
+    // The disk need not hold the artifacts twice.
     Ok(std::fs::remove_file(archive)?)
 }
 
@@ -100,7 +99,7 @@ fn source_of(job: &Job) -> Result<Source, Failure> {
         .map_err(|error| git_failure(&error))?;
     let sha: CommitSha = payload.sha.parse().map_err(|_| Failure {
         reason: FailureReason::SourceUnavailable,
-        message: "the job does not name a full commit sha".to_owned(),
+        message: "the job has no full commit SHA".to_owned(),
     })?;
     let git_ref: Option<GitRef> = payload.git_ref.parse().ok();
     let own = job.own.checkout.as_ref();
@@ -115,7 +114,7 @@ fn source_of(job: &Job) -> Result<Source, Failure> {
         url,
         git_ref,
         sha,
-        // A coordinator that says nothing of submodules knows none.
+        // An older coordinator does not send the setting, and expects no submodules.
         submodules: own.map_or(Submodules::None, |own| own.submodules),
     })
 }
@@ -148,11 +147,11 @@ fn unpack_failure(job: &str, error: &PackageError) -> Failure {
     let reason = match error.reason() {
         FailureReason::DiskFull => return disk_full(),
         FailureReason::RunnerFault => FailureReason::RunnerFault,
-        // Another job made it so.
+        // The needed job packed it, so retrying on another runner does not help.
         _ => FailureReason::JobFailed,
     };
     Failure {
         reason,
-        message: format!("the artifacts of {job} cannot be unpacked: {error}"),
+        message: format!("could not unpack the artifacts of {job}: {error}"),
     }
 }

@@ -1,20 +1,21 @@
-//! The image of a job as an archive, for whoever loads it into an engine of their own.
+//! Packs the image of a job into an archive that can be loaded into another engine.
 
 use slipway_domain::Phase;
 use slipway_image_builder::{BuildError, Builder, Progress as _};
 
-use super::{build_cache, failure};
-use crate::executor::{Archive, ArchiveKind, Failure, Job};
+use super::{disk_limit, failure};
+use crate::executor::{Artifact, ArtifactKind, Failure, Job};
 
-/// How long the farm keeps it. It is fetched as soon as the build is over.
+/// How long the farm keeps the archive. Clients download it when the build has ended.
 const EXPIRE_IN: &str = "1 day";
 
-/// Packs the image that was built for a job, with these names, within the disk that the job may use.
+/// Packs the image that was built for a job, with these names. The archive counts towards the
+/// job's disk limit.
 pub(super) async fn save_image(
     builder: &Builder,
     job: &Job,
     names: &[String],
-) -> Result<Option<Archive>, Failure> {
+) -> Result<Option<Artifact>, Failure> {
     job.output.phase(Phase::Uploading);
     job.output.line("Packing the image");
     let path = job.dir.join("image.tar.gz");
@@ -34,13 +35,15 @@ pub(super) async fn save_image(
     let saved = tokio::select! {
         biased;
         () = job.stop.stopped() => return Ok(None),
-        saved = build_cache::within(builder.limits().disk_bytes, job, saving) => saved,
+        saved = disk_limit::enforce(builder.limits().disk_bytes, job, saving) => saved,
     };
     let size = saved?;
-    job.output
-        .line(&format!("The packed image has {} KiB", size.div_ceil(1024)));
-    Ok(Some(Archive {
-        kind: ArchiveKind::Image,
+    job.output.line(&format!(
+        "The packed image is {} KiB large",
+        size.div_ceil(1024)
+    ));
+    Ok(Some(Artifact {
+        kind: ArtifactKind::Image,
         path,
         name: "image.tar.gz".to_owned(),
         expire_in: Some(EXPIRE_IN.to_owned()),

@@ -1,4 +1,4 @@
-//! Image indexes: images that other jobs built, each for its platform, get one name.
+//! Image indexes: one name for the images that other jobs built, one for each platform.
 
 use slipway_domain::spec::ImageIndex;
 use slipway_domain::{FailureReason, ImageDetails, Phase};
@@ -12,19 +12,20 @@ use crate::executor::{Failure, Job};
 /// Pushes the index under its tags.
 pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, Failure> {
     let Some(repository) = &index.repository else {
-        let message = "there is no repository to push an index of images to".to_owned();
+        let message = "the image index has no repository to push to".to_owned();
         return Err(failed(FailureReason::JobFailed, message));
     };
-    let (here, wanted) = (index.images.len(), index.images_of.len());
-    if here < wanted {
+    let (found, wanted) = (index.images.len(), index.images_of.len());
+    if found < wanted {
         let message = format!(
-            "{here} of the {wanted} images are there: the jobs of the others did not succeed, or \
-             their runners did not tell what they pushed"
+            "only {found} of the {wanted} images exist: the other jobs did not succeed, or their \
+             runners did not report what they pushed"
         );
         return Err(failed(FailureReason::JobFailed, message));
     }
     job.output.phase(Phase::Pushing);
-    // A build that was called off by then is not pushed.
+    // Wait until the coordinator has the phase: if the build was canceled, its answer stops the job
+    // before anything is pushed.
     job.output.phase_reported().await;
     for image in &index.images {
         job.output
@@ -36,13 +37,13 @@ pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, F
         .find(|login| login.registry == repository.registry())
         .map(|login| (login.username.as_str(), login.password.as_str()));
     let registry = Registry::new(repository, login);
-    let tell = |line: &str| job.output.line(line);
+    let log = |line: &str| job.output.line(line);
     let digest = tokio::select! {
         biased;
         () = job.stop.token().cancelled() => {
             return Err(failed(FailureReason::JobFailed, "the job was stopped".to_owned()));
         }
-        pushed = registry.push_index(&index.images, &index.tags, &tell) => {
+        pushed = registry.push_index(&index.images, &index.tags, &log) => {
             pushed.map_err(|error| failed(reason(&error), error.to_string()))?
         }
     };

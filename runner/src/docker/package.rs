@@ -1,4 +1,4 @@
-//! What a job works on that builds a package: its sources, and where in them the build is.
+//! The sources of a job that builds a package, and where the Dockerfile and context are in them.
 
 use std::fs::File;
 
@@ -10,7 +10,7 @@ use slipway_packages::{PackageError, PackageUrl, Packages, locate};
 use super::{checkout, failure};
 use crate::executor::{Failure, Job};
 
-/// Gets the package and unpacks it.
+/// Fetches the package and unpacks it.
 pub(super) async fn prepare(
     packages: &Packages,
     job: &Job,
@@ -26,18 +26,18 @@ pub(super) async fn prepare(
 
 async fn load(packages: &Packages, job: &Job, package: &BuildPackage) -> Result<(), PackageError> {
     let dir = checkout::dir(job);
-    let mut say = |line: &str| job.output.line(line);
+    let mut log = |line: &str| job.output.line(line);
     match (&package.source, job.upload.get()) {
         (PackageSource::Url(url), _) => {
             let url: PackageUrl = url.parse()?;
-            packages.load(&url, &dir, &mut say).await
+            packages.load(&url, &dir, &mut log).await
         }
         (PackageSource::Upload(_), Some(upload)) => {
             let file = File::open(&upload.path)?;
-            // Once is enough to have on disk.
+            // The open file is enough; the disk need not hold the package twice.
             std::fs::remove_file(&upload.path)?;
             let content_type = upload.content_type.as_deref();
-            packages.take(file, content_type, &dir, &mut say).await
+            packages.take(file, content_type, &dir, &mut log).await
         }
         (PackageSource::Upload(_), None) => {
             Err(std::io::Error::from(std::io::ErrorKind::NotFound).into())
@@ -45,16 +45,16 @@ async fn load(packages: &Packages, job: &Job, package: &BuildPackage) -> Result<
     }
 }
 
-/// The spec with context and Dockerfile as they are in the unpacked package.
+/// The spec with the paths of context and Dockerfile in the unpacked package.
 pub(super) fn located(job: &Job, spec: &ImageBuild) -> Result<ImageBuild, Failure> {
     let Some(package) = &spec.package else {
         return Ok(spec.clone());
     };
-    let place = locate(&checkout::dir(job), &package.location);
-    let place = place.map_err(|error| package_failure(&error))?;
+    let found = locate(&checkout::dir(job), &package.location);
+    let found = found.map_err(|error| package_failure(&error))?;
     Ok(ImageBuild {
-        dockerfile: place.dockerfile_in_package(),
-        context: match place.context.as_str() {
+        dockerfile: found.dockerfile_in_package(),
+        context: match found.context.as_str() {
             "" => ".".to_owned(),
             context => context.to_owned(),
         },

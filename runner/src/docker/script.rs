@@ -1,44 +1,47 @@
-//! Scripts: what the coordinator says of one, for the container it runs in.
+//! Script jobs: translates the job into a request for the script runner.
 
 use slipway_domain::spec::Script;
 use slipway_domain::{FailureReason, Phase};
 use slipway_image_builder::{Builder, BuiltImage, Progress as _};
-use slipway_script_runner::{ScriptError, ScriptRequest, WORK_DIR, collect, keep, run};
+use slipway_script_runner::{ScriptError, ScriptRequest, WORK_DIR, collect, run, save_container};
 
 use super::{checkout, logins};
-use crate::executor::{Archive, ArchiveKind, Failure, Job};
+use crate::executor::{Artifact, ArtifactKind, Failure, Job};
 
-/// Runs the commands of a script, and keeps its container as an image where it says so;
-/// `usual_image` is for one that names no image.
+/// Runs the commands of a script, and saves its container as an image if the script asks for it.
+/// Scripts without an image run in `default_image`.
 pub(super) async fn run_script(
     builder: &Builder,
-    usual_image: Option<&str>,
+    default_image: Option<&str>,
     job: &Job,
     script: &Script,
 ) -> Result<Option<BuiltImage>, Failure> {
     if let (Some(of), None) = (&script.image_of, &script.image) {
         return Err(Failure {
             reason: FailureReason::BaseImageUnavailable,
-            message: format!("there is no image of {of} to run in; it must push one and succeed"),
+            message: format!(
+                "there is no image of {of} to run in; that job must succeed and push an image"
+            ),
         });
     }
-    let Some(image) = script.image.as_deref().or(usual_image) else {
+    let Some(image) = script.image.as_deref().or(default_image) else {
         return Err(Failure {
             reason: FailureReason::Unsupported,
-            message: "the script names no image, and this runner has none for such scripts; \
-                      name one in the pipeline, or start the runner with --script-image"
-                .to_owned(),
+            message:
+                "the script has no image, and this runner has no default image; add an image to \
+                      the pipeline, or start the runner with --script-image"
+                    .to_owned(),
         });
     };
     let request = ScriptRequest {
         job: job.payload.id.to_string(),
         image: image.to_owned(),
-        is_made: script.image_of.is_some(),
+        is_built_by_job: script.image_of.is_some(),
         checkout: checkout::dir(job),
         commands: script.commands.clone(),
         environment: environment(job),
         logins: logins(job),
-        keep: script.snapshot_target().map_err(|error| Failure {
+        save_as: script.snapshot_target().map_err(|error| Failure {
             reason: FailureReason::JobFailed,
             message: error.to_string(),
         })?,
@@ -49,21 +52,21 @@ pub(super) async fn run_script(
         Err(error) => error.exit_code(),
     };
     if let Some(code) = code.and_then(|code| code.try_into().ok()) {
-        // A job has one script.
+        // It cannot be set already: a job has one script.
         let _ = job.exit_code.set(code);
     }
     ran.map_err(|error| failure(&error))?;
-    let kept = keep(builder, &request, &job.output, job.stop.token()).await;
-    kept.map_err(|error| failure(&error))
+    let saved = save_container(builder, &request, &job.output, job.stop.token()).await;
+    saved.map_err(|error| failure(&error))
 }
 
-/// Packs what a script that ended so leaves.
+/// Packs the files that the script's artifact rules name for this outcome.
 pub(super) async fn collect_files(
     builder: &Builder,
     job: &Job,
     script: &Script,
     succeeded: bool,
-) -> Result<Option<Archive>, Failure> {
+) -> Result<Option<Artifact>, Failure> {
     let Some(rules) = &script.artifacts else {
         return Ok(None);
     };
@@ -84,25 +87,26 @@ pub(super) async fn collect_files(
     }
     if collected.entries == 0 {
         job.output
-            .line("Warning: there are no artifacts, so none are uploaded");
+            .line("Warning: no artifacts were found, so none are uploaded");
         return Ok(None);
     }
     let name = rules.name.as_deref().unwrap_or("artifacts");
-    Ok(Some(Archive {
-        kind: ArchiveKind::Files,
+    Ok(Some(Artifact {
+        kind: ArtifactKind::Files,
         path,
         name: format!("{name}.zip"),
         expire_in: rules.expire_in.clone(),
     }))
 }
 
-/// What the commands see: what a stock runner adds to every job, then what the coordinator says.
+/// The environment of the commands: the variables that a stock runner adds to every job, then the
+/// variables of the job, which may override them.
 fn environment(job: &Job) -> Vec<(String, String)> {
-    let ours = [("CI_SERVER", "yes"), ("CI_PROJECT_DIR", WORK_DIR)];
-    let ours = ours.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let told = job.payload.variables.iter();
-    let told = told.map(|variable| (variable.key.clone(), variable.value.clone()));
-    ours.into_iter().chain(told).collect()
+    let predefined = [("CI_SERVER", "yes"), ("CI_PROJECT_DIR", WORK_DIR)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let variables = job.payload.variables.iter();
+    let variables = variables.map(|variable| (variable.key.clone(), variable.value.clone()));
+    predefined.into_iter().chain(variables).collect()
 }
 
 fn failure(error: &ScriptError) -> Failure {

@@ -1,4 +1,4 @@
-//! Sources that somebody handed in with a build, in the place of a commit.
+//! Sources that were submitted with a build instead of a commit.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -11,14 +11,13 @@ use slipway_packages::{Archive, PackageError, PackageUrl, Packages, UnpackLimits
 use slipway_protocol::JobSource;
 
 use super::{checkout, failure};
-use crate::backoff::Backoff;
-use crate::executor::disk_full;
-use crate::executor::{Failure, Job};
+use crate::backoff::RequestBackoff;
+use crate::executor::{Failure, Job, disk_full};
 
-/// How often sources at an address that somebody named are asked for.
-const TRIES: u32 = 4;
+/// How many times a download from an external URL is attempted.
+const ATTEMPTS: u32 = 4;
 
-/// Gets the sources, looks whether they are those that were meant, and unpacks them.
+/// Fetches the sources, verifies their checksum, and unpacks them.
 pub(super) async fn prepare(
     packages: &Packages,
     job: &Job,
@@ -32,11 +31,12 @@ pub(super) async fn prepare(
 }
 
 async fn load(packages: &Packages, job: &Job, source: &JobSource) -> Result<(), Failure> {
-    let file = match job.source_of_farm() {
-        Some(path) => here(&path).map_err(|error| unusable(&error.into()))?,
+    let file = match job.stored_source() {
+        Some(path) => open_and_delete(&path).map_err(|error| unusable(&error.into()))?,
         None => fetch(packages, job, source).await?,
     };
-    let (file, found) = tokio::task::spawn_blocking(move || sum(file))
+    // Hashing reads the whole file, which would block the other jobs on this thread.
+    let (file, found) = tokio::task::spawn_blocking(move || sha256_of(file))
         .await
         .map_err(io::Error::other)
         .flatten()
@@ -47,9 +47,7 @@ async fn load(packages: &Packages, job: &Job, source: &JobSource) -> Result<(), 
     {
         return Err(Failure {
             reason: FailureReason::SourceUnavailable,
-            message: format!(
-                "the sources that were handed in have the SHA-256 {found}, and not {wanted}"
-            ),
+            message: format!("the submitted sources have the SHA-256 {found}, expected {wanted}"),
         });
     }
     job.output.line("Unpacking the sources");
@@ -58,36 +56,37 @@ async fn load(packages: &Packages, job: &Job, source: &JobSource) -> Result<(), 
     unpacked.map(drop).map_err(|error| unusable(&error))
 }
 
-/// The sources that the farm has sent.
-fn here(path: &Path) -> io::Result<File> {
+/// Opens a file that is read once, and deletes it.
+fn open_and_delete(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
-    // Once is enough to have on disk.
+    // The open file is enough; the disk need not hold the sources twice.
     std::fs::remove_file(path)?;
     Ok(file)
 }
 
-/// Fetches sources from an address that somebody named, which is not trusted more than a package's.
+/// Downloads sources from a URL in the request. It is trusted as little as the URL of a package, so
+/// the same limits on networks and sizes apply.
 async fn fetch(packages: &Packages, job: &Job, source: &JobSource) -> Result<File, Failure> {
     let url: PackageUrl = source.url.parse().map_err(|error| unusable(&error))?;
-    let mut say = |line: &str| job.output.line(line);
-    let mut backoff = Backoff::new();
-    for _ in 1..TRIES {
-        match packages.fetch(&url, &job.dir, &mut say).await {
+    let mut log = |line: &str| job.output.line(line);
+    let mut backoff = RequestBackoff::new();
+    for _ in 1..ATTEMPTS {
+        match packages.fetch(&url, &job.dir, &mut log).await {
             Ok(fetched) => return Ok(fetched.file),
             Err(error @ (PackageError::Unavailable { .. } | PackageError::Stalled { .. })) => {
-                job.output.line(&format!("Once more: {error}"));
+                job.output.line(&format!("Retrying: {error}"));
             }
             Err(error) => return Err(unusable(&error)),
         }
         tokio::time::sleep(backoff.after_failure(None)).await;
     }
-    let last = packages.fetch(&url, &job.dir, &mut say).await;
+    let last = packages.fetch(&url, &job.dir, &mut log).await;
     last.map(|fetched| fetched.file)
         .map_err(|error| unusable(&error))
 }
 
-/// The file from its beginning, and the SHA-256 of what is in it.
-fn sum(mut file: File) -> io::Result<(File, String)> {
+/// Returns the file, rewound, and the SHA-256 of its content.
+fn sha256_of(mut file: File) -> io::Result<(File, String)> {
     let mut digest = Sha256::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -108,6 +107,6 @@ fn unusable(error: &PackageError) -> Failure {
     };
     Failure {
         reason,
-        message: format!("the sources that were handed in cannot be used: {error}"),
+        message: format!("the submitted sources cannot be used: {error}"),
     }
 }

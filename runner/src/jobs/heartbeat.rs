@@ -1,8 +1,8 @@
-//! Shows the coordinator that a job is worked on, and hears from it when the job is over.
+//! Renews the lease of a job with heartbeats, and stops the job when the coordinator ended it.
 //!
-//! Beats do not depend on output. Each is held by the coordinator until the job's state changes
-//! or a few seconds pass, so that a cancel arrives at once. A coordinator that is away changes
-//! nothing: the job goes on, and so do the beats.
+//! Heartbeats do not depend on output. The coordinator holds each one until the job's state
+//! changes or a few seconds pass, so a cancel arrives without delay. While the coordinator is
+//! unreachable, the job and its heartbeats continue.
 
 use std::time::Duration;
 
@@ -10,100 +10,98 @@ use slipway_domain::RunnerToken;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::client::{Beat, Coordinator};
-use crate::jobs::phases::{News, Phases};
+use crate::backoff::RequestBackoff;
+use crate::client::{CoordinatorClient, HeartbeatAnswer};
+use crate::jobs::phases::{PhaseReport, Phases};
 use crate::jobs::stop::{Stop, StopCause};
 
-/// The longest that a beat asks to be held.
-const MOST: Duration = Duration::from_secs(5);
-/// Beats are never closer together, even if the coordinator does not hold them.
-const LEAST: Duration = Duration::from_secs(1);
+/// The longest time that a heartbeat asks to be held.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// The shortest time between two heartbeats, even if the coordinator does not hold them.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The heart of one job.
+/// The heartbeats of one job.
 pub struct Heartbeat<'a> {
-    /// Where to.
-    pub coordinator: &'a Coordinator,
-    /// The runner's token.
+    pub coordinator: &'a CoordinatorClient,
     pub token: &'a RunnerToken,
     /// The job's id.
     pub job: i64,
-    /// How long the lease lasts after each beat.
+    /// How long each heartbeat renews the lease for.
     pub lease: Duration,
-    /// What the job has come to.
+    /// The phases to report.
     pub phases: Phases,
-    /// Stops the job when it is over.
+    /// Stops the job when the coordinator ended it.
     pub stop: &'a Stop,
 }
 
 impl Heartbeat<'_> {
-    /// Beats until `until`, or until the coordinator says that the job is over.
+    /// Sends heartbeats until `until`, or until the coordinator has ended the job.
     pub async fn run(self, until: &CancellationToken) {
         tokio::select! {
             () = until.cancelled() => {}
-            () = self.beats() => {}
-            () = self.phase_changes() => {}
+            () = self.renew_lease() => {}
+            () = self.report_phases() => {}
         }
     }
 
-    async fn beats(&self) {
-        let wait = (self.lease / 3).clamp(LEAST, MOST);
-        let mut backoff = Backoff::up_to(wait);
+    async fn renew_lease(&self) {
+        // A third of the lease: two heartbeats may get lost before it expires.
+        let wait = (self.lease / 3).clamp(MIN_INTERVAL, MAX_WAIT);
+        let mut backoff = RequestBackoff::up_to(wait);
         loop {
-            let began = Instant::now();
-            match self.beat(None, Some(wait)).await {
-                Beat::GoOn => {
-                    backoff = Backoff::up_to(wait);
-                    tokio::time::sleep_until(began + LEAST).await;
+            let started = Instant::now();
+            match self.send(None, Some(wait)).await {
+                HeartbeatAnswer::Continue => {
+                    backoff.reset();
+                    tokio::time::sleep_until(started + MIN_INTERVAL).await;
                 }
-                Beat::Over => return self.over(),
-                Beat::Retry(retry) => {
+                HeartbeatAnswer::Ended => return self.stop_job(),
+                HeartbeatAnswer::Retry(retry) => {
                     tracing::warn!(
-                        job.id = self.job,
-                        "Job {} goes on without the coordinator: {}",
+                        "Sending a heartbeat for job {} failed; the job continues: {}",
                         self.job,
                         retry.why
                     );
-                    let pause = backoff.after_failure(retry.after.map(|after| after.min(wait)));
-                    tokio::time::sleep(pause).await;
+                    // A longer `Retry-After` would let the lease expire.
+                    let asked = retry.after.map(|after| after.min(wait));
+                    tokio::time::sleep(backoff.after_failure(asked)).await;
                 }
             }
         }
     }
 
-    /// Tells each phase at once, one after the other, until it is heard.
-    async fn phase_changes(&self) {
-        let mut backoff = Backoff::up_to(MOST);
+    /// Sends each phase as soon as the job enters it, one after the other, until the coordinator
+    /// has it. The heartbeats in [`renew_lease`](Self::renew_lease) are held, so phases do not wait
+    /// for them.
+    async fn report_phases(&self) {
+        let mut backoff = RequestBackoff::up_to(MAX_WAIT);
         loop {
-            let news = self.phases.next().await;
-            match self.beat(Some(&news), None).await {
-                Beat::GoOn => {
-                    backoff = Backoff::up_to(MOST);
-                    self.phases.told();
+            let report = self.phases.next_report().await;
+            match self.send(Some(&report), None).await {
+                HeartbeatAnswer::Continue => {
+                    backoff.reset();
+                    self.phases.mark_reported();
                 }
-                Beat::Over => return self.over(),
-                // The beats tell of it.
-                Beat::Retry(retry) => {
-                    let pause = backoff.after_failure(retry.after.map(|after| after.min(MOST)));
-                    tokio::time::sleep(pause).await;
+                HeartbeatAnswer::Ended => return self.stop_job(),
+                // `renew_lease` fails at the same time and logs it.
+                HeartbeatAnswer::Retry(retry) => {
+                    let asked = retry.after.map(|after| after.min(MAX_WAIT));
+                    tokio::time::sleep(backoff.after_failure(asked)).await;
                 }
             }
         }
     }
 
-    async fn beat(&self, news: Option<&News>, wait: Option<Duration>) -> Beat {
+    async fn send(&self, report: Option<&PhaseReport>, wait: Option<Duration>) -> HeartbeatAnswer {
         self.coordinator
-            .beat(self.token, self.job, news, wait)
+            .heartbeat(self.token, self.job, report, wait)
             .await
     }
 
-    fn over(&self) {
-        // So it is after a cancel, and as well when our last report overtook the answer to a beat.
-        tracing::info!(
-            job.id = self.job,
-            "The coordinator is done with job {}",
-            self.job
-        );
-        self.stop.stop(StopCause::Taken);
+    fn stop_job(&self) {
+        // The coordinator answers so after a cancel, but also if the final report overtook the
+        // answer to a heartbeat. Stopping a finished job does nothing.
+        tracing::info!("The coordinator has ended job {}", self.job);
+        self.stop.stop(StopCause::EndedByCoordinator);
     }
 }

@@ -1,7 +1,7 @@
-//! What a job has come to, kept in order until the coordinator was told.
+//! The phases that a job entered, in order, until the coordinator has them.
 //!
-//! A phase may be over before the next request is sent, and it counts all the same: those who look
-//! at a build later see every phase it had.
+//! A phase may end before the next request is sent. It is reported all the same, because the
+//! history of a build shows every phase.
 
 use std::collections::VecDeque;
 
@@ -9,72 +9,77 @@ use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImage;
 use tokio::sync::watch;
 
-/// A phase that a job has come to.
+/// A phase that a job entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct PhaseReport {
     /// The phase.
     pub phase: Phase,
     /// The base image that is pulled in it.
     pub base_image: Option<BaseImage>,
 }
 
-/// The phases of a job that the coordinator was not told yet. Clones are of the same job.
+/// The phases of a job that the coordinator does not have yet. Clones share the state.
 #[derive(Clone, Debug)]
-pub struct Phases(watch::Sender<Untold>);
+pub struct Phases(watch::Sender<Unreported>);
 
 #[derive(Debug)]
-struct Untold {
-    now: Phase,
-    news: VecDeque<News>,
+struct Unreported {
+    current: Phase,
+    reports: VecDeque<PhaseReport>,
 }
 
 impl Default for Phases {
     fn default() -> Self {
-        Self(watch::Sender::new(Untold {
-            now: Phase::Preparing,
-            news: VecDeque::new(),
+        Self(watch::Sender::new(Unreported {
+            current: Phase::Preparing,
+            reports: VecDeque::new(),
         }))
     }
 }
 
 impl Phases {
-    /// Notes that the job has come to a phase. It is no news when it is in it already, unless a
-    /// base image comes with it.
+    /// Enters a phase. Entering the current phase again changes nothing, unless it comes with a
+    /// base image.
     pub fn enter(&self, phase: Phase, base_image: Option<BaseImage>) {
-        self.0.send_if_modified(|untold| {
-            let is_new = untold.now != phase || base_image.is_some();
+        self.0.send_if_modified(|unreported| {
+            let is_new = unreported.current != phase || base_image.is_some();
             if is_new {
-                untold.now = phase;
-                untold.news.push_back(News { phase, base_image });
+                unreported.current = phase;
+                unreported
+                    .reports
+                    .push_back(PhaseReport { phase, base_image });
             }
             is_new
         });
     }
 
-    /// The oldest news, which may have to be waited for.
-    pub async fn next(&self) -> News {
-        let mut untold = self.0.subscribe();
+    /// Waits for the oldest report that was not sent. It stays the oldest until
+    /// [`mark_reported`](Self::mark_reported).
+    pub async fn next_report(&self) -> PhaseReport {
+        let mut unreported = self.0.subscribe();
         loop {
-            if let Some(news) = untold.borrow_and_update().news.front() {
-                return news.clone();
+            if let Some(report) = unreported.borrow_and_update().reports.front() {
+                return report.clone();
             }
-            // The sender is in this value.
-            let _ = untold.changed().await;
+            // It cannot fail: `self` holds the sender.
+            let _ = unreported.changed().await;
         }
     }
 
-    /// The coordinator was told the oldest news.
-    pub fn told(&self) {
-        self.0.send_modify(|untold| {
-            untold.news.pop_front();
+    /// Drops the oldest report: the coordinator has it.
+    pub fn mark_reported(&self) {
+        self.0.send_modify(|unreported| {
+            unreported.reports.pop_front();
         });
     }
 
-    /// Waits until there are no news.
-    pub async fn until_told(&self) {
-        let mut untold = self.0.subscribe();
-        // The sender is in this value.
-        let _ = untold.wait_for(|untold| untold.news.is_empty()).await;
+    /// Waits until the coordinator has all phases.
+    pub async fn all_reported(&self) {
+        let mut unreported = self.0.subscribe();
+        // It cannot fail: `self` holds the sender.
+        let _ = unreported
+            .wait_for(|unreported| unreported.reports.is_empty())
+            .await;
     }
 }
 
@@ -83,9 +88,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_phase_is_told_once_and_in_order() {
+    async fn every_phase_is_reported_once_and_in_order() {
         let phases = Phases::default();
-        phases.until_told().await;
+        phases.all_reported().await;
         let base: BaseImage = "a:1".parse().unwrap();
         phases.enter(Phase::Preparing, None);
         phases.enter(Phase::Fetching, None);
@@ -97,12 +102,12 @@ mod tests {
             (Phase::Pulling, Some(base)),
             (Phase::Building, None),
         ] {
-            // It stays until the coordinator heard it.
-            assert_eq!(phases.next().await, phases.next().await);
-            let news = phases.next().await;
-            assert_eq!((news.phase, news.base_image), expected);
-            phases.told();
+            // It stays until the coordinator has it.
+            assert_eq!(phases.next_report().await, phases.next_report().await);
+            let report = phases.next_report().await;
+            assert_eq!((report.phase, report.base_image), expected);
+            phases.mark_reported();
         }
-        phases.until_told().await;
+        phases.all_reported().await;
     }
 }

@@ -1,67 +1,81 @@
-//! What of a job nobody is to read in its trace.
+//! The values that must not appear in a job's trace.
 
 use slipway_domain::package::PackageSource;
 use slipway_domain::{JobSpec, RunnerToken};
+use slipway_masking::secrets::Secrets;
 use slipway_protocol::JobPayload;
 
-use crate::traces::mask::Secrets;
-
-/// The values of variables that are not public, passwords, tokens and keys: the job's, and this
-/// runner's own.
+/// Collects the secret variables, passwords, tokens and keys of a job, and this runner's token.
 pub(crate) fn secrets_of(payload: &JobPayload, runner: &RunnerToken) -> Secrets {
     let own = payload.own.as_ref();
     let build = own.and_then(|own| match &own.spec {
         JobSpec::ImageBuild(build) => Some(build),
         JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
     });
-    let named = |name: &str| {
-        let named = build.map(|build| build.secrets.values().chain(&build.ssh));
-        named.is_some_and(|mut named| named.any(|secret| secret == name))
+    // A variable that a Dockerfile mounts as a secret is one, even if it is marked public.
+    let is_mounted = |name: &str| {
+        let mounted = build.map(|build| build.secrets.values().chain(&build.ssh));
+        mounted.is_some_and(|mut mounted| mounted.any(|secret| secret == name))
     };
-    let hidden = payload.variables.iter();
-    let hidden = hidden.filter(|variable| !variable.public || named(&variable.key));
-    let hidden = hidden.map(|variable| variable.value.as_str());
-    let pull = own.and_then(|own| own.pull_login.as_ref());
-    let passwords = payload.credentials.iter().chain(pull);
-    let passwords = passwords.map(|login| login.password.as_str());
+    let variables = payload
+        .variables
+        .iter()
+        .filter(|variable| !variable.public || is_mounted(&variable.key))
+        .map(|variable| variable.value.as_str());
+    let pull_login = own.and_then(|own| own.pull_login.as_ref());
+    let logins = payload.credentials.iter().chain(pull_login);
+    let passwords = logins.map(|login| login.password.as_str());
     let needs = payload.depends_on_builds.iter();
-    let tokens = [payload.token.as_str(), runner.expose()];
-    let mut login = login_of(&payload.repo_url);
-    let package = own.and_then(|own| own.spec.package());
-    if let Some(PackageSource::Url(url)) = package.map(|package| &package.source) {
-        login.extend(login_of(url));
-    }
-    let source = own.and_then(|own| own.source.as_ref());
-    if let Some(source) = source {
-        login.extend(login_of(&source.url));
-        login.extend(source.token.clone());
-    }
-    let checkout = own.and_then(|own| own.checkout.as_ref());
-    if let Some(key) = checkout.and_then(|checkout| checkout.deploy_key.as_ref()) {
-        login.extend(key_lines(&key.private_key));
-    }
-    let tokens = needs.map(|need| need.token.as_str()).chain(tokens);
-    let all = hidden.chain(passwords).chain(tokens);
-    Secrets::new(all.chain(login.iter().map(String::as_str)))
+    let tokens = needs
+        .map(|need| need.token.as_str())
+        .chain([payload.token.as_str(), runner.expose()]);
+    let rest = secrets_of_source(payload);
+    let all = variables.chain(passwords).chain(tokens);
+    Secrets::new(all.chain(rest.iter().map(String::as_str)))
 }
 
-/// The password in the address of a repository or a package, as it stands there and as it is meant.
-fn login_of(url: &str) -> Vec<String> {
+/// The secrets with which the sources of a job are fetched.
+fn secrets_of_source(payload: &JobPayload) -> Vec<String> {
+    let mut secrets = passwords_in(&payload.repo_url);
+    let Some(own) = payload.own.as_ref() else {
+        return secrets;
+    };
+    if let Some(PackageSource::Url(url)) = own.spec.package().map(|package| &package.source) {
+        secrets.extend(passwords_in(url));
+    }
+    if let Some(source) = &own.source {
+        secrets.extend(passwords_in(&source.url));
+        secrets.extend(source.token.clone());
+    }
+    let checkout = own.checkout.as_ref();
+    if let Some(key) = checkout.and_then(|checkout| checkout.deploy_key.as_ref()) {
+        secrets.extend(key_lines(&key.private_key));
+    }
+    secrets
+}
+
+/// The password in a URL, percent-encoded as it is there and decoded: tools print either.
+fn passwords_in(url: &str) -> Vec<String> {
     let Some(password) = reqwest::Url::parse(url)
         .ok()
         .and_then(|url| url.password().map(str::to_owned))
     else {
         return Vec::new();
     };
-    let plain = percent_encoding::percent_decode_str(&password);
-    let plain = plain.decode_utf8_lossy().into_owned();
-    vec![password, plain]
+    let decoded = percent_encoding::percent_decode_str(&password)
+        .decode_utf8_lossy()
+        .into_owned();
+    vec![password, decoded]
 }
 
-/// A private key, whole and line by line, but for the lines around it that all keys have.
+/// The body of a private key, as one text and line by line. The first and the last line are the
+/// same in all keys, and masking them would only make traces harder to read.
 fn key_lines(key: &str) -> Vec<String> {
-    let lines = key.lines().map(str::trim);
-    let telling = lines.filter(|line| !line.is_empty() && !line.starts_with("-----"));
-    let telling: Vec<String> = telling.map(str::to_owned).collect();
-    [vec![telling.concat()], telling].concat()
+    let lines: Vec<String> = key
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("-----"))
+        .map(str::to_owned)
+        .collect();
+    [vec![lines.concat()], lines].concat()
 }

@@ -1,4 +1,4 @@
-//! Stopping one job: once, with the reason that came first.
+//! Stopping one job: once, with the first cause.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,17 +7,18 @@ use tokio_util::sync::CancellationToken;
 /// Why a job is stopped before it ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
-    /// The coordinator ended it, or took it away: it is no longer ours to report on.
-    Taken,
-    /// It took longer than it may.
+    /// The coordinator canceled the job or gave it to another runner, so this runner must not
+    /// report its result any more.
+    EndedByCoordinator,
+    /// The job reached its time limit.
     TimedOut,
-    /// The runner was told to stop.
-    Told,
-    /// Its trace cannot be written any more, because the disk is full.
+    /// The runner is stopping.
+    RunnerStopping,
+    /// The trace could not be written because the disk is full.
     DiskFull,
 }
 
-/// The signal that stops one job. Clones are the same signal.
+/// The signal that stops one job. Clones share the signal.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     token: CancellationToken,
@@ -25,9 +26,10 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Stops the job; later causes do not replace the first.
+    /// Stops the job. Later causes do not replace the first.
     pub fn stop(&self, cause: StopCause) {
-        // A cause that is there already came first.
+        // It fails if there is a cause already, which then came first. The cause is set before the
+        // signal, so that everything that sees the signal also finds the cause.
         let _ = self.cause.set(cause);
         self.token.cancel();
     }
@@ -42,7 +44,7 @@ impl Stop {
         self.token.cancelled().await;
     }
 
-    /// The same signal for those who need no reason.
+    /// The signal for code that does not need the cause.
     pub fn token(&self) -> &CancellationToken {
         &self.token
     }

@@ -1,45 +1,45 @@
-//! The files around a job's work: the archives that it needs and the upload that it builds are
-//! fetched before it, and its own archive is sent after it.
+//! Files that a job downloads before its work (artifacts of the jobs it needs, an uploaded package,
+//! submitted sources) and the artifact that it uploads afterwards.
 
 use slipway_domain::package::PackageSource;
 use slipway_domain::{FailureReason, JobToken, Phase};
 use slipway_image_builder::Progress as _;
 use slipway_protocol::{Dependency, ImageResult};
 
-use crate::backoff::Backoff;
-use crate::client::{Coordinator, Fetched, Retry, Uploaded};
-use crate::executor::disk_full;
-use crate::executor::{Archive, ArchiveKind, Executor, Failure, Job, Upload};
+use crate::backoff::RequestBackoff;
+use crate::client::{CoordinatorClient, DownloadAnswer, Retry, UploadAnswer};
+use crate::executor::{Artifact, ArtifactKind, Executor, Failure, Job, UploadedPackage, disk_full};
 
-/// Fetches the archives of the jobs that `job` needs to where [`Job::needs`] says.
+/// Downloads the artifacts of the jobs that `job` needs to the paths in [`Job::needs`].
 ///
 /// # Errors
-/// The job's failure, when one cannot be had or the job is stopped.
-pub(crate) async fn fetch(coordinator: &Coordinator, job: &Job) -> Result<(), Failure> {
-    for (need, place) in job.needs() {
+/// Fails if artifacts cannot be downloaded, or if the job is stopped.
+pub(crate) async fn fetch_artifacts(
+    coordinator: &CoordinatorClient,
+    job: &Job,
+) -> Result<(), Failure> {
+    for (need, path) in job.needs() {
         job.output.phase(Phase::Fetching);
         let what = format!("the artifacts of {}", need.name);
         job.output.line(&format!("Fetching {what}"));
+        // Each needed job has its own token, which only opens its artifacts.
         let token = JobToken::presented(need.token.clone());
-        let mut backoff = Backoff::new();
-        loop {
-            let fetching = coordinator.fetch_archive(&token, need.id, &place);
-            match unless_stopped(job, fetching).await? {
-                Fetched::Done { .. } => break,
-                Fetched::Gone => return Err(gone(need)),
-                Fetched::Unwritable(error) => return Err(unwritable(&error)),
-                Fetched::Retry(retry) => pause(job, &what, &retry, &mut backoff).await?,
-            }
-        }
+        download(job, &what, &gone_artifacts(need), || {
+            coordinator.fetch_artifacts(&token, need.id, &path)
+        })
+        .await?;
     }
     Ok(())
 }
 
-/// Fetches the uploaded file that `job` builds, if it builds one, to where its `upload` says then.
+/// Downloads the uploaded package that `job` builds, if it builds one, and sets [`Job::upload`].
 ///
 /// # Errors
-/// The job's failure, when the file cannot be had or the job is stopped.
-pub(crate) async fn fetch_upload(coordinator: &Coordinator, job: &Job) -> Result<(), Failure> {
+/// Fails if the package cannot be downloaded, or if the job is stopped.
+pub(crate) async fn fetch_package(
+    coordinator: &CoordinatorClient,
+    job: &Job,
+) -> Result<(), Failure> {
     let package = job.own.spec.package().map(|package| &package.source);
     let Some(PackageSource::Upload(_)) = package else {
         return Ok(());
@@ -48,72 +48,75 @@ pub(crate) async fn fetch_upload(coordinator: &Coordinator, job: &Job) -> Result
     job.output.line("Fetching the uploaded package");
     let path = job.dir.join("upload");
     let token = JobToken::presented(job.payload.token.clone());
-    let mut backoff = Backoff::new();
-    let content_type = loop {
-        let fetching = coordinator.fetch_package(&token, job.payload.id, &path);
-        match unless_stopped(job, fetching).await? {
-            Fetched::Done { content_type } => break content_type,
-            Fetched::Gone => {
-                return Err(Failure {
-                    reason: FailureReason::PackageUnavailable,
-                    message: "the uploaded package is not there any more".to_owned(),
-                });
-            }
-            Fetched::Unwritable(error) => return Err(unwritable(&error)),
-            Fetched::Retry(retry) => {
-                pause(job, "the uploaded package", &retry, &mut backoff).await?;
-            }
-        }
+    let gone = Failure {
+        reason: FailureReason::PackageUnavailable,
+        message: "the uploaded package no longer exists".to_owned(),
     };
-    // A job is prepared once.
-    let _ = job.upload.set(Upload { path, content_type });
+    let content_type = download(job, "the uploaded package", &gone, || {
+        coordinator.fetch_package(&token, job.payload.id, &path)
+    })
+    .await?;
+    // It cannot be set already: this runs once per job.
+    let _ = job.upload.set(UploadedPackage { path, content_type });
     Ok(())
 }
 
-/// Fetches the sources that the farm was handed for `job`, if it was, to where
-/// [`Job::source_of_farm`] says.
+/// Downloads the sources that were submitted for `job` to the farm, if there are any, to
+/// [`Job::stored_source`].
 ///
 /// # Errors
-/// The job's failure, when they cannot be had or the job is stopped.
-pub(crate) async fn fetch_source(coordinator: &Coordinator, job: &Job) -> Result<(), Failure> {
+/// Fails if the sources cannot be downloaded, or if the job is stopped.
+pub(crate) async fn fetch_source(
+    coordinator: &CoordinatorClient,
+    job: &Job,
+) -> Result<(), Failure> {
     let source = job.own.source.as_ref();
     let source = source.and_then(|source| Some((&source.url, source.token.as_ref()?)));
-    let (Some((url, token)), Some(place)) = (source, job.source_of_farm()) else {
+    let (Some((url, token)), Some(path)) = (source, job.stored_source()) else {
         return Ok(());
     };
     job.output.phase(Phase::Fetching);
-    job.output.line("Fetching the sources that were handed in");
-    let mut backoff = Backoff::new();
+    job.output.line("Fetching the submitted sources");
+    let gone = Failure {
+        reason: FailureReason::SourceUnavailable,
+        message: "the submitted sources no longer exist".to_owned(),
+    };
+    download(job, "the submitted sources", &gone, || {
+        coordinator.fetch_source(url, token, &path)
+    })
+    .await
+    .map(drop)
+}
+
+/// Downloads a file and retries until it is there. Returns its content type. `gone` is the failure
+/// if the coordinator does not have it.
+async fn download<F: Future<Output = DownloadAnswer>>(
+    job: &Job,
+    what: &str,
+    gone: &Failure,
+    mut fetch: impl FnMut() -> F,
+) -> Result<Option<String>, Failure> {
+    let mut backoff = RequestBackoff::new();
     loop {
-        let fetching = coordinator.fetch_source(url, token, &place);
-        match unless_stopped(job, fetching).await? {
-            Fetched::Done { .. } => return Ok(()),
-            Fetched::Gone => {
-                return Err(Failure {
-                    reason: FailureReason::SourceUnavailable,
-                    message: "the sources that were handed in are not there any more".to_owned(),
-                });
+        let answer = tokio::select! {
+            () = job.stop.stopped() => return Err(stopped()),
+            answer = fetch() => answer,
+        };
+        match answer {
+            DownloadAnswer::Done { content_type } => return Ok(content_type),
+            DownloadAnswer::Gone => return Err(gone.clone()),
+            DownloadAnswer::Unwritable(error) => return Err(disk_failure(&error)),
+            DownloadAnswer::Retry(retry) => {
+                back_off(job, "Fetching", what, &retry, &mut backoff).await?;
             }
-            Fetched::Unwritable(error) => return Err(unwritable(&error)),
-            Fetched::Retry(retry) => pause(job, "its sources", &retry, &mut backoff).await?,
         }
     }
 }
 
-async fn unless_stopped(
-    job: &Job,
-    fetching: impl Future<Output = Fetched>,
-) -> Result<Fetched, Failure> {
-    tokio::select! {
-        () = job.stop.stopped() => Err(stopped()),
-        fetched = fetching => Ok(fetched),
-    }
-}
-
-/// Sends the archive that a job leaves after this end, if it leaves one, and returns its end: a job
-/// whose archive cannot be kept does not succeed.
-pub(crate) async fn keep(
-    coordinator: &Coordinator,
+/// Uploads the artifact that a job leaves after this outcome, if it leaves one, and returns the
+/// outcome of the job: if the artifact cannot be stored, the job fails.
+pub(crate) async fn upload(
+    coordinator: &CoordinatorClient,
     executor: &dyn Executor,
     job: &Job,
     outcome: Result<Option<ImageResult>, Failure>,
@@ -121,15 +124,15 @@ pub(crate) async fn keep(
     if job.stop.cause().is_some() {
         return outcome;
     }
-    let kept = match executor.collect(job, &outcome).await {
-        Ok(Some(archive)) => send(coordinator, job, &archive).await,
+    let uploaded = match executor.collect(job, &outcome).await {
+        Ok(Some(artifact)) => send(coordinator, job, &artifact).await,
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
-    match (outcome, kept) {
+    match (outcome, uploaded) {
         (Ok(image), Ok(())) => Ok(image),
         (Ok(_), Err(failure)) => Err(failure),
-        // Why the job failed is what matters; the rest is in the trace.
+        // The first failure explains the result; the second one is in the trace.
         (Err(failure), Err(other)) => {
             job.output.line(&format!("Warning: {}", other.message));
             Err(failure)
@@ -138,36 +141,41 @@ pub(crate) async fn keep(
     }
 }
 
-async fn send(coordinator: &Coordinator, job: &Job, archive: &Archive) -> Result<(), Failure> {
+async fn send(
+    coordinator: &CoordinatorClient,
+    job: &Job,
+    artifact: &Artifact,
+) -> Result<(), Failure> {
     job.output.phase(Phase::Uploading);
-    let name = &archive.name;
+    let name = &artifact.name;
     job.output.line(&format!("Uploading {name}"));
     let token = JobToken::presented(job.payload.token.clone());
-    let mut backoff = Backoff::new();
+    let mut backoff = RequestBackoff::new();
     loop {
-        let sending = coordinator.send_archive(&token, job.payload.id, archive);
-        let uploaded = tokio::select! {
+        let sending = coordinator.send_artifact(&token, job.payload.id, artifact);
+        let answer = tokio::select! {
             () = job.stop.stopped() => return Err(stopped()),
-            uploaded = sending => uploaded,
+            answer = sending => answer,
         };
-        let message = match uploaded {
-            Uploaded::Done => return Ok(()),
-            Uploaded::TooLarge => {
-                let less = match archive.kind {
-                    ArchiveKind::Files => "leave fewer files",
-                    ArchiveKind::Image => "make the image smaller",
+        let message = match answer {
+            UploadAnswer::Done => return Ok(()),
+            UploadAnswer::TooLarge => {
+                let advice = match artifact.kind {
+                    ArtifactKind::Files => "keep fewer files",
+                    ArtifactKind::Image => "make the image smaller",
                 };
                 format!(
-                    "{name} is larger than the farm takes; {less}, or ask its operator to raise the limit"
+                    "{name} exceeds the size limit of the farm; {advice}, or ask the farm's \
+                     operator to raise the limit"
                 )
             }
-            Uploaded::Gone => format!("{name} was not taken: the job is over"),
-            Uploaded::Refused(status) => {
-                format!("{name} was not taken: the farm answered {status}")
+            UploadAnswer::Gone => format!("{name} could not be uploaded: the job has ended"),
+            UploadAnswer::Refused(status) => {
+                format!("{name} could not be uploaded: the farm answered {status}")
             }
-            Uploaded::Unreadable(error) => return Err(unwritable(&error)),
-            Uploaded::Retry(retry) => {
-                pause(job, name, &retry, &mut backoff).await?;
+            UploadAnswer::Unreadable(error) => return Err(disk_failure(&error)),
+            UploadAnswer::Retry(retry) => {
+                back_off(job, "Uploading", name, &retry, &mut backoff).await?;
                 continue;
             }
         };
@@ -178,26 +186,36 @@ async fn send(coordinator: &Coordinator, job: &Job, archive: &Archive) -> Result
     }
 }
 
-async fn pause(job: &Job, what: &str, retry: &Retry, backoff: &mut Backoff) -> Result<(), Failure> {
+/// Waits before a transfer is retried. There is no limit on retries: the job's time limit ends it.
+async fn back_off(
+    job: &Job,
+    action: &str,
+    what: &str,
+    retry: &Retry,
+    backoff: &mut RequestBackoff,
+) -> Result<(), Failure> {
     let id = job.payload.id;
-    tracing::warn!(job.id = id, "Job {id} waits for {what}: {}", retry.why);
+    tracing::warn!(
+        "{action} {what} for job {id} failed and is retried: {}",
+        retry.why
+    );
     tokio::select! {
         () = job.stop.stopped() => Err(stopped()),
         () = tokio::time::sleep(backoff.after_failure(retry.after)) => Ok(()),
     }
 }
 
-fn gone(need: &Dependency) -> Failure {
+fn gone_artifacts(need: &Dependency) -> Failure {
     Failure {
         reason: FailureReason::JobFailed,
         message: format!(
-            "the artifacts of {} are not there any more; run that job again",
+            "the artifacts of {} no longer exist; retry that job",
             need.name
         ),
     }
 }
 
-/// Whoever stopped the job knows its word.
+/// A placeholder: the cause of the stop replaces it.
 fn stopped() -> Failure {
     Failure {
         reason: FailureReason::JobFailed,
@@ -205,12 +223,13 @@ fn stopped() -> Failure {
     }
 }
 
-fn unwritable(error: &std::io::Error) -> Failure {
+fn disk_failure(error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::StorageFull => disk_full(),
         _ => Failure {
             reason: FailureReason::RunnerFault,
-            message: "the runner could not keep an archive in the job's directory".to_owned(),
+            message: "the runner could not read or write a file in the job's work directory"
+                .to_owned(),
         },
     }
 }

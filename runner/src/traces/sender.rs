@@ -1,119 +1,139 @@
-//! Sends a job's trace to the coordinator, piece by piece, from where the coordinator says.
+//! Sends a job's trace to the coordinator, piece by piece, from the offset that the coordinator has.
 
 use std::time::Duration;
 
 use slipway_domain::JobToken;
 
-use crate::backoff::Backoff;
-use crate::client::{Coordinator, Sent};
+use crate::backoff::RequestBackoff;
+use crate::client::{CoordinatorClient, TraceAnswer};
 use crate::jobs::stop::{Stop, StopCause};
 use crate::traces::spool::Spool;
 
 /// The largest piece, in bytes.
 const MAX_PIECE: usize = 1024 * 1024;
-/// So many bytes are sent at once; fewer wait for company.
-const ENOUGH: u64 = 64 * 1024;
-/// How long a few bytes wait.
-const PAUSE: Duration = Duration::from_secs(1);
+/// A piece of at least this many bytes is sent immediately; a smaller one waits for more output.
+const MIN_PIECE: u64 = 64 * 1024;
+/// How long a small piece waits.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// How a trace stands with the coordinator.
+/// How much of a trace the coordinator took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The coordinator holds all of it.
-    Whole,
+    /// The coordinator has all of it.
+    Complete,
     /// The coordinator takes no more of it.
     Refused,
 }
 
+/// What to do after a piece was sent.
+enum Next {
+    Continue,
+    /// The coordinator takes no more.
+    GiveUp,
+    /// Send it again, at the earliest after the time that the coordinator asked for.
+    Retry(Option<Duration>),
+}
+
 /// Sends one trace.
 pub struct TraceSender<'a> {
-    coordinator: &'a Coordinator,
+    coordinator: &'a CoordinatorClient,
     job: i64,
     token: JobToken,
     spool: &'a Spool,
-    /// How many bytes the coordinator is known to hold.
-    held: u64,
+    /// How many bytes the coordinator has, as far as we know.
+    stored: u64,
 }
 
 impl<'a> TraceSender<'a> {
-    /// A sender that begins at the beginning.
-    pub fn new(coordinator: &'a Coordinator, job: i64, token: JobToken, spool: &'a Spool) -> Self {
+    /// Creates a sender that starts with the first byte.
+    pub fn new(
+        coordinator: &'a CoordinatorClient,
+        job: i64,
+        token: JobToken,
+        spool: &'a Spool,
+    ) -> Self {
         Self {
             coordinator,
             job,
             token,
             spool,
-            held: 0,
+            stored: 0,
         }
     }
 
-    /// Goes back, or forward, to what the coordinator says it holds.
-    pub fn resume_from(&mut self, held: u64) {
-        self.held = held.min(self.spool.follow().borrow().length);
+    /// Continues from the length that the coordinator reported.
+    pub fn resume_from(&mut self, stored: u64) {
+        self.stored = stored.min(self.spool.follow().borrow().length);
     }
 
-    /// Sends what is written, as it is written, until the trace has ended and was stored whole.
-    /// An answer that says that the job is over stops the job; its last words are sent yet.
+    /// Sends the trace while it is written, until all of it is stored.
+    ///
+    /// If an answer says that the job was ended, this stops the job and still sends the rest.
     pub async fn run(&mut self, stop: &Stop) -> Delivery {
-        let mut written = self.spool.follow();
-        let mut backoff = Backoff::new();
+        let mut spool = self.spool.follow();
+        let mut backoff = RequestBackoff::new();
         loop {
-            let held = self.held;
-            let more = written.wait_for(|now| now.length > held || now.has_ended);
-            let now = match more.await {
-                Ok(now) => *now,
+            let stored = self.stored;
+            let more = spool.wait_for(|state| state.length > stored || state.is_complete);
+            let state = match more.await {
+                Ok(state) => *state,
                 Err(_) => return Delivery::Refused,
             };
-            if now.length <= held {
-                return Delivery::Whole;
+            if state.length <= stored {
+                return Delivery::Complete;
             }
-            if !now.has_ended && now.length - held < ENOUGH {
-                let enough = written.wait_for(|now| now.length - held >= ENOUGH || now.has_ended);
-                // Either way there is something to send.
-                let _ = tokio::time::timeout(PAUSE, enough).await;
+            if !state.is_complete && state.length - stored < MIN_PIECE {
+                let enough =
+                    spool.wait_for(|state| state.length - stored >= MIN_PIECE || state.is_complete);
+                // After the timeout the small piece is sent as it is.
+                let _ = tokio::time::timeout(MAX_DELAY, enough).await;
             }
             match self.send_piece(stop).await {
-                Ok(true) => backoff = Backoff::new(),
-                Ok(false) => return Delivery::Refused,
-                Err(after) => tokio::time::sleep(backoff.after_failure(after)).await,
+                Next::Continue => backoff.reset(),
+                Next::GiveUp => return Delivery::Refused,
+                Next::Retry(after) => tokio::time::sleep(backoff.after_failure(after)).await,
             }
         }
     }
 
-    /// Sends one piece. `false`: no more is taken. The error is the wait that was asked for.
-    async fn send_piece(&mut self, stop: &Stop) -> Result<bool, Option<Duration>> {
-        let piece = match self.spool.read(self.held, MAX_PIECE) {
+    async fn send_piece(&mut self, stop: &Stop) -> Next {
+        let piece = match self.spool.read(self.stored, MAX_PIECE) {
             Ok(piece) => piece,
             Err(error) => {
-                tracing::error!(job.id = self.job, %error, "The trace cannot be read back");
-                return Err(None);
+                tracing::error!("Could not read back the trace of job {}: {error}", self.job);
+                return Next::Retry(None);
             }
         };
-        let sent = self
+        let answer = self
             .coordinator
-            .send_trace(&self.token, self.job, self.held, piece)
+            .send_trace(&self.token, self.job, self.stored, piece)
             .await;
-        match sent {
-            Sent::Stored { length, is_over } | Sent::Elsewhere { length, is_over } => {
-                let before = self.held;
+        match answer {
+            TraceAnswer::Stored { length, is_ended }
+            | TraceAnswer::WrongOffset { length, is_ended } => {
+                let before = self.stored;
                 self.resume_from(length);
-                if is_over {
-                    stop.stop(StopCause::Taken);
+                if is_ended {
+                    stop.stop(StopCause::EndedByCoordinator);
                 }
-                // A coordinator that stays where it is gets time.
-                if self.held == before {
-                    Err(None)
+                // Without progress the next request would fail in the same way.
+                if self.stored == before {
+                    Next::Retry(None)
                 } else {
-                    Ok(true)
+                    Next::Continue
                 }
             }
-            Sent::Gone => {
-                stop.stop(StopCause::Taken);
-                Ok(false)
+            TraceAnswer::Gone => {
+                stop.stop(StopCause::EndedByCoordinator);
+                Next::GiveUp
             }
-            Sent::Retry(retry) => {
-                tracing::debug!(job.id = self.job, "The trace waits: {}", retry.why);
-                Err(retry.after)
+            TraceAnswer::Retry(retry) => {
+                tracing::debug!(
+                    "Sending the trace of job {} failed and is retried: {}",
+                    self.job,
+                    retry.why
+                );
+                Next::Retry(retry.after)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A job's trace on this host's disk: masked, counted, and kept until the coordinator has it all.
+//! A job's trace on this host's disk: masked, checksummed, and kept until the coordinator has it.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -6,43 +6,43 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use slipway_masking::secrets::{Masker, Secrets};
 use slipway_protocol::TraceSum;
 use tokio::sync::watch;
 
-use crate::traces::mask::{Masker, Secrets};
-
-/// How far a trace has come.
+/// How much of a trace is in its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// How many bytes are in the file.
+pub struct SpoolState {
+    /// The length of the file, in bytes.
     pub length: u64,
-    /// Whether nothing follows.
-    pub has_ended: bool,
-    /// Whether the file could not be written, so that text was lost.
-    pub is_broken: bool,
+    /// Whether the trace has ended.
+    pub is_complete: bool,
+    /// Whether writing failed, so that output was lost.
+    pub has_failed: bool,
 }
 
-/// The file that a job's trace is written to, by one job and any number of its threads.
+/// The file that holds a job's trace. Any number of threads can write to it.
 pub struct Spool {
     file: File,
-    state: Mutex<State>,
-    written: watch::Sender<Written>,
+    writer: Mutex<Writer>,
+    state: watch::Sender<SpoolState>,
     limit: u64,
     secrets: Secrets,
 }
 
-struct State {
+struct Writer {
     masker: Masker,
     sum: crc32fast::Hasher,
     length: u64,
-    left_out: u64,
+    /// How many bytes of output were omitted because of the limit.
+    omitted: u64,
 }
 
 impl Spool {
-    /// Makes the file. `limit` is how many bytes of output it takes.
+    /// Creates the file, which must not exist. `limit` is how many bytes of output it takes.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// Fails if the file cannot be created.
     pub fn create(path: &Path, secrets: Secrets, limit: u64) -> std::io::Result<Self> {
         let mut options = File::options();
         let file = options
@@ -50,97 +50,103 @@ impl Spool {
             .append(true)
             .create_new(true)
             .open(path)?;
-        Ok(Self {
+        Ok(Self::with_file(file, secrets, limit))
+    }
+
+    fn with_file(file: File, secrets: Secrets, limit: u64) -> Self {
+        Self {
             file,
-            state: Mutex::new(State {
+            writer: Mutex::new(Writer {
                 masker: Masker::new(secrets.clone()),
                 sum: crc32fast::Hasher::new(),
                 length: 0,
-                left_out: 0,
+                omitted: 0,
             }),
-            written: watch::Sender::default(),
+            state: watch::Sender::default(),
             limit,
             secrets,
-        })
+        }
     }
 
-    /// A text that is whole as it would be in the trace.
+    /// Masks the secrets in a complete text.
     pub fn mask(&self, text: &str) -> String {
         self.secrets.mask(text)
     }
 
-    /// Appends output. Beyond the limit it is counted and left out; when the disk does not take
-    /// it, [`Written::is_broken`] says so.
+    /// Appends output. Output beyond the limit is only counted. If the disk is full, sets
+    /// [`SpoolState::has_failed`].
     pub fn write(&self, text: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let masked = state.masker.push(text);
-        self.append(&mut state, &masked);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let masked = writer.masker.push(text);
+        self.append(&mut writer, &masked);
     }
 
-    /// Ends the trace; returns what identifies it as a whole.
+    /// Ends the trace and returns its length and checksum.
     pub fn end(&self) -> TraceSum {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = state.masker.finish();
-        self.append(&mut state, &rest);
-        if state.left_out > 0 {
-            let notice = format!("[{} bytes of output were left out]\n", state.left_out);
-            self.put(&mut state, notice.as_bytes());
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = writer.masker.finish();
+        self.append(&mut writer, &rest);
+        if writer.omitted > 0 {
+            let notice = format!("[{} bytes of output were omitted]\n", writer.omitted);
+            self.write_to_file(&mut writer, notice.as_bytes());
         }
-        self.written.send_modify(|written| written.has_ended = true);
+        self.state.send_modify(|state| state.is_complete = true);
         TraceSum {
-            length: state.length,
-            crc32: state.sum.clone().finalize(),
+            length: writer.length,
+            crc32: writer.sum.clone().finalize(),
         }
     }
 
-    /// Reads up to `most` bytes from the offset `from`.
+    /// Reads up to `max` bytes from the offset `from`.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn read(&self, from: u64, most: usize) -> std::io::Result<Vec<u8>> {
-        let there = self.written.borrow().length.saturating_sub(from);
-        let size = usize::try_from(there).unwrap_or(most).min(most);
+    /// Fails if the file cannot be read.
+    pub fn read(&self, from: u64, max: usize) -> std::io::Result<Vec<u8>> {
+        let available = self.state.borrow().length.saturating_sub(from);
+        let size = usize::try_from(available).unwrap_or(max).min(max);
         let mut piece = vec![0; size];
         self.file.read_exact_at(&mut piece, from)?;
         Ok(piece)
     }
 
-    /// Follows how far the trace has come.
-    pub fn follow(&self) -> watch::Receiver<Written> {
-        self.written.subscribe()
+    /// Follows how much of the trace is written.
+    pub fn follow(&self) -> watch::Receiver<SpoolState> {
+        self.state.subscribe()
     }
 
-    fn append(&self, state: &mut State, text: &[u8]) {
-        let was_full = state.left_out > 0;
-        let room = match was_full {
-            true => 0,
-            false => usize::try_from(self.limit.saturating_sub(state.length)).unwrap_or(usize::MAX),
+    fn append(&self, writer: &mut Writer, text: &[u8]) {
+        let was_full = writer.omitted > 0;
+        // Once something was omitted, nothing more is taken: the trace must not have gaps.
+        let free = if was_full {
+            0
+        } else {
+            usize::try_from(self.limit.saturating_sub(writer.length)).unwrap_or(usize::MAX)
         };
-        let (kept, left_out) = text.split_at(text.len().min(room));
-        self.put(state, kept);
-        state.left_out += left_out.len() as u64;
-        if state.left_out > 0 && !was_full {
+        let (kept, omitted) = text.split_at(text.len().min(free));
+        self.write_to_file(writer, kept);
+        writer.omitted += omitted.len() as u64;
+        if writer.omitted > 0 && !was_full {
             let limit = self.limit;
             let notice = format!("\n[the trace has reached its limit of {limit} bytes]\n");
-            self.put(state, notice.as_bytes());
+            self.write_to_file(writer, notice.as_bytes());
         }
     }
 
-    fn put(&self, state: &mut State, text: &[u8]) {
-        if text.is_empty() || self.written.borrow().is_broken {
+    fn write_to_file(&self, writer: &mut Writer, text: &[u8]) {
+        if text.is_empty() || self.state.borrow().has_failed {
             return;
         }
         let mut file = &self.file;
         if let Err(error) = file.write_all(text) {
-            tracing::error!(%error, "The trace cannot be written");
-            // A part may have been written; only what was counted is ever sent.
-            self.written.send_modify(|written| written.is_broken = true);
+            tracing::error!(%error, "Could not write the trace");
+            // Part of it may be in the file. Only bytes that were counted are ever sent.
+            self.state.send_modify(|state| state.has_failed = true);
             return;
         }
-        state.sum.update(text);
-        state.length += text.len() as u64;
-        let length = state.length;
-        self.written.send_modify(|written| written.length = length);
+        writer.sum.update(text);
+        writer.length += text.len() as u64;
+        let length = writer.length;
+        self.state.send_modify(|state| state.length = length);
     }
 }
 
@@ -156,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_reaches_the_disk() {
+    fn secrets_are_masked_before_they_reach_the_disk() {
         let (dir, spool) = spool(1000);
         spool.write(b"a s3c");
         spool.write(b"ret b\n");
@@ -166,11 +172,11 @@ mod tests {
         assert_eq!(sum.length, text.len() as u64);
         assert_eq!(sum.crc32, crc32fast::hash(&text));
         assert_eq!(spool.read(2, 8).unwrap(), b"[MASKED]");
-        assert!(spool.follow().borrow().has_ended);
+        assert!(spool.follow().borrow().is_complete);
     }
 
     #[test]
-    fn beyond_the_limit_output_is_counted() {
+    fn output_beyond_the_limit_is_omitted_and_counted() {
         let (_dir, spool) = spool(4);
         spool.write(b"123456");
         spool.write(b"78");
@@ -178,27 +184,17 @@ mod tests {
         let text = spool.read(0, 1000).unwrap();
         assert_eq!(
             String::from_utf8(text.clone()).unwrap(),
-            "1234\n[the trace has reached its limit of 4 bytes]\n[4 bytes of output were left out]\n"
+            "1234\n[the trace has reached its limit of 4 bytes]\n[4 bytes of output were omitted]\n"
         );
         assert_eq!(sum.crc32, crc32fast::hash(&text));
     }
 
     #[test]
-    fn a_full_disk_is_told_and_what_is_there_stays_countable() {
-        let spool = Spool {
-            file: File::options().write(true).open("/dev/full").unwrap(),
-            state: Mutex::new(State {
-                masker: Masker::new(Secrets::new([])),
-                sum: crc32fast::Hasher::new(),
-                length: 0,
-                left_out: 0,
-            }),
-            written: watch::Sender::default(),
-            limit: 100,
-            secrets: Secrets::new([]),
-        };
+    fn a_full_disk_sets_has_failed_and_lost_bytes_are_not_counted() {
+        let file = File::options().write(true).open("/dev/full").unwrap();
+        let spool = Spool::with_file(file, Secrets::new([]), 100);
         spool.write(b"text");
-        assert!(spool.follow().borrow().is_broken);
+        assert!(spool.follow().borrow().has_failed);
         assert_eq!(spool.end().length, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The program itself: registration, and how it ends on signals.
+//! The runner's binary: registration and shutdown on signals.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use crate::fake_coordinator::Fake;
+use crate::fake_coordinator::FakeCoordinator;
 
 fn program(config: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slipway-runner"));
@@ -27,7 +27,7 @@ async fn succeeds(config: &Path, args: &[&str]) -> bool {
     program(config, args).status().await.unwrap().success()
 }
 
-async fn register(fake: &Fake, config: &Path, token: &str) -> bool {
+async fn register(fake: &FakeCoordinator, config: &Path, token: &str) -> bool {
     let mut command = program(config, &["register", "--url", &fake.url(), "--tags", "a,b"]);
     command.env("SLIPWAY_REGISTRATION_TOKEN", token);
     command.status().await.unwrap().success()
@@ -38,14 +38,14 @@ fn signal(child: &Child) {
     kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
 }
 
-async fn ends_well(child: &mut Child) {
+async fn assert_exits_successfully(child: &mut Child) {
     let ended = tokio::time::timeout(Duration::from_secs(30), child.wait());
     assert!(ended.await.unwrap().unwrap().success());
 }
 
 #[tokio::test]
-async fn a_runner_registers_proves_itself_and_leaves() {
-    let fake = Fake::start();
+async fn register_verify_and_unregister() {
+    let fake = FakeCoordinator::start();
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("runner.toml");
     assert!(!register(&fake, &config, "slreg-wrong").await);
@@ -60,25 +60,25 @@ async fn a_runner_registers_proves_itself_and_leaves() {
 }
 
 #[tokio::test]
-async fn the_first_sigterm_drains_and_the_second_stops() {
-    let fake = Fake::start();
+async fn the_first_sigterm_drains_and_the_second_stops_running_jobs() {
+    let fake = FakeCoordinator::start();
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("runner.toml");
     assert!(register(&fake, &config, "slreg-right").await);
-    let go_on = dir.path().join("go-on");
+    let continue_file = dir.path().join("continue");
     let run = ["run", "--executor", "scripted", "--min-free-disk-mb", "0"];
     let building = "building".to_owned();
-    for (id, file) in [(1, go_on.to_str().unwrap()), (2, "/nonexistent")] {
+    for (id, file) in [(1, continue_file.to_str().unwrap()), (2, "/nonexistent")] {
         let mut child = program(&config, &run).spawn().unwrap();
         fake.enqueue(id, &[("SCRIPT_WAIT_FILE", file)], json!({}));
         fake.until(id, |held| held.phases.contains(&building)).await;
         signal(&child);
         if id == 1 {
-            std::fs::write(&go_on, "").unwrap();
+            std::fs::write(&continue_file, "").unwrap();
             let held = fake.until_reported(id).await;
             assert_eq!(held.status, "success");
         } else {
-            // Signals of one kind are merged while they wait, so the second is repeated.
+            // Pending signals of one kind are merged, so the second is repeated.
             let stopped = async {
                 while child.try_wait().unwrap().is_none() {
                     signal(&child);
@@ -90,8 +90,8 @@ async fn the_first_sigterm_drains_and_the_second_stops() {
             let report = fake.until_reported(id).await.report.unwrap();
             assert_eq!(report.failure_reason.as_deref(), Some("runner_fault"));
         }
-        ends_well(&mut child).await;
+        assert_exits_successfully(&mut child).await;
         fake.until_no_poll().await;
     }
-    fake.assert_nothing_wrong();
+    fake.assert_no_violations();
 }

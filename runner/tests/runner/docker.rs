@@ -1,5 +1,5 @@
-//! The main job with a real git server, the real Docker Engine and a real registry, which
-//! `SLIPWAY_TEST_REGISTRY` names (`HOST:PORT`).
+//! Jobs with a real git server, a real Docker Engine and a real registry. `SLIPWAY_TEST_REGISTRY`
+//! is the `HOST:PORT` of the registry.
 
 mod images_from_scripts;
 mod packages;
@@ -14,20 +14,21 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
 use slipway_packages::{FetchLimits, Packages, UnpackLimits};
-use slipway_runner::docker::{CacheLimits, Docker};
+use slipway_process_group::ProcessGroup;
+use slipway_runner::docker::{CacheLimits, DockerExecutor};
 use slipway_runner::executor::Executor;
 
-use crate::fake_coordinator::{Fake, until_empty};
+use crate::fake_coordinator::{FakeCoordinator, until_empty};
 use crate::job_lifecycle::Runner;
 
-/// A repository behind `git daemon`, with one commit.
+/// A repository with one commit, served by `git daemon`.
 struct Repository {
+    /// `git daemon` and the server that it starts as a child.
+    group: ProcessGroup,
     daemon: Child,
     port: u16,
     sha: String,
@@ -36,8 +37,7 @@ struct Repository {
 
 impl Drop for Repository {
     fn drop(&mut self) {
-        let group = Pid::from_raw(i32::try_from(self.daemon.id()).unwrap());
-        killpg(group, Signal::SIGKILL).unwrap();
+        self.group.kill();
         self.daemon.wait().unwrap();
     }
 }
@@ -64,16 +64,21 @@ impl Repository {
             ])
             .arg(format!("--port={port}"))
             .arg(format!("--base-path={}", dir.path().display()))
-            // The command starts the server as a child of its own.
+            // The command starts the server as a child process.
             .process_group(0)
             .spawn()
             .unwrap();
+        let group = ProcessGroup::led_by(Some(daemon.id()));
         let since = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(since.elapsed() < Duration::from_secs(10), "no git daemon");
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "git daemon did not start"
+            );
             std::thread::yield_now();
         }
         Self {
+            group,
             daemon,
             port,
             sha,
@@ -81,12 +86,12 @@ impl Repository {
         }
     }
 
-    /// When the commit was made.
-    fn time(&self) -> String {
+    /// The time of the commit.
+    fn commit_time(&self) -> String {
         git(&self.dir.path().join("api"), &["log", "-1", "--format=%ct"])
     }
 
-    /// The members of a job's payload that build this commit.
+    /// The payload members of a job that builds this commit.
     fn job(&self, spec: &Value) -> Value {
         json!({
             "repo_url": format!("git://127.0.0.1:{}/api", self.port),
@@ -107,12 +112,12 @@ fn git(dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-async fn runner(fake: &Fake) -> Runner {
-    runner_called(fake, &format!("test-{}", rand::random::<u64>())).await
+async fn runner(fake: &FakeCoordinator) -> Runner {
+    runner_with_name(fake, &format!("test-{}", rand::random::<u64>())).await
 }
 
-/// A runner that goes by this name on the engine.
-async fn runner_called(fake: &Fake, name: &str) -> Runner {
+/// A runner with this name on the engine.
+async fn runner_with_name(fake: &FakeCoordinator, name: &str) -> Runner {
     let builder = Builder::connect(name).await.unwrap();
     let git = Git::new(Limits::default()).unwrap();
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
@@ -122,15 +127,17 @@ async fn runner_called(fake: &Fake, name: &str) -> Runner {
         bytes: 1 << 40,
         age: None,
     };
-    let executor: Arc<dyn Executor> = Arc::new(Docker::new(builder, git, packages, cache).await);
+    let executor: Arc<dyn Executor> =
+        Arc::new(DockerExecutor::new(builder, git, packages, cache).await);
     Runner::with(fake, 1 << 26, |_| executor)
 }
 
 #[tokio::test]
-async fn a_commit_becomes_a_pushed_image() {
-    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+async fn a_commit_is_built_and_pushed() {
+    let registry =
+        std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY is not set");
     let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN echo built here\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let image = format!("{registry}/story/a{}", rand::random::<u64>());
     let spec = json!({"kind": "image_build", "repository": image, "tags": ["v1", "main"]});
@@ -148,19 +155,19 @@ async fn a_commit_becomes_a_pushed_image() {
     assert!(made.digest.starts_with("sha256:"));
     for phase in ["fetching", "building", "pushing"] {
         assert!(
-            held.phases.iter().any(|told| told == phase),
+            held.phases.iter().any(|reported| reported == phase),
             "{:?}",
             held.phases
         );
     }
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn what_went_wrong_is_reported_in_the_farms_words() {
+async fn failures_are_reported_with_their_reason() {
     let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN exit 9\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let mut elsewhere = repository.job(&json!({"kind": "image_build"}));
     elsewhere["sha"] = json!("1".repeat(40));
@@ -191,34 +198,37 @@ mod timing {
 }
 
 async fn cancel_kills_the_running_command() {
-    let nap = format!("7{:07}", rand::random::<u32>() % 10_000_000);
-    let dockerfile = format!("FROM scratch\nCOPY busybox /bin/sh\nRUN exec sleep {nap}\n");
+    let seconds = format!("7{:07}", rand::random::<u32>() % 10_000_000);
+    let dockerfile = format!("FROM scratch\nCOPY busybox /bin/sh\nRUN exec sleep {seconds}\n");
     let repository = Repository::with(&dockerfile);
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     fake.enqueue(61, &[], repository.job(&json!({"kind": "image_build"})));
-    until(Duration::from_secs(60), || runs(&nap)).await;
+    until(Duration::from_secs(60), || is_sleeping(&seconds)).await;
     fake.change(|state| {
         if let Some(job) = state.jobs.get_mut(&61) {
             job.status = "canceled".to_owned();
         }
     });
-    until(Duration::from_secs(2), || !runs(&nap)).await;
-    until_empty(&runner.jobs()).await;
+    until(Duration::from_secs(2), || !is_sleeping(&seconds)).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }
 
 async fn until(limit: Duration, condition: impl Fn() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < limit, "not within {limit:?}");
+        assert!(
+            since.elapsed() < limit,
+            "the condition is not met after {limit:?}"
+        );
         tokio::task::yield_now().await;
     }
 }
 
-/// Whether a process of this host sleeps for `nap` seconds.
-fn runs(nap: &str) -> bool {
-    let wanted = format!("sleep\0{nap}\0");
+/// Whether a process on this host runs `sleep` with this argument.
+fn is_sleeping(seconds: &str) -> bool {
+    let wanted = format!("sleep\0{seconds}\0");
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())

@@ -1,5 +1,5 @@
-//! A strict coordinator over real HTTP: it holds a few jobs in memory, and notes down whatever
-//! the protocol forbids.
+//! A strict fake coordinator over real HTTP. It has a few jobs in memory and records every violation
+//! of the protocol.
 
 mod routes;
 mod sources;
@@ -19,20 +19,20 @@ pub(crate) const RUNNER_TOKEN: &str = "slrun-of-the-test";
 pub(crate) const SECRET: &str = "very-s3cret-value";
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What the coordinator holds of one job.
+/// One job at the coordinator.
 #[derive(Clone, Default)]
-pub(crate) struct Held {
+pub(crate) struct FakeJob {
     pub(crate) status: String,
     pub(crate) trace: Vec<u8>,
     pub(crate) phases: Vec<String>,
     pub(crate) bases: Vec<PulledImage>,
     pub(crate) report: Option<UpdateRequest>,
-    /// Reports that came after a cancel: the work has stopped.
-    pub(crate) stops: Vec<UpdateRequest>,
+    /// Final reports that arrived after a cancel.
+    pub(crate) reports_after_cancel: Vec<UpdateRequest>,
     pub(crate) uploads: Vec<Upload>,
 }
 
-/// An archive that was sent.
+/// An artifact that was uploaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(crate) name: String,
@@ -43,27 +43,27 @@ pub(crate) struct Upload {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) queue: VecDeque<Value>,
-    pub(crate) jobs: HashMap<i64, Held>,
+    pub(crate) jobs: HashMap<i64, FakeJob>,
     pub(crate) polls: usize,
     open_polls: usize,
     held_polls: usize,
-    /// Trace pieces that are stored, but whose answer is lost.
-    pub(crate) lose_answers: usize,
-    /// Before the next last report is looked at, so many bytes of the trace are lost.
-    pub(crate) forget: usize,
-    /// The archives of earlier jobs.
-    pub(crate) archives: HashMap<i64, Vec<u8>>,
-    /// The uploaded packages that jobs build, with their types.
+    /// How many of the next trace pieces are stored but answered with an error.
+    pub(crate) failing_trace_answers: usize,
+    /// How many bytes of the trace are lost before the next final report.
+    pub(crate) lost_trace_bytes: usize,
+    /// The artifacts of needed jobs.
+    pub(crate) artifacts: HashMap<i64, Vec<u8>>,
+    /// The uploaded packages of jobs, with their content types.
     pub(crate) packages: HashMap<i64, (&'static str, Vec<u8>)>,
-    /// Sources that were handed in, by job.
+    /// The submitted sources of jobs.
     pub(crate) sources: HashMap<i64, Vec<u8>>,
-    /// What the next requests for sources are answered.
+    /// The statuses of the next answers to requests for sources.
     pub(crate) source_answers: VecDeque<u16>,
-    /// The phase on entering which jobs turn out to be canceled.
+    /// Jobs are canceled when they report this phase.
     pub(crate) canceled_at: Option<&'static str>,
-    /// What the next archives that are sent are answered.
+    /// The statuses of the next answers to uploads.
     pub(crate) upload_answers: VecDeque<u16>,
-    pub(crate) wrongs: Vec<String>,
+    pub(crate) violations: Vec<String>,
     revision: u64,
 }
 
@@ -72,13 +72,13 @@ struct Shared {
     changed: Notify,
 }
 
-pub(crate) struct Fake {
+pub(crate) struct FakeCoordinator {
     shared: Arc<Shared>,
     port: u16,
     server: Mutex<Option<ServerHandle>>,
 }
 
-impl Fake {
+impl FakeCoordinator {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -98,20 +98,20 @@ impl Fake {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Goes away: connections break, and new ones are refused.
-    pub(crate) async fn go_away(&self) {
+    /// Stops: open connections break, and new ones are refused.
+    pub(crate) async fn stop(&self) {
         let server = self.server.lock().unwrap().take();
         server.unwrap().stop(false).await;
     }
 
-    /// Comes back with all it held.
-    pub(crate) fn come_back(&self) {
+    /// Starts again with the same state.
+    pub(crate) fn restart(&self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         let server = routes::serve(listener, Arc::clone(&self.shared));
         *self.server.lock().unwrap() = Some(server);
     }
 
-    /// Puts a scripted job into the queue; more members of the payload come from `more`.
+    /// Adds a scripted job to the queue. `more` overrides members of its payload.
     pub(crate) fn enqueue(&self, id: i64, variables: &[(&str, &str)], more: Value) {
         let mut list = vec![json!({"key": "PASSWORD", "value": SECRET, "public": false})];
         let public = variables.iter();
@@ -140,22 +140,22 @@ impl Fake {
         changed
     }
 
-    /// Waits until what the coordinator holds is as `wanted` says, and returns the job.
-    pub(crate) async fn until(&self, id: i64, wanted: impl Fn(&Held) -> bool) -> Held {
-        let find = |state: &State| state.jobs.get(&id).filter(|held| wanted(held)).cloned();
-        self.look(&format!("job {id}"), find).await
+    /// Waits until the job satisfies `condition`, and returns it.
+    pub(crate) async fn until(&self, id: i64, condition: impl Fn(&FakeJob) -> bool) -> FakeJob {
+        let find = |state: &State| state.jobs.get(&id).filter(|job| condition(job)).cloned();
+        self.wait_for(&format!("job {id}"), find).await
     }
 
     /// Waits until no runner polls.
     pub(crate) async fn until_no_poll(&self) {
         let none = |state: &State| (state.open_polls == 0).then_some(());
-        self.look("the polls", none).await;
+        self.wait_for("no open poll", none).await;
     }
 
-    /// Waits until a runner's poll is held.
+    /// Waits until the poll of a runner is held.
     pub(crate) async fn until_polled(&self) {
         let polled = async {
-            while self.change_quietly(|state| state.held_polls) == 0 {
+            while self.access(|state| state.held_polls) == 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -163,40 +163,40 @@ impl Fake {
         assert!(polled.is_ok(), "no runner polls");
     }
 
-    async fn look<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {
-        let look = async {
+    async fn wait_for<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {
+        let found = async {
             loop {
                 let changed = self.shared.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if let Some(found) = self.change_quietly(|state| find(state)) {
+                if let Some(found) = self.access(|state| find(state)) {
                     return found;
                 }
                 changed.await;
             }
         };
-        match tokio::time::timeout(LIMIT, look).await {
+        match tokio::time::timeout(LIMIT, found).await {
             Ok(found) => found,
-            Err(_) => panic!("{what} did not come to what was waited for"),
+            Err(_) => panic!("timed out waiting for {what}"),
         }
     }
 
-    pub(crate) async fn until_reported(&self, id: i64) -> Held {
+    pub(crate) async fn until_reported(&self, id: i64) -> FakeJob {
         self.until(id, |held| held.report.is_some()).await
     }
 
-    /// Fails the test if the runner did anything that the protocol forbids.
-    pub(crate) fn assert_nothing_wrong(&self) {
-        let wrongs = self.change_quietly(|state| std::mem::take(&mut state.wrongs));
-        assert!(wrongs.is_empty(), "{wrongs:#?}");
+    /// Fails the test if the runner violated the protocol.
+    pub(crate) fn assert_no_violations(&self) {
+        let violations = self.access(|state| std::mem::take(&mut state.violations));
+        assert!(violations.is_empty(), "{violations:#?}");
     }
 
-    fn change_quietly<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn access<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.shared.state.lock().unwrap())
     }
 }
 
-/// What `Authorization` has for the sources of a job.
+/// The bearer token for the sources of a job.
 pub(crate) fn source_token(id: i64) -> String {
     format!("slsrc-of-{id}")
 }
@@ -205,13 +205,13 @@ pub(crate) fn job_token(id: i64) -> String {
     format!("sljob-of-{id}")
 }
 
-/// Waits until a directory has nothing in it.
+/// Waits until a directory is empty.
 pub(crate) async fn until_empty(dir: &Path) {
-    let look = async {
+    let emptied = async {
         while dir.read_dir().map_or(0, Iterator::count) > 0 {
             tokio::task::yield_now().await;
         }
     };
-    let looked = tokio::time::timeout(LIMIT, look).await;
-    assert!(looked.is_ok(), "{} is not empty", dir.display());
+    let emptied = tokio::time::timeout(LIMIT, emptied).await;
+    assert!(emptied.is_ok(), "{} is not empty", dir.display());
 }

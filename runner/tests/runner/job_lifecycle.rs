@@ -1,76 +1,81 @@
-//! The life of jobs on a runner in this process.
+//! Jobs from claim to final report, on a runner in this process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::fake_coordinator::{Fake, RUNNER_TOKEN, SECRET, until_empty};
+use crate::fake_coordinator::{FakeCoordinator, RUNNER_TOKEN, SECRET, until_empty};
 use serde_json::json;
 use slipway_domain::RunnerToken;
-use slipway_runner::client::Coordinator;
+use slipway_runner::client::CoordinatorClient;
 use slipway_runner::executor::Executor;
-use slipway_runner::jobs::Jobs;
-use slipway_runner::manager::{Ending, run};
-use slipway_runner::scripted::Scripted;
+use slipway_runner::jobs::JobRunner;
+use slipway_runner::manager::{Shutdown, run};
+use slipway_runner::scripted::ScriptedExecutor;
 use slipway_runner::work_dir::WorkDir;
 use tokio::task::JoinHandle;
 
 /// A runner in this process, with the scripted executor.
 pub(crate) struct Runner {
     dir: tempfile::TempDir,
-    ending: Ending,
+    shutdown: Shutdown,
     ended: JoinHandle<()>,
 }
 
 impl Runner {
-    pub(crate) fn start(fake: &Fake) -> Self {
+    pub(crate) fn start(fake: &FakeCoordinator) -> Self {
         Self::with_trace_limit(fake, 1 << 26)
     }
 
-    fn with_trace_limit(fake: &Fake, trace_limit: u64) -> Self {
-        Self::with(fake, trace_limit, |_| Arc::new(Scripted))
+    fn with_trace_limit(fake: &FakeCoordinator, trace_limit: u64) -> Self {
+        Self::with(fake, trace_limit, |_| Arc::new(ScriptedExecutor))
     }
 
-    /// A runner with the executor that `make` makes for its name on the engine.
+    /// Starts a runner with the executor that `create` returns for the runner's name on the engine.
     pub(crate) fn with(
-        fake: &Fake,
+        fake: &FakeCoordinator,
         trace_limit: u64,
-        make: impl FnOnce(&str) -> Arc<dyn Executor>,
+        create: impl FnOnce(&str) -> Arc<dyn Executor>,
     ) -> Self {
-        // Another test of this process may have installed it already.
+        // It fails if another test of this process has installed a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let ending = Ending::default();
-        let work = WorkDir::take(dir.path()).unwrap();
-        let jobs = Jobs {
-            coordinator: Coordinator::at(&fake.url()).unwrap(),
+        let shutdown = Shutdown::default();
+        let work_dir = WorkDir::lock(dir.path()).unwrap();
+        let jobs = JobRunner {
+            coordinator: CoordinatorClient::new(&fake.url()).unwrap(),
             token: RunnerToken::presented(RUNNER_TOKEN),
-            executor: make(work.instance()),
-            work,
+            executor: create(work_dir.instance()),
+            work_dir,
             trace_limit,
             emulates: Vec::new(),
-            told_to_stop: ending.stop.clone(),
+            stop_all: shutdown.stop.clone(),
         };
-        let told = ending.clone();
-        let ended = tokio::spawn(async move { run(Arc::new(jobs), 2, 1, &told).await });
-        Self { dir, ending, ended }
+        let requested = shutdown.clone();
+        let run = async move { run(Arc::new(jobs), 2, 1, &requested).await };
+        let ended = slipway_tasks::spawn("runner", run);
+        Self {
+            dir,
+            shutdown,
+            ended,
+        }
     }
 
-    /// Where the places of running jobs are.
-    pub(crate) fn jobs(&self) -> PathBuf {
+    /// The directory with the work directories of running jobs.
+    pub(crate) fn jobs_dir(&self) -> PathBuf {
         self.dir.path().join("jobs")
     }
 
-    /// A file that jobs can wait for.
-    fn signal(&self) -> PathBuf {
+    /// A file that jobs wait for.
+    fn continue_file(&self) -> PathBuf {
         self.dir.path().join("signal")
     }
 
-    pub(crate) async fn drain(self, fake: &Fake) {
-        self.ending.drain.cancel();
+    pub(crate) async fn drain(self, fake: &FakeCoordinator) {
+        self.shutdown.drain.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(20), self.ended);
         ended.await.unwrap().unwrap();
-        fake.assert_nothing_wrong();
+        fake.assert_no_violations();
     }
 }
 
@@ -79,8 +84,8 @@ fn lines(count: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_job_is_claimed_run_and_reported_with_its_whole_trace() {
-    let fake = Fake::start();
+async fn a_job_is_run_and_reported_with_its_whole_trace() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
     let spec = json!({"kind": "image_build", "repository": "r.example/acme/api", "tags": ["v1"]});
     let own = json!({"spec": spec, "build": "b", "number": 1, "attempt": 1, "lease_s": 15});
@@ -96,13 +101,13 @@ async fn a_job_is_claimed_run_and_reported_with_its_whole_trace() {
         "{:?}",
         held.phases
     );
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_failure_is_reported_with_its_reason_and_no_secret() {
-    let fake = Fake::start();
+async fn a_failure_is_reported_with_its_reason_and_without_secrets() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
     fake.enqueue(1, &[("SCRIPT_RESULT", "fail:push_refused")], json!({}));
     let report = fake.until_reported(1).await.report.unwrap();
@@ -121,9 +126,9 @@ async fn a_failure_is_reported_with_its_reason_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_repaired_from_what_the_coordinator_holds() {
-    let fake = Fake::start();
-    fake.change(|state| state.lose_answers = 2);
+async fn the_trace_continues_from_the_coordinators_length_after_a_lost_answer() {
+    let fake = FakeCoordinator::start();
+    fake.change(|state| state.failing_trace_answers = 2);
     let runner = Runner::start(&fake);
     fake.enqueue(1, &[("SCRIPT_LINES", "5000")], json!({}));
     let held = fake.until_reported(1).await;
@@ -132,9 +137,9 @@ async fn a_lost_answer_is_repaired_from_what_the_coordinator_holds() {
 }
 
 #[tokio::test]
-async fn what_the_coordinator_lost_is_sent_again_before_the_last_report_is_taken() {
-    let fake = Fake::start();
-    fake.change(|state| state.forget = 1000);
+async fn trace_bytes_that_the_coordinator_lost_are_sent_again_before_the_final_report() {
+    let fake = FakeCoordinator::start();
+    fake.change(|state| state.lost_trace_bytes = 1000);
     let runner = Runner::start(&fake);
     fake.enqueue(1, &[("SCRIPT_LINES", "5000")], json!({}));
     let held = fake.until_reported(1).await;
@@ -152,7 +157,7 @@ mod timing {
 }
 
 async fn cancel_stops_a_silent_job() {
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
     fake.enqueue(1, &[("SCRIPT_WAIT_FILE", "/nonexistent")], json!({}));
     let building = "building".to_owned();
@@ -163,20 +168,22 @@ async fn cancel_stops_a_silent_job() {
             job.status = "canceled".to_owned();
         }
     });
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     assert!(
         since.elapsed() < Duration::from_secs(2),
         "{:?}",
         since.elapsed()
     );
-    let held = fake.until(1, |held| !held.stops.is_empty()).await;
+    let held = fake
+        .until(1, |held| !held.reports_after_cancel.is_empty())
+        .await;
     assert_eq!(
         (held.status.as_str(), held.report.is_none()),
         ("canceled", true)
     );
-    // It says that it has stopped, once, and takes the answer as it is.
-    let [stop] = held.stops.as_slice() else {
-        panic!("{} reports", held.stops.len());
+    // One report says that the work has stopped; its answer is not retried.
+    let [stop] = held.reports_after_cancel.as_slice() else {
+        panic!("{} reports", held.reports_after_cancel.len());
     };
     assert_eq!(stop.state.as_deref(), Some("failed"));
     fake.enqueue(2, &[], json!({}));
@@ -185,27 +192,30 @@ async fn cancel_stops_a_silent_job() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_while_the_coordinator_is_away() {
-    let fake = Fake::start();
+async fn a_job_continues_while_the_coordinator_is_down() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
-    let signal = runner.signal();
+    let continue_file = runner.continue_file();
     let variables = [
         ("SCRIPT_LINES", "100"),
-        ("SCRIPT_WAIT_FILE", signal.to_str().unwrap()),
+        ("SCRIPT_WAIT_FILE", continue_file.to_str().unwrap()),
         ("SCRIPT_LINES_AFTER", "100"),
     ];
     fake.enqueue(1, &variables, json!({}));
     fake.until(1, |held| held.trace.len() == lines(100).len())
         .await;
-    fake.go_away().await;
-    std::fs::write(&signal, "").unwrap();
-    let trace = std::fs::read_dir(runner.jobs()).unwrap().next().unwrap();
+    fake.stop().await;
+    std::fs::write(&continue_file, "").unwrap();
+    let trace = std::fs::read_dir(runner.jobs_dir())
+        .unwrap()
+        .next()
+        .unwrap();
     let trace = trace.unwrap().path().join("trace");
     let whole = lines(200).len() as u64;
     while trace.metadata().unwrap().len() < whole {
         tokio::task::yield_now().await;
     }
-    fake.come_back();
+    fake.restart();
     let held = fake.until_reported(1).await;
     assert_eq!(held.status, "success");
     assert!(held.trace == lines(200).as_bytes());
@@ -213,8 +223,8 @@ async fn a_job_goes_on_while_the_coordinator_is_away() {
 }
 
 #[tokio::test]
-async fn a_job_that_takes_too_long_is_stopped_and_told_so() {
-    let fake = Fake::start();
+async fn a_job_that_exceeds_its_time_limit_fails_with_timed_out() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
     let never = [("SCRIPT_WAIT_FILE", "/nonexistent")];
     fake.enqueue(1, &never, json!({"timeout": 1}));
@@ -224,19 +234,19 @@ async fn a_job_that_takes_too_long_is_stopped_and_told_so() {
 }
 
 #[tokio::test]
-async fn a_drained_runner_finishes_its_job_and_claims_no_other() {
-    let fake = Fake::start();
+async fn a_draining_runner_finishes_its_job_and_claims_no_other() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
-    let signal = runner.signal();
-    let variables = [("SCRIPT_WAIT_FILE", signal.to_str().unwrap())];
+    let continue_file = runner.continue_file();
+    let variables = [("SCRIPT_WAIT_FILE", continue_file.to_str().unwrap())];
     fake.enqueue(1, &variables, json!({}));
     let building = "building".to_owned();
     fake.until(1, |held| held.phases.contains(&building)).await;
     fake.until_polled().await;
-    runner.ending.drain.cancel();
+    runner.shutdown.drain.cancel();
     fake.until_no_poll().await;
     fake.enqueue(2, &[], json!({}));
-    std::fs::write(&signal, "").unwrap();
+    std::fs::write(&continue_file, "").unwrap();
     let held = fake.until_reported(1).await;
     assert_eq!(held.status, "success");
     let ended = tokio::time::timeout(Duration::from_secs(20), runner.ended);
@@ -245,24 +255,24 @@ async fn a_drained_runner_finishes_its_job_and_claims_no_other() {
 }
 
 #[tokio::test]
-async fn a_runner_that_is_stopped_says_so_of_its_jobs() {
-    let fake = Fake::start();
+async fn stopping_the_runner_fails_its_jobs_with_runner_fault() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
     fake.enqueue(1, &[("SCRIPT_WAIT_FILE", "/nonexistent")], json!({}));
     let building = "building".to_owned();
     fake.until(1, |held| held.phases.contains(&building)).await;
-    runner.ending.drain.cancel();
-    runner.ending.stop.cancel();
+    runner.shutdown.drain.cancel();
+    runner.shutdown.stop.cancel();
     let report = fake.until_reported(1).await.report.unwrap();
     assert_eq!(report.failure_reason.as_deref(), Some("runner_fault"));
     let message = report.failure_message.unwrap();
-    assert!(message.contains("told to stop"), "{message}");
+    assert!(message.contains("the runner was stopped"), "{message}");
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_job_of_a_newer_coordinator_is_refused_not_lost() {
-    let fake = Fake::start();
+async fn a_job_of_a_newer_coordinator_is_reported_as_unsupported() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);
     let own = json!({"spec": {"kind": "teleport"}, "build": "b", "number": 1, "attempt": 1,
         "lease_s": 15});
@@ -276,8 +286,8 @@ async fn a_job_of_a_newer_coordinator_is_refused_not_lost() {
 }
 
 #[tokio::test]
-async fn a_trace_beyond_its_limit_is_cut_and_says_so() {
-    let fake = Fake::start();
+async fn a_trace_beyond_its_limit_is_cut_with_a_notice() {
+    let fake = FakeCoordinator::start();
     let runner = Runner::with_trace_limit(&fake, 24);
     fake.enqueue(1, &[("SCRIPT_LINES", "10")], json!({}));
     let held = fake.until_reported(1).await;
@@ -285,7 +295,7 @@ async fn a_trace_beyond_its_limit_is_cut_and_says_so() {
     let trace = String::from_utf8(held.trace).unwrap();
     assert!(trace.starts_with("line 000001\nline 000002\n"), "{trace}");
     assert!(
-        trace.ends_with("[96 bytes of output were left out]\n"),
+        trace.ends_with("[96 bytes of output were omitted]\n"),
         "{trace}"
     );
     runner.drain(&fake).await;

@@ -1,7 +1,7 @@
-//! The runner against a strict coordinator over real HTTP: in this process with the scripted
-//! executor, as the program that operators start, and with the real Docker Engine.
+//! Tests of the runner against a strict fake coordinator over real HTTP: in this process with the
+//! scripted executor, as a binary, and with a real Docker Engine.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod binary;
 mod docker;

@@ -1,18 +1,18 @@
-//! Containers that are kept as images, and the jobs that go on in them.
+//! Script containers that are saved as images, and jobs that continue in them.
 
 use serde_json::{Value, json};
 use slipway_test_engine::{docker, remove_image, shell_image};
 
 use super::scripts::{needing, script, trace, zipped};
-use super::{Repository, runner, runner_called};
-use crate::fake_coordinator::{Fake, SECRET, until_empty};
+use super::{Repository, runner, runner_with_name};
+use crate::fake_coordinator::{FakeCoordinator, SECRET, until_empty};
 
 fn registry() -> String {
-    std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry")
+    std::env::var("SLIPWAY_TEST_REGISTRY").expect("the registry is not set")
 }
 
-/// What a claim makes of a script that runs in the image of another job.
-fn going_on(image: &str, commands: &[&str]) -> Value {
+/// The spec of a script that continues in the image of another job.
+fn continuing_in(image: &str, commands: &[&str]) -> Value {
     let mut spec = script(image, commands, Value::Null);
     spec["image_of"] = json!("first");
     spec["goes_on"] = json!(true);
@@ -20,61 +20,61 @@ fn going_on(image: &str, commands: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_in_the_container_that_another_one_left() {
+async fn a_job_continues_in_the_saved_container_of_another_job() {
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let name = format!("test-{}", rand::random::<u64>());
-    let runner = runner_called(&fake, &name).await;
-    let kept = format!("{}/story/kept{}", registry(), rand::random::<u64>());
+    let runner = runner_with_name(&fake, &name).await;
+    let saved = format!("{}/story/saved{}", registry(), rand::random::<u64>());
     let commands = ["echo \"$GREETING\" | tee made; test -n \"$PASSWORD\"; mkdir /other"];
     let mut spec = script(shell_image(), &commands, Value::Null);
-    spec["keep"] = json!(format!("{kept}:1"));
+    spec["keep"] = json!(format!("{saved}:1"));
     fake.enqueue(1, &[("GREETING", "it's me")], repository.job(&spec));
     let held = fake.until_reported(1).await;
-    let told = trace(&held);
-    assert_eq!(held.status, "success", "{told}");
-    assert!(told.contains("it's me\n"), "{told}");
+    let text = trace(&held);
+    assert_eq!(held.status, "success", "{text}");
+    assert!(text.contains("it's me\n"), "{text}");
     let image = held.report.unwrap().image.unwrap();
     assert_eq!(
         image.reference.as_deref(),
-        Some(format!("{kept}:1").as_str())
+        Some(format!("{saved}:1").as_str())
     );
     assert_eq!(image.tags, ["1"]);
 
-    let by_digest = format!("{kept}@{}", image.digest);
+    let by_digest = format!("{saved}@{}", image.digest);
     let commands = [
         "pwd; ls; cat made later; ls -d /other",
         "echo \"<$GREETING>\"",
     ];
     fake.change(|state| state.archives.insert(1, zipped(&[("later", "needed\n")])));
-    // There is no such commit: nothing is checked out.
-    let mut job = needing(repository.job(&going_on(&by_digest, &commands)), 1);
+    // The commit does not exist, and must not be fetched.
+    let mut job = needing(repository.job(&continuing_in(&by_digest, &commands)), 1);
     job["sha"] = json!("f".repeat(40));
     fake.enqueue(2, &[], job);
     let held = fake.until_reported(2).await;
-    let told = trace(&held);
-    assert_eq!(held.status, "success", "{told}");
-    assert!(told.contains(&format!("Pulling {by_digest}\n")), "{told}");
-    let said = "/slipway/work\nDockerfile\nbusybox\nlater\nmade\nit's me\nneeded\n/other\n";
-    assert!(told.contains(said), "{told}");
-    assert!(told.contains("\n<>\n"), "{told}");
+    let text = trace(&held);
+    assert_eq!(held.status, "success", "{text}");
+    assert!(text.contains(&format!("Pulling {by_digest}\n")), "{text}");
+    let expected = "/slipway/work\nDockerfile\nbusybox\nlater\nmade\nit's me\nneeded\n/other\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("\n<>\n"), "{text}");
 
-    // Nothing of either is on the engine any more.
-    until_empty(&runner.jobs()).await;
+    // Both jobs have been cleaned up.
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
     let filter = format!("label=io.slipway.runner={name}");
     assert_eq!(docker(&["ps", "-aq", "--filter", &filter]), "");
     assert_eq!(docker(&["images", "-q", "--filter", &filter]), "");
 
-    // Nobody finds in the image what the runner told the job.
+    // The image contains neither variables nor secrets.
     docker(&["pull", "-q", &by_digest]);
     let all = docker(&["image", "inspect", &by_digest]);
     for word in ["GREETING", "PASSWORD", "CI_", SECRET] {
         assert!(!all.contains(word), "{word} is in {all}");
     }
     let format = "{{json .Config.Entrypoint}} {{json .Config.Cmd}}";
-    let begins = docker(&["image", "inspect", "--format", format, &by_digest]);
-    assert_eq!(begins, r#"[] ["sh"]"#);
+    let commands = docker(&["image", "inspect", "--format", format, &by_digest]);
+    assert_eq!(commands, r#"[] ["sh"]"#);
     let files = docker(&[
         "run",
         "--rm",
@@ -88,15 +88,15 @@ async fn a_job_goes_on_in_the_container_that_another_one_left() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_fails_its_job_and_what_failed_is_not_kept() {
-    let closed = std::env::var("SLIPWAY_TEST_AUTH_REGISTRY").expect("it names a registry");
+async fn a_refused_push_fails_the_job_and_a_failed_script_is_not_saved() {
+    let closed = std::env::var("SLIPWAY_TEST_AUTH_REGISTRY").expect("the registry is not set");
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let name = format!("test-{}", rand::random::<u64>());
-    let runner = runner_called(&fake, &name).await;
+    let runner = runner_with_name(&fake, &name).await;
     let rules = json!({"paths": ["made"], "when": "always"});
     let mut spec = script(shell_image(), &["echo x >made"], rules);
-    spec["keep"] = json!(format!("{closed}/story/kept:1"));
+    spec["keep"] = json!(format!("{closed}/story/saved:1"));
     fake.enqueue(1, &[], repository.job(&spec));
     spec["commands"] = json!(["exit 3"]);
     fake.enqueue(2, &[], repository.job(&spec));
@@ -105,29 +105,29 @@ async fn what_cannot_be_kept_fails_its_job_and_what_failed_is_not_kept() {
     assert_eq!(report.failure_reason.as_deref(), Some("push_refused"));
     let message = report.failure_message.unwrap();
     assert!(message.contains(&closed), "{message}");
-    // The commands themselves went well, and what they leave is taken.
+    // The commands succeeded, so their artifacts are uploaded.
     assert_eq!((report.exit_code, report.image), (Some(0), None));
     assert_eq!(held.uploads.len(), 1);
     let held = fake.until_reported(2).await;
     assert_eq!(held.report.as_ref().unwrap().exit_code, Some(3));
-    assert!(!trace(&held).contains("Keeping"), "{}", trace(&held));
-    until_empty(&runner.jobs()).await;
+    assert!(!trace(&held).contains("Saving"), "{}", trace(&held));
+    until_empty(&runner.jobs_dir()).await;
     let filter = format!("label=io.slipway.runner={name}");
     assert_eq!(docker(&["images", "-q", "--filter", &filter]), "");
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_script_whose_image_was_never_pushed_is_told_so() {
+async fn a_script_whose_image_was_never_pushed_fails_with_base_image_unavailable() {
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
-    let mut spec = going_on("x", &["true"]);
+    let mut spec = continuing_in("x", &["true"]);
     spec.as_object_mut().unwrap().remove("image");
     fake.enqueue(1, &[], repository.job(&spec));
     let digest = format!("sha256:{}", "0a".repeat(32));
     let gone = format!("{}/story/none@{digest}", registry());
-    fake.enqueue(2, &[], repository.job(&going_on(&gone, &["true"])));
+    fake.enqueue(2, &[], repository.job(&continuing_in(&gone, &["true"])));
     for (id, words) in [(1, "no image of first"), (2, gone.as_str())] {
         let report = fake.until_reported(id).await.report.unwrap();
         let reason = report.failure_reason.as_deref();

@@ -1,11 +1,11 @@
-//! Packages in the place of a commit.
+//! Packages instead of a commit.
 
 use serde_json::{Value, json};
 
 use super::runner;
-use crate::fake_coordinator::{Fake, Held, until_empty};
+use crate::fake_coordinator::{FakeCoordinator, FakeJob, until_empty};
 
-/// What a job has in its payload that builds an uploaded package.
+/// The payload members of a job that builds an uploaded package.
 fn job(spec: Value) -> Value {
     let mut own = json!({
         "spec": {
@@ -20,37 +20,37 @@ fn job(spec: Value) -> Value {
     for (key, value) in spec.as_object().cloned().unwrap_or_default() {
         own["spec"][key] = value;
     }
-    // Nothing is looked for in git.
+    // Without a repository, an attempt to check out fails.
     json!({"repo_url": "", "sha": "0".repeat(40), "own": own})
 }
 
-fn upload(fake: &Fake, id: i64, dockerfile: &str) {
+fn upload(fake: &FakeCoordinator, id: i64, dockerfile: &str) {
     let package = ("text/plain", dockerfile.as_bytes().to_vec());
     fake.change(|state| state.packages.insert(id, package));
 }
 
-fn trace(held: &Held) -> String {
+fn trace(held: &FakeJob) -> String {
     String::from_utf8_lossy(&held.trace).into_owned()
 }
 
 #[tokio::test]
-async fn an_uploaded_package_is_built_and_every_phase_is_told_in_order() {
-    let fake = Fake::start();
+async fn an_uploaded_package_is_built_and_every_phase_is_reported_in_order() {
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     upload(&fake, 81, "FROM scratch\nLABEL a=b\n");
     fake.enqueue(81, &[], job(json!({})));
     let held = fake.until_reported(81).await;
     assert_eq!(held.status, "success", "{}", trace(&held));
     assert_eq!(held.phases, ["fetching", "pulling", "building"]);
-    let told = serde_json::to_value(&held.bases).unwrap();
-    assert_eq!(told, json!([{"image": "scratch"}]));
-    until_empty(&runner.jobs()).await;
+    let bases = serde_json::to_value(&held.bases).unwrap();
+    assert_eq!(bases, json!([{"image": "scratch"}]));
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn an_upload_that_is_gone_is_told_as_such() {
-    let fake = Fake::start();
+async fn a_missing_upload_fails_with_package_unavailable() {
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     fake.enqueue(82, &[], job(json!({})));
     let report = fake.until_reported(82).await.report.unwrap();
@@ -62,10 +62,10 @@ async fn an_upload_that_is_gone_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn what_is_canceled_before_it_is_pushed_is_not_pushed() {
+async fn a_build_that_is_canceled_before_the_push_is_not_pushed() {
     let registry = std::env::var("SLIPWAY_TEST_REGISTRY").unwrap();
     let path = format!("story/c{}", rand::random::<u64>());
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     upload(&fake, 86, "FROM scratch\nLABEL a=b\n");
     fake.change(|state| state.canceled_at = Some("pushing"));
@@ -74,21 +74,21 @@ async fn what_is_canceled_before_it_is_pushed_is_not_pushed() {
     fake.enqueue(86, &[], job(spec));
     let held = fake.until(86, |held| held.status == "canceled").await;
     assert_eq!(held.phases.last().map(String::as_str), Some("pushing"));
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     let manifest = format!("http://{registry}/v2/{path}/manifests/1");
     assert_eq!(reqwest::get(manifest).await.unwrap().status(), 404);
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_base_image_is_pulled_with_the_login_that_is_for_it() {
+async fn a_base_image_is_pulled_with_the_pull_login() {
     let var = |name: &str| std::env::var(format!("SLIPWAY_TEST_AUTH_REGISTRY{name}")).unwrap();
     let (registry, user) = (var(""), var("_USER"));
     let login = json!({
         "type": "registry", "url": registry, "username": user, "password": var("_PASSWORD"),
     });
     let base = format!("{registry}/story/b{}", rand::random::<u64>());
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     upload(&fake, 83, "FROM scratch\nLABEL a=b\n");
     let mut made = job(json!({"repository": base, "tags": ["1"]}));
@@ -97,18 +97,18 @@ async fn a_base_image_is_pulled_with_the_login_that_is_for_it() {
     let held = fake.until_reported(83).await;
     assert_eq!(held.status, "success", "{}", trace(&held));
 
-    let on_top = format!("FROM {base}:1\nLABEL c=d\n");
-    upload(&fake, 84, &on_top);
+    let dockerfile = format!("FROM {base}:1\nLABEL c=d\n");
+    upload(&fake, 84, &dockerfile);
     let mut with_login = job(json!({}));
     with_login["own"]["pull_login"] = login;
     fake.enqueue(84, &[], with_login);
     let held = fake.until_reported(84).await;
     assert_eq!(held.status, "success", "{}", trace(&held));
-    let told = serde_json::to_value(&held.bases).unwrap();
+    let bases = serde_json::to_value(&held.bases).unwrap();
     let image = format!("{base}:1");
-    assert_eq!(told, json!([{"image": image, "username": user}]));
+    assert_eq!(bases, json!([{"image": image, "username": user}]));
 
-    upload(&fake, 85, &on_top);
+    upload(&fake, 85, &dockerfile);
     fake.enqueue(85, &[], job(json!({})));
     let held = fake.until_reported(85).await;
     assert_eq!(

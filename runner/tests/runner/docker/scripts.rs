@@ -1,4 +1,4 @@
-//! Scripts in containers of the real engine.
+//! Scripts in containers of a real engine.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Write as _};
@@ -9,8 +9,8 @@ use slipway_test_engine::{docker, remove_image, shell_image};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-use super::{Repository, runner, runner_called, runs, until};
-use crate::fake_coordinator::{Fake, Held, SECRET, job_token, until_empty};
+use super::{Repository, is_sleeping, runner, runner_with_name, until};
+use crate::fake_coordinator::{FakeCoordinator, FakeJob, SECRET, job_token, until_empty};
 
 pub(super) fn script(image: &str, commands: &[&str], artifacts: Value) -> Value {
     let mut spec = json!({"kind": "script", "image": image, "commands": commands});
@@ -20,7 +20,7 @@ pub(super) fn script(image: &str, commands: &[&str], artifacts: Value) -> Value 
     spec
 }
 
-pub(super) fn trace(held: &Held) -> String {
+pub(super) fn trace(held: &FakeJob) -> String {
     String::from_utf8_lossy(&held.trace).into_owned()
 }
 
@@ -33,7 +33,7 @@ pub(super) fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Names and contents of an archive; a directory's name ends in a slash.
+/// The names and contents in an archive. The name of a directory ends with a slash.
 fn unzipped(bytes: &[u8]) -> BTreeMap<String, String> {
     let mut zip = ZipArchive::new(Cursor::new(bytes)).unwrap();
     let mut files = BTreeMap::new();
@@ -46,7 +46,7 @@ fn unzipped(bytes: &[u8]) -> BTreeMap<String, String> {
     files
 }
 
-/// The members of a payload that make one job need another, whose archive the coordinator has.
+/// Adds to a payload that the job needs another job, which has artifacts.
 pub(super) fn needing(mut job: Value, id: i64) -> Value {
     job["depends_on_builds"] = json!([{
         "id": id, "name": "first", "stage": "build", "ref": "main", "sha": "a".repeat(40),
@@ -57,11 +57,11 @@ pub(super) fn needing(mut job: Value, id: i64) -> Value {
 }
 
 #[tokio::test]
-async fn commands_run_in_the_checkout_and_leave_what_the_rules_name() {
+async fn commands_run_in_the_checkout_and_matching_artifacts_are_uploaded() {
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let name = format!("test-{}", rand::random::<u64>());
-    let runner = runner_called(&fake, &name).await;
+    let runner = runner_with_name(&fake, &name).await;
     let commands = [
         "pwd; ls",
         "mkdir -p out/deep/empty; echo \"$GREETING\" >out/greeting.txt; ln -s greeting.txt out/link",
@@ -109,25 +109,25 @@ async fn commands_run_in_the_checkout_and_leave_what_the_rules_name() {
     assert_eq!(unzipped(&upload.bytes), BTreeMap::from(expected));
     for phase in ["fetching", "building", "uploading"] {
         assert!(
-            held.phases.iter().any(|told| told == phase),
+            held.phases.iter().any(|reported| reported == phase),
             "{:?}",
             held.phases
         );
     }
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
     let filter = format!("label=io.slipway.runner={name}");
     assert_eq!(docker(&["ps", "-aq", "--filter", &filter]), "");
 }
 
 #[tokio::test]
-async fn what_earlier_jobs_left_is_in_the_checkout_of_scripts_and_images_alike() {
+async fn artifacts_of_needed_jobs_are_unpacked_for_scripts_and_image_builds() {
     let repository =
         Repository::with("FROM scratch\nCOPY busybox /bin/sh\nCOPY made/x /\nRUN test -s /x\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let archive = zipped(&[("made/x", "from before\n"), ("Dockerfile.not", "")]);
-    fake.change(|state| state.archives.insert(1, archive));
+    fake.change(|state| state.artifacts.insert(1, archive));
     let spec = script(shell_image(), &["cat made/x"], Value::Null);
     fake.enqueue(82, &[], needing(repository.job(&spec), 1));
     let image = json!({"kind": "image_build", "no_cache": true});
@@ -143,9 +143,9 @@ async fn what_earlier_jobs_left_is_in_the_checkout_of_scripts_and_images_alike()
 }
 
 #[tokio::test]
-async fn a_hostile_archive_fails_its_job_and_writes_nothing_outside() {
+async fn a_hostile_archive_fails_the_job_and_writes_nothing_outside() {
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let spec = script(shell_image(), &["echo never"], Value::Null);
     let archives = [
@@ -153,7 +153,7 @@ async fn a_hostile_archive_fails_its_job_and_writes_nothing_outside() {
         (2, b"not a zip at all".to_vec(), "cannot be read"),
     ];
     for (id, archive, words) in archives {
-        fake.change(|state| state.archives.insert(id, archive));
+        fake.change(|state| state.artifacts.insert(id, archive));
         fake.enqueue(90 + id, &[], needing(repository.job(&spec), id));
         let held = fake.until_reported(90 + id).await;
         let report = held.report.clone().unwrap();
@@ -163,26 +163,21 @@ async fn a_hostile_archive_fails_its_job_and_writes_nothing_outside() {
         assert!(message.contains(words), "{message}");
         assert!(!trace(&held).contains("never"));
     }
-    // One that is gone is told as such.
+    // A missing archive has its own message.
     fake.enqueue(93, &[], needing(repository.job(&spec), 3));
     let report = fake.until_reported(93).await.report.unwrap();
-    assert!(
-        report
-            .failure_message
-            .unwrap()
-            .contains("not there any more")
-    );
-    let place = runner.jobs();
-    until_empty(&place).await;
-    assert!(!place.parent().unwrap().join("slipped").exists());
-    assert!(!place.join("slipped").exists());
+    assert!(report.failure_message.unwrap().contains("no longer exist"));
+    let jobs_dir = runner.jobs_dir();
+    until_empty(&jobs_dir).await;
+    assert!(!jobs_dir.parent().unwrap().join("slipped").exists());
+    assert!(!jobs_dir.join("slipped").exists());
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_failing_command_is_named_and_its_files_are_kept_when_asked_for() {
+async fn a_failing_command_is_named_and_artifacts_follow_their_when_rule() {
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let commands = ["echo why >log", "echo here; (exit 3)", "echo never"];
     for (id, when) in [(101, "on_failure"), (102, "always"), (103, "on_success")] {
@@ -208,18 +203,19 @@ async fn a_failing_command_is_named_and_its_files_are_kept_when_asked_for() {
 }
 
 #[tokio::test]
-async fn an_image_that_will_not_do_is_told_as_what_it_is() {
-    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+async fn unusable_images_have_distinct_failures() {
+    let registry =
+        std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY is not set");
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     slipway_test_engine::build(
         "slipway-test/bare:1",
         "FROM scratch\nCOPY busybox /bin/tool\n",
     );
-    let mut nameless = script("x", &["true"], Value::Null);
-    nameless.as_object_mut().unwrap().remove("image");
-    fake.enqueue(111, &[], repository.job(&nameless));
+    let mut without_image = script("x", &["true"], Value::Null);
+    without_image.as_object_mut().unwrap().remove("image");
+    fake.enqueue(111, &[], repository.job(&without_image));
     let missing = format!("{registry}/none/such:1");
     let spec = script(&missing, &["true"], Value::Null);
     fake.enqueue(112, &[], repository.job(&spec));
@@ -240,10 +236,11 @@ async fn an_image_that_will_not_do_is_told_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn an_image_is_pulled_when_the_engine_lacks_it() {
-    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+async fn an_image_that_the_engine_lacks_is_pulled() {
+    let registry =
+        std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY is not set");
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let name = format!("{registry}/story/shell{}", rand::random::<u32>());
     docker(&["tag", shell_image(), &name]);
@@ -268,49 +265,51 @@ mod timing {
 }
 
 async fn cancel_kills_the_running_script() {
-    let nap = format!("8{:07}", rand::random::<u32>() % 10_000_000);
+    let seconds = format!("8{:07}", rand::random::<u32>() % 10_000_000);
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
-    let nap_on = format!("sleep {nap}");
+    let sleep = format!("sleep {seconds}");
     let rules = json!({"paths": ["Dockerfile"], "when": "always"});
-    let spec = script(shell_image(), &[&nap_on], rules);
+    let spec = script(shell_image(), &[&sleep], rules);
     fake.enqueue(131, &[], repository.job(&spec));
-    until(Duration::from_secs(60), || runs(&nap)).await;
+    until(Duration::from_secs(60), || is_sleeping(&seconds)).await;
     fake.change(|state| {
         if let Some(job) = state.jobs.get_mut(&131) {
             job.status = "canceled".to_owned();
         }
     });
-    until(Duration::from_secs(2), || !runs(&nap)).await;
-    until_empty(&runner.jobs()).await;
-    let held = fake.until(131, |held| !held.stops.is_empty()).await;
+    until(Duration::from_secs(2), || !is_sleeping(&seconds)).await;
+    until_empty(&runner.jobs_dir()).await;
+    let held = fake
+        .until(131, |held| !held.reports_after_cancel.is_empty())
+        .await;
     assert!(held.uploads.is_empty() && held.report.is_none());
-    // What the kill ended it with is not the script's own doing.
-    assert_eq!(held.stops[0].exit_code, None);
+    // The exit code of a killed script is not reported.
+    assert_eq!(held.reports_after_cancel[0].exit_code, None);
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_script_that_takes_too_long_is_killed_and_told_so() {
-    let nap = format!("9{:07}", rand::random::<u32>() % 10_000_000);
+async fn a_script_that_exceeds_its_time_limit_is_killed() {
+    let seconds = format!("9{:07}", rand::random::<u32>() % 10_000_000);
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
-    let nap_on = format!("sleep {nap}");
-    let mut job = repository.job(&script(shell_image(), &[&nap_on], Value::Null));
+    let sleep = format!("sleep {seconds}");
+    let mut job = repository.job(&script(shell_image(), &[&sleep], Value::Null));
     job["timeout"] = json!(2);
     fake.enqueue(135, &[], job);
     let report = fake.until_reported(135).await.report.unwrap();
     assert_eq!(report.failure_reason.as_deref(), Some("timed_out"));
-    assert!(!runs(&nap));
+    assert!(!is_sleeping(&seconds));
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn an_upload_is_repeated_until_it_is_taken_and_a_refusal_fails_the_job() {
+async fn an_upload_is_retried_after_5xx_and_a_refusal_fails_the_job() {
     let repository = Repository::with("FROM scratch\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let rules = json!({"paths": ["Dockerfile"]});
     let spec = script(shell_image(), &["true"], rules);
@@ -322,21 +321,25 @@ async fn an_upload_is_repeated_until_it_is_taken_and_a_refusal_fails_the_job() {
     fake.enqueue(142, &[], repository.job(&spec));
     let report = fake.until_reported(142).await.report.unwrap();
     let message = report.failure_message.unwrap();
-    assert!(message.contains("larger than the farm takes"), "{message}");
+    assert!(message.contains("exceeds the size limit"), "{message}");
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_container_that_a_dead_predecessor_left_is_swept_away() {
+async fn containers_of_an_earlier_process_are_deleted_at_start() {
     let name = format!("test-{}", rand::random::<u64>());
     let label = format!("io.slipway.runner={name}");
     let container = format!("slipway-{name}-job-1");
     let named = ["create", "--name", &container, "--label", &label];
-    let left = docker(&[&named[..], &[shell_image(), "sh"]].concat());
-    let fake = Fake::start();
-    let runner = runner_called(&fake, &name).await;
+    let leftover = docker(&[&named[..], &[shell_image(), "sh"]].concat());
+    let fake = FakeCoordinator::start();
+    let runner = runner_with_name(&fake, &name).await;
     fake.until_polled().await;
     let filter = format!("label={label}");
-    assert_eq!(docker(&["ps", "-aq", "--filter", &filter]), "", "{left}");
+    assert_eq!(
+        docker(&["ps", "-aq", "--filter", &filter]),
+        "",
+        "{leftover}"
+    );
     runner.drain(&fake).await;
 }

@@ -1,11 +1,11 @@
-//! Secrets of an image build, which its Dockerfile tries to show.
+//! Secrets and reproducible dates of image builds.
 
 use serde_json::json;
 
 use super::{Repository, runner};
-use crate::fake_coordinator::{Fake, until_empty};
+use crate::fake_coordinator::{FakeCoordinator, until_empty};
 
-/// Prints the secret whole, in base64 at each of the ways it can begin and in lines, and in pieces.
+/// Prints the secret as it is, in base64 at each alignment and wrapped into lines, and in pieces.
 const DOCKERFILE: &str = r#"FROM scratch
 COPY busybox /bin/sh
 RUN ["/bin/sh", "--install", "-s", "/bin"]
@@ -19,16 +19,16 @@ RUN --mount=type=secret,id=npm cat /run/secrets/npm; echo; echo plain; \
 "#;
 
 #[tokio::test]
-async fn a_secret_that_a_dockerfile_shows_is_masked_in_every_form() {
+async fn a_secret_that_a_dockerfile_prints_is_masked_in_every_form() {
     let secret = format!("{:032x}", rand::random::<u128>());
     let repository = Repository::with(&format!("{DOCKERFILE}RUN echo {}\n", rand::random::<u64>()));
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let spec = json!({
         "kind": "image_build", "no_cache": true, "secrets": {"npm": "NPM_TOKEN"},
     });
     let mut job = repository.job(&spec);
-    // A secret is one however the variable is marked.
+    // A mounted secret is masked even if the variable is public.
     job["variables"] = json!([{"key": "NPM_TOKEN", "value": secret, "public": true}]);
     fake.enqueue(51, &[], job);
     let held = fake.until_reported(51).await;
@@ -37,7 +37,7 @@ async fn a_secret_that_a_dockerfile_shows_is_masked_in_every_form() {
     assert!(trace.contains("shown"), "{trace}");
     assert!(trace.matches("[MASKED]").count() >= 7, "{trace}");
     assert!(!trace.contains(&secret), "{trace}");
-    // No 9 bytes of it are there either, at any of the ways that base64 begins.
+    // No 9 bytes of it are visible in base64 either, at any alignment.
     let bytes = secret.as_bytes();
     for part in bytes.windows(9).skip(3).take(bytes.len() - 15) {
         let form = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, part);
@@ -56,14 +56,14 @@ async fn a_secret_that_a_dockerfile_shows_is_masked_in_every_form() {
     let image = report.image.unwrap();
     assert!(image.details.platform.is_some(), "{image:?}");
     assert!(image.details.layers.len() > 1, "{image:?}");
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn a_secret_that_the_project_does_not_have_is_its_own_failure() {
+async fn a_missing_secret_fails_with_secret_missing() {
     let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN exit 3\n");
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let spec = json!({"kind": "image_build", "secrets": {"npm": "NPM_TOKEN"}});
     fake.enqueue(52, &[], repository.job(&spec));
@@ -81,18 +81,19 @@ async fn a_secret_that_the_project_does_not_have_is_its_own_failure() {
     let report = fake.until_reported(53).await.report.unwrap();
     let failed = report.build_steps.iter().find(|step| step.failed);
     assert!(failed.unwrap().name.contains("RUN exit 3"));
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }
 
 #[tokio::test]
-async fn an_image_can_be_as_old_as_its_commit() {
-    let registry = std::env::var("SLIPWAY_TEST_REGISTRY").expect("it names a registry");
+async fn source_date_commit_makes_builds_reproducible() {
+    let registry =
+        std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY is not set");
     let repository = Repository::with(&format!(
         "FROM scratch\nCOPY busybox /bin/sh\nARG SOURCE_DATE_EPOCH\nRUN echo at $SOURCE_DATE_EPOCH {}\n",
         rand::random::<u64>()
     ));
-    let fake = Fake::start();
+    let fake = FakeCoordinator::start();
     let runner = runner(&fake).await;
     let image = format!("{registry}/story/a{}", rand::random::<u64>());
     let spec = json!({
@@ -104,11 +105,11 @@ async fn an_image_can_be_as_old_as_its_commit() {
         let held = fake.until_reported(id).await;
         let trace = String::from_utf8_lossy(&held.trace).into_owned();
         assert_eq!(held.status, "success", "{trace}");
-        let time = format!("at {}", repository.time());
+        let time = format!("at {}", repository.commit_time());
         assert!(trace.contains(&time) || id == 55, "{trace}");
         digests.push(held.report.unwrap().image.unwrap().digest);
     }
     assert_eq!(digests[0], digests[1]);
-    until_empty(&runner.jobs()).await;
+    until_empty(&runner.jobs_dir()).await;
     runner.drain(&fake).await;
 }

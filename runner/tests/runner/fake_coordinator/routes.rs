@@ -1,4 +1,4 @@
-//! The routes of the strict coordinator.
+//! The routes of the fake coordinator.
 
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use slipway_protocol::{ClaimRequest, UpdateRequest};
 
-use super::{Held, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, sources};
+use super::{FakeJob, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, sources};
 
 pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle {
     let (sender, handle) = mpsc::channel();
@@ -40,7 +40,7 @@ pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle 
             let server = server
                 .workers(1)
                 .disable_signals()
-                // Otherwise a poll outlives the runner that sent it, and takes a job with it.
+                // Otherwise a poll outlives the runner that sent it, and claims a job for it.
                 .h1_allow_half_closed(false)
                 .listen(listener);
             let server = server.unwrap().run();
@@ -74,7 +74,7 @@ async fn verify(body: web::Json<Value>) -> HttpResponse {
     }
 }
 
-/// Counts a poll for as long as it is open, however it ends.
+/// Counts a poll while it is open.
 struct OpenPoll<'a>(&'a Shared);
 
 impl Drop for OpenPoll<'_> {
@@ -84,11 +84,11 @@ impl Drop for OpenPoll<'_> {
     }
 }
 
-/// Counts a poll while it waits for a job.
+/// Counts a poll while it is held.
 struct HeldPoll<'a>(&'a Shared);
 
 impl<'a> HeldPoll<'a> {
-    fn begin(shared: &'a Shared) -> Self {
+    fn start(shared: &'a Shared) -> Self {
         shared.state.lock().unwrap().held_polls += 1;
         Self(shared)
     }
@@ -110,10 +110,12 @@ async fn claim(shared: web::Data<Shared>, body: web::Json<ClaimRequest>) -> Http
         state.polls += 1;
         state.open_polls += 1;
         if state.open_polls > 1 {
-            state.wrongs.push("two polls at once".to_owned());
+            state.violations.push("two concurrent polls".to_owned());
         }
         if !features.is_some_and(|features| features.heartbeat) {
-            state.wrongs.push("a poll without heartbeats".to_owned());
+            state
+                .violations
+                .push("a poll without the heartbeat feature".to_owned());
         }
     }
     let _open = OpenPoll(&shared);
@@ -127,11 +129,11 @@ async fn claim(shared: web::Data<Shared>, body: web::Json<ClaimRequest>) -> Http
                 let revision = state.revision.to_string();
                 if let Some(job) = state.queue.pop_front() {
                     let id = job["id"].as_i64().unwrap();
-                    let held = Held {
+                    let fake = FakeJob {
                         status: "running".to_owned(),
-                        ..Held::default()
+                        ..FakeJob::default()
                     };
-                    state.jobs.insert(id, held);
+                    state.jobs.insert(id, fake);
                     return HttpResponse::Created().json(job);
                 }
                 if body.last_update.as_ref() != Some(&revision) {
@@ -140,7 +142,7 @@ async fn claim(shared: web::Data<Shared>, body: web::Json<ClaimRequest>) -> Http
                         .finish();
                 }
             }
-            let _held = HeldPoll::begin(&shared);
+            let _held = HeldPoll::start(&shared);
             changed.await;
         }
     };
@@ -158,48 +160,52 @@ async fn update(
         return HttpResponse::Forbidden().finish();
     }
     if body.state.as_deref() == Some("running") {
-        return beat(&shared, *id, &request, &body).await;
+        return heartbeat(&shared, *id, &request, &body).await;
     }
     let mut guard = shared.state.lock().unwrap();
     let state = &mut *guard;
-    let forget = std::mem::take(&mut state.forget);
+    let lost = std::mem::take(&mut state.lost_trace_bytes);
     let Some(held) = state.jobs.get_mut(&id) else {
         return HttpResponse::NotFound().finish();
     };
     if held.status != "running" {
         if held.status == "canceled" {
-            held.stops.push(body.into_inner());
+            held.reports_after_cancel.push(body.into_inner());
             shared.changed.notify_waiters();
         }
         return HttpResponse::NotFound().finish();
     }
-    held.trace.truncate(held.trace.len().saturating_sub(forget));
+    held.trace.truncate(held.trace.len().saturating_sub(lost));
     let Some(sum) = body.trace_sum else {
-        state.wrongs.push("a report without a sum".to_owned());
+        state
+            .violations
+            .push("a report without a trace sum".to_owned());
         return HttpResponse::BadRequest().finish();
     };
     if sum.length != held.trace.len() as u64 {
-        if forget == 0 {
-            let wrong = "a report before the whole trace was stored";
-            state.wrongs.push(wrong.to_owned());
+        if lost == 0 {
+            let violation = "a report before the whole trace was stored";
+            state.violations.push(violation.to_owned());
         }
         return HttpResponse::RangeNotSatisfiable()
             .insert_header(("Range", format!("0-{}", held.trace.len())))
             .finish();
     }
     if sum.crc32 != crc32fast::hash(&held.trace) {
-        state.wrongs.push("a wrong checksum".to_owned());
+        state.violations.push("a wrong checksum".to_owned());
     }
     match body.state.as_deref() {
         Some(word @ ("success" | "failed")) => held.status = word.to_owned(),
-        other => state.wrongs.push(format!("the state {other:?}")),
+        other => state
+            .violations
+            .push(format!("an unknown state: {other:?}")),
     }
     held.report = Some(body.into_inner());
     shared.changed.notify_waiters();
     HttpResponse::Ok().finish()
 }
 
-async fn beat(
+async fn heartbeat(
     shared: &Shared,
     id: i64,
     request: &HttpRequest,
@@ -227,9 +233,11 @@ async fn beat(
     });
     if wait.is_some_and(|wait| wait > 5) {
         let mut state = shared.state.lock().unwrap();
-        state.wrongs.push(format!("a beat to hold for {wait:?} s"));
+        state
+            .violations
+            .push(format!("a heartbeat with a wait of {wait:?} s"));
     }
-    let over = async {
+    let ended = async {
         loop {
             let changed = shared.changed.notified();
             tokio::pin!(changed);
@@ -245,7 +253,7 @@ async fn beat(
         }
     };
     let wait = Duration::from_secs(wait.unwrap_or(0));
-    match actix_web::rt::time::timeout(wait, over).await {
+    match actix_web::rt::time::timeout(wait, ended).await {
         Ok(()) => HttpResponse::NotFound().finish(),
         Err(_) => HttpResponse::Ok().finish(),
     }
@@ -264,7 +272,9 @@ async fn append(
     let mut guard = shared.state.lock().unwrap();
     let state = &mut *guard;
     if header("BUILD-TOKEN") != job_token(*id) {
-        state.wrongs.push("a piece with a wrong token".to_owned());
+        state
+            .violations
+            .push("a trace piece with a wrong token".to_owned());
         return HttpResponse::Forbidden().finish();
     }
     if body.len() > 1 << 20
@@ -273,19 +283,21 @@ async fn append(
             .any(|part| part == SECRET.as_bytes())
     {
         state
-            .wrongs
-            .push("a piece too large, or with the secret".to_owned());
+            .violations
+            .push("a trace piece that is too large or contains the secret".to_owned());
     }
     let range = header("Content-Range").split_once('-');
     let range = range.map(|(start, end)| (start.parse::<usize>(), end.parse::<usize>()));
     let Some((Ok(start), Ok(end))) = range else {
-        state.wrongs.push("a piece without a range".to_owned());
+        state
+            .violations
+            .push("a trace piece without a range".to_owned());
         return HttpResponse::BadRequest().finish();
     };
     if end.checked_sub(start) != Some(body.len()) {
         state
-            .wrongs
-            .push("a range that is not its piece's".to_owned());
+            .violations
+            .push("a range that does not match its trace piece".to_owned());
     }
     let Some(held) = state.jobs.get_mut(&id) else {
         return HttpResponse::NotFound().finish();
@@ -294,8 +306,8 @@ async fn append(
     if start == held.trace.len() {
         held.trace.extend_from_slice(&body);
         answer = HttpResponse::Accepted();
-        if state.lose_answers > 0 {
-            state.lose_answers -= 1;
+        if state.failing_trace_answers > 0 {
+            state.failing_trace_answers -= 1;
             answer = HttpResponse::BadGateway();
         }
     }
@@ -319,11 +331,11 @@ async fn download(
     let mut state = shared.state.lock().unwrap();
     if !has_token(&request, *id) {
         state
-            .wrongs
+            .violations
             .push("a download with a wrong token".to_owned());
         return HttpResponse::Forbidden().finish();
     }
-    match state.archives.get(&id) {
+    match state.artifacts.get(&id) {
         Some(bytes) => HttpResponse::Ok().body(bytes.clone()),
         None => HttpResponse::NotFound().finish(),
     }
@@ -336,7 +348,9 @@ async fn package(
 ) -> HttpResponse {
     let mut state = shared.state.lock().unwrap();
     if !has_token(&request, *id) {
-        state.wrongs.push("a package with a wrong token".to_owned());
+        state
+            .violations
+            .push("a package with a wrong token".to_owned());
         return HttpResponse::Forbidden().finish();
     }
     match state.packages.get(&id) {
@@ -368,12 +382,13 @@ async fn upload(
     let mut guard = shared.state.lock().unwrap();
     let state = &mut *guard;
     if !has_token(&request, *id) || sent.is_none() {
-        let wrong = "an upload with a wrong token, or without a file";
-        state.wrongs.push(wrong.to_owned());
+        let violation = "an upload with a wrong token or without a file";
+        state.violations.push(violation.to_owned());
     }
     if request.headers().contains_key("content-length") {
-        let wrong = "an upload whose length was known before it was made";
-        state.wrongs.push(wrong.to_owned());
+        // A length would mean that the runner had the whole file in memory.
+        let violation = "an upload that was not streamed";
+        state.violations.push(violation.to_owned());
     }
     if let Some(status) = state.upload_answers.pop_front() {
         return HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish();
@@ -383,7 +398,9 @@ async fn upload(
         .get_mut(&id)
         .filter(|job| job.status == "running")
     else {
-        state.wrongs.push("an upload after the end".to_owned());
+        state
+            .violations
+            .push("an upload after the job ended".to_owned());
         return HttpResponse::Forbidden().finish();
     };
     held.uploads.extend(sent);

@@ -1,4 +1,4 @@
-//! The sources that jobs were handed.
+//! The route for submitted sources.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,10 +11,12 @@ pub(super) async fn source(
     request: HttpRequest,
 ) -> HttpResponse {
     let mut state = shared.state.lock().unwrap();
-    let told = request.headers().get("authorization");
-    let told = told.map(|value| value.to_str().unwrap().to_owned());
-    if told.is_some_and(|told| told != format!("Bearer {}", source_token(*id))) {
-        state.wrongs.push("sources with a wrong token".to_owned());
+    let header = request.headers().get("authorization");
+    let header = header.map(|value| value.to_str().unwrap().to_owned());
+    if header.is_some_and(|header| header != format!("Bearer {}", source_token(*id))) {
+        state
+            .violations
+            .push("sources with a wrong token".to_owned());
         return HttpResponse::Unauthorized().finish();
     }
     if let Some(status) = state.source_answers.pop_front() {
