@@ -1,7 +1,7 @@
 //! Background tasks: the only place in the workspace that calls `tokio::spawn`.
 //!
 //! `tokio::spawn` starts a task outside of the caller's tracing span, and a panic in it stays
-//! silent unless somebody awaits the handle. [`spawn`] keeps the span and logs the panic;
+//! silent unless the handle is awaited. [`spawn`] keeps the span and logs the panic;
 //! [`run_every`] repeats a piece of work until it is cancelled.
 
 use std::any::Any;
@@ -34,7 +34,7 @@ where
             Err(panic) => {
                 let message = message_of(panic.as_ref());
                 tracing::error!(task = name, "Task {name} panicked: {message}");
-                // Whoever awaits the handle must still see that the task failed.
+                // A caller that awaits the handle must still see that the task failed.
                 resume_unwind(panic)
             }
         }

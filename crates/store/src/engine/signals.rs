@@ -1,7 +1,8 @@
-//! What coordinators on one PostgreSQL tell each other: `LISTEN` and `NOTIFY`, coalesced.
+//! Signals between coordinators on one PostgreSQL: `LISTEN` and `NOTIFY`, several signals per
+//! statement.
 //!
-//! A signal only says where to look; it may be lost, and whoever hears it looks at the database.
-//! With SQLite there is one coordinator and nobody to tell.
+//! A signal only says where to look. It may be lost, and its receiver reads the database. On SQLite
+//! there is only one coordinator, so nothing is sent.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -13,21 +14,21 @@ use tokio_postgres::{AsyncMessage, NoTls};
 use crate::engine::connection::DatabaseUrl;
 use crate::error::StoreError;
 
-/// Something that was committed and that others may wait for.
+/// Something that was committed and that other coordinators may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// A job of this requirement became pending.
+    /// A job under this queue key became pending.
     Pending(QueueKeyId),
-    /// A job of this requirement became pending, and is kept for one runner for now.
+    /// A job under this queue key became pending and is reserved for one runner for now.
     Kept(QueueKeyId),
     /// A job's state or trace changed.
     Job(JobId),
-    /// Signals may have been missed: look at everything.
+    /// Signals may have been lost: check everything.
     Resync,
 }
 
 const CHANNEL: &str = "slipway";
-/// How many signals fit the 8,000 bytes that PostgreSQL allows a payload, with room to spare.
+/// How many signals fit into one payload. PostgreSQL allows 8,000 bytes.
 const MAX_BATCH: usize = 300;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,7 +39,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Connects, and stays connected for as long as a clone of the handle lives.
+    /// Connects, and stays connected while a clone of the handle exists.
     pub(crate) async fn start(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let (incoming, _) = broadcast::channel(1024);
         let DatabaseUrl::Postgres(url) = url else {
@@ -47,6 +48,7 @@ impl Signals {
                 incoming,
             });
         };
+        // Connecting here makes the start fail if the server cannot be reached.
         let session = Session::connect(url).await.map_err(unavailable)?;
         let (outgoing, queued) = mpsc::unbounded_channel();
         let run = run(url.clone(), session, queued, incoming.clone());
@@ -59,7 +61,7 @@ impl Signals {
 
     pub(crate) fn send(&self, signal: Signal) {
         if let Some(outgoing) = &self.outgoing {
-            // It fails only while the runtime shuts down, when nobody needs to hear it.
+            // Sending fails only while the runtime shuts down.
             let _ = outgoing.send(signal);
         }
     }
@@ -84,6 +86,7 @@ impl Session {
     async fn connect(url: &str) -> Result<Self, tokio_postgres::Error> {
         let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
         let (forward, messages) = mpsc::unbounded_channel();
+        // The client makes progress only while somebody polls the connection.
         slipway_tasks::spawn("signal connection", async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notification(notification) = message
@@ -114,7 +117,7 @@ impl Session {
     }
 }
 
-/// Until the last handle is dropped: passes signals on in both directions, and reconnects.
+/// Passes signals on in both directions, and reconnects, until the last handle is dropped.
 async fn run(
     url: String,
     mut session: Session,
@@ -124,16 +127,20 @@ async fn run(
     loop {
         match exchange(&mut session, &mut queued, &incoming).await {
             Ended::NoHandles => return,
-            Ended::Disconnected => tracing::warn!("The connection for signals was lost"),
+            Ended::Disconnected => {
+                tracing::warn!("Lost the connection for signals between coordinators; reconnecting")
+            }
         }
         session = loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
             match Session::connect(&url).await {
                 Ok(session) => break session,
-                Err(error) => tracing::debug!(error = %error, "Signals cannot reconnect yet"),
+                Err(error) => {
+                    tracing::debug!(error = %error, "Could not reconnect for signals; trying again")
+                }
             }
         };
-        // Nobody listens between tests and at start; that is not an error.
+        // Having no receiver is not an error: there is none at startup and in some tests.
         let _ = incoming.send(Signal::Resync);
     }
 }
@@ -162,6 +169,7 @@ async fn exchange(
             }
             message = session.messages.recv() => match message {
                 None => return Ended::Disconnected,
+                // PostgreSQL also delivers a session's own notifications to it.
                 Some(message) if message.process_id() == session.own_pid => {}
                 Some(message) => {
                     for signal in message.payload().split(' ').filter_map(decode) {
@@ -178,6 +186,7 @@ fn encode(signal: &Signal) -> Option<String> {
         Signal::Pending(key) => Some(format!("q{key}")),
         Signal::Kept(key) => Some(format!("k{key}")),
         Signal::Job(job) => Some(format!("j{job}")),
+        // Never sent: each coordinator tells only itself that it may have missed signals.
         Signal::Resync => None,
     }
 }
@@ -196,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_survive_the_payload_and_rubbish_is_passed_over() {
+    fn signals_round_trip_and_invalid_words_are_ignored() {
         let key = QueueKeyId(7);
         for signal in [
             Signal::Pending(key),
@@ -205,8 +214,8 @@ mod tests {
         ] {
             assert_eq!(decode(&encode(&signal).unwrap()), Some(signal));
         }
-        for rubbish in ["", "q", "x1", "qé", "ü"] {
-            assert_eq!(decode(rubbish), None, "{rubbish}");
+        for invalid in ["", "q", "x1", "qé", "ü"] {
+            assert_eq!(decode(invalid), None, "{invalid}");
         }
     }
 }

@@ -9,12 +9,12 @@ use crate::error::StoreError;
 use crate::queue::batch::claim_batch;
 use crate::queue::types::{ClaimRequest, Claimed};
 
-/// How many claims share a commit at the most.
+/// How many claims may share a commit.
 const MAX_BATCH: usize = 256;
 
 type Answer = Result<Option<Claimed>, StoreError>;
 
-/// A handle on the task that makes claims.
+/// A handle to the task that makes claims.
 #[derive(Clone)]
 pub(crate) struct ClaimQueue {
     sender: mpsc::Sender<(ClaimRequest, oneshot::Sender<Answer>)>,
@@ -29,10 +29,10 @@ impl ClaimQueue {
             let mut batch = Vec::with_capacity(MAX_BATCH);
             while gather(&mut receiver, &mut batch).await > 0 {
                 let Some(store) = store.upgrade() else { break };
-                let (requests, askers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+                let (requests, requesters): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 let answers =
                     StoreInner::write(&store, move |conn| claim_batch(conn, &requests)).await;
-                answer_all(askers, answers);
+                answer_all(requesters, answers);
             }
         });
         Self { sender }
@@ -49,14 +49,15 @@ impl ClaimQueue {
     }
 }
 
-/// Waits for a request, and takes the ones that are about to follow it.
+/// Waits for a request, and collects the requests that arrive right after it.
 ///
-/// Runners that were answered together ask again together: without a look round, the first of them
-/// would have a commit to itself, and all the others would wait for it.
+/// Runners that were answered together also ask again together. Without this wait, the first of
+/// them would get a commit of its own, and all the others would wait for it.
 async fn gather<T>(receiver: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) -> usize {
     if receiver.recv_many(batch, 1).await == 0 {
         return 0;
     }
+    // Each turn lets other tasks run; the batch is complete once none of them adds a request.
     loop {
         let waiting = receiver.len();
         tokio::task::yield_now().await;
@@ -73,22 +74,22 @@ async fn gather<T>(receiver: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) -> usiz
 }
 
 fn answer_all(
-    askers: Vec<oneshot::Sender<Answer>>,
+    requesters: Vec<oneshot::Sender<Answer>>,
     answers: Result<Vec<Option<Claimed>>, StoreError>,
 ) {
     match answers {
-        // An asker that went away meanwhile keeps its claim until the lease lapses.
-        Ok(answers) => askers
+        // A requester that stopped waiting still holds its claim until the lease expires.
+        Ok(answers) => requesters
             .into_iter()
             .zip(answers)
-            .for_each(|(asker, claimed)| {
-                let _ = asker.send(Ok(claimed));
+            .for_each(|(requester, claimed)| {
+                let _ = requester.send(Ok(claimed));
             }),
         Err(error) => {
             tracing::warn!(error = %error, "A batch of claims failed");
             let text = error.to_string();
-            for asker in askers {
-                let _ = asker.send(Err(StoreError::Unavailable(text.clone())));
+            for requester in requesters {
+                let _ = requester.send(Err(StoreError::Unavailable(text.clone())));
             }
         }
     }
