@@ -46,7 +46,7 @@ async fn a_job_continues_in_the_saved_container_of_another_job() {
         "pwd; ls; cat made later; ls -d /other",
         "echo \"<$GREETING>\"",
     ];
-    fake.change(|state| state.archives.insert(1, zipped(&[("later", "needed\n")])));
+    fake.change(|state| state.artifacts.insert(1, zipped(&[("later", "needed\n")])));
     // The commit does not exist, and must not be fetched.
     let mut job = needing(repository.job(&continuing_in(&by_digest, &commands)), 1);
     job["sha"] = json!("f".repeat(40));
