@@ -1,5 +1,10 @@
 //! Projects: listed, made, changed, deleted.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::time::Duration;
 
 use reqwest::Method;

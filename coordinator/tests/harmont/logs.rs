@@ -1,6 +1,11 @@
 //! Log tokens and live streams where the rest of the API leads to them: checks 67, 82 and 89. What
 //! the streams are like in themselves is shown in the tests of those.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::collections::HashMap;
 
 use base64::Engine;

@@ -1,5 +1,10 @@
 //! How builds of several jobs go.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::collections::BTreeSet;
 
 use slipway_domain::{BuildState, JobSpec, Slug};

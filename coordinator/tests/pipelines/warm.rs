@@ -1,6 +1,11 @@
 //! Jobs go to runners that built their project lately: one that waits is called first, and one that
 //! is busy is waited for, within a bound.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::time::Duration;
 
 use chrono::TimeDelta;

@@ -2,6 +2,11 @@
 //!
 //! See `docs/protocols/runner-v1.md#claiming-jobs` and `docs/protocols/runner-v1.md#cancellation`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::time::Duration;
 
 use reqwest::Method;

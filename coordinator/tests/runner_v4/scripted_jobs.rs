@@ -4,6 +4,11 @@
 //!
 //! See `docs/protocols/runner-v4.md#life-of-a-job`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,9 @@
 //! Following a trace over a connection that breaks, against a server that breaks it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use futures_util::{StreamExt, TryStreamExt};

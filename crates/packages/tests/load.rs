@@ -1,5 +1,9 @@
 //! Loading packages from a real server, up to the paths to build from.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::Write as _;

@@ -1,5 +1,10 @@
 //! The client against a scripted registry.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

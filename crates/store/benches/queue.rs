@@ -5,6 +5,11 @@
 //! server; its baseline is `pgbench`, whose path is in `SLIPWAY_PGBENCH`. The store and its
 //! baseline take turns within one run and medians are printed, because the speed of a machine
 //! drifts and ratios drift less.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod baseline;

@@ -1,6 +1,11 @@
 //! Random histories of the queue, checked against a model: a job has at most one holder, no job is
 //! lost, a finished job stays finished, no limit is exceeded, and a runner gets no job only if
 //! there is none that it could run.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,6 +3,11 @@
 //! It serves branches and accepts commit statuses. If it got a request that GitHub would refuse, dropping
 //! the mock fails the test.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,10 @@
 //! A PostgreSQL database for one test, on the server in `SLIPWAY_TEST_POSTGRES`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 

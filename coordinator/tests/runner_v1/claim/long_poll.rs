@@ -2,6 +2,11 @@
 //!
 //! See `docs/protocols/runner-v1.md#long-polling`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::time::Duration;
 
 use reqwest::Method;

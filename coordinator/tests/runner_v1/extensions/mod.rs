@@ -2,6 +2,11 @@
 //!
 //! See `docs/protocols/runner-v1.md#extensions`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 mod packages;
 
 use std::time::{Duration, Instant};

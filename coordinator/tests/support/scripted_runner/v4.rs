@@ -1,6 +1,11 @@
 //! A scripted stand-in for stock runner 18.x with the shell executor. For each job it makes the same
 //! calls in the same order and runs the steps in a real shell.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,6 +1,11 @@
 //! Where packages come from and images go: a server of packages, and a door before a registry that
 //! lets not everything through.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::collections::HashMap;
 use std::io::{Cursor, Write as _};
 use std::path::Path;

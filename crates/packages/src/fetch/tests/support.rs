@@ -1,5 +1,10 @@
 //! Scripted servers and a scripted resolver, and a fetcher with small limits.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use std::collections::VecDeque;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr};
