@@ -4,6 +4,8 @@ use slipway_blobs::BlobError;
 use slipway_domain::{InvalidTransition, names::Invalid, pipeline::DefinitionError};
 use slipway_store::StoreError;
 
+use crate::crypto::seal::Unopened;
+
 /// What can go wrong in a use case.
 #[derive(Debug, thiserror::Error)]
 pub enum FarmError {
@@ -78,6 +80,12 @@ impl From<StoreError> for FarmError {
                 FarmError::Internal(Box::new(error))
             }
         }
+    }
+}
+
+impl From<Unopened> for FarmError {
+    fn from(error: Unopened) -> Self {
+        FarmError::Internal(Box::new(error))
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use slipway_github::Github;
 
-use crate::LogKey;
-use crate::first_use::AutoCreate;
-use crate::hooks::HookSettings;
+use crate::crypto::log_key::LogKey;
+use crate::forges::hook_settings::HookSettings;
+use crate::projects::auto_create::AutoCreate;
 
 /// What the operator decided.
 #[derive(Clone, Debug)]

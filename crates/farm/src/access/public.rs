@@ -5,8 +5,9 @@ use slipway_store::Conn;
 use slipway_store::builds::{self, Build};
 use slipway_store::projects::{self, Project};
 
-use super::ProjectAccess;
-use crate::{Farm, FarmError};
+use crate::access::authorize::ProjectAccess;
+use crate::error::FarmError;
+use crate::farm::Farm;
 
 impl Farm {
     /// Lets somebody without a token look at a project that is public, builds included.

@@ -1,0 +1,383 @@
+//! Who is calling, and what that one may do.
+//!
+//! What a caller may not see is "not found", as if it were not there; what it may see but not do
+//! is "forbidden". Administrators are owners everywhere. Whoever it is, a token lowers the role
+//! to what its scopes allow.
+
+use slipway_domain::{
+    AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId, Visibility,
+};
+use slipway_store::projects::{Namespace, Project};
+use slipway_store::{Conn, StoreError, people, projects, tokens};
+
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// A user who is calling, with the power of the token that was used.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The user.
+    pub user: UserId,
+    /// Whether the user is an administrator; what the token carries of that is up to its scope.
+    pub admin: bool,
+    /// The widest scope of the token where projects are.
+    pub scope: Scope,
+    name: Name,
+    token: TokenId,
+    scopes: ScopeSet,
+}
+
+impl Actor {
+    /// The user's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The token that was used.
+    pub fn token(&self) -> TokenId {
+        self.token
+    }
+
+    /// The scopes of the token.
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// Whether the token has at least this scope.
+    ///
+    /// # Errors
+    /// `Forbidden` when it has not.
+    pub fn require_scope(&self, need: Scope) -> Result<(), FarmError> {
+        if self.scopes.includes(need) {
+            return Ok(());
+        }
+        Err(FarmError::Forbidden(match need {
+            Scope::Identity => "this needs a token with a scope",
+            Scope::Namespaces => "this needs a token with the scope namespaces or admin",
+            Scope::Read => "this needs a token with the scope read",
+            Scope::Write => "this needs a token with the scope write",
+            Scope::Admin => "this needs a token with the scope admin",
+        }))
+    }
+
+    /// The role in which this actor acts where its user has `membership`, up to `ceiling`; `None`
+    /// when it sees nothing there.
+    fn role(&self, membership: Option<Role>, ceiling: Option<Role>) -> Option<Role> {
+        let own = if self.admin {
+            Some(Role::Owner)
+        } else {
+            membership
+        };
+        Some(own?.min(ceiling?))
+    }
+
+    /// [`Actor::role`] in a namespace.
+    fn role_in_namespace(&self, membership: Option<Role>) -> Option<Role> {
+        let ceiling = match self.scopes.includes(Scope::Namespaces) {
+            true => Some(Role::Owner),
+            false => self.scope.ceiling(),
+        };
+        self.role(membership, ceiling)
+    }
+
+    /// [`Actor::role`] in a project, which lets others in as it says.
+    fn role_in(&self, project: &Project, membership: Option<Role>) -> Option<Role> {
+        let visitor = (project.visibility != Visibility::Private).then_some(Role::Guest);
+        let role = self.role(membership.max(visitor), self.scope.ceiling())?;
+        Some(match project.public_builds {
+            true => role.max(Role::Reader),
+            false => role,
+        })
+    }
+}
+
+/// Proof that an actor may act on a project in a role; only this module makes one.
+#[derive(Clone, Debug)]
+pub struct ProjectAccess {
+    pub(super) project: Project,
+    pub(super) role: Role,
+    pub(super) member: bool,
+}
+
+impl ProjectAccess {
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The project's id.
+    pub fn id(&self) -> ProjectId {
+        self.project.id
+    }
+
+    /// The role in which the actor acts, already lowered to what the token allows.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the actor was let in for its own sake, and not as everybody is.
+    pub fn is_member(&self) -> bool {
+        self.member
+    }
+
+    /// Whether the actor acts at least in this role.
+    ///
+    /// # Errors
+    /// `Forbidden` when it does not.
+    pub fn require(&self, need: Role) -> Result<(), FarmError> {
+        require(self.role, need)
+    }
+
+    /// Whether the actor may see the source: readers may, and everybody to whom the project is
+    /// not private.
+    ///
+    /// # Errors
+    /// `Forbidden` when it may not.
+    pub fn require_source(&self) -> Result<(), FarmError> {
+        match self.project.visibility {
+            Visibility::Private => self.require(Role::Reader),
+            Visibility::Internal | Visibility::Public => Ok(()),
+        }
+    }
+
+    /// Whether the actor acts at least in this role on the project's builds, if there are any.
+    ///
+    /// # Errors
+    /// `Forbidden` when it does not, or builds are switched off; `ReadOnly` when more than looking
+    /// is asked for and the project takes nothing now.
+    pub fn require_builds(&self, need: Role) -> Result<(), FarmError> {
+        self.require(need)?;
+        if !self.project.builds_enabled {
+            return Err(FarmError::Forbidden("builds are off in this project"));
+        }
+        if self.project.read_only && need > Role::Reader {
+            return Err(FarmError::ReadOnly);
+        }
+        Ok(())
+    }
+}
+
+/// Proof that an actor may act on a namespace in a role; only this module makes one.
+#[derive(Clone, Debug)]
+pub struct NamespaceAccess {
+    namespace: Namespace,
+    role: Role,
+}
+
+impl NamespaceAccess {
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The namespace's id.
+    pub fn id(&self) -> NamespaceId {
+        self.namespace.id
+    }
+
+    /// The role in which the actor acts, already lowered to what the token allows.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the actor acts at least in this role.
+    ///
+    /// # Errors
+    /// `Forbidden` when it does not.
+    pub fn require(&self, need: Role) -> Result<(), FarmError> {
+        require(self.role, need)
+    }
+}
+
+fn require(role: Role, need: Role) -> Result<(), FarmError> {
+    if role >= need {
+        return Ok(());
+    }
+    Err(FarmError::Forbidden(match need {
+        Role::Guest | Role::Reader => "this needs the role reader",
+        Role::Developer => "this needs the role developer, and a token with the scope write",
+        Role::Maintainer => "this needs the role maintainer, and a token with the scope admin",
+        Role::Owner => "this needs the role owner, and a token with the scope admin",
+    }))
+}
+
+impl Farm {
+    /// Tells whose token it is, and what it is good for.
+    ///
+    /// # Errors
+    /// `BadToken` when nobody has it or its user is blocked, `EndedToken` when it was revoked or
+    /// has expired.
+    pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
+        let now = self.now();
+        let hash = token.hash();
+        let found = self
+            .inner
+            .store
+            .read(move |conn| tokens::by_hash(conn, hash))
+            .await;
+        let (token, user) = match found {
+            Err(StoreError::NotFound(_)) => return Err(FarmError::BadToken),
+            found => found?,
+        };
+        if !user.active {
+            return Err(FarmError::BadToken);
+        }
+        if !token.is_valid_at(now) {
+            return Err(FarmError::EndedToken);
+        }
+        if token.use_must_be_recorded(now) {
+            let id = token.id;
+            let noted = self
+                .inner
+                .store
+                .write(move |c| tokens::record_use(c, id, now));
+            noted.await?;
+        }
+        let scope = token.scopes.widest();
+        Ok(Actor {
+            user: user.id,
+            admin: user.admin,
+            scope,
+            name: user.name,
+            token: token.id,
+            scopes: token.scopes,
+        })
+    }
+
+    /// Whether the actor may do what administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` when it may not.
+    pub fn admin(&self, actor: &Actor) -> Result<(), FarmError> {
+        if actor.admin && actor.scope == Scope::Admin {
+            return Ok(());
+        }
+        Err(FarmError::Forbidden(
+            "this needs an administrator, and a token with the scope admin",
+        ))
+    }
+
+    /// Lets an actor act on a project.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none that the actor may see, `Forbidden` when its role is lower
+    /// than `need`.
+    pub async fn project(
+        &self,
+        actor: &Actor,
+        namespace: &Name,
+        name: &Name,
+        need: Role,
+    ) -> Result<ProjectAccess, FarmError> {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        let find = move |conn: &mut Conn| projects::by_path(conn, &namespace, &name);
+        self.project_found_by(actor, find, need).await
+    }
+
+    /// [`Farm::project`], by id.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn project_by_id(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        need: Role,
+    ) -> Result<ProjectAccess, FarmError> {
+        let find = move |conn: &mut Conn| projects::get(conn, id);
+        self.project_found_by(actor, find, need).await
+    }
+
+    async fn project_found_by(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Project, StoreError> + Send + 'static,
+        need: Role,
+    ) -> Result<ProjectAccess, FarmError> {
+        let user = actor.user;
+        let both = move |conn: &mut Conn| {
+            let project = find(conn)?;
+            let membership = people::project_role(conn, &project, user)?;
+            Ok((project, membership))
+        };
+        let (project, membership) = self.inner.store.read(both).await?;
+        let role = actor
+            .role_in(&project, membership)
+            .ok_or(FarmError::NotFound("project"))?;
+        require(role, need)?;
+        Ok(ProjectAccess {
+            project,
+            role,
+            member: actor.admin || membership.is_some(),
+        })
+    }
+
+    /// Whether an actor would act in the role `need` in a project of a namespace, if it were there.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn absent_project(
+        &self,
+        actor: &Actor,
+        namespace: &Name,
+        need: Role,
+    ) -> Result<(), FarmError> {
+        let (namespace, user) = (namespace.clone(), actor.user);
+        let find = move |conn: &mut Conn| {
+            let namespace = projects::namespace_by_name(conn, &namespace)?;
+            people::namespace_role(conn, namespace.id, user)
+        };
+        let membership = self.inner.store.read(find).await?;
+        let role = actor.role(membership, actor.scope.ceiling());
+        require(role.ok_or(FarmError::NotFound("namespace"))?, need)
+    }
+
+    /// Lets an actor act on a namespace.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn namespace(
+        &self,
+        actor: &Actor,
+        name: &Name,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let name = name.clone();
+        let find = move |conn: &mut Conn| projects::namespace_by_name(conn, &name);
+        self.namespace_found_by(actor, find, need).await
+    }
+
+    /// [`Farm::namespace`], by id.
+    ///
+    /// # Errors
+    /// As [`Farm::project`].
+    pub async fn namespace_by_id(
+        &self,
+        actor: &Actor,
+        id: NamespaceId,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let find = move |conn: &mut Conn| projects::namespace(conn, id);
+        self.namespace_found_by(actor, find, need).await
+    }
+
+    async fn namespace_found_by(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Namespace, StoreError> + Send + 'static,
+        need: Role,
+    ) -> Result<NamespaceAccess, FarmError> {
+        let user = actor.user;
+        let both = move |conn: &mut Conn| {
+            let namespace = find(conn)?;
+            let membership = people::namespace_role(conn, namespace.id, user)?;
+            Ok((namespace, membership))
+        };
+        let (namespace, membership) = self.inner.store.read(both).await?;
+        let role = actor
+            .role_in_namespace(membership)
+            .ok_or(FarmError::NotFound("namespace"))?;
+        require(role, need)?;
+        Ok(NamespaceAccess { namespace, role })
+    }
+}

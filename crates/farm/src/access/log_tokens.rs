@@ -1,0 +1,219 @@
+//! Log tokens: whoever has one may follow the traces of one build for an hour, and nothing else.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use slipway_domain::{BuildUuid, JobId, JobUuid};
+use slipway_store::log_keys::{self, StoredLogKey};
+use slipway_store::{Conn, StoreError, builds, jobs};
+
+use crate::access::authorize::Actor;
+use crate::crypto::jwt;
+use crate::crypto::log_key::LogKey;
+use crate::error::FarmError;
+use crate::farm::Farm;
+use slipway_store::builds::Build;
+
+/// How long a token is good, in seconds.
+const LIFETIME_S: i64 = 3600;
+/// What a token is for: no other of the farm's tokens says this.
+const AUDIENCE: &str = "slipway:log";
+/// Who issued a token, where nobody told the farm its address.
+const NAMELESS: &str = "slipway";
+
+/// A token for the traces of one build.
+pub struct LogToken {
+    text: String,
+    /// When it stops working.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl LogToken {
+    /// The plain text, for the one response that hands the token out.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for LogToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogToken(..)")
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: BuildUuid,
+    iat: i64,
+    exp: i64,
+    jti: String,
+}
+
+impl Farm {
+    /// A token for the traces of a build, for somebody who may read them.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is.
+    pub async fn log_token(&self, build: &Build) -> Result<LogToken, FarmError> {
+        let key = self.signing_key().await?;
+        // Whole seconds, as the token says it.
+        let iat = self.now().timestamp();
+        let exp = iat + LIFETIME_S;
+        let claims = Claims {
+            iss: self.issuer().to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: build.uuid,
+            iat,
+            exp,
+            jti: hex::encode(self.inner.chance.bytes::<16>()),
+        };
+        Ok(LogToken {
+            text: jwt::sign(&key.kid, &key.secret, &claims)
+                .map_err(|error| FarmError::Internal(Box::new(error)))?,
+            expires_at: DateTime::from_timestamp(exp, 0).unwrap_or_default(),
+        })
+    }
+
+    /// The job that a log token opens by this name.
+    ///
+    /// # Errors
+    /// `BadToken` when the token is none, or not good any more; `NotFound` when its build has no
+    /// job of this name.
+    pub async fn job_by_log_token(&self, token: &str, job: &str) -> Result<JobId, FarmError> {
+        let build = self.build_of_log_token(token).await?;
+        let missing = FarmError::NotFound("job");
+        let Ok(name) = job.parse::<JobUuid>() else {
+            return Err(missing);
+        };
+        let find = move |conn: &mut Conn| {
+            let id = builds::by_uuid(conn, build)?.id;
+            let jobs = jobs::of_build(conn, id)?;
+            Ok(jobs
+                .into_iter()
+                .find(|job| JobUuid::of(build, job.id) == name))
+        };
+        let found = self.inner.store.read(find).await?;
+        found.map(|job| job.id).ok_or(missing)
+    }
+
+    async fn build_of_log_token(&self, token: &str) -> Result<BuildUuid, FarmError> {
+        let token = jwt::read(token).ok_or(FarmError::BadToken)?;
+        let key = self.log_key(&token.kid).await?;
+        let claims: Claims = key
+            .and_then(|key| token.claims(&key.secret))
+            .ok_or(FarmError::BadToken)?;
+        let is_meant = claims.aud == AUDIENCE && claims.iss == self.issuer();
+        // To the millisecond: the second in which it expires is past it.
+        let is_good = self.now().timestamp_millis() < claims.exp.saturating_mul(1000);
+        match is_meant && is_good {
+            true => Ok(claims.sub),
+            false => Err(FarmError::BadToken),
+        }
+    }
+
+    fn issuer(&self) -> &str {
+        let url = self.inner.settings.public_url.as_deref();
+        url.map_or(NAMELESS, |url| url.trim_end_matches('/'))
+    }
+
+    /// Makes a new key that signs from now on. What the old ones signed stays good until it expires.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody but administrators; `Conflict` when keys are given by configuration.
+    pub async fn rotate_log_keys(&self, actor: &Actor) -> Result<(), FarmError> {
+        self.admin(actor)?;
+        if !self.inner.settings.log_keys.is_empty() {
+            let why = "the keys of log tokens are given by the configuration";
+            return Err(FarmError::Conflict(why.to_owned()));
+        }
+        let (now, since) = (self.now(), self.believed_since());
+        let (_, stored) = self.new_log_key();
+        tracing::info!(key.id = stored.kid, "Log tokens are signed with a new key");
+        let write = move |conn: &mut Conn| {
+            log_keys::retire(conn, now, since)?;
+            log_keys::insert(conn, &stored, now)
+        };
+        Ok(self.inner.store.write(write).await?)
+    }
+
+    /// Makes the first key, unless there is one.
+    pub(crate) async fn ensure_log_key(&self) -> Result<(), FarmError> {
+        if self.inner.settings.log_keys.is_empty() {
+            self.signing_key().await?;
+        }
+        Ok(())
+    }
+
+    async fn signing_key(&self) -> Result<LogKey, FarmError> {
+        if let Some(key) = self.inner.settings.log_keys.first() {
+            return Ok(key.clone());
+        }
+        if let Some(stored) = self.inner.store.read(log_keys::current).await? {
+            return self.opened(&stored);
+        }
+        let now = self.now();
+        let (key, stored) = self.new_log_key();
+        let write = move |conn: &mut Conn| -> Result<Option<StoredLogKey>, StoreError> {
+            let held = log_keys::current(conn)?;
+            if held.is_none() {
+                log_keys::insert(conn, &stored, now)?;
+            }
+            Ok(held)
+        };
+        match self.inner.store.write(write).await? {
+            Some(held) => self.opened(&held),
+            None => Ok(key),
+        }
+    }
+
+    async fn log_key(&self, kid: &str) -> Result<Option<LogKey>, FarmError> {
+        let given = &self.inner.settings.log_keys;
+        if !given.is_empty() {
+            return Ok(given.iter().find(|key| key.kid == kid).cloned());
+        }
+        let (kid, since) = (kid.to_owned(), self.believed_since());
+        let find = move |conn: &mut Conn| log_keys::find(conn, &kid, since);
+        let stored = self.inner.store.read(find).await?;
+        stored.map(|stored| self.opened(&stored)).transpose()
+    }
+
+    /// What a key that was retired before this has signed, has expired.
+    fn believed_since(&self) -> DateTime<Utc> {
+        self.now() - TimeDelta::seconds(LIFETIME_S)
+    }
+
+    fn new_log_key(&self) -> (LogKey, StoredLogKey) {
+        let key = LogKey {
+            kid: hex::encode(self.inner.chance.bytes::<8>()),
+            secret: self.inner.chance.bytes(),
+        };
+        let plain = hex::encode(key.secret);
+        let (context, nonce) = (context(&key.kid), self.inner.chance.bytes());
+        let stored = StoredLogKey {
+            kid: key.kid.clone(),
+            sealed: self.inner.seal.seal(&context, &plain, nonce),
+        };
+        (key, stored)
+    }
+
+    fn opened(&self, stored: &StoredLogKey) -> Result<LogKey, FarmError> {
+        let plain = self
+            .inner
+            .seal
+            .open(&context(&stored.kid), &stored.sealed)?;
+        let mut secret = [0; 32];
+        hex::decode_to_slice(plain, &mut secret)
+            .map_err(|error| FarmError::Internal(Box::new(error)))?;
+        Ok(LogKey {
+            kid: stored.kid.clone(),
+            secret,
+        })
+    }
+}
+
+fn context(kid: &str) -> String {
+    format!("log key:{kid}")
+}

@@ -1,0 +1,247 @@
+//! Passwords, and signing in with one. Everything else is done with tokens.
+//!
+//! A password is kept as an argon2id hash. Hashing takes memory and time on purpose, so it is done
+//! apart from the threads that serve, and by few at once.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use chrono::TimeDelta;
+use slipway_domain::{AccessToken, Name, Scope, ScopeSet, UserId};
+use slipway_store::people::{self, User};
+use slipway_store::tokens::{self, NewToken};
+use slipway_store::{Conn, StoreError};
+
+use crate::access::authorize::Actor;
+use crate::access::tokens::SESSION;
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// The shortest password, in characters.
+const MIN_CHARACTERS: usize = 12;
+/// The longest password, in bytes.
+const MAX_BYTES: usize = 1024;
+/// How long a session lasts.
+pub(crate) const SESSION_LASTS: TimeDelta = TimeDelta::days(30);
+/// What is compared with where there is no password, so that this takes as long: the hash of
+/// nothing that is known, made with the parameters of all others.
+const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2xpcHdheS1kZWNveS0xNg$\
+                     gVkkOogjtq3EynAu1tdswFOBTpi7Gkk15cFTA471NjU";
+
+impl Farm {
+    /// Signs a user in with its password, and tells it the token of its new session.
+    ///
+    /// # Errors
+    /// `BadToken` when there is no such user, it is blocked or has no password, or this is not it:
+    /// after the same time, so that nobody learns which.
+    pub async fn sign_in(
+        &self,
+        login: &str,
+        password: &str,
+    ) -> Result<(User, AccessToken), FarmError> {
+        let name: Option<Name> = login.parse().ok();
+        let find = move |conn: &mut Conn| {
+            let Some(name) = name else { return Ok(None) };
+            let user = match people::by_name(conn, &name) {
+                Err(StoreError::NotFound(_)) => return Ok(None),
+                found => found?,
+            };
+            let hash = people::password_hash(conn, user.id)?;
+            Ok(Some((user, hash)))
+        };
+        let (user, hash) = match self.inner.store.read(find).await? {
+            Some((user, hash)) => (Some(user), hash),
+            None => (None, None),
+        };
+        let is_known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| DECOY.to_owned());
+        let matches = self.verify(password, hash.clone()).await?;
+        let user = match user {
+            Some(user) if is_known && matches && user.active => user,
+            _ => return Err(FarmError::BadToken),
+        };
+        let token = self.begin_session(user.id, hash).await?;
+        tracing::info!(user.id = %user.id, "User {} has signed in", user.id);
+        Ok((user, token))
+    }
+
+    /// Makes the token of a session, unless the password whose hash is `seen` was changed.
+    async fn begin_session(&self, user: UserId, seen: String) -> Result<AccessToken, FarmError> {
+        let now = self.now();
+        let plain = AccessToken::from_entropy(self.inner.chance.bytes());
+        let new = NewToken {
+            user,
+            name: SESSION.to_owned(),
+            hash: plain.hash(),
+            scopes: ScopeSet::new(Scope::ALL.iter().copied())?,
+            expires_at: Some(now + SESSION_LASTS),
+        };
+        let begin = move |conn: &mut Conn| {
+            if people::password_hash(conn, user)?.as_ref() != Some(&seen) {
+                return Ok(false);
+            }
+            tokens::delete_invalid(conn, user, SESSION, now)?;
+            tokens::insert(conn, &new, now)?;
+            Ok(true)
+        };
+        match self.inner.store.write(begin).await? {
+            true => Ok(plain),
+            false => Err(FarmError::BadToken),
+        }
+    }
+
+    /// Gives the actor itself a new password, and ends its sessions. `old` is the one it has, if
+    /// it has one.
+    ///
+    /// # Errors
+    /// `Forbidden` when `old` is not it, or to tokens without the scope admin; `Invalid` for a
+    /// password that is too short or too long.
+    pub async fn change_password(
+        &self,
+        actor: &Actor,
+        old: Option<&str>,
+        new: &str,
+    ) -> Result<(), FarmError> {
+        actor.require_scope(Scope::Admin)?;
+        check_password(new)?;
+        let user = actor.user;
+        let find = move |conn: &mut Conn| people::password_hash(conn, user);
+        let seen = self.inner.store.read(find).await?;
+        if let Some(hash) = seen.clone() {
+            let old = old.ok_or(FarmError::Forbidden(OLD_ONE))?;
+            if !self.verify(old, hash).await? {
+                return Err(FarmError::Forbidden(OLD_ONE));
+            }
+        }
+        self.store_password(user, seen, new).await
+    }
+
+    /// Gives another user a password, and ends its sessions. Administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else, and for oneself; `NotFound` when there is no such user;
+    /// `Invalid` for a password that is too short or too long.
+    pub async fn set_password_of(
+        &self,
+        actor: &Actor,
+        user: &Name,
+        new: &str,
+    ) -> Result<(), FarmError> {
+        self.admin(actor)?;
+        check_password(new)?;
+        let user = user.clone();
+        let find = move |conn: &mut Conn| {
+            let user = people::by_name(conn, &user)?;
+            Ok((user.id, people::password_hash(conn, user.id)?))
+        };
+        let (user, seen) = self.inner.store.read(find).await?;
+        if user == actor.user {
+            return Err(FarmError::Forbidden(OLD_ONE));
+        }
+        self.store_password(user, seen, new).await
+    }
+
+    /// Whether the actor has a password.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn has_password(&self, actor: &Actor) -> Result<bool, FarmError> {
+        let user = actor.user;
+        let find = move |conn: &mut Conn| people::password_hash(conn, user);
+        Ok(self.inner.store.read(find).await?.is_some())
+    }
+
+    async fn store_password(
+        &self,
+        user: UserId,
+        seen: Option<String>,
+        new: &str,
+    ) -> Result<(), FarmError> {
+        let (new, salt) = (new.to_owned(), self.inner.chance.bytes::<16>());
+        let hash = self.hashing(move || hash(&new, &salt)).await??;
+        let now = self.now();
+        let write = move |conn: &mut Conn| {
+            people::set_password_hash(conn, user, seen.as_deref(), &hash)?;
+            tokens::revoke_named(conn, user, SESSION, now)
+        };
+        self.inner.store.write(write).await?;
+        tracing::info!(user.id = %user, "User {user} has a new password");
+        Ok(())
+    }
+
+    /// Whether `password` is the one whose hash is `hash`.
+    async fn verify(&self, password: &str, hash: String) -> Result<bool, FarmError> {
+        // What could not be set is not hashed: it would be a way to keep the farm busy.
+        let password = match password.len() {
+            0..=MAX_BYTES => password.to_owned(),
+            _ => String::new(),
+        };
+        self.hashing(move || verify(&password, &hash)).await?
+    }
+
+    /// Runs work that hashes, on a thread where it holds nobody up.
+    async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FarmError> {
+        let permit = self.inner.hashing.acquire().await;
+        let _permit = permit.map_err(|_| FarmError::Unavailable("hashing is over".to_owned()))?;
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| FarmError::Internal(Box::new(error)))
+    }
+}
+
+const OLD_ONE: &str = "this needs the password that you have";
+
+fn check_password(password: &str) -> Result<(), FarmError> {
+    if password.chars().count() < MIN_CHARACTERS || password.len() > MAX_BYTES {
+        let why = format!(
+            "a password has at least {MIN_CHARACTERS} characters and at most {MAX_BYTES} bytes"
+        );
+        return Err(FarmError::Invalid(why));
+    }
+    Ok(())
+}
+
+fn hash(password: &str, salt: &[u8]) -> Result<String, FarmError> {
+    let hash: PasswordHash = Argon2::default()
+        .hash_password_with_salt(password.as_bytes(), salt)
+        .map_err(|error| FarmError::Internal(error.to_string().into()))?;
+    Ok(hash.to_string())
+}
+
+fn verify(password: &str, hash: &str) -> Result<bool, FarmError> {
+    let hash = PasswordHash::new(hash)
+        .map_err(|_| FarmError::Internal("a stored password hash cannot be read".into()))?;
+    let verified = Argon2::default().verify_password(password.as_bytes(), &hash);
+    Ok(verified.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_opens_its_own_hash_alone() {
+        let stored = hash("correct horse battery", &[7; 16]).unwrap();
+        assert!(!stored.contains("horse"));
+        assert!(verify("correct horse battery", &stored).unwrap());
+        assert!(!verify("correct horse batterx", &stored).unwrap());
+    }
+
+    #[test]
+    fn the_decoy_costs_what_a_password_costs_and_opens_nothing() {
+        let stored = hash("correct horse battery", &[7; 16]).unwrap();
+        let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(parameters(DECOY), parameters(&stored));
+        assert_eq!(DECOY.len(), stored.len());
+        assert!(!verify("", DECOY).unwrap());
+    }
+
+    #[test]
+    fn a_password_is_long_enough() {
+        assert!(check_password("elf letters").is_err());
+        assert!(check_password("zwölf Zeichen").is_ok());
+        assert!(check_password(&"x".repeat(MAX_BYTES + 1)).is_err());
+    }
+}

@@ -1,0 +1,336 @@
+//! Users, and who is a member of what.
+
+use slipway_domain::{AccessToken, Name, RegistrationToken, Role, Scope, ScopeSet, UserId};
+use slipway_store::people::{self, Member, User};
+use slipway_store::registration::{self, NewRegistration};
+use slipway_store::tokens::{self, NewToken};
+use slipway_store::{Conn, Page, StoreError};
+
+use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// What is changed about a user; what is absent stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserUpdate {
+    /// Whether its tokens work.
+    pub active: Option<bool>,
+    /// Whether it may do everything.
+    pub admin: Option<bool>,
+}
+
+/// The plain tokens that a new farm made for itself; those that were given are not repeated.
+#[derive(Debug, Default)]
+pub struct BootstrapTokens {
+    /// The token of the administrator `root`, with all scopes.
+    pub admin_token: Option<AccessToken>,
+    /// The token with which shared runners register.
+    pub registration_token: Option<RegistrationToken>,
+}
+
+/// What a namespace without an owner could not undo.
+const LAST_OWNER: &str = "a namespace keeps at least one owner";
+
+impl Farm {
+    /// Makes the administrator `root` and the first tokens on a database without users; on any
+    /// other it does nothing.
+    ///
+    /// # Errors
+    /// `Invalid` when a given token is too short to be a secret.
+    pub async fn bootstrap(
+        &self,
+        admin_token: Option<AccessToken>,
+        registration_token: Option<RegistrationToken>,
+    ) -> Result<BootstrapTokens, FarmError> {
+        let given = [
+            admin_token.as_ref().map(AccessToken::expose),
+            registration_token.as_ref().map(RegistrationToken::expose),
+        ];
+        if given
+            .into_iter()
+            .flatten()
+            .any(|token| token.len() < MIN_TOKEN)
+        {
+            let why = format!("a token that is given to a new farm has at least {MIN_TOKEN} bytes");
+            return Err(FarmError::Invalid(why));
+        }
+        let chance = &self.inner.chance;
+        let made = BootstrapTokens {
+            admin_token: match admin_token {
+                Some(_) => None,
+                None => Some(AccessToken::from_entropy(chance.bytes())),
+            },
+            registration_token: match registration_token {
+                Some(_) => None,
+                None => Some(RegistrationToken::from_entropy(chance.bytes())),
+            },
+        };
+        let (Some(admin), Some(register)) = (
+            admin_token.as_ref().or(made.admin_token.as_ref()),
+            registration_token
+                .as_ref()
+                .or(made.registration_token.as_ref()),
+        ) else {
+            return Ok(BootstrapTokens::default());
+        };
+        let (admin, register, now) = (admin.hash(), register.hash(), self.now());
+        let root: Name = "root".parse()?;
+        let scopes = ScopeSet::new(Scope::ALL.iter().copied())?;
+        let first = move |conn: &mut Conn| {
+            if people::any(conn)? {
+                return Ok(false);
+            }
+            let user = people::insert(conn, &root, true, now)?.id;
+            let token = NewToken {
+                user,
+                name: "first token".to_owned(),
+                hash: admin,
+                scopes: scopes.clone(),
+                expires_at: None,
+            };
+            tokens::insert(conn, &token, now)?;
+            let registration = NewRegistration {
+                hash: register,
+                description: "shared runners".to_owned(),
+                project: None,
+                created_by: Some(user),
+                single_use: false,
+                expires_at: None,
+            };
+            registration::insert(conn, &registration, now)?;
+            Ok(true)
+        };
+        let is_first = self.inner.store.write(first).await?;
+        Ok(if is_first {
+            made
+        } else {
+            BootstrapTokens::default()
+        })
+    }
+
+    /// The user who is calling.
+    pub async fn user(&self, actor: &Actor) -> Result<User, FarmError> {
+        let id = actor.user;
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| people::get(conn, id))
+            .await?)
+    }
+
+    /// The users, newest first. Administrators see them.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else.
+    pub async fn users(&self, actor: &Actor, page: Page) -> Result<Vec<User>, FarmError> {
+        self.admin(actor)?;
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| people::list(conn, page))
+            .await?)
+    }
+
+    /// Makes a user. Administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else; `Conflict` when the name is taken.
+    pub async fn create_user(
+        &self,
+        actor: &Actor,
+        name: &Name,
+        admin: bool,
+    ) -> Result<User, FarmError> {
+        self.admin(actor)?;
+        let (name, now) = (name.clone(), self.now());
+        let insert = move |conn: &mut Conn| people::insert(conn, &name, admin, now);
+        let user = self.inner.store.write(insert).await?;
+        tracing::info!(user.id = %user.id, "User {} is made", user.id);
+        Ok(user)
+    }
+
+    /// Blocks a user or lets it in again, makes it an administrator or not. Administrators do,
+    /// though never to themselves, so that one is always left.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else; `NotFound` when there is no such user; `Conflict` for
+    /// oneself.
+    pub async fn update_user(
+        &self,
+        actor: &Actor,
+        name: &Name,
+        change: UserUpdate,
+    ) -> Result<User, FarmError> {
+        self.admin(actor)?;
+        let (name, own) = (name.clone(), actor.user);
+        let update = move |conn: &mut Conn| {
+            let user = people::by_name(conn, &name)?;
+            let admin = change.admin.unwrap_or(user.admin);
+            let active = change.active.unwrap_or(user.active);
+            if user.id == own && !(admin && active) {
+                return Err(StoreError::Conflict("you cannot block or demote yourself"));
+            }
+            people::update(conn, user.id, admin, active)
+        };
+        Ok(self.inner.store.write(update).await?)
+    }
+
+    /// The members of a namespace, newest user first.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn namespace_members(
+        &self,
+        access: &NamespaceAccess,
+        page: Page,
+    ) -> Result<Vec<Member>, FarmError> {
+        let id = access.id();
+        let list = move |conn: &mut Conn| people::namespace_members(conn, id, page);
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// Makes a user a member of a namespace, or gives a member another role. Owners do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is no such user; `Conflict` when no
+    /// owner would be left.
+    pub async fn set_namespace_member(
+        &self,
+        access: &NamespaceAccess,
+        user: &Name,
+        role: Role,
+    ) -> Result<Member, FarmError> {
+        access.require(Role::Owner)?;
+        let (id, user) = (access.id(), user.clone());
+        let set = move |conn: &mut Conn| {
+            let user = people::by_name(conn, &user)?;
+            if role < Role::Owner {
+                keep_an_owner(conn, id, user.id)?;
+            }
+            people::set_namespace_member(conn, id, user.id, role)?;
+            Ok(Member {
+                user: user.id,
+                name: user.name,
+                role,
+            })
+        };
+        Ok(self.inner.store.write(set).await?)
+    }
+
+    /// Ends a user's membership of a namespace. Owners do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is no such member; `Conflict` when no
+    /// owner would be left.
+    pub async fn remove_namespace_member(
+        &self,
+        access: &NamespaceAccess,
+        user: &Name,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Owner)?;
+        let (id, user) = (access.id(), user.clone());
+        let remove = move |conn: &mut Conn| {
+            let user = people::by_name(conn, &user)?;
+            keep_an_owner(conn, id, user.id)?;
+            people::remove_namespace_member(conn, id, user.id)
+        };
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// The members of a project itself, newest user first; those of its namespace are others.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn project_members(
+        &self,
+        access: &ProjectAccess,
+        page: Page,
+    ) -> Result<Vec<Member>, FarmError> {
+        let id = access.id();
+        let list = move |conn: &mut Conn| people::project_members(conn, id, page);
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// Makes a user a member of a project, or gives a member another role. Owners do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is no such user.
+    pub async fn set_project_member(
+        &self,
+        access: &ProjectAccess,
+        user: &Name,
+        role: Role,
+    ) -> Result<Member, FarmError> {
+        let user = user.clone();
+        let find = move |conn: &mut Conn| people::by_name(conn, &user);
+        self.set_project_member_found_by(access, find, role).await
+    }
+
+    /// [`Farm::set_project_member`], by the user's id.
+    ///
+    /// # Errors
+    /// As [`Farm::set_project_member`].
+    pub async fn set_project_member_by_id(
+        &self,
+        access: &ProjectAccess,
+        user: UserId,
+        role: Role,
+    ) -> Result<Member, FarmError> {
+        let find = move |conn: &mut Conn| people::get(conn, user);
+        self.set_project_member_found_by(access, find, role).await
+    }
+
+    async fn set_project_member_found_by(
+        &self,
+        access: &ProjectAccess,
+        find: impl Fn(&mut Conn) -> Result<User, StoreError> + Send + 'static,
+        role: Role,
+    ) -> Result<Member, FarmError> {
+        access.require(Role::Owner)?;
+        let id = access.id();
+        let set = move |conn: &mut Conn| {
+            let user = find(conn)?;
+            people::set_project_member(conn, id, user.id, role)?;
+            Ok(Member {
+                user: user.id,
+                name: user.name,
+                role,
+            })
+        };
+        Ok(self.inner.store.write(set).await?)
+    }
+
+    /// Ends a user's membership of a project. Owners do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is no such member.
+    pub async fn remove_project_member(
+        &self,
+        access: &ProjectAccess,
+        user: &Name,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Owner)?;
+        let (id, user) = (access.id(), user.clone());
+        let remove = move |conn: &mut Conn| {
+            let user = people::by_name(conn, &user)?;
+            people::remove_project_member(conn, id, user.id)
+        };
+        Ok(self.inner.store.write(remove).await?)
+    }
+}
+
+/// The shortest token that an operator may choose, in bytes.
+const MIN_TOKEN: usize = 16;
+
+/// Refuses to take the owner's role from the one user who has it.
+fn keep_an_owner(
+    conn: &mut Conn,
+    namespace: slipway_domain::NamespaceId,
+    user: UserId,
+) -> Result<(), StoreError> {
+    let is_owner = people::namespace_role(conn, namespace, user)? == Some(Role::Owner);
+    if is_owner && people::namespace_owners(conn, namespace)? <= 1 {
+        return Err(StoreError::Conflict(LAST_OWNER));
+    }
+    Ok(())
+}

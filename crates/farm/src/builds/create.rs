@@ -1,0 +1,165 @@
+//! Creates builds of commits of a project.
+
+use slipway_domain::image::Repository;
+use slipway_domain::{CommitSha, GitRef, Role, Slug, TriggerId, UserId};
+use slipway_git::{GitError, RemoteUrl, Wanted};
+use slipway_store::builds::{self, Build, Handed, NewBuild};
+use slipway_store::projects::Project;
+use slipway_store::{pipelines, triggers};
+
+use crate::access::authorize::{Actor, ProjectAccess};
+use crate::builds::completing::Revision;
+use crate::builds::definitions::{jobs_or_error, source_error};
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::projects::build_variables::BuildVariables;
+
+/// What somebody asks to be built.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Which pipeline of the project.
+    pub pipeline: Slug,
+    /// The commit; the one that `git_ref` points to when absent.
+    pub sha: Option<CommitSha>,
+    /// The branch or tag; the project's default branch when both are absent.
+    pub git_ref: Option<GitRef>,
+}
+
+/// Who or what has a build made.
+pub(crate) enum BuildCause {
+    /// A user who asked for it.
+    Person(UserId),
+    /// A trigger, in the name of the user who made it.
+    Trigger {
+        id: TriggerId,
+        by: UserId,
+        variables: BuildVariables,
+    },
+}
+
+impl Farm {
+    /// Makes a build of a commit, and queues its jobs.
+    ///
+    /// # Errors
+    /// `Invalid` when the repository has no such ref, `NotFound` without such a pipeline.
+    pub async fn create_build(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        request: BuildRequest,
+    ) -> Result<Build, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let cause = BuildCause::Person(actor.user);
+        self.make_build(access.project().clone(), cause, request)
+            .await
+    }
+
+    /// Makes a build for whoever may have one made.
+    pub(crate) async fn make_build(
+        &self,
+        project: Project,
+        cause: BuildCause,
+        request: BuildRequest,
+    ) -> Result<Build, FarmError> {
+        let (project_id, slug) = (project.id, request.pipeline.clone());
+        let pipeline = self
+            .inner
+            .store
+            .read(move |conn| pipelines::by_slug(conn, project_id, &slug))
+            .await?;
+        let (sha, git_ref, ref_is_tag) = self
+            .commit_of(&project, request.sha, request.git_ref)
+            .await?;
+        let at = Revision {
+            sha: &sha,
+            git_ref: git_ref.as_ref(),
+            ref_is_tag,
+        };
+        let jobs = self.jobs_at(&pipeline, &project, at).await;
+        let (definition, error) = match cause {
+            BuildCause::Person(_) => (jobs?, None),
+            // Whoever pulls a trigger seldom looks at the answer.
+            BuildCause::Trigger { .. } => jobs_or_error(jobs)?,
+        };
+        let now = self.now();
+        let uuid = self.inner.chance.build_uuid(now);
+        let (by, trigger, variables) = match cause {
+            BuildCause::Person(user) => (user, None, None),
+            BuildCause::Trigger { id, by, variables } => {
+                (by, Some(id), self.sealed_variables(uuid, &variables))
+            }
+        };
+        let new = NewBuild {
+            uuid,
+            project: project.id,
+            pipeline: pipeline.id,
+            sha,
+            git_ref,
+            ref_is_tag,
+            created_by: Some(by),
+            variables,
+            trigger,
+            definition,
+            package: None,
+            pull_login: None,
+            handed: Handed {
+                error,
+                ..Handed::default()
+            },
+        };
+        let warm_wait = self.warm_wait();
+        let create = move |conn: &mut slipway_store::Conn| {
+            if let Some(trigger) = new.trigger {
+                triggers::note_use(conn, trigger, now)?;
+            }
+            builds::create(conn, &new, warm_wait, now)
+        };
+        let (build, changes) = self.inner.store.write(create).await?;
+        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
+        self.publish(changes).await;
+        self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
+        Ok(build)
+    }
+
+    /// The commit that is asked for, with the ref it is asked for by.
+    pub(crate) async fn commit_of(
+        &self,
+        project: &Project,
+        sha: Option<CommitSha>,
+        git_ref: Option<GitRef>,
+    ) -> Result<(CommitSha, Option<GitRef>, bool), FarmError> {
+        if let Some(sha) = sha {
+            return Ok((sha, git_ref, false));
+        }
+        let git_ref = git_ref.unwrap_or_else(|| project.default_branch.clone());
+        let url: RemoteUrl = project
+            .repo_url
+            .parse()
+            .map_err(|error: GitError| FarmError::Invalid(error.to_string()))?;
+        let url = self.with_deploy_key(project, url).await?;
+        let resolved = self
+            .inner
+            .git
+            .resolve(&url, Wanted::Ref(&git_ref))
+            .await
+            .map_err(source_error)?;
+        let found = resolved.ok_or_else(|| {
+            FarmError::Invalid(format!(
+                "{} has no branch or tag {git_ref}",
+                project.repo_url
+            ))
+        })?;
+        Ok((found.sha, Some(git_ref), found.is_tag))
+    }
+
+    /// Where a project's images go: where it says, or its path at the farm's registry.
+    pub(crate) fn repository_of(&self, project: &Project) -> Result<Option<Repository>, FarmError> {
+        match (&project.image_repository, &self.inner.settings.registry) {
+            (Some(own), _) => Ok(Some(own.clone())),
+            (None, Some(registry)) => Ok(Some(
+                format!("{registry}/{}", project.path().to_ascii_lowercase()).parse()?,
+            )),
+            (None, None) => Ok(None),
+        }
+    }
+}

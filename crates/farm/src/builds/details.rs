@@ -1,0 +1,123 @@
+//! Builds and their jobs with all that some dialects tell of them: the latest attempts alone.
+
+use std::collections::HashMap;
+
+use slipway_domain::{BuildId, JobId, Role};
+use slipway_store::Conn;
+use slipway_store::builds::{self, Build};
+use slipway_store::jobs::{self, Details, Job};
+use slipway_store::pipelines::Pipeline;
+
+use crate::access::authorize::ProjectAccess;
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// A build with what its state follows from.
+#[derive(Clone, Debug)]
+pub struct BuildDetails {
+    /// The build.
+    pub build: Build,
+    /// The latest attempts of its jobs, in the order they were made.
+    pub jobs: Vec<DetailedJob>,
+}
+
+/// The latest attempt of a job.
+#[derive(Clone, Debug)]
+pub struct DetailedJob {
+    /// The job.
+    pub job: Job,
+    /// What is known of few jobs.
+    pub details: Details,
+    /// Whether it was called off and its runner has not said yet that it stopped.
+    pub stopping: bool,
+}
+
+impl Farm {
+    /// The build of a pipeline that has this number.
+    ///
+    /// # Errors
+    /// `NotFound`; `Forbidden` to those who see no builds of the project.
+    pub async fn numbered_build(
+        &self,
+        access: &ProjectAccess,
+        pipeline: &Pipeline,
+        number: i64,
+    ) -> Result<Build, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let id = pipeline.id;
+        let find = move |conn: &mut Conn| builds::by_number(conn, id, number);
+        Ok(self.inner.store.read(find).await?)
+    }
+
+    /// Builds with the jobs that their states follow from.
+    pub async fn detailed_builds(&self, builds: Vec<Build>) -> Result<Vec<BuildDetails>, FarmError> {
+        let (ids, now): (Vec<BuildId>, _) = (builds.iter().map(|b| b.id).collect(), self.now());
+        let look = move |conn: &mut Conn| {
+            let jobs = jobs::latest_of_builds(conn, &ids)?;
+            Ok((jobs, jobs::details_of_builds(conn, &ids)?))
+        };
+        let (jobs, mut details) = self.inner.store.read(look).await?;
+        let mut of_build: HashMap<BuildId, Vec<DetailedJob>> = HashMap::new();
+        for job in jobs {
+            let details = details.remove(&job.id).unwrap_or_default();
+            let shown = DetailedJob {
+                stopping: details.stopping_until.is_some_and(|until| now < until),
+                details,
+                job,
+            };
+            of_build.entry(shown.job.build).or_default().push(shown);
+        }
+        let with_jobs = |build: Build| BuildDetails {
+            jobs: of_build.remove(&build.id).unwrap_or_default(),
+            build,
+        };
+        Ok(builds.into_iter().map(with_jobs).collect())
+    }
+
+    /// What is known of a job besides what is known of all.
+    pub async fn job_details(&self, job: JobId) -> Result<Details, FarmError> {
+        let find = move |conn: &mut Conn| jobs::details_of(conn, job);
+        Ok(self.inner.store.read(find).await?)
+    }
+
+    /// The same for the jobs of a build that have any, all attempts.
+    pub async fn details_of_jobs(
+        &self,
+        build: BuildId,
+    ) -> Result<HashMap<JobId, Details>, FarmError> {
+        let find = move |conn: &mut Conn| jobs::details_of_builds(conn, &[build]);
+        Ok(self.inner.store.read(find).await?)
+    }
+
+    /// One build with the jobs that its state follows from, as it is now.
+    ///
+    /// # Errors
+    /// `NotFound` when it is gone.
+    pub async fn detailed_build(&self, id: BuildId) -> Result<BuildDetails, FarmError> {
+        let find = move |conn: &mut Conn| builds::get(conn, id);
+        let build = self.inner.store.read(find).await?;
+        let shown = self.detailed_builds(vec![build]).await?.pop();
+        shown.ok_or(FarmError::NotFound("build"))
+    }
+
+    /// Of each of `jobs`, the latest attempts of one build, those that it needs.
+    pub async fn needs_among(
+        &self,
+        build: BuildId,
+        jobs: &[DetailedJob],
+    ) -> Result<HashMap<JobId, Vec<JobId>>, FarmError> {
+        let find = move |conn: &mut Conn| jobs::needs_of_build(conn, build);
+        let needs = self.inner.store.read(find).await?;
+        // A job may have needed an earlier attempt of what is shown.
+        let by_name: HashMap<&str, JobId> = jobs
+            .iter()
+            .map(|shown| (shown.job.name.as_str(), shown.job.id))
+            .collect();
+        let latest = |names: Vec<String>| {
+            let ids = names.iter().filter_map(|name| by_name.get(name.as_str()));
+            ids.copied().collect()
+        };
+        let needs = needs.into_iter();
+        Ok(needs.map(|(job, names)| (job, latest(names))).collect())
+    }
+}

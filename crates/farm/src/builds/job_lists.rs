@@ -1,0 +1,162 @@
+//! Jobs and builds as lists show them, and what is found by name rather than by id.
+
+use slipway_domain::{ArtifactId, BuildId, GitRef, JobId, Role};
+use slipway_store::artifacts::{self, Artifact};
+use slipway_store::builds;
+use slipway_store::job_lists::{self, JobFilter, ListedBuild, ListedJob};
+use slipway_store::jobs::{self, Job};
+use slipway_store::{Conn, Slice, StoreError};
+
+use crate::access::authorize::{Actor, ProjectAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+impl Farm {
+    /// A slice of a project's jobs, newest first, and how many there are.
+    ///
+    /// # Errors
+    /// `Forbidden` to those who see the project but not its builds.
+    pub async fn job_list(
+        &self,
+        access: &ProjectAccess,
+        filter: JobFilter,
+        slice: Slice,
+    ) -> Result<(Vec<ListedJob>, u64), FarmError> {
+        access.require_builds(Role::Reader)?;
+        let (project, now) = (access.id(), self.now());
+        let list = move |conn: &mut Conn| {
+            let (jobs, total) = job_lists::slice_of_project(conn, project, &filter, slice)?;
+            Ok((job_lists::complete(conn, project, jobs, now)?, total))
+        };
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// One job of a project, with what is shown of it.
+    ///
+    /// # Errors
+    /// `NotFound` when the project has no such job; `Forbidden` to those who see the project but
+    /// not its builds.
+    pub async fn listed_job(
+        &self,
+        access: &ProjectAccess,
+        id: JobId,
+    ) -> Result<ListedJob, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let (project, now) = (access.id(), self.now());
+        let read = move |conn: &mut Conn| {
+            let job = jobs::get(conn, id)?;
+            if job.project != project {
+                return Err(StoreError::NotFound("job"));
+            }
+            let listed = job_lists::complete(conn, project, vec![job], now)?;
+            listed.into_iter().next().ok_or(StoreError::NotFound("job"))
+        };
+        Ok(self.inner.store.read(read).await?)
+    }
+
+    /// A slice of a project's builds, newest first, and how many there are.
+    ///
+    /// # Errors
+    /// `Forbidden` to those who see the project but not its builds.
+    pub async fn build_list(
+        &self,
+        access: &ProjectAccess,
+        slice: Slice,
+    ) -> Result<(Vec<ListedBuild>, u64), FarmError> {
+        access.require_builds(Role::Reader)?;
+        let project = access.id();
+        let list = move |conn: &mut Conn| {
+            let (builds, total) = builds::slice_of_project(conn, project, slice)?;
+            Ok((job_lists::complete_builds(conn, project, builds)?, total))
+        };
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// One build of a project, by its number in the farm, with what is shown of it.
+    ///
+    /// # Errors
+    /// `NotFound` when the project has no such build; `Forbidden` to those who see the project but
+    /// not its builds.
+    pub async fn listed_build(
+        &self,
+        access: &ProjectAccess,
+        id: BuildId,
+    ) -> Result<ListedBuild, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let project = access.id();
+        let read = move |conn: &mut Conn| {
+            let build = builds::get(conn, id)?;
+            if build.project != project {
+                return Err(StoreError::NotFound("build"));
+            }
+            let listed = job_lists::complete_builds(conn, project, vec![build])?;
+            let mut listed = listed.into_iter();
+            listed.next().ok_or(StoreError::NotFound("build"))
+        };
+        Ok(self.inner.store.read(read).await?)
+    }
+
+    /// The archive of a job, by its name, in the newest build of a branch or tag that succeeded;
+    /// of several attempts the latest counts.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such build, no such job in it, or no archive of that;
+    /// `Forbidden` to those who see the project but not its builds.
+    pub async fn newest_archive(
+        &self,
+        access: &ProjectAccess,
+        git_ref: &GitRef,
+        job: &str,
+    ) -> Result<Artifact, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let (project, now) = (access.id(), self.now());
+        let (git_ref, name) = (git_ref.clone(), job.to_owned());
+        let find = move |conn: &mut Conn| {
+            let build = builds::newest_succeeded(conn, project, &git_ref)?;
+            let job = job_lists::latest_attempt(conn, build.id, &name)?;
+            let listed = job_lists::complete(conn, project, vec![job], now)?;
+            let archive = listed.into_iter().find_map(|listed| listed.archive);
+            archive.ok_or(StoreError::NotFound("archive"))
+        };
+        Ok(self.inner.store.read(find).await?)
+    }
+
+    /// Keeps an artifact for ever that would have expired.
+    ///
+    /// # Errors
+    /// `NotFound` when it has expired already, or was removed.
+    pub async fn keep_artifact(
+        &self,
+        access: &ProjectAccess,
+        id: ArtifactId,
+    ) -> Result<Artifact, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let now = self.now();
+        let keep = move |conn: &mut Conn| artifacts::keep(conn, id, now);
+        Ok(self.inner.store.write(keep).await?)
+    }
+
+    /// Makes a new attempt of a job, whichever of its attempts is named: the latest is the one
+    /// that is tried again. With GitLab any attempt may be, as often as one likes; here attempts
+    /// form a line, each the copy of the one before, so that what comes out is the same.
+    ///
+    /// # Errors
+    /// `Conflict` when the latest attempt is not over, or was skipped.
+    pub async fn retry_latest(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let latest = match job.superseded {
+            false => job.clone(),
+            true => {
+                let (build, name) = (job.build, job.name.clone());
+                let find = move |conn: &mut Conn| job_lists::latest_attempt(conn, build, &name);
+                self.inner.store.read(find).await?
+            }
+        };
+        self.retry_job(actor, access, &latest).await
+    }
+}

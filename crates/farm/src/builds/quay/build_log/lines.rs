@@ -1,0 +1,207 @@
+//! The lines of a trace as entries of a log, one at a time.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::attempts::Trace;
+use super::entry::LogEntry;
+use crate::error::FarmError;
+
+/// How much of a line is shown, in bytes.
+const MAX_LINE: usize = 64 << 10;
+
+/// Reads lines out of bytes of a trace, whatever the pieces they come in.
+pub(super) struct Lines {
+    trace: Arc<Trace>,
+    /// Where `rest` begins in the trace.
+    offset: u64,
+    /// What came and was not looked at.
+    rest: Bytes,
+    /// The line in the making, as far as it is shown.
+    line: Vec<u8>,
+    /// How long it is.
+    length: usize,
+    /// How many more lines are passed over.
+    skipped: u64,
+    /// How many are given after those.
+    left: u64,
+}
+
+impl Lines {
+    /// The `count` lines that come after `skipped` others in the bytes from `offset` on.
+    pub(super) fn new(trace: Arc<Trace>, offset: u64, skipped: u64, count: u64) -> Self {
+        Self {
+            trace,
+            offset,
+            rest: Bytes::new(),
+            line: Vec::new(),
+            length: 0,
+            skipped,
+            left: count,
+        }
+    }
+
+    /// The entries that these bytes are.
+    pub(super) fn of(
+        self,
+        source: BoxStream<'static, Result<Bytes, FarmError>>,
+    ) -> BoxStream<'static, Result<LogEntry, FarmError>> {
+        let read = |(mut lines, mut source): (Self, BoxStream<'static, _>)| async move {
+            let entry = lines.next(&mut source).await?;
+            Ok::<_, FarmError>(entry.map(|entry| (entry, (lines, source))))
+        };
+        stream::try_unfold((self, source), read).boxed()
+    }
+
+    async fn next(
+        &mut self,
+        source: &mut BoxStream<'static, Result<Bytes, FarmError>>,
+    ) -> Result<Option<LogEntry>, FarmError> {
+        while self.left > 0 {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                self.take(end + 1);
+                if self.skipped == 0 {
+                    return Ok(Some(self.finish()));
+                }
+                self.skipped -= 1;
+                self.line.clear();
+                self.length = 0;
+                continue;
+            }
+            self.take(self.rest.len());
+            match source.try_next().await? {
+                Some(bytes) => self.rest = bytes,
+                // The last line of a trace may have no end.
+                None if self.length > 0 && self.skipped == 0 => return Ok(Some(self.finish())),
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds so many bytes to the line.
+    fn take(&mut self, count: usize) {
+        let shown = count.min(MAX_LINE - self.line.len());
+        self.line
+            .extend_from_slice(self.rest.get(..shown).unwrap_or_default());
+        self.rest.advance(count);
+        self.length += count;
+        self.offset += count as u64;
+    }
+
+    /// Gives the line as an entry.
+    fn finish(&mut self) -> LogEntry {
+        let at = self.trace.moment(self.offset.saturating_sub(1));
+        let mut text = String::from_utf8_lossy(&self.line).into_owned();
+        let missing = self.length - self.line.len();
+        if missing > 0 {
+            text.push_str(&format!(" [{missing} bytes more]\n"));
+        }
+        self.line.clear();
+        self.length = 0;
+        self.left -= 1;
+        match is_command(&text) {
+            true => {
+                let end = text.trim_end_matches(['\r', '\n']).len();
+                text.truncate(end);
+                LogEntry::Command { at, text }
+            }
+            false => LogEntry::Output { at, text },
+        }
+    }
+}
+
+/// Whether a line has `Step 1/2 :` or `Step 1 :` in it.
+fn is_command(line: &str) -> bool {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    line.split("Step ").skip(1).any(|rest| {
+        let number = digits(rest);
+        let rest = rest.get(number..).unwrap_or_default();
+        let rest = match rest.strip_prefix('/') {
+            Some(of) if digits(of) > 0 => of.get(digits(of)..).unwrap_or_default(),
+            _ => rest,
+        };
+        number > 0 && rest.starts_with(" :")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    /// What is shown of a text that comes in pieces of so many bytes.
+    async fn shown(text: &[u8], piece: usize, skipped: u64, count: u64) -> Vec<LogEntry> {
+        let pieces: Vec<Result<Bytes, FarmError>> = text
+            .chunks(piece)
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect();
+        let lines = Lines::new(Arc::new(Trace::empty()), 0, skipped, count);
+        let entries = lines.of(stream::iter(pieces).boxed());
+        entries.try_collect().await.unwrap()
+    }
+
+    fn output(text: &str) -> LogEntry {
+        LogEntry::Output {
+            at: DateTime::UNIX_EPOCH,
+            text: text.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_are_the_same_in_every_piece() {
+        let text = b"one\n\n\x1b[1mtwo\r50%\r\n\xff\nlast";
+        let all = [
+            output("one\n"),
+            output("\n"),
+            output("\x1b[1mtwo\r50%\r\n"),
+            output("\u{fffd}\n"),
+            output("last"),
+        ];
+        for piece in 1..text.len() {
+            assert_eq!(shown(text, piece, 0, 5).await, all, "{piece}");
+            assert_eq!(shown(text, piece, 0, 4).await, all[..4], "{piece}");
+            assert_eq!(shown(text, piece, 2, 2).await, all[2..4], "{piece}");
+            assert_eq!(shown(text, piece, 4, 1).await, all[4..], "{piece}");
+            assert!(shown(text, piece, 0, 0).await.is_empty(), "{piece}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_long_line_the_beginning_is_shown() {
+        let long = "x".repeat(MAX_LINE + 5);
+        let text = format!("{long}\nnext\n");
+        let begins = format!("{} [6 bytes more]\n", "x".repeat(MAX_LINE));
+        let expected = [output(&begins), output("next\n")];
+        assert_eq!(shown(text.as_bytes(), 1000, 0, 2).await, expected);
+    }
+
+    #[test]
+    fn a_command_is_a_step_with_its_number() {
+        for yes in ["Step 1/12 : FROM a", "Step 3 : RUN make", "#5 Step 2/2 : X"] {
+            assert!(is_command(yes), "{yes}");
+        }
+        for no in [
+            "Step : RUN",
+            "Step 1/ : RUN",
+            "Step 1: RUN",
+            "Step one : RUN",
+            "step 1 : RUN",
+        ] {
+            assert!(!is_command(no), "{no}");
+        }
+        assert!(is_command("Step x Step 4/5 : RUN"));
+    }
+
+    #[tokio::test]
+    async fn a_command_has_no_end_of_line() {
+        let entries = shown(b"Step 1/1 : FROM scratch\r\n", 7, 0, 1).await;
+        let text = "Step 1/1 : FROM scratch".to_owned();
+        let at = DateTime::UNIX_EPOCH;
+        assert_eq!(entries, [LogEntry::Command { at, text }]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Builds of sources that somebody has at hand: a directory, packed and sent before it is built.
+//!
+//! What is sent lies where uploaded files lie, and expires like them unless a build uses it.
+
+use bytes::Bytes;
+use futures_util::Stream;
+use slipway_domain::image::Repository;
+use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource};
+use slipway_domain::pipeline::Definition;
+use slipway_domain::{CommitSha, ImageBuild, JobSpec, Role, Slug, UploadId};
+use slipway_store::builds::{self, Build, NewBuild, Submission};
+use slipway_store::pipelines::Pipeline;
+use slipway_store::projects::Project;
+use slipway_store::uploads::{self, FileContent, UploadedFile};
+use slipway_store::{Conn, pipelines};
+
+use crate::access::authorize::{Actor, ProjectAccess};
+use crate::builds::completing::{Revision, completed};
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// The type of the sources: what a runner unpacks.
+const MIME: &str = "application/gzip";
+
+/// How sources are built that are sent before.
+#[derive(Clone, Debug)]
+pub struct SourceRequest {
+    /// The pipeline that the build counts in. Where it has one image build, runners and time limit
+    /// are those of that one.
+    pub pipeline: Slug,
+    /// How the image is built; the paths in it are from the root of the sources.
+    pub image: Box<ImageBuild>,
+    /// Whether the image is pushed. When nothing is said it is if there is a place for it.
+    pub push: Option<bool>,
+}
+
+impl Farm {
+    /// Takes sources for a build of a project: a gzipped tar.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles than developer; `TooLarge` above the limit; `Invalid` when the
+    /// bytes stop coming.
+    pub async fn take_source<S, E>(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        content: S,
+    ) -> Result<UploadedFile, FarmError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::error::Error + 'static,
+    {
+        access.require_builds(Role::Developer)?;
+        let place = self.create_upload(actor, MIME).await?;
+        self.fill_upload(place.id, content).await?;
+        self.upload(place.id).await
+    }
+
+    /// Whether sources could be built so, before they are sent. Tells where the image would be
+    /// pushed, if anywhere.
+    ///
+    /// # Errors
+    /// Those of [`Farm::build_source`] but for the sources themselves.
+    pub async fn check_source_build(
+        &self,
+        access: &ProjectAccess,
+        request: SourceRequest,
+    ) -> Result<Option<Repository>, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let pipeline = self.pipeline_for_source(access, &request.pipeline).await?;
+        let definition = self.source_definition(access.project(), &pipeline, request)?;
+        let mut jobs = definition.jobs.into_iter();
+        Ok(jobs.find_map(|job| match job.spec {
+            JobSpec::ImageBuild(image) => image.repository,
+            JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
+        }))
+    }
+
+    /// Makes a build of sources that the actor sent, and queues its jobs.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles than developer; `NotFound("source")` when the actor sent none of
+    /// that name, they expired, or another project's build used them; `NotFound("pipeline")`;
+    /// `Invalid` for a spec that cannot work, and when the image is to be pushed but has nowhere to
+    /// go.
+    pub async fn build_source(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        source: UploadId,
+        mut request: SourceRequest,
+    ) -> Result<Build, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, content) = self.own_source(actor, access, source).await?;
+        let (project, now) = (access.project().clone(), self.now());
+        let pipeline = self.pipeline_for_source(access, &request.pipeline).await?;
+        let uuid = self.inner.chance.build_uuid(now);
+        if request.image.tags.is_empty() {
+            request.image.tags = vec![format!("build-{uuid}")];
+        }
+        let mut definition = self.source_definition(&project, &pipeline, request)?;
+        for job in &mut definition.jobs {
+            if let JobSpec::ImageBuild(image) = &mut job.spec {
+                image.package = Some(BuildPackage {
+                    source: PackageSource::Upload(id),
+                    location: PackageLocation {
+                        dockerfile_path: image.dockerfile.clone(),
+                        context: image.context.clone(),
+                    },
+                });
+            }
+        }
+        let new = NewBuild {
+            uuid,
+            project: project.id,
+            pipeline: pipeline.id,
+            sha: CommitSha::none(),
+            git_ref: None,
+            ref_is_tag: false,
+            created_by: Some(actor.user),
+            variables: None,
+            trigger: None,
+            definition,
+            package: None,
+            pull_login: None,
+            handed: Submission::default(),
+        };
+        let warm_wait = self.warm_wait();
+        let create = move |conn: &mut Conn| {
+            let (build, changes) = builds::create(conn, &new, warm_wait, now)?;
+            uploads::record_use(conn, id, &content, (new.project, build.id), now)?;
+            Ok((build, changes))
+        };
+        let (build, changes) = self.inner.store.write(create).await?;
+        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
+        self.publish(changes).await;
+        Ok(build)
+    }
+
+    /// The pipeline that a build of sources counts in.
+    async fn pipeline_for_source(
+        &self,
+        access: &ProjectAccess,
+        slug: &Slug,
+    ) -> Result<Pipeline, FarmError> {
+        let (project, slug) = (access.id(), slug.clone());
+        let find = move |conn: &mut Conn| pipelines::by_slug(conn, project, &slug);
+        Ok(self.inner.store.read(find).await?)
+    }
+
+    /// Sources that the actor sent, and that no other project has used.
+    async fn own_source(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        id: UploadId,
+    ) -> Result<(UploadId, FileContent), FarmError> {
+        const NONE: FarmError = FarmError::NotFound("source");
+        let file = self.upload(id).await.map_err(|error| match error {
+            FarmError::NotFound(_) => NONE,
+            other => other,
+        })?;
+        let is_free = file.used_at.is_none() || file.used_by == Some(access.id());
+        if file.created_by != actor.user || file.mime != MIME || !is_free {
+            return Err(NONE);
+        }
+        let content = file.content.ok_or(NONE)?;
+        Ok((id, content))
+    }
+
+    /// What the jobs of the build do; of the sources nothing is said yet.
+    fn source_definition(
+        &self,
+        project: &Project,
+        pipeline: &Pipeline,
+        request: SourceRequest,
+    ) -> Result<Definition, FarmError> {
+        let (mut image, push) = (*request.image, request.push);
+        let repository = match push {
+            Some(false) => None,
+            Some(true) | None => self.repository_of(project)?,
+        };
+        if push == Some(false) {
+            image.repository = None;
+        }
+        if push == Some(true) && image.repository.is_none() && repository.is_none() {
+            return Err(FarmError::Invalid(
+                "the image has nowhere to go: the project names no image repository, and the farm has no registry"
+                    .to_owned(),
+            ));
+        }
+        let mut definition = Definition::single_image();
+        let mut own = pipeline
+            .definition
+            .jobs
+            .iter()
+            .filter(|job| matches!(job.spec, JobSpec::ImageBuild(_)));
+        let own = own.next().filter(|_| own.next().is_none());
+        for job in &mut definition.jobs {
+            if let Some(own) = own {
+                job.tags = own.tags.clone();
+                job.timeout_s = own.timeout_s;
+            }
+            job.spec = JobSpec::ImageBuild(Box::new(image.clone()));
+        }
+        let (sha, repository) = (CommitSha::none(), repository.as_ref());
+        let at = Revision {
+            sha: &sha,
+            git_ref: None,
+            ref_is_tag: false,
+        };
+        completed(definition, project, repository, at)
+    }
+}

@@ -1,0 +1,114 @@
+//! What people do to a job: cancel, retry, play, erase.
+
+use slipway_domain::{Event, JobId, JobState, Role};
+use slipway_store::jobs::{self, Job};
+use slipway_store::retries::{self, Cause};
+use slipway_store::{StoreError, artifacts, traces};
+
+use crate::access::authorize::{Actor, ProjectAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::jobs::ending::finish;
+
+impl Farm {
+    /// Calls off one job.
+    ///
+    /// # Errors
+    /// `Refused` when it is over.
+    pub async fn cancel_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, now, policy) = (job.id, self.now(), self.retry_policy());
+        let write = move |conn: &mut slipway_store::Conn| {
+            let (_, changes) = finish(conn, id, Event::Cancel, None, policy, now)?;
+            Ok((jobs::get(conn, id)?, changes))
+        };
+        let (job, changes) = self.inner.store.write(write).await?;
+        self.publish(changes).await;
+        Ok(job)
+    }
+
+    /// Makes a new attempt of a job, and of those that were skipped because of it.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not over or was tried again already; `SourcesGone`.
+    pub async fn retry_job(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, cause) = (job.id, Cause::Person(actor.user));
+        let (warm_wait, now) = (self.warm_wait(), self.now());
+        let (job, changes) = self
+            .inner
+            .store
+            .write(move |conn| retries::retry_job(conn, id, cause, warm_wait, now))
+            .await?;
+        self.publish(changes).await;
+        Ok(job)
+    }
+
+    /// Puts a job that waits for somebody to start it into the queue.
+    ///
+    /// # Errors
+    /// `Refused` when it does not wait for that.
+    pub async fn play_job(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, by, warm_wait, now) = (job.id, actor.user, self.warm_wait(), self.now());
+        let write = move |conn: &mut slipway_store::Conn| {
+            let changes = jobs::play(conn, id, by, warm_wait, now)?;
+            Ok((jobs::get(conn, id)?, changes))
+        };
+        let (job, changes) = self.inner.store.write(write).await?;
+        self.publish(changes).await;
+        Ok(job)
+    }
+
+    /// Removes the trace and the artifacts of a job that is over, and leaves a record of who did.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not over, was erased already, or has neither trace nor artifacts.
+    pub async fn erase_job(
+        &self,
+        actor: &Actor,
+        access: &ProjectAccess,
+        job: &Job,
+    ) -> Result<Job, FarmError> {
+        access.require_builds(Role::Developer)?;
+        let (id, by, now) = (job.id, actor.user, self.now());
+        let write = move |conn: &mut slipway_store::Conn| {
+            jobs::mark_erased(conn, id, by, now)?;
+            let made = artifacts::of_job(conn, id)?;
+            if made.is_empty() && traces::extent(conn, id)?.length == 0 {
+                return Err(StoreError::Conflict(
+                    "the job has neither a trace nor artifacts",
+                ));
+            }
+            let mut unused = traces::clear(conn, id)?;
+            for artifact in made {
+                unused.extend(artifacts::remove(conn, artifact.id)?);
+            }
+            Ok((jobs::get(conn, id)?, unused))
+        };
+        let (job, unused) = self.inner.store.write(write).await?;
+        self.drop_blobs(unused).await;
+        self.tell_changed(&[id]);
+        Ok(job)
+    }
+
+    /// Whether a job is over, for those who only want to know that.
+    pub async fn job_state(&self, id: JobId) -> Result<JobState, FarmError> {
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| jobs::get(conn, id))
+            .await?
+            .state)
+    }
+}

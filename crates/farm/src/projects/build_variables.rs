@@ -1,0 +1,125 @@
+//! Variables of one build alone: given to its trigger, sealed with it, told to its jobs.
+
+use std::collections::BTreeMap;
+
+use slipway_domain::BuildUuid;
+use slipway_store::builds::Build;
+
+use crate::crypto::seal::UnsealError;
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::projects::secret_checks::{check_key, check_value};
+
+/// How many variables a build may have of its own.
+const MAX_COUNT: usize = 100;
+/// How long all names and values may be together, in bytes.
+const MAX_TOTAL: usize = 128 * 1024;
+/// What tells a job that a trigger started its build.
+const TRIGGERED: &str = "CI_BUILD_TRIGGERED";
+
+/// Variables of one build alone, which were checked. They cannot be printed.
+#[derive(Clone, Default)]
+pub struct BuildVariables(BTreeMap<String, String>);
+
+impl BuildVariables {
+    /// Checks variables by name.
+    ///
+    /// # Errors
+    /// `Invalid` for names that are none, and for too many or too long variables.
+    pub fn new(variables: BTreeMap<String, String>) -> Result<Self, FarmError> {
+        if variables.len() > MAX_COUNT {
+            let why = format!("a build takes at most {MAX_COUNT} variables");
+            return Err(FarmError::Invalid(why));
+        }
+        for (key, value) in &variables {
+            check_key(key)?;
+            check_value("value", value)?;
+        }
+        let total: usize = variables.iter().map(|(k, v)| k.len() + v.len()).sum();
+        if total > MAX_TOTAL {
+            let why = format!("the variables of a build have at most {MAX_TOTAL} bytes in all");
+            return Err(FarmError::Invalid(why));
+        }
+        Ok(Self(variables))
+    }
+
+    /// The variables by name, for whoever gave them.
+    pub fn expose(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+fn context(build: BuildUuid) -> String {
+    format!("build:{build}")
+}
+
+impl Farm {
+    /// What is stored of the variables of the build that `uuid` will name.
+    pub(crate) fn sealed_variables(
+        &self,
+        uuid: BuildUuid,
+        variables: &BuildVariables,
+    ) -> Option<String> {
+        if variables.0.is_empty() {
+            return None;
+        }
+        let plain = serde_json::json!(variables.0).to_string();
+        let nonce = self.inner.chance.bytes();
+        Some(self.inner.seal.seal(&context(uuid), &plain, nonce))
+    }
+
+    /// The variables that the jobs of a build get on top of the project's: name, value, and
+    /// whether the value may be shown.
+    pub(crate) fn variables_of_build(
+        &self,
+        build: &Build,
+    ) -> Result<Vec<(String, String, bool)>, FarmError> {
+        let mut list = Vec::new();
+        if build.trigger.is_some() {
+            list.push((TRIGGERED.to_owned(), "true".to_owned(), true));
+        }
+        if let Some(sealed) = &build.variables {
+            let plain = self.inner.seal.open(&context(build.uuid), sealed)?;
+            let own: BTreeMap<String, String> =
+                serde_json::from_str(&plain).map_err(|_| UnsealError)?;
+            list.extend(own.into_iter().map(|(key, value)| (key, value, false)));
+        }
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pairs: &[(&str, usize)]) -> Result<BuildVariables, FarmError> {
+        let pairs = pairs.iter();
+        BuildVariables::new(
+            pairs
+                .map(|(key, length)| ((*key).to_owned(), "v".repeat(*length)))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn variables_have_names_and_limits() {
+        assert!(check(&[]).is_ok());
+        assert!(check(&[("A", 0), ("_b1", 65536)]).is_ok());
+        for bad in ["", "1A", "A-B", "A B"] {
+            assert!(check(&[(bad, 1)]).is_err(), "{bad}");
+        }
+        assert!(check(&[("A", 65537)]).is_err());
+        assert!(check(&[("A", 65536), ("B", 65536)]).is_err());
+        let many: Vec<String> = (0..=MAX_COUNT).map(|n| format!("V{n}")).collect();
+        let many: Vec<(&str, usize)> = many.iter().map(|key| (key.as_str(), 1)).collect();
+        assert!(check(&many).is_err());
+        assert!(check(&many[1..]).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_value() {
+        let secret = BTreeMap::from([("A".to_owned(), "hunter2\0".to_owned())]);
+        let error = BuildVariables::new(secret).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|text| !text.contains("hunter2")));
+    }
+}

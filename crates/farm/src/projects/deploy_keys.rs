@@ -1,0 +1,339 @@
+//! What opens a project's repository: a deploy key for ssh, or a deploy token for http.
+//!
+//! It is sealed like a variable, and its secret half is shown to nobody. It belongs to the server
+//! that the project's source was on when it was set, and goes to no other: whoever changes the
+//! address of the source does not get to see it.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::ProjectId;
+use slipway_domain::Role;
+use slipway_git::{GitError, RemoteUrl};
+use slipway_store::deploy_keys::{self, DeployKey};
+use slipway_store::projects::Project;
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{Algorithm, HashAlg, KnownHosts, LineEnding, PrivateKey, PublicKey};
+use url::Url;
+
+use crate::access::authorize::ProjectAccess;
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::projects::secret_checks::{check_user_name, check_value};
+
+/// What is to open a project's repository. It cannot be printed.
+pub enum NewDeployKey {
+    /// A private key in OpenSSH's form, without a passphrase.
+    Given {
+        /// The key.
+        private_key: String,
+        /// The only host keys that are right.
+        known_hosts: Option<String>,
+    },
+    /// A key that the farm makes.
+    Fresh {
+        /// The only host keys that are right.
+        known_hosts: Option<String>,
+    },
+    /// A name and a password, or what stands for one.
+    Token {
+        /// Who logs in.
+        username: String,
+        /// The password.
+        password: String,
+    },
+}
+
+/// What opens a project's repository, as a maintainer sees it: without its secret half.
+#[derive(Clone, Debug)]
+pub struct DeployKeyDetails {
+    /// The server that it is for.
+    pub server: String,
+    /// The public half, when it is a key.
+    pub public_key: Option<String>,
+    /// The fingerprint of the public half.
+    pub fingerprint: Option<String>,
+    /// The only host keys that are right.
+    pub known_hosts: Option<String>,
+    /// Who logs in, when it is a token.
+    pub username: Option<String>,
+    /// When it was set.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<DeployKey> for DeployKeyDetails {
+    fn from(key: DeployKey) -> Self {
+        let public = key.public_key.as_deref().map(PublicKey::from_openssh);
+        let fingerprint = public.and_then(Result::ok);
+        Self {
+            fingerprint: fingerprint.map(|key| key.fingerprint(HashAlg::Sha256).to_string()),
+            server: key.server,
+            public_key: key.public_key,
+            known_hosts: key.known_hosts,
+            username: key.username,
+            created_at: key.created_at,
+        }
+    }
+}
+
+/// How a job gets at its commit. It cannot be printed.
+pub struct JobRepository {
+    /// The address, with the token in it if that is what opens it.
+    pub url: String,
+    /// The private key that opens it, with the host keys that are right.
+    pub key: Option<(String, Option<String>)>,
+}
+
+/// A user name is part of it, so that a password cannot be sent in another name.
+fn context(project: ProjectId, key: &DeployKey) -> String {
+    let username = key.username.as_deref().unwrap_or_default();
+    format!("deploy-key:{project}:{}:{username}", key.server)
+}
+
+impl Farm {
+    /// What opens a project's repository, if something was set. Maintainers see it.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when nothing was set.
+    pub async fn deploy_key(&self, access: &ProjectAccess) -> Result<DeployKeyDetails, FarmError> {
+        access.require(Role::Maintainer)?;
+        let project = access.id();
+        let get = move |conn: &mut _| deploy_keys::get(conn, project);
+        let key = self.inner.store.read(get).await?;
+        let key = key.ok_or(FarmError::NotFound("deploy key"))?;
+        Ok(key.into())
+    }
+
+    /// Sets what opens a project's repository, in the place of what did so before. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` for a key that is none or has a passphrase, for known
+    /// hosts that are none, and for what does not go with the address of the source.
+    pub async fn set_deploy_key(
+        &self,
+        access: &ProjectAccess,
+        new: NewDeployKey,
+    ) -> Result<DeployKeyDetails, FarmError> {
+        access.require(Role::Maintainer)?;
+        let url: Result<RemoteUrl, GitError> = access.project().repo_url.parse();
+        let url = url.map_err(|error| FarmError::Invalid(error.to_string()))?;
+        let mut key = DeployKey {
+            server: url.server().to_owned(),
+            public_key: None,
+            known_hosts: None,
+            username: None,
+            sealed: String::new(),
+            created_at: self.now(),
+        };
+        let is_token = matches!(new, NewDeployKey::Token { .. });
+        check_way(&url, is_token)?;
+        let secret = match new {
+            NewDeployKey::Token { username, password } => {
+                check_user_name(&username)?;
+                check_value("password", &password)?;
+                key.username = Some(username);
+                password
+            }
+            NewDeployKey::Given {
+                private_key,
+                known_hosts,
+            } => {
+                let read = read_key(&private_key)?;
+                key.known_hosts = read_known_hosts(known_hosts)?;
+                key.public_key = Some(public_half(&read)?);
+                private_half(&read)?
+            }
+            NewDeployKey::Fresh { known_hosts } => {
+                key.known_hosts = read_known_hosts(known_hosts)?;
+                let pair = Ed25519Keypair::from_seed(&self.inner.chance.bytes());
+                let comment = format!("slipway:{}", access.project().path());
+                let fresh = PrivateKey::new(pair.into(), comment).map_err(unwritable)?;
+                key.public_key = Some(public_half(&fresh)?);
+                private_half(&fresh)?
+            }
+        };
+        let project = access.id();
+        let nonce = self.inner.chance.bytes();
+        key.sealed = (self.inner.seal).seal(&context(project, &key), &secret, nonce);
+        let row = key.clone();
+        let put = move |conn: &mut _| deploy_keys::put(conn, project, &row);
+        self.inner.store.write(put).await?;
+        Ok(key.into())
+    }
+
+    /// Removes what opens a project's repository. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when nothing was set.
+    pub async fn remove_deploy_key(&self, access: &ProjectAccess) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let project = access.id();
+        let remove = move |conn: &mut _| deploy_keys::remove(conn, project);
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// The address of a project's repository, with what opens it.
+    pub(crate) async fn with_deploy_key(
+        &self,
+        project: &Project,
+        url: RemoteUrl,
+    ) -> Result<RemoteUrl, FarmError> {
+        let id = project.id;
+        let get = move |conn: &mut _| deploy_keys::get(conn, id);
+        let Some(key) = self.inner.store.read(get).await? else {
+            return Ok(url);
+        };
+        if key.server != url.server() {
+            return Ok(url);
+        }
+        let secret = self.inner.seal.open(&context(id, &key), &key.sealed)?;
+        Ok(match &key.username {
+            Some(username) => url.with_login(username, &secret),
+            None => url.with_key(slipway_git::DeployKey {
+                private: secret,
+                known_hosts: key.known_hosts,
+            }),
+        })
+    }
+
+    /// How a job of a project gets at its commit; `key` is what opens the repository.
+    pub(crate) fn job_repository(
+        &self,
+        project: &Project,
+        key: Option<DeployKey>,
+    ) -> Result<JobRepository, FarmError> {
+        let plain = JobRepository {
+            url: project.repo_url.clone(),
+            key: None,
+        };
+        let remote: Result<RemoteUrl, GitError> = project.repo_url.parse();
+        let (Some(key), Ok(remote)) = (key, remote) else {
+            return Ok(plain);
+        };
+        if key.server != remote.server() {
+            return Ok(plain);
+        }
+        let secret = self
+            .inner
+            .seal
+            .open(&context(project.id, &key), &key.sealed)?;
+        Ok(match key.username {
+            Some(username) => JobRepository {
+                url: with_login(&project.repo_url, &username, &secret),
+                key: None,
+            },
+            None => JobRepository {
+                key: Some((secret, key.known_hosts)),
+                ..plain
+            },
+        })
+    }
+}
+
+fn check_way(url: &RemoteUrl, is_token: bool) -> Result<(), FarmError> {
+    let why = match is_token {
+        true if !url.is_http() => "a user name and a password open sources at http:// and https://",
+        false if !url.is_ssh() => "a deploy key opens sources at ssh:// and USER@HOST:PATH",
+        _ => return Ok(()),
+    };
+    Err(FarmError::Invalid(format!(
+        "{why}; this project's is at {url}"
+    )))
+}
+
+/// Reads a key; what is refused is not repeated.
+fn read_key(text: &str) -> Result<PrivateKey, FarmError> {
+    let refused = |why: &str| FarmError::Invalid(format!("private_key {why}"));
+    let text = text.trim().replace("\r\n", "\n");
+    let key = PrivateKey::from_openssh(text).map_err(|_| {
+        refused(
+            "must be a private key in OpenSSH's form, which begins with -----BEGIN OPENSSH PRIVATE \
+             KEY-----; `ssh-keygen -p -f FILE` converts others",
+        )
+    })?;
+    if key.is_encrypted() {
+        return Err(refused(
+            "has a passphrase, which nobody could type: give one without",
+        ));
+    }
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
+        _ => Err(refused("must be an ed25519, ECDSA or RSA key")),
+    }
+}
+
+/// Checks the lines of a `known_hosts` file; without any there is no rule.
+fn read_known_hosts(text: Option<String>) -> Result<Option<String>, FarmError> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    check_value("known_hosts", &text)?;
+    let all_read = KnownHosts::new(&text).all(|line| line.is_ok());
+    match all_read && KnownHosts::new(&text).next().is_some() {
+        true => Ok(Some(format!("{}\n", text.trim()))),
+        false => Err(FarmError::Invalid(
+            "known_hosts must have lines of the form HOST TYPE KEY, as `ssh-keyscan HOST` prints them"
+                .to_owned(),
+        )),
+    }
+}
+
+fn public_half(key: &PrivateKey) -> Result<String, FarmError> {
+    key.public_key().to_openssh().map_err(unwritable)
+}
+
+fn private_half(key: &PrivateKey) -> Result<String, FarmError> {
+    let text = key.to_openssh(LineEnding::LF).map_err(unwritable)?;
+    Ok(text.to_string())
+}
+
+fn unwritable(error: ssh_key::Error) -> FarmError {
+    FarmError::Internal(Box::new(error))
+}
+
+/// The address with a login in it, as runners of all kinds take it.
+fn with_login(url: &str, username: &str, password: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else {
+        return url.to_owned();
+    };
+    let set = parsed
+        .set_username(username)
+        .and_then(|()| parsed.set_password(Some(password)));
+    match set {
+        Ok(()) => parsed.into(),
+        Err(()) => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_none_is_refused_and_not_repeated() {
+        let bad = "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n-----END OPENSSH PRIVATE KEY-----";
+        for bad in ["", "hunter2", bad] {
+            let error = read_key(bad).unwrap_err().to_string();
+            assert!(
+                error.contains("OpenSSH") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn known_hosts_are_read_line_by_line() {
+        let key = "AAAAC3NzaC1lZDI1NTE5AAAAIGTstxoxV7Fk9K5YWNYuqFqRQ2lnCFMyjv2xv2D3cPqA";
+        let line = format!("git.example,[git.example]:2222 ssh-ed25519 {key}");
+        let read = read_known_hosts(Some(format!("# ours\n\n{line}\n"))).unwrap();
+        assert!(read.unwrap().ends_with(&format!("{line}\n")));
+        assert_eq!(read_known_hosts(Some(" \n".to_owned())).unwrap(), None);
+        for bad in ["git.example", "git.example ssh-ed25519 x", "# nothing"] {
+            assert!(read_known_hosts(Some(bad.to_owned())).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_an_address_keeps_its_odd_signs() {
+        let url = with_login("https://git.example/a.git", "me@x", "p/w:#");
+        assert_eq!(url, "https://me%40x:p%2Fw%3A%23@git.example/a.git");
+    }
+}

@@ -1,0 +1,303 @@
+//! Pipelines as they are known in a whole namespace, and namespaces made by what people call them.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::names::{check_line, slugify};
+use slipway_domain::{Name, Role, Scope, Slug};
+use slipway_store::pipelines::{self, Pipeline};
+use slipway_store::projects::{self, Namespace, Project, Settings};
+use slipway_store::{Conn, StoreError, people};
+
+use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::projects::manage::check_settings;
+use crate::projects::pipelines::first_pipeline;
+
+/// The longest title or description of a pipeline, in bytes.
+const MAX_TEXT: usize = 2000;
+
+/// A pipeline that is made together with its project.
+#[derive(Clone, Debug)]
+pub struct NewNamespacePipeline {
+    /// What people call it. Its short name follows from it, and is the name of its project.
+    pub title: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The repository as `owner/name`; what the address says when absent.
+    pub repo_name: Option<String>,
+    /// What its project is.
+    pub settings: Settings,
+}
+
+/// What is changed about a pipeline besides its jobs; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct PipelineUpdate {
+    /// What people call it.
+    pub title: Option<String>,
+    /// What it is for; `Some(None)` says nothing of that.
+    pub description: Option<Option<String>>,
+    /// The repository as `owner/name`.
+    pub repo_name: Option<Option<String>>,
+    /// What it is called inside of its repository.
+    pub source_slug: Option<Option<String>>,
+    /// Whether people may have it run.
+    pub allow_manual: Option<bool>,
+    /// Whether it is put away.
+    pub archived: Option<bool>,
+}
+
+impl Farm {
+    /// The namespaces that the actor itself is a member of, oldest first, from the one after
+    /// `after`.
+    ///
+    /// # Errors
+    /// `Forbidden` to tokens that see no namespaces.
+    pub async fn own_namespaces(
+        &self,
+        actor: &Actor,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Namespace>, FarmError> {
+        if !actor.scopes().includes(Scope::Namespaces) {
+            actor.require_scope(Scope::Read)?;
+        }
+        let user = actor.user;
+        let list =
+            move |conn: &mut Conn| projects::list_namespaces_of_after(conn, user, after, limit);
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// Makes a namespace that is named after what people call it, with a number where that is
+    /// taken; its maker becomes its owner.
+    ///
+    /// # Errors
+    /// `Forbidden` to tokens without the scope admin; `Invalid` when no name is left of the text.
+    pub async fn create_titled_namespace(
+        &self,
+        actor: &Actor,
+        text: &str,
+    ) -> Result<Namespace, FarmError> {
+        actor.require_scope(Scope::Admin)?;
+        let plain = slugify(text);
+        plain.parse::<Name>()?;
+        let (user, now) = (actor.user, self.now());
+        let create = move |conn: &mut Conn| {
+            let numbered = (2..).map(|number| format!("{plain}-{number}"));
+            for text in std::iter::once(plain.clone()).chain(numbered) {
+                let Ok(name) = text.parse::<Name>() else {
+                    break;
+                };
+                match projects::namespace_by_name(conn, &name) {
+                    Ok(_) => {}
+                    Err(StoreError::NotFound(_)) => {
+                        let namespace = projects::insert_namespace(conn, &name, now)?;
+                        people::set_namespace_member(conn, namespace.id, user, Role::Owner)?;
+                        return Ok(namespace);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(StoreError::Conflict("the name is taken"))
+        };
+        Ok(self.inner.store.write(create).await?)
+    }
+
+    /// A pipeline by its short name in a namespace, put away or not.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn namespace_pipeline(
+        &self,
+        actor: &Actor,
+        namespace: &NamespaceAccess,
+        slug: &str,
+    ) -> Result<(ProjectAccess, Pipeline), FarmError> {
+        let (id, slug) = (namespace.id(), slug.to_owned());
+        let find = move |conn: &mut Conn| pipelines::by_wide_slug(conn, id, &slug);
+        self.wide_pipeline_found_by(actor, find).await
+    }
+
+    /// The oldest pipeline of a namespace that is called `source_slug` inside of the repository
+    /// `repo_name`, in any case.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn pipeline_of_source(
+        &self,
+        actor: &Actor,
+        namespace: &NamespaceAccess,
+        repo_name: &str,
+        source_slug: &str,
+    ) -> Result<(ProjectAccess, Pipeline), FarmError> {
+        let id = namespace.id();
+        let (repo_name, source_slug) = (repo_name.to_lowercase(), source_slug.to_owned());
+        let find = move |conn: &mut Conn| pipelines::by_source(conn, id, &repo_name, &source_slug);
+        self.wide_pipeline_found_by(actor, find).await
+    }
+
+    async fn wide_pipeline_found_by(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Pipeline, StoreError> + Send + 'static,
+    ) -> Result<(ProjectAccess, Pipeline), FarmError> {
+        let pipeline = self.inner.store.read(find).await?;
+        let access = self.project_by_id(actor, pipeline.project, Role::Reader);
+        Ok((access.await?, pipeline))
+    }
+
+    /// The pipelines of a namespace that are not put away, oldest first, from the one after
+    /// `after`.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn wide_pipelines(
+        &self,
+        namespace: &NamespaceAccess,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(Pipeline, Project)>, FarmError> {
+        let id = namespace.id();
+        let list = move |conn: &mut Conn| {
+            let mut listed = Vec::new();
+            for pipeline in pipelines::of_namespace(conn, id, after, limit)? {
+                let project = projects::get(conn, pipeline.project)?;
+                listed.push((pipeline, project));
+            }
+            Ok(listed)
+        };
+        Ok(self.inner.store.read(list).await?)
+    }
+
+    /// Makes a pipeline together with a project of its name. Developers of the namespace do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` for what cannot be; `Conflict` when the name is taken.
+    pub async fn create_namespace_pipeline(
+        &self,
+        actor: &Actor,
+        namespace: &NamespaceAccess,
+        new: NewNamespacePipeline,
+    ) -> Result<(Pipeline, Project), FarmError> {
+        namespace.require(Role::Developer)?;
+        check_settings(&new.settings)?;
+        let name: Name = slugify(&new.title).parse()?;
+        let repo_name = new
+            .repo_name
+            .or_else(|| repo_name_of(&new.settings.repo_url));
+        let update = PipelineUpdate {
+            title: Some(new.title),
+            description: Some(new.description),
+            repo_name: Some(repo_name),
+            ..PipelineUpdate::default()
+        };
+        update.check()?;
+        let (id, by, now) = (namespace.id(), actor.user, self.now());
+        let from_repository = self.inner.settings.pipelines_from_repository;
+        let create = move |conn: &mut Conn| {
+            match pipelines::by_wide_slug(conn, id, name.as_str()) {
+                Ok(_) => return Err(StoreError::Conflict("the name is taken")),
+                Err(StoreError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+            let project = projects::insert(conn, id, &name, &new.settings, by, now)?;
+            let made = pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
+            Ok((pipelines::describe(conn, &update.of(made, now))?, project))
+        };
+        let (pipeline, project) = self.inner.store.write(create).await?;
+        tracing::info!(project.id = %project.id, "Project {} is made", project.path());
+        Ok((pipeline, project))
+    }
+
+    /// Changes what is known of a pipeline besides its jobs. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` for what cannot be; `NotFound`.
+    pub async fn describe_pipeline(
+        &self,
+        access: &ProjectAccess,
+        slug: &Slug,
+        update: PipelineUpdate,
+    ) -> Result<Pipeline, FarmError> {
+        access.require(Role::Maintainer)?;
+        update.check()?;
+        let (id, slug, now) = (access.id(), slug.clone(), self.now());
+        let describe = move |conn: &mut Conn| {
+            let old = pipelines::by_slug(conn, id, &slug)?;
+            pipelines::describe(conn, &update.of(old, now))
+        };
+        Ok(self.inner.store.write(describe).await?)
+    }
+}
+
+impl PipelineUpdate {
+    fn check(&self) -> Result<(), FarmError> {
+        if let Some(title) = &self.title {
+            check_line("name of a pipeline", title)?;
+            if title.trim().is_empty() {
+                return Err(FarmError::Invalid("a pipeline has a name".to_owned()));
+            }
+        }
+        for text in [&self.repo_name, &self.source_slug].into_iter().flatten() {
+            check_line("name in a repository", text.as_deref().unwrap_or_default())?;
+        }
+        let description = self.description.iter().flatten().next();
+        match description.is_some_and(|text| text.len() > MAX_TEXT || text.contains('\0')) {
+            true => Err(FarmError::Invalid(format!(
+                "a description has at most {MAX_TEXT} bytes and none that is zero"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn of(&self, old: Pipeline, now: DateTime<Utc>) -> Pipeline {
+        let change = self.clone();
+        let repo_name = change.repo_name.unwrap_or(old.repo_name);
+        Pipeline {
+            title: change.title.unwrap_or(old.title),
+            description: change.description.unwrap_or(old.description),
+            repo_name: repo_name.map(|name| name.to_lowercase()),
+            source_slug: change.source_slug.unwrap_or(old.source_slug),
+            allow_manual: change.allow_manual.unwrap_or(old.allow_manual),
+            archived_at: match change.archived {
+                Some(true) => Some(old.archived_at.unwrap_or(now)),
+                Some(false) => None,
+                None => old.archived_at,
+            },
+            ..old
+        }
+    }
+}
+
+/// The last two parts of a repository's address: `owner/name`.
+fn repo_name_of(address: &str) -> Option<String> {
+    let path = match address.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map(|(_, path)| path)?,
+        None => address.split_once(':').map_or(address, |(_, path)| path),
+    };
+    let path = path.trim_end_matches('/').trim_end_matches(".git");
+    let mut parts = path.rsplit('/').filter(|part| !part.is_empty());
+    let name = parts.next()?;
+    Some(match parts.next() {
+        Some(owner) => format!("{owner}/{name}"),
+        None => name.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_named_by_the_end_of_its_address() {
+        for (address, name) in [
+            ("https://h/acme/core.git", Some("acme/core")),
+            ("https://h/x/acme/core/", Some("acme/core")),
+            ("git@h:acme/core.git", Some("acme/core")),
+            ("ssh://git@h:2222/acme/core", Some("acme/core")),
+            ("https://h/core", Some("core")),
+            ("https://h", None),
+        ] {
+            assert_eq!(repo_name_of(address).as_deref(), name, "{address}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Which addresses of a source git may be sent to.
+
+use slipway_domain::names::Invalid;
+use url::Url;
+
+use crate::error::FarmError;
+
+/// Checks that git can be told to clone `text`, and that no secret is kept in it.
+pub(crate) fn check_repo_url(text: &str) -> Result<(), FarmError> {
+    let expected = "a URL that begins with https://, http://, ssh:// or git://, or USER@HOST:PATH";
+    let invalid = || FarmError::from(Invalid::new("repo_url", text, expected));
+    let plain = !text.is_empty()
+        && text.len() <= 2000
+        && !text.starts_with('-')
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+    if !plain {
+        return Err(invalid());
+    }
+    if !text.contains("://") {
+        return if is_scp_form(text) {
+            Ok(())
+        } else {
+            Err(invalid())
+        };
+    }
+    let url = Url::parse(text).map_err(|_| invalid())?;
+    let known = matches!(url.scheme(), "http" | "https" | "ssh" | "git");
+    // Over HTTP a user name alone is as good as always a token.
+    let secret = url.password().is_some()
+        || (matches!(url.scheme(), "http" | "https") && !url.username().is_empty());
+    if secret {
+        // The URL itself is left out of the answer: it has a secret in it.
+        let why = "repo_url must not have a user or a password in it, as all who see the project \
+                   see it: give the plain URL";
+        return Err(FarmError::Invalid(why.to_owned()));
+    }
+    match url.host_str() {
+        Some(host) if known && !host.starts_with('-') => Ok(()),
+        _ => Err(invalid()),
+    }
+}
+
+/// `user@host:path`, as ssh's copy program has it and git takes it too.
+fn is_scp_form(text: &str) -> bool {
+    let word = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('-')
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    match text.split_once(':') {
+        Some((place, path)) => match place.split_once('@') {
+            Some((user, host)) => {
+                word(user) && word(host) && !path.is_empty() && !path.starts_with('-')
+            }
+            None => false,
+        },
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_url_that_git_clones() {
+        for good in [
+            "https://git.example/acme/api.git",
+            "http://127.0.0.1:3000/acme/api",
+            "ssh://git@git.example:2222/acme/api",
+            "git://git.example/api",
+            "git@git.example:acme/api.git",
+        ] {
+            assert!(check_repo_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "api",
+            "/srv/git/api",
+            "file:///srv/git/api",
+            "ext::sh -c id",
+            "ext://sh",
+            "--upload-pack=id",
+            "-oProxyCommand=id@h:p",
+            "git@-oProxyCommand=id:p",
+            "ssh://-oProxyCommand=id/p",
+            "https://",
+            "https://git.example/a b",
+            "https://git.example/a\n",
+        ] {
+            assert!(check_repo_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_source_keeps_no_secret_and_the_refusal_does_not_repeat_it() {
+        for bad in [
+            "https://me:hunter2@git.example/a",
+            "https://hunter2@git.example/a",
+        ] {
+            let error = check_repo_url(bad).unwrap_err().to_string();
+            assert!(
+                error.contains("plain URL") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Robots: who pulls base images for builds that name one.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{BuildUuid, Name, NamespaceId, Role, Scope};
+use slipway_store::builds::Build;
+use slipway_store::robots::{self, Robot};
+use slipway_store::{Conn, StoreError, projects};
+
+use crate::access::authorize::{Actor, NamespaceAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::projects::secret_checks::{check_value, registry_host};
+
+/// Registry, user name and password with which the base images of a build are pulled.
+pub(crate) type PullLogin = (String, String, String);
+
+/// A robot as a maintainer sees it: without the password.
+#[derive(Clone, Debug)]
+pub struct RobotDetails {
+    /// Its name in its namespace.
+    pub name: Name,
+    /// Its user name at the registry, by which builds name it.
+    pub username: String,
+    /// The registry's host, with its port.
+    pub registry: String,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+impl RobotDetails {
+    fn of(namespace: &Name, robot: Robot) -> Self {
+        Self {
+            username: full_name(namespace, &robot.name),
+            name: robot.name,
+            registry: robot.registry,
+            created_at: robot.created_at,
+        }
+    }
+}
+
+/// What a robot is called outside of its namespace.
+fn full_name(namespace: &Name, robot: &Name) -> String {
+    format!("{namespace}+{robot}")
+}
+
+/// The registry is part of it, so that a password cannot be sent to another one.
+fn robot_context(namespace: NamespaceId, registry: &str, name: &Name) -> String {
+    format!("robot:{namespace}:{registry}:{name}")
+}
+
+fn login_context(build: BuildUuid) -> String {
+    format!("pull-login:{build}")
+}
+
+impl Farm {
+    /// The robots of a namespace, by name. Maintainers see them.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn robots(&self, access: &NamespaceAccess) -> Result<Vec<RobotDetails>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let id = access.id();
+        let list = move |conn: &mut Conn| robots::of_namespace(conn, id);
+        let robots = self.inner.store.read(list).await?;
+        let namespace = &access.namespace().name;
+        let shown = robots
+            .into_iter()
+            .map(|robot| RobotDetails::of(namespace, robot));
+        Ok(shown.collect())
+    }
+
+    /// Sets a robot of a namespace, in the place of an earlier one of its name. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` when the registry is no host, or the password could
+    /// not be sent.
+    pub async fn set_robot(
+        &self,
+        access: &NamespaceAccess,
+        name: &Name,
+        registry: &str,
+        password: &str,
+    ) -> Result<RobotDetails, FarmError> {
+        access.require(Role::Maintainer)?;
+        let registry = registry_host(registry)?;
+        check_value("password", password)?;
+        let (id, name, now) = (access.id(), name.clone(), self.now());
+        let context = robot_context(id, &registry, &name);
+        let nonce = self.inner.chance.bytes();
+        let sealed = self.inner.seal.seal(&context, password, nonce);
+        let put = move |conn: &mut Conn| robots::put(conn, id, &name, &registry, &sealed, now);
+        let robot = self.inner.store.write(put).await?;
+        Ok(RobotDetails::of(&access.namespace().name, robot))
+    }
+
+    /// Removes a robot of a namespace; builds that named it go on with what it had. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    pub async fn remove_robot(
+        &self,
+        access: &NamespaceAccess,
+        name: &Name,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let (id, name) = (access.id(), name.clone());
+        let remove = move |conn: &mut Conn| robots::remove(conn, id, &name);
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// The sealed login of a robot for a build, for whoever administers its namespace.
+    pub(crate) async fn pull_login(
+        &self,
+        actor: &Actor,
+        robot: &str,
+        build: BuildUuid,
+    ) -> Result<String, FarmError> {
+        const NOT_YOURS: FarmError = FarmError::Forbidden("this needs the robot's namespace");
+        const NONE: FarmError = FarmError::NotFound("pull robot");
+        let (namespace, short) = robot.split_once('+').ok_or(NOT_YOURS)?;
+        let namespace: Name = namespace.parse().map_err(|_| NONE)?;
+        let short: Name = short.parse().map_err(|_| NONE)?;
+        let owner = namespace.clone();
+        let find = move |conn: &mut Conn| {
+            let id = projects::namespace_by_name(conn, &owner)?.id;
+            Ok((id, robots::get(conn, id, &short)?))
+        };
+        let found = self.inner.store.read(find).await;
+        let (id, found) = found.map_err(|error| match error {
+            StoreError::NotFound(_) => NONE,
+            other => other.into(),
+        })?;
+        actor.require_scope(Scope::Namespaces)?;
+        let administers = self.namespace_by_id(actor, id, Role::Maintainer).await;
+        administers.map_err(|error| match error {
+            FarmError::NotFound(_) => NOT_YOURS,
+            other => other,
+        })?;
+        let context = robot_context(id, &found.registry, &found.name);
+        let password = self.inner.seal.open(&context, &found.sealed)?;
+        let username = full_name(&namespace, &found.name);
+        let login: PullLogin = (found.registry, username, password);
+        let plain = serde_json::json!(login).to_string();
+        let nonce = self.inner.chance.bytes();
+        Ok(self.inner.seal.seal(&login_context(build), &plain, nonce))
+    }
+
+    /// The login with which the base images of a build are pulled, for the job that does.
+    pub(crate) fn pull_login_of(&self, build: &Build) -> Result<Option<PullLogin>, FarmError> {
+        let Some(sealed) = &build.pull_login else {
+            return Ok(None);
+        };
+        let plain = self.inner.seal.open(&login_context(build.uuid), sealed)?;
+        let login = serde_json::from_str(&plain).map_err(|_| crate::crypto::seal::UnsealError)?;
+        Ok(Some(login))
+    }
+}

@@ -1,0 +1,292 @@
+//! What jobs get that others must not see: variables of a project, credentials of registries.
+//!
+//! Values are sealed before they are stored. Only a variable that was declared public is shown
+//! again, but for the one dialect whose clients expect maintainers to read all of them; everything
+//! else leaves the farm inside a job and nowhere else.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{NamespaceId, ProjectId, Role};
+use slipway_store::builds::Build;
+use slipway_store::deploy_keys;
+use slipway_store::projects::Project;
+use slipway_store::secrets::{self, Credential, Variable};
+
+use crate::access::authorize::{NamespaceAccess, ProjectAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::projects::deploy_keys::JobRepository;
+use crate::projects::secret_checks::{check_key, check_user_name, check_value, registry_host};
+
+/// A variable as a maintainer sees it.
+#[derive(Clone, Debug)]
+pub struct VariableDetails {
+    /// Its name.
+    pub key: String,
+    /// Its value, when it is public.
+    pub value: Option<String>,
+    /// Whether its value may be shown, in the trace as well.
+    pub public: bool,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A variable with its value, whether that is public or not. It cannot be printed.
+pub struct PlainVariable {
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Whether its value may be shown, in the trace as well.
+    pub public: bool,
+}
+
+/// A registry credential as a maintainer sees it: without the password.
+#[derive(Clone, Debug)]
+pub struct CredentialDetails {
+    /// The registry's host, with its port.
+    pub registry: String,
+    /// Who logs in.
+    pub username: String,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<Credential> for CredentialDetails {
+    fn from(credential: Credential) -> Self {
+        Self {
+            registry: credential.registry,
+            username: credential.username,
+            created_at: credential.created_at,
+        }
+    }
+}
+
+/// The secrets that a job of a project gets, in the clear.
+pub struct JobSecrets {
+    /// Name, value, and whether the value may be shown.
+    pub variables: Vec<(String, String, bool)>,
+    /// Registry, user name and password.
+    pub credentials: Vec<(String, String, String)>,
+    /// The same for base images alone, where it differs.
+    pub pull_login: Option<(String, String, String)>,
+    /// How it gets at its commit.
+    pub repository: JobRepository,
+}
+
+fn variable_context(project: ProjectId, key: &str) -> String {
+    format!("variable:{project}:{key}")
+}
+
+/// The user name is part of it, so that a password cannot be sent in another name.
+fn credential_context(namespace: NamespaceId, registry: &str, username: &str) -> String {
+    format!("credential:{namespace}:{registry}:{username}")
+}
+
+impl Farm {
+    /// The variables of a project, by name. Maintainers see them.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn variables(&self, access: &ProjectAccess) -> Result<Vec<VariableDetails>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let project = access.id();
+        let rows = self
+            .inner
+            .store
+            .read(move |conn| secrets::variables_of(conn, project))
+            .await?;
+        rows.into_iter()
+            .map(|row| self.shown(project, row))
+            .collect()
+    }
+
+    /// The variables of a project by name, with the values of all of them. Maintainers see them in
+    /// the one dialect that always told them; the others leave out what is not public.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn plain_variables(
+        &self,
+        access: &ProjectAccess,
+    ) -> Result<Vec<PlainVariable>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let project = access.id();
+        let list = move |conn: &mut _| secrets::variables_of(conn, project);
+        let rows = self.inner.store.read(list).await?;
+        let open = |row: Variable| {
+            let context = variable_context(project, &row.key);
+            Ok(PlainVariable {
+                value: self.inner.seal.open(&context, &row.sealed)?,
+                key: row.key,
+                public: row.public,
+            })
+        };
+        rows.into_iter().map(open).collect()
+    }
+
+    fn shown(&self, project: ProjectId, row: Variable) -> Result<VariableDetails, FarmError> {
+        let open = || {
+            let context = variable_context(project, &row.key);
+            self.inner.seal.open(&context, &row.sealed)
+        };
+        Ok(VariableDetails {
+            value: row.public.then(open).transpose()?,
+            key: row.key,
+            public: row.public,
+            created_at: row.created_at,
+        })
+    }
+
+    /// Sets a variable of a project. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` when the name or the value cannot be a variable's.
+    pub async fn set_variable(
+        &self,
+        access: &ProjectAccess,
+        key: &str,
+        value: &str,
+        public: bool,
+    ) -> Result<VariableDetails, FarmError> {
+        access.require(Role::Maintainer)?;
+        check_key(key)?;
+        check_value("value", value)?;
+        let (project, key) = (access.id(), key.to_owned());
+        let context = variable_context(project, &key);
+        let sealed = self
+            .inner
+            .seal
+            .seal(&context, value, self.inner.chance.bytes());
+        let now = self.now();
+        let put =
+            move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, public, now);
+        let row = self.inner.store.write(put).await?;
+        self.shown(project, row)
+    }
+
+    /// Removes a variable of a project. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    pub async fn remove_variable(
+        &self,
+        access: &ProjectAccess,
+        key: &str,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let (project, key) = (access.id(), key.to_owned());
+        let remove = move |conn: &mut _| secrets::remove_variable(conn, project, &key);
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// The registry credentials of a namespace, without passwords. Maintainers see them.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles.
+    pub async fn registry_credentials(
+        &self,
+        access: &NamespaceAccess,
+    ) -> Result<Vec<CredentialDetails>, FarmError> {
+        access.require(Role::Maintainer)?;
+        let namespace = access.id();
+        let rows = self
+            .inner
+            .store
+            .read(move |conn| secrets::credentials_of(conn, namespace))
+            .await?;
+        Ok(rows.into_iter().map(CredentialDetails::from).collect())
+    }
+
+    /// Sets what the jobs of a namespace log in to a registry with. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` when the registry is no host, or the user name or
+    /// the password could not be sent.
+    pub async fn set_registry_credential(
+        &self,
+        access: &NamespaceAccess,
+        registry: &str,
+        username: &str,
+        password: &str,
+    ) -> Result<CredentialDetails, FarmError> {
+        access.require(Role::Maintainer)?;
+        let registry = registry_host(registry)?;
+        check_user_name(username)?;
+        check_value("password", password)?;
+        let (namespace, username) = (access.id(), username.to_owned());
+        let context = credential_context(namespace, &registry, &username);
+        let sealed = self
+            .inner
+            .seal
+            .seal(&context, password, self.inner.chance.bytes());
+        let now = self.now();
+        let put = move |conn: &mut _| {
+            secrets::put_credential(conn, namespace, &registry, &username, &sealed, now)
+        };
+        Ok(self.inner.store.write(put).await?.into())
+    }
+
+    /// Removes a registry credential of a namespace. Maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    pub async fn remove_registry_credential(
+        &self,
+        access: &NamespaceAccess,
+        registry: &str,
+    ) -> Result<(), FarmError> {
+        access.require(Role::Maintainer)?;
+        let (namespace, registry) = (access.id(), registry.to_ascii_lowercase());
+        let remove = move |conn: &mut _| secrets::remove_credential(conn, namespace, &registry);
+        Ok(self.inner.store.write(remove).await?)
+    }
+
+    /// Registry, user name and password of a credential of a namespace.
+    pub(crate) fn opened_credential(
+        &self,
+        namespace: NamespaceId,
+        row: Credential,
+    ) -> Result<(String, String, String), FarmError> {
+        let context = credential_context(namespace, &row.registry, &row.username);
+        let password = self.inner.seal.open(&context, &row.sealed)?;
+        Ok((row.registry, row.username, password))
+    }
+
+    /// What a job of `build` gets, in the clear, for the one answer that hands the job out. Of
+    /// variables of one name the last wins: the build's own go before the project's.
+    pub(crate) async fn job_secrets(
+        &self,
+        project: &Project,
+        build: &Build,
+    ) -> Result<JobSecrets, FarmError> {
+        let (id, namespace) = (project.id, project.namespace);
+        let both = move |conn: &mut _| {
+            let variables = secrets::variables_of(conn, id)?;
+            let credentials = secrets::credentials_of(conn, namespace)?;
+            Ok((variables, credentials, deploy_keys::get(conn, id)?))
+        };
+        let (variables, credentials, key) = self.inner.store.read(both).await?;
+        let seal = &self.inner.seal;
+        let variable = |row: Variable| {
+            let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;
+            Ok((row.key, value, row.public))
+        };
+        let credential = |row| self.opened_credential(namespace, row);
+        let mut variables = variables
+            .into_iter()
+            .map(variable)
+            .collect::<Result<Vec<_>, FarmError>>()?;
+        variables.extend(self.variables_of_build(build)?);
+        // Sources that were handed in are no commit of the repository.
+        let key = key.filter(|_| !build.sha.is_none());
+        Ok(JobSecrets {
+            repository: self.job_repository(project, key)?,
+            pull_login: self.pull_login_of(build)?,
+            variables,
+            credentials: credentials
+                .into_iter()
+                .map(credential)
+                .collect::<Result<_, FarmError>>()?,
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! Wakes those who wait for a change: runners that are parked, and those who watch a job.
+
+use slipway_domain::{JobId, QueueKeyId};
+use slipway_store::{Conn, Signal, StoreError, jobs, queue, warm};
+
+use crate::farm::Farm;
+use crate::state::wakeups::Pending;
+
+impl Farm {
+    /// Acts on what a write changed, after its commit.
+    pub(crate) async fn publish(&self, changes: jobs::Changes) {
+        for key in &changes.pending {
+            self.inner.store.announce(Signal::Pending(*key));
+        }
+        for key in &changes.kept {
+            self.inner.store.announce(Signal::Kept(*key));
+        }
+        self.tell_changed(&changes.jobs);
+        self.tell_kept(&changes.kept).await;
+        self.tell_pending(&changes.pending).await;
+    }
+
+    /// Wakes runners, here and at other coordinators, for jobs that became pending.
+    pub(crate) async fn tell_pending(&self, keys: &[QueueKeyId]) {
+        for key in keys {
+            // Where there is no choice it is all the same who built the project.
+            let (key, has_choice) = (*key, self.inner.wakeups.parked() > 1);
+            let look = move |conn: &mut Conn| {
+                let (requirement, policy) = queue::requirement(conn, key)?;
+                let warm = match has_choice {
+                    true => warm::runners_of(conn, requirement.project)?,
+                    false => Vec::new(),
+                };
+                Ok(Pending {
+                    key,
+                    requirement,
+                    policy,
+                    warm,
+                    only_warm: false,
+                    passed_on: false,
+                })
+            };
+            match self.inner.store.read(look).await {
+                Ok(pending) => self.inner.wakeups.wake(&pending),
+                Err(StoreError::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "Runners are woken blindly");
+                    self.inner.wakeups.wake_all();
+                }
+            }
+        }
+    }
+
+    /// Tells those who watch a job, here and at other coordinators, that it changed.
+    pub(crate) fn tell_changed(&self, jobs: &[JobId]) {
+        for job in jobs {
+            self.hear_changed(*job);
+            self.inner.store.announce(Signal::Job(*job));
+        }
+    }
+
+    /// Wakes those here who wait for something to happen to a job.
+    pub(crate) fn hear_changed(&self, job: JobId) {
+        self.inner.wakeups.touch(job);
+        self.inner.rooms.look(job);
+    }
+}

@@ -1,0 +1,335 @@
+//! Runners: registering, proving who they are, being looked at and changed.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use slipway_domain::names::check_line;
+use slipway_domain::queue::{Capabilities, RunnerScope};
+use slipway_domain::{
+    FeatureSet, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet, TokenHash,
+};
+use slipway_store::runners::{About, NewRunner, Runner, Update};
+use slipway_store::{Page, StoreError, jobs, projects, registration, runners};
+
+use crate::access::authorize::{Actor, ProjectAccess};
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// How often at the most a runner's contact is written down.
+pub(crate) const CONTACT_EVERY: TimeDelta = TimeDelta::seconds(30);
+
+/// What somebody who registers a runner says of it.
+#[derive(Clone, Debug, Default)]
+pub struct RunnerRequest {
+    /// Free text.
+    pub description: String,
+    /// Its tags.
+    pub tags: TagSet,
+    /// Whether it takes jobs without tags.
+    pub run_untagged: bool,
+    /// Whether it serves only projects it is enabled for.
+    pub locked: bool,
+    /// Whether it beats apart from its output.
+    pub heartbeat: bool,
+    /// Whether it is kept from claiming until somebody lets it.
+    pub paused: bool,
+    /// What the program says of itself.
+    pub about: About,
+}
+
+impl RunnerRequest {
+    fn is_idle_for_ever(&self) -> bool {
+        self.tags.is_empty() && !self.run_untagged
+    }
+
+    /// A runner of one project, or a shared one.
+    fn of(&self, project: Option<ProjectId>, token: TokenHash) -> NewRunner {
+        let scope = match project {
+            None => RunnerScope::Shared,
+            Some(project) => RunnerScope::Projects(BTreeSet::from([project])),
+        };
+        NewRunner {
+            token,
+            description: self.description.clone(),
+            capabilities: Capabilities {
+                tags: self.tags.clone(),
+                run_untagged: self.run_untagged,
+                // They follow from what it says of itself.
+                features: FeatureSet::default(),
+                scope,
+            },
+            locked: self.locked,
+            heartbeat: self.heartbeat,
+            paused: self.paused,
+            about: self.about.clone(),
+        }
+    }
+}
+
+impl Farm {
+    /// Registers a runner and returns it with its token, which is told this once.
+    ///
+    /// # Errors
+    /// `BadToken` when the registration token is worth nothing; `Invalid` for texts that cannot be;
+    /// `IdleForEver` for a runner that could never take a job.
+    pub async fn register_runner(
+        &self,
+        token: &RegistrationToken,
+        request: RunnerRequest,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        check_line("runner description", &request.description)?;
+        check_about(&request.about)?;
+        let now = self.now();
+        let plain = RunnerToken::from_entropy(self.inner.chance.bytes());
+        let (hash, runner_hash) = (token.hash(), plain.hash());
+        let of_project = self.project_of_runners_token(token);
+        let runner = self
+            .inner
+            .store
+            .write(move |conn| {
+                let project = match of_project {
+                    Some(project) => Some(projects::get(conn, project)?.id),
+                    None => registration::redeem(conn, hash, now)?.project,
+                };
+                if request.is_idle_for_ever() {
+                    return Err(StoreError::Conflict(IDLE_FOR_EVER));
+                }
+                runners::insert(conn, &request.of(project, runner_hash), now)
+            })
+            .await
+            .map_err(|error| match error {
+                StoreError::NotFound(_) => FarmError::BadToken,
+                StoreError::Conflict(IDLE_FOR_EVER) => FarmError::IdleForEver,
+                other => other.into(),
+            })?;
+        tracing::info!(runner.id = %runner.id, "Runner {} is registered", runner.id);
+        Ok((runner, plain))
+    }
+
+    /// Makes a shared runner before there is a program that could be one, and returns it with the
+    /// token that this program is given. Administrators do.
+    ///
+    /// # Errors
+    /// `Forbidden` to everybody else; `Invalid` and `IdleForEver` as when one registers.
+    pub async fn create_shared_runner(
+        &self,
+        actor: &Actor,
+        request: RunnerRequest,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        self.admin(actor)?;
+        self.create_runner(None, request).await
+    }
+
+    /// The same for a runner of one project. Its maintainers do.
+    ///
+    /// # Errors
+    /// `Forbidden` to lower roles; `Invalid` and `IdleForEver` as when one registers.
+    pub async fn create_project_runner(
+        &self,
+        access: &ProjectAccess,
+        request: RunnerRequest,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        access.require(Role::Maintainer)?;
+        self.create_runner(Some(access.id()), request).await
+    }
+
+    async fn create_runner(
+        &self,
+        project: Option<ProjectId>,
+        request: RunnerRequest,
+    ) -> Result<(Runner, RunnerToken), FarmError> {
+        check_line("runner description", &request.description)?;
+        if request.is_idle_for_ever() {
+            return Err(FarmError::IdleForEver);
+        }
+        let now = self.now();
+        let plain = RunnerToken::precreated(self.inner.chance.bytes());
+        let new = request.of(project, plain.hash());
+        let insert = move |conn: &mut slipway_store::Conn| runners::insert(conn, &new, now);
+        let runner = self.inner.store.write(insert).await?;
+        tracing::info!(runner.id = %runner.id, "Runner {} is made", runner.id);
+        Ok((runner, plain))
+    }
+
+    /// The runner that a token belongs to.
+    ///
+    /// # Errors
+    /// `BadToken` when there is none.
+    pub async fn runner_by_token(&self, token: &RunnerToken) -> Result<Runner, FarmError> {
+        let hash = token.hash();
+        self.inner
+            .store
+            .read(move |conn| runners::by_token(conn, hash))
+            .await
+            .map_err(|error| match error {
+                StoreError::NotFound(_) => FarmError::BadToken,
+                other => other.into(),
+            })
+    }
+
+    /// Notes that a runner was heard of and what it says of itself, when there is news.
+    ///
+    /// # Errors
+    /// `Invalid` for texts that cannot be.
+    pub(crate) async fn record_contact(
+        &self,
+        runner: &Runner,
+        about: Option<(About, bool)>,
+    ) -> Result<(), FarmError> {
+        if let Some((about, _)) = &about {
+            check_about(about)?;
+        }
+        let now = self.now();
+        let news = about
+            .filter(|(about, heartbeat)| *about != runner.about || *heartbeat != runner.heartbeat);
+        let recent = runner.contact_at.is_some_and(|at| now - at < CONTACT_EVERY);
+        if recent && news.is_none() {
+            return Ok(());
+        }
+        let id = runner.id;
+        let write = move |conn: &mut slipway_store::Conn| {
+            let (about, heartbeat) = match &news {
+                Some((about, heartbeat)) => (Some(about), *heartbeat),
+                None => (None, false),
+            };
+            runners::record_contact(conn, id, about, heartbeat, now)
+        };
+        Ok(self.inner.store.write(write).await?)
+    }
+
+    /// Removes a runner, perhaps at its own request. What it was doing is lost at once, and tried
+    /// again elsewhere.
+    pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
+        let (id, now) = (runner.id, self.now());
+        let write = move |conn: &mut slipway_store::Conn| {
+            runners::remove(conn, id, now)?;
+            jobs::end_leases_of(conn, id, now)
+        };
+        self.inner.store.write(write).await?;
+        self.inner.wakeups.wake_runner(id);
+        tracing::info!(runner.id = %id, "Runner {id} is removed");
+        Ok(())
+    }
+
+    /// The runners that `actor` may see: all for an administrator, else those of its projects.
+    pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
+        actor.require_scope(Scope::Read)?;
+        let wanted = usize::try_from(page.limit).unwrap_or(0);
+        let (mut seen, mut page) = (Vec::new(), page);
+        // What the actor may not see is passed over, and the page filled up from what is older.
+        loop {
+            let list = move |conn: &mut slipway_store::Conn| runners::list(conn, page);
+            let rows = self.inner.store.read(list).await?;
+            let is_last = rows.len() < wanted;
+            page.before = rows.last().map(|runner| runner.id.0);
+            for runner in rows {
+                if actor.admin || self.runner_role(actor, &runner).await?.is_some() {
+                    seen.push(runner);
+                }
+            }
+            if is_last || seen.len() >= wanted {
+                seen.truncate(wanted);
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// One runner, for an actor that may see it and act on it in the role `need`.
+    ///
+    /// # Errors
+    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    pub async fn runner(
+        &self,
+        actor: &Actor,
+        id: RunnerId,
+        need: Role,
+    ) -> Result<Runner, FarmError> {
+        let runner = self
+            .inner
+            .store
+            .read(move |conn| runners::get(conn, id))
+            .await?;
+        if runner.removed_at.is_some() {
+            return Err(FarmError::NotFound("runner"));
+        }
+        match self.runner_role(actor, &runner).await? {
+            None => Err(FarmError::NotFound("runner")),
+            Some(role) if role < need => {
+                Err(FarmError::Forbidden("this needs more rights on the runner"))
+            }
+            Some(_) => Ok(runner),
+        }
+    }
+
+    /// The role of an actor on a runner: the lowest it has on any of the projects it serves, as
+    /// what it does to the runner it does to them all. Shared runners are an administrator's.
+    async fn runner_role(&self, actor: &Actor, runner: &Runner) -> Result<Option<Role>, FarmError> {
+        if actor.admin {
+            return Ok(actor.scope.ceiling());
+        }
+        let RunnerScope::Projects(projects) = &runner.capabilities.scope else {
+            return Ok(None);
+        };
+        let mut lowest = None;
+        for project in projects {
+            match self.project_by_id(actor, *project, Role::Reader).await {
+                Ok(access) => {
+                    lowest =
+                        Some(lowest.map_or(access.role(), |role: Role| role.min(access.role())))
+                }
+                Err(FarmError::NotFound(_)) => return Ok(None),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(lowest)
+    }
+
+    /// Changes a runner.
+    ///
+    /// # Errors
+    /// `IdleForEver` for a runner that could never take a job; `Invalid` for a description that
+    /// cannot be.
+    pub async fn update_runner(
+        &self,
+        runner: &Runner,
+        change: Update,
+    ) -> Result<Runner, FarmError> {
+        if let Some(description) = &change.description {
+            check_line("runner description", description)?;
+        }
+        let tags = change.tags.as_ref().unwrap_or(&runner.capabilities.tags);
+        if tags.is_empty()
+            && !change
+                .run_untagged
+                .unwrap_or(runner.capabilities.run_untagged)
+        {
+            return Err(FarmError::IdleForEver);
+        }
+        let id = runner.id;
+        let runner = self
+            .inner
+            .store
+            .write(move |conn| runners::update(conn, id, &change))
+            .await?;
+        // Where it waits it is still known as it was.
+        self.inner.wakeups.wake_runner(id);
+        Ok(runner)
+    }
+}
+
+/// Names the one conflict that a registration makes itself.
+const IDLE_FOR_EVER: &str = "the runner could never take a job";
+
+pub(crate) fn check_about(about: &About) -> Result<(), FarmError> {
+    for (what, text) in [
+        ("runner name", &about.name),
+        ("runner version", &about.version),
+        ("runner revision", &about.revision),
+        ("runner platform", &about.platform),
+        ("runner architecture", &about.architecture),
+        ("runner executor", &about.executor),
+    ] {
+        check_line(what, text.as_deref().unwrap_or_default())?;
+    }
+    Ok(())
+}

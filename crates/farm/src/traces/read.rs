@@ -1,0 +1,67 @@
+//! Traces as they are read: without the secrets.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use slipway_domain::JobId;
+use slipway_store::jobs;
+use slipway_store::traces::{self, Extent};
+
+use crate::error::FarmError;
+use crate::farm::Farm;
+use crate::traces::chunks::{Arrival, arrivals_of, part_of};
+
+impl Farm {
+    /// How much of a job's trace is stored.
+    pub async fn trace_extent(&self, job: JobId) -> Result<Extent, FarmError> {
+        Ok(self
+            .inner
+            .store
+            .read(move |conn| traces::extent(conn, job))
+            .await?)
+    }
+
+    /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now. Tokens in
+    /// it are not shown.
+    pub async fn trace_bytes(
+        &self,
+        job: JobId,
+        range: Range<u64>,
+    ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
+        Ok(self.trace_part(job, range).await?.1)
+    }
+
+    /// The same, and when which of the bytes came.
+    pub(crate) async fn trace_part(
+        &self,
+        job: JobId,
+        range: Range<u64>,
+    ) -> Result<
+        (
+            Vec<Arrival>,
+            impl Stream<Item = Result<Bytes, FarmError>> + use<>,
+        ),
+        FarmError,
+    > {
+        let (farm, shown) = (self.clone(), range.clone());
+        let read = move |conn: &mut slipway_store::Conn| {
+            let mask = farm.hidden_in(job, jobs::get(conn, job)?.project);
+            let wide = mask.widened(&shown);
+            let chunks = traces::chunks_in(conn, job, wide.clone())?;
+            Ok((mask, wide, chunks))
+        };
+        let (mask, wide, chunks) = self.inner.store.read(read).await?;
+        let arrivals = arrivals_of(&chunks);
+        let blobs = self.inner.blobs.clone();
+        let wanted: Vec<(String, Range<u64>)> = chunks
+            .into_iter()
+            .filter_map(|chunk| part_of(&chunk, &wide))
+            .collect();
+        let raw = stream::iter(wanted).then(move |(key, part)| {
+            let blobs = blobs.clone();
+            async move { Ok(blobs.read(&key, Some(part)).await?) }
+        });
+        Ok((arrivals, mask.applied(range, raw.boxed())))
+    }
+}
