@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use chrono::{DateTime, Utc};
 use slipway_blobs::Blobs;
 use slipway_git::Git;
-use slipway_store::{Store, StoreError};
+use slipway_store::{Conn, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
@@ -132,16 +132,34 @@ impl Farm {
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn check(&self) -> Result<(), FarmError> {
-        self.inner
-            .store
-            .read(slipway_store::queue::open_lines)
-            .await?;
+        self.read(slipway_store::queue::open_lines).await?;
         Ok(())
     }
 
     /// A fresh name for a request, for those who ask about it later.
     pub fn request_id(&self) -> String {
         hex::encode(self.inner.chance.bytes::<16>())
+    }
+
+    /// Runs queries on a connection that only reads.
+    ///
+    /// Where the exact [`StoreError`] matters, callers go to the store themselves.
+    pub(crate) async fn read<T, F>(&self, queries: F) -> Result<T, FarmError>
+    where
+        F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        Ok(self.inner.store.read(queries).await?)
+    }
+
+    /// Runs queries in a transaction and returns after its commit is durable. The closure may run
+    /// more than once, so it does nothing but SQL and returns what is to be done after the commit.
+    pub(crate) async fn write<T, F>(&self, queries: F) -> Result<T, FarmError>
+    where
+        F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        Ok(self.inner.store.write(queries).await?)
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {

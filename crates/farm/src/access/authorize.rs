@@ -210,13 +210,9 @@ impl Farm {
     pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
         let now = self.now();
         let hash = token.hash();
-        let found = self
-            .inner
-            .store
-            .read(move |conn| tokens::by_hash(conn, hash))
-            .await;
+        let found = self.read(move |conn| tokens::by_hash(conn, hash)).await;
         let (token, user) = match found {
-            Err(StoreError::NotFound(_)) => return Err(FarmError::BadToken),
+            Err(FarmError::NotFound(_)) => return Err(FarmError::BadToken),
             found => found?,
         };
         if !user.active {
@@ -227,10 +223,7 @@ impl Farm {
         }
         if token.use_must_be_recorded(now) {
             let id = token.id;
-            let noted = self
-                .inner
-                .store
-                .write(move |c| tokens::record_use(c, id, now));
+            let noted = self.write(move |c| tokens::record_use(c, id, now));
             noted.await?;
         }
         let scope = token.scopes.widest();
@@ -300,7 +293,7 @@ impl Farm {
             let membership = people::project_role(conn, &project, user)?;
             Ok((project, membership))
         };
-        let (project, membership) = self.inner.store.read(both).await?;
+        let (project, membership) = self.read(both).await?;
         let role = actor
             .role_in(&project, membership)
             .ok_or(FarmError::NotFound("project"))?;
@@ -327,7 +320,7 @@ impl Farm {
             let namespace = projects::namespace_by_name(conn, &namespace)?;
             people::namespace_role(conn, namespace.id, user)
         };
-        let membership = self.inner.store.read(find).await?;
+        let membership = self.read(find).await?;
         let role = actor.role(membership, actor.scope.ceiling());
         require(role.ok_or(FarmError::NotFound("namespace"))?, need)
     }
@@ -373,7 +366,7 @@ impl Farm {
             let membership = people::namespace_role(conn, namespace.id, user)?;
             Ok((namespace, membership))
         };
-        let (namespace, membership) = self.inner.store.read(both).await?;
+        let (namespace, membership) = self.read(both).await?;
         let role = actor
             .role_in_namespace(membership)
             .ok_or(FarmError::NotFound("namespace"))?;

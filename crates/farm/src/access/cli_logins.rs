@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use slipway_domain::tokens::LoginCode;
 use slipway_domain::{AccessToken, Scope};
 use slipway_store::tokens::{self, NewToken};
-use slipway_store::{Conn, StoreError, cli_logins};
+use slipway_store::{Conn, cli_logins};
 
 use crate::access::authorize::Actor;
 use crate::access::passwords::SESSION_LASTS;
@@ -54,7 +54,7 @@ impl Farm {
         let scopes = actor.scopes().clone();
         let keep =
             move |conn: &mut Conn| cli_logins::insert(conn, hash, user, &scopes, now + lasts, now);
-        Ok(self.inner.store.write(keep).await?)
+        self.write(keep).await
     }
 
     /// The token of a new session for whoever has the code.
@@ -77,10 +77,10 @@ impl Farm {
             tokens::delete_invalid(conn, user, SESSION, now)?;
             tokens::insert(conn, &new, now)
         };
-        match self.inner.store.write(take).await {
+        match self.write(take).await {
             Ok(_) => Ok(plain),
-            Err(StoreError::NotFound(_)) => Err(FarmError::BadToken),
-            Err(error) => Err(error.into()),
+            Err(FarmError::NotFound(_)) => Err(FarmError::BadToken),
+            Err(error) => Err(error),
         }
     }
 

@@ -95,7 +95,7 @@ impl Farm {
                 .into_iter()
                 .find(|job| JobUuid::of(build, job.id) == name))
         };
-        let found = self.inner.store.read(find).await?;
+        let found = self.read(find).await?;
         found.map(|job| job.id).ok_or(missing)
     }
 
@@ -136,7 +136,7 @@ impl Farm {
             log_keys::retire(conn, now, since)?;
             log_keys::insert(conn, &stored, now)
         };
-        Ok(self.inner.store.write(write).await?)
+        self.write(write).await
     }
 
     /// Makes the first key, unless there is one.
@@ -151,7 +151,7 @@ impl Farm {
         if let Some(key) = self.inner.settings.log_keys.first() {
             return Ok(key.clone());
         }
-        if let Some(stored) = self.inner.store.read(log_keys::current).await? {
+        if let Some(stored) = self.read(log_keys::current).await? {
             return self.opened(&stored);
         }
         let now = self.now();
@@ -163,7 +163,7 @@ impl Farm {
             }
             Ok(held)
         };
-        match self.inner.store.write(write).await? {
+        match self.write(write).await? {
             Some(held) => self.opened(&held),
             None => Ok(key),
         }
@@ -176,7 +176,7 @@ impl Farm {
         }
         let (kid, since) = (kid.to_owned(), self.believed_since());
         let find = move |conn: &mut Conn| log_keys::find(conn, &kid, since);
-        let stored = self.inner.store.read(find).await?;
+        let stored = self.read(find).await?;
         stored.map(|stored| self.opened(&stored)).transpose()
     }
 

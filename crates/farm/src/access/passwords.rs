@@ -49,7 +49,7 @@ impl Farm {
             let hash = people::password_hash(conn, user.id)?;
             Ok(Some((user, hash)))
         };
-        let (user, hash) = match self.inner.store.read(find).await? {
+        let (user, hash) = match self.read(find).await? {
             Some((user, hash)) => (Some(user), hash),
             None => (None, None),
         };
@@ -84,7 +84,7 @@ impl Farm {
             tokens::insert(conn, &new, now)?;
             Ok(true)
         };
-        match self.inner.store.write(begin).await? {
+        match self.write(begin).await? {
             true => Ok(plain),
             false => Err(FarmError::BadToken),
         }
@@ -106,7 +106,7 @@ impl Farm {
         check_password(new)?;
         let user = actor.user;
         let find = move |conn: &mut Conn| people::password_hash(conn, user);
-        let seen = self.inner.store.read(find).await?;
+        let seen = self.read(find).await?;
         if let Some(hash) = seen.clone() {
             let old = old.ok_or(FarmError::Forbidden(OLD_ONE))?;
             if !self.verify(old, hash).await? {
@@ -134,7 +134,7 @@ impl Farm {
             let user = people::by_name(conn, &user)?;
             Ok((user.id, people::password_hash(conn, user.id)?))
         };
-        let (user, seen) = self.inner.store.read(find).await?;
+        let (user, seen) = self.read(find).await?;
         if user == actor.user {
             return Err(FarmError::Forbidden(OLD_ONE));
         }
@@ -148,7 +148,7 @@ impl Farm {
     pub async fn has_password(&self, actor: &Actor) -> Result<bool, FarmError> {
         let user = actor.user;
         let find = move |conn: &mut Conn| people::password_hash(conn, user);
-        Ok(self.inner.store.read(find).await?.is_some())
+        Ok(self.read(find).await?.is_some())
     }
 
     async fn store_password(
@@ -164,7 +164,7 @@ impl Farm {
             people::set_password_hash(conn, user, seen.as_deref(), &hash)?;
             tokens::revoke_named(conn, user, SESSION, now)
         };
-        self.inner.store.write(write).await?;
+        self.write(write).await?;
         tracing::info!(user.id = %user, "User {user} has a new password");
         Ok(())
     }

@@ -100,7 +100,7 @@ impl Farm {
             registration::insert(conn, &registration, now)?;
             Ok(true)
         };
-        let is_first = self.inner.store.write(first).await?;
+        let is_first = self.write(first).await?;
         Ok(if is_first {
             made
         } else {
@@ -111,11 +111,7 @@ impl Farm {
     /// The user who is calling.
     pub async fn user(&self, actor: &Actor) -> Result<User, FarmError> {
         let id = actor.user;
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| people::get(conn, id))
-            .await?)
+        self.read(move |conn| people::get(conn, id)).await
     }
 
     /// The users, newest first. Administrators see them.
@@ -124,11 +120,7 @@ impl Farm {
     /// `Forbidden` to everybody else.
     pub async fn users(&self, actor: &Actor, page: Page) -> Result<Vec<User>, FarmError> {
         self.admin(actor)?;
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| people::list(conn, page))
-            .await?)
+        self.read(move |conn| people::list(conn, page)).await
     }
 
     /// Makes a user. Administrators do.
@@ -144,7 +136,7 @@ impl Farm {
         self.admin(actor)?;
         let (name, now) = (name.clone(), self.now());
         let insert = move |conn: &mut Conn| people::insert(conn, &name, admin, now);
-        let user = self.inner.store.write(insert).await?;
+        let user = self.write(insert).await?;
         tracing::info!(user.id = %user.id, "User {} is made", user.id);
         Ok(user)
     }
@@ -172,7 +164,7 @@ impl Farm {
             }
             people::update(conn, user.id, admin, active)
         };
-        Ok(self.inner.store.write(update).await?)
+        self.write(update).await
     }
 
     /// The members of a namespace, newest user first.
@@ -186,7 +178,7 @@ impl Farm {
     ) -> Result<Vec<Member>, FarmError> {
         let id = access.id();
         let list = move |conn: &mut Conn| people::namespace_members(conn, id, page);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Makes a user a member of a namespace, or gives a member another role. Owners do.
@@ -214,7 +206,7 @@ impl Farm {
                 role,
             })
         };
-        Ok(self.inner.store.write(set).await?)
+        self.write(set).await
     }
 
     /// Ends a user's membership of a namespace. Owners do.
@@ -234,7 +226,7 @@ impl Farm {
             keep_an_owner(conn, id, user.id)?;
             people::remove_namespace_member(conn, id, user.id)
         };
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     /// The members of a project itself, newest user first; those of its namespace are others.
@@ -248,7 +240,7 @@ impl Farm {
     ) -> Result<Vec<Member>, FarmError> {
         let id = access.id();
         let list = move |conn: &mut Conn| people::project_members(conn, id, page);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Makes a user a member of a project, or gives a member another role. Owners do.
@@ -297,7 +289,7 @@ impl Farm {
                 role,
             })
         };
-        Ok(self.inner.store.write(set).await?)
+        self.write(set).await
     }
 
     /// Ends a user's membership of a project. Owners do.
@@ -315,7 +307,7 @@ impl Farm {
             let user = people::by_name(conn, &user)?;
             people::remove_project_member(conn, id, user.id)
         };
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 }
 

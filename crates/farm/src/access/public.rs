@@ -21,7 +21,7 @@ impl Farm {
     ) -> Result<ProjectAccess, FarmError> {
         let (namespace, name) = (namespace.clone(), name.clone());
         let find = move |conn: &mut Conn| projects::by_path(conn, &namespace, &name);
-        of_everybody(self.inner.store.read(find).await?)
+        of_everybody(self.read(find).await?)
     }
 
     /// The same for a build of such a project.
@@ -33,7 +33,7 @@ impl Farm {
             let build = builds::by_uuid(conn, uuid)?;
             Ok((projects::get(conn, build.project)?, build))
         };
-        let (project, build) = self.inner.store.read(find).await?;
+        let (project, build) = self.read(find).await?;
         Ok((of_everybody(project)?, build))
     }
 }

@@ -60,7 +60,7 @@ impl Farm {
         self.admin(actor)?;
         let user = user.clone();
         let find = move |conn: &mut Conn| people::by_name(conn, &user);
-        let user = self.inner.store.read(find).await?;
+        let user = self.read(find).await?;
         self.make_token(user.id, request).await
     }
 
@@ -85,7 +85,7 @@ impl Farm {
             expires_at: request.expires_at,
         };
         let insert = move |conn: &mut Conn| tokens::insert(conn, &new, now);
-        let token = self.inner.store.write(insert).await?;
+        let token = self.write(insert).await?;
         tracing::info!(token.id = %token.id, user.id = %user, "Access token {} is made", token.id);
         Ok((token, plain))
     }
@@ -97,7 +97,7 @@ impl Farm {
     pub async fn tokens(&self, actor: &Actor, page: Page) -> Result<Vec<Token>, FarmError> {
         let user = actor.user;
         let list = move |conn: &mut Conn| tokens::of_user(conn, user, page);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Revokes one of the actor's own tokens, from now on; administrators revoke anybody's. Every
@@ -115,13 +115,13 @@ impl Farm {
             }
             Ok(())
         };
-        self.inner.store.read(find).await?;
+        self.read(find).await?;
         if id != actor.token() {
             actor.require_scope(Scope::Admin)?;
         }
         let now = self.now();
         let revoke = move |conn: &mut Conn| tokens::revoke(conn, id, now);
-        self.inner.store.write(revoke).await?;
+        self.write(revoke).await?;
         tracing::info!(token.id = %id, "Access token {id} is revoked");
         Ok(())
     }

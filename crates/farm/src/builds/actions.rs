@@ -21,15 +21,15 @@ impl Farm {
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
         let (id, warm_wait, now) = (build.id, self.warm_wait(), self.now());
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             builds::call_off(conn, id)?;
             let mut open = jobs::latest_of_builds(conn, &[id])?;
             open.retain(|job| !job.state.is_done());
             let changes = end_together(conn, &open, Event::Cancel, None, warm_wait, now)?;
             Ok((builds::get(conn, id)?, changes))
         };
-        let (build, changes) = self.inner.store.write(write).await?;
-        self.publish(changes).await;
+        let (build, changes) = self.write(write).await?;
+        self.announce_changes(changes).await;
         Ok(build)
     }
 
@@ -45,12 +45,12 @@ impl Farm {
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
         let (id, by, warm_wait, now) = (build.id, actor.user, self.warm_wait(), self.now());
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             let changes = retries::retry_build(conn, id, by, warm_wait, now)?;
             Ok((builds::get(conn, id)?, changes))
         };
-        let (build, changes) = self.inner.store.write(write).await?;
-        self.publish(changes).await;
+        let (build, changes) = self.write(write).await?;
+        self.announce_changes(changes).await;
         Ok(build)
     }
 }

@@ -6,7 +6,7 @@ use slipway_domain::{
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::projects::{self, Project};
-use slipway_store::{Conn, StoreError, by_commit, jobs};
+use slipway_store::{Conn, by_commit, jobs};
 use uuid::Uuid;
 
 use crate::access::authorize::Actor;
@@ -55,7 +55,7 @@ impl Farm {
                 let project = self.project_to_read(actor, &commit.project).await?;
                 let (id, sha) = (project.id, commit.sha.clone());
                 let find = move |conn: &mut Conn| by_commit::newest(conn, id, &sha);
-                (project, self.inner.store.read(find).await?)
+                (project, self.read(find).await?)
             }
         };
         Ok(found)
@@ -82,10 +82,10 @@ impl Farm {
                 Ok((project, build))
             }
         };
-        match self.inner.store.read(find).await {
+        match self.read(find).await {
             Ok((project, build)) if is_open(&project) => Ok((project, build)),
-            Ok(_) | Err(StoreError::NotFound(_)) => Err(FarmError::BadToken),
-            Err(other) => Err(other.into()),
+            Ok(_) | Err(FarmError::NotFound(_)) => Err(FarmError::BadToken),
+            Err(other) => Err(other),
         }
     }
 
@@ -105,14 +105,14 @@ impl Farm {
                     let (_, build) = self.find_build(actor, identity).await?;
                     let of = build.clone();
                     let find = move |conn: &mut Conn| by_commit::image_of(conn, &of);
-                    (build, self.inner.store.read(find).await?)
+                    (build, self.read(find).await?)
                 }
             },
             BuildIdentity::Commit(commit) => {
                 let project = self.project_to_read(actor, &commit.project).await?;
                 let (id, sha) = (project.id, commit.sha.clone());
                 let find = move |conn: &mut Conn| by_commit::newest_image(conn, id, &sha);
-                self.inner.store.read(find).await?
+                self.read(find).await?
             }
         };
         let reference = pullable(&image, &build.sha).ok_or(FarmError::NotFound("image"))?;
@@ -133,7 +133,7 @@ impl Farm {
             let build = jobs::get(conn, image.job)?.build;
             Ok((builds::get(conn, build)?, image))
         };
-        let (build, image) = self.inner.store.read(find).await?;
+        let (build, image) = self.read(find).await?;
         self.readable(actor, build.project).await?;
         Ok((build, image))
     }

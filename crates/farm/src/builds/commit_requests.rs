@@ -4,7 +4,7 @@ use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, Slug, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
 use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::projects::Project;
-use slipway_store::{Conn, StoreError, by_commit, jobs, pipelines};
+use slipway_store::{Conn, by_commit, jobs, pipelines};
 
 use crate::access::authorize::Actor;
 use crate::builds::completing::Revision;
@@ -46,12 +46,6 @@ pub enum RequestError {
         /// What was the matter.
         why: String,
     },
-}
-
-impl From<StoreError> for RequestError {
-    fn from(error: StoreError) -> Self {
-        RequestError::Farm(error.into())
-    }
 }
 
 /// A build that is about to be made, with everything that is known of it.
@@ -98,8 +92,6 @@ impl Farm {
         let report = self.reports_to(&project);
         let (warm_wait, now) = (self.warm_wait(), self.now());
         let (build, changes) = self
-            .inner
-            .store
             .write(move |conn| by_commit::create_sole(conn, &new, report, warm_wait, now))
             .await?;
         self.announce_build(&project, &build, changes).await;
@@ -111,7 +103,7 @@ impl Farm {
         let project = wanted.project;
         let (id, slug) = (project.id, Slug::default_pipeline());
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, id, &slug);
-        let pipeline = self.inner.store.read(find).await?;
+        let pipeline = self.read(find).await?;
         let git_ref = wanted.git_ref;
         let at = Revision {
             sha: &wanted.sha,
@@ -158,7 +150,7 @@ impl Farm {
         changes: jobs::Changes,
     ) {
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
-        self.publish(changes).await;
+        self.announce_changes(changes).await;
         self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
     }
 

@@ -53,7 +53,7 @@ impl Farm {
             Err(StoreError::NotFound(_)) => projects::get(conn, project).map(Ok),
             Err(error) => Err(error),
         };
-        match self.inner.store.read(known).await? {
+        match self.read(known).await? {
             Ok(project) => self.learn(&project, sha, git_ref).await,
             Err(commit) => Ok(Learnt::Commit(commit)),
         }
@@ -121,9 +121,9 @@ impl Farm {
         access.require_source()?;
         let (project, wanted) = (access.id(), sha.clone());
         let known = move |conn: &mut Conn| commits::get(conn, project, &wanted);
-        match self.inner.store.read(known).await {
-            Err(StoreError::NotFound(_)) => {}
-            known => return Ok(known?),
+        match self.read(known).await {
+            Err(FarmError::NotFound(_)) => {}
+            known => return known,
         }
         let _turn = self.inner.learning.asked_for.acquire().await;
         match self.learn(access.project(), sha, None).await? {
@@ -138,7 +138,7 @@ impl Farm {
     async fn was_built(&self, access: &ProjectAccess, sha: &CommitSha) -> Result<bool, FarmError> {
         let (project, sha) = (access.id(), sha.clone());
         let built = move |conn: &mut Conn| builds::exists_for_commit(conn, project, &sha);
-        Ok(self.inner.store.read(built).await?)
+        self.read(built).await
     }
 
     /// The commit that a full sha, its first digits, a branch or a tag stands for. First digits
@@ -160,7 +160,7 @@ impl Farm {
         if is_hex && reference.len() >= MIN_DIGITS {
             let (project, digits) = (access.id(), reference.to_ascii_lowercase());
             let find = move |conn: &mut Conn| commits::beginning_with(conn, project, &digits);
-            if let Some(sha) = self.inner.store.read(find).await? {
+            if let Some(sha) = self.read(find).await? {
                 return Ok(sha);
             }
         }

@@ -63,8 +63,6 @@ impl Farm {
     ) -> Result<Build, FarmError> {
         let (project_id, slug) = (project.id, request.pipeline.clone());
         let pipeline = self
-            .inner
-            .store
             .read(move |conn| pipelines::by_slug(conn, project_id, &slug))
             .await?;
         let (sha, git_ref, ref_is_tag) = self
@@ -108,15 +106,15 @@ impl Farm {
             },
         };
         let warm_wait = self.warm_wait();
-        let create = move |conn: &mut slipway_store::Conn| {
+        let create = move |conn: &mut Conn| {
             if let Some(trigger) = new.trigger {
                 triggers::note_use(conn, trigger, now)?;
             }
             builds::create(conn, &new, warm_wait, now)
         };
-        let (build, changes) = self.inner.store.write(create).await?;
+        let (build, changes) = self.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
-        self.publish(changes).await;
+        self.announce_changes(changes).await;
         self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
         Ok(build)
     }

@@ -46,7 +46,7 @@ impl Farm {
         access.require_builds(Role::Reader)?;
         let id = pipeline.id;
         let find = move |conn: &mut Conn| builds::by_number(conn, id, number);
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// Builds with the jobs that their states follow from.
@@ -56,7 +56,7 @@ impl Farm {
             let jobs = jobs::latest_of_builds(conn, &ids)?;
             Ok((jobs, jobs::details_of_builds(conn, &ids)?))
         };
-        let (jobs, mut details) = self.inner.store.read(look).await?;
+        let (jobs, mut details) = self.read(look).await?;
         let mut of_build: HashMap<BuildId, Vec<DetailedJob>> = HashMap::new();
         for job in jobs {
             let details = details.remove(&job.id).unwrap_or_default();
@@ -77,7 +77,7 @@ impl Farm {
     /// What is known of a job besides what is known of all.
     pub async fn job_details(&self, job: JobId) -> Result<Details, FarmError> {
         let find = move |conn: &mut Conn| jobs::details_of(conn, job);
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// The same for the jobs of a build that have any, all attempts.
@@ -86,7 +86,7 @@ impl Farm {
         build: BuildId,
     ) -> Result<HashMap<JobId, Details>, FarmError> {
         let find = move |conn: &mut Conn| jobs::details_of_builds(conn, &[build]);
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// One build with the jobs that its state follows from, as it is now.
@@ -95,7 +95,7 @@ impl Farm {
     /// `NotFound` when it is gone.
     pub async fn detailed_build(&self, id: BuildId) -> Result<BuildDetails, FarmError> {
         let find = move |conn: &mut Conn| builds::get(conn, id);
-        let build = self.inner.store.read(find).await?;
+        let build = self.read(find).await?;
         let shown = self.detailed_builds(vec![build]).await?.pop();
         shown.ok_or(FarmError::NotFound("build"))
     }
@@ -107,7 +107,7 @@ impl Farm {
         jobs: &[DetailedJob],
     ) -> Result<HashMap<JobId, Vec<JobId>>, FarmError> {
         let find = move |conn: &mut Conn| jobs::needs_of_build(conn, build);
-        let needs = self.inner.store.read(find).await?;
+        let needs = self.read(find).await?;
         // A job may have needed an earlier attempt of what is shown.
         let by_name: HashMap<&str, JobId> = jobs
             .iter()

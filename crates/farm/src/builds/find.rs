@@ -20,11 +20,7 @@ impl Farm {
         uuid: BuildUuid,
         need: Role,
     ) -> Result<(ProjectAccess, Build), FarmError> {
-        let build = self
-            .inner
-            .store
-            .read(move |conn| builds::by_uuid(conn, uuid))
-            .await?;
+        let build = self.read(move |conn| builds::by_uuid(conn, uuid)).await?;
         let access = self.builds_of(actor, build.project, need, "build").await?;
         Ok((access, build))
     }
@@ -41,20 +37,13 @@ impl Farm {
     ) -> Result<Vec<Build>, FarmError> {
         access.require_builds(Role::Reader)?;
         let project = access.id();
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| builds::of_project(conn, project, &filter, page))
-            .await?)
+        self.read(move |conn| builds::of_project(conn, project, &filter, page))
+            .await
     }
 
     /// All attempts of a build's jobs, in the order they were made.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>, FarmError> {
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| jobs::of_build(conn, build))
-            .await?)
+        self.read(move |conn| jobs::of_build(conn, build)).await
     }
 
     /// One job, for an actor that may see it and act on it in the role `need`.
@@ -67,11 +56,7 @@ impl Farm {
         id: JobId,
         need: Role,
     ) -> Result<(ProjectAccess, Job), FarmError> {
-        let job = self
-            .inner
-            .store
-            .read(move |conn| jobs::get(conn, id))
-            .await?;
+        let job = self.read(move |conn| jobs::get(conn, id)).await?;
         let access = self.builds_of(actor, job.project, need, "job").await?;
         Ok((access, job))
     }
@@ -99,10 +84,6 @@ impl Farm {
     /// `NotFound` when it is gone.
     pub async fn build_of(&self, job: &Job) -> Result<Build, FarmError> {
         let id = job.build;
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| builds::get(conn, id))
-            .await?)
+        self.read(move |conn| builds::get(conn, id)).await
     }
 }

@@ -28,7 +28,7 @@ impl Farm {
             let (jobs, total) = job_lists::slice_of_project(conn, project, &filter, slice)?;
             Ok((job_lists::complete(conn, project, jobs, now)?, total))
         };
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// One job of a project, with what is shown of it.
@@ -51,7 +51,7 @@ impl Farm {
             let listed = job_lists::complete(conn, project, vec![job], now)?;
             listed.into_iter().next().ok_or(StoreError::NotFound("job"))
         };
-        Ok(self.inner.store.read(read).await?)
+        self.read(read).await
     }
 
     /// A slice of a project's builds, newest first, and how many there are.
@@ -69,7 +69,7 @@ impl Farm {
             let (builds, total) = builds::slice_of_project(conn, project, slice)?;
             Ok((job_lists::complete_builds(conn, project, builds)?, total))
         };
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// One build of a project, by its number in the farm, with what is shown of it.
@@ -93,7 +93,7 @@ impl Farm {
             let mut listed = listed.into_iter();
             listed.next().ok_or(StoreError::NotFound("build"))
         };
-        Ok(self.inner.store.read(read).await?)
+        self.read(read).await
     }
 
     /// The archive of a job, by its name, in the newest build of a branch or tag that succeeded;
@@ -118,7 +118,7 @@ impl Farm {
             let archive = listed.into_iter().find_map(|listed| listed.archive);
             archive.ok_or(StoreError::NotFound("archive"))
         };
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// Keeps an artifact for ever that would have expired.
@@ -133,7 +133,7 @@ impl Farm {
         access.require_builds(Role::Developer)?;
         let now = self.now();
         let keep = move |conn: &mut Conn| artifacts::keep(conn, id, now);
-        Ok(self.inner.store.write(keep).await?)
+        self.write(keep).await
     }
 
     /// Makes a new attempt of a job, whichever of its attempts is named: the latest is the one
@@ -154,7 +154,7 @@ impl Farm {
             true => {
                 let (build, name) = (job.build, job.name.clone());
                 let find = move |conn: &mut Conn| job_lists::latest_attempt(conn, build, &name);
-                self.inner.store.read(find).await?
+                self.read(find).await?
             }
         };
         self.retry_job(actor, access, &latest).await

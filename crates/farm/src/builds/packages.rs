@@ -100,11 +100,11 @@ impl Farm {
             warm_wait: self.warm_wait(),
             now: self.now(),
         };
-        let made = self.inner.store.write(move |conn| new.create(conn)).await?;
+        let made = self.write(move |conn| new.create(conn)).await?;
         let (build, changes) = made.ok_or(FarmError::TooManyBuilds)?;
         let path = access.project().path();
         tracing::info!(build.id = %build.uuid, "Build {} of {path} is pending", build.uuid);
-        self.publish(changes).await;
+        self.announce_changes(changes).await;
         Ok(build)
     }
 
@@ -167,7 +167,7 @@ impl Farm {
         access.require_builds(Role::Reader)?;
         let (project, limit) = (access.id(), limit.map_or(i64::MAX, i64::from));
         let list = move |conn: &mut Conn| builds::created_since(conn, project, since, limit);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// A build of a project, by its name to the outside.
@@ -182,7 +182,7 @@ impl Farm {
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Reader)?;
         let find = move |conn: &mut Conn| builds::by_uuid(conn, uuid);
-        let build = self.inner.store.read(find).await?;
+        let build = self.read(find).await?;
         match build.project == access.id() {
             true => Ok(build),
             false => Err(FarmError::NotFound("build here")),
@@ -215,8 +215,8 @@ impl Farm {
             }
             Ok(changes)
         };
-        let changes = self.inner.store.write(write).await?;
-        self.publish(changes).await;
+        let changes = self.write(write).await?;
+        self.announce_changes(changes).await;
         Ok(())
     }
 
@@ -234,7 +234,7 @@ impl Farm {
         self.admin(actor)?;
         let id: NamespaceId = access.id();
         let write = move |conn: &mut Conn| projects::set_max_builds(conn, id, limit);
-        Ok(self.inner.store.write(write).await?)
+        self.write(write).await
     }
 }
 

@@ -131,9 +131,9 @@ impl Farm {
             uploads::record_use(conn, id, &content, (new.project, build.id), now)?;
             Ok((build, changes))
         };
-        let (build, changes) = self.inner.store.write(create).await?;
+        let (build, changes) = self.write(create).await?;
         tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
-        self.publish(changes).await;
+        self.announce_changes(changes).await;
         Ok(build)
     }
 
@@ -145,7 +145,7 @@ impl Farm {
     ) -> Result<Pipeline, FarmError> {
         let (project, slug) = (access.id(), slug.clone());
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, project, &slug);
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// Sources that the actor sent, and that no other project has used.

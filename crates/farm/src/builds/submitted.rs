@@ -143,7 +143,7 @@ impl Farm {
             }
         };
         tracing::info!(build.id = %build.uuid, "Build {} of {} is handed in", build.uuid, project.path());
-        self.publish(changes).await;
+        self.announce_changes(changes).await;
         if !build.sha.is_none() {
             self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
         }
@@ -287,7 +287,7 @@ impl Farm {
         token: &SourceToken,
     ) -> Result<BlobStream, FarmError> {
         let find = move |conn: &mut Conn| builds::by_uuid(conn, uuid);
-        let build = self.inner.store.read(find).await?;
+        let build = self.read(find).await?;
         if self.source_token(uuid).hash() != token.hash() {
             return Err(FarmError::BadToken);
         }

@@ -40,7 +40,7 @@ impl Farm {
             uploads::insert(conn, id, by, &mime, expires_at, now)?;
             uploads::get(conn, id)
         };
-        Ok(self.inner.store.write(make).await?)
+        self.write(make).await
     }
 
     /// Fills the place of a file, in the stead of what was there.
@@ -90,7 +90,7 @@ impl Farm {
     /// `NotFound`.
     pub async fn upload(&self, id: UploadId) -> Result<UploadedFile, FarmError> {
         let read = move |conn: &mut Conn| uploads::get(conn, id);
-        let file = self.inner.store.read(read).await?;
+        let file = self.read(read).await?;
         match file.used_at.is_none() && file.expires_at <= self.now() {
             true => Err(FarmError::NotFound("file")),
             false => Ok(file),

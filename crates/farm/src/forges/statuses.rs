@@ -69,7 +69,7 @@ impl Farm {
     pub async fn report_statuses(&self) -> Result<usize, FarmError> {
         let now = self.now();
         let look = move |conn: &mut Conn| statuses::due(conn, now, PASS);
-        let due = self.inner.store.read(look).await?;
+        let due = self.read(look).await?;
         let told: Vec<Result<bool, FarmError>> = stream::iter(due)
             .map(|due| self.tell(due))
             .buffer_unordered(AT_A_TIME)
@@ -86,7 +86,7 @@ impl Farm {
     async fn tell(&self, due: Due) -> Result<bool, FarmError> {
         let until = self.now() + TimeDelta::seconds(TAKEN_S);
         let take = move |conn: &mut Conn| statuses::take(conn, &due, until);
-        if !self.inner.store.write(take).await? {
+        if !self.write(take).await? {
             return Ok(false);
         }
         let id = due.build;
@@ -98,7 +98,7 @@ impl Farm {
                 build,
             })
         };
-        let subject = self.inner.store.read(read).await?;
+        let subject = self.read(read).await?;
         let build = &subject.build;
         let Some((github, repository)) = self.listener(&subject.project) else {
             // The operator or the project's maintainers thought better of it.
@@ -130,7 +130,7 @@ impl Farm {
                 None => statuses::record_start_reported(conn, id, now),
             }
         };
-        Ok(self.inner.store.write(note).await?)
+        self.write(note).await
     }
 
     /// Notes a failure, and when it is tried again; what is no news any more is given up.
@@ -149,7 +149,7 @@ impl Farm {
         );
         let (id, tries, at) = (due.build, due.tries + 1, now + wait);
         let note = move |conn: &mut Conn| statuses::try_again(conn, id, tries, at);
-        Ok(self.inner.store.write(note).await?)
+        self.write(note).await
     }
 
     /// What the status of a build links to.

@@ -232,7 +232,7 @@ impl Farm {
             .seal
             .seal(&context(project), secret.expose(), nonce);
         let put = move |conn: &mut Conn| hooks::put_secret(conn, project, &sealed, now);
-        Ok(self.inner.store.write(put).await?)
+        self.write(put).await
     }
 
     /// Removes what the push hooks of a project are signed with. Maintainers do.
@@ -243,12 +243,12 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let remove = move |conn: &mut Conn| hooks::remove_secret(conn, project);
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     async fn own_secret(&self, project: ProjectId) -> Result<Option<HookSecret>, FarmError> {
         let find = move |conn: &mut Conn| hooks::secret(conn, project);
-        let Some(sealed) = self.inner.store.read(find).await? else {
+        let Some(sealed) = self.read(find).await? else {
             return Ok(None);
         };
         let plain = self.inner.seal.open(&context(project), &sealed)?;
@@ -262,7 +262,7 @@ impl Farm {
     pub async fn delete_old_deliveries(&self) -> Result<usize, FarmError> {
         let until = self.now() - TimeDelta::days(REMEMBERED_DAYS);
         let forget = move |conn: &mut Conn| hooks::forget(conn, until);
-        Ok(self.inner.store.write(forget).await?)
+        self.write(forget).await
     }
 }
 

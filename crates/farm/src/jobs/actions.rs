@@ -18,12 +18,12 @@ impl Farm {
     pub async fn cancel_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
         let (id, now, policy) = (job.id, self.now(), self.retry_policy());
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             let (_, changes) = finish(conn, id, Event::Cancel, None, policy, now)?;
             Ok((jobs::get(conn, id)?, changes))
         };
-        let (job, changes) = self.inner.store.write(write).await?;
-        self.publish(changes).await;
+        let (job, changes) = self.write(write).await?;
+        self.announce_changes(changes).await;
         Ok(job)
     }
 
@@ -41,11 +41,9 @@ impl Farm {
         let (id, cause) = (job.id, Cause::Person(actor.user));
         let (warm_wait, now) = (self.warm_wait(), self.now());
         let (job, changes) = self
-            .inner
-            .store
             .write(move |conn| retries::retry_job(conn, id, cause, warm_wait, now))
             .await?;
-        self.publish(changes).await;
+        self.announce_changes(changes).await;
         Ok(job)
     }
 
@@ -61,12 +59,12 @@ impl Farm {
     ) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
         let (id, by, warm_wait, now) = (job.id, actor.user, self.warm_wait(), self.now());
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             let changes = jobs::play(conn, id, by, warm_wait, now)?;
             Ok((jobs::get(conn, id)?, changes))
         };
-        let (job, changes) = self.inner.store.write(write).await?;
-        self.publish(changes).await;
+        let (job, changes) = self.write(write).await?;
+        self.announce_changes(changes).await;
         Ok(job)
     }
 
@@ -82,7 +80,7 @@ impl Farm {
     ) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
         let (id, by, now) = (job.id, actor.user, self.now());
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             jobs::mark_erased(conn, id, by, now)?;
             let made = artifacts::of_job(conn, id)?;
             if made.is_empty() && traces::extent(conn, id)?.length == 0 {
@@ -96,19 +94,14 @@ impl Farm {
             }
             Ok((jobs::get(conn, id)?, unused))
         };
-        let (job, unused) = self.inner.store.write(write).await?;
+        let (job, unused) = self.write(write).await?;
         self.drop_blobs(unused).await;
-        self.tell_changed(&[id]);
+        self.announce_job_changes(&[id]);
         Ok(job)
     }
 
     /// Whether a job is over, for those who only want to know that.
     pub async fn job_state(&self, id: JobId) -> Result<JobState, FarmError> {
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| jobs::get(conn, id))
-            .await?
-            .state)
+        Ok(self.read(move |conn| jobs::get(conn, id)).await?.state)
     }
 }

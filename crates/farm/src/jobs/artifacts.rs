@@ -231,11 +231,7 @@ impl Farm {
         if self.archive_token(id).hash() != token.hash() {
             self.job_by_token(id, token).await?;
         }
-        let job = self
-            .inner
-            .store
-            .read(move |conn| jobs::get(conn, id))
-            .await?;
+        let job = self.read(move |conn| jobs::get(conn, id)).await?;
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
@@ -267,11 +263,7 @@ impl Farm {
     /// What a job made, without what has expired.
     pub async fn artifacts_of(&self, job: JobId) -> Result<Vec<Artifact>, FarmError> {
         let now = self.now();
-        let mut all = self
-            .inner
-            .store
-            .read(move |conn| artifacts::of_job(conn, job))
-            .await?;
+        let mut all = self.read(move |conn| artifacts::of_job(conn, job)).await?;
         all.retain(|artifact| artifact.expires_at.is_none_or(|at| at > now));
         Ok(all)
     }
@@ -286,11 +278,7 @@ impl Farm {
         id: ArtifactId,
         need: Role,
     ) -> Result<(ProjectAccess, Artifact), FarmError> {
-        let artifact = self
-            .inner
-            .store
-            .read(move |conn| artifacts::get(conn, id))
-            .await?;
+        let artifact = self.read(move |conn| artifacts::get(conn, id)).await?;
         let (access, _) =
             self.job(actor, artifact.job, need)
                 .await
@@ -326,11 +314,7 @@ impl Farm {
     /// Removes an artifact's row and, after that, its bytes.
     pub async fn remove_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
         let id = artifact.id;
-        let unused = self
-            .inner
-            .store
-            .write(move |conn| artifacts::remove(conn, id))
-            .await?;
+        let unused = self.write(move |conn| artifacts::remove(conn, id)).await?;
         self.drop_blobs(unused).await;
         Ok(())
     }

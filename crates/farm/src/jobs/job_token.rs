@@ -13,11 +13,7 @@ impl Farm {
     /// # Errors
     /// `NotFound` when there is no such job, `Forbidden` when it is another's token.
     pub(crate) async fn job_by_token(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
-        let job = self
-            .inner
-            .store
-            .read(move |conn| jobs::get(conn, id))
-            .await?;
+        let job = self.read(move |conn| jobs::get(conn, id)).await?;
         let given = token.hash();
         let is_own = self.job_token(id).hash() == given;
         if !is_own && self.project_runners_token(job.project).hash() != given {

@@ -51,7 +51,7 @@ impl Farm {
         let look = move |conn: &mut Conn| jobs::is_ending(conn, &seen, now);
         Ok(JobStatus {
             state: job.state,
-            ending: self.inner.store.read(look).await?,
+            ending: self.read(look).await?,
         })
     }
 
@@ -60,8 +60,8 @@ impl Farm {
         if self.job_token(id).hash() != token.hash() {
             return Err(FarmError::BadToken);
         }
-        let found = self.inner.store.read(move |conn| jobs::get(conn, id)).await;
-        let job = found.map_err(|error| match error.into() {
+        let found = self.read(move |conn| jobs::get(conn, id)).await;
+        let job = found.map_err(|error| match error {
             FarmError::NotFound(_) => FarmError::BadToken,
             other => other,
         })?;
@@ -105,11 +105,7 @@ impl Farm {
     ) -> Result<(u64, JobStatus), FarmError> {
         let job = self.active_job_access(id, token).await?;
         self.note_runner_of(&job).await?;
-        let held = self
-            .inner
-            .store
-            .read(move |conn| traces::extent(conn, id))
-            .await?;
+        let held = self.read(move |conn| traces::extent(conn, id)).await?;
         let said_end = start + bytes.len() as u64;
         let room = self
             .inner
@@ -196,7 +192,7 @@ impl Farm {
         let (id, state, now) = (job.id, job.state, self.now());
         let Some(sent) = ended else {
             let renew = move |conn: &mut Conn| jobs::renew_ending(conn, &job, now);
-            self.inner.store.write(renew).await?;
+            self.write(renew).await?;
             return Ok(JobStatus {
                 state,
                 ending: true,
@@ -208,7 +204,7 @@ impl Farm {
             }
             Ok(())
         };
-        self.inner.store.write(write).await?;
+        self.write(write).await?;
         self.record_stopped(id).await?;
         Ok(JobStatus::of(state))
     }
@@ -224,7 +220,7 @@ impl Farm {
 
     async fn runner_with(&self, id: RunnerId) -> Result<Runner, FarmError> {
         let read = move |conn: &mut Conn| runners::get(conn, id);
-        Ok(self.inner.store.read(read).await?)
+        self.read(read).await
     }
 
     /// The archive of a job, for the job itself and for running jobs that need it.
@@ -246,7 +242,7 @@ impl Farm {
                 artifacts::of_job(conn, id)?,
             ))
         };
-        let found = self.inner.store.read(look).await.map_err(FarmError::from);
+        let found = self.read(look).await;
         let (job, dependents, made) = found.map_err(|error| match error {
             FarmError::NotFound(_) => FarmError::BadToken,
             other => other,
@@ -270,7 +266,7 @@ impl Farm {
     /// How many jobs of a project are running.
     pub async fn running_jobs(&self, project: slipway_domain::ProjectId) -> Result<u32, FarmError> {
         let count = move |conn: &mut Conn| queue::running(conn, project);
-        Ok(self.inner.store.read(count).await?)
+        self.read(count).await
     }
 }
 

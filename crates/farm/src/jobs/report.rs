@@ -110,11 +110,7 @@ impl Farm {
     ) -> Result<JobState, FarmError> {
         self.record_contact(runner, None).await?;
         let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
-        let job = self
-            .inner
-            .store
-            .read(move |conn| jobs::get(conn, id))
-            .await?;
+        let job = self.read(move |conn| jobs::get(conn, id)).await?;
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
@@ -166,8 +162,8 @@ impl Farm {
     /// Notes that the runner of a canceled job has stopped.
     pub(crate) async fn record_stopped(&self, id: JobId) -> Result<(), FarmError> {
         let write = move |conn: &mut Conn| jobs::record_stopped(conn, id);
-        if self.inner.store.write(write).await? {
-            self.tell_changed(&[id]);
+        if self.write(write).await? {
+            self.announce_job_changes(&[id]);
         }
         Ok(())
     }
@@ -188,12 +184,7 @@ impl Farm {
                 () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None, None).await,
                 () = self.inner.stopping.cancelled() => return Ok(state),
             }
-            state = self
-                .inner
-                .store
-                .read(move |conn| jobs::get(conn, id))
-                .await?
-                .state;
+            state = self.read(move |conn| jobs::get(conn, id)).await?.state;
         }
         Err(FarmError::NotFound("running job of this runner"))
     }
@@ -208,8 +199,6 @@ impl Farm {
     ) -> Result<JobState, FarmError> {
         let (now, runner) = (self.now(), runner.id);
         let state = self
-            .inner
-            .store
             .write(move |conn| {
                 let job = jobs::get(conn, id)?;
                 let state = jobs::renew(conn, &job, runner, phase, now)?;
@@ -220,11 +209,11 @@ impl Farm {
             })
             .await
             .map_err(|error| match error {
-                StoreError::Refused(_) => FarmError::NotFound("running job of this runner"),
-                other => other.into(),
+                FarmError::Refused(_) => FarmError::NotFound("running job of this runner"),
+                other => other,
             })?;
         if phase.is_some() {
-            self.tell_changed(&[id]);
+            self.announce_job_changes(&[id]);
         }
         Ok(state)
     }
@@ -237,7 +226,7 @@ impl Farm {
         sent: SentTrace,
     ) -> Result<JobState, FarmError> {
         let (now, runner, policy) = (self.now(), runner.id, self.retry_policy());
-        let written = self.inner.store.write(move |conn| {
+        let written = self.write(move |conn| {
             if let Some(whole) = ended.trace
                 && let Some(gap) = close_gap(conn, id, whole)?
             {
@@ -262,7 +251,7 @@ impl Farm {
         });
         match written.await? {
             Written::Ended(state, changes) => {
-                self.publish(changes).await;
+                self.announce_changes(changes).await;
                 Ok(state)
             }
             Written::Gap { held, unused } => {

@@ -27,12 +27,12 @@ impl Farm {
         access.require(Role::Owner)?;
         let id = access.id();
         let close = move |conn: &mut Conn| removal::close(conn, id);
-        self.inner.store.write(close).await?;
+        self.write(close).await?;
         let served_by = loop {
             self.delete_builds(access).await?;
             // None when somebody who was quicker than the switch made another build.
             let remove = move |conn: &mut Conn| removal::remove_project(conn, id);
-            if let Some(runners) = self.inner.store.write(remove).await? {
+            if let Some(runners) = self.write(remove).await? {
                 break runners;
             }
         };
@@ -56,9 +56,9 @@ impl Farm {
                 }
                 Ok((builds.len(), changes, unused))
             };
-            let (count, changes, unused) = self.inner.store.write(some).await?;
+            let (count, changes, unused) = self.write(some).await?;
             self.drop_blobs(unused).await;
-            self.publish(changes).await;
+            self.announce_changes(changes).await;
             if count == 0 {
                 return Ok(());
             }

@@ -97,7 +97,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let get = move |conn: &mut _| deploy_keys::get(conn, project);
-        let key = self.inner.store.read(get).await?;
+        let key = self.read(get).await?;
         let key = key.ok_or(FarmError::NotFound("deploy key"))?;
         Ok(key.into())
     }
@@ -155,7 +155,7 @@ impl Farm {
         key.sealed = (self.inner.seal).seal(&context(project, &key), &secret, nonce);
         let row = key.clone();
         let put = move |conn: &mut _| deploy_keys::put(conn, project, &row);
-        self.inner.store.write(put).await?;
+        self.write(put).await?;
         Ok(key.into())
     }
 
@@ -167,7 +167,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let remove = move |conn: &mut _| deploy_keys::remove(conn, project);
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     /// The address of a project's repository, with what opens it.
@@ -178,7 +178,7 @@ impl Farm {
     ) -> Result<RemoteUrl, FarmError> {
         let id = project.id;
         let get = move |conn: &mut _| deploy_keys::get(conn, id);
-        let Some(key) = self.inner.store.read(get).await? else {
+        let Some(key) = self.read(get).await? else {
             return Ok(url);
         };
         if key.server != url.server() {

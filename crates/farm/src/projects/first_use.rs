@@ -75,10 +75,10 @@ impl Farm {
     ) -> Result<Option<Project>, FarmError> {
         let path = path.clone();
         let find = move |conn: &mut Conn| projects::by_path(conn, &path.namespace, &path.name);
-        match self.inner.store.read(find).await {
+        match self.read(find).await {
             Ok(project) => Ok(Some(project)),
-            Err(StoreError::NotFound(_)) => Ok(None),
-            Err(other) => Err(other.into()),
+            Err(FarmError::NotFound(_)) => Ok(None),
+            Err(other) => Err(other),
         }
     }
 

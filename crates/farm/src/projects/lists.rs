@@ -89,7 +89,7 @@ impl Farm {
             limit: query.limit,
         };
         let search = move |conn: &mut Conn| project_search::search(conn, &wanted);
-        let (found, total) = self.inner.store.read(search).await?;
+        let (found, total) = self.read(search).await?;
         Ok((found, u64::try_from(total).unwrap_or(0)))
     }
 
@@ -129,7 +129,7 @@ impl Farm {
             }
             Ok(company)
         };
-        Ok(self.inner.store.read(read).await?)
+        self.read(read).await
     }
 
     /// The users that these namespaces belong to: those that bear their names and own them.
@@ -150,7 +150,7 @@ impl Farm {
             }
             Ok(owners)
         };
-        Ok(self.inner.store.read(read).await?)
+        self.read(read).await
     }
 
     /// All namespaces that the actor is a member of, newest first; all there are for
@@ -194,7 +194,7 @@ impl Farm {
             return Err(FarmError::NotFound("user"));
         }
         let find = move |conn: &mut Conn| people::get(conn, id);
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// All users that the actor sees, in the order they were made: itself, or everybody for
@@ -206,7 +206,7 @@ impl Farm {
         if self.admin(actor).is_err() {
             return Ok(vec![self.user(actor).await?]);
         }
-        Ok(self.inner.store.read(people::all).await?)
+        self.read(people::all).await
     }
 }
 

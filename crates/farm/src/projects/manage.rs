@@ -61,7 +61,7 @@ impl Farm {
             people::set_namespace_member(conn, namespace.id, user, Role::Owner)?;
             Ok(namespace)
         };
-        Ok(self.inner.store.write(create).await?)
+        self.write(create).await
     }
 
     /// The namespaces that the actor is a member of, newest first; all for administrators.
@@ -77,7 +77,7 @@ impl Farm {
             true => projects::list_namespaces(conn, page),
             false => projects::list_namespaces_of(conn, user, page),
         };
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Makes a project with its default pipeline. Maintainers of the namespace do.
@@ -102,7 +102,7 @@ impl Farm {
             pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
             Ok(project)
         };
-        let project = self.inner.store.write(create).await?;
+        let project = self.write(create).await?;
         tracing::info!(project.id = %project.id, "Project {} is made", project.path());
         Ok(project)
     }
@@ -118,7 +118,7 @@ impl Farm {
             true => projects::list(conn, None, page),
             false => projects::list_visible(conn, user, page),
         };
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Changes a project's settings. Maintainers do.
@@ -159,9 +159,9 @@ impl Farm {
             let project = projects::update(conn, id, &name, &settings)?;
             Ok((project, queue::pending_keys(conn, id)?))
         };
-        let (project, pending) = self.inner.store.write(update).await?;
+        let (project, pending) = self.write(update).await?;
         // What was held back so far may be free to run now.
-        self.publish(Changes {
+        self.announce_changes(Changes {
             pending,
             ..Changes::default()
         })

@@ -64,7 +64,7 @@ impl Farm {
         let user = actor.user;
         let list =
             move |conn: &mut Conn| projects::list_namespaces_of_after(conn, user, after, limit);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Makes a namespace that is named after what people call it, with a number where that is
@@ -99,7 +99,7 @@ impl Farm {
             }
             Err(StoreError::Conflict("the name is taken"))
         };
-        Ok(self.inner.store.write(create).await?)
+        self.write(create).await
     }
 
     /// A pipeline by its short name in a namespace, put away or not.
@@ -140,7 +140,7 @@ impl Farm {
         actor: &Actor,
         find: impl FnOnce(&mut Conn) -> Result<Pipeline, StoreError> + Send + 'static,
     ) -> Result<(ProjectAccess, Pipeline), FarmError> {
-        let pipeline = self.inner.store.read(find).await?;
+        let pipeline = self.read(find).await?;
         let access = self.project_by_id(actor, pipeline.project, Role::Reader);
         Ok((access.await?, pipeline))
     }
@@ -165,7 +165,7 @@ impl Farm {
             }
             Ok(listed)
         };
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Makes a pipeline together with a project of its name. Developers of the namespace do.
@@ -203,7 +203,7 @@ impl Farm {
             let made = pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
             Ok((pipelines::describe(conn, &update.of(made, now))?, project))
         };
-        let (pipeline, project) = self.inner.store.write(create).await?;
+        let (pipeline, project) = self.write(create).await?;
         tracing::info!(project.id = %project.id, "Project {} is made", project.path());
         Ok((pipeline, project))
     }
@@ -225,7 +225,7 @@ impl Farm {
             let old = pipelines::by_slug(conn, id, &slug)?;
             pipelines::describe(conn, &update.of(old, now))
         };
-        Ok(self.inner.store.write(describe).await?)
+        self.write(describe).await
     }
 }
 

@@ -37,7 +37,7 @@ impl Farm {
     pub async fn pipelines(&self, access: &ProjectAccess) -> Result<Vec<Pipeline>, FarmError> {
         let id = access.id();
         let list = move |conn: &mut Conn| pipelines::of_project(conn, id);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// One pipeline of a project.
@@ -51,7 +51,7 @@ impl Farm {
     ) -> Result<Pipeline, FarmError> {
         let (id, slug) = (access.id(), slug.clone());
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, id, &slug);
-        Ok(self.inner.store.read(find).await?)
+        self.read(find).await
     }
 
     /// Adds a pipeline to a project. Maintainers do.
@@ -69,7 +69,7 @@ impl Farm {
         let new = change.into().checked()?.made(access.id(), slug.clone());
         let now = self.now();
         let insert = move |conn: &mut Conn| pipelines::insert(conn, &new, now);
-        Ok(self.inner.store.write(insert).await?)
+        self.write(insert).await
     }
 
     /// Changes what a pipeline runs, or adds it; builds that exist keep what they have. Whoever
@@ -98,7 +98,7 @@ impl Farm {
             }
             Err(other) => Err(other),
         };
-        Ok(self.inner.store.write(put).await?)
+        self.write(put).await
     }
 }
 

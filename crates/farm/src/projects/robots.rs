@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{BuildUuid, Name, NamespaceId, Role, Scope};
 use slipway_store::builds::Build;
 use slipway_store::robots::{self, Robot};
-use slipway_store::{Conn, StoreError, projects};
+use slipway_store::{Conn, projects};
 
 use crate::access::authorize::{Actor, NamespaceAccess};
 use crate::error::FarmError;
@@ -61,7 +61,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let id = access.id();
         let list = move |conn: &mut Conn| robots::of_namespace(conn, id);
-        let robots = self.inner.store.read(list).await?;
+        let robots = self.read(list).await?;
         let namespace = &access.namespace().name;
         let shown = robots
             .into_iter()
@@ -89,7 +89,7 @@ impl Farm {
         let nonce = self.inner.chance.bytes();
         let sealed = self.inner.seal.seal(&context, password, nonce);
         let put = move |conn: &mut Conn| robots::put(conn, id, &name, &registry, &sealed, now);
-        let robot = self.inner.store.write(put).await?;
+        let robot = self.write(put).await?;
         Ok(RobotDetails::of(&access.namespace().name, robot))
     }
 
@@ -105,7 +105,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let (id, name) = (access.id(), name.clone());
         let remove = move |conn: &mut Conn| robots::remove(conn, id, &name);
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     /// The sealed login of a robot for a build, for whoever administers its namespace.
@@ -125,10 +125,10 @@ impl Farm {
             let id = projects::namespace_by_name(conn, &owner)?.id;
             Ok((id, robots::get(conn, id, &short)?))
         };
-        let found = self.inner.store.read(find).await;
+        let found = self.read(find).await;
         let (id, found) = found.map_err(|error| match error {
-            StoreError::NotFound(_) => NONE,
-            other => other.into(),
+            FarmError::NotFound(_) => NONE,
+            other => other,
         })?;
         actor.require_scope(Scope::Namespaces)?;
         let administers = self.namespace_by_id(actor, id, Role::Maintainer).await;

@@ -91,8 +91,6 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let rows = self
-            .inner
-            .store
             .read(move |conn| secrets::variables_of(conn, project))
             .await?;
         rows.into_iter()
@@ -112,7 +110,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let list = move |conn: &mut _| secrets::variables_of(conn, project);
-        let rows = self.inner.store.read(list).await?;
+        let rows = self.read(list).await?;
         let open = |row: Variable| {
             let context = variable_context(project, &row.key);
             Ok(PlainVariable {
@@ -160,7 +158,7 @@ impl Farm {
         let now = self.now();
         let put =
             move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, public, now);
-        let row = self.inner.store.write(put).await?;
+        let row = self.write(put).await?;
         self.shown(project, row)
     }
 
@@ -176,7 +174,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let (project, key) = (access.id(), key.to_owned());
         let remove = move |conn: &mut _| secrets::remove_variable(conn, project, &key);
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     /// The registry credentials of a namespace, without passwords. Maintainers see them.
@@ -190,8 +188,6 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let namespace = access.id();
         let rows = self
-            .inner
-            .store
             .read(move |conn| secrets::credentials_of(conn, namespace))
             .await?;
         Ok(rows.into_iter().map(CredentialDetails::from).collect())
@@ -223,7 +219,7 @@ impl Farm {
         let put = move |conn: &mut _| {
             secrets::put_credential(conn, namespace, &registry, &username, &sealed, now)
         };
-        Ok(self.inner.store.write(put).await?.into())
+        Ok(self.write(put).await?.into())
     }
 
     /// Removes a registry credential of a namespace. Maintainers do.
@@ -238,7 +234,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let (namespace, registry) = (access.id(), registry.to_ascii_lowercase());
         let remove = move |conn: &mut _| secrets::remove_credential(conn, namespace, &registry);
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     /// Registry, user name and password of a credential of a namespace.
@@ -265,7 +261,7 @@ impl Farm {
             let credentials = secrets::credentials_of(conn, namespace)?;
             Ok((variables, credentials, deploy_keys::get(conn, id)?))
         };
-        let (variables, credentials, key) = self.inner.store.read(both).await?;
+        let (variables, credentials, key) = self.read(both).await?;
         let seal = &self.inner.seal;
         let variable = |row: Variable| {
             let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;

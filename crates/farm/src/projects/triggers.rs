@@ -38,7 +38,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let list = move |conn: &mut Conn| triggers::of_project(conn, project);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Makes a trigger, which starts builds in its maker's name. Maintainers do.
@@ -56,7 +56,7 @@ impl Farm {
         let (project, by, now) = (access.id(), actor.user, self.now());
         let description = description.to_owned();
         let insert = move |conn: &mut Conn| triggers::insert(conn, project, &description, by, now);
-        let trigger = self.inner.store.write(insert).await?;
+        let trigger = self.write(insert).await?;
         tracing::info!(trigger.id = %trigger.id, "Trigger {} is made", trigger.id);
         Ok(trigger)
     }
@@ -93,7 +93,7 @@ impl Farm {
             true => triggers::revoke(conn, id, now),
             false => Err(StoreError::NotFound("trigger")),
         };
-        let trigger = self.inner.store.write(revoke).await?;
+        let trigger = self.write(revoke).await?;
         tracing::info!(trigger.id = %id, "Trigger {id} is revoked");
         Ok(trigger)
     }
@@ -106,7 +106,7 @@ impl Farm {
             _ => return Err(missing),
         };
         let find = move |conn: &mut Conn| triggers::get(conn, id);
-        let trigger = self.inner.store.read(find).await?;
+        let trigger = self.read(find).await?;
         match trigger.revoked_at {
             None => Ok(trigger),
             Some(_) => Err(missing),
@@ -126,7 +126,7 @@ impl Farm {
             ProjectKey::Id(id) => projects::get(conn, *id),
             ProjectKey::Path(namespace, name) => projects::by_path(conn, namespace, name),
         };
-        let project = self.inner.store.read(find).await?;
+        let project = self.read(find).await?;
         let trigger = self.trigger_of(token).await?;
         match trigger.project == project.id {
             true => Ok(TriggerAccess { trigger, project }),
@@ -160,7 +160,7 @@ impl Farm {
             let role = people::project_role(conn, &of, by)?;
             Ok(user.active && (user.admin || role >= Some(Role::Developer)))
         };
-        if !self.inner.store.read(may).await? {
+        if !self.read(may).await? {
             return Err(no_more);
         }
         let cause = BuildCause::Trigger {

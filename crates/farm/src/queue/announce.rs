@@ -8,20 +8,20 @@ use crate::state::wakeups::Pending;
 
 impl Farm {
     /// Acts on what a write changed, after its commit.
-    pub(crate) async fn publish(&self, changes: jobs::Changes) {
+    pub(crate) async fn announce_changes(&self, changes: jobs::Changes) {
         for key in &changes.pending {
             self.inner.store.announce(Signal::Pending(*key));
         }
         for key in &changes.kept {
             self.inner.store.announce(Signal::Kept(*key));
         }
-        self.tell_changed(&changes.jobs);
-        self.tell_kept(&changes.kept).await;
-        self.tell_pending(&changes.pending).await;
+        self.announce_job_changes(&changes.jobs);
+        self.wake_reserved_runners(&changes.kept).await;
+        self.wake_runners_for(&changes.pending).await;
     }
 
     /// Wakes runners, here and at other coordinators, for jobs that became pending.
-    pub(crate) async fn tell_pending(&self, keys: &[QueueKeyId]) {
+    pub(crate) async fn wake_runners_for(&self, keys: &[QueueKeyId]) {
         for key in keys {
             // Where there is no choice it is all the same who built the project.
             let (key, has_choice) = (*key, self.inner.wakeups.parked() > 1);
@@ -52,15 +52,15 @@ impl Farm {
     }
 
     /// Tells those who watch a job, here and at other coordinators, that it changed.
-    pub(crate) fn tell_changed(&self, jobs: &[JobId]) {
+    pub(crate) fn announce_job_changes(&self, jobs: &[JobId]) {
         for job in jobs {
-            self.hear_changed(*job);
+            self.wake_watchers(*job);
             self.inner.store.announce(Signal::Job(*job));
         }
     }
 
     /// Wakes those here who wait for something to happen to a job.
-    pub(crate) fn hear_changed(&self, job: JobId) {
+    pub(crate) fn wake_watchers(&self, job: JobId) {
         self.inner.wakeups.touch(job);
         self.inner.rooms.look(job);
     }

@@ -176,14 +176,14 @@ impl Farm {
     async fn passed_over(&self, runner: &Runner, key: QueueKeyId) -> Result<bool, FarmError> {
         let (id, now) = (runner.id, self.now());
         let look = move |conn: &mut Conn| queue::avoids_runner(conn, key, id, now);
-        Ok(self.inner.store.read(look).await?)
+        self.read(look).await
     }
 
     /// A runner that proved who it is some time ago, as it is now.
     async fn runner_again(&self, runner: &Runner) -> Result<Runner, FarmError> {
         let id = runner.id;
         let read = move |conn: &mut Conn| runners::get(conn, id);
-        let now = self.inner.store.read(read).await?;
+        let now = self.read(read).await?;
         match now.removed_at {
             None => Ok(now),
             Some(_) => Err(FarmError::BadToken),
@@ -219,7 +219,7 @@ impl Farm {
         };
         tracing::info!(job.id = %claimed.job, runner.id = %runner.id, "Job {} is running", claimed.job);
         self.record_manager(claimed.job, process).await?;
-        self.tell_changed(&[claimed.job]);
+        self.announce_job_changes(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
     }
 
@@ -229,8 +229,6 @@ impl Farm {
     /// `NotFound` when there is no such job.
     pub async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
         let (job, build, project, needs, artifacts, is_cache) = self
-            .inner
-            .store
             .read(move |conn| {
                 let job = jobs::get(conn, id)?;
                 let build = builds::get(conn, job.build)?;

@@ -35,16 +35,12 @@ impl Farm {
 
     async fn expire_lapsed(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        let lapsed = self
-            .inner
-            .store
-            .read(move |conn| jobs::lapsed(conn, now, PASS))
-            .await?;
+        let lapsed = self.read(move |conn| jobs::lapsed(conn, now, PASS)).await?;
         let mut lost = 0;
         for id in lapsed {
             let policy = self.retry_policy();
             let message = "its runner was not heard of any more";
-            let write = move |conn: &mut slipway_store::Conn| {
+            let write = move |conn: &mut Conn| {
                 finish(
                     conn,
                     id,
@@ -54,15 +50,15 @@ impl Farm {
                     now,
                 )
             };
-            match self.inner.store.write(write).await {
+            match self.write(write).await {
                 Ok((JobState::Done(_), changes)) => {
                     tracing::warn!(job.id = %id, "Job {id} is lost: its runner fell silent");
                     lost += 1;
-                    self.publish(changes).await;
+                    self.announce_changes(changes).await;
                 }
                 // It was reported, or its lease renewed, between the look and the write.
-                Ok(_) | Err(StoreError::Refused(_)) => {}
-                Err(error) => return Err(error.into()),
+                Ok(_) | Err(FarmError::Refused(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(lost)
@@ -71,14 +67,13 @@ impl Farm {
     /// Ends the builds that took longer than they may, with all their jobs. Returns how many.
     pub async fn expire_builds(&self) -> Result<usize, FarmError> {
         let (warm_wait, now) = (self.warm_wait(), self.now());
-        let look = move |conn: &mut slipway_store::Conn| builds::overdue(conn, now, PASS);
+        let look = move |conn: &mut Conn| builds::overdue(conn, now, PASS);
         let mut expired = 0;
-        for id in self.inner.store.read(look).await? {
-            let write =
-                move |conn: &mut slipway_store::Conn| expire_build(conn, id, warm_wait, now);
-            if let Some(changes) = self.inner.store.write(write).await? {
+        for id in self.read(look).await? {
+            let write = move |conn: &mut Conn| expire_build(conn, id, warm_wait, now);
+            if let Some(changes) = self.write(write).await? {
                 expired += 1;
-                self.publish(changes).await;
+                self.announce_changes(changes).await;
             }
         }
         Ok(expired)
@@ -87,7 +82,7 @@ impl Farm {
     /// Removes the artifacts whose time is over. Returns how many.
     pub async fn expire_artifacts(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             let mut unused = Vec::new();
             let expired = artifacts::expired(conn, now, PASS)?;
             for id in &expired {
@@ -95,7 +90,7 @@ impl Farm {
             }
             Ok((expired.len(), unused))
         };
-        let (count, unused) = self.inner.store.write(write).await?;
+        let (count, unused) = self.write(write).await?;
         self.drop_blobs(unused).await;
         Ok(count)
     }
@@ -107,7 +102,7 @@ impl Farm {
         let keep = self.inner.settings.upload_keep;
         let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
         let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             let (mut count, mut unused) = uploads::remove_expired(conn, now, PASS)?;
             if let Some(before) = used_before {
                 let (old, blobs) = uploads::remove_unused(conn, before, PASS)?;
@@ -116,7 +111,7 @@ impl Farm {
             }
             Ok((count, unused))
         };
-        let (count, unused) = self.inner.store.write(write).await?;
+        let (count, unused) = self.write(write).await?;
         self.drop_blobs(unused).await;
         Ok(count)
     }
@@ -126,8 +121,6 @@ impl Farm {
         let grace = TimeDelta::from_std(self.inner.settings.grace).unwrap_or(TimeDelta::MAX);
         let until = self.now() + grace;
         let running = self
-            .inner
-            .store
             .write(move |conn| jobs::grant_grace(conn, until))
             .await?;
         if running > 0 {
@@ -139,20 +132,20 @@ impl Farm {
     /// Passes on what other coordinators announce, until the farm stops.
     pub async fn relay_signals(&self) {
         let mut signals = self.inner.store.signals();
-        self.tell_all_kept().await;
+        self.wake_all_reserved_runners().await;
         loop {
             let signal = tokio::select! {
                 signal = signals.recv() => signal,
                 () = self.inner.stopping.cancelled() => return,
             };
             match signal {
-                Ok(Signal::Pending(key)) => self.tell_pending(&[key]).await,
-                Ok(Signal::Kept(key)) => self.tell_kept(&[key]).await,
-                Ok(Signal::Job(job)) => self.hear_changed(job),
+                Ok(Signal::Pending(key)) => self.wake_runners_for(&[key]).await,
+                Ok(Signal::Kept(key)) => self.wake_reserved_runners(&[key]).await,
+                Ok(Signal::Job(job)) => self.wake_watchers(job),
                 Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => {
                     self.inner.wakeups.wake_all();
                     self.inner.rooms.look_at_all();
-                    self.tell_all_kept().await;
+                    self.wake_all_reserved_runners().await;
                 }
                 Err(RecvError::Closed) => return,
             }

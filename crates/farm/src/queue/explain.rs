@@ -77,7 +77,7 @@ impl Farm {
             }
             Ok(shown)
         };
-        Ok(self.inner.store.read(explain).await?)
+        self.read(explain).await
     }
 
     /// Whether a runner was heard of lately.
@@ -123,7 +123,7 @@ impl Farm {
                 }
             }
         };
-        Ok(self.inner.store.read(explain).await?)
+        self.read(explain).await
     }
 }
 

@@ -25,7 +25,7 @@ impl Farm {
     /// `Unavailable` when the database is.
     pub async fn figures(&self) -> Result<Figures, FarmError> {
         let now = self.now();
-        let look = move |conn: &mut slipway_store::Conn| {
+        let look = move |conn: &mut Conn| {
             let mut figures = Figures {
                 running: queue::running_total(conn)?,
                 ..Figures::default()
@@ -38,7 +38,7 @@ impl Farm {
             }
             Ok(figures)
         };
-        let figures = self.inner.store.read(look).await?;
+        let figures = self.read(look).await?;
         let parked_polls = i64::try_from(self.parked_polls()).unwrap_or(i64::MAX);
         Ok(Figures {
             parked_polls,

@@ -10,7 +10,7 @@ use crate::state::wakeups::Pending;
 impl Farm {
     /// Wakes the runners, if they wait here, for which jobs that became pending are kept; and others
     /// when the time is over.
-    pub(crate) async fn tell_kept(&self, keys: &[QueueKeyId]) {
+    pub(crate) async fn wake_reserved_runners(&self, keys: &[QueueKeyId]) {
         if keys.is_empty() {
             return;
         }
@@ -19,13 +19,13 @@ impl Farm {
             match kept.iter().find(|kept| kept.key == *key) {
                 Some(kept) => self.keep(*kept).await,
                 // Its time is over already, or somebody has it: who looks in vain waits on.
-                None => self.tell_pending(&[*key]).await,
+                None => self.wake_runners_for(&[*key]).await,
             }
         }
     }
 
     /// The same for every job that is kept, as after signals were missed.
-    pub(crate) async fn tell_all_kept(&self) {
+    pub(crate) async fn wake_all_reserved_runners(&self) {
         for kept in self.kept_now().await {
             self.keep(kept).await;
         }
@@ -77,7 +77,7 @@ impl Farm {
         let look = move |conn: &mut Conn| jobs::get(conn, kept.job);
         match self.inner.store.read(look).await {
             Ok(job) if job.state != JobState::Pending => {}
-            _ => self.tell_pending(&[kept.key]).await,
+            _ => self.wake_runners_for(&[kept.key]).await,
         }
     }
 }

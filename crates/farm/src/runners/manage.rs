@@ -145,8 +145,8 @@ impl Farm {
         let now = self.now();
         let plain = RunnerToken::precreated(self.inner.chance.bytes());
         let new = request.of(project, plain.hash());
-        let insert = move |conn: &mut slipway_store::Conn| runners::insert(conn, &new, now);
-        let runner = self.inner.store.write(insert).await?;
+        let insert = move |conn: &mut Conn| runners::insert(conn, &new, now);
+        let runner = self.write(insert).await?;
         tracing::info!(runner.id = %runner.id, "Runner {} is made", runner.id);
         Ok((runner, plain))
     }
@@ -157,13 +157,11 @@ impl Farm {
     /// `BadToken` when there is none.
     pub async fn runner_by_token(&self, token: &RunnerToken) -> Result<Runner, FarmError> {
         let hash = token.hash();
-        self.inner
-            .store
-            .read(move |conn| runners::by_token(conn, hash))
+        self.read(move |conn| runners::by_token(conn, hash))
             .await
             .map_err(|error| match error {
-                StoreError::NotFound(_) => FarmError::BadToken,
-                other => other.into(),
+                FarmError::NotFound(_) => FarmError::BadToken,
+                other => other,
             })
     }
 
@@ -187,25 +185,25 @@ impl Farm {
             return Ok(());
         }
         let id = runner.id;
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             let (about, heartbeat) = match &news {
                 Some((about, heartbeat)) => (Some(about), *heartbeat),
                 None => (None, false),
             };
             runners::record_contact(conn, id, about, heartbeat, now)
         };
-        Ok(self.inner.store.write(write).await?)
+        self.write(write).await
     }
 
     /// Removes a runner, perhaps at its own request. What it was doing is lost at once, and tried
     /// again elsewhere.
     pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
         let (id, now) = (runner.id, self.now());
-        let write = move |conn: &mut slipway_store::Conn| {
+        let write = move |conn: &mut Conn| {
             runners::remove(conn, id, now)?;
             jobs::end_leases_of(conn, id, now)
         };
-        self.inner.store.write(write).await?;
+        self.write(write).await?;
         self.inner.wakeups.wake_runner(id);
         tracing::info!(runner.id = %id, "Runner {id} is removed");
         Ok(())
@@ -218,8 +216,8 @@ impl Farm {
         let (mut seen, mut page) = (Vec::new(), page);
         // What the actor may not see is passed over, and the page filled up from what is older.
         loop {
-            let list = move |conn: &mut slipway_store::Conn| runners::list(conn, page);
-            let rows = self.inner.store.read(list).await?;
+            let list = move |conn: &mut Conn| runners::list(conn, page);
+            let rows = self.read(list).await?;
             let is_last = rows.len() < wanted;
             page.before = rows.last().map(|runner| runner.id.0);
             for runner in rows {
@@ -244,11 +242,7 @@ impl Farm {
         id: RunnerId,
         need: Role,
     ) -> Result<Runner, FarmError> {
-        let runner = self
-            .inner
-            .store
-            .read(move |conn| runners::get(conn, id))
-            .await?;
+        let runner = self.read(move |conn| runners::get(conn, id)).await?;
         if runner.removed_at.is_some() {
             return Err(FarmError::NotFound("runner"));
         }
@@ -307,8 +301,6 @@ impl Farm {
         }
         let id = runner.id;
         let runner = self
-            .inner
-            .store
             .write(move |conn| runners::update(conn, id, &change))
             .await?;
         // Where it waits it is still known as it was.

@@ -39,7 +39,7 @@ impl Farm {
         }
         let (id, name, now) = (runner.id, system_id.clone(), self.now());
         let find = move |conn: &mut Conn| managers::find(conn, id, &name);
-        let known = self.inner.store.read(find).await?;
+        let known = self.read(find).await?;
         let is_news = known.is_none_or(|known| {
             let says_else = about.as_ref().is_some_and(|(about, _)| {
                 // What only our runner says is not kept of a process.
@@ -61,7 +61,7 @@ impl Farm {
             managers::note(conn, id, &system_id, said, now)?;
             runners::record_contact(conn, id, said, heartbeat, now)
         };
-        Ok(self.inner.store.write(write).await?)
+        self.write(write).await
     }
 
     /// Notes which process of its runner took a job, where there is anything to note.
@@ -77,14 +77,14 @@ impl Farm {
         let write = move |conn: &mut Conn| {
             jobs::record_manager(conn, job, process.system_id.as_deref(), process.graceful)
         };
-        Ok(self.inner.store.write(write).await?)
+        self.write(write).await
     }
 
     /// The processes of a runner, those first that were heard of first.
     pub async fn managers_of(&self, runner: &Runner) -> Result<Vec<Manager>, FarmError> {
         let id = runner.id;
         let list = move |conn: &mut Conn| managers::of_runner(conn, id);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Forgets one process of a runner, at its own request; the runner stays.
@@ -97,7 +97,7 @@ impl Farm {
             true => Ok(()),
             false => Err(StoreError::NotFound("process of this runner")),
         };
-        Ok(self.inner.store.write(remove).await?)
+        self.write(remove).await
     }
 
     /// Gives a runner another token in the place of `old`, which is worth nothing from then on.
@@ -124,7 +124,7 @@ impl Farm {
     ) -> Result<RunnerToken, FarmError> {
         let (id, hash) = (runner.id, next.hash());
         let write = move |conn: &mut Conn| runners::set_token(conn, id, hash);
-        self.inner.store.write(write).await?;
+        self.write(write).await?;
         tracing::info!(runner.id = %id, "Runner {id} has another token");
         Ok(next)
     }

@@ -72,7 +72,7 @@ impl Farm {
             expires_at: request.expires_at,
         };
         let insert = move |conn: &mut Conn| registration::insert(conn, &new, now);
-        let made = self.inner.store.write(insert).await?;
+        let made = self.write(insert).await?;
         tracing::info!(token.id = %made.id, "Registration token {} is made", made.id);
         Ok((made, plain))
     }
@@ -88,7 +88,7 @@ impl Farm {
     ) -> Result<Vec<Registration>, FarmError> {
         self.admin(actor)?;
         let list = move |conn: &mut Conn| registration::list(conn, None, page);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// The tokens for runners of one project, newest first. Its maintainers see them.
@@ -103,7 +103,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let list = move |conn: &mut Conn| registration::list(conn, Some(project), page);
-        Ok(self.inner.store.read(list).await?)
+        self.read(list).await
     }
 
     /// Revokes a registration token; runners that it registered stay. Who may make one like it
@@ -114,7 +114,7 @@ impl Farm {
     pub async fn revoke_registration(&self, actor: &Actor, id: TokenId) -> Result<(), FarmError> {
         let find = move |conn: &mut Conn| registration::get(conn, id);
         let missing = || FarmError::NotFound("registration token");
-        match self.inner.store.read(find).await?.project {
+        match self.read(find).await?.project {
             Some(project) => {
                 let access = self.project_by_id(actor, project, Role::Reader).await;
                 let access = access.map_err(|error| match error {
@@ -128,7 +128,7 @@ impl Farm {
         }
         let now = self.now();
         let revoke = move |conn: &mut Conn| registration::revoke(conn, id, now);
-        self.inner.store.write(revoke).await?;
+        self.write(revoke).await?;
         tracing::info!(token.id = %id, "Registration token {id} is revoked");
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Farm {
     }
 
     async fn newest_first(&self) -> Result<Vec<Runner>, FarmError> {
-        let mut runners = self.inner.store.read(runners::all).await?;
+        let mut runners = self.read(runners::all).await?;
         runners.sort_by_key(|runner| std::cmp::Reverse(runner.id));
         Ok(runners)
     }
@@ -116,7 +116,7 @@ impl Farm {
 
     async fn registered(&self, id: RunnerId) -> Result<Runner, FarmError> {
         let read = move |conn: &mut Conn| runners::get(conn, id);
-        let runner = self.inner.store.read(read).await?;
+        let runner = self.read(read).await?;
         match runner.removed_at {
             None => Ok(runner),
             Some(_) => Err(FarmError::NotFound("runner")),
@@ -170,7 +170,7 @@ impl Farm {
             projects::get(conn, project)?;
             runners::enable(conn, id, project).map(Some)
         };
-        let runner = self.inner.store.write(enable).await?;
+        let runner = self.write(enable).await?;
         let runner = runner.ok_or(FarmError::Forbidden("the runner is locked"))?;
         self.inner.wakeups.wake_runner(id);
         Ok(runner)

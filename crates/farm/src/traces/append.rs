@@ -52,11 +52,7 @@ impl Farm {
         bytes: Bytes,
     ) -> Result<Appended, FarmError> {
         self.job_by_token(id, token).await?;
-        let held = self
-            .inner
-            .store
-            .read(move |conn| traces::extent(conn, id))
-            .await?;
+        let held = self.read(move |conn| traces::extent(conn, id)).await?;
         if held.length != start {
             return Err(FarmError::TraceGap { held: held.length });
         }
@@ -146,11 +142,7 @@ impl Farm {
     /// Puts a whole trace in the place of what is stored.
     pub(crate) async fn replace_trace(&self, id: JobId, bytes: Bytes) -> Result<(), FarmError> {
         let whole = extended(Extent::default(), &bytes);
-        let held = self
-            .inner
-            .store
-            .read(move |conn| traces::extent(conn, id))
-            .await?;
+        let held = self.read(move |conn| traces::extent(conn, id)).await?;
         // The last report of a stock runner repeats what it sent before, byte for byte.
         if held == whole {
             return Ok(());
@@ -164,7 +156,7 @@ impl Farm {
         match written.await {
             Ok(unused) => {
                 self.drop_blobs(unused).await;
-                self.tell_changed(&[id]);
+                self.announce_job_changes(&[id]);
                 Ok(())
             }
             Err(error) => {

@@ -92,7 +92,7 @@ impl Follower {
                 let jobs = jobs::of_build(conn, build)?;
                 Ok((builds::get(conn, build)?.state, jobs))
             };
-            let (state, jobs) = self.farm.inner.store.read(look).await?;
+            let (state, jobs) = self.farm.read(look).await?;
             let has_begun =
                 |state: JobState| !matches!(state, JobState::Waiting | JobState::Manual);
             let mut next = jobs

@@ -15,11 +15,7 @@ use crate::traces::chunks::{Arrival, arrivals_of, part_of};
 impl Farm {
     /// How much of a job's trace is stored.
     pub async fn trace_extent(&self, job: JobId) -> Result<Extent, FarmError> {
-        Ok(self
-            .inner
-            .store
-            .read(move |conn| traces::extent(conn, job))
-            .await?)
+        self.read(move |conn| traces::extent(conn, job)).await
     }
 
     /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now. Tokens in
@@ -45,13 +41,13 @@ impl Farm {
         FarmError,
     > {
         let (farm, shown) = (self.clone(), range.clone());
-        let read = move |conn: &mut slipway_store::Conn| {
+        let read = move |conn: &mut Conn| {
             let mask = farm.hidden_in(job, jobs::get(conn, job)?.project);
             let wide = mask.widened(&shown);
             let chunks = traces::chunks_in(conn, job, wide.clone())?;
             Ok((mask, wide, chunks))
         };
-        let (mask, wide, chunks) = self.inner.store.read(read).await?;
+        let (mask, wide, chunks) = self.read(read).await?;
         let arrivals = arrivals_of(&chunks);
         let blobs = self.inner.blobs.clone();
         let wanted: Vec<(String, Range<u64>)> = chunks

@@ -59,7 +59,7 @@ impl Farm {
             });
             told.collect::<Result<Vec<ToldBuild>, StoreError>>()
         };
-        Ok(self.inner.store.read(read).await?)
+        self.read(read).await
     }
 }
 

@@ -107,7 +107,7 @@ impl Tail {
             let chunks = traces::chunks_in(conn, job, wide.clone())?;
             Ok((row.state, mask, whole, from, wide, chunks))
         };
-        let (state, mask, whole, from, wide, chunks) = farm.inner.store.read(read).await?;
+        let (state, mask, whole, from, wide, chunks) = farm.read(read).await?;
         let mut tail = Self {
             farm: farm.clone(),
             job,
@@ -183,7 +183,7 @@ impl Tail {
                 chunks,
             })
         };
-        let found = self.farm.inner.store.read(read).await?;
+        let found = self.farm.read(read).await?;
         let mut is_known = may_follow(seen, found.whole);
         if is_known {
             self.take_stored(found.chunks, seen.length..found.whole.length)

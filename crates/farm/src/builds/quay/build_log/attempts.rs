@@ -164,7 +164,7 @@ impl Farm {
         let id = build.id;
         let read = move |conn: &mut Conn| attempts(conn, id);
         let mut sections = Vec::new();
-        for attempt in self.inner.store.read(read).await? {
+        for attempt in self.read(read).await? {
             let trace = Arc::new(self.log_trace(&attempt).await?);
             let began = LogEntry::Phase {
                 at: attempt.job.started_at.unwrap_or(attempt.job.created_at),
