@@ -4,11 +4,12 @@ use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, Slug, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
 use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::projects::Project;
-use slipway_store::{Conn, by_commit, jobs, pipelines};
+use slipway_store::{Conn, pipelines};
 
 use crate::access::authorize::Actor;
 use crate::builds::completing::Revision;
 use crate::builds::definitions::jobs_or_error;
+use crate::builds::enqueue::{Uniqueness, always, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
@@ -90,11 +91,12 @@ impl Farm {
         };
         let new = self.sole_build(wanted).await?;
         let report = self.reports_to(&project);
-        let (warm_wait, now) = (self.warm_wait(), self.now());
-        let (build, changes) = self
-            .write(move |conn| by_commit::create_sole(conn, &new, report, warm_wait, now))
-            .await?;
-        self.announce_build(&project, &build, changes).await;
+        let sole = Uniqueness::SoleOfCommit { report };
+        let created = self
+            .enqueue(&project, new, sole, self.now(), always, nothing_more)
+            .await
+            .map_err(FarmError::from)?;
+        let build = created.build();
         Ok((project, build))
     }
 
@@ -122,36 +124,17 @@ impl Farm {
                 .iter_mut()
                 .for_each(|job| anew(&mut job.spec));
         }
+        let uuid = self.inner.chance.build_uuid(self.now());
         Ok(NewBuild {
-            uuid: self.inner.chance.build_uuid(self.now()),
-            project: project.id,
-            pipeline: pipeline.id,
-            sha: wanted.sha,
             git_ref,
             ref_is_tag: wanted.ref_is_tag,
             created_by: wanted.created_by,
-            variables: None,
-            trigger: None,
-            definition,
-            package: None,
-            pull_login: None,
             handed: Submission {
                 error,
                 ..Submission::default()
             },
+            ..build_row(uuid, project, pipeline.id, wanted.sha, definition)
         })
-    }
-
-    /// Lets runners know of a build that was just made.
-    pub(crate) async fn announce_build(
-        &self,
-        project: &Project,
-        build: &Build,
-        changes: jobs::Changes,
-    ) {
-        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
-        self.announce_changes(changes).await;
-        self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
     }
 
     /// The commit that a branch points to, by whoever keeps the repository.

@@ -1,15 +1,18 @@
 //! Creates builds of commits of a project.
 
+use std::convert::Infallible;
+
 use slipway_domain::image::Repository;
 use slipway_domain::{CommitSha, GitRef, Role, Slug, TriggerId, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted};
-use slipway_store::builds::{self, Build, Handed, NewBuild};
+use slipway_store::builds::{Build, Handed, NewBuild};
 use slipway_store::projects::Project;
-use slipway_store::{pipelines, triggers};
+use slipway_store::{Conn, pipelines, triggers};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::builds::completing::Revision;
 use crate::builds::definitions::{jobs_or_error, source_error};
+use crate::builds::enqueue::{Uniqueness, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
@@ -88,35 +91,25 @@ impl Farm {
             }
         };
         let new = NewBuild {
-            uuid,
-            project: project.id,
-            pipeline: pipeline.id,
-            sha,
             git_ref,
             ref_is_tag,
             created_by: Some(by),
             variables,
             trigger,
-            definition,
-            package: None,
-            pull_login: None,
             handed: Handed {
                 error,
                 ..Handed::default()
             },
+            ..build_row(uuid, &project, pipeline.id, sha, definition)
         };
-        let warm_wait = self.warm_wait();
-        let create = move |conn: &mut Conn| {
-            if let Some(trigger) = new.trigger {
-                triggers::note_use(conn, trigger, now)?;
-            }
-            builds::create(conn, &new, warm_wait, now)
+        let note_use = move |conn: &mut Conn| match trigger {
+            Some(trigger) => triggers::note_use(conn, trigger, now).map(|()| None::<Infallible>),
+            None => Ok(None),
         };
-        let (build, changes) = self.write(create).await?;
-        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
-        self.announce_changes(changes).await;
-        self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
-        Ok(build)
+        let created = self
+            .enqueue(&project, new, Uniqueness::Any, now, note_use, nothing_more)
+            .await?;
+        Ok(created.build())
     }
 
     /// The commit that is asked for, with the ref it is asked for by.

@@ -8,6 +8,7 @@ pub(crate) mod completing;
 pub(crate) mod create;
 pub(crate) mod definitions;
 pub(crate) mod details;
+pub(crate) mod enqueue;
 pub(crate) mod find;
 pub(crate) mod job_lists;
 pub(crate) mod packages;

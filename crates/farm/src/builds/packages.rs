@@ -1,19 +1,20 @@
 //! Builds of packages: an archive or a Dockerfile behind a URL, or in a file that was uploaded.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha224};
 use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource, RequestedPackage};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{
     BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, UploadId,
 };
-use slipway_store::builds::{self, Build, NewBuild, Submission};
+use slipway_store::builds::{self, Build, NewBuild};
 use slipway_store::jobs::{self, Changes};
 use slipway_store::projects::{Namespace, Project};
 use slipway_store::uploads::{self, FileContent, UploadedFile};
-use slipway_store::{Conn, StoreError, pipelines, projects};
+use slipway_store::{Conn, StoreError, projects};
 
 use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
+use crate::builds::enqueue::{Enqueued, Uniqueness, build_row};
 use crate::builds::quay::quay_phases::PackagePhase;
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -89,23 +90,39 @@ impl Farm {
             display_name,
         };
         let definition = self.package_definition(access.project(), package, &asked.tags)?;
-        let new = PackageBuild {
-            uuid,
-            project: access.project().clone(),
-            by: actor.user,
-            asked,
+        let (project, now) = (access.project().clone(), self.now());
+        let pipeline = self.pipeline(access, &Slug::default_pipeline()).await?;
+        let new = NewBuild {
+            created_by: Some(actor.user),
+            package: Some(asked),
             pull_login,
-            definition,
-            file,
-            warm_wait: self.warm_wait(),
-            now: self.now(),
+            ..build_row(uuid, &project, pipeline.id, CommitSha::none(), definition)
         };
-        let made = self.write(move |conn| new.create(conn)).await?;
-        let (build, changes) = made.ok_or(FarmError::TooManyBuilds)?;
-        let path = access.project().path();
-        tracing::info!(build.id = %build.uuid, "Build {} of {path} is pending", build.uuid);
-        self.announce_changes(changes).await;
-        Ok(build)
+        let (id, namespace) = (project.id, project.namespace);
+        let check_limits = move |conn: &mut Conn| {
+            // The lock keeps two requests from both seeing the last free place.
+            let namespace = projects::namespace_locked(conn, namespace)?;
+            if let Some(limit) = namespace.max_builds
+                && builds::count_unfinished(conn, namespace.id)? >= i64::from(limit)
+            {
+                return Ok(Some(TooMany));
+            }
+            if !builds::exists_for_package(conn, id)? {
+                projects::limit_to_one(conn, id)?;
+            }
+            Ok(None)
+        };
+        let record_use = move |conn: &mut Conn, build: &Build| match &file {
+            Some((file, content)) => uploads::record_use(conn, *file, content, (id, build.id), now),
+            None => Ok(()),
+        };
+        match self
+            .enqueue(&project, new, Uniqueness::Any, now, check_limits, record_use)
+            .await?
+        {
+            Enqueued::Created(build) => Ok(*build),
+            Enqueued::Declined(TooMany) => Err(FarmError::TooManyBuilds),
+        }
     }
 
     /// What the one job of the build does.
@@ -238,54 +255,8 @@ impl Farm {
     }
 }
 
-/// A build of a package that is about to be made.
-struct PackageBuild {
-    uuid: BuildUuid,
-    project: Project,
-    by: slipway_domain::UserId,
-    asked: RequestedPackage,
-    pull_login: Option<String>,
-    definition: Definition,
-    file: Option<(UploadId, FileContent)>,
-    warm_wait: TimeDelta,
-    now: DateTime<Utc>,
-}
-
-impl PackageBuild {
-    /// Makes it; `None` when the namespace has as many builds as it may.
-    fn create(&self, conn: &mut Conn) -> Result<Option<(Build, Changes)>, StoreError> {
-        let namespace = projects::namespace_locked(conn, self.project.namespace)?;
-        if let Some(limit) = namespace.max_builds
-            && builds::count_unfinished(conn, namespace.id)? >= i64::from(limit)
-        {
-            return Ok(None);
-        }
-        if !builds::exists_for_package(conn, self.project.id)? {
-            projects::limit_to_one(conn, self.project.id)?;
-        }
-        let pipeline = pipelines::by_slug(conn, self.project.id, &Slug::default_pipeline())?;
-        let new = NewBuild {
-            uuid: self.uuid,
-            project: self.project.id,
-            pipeline: pipeline.id,
-            sha: CommitSha::none(),
-            git_ref: None,
-            ref_is_tag: false,
-            created_by: Some(self.by),
-            variables: None,
-            trigger: None,
-            definition: self.definition.clone(),
-            package: Some(self.asked.clone()),
-            pull_login: self.pull_login.clone(),
-            handed: Submission::default(),
-        };
-        let (build, changes) = builds::create(conn, &new, self.warm_wait, self.now)?;
-        if let Some((id, content)) = &self.file {
-            uploads::record_use(conn, *id, content, (self.project.id, build.id), self.now)?;
-        }
-        Ok(Some((build, changes)))
-    }
-}
+/// The namespace has as many unfinished builds as it may.
+struct TooMany;
 
 fn short(digest: &str) -> String {
     digest.chars().take(SHORT).collect()

@@ -8,7 +8,7 @@ use slipway_domain::image::Repository;
 use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{CommitSha, ImageBuild, JobSpec, Role, Slug, UploadId};
-use slipway_store::builds::{self, Build, NewBuild, Submission};
+use slipway_store::builds::{Build, NewBuild};
 use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 use slipway_store::uploads::{self, FileContent, UploadedFile};
@@ -16,6 +16,7 @@ use slipway_store::{Conn, pipelines};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::builds::completing::{Revision, completed};
+use crate::builds::enqueue::{Uniqueness, always, build_row};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
@@ -111,30 +112,17 @@ impl Farm {
             }
         }
         let new = NewBuild {
-            uuid,
-            project: project.id,
-            pipeline: pipeline.id,
-            sha: CommitSha::none(),
-            git_ref: None,
-            ref_is_tag: false,
             created_by: Some(actor.user),
-            variables: None,
-            trigger: None,
-            definition,
-            package: None,
-            pull_login: None,
-            handed: Submission::default(),
+            ..build_row(uuid, &project, pipeline.id, CommitSha::none(), definition)
         };
-        let warm_wait = self.warm_wait();
-        let create = move |conn: &mut Conn| {
-            let (build, changes) = builds::create(conn, &new, warm_wait, now)?;
-            uploads::record_use(conn, id, &content, (new.project, build.id), now)?;
-            Ok((build, changes))
+        let project_id = project.id;
+        let record_use = move |conn: &mut Conn, build: &Build| {
+            uploads::record_use(conn, id, &content, (project_id, build.id), now)
         };
-        let (build, changes) = self.write(create).await?;
-        tracing::info!(build.id = %build.uuid, "Build {} of {} is {}", build.uuid, project.path(), build.state);
-        self.announce_changes(changes).await;
-        Ok(build)
+        let created = self
+            .enqueue(&project, new, Uniqueness::Any, now, always, record_use)
+            .await?;
+        Ok(created.build())
     }
 
     /// The pipeline that a build of sources counts in.

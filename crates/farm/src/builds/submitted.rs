@@ -14,6 +14,7 @@ use slipway_store::projects::Project;
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::builds::completing::Revision;
+use crate::builds::enqueue::{Uniqueness, always, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
@@ -119,35 +120,28 @@ impl Farm {
         handed.error = error;
         handed.timeout_s = planned.timeout_s;
         let new = NewBuild {
-            uuid,
-            project: project.id,
-            pipeline: admission.pipeline.id,
-            sha: planned.sha,
             git_ref: planned.git_ref,
             ref_is_tag: planned.ref_is_tag,
             created_by: Some(actor.user),
-            variables: None,
-            trigger: None,
-            definition: planned.definition,
-            package: None,
-            pull_login: None,
             handed,
+            ..build_row(
+                uuid,
+                &project,
+                admission.pipeline.id,
+                planned.sha,
+                planned.definition,
+            )
         };
-        let warm_wait = self.warm_wait();
-        let create = move |conn: &mut Conn| builds::create(conn, &new, warm_wait, now);
-        let (build, changes) = match self.inner.store.write(create).await {
-            Ok(made) => made,
+        match self
+            .enqueue(&project, new, Uniqueness::Any, now, always, nothing_more)
+            .await
+        {
+            Ok(created) => Ok(created.build()),
             Err(error) => {
                 self.drop_refused(&error, kept).await;
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        tracing::info!(build.id = %build.uuid, "Build {} of {} is handed in", build.uuid, project.path());
-        self.announce_changes(changes).await;
-        if !build.sha.is_none() {
-            self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
         }
-        Ok(build)
     }
 
     /// What a build that cannot be would have been of.

@@ -9,12 +9,12 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildUuid, CommitSha, GitRef, ProjectId, ProjectPath, Role};
 use slipway_store::builds::Build;
-use slipway_store::jobs::Changes;
 use slipway_store::{Conn, StoreError, by_commit, hooks};
 use subtle::ConstantTimeEq;
 
 use crate::access::authorize::ProjectAccess;
 use crate::builds::commit_requests::Wanted;
+use crate::builds::enqueue::{Enqueued, Uniqueness};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::forges::hook_settings::HookSecret;
@@ -95,13 +95,6 @@ pub struct Push {
     pub delivery: Option<String>,
 }
 
-/// What came of a push.
-enum Taken {
-    Before(BuildUuid),
-    Joined(BuildUuid),
-    Made(Box<Build>, Changes),
-}
-
 impl Farm {
     /// Tells whether a delivery about a repository is from whom it says.
     ///
@@ -179,40 +172,42 @@ impl Farm {
         };
         let new = self.sole_build(wanted).await?;
         let report = self.reports_to(&project);
-        let (warm_wait, now) = (self.warm_wait(), self.now());
-        let write = move |conn: &mut Conn| {
-            if let Some(delivery) = &delivery
-                && let Some(build) = hooks::answered(conn, new.project, delivery)?
+        let (id, sha, now) = (project.id, new.sha.clone(), self.now());
+        let remembered = delivery.clone();
+        let answered_or_unfinished = move |conn: &mut Conn| {
+            if let Some(delivery) = &remembered
+                && let Some(build) = hooks::answered(conn, id, delivery)?
             {
-                return Ok(Taken::Before(build));
+                return Ok(Some(build));
             }
-            let taken = match by_commit::unfinished(conn, new.project, &new.sha)? {
-                Some(build) => Taken::Joined(build.uuid),
-                None => {
-                    let (build, changes) =
-                        by_commit::create_sole(conn, &new, report, warm_wait, now)?;
-                    Taken::Made(Box::new(build), changes)
-                }
+            let Some(unfinished) = by_commit::unfinished(conn, id, &sha)? else {
+                return Ok(None);
             };
-            if let Some(delivery) = &delivery {
-                hooks::remember(conn, new.project, delivery, taken.build(), now)?;
+            if let Some(delivery) = &remembered {
+                hooks::remember(conn, id, delivery, unfinished.uuid, now)?;
             }
-            Ok(taken)
+            Ok(Some(unfinished.uuid))
         };
+        let remember = move |conn: &mut Conn, build: &Build| match &delivery {
+            Some(delivery) => hooks::remember(conn, id, delivery, build.uuid, now),
+            None => Ok(()),
+        };
+        let sole = Uniqueness::SoleOfCommit { report };
         let mut tries = 0;
-        let taken = loop {
+        loop {
             tries += 1;
-            match self.inner.store.write(write.clone()).await {
+            let (before, after) = (answered_or_unfinished.clone(), remember.clone());
+            match self
+                .enqueue(&project, new.clone(), sole, now, before, after)
+                .await
+            {
                 // The same commit or the same delivery came at the same moment: now it is there.
                 Err(StoreError::Conflict(_)) if tries < MAX_TRIES => {}
-                other => break other?,
+                Err(error) => return Err(error.into()),
+                Ok(Enqueued::Created(build)) => return Ok(build.uuid),
+                Ok(Enqueued::Declined(uuid)) => return Ok(uuid),
             }
-        };
-        let build = taken.build();
-        if let Taken::Made(build, changes) = taken {
-            self.announce_build(&project, &build, changes).await;
         }
-        Ok(build)
     }
 
     /// Sets what the push hooks of a project are signed with. Maintainers do.
@@ -263,15 +258,6 @@ impl Farm {
         let until = self.now() - TimeDelta::days(REMEMBERED_DAYS);
         let forget = move |conn: &mut Conn| hooks::forget(conn, until);
         self.write(forget).await
-    }
-}
-
-impl Taken {
-    fn build(&self) -> BuildUuid {
-        match self {
-            Taken::Before(uuid) | Taken::Joined(uuid) => *uuid,
-            Taken::Made(build, _) => build.uuid,
-        }
     }
 }
 
