@@ -60,7 +60,8 @@ impl Work<'_> {
         let (id, bytes) = (self.job.job.id, text.into());
         let end = self.written + bytes.len() as u64;
         let farm = &self.hands.farm;
-        let appended = farm.append_trace(id, &self.job.token, self.written, bytes);
+        let access = farm.job_access(id, &self.job.token).await.unwrap();
+        let appended = farm.append_trace(&access, self.written, bytes);
         assert_eq!(appended.await.unwrap().length, end);
         self.written = end;
     }

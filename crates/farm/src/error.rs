@@ -4,7 +4,7 @@ use slipway_blobs::BlobError;
 use slipway_domain::{InvalidTransition, names::Invalid, pipeline::DefinitionError};
 use slipway_store::StoreError;
 
-use crate::crypto::seal::Unopened;
+use crate::crypto::seal::UnsealError;
 
 /// What can go wrong in a use case.
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +83,8 @@ impl From<StoreError> for FarmError {
     }
 }
 
-impl From<Unopened> for FarmError {
-    fn from(error: Unopened) -> Self {
+impl From<UnsealError> for FarmError {
+    fn from(error: UnsealError) -> Self {
         FarmError::Internal(Box::new(error))
     }
 }

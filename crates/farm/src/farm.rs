@@ -132,7 +132,7 @@ impl Farm {
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn check(&self) -> Result<(), FarmError> {
-        self.read(slipway_store::queue::open_lines).await?;
+        self.read(slipway_store::queue::pending_queues).await?;
         Ok(())
     }
 

@@ -18,10 +18,10 @@ async fn running() -> (Api, Runner, ClaimedJob) {
     let claimed = api.claim(&runner).await;
     for (start, text) in [(0, "01234"), (5, "56789")] {
         let bytes = Bytes::from_static(text.as_bytes());
-        api.farm
-            .append_trace(claimed.job.id, &claimed.token, start, bytes)
-            .await
-            .unwrap();
+        let access = api.farm.job_access(claimed.job.id, &claimed.token);
+        let access = access.await.unwrap();
+        let appended = api.farm.append_trace(&access, start, bytes);
+        appended.await.unwrap();
     }
     (api, runner, claimed)
 }
@@ -98,7 +98,8 @@ async fn a_token_in_a_trace_is_never_shown() {
     let (first, second) = token.split_at(20);
     for (start, text) in [(10, first), (30, second)] {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        let appended = api.farm.append_trace(id, &claimed.token, start, bytes);
+        let access = api.farm.job_access(id, &claimed.token).await.unwrap();
+        let appended = api.farm.append_trace(&access, start, bytes);
         appended.await.unwrap();
     }
     let clear = format!("0123456789{}", "x".repeat(token.len()));
@@ -171,7 +172,7 @@ async fn an_archive_is_read_in_part_kept_and_removed() {
     kept.await.unwrap();
     let root = api.root.as_str();
     let list = api
-        .get(root, &format!("/v1/jobs/{}/artifacts", job.id))
+        .get(root, &format!("/v1/jobs/{}/artifacts", job.id()))
         .await;
     let list: Value = list.expect(200).json();
     assert_eq!(list["items"][0]["kind"], "archive");

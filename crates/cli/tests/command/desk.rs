@@ -119,9 +119,8 @@ impl Desk {
     pub(crate) async fn append(&self, job: &ClaimedJob, start: u64, text: &'static str) {
         let bytes = Bytes::from_static(text.as_bytes());
         let farm = self.farm.farm();
-        farm.append_trace(job.job.id, &job.token, start, bytes)
-            .await
-            .unwrap();
+        let access = farm.job_access(job.job.id, &job.token).await.unwrap();
+        farm.append_trace(&access, start, bytes).await.unwrap();
     }
 
     pub(crate) async fn end(&self, runner: &Runner, job: JobId, result: ReportedResult) {

@@ -2,7 +2,7 @@
 
 use slipway_domain::{Event, Role};
 use slipway_store::builds::{self, Build};
-use slipway_store::{jobs, retries};
+use slipway_store::{Conn, jobs, retries};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;

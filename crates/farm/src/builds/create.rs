@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use slipway_domain::image::Repository;
 use slipway_domain::{CommitSha, GitRef, Role, Slug, TriggerId, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted};
-use slipway_store::builds::{Build, Handed, NewBuild};
+use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::projects::Project;
 use slipway_store::{Conn, pipelines, triggers};
 
@@ -96,18 +96,25 @@ impl Farm {
             created_by: Some(by),
             variables,
             trigger,
-            handed: Handed {
+            handed: Submission {
                 error,
-                ..Handed::default()
+                ..Submission::default()
             },
             ..build_row(uuid, &project, pipeline.id, sha, definition)
         };
-        let note_use = move |conn: &mut Conn| match trigger {
-            Some(trigger) => triggers::note_use(conn, trigger, now).map(|()| None::<Infallible>),
+        let record_use = move |conn: &mut Conn| match trigger {
+            Some(trigger) => triggers::record_use(conn, trigger, now).map(|()| None::<Infallible>),
             None => Ok(None),
         };
         let created = self
-            .enqueue(&project, new, Uniqueness::Any, now, note_use, nothing_more)
+            .enqueue(
+                &project,
+                new,
+                Uniqueness::Any,
+                now,
+                record_use,
+                nothing_more,
+            )
             .await?;
         Ok(created.build())
     }

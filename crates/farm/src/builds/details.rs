@@ -50,7 +50,10 @@ impl Farm {
     }
 
     /// Builds with the jobs that their states follow from.
-    pub async fn detailed_builds(&self, builds: Vec<Build>) -> Result<Vec<BuildDetails>, FarmError> {
+    pub async fn detailed_builds(
+        &self,
+        builds: Vec<Build>,
+    ) -> Result<Vec<BuildDetails>, FarmError> {
         let (ids, now): (Vec<BuildId>, _) = (builds.iter().map(|b| b.id).collect(), self.now());
         let look = move |conn: &mut Conn| {
             let jobs = jobs::latest_of_builds(conn, &ids)?;

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use chrono::{DateTime, Utc};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{BuildUuid, CommitSha, PipelineId};
-use slipway_store::builds::{self, Build, Handed, NewBuild};
+use slipway_store::builds::{self, Build, NewBuild, Submission};
 use slipway_store::projects::Project;
 use slipway_store::{Conn, StoreError, by_commit};
 
@@ -60,7 +60,7 @@ pub(crate) fn build_row(
         definition,
         package: None,
         pull_login: None,
-        handed: Handed::default(),
+        handed: Submission::default(),
     }
 }
 

@@ -117,7 +117,14 @@ impl Farm {
             None => Ok(()),
         };
         match self
-            .enqueue(&project, new, Uniqueness::Any, now, check_limits, record_use)
+            .enqueue(
+                &project,
+                new,
+                Uniqueness::Any,
+                now,
+                check_limits,
+                record_use,
+            )
             .await?
         {
             Enqueued::Created(build) => Ok(*build),

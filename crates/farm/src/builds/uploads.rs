@@ -22,7 +22,11 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` for a type that cannot be kept.
-    pub async fn create_upload(&self, actor: &Actor, mime: &str) -> Result<UploadedFile, FarmError> {
+    pub async fn create_upload(
+        &self,
+        actor: &Actor,
+        mime: &str,
+    ) -> Result<UploadedFile, FarmError> {
         actor.require_scope(Scope::Identity)?;
         if mime.len() > MAX_MIME || mime.contains(|c: char| c.is_control()) {
             let why = format!("a type has at most {MAX_MIME} bytes without control characters");
@@ -121,7 +125,8 @@ impl Farm {
         id: JobId,
         token: &JobToken,
     ) -> Result<(UploadedFile, BlobStream), FarmError> {
-        let job = self.job_by_token(id, token).await?;
+        let access = self.job_access(id, token).await?;
+        let job = access.job();
         let package = job.spec.package().filter(|_| job.state.is_running());
         match package.map(|package| &package.source) {
             Some(PackageSource::Upload(file)) => {

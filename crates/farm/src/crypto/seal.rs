@@ -109,7 +109,9 @@ impl SealKey {
     pub fn open(&self, context: &str, sealed: &str) -> Result<String, UnsealError> {
         let text = sealed.strip_prefix(VERSION).ok_or(UnsealError)?;
         let whole = STANDARD_NO_PAD.decode(text).map_err(|_| UnsealError)?;
-        let (nonce, msg) = whole.split_first_chunk::<NONCE_BYTES>().ok_or(UnsealError)?;
+        let (nonce, msg) = whole
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(UnsealError)?;
         let payload = Payload {
             msg,
             aad: context.as_bytes(),
@@ -171,9 +173,15 @@ mod tests {
         let mut changed = sealed.clone();
         let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
         changed.push(last);
-        assert_eq!(key("a").open("variable:1:TOKEN", &changed), Err(UnsealError));
+        assert_eq!(
+            key("a").open("variable:1:TOKEN", &changed),
+            Err(UnsealError)
+        );
         assert_eq!(key("a").open("variable:1:TOKEN", "v1."), Err(UnsealError));
-        assert_eq!(key("a").open("variable:1:TOKEN", "hunter2"), Err(UnsealError));
+        assert_eq!(
+            key("a").open("variable:1:TOKEN", "hunter2"),
+            Err(UnsealError)
+        );
     }
 
     #[test]

@@ -149,7 +149,11 @@ impl Farm {
     /// # Errors
     /// `NotFound` for a project that is not there and may not be made; `Forbidden` when builds are
     /// switched off, or the hook is another project's.
-    pub async fn handle_push(&self, hook: &VerifiedHook, push: Push) -> Result<BuildUuid, FarmError> {
+    pub async fn handle_push(
+        &self,
+        hook: &VerifiedHook,
+        push: Push,
+    ) -> Result<BuildUuid, FarmError> {
         let project = self
             .project_of_hook(&push.project, push.default_branch.as_ref())
             .await?;

@@ -1,9 +1,9 @@
 //! What people do to a job: cancel, retry, play, erase.
 
-use slipway_domain::{Event, JobId, JobState, Role};
+use slipway_domain::{Event, Role};
 use slipway_store::jobs::{self, Job};
 use slipway_store::retries::{self, Cause};
-use slipway_store::{StoreError, artifacts, traces};
+use slipway_store::{Conn, StoreError, artifacts, traces};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
@@ -98,10 +98,5 @@ impl Farm {
         self.drop_blobs(unused).await;
         self.announce_job_changes(&[id]);
         Ok(job)
-    }
-
-    /// Whether a job is over, for those who only want to know that.
-    pub async fn job_state(&self, id: JobId) -> Result<JobState, FarmError> {
-        Ok(self.read(move |conn| jobs::get(conn, id)).await?.state)
     }
 }

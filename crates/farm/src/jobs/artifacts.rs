@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::Stream;
 use slipway_blobs::{BlobStream, PutError};
 use slipway_domain::{ArtifactId, JobId, JobToken, Role};
-use slipway_store::StoreError;
 use slipway_store::artifacts::{self, Artifact, Content, NewArtifact};
 use slipway_store::jobs::{self, Job};
+use slipway_store::{Conn, StoreError};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::jobs::access::{JobAccess, NOT_RUNNING};
 
 /// The bytes of an archive that no job has yet: it is for [`Farm::put_file`] or
 /// [`Farm::drop_archive`].
@@ -68,26 +69,13 @@ impl FileKind {
 }
 
 impl Farm {
-    /// The job whose archive may be uploaded with `token`: it is running, and the token is its own.
-    ///
-    /// # Errors
-    /// `NotFound`, `Forbidden`, `Erased`; `Conflict` when the job is not running.
-    pub async fn running_job_access(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
-        let job = self.job_by_token(id, token).await?;
-        if job.state.is_running() {
-            Ok(job)
-        } else {
-            Err(FarmError::Conflict(NOT_RUNNING.to_owned()))
-        }
-    }
-
     /// Stores the bytes of a job's archive. Nobody sees them yet.
     ///
     /// # Errors
     /// `TooLarge` when it is not below the limit; `Invalid` when its bytes stop coming.
     pub async fn receive_archive<S, E>(
         &self,
-        job: &Job,
+        access: &JobAccess,
         content: S,
     ) -> Result<ReceivedArchive, FarmError>
     where
@@ -95,7 +83,10 @@ impl Farm {
         E: std::error::Error + 'static,
     {
         let limit = self.inner.settings.max_artifact_bytes;
-        let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", job.id));
+        let blob_key = self
+            .inner
+            .chance
+            .blob_key(&format!("artifacts/{}", access.id()));
         let put = self
             .inner
             .blobs
@@ -126,14 +117,21 @@ impl Farm {
     /// be.
     pub async fn put_file(
         &self,
-        job: &Job,
+        access: &JobAccess,
         received: ReceivedArchive,
         kind: FileKind,
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        self.keep_file(job, received, kind, filename, expires_in, Earlier::Replaced)
-            .await
+        self.keep_file(
+            access,
+            received,
+            kind,
+            filename,
+            expires_in,
+            Earlier::Replaced,
+        )
+        .await
     }
 
     /// The same for a file that is kept once: the same bytes may come again, and others may not.
@@ -142,19 +140,19 @@ impl Farm {
     /// `Invalid` when there is another file of this kind, and those of [`Farm::put_file`].
     pub async fn put_file_once(
         &self,
-        job: &Job,
+        access: &JobAccess,
         received: ReceivedArchive,
         kind: FileKind,
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        self.keep_file(job, received, kind, filename, expires_in, Earlier::Stays)
+        self.keep_file(access, received, kind, filename, expires_in, Earlier::Stays)
             .await
     }
 
     async fn keep_file(
         &self,
-        job: &Job,
+        access: &JobAccess,
         received: ReceivedArchive,
         kind: FileKind,
         filename: String,
@@ -179,7 +177,7 @@ impl Farm {
         };
         let now = self.now();
         let new = NewArtifact {
-            job: job.id,
+            job: access.id(),
             content,
             size_bytes: received.size,
             expires_at: expires_in.and_then(|keep| now.checked_add_signed(keep)),
@@ -219,45 +217,73 @@ impl Farm {
         }
     }
 
-    /// The archive of a job, for a holder of the job's token or of one that only fetches it.
+    /// The archive of a job, for a holder of the token of the job, of the runners token of its
+    /// project, or of the token that only fetches this archive.
     ///
     /// # Errors
-    /// `NotFound` when the job has none, `Forbidden` for another token, `Erased`.
+    /// `NotFound` when there is no such job or it has no archive, `Forbidden` for any other token,
+    /// `Erased`.
     pub async fn archive_by_token(
         &self,
         id: JobId,
         token: &JobToken,
     ) -> Result<Artifact, FarmError> {
-        if self.archive_token(id).hash() != token.hash() {
-            self.job_by_token(id, token).await?;
+        let read = move |conn: &mut Conn| Ok((jobs::get(conn, id)?, artifacts::of_job(conn, id)?));
+        let (job, made) = self.read(read).await?;
+        let given = token.hash();
+        let is_known = given == self.archive_token(id).hash()
+            || given == self.job_token(id).hash()
+            || given == self.project_runners_token(job.project).hash();
+        if !is_known {
+            return Err(FarmError::Forbidden("the token is not this job's"));
         }
-        let job = self.read(move |conn| jobs::get(conn, id)).await?;
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
-        self.archive(id)
-            .await?
-            .ok_or(FarmError::NotFound("archive"))
+        archive_among(made, self.now()).ok_or(FarmError::NotFound("archive"))
     }
 
-    /// Removes the archive of a job at its runner's word; it is no error when there is none.
-    pub async fn remove_archive_by_token(
+    /// The archive of a job, for the job itself and for running jobs that need it.
+    ///
+    /// # Errors
+    /// `NotFound` when the job has none, `BadToken` for any other token, `Erased`.
+    pub async fn archive_for_need(
         &self,
         id: JobId,
         token: &JobToken,
-    ) -> Result<(), FarmError> {
-        self.job_by_token(id, token).await?;
-        match self.archive(id).await? {
+    ) -> Result<Artifact, FarmError> {
+        let given = token.hash();
+        let is_own = self.job_token(id).hash() == given || self.archive_token(id).hash() == given;
+        let read = move |conn: &mut Conn| {
+            let job = jobs::get(conn, id)?;
+            Ok((
+                job,
+                jobs::dependents(conn, id)?,
+                artifacts::of_job(conn, id)?,
+            ))
+        };
+        let (job, dependents, made) = self.read(read).await.map_err(|error| match error {
+            FarmError::NotFound(_) => FarmError::BadToken,
+            other => other,
+        })?;
+        let needs_it =
+            |other: &Job| other.state.is_running() && self.job_token(other.id).hash() == given;
+        if !is_own && !dependents.iter().any(needs_it) {
+            return Err(FarmError::BadToken);
+        }
+        if job.erased_at.is_some() {
+            return Err(FarmError::Erased);
+        }
+        archive_among(made, self.now()).ok_or(FarmError::NotFound("archive"))
+    }
+
+    /// Deletes the archive of a job for its runner. That there is none is no error.
+    pub async fn delete_archive(&self, access: &JobAccess) -> Result<(), FarmError> {
+        let made = self.artifacts_of(access.id()).await?;
+        match archive_among(made, self.now()) {
             Some(archive) => self.remove_artifact(&archive).await,
             None => Ok(()),
         }
-    }
-
-    async fn archive(&self, id: JobId) -> Result<Option<Artifact>, FarmError> {
-        let all = self.artifacts_of(id).await?;
-        Ok(all
-            .into_iter()
-            .find(|artifact| matches!(artifact.content, Content::Archive { .. })))
     }
 
     /// What a job made, without what has expired.
@@ -320,7 +346,6 @@ impl Farm {
     }
 }
 
-const NOT_RUNNING: &str = "the job is not running";
 /// Names the conflict of a file that is kept once.
 const HAS_ANOTHER: &str = "the job has another file of this type";
 
@@ -329,6 +354,14 @@ const HAS_ANOTHER: &str = "the job has another file of this type";
 enum Earlier {
     Replaced,
     Stays,
+}
+
+/// The archive among what a job made, unless it has expired.
+fn archive_among(made: Vec<Artifact>, now: DateTime<Utc>) -> Option<Artifact> {
+    made.into_iter().find(|artifact| {
+        matches!(artifact.content, Content::Archive { .. })
+            && artifact.expires_at.is_none_or(|at| at > now)
+    })
 }
 
 fn has_bytes_of(there: &Artifact, new: &Content) -> bool {

@@ -39,7 +39,7 @@ impl Farm {
 /// Whether the farm was to blame, so that another attempt may well succeed where `job` failed.
 fn is_farms_fault(job: &Job, reason: FailureReason) -> bool {
     match job.spec.package() {
-        Some(_) => reason.is_infrastructure_to_packages(),
+        Some(_) => reason.is_infrastructure_for_packages(),
         None => reason.is_infrastructure(),
     }
 }

@@ -1,9 +1,9 @@
 //! Jobs: reports of runners, what people do to a job, artifacts, and how a job ends.
 
+pub(crate) mod access;
 pub(crate) mod actions;
 pub(crate) mod artifacts;
 pub(crate) mod ending;
-pub(crate) mod job_token;
 pub(crate) mod marked_image;
 pub(crate) mod own_report;
 pub(crate) mod report;

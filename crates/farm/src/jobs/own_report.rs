@@ -1,145 +1,36 @@
-//! What runners do that prove who they are by the token of their job alone.
+//! Reports of runners that authenticate with the token of their job alone (protocol v4).
 //!
-//! A job that somebody called off is over for everybody. Its runner, if that said so when it took the
-//! job, ends it in its own way: until it says that it has, or falls silent, what it sends is taken.
+//! A canceled job is canceled for everybody at once. A runner that announced graceful cancellation
+//! when it claimed the job may finish in its own way: until it reports the end or falls silent, the
+//! farm accepts what it sends.
 
-use bytes::Bytes;
-use slipway_domain::{
-    Event, FailureReason, InvalidTransition, JobId, JobState, JobToken, Outcome, ReportedResult,
-    RunnerId,
-};
-use slipway_store::artifacts::{self, Artifact, Content};
-use slipway_store::jobs::{self, Job};
-use slipway_store::runners::{self, Runner};
-use slipway_store::{Conn, queue, traces};
+use slipway_domain::{FailureReason, JobState, Outcome, ReportedResult};
+use slipway_store::{Conn, jobs, traces};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::jobs::access::{JobAccess, JobStatus};
 use crate::jobs::report::Report;
 use crate::traces::append::SentTrace;
 
-/// Where a job is, as its runner is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobStatus {
-    /// Its state.
-    pub state: JobState,
-    /// Whether it is canceled, and its runner is ending it in its own way.
-    pub ending: bool,
-}
-
-impl JobStatus {
-    fn of(state: JobState) -> Self {
-        Self {
-            state,
-            ending: false,
-        }
-    }
-}
-
 impl Farm {
-    /// Where the job stands whose token `token` is.
+    /// Applies a report on a job that its runner has, and returns the state of the job afterwards.
+    /// A runner may repeat its final report.
     ///
     /// # Errors
-    /// `BadToken` for any other, and for a job that there is not; `Erased`.
-    pub async fn standing(&self, id: JobId, token: &JobToken) -> Result<JobStatus, FarmError> {
-        let job = self.own_job(id, token).await?;
-        self.standing_of(&job).await
-    }
-
-    async fn standing_of(&self, job: &Job) -> Result<JobStatus, FarmError> {
-        let (seen, now) = (job.clone(), self.now());
-        let look = move |conn: &mut Conn| jobs::is_ending(conn, &seen, now);
-        Ok(JobStatus {
-            state: job.state,
-            ending: self.read(look).await?,
-        })
-    }
-
-    /// The job whose own token `token` is.
-    async fn own_job(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
-        if self.job_token(id).hash() != token.hash() {
-            return Err(FarmError::BadToken);
-        }
-        let found = self.read(move |conn| jobs::get(conn, id)).await;
-        let job = found.map_err(|error| match error {
-            FarmError::NotFound(_) => FarmError::BadToken,
-            other => other,
-        })?;
-        match job.erased_at {
-            Some(_) => Err(FarmError::Erased),
-            None => Ok(job),
-        }
-    }
-
-    /// The same, as long as its runner has it.
-    ///
-    /// # Errors
-    /// `Refused` when that is over, besides those of [`Farm::standing`].
-    pub async fn active_job_access(&self, id: JobId, token: &JobToken) -> Result<Job, FarmError> {
-        let job = self.own_job(id, token).await?;
-        if job.state.is_running() || self.standing_of(&job).await?.ending {
-            return Ok(job);
-        }
-        Err(self.over(&job))
-    }
-
-    /// Why a job takes nothing from its runner any more.
-    fn over(&self, job: &Job) -> FarmError {
-        FarmError::Refused(InvalidTransition {
-            from: job.state,
-            event: Event::CheckLease { now: self.now() },
-        })
-    }
-
-    /// Appends bytes that begin at `start` to the trace of a job that its runner has. What is beyond
-    /// the limit of a trace is thrown away and counted, as runners give a job up that is refused.
-    ///
-    /// # Errors
-    /// `TraceGap` when `start` is not where the trace ends, and those of [`Farm::active_job_access`].
-    pub async fn append_own_trace(
-        &self,
-        id: JobId,
-        token: &JobToken,
-        start: u64,
-        mut bytes: Bytes,
-    ) -> Result<(u64, JobStatus), FarmError> {
-        let job = self.active_job_access(id, token).await?;
-        self.note_runner_of(&job).await?;
-        let held = self.read(move |conn| traces::extent(conn, id)).await?;
-        let said_end = start + bytes.len() as u64;
-        let room = self
-            .inner
-            .settings
-            .max_trace_bytes
-            .saturating_sub(held.length);
-        let is_full = room == 0 && start > held.length;
-        if start != held.length && !is_full {
-            return Err(FarmError::TraceGap { held: held.length });
-        }
-        bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
-        let appended = self.append_at(id, held, bytes).await?;
-        let standing = JobStatus {
-            state: appended.state,
-            ending: appended.ending,
-        };
-        Ok((said_end, standing))
-    }
-
-    /// Takes a report on a job that its runner has, and says where the job stands afterwards. An end
-    /// that was told before may be told again.
-    ///
-    /// # Errors
-    /// `Refused` when the job is over in another way, and those of [`Farm::standing`].
+    /// `Refused` when the job ended in another way; `Erased`; `BadToken` when the job was taken from
+    /// the runner meanwhile.
     pub async fn report_own(
         &self,
-        id: JobId,
-        token: &JobToken,
+        access: &JobAccess,
         report: Report,
     ) -> Result<JobStatus, FarmError> {
-        match self.report_once(id, token, report.clone()).await {
-            // It was called off, or renewed, while the report was looked at: as it is now.
+        match self.report_once(access, report.clone()).await {
+            // The job was canceled, or its lease renewed, since it was read: decide again by its
+            // present state.
             Err(FarmError::NotFound(_) | FarmError::Refused(_) | FarmError::Conflict(_)) => {
-                let again = self.report_once(id, token, report).await;
+                let access = self.reread(access).await?;
+                let again = self.report_once(&access, report).await;
                 again.map_err(ended_meanwhile)
             }
             answered => answered,
@@ -148,48 +39,47 @@ impl Farm {
 
     async fn report_once(
         &self,
-        id: JobId,
-        token: &JobToken,
+        access: &JobAccess,
         report: Report,
     ) -> Result<JobStatus, FarmError> {
-        let job = self.own_job(id, token).await?;
-        self.note_runner_of(&job).await?;
+        let job = access.job();
+        self.note_runner_of(access).await?;
         match (job.state, report.ended) {
             (JobState::Running(lease, _), None) => {
-                let runner = self.runner_with(lease.runner).await?;
-                let renewed = self.renew(&runner, id, report.phase, None).await;
+                let renewed = self.renew(lease.runner, job.id, report.phase, None).await;
                 Ok(JobStatus::of(renewed?))
             }
             (JobState::Running(lease, _), Some(ended)) => {
-                let runner = self.runner_with(lease.runner).await?;
-                let state = self.take_end(&runner, &job, ended, report.sent).await;
+                let state = self.take_end(lease.runner, job, ended, report.sent).await;
                 Ok(JobStatus::of(state?))
             }
-            (_, ended) if self.standing_of(&job).await?.ending => {
+            (_, ended) if access.standing().ending => {
                 let sent = report.sent;
-                self.end_canceled(job, ended.map(|_| sent)).await
+                self.end_canceled(access, ended.map(|_| sent)).await
             }
             (state, Some(ended)) => {
                 if state == JobState::Done(Outcome::Canceled) {
-                    self.record_stopped(id).await?;
+                    self.record_stopped(job.id).await?;
                 }
-                match is_told(state, ended.result) {
-                    true => Ok(JobStatus::of(state)),
-                    false => Err(self.over(&job)),
+                if is_repeated(state, ended.result) {
+                    Ok(JobStatus::of(state))
+                } else {
+                    Err(access.refused())
                 }
             }
-            (_, None) => Err(self.over(&job)),
+            (_, None) => Err(access.refused()),
         }
     }
 
-    /// Hears of a canceled job that its runner is ending, or has ended: however it did, the job
-    /// stays canceled.
+    /// Notes progress or the end of a canceled job that its runner stops gracefully. The job stays
+    /// canceled, whatever the runner reports.
     async fn end_canceled(
         &self,
-        job: Job,
+        access: &JobAccess,
         ended: Option<SentTrace>,
     ) -> Result<JobStatus, FarmError> {
-        let (id, state, now) = (job.id, job.state, self.now());
+        let (job, now) = (access.job().clone(), self.now());
+        let (id, state) = (job.id, job.state);
         let Some(sent) = ended else {
             let renew = move |conn: &mut Conn| jobs::renew_ending(conn, &job, now);
             self.write(renew).await?;
@@ -209,68 +99,16 @@ impl Farm {
         Ok(JobStatus::of(state))
     }
 
-    /// Notes that the runner of a job was heard of.
-    async fn note_runner_of(&self, job: &Job) -> Result<(), FarmError> {
-        let Some(runner) = job.runner else {
-            return Ok(());
-        };
-        let runner = self.runner_with(runner).await?;
-        self.record_contact(&runner, None).await
-    }
-
-    async fn runner_with(&self, id: RunnerId) -> Result<Runner, FarmError> {
-        let read = move |conn: &mut Conn| runners::get(conn, id);
-        self.read(read).await
-    }
-
-    /// The archive of a job, for the job itself and for running jobs that need it.
-    ///
-    /// # Errors
-    /// `NotFound` when the job has none, `BadToken` for everybody else, `Erased`.
-    pub async fn archive_for_need(
-        &self,
-        id: JobId,
-        token: &JobToken,
-    ) -> Result<Artifact, FarmError> {
-        let given = token.hash();
-        let is_own = self.job_token(id).hash() == given || self.archive_token(id).hash() == given;
-        let look = move |conn: &mut Conn| {
-            let job = jobs::get(conn, id)?;
-            Ok((
-                job,
-                jobs::dependents(conn, id)?,
-                artifacts::of_job(conn, id)?,
-            ))
-        };
-        let found = self.read(look).await;
-        let (job, dependents, made) = found.map_err(|error| match error {
-            FarmError::NotFound(_) => FarmError::BadToken,
-            other => other,
-        })?;
-        let needs_it =
-            |other: &Job| other.state.is_running() && self.job_token(other.id).hash() == given;
-        if !is_own && !dependents.iter().any(needs_it) {
-            return Err(FarmError::BadToken);
+    /// Notes contact with the runner of a job.
+    pub(crate) async fn note_runner_of(&self, access: &JobAccess) -> Result<(), FarmError> {
+        match access.runner() {
+            Some(runner) => self.record_contact(runner, None).await,
+            None => Ok(()),
         }
-        if job.erased_at.is_some() {
-            return Err(FarmError::Erased);
-        }
-        let now = self.now();
-        let archive = made.into_iter().find(|artifact| {
-            matches!(artifact.content, Content::Archive { .. })
-                && artifact.expires_at.is_none_or(|at| at > now)
-        });
-        archive.ok_or(FarmError::NotFound("archive"))
-    }
-
-    /// How many jobs of a project are running.
-    pub async fn running_jobs(&self, project: slipway_domain::ProjectId) -> Result<u32, FarmError> {
-        let count = move |conn: &mut Conn| queue::running(conn, project);
-        self.read(count).await
     }
 }
 
-/// A job that is not with its runner any more is nobody's whose token could be good.
+/// A job that its runner lost since the token was checked has no valid token any more.
 fn ended_meanwhile(error: FarmError) -> FarmError {
     match error {
         FarmError::NotFound(_) => FarmError::BadToken,
@@ -278,8 +116,9 @@ fn ended_meanwhile(error: FarmError) -> FarmError {
     }
 }
 
-/// Whether a job is in `state` as its runner told `result` before. That it was lost no runner tells.
-fn is_told(state: JobState, result: ReportedResult) -> bool {
+/// Whether a job is in `state` because its runner reported `result` before. No runner reports that
+/// the job was lost.
+fn is_repeated(state: JobState, result: ReportedResult) -> bool {
     match (state, result) {
         (JobState::Done(Outcome::Succeeded), ReportedResult::Succeeded) => true,
         (JobState::Done(Outcome::Failed(reason)), ReportedResult::Failed(_)) => {

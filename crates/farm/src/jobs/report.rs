@@ -7,7 +7,7 @@ use slipway_domain::base_image::BaseImage;
 use slipway_domain::image::is_tag;
 use slipway_domain::names::{Invalid, check_line, clean_message};
 use slipway_domain::{
-    BuildStep, Event, ImageDetails, JobId, JobState, Outcome, Phase, ReportedResult,
+    BuildStep, Event, ImageDetails, JobId, JobState, Outcome, Phase, ReportedResult, RunnerId,
 };
 use slipway_store::artifacts::{self, Content, NewArtifact};
 use slipway_store::jobs::{self, Changes, Job};
@@ -130,15 +130,15 @@ impl Farm {
             self.replace_trace(id, trace).await?;
         }
         let state = match report.ended {
-            Some(ended) => return self.take_end(runner, &job, ended, report.sent).await,
+            Some(ended) => return self.take_end(runner.id, &job, ended, report.sent).await,
             None => {
-                self.renew(runner, id, report.phase, report.base_image)
+                self.renew(runner.id, id, report.phase, report.base_image)
                     .await?
             }
         };
         if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {
             return self
-                .hold(runner, id, state, wait.min(MAX_BEAT_WAIT), watch)
+                .hold(runner.id, id, state, wait.min(MAX_BEAT_WAIT), watch)
                 .await;
         }
         Ok(state)
@@ -147,7 +147,7 @@ impl Farm {
     /// Ends a job as its runner says.
     pub(crate) async fn take_end(
         &self,
-        runner: &Runner,
+        runner: RunnerId,
         job: &Job,
         mut ended: Ended,
         sent: SentTrace,
@@ -171,7 +171,7 @@ impl Farm {
     /// Holds a beat until the job is taken from the runner, or the wait is over.
     async fn hold(
         &self,
-        runner: &Runner,
+        runner: RunnerId,
         id: JobId,
         mut state: JobState,
         wait: Duration,
@@ -192,12 +192,12 @@ impl Farm {
     /// Renews the lease of a running job; a change of phase is told to those who watch.
     pub(crate) async fn renew(
         &self,
-        runner: &Runner,
+        runner: RunnerId,
         id: JobId,
         phase: Option<Phase>,
         base_image: Option<BaseImage>,
     ) -> Result<JobState, FarmError> {
-        let (now, runner) = (self.now(), runner.id);
+        let now = self.now();
         let state = self
             .write(move |conn| {
                 let job = jobs::get(conn, id)?;
@@ -220,12 +220,12 @@ impl Farm {
 
     async fn end(
         &self,
-        runner: &Runner,
+        runner: RunnerId,
         id: JobId,
         ended: Ended,
         sent: SentTrace,
     ) -> Result<JobState, FarmError> {
-        let (now, runner, policy) = (self.now(), runner.id, self.retry_policy());
+        let (now, policy) = (self.now(), self.retry_policy());
         let written = self.write(move |conn| {
             if let Some(whole) = ended.trace
                 && let Some(gap) = close_gap(conn, id, whole)?

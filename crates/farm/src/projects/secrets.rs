@@ -7,9 +7,10 @@
 use chrono::{DateTime, Utc};
 use slipway_domain::{NamespaceId, ProjectId, Role};
 use slipway_store::builds::Build;
-use slipway_store::deploy_keys;
+use slipway_store::deploy_keys::{self, DeployKey};
 use slipway_store::projects::Project;
 use slipway_store::secrets::{self, Credential, Variable};
+use slipway_store::{Conn, StoreError};
 
 use crate::access::authorize::{NamespaceAccess, ProjectAccess};
 use crate::error::FarmError;
@@ -73,6 +74,24 @@ pub struct JobSecrets {
     pub repository: JobRepository,
 }
 
+/// The secrets of a project as they are stored.
+pub(crate) struct SealedSecrets {
+    variables: Vec<Variable>,
+    credentials: Vec<Credential>,
+    deploy_key: Option<DeployKey>,
+}
+
+impl SealedSecrets {
+    /// Reads the secrets that jobs of a project get.
+    pub(crate) fn read(conn: &mut Conn, project: &Project) -> Result<Self, StoreError> {
+        Ok(Self {
+            variables: secrets::variables_of(conn, project.id)?,
+            credentials: secrets::credentials_of(conn, project.namespace)?,
+            deploy_key: deploy_keys::get(conn, project.id)?,
+        })
+    }
+}
+
 fn variable_context(project: ProjectId, key: &str) -> String {
     format!("variable:{project}:{key}")
 }
@@ -87,7 +106,10 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden` to lower roles.
-    pub async fn variables(&self, access: &ProjectAccess) -> Result<Vec<VariableDetails>, FarmError> {
+    pub async fn variables(
+        &self,
+        access: &ProjectAccess,
+    ) -> Result<Vec<VariableDetails>, FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let rows = self
@@ -248,20 +270,21 @@ impl Farm {
         Ok((row.registry, row.username, password))
     }
 
-    /// What a job of `build` gets, in the clear, for the one answer that hands the job out. Of
-    /// variables of one name the last wins: the build's own go before the project's.
-    pub(crate) async fn job_secrets(
+    /// The secrets of a job of `build` in plain text, for the one answer that hands the job out.
+    /// Where two variables have the same name the last one wins, so the build's own come after the
+    /// project's.
+    pub(crate) fn open_secrets(
         &self,
         project: &Project,
         build: &Build,
+        sealed: SealedSecrets,
     ) -> Result<JobSecrets, FarmError> {
         let (id, namespace) = (project.id, project.namespace);
-        let both = move |conn: &mut _| {
-            let variables = secrets::variables_of(conn, id)?;
-            let credentials = secrets::credentials_of(conn, namespace)?;
-            Ok((variables, credentials, deploy_keys::get(conn, id)?))
-        };
-        let (variables, credentials, key) = self.read(both).await?;
+        let SealedSecrets {
+            variables,
+            credentials,
+            deploy_key: key,
+        } = sealed;
         let seal = &self.inner.seal;
         let variable = |row: Variable| {
             let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
-use crate::projects::secrets::JobSecrets;
+use crate::projects::secrets::{JobSecrets, SealedSecrets};
 use crate::queue::made_images::{gives_layers, with_images};
 use crate::runners::managers::Process;
 
@@ -228,7 +228,7 @@ impl Farm {
     /// # Errors
     /// `NotFound` when there is no such job.
     pub async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
-        let (job, build, project, needs, artifacts, is_cache) = self
+        let (job, build, project, needs, artifacts, is_cache, sealed) = self
             .read(move |conn| {
                 let job = jobs::get(conn, id)?;
                 let build = builds::get(conn, job.build)?;
@@ -241,10 +241,11 @@ impl Farm {
                 let artifacts = artifacts::of_job(conn, id)?;
                 let others = jobs::of_build(conn, job.build)?;
                 let is_cache = gives_layers(&job, &others);
-                Ok((job, build, project, needs, artifacts, is_cache))
+                let sealed = SealedSecrets::read(conn, &project)?;
+                Ok((job, build, project, needs, artifacts, is_cache, sealed))
             })
             .await?;
-        let secrets = self.job_secrets(&project, &build).await?;
+        let secrets = self.open_secrets(&project, &build, sealed)?;
         let job = with_images(job, &needs, is_cache);
         let needs = needs
             .into_iter()

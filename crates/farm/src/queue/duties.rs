@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{BuildId, Event, JobState};
 use slipway_store::builds::{self, BuildError};
 use slipway_store::jobs::{self, Changes};
-use slipway_store::{Signal, StoreError, artifacts, uploads};
+use slipway_store::{Conn, Signal, StoreError, artifacts, uploads};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::FarmError;
@@ -159,7 +159,7 @@ const TOO_LONG: &str = "pipeline_timeout";
 /// Ends a build that took longer than it may; `None` when it is over already. None of its jobs is
 /// tried again, and none skipped: for all of them the time was too short.
 fn expire_build(
-    conn: &mut slipway_store::Conn,
+    conn: &mut Conn,
     id: BuildId,
     warm_wait: TimeDelta,
     now: DateTime<Utc>,

@@ -1,6 +1,7 @@
 //! How the farm goes, in a few numbers for monitoring.
 
-use slipway_store::queue;
+use slipway_domain::ProjectId;
+use slipway_store::{Conn, queue};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -44,5 +45,10 @@ impl Farm {
             parked_polls,
             ..figures
         })
+    }
+
+    /// How many jobs of a project are running.
+    pub async fn running_jobs(&self, project: ProjectId) -> Result<u32, FarmError> {
+        self.read(move |conn| queue::running(conn, project)).await
     }
 }

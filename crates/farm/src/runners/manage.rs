@@ -9,7 +9,7 @@ use slipway_domain::{
     FeatureSet, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet, TokenHash,
 };
 use slipway_store::runners::{About, NewRunner, Runner, Update};
-use slipway_store::{Page, StoreError, jobs, projects, registration, runners};
+use slipway_store::{Conn, Page, StoreError, jobs, projects, registration, runners};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;

@@ -1,27 +1,28 @@
-//! Traces as runners send them: appended, or replaced as a whole.
+//! Traces as runners send them: appended chunk by chunk, or replaced as a whole.
 
 use bytes::Bytes;
-use slipway_domain::{JobId, JobState, JobToken};
+use slipway_domain::{JobId, JobState};
 use slipway_store::traces::{self, Chunk, Extent};
 use slipway_store::{Signal, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::jobs::access::{JobAccess, JobStatus};
 use crate::state::live_hub::Offer;
 use crate::traces::chunks::{extended, lines_of};
 
-/// What a runner hears after it sent a range of its trace.
+/// The answer to a runner that appended to its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// How many bytes are stored now.
     pub length: u64,
-    /// The job's state, by which a runner learns of a cancel.
+    /// The state of the job, from which the runner learns that it was canceled.
     pub state: JobState,
-    /// Whether the job is canceled, and its runner is ending it in its own way.
+    /// Whether the job is canceled and its runner is still stopping it gracefully.
     pub ending: bool,
 }
 
-/// What a runner says that it sent of a trace, as far as it tells.
+/// What a runner reports to have sent of a trace; a runner may leave out either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SentTrace {
     /// In bytes.
@@ -31,7 +32,7 @@ pub struct SentTrace {
 }
 
 impl SentTrace {
-    /// Whether that is what the farm holds.
+    /// Whether the farm stores exactly that.
     pub(crate) fn is(&self, held: Extent) -> bool {
         self.length.is_none_or(|length| length == held.length)
             && self.crc32.is_none_or(|crc32| crc32 == held.crc32)
@@ -39,20 +40,19 @@ impl SentTrace {
 }
 
 impl Farm {
-    /// Appends bytes that begin at `start` to a job's trace; an empty range is a sign of life.
+    /// Appends bytes that begin at `start` to the trace of a job. An empty chunk only renews the
+    /// lease.
     ///
     /// # Errors
-    /// `TraceGap` when `start` is not where the trace ends, `TooLarge` beyond the limit, and those
-    /// of a token that is not the job's.
+    /// `TraceGap` when `start` is not where the trace ends, `TooLarge` above the size limit,
+    /// `Erased`.
     pub async fn append_trace(
         &self,
-        id: JobId,
-        token: &JobToken,
+        access: &JobAccess,
         start: u64,
         bytes: Bytes,
     ) -> Result<Appended, FarmError> {
-        self.job_by_token(id, token).await?;
-        let held = self.read(move |conn| traces::extent(conn, id)).await?;
+        let held = self.held_before(access, start).await?;
         if held.length != start {
             return Err(FarmError::TraceGap { held: held.length });
         }
@@ -60,11 +60,52 @@ impl Farm {
         if extended(held, &bytes).length > limit {
             return Err(FarmError::TooLarge { limit });
         }
-        self.append_at(id, held, bytes).await
+        self.append_at(access.id(), held, bytes).await
     }
 
-    /// Appends bytes to a trace that is `held` long, and takes them for a sign of life.
-    pub(crate) async fn append_at(
+    /// [`Farm::append_trace`] for runners of protocol v4. Bytes above the size limit are counted and
+    /// dropped, because those runners abort a job whose trace is refused. Returns the length that the
+    /// runner believes to be stored.
+    ///
+    /// # Errors
+    /// `TraceGap` when `start` is not where the trace ends, `Erased`.
+    pub async fn append_own_trace(
+        &self,
+        access: &JobAccess,
+        start: u64,
+        mut bytes: Bytes,
+    ) -> Result<(u64, JobStatus), FarmError> {
+        self.note_runner_of(access).await?;
+        let held = self.held_before(access, start).await?;
+        let sent_end = start + bytes.len() as u64;
+        let limit = self.inner.settings.max_trace_bytes;
+        let space = limit.saturating_sub(held.length);
+        // Once the trace is full, the runner counts on from what it sent, not from what is stored.
+        let is_full = space == 0 && start > held.length;
+        if start != held.length && !is_full {
+            return Err(FarmError::TraceGap { held: held.length });
+        }
+        bytes.truncate(usize::try_from(space).unwrap_or(usize::MAX));
+        let appended = self.append_at(access.id(), held, bytes).await?;
+        let standing = JobStatus {
+            state: appended.state,
+            ending: appended.ending,
+        };
+        Ok((sent_end, standing))
+    }
+
+    /// How much of the trace is stored. What the token check read is good enough when the chunk
+    /// continues it: the write compares lengths again. Only a mismatch may come from another request
+    /// that appended meanwhile, and is worth another read.
+    async fn held_before(&self, access: &JobAccess, start: u64) -> Result<Extent, FarmError> {
+        if access.trace().length == start {
+            return Ok(access.trace());
+        }
+        self.trace_extent(access.id()).await
+    }
+
+    /// Appends bytes to a trace of the extent `held`, and renews the lease of its job.
+    async fn append_at(
         &self,
         id: JobId,
         held: Extent,
@@ -82,19 +123,20 @@ impl Farm {
             if let Some(chunk) = &chunk {
                 traces::append(conn, id, chunk, whole)?;
             }
-            let seen = jobs::get(conn, id)?;
-            if let JobState::Running(lease, _) = seen.state {
-                let state = jobs::renew(conn, &seen, lease.runner, None, now)?;
+            let job = jobs::get(conn, id)?;
+            if let JobState::Running(lease, _) = job.state {
+                let state = jobs::renew(conn, &job, lease.runner, None, now)?;
                 return Ok((state, false));
             }
-            let ending = jobs::is_ending(conn, &seen, now)?;
+            let ending = jobs::is_ending(conn, &job, now)?;
             if ending {
-                jobs::renew_ending(conn, &seen, now)?;
+                jobs::renew_ending(conn, &job, now)?;
             }
-            Ok((seen.state, ending))
+            Ok((job.state, ending))
         });
         match written.await {
             Ok((state, ending)) => {
+                // Followers get the bytes only after the commit: what they saw must not vanish.
                 if let Some(at) = at {
                     let offer = Offer {
                         start,
@@ -118,6 +160,7 @@ impl Farm {
         }
     }
 
+    /// Stores the bytes of a chunk; `None` when there are none.
     async fn store_chunk(
         &self,
         id: JobId,
@@ -139,10 +182,10 @@ impl Farm {
         }))
     }
 
-    /// Puts a whole trace in the place of what is stored.
+    /// Replaces the stored trace of a job.
     pub(crate) async fn replace_trace(&self, id: JobId, bytes: Bytes) -> Result<(), FarmError> {
         let whole = extended(Extent::default(), &bytes);
-        let held = self.read(move |conn| traces::extent(conn, id)).await?;
+        let held = self.trace_extent(id).await?;
         // The last report of a stock runner repeats what it sent before, byte for byte.
         if held == whole {
             return Ok(());

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use slipway_domain::JobId;
-use slipway_store::jobs;
 use slipway_store::traces::{self, Extent};
+use slipway_store::{Conn, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;

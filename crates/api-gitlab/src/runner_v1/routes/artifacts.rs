@@ -125,8 +125,8 @@ pub(crate) async fn delete(
     http: HttpRequest,
 ) -> Answer {
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
-    farm.remove_archive_by_token(id, &job_token(&http, None))
-        .await?;
+    let access = farm.job_access(id, &job_token(&http, None)).await?;
+    farm.delete_archive(&access).await?;
     Ok(HttpResponse::Ok().finish())
 }
 

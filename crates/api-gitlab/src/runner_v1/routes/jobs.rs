@@ -99,9 +99,9 @@ async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, payload: Payload)
         }),
     };
     // Only the holder of the token learns what is wrong with the request.
-    farm.check_job_token(id, &token).await?;
+    let access = farm.job_access(id, &token).await?;
     let (start, body) = (start?, read_body(payload).await?);
-    let appended = farm.append_trace(id, &token, start, body).await?;
+    let appended = farm.append_trace(&access, start, body).await?;
     // 202 is the only status of success, and `Range` is a length, not the index of the last byte.
     Ok(HttpResponse::Accepted()
         .insert_header((JOB_STATUS_HEADER, convert::job_status(&appended.state)))

@@ -1,4 +1,4 @@
-//! RunnerRequest and deleting runners.
+//! Registers and deletes runners.
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::{RegistrationToken, RunnerToken, TagSet};

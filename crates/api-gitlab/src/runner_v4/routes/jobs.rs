@@ -68,14 +68,14 @@ pub(crate) async fn update(
     let token = job_token(&http, request.token.clone());
     let token = token.ok_or(RunnerV4Error::MissingParameter("token"))?;
     let id = job_id(&id)?;
+    // Only the holder of the token learns what is wrong with the request.
+    let access = farm.own_job_access(id, &token).await?;
     let Some(report) = report(request) else {
-        // Only the holder of the token learns what is wrong with the request.
-        farm.standing(id, &token).await?;
         return Err(RunnerV4Error::BadRequest(
             "state does not have a valid value".to_owned(),
         ));
     };
-    let standing = farm.report_own(id, &token, report).await?;
+    let standing = farm.report_own(&access, report).await?;
     // The body is the status number, as in GitLab. Runners ignore it.
     Ok(with_status(&mut HttpResponse::Ok(), standing).json(200))
 }
@@ -93,9 +93,9 @@ pub(crate) async fn append_trace(
 ) -> Answer {
     let id = job_id(&id)?;
     let token = job_token(&http, None).ok_or(FarmError::BadToken)?;
-    farm.active_job_access(id, &token).await?;
+    let access = farm.active_job_access(id, &token).await?;
     let (start, body) = read_chunk(&http, payload.into_inner()).await?;
-    let (length, standing) = farm.append_own_trace(id, &token, start, body).await?;
+    let (length, standing) = farm.append_own_trace(&access, start, body).await?;
     Ok(with_status(&mut HttpResponse::Accepted(), standing)
         // A length, not the index of the last byte.
         .insert_header((RANGE, format!("0-{length}")))

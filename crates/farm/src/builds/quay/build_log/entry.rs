@@ -1,7 +1,7 @@
 //! One entry of the log of a build.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::base_image::BaseImageUse;
+use slipway_domain::base_image::BaseImage;
 
 use crate::builds::quay::quay_phases::{Fault, PackagePhase};
 
@@ -15,7 +15,7 @@ pub enum LogEntry {
         /// The phase.
         phase: PackagePhase,
         /// The base image that is pulled in it, as far as it is known.
-        base: Option<BaseImageUse>,
+        base: Option<BaseImage>,
     },
     /// A step of the Dockerfile began.
     Command {
