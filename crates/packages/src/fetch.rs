@@ -69,7 +69,7 @@ impl Fetched {
     /// # Errors
     /// `Unsupported` if it is neither an archive nor a Dockerfile.
     pub fn kind(&self) -> Result<Kind, PackageError> {
-        Kind::of(self.content_type.as_deref(), &self.head)
+        Kind::detect(self.content_type.as_deref(), &self.head)
     }
 }
 

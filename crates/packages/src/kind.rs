@@ -31,7 +31,7 @@ impl Kind {
     ///
     /// # Errors
     /// `Unsupported` for anything else.
-    pub fn of(content_type: Option<&str>, head: &[u8]) -> Result<Self, PackageError> {
+    pub fn detect(content_type: Option<&str>, head: &[u8]) -> Result<Self, PackageError> {
         let content_type = content_type.unwrap_or_default();
         let plain = content_type.split(';').next().unwrap_or_default().trim();
         match plain.to_ascii_lowercase().as_str() {
@@ -126,7 +126,7 @@ mod tests {
             (none, b"<?xml version", Err(())),
             (none, &plain_tar, Err(())),
         ] {
-            let found = Kind::of(content_type, head).map_err(drop);
+            let found = Kind::detect(content_type, head).map_err(drop);
             assert_eq!(found, expected, "{content_type:?} {head:?}");
         }
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_content_type_in_a_message_is_short_and_has_no_control_characters() {
         let odd = format!("image/\u{7}{}", "x".repeat(500));
-        let message = Kind::of(Some(&odd), b"").unwrap_err().to_string();
+        let message = Kind::detect(Some(&odd), b"").unwrap_err().to_string();
         assert!(message.len() < 250 && !message.contains('\u{7}'));
     }
 }

@@ -71,7 +71,7 @@ impl Packages {
     ///
     /// # Errors
     /// See [`PackageError`]. The contents of `dir` are undefined then.
-    pub async fn take(
+    pub async fn load_file(
         &self,
         mut file: File,
         content_type: Option<&str>,
@@ -82,7 +82,7 @@ impl Packages {
         let mut head = Vec::new();
         (&mut file).take(HEAD as u64).read_to_end(&mut head)?;
         file.rewind()?;
-        let (size, kind) = (file.metadata()?.len(), Kind::of(content_type, &head)?);
+        let (size, kind) = (file.metadata()?.len(), Kind::detect(content_type, &head)?);
         self.store(file, size, kind, dir, report).await
     }
 

@@ -37,7 +37,7 @@ async fn load(packages: &Packages, job: &Job, package: &BuildPackage) -> Result<
             // The open file is enough; the disk need not hold the package twice.
             std::fs::remove_file(&upload.path)?;
             let content_type = upload.content_type.as_deref();
-            packages.take(file, content_type, &dir, &mut log).await
+            packages.load_file(file, content_type, &dir, &mut log).await
         }
         (PackageSource::Upload(_), None) => {
             Err(std::io::Error::from(std::io::ErrorKind::NotFound).into())
