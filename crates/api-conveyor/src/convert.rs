@@ -1,4 +1,4 @@
-//! The farm's builds and images in Conveyor's words, and its requests in the farm's.
+//! Conversion between the farm's types and Conveyor's.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
@@ -8,7 +8,6 @@ use slipway_farm::{Build, CommitRequest, FoundImage, Project};
 use crate::error::ConveyorError;
 use crate::wire;
 
-/// A build as this API shows it.
 pub(crate) fn build(project: &Project, build: &Build) -> wire::Build {
     wire::Build {
         id: build.uuid.to_string(),
@@ -22,7 +21,6 @@ pub(crate) fn build(project: &Project, build: &Build) -> wire::Build {
     }
 }
 
-/// An image as this API shows it.
 pub(crate) fn artifact(image: &FoundImage) -> wire::Artifact {
     wire::Artifact {
         id: image.id.to_string(),
@@ -33,12 +31,12 @@ pub(crate) fn artifact(image: &FoundImage) -> wire::Artifact {
     }
 }
 
-/// Builds without a branch have an empty one, as in the reference.
+/// The branch of a build; empty if it has none, as the reference server stores it.
 fn branch(git_ref: Option<&GitRef>) -> String {
     git_ref.map(GitRef::to_string).unwrap_or_default()
 }
 
-/// Clients know four states, and wait for one of the last two.
+/// The state of a build. Clients know four states and wait for `succeeded` or `failed`.
 fn state(state: BuildState) -> &'static str {
     match state {
         BuildState::Pending => "pending",
@@ -52,9 +50,15 @@ fn date(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Reads the body of `POST /builds`. What is null or empty is not given: the generated client
-/// sends every member.
-pub(crate) fn request(body: &[u8]) -> Result<CommitRequest, ConveyorError> {
+/// Parses the body of `POST /builds`.
+///
+/// Null and empty members count as missing, because the generated client sends every member.
+/// Unknown members are ignored.
+///
+/// # Errors
+/// 400 if the body is not an object or a member is malformed; 422 if a member is missing or the
+/// branch is not a valid name.
+pub(crate) fn commit_request(body: &[u8]) -> Result<CommitRequest, ConveyorError> {
     let bad = ConveyorError::BadRequest;
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
         return Err(bad("expected a JSON object".to_owned()));
@@ -69,16 +73,19 @@ pub(crate) fn request(body: &[u8]) -> Result<CommitRequest, ConveyorError> {
     let request = CommitRequest {
         project: project.map_err(|error: slipway_domain::Invalid| bad(error.to_string()))?,
         sha: sha.map_err(|error: slipway_domain::Invalid| bad(error.to_string()))?,
+        // A branch that git cannot have does not exist, and a missing branch is 422 here.
         branch: match branch.map(str::parse).transpose() {
             Ok(branch) => branch,
             Err(_) => {
-                let why = "`branch` is no name that a git branch can have";
+                let why = "`branch` is not a valid name of a git branch";
                 return Err(ConveyorError::Invalid(why));
             }
         },
     };
     if request.branch.is_none() && request.sha.is_none() {
-        return Err(ConveyorError::Invalid("a build needs a branch or a sha"));
+        return Err(ConveyorError::Invalid(
+            "`branch` and `sha` are both missing: a build needs one of them",
+        ));
     }
     Ok(request)
 }
@@ -91,7 +98,7 @@ fn text<'a>(
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
         Some(_) => Err(ConveyorError::BadRequest(format!(
-            "`{name}` has to be a string"
+            "`{name}` must be a string"
         ))),
     }
 }
@@ -103,26 +110,29 @@ mod tests {
 
     const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    fn refused(body: &str) -> u16 {
-        request(body.as_bytes()).unwrap_err().status_code().as_u16()
+    fn refused_with(body: &str) -> u16 {
+        commit_request(body.as_bytes())
+            .unwrap_err()
+            .status_code()
+            .as_u16()
     }
 
     #[test]
-    fn a_request_is_read_whatever_else_it_has() {
+    fn unknown_members_are_ignored_and_empty_ones_count_as_missing() {
         let body = format!(
             r#"{{"repository":"Acme/my.app","branch":"a/b","sha":"{}","extra":[1]}}"#,
             SHA.to_uppercase()
         );
-        let read = request(body.as_bytes()).unwrap();
-        assert_eq!(read.project.to_string(), "Acme/my.app");
-        assert_eq!(read.branch.unwrap().as_str(), "a/b");
-        assert_eq!(read.sha.unwrap().as_str(), SHA);
+        let request = commit_request(body.as_bytes()).unwrap();
+        assert_eq!(request.project.to_string(), "Acme/my.app");
+        assert_eq!(request.branch.unwrap().as_str(), "a/b");
+        assert_eq!(request.sha.unwrap().as_str(), SHA);
         let empty = format!(r#"{{"repository":"a/b","branch":"","sha":"{SHA}"}}"#);
-        assert!(request(empty.as_bytes()).unwrap().branch.is_none());
+        assert!(commit_request(empty.as_bytes()).unwrap().branch.is_none());
     }
 
     #[test]
-    fn what_cannot_be_read_and_what_is_missing_are_told_apart() {
+    fn malformed_members_are_400_and_missing_ones_422() {
         for bad in [
             "",
             "[",
@@ -134,21 +144,21 @@ mod tests {
             r#"{"repository":"a/b","sha":"abcdef0"}"#,
             r#"{"repository":"a/b","branch":["x"]}"#,
         ] {
-            assert_eq!(refused(bad), 400, "{bad}");
+            assert_eq!(refused_with(bad), 400, "{bad}");
         }
-        for lacking in [
+        for incomplete in [
             "{}",
             r#"{"repository":null,"branch":"x"}"#,
             r#"{"repository":"a/b"}"#,
             r#"{"repository":"a/b","sha":null,"branch":""}"#,
             r#"{"repository":"a/b","branch":"a..b"}"#,
         ] {
-            assert_eq!(refused(lacking), 422, "{lacking}");
+            assert_eq!(refused_with(incomplete), 422, "{incomplete}");
         }
     }
 
     #[test]
-    fn every_state_is_one_of_four() {
+    fn every_build_state_maps_to_one_of_four_words() {
         let words = [
             (BuildState::Pending, "pending"),
             (BuildState::Running, "building"),
@@ -157,8 +167,8 @@ mod tests {
             (BuildState::Canceled, "failed"),
             (BuildState::Skipped, "failed"),
         ];
-        for (own, word) in words {
-            assert_eq!(state(own), word);
+        for (farm_state, word) in words {
+            assert_eq!(state(farm_state), word);
         }
     }
 }

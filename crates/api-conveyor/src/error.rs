@@ -1,4 +1,4 @@
-//! What goes wrong, in Conveyor's shape: `{"id":…,"message":…}`.
+//! Errors in Conveyor's format: `{"id":…,"message":…}`.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,27 +8,25 @@ use slipway_http::BodyError;
 
 use crate::wire::ErrorBody;
 
-/// What the generated client compares with to decide that something does not exist.
+/// The generated client compares with this text to decide that something does not exist.
 const NOT_FOUND: &str = "resource was not found";
 
-/// An error of this API.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum ConveyorError {
-    /// What the farm says.
     Farm(FarmError),
-    /// What the farm says of a commit that was asked for.
+    /// The farm refused to build a commit.
     Request(RequestError),
-    /// The request cannot be read; the sentence says what was expected.
+    /// The request is malformed; the text says what was expected.
     BadRequest(String),
-    /// The request lacks what it needs.
+    /// The request is well-formed but incomplete or invalid.
     Invalid(&'static str),
-    /// A delivery is not believed.
+    /// The signature or token of a webhook delivery is missing or wrong.
     Hook(HookRefused),
-    /// There is no such route, or what the path names cannot be a name.
-    NotThere,
-    /// The body is longer than is read.
+    /// The route does not exist, or the path cannot name anything.
+    NotFound,
+    /// The body is larger than `limit` bytes.
     BodyTooLarge {
-        /// The limit, in bytes.
         limit: usize,
     },
 }
@@ -81,7 +79,7 @@ impl ConveyorError {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::Hook(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::NotThere => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         }
     }
@@ -95,7 +93,7 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::Invalid(_) | FarmError::IdleForEver => {
             (StatusCode::UNPROCESSABLE_ENTITY, "invalid")
         }
-        // The one thing here that another request can be in the way of.
+        // The only conflict in this API: a build of the same commit is not finished.
         FarmError::Conflict(_) | FarmError::Refused(_) => (StatusCode::CONFLICT, "duplicate_build"),
         FarmError::SourcesGone => (StatusCode::CONFLICT, "sources_gone"),
         FarmError::TooManyBuilds => (StatusCode::TOO_MANY_REQUESTS, "too_many_builds"),
@@ -110,7 +108,7 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
 impl std::fmt::Display for ConveyorError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Farm(FarmError::NotFound(_) | FarmError::Erased) | Self::NotThere => {
+            Self::Farm(FarmError::NotFound(_) | FarmError::Erased) | Self::NotFound => {
                 f.write_str(NOT_FOUND)
             }
             Self::Farm(error) => error.fmt(f),
@@ -157,17 +155,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_has_its_status_and_keeps_what_is_not_to_be_told() {
+    fn every_error_has_its_status_and_hides_internal_details() {
         let upstream = RequestError::Upstream {
             repository: "acme/api".to_owned(),
             why: "GitHub did not answer".to_owned(),
         };
-        let failures: [(ConveyorError, u16, &str); 8] = [
+        let errors: [(ConveyorError, u16, &str); 8] = [
             (FarmError::BadToken.into(), 401, "unauthorized"),
             (FarmError::Forbidden("no").into(), 403, "forbidden"),
             (FarmError::NotFound("build").into(), 404, "not_found"),
             (
-                FarmError::Conflict("it is there".to_owned()).into(),
+                FarmError::Conflict("it exists".to_owned()).into(),
                 409,
                 "duplicate_build",
             ),
@@ -184,7 +182,7 @@ mod tests {
             (upstream.into(), 502, "upstream_error"),
             (HookRefused.into(), 403, "forbidden"),
         ];
-        for (error, status, id) in failures {
+        for (error, status, id) in errors {
             let found = error.status_and_id();
             assert_eq!((found.0.as_u16(), found.1), (status, id), "{error}");
             assert!(!error.to_string().contains("secret:"), "{error}");

@@ -1,8 +1,7 @@
-//! What Conveyor's objects look like on the wire.
+//! Conveyor's objects as they are serialized.
 
 use serde::Serialize;
 
-/// A build.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Build {
     pub(crate) id: String,
@@ -15,7 +14,7 @@ pub(crate) struct Build {
     pub(crate) completed_at: Option<String>,
 }
 
-/// An image that a build made.
+/// An image that a build pushed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Artifact {
     pub(crate) id: String,
@@ -23,13 +22,13 @@ pub(crate) struct Artifact {
     pub(crate) build: BuildRef,
 }
 
-/// A build by its id.
+/// A reference to a build.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct BuildRef {
     pub(crate) id: String,
 }
 
-/// What went wrong.
+/// The body of every error.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorBody {
     pub(crate) id: &'static str,

@@ -3,17 +3,20 @@
 use serde::Deserialize;
 use slipway_farm::Forge;
 
-use super::{Claim, Delivery, Event, OwnedProof, Pushed, is_no_commit};
+use super::delivery::Delivery;
+use super::push::{PushFields, is_zero_sha};
+use super::{Event, OwnedProof, Unverified};
 use crate::error::ConveyorError;
 
 const EVENT: &str = "x-gitlab-event";
 const TOKEN: &str = "x-gitlab-token";
-/// The same for every try to deliver an event, in newer versions.
+/// Ids of a delivery. Newer versions of GitLab send the first, which stays the same when they
+/// deliver an event again.
 const DELIVERY: [&str; 2] = ["idempotency-key", "x-gitlab-event-uuid"];
 
-/// The part of every event that says where it happened.
+/// The part that every event has.
 #[derive(Deserialize)]
-struct Somewhere {
+struct AnyEvent {
     project: Option<Named>,
 }
 
@@ -46,38 +49,38 @@ struct Commit {
     message: String,
 }
 
-pub(super) fn read(delivery: &Delivery) -> Result<Claim, ConveyorError> {
+pub(super) fn parse(delivery: &Delivery) -> Result<Unverified, ConveyorError> {
     let event = delivery.header(EVENT).ok_or_else(|| {
         ConveyorError::BadRequest("the header X-Gitlab-Event is missing".to_owned())
     })?;
     let token = delivery.header(TOKEN).filter(|token| !token.is_empty());
-    let place = delivery.parse::<Somewhere>().ok();
-    let project = place.and_then(|place| place.project);
-    Ok(Claim {
+    let parsed = delivery.parse::<AnyEvent>().ok();
+    let project = parsed.and_then(|parsed| parsed.project);
+    Ok(Unverified {
         forge: Forge::GitLab,
         repository: project.and_then(|project| project.path_with_namespace.parse().ok()),
         proof: token.map_or(OwnedProof::None, |token| {
             OwnedProof::Token(token.to_owned())
         }),
         event: match event {
-            "Push Hook" | "Tag Push Hook" => pushed(delivery),
-            other => Event::Nothing(format!("{other}: ignored")),
+            "Push Hook" | "Tag Push Hook" => push(delivery),
+            other => Event::Ignored(format!("{other}: ignored")),
         },
     })
 }
 
-fn pushed(delivery: &Delivery) -> Event {
+fn push(delivery: &Delivery) -> Event {
     let push: PushEvent = match delivery.parse() {
         Ok(push) => push,
-        Err(error) => return Event::Unreadable(error.to_string()),
+        Err(error) => return Event::Malformed(error.to_string()),
     };
-    if is_no_commit(&push.after) {
-        return Event::Nothing("deleted branches are not built".to_owned());
+    if is_zero_sha(&push.after) {
+        return Event::Ignored("deleted branches are not built".to_owned());
     }
-    // For an annotated tag this is its commit, and `after` the tag itself.
+    // For an annotated tag, `after` is the tag object and `checkout_sha` its commit.
     let sha = push.checkout_sha.as_deref().unwrap_or(&push.after);
     let head = push.commits.iter().find(|commit| commit.id == sha);
-    Pushed {
+    PushFields {
         repository: &push.project.path_with_namespace,
         default_branch: push.project.default_branch.as_deref(),
         git_ref: &push.r#ref,

@@ -1,4 +1,4 @@
-//! The text of a build, as it comes.
+//! The log of a build: its text as it is written.
 
 use std::time::Duration;
 
@@ -10,46 +10,46 @@ use futures_util::stream::{self, Stream, StreamExt};
 use slipway_farm::{Build, BuildText, Farm, FarmError};
 use tokio::time::timeout;
 
+use super::{Answer, identity};
+use crate::auth::OptionalCaller;
 use crate::error::ConveyorError;
-use crate::extract::{PerhapsCaller, identity};
 
-/// How long the stream is silent at the most; what idles longer is cut by some proxies.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(25);
-/// Clients write this to a terminal, which shows nothing of it.
-const NOTHING: &[u8] = b"\0";
-/// What stands at the end of a text that is not whole because its reader was too slow.
+/// The longest silence of the stream. Some proxies cut connections that idle longer.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// What is sent as a heartbeat: clients write it to a terminal, which does not show it.
+const NUL: &[u8] = b"\0";
+/// The end of a log that was cut because its reader was too slow.
 const TOO_SLOW: &str = "\n[the log was not read fast enough and is cut off here]\n";
 
-type Answer = Result<HttpResponse, ConveyorError>;
-
-/// `GET /logs/{uuid}`, `GET /logs/{owner}/{name}@{sha}`: the text of a build from its beginning,
-/// until the build is over. One that has not begun is waited for.
+/// `GET /logs/{uuid}`, `GET /logs/{owner}/{name}@{sha}`: the log of a build from its beginning,
+/// until the build is finished. For a build that has not started, the response waits.
 ///
-/// 200; 401, also without a credential unless everybody sees the project's builds; 404.
-pub(crate) async fn follow(farm: Data<Farm>, caller: PerhapsCaller, http: HttpRequest) -> Answer {
-    let build = shown(&farm, &caller, &http).await?;
-    let text = told(farm.follow_build(build.id)).boxed();
-    Ok(answer().streaming(with_signs_of_life(text, SIGN_OF_LIFE)))
+/// 200; 401, also without credentials unless the builds of the project are public; 404.
+pub(super) async fn follow(farm: Data<Farm>, caller: OptionalCaller, http: HttpRequest) -> Answer {
+    let build = visible_build(&farm, &caller, &http).await?;
+    let text = with_lag_notice(farm.follow_build(build.id)).boxed();
+    Ok(answer().streaming(with_heartbeats(text, HEARTBEAT)))
 }
 
-/// `HEAD /logs/…`: as GET, at once and without the text.
+/// `HEAD /logs/…`: like GET, but immediately and without the text.
 ///
 /// 200; 401; 404.
-pub(crate) async fn head(farm: Data<Farm>, caller: PerhapsCaller, http: HttpRequest) -> Answer {
-    shown(&farm, &caller, &http).await?;
+pub(super) async fn head(farm: Data<Farm>, caller: OptionalCaller, http: HttpRequest) -> Answer {
+    visible_build(&farm, &caller, &http).await?;
     Ok(answer().finish())
 }
 
-async fn shown(
+async fn visible_build(
     farm: &Farm,
-    caller: &PerhapsCaller,
+    caller: &OptionalCaller,
     http: &HttpRequest,
 ) -> Result<Build, ConveyorError> {
     let identity = identity(http);
     let (_, build) = match &caller.0 {
         Some(actor) => farm.find_build(actor, &identity?).await?,
         None => {
-            // Who says nothing of oneself does not learn what a name should look like either.
+            // An anonymous caller must not learn which paths are well-formed, so that a private
+            // build and a malformed path look the same.
             let identity = identity.map_err(|_| FarmError::BadToken)?;
             farm.find_public_build(&identity).await?
         }
@@ -67,15 +67,15 @@ fn answer() -> HttpResponseBuilder {
     answer
 }
 
-/// The text, in which a reader that is too slow is told so before it is cut short.
-fn told(
+/// Adds a notice for the reader where the text is cut because the reader was too slow.
+fn with_lag_notice(
     text: impl Stream<Item = Result<BuildText, FarmError>>,
 ) -> impl Stream<Item = Result<Bytes, FarmError>> {
     text.flat_map(|item| {
         let items = match item {
             Ok(BuildText::Bytes(bytes)) => vec![Ok(bytes)],
             Ok(BuildText::Lagged) => {
-                let why = FarmError::Unavailable("a reader of a log was too slow".to_owned());
+                let why = FarmError::Unavailable("the reader of a log was too slow".to_owned());
                 vec![Ok(Bytes::from_static(TOO_SLOW.as_bytes())), Err(why)]
             }
             Err(error) => vec![Err(error)],
@@ -84,15 +84,15 @@ fn told(
     })
 }
 
-/// Adds a byte that shows nothing wherever the text is silent for `every`. A failure cuts the body
-/// short, so that nobody takes it for whole.
-fn with_signs_of_life(
+/// Adds a NUL byte whenever the text has been silent for `interval`. After an error the body is cut
+/// off without its end, so that clients do not take it for complete.
+fn with_heartbeats(
     text: impl Stream<Item = Result<Bytes, FarmError>> + Unpin + 'static,
-    every: Duration,
+    interval: Duration,
 ) -> impl Stream<Item = Result<Bytes, ConveyorError>> {
     stream::unfold(text, move |mut text| async move {
-        let item = match timeout(every, text.next()).await {
-            Err(_) => Ok(Bytes::from_static(NOTHING)),
+        let item = match timeout(interval, text.next()).await {
+            Err(_) => Ok(Bytes::from_static(NUL)),
             Ok(None) => return None,
             Ok(Some(Ok(bytes))) => Ok(bytes),
             Ok(Some(Err(error))) => {
@@ -110,19 +110,19 @@ mod tests {
     use futures_util::TryStreamExt;
 
     #[actix_web::test]
-    async fn silence_is_broken_by_a_byte_that_shows_nothing() {
+    async fn a_nul_byte_is_sent_after_every_interval_of_silence() {
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         let text = stream::unfold(receiver, |mut receiver| async move {
             Some((Ok(receiver.recv().await?), receiver))
         });
-        let mut shown = Box::pin(with_signs_of_life(text.boxed(), Duration::from_millis(20)));
+        let mut body = Box::pin(with_heartbeats(text.boxed(), Duration::from_millis(20)));
         sender.send(Bytes::from_static(b"a")).await.unwrap();
-        assert_eq!(shown.try_next().await.unwrap().unwrap(), "a");
-        assert_eq!(shown.try_next().await.unwrap().unwrap(), NOTHING);
-        assert_eq!(shown.try_next().await.unwrap().unwrap(), NOTHING);
+        assert_eq!(body.try_next().await.unwrap().unwrap(), "a");
+        assert_eq!(body.try_next().await.unwrap().unwrap(), NUL);
+        assert_eq!(body.try_next().await.unwrap().unwrap(), NUL);
         sender.send(Bytes::from_static(b"b")).await.unwrap();
         drop(sender);
-        let rest: Vec<Bytes> = shown.try_collect().await.unwrap();
+        let rest: Vec<Bytes> = body.try_collect().await.unwrap();
         assert_eq!(rest.concat(), b"b");
     }
 }
