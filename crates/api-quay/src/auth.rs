@@ -1,4 +1,4 @@
-//! Who calls, if anybody is known to, and on which repository.
+//! Authentication and authorization: who calls, and what they may do in a repository.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,174 +11,181 @@ use slipway_farm::{Actor, Farm, FarmError, ProjectAccess};
 use slipway_http::{app_state, authorization, basic_login};
 
 use crate::error::QuayError;
-use crate::frame::base;
+use crate::routes::base;
 
-/// The user name with which a token stands in the place of a password.
+/// The user name of a `Basic` login whose password is a token.
 const TOKEN_USER: &str = "$oauthtoken";
 
-/// A request. A token that does not work is as good as none.
+/// A request and its caller. An invalid token counts as no token, because public repositories are
+/// served to everybody.
 pub(crate) struct Call {
-    /// Who calls.
     actor: Option<Actor>,
-    /// The farm.
     pub(crate) farm: Farm,
-    /// The request itself.
     pub(crate) http: HttpRequest,
     base: String,
 }
 
-/// The right that an operation needs in a repository, in the words of this API.
+/// A permission in a repository, by this API's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// Looking.
+pub(crate) enum Permission {
+    /// List and read builds.
     Read,
-    /// Reading logs.
+    /// Read logs of builds.
     Logs,
-    /// Building.
+    /// Create builds.
     Write,
-    /// Calling off.
+    /// Cancel builds.
     Admin,
 }
 
-impl Need {
-    /// The role that it is in this farm.
-    pub(crate) fn role(self, farm: &Farm) -> Role {
+impl Permission {
+    /// The role that has this permission.
+    fn role(self, farm: &Farm) -> Role {
         match self {
-            Need::Read => Role::Reader,
-            Need::Logs => farm.log_role(),
-            Need::Write => Role::Developer,
-            Need::Admin => Role::Maintainer,
+            Permission::Read => Role::Reader,
+            Permission::Logs => farm.log_role(),
+            Permission::Write => Role::Developer,
+            Permission::Admin => Role::Maintainer,
         }
     }
 
-    /// Whether somebody with this access may.
+    /// Checks that the caller has this permission.
     ///
     /// # Errors
     /// As [`ProjectAccess::require_builds`].
     pub(crate) fn check(self, farm: &Farm, access: &ProjectAccess) -> Result<(), FarmError> {
         let role = self.role(farm);
         match self {
-            // Logs are looked at, whoever may.
-            Need::Logs => {
+            // The role for logs is configured; builds that the role may read need no more than
+            // a reader.
+            Permission::Logs => {
                 access.require(role)?;
                 access.require_builds(Role::Reader)
             }
-            Need::Read | Need::Write | Need::Admin => access.require_builds(role),
+            Permission::Read | Permission::Write | Permission::Admin => access.require_builds(role),
         }
     }
 }
 
-/// A repository that a caller may act on.
-pub(crate) enum Place {
-    /// It is there.
+/// What a caller finds at a repository's path.
+pub(crate) enum Repository {
     Project(Box<ProjectAccess>),
-    /// It is not, in a namespace where the caller may know that.
-    Nowhere,
+    /// No project, in a namespace in which the caller may know that.
+    Missing,
 }
 
-impl Place {
+impl Repository {
     /// The project.
     ///
     /// # Errors
-    /// 404 when it is not there.
+    /// 404 if it does not exist.
     pub(crate) fn project(self) -> Result<ProjectAccess, QuayError> {
         match self {
-            Place::Project(access) => Ok(*access),
-            Place::Nowhere => Err(QuayError::not_found()),
+            Repository::Project(access) => Ok(*access),
+            Repository::Missing => Err(QuayError::not_found()),
         }
     }
 }
 
 impl Call {
-    /// Where the farm is, as the caller sees it: `scheme://host`.
+    /// The address of the farm, as the caller sees it.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Who calls.
+    /// The caller.
     ///
     /// # Errors
-    /// 401 when nobody is known to.
+    /// 401 without a valid token.
     pub(crate) fn actor(&self) -> Result<&Actor, QuayError> {
-        self.actor.as_ref().ok_or_else(QuayError::nobody)
+        self.actor.as_ref().ok_or_else(QuayError::unauthenticated)
     }
 
-    /// Whether somebody is known to call.
-    pub(crate) fn is_somebody(&self) -> bool {
+    /// Whether the caller presented a valid token.
+    pub(crate) fn is_authenticated(&self) -> bool {
         self.actor.is_some()
     }
 
-    /// Lets the caller act on the builds of the repository that the path names.
+    /// Checks a permission of the caller in the repository that the path names.
     ///
     /// # Errors
-    /// 401 when nobody is known to call and the repository is not everybody's to look at; 403 when
-    /// the caller may not, or may not know; 503 when nothing may change there now.
-    pub(crate) async fn repository(&self, need: Need) -> Result<Place, QuayError> {
-        let role = need.role(&self.farm);
+    /// 401 if the request has no valid token and the repository is not public; 403 if the caller
+    /// lacks the permission or may not know whether the repository exists; 503 while the repository
+    /// is read-only.
+    pub(crate) async fn repository(&self, need: Permission) -> Result<Repository, QuayError> {
         let path = self.http.match_info().get("repository").unwrap_or_default();
         let (namespace, name) = path.split_once('/').unwrap_or((path, ""));
         let (namespace, name) = (namespace.parse::<Name>(), name.parse::<Name>());
         let Some(actor) = &self.actor else {
-            let open = self.open_to_all(namespace.ok(), name.ok(), need).await?;
-            return open.ok_or_else(QuayError::nobody);
+            let public = self.public(namespace.ok(), name.ok(), need).await?;
+            return public.ok_or_else(QuayError::unauthenticated);
         };
         let Ok(namespace) = namespace else {
             return Err(QuayError::forbidden());
         };
         let found = match &name {
             Ok(name) => {
-                let access = self
-                    .farm
-                    .project(actor, &namespace, name, Role::Guest)
-                    .await;
+                let access = self.farm.project(actor, &namespace, name, Role::Guest);
+                let access = access.await;
                 access.and_then(|access| need.check(&self.farm, &access).map(|()| access))
             }
             Err(_) => Err(FarmError::NotFound("project")),
         };
         match found {
-            Ok(access) => Ok(Place::Project(Box::new(access))),
-            Err(FarmError::NotFound(_)) => {
-                let open = self.open_to_all(Some(namespace.clone()), name.ok(), need);
-                if let Some(open) = open.await? {
-                    return Ok(open);
-                }
-                match self.farm.absent_project(actor, &namespace, role).await {
-                    Ok(()) => Ok(Place::Nowhere),
-                    Err(FarmError::NotFound(_)) => Err(QuayError::forbidden()),
-                    Err(error) => Err(error.into()),
-                }
-            }
+            Ok(access) => Ok(Repository::Project(Box::new(access))),
+            Err(FarmError::NotFound(_)) => self.missing(actor, namespace, name.ok(), need).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The repository, if everybody may do that in it.
-    async fn open_to_all(
+    /// The repository for a caller who is not a member of it: a public one, or none. Only members
+    /// of the namespace learn that none exists; for others it looks like a private one.
+    async fn missing(
+        &self,
+        actor: &Actor,
+        namespace: Name,
+        name: Option<Name>,
+        need: Permission,
+    ) -> Result<Repository, QuayError> {
+        let public = self.public(Some(namespace.clone()), name, need);
+        if let Some(public) = public.await? {
+            return Ok(public);
+        }
+        let role = need.role(&self.farm);
+        match self.farm.absent_project(actor, &namespace, role).await {
+            Ok(()) => Ok(Repository::Missing),
+            Err(FarmError::NotFound(_)) => Err(QuayError::forbidden()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The repository, if everybody has the permission in it.
+    async fn public(
         &self,
         namespace: Option<Name>,
         name: Option<Name>,
-        need: Need,
-    ) -> Result<Option<Place>, QuayError> {
+        need: Permission,
+    ) -> Result<Option<Repository>, QuayError> {
         let (Some(namespace), Some(name)) = (namespace, name) else {
             return Ok(None);
         };
         let found = self.farm.public_project(&namespace, &name).await;
         match found.and_then(|access| need.check(&self.farm, &access).map(|()| access)) {
-            Ok(access) => Ok(Some(Place::Project(Box::new(access)))),
+            Ok(access) => Ok(Some(Repository::Project(Box::new(access)))),
             Err(FarmError::NotFound(_) | FarmError::Forbidden(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The id of the build that the path names, as it stands there.
+    /// The build's id as the path has it.
     pub(crate) fn build_text(&self) -> &str {
         self.http.match_info().get("uuid").unwrap_or_default()
     }
 
-    /// The id of the build that the path names, if it can be one.
+    /// The id of the build that the path names, if it is valid.
     pub(crate) fn build_id(&self) -> Option<BuildUuid> {
         let text = self.build_text();
-        // Only the usual form, so that nothing has two names.
+        // Only the canonical form, so that each build has exactly one path.
         let id: BuildUuid = text.parse().ok()?;
         (id.to_string() == text).then_some(id)
     }
@@ -189,12 +196,12 @@ impl FromRequest for Call {
     type Future = Pin<Box<dyn Future<Output = Result<Self, QuayError>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = bearer(request.headers());
-        called(request.clone(), token)
+        let token = bearer_word(request.headers());
+        Box::pin(call(request.clone(), token))
     }
 }
 
-/// A [`Call`] whose token may as well be the password of a login.
+/// A [`Call`] whose token may also be the password of a `Basic` login.
 pub(crate) struct LoginCall(pub(crate) Call);
 
 impl FromRequest for LoginCall {
@@ -203,47 +210,40 @@ impl FromRequest for LoginCall {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let headers = request.headers();
-        let call = called(
-            request.clone(),
-            bearer(headers).or_else(|| password(headers)),
-        );
+        let token = bearer_word(headers).or_else(|| token_password(headers));
+        let call = call(request.clone(), token);
         Box::pin(async move { call.await.map(Self) })
     }
 }
 
-fn called(
-    request: HttpRequest,
-    token: Option<AccessToken>,
-) -> Pin<Box<dyn Future<Output = Result<Call, QuayError>>>> {
-    Box::pin(async move {
-        let farm: Farm = app_state(&request);
-        let actor = match token {
-            None => None,
-            Some(token) => match farm.authenticate(&token).await {
-                Ok(actor) => Some(actor),
-                Err(FarmError::BadToken | FarmError::EndedToken) => None,
-                Err(error) => return Err(error.into()),
-            },
-        };
-        Ok(Call {
-            actor,
-            base: base(&request),
-            http: request,
-            farm,
-        })
+async fn call(request: HttpRequest, token: Option<AccessToken>) -> Result<Call, QuayError> {
+    let farm: Farm = app_state(&request);
+    let actor = match token {
+        None => None,
+        Some(token) => match farm.authenticate(&token).await {
+            Ok(actor) => Some(actor),
+            Err(FarmError::BadToken | FarmError::EndedToken) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(Call {
+        actor,
+        base: base(&request),
+        http: request,
+        farm,
     })
 }
 
-/// The token of a request: exactly one word after `Bearer`.
-fn bearer(headers: &HeaderMap) -> Option<AccessToken> {
+/// The token of a request: exactly one word after `Bearer`, separated by any white space.
+fn bearer_word(headers: &HeaderMap) -> Option<AccessToken> {
     let mut words = authorization(headers)?.split_ascii_whitespace();
     let (scheme, token) = (words.next()?, words.next()?);
-    let alone = words.next().is_none();
-    (alone && scheme.eq_ignore_ascii_case("bearer")).then(|| AccessToken::presented(token))
+    let is_alone = words.next().is_none();
+    (is_alone && scheme.eq_ignore_ascii_case("bearer")).then(|| AccessToken::presented(token))
 }
 
-/// The token that stands in the place of a password.
-fn password(headers: &HeaderMap) -> Option<AccessToken> {
+/// The token that is the password of [`TOKEN_USER`].
+fn token_password(headers: &HeaderMap) -> Option<AccessToken> {
     let login = basic_login(headers)?;
     (login.user == TOKEN_USER).then(|| AccessToken::presented(login.password))
 }
@@ -255,26 +255,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_one_word_after_bearer_or_a_password_of_its_own_user() {
-        let of = |value: &'static str| {
+    fn a_token_is_one_word_after_bearer_or_the_password_of_the_token_user() {
+        let tokens = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
             let plain = |token: AccessToken| token.expose().to_owned();
-            (bearer(&headers).map(plain), password(&headers).map(plain))
+            let bearer = bearer_word(&headers).map(plain);
+            (bearer, token_password(&headers).map(plain))
         };
         let token = Some("slpat-1".to_owned());
-        assert_eq!(of("Bearer slpat-1"), (token.clone(), None));
-        assert_eq!(of("bearer slpat-1"), (token.clone(), None));
+        assert_eq!(tokens("Bearer slpat-1"), (token.clone(), None));
+        assert_eq!(tokens("bearer slpat-1"), (token.clone(), None));
         // "$oauthtoken:slpat-1" and "me:slpat-1"
-        assert_eq!(of("Basic JG9hdXRodG9rZW46c2xwYXQtMQ=="), (None, token));
-        for none in [
+        assert_eq!(tokens("Basic JG9hdXRodG9rZW46c2xwYXQtMQ=="), (None, token));
+        for invalid in [
             "Basic bWU6c2xwYXQtMQ==",
             "Bearer a b",
             "Bearer",
             "slpat-1",
             "Basic ?",
         ] {
-            assert_eq!(of(none), (None, None), "{none}");
+            assert_eq!(tokens(invalid), (None, None), "{invalid}");
         }
     }
 }

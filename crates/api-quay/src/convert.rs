@@ -1,4 +1,4 @@
-//! The farm's builds and log entries in the words of this API.
+//! Conversion of the farm's builds, files and log entries into this API's objects.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -7,27 +7,27 @@ use slipway_domain::package::RequestedPackage;
 use slipway_domain::{ImageBuild, Role, UploadId};
 use slipway_farm::{Fault, FileLink, LogEntry, ProjectAccess, ToldBuild, UploadedFile};
 
-use crate::call::Call;
-use crate::wire::{Build, Entry, Place, Repository, Robot};
+use crate::auth::Call;
+use crate::wire::{Build, Entry, FileDrop, Repository, Robot};
 
-/// How many characters of a commit stand for it.
-const SHORT: usize = 7;
-/// Where files are, from the farm's address on.
-const FILES: &str = "/userfiles";
-/// Where whole logs are, from the farm's address on.
-const LOGS: &str = "/logarchive";
-/// What the codes of failures begin with.
-const FAULTS: &str = "io.quay.builder";
+/// The length of an abbreviated sha.
+const SHORT_SHA: usize = 7;
+/// The path below which uploaded files are served.
+const FILES_PATH: &str = "/userfiles";
+/// The path below which whole logs are served.
+const LOGS_PATH: &str = "/logarchive";
+/// The prefix of every `error_code`.
+const ERROR_CODES: &str = "io.quay.builder";
 
-/// A build as the caller sees it.
-pub(crate) fn build(call: &Call, access: &ProjectAccess, told: ToldBuild) -> Build {
+/// A build, with the members that the caller may see.
+pub(crate) fn build(call: &Call, access: &ProjectAccess, details: ToldBuild) -> Build {
     let project = access.project();
     let is_writer = access.require(Role::Developer).is_ok();
-    let (build, phase) = (told.build, told.phase);
-    let is_member = call.is_somebody() && access.is_member();
+    let (build, phase) = (details.build, details.phase);
+    let is_member = call.is_authenticated() && access.is_member();
     let source = match build.package {
         Some(package) => Source::of_package(call, package),
-        None => Source::of_commit(build.sha.as_str(), told.image.as_ref()),
+        None => Source::of_commit(build.sha.as_str(), details.image.as_ref()),
     };
     Build {
         id: build.uuid.to_string(),
@@ -39,7 +39,7 @@ pub(crate) fn build(call: &Call, access: &ProjectAccess, told: ToldBuild) -> Bui
         dockerfile_path: source.dockerfile_path,
         context: source.context,
         tags: source.tags,
-        manual_user: told.user.map(|user| user.name.to_string()),
+        manual_user: details.user.map(|user| user.name.to_string()),
         is_writer,
         trigger: None,
         trigger_metadata: is_member.then_some(source.metadata),
@@ -58,7 +58,7 @@ pub(crate) fn build(call: &Call, access: &ProjectAccess, told: ToldBuild) -> Bui
     }
 }
 
-/// What is told of the thing that is built.
+/// The members of a build that describe its source.
 struct Source {
     display_name: String,
     dockerfile_path: String,
@@ -98,7 +98,7 @@ impl Source {
         let mut metadata = Map::new();
         metadata.insert("commit".to_owned(), sha.into());
         Self {
-            display_name: sha.chars().take(SHORT).collect(),
+            display_name: sha.chars().take(SHORT_SHA).collect(),
             dockerfile_path: dockerfile.unwrap_or_default(),
             context: context.unwrap_or_default(),
             tags: image.map(|image| image.tags.clone()).unwrap_or_default(),
@@ -110,44 +110,43 @@ impl Source {
     }
 }
 
-/// A moment as mail tells it, to the second.
-fn rfc2822(moment: DateTime<Utc>) -> String {
-    moment.format("%a, %d %b %Y %H:%M:%S -0000").to_string()
+/// A time as in the header of a mail. The zone `-0000` is what Quay writes.
+fn rfc2822(time: DateTime<Utc>) -> String {
+    time.format("%a, %d %b %Y %H:%M:%S -0000").to_string()
 }
 
-/// Where a file is, with what opens it.
+/// The signed URL of a file.
 fn file_url(call: &Call, file: UploadId, link: &FileLink) -> String {
     let (base, FileLink { expires, signature }) = (call.base(), link);
-    format!("{base}{FILES}/{file}?expires={expires}&signature={signature}")
+    format!("{base}{FILES_PATH}/{file}?expires={expires}&signature={signature}")
 }
 
-/// Where the whole log of a build is.
+/// The URL of the whole log of the build that the path names.
 pub(crate) fn log_url(call: &Call) -> String {
-    format!("{}{LOGS}/{}", call.base(), call.build_text())
+    format!("{}{LOGS_PATH}/{}", call.base(), call.build_text())
 }
 
-/// The place of a file.
-pub(crate) fn place(call: &Call, file: &UploadedFile) -> Place {
-    Place {
+/// A registered file, with the URL for its upload.
+pub(crate) fn file_drop(call: &Call, file: &UploadedFile) -> FileDrop {
+    FileDrop {
         url: file_url(call, file.id, &call.farm.upload_link(file)),
         file_id: file.id.to_string(),
     }
 }
 
-/// An entry of a log.
 pub(crate) fn entry(entry: LogEntry) -> Entry {
-    let moment = entry.at().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    let datetime = entry.at().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
     let mut data = Map::new();
-    data.insert("datetime".to_owned(), moment.into());
+    data.insert("datetime".to_owned(), datetime.into());
     let (message, kind) = match entry {
         LogEntry::Phase { phase, base, .. } => {
-            data.extend(base.iter().flat_map(told_of_base));
+            data.extend(base.iter().flat_map(base_image_data));
             (phase.as_str().to_owned(), Some("phase"))
         }
         LogEntry::Command { text, .. } => (text, Some("command")),
         LogEntry::Output { text, .. } => (text, None),
         LogEntry::Error { fault, cause, .. } => {
-            data.extend(told_of_fault(fault, cause));
+            data.extend(error_data(fault, cause));
             (fault.sentence.to_owned(), Some("error"))
         }
     };
@@ -158,28 +157,28 @@ pub(crate) fn entry(entry: LogEntry) -> Entry {
     }
 }
 
-fn told_of_base(base: &BaseImage) -> impl Iterator<Item = (String, Value)> {
-    let told = [
+fn base_image_data(base: &BaseImage) -> impl Iterator<Item = (String, Value)> {
+    let data = [
         ("registry_url", base.registry()),
         ("base_image", Some(base.repository())),
         ("base_image_tag", base.tag()),
         ("pull_username", base.username()),
     ];
-    let named = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.into()));
-    told.into_iter().filter_map(named)
+    let present = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.into()));
+    data.into_iter().filter_map(present)
 }
 
-fn told_of_fault(fault: Fault, cause: Option<String>) -> impl Iterator<Item = (String, Value)> {
-    let told = [
+fn error_data(fault: Fault, cause: Option<String>) -> impl Iterator<Item = (String, Value)> {
+    let data = [
         (
             "error_code",
-            Some(json!(format!("{FAULTS}.{}", fault.code))),
+            Some(json!(format!("{ERROR_CODES}.{}", fault.code))),
         ),
         ("base_error", cause.map(Value::from)),
         ("internal_error", Some(fault.internal.into())),
     ];
-    let named = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
-    told.into_iter().filter_map(named)
+    let present = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
+    data.into_iter().filter_map(present)
 }
 
 #[cfg(test)]
@@ -188,26 +187,26 @@ mod tests {
 
     use super::*;
 
-    fn moment() -> DateTime<Utc> {
+    fn time() -> DateTime<Utc> {
         DateTime::from_timestamp(1_577_836_811, 5_000_000).unwrap()
     }
 
     #[test]
-    fn a_moment_is_told_as_in_a_mail() {
-        assert_eq!(rfc2822(moment()), "Wed, 01 Jan 2020 00:00:11 -0000");
+    fn started_is_written_like_the_date_of_a_mail() {
+        assert_eq!(rfc2822(time()), "Wed, 01 Jan 2020 00:00:11 -0000");
     }
 
     #[test]
     fn an_entry_has_a_type_unless_it_is_output() {
         let output = entry(LogEntry::Output {
-            at: moment(),
+            at: time(),
             text: "hello\n".to_owned(),
         });
         let datetime = "2020-01-01 00:00:11.005000";
         let expected = json!({"message": "hello\n", "data": {"datetime": datetime}});
         assert_eq!(json!(output), expected);
         let pulling = entry(LogEntry::Phase {
-            at: moment(),
+            at: time(),
             phase: PackagePhase::Pulling,
             base: "r.example:5000/a/busybox:1 ada+puller".parse().ok(),
         });

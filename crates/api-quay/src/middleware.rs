@@ -1,7 +1,5 @@
-//! What every answer of this API has: the headers that let pages of other origins read it, and the
-//! body of its error.
+//! What every response of this API has: CORS headers, and for errors the body.
 
-use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -11,11 +9,12 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Next;
 use slipway_farm::Farm;
-use slipway_http::{app_state, base_url};
+use slipway_http::app_state;
 
 use crate::error::QuayError;
+use crate::routes::base;
 
-const HEADERS: [(HeaderName, HeaderValue); 4] = [
+const CORS_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     (
         ACCESS_CONTROL_ALLOW_METHODS,
@@ -28,37 +27,34 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Finishes every answer.
-pub(crate) async fn finished(
+/// Completes every response.
+pub(crate) async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let mut answer = match is_refused(&request) {
-        true => request.error_response(QuayError::AllReadOnly),
-        false => next.call(request).await?.map_into_boxed_body(),
+    // In Quay, read-only mode comes before the check of roles, so it comes before the handler.
+    let mut response = if is_refused(&request) {
+        request.error_response(QuayError::AllReadOnly)
+    } else {
+        next.call(request).await?.map_into_boxed_body()
     };
-    let error = answer.response().error();
+    // An error cannot write its own body: the body names the farm's address as the caller sees it.
+    let error = response.response().error();
     if let Some(error) = error.and_then(|error| error.as_error::<QuayError>()) {
-        let told = error.answer(&base(answer.request()));
-        answer = answer.into_response(told);
+        let body = error.response(&base(response.request()));
+        response = response.into_response(body);
     }
-    for (name, value) in HEADERS {
-        answer.headers_mut().insert(name, value);
+    for (name, value) in CORS_HEADERS {
+        response.headers_mut().insert(name, value);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// Whether the request is none for looking, where there is nothing else.
+/// Whether a request would change something while the whole API is read-only.
 fn is_refused(request: &ServiceRequest) -> bool {
-    let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    !looks
+    let only_reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    !only_reads
         && app_state::<Farm>(request.request())
             .settings()
             .packages_read_only
-}
-
-/// The address of the farm, as the caller sees it.
-pub(crate) fn base(request: &HttpRequest) -> String {
-    let farm: Farm = app_state(request);
-    base_url(request, farm.settings().public_url.as_deref())
 }

@@ -1,7 +1,9 @@
-//! What goes wrong, in the shapes that clients of this API tell apart.
+//! Errors, in the formats that clients of this API distinguish.
 //!
-//! An error does not know at which address the farm was asked, which a *problem* names: the body
-//! is written by [`crate::frame`], which sees the request.
+//! A *problem* contains the farm's address as the caller sees it, which an error does not know.
+//! Therefore [`crate::middleware`] writes the bodies: it has the request.
+
+mod types;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER};
@@ -10,40 +12,35 @@ use serde_json::{Value, json};
 use slipway_farm::FarmError;
 use slipway_http::BodyError;
 
-use crate::kinds::Kind;
+pub(crate) use self::types::{ERROR_TYPES, ErrorType};
 
-/// The refusal of a cancel.
+/// The text for a build that cannot be canceled, fixed by Quay.
 const NOT_CANCELABLE: &str = "Build is currently running or has finished";
-/// The refusal of one build too many.
+/// The text for a namespace at its limit, fixed by Quay.
 const TOO_MANY_BUILDS: &str = "Maximum queued build rate exceeded.";
-/// The refusal while nothing may change.
-const READ_ONLY: &str =
-    "This repository is in a state in which it cannot be changed. Please try again later.";
-/// The refusal while nothing may change anywhere.
-const ALL_READ_ONLY: &str = "This server can only be read now. Please try again later.";
+const READ_ONLY: &str = "This repository is read-only. Please try again later.";
+const ALL_READ_ONLY: &str = "This server is read-only. Please try again later.";
 
-/// An error of this API.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum QuayError {
-    /// What the farm says.
     Farm(FarmError),
-    /// The request cannot be served as it is; the sentence says why.
+    /// The request is invalid; the text says why.
     Invalid(String),
-    /// The build is past the point where it can be called off.
+    /// The build pushes its image or is finished.
     NotCancelable,
-    /// A query parameter is not of its type, and what it should be.
+    /// A query parameter (name, help text) has the wrong type.
     Parameter(&'static str, &'static str),
-    /// A build is looked for by an id that none has, where that is told in a sentence.
+    /// No build has this id, on routes where this is a *message* and not a problem.
     UnknownBuild(String),
-    /// The body is JSON by its type, but not by its bytes.
-    Unreadable,
-    /// The body is not said to be JSON.
+    /// The body is declared to be JSON but cannot be parsed.
+    Malformed,
+    /// The `Content-Type` is not JSON.
     NotJson,
-    /// The body is longer than is read.
     BodyTooLarge,
-    /// The whole API is for looking only.
+    /// The operator has made the whole API read-only.
     AllReadOnly,
-    /// The path is one of this API, the method is none of the path.
+    /// The route does not take this method, but these.
     Method(&'static str),
 }
 
@@ -57,69 +54,66 @@ impl From<BodyError> for QuayError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge { .. } => QuayError::BodyTooLarge,
-            BodyError::Unreadable(_) => QuayError::Unreadable,
+            BodyError::Unreadable(_) => QuayError::Malformed,
         }
     }
 }
 
-/// What the body of an error is made of.
-enum Shape {
-    /// An identifier, and a text of its own unless the kind's usual one does.
-    Problem(Kind, Option<String>),
-    /// A sentence, with a status.
+/// The format of an error's body.
+enum Format {
+    /// An error type, with a detail unless the type's default one is used.
+    Problem(ErrorType, Option<String>),
+    /// `{"message": "<text>"}`.
     Message(StatusCode, String),
-    /// A sentence of each parameter that is wrong.
+    /// `{"message": {"<parameter>": "<help text>"}}`.
     Parameters(Value),
-    /// The sentence on a farm that is for looking only, and a mark that says so.
+    /// A message with `is_readonly`.
     AllReadOnly,
 }
 
 impl QuayError {
-    /// Nobody is known to have called.
-    pub(crate) fn nobody() -> Self {
+    /// 401: the request has no valid token.
+    pub(crate) fn unauthenticated() -> Self {
         Self::Farm(FarmError::BadToken)
     }
 
-    /// The caller may not, or may not know.
+    /// 403: the caller lacks a permission, or may not know whether the thing exists.
     pub(crate) fn forbidden() -> Self {
-        Self::Farm(FarmError::Forbidden("this needs a right in the repository"))
+        Self::Farm(FarmError::Forbidden(
+            "this needs a permission in the repository",
+        ))
     }
 
-    /// There is no such thing for a caller who may know.
+    /// 404.
     pub(crate) fn not_found() -> Self {
         Self::Farm(FarmError::NotFound("build"))
     }
 
+    /// 400, with a detail.
     pub(crate) fn invalid(why: impl Into<String>) -> Self {
         Self::Invalid(why.into())
     }
 
-    fn shape(&self) -> Shape {
-        let message = |status, text: &str| Shape::Message(status, text.to_owned());
+    fn format(&self) -> Format {
+        let message = |status, text: &str| Format::Message(status, text.to_owned());
         match self {
             Self::Farm(error) => of_farm(error),
-            Self::Invalid(why) => Shape::Problem(Kind::InvalidRequest, Some(why.clone())),
+            Self::Invalid(why) => Format::Problem(ErrorType::InvalidRequest, Some(why.clone())),
             Self::NotCancelable => {
-                Shape::Problem(Kind::InvalidRequest, Some(NOT_CANCELABLE.to_owned()))
+                Format::Problem(ErrorType::InvalidRequest, Some(NOT_CANCELABLE.to_owned()))
             }
-            Self::Parameter(name, help) => Shape::Parameters(json!({ *name: help })),
-            Self::AllReadOnly => Shape::AllReadOnly,
-            Self::UnknownBuild(id) => Shape::Message(
+            Self::Parameter(name, help) => Format::Parameters(json!({ *name: help })),
+            Self::AllReadOnly => Format::AllReadOnly,
+            Self::UnknownBuild(id) => Format::Message(
                 StatusCode::BAD_REQUEST,
                 format!("Unable to locate a build by id: {id}"),
             ),
-            Self::Unreadable => message(
-                StatusCode::BAD_REQUEST,
-                "The body cannot be read as JSON, which its type says it is.",
-            ),
+            Self::Malformed => message(StatusCode::BAD_REQUEST, "The body is not valid JSON."),
             Self::NotJson => message(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body must be JSON, with the Content-Type application/json.",
             ),
-            Self::BodyTooLarge => message(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is longer than is accepted.",
-            ),
+            Self::BodyTooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
             Self::Method(_) => message(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The method is not allowed for the requested URL.",
@@ -127,46 +121,48 @@ impl QuayError {
         }
     }
 
-    /// The whole answer to a caller who reaches the farm at `base`.
-    pub(crate) fn answer(&self, base: &str) -> HttpResponse {
-        let mut answer = HttpResponseBuilder::new(self.status_code());
+    /// The whole response, for a caller who reaches the farm at `base`.
+    pub(crate) fn response(&self, base: &str) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status_code());
         match self {
             Self::Method(allowed) => {
-                answer.insert_header((ALLOW, *allowed));
+                response.insert_header((ALLOW, *allowed));
             }
             Self::Farm(FarmError::Unavailable(_)) => {
-                answer.insert_header((RETRY_AFTER, "3"));
+                response.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
         }
-        answer.json(match self.shape() {
-            Shape::Problem(kind, detail) => problem(kind, detail, base),
-            Shape::Message(_, text) => json!({ "message": text }),
-            Shape::Parameters(help) => json!({ "message": help }),
-            Shape::AllReadOnly => json!({ "message": ALL_READ_ONLY, "is_readonly": true }),
+        response.json(match self.format() {
+            Format::Problem(error_type, detail) => problem(error_type, detail, base),
+            Format::Message(_, text) => json!({ "message": text }),
+            Format::Parameters(help) => json!({ "message": help }),
+            Format::AllReadOnly => json!({ "message": ALL_READ_ONLY, "is_readonly": true }),
         })
     }
 }
 
-fn of_farm(error: &FarmError) -> Shape {
-    let message = |status, text: &str| Shape::Message(status, text.to_owned());
+fn of_farm(error: &FarmError) -> Format {
+    let message = |status, text: &str| Format::Message(status, text.to_owned());
     match error {
-        FarmError::BadToken | FarmError::EndedToken => Shape::Problem(Kind::InvalidToken, None),
-        FarmError::Forbidden(_) => Shape::Problem(Kind::InsufficientScope, None),
-        FarmError::NotFound(_) | FarmError::Erased => Shape::Problem(Kind::NotFound, None),
+        FarmError::BadToken | FarmError::EndedToken => {
+            Format::Problem(ErrorType::InvalidToken, None)
+        }
+        FarmError::Forbidden(_) => Format::Problem(ErrorType::InsufficientScope, None),
+        FarmError::NotFound(_) | FarmError::Erased => Format::Problem(ErrorType::NotFound, None),
         FarmError::Invalid(_)
         | FarmError::IdleForEver
         | FarmError::Conflict(_)
         | FarmError::SourcesGone
         | FarmError::Refused(_)
         | FarmError::TraceGap { .. } => {
-            Shape::Problem(Kind::InvalidRequest, Some(error.to_string()))
+            Format::Problem(ErrorType::InvalidRequest, Some(error.to_string()))
         }
         FarmError::TooLarge { .. } => {
-            Shape::Message(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+            Format::Message(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
         }
         FarmError::Unavailable(_) => {
-            Shape::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            Format::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         FarmError::TooManyBuilds => message(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_BUILDS),
         FarmError::ReadOnly => message(StatusCode::SERVICE_UNAVAILABLE, READ_ONLY),
@@ -174,15 +170,15 @@ fn of_farm(error: &FarmError) -> Shape {
     }
 }
 
-fn problem(kind: Kind, detail: Option<String>, base: &str) -> Value {
-    let name = kind.as_str();
+fn problem(error_type: ErrorType, detail: Option<String>, base: &str) -> Value {
+    let name = error_type.as_str();
     let mut body = json!({
-        "status": kind.status().as_u16(),
+        "status": error_type.status().as_u16(),
         "title": name,
         "error_type": name,
-        "type": kind.url(base),
+        "type": error_type.url(base),
     });
-    let detail = detail.or_else(|| kind.usual_detail().map(str::to_owned));
+    let detail = detail.or_else(|| error_type.default_detail().map(str::to_owned));
     if let Some(detail) = detail {
         body["error_message"] = detail.as_str().into();
         body["detail"] = detail.into();
@@ -192,14 +188,14 @@ fn problem(kind: Kind, detail: Option<String>, base: &str) -> Value {
 
 impl std::fmt::Display for QuayError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.shape() {
-            Shape::Problem(kind, detail) => {
-                let detail = detail.or_else(|| kind.usual_detail().map(str::to_owned));
-                write!(f, "{}: {}", kind.as_str(), detail.unwrap_or_default())
+        match self.format() {
+            Format::Problem(error_type, detail) => {
+                let detail = detail.or_else(|| error_type.default_detail().map(str::to_owned));
+                write!(f, "{}: {}", error_type.as_str(), detail.unwrap_or_default())
             }
-            Shape::Message(_, text) => f.write_str(&text),
-            Shape::Parameters(help) => help.fmt(f),
-            Shape::AllReadOnly => f.write_str(ALL_READ_ONLY),
+            Format::Message(_, text) => f.write_str(&text),
+            Format::Parameters(help) => help.fmt(f),
+            Format::AllReadOnly => f.write_str(ALL_READ_ONLY),
         }
     }
 }
@@ -208,11 +204,11 @@ impl std::error::Error for QuayError {}
 
 impl ResponseError for QuayError {
     fn status_code(&self) -> StatusCode {
-        match self.shape() {
-            Shape::Problem(kind, _) => kind.status(),
-            Shape::Message(status, _) => status,
-            Shape::Parameters(_) => StatusCode::BAD_REQUEST,
-            Shape::AllReadOnly => StatusCode::SERVICE_UNAVAILABLE,
+        match self.format() {
+            Format::Problem(error_type, _) => error_type.status(),
+            Format::Message(status, _) => status,
+            Format::Parameters(_) => StatusCode::BAD_REQUEST,
+            Format::AllReadOnly => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

@@ -1,83 +1,74 @@
-//! The kinds of problem, and what is said of each.
+//! The error types of problems, and their descriptions.
 
 use actix_web::http::StatusCode;
 
-/// Where the kinds of problem are described.
-pub(crate) const DESCRIPTIONS: &str = "/api/v1/error";
+/// The path below which error types are described.
+pub(crate) const ERROR_TYPES: &str = "/api/v1/error";
 
-/// A kind of problem.
+/// The `error_type` of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Nobody is known to call.
+pub(crate) enum ErrorType {
     InvalidToken,
-    /// The caller may not do this.
     InsufficientScope,
-    /// There is no such thing.
     NotFound,
-    /// The request makes no sense.
     InvalidRequest,
-    /// A service that the farm asked made no sense.
     InvalidResponse,
 }
 
-impl Kind {
-    /// All of them.
-    pub(crate) const ALL: [Kind; 5] = [
-        Kind::InvalidToken,
-        Kind::InsufficientScope,
-        Kind::NotFound,
-        Kind::InvalidRequest,
-        Kind::InvalidResponse,
+impl ErrorType {
+    pub(crate) const ALL: [ErrorType; 5] = [
+        ErrorType::InvalidToken,
+        ErrorType::InsufficientScope,
+        ErrorType::NotFound,
+        ErrorType::InvalidRequest,
+        ErrorType::InvalidResponse,
     ];
 
-    /// Its identifier.
+    /// The identifier on the wire.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Kind::InvalidToken => "invalid_token",
-            Kind::InsufficientScope => "insufficient_scope",
-            Kind::NotFound => "not_found",
-            Kind::InvalidRequest => "invalid_request",
-            Kind::InvalidResponse => "invalid_response",
+            ErrorType::InvalidToken => "invalid_token",
+            ErrorType::InsufficientScope => "insufficient_scope",
+            ErrorType::NotFound => "not_found",
+            ErrorType::InvalidRequest => "invalid_request",
+            ErrorType::InvalidResponse => "invalid_response",
         }
     }
 
-    /// The status that goes with it.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Kind::InvalidToken => StatusCode::UNAUTHORIZED,
-            Kind::InsufficientScope => StatusCode::FORBIDDEN,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::InvalidRequest | Kind::InvalidResponse => StatusCode::BAD_REQUEST,
+            ErrorType::InvalidToken => StatusCode::UNAUTHORIZED,
+            ErrorType::InsufficientScope => StatusCode::FORBIDDEN,
+            ErrorType::NotFound => StatusCode::NOT_FOUND,
+            ErrorType::InvalidRequest | ErrorType::InvalidResponse => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// What is said of it when there is no more to say.
-    pub(crate) fn usual_detail(self) -> Option<&'static str> {
+    /// The `detail` of problems that have no text of their own.
+    pub(crate) fn default_detail(self) -> Option<&'static str> {
         match self {
-            Kind::InvalidToken => Some("Requires authentication"),
-            Kind::InsufficientScope => Some("Unauthorized"),
-            Kind::NotFound => Some("Not Found"),
-            Kind::InvalidRequest | Kind::InvalidResponse => None,
+            ErrorType::InvalidToken => Some("Requires authentication"),
+            ErrorType::InsufficientScope => Some("Unauthorized"),
+            ErrorType::NotFound => Some("Not Found"),
+            ErrorType::InvalidRequest | ErrorType::InvalidResponse => None,
         }
     }
 
-    /// Where it is described, for a caller who reaches the farm at `base`.
+    /// The URL of the description, for a caller who reaches the farm at `base`.
     pub(crate) fn url(self, base: &str) -> String {
-        format!("{base}{DESCRIPTIONS}/{}", self.as_str())
+        format!("{base}{ERROR_TYPES}/{}", self.as_str())
     }
 
-    /// What it means.
+    /// An explanation for people.
     pub(crate) fn description(self) -> &'static str {
         match self {
-            Kind::InvalidToken => {
-                "The request has no token that works: it is missing, unknown, expired or revoked."
+            ErrorType::InvalidToken => "The token is missing, unknown, expired or revoked.",
+            ErrorType::InsufficientScope => {
+                "The token lacks the scope, or its user lacks the role, that the request needs."
             }
-            Kind::InsufficientScope => {
-                "The token has not the scope, or its user not the role, that the request needs."
-            }
-            Kind::NotFound => "What the request names is not there.",
-            Kind::InvalidRequest => "The request cannot be served as it is; its detail says why.",
-            Kind::InvalidResponse => "A service that was asked gave an answer that makes no sense.",
+            ErrorType::NotFound => "The requested resource does not exist.",
+            ErrorType::InvalidRequest => "The request is invalid; its detail explains why.",
+            ErrorType::InvalidResponse => "Another service returned an invalid response.",
         }
     }
 }

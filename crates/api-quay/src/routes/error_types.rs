@@ -1,22 +1,22 @@
-//! The page that describes a kind of problem.
+//! The descriptions of error types, to which the `type` of every problem links.
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::Answer;
-use crate::call::Call;
-use crate::error::QuayError;
-use crate::kinds::Kind;
+use super::Answer;
+use crate::auth::Call;
+use crate::error::{ErrorType, QuayError};
 
-/// `GET /api/v1/error/{error_type}`: what a kind of problem means.
+/// `GET /api/v1/error/{error_type}`: describes an error type.
 ///
-/// 200; 404 for a kind that there is not.
-pub(crate) async fn describe(call: Call, name: web::Path<String>) -> Answer {
-    let found = Kind::ALL.into_iter().find(|kind| kind.as_str() == *name);
-    let kind = found.ok_or_else(QuayError::not_found)?;
+/// 200; 404 if the type does not exist.
+pub(super) async fn describe(call: Call, name: web::Path<String>) -> Answer {
+    let mut all = ErrorType::ALL.into_iter();
+    let found = all.find(|error_type| error_type.as_str() == *name);
+    let error_type = found.ok_or_else(QuayError::not_found)?;
     Ok(HttpResponse::Ok().json(json!({
-        "type": kind.url(call.base()),
-        "title": kind.as_str(),
-        "description": kind.description(),
+        "type": error_type.url(call.base()),
+        "title": error_type.as_str(),
+        "description": error_type.description(),
     })))
 }

@@ -1,4 +1,4 @@
-//! Files that builds are made of: a place for one, its upload, its download.
+//! Files that builds are made from: registration, upload and download.
 
 use actix_web::http::header::{
     CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
@@ -7,29 +7,30 @@ use actix_web::{HttpResponse, web};
 use slipway_domain::UploadId;
 use slipway_farm::{FarmError, FileAction, FileLink};
 
-use crate::body::Fields;
-use crate::call::Call;
+use super::Answer;
+use crate::auth::Call;
+use crate::convert;
 use crate::error::QuayError;
-use crate::query::Query;
-use crate::{Answer, convert};
+use crate::wire::{Fields, Query};
 
-/// `POST /api/v1/filedrop/`: makes a place for a file.
+/// `POST /api/v1/filedrop/`: registers a file that will be uploaded.
 ///
-/// 200 with its id and the URL that fills it; 400 without a type; 401; 413; 415.
-pub(crate) async fn place(call: Call, body: web::Payload) -> Answer {
+/// 200 with its id and the URL for the upload; 400 without a media type; 401; 413; 415.
+pub(super) async fn create(call: Call, body: web::Payload) -> Answer {
     let actor = call.actor()?;
     let fields = Fields::read(&call.http, body).await?;
     let file = call.farm.create_upload(actor, fields.mime_type()?).await?;
-    Ok(HttpResponse::Ok().json(convert::place(&call, &file)))
+    Ok(HttpResponse::Ok().json(convert::file_drop(&call, &file)))
 }
 
-/// `PUT /userfiles/{file_id}`: fills the place of a file. Its URL is all that it takes.
+/// `PUT /userfiles/{file_id}`: uploads a registered file. The signed URL is the only credential.
 ///
-/// 200; 403 when the URL is not whole or has expired, or a build uses the file; 404 without such a
-/// place; 413.
-pub(crate) async fn upload(call: Call, body: web::Payload) -> Answer {
-    let file = opened(&call, FileAction::Upload)?;
+/// 200; 403 if the URL's signature is invalid or has expired, or a build uses the file; 404 if the
+/// file is not registered; 413.
+pub(super) async fn upload(call: Call, body: web::Payload) -> Answer {
+    let file = signed_file(&call, FileAction::Upload)?;
     let filled = call.farm.fill_upload(file, body).await;
+    // A file that a build has used must not change, so its URL no longer works.
     filled.map_err(|error| match error {
         FarmError::Conflict(_) => QuayError::forbidden(),
         error => error.into(),
@@ -37,31 +38,32 @@ pub(crate) async fn upload(call: Call, body: web::Payload) -> Answer {
     Ok(HttpResponse::Ok().content_type("text/plain").body("Okay"))
 }
 
-/// `GET /userfiles/{file_id}`: a file, for whoever was given a URL of it.
+/// `GET /userfiles/{file_id}`: downloads a file. The signed URL is the only credential.
 ///
-/// 200 with the file as an attachment; 403 when the URL is not whole or has expired; 404 without
-/// such a file.
-pub(crate) async fn download(call: Call) -> Answer {
-    let file = opened(&call, FileAction::Download)?;
+/// 200 with the file as an attachment; 403 if the URL's signature is invalid or has expired; 404 if
+/// the file does not exist.
+pub(super) async fn download(call: Call) -> Answer {
+    let file = signed_file(&call, FileAction::Download)?;
     let content = call.farm.upload_content(file).await?;
     let attachment = format!("attachment; filename=\"{file}\"");
     Ok(HttpResponse::Ok()
+        // Uploads come from strangers: a browser must not show one as a page of this origin.
         .insert_header((CONTENT_TYPE, "application/octet-stream"))
         .insert_header((CONTENT_DISPOSITION, attachment))
         .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .streaming(content))
 }
 
-/// The file that the path names, if the link opens this door of it.
-fn opened(call: &Call, door: FileAction) -> Result<UploadId, QuayError> {
+/// The file that the path names, if the URL is signed for this operation.
+fn signed_file(call: &Call, operation: FileAction) -> Result<UploadId, QuayError> {
     let id = call.http.match_info().get("file").unwrap_or_default();
     let file: UploadId = id.parse().map_err(|_| QuayError::not_found())?;
-    let query = Query::of(&call.http);
+    let query = Query::new(&call.http);
     let expires = query.first("expires").and_then(|text| text.parse().ok());
     let link = FileLink {
         expires: expires.ok_or_else(QuayError::forbidden)?,
         signature: query.first("signature").unwrap_or_default().to_owned(),
     };
-    call.farm.check_file_link(door, file, &link)?;
+    call.farm.check_file_link(operation, file, &link)?;
     Ok(file)
 }

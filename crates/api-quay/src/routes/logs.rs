@@ -1,4 +1,4 @@
-//! What a build says: from some entry on while it does, and whole afterwards.
+//! Logs: entries while a build runs, and the whole log when it is finished.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
@@ -7,34 +7,37 @@ use futures_util::{Stream, StreamExt, stream};
 use slipway_domain::Role;
 use slipway_farm::{BuildLog, FarmError, LogEntry};
 
-use crate::builds::named_build;
-use crate::call::{Call, LoginCall, Need};
+use super::Answer;
+use super::builds::build_or_message;
+use crate::auth::{Call, LoginCall, Permission};
 use crate::error::QuayError;
-use crate::query::Query;
-use crate::{Answer, convert, wire};
+use crate::wire::Query;
+use crate::{convert, wire};
 
 /// `GET /api/v1/repository/{repository}/build/{build_uuid}/logs`: the log of a build.
 ///
-/// 200 with the entries from `start` on, or with the URL of the whole log once the build is over;
-/// 400 when there is no such build, or `start` is no number; 401; 403; 404 when it is another
-/// repository's.
-pub(crate) async fn entries(call: Call) -> Answer {
-    let (_, build) = named_build(&call, Need::Logs).await?;
+/// 200 with the entries from `start` on, or with the URL of the whole log if the build is finished;
+/// 400 if no build has this id, or `start` is not a number; 401; 403; 404 if the build belongs to
+/// another repository.
+pub(super) async fn entries(call: Call) -> Answer {
+    let (_, build) = build_or_message(&call, Permission::Logs).await?;
     let phase = call.farm.package_phase(&build).await?;
     if call.farm.log_is_complete(&build, phase) {
         let logs_url = convert::log_url(&call);
-        return Ok(HttpResponse::Ok().json(wire::Archived { logs_url }));
+        return Ok(HttpResponse::Ok().json(wire::ArchivedLog { logs_url }));
     }
-    let start = Query::of(&call.http).start()?;
+    let start = Query::new(&call.http).start()?;
     let log = call.farm.build_log(&build, start).await?;
     streamed(start, log).await
 }
 
-/// `GET /logarchive/{build_uuid}`: the whole log of a build, for those who may read logs.
+/// `GET /logarchive/{build_uuid}`: the whole log of a build.
 ///
-/// 200; 403 for everything else, builds that are not there among it. The token may as well be the
-/// password of the user `$oauthtoken`.
-pub(crate) async fn archived(LoginCall(call): LoginCall) -> Answer {
+/// The token may also be the password of the user `$oauthtoken`.
+///
+/// 200; 403 in all other cases, also if the build does not exist.
+pub(super) async fn archived(LoginCall(call): LoginCall) -> Answer {
+    // A missing build and a forbidden one must look the same.
     let refused = |error: FarmError| match error {
         FarmError::NotFound(_) | FarmError::Forbidden(_) => QuayError::forbidden(),
         error => error.into(),
@@ -49,25 +52,28 @@ pub(crate) async fn archived(LoginCall(call): LoginCall) -> Answer {
         found => found,
     };
     let (access, build) = found.map_err(refused)?;
-    Need::Logs.check(&call.farm, &access).map_err(refused)?;
+    Permission::Logs
+        .check(&call.farm, &access)
+        .map_err(refused)?;
     let log = call.farm.build_log(&build, 0).await?;
     streamed(0, log).await
 }
 
-/// Answers with a log, entry by entry as they are read. A log of which nothing can be read now is
-/// as good as one without entries: clients ask again.
+/// Streams a log entry by entry. If the trace cannot be read at the moment, the log has no entries:
+/// clients then ask again.
 async fn streamed(start: i64, mut log: BuildLog) -> Answer {
     let mut first = Vec::new();
-    // What is told of phases comes from rows; the first line tells whether lines can be read.
+    // The status is sent before the first entry. Phases come from the database, so only the first
+    // entry that comes from a trace shows whether traces can be read.
     while let Some(entry) = log.entries.next().await {
         match entry {
             Err(error @ FarmError::Unavailable(_)) => {
                 error.log();
-                let nothing = BuildLog {
+                let empty = BuildLog {
                     total: 0,
                     entries: stream::empty().boxed(),
                 };
-                return Ok(whole(start, nothing, Vec::new()));
+                return Ok(response(start, empty, Vec::new()));
             }
             entry => first.push(entry?),
         }
@@ -75,22 +81,22 @@ async fn streamed(start: i64, mut log: BuildLog) -> Answer {
             break;
         }
     }
-    Ok(whole(start, log, first))
+    Ok(response(start, log, first))
 }
 
-/// The answer with a log that begins with the entries of `first`.
-fn whole(start: i64, log: BuildLog, first: Vec<LogEntry>) -> HttpResponse {
+/// The response with the entries of `first`, followed by the rest of `log`.
+fn response(start: i64, log: BuildLog, first: Vec<LogEntry>) -> HttpResponse {
     let head = format!("{{\"start\":{start},\"total\":{},\"logs\":[", log.total);
     let head = stream::iter([Ok(Bytes::from(head))]);
     let tail = stream::iter([Ok(Bytes::from_static(b"]}"))]);
     let entries = stream::iter(first).map(Ok).chain(log.entries);
     HttpResponse::Ok()
         .content_type(ContentType::json())
-        .streaming(head.chain(texts(entries)).chain(tail))
+        .streaming(head.chain(json_items(entries)).chain(tail))
 }
 
-/// The entries as JSON, with commas between them.
-fn texts(
+/// The entries as JSON, separated by commas.
+fn json_items(
     entries: impl Stream<Item = Result<LogEntry, FarmError>>,
 ) -> impl Stream<Item = Result<Bytes, QuayError>> {
     entries.enumerate().map(|(index, entry)| {

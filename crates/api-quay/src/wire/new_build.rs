@@ -1,99 +1,32 @@
-//! Bodies: read as JSON, and checked field by field in the order in which clients are told.
+//! The body that creates a build.
 
-use std::collections::HashSet;
-
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
-use serde_json::{Map, Value};
 use slipway_domain::package::{PackageLocation, sanitize_tag, stored_location};
-use slipway_http::{is_json, media_type, read_body};
 
+use super::Fields;
 use crate::error::QuayError;
 
-/// The largest body of JSON that is read, in bytes.
-const MAX_JSON: usize = 1 << 20;
-/// The tag of a build that names none.
-const USUAL_TAG: &str = "latest";
+/// The tag of a build without tags.
+const DEFAULT_TAG: &str = "latest";
 
-/// The members of a JSON object. What is not asked for is ignored.
-pub(crate) struct Fields(Map<String, Value>);
-
-impl Fields {
-    /// Reads a body.
-    ///
-    /// # Errors
-    /// When it is not said to be JSON, is no JSON, or no object.
-    pub(crate) async fn read(
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<Self, QuayError> {
-        if !media_type(request.headers()).is_some_and(|kind| is_json(&kind)) {
-            return Err(QuayError::NotJson);
-        }
-        let bytes = read_body(payload, MAX_JSON).await?;
-        match serde_json::from_slice(&bytes).map_err(|_| QuayError::Unreadable)? {
-            Value::Object(fields) => Ok(Self(fields)),
-            Value::Null => Err(QuayError::invalid("Missing JSON body")),
-            _ => Err(QuayError::invalid("the body is not an object")),
-        }
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&str>, QuayError> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(QuayError::invalid(format!("{name} is not a string"))),
-        }
-    }
-
-    /// A list of texts, of which there is at least one and none twice.
-    fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, QuayError> {
-        let Some(value) = self.0.get(name) else {
-            return Ok(None);
-        };
-        let items = value.as_array().filter(|items| !items.is_empty());
-        let texts = items.and_then(|items| items.iter().map(Value::as_str).collect());
-        let texts: Vec<&str> = texts.ok_or_else(|| {
-            QuayError::invalid(format!("{name} is not a list of at least one string"))
-        })?;
-        let different: HashSet<&str> = texts.iter().copied().collect();
-        if different.len() < texts.len() {
-            return Err(QuayError::invalid(format!(
-                "{name} has the same item twice"
-            )));
-        }
-        Ok(Some(texts))
-    }
-
-    /// The kind of a file that is to be uploaded.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub(crate) fn mime_type(&self) -> Result<&str, QuayError> {
-        let kind = self.text("mimeType")?;
-        kind.ok_or_else(|| QuayError::invalid("mimeType is required"))
-    }
-}
-
-/// What a build is asked for with.
+/// What `POST …/build/` asks for.
 #[derive(Debug)]
-pub(crate) struct Order {
-    /// The file, as its sender names it.
+pub(crate) struct NewBuild {
+    /// The id of an uploaded file, not validated.
     pub(crate) file: Option<String>,
-    /// The address of the package.
+    /// Where the farm downloads the package.
     pub(crate) url: Option<String>,
-    /// Where in the package the Dockerfile and the context are.
+    /// The Dockerfile and the context in the package.
     pub(crate) location: PackageLocation,
-    /// The tags that the image gets.
     pub(crate) tags: Vec<String>,
-    /// The robot whose password base images are pulled with.
+    /// The robot whose password is used to pull base images.
     pub(crate) robot: Option<String>,
 }
 
-impl TryFrom<Fields> for Order {
+impl TryFrom<Fields> for NewBuild {
     type Error = QuayError;
 
     fn try_from(fields: Fields) -> Result<Self, QuayError> {
+        // Fields are checked in Quay's order, because the first invalid one is in the response.
         let not_empty =
             |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let file = not_empty(fields.text("file_id")?);
@@ -104,8 +37,8 @@ impl TryFrom<Fields> for Order {
             fields.text("context")?,
         );
         let robot = not_empty(fields.text("pull_robot")?);
-        let (tags, also) = (fields.texts("docker_tags")?, fields.texts("tags")?);
-        let tags = tags.or(also).unwrap_or_else(|| vec![USUAL_TAG]);
+        let (docker_tags, tags) = (fields.texts("docker_tags")?, fields.texts("tags")?);
+        let tags = docker_tags.or(tags).unwrap_or_else(|| vec![DEFAULT_TAG]);
         if file.is_none() && url.is_none() {
             return Err(QuayError::invalid("file_id or archive_url required"));
         }
@@ -122,8 +55,7 @@ impl TryFrom<Fields> for Order {
     }
 }
 
-/// Checks an address as far as clients are told about it; what else is wrong with it shows in the
-/// build.
+/// Checks a URL as far as Quay does when it creates a build. Whether it works shows in the build.
 fn check_url(url: &str) -> Result<(), QuayError> {
     let authority = url.split_once("//").map_or("", |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
@@ -139,42 +71,28 @@ fn check_url(url: &str) -> Result<(), QuayError> {
         return Err(QuayError::invalid(why));
     }
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let why = "Invalid Archive URL: Must be ASCII, with everything else encoded";
+        let why = "Invalid Archive URL: Must be ASCII; percent-encode other characters";
         return Err(QuayError::invalid(why));
     }
     Ok(())
 }
 
-impl FromRequest for Fields {
-    type Error = QuayError;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, QuayError>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = web::Payload::from_request(&request, payload).into_inner();
-        Box::pin(async move {
-            let payload = payload.map_err(|_| QuayError::Unreadable)?;
-            Self::read(&request, payload).await
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn order(body: Value) -> Result<Order, QuayError> {
+    fn new_build(body: Value) -> Result<NewBuild, QuayError> {
         match body {
-            Value::Object(fields) => Order::try_from(Fields(fields)),
-            _ => unreachable!("the tests give objects"),
+            Value::Object(fields) => NewBuild::try_from(Fields(fields)),
+            _ => unreachable!("the tests pass objects"),
         }
     }
 
     #[test]
-    fn an_order_needs_a_source_that_may_be_one() {
-        for bad in [
+    fn a_build_needs_a_file_or_a_valid_url() {
+        for invalid in [
             json!({}),
             json!({"archive_url": "", "file_id": ""}),
             json!({"archive_url": 5}),
@@ -185,37 +103,40 @@ mod tests {
             json!({"archive_url": "https://x/é.tgz"}),
             json!({"archive_url": "https://x", "context": null}),
         ] {
-            assert!(order(bad.clone()).is_err(), "{bad}");
+            assert!(new_build(invalid.clone()).is_err(), "{invalid}");
         }
-        for good in ["HTTP://X/y", "http://[::1]/a", "https:", "http://x/?q=[a"] {
-            assert!(order(json!({"archive_url": good})).is_ok(), "{good}");
+        for valid in ["HTTP://X/y", "http://[::1]/a", "https:", "http://x/?q=[a"] {
+            assert!(new_build(json!({"archive_url": valid})).is_ok(), "{valid}");
         }
     }
 
     #[test]
-    fn tags_have_two_names_and_are_made_to_fit() {
+    fn tags_have_two_names_and_are_sanitized() {
         let tags = |more: Value| {
             let mut body = json!({"archive_url": "https://x"});
             if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
                 body.extend(more);
             }
-            order(body).map(|order| order.tags)
+            new_build(body).map(|build| build.tags)
         };
         assert_eq!(tags(json!({})).unwrap(), ["latest"]);
         assert_eq!(tags(json!({"tags": ["v 1"]})).unwrap(), ["v_1"]);
         let both = json!({"tags": ["b"], "docker_tags": ["a", ""]});
         assert_eq!(tags(both).unwrap(), ["a", "latest"]);
-        for bad in [
+        for invalid in [
             json!([]),
             json!(["a", "a"]),
             json!("a"),
             json!(null),
             json!([1]),
         ] {
-            assert!(tags(json!({"docker_tags": bad.clone()})).is_err(), "{bad}");
             assert!(
-                tags(json!({"tags": bad.clone(), "docker_tags": ["a"]})).is_err(),
-                "{bad}"
+                tags(json!({"docker_tags": invalid.clone()})).is_err(),
+                "{invalid}"
+            );
+            assert!(
+                tags(json!({"tags": invalid.clone(), "docker_tags": ["a"]})).is_err(),
+                "{invalid}"
             );
         }
     }

@@ -1,18 +1,18 @@
-//! Parameters of a query: the first of a name counts, and those that are unknown do not.
+//! Query parameters. The first value of a name counts; unknown names are ignored.
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
 
 use crate::error::QuayError;
 
-/// How many builds a list has unless the client says otherwise.
-const USUAL_LIMIT: i64 = 5;
+/// The number of builds in a list without `limit`.
+const DEFAULT_LIMIT: i64 = 5;
 
-/// The query of a request.
+/// The query parameters of a request.
 pub(crate) struct Query(slipway_http::Query);
 
 impl Query {
-    pub(crate) fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn new(request: &HttpRequest) -> Self {
         Self(slipway_http::Query::parse(request.query_string()))
     }
 
@@ -27,40 +27,40 @@ impl Query {
             .transpose()
     }
 
-    /// How many builds a list has at the most; `None` lifts the limit.
+    /// The maximum number of builds in a list; `None` for no limit.
     ///
     /// # Errors
-    /// When it is no number, or below 0.
+    /// If it is not a whole number, or is negative.
     pub(crate) fn limit(&self) -> Result<Option<u32>, QuayError> {
         const HELP: &str = "The maximum number of builds to return, a whole number from 0";
-        match self.integer("limit", HELP)?.unwrap_or(USUAL_LIMIT) {
+        match self.integer("limit", HELP)?.unwrap_or(DEFAULT_LIMIT) {
+            // Quay takes 0 for "all".
             0 => Ok(None),
-            // More than there can be is as good as all.
             limit if limit > 0 => Ok(Some(u32::try_from(limit).unwrap_or(u32::MAX))),
             _ => Err(QuayError::Parameter("limit", HELP)),
         }
     }
 
-    /// From which moment on builds are wanted.
+    /// The earliest creation time of the wanted builds.
     ///
     /// # Errors
-    /// When it is no number, or no moment.
+    /// If it is not a whole number, or out of range.
     pub(crate) fn since(&self) -> Result<Option<DateTime<Utc>>, QuayError> {
-        const HELP: &str = "Returns all builds since the given unix timecode, in whole seconds";
+        const HELP: &str = "Returns builds created since this Unix time, in whole seconds";
         let seconds = self.integer("since", HELP)?;
-        let moment = |seconds| {
-            let moment = DateTime::from_timestamp(seconds, 0);
-            moment.ok_or(QuayError::Parameter("since", HELP))
+        let time = |seconds| {
+            let time = DateTime::from_timestamp(seconds, 0);
+            time.ok_or(QuayError::Parameter("since", HELP))
         };
-        seconds.map(moment).transpose()
+        seconds.map(time).transpose()
     }
 
-    /// From which entry on a log is wanted; below 0 it counts from the end.
+    /// The index of the first wanted log entry; a negative one counts from the end.
     ///
     /// # Errors
-    /// When it is no number.
+    /// If it is not a whole number.
     pub(crate) fn start(&self) -> Result<i64, QuayError> {
-        const HELP: &str = "The entry from which on the log is wanted, a whole number";
+        const HELP: &str = "The index of the first log entry to return, a whole number";
         Ok(self.integer("start", HELP)?.unwrap_or(0))
     }
 }
@@ -74,18 +74,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_a_name_counts_and_only_whole_numbers_do() {
+    fn the_first_value_counts_and_must_be_a_whole_number() {
         assert_eq!(query("").limit().unwrap(), Some(5));
         assert_eq!(query("limit=0").limit().unwrap(), None);
         assert_eq!(query("limit=7&limit=x").limit().unwrap(), Some(7));
         assert_eq!(query("start=-2").start().unwrap(), -2);
-        let moment = query("since=60").since().unwrap().unwrap();
-        assert_eq!(moment.timestamp(), 60);
-        for bad in ["limit=", "limit=abc", "limit=2.5", "limit=-1"] {
-            assert!(query(bad).limit().is_err(), "{bad}");
+        let since = query("since=60").since().unwrap().unwrap();
+        assert_eq!(since.timestamp(), 60);
+        for invalid in ["limit=", "limit=abc", "limit=2.5", "limit=-1"] {
+            assert!(query(invalid).limit().is_err(), "{invalid}");
         }
-        for bad in ["since=", "since=abc", "since=99999999999999999"] {
-            assert!(query(bad).since().is_err(), "{bad}");
+        for invalid in ["since=", "since=abc", "since=99999999999999999"] {
+            assert!(query(invalid).since().is_err(), "{invalid}");
         }
     }
 }
