@@ -1,4 +1,5 @@
-//! Who calls, and what the path leads to: looked up in the order in which clients are told.
+//! Authentication, and lookups of what a path names, in the order in which clients expect errors:
+//! format, token, organization, pipeline, build.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,45 +11,41 @@ use slipway_domain::{AccessToken, Name, Role};
 use slipway_farm::{Actor, Build, Farm, FarmError, NamespaceAccess, Pipeline, ProjectAccess};
 use slipway_http::{app_state, base_url, header};
 
-use crate::frame::takes_json;
-use crate::problem::Problem;
+use crate::error::HarmontError;
+use crate::middleware::accepts_json;
 
-/// What the tokens begin with that are made through this API; behind it is a token of the farm.
-pub(crate) const PREFIX: &str = "hm_";
+/// The prefix of tokens that are created through this API. The rest is a token of the farm.
+pub(crate) const TOKEN_PREFIX: &str = "hm_";
 
-/// A request whose caller takes JSON.
-pub(crate) struct Anybody {
-    /// The farm.
+/// A request that needs no token. Its caller accepts JSON.
+pub(crate) struct PublicCall {
     pub(crate) farm: Farm,
-    /// The request itself.
     pub(crate) http: HttpRequest,
 }
 
-/// A request of somebody who is known.
+/// A request with a valid token.
 pub(crate) struct Call {
-    /// Who calls.
     pub(crate) actor: Actor,
-    /// The farm.
     pub(crate) farm: Farm,
-    /// The request itself.
     pub(crate) http: HttpRequest,
 }
 
 impl Call {
-    fn part(&self, name: &str) -> &str {
+    fn segment(&self, name: &str) -> &str {
         self.http.match_info().get(name).unwrap_or_default()
     }
 
     /// The organization that the path names.
     ///
     /// # Errors
-    /// 404 when it is not there, or the caller is no member of it.
-    pub(crate) async fn organization(&self) -> Result<NamespaceAccess, Problem> {
-        let name: Result<Name, _> = self.part("org").parse();
-        let name = name.map_err(|_| Problem::NoOrganization)?;
+    /// 404 if it does not exist, or the caller is not a member of it.
+    pub(crate) async fn organization(&self) -> Result<NamespaceAccess, HarmontError> {
+        let name: Result<Name, _> = self.segment("org").parse();
+        let name = name.map_err(|_| HarmontError::NoOrganization)?;
         let access = self.farm.namespace(&self.actor, &name, Role::Reader).await;
         access.map_err(|error| match error {
-            FarmError::NotFound(_) | FarmError::Forbidden(_) => Problem::NoOrganization,
+            // A forbidden organization must look like a missing one.
+            FarmError::NotFound(_) | FarmError::Forbidden(_) => HarmontError::NoOrganization,
             error => error.into(),
         })
     }
@@ -56,47 +53,49 @@ impl Call {
     /// The pipeline that the path names.
     ///
     /// # Errors
-    /// 404 as for [`Call::organization`], or when the pipeline is not there.
-    pub(crate) async fn pipeline(&self) -> Result<(ProjectAccess, Pipeline), Problem> {
+    /// 404 as for [`Call::organization`], or if the pipeline does not exist.
+    pub(crate) async fn pipeline(&self) -> Result<(ProjectAccess, Pipeline), HarmontError> {
         let organization = self.organization().await?;
-        let slug = self.part("pipeline");
-        let found = self
-            .farm
-            .namespace_pipeline(&self.actor, &organization, slug);
+        let slug = self.segment("pipeline");
+        let found = self.farm.namespace_pipeline(&self.actor, &organization, slug);
         found.await.map_err(no_pipeline)
     }
 
     /// The build that the path names.
     ///
     /// # Errors
-    /// 404 as for [`Call::pipeline`], or when the build is not there.
-    pub(crate) async fn build(&self) -> Result<Place, Problem> {
+    /// 404 as for [`Call::pipeline`], or if the build does not exist.
+    pub(crate) async fn build(&self) -> Result<FoundBuild, HarmontError> {
         let (access, pipeline) = self.pipeline().await?;
-        let number: i64 = self.part("number").parse().map_err(|_| Problem::NoBuild)?;
+        let number = self.segment("number").parse();
+        let number: i64 = number.map_err(|_| HarmontError::NoBuild)?;
         let build = self.farm.numbered_build(&access, &pipeline, number).await;
         let build = build.map_err(|error| match error {
-            FarmError::NotFound(_) => Problem::NoBuild,
+            FarmError::NotFound(_) => HarmontError::NoBuild,
             error => error.into(),
         })?;
-        Ok(Place {
+        Ok(FoundBuild {
             access,
             pipeline,
             build,
         })
     }
 
-    /// The address of a path of the farm, as the caller sees it. A proxy in front of the farm tells
-    /// what it speaks itself; the port behind it is of no use then.
-    pub(crate) fn address(&self, path: &str) -> String {
+    /// The URL of a path, as the caller's runners reach it.
+    ///
+    /// Other than [`base_url`], it drops the port if a proxy names its scheme: the port in `Host`
+    /// may be the one behind the proxy.
+    pub(crate) fn url(&self, path: &str) -> String {
         if let Some(url) = &self.farm.settings().public_url {
             return format!("{}{path}", base_url(&self.http, Some(url)));
         }
         let connection = self.http.connection_info();
         let host = connection.host();
-        match header(&self.http, "x-forwarded-proto")
+        // Each proxy adds its scheme to the list; the first is the one that the caller used.
+        let scheme = header(&self.http, "x-forwarded-proto")
             .and_then(|value| value.split(',').next())
-            .map(str::trim)
-        {
+            .map(str::trim);
+        match scheme {
             Some(scheme) if ["http", "https"].contains(&scheme) => {
                 format!("{scheme}://{}{path}", without_port(host))
             }
@@ -105,20 +104,17 @@ impl Call {
     }
 }
 
-/// A build, where it was found.
-pub(crate) struct Place {
-    /// Its project.
+/// A build with its project and its pipeline.
+pub(crate) struct FoundBuild {
     pub(crate) access: ProjectAccess,
-    /// Its pipeline.
     pub(crate) pipeline: Pipeline,
-    /// The build.
     pub(crate) build: Build,
 }
 
-/// What a missing pipeline is called.
-pub(crate) fn no_pipeline(error: FarmError) -> Problem {
+/// Maps a missing pipeline to this API's error.
+pub(crate) fn no_pipeline(error: FarmError) -> HarmontError {
     match error {
-        FarmError::NotFound(_) => Problem::NoPipeline,
+        FarmError::NotFound(_) => HarmontError::NoPipeline,
         error => error.into(),
     }
 }
@@ -130,38 +126,40 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-impl FromRequest for Anybody {
-    type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
+impl FromRequest for PublicCall {
+    type Error = HarmontError;
+    type Future = std::future::Ready<Result<Self, HarmontError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        std::future::ready(match takes_json(request.headers()) {
-            true => Ok(Self {
+        std::future::ready(if accepts_json(request.headers()) {
+            Ok(Self {
                 farm: app_state(request),
                 http: request.clone(),
-            }),
-            false => Err(Problem::NotAcceptable),
+            })
+        } else {
+            Err(HarmontError::NotAcceptable)
         })
     }
 }
 
 impl FromRequest for Call {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Error = HarmontError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, HarmontError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let anybody = Anybody::from_request(request, payload).into_inner();
+        let public = PublicCall::from_request(request, payload).into_inner();
         Box::pin(async move {
-            let Anybody { farm, http } = anybody?;
+            let PublicCall { farm, http } = public?;
             let token = bearer(http.headers()).ok_or(FarmError::BadToken)?;
-            let token = token.strip_prefix(PREFIX).unwrap_or(token);
+            // Tokens of the farm itself work too, and have no prefix.
+            let token = token.strip_prefix(TOKEN_PREFIX).unwrap_or(token);
             let actor = farm.authenticate(&AccessToken::presented(token)).await?;
             Ok(Self { actor, farm, http })
         })
     }
 }
 
-/// The token of a request: what stands behind `Bearer`.
+/// The bearer token of a request.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     slipway_http::bearer(headers).filter(|token| !token.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The farm's model in the words of this API. Pure functions.
+//! Conversion of the farm's types into this API's objects. Pure functions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,29 +6,30 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     BuildUuid, FailureReason, JobId, JobSpec, JobState, JobUuid, Outcome, Visibility,
 };
-use slipway_farm::{BuildDetails, DetailedJob, Namespace, Pipeline, Project, Token};
+use slipway_farm::{Namespace, Pipeline, Project, BuildDetails, DetailedJob, Token};
 
-use crate::shapes;
-use crate::states::{self, JobWord};
+use crate::states::{self, JobStatus};
+use crate::wire;
 
-/// A time as this API writes it.
+/// A time with microseconds, in UTC.
 pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// A build of a pipeline.
-pub(crate) fn build(shown: &BuildDetails, pipeline: &Pipeline) -> shapes::Build {
-    let (build, state) = (&shown.build, states::of_build(shown));
+pub(crate) fn build(details: &BuildDetails, pipeline: &Pipeline) -> wire::Build {
+    let (build, state) = (&details.build, states::of_build(details));
     let handed = &build.handed;
     let sha = (!build.sha.is_none()).then(|| build.sha.to_string());
-    let own_words = handed.cause.is_some();
+    // A build that was submitted through this API has a cause, and keeps the branch and commit that
+    // its client wrote, even if they are missing. Other builds have those of the repository.
+    let was_submitted = handed.cause.is_some();
     let git_ref = build.git_ref.as_ref().map(ToString::to_string);
-    shapes::Build {
+    wire::Build {
         number: build.number,
         state,
         source: handed.cause.clone(),
-        branch: handed.branch.clone().or(git_ref.filter(|_| !own_words)),
-        commit: handed.commit.clone().or(sha.filter(|_| !own_words)),
+        branch: handed.branch.clone().or(git_ref.filter(|_| !was_submitted)),
+        commit: handed.commit.clone().or(sha.filter(|_| !was_submitted)),
         message: handed.message.clone(),
         error_code: handed.error.as_ref().map(|error| error.code.clone()),
         error_message: handed.error.as_ref().map(|error| error.message.clone()),
@@ -36,19 +37,24 @@ pub(crate) fn build(shown: &BuildDetails, pipeline: &Pipeline) -> shapes::Build 
         created_at: timestamp(build.created_at),
         scheduled_at: Some(timestamp(build.created_at)),
         started_at: build.started_at.map(timestamp),
-        finished_at: build.finished_at.filter(|_| state.is_over()).map(timestamp),
+        finished_at: build
+            .finished_at
+            .filter(|_| state.is_finished())
+            .map(timestamp),
     }
 }
 
 /// A job of a build, with the jobs that it needs.
-pub(crate) fn job(build: BuildUuid, shown: &DetailedJob, needs: &[JobId]) -> shapes::Job {
-    let (job, details, state) = (&shown.job, &shown.details, states::of_job(shown));
+pub(crate) fn job(build: BuildUuid, job: &DetailedJob, needs: &[JobId]) -> wire::Job {
+    let (state, soft_failed) = (states::of_job(job), states::has_soft_failed(job));
+    let (job, details) = (&job.job, &job.details);
     let uuid = |id: &JobId| JobUuid::of(build, *id).to_string();
-    let begun = !matches!(state, JobWord::Assigned | JobWord::Scheduled);
-    shapes::Job {
+    // The farm starts a job when it is claimed; here it starts when the runner reports progress.
+    let has_started = !matches!(state, JobStatus::Assigned | JobStatus::Scheduled);
+    wire::Job {
         id: uuid(&job.id),
         state,
-        soft_failed: states::is_soft(shown),
+        soft_failed,
         depends_on: needs.iter().map(uuid).collect(),
         created_at: timestamp(job.created_at),
         step_key: Some(details.step_key.clone().unwrap_or_else(|| job.name.clone())),
@@ -68,15 +74,15 @@ pub(crate) fn job(build: BuildUuid, shown: &DetailedJob, needs: &[JobId]) -> sha
             JobState::Done(Outcome::Skipped) => None,
             _ => job.failure_message.clone(),
         },
-        started_at: job.started_at.filter(|_| begun).map(timestamp),
+        started_at: job.started_at.filter(|_| has_started).map(timestamp),
         finished_at: job
             .finished_at
-            .filter(|_| state != JobWord::Canceling)
+            .filter(|_| state != JobStatus::Canceling)
             .map(timestamp),
     }
 }
 
-/// The code of a failure that is not the command's own.
+/// The code of a failure that the job's command did not cause.
 fn error_code(state: JobState) -> Option<String> {
     let JobState::Done(Outcome::Failed(reason)) = state else {
         return None;
@@ -91,7 +97,7 @@ fn error_code(state: JobState) -> Option<String> {
         | FailureReason::BaseImageUnavailable
         | FailureReason::DiskFull => "provision_failed",
         FailureReason::PushRefused => "snapshot_failed",
-        // The hosted service has no word for these; the farm's own will do.
+        // The hosted service has no codes for these; the farm's own names are used.
         FailureReason::SourceUnavailable
         | FailureReason::PackageUnavailable
         | FailureReason::PackageInvalid
@@ -104,12 +110,9 @@ fn error_code(state: JobState) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// The jobs of a build, each after all that it needs; those that could be next to each other stand
-/// in the order in which they were made.
-pub(crate) fn in_order(
-    jobs: Vec<DetailedJob>,
-    needs: &HashMap<JobId, Vec<JobId>>,
-) -> Vec<DetailedJob> {
+/// Sorts the jobs of a build so that each comes after all jobs that it needs, and otherwise by the
+/// time of creation.
+pub(crate) fn in_order(jobs: Vec<DetailedJob>, needs: &HashMap<JobId, Vec<JobId>>) -> Vec<DetailedJob> {
     let mut open: BTreeMap<(DateTime<Utc>, JobId), DetailedJob> = jobs
         .into_iter()
         .map(|shown| ((shown.job.created_at, shown.job.id), shown))
@@ -124,9 +127,8 @@ pub(crate) fn in_order(
     ordered
 }
 
-/// A pipeline and its project.
-pub(crate) fn pipeline(pipeline: &Pipeline, project: &Project) -> shapes::Pipeline {
-    shapes::Pipeline {
+pub(crate) fn pipeline(pipeline: &Pipeline, project: &Project) -> wire::Pipeline {
+    wire::Pipeline {
         slug: pipeline.wide_slug.clone(),
         name: pipeline.title.clone(),
         repository: project.repo_url.clone(),
@@ -142,9 +144,9 @@ pub(crate) fn pipeline(pipeline: &Pipeline, project: &Project) -> shapes::Pipeli
     }
 }
 
-/// An organization: a namespace, which has one name and no address.
-pub(crate) fn organization(namespace: &Namespace) -> shapes::Organization {
-    shapes::Organization {
+/// A namespace as an organization. Slug and name are the same, and it has no URL.
+pub(crate) fn organization(namespace: &Namespace) -> wire::Organization {
+    wire::Organization {
         slug: namespace.name.to_string(),
         name: namespace.name.to_string(),
         url: None,
@@ -152,9 +154,9 @@ pub(crate) fn organization(namespace: &Namespace) -> shapes::Organization {
     }
 }
 
-/// A token without its secret.
-pub(crate) fn token(token: &Token) -> shapes::ApiToken {
-    shapes::ApiToken {
+/// A token, without its secret.
+pub(crate) fn token(token: &Token) -> wire::ApiToken {
+    wire::ApiToken {
         id: token.id.to_string(),
         description: token.name.clone(),
         created_at: timestamp(token.created_at),
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failures_that_are_not_the_commands_own_have_a_code() {
+    fn only_failures_that_the_command_did_not_cause_have_a_code() {
         let code = |reason| error_code(JobState::Done(Outcome::Failed(reason)));
         assert_eq!(code(FailureReason::JobFailed), None);
         let lost = code(FailureReason::RunnerLost);

@@ -1,4 +1,4 @@
-//! What goes wrong, in the words that clients of this API tell apart.
+//! Errors, with the types and codes that clients of this API distinguish.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER};
@@ -7,82 +7,69 @@ use serde_json::json;
 use slipway_farm::FarmError;
 use slipway_http::BodyError;
 
-/// What a handler answers.
-pub(crate) type Answer = Result<HttpResponse, Problem>;
-
-/// An error of this API. It does not know the request's id: [`crate::frame`] writes the body.
+/// Why a request failed. An error does not know the request's id, which its body contains:
+/// [`crate::middleware`] writes the body.
 #[derive(Debug)]
-pub(crate) enum Problem {
-    /// What the farm says.
+pub(crate) enum HarmontError {
     Farm(FarmError),
-    /// What the farm says to those who want to follow a log.
+    /// The farm refused to stream a log.
     Log(FarmError),
-    /// The pipeline takes no builds that people ask for.
+    /// The pipeline does not allow manual builds.
     ManualDisabled,
-    /// No such organization, or none that the caller may know of.
+    /// The organization does not exist, or the caller may not see it.
     NoOrganization,
-    /// No such pipeline.
     NoPipeline,
-    /// No such build.
     NoBuild,
-    /// No such job.
     NoJob,
-    /// No such source archive.
     NoSource,
-    /// No such token of the caller's.
+    /// The caller has no such token.
     NoToken,
-    /// A field of a build is not as it should be.
+    /// A field of a new build is invalid.
     BuildInvalid(String),
-    /// The jobs of a build cannot be; the build is there and tells why.
+    /// The graph of a build is invalid. The build exists, failed, and holds the reason.
     PlanRejected(String),
-    /// The short name of a pipeline is taken.
     SlugTaken,
-    /// A field of a pipeline is not as it should be.
     PipelineInvalid(String),
-    /// A field of an organization is not as it should be.
     OrganizationInvalid(String),
-    /// A field of a token, or of a login, is not as it should be.
+    /// A field of a token, or of a login, is invalid.
     TokenInvalid(String),
-    /// A code leads to no login.
+    /// A login code is unknown, used or expired.
     CodeInvalid,
-    /// The body is no JSON.
     InvalidJson,
-    /// The body is longer than is read.
     TooLarge,
-    /// The body is not said to be JSON.
+    /// The `Content-Type` is not JSON.
     NotJson,
-    /// The caller does not take JSON.
+    /// The `Accept` header excludes JSON.
     NotAcceptable,
-    /// There is no such path.
     NoRoute,
-    /// The path has not this method, but these.
+    /// The route does not take this method, but these.
     Method(&'static str),
 }
 
-impl From<FarmError> for Problem {
+impl From<FarmError> for HarmontError {
     fn from(error: FarmError) -> Self {
-        Problem::Farm(error)
+        HarmontError::Farm(error)
     }
 }
 
-impl From<BodyError> for Problem {
+impl From<BodyError> for HarmontError {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge { .. } => Problem::TooLarge,
-            BodyError::Unreadable(_) => Problem::InvalidJson,
+            BodyError::TooLarge { .. } => HarmontError::TooLarge,
+            BodyError::Unreadable(_) => HarmontError::InvalidJson,
         }
     }
 }
 
-/// What a client is told of an error, besides its sentence.
-struct Told {
+/// What an error has besides its message.
+struct Code {
     status: u16,
     kind: &'static str,
     code: &'static str,
 }
 
-impl Problem {
-    fn told(&self) -> Told {
+impl HarmontError {
+    fn code(&self) -> Code {
         let (status, kind, code) = match self {
             Self::Farm(error) => of_farm(error),
             Self::Log(error) => of_log(error),
@@ -107,43 +94,43 @@ impl Problem {
             Self::NoRoute => (404, "not_found", "route_not_found"),
             Self::Method(_) => (405, "invalid_request", "method_not_allowed"),
         };
-        Told { status, kind, code }
+        Code { status, kind, code }
     }
 
-    /// The whole answer to a request with this id.
-    pub(crate) fn answer(&self, request_id: &str, errors_url: &str) -> HttpResponse {
-        let told = self.told();
-        let mut answer = HttpResponseBuilder::new(self.status_code());
+    /// The whole response to the request with this id.
+    pub(crate) fn response(&self, request_id: &str, errors_url: &str) -> HttpResponse {
+        let Code { kind, code, .. } = self.code();
+        let mut response = HttpResponseBuilder::new(self.status_code());
         match self {
             Self::Method(allowed) => {
-                answer.insert_header((ALLOW, *allowed));
+                response.insert_header((ALLOW, *allowed));
             }
             Self::Farm(
                 FarmError::Unavailable(_) | FarmError::ReadOnly | FarmError::TooManyBuilds,
             )
             | Self::Log(FarmError::Unavailable(_)) => {
-                answer.insert_header((RETRY_AFTER, "3"));
+                response.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
         }
         let mut body = json!({"error": {
-            "type": told.kind,
-            "code": told.code,
+            "type": kind,
+            "code": code,
             "message": self.to_string(),
-            "doc_url": format!("{errors_url}{}", page_of(told.code)),
+            "doc_url": format!("{errors_url}{}", page_of(code)),
             "request_id": request_id,
         }});
         if let Self::Log(_) = self {
-            // Who follows a log looks for these outside of the envelope.
-            body["code"] = told.code.into();
+            // Clients of the log stream look for these outside of the envelope.
+            body["code"] = code.into();
             body["message"] = self.to_string().into();
         }
-        answer.json(body)
+        response.json(body)
     }
 }
 
-/// The page on which a code is described: codes of the hosted service's catalogue keep their
-/// underscores.
+/// The page that describes a code. Codes in the catalogue of the hosted service keep their
+/// underscores there.
 fn page_of(code: &str) -> String {
     match code {
         "pipeline_manual_disabled" | "cli_code_invalid" | "api_token_not_found" => code.to_owned(),
@@ -170,7 +157,8 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
     }
 }
 
-/// Those who follow a log have a token and know no more: whatever it does not open is forbidden.
+/// For the log stream, everything that a valid token does not permit is forbidden, so that the holder
+/// learns nothing about other builds.
 fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
     match error {
         FarmError::BadToken | FarmError::EndedToken => {
@@ -192,11 +180,11 @@ fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
     }
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for HarmontError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Log(_) if self.status_code() == StatusCode::FORBIDDEN => {
-                "the token is for another build, or there is no such job"
+                "the token is for another build, or the job does not exist"
             }
             Self::Farm(error) | Self::Log(error) => return error.fmt(f),
             Self::BuildInvalid(why)
@@ -204,30 +192,30 @@ impl std::fmt::Display for Problem {
             | Self::PipelineInvalid(why)
             | Self::OrganizationInvalid(why)
             | Self::TokenInvalid(why) => why,
-            Self::ManualDisabled => "the pipeline takes no builds that people ask for",
-            Self::NoOrganization => "no such organization",
-            Self::NoPipeline => "no such pipeline",
-            Self::NoBuild => "no such build",
-            Self::NoJob => "no such job",
-            Self::NoSource => "no such source archive",
-            Self::NoToken => "no such token",
-            Self::SlugTaken => "a pipeline or a project of this name is there already",
-            Self::CodeInvalid => "the code is unknown, was used, or its time is over",
-            Self::InvalidJson => "the body is not JSON",
-            Self::TooLarge => "the body is longer than is read",
-            Self::NotJson => "the body must be JSON, with the Content-Type application/json",
-            Self::NotAcceptable => "answers are JSON, which the Accept header leaves out",
-            Self::NoRoute => "no such path",
-            Self::Method(_) => "the path has not this method",
+            Self::ManualDisabled => "the pipeline does not allow manual builds",
+            Self::NoOrganization => "the organization does not exist",
+            Self::NoPipeline => "the pipeline does not exist",
+            Self::NoBuild => "the build does not exist",
+            Self::NoJob => "the job does not exist",
+            Self::NoSource => "the source archive does not exist",
+            Self::NoToken => "the token does not exist",
+            Self::SlugTaken => "a pipeline or a project with this name already exists",
+            Self::CodeInvalid => "the code is unknown, used or expired",
+            Self::InvalidJson => "the body is not valid JSON",
+            Self::TooLarge => "the body is too large",
+            Self::NotJson => "send the body as JSON, with the Content-Type application/json",
+            Self::NotAcceptable => "responses are JSON, which the Accept header excludes",
+            Self::NoRoute => "route not found",
+            Self::Method(_) => "method not allowed",
         })
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for HarmontError {}
 
-impl ResponseError for Problem {
+impl ResponseError for HarmontError {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.told().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.code().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {

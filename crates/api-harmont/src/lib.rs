@@ -1,28 +1,22 @@
 //! The builds API as clients of Harmont speak it, and the live stream of a job's log.
 //!
-//! Translation and nothing else: who may do what, what a build goes through, what becomes of the
-//! sources that are handed in and what a log token opens is the farm's.
+//! This crate only translates: who may do what, which states a build passes through, how long
+//! submitted sources are kept and what a log token permits is decided by the farm.
 
-mod body;
-mod call;
+mod auth;
 mod convert;
-mod described;
-mod frame;
+mod error;
 mod ir;
-mod logs;
-mod paging;
-mod problem;
-mod rest;
+mod middleware;
 mod routes;
-mod shapes;
 mod states;
 mod wire;
 
 use actix_web::web;
 
-pub use routes::docs::openapi;
+pub use routes::openapi::openapi;
 
 /// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
 pub fn configure(config: &mut web::ServiceConfig) {
-    rest::configure(config);
+    routes::configure(config);
 }

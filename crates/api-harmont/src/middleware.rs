@@ -1,5 +1,5 @@
-//! What every answer of this API has: the request's id, the body of its error, and what lets the
-//! pages of some origins read it.
+//! What every response of this API has: the request's id, for errors the body, and CORS headers for
+//! the configured origins.
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
@@ -14,11 +14,11 @@ use actix_web::middleware::Next;
 use slipway_farm::Farm;
 use slipway_http::app_state;
 
-use crate::problem::Problem;
+use crate::error::HarmontError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a page may do, if it may anything.
+/// The headers of a response to a CORS preflight request.
 const PREFLIGHT: [(HeaderName, HeaderValue); 3] = [
     (
         ACCESS_CONTROL_ALLOW_METHODS,
@@ -31,50 +31,53 @@ const PREFLIGHT: [(HeaderName, HeaderValue); 3] = [
     (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
 ];
 
-/// Finishes every answer.
-pub(crate) async fn finished(
+/// Completes the responses of the REST routes.
+pub(crate) async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let farm: Farm = app_state(request.request());
     let id = request_id(request.headers(), &farm);
     let origin = allowed_origin(request.headers(), &farm);
-    let answer = match is_preflight(&request) {
-        true => request.into_response(preflight()),
-        false => next.call(request).await?.map_into_boxed_body(),
+    let response = if is_preflight(&request) {
+        request.into_response(preflight())
+    } else {
+        next.call(request).await?.map_into_boxed_body()
     };
-    let mut answer = with_id(answer, &id, &farm);
-    let headers = answer.headers_mut();
+    let mut response = with_id(response, &id, &farm);
+    let headers = response.headers_mut();
+    // Also without an allowed origin: a cache must not give this response to another origin.
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let yes = HeaderValue::from_static("true");
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+        let allowed = HeaderValue::from_static("true");
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// Finishes the answers of streams, which say themselves what pages may read them.
-pub(crate) async fn named(
+/// Completes the responses of the log stream, which sets its own CORS headers.
+pub(crate) async fn finish_stream(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let farm: Farm = app_state(request.request());
     let id = request_id(request.headers(), &farm);
-    let answer = next.call(request).await?.map_into_boxed_body();
-    Ok(with_id(answer, &id, &farm))
+    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(with_id(response, &id, &farm))
 }
 
-/// Gives an answer the request's id, and the body of its error.
-fn with_id(answer: ServiceResponse, id: &str, farm: &Farm) -> ServiceResponse {
-    let error = answer.response().error();
-    let problem = error.and_then(|error| error.as_error::<Problem>());
-    let told = problem.map(|problem| problem.answer(id, &farm.settings().errors_url));
-    let mut answer = match told {
-        Some(told) => answer.into_response(told),
-        None => answer,
+/// Adds the request's id to a response and, for an error, the body, which contains the id.
+fn with_id(response: ServiceResponse, id: &str, farm: &Farm) -> ServiceResponse {
+    let error = response.response().error();
+    let error = error.and_then(|error| error.as_error::<HarmontError>());
+    let body = error.map(|error| error.response(id, &farm.settings().errors_url));
+    let mut response = match body {
+        Some(body) => response.into_response(body),
+        None => response,
     };
-    let headers = answer.headers_mut();
+    let headers = response.headers_mut();
+    // The hosted service always names the charset.
     if headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind == "application/json")
@@ -85,7 +88,7 @@ fn with_id(answer: ServiceResponse, id: &str, farm: &Farm) -> ServiceResponse {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
-    answer
+    response
 }
 
 fn is_preflight(request: &ServiceRequest) -> bool {
@@ -97,32 +100,32 @@ fn is_preflight(request: &ServiceRequest) -> bool {
 }
 
 fn preflight() -> HttpResponse {
-    let mut answer = HttpResponse::NoContent();
+    let mut response = HttpResponse::NoContent();
     for header in PREFLIGHT {
-        answer.insert_header(header);
+        response.insert_header(header);
     }
-    answer.finish()
+    response.finish()
 }
 
-/// The origin of the page that asks, if the operator lets its pages ask.
+/// The origin of the request, if the operator allows it.
 fn allowed_origin(headers: &HeaderMap, farm: &Farm) -> Option<HeaderValue> {
     let origin = headers.get(ORIGIN)?;
     let listed = &farm.settings().browser_origins;
     listed
         .iter()
-        .any(|own| origin == own.as_str())
+        .any(|allowed| origin == allowed.as_str())
         .then(|| origin.clone())
 }
 
-/// The id that the caller gave the request, if it is fit for one, else a fresh one.
+/// The id that the caller sent, if its length is allowed, or else a new one.
 fn request_id(headers: &HeaderMap, farm: &Farm) -> String {
-    let given = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    let given = given.filter(|id| (20..=200).contains(&id.len()));
-    given.map_or_else(|| farm.request_id(), str::to_owned)
+    let sent = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    let sent = sent.filter(|id| (20..=200).contains(&id.len()));
+    sent.map_or_else(|| farm.request_id(), str::to_owned)
 }
 
-/// Whether the caller takes JSON.
-pub(crate) fn takes_json(headers: &HeaderMap) -> bool {
+/// Whether the `Accept` headers allow JSON. Without any, they do.
+pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(ACCEPT)
         .filter_map(|value| value.to_str().ok())
@@ -130,15 +133,15 @@ pub(crate) fn takes_json(headers: &HeaderMap) -> bool {
         .map(str::trim)
         .filter(|range| !range.is_empty())
         .peekable();
-    ranges.peek().is_none() || ranges.any(lets_json_in)
+    ranges.peek().is_none() || ranges.any(includes_json)
 }
 
-fn lets_json_in(range: &str) -> bool {
+fn includes_json(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
     let quality = parts.find_map(|part| part.strip_prefix("q="));
-    let is_none = quality.and_then(|q| q.parse::<f32>().ok()) == Some(0.0);
-    !is_none && ["*/*", "application/*", "application/json"].contains(&kind.as_str())
+    let is_excluded = quality.and_then(|q| q.parse::<f32>().ok()) == Some(0.0);
+    !is_excluded && ["*/*", "application/*", "application/json"].contains(&kind.as_str())
 }
 
 #[cfg(test)]
@@ -146,23 +149,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_takes_json_unless_it_says_what_it_takes_instead() {
-        let takes = |accept: &'static str| {
+    fn json_is_acceptable_unless_the_accept_header_excludes_it() {
+        let accepts = |accept: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            takes_json(&headers)
+            accepts_json(&headers)
         };
-        assert!(takes_json(&HeaderMap::new()));
-        for good in [
+        assert!(accepts_json(&HeaderMap::new()));
+        for valid in [
             "",
             "*/*",
             "text/html, application/json;q=0.1",
             "application/*",
         ] {
-            assert!(takes(good), "{good}");
+            assert!(accepts(valid), "{valid}");
         }
-        for bad in ["text/html", "application/json;q=0", "image/*, text/*"] {
-            assert!(!takes(bad), "{bad}");
+        for invalid in ["text/html", "application/json;q=0", "image/*, text/*"] {
+            assert!(!accepts(invalid), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The states of jobs and builds in the words of this API.
+//! The states of jobs and builds, as this API names them.
 
 use serde::Serialize;
 use slipway_domain::{FailureReason, JobState, Outcome, Phase};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum JobWord {
+pub(crate) enum JobStatus {
     Pending,
     Scheduled,
     Assigned,
@@ -22,7 +22,7 @@ pub(crate) enum JobWord {
         not(test),
         expect(
             dead_code,
-            reason = "clients know it; here a job has timed out at once"
+            reason = "part of the API, but in this farm jobs time out at once"
         )
     )]
     TimingOut,
@@ -32,7 +32,7 @@ pub(crate) enum JobWord {
 /// The state of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum BuildWord {
+pub(crate) enum BuildStatus {
     Scheduled,
     Running,
     Failing,
@@ -42,77 +42,78 @@ pub(crate) enum BuildWord {
     Canceled,
 }
 
-impl JobWord {
-    fn is_over(self) -> bool {
-        use JobWord::{Canceled, Failed, Passed, Skipped, TimedOut};
+impl JobStatus {
+    fn is_finished(self) -> bool {
+        use JobStatus::{Canceled, Failed, Passed, Skipped, TimedOut};
         matches!(self, Passed | Failed | Skipped | Canceled | TimedOut)
     }
 }
 
-impl BuildWord {
-    /// Whether nothing more will happen.
-    pub(crate) fn is_over(self) -> bool {
+impl BuildStatus {
+    /// Whether the build is finished.
+    pub(crate) fn is_finished(self) -> bool {
         matches!(self, Self::Passed | Self::Failed | Self::Canceled)
     }
 }
 
 /// The state of a job.
-pub(crate) fn of_job(shown: &DetailedJob) -> JobWord {
-    word(shown.job.state, shown.stopping)
+pub(crate) fn of_job(job: &DetailedJob) -> JobStatus {
+    status(job.job.state, job.stopping)
 }
 
-/// The word for a state; `stopping` says whether the runner of a canceled job is still at it.
-fn word(state: JobState, stopping: bool) -> JobWord {
+/// The name of a state. `stopping` is true while the runner of a canceled job has not confirmed the
+/// cancellation.
+fn status(state: JobState, stopping: bool) -> JobStatus {
     match state {
-        JobState::Waiting | JobState::Manual => JobWord::Pending,
-        JobState::Pending => JobWord::Scheduled,
-        JobState::Running(_, Phase::Preparing) => JobWord::Assigned,
-        JobState::Running(..) => JobWord::Running,
-        JobState::Done(Outcome::Succeeded) => JobWord::Passed,
-        JobState::Done(Outcome::Failed(FailureReason::TimedOut)) => JobWord::TimedOut,
-        JobState::Done(Outcome::Failed(_)) => JobWord::Failed,
-        JobState::Done(Outcome::Skipped) => JobWord::Skipped,
-        JobState::Done(Outcome::Canceled) if stopping => JobWord::Canceling,
-        JobState::Done(Outcome::Canceled) => JobWord::Canceled,
+        JobState::Waiting | JobState::Manual => JobStatus::Pending,
+        JobState::Pending => JobStatus::Scheduled,
+        JobState::Running(_, Phase::Preparing) => JobStatus::Assigned,
+        JobState::Running(..) => JobStatus::Running,
+        JobState::Done(Outcome::Succeeded) => JobStatus::Passed,
+        JobState::Done(Outcome::Failed(FailureReason::TimedOut)) => JobStatus::TimedOut,
+        JobState::Done(Outcome::Failed(_)) => JobStatus::Failed,
+        JobState::Done(Outcome::Skipped) => JobStatus::Skipped,
+        JobState::Done(Outcome::Canceled) if stopping => JobStatus::Canceling,
+        JobState::Done(Outcome::Canceled) => JobStatus::Canceled,
     }
 }
 
-/// Whether a job failed that may.
-pub(crate) fn is_soft(shown: &DetailedJob) -> bool {
+/// Whether a job failed that is allowed to fail.
+pub(crate) fn has_soft_failed(shown: &DetailedJob) -> bool {
     shown.job.allow_failure && matches!(shown.job.state, JobState::Done(Outcome::Failed(_)))
 }
 
 /// The state of a build.
-pub(crate) fn of_build(shown: &BuildDetails) -> BuildWord {
+pub(crate) fn of_build(shown: &BuildDetails) -> BuildStatus {
     let build = &shown.build;
     if build.handed.error.is_some() && shown.jobs.is_empty() {
-        return BuildWord::Failed;
+        return BuildStatus::Failed;
     }
-    // What the farm does not wait for, such as a job that somebody may start, holds nothing up.
+    // A finished build may have jobs that never ran, such as manual ones. They count as skipped.
     let counted = |job: &DetailedJob| match of_job(job) {
-        JobWord::Pending if build.state.is_done() => JobWord::Skipped,
-        _ if is_soft(job) => JobWord::Passed,
-        word => word,
+        JobStatus::Pending if build.state.is_done() => JobStatus::Skipped,
+        _ if has_soft_failed(job) => JobStatus::Passed,
+        status => status,
     };
-    let words: Vec<JobWord> = shown.jobs.iter().map(counted).collect();
+    let statuses: Vec<JobStatus> = shown.jobs.iter().map(counted).collect();
     let canceled = build.called_off || build.state == slipway_domain::BuildState::Canceled;
-    roll_up(&words, canceled)
+    roll_up(&statuses, canceled)
 }
 
-/// The state of a build that follows from its jobs, and from whether it was called off.
-fn roll_up(jobs: &[JobWord], canceled: bool) -> BuildWord {
-    let all_over = jobs.iter().all(|job| job.is_over());
-    let any = |test: &dyn Fn(&JobWord) -> bool| jobs.iter().any(test);
-    let failed = any(&|job| matches!(job, JobWord::Failed | JobWord::TimedOut));
-    let begun = any(&|job| !matches!(job, JobWord::Pending | JobWord::Scheduled));
-    match (canceled, all_over) {
-        (true, true) => BuildWord::Canceled,
-        (true, false) => BuildWord::Canceling,
-        (false, true) if failed => BuildWord::Failed,
-        (false, true) => BuildWord::Passed,
-        (false, false) if failed => BuildWord::Failing,
-        (false, false) if begun => BuildWord::Running,
-        (false, false) => BuildWord::Scheduled,
+/// The state of a build, from the states of its jobs and whether it was canceled.
+fn roll_up(jobs: &[JobStatus], canceled: bool) -> BuildStatus {
+    let all_finished = jobs.iter().all(|job| job.is_finished());
+    let any = |test: &dyn Fn(&JobStatus) -> bool| jobs.iter().any(test);
+    let failed = any(&|job| matches!(job, JobStatus::Failed | JobStatus::TimedOut));
+    let begun = any(&|job| !matches!(job, JobStatus::Pending | JobStatus::Scheduled));
+    match (canceled, all_finished) {
+        (true, true) => BuildStatus::Canceled,
+        (true, false) => BuildStatus::Canceling,
+        (false, true) if failed => BuildStatus::Failed,
+        (false, true) => BuildStatus::Passed,
+        (false, false) if failed => BuildStatus::Failing,
+        (false, false) if begun => BuildStatus::Running,
+        (false, false) => BuildStatus::Scheduled,
     }
 }
 
@@ -124,45 +125,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_56_and_59_the_state_of_a_build_follows_from_its_jobs() {
-        use JobWord::*;
-        let table: [(&[JobWord], bool, BuildWord); 24] = [
-            (&[], false, BuildWord::Passed),
-            (&[Pending, Pending], false, BuildWord::Scheduled),
-            (&[Scheduled, Pending], false, BuildWord::Scheduled),
-            (&[Assigned, Pending], false, BuildWord::Running),
-            (&[Running, Pending], false, BuildWord::Running),
-            (&[Passed, Pending], false, BuildWord::Running),
-            (&[Skipped, Scheduled], false, BuildWord::Running),
-            (&[TimingOut], false, BuildWord::Running),
-            (&[Failed, Running], false, BuildWord::Failing),
-            (&[Failed, Pending], false, BuildWord::Failing),
-            (&[TimedOut, Scheduled], false, BuildWord::Failing),
-            (&[Passed, Passed, Skipped], false, BuildWord::Passed),
-            (&[Skipped, Skipped], false, BuildWord::Passed),
-            (&[Passed, Failed], false, BuildWord::Failed),
-            (&[Passed, TimedOut], false, BuildWord::Failed),
-            (&[Failed, Skipped], false, BuildWord::Failed),
-            (&[Canceled, Failed], false, BuildWord::Failed),
-            (&[Canceled, Passed], false, BuildWord::Passed),
-            (&[Running, Canceled], true, BuildWord::Canceling),
-            (&[Canceling, Canceled], true, BuildWord::Canceling),
-            (&[Pending], true, BuildWord::Canceling),
-            (&[Canceled, Canceled], true, BuildWord::Canceled),
-            (&[Passed, Failed], true, BuildWord::Canceled),
-            (&[Passed, Passed], true, BuildWord::Canceled),
+    fn the_state_of_a_build_follows_from_its_jobs() {
+        use JobStatus::*;
+        let table: [(&[JobStatus], bool, BuildStatus); 24] = [
+            (&[], false, BuildStatus::Passed),
+            (&[Pending, Pending], false, BuildStatus::Scheduled),
+            (&[Scheduled, Pending], false, BuildStatus::Scheduled),
+            (&[Assigned, Pending], false, BuildStatus::Running),
+            (&[Running, Pending], false, BuildStatus::Running),
+            (&[Passed, Pending], false, BuildStatus::Running),
+            (&[Skipped, Scheduled], false, BuildStatus::Running),
+            (&[TimingOut], false, BuildStatus::Running),
+            (&[Failed, Running], false, BuildStatus::Failing),
+            (&[Failed, Pending], false, BuildStatus::Failing),
+            (&[TimedOut, Scheduled], false, BuildStatus::Failing),
+            (&[Passed, Passed, Skipped], false, BuildStatus::Passed),
+            (&[Skipped, Skipped], false, BuildStatus::Passed),
+            (&[Passed, Failed], false, BuildStatus::Failed),
+            (&[Passed, TimedOut], false, BuildStatus::Failed),
+            (&[Failed, Skipped], false, BuildStatus::Failed),
+            (&[Canceled, Failed], false, BuildStatus::Failed),
+            (&[Canceled, Passed], false, BuildStatus::Passed),
+            (&[Running, Canceled], true, BuildStatus::Canceling),
+            (&[Canceling, Canceled], true, BuildStatus::Canceling),
+            (&[Pending], true, BuildStatus::Canceling),
+            (&[Canceled, Canceled], true, BuildStatus::Canceled),
+            (&[Passed, Failed], true, BuildStatus::Canceled),
+            (&[Passed, Passed], true, BuildStatus::Canceled),
         ];
         for (jobs, canceled, expected) in table {
             assert_eq!(roll_up(jobs, canceled), expected, "{jobs:?} {canceled}");
         }
     }
 
-    /// The rows of the contract's table that this farm has, with its columns. It has no cache that
-    /// would end a job, nobody but the runner itself finds that a job took too long, and a job that
-    /// took too long has timed out at once.
+    /// The transitions of jobs in Harmont's API, as far as this farm has them: it has no cache that
+    /// could finish a job, only the runner detects a timeout, and a timed-out job is finished at
+    /// once. `None` means that the event does not change the job.
     #[test]
-    fn check_57_empty_cells_leave_a_job_as_it_is() {
-        use JobWord::*;
+    fn an_event_outside_the_table_leaves_a_job_unchanged() {
+        use JobStatus::*;
         let lease = |until: i64| Lease {
             runner: RunnerId(1),
             expires_at: DateTime::from_timestamp(until, 0).unwrap_or_default(),
@@ -181,10 +182,10 @@ mod tests {
             Event::Cancel,
             Event::CheckLease { now },
         ];
-        let over = [None; 8];
-        // The end of an assigned job is taken, which the contract leaves empty: a stock runner says
-        // nothing before it. A job that is to stop has its runner's time in `stopping`, so that what
-        // the contract has for it is no event here.
+        let finished = [None; 8];
+        // Other than in Harmont, an assigned job can finish: a stock runner reports nothing between
+        // the claim and the result. A job that is being canceled is already canceled for the farm,
+        // so its later events change nothing.
         let (p, s, a, r) = (Some(Passed), Some(Scheduled), Some(Assigned), Some(Running));
         let (f, t, c, stop) = (
             Some(Failed),
@@ -213,19 +214,19 @@ mod tests {
                 false,
                 [None, None, r, p, f, t, stop, f],
             ),
-            (JobState::Done(Outcome::Canceled), true, over),
-            (JobState::Done(Outcome::Succeeded), false, over),
-            (failed(FailureReason::JobFailed), false, over),
-            (failed(FailureReason::TimedOut), false, over),
-            (JobState::Done(Outcome::Canceled), false, over),
-            (JobState::Done(Outcome::Skipped), false, over),
+            (JobState::Done(Outcome::Canceled), true, finished),
+            (JobState::Done(Outcome::Succeeded), false, finished),
+            (failed(FailureReason::JobFailed), false, finished),
+            (failed(FailureReason::TimedOut), false, finished),
+            (JobState::Done(Outcome::Canceled), false, finished),
+            (JobState::Done(Outcome::Skipped), false, finished),
         ];
         for (state, stopping, cells) in table {
             for (event, cell) in events.into_iter().zip(cells) {
                 let after = state.after(event).unwrap_or(state);
                 let stops = stopping || (state.is_running() && event == Event::Cancel);
-                let expected = cell.unwrap_or_else(|| word(state, stopping));
-                assert_eq!(word(after, stops), expected, "{state:?} on {event:?}");
+                let expected = cell.unwrap_or_else(|| status(state, stopping));
+                assert_eq!(status(after, stops), expected, "{state:?} on {event:?}");
                 assert_eq!(after == state, cell.is_none(), "{state:?} on {event:?}");
             }
         }

@@ -1,5 +1,5 @@
-//! The graph of a build as clients write it, in either of its two forms: read and checked. What it
-//! becomes is the farm's.
+//! The graph of a build as clients send it (the "pipeline IR"), in either of its two forms: parses
+//! and validates it. The farm turns it into jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +7,27 @@ use serde_json::{Map, Value};
 use slipway_domain::steps::{Step, StepGraph};
 use slipway_farm::BuildError;
 
-/// How long a step may take unless it says so, in seconds.
-const USUAL_TIMEOUT_S: u32 = 3600;
-/// How a step may say when its result is good enough again.
+/// The timeout of a step that has none, in seconds.
+const DEFAULT_TIMEOUT_S: u32 = 3600;
+/// The cache policies that clients may name. They are validated and otherwise ignored.
 const CACHE_POLICIES: [&str; 5] = ["none", "forever", "ttl", "on_change", "compose"];
 
-type Read<T> = Result<T, BuildError>;
+type Parsed<T> = Result<T, BuildError>;
 type Object = Map<String, Value>;
 
-/// Reads a graph.
+/// Parses a graph.
 ///
 /// # Errors
-/// Why it cannot be, by the codes of this API.
-pub(crate) fn parse(text: &str) -> Read<StepGraph> {
+/// The reason and its code in this API, such as `invalid_ir`, `duplicate_key` or `cycle`.
+pub(crate) fn parse(text: &str) -> Parsed<StepGraph> {
     let value: Value = serde_json::from_str(text)
-        .map_err(|error| told("invalid_json", format!("the graph is not JSON: {error}")))?;
+        .map_err(|why| error("invalid_json", format!("the graph is not JSON: {why}")))?;
     let Value::Object(top) = value else {
         return Err(invalid("the graph is not an object"));
     };
     let steps = match top.get("graph") {
-        Some(Value::Object(graph)) => linked(graph, &top)?,
-        _ => flat(&top)?,
+        Some(Value::Object(graph)) => steps_of_graph(graph, &top)?,
+        _ => steps_of_list(&top)?,
     };
     check_keys(&steps)?;
     check_cycles(&steps)?;
@@ -37,27 +37,27 @@ pub(crate) fn parse(text: &str) -> Read<StepGraph> {
     })
 }
 
-/// The steps of the flat form: a list, in which steps name the one that they build in.
-fn flat(top: &Object) -> Read<Vec<Step>> {
+/// The steps of the list form, in which a step names the step whose container it continues in.
+fn steps_of_list(top: &Object) -> Parsed<Vec<Step>> {
     match top.get("version") {
         Some(Value::String(version)) if version == "0" => {}
         Some(version) => {
-            return Err(told(
+            return Err(error(
                 "bad_version",
                 format!("version is {version}, not \"0\""),
             ));
         }
         None => return Err(invalid("version is missing")),
     }
-    let usual_image = text(top, "default_image")?;
+    let default_image = text(top, "default_image")?;
     let env = env_of(top)?;
     let mut steps: Vec<Step> = Vec::new();
     let mut parents = Vec::new();
-    // Every command after a wait needs all that came before the wait.
+    // The number of steps before the last wait: every later step needs all of them.
     let mut before_wait = 0;
     for entry in list(top, "steps")? {
         let entry = object(entry, "a step")?;
-        match needed(entry, "type")?.as_str() {
+        match required(entry, "type")?.as_str() {
             "wait" => {
                 flag(entry, "continue_on_failure")?;
                 before_wait = steps.len();
@@ -72,21 +72,22 @@ fn flat(top: &Object) -> Read<Vec<Step>> {
                 steps.push(step);
                 parents.push(text(entry, "builds_in")?);
             }
-            other => return Err(invalid(format!("there is no type of step {other:?}"))),
+            other => return Err(invalid(format!("unknown type of step {other:?}"))),
         }
     }
+    // Before names are resolved: with duplicate keys, `builds_in` would be ambiguous.
     check_keys(&steps)?;
     for (position, parent) in parents.into_iter().enumerate() {
         let Some(parent) = parent else {
             let image = &mut steps[position].image;
-            *image = image.take().or_else(|| usual_image.clone());
+            *image = image.take().or_else(|| default_image.clone());
             continue;
         };
         let found = steps.iter().position(|step| step.key == parent);
         let found = found.ok_or_else(|| {
-            told(
+            error(
                 "unknown_dependency",
-                format!("builds_in names no step: {parent:?}"),
+                format!("builds_in names an unknown step: {parent:?}"),
             )
         })?;
         steps[position].needs.insert(found);
@@ -96,8 +97,8 @@ fn flat(top: &Object) -> Read<Vec<Step>> {
 }
 
 /// The steps of the graph form: nodes, and edges between their positions.
-fn linked(graph: &Object, top: &Object) -> Read<Vec<Step>> {
-    let usual_image = text(top, "default_image")?;
+fn steps_of_graph(graph: &Object, top: &Object) -> Parsed<Vec<Step>> {
+    let default_image = text(top, "default_image")?;
     if !list(graph, "node_holes")?.is_empty() {
         return Err(invalid("node_holes is not empty"));
     }
@@ -125,88 +126,90 @@ fn linked(graph: &Object, top: &Object) -> Read<Vec<Step>> {
     }
     for step in &mut steps {
         if step.builds_in.is_none() && step.image.is_none() {
-            step.image.clone_from(&usual_image);
+            step.image.clone_from(&default_image);
         }
     }
     Ok(steps)
 }
 
-fn edge_of(edge: &Value, nodes: usize) -> Read<(usize, usize, &str)> {
-    let wrong = || invalid("an edge is not [from, to, kind] with positions of nodes");
+fn edge_of(edge: &Value, nodes: usize) -> Parsed<(usize, usize, &str)> {
+    let malformed = || invalid("an edge is not [from, to, kind] with positions of nodes");
     let parts = edge.as_array().filter(|parts| parts.len() == 3);
-    let parts = parts.ok_or_else(wrong)?;
+    let parts = parts.ok_or_else(malformed)?;
     let position = |value: &Value| {
         let position = usize::try_from(value.as_u64()?).ok()?;
         (position < nodes).then_some(position)
     };
     let (from, to) = (position(&parts[0]), position(&parts[1]));
-    let kind = parts[2].as_str().ok_or_else(wrong)?;
-    Ok((from.ok_or_else(wrong)?, to.ok_or_else(wrong)?, kind))
+    let kind = parts[2].as_str().ok_or_else(malformed)?;
+    Ok((from.ok_or_else(malformed)?, to.ok_or_else(malformed)?, kind))
 }
 
-/// What both forms say of a command.
-fn step_of(entry: &Object) -> Read<Step> {
+/// The members of a step that both forms have.
+fn step_of(entry: &Object) -> Parsed<Step> {
     check_cache(entry.get("cache"))?;
-    let given = |name| {
-        let text = needed(entry, name)?;
-        match text.trim().is_empty() {
-            true => Err(invalid(format!("the {name} of a step is empty"))),
-            false => Ok(text),
+    let not_blank = |name| {
+        let text = required(entry, name)?;
+        if text.trim().is_empty() {
+            return Err(invalid(format!("the {name} of a step is empty")));
         }
+        Ok(text)
     };
     Ok(Step {
-        key: given("key")?,
-        command: given("cmd")?,
+        key: not_blank("key")?,
+        command: not_blank("cmd")?,
         label: text(entry, "label")?.filter(|label| !label.is_empty()),
         image: text(entry, "image")?,
         env: env_of(entry)?,
-        timeout_s: seconds(entry, "timeout_seconds")?.unwrap_or(USUAL_TIMEOUT_S),
+        timeout_s: seconds(entry, "timeout_seconds")?.unwrap_or(DEFAULT_TIMEOUT_S),
         needs: BTreeSet::new(),
         builds_in: None,
     })
 }
 
-fn check_cache(cache: Option<&Value>) -> Read<()> {
+fn check_cache(cache: Option<&Value>) -> Parsed<()> {
     let Some(cache) = cache.filter(|cache| !cache.is_null()) else {
         return Ok(());
     };
     let cache = object(cache, "cache")?;
     text(cache, "key")?;
-    match needed(cache, "policy")?.as_str() {
+    match required(cache, "policy")?.as_str() {
         policy if CACHE_POLICIES.contains(&policy) => Ok(()),
-        other => Err(invalid(format!("there is no cache policy {other:?}"))),
+        other => Err(invalid(format!("unknown cache policy {other:?}"))),
     }
 }
 
-fn check_keys(steps: &[Step]) -> Read<()> {
+fn check_keys(steps: &[Step]) -> Parsed<()> {
     let mut keys = BTreeSet::new();
     match steps.iter().find(|step| !keys.insert(step.key.as_str())) {
         Some(twice) => {
             let why = format!("two steps have the key {:?}", twice.key);
-            Err(told("duplicate_key", why))
+            Err(error("duplicate_key", why))
         }
         None => Ok(()),
     }
 }
 
-/// Takes steps away whose needs are all gone, until none is left or none can be taken.
-fn check_cycles(steps: &[Step]) -> Read<()> {
+/// Checks that no step needs itself, directly or through others.
+fn check_cycles(steps: &[Step]) -> Parsed<()> {
     let mut open: BTreeSet<usize> = (0..steps.len()).collect();
+    // Removes all steps that need no open step. If none can be removed, the open ones form a cycle
+    // or depend on one.
     loop {
         let free = |position: &usize| steps[*position].needs.iter().all(|n| !open.contains(n));
         let free: Vec<usize> = open.iter().copied().filter(free).collect();
         match (free.is_empty(), open.first()) {
             (_, None) => return Ok(()),
             (true, Some(stuck)) => {
-                let why = format!("the step {:?} waits for itself", steps[*stuck].key);
-                return Err(told("cycle", why));
+                let why = format!("the step {:?} needs itself", steps[*stuck].key);
+                return Err(error("cycle", why));
             }
             (false, Some(_)) => open.retain(|position| !free.contains(position)),
         }
     }
 }
 
-fn told(code: &str, message: impl Into<String>) -> BuildError {
+fn error(code: &str, message: impl Into<String>) -> BuildError {
     BuildError {
         code: code.to_owned(),
         message: message.into(),
@@ -214,15 +217,15 @@ fn told(code: &str, message: impl Into<String>) -> BuildError {
 }
 
 fn invalid(message: impl Into<String>) -> BuildError {
-    told("invalid_ir", message)
+    error("invalid_ir", message)
 }
 
-fn object<'a>(value: &'a Value, what: &str) -> Read<&'a Object> {
+fn object<'a>(value: &'a Value, what: &str) -> Parsed<&'a Object> {
     let object = value.as_object();
     object.ok_or_else(|| invalid(format!("{what} is not an object")))
 }
 
-fn list<'a>(of: &'a Object, name: &str) -> Read<&'a [Value]> {
+fn list<'a>(of: &'a Object, name: &str) -> Parsed<&'a [Value]> {
     match of.get(name) {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
@@ -230,22 +233,22 @@ fn list<'a>(of: &'a Object, name: &str) -> Read<&'a [Value]> {
     }
 }
 
-fn text(of: &Object, name: &str) -> Read<Option<String>> {
+fn text(of: &Object, name: &str) -> Parsed<Option<String>> {
     match of.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.contains('\0') => {
-            Err(invalid(format!("{name} has a character that is zero")))
+            Err(invalid(format!("{name} contains a NUL character")))
         }
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(invalid(format!("{name} is not a string"))),
     }
 }
 
-fn needed(of: &Object, name: &str) -> Read<String> {
+fn required(of: &Object, name: &str) -> Parsed<String> {
     text(of, name)?.ok_or_else(|| invalid(format!("{name} is missing")))
 }
 
-fn flag(of: &Object, name: &str) -> Read<bool> {
+fn flag(of: &Object, name: &str) -> Parsed<bool> {
     match of.get(name) {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(flag)) => Ok(*flag),
@@ -253,7 +256,7 @@ fn flag(of: &Object, name: &str) -> Read<bool> {
     }
 }
 
-fn seconds(of: &Object, name: &str) -> Read<Option<u32>> {
+fn seconds(of: &Object, name: &str) -> Parsed<Option<u32>> {
     let Some(value) = of.get(name).filter(|value| !value.is_null()) else {
         return Ok(None);
     };
@@ -266,7 +269,7 @@ fn seconds(of: &Object, name: &str) -> Read<Option<u32>> {
     }
 }
 
-fn env_of(of: &Object) -> Read<BTreeMap<String, String>> {
+fn env_of(of: &Object) -> Parsed<BTreeMap<String, String>> {
     let Some(value) = of.get("env").filter(|value| !value.is_null()) else {
         return Ok(BTreeMap::new());
     };

@@ -2,12 +2,12 @@ use serde_json::json;
 
 use super::*;
 
-fn read(graph: Value) -> Read<StepGraph> {
+fn parsed(graph: Value) -> Parsed<StepGraph> {
     parse(&graph.to_string())
 }
 
 fn code(graph: Value) -> String {
-    read(graph).unwrap_err().code
+    parsed(graph).unwrap_err().code
 }
 
 fn of_steps(steps: Value) -> Value {
@@ -23,7 +23,7 @@ fn command(key: &str, more: Value) -> Value {
 }
 
 #[test]
-fn what_is_wrong_with_a_graph_has_a_code() {
+fn every_error_in_a_graph_has_a_code() {
     assert_eq!(parse("not json").unwrap_err().code, "invalid_json");
     assert_eq!(code(json!([])), "invalid_ir");
     assert_eq!(code(json!({"version": "1"})), "bad_version");
@@ -67,7 +67,7 @@ fn what_is_wrong_with_a_graph_has_a_code() {
 }
 
 #[test]
-fn a_flat_graph_has_images_variables_and_waits() {
+fn a_list_has_images_variables_and_waits() {
     let mut graph = of_steps(json!([
         command(
             "a",
@@ -84,7 +84,7 @@ fn a_flat_graph_has_images_variables_and_waits() {
     graph["default_image"] = "debian".into();
     graph["env"] = json!({"X": "all", "Y": "all"});
     graph["timeout_seconds"] = 900.into();
-    let graph = read(graph).unwrap();
+    let graph = parsed(graph).unwrap();
     assert_eq!(graph.timeout_s, Some(900));
     let needs: Vec<Vec<usize>> = graph
         .steps
@@ -102,11 +102,11 @@ fn a_flat_graph_has_images_variables_and_waits() {
         ("own", "all")
     );
     assert_eq!((first.timeout_s, first.label.as_deref()), (5, Some("A")));
-    assert_eq!(graph.steps[1].timeout_s, USUAL_TIMEOUT_S);
+    assert_eq!(graph.steps[1].timeout_s, DEFAULT_TIMEOUT_S);
 }
 
 #[test]
-fn both_forms_of_a_graph_are_the_same_graph() {
+fn both_forms_parse_to_the_same_graph() {
     let flat = of_steps(json!([
         command("a", json!({"env": {"CI": "1"}})),
         command("b", json!({"builds_in": "a"})),
@@ -117,18 +117,18 @@ fn both_forms_of_a_graph_are_the_same_graph() {
             {"step": {"key": "b", "cmd": "true"}, "env": {}},
         ], "node_holes": [], "edge_property": "directed", "edges": edges}})
     };
-    let same = read(linked(json!([[0, 1, "builds_in"]])));
-    assert_eq!(same.unwrap(), read(flat).unwrap());
+    let same = parsed(linked(json!([[0, 1, "builds_in"]])));
+    assert_eq!(same.unwrap(), parsed(flat).unwrap());
     let ring = json!([[0, 1, "builds_in"], [1, 0, "depends_on"]]);
     assert_eq!(code(linked(ring)), "cycle");
-    for bad in [
+    for invalid in [
         json!([[0, 2, "depends_on"]]),
         json!([[0]]),
         json!([[0, 1, 1]]),
     ] {
-        assert_eq!(code(linked(bad)), "invalid_ir");
+        assert_eq!(code(linked(invalid)), "invalid_ir");
     }
-    let other = read(linked(json!([[0, 1, "other"]]))).unwrap();
+    let other = parsed(linked(json!([[0, 1, "other"]]))).unwrap();
     assert_eq!(other.steps[1].builds_in, None);
     assert_eq!(other.steps[1].needs, BTreeSet::from([0]));
 }

@@ -1,4 +1,4 @@
-//! Builds: handed in, listed, read, called off.
+//! Builds: create, list, read and cancel.
 
 use std::collections::BTreeMap;
 
@@ -14,108 +14,164 @@ use slipway_farm::{
     SubmittedSource,
 };
 
-use crate::body::{Fields, said};
-use crate::call::{Call, Place, no_pipeline};
-use crate::described::{BuildPage, NewBuild, NewBuildBySource};
-use crate::paging::Wanted;
-use crate::problem::{Answer, Problem};
-use crate::shapes::{Build, LogToken};
+use super::{Answer, BuildPath, OrganizationPath, PipelinePath};
+use crate::auth::{Call, FoundBuild, no_pipeline};
+use crate::error::HarmontError;
+use crate::wire::{
+    Build, BuildPage, Fields, LogToken, NewBuild, NewBuildBySource, PageQuery, not_blank,
+};
 use crate::{convert, ir};
 
-/// `POST /api/v0/organizations/{org}/builds`: makes a build of the pipeline that a repository has
-/// under a name.
+/// `POST /api/v0/organizations/{org}/builds`: creates a build of the pipeline with a given name
+/// in a given repository.
 ///
-/// 201 with the build; 400, 413 and 415 for a body that is none; 401; 403 when the pipeline takes
-/// no such build, or from nobody in the caller's role; 404 without such an organization or
-/// pipeline; 422 for a field or a graph that cannot be.
-#[utoipa::path(post, path = "/api/v0/organizations/{org}/builds", operation_id = "createBuildBySource", tag = "builds", params(("org" = String, Path, description = "The short name of the organization.")), request_body = NewBuildBySource, responses((status = 201, description = "The build.", body = Build)))]
-pub(crate) async fn create_by_source(call: Call, payload: web::Payload) -> Answer {
+/// 201 with the build; 400, 413 and 415 if the body is invalid; 401; 403 if the pipeline does not
+/// allow such builds, or the caller's role does not permit them; 404 if the organization or pipeline
+/// does not exist; 422 if a field or the graph is invalid.
+#[utoipa::path(
+    post,
+    path = "/api/v0/organizations/{org}/builds",
+    operation_id = "createBuildBySource",
+    tag = "builds",
+    params(OrganizationPath),
+    request_body = NewBuildBySource,
+    responses((status = 201, description = "The build.", body = Build))
+)]
+pub(super) async fn create_by_source(call: Call, payload: web::Payload) -> Answer {
     let organization = call.organization().await?;
     let fields = build_fields(&call, payload).await?;
-    let (repo_name, source_slug) = (fields.needed("repo_name")?, fields.needed("source_slug")?);
+    let (repo_name, source_slug) = (
+        fields.required("repo_name")?,
+        fields.required("source_slug")?,
+    );
     let found = call
         .farm
         .pipeline_of_source(&call.actor, &organization, repo_name, source_slug);
     let (access, pipeline) = found.await.map_err(no_pipeline)?;
     access.require_builds(Role::Developer)?;
-    hand_in(&call, access, pipeline, &fields).await
+    submit(&call, access, pipeline, &fields).await
 }
 
-/// `POST /api/v0/organizations/{org}/pipelines/{pipeline}/builds`: makes a build.
+/// `POST /api/v0/organizations/{org}/pipelines/{pipeline}/builds`: creates a build.
 ///
-/// As [`create_by_source`].
-#[utoipa::path(post, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds", operation_id = "createBuild", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline.")), request_body = NewBuild, responses((status = 201, description = "The build.", body = Build)))]
-pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
+/// Answers like [`create_by_source`].
+#[utoipa::path(
+    post,
+    path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds",
+    operation_id = "createBuild",
+    tag = "builds",
+    params(PipelinePath),
+    request_body = NewBuild,
+    responses((status = 201, description = "The build.", body = Build))
+)]
+pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
     let (access, pipeline) = call.pipeline().await?;
     access.require_builds(Role::Developer)?;
     let fields = build_fields(&call, payload).await?;
-    hand_in(&call, access, pipeline, &fields).await
+    submit(&call, access, pipeline, &fields).await
 }
 
 /// `GET /api/v0/organizations/{org}/pipelines/{pipeline}/builds`: a page of a pipeline's builds,
 /// newest first.
 ///
-/// 200; 401; 404 without such an organization or pipeline.
-#[utoipa::path(get, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds", operation_id = "listBuilds", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("limit" = Option<String>, Query, description = "1 to 100; 50 when it is no number."), ("cursor" = Option<String>, Query, description = "Where to go on.")), responses((status = 200, description = "A page.", body = BuildPage)))]
-pub(crate) async fn list(call: Call) -> Answer {
+/// 200; 401; 404 if the organization or pipeline does not exist.
+#[utoipa::path(
+    get,
+    path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds",
+    operation_id = "listBuilds",
+    tag = "builds",
+    params(
+        PipelinePath,
+        (
+            "limit" = Option<String>,
+            Query,
+            description = "Items per page, 1 to 100; 50 if it is not a number."
+        ),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of a page.")
+    ),
+    responses((status = 200, description = "A page.", body = BuildPage))
+)]
+pub(super) async fn list(call: Call) -> Answer {
     let (access, pipeline) = call.pipeline().await?;
-    let wanted = Wanted::of(call.http.query_string());
+    let wanted = PageQuery::parse(call.http.query_string());
     let filter = BuildFilter {
         pipeline: Some(pipeline.id),
         ..BuildFilter::default()
     };
     let page = Page {
         before: wanted.cursor,
-        limit: wanted.fetched(),
+        limit: wanted.fetch_limit(),
     };
     let builds = call.farm.builds(&access, filter, page).await?;
-    let shown = call.farm.detailed_builds(builds).await?;
+    let builds = call.farm.detailed_builds(builds).await?;
     let page = wanted.page(
-        shown,
-        |shown| shown.build.id.0,
-        |shown| serde_json::json!(convert::build(&shown, &pipeline)),
+        builds,
+        |details| details.build.id.0,
+        |details| serde_json::json!(convert::build(&details, &pipeline)),
     );
     Ok(HttpResponse::Ok().json(page))
 }
 
 /// `GET …/builds/{number}`: a build.
 ///
-/// 200; 401; 404 without such an organization, pipeline or build.
-#[utoipa::path(get, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}", operation_id = "getBuild", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("number" = i64, Path, description = "The number of the build.")), responses((status = 200, description = "The build.", body = Build)))]
-pub(crate) async fn read(call: Call) -> Answer {
-    let Place {
+/// 200; 401; 404 if the organization, pipeline or build does not exist.
+#[utoipa::path(
+    get,
+    path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}",
+    operation_id = "getBuild",
+    tag = "builds",
+    params(BuildPath),
+    responses((status = 200, description = "The build.", body = Build))
+)]
+pub(super) async fn read(call: Call) -> Answer {
+    let FoundBuild {
         pipeline, build, ..
     } = call.build().await?;
-    let shown = call.farm.detailed_build(build.id).await?;
-    Ok(HttpResponse::Ok().json(convert::build(&shown, &pipeline)))
+    let details = call.farm.detailed_build(build.id).await?;
+    Ok(HttpResponse::Ok().json(convert::build(&details, &pipeline)))
 }
 
-/// `PUT …/builds/{number}/cancel`: calls a build off; one that is over stays as it is.
+/// `PUT …/builds/{number}/cancel`: cancels a build. A finished build stays as it is.
 ///
-/// 200 with the build; 401; 403 to lower roles than developer; 404 without such an organization,
-/// pipeline or build.
-#[utoipa::path(put, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}/cancel", operation_id = "cancelBuild", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("number" = i64, Path, description = "The number of the build.")), responses((status = 200, description = "The build.", body = Build)))]
-pub(crate) async fn cancel(call: Call) -> Answer {
-    let Place {
+/// 200 with the build; 401; 403 for roles below developer; 404 if the organization, pipeline or
+/// build does not exist.
+#[utoipa::path(
+    put,
+    path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}/cancel",
+    operation_id = "cancelBuild",
+    tag = "builds",
+    params(BuildPath),
+    responses((status = 200, description = "The build.", body = Build))
+)]
+pub(super) async fn cancel(call: Call) -> Answer {
+    let FoundBuild {
         access,
         pipeline,
         build,
     } = call.build().await?;
+    // Canceling a finished build is not an error in this API.
     match call.farm.cancel_build(&access, &build).await {
         Ok(_) | Err(FarmError::Conflict(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let shown = call.farm.detailed_build(build.id).await?;
-    Ok(HttpResponse::Ok().json(convert::build(&shown, &pipeline)))
+    let details = call.farm.detailed_build(build.id).await?;
+    Ok(HttpResponse::Ok().json(convert::build(&details, &pipeline)))
 }
 
-/// `GET …/builds/{number}/log-token`: a token that opens the logs of a build's jobs, and nothing
-/// else, for an hour.
+/// `GET …/builds/{number}/log-token`: a token that permits reading the logs of a build's jobs,
+/// and nothing else, for an hour.
 ///
-/// 200; 401; 404 without such an organization, pipeline or build.
-#[utoipa::path(get, path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}/log-token", operation_id = "getBuildLogToken", tag = "builds", params(("org" = String, Path, description = "The short name of the organization."), ("pipeline" = String, Path, description = "The short name of the pipeline."), ("number" = i64, Path, description = "The number of the build.")), responses((status = 200, description = "The token.", body = LogToken)))]
-pub(crate) async fn log_token(call: Call) -> Answer {
-    let Place { build, .. } = call.build().await?;
+/// 200; 401; 404 if the organization, pipeline or build does not exist.
+#[utoipa::path(
+    get,
+    path = "/api/v0/organizations/{org}/pipelines/{pipeline}/builds/{number}/log-token",
+    operation_id = "getBuildLogToken",
+    tag = "builds",
+    params(BuildPath),
+    responses((status = 200, description = "The token.", body = LogToken))
+)]
+pub(super) async fn log_token(call: Call) -> Answer {
+    let FoundBuild { build, .. } = call.build().await?;
     let token = call.farm.log_token(&build).await?;
     Ok(HttpResponse::Ok().json(LogToken {
         token: token.expose().to_owned(),
@@ -123,69 +179,68 @@ pub(crate) async fn log_token(call: Call) -> Answer {
     }))
 }
 
-async fn build_fields(call: &Call, payload: web::Payload) -> Result<Fields, Problem> {
+async fn build_fields(call: &Call, payload: web::Payload) -> Result<Fields, HarmontError> {
     let limit = call.farm.settings().max_json_bytes;
-    Fields::read(&call.http, payload, limit, Problem::BuildInvalid).await
+    Fields::read(&call.http, payload, limit, HarmontError::BuildInvalid).await
 }
 
-/// Makes a build of what stands in a body. Whether the pipeline takes it is told before what is
-/// wrong with the body.
-async fn hand_in(
-    call: &Call,
-    access: ProjectAccess,
-    pipeline: Pipeline,
-    fields: &Fields,
-) -> Answer {
+/// Creates the build that a body describes.
+async fn submit(call: &Call, access: ProjectAccess, pipeline: Pipeline, fields: &Fields) -> Answer {
+    // Whether the pipeline allows the build is checked before the rest of the body.
     let asked_by = asked_by(fields)?;
     let admission = call.farm.admit(access, pipeline.clone(), asked_by);
-    let admission = admission.ok_or(Problem::ManualDisabled)?;
-    let given = BuildSubmission {
-        branch: said(fields.needed("branch")?),
-        commit: said(fields.needed("commit")?),
-        message: fields.long_text("message")?.and_then(said),
+    let admission = admission.ok_or(HarmontError::ManualDisabled)?;
+    let submission = BuildSubmission {
+        branch: not_blank(fields.required("branch")?),
+        commit: not_blank(fields.required("commit")?),
+        message: fields.long_text("message")?.and_then(not_blank),
         env: env(fields)?,
         source: source(call, fields)?,
         graph: graph(fields)?,
     };
-    let made = call.farm.submit_build(&call.actor, admission, given).await;
-    let build = made.map_err(|error| match error {
-        FarmError::Invalid(why) => Problem::BuildInvalid(why),
+    let created = call
+        .farm
+        .submit_build(&call.actor, admission, submission)
+        .await;
+    let build = created.map_err(|error| match error {
+        FarmError::Invalid(why) => HarmontError::BuildInvalid(why),
         error => error.into(),
     })?;
+    // The build exists all the same, and its number is used: the graph failed, not the request.
     if let Some(error) = build.handed.error {
-        return Err(Problem::PlanRejected(error.message));
+        return Err(HarmontError::PlanRejected(error.message));
     }
-    let shown = call.farm.detailed_build(build.id).await?;
-    Ok(HttpResponse::Created().json(convert::build(&shown, &pipeline)))
+    let details = call.farm.detailed_build(build.id).await?;
+    Ok(HttpResponse::Created().json(convert::build(&details, &pipeline)))
 }
 
-fn asked_by(fields: &Fields) -> Result<BuildSource, Problem> {
+fn asked_by(fields: &Fields) -> Result<BuildSource, HarmontError> {
     match fields.text("source")? {
         None => Ok(BuildSource::Api),
         Some(word) => word
             .parse()
-            .map_err(|error: slipway_domain::Invalid| fields.wrong(error.to_string())),
+            .map_err(|error: slipway_domain::Invalid| fields.error(error.to_string())),
     }
 }
 
-fn env(fields: &Fields) -> Result<BuildVariables, Problem> {
-    let wrong = || fields.wrong("env is not an object of strings");
+fn env(fields: &Fields) -> Result<BuildVariables, HarmontError> {
+    let invalid = || fields.error("env is not an object of strings");
     let env: BTreeMap<String, String> = match fields.value("env") {
         None => BTreeMap::new(),
         Some(Value::Object(env)) => {
             let pairs = env.iter();
             let pairs = pairs.map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-            pairs.collect::<Option<_>>().ok_or_else(wrong)?
+            pairs.collect::<Option<_>>().ok_or_else(invalid)?
         }
-        Some(_) => return Err(wrong()),
+        Some(_) => return Err(invalid()),
     };
-    BuildVariables::new(env).map_err(|error| fields.wrong(error.to_string()))
+    BuildVariables::new(env).map_err(|error| fields.error(error.to_string()))
 }
 
-/// The sources: the bytes in the body go before an address.
-fn source(call: &Call, fields: &Fields) -> Result<SubmittedSource, Problem> {
-    let url = fields.text("source_url")?.and_then(said);
-    let sha256 = fields.text("source_sha256")?.and_then(said);
+/// The sources: an archive in the body, or else a URL.
+fn source(call: &Call, fields: &Fields) -> Result<SubmittedSource, HarmontError> {
+    let url = fields.text("source_url")?.and_then(not_blank);
+    let sha256 = fields.text("source_sha256")?.and_then(not_blank);
     let sha256 = sha256.map(|digest| digest.trim().to_ascii_lowercase());
     let Some(text) = fields.long_text("source_b64")? else {
         return Ok(match url {
@@ -194,20 +249,21 @@ fn source(call: &Call, fields: &Fields) -> Result<SubmittedSource, Problem> {
         });
     };
     let bytes = STANDARD.decode(text);
-    let bytes = bytes.map_err(|_| fields.wrong("source_b64 is not base64 with padding"))?;
+    let bytes = bytes.map_err(|_| fields.error("source_b64 is not base64 with padding"))?;
     if sha256.is_some_and(|digest| digest != hex::encode(Sha256::digest(&bytes))) {
-        return Err(fields.wrong("source_sha256 is not the digest of source_b64"));
+        return Err(fields.error("source_sha256 is not the digest of source_b64"));
     }
-    let address = call.address("/api/v0/internal/builds/");
+    // Runners download the archive from this API, at the address that the client used.
+    let url = call.url("/api/v0/internal/builds/");
     Ok(SubmittedSource::Archive {
         bytes: bytes.into(),
-        address: Box::new(move |build| format!("{address}{build}/source.tar.gz")),
+        address: Box::new(move |build| format!("{url}{build}/source.tar.gz")),
     })
 }
 
 type Graph = Result<slipway_domain::steps::StepGraph, slipway_farm::BuildError>;
 
-fn graph(fields: &Fields) -> Result<Option<Graph>, Problem> {
+fn graph(fields: &Fields) -> Result<Option<Graph>, HarmontError> {
     let text = fields.long_text("pipeline_ir")?;
     Ok(text.filter(|text| !text.trim().is_empty()).map(ir::parse))
 }

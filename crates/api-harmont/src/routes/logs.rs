@@ -1,4 +1,4 @@
-//! The live stream of a job's log: history first, then chunks, then the end.
+//! The live stream of a job's log: first the history, then chunks, then the end.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,9 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_farm::{Farm, FarmError, TraceEvent, TracePiece};
 use slipway_http::{Event, event_stream};
 
-use crate::problem::{Answer, Problem};
-use crate::wire;
+use super::Answer;
+use crate::error::HarmontError;
+use crate::wire::{Chunk, StreamQuery};
 
 const HISTORY: &str = "event: history\ndata: {\"chunks\":[";
 const HISTORY_END: &str = "]}\n\n";
@@ -22,40 +23,41 @@ const DONE: Event<'_> = Event {
     event: "done",
     data: "{}",
 };
-/// What a client is told that is too slow. The frames of this stream are fixed, so it is a comment.
-const TOO_SLOW: &str = ": too slow; go on with the last id\n\n";
+/// What a client receives that reads too slowly. The events of this stream are fixed by its
+/// contract, so this is a comment.
+const TOO_SLOW: &str = ": too slow; reconnect with the last id\n\n";
 
-/// `GET /v0/jobs/{job_id}/logs?token=…`: the log of a job as server-sent events. Only the token
-/// counts; other credentials are passed over.
+/// `GET /v0/jobs/{job_id}/logs?token=…`: the log of a job as server-sent events. Other
+/// credentials than the token are ignored.
 ///
-/// 200; 401 for a token that is missing, none, or not good any more; 403 when its build has no such
-/// job.
-pub(crate) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String>) -> Answer {
-    let query = Query::<wire::StreamQuery>::from_query(http.query_string());
+/// 200; 401 if the token is missing, invalid or expired; 403 if its build has no such job.
+pub(super) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String>) -> Answer {
+    let query = Query::<StreamQuery>::from_query(http.query_string());
     let Ok(Query(query)) = query else {
-        return Err(Problem::Log(FarmError::BadToken));
+        return Err(HarmontError::Log(FarmError::BadToken));
     };
     let job = farm.job_by_log_token(&query.token, &job).await;
-    let job = job.map_err(Problem::Log)?;
+    let job = job.map_err(HarmontError::Log)?;
     let from = resume_point(http.headers(), query.last_event_id.as_deref());
     let events = farm.follow_trace(job, from).boxed();
-    let mut answer = HttpResponse::Ok();
-    answer
+    let mut response = HttpResponse::Ok();
+    response
         .content_type("text/event-stream; charset=utf-8")
         .insert_header((CACHE_CONTROL, "no-cache"))
         .insert_header(("x-accel-buffering", "no"));
     if let Some(origin) = allowed_origin(&farm, http.headers()) {
-        answer.insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
-        answer.insert_header((VARY, "origin"));
+        response.insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
+        response.insert_header((VARY, "origin"));
     }
-    Ok(answer.streaming(event_stream(frames(events).boxed())))
+    Ok(response.streaming(event_stream(stream_text(events).boxed())))
 }
 
-/// The first byte that is wanted: after the one that the header names, or else the query. What is
-/// no whole number says nothing.
+/// The offset at which the stream starts, from the header or else from the query. Anything but a
+/// positive whole number means the beginning; a number beyond `u64` means the end.
 fn resume_point(headers: &HeaderMap, query: Option<&str>) -> u64 {
     let header = headers.get("last-event-id");
     let header = header.map(|value| value.to_str().unwrap_or_default());
+    // Wide enough for numbers beyond `u64`, which are valid here.
     let seq = header.or(query).and_then(|text| text.parse::<i128>().ok());
     u64::try_from(seq.unwrap_or(0).max(0)).unwrap_or(u64::MAX)
 }
@@ -69,53 +71,59 @@ fn allowed_origin<'a>(farm: &Farm, headers: &'a HeaderMap) -> Option<&'a HeaderV
         .then_some(origin)
 }
 
-/// Where a stream is.
+/// Which part of the stream is being sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum At {
+enum Part {
     Beginning,
     History,
     Chunks,
     End,
 }
 
-/// The events in the form in which they are sent. A failure ends the stream without `done`.
-fn frames(events: BoxStream<'static, Result<TraceEvent, FarmError>>) -> impl Stream<Item = Bytes> {
-    let state = (events, At::Beginning);
-    stream::unfold(state, |(mut events, at)| async move {
-        if at == At::End {
+/// The stream as it is sent. After a failure it ends without `done`, so that the client reconnects.
+fn stream_text(
+    events: BoxStream<'static, Result<TraceEvent, FarmError>>,
+) -> impl Stream<Item = Bytes> {
+    let state = (events, Part::Beginning);
+    stream::unfold(state, |(mut events, part)| async move {
+        if part == Part::End {
             return None;
         }
         let event = match events.next().await? {
             Ok(event) => event,
-            // A job that is gone is over.
+            // The job was deleted, so its log is complete.
             Err(FarmError::NotFound(_)) => {
-                return Some((ended(at, &DONE.text()), (events, At::End)));
+                return Some((closed(part, &DONE.text()), (events, Part::End)));
             }
             Err(error) => {
                 error.log();
                 return None;
             }
         };
-        let (text, at) = match (event, at) {
-            (TraceEvent::Piece(piece), At::Chunks) => (chunk_frame(&piece), at),
+        let (text, part) = match (event, part) {
+            (TraceEvent::Piece(piece), Part::Chunks) => (chunk_event(&piece), part),
             (TraceEvent::Piece(piece), _) => {
-                let before = if at == At::Beginning { HISTORY } else { "," };
-                (joined(before, &chunk(&piece)), At::History)
+                let before = if part == Part::Beginning {
+                    HISTORY
+                } else {
+                    ","
+                };
+                (joined(before, &chunk(&piece)), Part::History)
             }
-            (TraceEvent::CaughtUp, _) => (ended(at, b""), At::Chunks),
-            (TraceEvent::Lagged, _) => (ended(at, TOO_SLOW.as_bytes()), At::End),
-            (TraceEvent::End { .. }, _) => (ended(at, &DONE.text()), At::End),
+            (TraceEvent::CaughtUp, _) => (closed(part, b""), Part::Chunks),
+            (TraceEvent::Lagged, _) => (closed(part, TOO_SLOW.as_bytes()), Part::End),
+            (TraceEvent::End { .. }, _) => (closed(part, &DONE.text()), Part::End),
         };
-        Some((text, (events, at)))
+        Some((text, (events, part)))
     })
 }
 
-/// Ends the history, if it has not ended, and goes on with `text`.
-fn ended(at: At, text: &[u8]) -> Bytes {
-    match at {
-        At::Beginning => joined(HISTORY, &[HISTORY_END.as_bytes(), text].concat()),
-        At::History => joined(HISTORY_END, text),
-        At::Chunks | At::End => Bytes::copy_from_slice(text),
+/// Closes the history if it is still open, then adds `text`.
+fn closed(part: Part, text: &[u8]) -> Bytes {
+    match part {
+        Part::Beginning => joined(HISTORY, &[HISTORY_END.as_bytes(), text].concat()),
+        Part::History => joined(HISTORY_END, text),
+        Part::Chunks | Part::End => Bytes::copy_from_slice(text),
     }
 }
 
@@ -123,29 +131,29 @@ fn joined(before: &str, after: &[u8]) -> Bytes {
     [before.as_bytes(), after].concat().into()
 }
 
-/// How a piece is said in the history.
-struct Chunk;
-/// How a piece is said on its own.
-struct ChunkFrame;
+/// The cache key of a piece's text in the history. All followers of a job share that text.
+struct InHistory;
+/// The cache key of a piece's text as an event of its own.
+struct AsEvent;
 
 fn chunk(piece: &TracePiece) -> Bytes {
-    piece.said::<Chunk>(|piece| chunk_json(piece).into())
+    piece.said::<InHistory>(|piece| chunk_json(piece).into())
 }
 
-fn chunk_frame(piece: &TracePiece) -> Bytes {
-    piece.said::<ChunkFrame>(|piece| {
-        let frame = Event {
+fn chunk_event(piece: &TracePiece) -> Bytes {
+    piece.said::<AsEvent>(|piece| {
+        let event = Event {
             id: Some(piece.end()),
             event: "chunk",
             data: &chunk_json(piece),
         };
-        frame.text()
+        event.text()
     })
 }
 
 fn chunk_json(piece: &TracePiece) -> String {
     let content: Cow<'_, str> = String::from_utf8_lossy(piece.bytes());
-    let chunk = wire::Chunk {
+    let chunk = Chunk {
         seq: piece.end(),
         stream_kind: 0,
         content: &content,
@@ -171,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_on_after_the_number_that_the_client_says() {
+    fn a_stream_resumes_after_the_last_event_id() {
         assert_eq!(point(None, None), 0);
         assert_eq!(point(Some("7"), Some("9")), 7);
         assert_eq!(point(None, Some("9")), 9);
@@ -189,11 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn the_history_ends_wherever_the_stream_does() {
+    fn the_history_is_closed_wherever_the_stream_ends() {
         let done = "event: done\ndata: {}\n\n";
         let whole = format!("event: history\ndata: {{\"chunks\":[]}}\n\n{done}");
-        assert_eq!(ended(At::Beginning, &DONE.text()), whole);
-        assert_eq!(ended(At::History, &DONE.text()), format!("]}}\n\n{done}"));
-        assert_eq!(ended(At::Chunks, &DONE.text()), done);
+        assert_eq!(closed(Part::Beginning, &DONE.text()), whole);
+        assert_eq!(
+            closed(Part::History, &DONE.text()),
+            format!("]}}\n\n{done}")
+        );
+        assert_eq!(closed(Part::Chunks, &DONE.text()), done);
     }
 }

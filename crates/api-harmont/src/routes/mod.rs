@@ -1,12 +1,29 @@
-//! Which path leads where: below `/api/v0`, and to the live streams.
+//! The routes below `/api/v0`, the log stream, and the methods that each of them takes.
+
+mod builds;
+mod jobs;
+mod logins;
+mod logs;
+pub(crate) mod openapi;
+mod organizations;
+mod pipelines;
+mod source;
+mod user;
 
 use actix_web::middleware::from_fn;
-use actix_web::{Resource, Route, web};
+use actix_web::{HttpResponse, Resource, Route, web};
+use serde::Serialize;
 use slipway_http::get_or_head;
+use utoipa::IntoParams;
 
-use crate::problem::{Answer, Problem};
-use crate::routes::{builds, docs, jobs, organizations, people, pipelines, source};
-use crate::{frame, logs};
+use crate::error::HarmontError;
+use crate::middleware::{finish, finish_stream};
+
+/// What a handler returns.
+type Answer = Result<HttpResponse, HarmontError>;
+
+/// The largest JSON body on routes that are not configured, in bytes.
+const MAX_JSON: usize = 1 << 20;
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -14,63 +31,65 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     const PIPELINE: &str = "/organizations/{org}/pipelines/{pipeline}";
     let build = |below: &str| format!("{PIPELINE}/builds/{{number}}{below}");
     let scope = web::scope("/api/v0")
-        .service(at("/ping", GET).route(get(docs::ping)))
-        .service(at("/openapi.json", GET).route(get(docs::described)))
+        .service(resource("/ping", GET).route(get(openapi::ping)))
+        .service(resource("/openapi.json", GET).route(get(openapi::document)))
         .service(
-            at("/organizations", GET_POST)
+            resource("/organizations", GET_POST)
                 .route(get(organizations::list))
                 .route(web::post().to(organizations::create)),
         )
-        .service(at(ORG, GET).route(get(organizations::read)))
+        .service(resource(ORG, GET).route(get(organizations::read)))
         .service(
-            at(&format!("{ORG}/builds"), "POST").route(web::post().to(builds::create_by_source)),
+            resource(&format!("{ORG}/builds"), POST)
+                .route(web::post().to(builds::create_by_source)),
         )
         .service(
-            at(&format!("{ORG}/pipelines"), GET_POST)
+            resource(&format!("{ORG}/pipelines"), GET_POST)
                 .route(get(pipelines::list))
                 .route(web::post().to(pipelines::create)),
         )
-        .service(at(PIPELINE, GET).route(get(pipelines::read)))
+        .service(resource(PIPELINE, GET).route(get(pipelines::read)))
         .service(
-            at(&format!("{PIPELINE}/builds"), GET_POST)
+            resource(&format!("{PIPELINE}/builds"), GET_POST)
                 .route(get(builds::list))
                 .route(web::post().to(builds::create)),
         )
-        .service(at(&build(""), GET).route(get(builds::read)))
-        .service(at(&build("/cancel"), "PUT").route(web::put().to(builds::cancel)))
-        .service(at(&build("/log-token"), GET).route(get(builds::log_token)))
-        .service(at(&build("/jobs"), GET).route(get(jobs::list)))
-        .service(at(&build("/jobs/{job_id}"), GET).route(get(jobs::read)))
-        .service(at("/user", GET).route(get(people::read)))
+        .service(resource(&build(""), GET).route(get(builds::read)))
+        .service(resource(&build("/cancel"), "PUT").route(web::put().to(builds::cancel)))
+        .service(resource(&build("/log-token"), GET).route(get(builds::log_token)))
+        .service(resource(&build("/jobs"), GET).route(get(jobs::list)))
+        .service(resource(&build("/jobs/{job_id}"), GET).route(get(jobs::read)))
+        .service(resource("/user", GET).route(get(user::read)))
         .service(
-            at("/user/api-tokens", GET_POST)
-                .route(get(people::list_tokens))
-                .route(web::post().to(people::create_token)),
+            resource("/user/api-tokens", GET_POST)
+                .route(get(user::list_tokens))
+                .route(web::post().to(user::create_token)),
         )
         .service(
-            at("/user/api-tokens/{id}", "DELETE").route(web::delete().to(people::revoke_token)),
+            resource("/user/api-tokens/{id}", "DELETE").route(web::delete().to(user::revoke_token)),
         )
-        .service(at("/auth/logout", "POST").route(web::post().to(people::log_out)))
-        .service(at("/auth/cli/code", "POST").route(web::post().to(people::make_code)))
-        .service(at("/auth/cli/transfer", "POST").route(web::post().to(people::transfer)))
-        .service(at("/auth/cli/redeem", "POST").route(web::post().to(people::redeem)))
-        .service(at("/auth/cli/claim", "POST").route(web::post().to(people::claim)))
-        .service(at("/internal/builds/{uuid}/source.tar.gz", GET).route(get(source::archive)))
+        .service(resource("/auth/logout", POST).route(web::post().to(logins::log_out)))
+        .service(resource("/auth/cli/code", POST).route(web::post().to(logins::create_code)))
+        .service(resource("/auth/cli/transfer", POST).route(web::post().to(logins::transfer)))
+        .service(resource("/auth/cli/redeem", POST).route(web::post().to(logins::redeem)))
+        .service(resource("/auth/cli/claim", POST).route(web::post().to(logins::claim)))
+        .service(resource("/internal/builds/{uuid}/source.tar.gz", GET).route(get(source::archive)))
         .default_service(web::to(no_such_route));
-    config.service(scope.wrap(from_fn(frame::finished)));
-    let stream = at("/v0/jobs/{job_id}/logs", "GET").route(web::get().to(logs::follow));
-    config.service(stream.wrap(from_fn(frame::named)));
+    config.service(scope.wrap(from_fn(finish)));
+    let stream = resource("/v0/jobs/{job_id}/logs", "GET").route(web::get().to(logs::follow));
+    config.service(stream.wrap(from_fn(finish_stream)));
 }
 
 const GET: &str = "GET, HEAD";
 const GET_POST: &str = "GET, HEAD, POST";
+const POST: &str = "POST";
 
-/// A path that knows which methods it has.
-fn at(path: &str, methods: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move || no_such_method(methods)))
+/// A resource that answers other methods than `methods` with 405.
+fn resource(path: &str, methods: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || method_not_allowed(methods)))
 }
 
-/// GET, or HEAD, which is the same without a body.
+/// A route for GET and HEAD.
 fn get<F, Args>(handler: F) -> Route
 where
     F: actix_web::Handler<Args>,
@@ -80,10 +99,40 @@ where
     web::route().guard(get_or_head()).to(handler)
 }
 
-async fn no_such_method(methods: &'static str) -> Answer {
-    Err(Problem::Method(methods))
+async fn method_not_allowed(methods: &'static str) -> Answer {
+    Err(HarmontError::Method(methods))
 }
 
 async fn no_such_route() -> Answer {
-    Err(Problem::NoRoute)
+    Err(HarmontError::NoRoute)
+}
+
+// The parameters of paths, for the OpenAPI document. Handlers read them through `Call`, because the
+// order of the lookups decides which error a client sees.
+
+#[derive(Serialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct OrganizationPath {
+    /// The slug of the organization.
+    org: String,
+}
+
+#[derive(Serialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct PipelinePath {
+    /// The slug of the organization.
+    org: String,
+    /// The slug of the pipeline.
+    pipeline: String,
+}
+
+#[derive(Serialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct BuildPath {
+    /// The slug of the organization.
+    org: String,
+    /// The slug of the pipeline.
+    pipeline: String,
+    /// The number of the build in its pipeline.
+    number: i64,
 }

@@ -1,4 +1,4 @@
-//! What this API is, for programs; and whether it is there.
+//! The OpenAPI document, and `ping`.
 
 use actix_web::HttpResponse;
 use serde_json::json;
@@ -7,37 +7,39 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, Server};
 
-use super::{builds, jobs};
-use crate::call::Anybody;
-use crate::described::{Failure, Told};
-use crate::problem::Answer;
+use super::{Answer, builds, jobs};
+use crate::auth::PublicCall;
+use crate::wire::{ErrorBody, ErrorDetail};
 
-/// What goes wrong with any operation.
-const ALWAYS: [(&str, &str); 5] = [
-    ("401", "Nobody is known to call."),
+/// The errors of every operation.
+const COMMON_ERRORS: [(&str, &str); 5] = [
+    ("401", "The token is missing or invalid."),
     (
         "404",
-        "What the path names is not there, or not for the caller to know of.",
+        "The resource does not exist, or the caller may not see it.",
     ),
-    ("406", "The caller does not take JSON."),
-    ("500", "A bug."),
-    ("503", "Try again later."),
+    ("406", "The Accept header excludes JSON."),
+    ("500", "Internal error."),
+    ("503", "Temporarily unavailable. Try again later."),
 ];
-/// What goes wrong with operations that change something besides.
-const CHANGING: [(&str, &str); 1] = [("403", "The caller, or the pipeline, may not.")];
-/// What goes wrong with operations that take a body besides.
-const TAKING: [(&str, &str); 4] = [
-    ("400", "The body is no JSON."),
-    ("413", "The body is longer than is read."),
-    ("415", "The body is not said to be JSON."),
-    ("422", "A field or the graph cannot be."),
+/// The additional errors of operations that change something.
+const WRITE_ERRORS: [(&str, &str); 1] = [(
+    "403",
+    "The caller lacks the permission, or the pipeline does not allow it.",
+)];
+/// The additional errors of operations with a body.
+const BODY_ERRORS: [(&str, &str); 4] = [
+    ("400", "The body is not valid JSON."),
+    ("413", "The body is too large."),
+    ("415", "The Content-Type is not JSON."),
+    ("422", "A field or the graph is invalid."),
 ];
 
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Builds of Slipway",
-        description = "Builds as clients of Harmont know them."
+        title = "Slipway builds",
+        description = "The builds API for clients of Harmont."
     ),
     paths(
         builds::create_by_source,
@@ -49,59 +51,62 @@ const TAKING: [(&str, &str); 4] = [
         jobs::list,
         jobs::read
     ),
-    components(schemas(Failure, Told))
+    components(schemas(ErrorBody, ErrorDetail))
 )]
-struct Described;
+struct Document;
 
-/// `GET /api/v0/ping`: whether somebody answers. Without a token.
+/// `GET /api/v0/ping`: whether the server responds. Without a token.
 ///
 /// 200; 406.
-pub(crate) async fn ping(_: Anybody) -> Answer {
+pub(super) async fn ping(_: PublicCall) -> Answer {
     Ok(HttpResponse::Ok().json(json!({"status": "ok"})))
 }
 
-/// `GET /api/v0/openapi.json`: this API in the OpenAPI format. Without a token.
+/// `GET /api/v0/openapi.json`: the OpenAPI document of this API. Without a token.
 ///
 /// 200; 406.
-pub(crate) async fn described(anybody: Anybody) -> Answer {
-    let mut described = openapi();
-    let public = anybody.farm.settings().public_url.as_ref();
-    described.servers = public.map(|url| vec![Server::new(url)]);
-    Ok(HttpResponse::Ok().json(described))
+pub(super) async fn document(public: PublicCall) -> Answer {
+    let mut document = openapi();
+    let url = public.farm.settings().public_url.as_ref();
+    document.servers = url.map(|url| vec![Server::new(url)]);
+    Ok(HttpResponse::Ok().json(document))
 }
 
-/// The description of the operations on builds and jobs.
+/// The OpenAPI document of the operations on builds and jobs.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut described = Described::openapi();
-    for item in described.paths.paths.values_mut() {
-        let read = [&mut item.get].into_iter().flatten();
-        read.for_each(|operation| complete(operation, &[]));
-        let change = [&mut item.put].into_iter().flatten();
-        change.for_each(|operation| complete(operation, &CHANGING));
-        let take = [&mut item.post].into_iter().flatten();
-        let all = [&CHANGING[..], &TAKING[..]].concat();
-        take.for_each(|operation| complete(operation, &all));
+    let mut document = Document::openapi();
+    for item in document.paths.paths.values_mut() {
+        if let Some(operation) = &mut item.get {
+            complete(operation, &[]);
+        }
+        if let Some(operation) = &mut item.put {
+            complete(operation, &WRITE_ERRORS);
+        }
+        if let Some(operation) = &mut item.post {
+            let errors = [&WRITE_ERRORS[..], &BODY_ERRORS[..]].concat();
+            complete(operation, &errors);
+        }
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let components = described.components.get_or_insert_default();
+    let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    described
+    document
 }
 
-/// Adds the token, and the shape of failures.
-fn complete(operation: &mut Operation, own: &[(&str, &str)]) {
+/// Adds the token and the errors to an operation.
+fn complete(operation: &mut Operation, errors: &[(&str, &str)]) {
     let none: [String; 0] = [];
     let token = SecurityRequirement::new("token", none);
     operation.security.get_or_insert_default().push(token);
-    for (status, why) in ALWAYS.iter().chain(own) {
-        let shape = Ref::from_schema_name("Failure");
-        let content = ContentBuilder::new().schema(Some(shape)).build();
-        let failure = ResponseBuilder::new()
+    for (status, why) in COMMON_ERRORS.iter().chain(errors) {
+        let schema = Ref::from_schema_name("ErrorBody");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let error = ResponseBuilder::new()
             .description(*why)
             .content("application/json", content)
             .build();
         let responses = &mut operation.responses.responses;
-        responses.insert((*status).to_owned(), failure.into());
+        responses.insert((*status).to_owned(), error.into());
     }
 }
 
@@ -110,19 +115,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_tells_how_it_fails() {
-        let described = serde_json::to_value(openapi()).unwrap();
+    fn every_operation_lists_its_errors() {
+        let document = serde_json::to_value(openapi()).unwrap();
         let mut operations = 0;
-        for item in described["paths"].as_object().unwrap().values() {
+        for item in document["paths"].as_object().unwrap().values() {
             for (method, operation) in item.as_object().unwrap() {
                 operations += 1;
                 let responses = operation["responses"].as_object().unwrap();
-                let told = |status: &str| responses.contains_key(status);
+                let lists = |status: &str| responses.contains_key(status);
                 assert!(
-                    ["401", "404", "406", "503"].into_iter().all(told),
+                    ["401", "404", "406", "503"].into_iter().all(lists),
                     "{operation}"
                 );
-                assert_eq!(told("422"), method == "post", "{operation}");
+                assert_eq!(lists("422"), method == "post", "{operation}");
                 assert!(operation["tags"].is_array(), "{operation}");
             }
         }

@@ -1,24 +1,24 @@
-//! Organizations: namespaces.
+//! Organizations, which are the farm's namespaces.
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 use slipway_farm::FarmError;
 
-use crate::body::Fields;
-use crate::call::Call;
+use super::Answer;
+use crate::auth::Call;
 use crate::convert;
-use crate::paging::Wanted;
-use crate::problem::{Answer, Problem};
+use crate::error::HarmontError;
+use crate::wire::{Fields, PageQuery};
 
 /// `GET /api/v0/organizations`: a page of the caller's own organizations, oldest first.
 ///
 /// 200; 401.
-pub(crate) async fn list(call: Call) -> Answer {
-    let wanted = Wanted::of(call.http.query_string());
+pub(super) async fn list(call: Call) -> Answer {
+    let wanted = PageQuery::parse(call.http.query_string());
     let after = wanted.cursor.unwrap_or(0);
     let fetched = call
         .farm
-        .own_namespaces(&call.actor, after, wanted.fetched());
+        .own_namespaces(&call.actor, after, wanted.fetch_limit());
     let page = wanted.page(
         fetched.await?,
         |namespace| namespace.id.0,
@@ -27,17 +27,24 @@ pub(crate) async fn list(call: Call) -> Answer {
     Ok(HttpResponse::Ok().json(page))
 }
 
-/// `POST /api/v0/organizations`: makes an organization, of which the caller becomes an owner.
+/// `POST /api/v0/organizations`: creates an organization. The caller becomes its owner.
 ///
-/// 201; 401; 403 to tokens that may not; 422 when nothing of the name can be a short name.
-pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
+/// 201; 401; 403 if the token lacks the scope; 422 if no slug can be derived from the name.
+pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
     let limit = call.farm.settings().max_json_bytes;
-    let fields = Fields::read(&call.http, payload, limit, Problem::OrganizationInvalid).await?;
-    let name = fields.needed("name")?;
+    let fields = Fields::read(
+        &call.http,
+        payload,
+        limit,
+        HarmontError::OrganizationInvalid,
+    )
+    .await?;
+    let name = fields.required("name")?;
+    // The URL is validated and not stored: namespaces have none.
     fields.text("url")?;
-    let made = call.farm.create_titled_namespace(&call.actor, name).await;
-    let namespace = made.map_err(|error| match error {
-        FarmError::Invalid(why) => Problem::OrganizationInvalid(why),
+    let created = call.farm.create_titled_namespace(&call.actor, name).await;
+    let namespace = created.map_err(|error| match error {
+        FarmError::Invalid(why) => HarmontError::OrganizationInvalid(why),
         error => error.into(),
     })?;
     Ok(HttpResponse::Created().json(convert::organization(&namespace)))
@@ -46,7 +53,7 @@ pub(crate) async fn create(call: Call, payload: web::Payload) -> Answer {
 /// `GET /api/v0/organizations/{org}`: one organization.
 ///
 /// 200; 401; 404.
-pub(crate) async fn read(call: Call) -> Answer {
+pub(super) async fn read(call: Call) -> Answer {
     let access = call.organization().await?;
     Ok(HttpResponse::Ok().json(convert::organization(access.namespace())))
 }

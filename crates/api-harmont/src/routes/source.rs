@@ -1,4 +1,4 @@
-//! The sources that were handed in with a build, for its runners.
+//! Sources that were submitted with a build, for its runners.
 
 use actix_web::{HttpRequest, HttpResponse};
 use slipway_domain::BuildUuid;
@@ -6,20 +6,22 @@ use slipway_domain::tokens::SourceToken;
 use slipway_farm::{Farm, FarmError};
 use slipway_http::app_state;
 
-use crate::call::bearer;
-use crate::problem::{Answer, Problem};
+use super::Answer;
+use crate::auth::bearer;
+use crate::error::HarmontError;
 
-/// `GET /api/v0/internal/builds/{uuid}/source.tar.gz`: the bytes, for the build's own token.
+/// `GET /api/v0/internal/builds/{uuid}/source.tar.gz`: the archive. It needs the
+/// token of this build's sources.
 ///
-/// 200; 401 for another token or none; 404 without such a build or such bytes.
-pub(crate) async fn archive(request: HttpRequest) -> Answer {
+/// 200; 401 without that token; 404 if the build or the archive does not exist.
+pub(super) async fn archive(request: HttpRequest) -> Answer {
     let uuid = request.match_info().get("uuid").unwrap_or_default();
-    let uuid: BuildUuid = uuid.parse().map_err(|_| Problem::NoSource)?;
+    let uuid: BuildUuid = uuid.parse().map_err(|_| HarmontError::NoSource)?;
     let token = SourceToken::presented(bearer(request.headers()).unwrap_or_default());
     let farm: Farm = app_state(&request);
     let source = farm.stored_source(uuid, &token).await;
     let source = source.map_err(|error| match error {
-        FarmError::NotFound(_) => Problem::NoSource,
+        FarmError::NotFound(_) => HarmontError::NoSource,
         error => error.into(),
     })?;
     Ok(HttpResponse::Ok()

@@ -1,20 +1,20 @@
-//! The shapes of this API.
+//! The log stream: its chunks and its query parameters.
 
 use serde::{Deserialize, Serialize};
 
-/// A chunk of a log.
+/// A chunk of a log, as JSON inside of an event.
 #[derive(Debug, Serialize)]
 pub(crate) struct Chunk<'a> {
-    /// Where the trace is after it. It grows, and any number of bytes can be resumed from.
+    /// The offset in the trace after this chunk, in bytes. Clients only require that it grows.
     pub(crate) seq: u64,
-    /// 0: traces do not keep output and errors apart.
+    /// Always 0: traces do not separate standard output from standard error.
     pub(crate) stream_kind: u8,
     pub(crate) content: &'a str,
-    /// When it came, in nanoseconds of Unix time.
+    /// When the chunk was received, in nanoseconds of Unix time.
     pub(crate) ts: Option<i64>,
 }
 
-/// What a client of a stream may say in the URL.
+/// The query parameters of the log stream.
 #[derive(Deserialize)]
 pub(crate) struct StreamQuery {
     #[serde(default)]

@@ -1,15 +1,28 @@
-//! The objects of this API. A field without a value is there all the same, and null.
+//! Objects as they are serialized, and what requests contain.
+//!
+//! Every member of an object is always present, and null if it has no value.
+
+mod fields;
+mod log_stream;
+mod openapi;
+mod page;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::states::{BuildWord, JobWord};
+pub(crate) use self::fields::{Fields, not_blank};
+pub(crate) use self::log_stream::{Chunk, StreamQuery};
+pub(crate) use self::openapi::{
+    BuildPage, ErrorBody, ErrorDetail, JobList, NewBuild, NewBuildBySource,
+};
+pub(crate) use self::page::PageQuery;
+use crate::states::{BuildStatus, JobStatus};
 
 /// A build: one run of a pipeline.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Build {
     pub(crate) number: i64,
-    pub(crate) state: BuildWord,
+    pub(crate) state: BuildStatus,
     pub(crate) source: Option<String>,
     pub(crate) branch: Option<String>,
     pub(crate) commit: Option<String>,
@@ -27,12 +40,12 @@ pub(crate) struct Build {
     pub(crate) finished_at: Option<String>,
 }
 
-/// A job: one node of a build's graph.
+/// A job: one step of a build's graph.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Job {
     #[schema(format = Uuid)]
     pub(crate) id: String,
-    pub(crate) state: JobWord,
+    pub(crate) state: JobStatus,
     pub(crate) soft_failed: bool,
     pub(crate) depends_on: Vec<String>,
     #[schema(format = DateTime)]
@@ -53,11 +66,10 @@ pub(crate) struct Job {
     pub(crate) finished_at: Option<String>,
 }
 
-/// A policy, of which there is none.
+/// A policy. This farm has none.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Policy {}
 
-/// A pipeline.
 #[derive(Debug, Serialize)]
 pub(crate) struct Pipeline {
     pub(crate) slug: String,
@@ -71,7 +83,6 @@ pub(crate) struct Pipeline {
     pub(crate) description: Option<String>,
 }
 
-/// An organization.
 #[derive(Debug, Serialize)]
 pub(crate) struct Organization {
     pub(crate) slug: String,

@@ -1,14 +1,14 @@
-//! Shapes that are only described: what is sent is read field by field, and what encloses an object
-//! is written where the object is.
+//! Objects that exist only for the OpenAPI document: requests are read field by field, and lists and
+//! errors are serialized where they are created.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::shapes::{Build, Job};
+use super::{Build, Job};
 
-/// What a build is asked for with.
+/// A new build of a pipeline.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewBuild {
     #[schema(max_length = 4096, example = "main")]
@@ -16,7 +16,7 @@ pub(crate) struct NewBuild {
     #[schema(max_length = 4096, example = "6c1d3f0e9a")]
     commit: String,
     message: Option<String>,
-    /// `api`, `ui`, `webhook`, `trigger_job` or `schedule`; `api` when absent.
+    /// `api`, `ui`, `webhook`, `trigger_job` or `schedule`; `api` if missing.
     source: Option<String>,
     /// The graph, as JSON.
     #[schema(example = json!(r#"{"version":"0","steps":[{"type":"command","key":"t","cmd":"make test"}]}"#))]
@@ -24,21 +24,21 @@ pub(crate) struct NewBuild {
     /// A gzipped tar of the sources, in base64.
     source_b64: Option<String>,
     env: Option<BTreeMap<String, String>>,
-    /// Where a gzipped tar of the sources is.
+    /// The URL of a gzipped tar of the sources.
     #[schema(max_length = 4096)]
     source_url: Option<String>,
-    /// The SHA-256 that the sources must have, in hex.
+    /// The expected SHA-256 of the sources, in hex.
     #[schema(max_length = 4096)]
     source_sha256: Option<String>,
 }
 
-/// What a build of a pipeline is asked for with that is known by its repository.
+/// A new build of a pipeline that is found by its repository.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewBuildBySource {
-    /// The repository as `owner/name`, in any case.
+    /// The repository as `owner/name`; case does not matter.
     #[schema(max_length = 4096, example = "acme/web")]
     repo_name: String,
-    /// What the pipeline is called inside of the repository.
+    /// The name of the pipeline in the repository.
     #[schema(max_length = 4096, example = "ci")]
     source_slug: String,
     #[serde(flatten)]
@@ -49,25 +49,25 @@ pub(crate) struct NewBuildBySource {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BuildPage {
     data: Vec<Build>,
-    /// Leads to the next page; null on the last one.
+    /// The `cursor` of the next page; null on the last one.
     next_cursor: Option<String>,
 }
 
-/// The jobs of a build, each after those that it needs.
+/// The jobs of a build, each after the jobs that it needs.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct JobList {
     data: Vec<Job>,
 }
 
-/// A failure.
+/// The body of an error.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Failure {
-    error: Told,
+pub(crate) struct ErrorBody {
+    error: ErrorDetail,
 }
 
-/// What is told of a failure.
+/// The details of an error.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Told {
+pub(crate) struct ErrorDetail {
     #[serde(rename = "type")]
     kind: String,
     code: String,
