@@ -9,6 +9,7 @@ use slipway_blobs::BlobLocation;
 use slipway_farm::{LogKey, Settings};
 use slipway_store::DatabaseUrl;
 
+use crate::dialects::{Harmont, Quay};
 use crate::forges::Forges;
 
 /// The configuration of the coordinator.
@@ -34,16 +35,6 @@ pub struct Config {
     /// The registry, HOST or HOST:PORT, for projects without an image repository of their own.
     #[arg(long, env = "SLIPWAY_REGISTRY")]
     pub registry: Option<String>,
-    /// The origins, separated by commas, whose web pages may call the builds API of Harmont.
-    #[arg(long, env = "SLIPWAY_BROWSER_ORIGINS", value_delimiter = ',')]
-    pub browser_origins: Vec<String>,
-    /// The prefix of the links in errors of the builds API of Harmont.
-    #[arg(
-        long,
-        env = "SLIPWAY_ERRORS_URL",
-        default_value = "https://docs.harmont.dev/api/errors/"
-    )]
-    pub errors_url: String,
     /// The file with the key that encrypts secrets. It is created if it does not exist. Coordinators
     /// that share a database share the key [default: seal-key in the data directory].
     #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
@@ -52,15 +43,16 @@ pub struct Config {
     /// are accepted [default: a key that the farm generates].
     #[arg(long, env = "SLIPWAY_LOG_KEY_FILE")]
     pub log_key_file: Option<PathBuf>,
-    /// The origins, separated by commas, whose web pages may follow live traces.
-    #[arg(long, env = "SLIPWAY_LOG_ORIGINS", value_delimiter = ',')]
-    pub log_origins: Vec<String>,
     /// Limits in time and size.
     #[command(flatten)]
     pub limits: Limits,
     /// Options for GitHub, GitLab and Gitea.
     #[command(flatten)]
     pub forges: Forges,
+    #[command(flatten)]
+    pub harmont: Harmont,
+    #[command(flatten)]
+    pub quay: Quay,
 }
 
 /// Limits in time and size.
@@ -113,21 +105,6 @@ pub struct Limits {
     #[arg(long, env = "SLIPWAY_FOLLOW_BYTES_PER_S", default_value = "268435456",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub follow_bytes_per_s: u64,
-    /// The largest JSON body of a request to create a build, in bytes.
-    #[arg(long, env = "SLIPWAY_MAX_JSON_BYTES", default_value = "16777216")]
-    pub max_json_bytes: usize,
-    /// Whether readers of a project may read its logs in the API of Quay; otherwise only developers
-    /// may.
-    #[arg(long, env = "SLIPWAY_READER_BUILD_LOGS", default_value_t = true,
-          action = clap::ArgAction::Set)]
-    pub reader_build_logs: bool,
-    /// Whether the API of Quay is read-only.
-    #[arg(long, env = "SLIPWAY_QUAY_READ_ONLY", default_value_t = false,
-          action = clap::ArgAction::Set)]
-    pub quay_read_only: bool,
-    /// Seconds after the end of a build until the API of Quay serves its log as a whole.
-    #[arg(long, env = "SLIPWAY_LOG_COMPLETE_AFTER_S", default_value = "30", value_parser = seconds)]
-    pub log_complete_after_s: Duration,
 }
 
 impl Default for Limits {
@@ -148,10 +125,6 @@ impl Default for Limits {
             slow_reader_s: farm.slow_reader,
             max_reader_lag_bytes: farm.max_reader_lag_bytes,
             follow_bytes_per_s: farm.follow_bytes_per_s,
-            max_json_bytes: farm.max_json_bytes,
-            reader_build_logs: farm.reader_build_logs,
-            quay_read_only: farm.packages_read_only,
-            log_complete_after_s: farm.log_complete_after,
         }
     }
 }
@@ -199,16 +172,9 @@ impl Config {
             upload_keep: days(self.limits.upload_keep_days),
             max_trace_bytes: self.limits.max_trace_bytes,
             log_keys,
-            log_origins: self.log_origins.clone(),
             slow_reader: self.limits.slow_reader_s,
             max_reader_lag_bytes: self.limits.max_reader_lag_bytes,
             follow_bytes_per_s: self.limits.follow_bytes_per_s,
-            max_json_bytes: self.limits.max_json_bytes,
-            browser_origins: self.browser_origins.clone(),
-            errors_url: self.errors_url.clone(),
-            reader_build_logs: self.limits.reader_build_logs,
-            packages_read_only: self.limits.quay_read_only,
-            log_complete_after: self.limits.log_complete_after_s,
             ..forges
         })
     }
@@ -235,7 +201,7 @@ fn days_of(time: Duration) -> u32 {
     u32::try_from(time.as_secs() / DAY_S).unwrap_or(u32::MAX)
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u32>() {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(u64::from(seconds))),
         _ => Err("expected a whole number of seconds above 0".to_owned()),

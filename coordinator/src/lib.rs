@@ -3,6 +3,7 @@
 //! This crate contains no rules. It connects the crates of the lower layers.
 
 mod config;
+mod dialects;
 mod duties;
 mod first_start;
 mod forges;
@@ -10,5 +11,6 @@ mod health;
 mod server;
 
 pub use config::{Config, Limits};
+pub use dialects::{Harmont, Quay};
 pub use forges::Forges;
 pub use server::{Coordinator, migrate, start};

@@ -71,15 +71,16 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
     let duties = duties::start(&farm);
     let data = web::Data::new(farm.clone());
     let user_timeout = config.limits.slow_reader_s * USER_TIMEOUT_FACTOR;
+    let (harmont, quay) = (config.harmont.settings(), config.quay.settings());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
             // Old runners send two slashes instead of one.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .configure(health::configure)
-            .configure(slipway_api_quay::configure)
+            .configure(|config| slipway_api_quay::configure(config, quay.clone()))
             .configure(slipway_api_gitlab::configure)
-            .configure(slipway_api_harmont::configure)
+            .configure(|config| slipway_api_harmont::configure(config, harmont.clone()))
             .configure(slipway_api_native::configure)
             .configure(slipway_api_conveyor::configure)
             .default_service(web::to(no_such_route))

@@ -189,7 +189,7 @@ async fn check_88_anybody_may_ask_whether_it_lives(backend: Backend) {
 async fn check_90_pages_of_known_origins_may_read(backend: Backend) {
     let known = "https://dash.example";
     let world = World::with(backend, |config| {
-        config.browser_origins = vec![known.to_owned()];
+        config.harmont.browser_origins = vec![known.to_owned()];
     });
     let world = world.await;
     let preflight = async |origin: &str| {

@@ -184,7 +184,7 @@ async fn a_character_comes_whole_however_it_was_sent(backend: Backend) {
 
 async fn pages_of_the_list_may_follow(backend: Backend) {
     let yard = Yard::with(backend, |config| {
-        config.log_origins = vec!["https://board.example".to_owned()];
+        config.harmont.log_origins = vec!["https://board.example".to_owned()];
     })
     .await;
     let work = yard.work().await;

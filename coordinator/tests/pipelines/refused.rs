@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_api_quay::QuayPhase;
 use slipway_domain::{BuildState, TriggerToken};
-use slipway_farm::{BuildVariables, FarmError, PackagePhase, ProjectUpdate};
+use slipway_farm::{BuildVariables, FarmError, ProjectUpdate};
 use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::brought::{HOOK_SECRET, Reading};
@@ -165,8 +166,9 @@ async fn a_trigger_with_a_wrong_file_has_failed(backend: Backend) {
         .await
         .unwrap();
     assert_eq!(build.state, BuildState::Failed);
-    let phase = farm.package_phase(&build).await.unwrap();
-    assert_eq!(phase, PackagePhase::Error);
+    let jobs = farm.jobs_of(build.id).await.unwrap();
+    let phase = QuayPhase::of(&build, &jobs, farm.now());
+    assert_eq!(phase, QuayPhase::Error);
     let error = build.handed.error.unwrap();
     assert_eq!(
         (error.code.as_str(), error.message.as_str()),

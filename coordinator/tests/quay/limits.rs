@@ -45,7 +45,7 @@ async fn check_53_a_repository_may_be_looked_at_only(backend: Backend) {
 }
 
 async fn check_53_so_may_all_of_them(backend: Backend) {
-    let world = World::with(backend, |config| config.limits.quay_read_only = true).await;
+    let world = World::with(backend, |config| config.quay.read_only = true).await;
     let body = json!({ "archive_url": URL });
     let place = json!({"mimeType": "text/plain"});
     for answer in [
@@ -63,7 +63,7 @@ async fn check_53_so_may_all_of_them(backend: Backend) {
 }
 
 async fn logs_are_read_where_nothing_may_change(backend: Backend) {
-    let world = World::with(backend, |config| config.limits.reader_build_logs = false).await;
+    let world = World::with(backend, |config| config.quay.reader_build_logs = false).await;
     let id = world.build().await;
     let change = ProjectUpdate {
         read_only: Some(true),

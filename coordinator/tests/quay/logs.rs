@@ -41,7 +41,7 @@ async fn check_72_everybody_reads_what_is_public(backend: Backend) {
 }
 
 async fn check_71_and_72_logs_may_be_for_writers(backend: Backend) {
-    let world = World::with(backend, |config| config.limits.reader_build_logs = false).await;
+    let world = World::with(backend, |config| config.quay.reader_build_logs = false).await;
     let path = format!("{L}{}/logs", world.build().await);
     world.r.get(&path).await.problem(403, "insufficient_scope");
     world.w.get(&path).await.is(200);
@@ -156,7 +156,7 @@ async fn check_76_a_log_that_is_over_is_elsewhere(backend: Backend) {
 }
 
 async fn check_76_readers_may_be_kept_from_it(backend: Backend) {
-    let world = World::with(backend, |config| config.limits.reader_build_logs = false).await;
+    let world = World::with(backend, |config| config.quay.reader_build_logs = false).await;
     let id = world.build().await;
     world.a.delete(&format!("{L}{id}")).await.is(204);
     let path = format!("/logarchive/{id}");

@@ -42,6 +42,7 @@ fn state(state: BuildState) -> &'static str {
         BuildState::Pending => "pending",
         BuildState::Running => "building",
         BuildState::Succeeded => "succeeded",
+        // There is no other word that makes clients stop waiting without an image.
         BuildState::Failed | BuildState::Canceled | BuildState::Skipped => "failed",
     }
 }

@@ -9,8 +9,9 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpRequest};
 use slipway_domain::{AccessToken, Name, Role};
 use slipway_farm::{Actor, Build, Farm, FarmError, NamespaceAccess, Pipeline, ProjectAccess};
-use slipway_http::{app_state, base_url, header};
+use slipway_http::{app_data, app_state, base_url, header};
 
+use crate::Settings;
 use crate::error::HarmontError;
 use crate::middleware::accepts_json;
 
@@ -31,6 +32,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The settings of this API.
+    pub(crate) fn settings(&self) -> &Settings {
+        app_data(&self.http)
+    }
+
     fn segment(&self, name: &str) -> &str {
         self.http.match_info().get(name).unwrap_or_default()
     }
@@ -57,7 +63,9 @@ impl Call {
     pub(crate) async fn pipeline(&self) -> Result<(ProjectAccess, Pipeline), HarmontError> {
         let organization = self.organization().await?;
         let slug = self.segment("pipeline");
-        let found = self.farm.namespace_pipeline(&self.actor, &organization, slug);
+        let found = self
+            .farm
+            .namespace_pipeline(&self.actor, &organization, slug);
         found.await.map_err(no_pipeline)
     }
 
@@ -67,6 +75,7 @@ impl Call {
     /// 404 as for [`Call::pipeline`], or if the build does not exist.
     pub(crate) async fn build(&self) -> Result<FoundBuild, HarmontError> {
         let (access, pipeline) = self.pipeline().await?;
+        // A number that is not one names no build: 404, not 400.
         let number = self.segment("number").parse();
         let number: i64 = number.map_err(|_| HarmontError::NoBuild)?;
         let build = self.farm.numbered_build(&access, &pipeline, number).await;
@@ -149,6 +158,7 @@ impl FromRequest for Call {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let public = PublicCall::from_request(request, payload).into_inner();
         Box::pin(async move {
+            // The `Accept` header is checked before the token, as in the hosted service.
             let PublicCall { farm, http } = public?;
             let token = bearer(http.headers()).ok_or(FarmError::BadToken)?;
             // Tokens of the farm itself work too, and have no prefix.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     BuildUuid, FailureReason, JobId, JobSpec, JobState, JobUuid, Outcome, Visibility,
 };
-use slipway_farm::{Namespace, Pipeline, Project, BuildDetails, DetailedJob, Token};
+use slipway_farm::{BuildDetails, DetailedJob, Namespace, Pipeline, Project, Token};
 
 use crate::states::{self, JobStatus};
 use crate::wire;
@@ -63,6 +63,7 @@ pub(crate) fn job(build: BuildUuid, job: &DetailedJob, needs: &[JobId]) -> wire:
             JobSpec::Script(script) => Some(script.commands.join("\n")),
             JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => None,
         },
+        // Clients expect 0 for a passed job, whether or not its runner reported a code.
         exit_code: match job.state {
             JobState::Done(Outcome::Succeeded) => Some(0),
             _ => details.exit_code,
@@ -96,6 +97,7 @@ fn error_code(state: JobState) -> Option<String> {
         FailureReason::RunnerFault
         | FailureReason::BaseImageUnavailable
         | FailureReason::DiskFull => "provision_failed",
+        // The image of a step is pushed for the steps that continue in it.
         FailureReason::PushRefused => "snapshot_failed",
         // The hosted service has no codes for these; the farm's own names are used.
         FailureReason::SourceUnavailable
@@ -112,7 +114,10 @@ fn error_code(state: JobState) -> Option<String> {
 
 /// Sorts the jobs of a build so that each comes after all jobs that it needs, and otherwise by the
 /// time of creation.
-pub(crate) fn in_order(jobs: Vec<DetailedJob>, needs: &HashMap<JobId, Vec<JobId>>) -> Vec<DetailedJob> {
+pub(crate) fn in_order(
+    jobs: Vec<DetailedJob>,
+    needs: &HashMap<JobId, Vec<JobId>>,
+) -> Vec<DetailedJob> {
     let mut open: BTreeMap<(DateTime<Utc>, JobId), DetailedJob> = jobs
         .into_iter()
         .map(|shown| ((shown.job.created_at, shown.job.id), shown))
@@ -121,6 +126,7 @@ pub(crate) fn in_order(jobs: Vec<DetailedJob>, needs: &HashMap<JobId, Vec<JobId>
     while let Some(first) = open.keys().next().copied() {
         let is_open = |id: &JobId| open.values().any(|shown| shown.job.id == *id);
         let is_free = |id: &JobId| needs.get(id).into_iter().flatten().all(|n| !is_open(n));
+        // The graph has no cycles, so a free job exists; if it had, the first job comes next.
         let free = open.keys().find(|(_, id)| is_free(id)).copied();
         ordered.extend(open.remove(&free.unwrap_or(first)));
     }

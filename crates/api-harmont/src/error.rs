@@ -84,6 +84,7 @@ impl HarmontError {
             Self::PlanRejected(_) => (422, "validation_failed", "build_plan_rejected"),
             Self::SlugTaken => (422, "validation_failed", "pipeline_slug_taken"),
             Self::PipelineInvalid(_) => (422, "validation_failed", "pipeline_invalid"),
+            // Not `validation_failed`: the hosted service has this one exception.
             Self::OrganizationInvalid(_) => (422, "unprocessable_entity", "organization_invalid"),
             Self::TokenInvalid(_) => (422, "validation_failed", "api_token_invalid"),
             Self::CodeInvalid => (400, "invalid_request", "cli_code_invalid"),
@@ -140,6 +141,7 @@ fn page_of(code: &str) -> String {
 
 fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
     match error {
+        // Expired and unknown tokens must be indistinguishable.
         FarmError::BadToken | FarmError::EndedToken => (401, "unauthorized", "unauthorized"),
         FarmError::Forbidden(_) => (403, "forbidden", "forbidden"),
         FarmError::NotFound(_) | FarmError::Erased => (404, "not_found", "not_found"),

@@ -9,14 +9,17 @@ mod error;
 mod ir;
 mod middleware;
 mod routes;
+mod settings;
 mod states;
 mod wire;
 
 use actix_web::web;
 
 pub use routes::openapi::openapi;
+pub use settings::Settings;
 
 /// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
-pub fn configure(config: &mut web::ServiceConfig) {
+pub fn configure(config: &mut web::ServiceConfig, settings: Settings) {
+    config.app_data(web::Data::new(settings));
     routes::configure(config);
 }

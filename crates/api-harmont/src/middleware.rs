@@ -12,8 +12,9 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Next;
 use slipway_farm::Farm;
-use slipway_http::app_state;
+use slipway_http::{app_data, app_state};
 
+use crate::Settings;
 use crate::error::HarmontError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,13 +39,14 @@ pub(crate) async fn finish(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let farm: Farm = app_state(request.request());
     let id = request_id(request.headers(), &farm);
-    let origin = allowed_origin(request.headers(), &farm);
+    let allowed = &app_data::<Settings>(request.request()).browser_origins;
+    let origin = allowed_origin(request.headers(), allowed).cloned();
     let response = if is_preflight(&request) {
         request.into_response(preflight())
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
-    let mut response = with_id(response, &id, &farm);
+    let mut response = with_id(response, &id);
     let headers = response.headers_mut();
     // Also without an allowed origin: a cache must not give this response to another origin.
     headers.insert(VARY, HeaderValue::from_static("Origin"));
@@ -64,14 +66,15 @@ pub(crate) async fn finish_stream(
     let farm: Farm = app_state(request.request());
     let id = request_id(request.headers(), &farm);
     let response = next.call(request).await?.map_into_boxed_body();
-    Ok(with_id(response, &id, &farm))
+    Ok(with_id(response, &id))
 }
 
 /// Adds the request's id to a response and, for an error, the body, which contains the id.
-fn with_id(response: ServiceResponse, id: &str, farm: &Farm) -> ServiceResponse {
+fn with_id(response: ServiceResponse, id: &str) -> ServiceResponse {
     let error = response.response().error();
     let error = error.and_then(|error| error.as_error::<HarmontError>());
-    let body = error.map(|error| error.response(id, &farm.settings().errors_url));
+    let settings: &Settings = app_data(response.request());
+    let body = error.map(|error| error.response(id, &settings.errors_url));
     let mut response = match body {
         Some(body) => response.into_response(body),
         None => response,
@@ -107,14 +110,14 @@ fn preflight() -> HttpResponse {
     response.finish()
 }
 
-/// The origin of the request, if the operator allows it.
-fn allowed_origin(headers: &HeaderMap, farm: &Farm) -> Option<HeaderValue> {
+/// The origin of the request, if it is one of those that the operator allows.
+pub(crate) fn allowed_origin<'a>(
+    headers: &'a HeaderMap,
+    allowed: &[String],
+) -> Option<&'a HeaderValue> {
     let origin = headers.get(ORIGIN)?;
-    let listed = &farm.settings().browser_origins;
-    listed
-        .iter()
-        .any(|allowed| origin == allowed.as_str())
-        .then(|| origin.clone())
+    let is_allowed = allowed.iter().any(|allowed| origin == allowed.as_str());
+    is_allowed.then_some(origin)
 }
 
 /// The id that the caller sent, if its length is allowed, or else a new one.
@@ -133,6 +136,7 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
         .map(str::trim)
         .filter(|range| !range.is_empty())
         .peekable();
+    // A header without any range counts as a missing header.
     ranges.peek().is_none() || ranges.any(includes_json)
 }
 
@@ -140,6 +144,7 @@ fn includes_json(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
     let quality = parts.find_map(|part| part.strip_prefix("q="));
+    // A quality of 0 means "not acceptable".
     let is_excluded = quality.and_then(|q| q.parse::<f32>().ok()) == Some(0.0);
     !is_excluded && ["*/*", "application/*", "application/json"].contains(&kind.as_str())
 }

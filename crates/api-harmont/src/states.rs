@@ -67,6 +67,7 @@ fn status(state: JobState, stopping: bool) -> JobStatus {
     match state {
         JobState::Waiting | JobState::Manual => JobStatus::Pending,
         JobState::Pending => JobStatus::Scheduled,
+        // A claimed job counts as started when its runner reports the first phase.
         JobState::Running(_, Phase::Preparing) => JobStatus::Assigned,
         JobState::Running(..) => JobStatus::Running,
         JobState::Done(Outcome::Succeeded) => JobStatus::Passed,
@@ -86,6 +87,7 @@ pub(crate) fn has_soft_failed(shown: &DetailedJob) -> bool {
 /// The state of a build.
 pub(crate) fn of_build(shown: &BuildDetails) -> BuildStatus {
     let build = &shown.build;
+    // A build whose graph was rejected has no jobs, and without jobs the roll-up would be `passed`.
     if build.handed.error.is_some() && shown.jobs.is_empty() {
         return BuildStatus::Failed;
     }
@@ -106,6 +108,7 @@ fn roll_up(jobs: &[JobStatus], canceled: bool) -> BuildStatus {
     let any = |test: &dyn Fn(&JobStatus) -> bool| jobs.iter().any(test);
     let failed = any(&|job| matches!(job, JobStatus::Failed | JobStatus::TimedOut));
     let begun = any(&|job| !matches!(job, JobStatus::Pending | JobStatus::Scheduled));
+    // A cancellation is permanent: a job that passes or fails afterwards does not change it.
     match (canceled, all_finished) {
         (true, true) => BuildStatus::Canceled,
         (true, false) => BuildStatus::Canceling,

@@ -8,8 +8,9 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpRequest};
 use slipway_domain::{AccessToken, BuildUuid, Name, Role};
 use slipway_farm::{Actor, Farm, FarmError, ProjectAccess};
-use slipway_http::{app_state, authorization, basic_login};
+use slipway_http::{app_data, app_state, authorization, basic_login};
 
+use crate::Settings;
 use crate::error::QuayError;
 use crate::routes::base;
 
@@ -40,10 +41,11 @@ pub(crate) enum Permission {
 
 impl Permission {
     /// The role that has this permission.
-    fn role(self, farm: &Farm) -> Role {
+    fn role(self, settings: &Settings) -> Role {
         match self {
             Permission::Read => Role::Reader,
-            Permission::Logs => farm.log_role(),
+            Permission::Logs if settings.reader_build_logs => Role::Reader,
+            Permission::Logs => Role::Developer,
             Permission::Write => Role::Developer,
             Permission::Admin => Role::Maintainer,
         }
@@ -53,8 +55,12 @@ impl Permission {
     ///
     /// # Errors
     /// As [`ProjectAccess::require_builds`].
-    pub(crate) fn check(self, farm: &Farm, access: &ProjectAccess) -> Result<(), FarmError> {
-        let role = self.role(farm);
+    pub(crate) fn check(
+        self,
+        settings: &Settings,
+        access: &ProjectAccess,
+    ) -> Result<(), FarmError> {
+        let role = self.role(settings);
         match self {
             // The role for logs is configured; builds that the role may read need no more than
             // a reader.
@@ -93,6 +99,11 @@ impl Call {
         &self.base
     }
 
+    /// The settings of this API.
+    pub(crate) fn settings(&self) -> &Settings {
+        app_data(&self.http)
+    }
+
     /// The caller.
     ///
     /// # Errors
@@ -116,6 +127,8 @@ impl Call {
         let path = self.http.match_info().get("repository").unwrap_or_default();
         let (namespace, name) = path.split_once('/').unwrap_or((path, ""));
         let (namespace, name) = (namespace.parse::<Name>(), name.parse::<Name>());
+        // The answer about the permission comes before the one about existence, so that nobody learns
+        // which repositories exist.
         let Some(actor) = &self.actor else {
             let public = self.public(namespace.ok(), name.ok(), need).await?;
             return public.ok_or_else(QuayError::unauthenticated);
@@ -127,8 +140,9 @@ impl Call {
             Ok(name) => {
                 let access = self.farm.project(actor, &namespace, name, Role::Guest);
                 let access = access.await;
-                access.and_then(|access| need.check(&self.farm, &access).map(|()| access))
+                access.and_then(|access| need.check(self.settings(), &access).map(|()| access))
             }
+            // Quay allows slashes in names; the farm has no such project.
             Err(_) => Err(FarmError::NotFound("project")),
         };
         match found {
@@ -151,7 +165,7 @@ impl Call {
         if let Some(public) = public.await? {
             return Ok(public);
         }
-        let role = need.role(&self.farm);
+        let role = need.role(self.settings());
         match self.farm.absent_project(actor, &namespace, role).await {
             Ok(()) => Ok(Repository::Missing),
             Err(FarmError::NotFound(_)) => Err(QuayError::forbidden()),
@@ -170,7 +184,7 @@ impl Call {
             return Ok(None);
         };
         let found = self.farm.public_project(&namespace, &name).await;
-        match found.and_then(|access| need.check(&self.farm, &access).map(|()| access)) {
+        match found.and_then(|access| need.check(self.settings(), &access).map(|()| access)) {
             Ok(access) => Ok(Some(Repository::Project(Box::new(access)))),
             Err(FarmError::NotFound(_) | FarmError::Forbidden(_)) => Ok(None),
             Err(error) => Err(error.into()),

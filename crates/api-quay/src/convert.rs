@@ -4,10 +4,13 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use slipway_domain::base_image::BaseImage;
 use slipway_domain::package::RequestedPackage;
-use slipway_domain::{ImageBuild, Role, UploadId};
-use slipway_farm::{Fault, FileLink, LogEntry, ProjectAccess, ToldBuild, UploadedFile};
+use slipway_domain::{ImageBuild, JobSpec, Role, UploadId};
+use slipway_farm::{BuildWithJobs, FileLink, Job, ProjectAccess, UploadedFile};
 
 use crate::auth::Call;
+use crate::faults::Fault;
+use crate::log::LogEntry;
+use crate::phases::QuayPhase;
 use crate::wire::{Build, Entry, FileDrop, Repository, Robot};
 
 /// The length of an abbreviated sha.
@@ -20,14 +23,20 @@ const LOGS_PATH: &str = "/logarchive";
 const ERROR_CODES: &str = "io.quay.builder";
 
 /// A build, with the members that the caller may see.
-pub(crate) fn build(call: &Call, access: &ProjectAccess, details: ToldBuild) -> Build {
+pub(crate) fn build(
+    call: &Call,
+    access: &ProjectAccess,
+    found: BuildWithJobs,
+    now: DateTime<Utc>,
+) -> Build {
     let project = access.project();
     let is_writer = access.require(Role::Developer).is_ok();
-    let (build, phase) = (details.build, details.phase);
+    let phase = QuayPhase::of(&found.build, &found.jobs, now);
+    let build = found.build;
     let is_member = call.is_authenticated() && access.is_member();
     let source = match build.package {
         Some(package) => Source::of_package(call, package),
-        None => Source::of_commit(build.sha.as_str(), details.image.as_ref()),
+        None => Source::of_commit(build.sha.as_str(), first_image(&found.jobs).as_ref()),
     };
     Build {
         id: build.uuid.to_string(),
@@ -39,9 +48,10 @@ pub(crate) fn build(call: &Call, access: &ProjectAccess, details: ToldBuild) -> 
         dockerfile_path: source.dockerfile_path,
         context: source.context,
         tags: source.tags,
-        manual_user: details.user.map(|user| user.name.to_string()),
+        manual_user: found.user.map(|user| user.name.to_string()),
         is_writer,
         trigger: None,
+        // Null for viewers of a public repository who are not its members.
         trigger_metadata: is_member.then_some(source.metadata),
         resource_key: source.file,
         pull_robot: source.robot.map(|name| Robot {
@@ -54,6 +64,7 @@ pub(crate) fn build(call: &Call, access: &ProjectAccess, details: ToldBuild) -> 
             name: project.name.to_string(),
         },
         error: None,
+        // The URL of an upload is signed: who has it can download the file.
         archive_url: source.url.filter(|_| is_writer),
     }
 }
@@ -108,6 +119,26 @@ impl Source {
             url: None,
         }
     }
+}
+
+/// The first image of a build. An image for several platforms has the tags of its index.
+fn first_image(jobs: &[Job]) -> Option<ImageBuild> {
+    let (name, image) = jobs.iter().find_map(|job| match &job.spec {
+        JobSpec::ImageBuild(image) => Some((job.name.as_str(), image)),
+        JobSpec::Script(_) | JobSpec::ImageIndex(_) => None,
+    })?;
+    let index = jobs.iter().find_map(|job| match &job.spec {
+        JobSpec::ImageIndex(index) => {
+            let mut parts = index.images_of.iter();
+            parts.any(|part| part.as_str() == name).then_some(index)
+        }
+        _ => None,
+    });
+    let mut image = ImageBuild::clone(image);
+    if let Some(index) = index {
+        image.tags.clone_from(&index.tags);
+    }
+    Some(image)
 }
 
 /// A time as in the header of a mail. The zone `-0000` is what Quay writes.
@@ -183,8 +214,6 @@ fn error_data(fault: Fault, cause: Option<String>) -> impl Iterator<Item = (Stri
 
 #[cfg(test)]
 mod tests {
-    use slipway_farm::PackagePhase;
-
     use super::*;
 
     fn time() -> DateTime<Utc> {
@@ -207,7 +236,7 @@ mod tests {
         assert_eq!(json!(output), expected);
         let pulling = entry(LogEntry::Phase {
             at: time(),
-            phase: PackagePhase::Pulling,
+            phase: QuayPhase::Pulling,
             base: "r.example:5000/a/busybox:1 ada+puller".parse().ok(),
         });
         let expected = json!({

@@ -7,13 +7,21 @@
 mod auth;
 mod convert;
 mod error;
+mod faults;
+mod log;
 mod middleware;
+mod phases;
 mod routes;
+mod settings;
 mod wire;
 
 use actix_web::web;
 
+pub use phases::QuayPhase;
+pub use settings::Settings;
+
 /// Adds the routes. The application's data must hold a [`slipway_farm::Farm`].
-pub fn configure(config: &mut web::ServiceConfig) {
+pub fn configure(config: &mut web::ServiceConfig, settings: Settings) {
+    config.app_data(web::Data::new(settings));
     routes::configure(config);
 }

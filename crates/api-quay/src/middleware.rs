@@ -8,9 +8,9 @@ use actix_web::http::header::{
     ACCESS_CONTROL_MAX_AGE, HeaderName, HeaderValue,
 };
 use actix_web::middleware::Next;
-use slipway_farm::Farm;
-use slipway_http::app_state;
+use slipway_http::app_data;
 
+use crate::Settings;
 use crate::error::QuayError;
 use crate::routes::base;
 
@@ -53,8 +53,5 @@ pub(crate) async fn finish(
 /// Whether a request would change something while the whole API is read-only.
 fn is_refused(request: &ServiceRequest) -> bool {
     let only_reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    !only_reads
-        && app_state::<Farm>(request.request())
-            .settings()
-            .packages_read_only
+    !only_reads && app_data::<Settings>(request.request()).read_only
 }

@@ -162,7 +162,8 @@ impl Farm {
         Ok(self.inner.store.write(queries).await?)
     }
 
-    pub(crate) fn now(&self) -> DateTime<Utc> {
+    /// The current time, which tests can advance.
+    pub fn now(&self) -> DateTime<Utc> {
         self.inner.clock.now()
     }
 

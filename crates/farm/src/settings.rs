@@ -50,21 +50,6 @@ pub struct Settings {
     /// What log tokens are signed with: the first signs, and all are believed. The farm keeps keys
     /// of its own when there is none.
     pub log_keys: Vec<LogKey>,
-    /// The pages that may follow live logs from a browser, by their origin.
-    pub log_origins: Vec<String>,
-    /// The largest body of JSON that is read of a build that somebody hands in, in bytes.
-    pub max_json_bytes: usize,
-    /// The origins whose pages may call the API that browsers are made for.
-    pub browser_origins: Vec<String>,
-    /// Where errors are described, for dialects that link to that.
-    pub errors_url: String,
-    /// Whether readers read the logs of builds, where a dialect leaves that to the farm.
-    pub reader_build_logs: bool,
-    /// Whether the dialect in which packages are built is read only.
-    pub packages_read_only: bool,
-    /// How long a build has been over before its log is told as a whole, where a dialect makes a
-    /// difference.
-    pub log_complete_after: Duration,
     /// Whether the default pipelines of projects that are made from now on read the repository.
     pub pipelines_from_repository: bool,
     /// Which projects are made when somebody asks for the first build of them.
@@ -99,13 +84,6 @@ impl Default for Settings {
             max_reader_lag_bytes: 64 << 20,
             follow_bytes_per_s: 256 << 20,
             log_keys: Vec::new(),
-            log_origins: Vec::new(),
-            max_json_bytes: 16 << 20,
-            browser_origins: Vec::new(),
-            errors_url: "https://docs.harmont.dev/api/errors/".to_owned(),
-            reader_build_logs: true,
-            packages_read_only: false,
-            log_complete_after: Duration::from_secs(30),
             pipelines_from_repository: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),

@@ -31,6 +31,7 @@ pub async fn read_body(
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece?;
+        // Checked before the copy: a body without a declared length must not fill the memory.
         if body.len() + piece.len() > limit {
             return Err(BodyError::TooLarge { limit });
         }

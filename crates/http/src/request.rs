@@ -8,18 +8,26 @@ pub fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-/// A copy of the application data of type `T`.
+/// The application data of type `T`.
 ///
 /// # Panics
 /// If the application was built without it, which is a mistake in the wiring and not in a request.
-pub fn app_state<T: Clone + 'static>(request: &HttpRequest) -> T {
+pub fn app_data<T: 'static>(request: &HttpRequest) -> &T {
     match request.app_data::<web::Data<T>>() {
-        Some(state) => T::clone(state),
+        Some(data) => data,
         None => unreachable!(
             "the routes are served without {}",
             std::any::type_name::<T>()
         ),
     }
+}
+
+/// A copy of the application data of type `T`.
+///
+/// # Panics
+/// As [`app_data`].
+pub fn app_state<T: Clone + 'static>(request: &HttpRequest) -> T {
+    app_data::<T>(request).clone()
 }
 
 /// The address under which the caller reaches this server, without a slash at its end.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
-use slipway_coordinator::{Config, Coordinator, Forges, Limits};
+use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Quay};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
 use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
@@ -80,11 +80,8 @@ impl TestFarm {
             blob_url: None,
             public_url: None,
             registry: None,
-            browser_origins: Vec::new(),
-            errors_url: slipway_farm::Settings::default().errors_url,
             seal_key_file: None,
             log_key_file: None,
-            log_origins: Vec::new(),
             limits: Limits {
                 poll_wait_s: std::time::Duration::from_millis(500),
                 ..Limits::default()
@@ -94,6 +91,8 @@ impl TestFarm {
                 pipelines_from_repository: false,
                 ..Forges::default()
             },
+            harmont: Harmont::default(),
+            quay: Quay::default(),
         };
         adjust(&mut config);
         let clock = Clock::manual();

@@ -22,6 +22,7 @@ pub(super) fn parse(delivery: &Delivery) -> Result<Unverified, ConveyorError> {
         repository: github_format::repository(delivery),
         proof: proof(delivery),
         event: match event {
+            // GitHub sends it when a hook is created; Conveyor answers exactly this.
             "ping" => Event::Ignored("Ok".to_owned()),
             "push" => github_format::push(delivery, |push| push.deleted, id),
             other => Event::Ignored(format!("{other}: ignored")),

@@ -26,6 +26,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
             web::resource("/")
+                // Conveyor takes GitHub's deliveries at the root.
                 .route(web::post().guard(is_from_github).to(github_hook))
                 .default_service(web::to(not_found)),
         )
@@ -116,7 +117,10 @@ async fn accept(farm: &Farm, delivery: &Delivery, unverified: &Unverified) -> An
     let text = match &unverified.event {
         Event::Ignored(text) => text.clone(),
         Event::Malformed(why) => return Err(ConveyorError::BadRequest(why.clone())),
-        Event::Push(push) => farm.handle_push(&hook, Push::clone(push)).await?.to_string(),
+        Event::Push(push) => farm
+            .handle_push(&hook, Push::clone(push))
+            .await?
+            .to_string(),
     };
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")

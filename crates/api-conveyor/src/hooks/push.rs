@@ -30,6 +30,7 @@ impl PushFields<'_> {
             let git_ref = self.git_ref;
             return Event::Ignored(format!("{git_ref} is not a branch or a tag: ignored"));
         };
+        // A malformed push is an error only for a verified sender, so it is not returned here.
         match self.validated(name, ref_is_tag) {
             Ok(push) => Event::Push(Box::new(push)),
             Err(error) => Event::Malformed(error.to_string()),

@@ -25,6 +25,7 @@ pub(super) async fn create_build(
     payload: Payload,
 ) -> Answer {
     check_declared_length(http.headers(), MAX_REQUEST)?;
+    // The body is read as JSON whatever its `Content-Type` is: Conveyor does not check that.
     let body = read_body(payload, MAX_REQUEST).await?;
     let request = convert::commit_request(&body)?;
     let (project, build) = farm.request_commit(&caller.0, request).await?;

@@ -63,6 +63,7 @@ fn answer() -> HttpResponseBuilder {
         .content_type("text/plain; charset=utf-8")
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((CACHE_CONTROL, "no-store"))
+        // nginx would hold lines back until its buffer is full.
         .insert_header(("x-accel-buffering", "no"));
     answer
 }

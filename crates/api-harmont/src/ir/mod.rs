@@ -12,6 +12,9 @@ const DEFAULT_TIMEOUT_S: u32 = 3600;
 /// The cache policies that clients may name. They are validated and otherwise ignored.
 const CACHE_POLICIES: [&str; 5] = ["none", "forever", "ttl", "on_change", "compose"];
 
+/// The code of a graph that is malformed or cannot run.
+pub(crate) const INVALID_IR: &str = "invalid_ir";
+
 type Parsed<T> = Result<T, BuildError>;
 type Object = Map<String, Value>;
 
@@ -217,7 +220,7 @@ fn error(code: &str, message: impl Into<String>) -> BuildError {
 }
 
 fn invalid(message: impl Into<String>) -> BuildError {
-    error("invalid_ir", message)
+    error(INVALID_IR, message)
 }
 
 fn object<'a>(value: &'a Value, what: &str) -> Parsed<&'a Object> {

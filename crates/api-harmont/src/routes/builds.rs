@@ -10,8 +10,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildSource, Role};
 use slipway_farm::{
-    BuildFilter, BuildSubmission, BuildVariables, FarmError, Page, Pipeline, ProjectAccess,
-    SubmittedSource,
+    BuildFilter, BuildSubmission, BuildVariables, FarmError, Page, Pipeline, PlanErrorCodes,
+    ProjectAccess, SubmittedSource,
 };
 
 use super::{Answer, BuildPath, OrganizationPath, PipelinePath};
@@ -21,6 +21,12 @@ use crate::wire::{
     Build, BuildPage, Fields, LogToken, NewBuild, NewBuildBySource, PageQuery, not_blank,
 };
 use crate::{convert, ir};
+
+/// The codes of builds whose jobs could not be planned.
+const PLAN_ERROR_CODES: PlanErrorCodes = PlanErrorCodes {
+    invalid_graph: ir::INVALID_IR,
+    invalid_definition: "render_failed",
+};
 
 /// `POST /api/v0/organizations/{org}/builds`: creates a build of the pipeline with a given name
 /// in a given repository.
@@ -44,6 +50,7 @@ pub(super) async fn create_by_source(call: Call, payload: web::Payload) -> Answe
         fields.required("repo_name")?,
         fields.required("source_slug")?,
     );
+    // The pipeline's name is in the body here, so the body is read before the role is checked.
     let found = call
         .farm
         .pipeline_of_source(&call.actor, &organization, repo_name, source_slug);
@@ -175,12 +182,13 @@ pub(super) async fn log_token(call: Call) -> Answer {
     let token = call.farm.log_token(&build).await?;
     Ok(HttpResponse::Ok().json(LogToken {
         token: token.expose().to_owned(),
+        // The only time of this API without a fraction.
         expires_at: token.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
     }))
 }
 
 async fn build_fields(call: &Call, payload: web::Payload) -> Result<Fields, HarmontError> {
-    let limit = call.farm.settings().max_json_bytes;
+    let limit = call.settings().max_json_bytes;
     Fields::read(&call.http, payload, limit, HarmontError::BuildInvalid).await
 }
 
@@ -197,6 +205,7 @@ async fn submit(call: &Call, access: ProjectAccess, pipeline: Pipeline, fields: 
         env: env(fields)?,
         source: source(call, fields)?,
         graph: graph(fields)?,
+        error_codes: PLAN_ERROR_CODES,
     };
     let created = call
         .farm
@@ -250,6 +259,7 @@ fn source(call: &Call, fields: &Fields) -> Result<SubmittedSource, HarmontError>
     };
     let bytes = STANDARD.decode(text);
     let bytes = bytes.map_err(|_| fields.error("source_b64 is not base64 with padding"))?;
+    // Checked before the build exists, so that a wrong digest uses no number.
     if sha256.is_some_and(|digest| digest != hex::encode(Sha256::digest(&bytes))) {
         return Err(fields.error("source_sha256 is not the digest of source_b64"));
     }
@@ -265,5 +275,6 @@ type Graph = Result<slipway_domain::steps::StepGraph, slipway_farm::BuildError>;
 
 fn graph(fields: &Fields) -> Result<Option<Graph>, HarmontError> {
     let text = fields.long_text("pipeline_ir")?;
+    // A blank graph counts as missing: the pipeline's own definition is used.
     Ok(text.filter(|text| !text.trim().is_empty()).map(ir::parse))
 }

@@ -25,7 +25,7 @@ pub(super) async fn log_out(call: Call) -> Answer {
 ///
 /// 200; 401; 403 if the token lacks the scope.
 pub(super) async fn create_code(call: Call) -> Answer {
-    let code = call.farm.make_login_code(&call.actor).await?;
+    let code = call.farm.create_login_code(&call.actor).await?;
     Ok(HttpResponse::Ok().json(json!({ "code": code.expose() })))
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn create_code(call: Call) -> Answer {
 pub(super) async fn transfer(call: Call, payload: web::Payload) -> Answer {
     let fields = Fields::read(&call.http, payload, MAX_JSON, HarmontError::TokenInvalid).await?;
     let nonce = fields.required("nonce")?;
-    let transferred = call.farm.leave_login(&call.actor, nonce).await;
+    let transferred = call.farm.offer_login(&call.actor, nonce).await;
     transferred.map_err(token_invalid)?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 
-use actix_web::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN, VARY,
-};
+use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderMap, VARY};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use slipway_farm::{Farm, FarmError, TraceEvent, TracePiece};
-use slipway_http::{Event, event_stream};
+use slipway_http::{Event, app_data, event_stream};
 
 use super::Answer;
+use crate::Settings;
 use crate::error::HarmontError;
+use crate::middleware::allowed_origin;
 use crate::wire::{Chunk, StreamQuery};
 
 const HISTORY: &str = "event: history\ndata: {\"chunks\":[";
@@ -44,8 +44,10 @@ pub(super) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String
     response
         .content_type("text/event-stream; charset=utf-8")
         .insert_header((CACHE_CONTROL, "no-cache"))
+        // nginx would hold events back until its buffer is full.
         .insert_header(("x-accel-buffering", "no"));
-    if let Some(origin) = allowed_origin(&farm, http.headers()) {
+    let allowed = &app_data::<Settings>(&http).log_origins;
+    if let Some(origin) = allowed_origin(http.headers(), allowed) {
         response.insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
         response.insert_header((VARY, "origin"));
     }
@@ -60,15 +62,6 @@ fn resume_point(headers: &HeaderMap, query: Option<&str>) -> u64 {
     // Wide enough for numbers beyond `u64`, which are valid here.
     let seq = header.or(query).and_then(|text| text.parse::<i128>().ok());
     u64::try_from(seq.unwrap_or(0).max(0)).unwrap_or(u64::MAX)
-}
-
-fn allowed_origin<'a>(farm: &Farm, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
-    let allowed = &farm.settings().log_origins;
-    allowed
-        .iter()
-        .any(|known| *known == *origin)
-        .then_some(origin)
 }
 
 /// Which part of the stream is being sent.
@@ -102,6 +95,7 @@ fn stream_text(
         };
         let (text, part) = match (event, part) {
             (TraceEvent::Piece(piece), Part::Chunks) => (chunk_event(&piece), part),
+            // The history is one event, which is sent in pieces as it is read.
             (TraceEvent::Piece(piece), _) => {
                 let before = if part == Part::Beginning {
                     HISTORY
@@ -152,6 +146,7 @@ fn chunk_event(piece: &TracePiece) -> Bytes {
 }
 
 fn chunk_json(piece: &TracePiece) -> String {
+    // JSON strings are Unicode: other bytes become U+FFFD here and stay as they are in the trace.
     let content: Cow<'_, str> = String::from_utf8_lossy(piece.bytes());
     let chunk = Chunk {
         seq: piece.end(),
@@ -165,6 +160,8 @@ fn chunk_json(piece: &TracePiece) -> String {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::HeaderValue;
+
     use super::*;
 
     fn point(header: Option<&'static str>, query: Option<&str>) -> u64 {

@@ -76,6 +76,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/internal/builds/{uuid}/source.tar.gz", GET).route(get(source::archive)))
         .default_service(web::to(no_such_route));
     config.service(scope.wrap(from_fn(finish)));
+    // Outside of `/api/v0`, as in the hosted service.
     let stream = resource("/v0/jobs/{job_id}/logs", "GET").route(web::get().to(logs::follow));
     config.service(stream.wrap(from_fn(finish_stream)));
 }

@@ -31,7 +31,7 @@ pub(super) async fn list(call: Call) -> Answer {
 ///
 /// 201; 401; 403 if the token lacks the scope; 422 if no slug can be derived from the name.
 pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
-    let limit = call.farm.settings().max_json_bytes;
+    let limit = call.settings().max_json_bytes;
     let fields = Fields::read(
         &call.http,
         payload,

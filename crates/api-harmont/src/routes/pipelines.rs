@@ -36,7 +36,7 @@ pub(super) async fn list(call: Call) -> Answer {
 /// field is invalid or the slug is taken.
 pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
     let organization = call.organization().await?;
-    let limit = call.farm.settings().max_json_bytes;
+    let limit = call.settings().max_json_bytes;
     let fields = Fields::read(&call.http, payload, limit, HarmontError::PipelineInvalid).await?;
     let branch: Result<GitRef, _> = fields.required("default_branch")?.parse();
     let branch = branch.map_err(|error| fields.error(error.to_string()))?;

@@ -60,6 +60,7 @@ fn limit(text: &str) -> usize {
     };
     let end = digits.find(|c: char| !c.is_ascii_digit());
     let digits = &digits[..end.unwrap_or(digits.len())];
+    // A number of any length is clamped: only text without digits has the default.
     if digits.is_empty() {
         DEFAULT_LIMIT
     } else if negative {
@@ -75,6 +76,7 @@ fn encode_cursor(id: i64) -> String {
 
 fn decode_cursor(cursor: &str) -> Option<i64> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    // Any other cursor means the first page, never an error.
     text.parse().ok().filter(|id| *id > 0)
 }
 

@@ -104,6 +104,7 @@ impl QuayError {
             }
             Self::Parameter(name, help) => Format::Parameters(json!({ *name: help })),
             Self::AllReadOnly => Format::AllReadOnly,
+            // 400 and not 404, as in Quay.
             Self::UnknownBuild(id) => Format::Message(
                 StatusCode::BAD_REQUEST,
                 format!("Unable to locate a build by id: {id}"),
@@ -164,6 +165,7 @@ fn of_farm(error: &FarmError) -> Format {
         FarmError::Unavailable(_) => {
             Format::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
+        // Without `Retry-After`, as in Quay.
         FarmError::TooManyBuilds => message(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_BUILDS),
         FarmError::ReadOnly => message(StatusCode::SERVICE_UNAVAILABLE, READ_ONLY),
         FarmError::Internal(_) => message(StatusCode::INTERNAL_SERVER_ERROR, "Internal error."),
@@ -179,6 +181,7 @@ fn problem(error_type: ErrorType, detail: Option<String>, base: &str) -> Value {
         "type": error_type.url(base),
     });
     let detail = detail.or_else(|| error_type.default_detail().map(str::to_owned));
+    // Both members hold the same text, and both are absent without one.
     if let Some(detail) = detail {
         body["error_message"] = detail.as_str().into();
         body["detail"] = detail.into();

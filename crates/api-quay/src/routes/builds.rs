@@ -23,10 +23,11 @@ pub(super) async fn list(call: Call) -> Answer {
         Repository::Missing => Vec::new(),
         Repository::Project(access) => {
             let found = call.farm.builds_since(&access, since, limit).await?;
-            let builds = call.farm.told_builds(&access, found).await?;
-            let builds = builds.into_iter();
+            // Taken before the jobs are read, so that no phase is later than its rows.
+            let now = call.farm.now();
+            let builds = call.farm.with_jobs(&access, found).await?.into_iter();
             builds
-                .map(|build| convert::build(&call, &access, build))
+                .map(|build| convert::build(&call, &access, build, now))
                 .collect()
         }
     };
@@ -133,8 +134,9 @@ async fn details(
     access: &ProjectAccess,
     build: Build,
 ) -> Result<wire::Build, QuayError> {
-    let builds = call.farm.told_builds(access, vec![build]).await?;
+    let now = call.farm.now();
+    let builds = call.farm.with_jobs(access, vec![build]).await?;
     let build = builds.into_iter().next();
     let build = build.ok_or_else(QuayError::not_found)?;
-    Ok(convert::build(call, access, build))
+    Ok(convert::build(call, access, build, now))
 }

@@ -3,16 +3,23 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Stream, StreamExt, stream};
 use slipway_domain::Role;
-use slipway_farm::{BuildLog, FarmError, LogEntry};
+use slipway_farm::{Build, FarmError};
 
 use super::Answer;
 use super::builds::build_or_message;
+use crate::Settings;
 use crate::auth::{Call, LoginCall, Permission};
 use crate::error::QuayError;
+use crate::log::{BuildLog, LogEntry};
+use crate::phases::QuayPhase;
 use crate::wire::Query;
 use crate::{convert, wire};
+
+/// The number of days after which the log of every finished build is complete.
+const COMPLETE_AFTER_DAYS: i64 = 15;
 
 /// `GET /api/v1/repository/{repository}/build/{build_uuid}/logs`: the log of a build.
 ///
@@ -21,14 +28,28 @@ use crate::{convert, wire};
 /// another repository.
 pub(super) async fn entries(call: Call) -> Answer {
     let (_, build) = build_or_message(&call, Permission::Logs).await?;
-    let phase = call.farm.package_phase(&build).await?;
-    if call.farm.log_is_complete(&build, phase) {
+    let jobs = call.farm.jobs_of(build.id).await?;
+    let now = call.farm.now();
+    // `start` is ignored, and not even validated, when the log is served as a whole.
+    let phase = QuayPhase::of(&build, &jobs, now);
+    if is_complete(&build, phase, call.settings(), now) {
         let logs_url = convert::log_url(&call);
         return Ok(HttpResponse::Ok().json(wire::ArchivedLog { logs_url }));
     }
     let start = Query::new(&call.http).start()?;
-    let log = call.farm.build_log(&build, start).await?;
+    let log = BuildLog::read(&call.farm, &build, start).await?;
     streamed(start, log).await
+}
+
+/// Whether the log of a build in this phase is complete and is served as a whole. A build that the
+/// farm lost may run again, so its log counts as complete only after a long time.
+fn is_complete(build: &Build, phase: QuayPhase, settings: &Settings, now: DateTime<Utc>) -> bool {
+    let Some(finished) = build.finished_at else {
+        return false;
+    };
+    let wait = TimeDelta::from_std(settings.log_complete_after).unwrap_or(TimeDelta::MAX);
+    let is_old = build.created_at + TimeDelta::days(COMPLETE_AFTER_DAYS) <= now;
+    is_old || (phase.is_final() && finished + wait <= now)
 }
 
 /// `GET /logarchive/{build_uuid}`: the whole log of a build.
@@ -47,15 +68,16 @@ pub(super) async fn archived(LoginCall(call): LoginCall) -> Answer {
         Ok(actor) => call.farm.build(actor, id, Role::Guest).await,
         Err(_) => Err(FarmError::NotFound("build")),
     };
+    // Builds of public projects are served to everybody, with or without a token.
     let found = match found {
         Err(FarmError::NotFound(_)) => call.farm.public_build(id).await,
         found => found,
     };
     let (access, build) = found.map_err(refused)?;
     Permission::Logs
-        .check(&call.farm, &access)
+        .check(call.settings(), &access)
         .map_err(refused)?;
-    let log = call.farm.build_log(&build, 0).await?;
+    let log = BuildLog::read(&call.farm, &build, 0).await?;
     streamed(0, log).await
 }
 

@@ -29,6 +29,7 @@ impl Fields {
         let bytes = read_body(payload, MAX_JSON).await?;
         match serde_json::from_slice(&bytes).map_err(|_| QuayError::Malformed)? {
             Value::Object(fields) => Ok(Self(fields)),
+            // A *problem*, while a body that is not JSON at all is a *message*.
             Value::Null => Err(QuayError::invalid("Missing JSON body")),
             _ => Err(QuayError::invalid("the body is not an object")),
         }

@@ -31,6 +31,7 @@ impl TryFrom<Fields> for NewBuild {
             |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let file = not_empty(fields.text("file_id")?);
         let url = not_empty(fields.text("archive_url")?);
+        // Which of the three decides is a rule of Quay; the values are stored as they are.
         let location = stored_location(
             fields.text("dockerfile_path")?,
             fields.text("subdirectory")?,
@@ -70,6 +71,7 @@ fn check_url(url: &str) -> Result<(), QuayError> {
         let why = "Invalid Archive URL: Must be http or https";
         return Err(QuayError::invalid(why));
     }
+    // Quay answers 500 for these; 400 is the documented difference.
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         let why = "Invalid Archive URL: Must be ASCII; percent-encode other characters";
         return Err(QuayError::invalid(why));

@@ -71,6 +71,17 @@ text_enum!(
     }
 );
 
+impl Phase {
+    /// Whether the build of a package can be canceled in this phase. From the push on, the image may
+    /// already be in the registry.
+    pub fn is_cancelable(self) -> bool {
+        match self {
+            Phase::Preparing | Phase::Fetching | Phase::Pulling | Phase::Building => true,
+            Phase::Pushing | Phase::Uploading => false,
+        }
+    }
+}
+
 text_enum!(
     /// Why a job failed.
     FailureReason, "failure reason", "a failure reason of the farm" {
@@ -326,6 +337,17 @@ mod tests {
                 assert_eq!(state.after(event).ok(), wanted, "{state:?} on {event:?}");
             }
         }
+    }
+
+    #[test]
+    fn phases_from_the_push_on_are_not_cancelable() {
+        let cancelable = Phase::ALL.iter().filter(|phase| phase.is_cancelable());
+        assert!(cancelable.eq(&[
+            Phase::Preparing,
+            Phase::Fetching,
+            Phase::Pulling,
+            Phase::Building,
+        ]));
     }
 
     #[test]

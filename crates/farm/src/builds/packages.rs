@@ -14,8 +14,8 @@ use slipway_store::uploads::{self, FileContent, UploadedFile};
 use slipway_store::{Conn, StoreError, projects};
 
 use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
+use crate::builds::attempts::is_cancelable;
 use crate::builds::enqueue::{Enqueued, Uniqueness, build_row};
-use crate::builds::quay::quay_phases::PackagePhase;
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::ending::finish;
@@ -227,7 +227,7 @@ impl Farm {
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut Conn| {
             let (build, attempts) = (builds::get(conn, id)?, jobs::of_build(conn, id)?);
-            if !PackagePhase::of(&build, &attempts, now).is_cancelable() {
+            if !is_cancelable(&build, &attempts, now) {
                 return Err(StoreError::Conflict("the build is running or over"));
             }
             let mut changes = Changes::default();

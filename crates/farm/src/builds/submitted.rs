@@ -19,10 +19,15 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
 
-/// Why a graph cannot run, to programs.
-const INVALID_GRAPH: &str = "invalid_ir";
-/// Why there is no graph, to programs.
-const NO_GRAPH: &str = "render_failed";
+/// The codes under which the reasons of builds without jobs are stored. The dialect chooses them,
+/// because its clients read them.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanErrorCodes {
+    /// The graph was submitted, and is invalid.
+    pub invalid_graph: &'static str,
+    /// The pipeline's own definition is missing or invalid.
+    pub invalid_definition: &'static str,
+}
 
 /// Proof that a pipeline takes a build from this kind of thing; only [`Farm::admit`] makes one.
 pub struct Admission {
@@ -45,6 +50,7 @@ pub struct BuildSubmission {
     pub source: SubmittedSource,
     /// The jobs, or why they cannot be; the pipeline's own when absent.
     pub graph: Option<Result<StepGraph, BuildError>>,
+    pub error_codes: PlanErrorCodes,
 }
 
 /// Sources that are not a commit of the project's repository: a gzipped tar.
@@ -167,11 +173,13 @@ impl Farm {
             Some(Err(error)) => return Ok(Err(error.clone())),
             Some(Ok(graph)) => match self.graph_of(project, uuid, graph, given)? {
                 Ok(planned) => planned,
-                Err(why) => return Ok(Err(build_error(INVALID_GRAPH, why))),
+                Err(why) => return Ok(Err(build_error(given.error_codes.invalid_graph, why))),
             },
             None => match self.own_jobs_of(project, &admission.pipeline, given).await {
                 Ok(planned) => planned,
-                Err(FarmError::Invalid(why)) => return Ok(Err(build_error(NO_GRAPH, why))),
+                Err(FarmError::Invalid(why)) => {
+                    return Ok(Err(build_error(given.error_codes.invalid_definition, why)));
+                }
                 Err(error) => return Err(error),
             },
         };

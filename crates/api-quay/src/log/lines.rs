@@ -1,37 +1,37 @@
-//! The lines of a trace as entries of a log, one at a time.
+//! The lines of a trace as log entries, one at a time.
 
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use slipway_farm::FarmError;
 
-use super::attempts::Trace;
-use super::entry::LogEntry;
-use crate::error::FarmError;
+use super::entries::LogEntry;
+use super::sections::Trace;
 
-/// How much of a line is shown, in bytes.
+/// The maximum length of a line in an entry, in bytes. The rest of it is cut off.
 const MAX_LINE: usize = 64 << 10;
 
-/// Reads lines out of bytes of a trace, whatever the pieces they come in.
+/// Splits a trace into lines, wherever the chunks of the trace end.
 pub(super) struct Lines {
     trace: Arc<Trace>,
-    /// Where `rest` begins in the trace.
+    /// The offset of `rest` in the trace.
     offset: u64,
-    /// What came and was not looked at.
+    /// Bytes that were received and not split yet.
     rest: Bytes,
-    /// The line in the making, as far as it is shown.
+    /// The beginning of the current line, up to [`MAX_LINE`].
     line: Vec<u8>,
-    /// How long it is.
+    /// The length of the current line so far, in bytes.
     length: usize,
-    /// How many more lines are passed over.
+    /// How many more lines to skip.
     skipped: u64,
-    /// How many are given after those.
+    /// How many lines to return after the skipped ones.
     left: u64,
 }
 
 impl Lines {
-    /// The `count` lines that come after `skipped` others in the bytes from `offset` on.
+    /// The `count` lines after the first `skipped` ones of the trace from `offset` on.
     pub(super) fn new(trace: Arc<Trace>, offset: u64, skipped: u64, count: u64) -> Self {
         Self {
             trace,
@@ -44,8 +44,8 @@ impl Lines {
         }
     }
 
-    /// The entries that these bytes are.
-    pub(super) fn of(
+    /// The entries of the lines in these bytes.
+    pub(super) fn entries(
         self,
         source: BoxStream<'static, Result<Bytes, FarmError>>,
     ) -> BoxStream<'static, Result<LogEntry, FarmError>> {
@@ -74,7 +74,7 @@ impl Lines {
             self.take(self.rest.len());
             match source.try_next().await? {
                 Some(bytes) => self.rest = bytes,
-                // The last line of a trace may have no end.
+                // The last line of a trace may lack its line break.
                 None if self.length > 0 && self.skipped == 0 => return Ok(Some(self.finish())),
                 None => break,
             }
@@ -82,8 +82,9 @@ impl Lines {
         Ok(None)
     }
 
-    /// Adds so many bytes to the line.
+    /// Moves `count` bytes of `rest` to the current line.
     fn take(&mut self, count: usize) {
+        // Only the shown part is kept in memory: a line of output may be of any length.
         let shown = count.min(MAX_LINE - self.line.len());
         self.line
             .extend_from_slice(self.rest.get(..shown).unwrap_or_default());
@@ -92,9 +93,10 @@ impl Lines {
         self.offset += count as u64;
     }
 
-    /// Gives the line as an entry.
+    /// Completes the current line and returns its entry.
     fn finish(&mut self) -> LogEntry {
-        let at = self.trace.moment(self.offset.saturating_sub(1));
+        let at = self.trace.received_at(self.offset.saturating_sub(1));
+        // Entries are JSON strings, which hold no other bytes than UTF-8.
         let mut text = String::from_utf8_lossy(&self.line).into_owned();
         let missing = self.length - self.line.len();
         if missing > 0 {
@@ -103,18 +105,17 @@ impl Lines {
         self.line.clear();
         self.length = 0;
         self.left -= 1;
-        match is_command(&text) {
-            true => {
-                let end = text.trim_end_matches(['\r', '\n']).len();
-                text.truncate(end);
-                LogEntry::Command { at, text }
-            }
-            false => LogEntry::Output { at, text },
+        if is_command(&text) {
+            let end = text.trim_end_matches(['\r', '\n']).len();
+            text.truncate(end);
+            LogEntry::Command { at, text }
+        } else {
+            LogEntry::Output { at, text }
         }
     }
 }
 
-/// Whether a line has `Step 1/2 :` or `Step 1 :` in it.
+/// Whether a line contains `Step 1/2 :` or `Step 1 :`, as the classic builder writes it.
 fn is_command(line: &str) -> bool {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     line.split("Step ").skip(1).any(|rest| {
@@ -134,14 +135,14 @@ mod tests {
 
     use super::*;
 
-    /// What is shown of a text that comes in pieces of so many bytes.
-    async fn shown(text: &[u8], piece: usize, skipped: u64, count: u64) -> Vec<LogEntry> {
+    /// The entries of a text that is received in pieces of `piece` bytes.
+    async fn entries(text: &[u8], piece: usize, skipped: u64, count: u64) -> Vec<LogEntry> {
         let pieces: Vec<Result<Bytes, FarmError>> = text
             .chunks(piece)
             .map(|piece| Ok(Bytes::copy_from_slice(piece)))
             .collect();
         let lines = Lines::new(Arc::new(Trace::empty()), 0, skipped, count);
-        let entries = lines.of(stream::iter(pieces).boxed());
+        let entries = lines.entries(stream::iter(pieces).boxed());
         entries.try_collect().await.unwrap()
     }
 
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_the_same_in_every_piece() {
+    async fn lines_do_not_depend_on_the_pieces_of_the_trace() {
         let text = b"one\n\n\x1b[1mtwo\r50%\r\n\xff\nlast";
         let all = [
             output("one\n"),
@@ -163,43 +164,43 @@ mod tests {
             output("last"),
         ];
         for piece in 1..text.len() {
-            assert_eq!(shown(text, piece, 0, 5).await, all, "{piece}");
-            assert_eq!(shown(text, piece, 0, 4).await, all[..4], "{piece}");
-            assert_eq!(shown(text, piece, 2, 2).await, all[2..4], "{piece}");
-            assert_eq!(shown(text, piece, 4, 1).await, all[4..], "{piece}");
-            assert!(shown(text, piece, 0, 0).await.is_empty(), "{piece}");
+            assert_eq!(entries(text, piece, 0, 5).await, all, "{piece}");
+            assert_eq!(entries(text, piece, 0, 4).await, all[..4], "{piece}");
+            assert_eq!(entries(text, piece, 2, 2).await, all[2..4], "{piece}");
+            assert_eq!(entries(text, piece, 4, 1).await, all[4..], "{piece}");
+            assert!(entries(text, piece, 0, 0).await.is_empty(), "{piece}");
         }
     }
 
     #[tokio::test]
-    async fn of_a_long_line_the_beginning_is_shown() {
+    async fn a_long_line_is_cut_off() {
         let long = "x".repeat(MAX_LINE + 5);
         let text = format!("{long}\nnext\n");
         let begins = format!("{} [6 bytes more]\n", "x".repeat(MAX_LINE));
         let expected = [output(&begins), output("next\n")];
-        assert_eq!(shown(text.as_bytes(), 1000, 0, 2).await, expected);
+        assert_eq!(entries(text.as_bytes(), 1000, 0, 2).await, expected);
     }
 
     #[test]
-    fn a_command_is_a_step_with_its_number() {
-        for yes in ["Step 1/12 : FROM a", "Step 3 : RUN make", "#5 Step 2/2 : X"] {
-            assert!(is_command(yes), "{yes}");
+    fn a_command_is_a_numbered_step() {
+        for command in ["Step 1/12 : FROM a", "Step 3 : RUN make", "#5 Step 2/2 : X"] {
+            assert!(is_command(command), "{command}");
         }
-        for no in [
+        for other in [
             "Step : RUN",
             "Step 1/ : RUN",
             "Step 1: RUN",
             "Step one : RUN",
             "step 1 : RUN",
         ] {
-            assert!(!is_command(no), "{no}");
+            assert!(!is_command(other), "{other}");
         }
         assert!(is_command("Step x Step 4/5 : RUN"));
     }
 
     #[tokio::test]
-    async fn a_command_has_no_end_of_line() {
-        let entries = shown(b"Step 1/1 : FROM scratch\r\n", 7, 0, 1).await;
+    async fn a_command_has_no_line_break() {
+        let entries = entries(b"Step 1/1 : FROM scratch\r\n", 7, 0, 1).await;
         let text = "Step 1/1 : FROM scratch".to_owned();
         let at = DateTime::UNIX_EPOCH;
         assert_eq!(entries, [LogEntry::Command { at, text }]);

@@ -1,50 +1,45 @@
-//! One entry of the log of a build.
+//! The entries of a log.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::base_image::BaseImage;
 
-use crate::builds::quay::quay_phases::{Fault, PackagePhase};
+use crate::faults::Fault;
+use crate::phases::QuayPhase;
 
 /// One entry of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogEntry {
+pub(crate) enum LogEntry {
     /// The build entered a phase.
     Phase {
-        /// When.
         at: DateTime<Utc>,
-        /// The phase.
-        phase: PackagePhase,
-        /// The base image that is pulled in it, as far as it is known.
+        phase: QuayPhase,
+        /// The base image that is pulled in this phase, if it is known.
         base: Option<BaseImage>,
     },
     /// A step of the Dockerfile began.
     Command {
-        /// When.
         at: DateTime<Utc>,
-        /// `Step 1/2 : RUN make`.
+        /// For example `Step 1/2 : RUN make`.
         text: String,
     },
-    /// A line of output, with its end.
+    /// A line of output.
     Output {
-        /// When.
         at: DateTime<Utc>,
-        /// The line.
+        /// The line, with its line break.
         text: String,
     },
     /// An attempt failed.
     Error {
-        /// When.
         at: DateTime<Utc>,
-        /// Why.
         fault: Fault,
-        /// What the runner said of it, where that is shown.
+        /// The runner's message, if the fault shows it.
         cause: Option<String>,
     },
 }
 
 impl LogEntry {
-    /// When it came to be.
-    pub fn at(&self) -> DateTime<Utc> {
+    /// When it happened, or for lines when they were received.
+    pub(crate) fn at(&self) -> DateTime<Utc> {
         match self {
             Self::Phase { at, .. }
             | Self::Command { at, .. }
