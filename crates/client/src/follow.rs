@@ -241,9 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_up_to_a_limit() {
-        assert_eq!(pause(1), FIRST_PAUSE);
-        assert_eq!(pause(2), 2 * FIRST_PAUSE);
-        assert_eq!(pause(30), LONGEST_PAUSE);
+    fn delays_before_reconnecting_grow_to_five_seconds() {
+        let delays = [0, 1, 30].map(|breaks| BACKOFF.delay_after(breaks, 0.0).as_millis());
+        assert_eq!(delays, [200, 400, 5000]);
     }
 }

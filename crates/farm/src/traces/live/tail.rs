@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use slipway_domain::{JobId, JobState};
+use slipway_masking::in_place::{Mask, Window};
 use slipway_store::traces::{self, Chunk, Extent};
 use slipway_store::{Conn, StoreError, jobs};
 use tokio::time::Instant;
@@ -18,7 +19,6 @@ use crate::farm::Farm;
 use crate::state::live_hub::{Offer, RING_BYTES, Room, Waiting};
 use crate::state::trace_piece::TracePiece;
 use crate::traces::chunks::{Arrival, arrivals_of, extended, part_of};
-use crate::traces::mask::{Mask, Window};
 
 /// How often something is shown at the most.
 const SHOW_EVERY: Duration = Duration::from_millis(20);
