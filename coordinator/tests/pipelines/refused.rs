@@ -169,7 +169,7 @@ async fn a_trigger_with_a_wrong_file_has_failed(backend: Backend) {
     let jobs = farm.jobs_of(build.id).await.unwrap();
     let phase = QuayPhase::of(&build, &jobs, farm.now());
     assert_eq!(phase, QuayPhase::Error);
-    let error = build.handed.error.unwrap();
+    let error = build.submission.error.unwrap();
     assert_eq!(
         (error.code.as_str(), error.message.as_str()),
         ("bad_definition", SENTENCE)

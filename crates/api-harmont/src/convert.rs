@@ -18,21 +18,24 @@ pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
 
 pub(crate) fn build(details: &BuildDetails, pipeline: &Pipeline) -> wire::Build {
     let (build, state) = (&details.build, states::of_build(details));
-    let handed = &build.handed;
+    let submission = &build.submission;
     let sha = (!build.sha.is_none()).then(|| build.sha.to_string());
     // A build that was submitted through this API has a cause, and keeps the branch and commit that
     // its client wrote, even if they are missing. Other builds have those of the repository.
-    let was_submitted = handed.cause.is_some();
+    let was_submitted = submission.cause.is_some();
     let git_ref = build.git_ref.as_ref().map(ToString::to_string);
     wire::Build {
         number: build.number,
         state,
-        source: handed.cause.clone(),
-        branch: handed.branch.clone().or(git_ref.filter(|_| !was_submitted)),
-        commit: handed.commit.clone().or(sha.filter(|_| !was_submitted)),
-        message: handed.message.clone(),
-        error_code: handed.error.as_ref().map(|error| error.code.clone()),
-        error_message: handed.error.as_ref().map(|error| error.message.clone()),
+        source: submission.cause.clone(),
+        branch: submission
+            .branch
+            .clone()
+            .or(git_ref.filter(|_| !was_submitted)),
+        commit: submission.commit.clone().or(sha.filter(|_| !was_submitted)),
+        message: submission.message.clone(),
+        error_code: submission.error.as_ref().map(|error| error.code.clone()),
+        error_message: submission.error.as_ref().map(|error| error.message.clone()),
         pipeline_slug: pipeline.wide_slug.clone(),
         created_at: timestamp(build.created_at),
         scheduled_at: Some(timestamp(build.created_at)),

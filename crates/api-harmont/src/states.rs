@@ -88,7 +88,7 @@ pub(crate) fn has_soft_failed(shown: &DetailedJob) -> bool {
 pub(crate) fn of_build(shown: &BuildDetails) -> BuildStatus {
     let build = &shown.build;
     // A build whose graph was rejected has no jobs, and without jobs the roll-up would be `passed`.
-    if build.handed.error.is_some() && shown.jobs.is_empty() {
+    if build.submission.error.is_some() && shown.jobs.is_empty() {
         return BuildStatus::Failed;
     }
     // A finished build may have jobs that never ran, such as manual ones. They count as skipped.

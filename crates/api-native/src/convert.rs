@@ -213,7 +213,7 @@ pub(crate) fn build(
         created_at: build.created_at,
         started_at: build.started_at,
         finished_at: build.finished_at,
-        error: build.handed.error.map(|error| wire::ErrorDetail {
+        error: build.submission.error.map(|error| wire::ErrorDetail {
             code: error.code,
             message: error.message,
         }),

@@ -88,7 +88,7 @@ impl QuayPhase {
             state: job.state,
             allowed_to_fail: job.allow_failure,
         });
-        let could_not_be_planned = build.handed.error.is_some();
+        let could_not_be_planned = build.submission.error.is_some();
         match build_state(&parts.collect::<Vec<RollupJob>>(), could_not_be_planned) {
             BuildState::Succeeded => Self::Complete,
             BuildState::Canceled | BuildState::Skipped => Self::Cancelled,

@@ -25,5 +25,3 @@ pub use needs::{dependents, needs, needs_of_build};
 pub use queries::{get, get_locked, latest_of_builds, of_build, of_project};
 pub use row::Job;
 pub use state::{apply, mark_erased};
-
-pub use crate::settle::{play, settle};

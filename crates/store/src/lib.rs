@@ -33,9 +33,9 @@ pub use builds::{by_commit, commits, statuses, uploads};
 pub use jobs::{artifacts, lists as job_lists, phases, retries, traces};
 pub use people::{cli_logins, log_keys, robots, tokens};
 pub use projects::{
-    deploy_keys, pipelines, removal, search as project_search, secrets, triggers, webhooks as hooks,
+    deploy_keys, pipelines, removal, search as project_search, secrets, triggers, webhooks,
 };
-pub use queue::warm;
+pub use queue::reservations;
 pub use runners::{managers, registration};
 
 pub use engine::connection::{Conn, DatabaseUrl};

@@ -8,8 +8,8 @@ pub mod tokens;
 pub(crate) mod users;
 
 pub use members::{
-    Member, Memberships, memberships, namespace_members, namespace_owners, namespace_role,
-    project_members, project_role, remove_namespace_member, remove_project_member,
+    Member, Memberships, delete_namespace_member, delete_project_member, memberships,
+    namespace_members, namespace_owners, namespace_role, project_members, project_role,
     set_namespace_member, set_project_member,
 };
 pub use users::{

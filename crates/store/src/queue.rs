@@ -6,12 +6,12 @@
 mod batch;
 pub(crate) mod claims;
 pub(crate) mod keys;
+pub mod reservations;
 mod statements;
 pub(crate) mod types;
-pub mod warm;
 
 pub use keys::{
-    avoids_runner, key_for, pending_keys, pending_queues, requirement, running, running_total,
-    standing,
+    avoids_runner, backlog, key_for, pending_keys, pending_queues, requirement, running,
+    running_total,
 };
 pub use types::Claimed;

@@ -8,7 +8,7 @@ pub(crate) mod row;
 
 pub use projects::bound_to;
 pub use queries::{
-    NewRunner, ONLY_PROJECT, Update, all, by_token, disable, enable, get, insert, list,
-    record_contact, remove, set_token, update,
+    NewRunner, ONLY_PROJECT, Update, all, by_token, delete, disable, enable, get, insert, list,
+    record_contact, set_token, update,
 };
 pub use row::{About, Runner};

@@ -1,9 +1,5 @@
 //! The tables, the same on both back ends. Written by hand to match `migrations/`; a test compares
-//! the columns.
-#![expect(
-    missing_docs,
-    reason = "the columns are documented where they are made, in `migrations/`"
-)]
+//! the columns. What a column means is documented where `migrations/` creates it.
 
 diesel::table! {
     users (id) {

@@ -20,12 +20,12 @@ use crate::jobs::needs::{as_need, dependents, needs};
 use crate::jobs::queries as job_queries;
 use crate::jobs::row::Job;
 use crate::jobs::state::advance;
-use crate::queue::warm;
+use crate::queue::reservations;
 use crate::schema::{builds, jobs};
 
 /// Updates the jobs that need the finished job `id`, and the state of their build. A job that
 /// becomes pending may be reserved up to `warm_wait` for a runner that built the project recently.
-pub fn settle(
+pub fn settle_job(
     conn: &mut Conn,
     id: JobId,
     warm_wait: TimeDelta,
@@ -51,7 +51,7 @@ pub fn settle(
             changes.jobs.push(dependent.id);
             let state = advance(conn, &dependent, event, now)?;
             if state == JobState::Pending {
-                warm::note_pending(conn, &mut changes, &dependent, warm_wait, now)?;
+                reservations::record_pending(conn, &mut changes, &dependent, warm_wait, now)?;
             } else if state.is_done() {
                 record_skip_reason(conn, &dependent, &needed)?;
                 ended.push(job_queries::get(conn, dependent.id)?);
@@ -81,7 +81,7 @@ fn record_skip_reason(conn: &mut Conn, skipped: &Job, needed: &[Job]) -> Result<
 ///
 /// # Errors
 /// `Refused` if it does not wait for a user.
-pub fn play(
+pub fn play_job(
     conn: &mut Conn,
     id: JobId,
     by: UserId,
@@ -101,7 +101,7 @@ pub fn play(
         jobs: vec![id],
         ..Changes::default()
     };
-    warm::note_pending(conn, &mut changes, &job, warm_wait, now)?;
+    reservations::record_pending(conn, &mut changes, &job, warm_wait, now)?;
     Ok(changes)
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn roll_up(
             allowed_to_fail: job.allow_failure,
         })
         .collect();
-    let state = build_state(&parts, build.handed.error.is_some());
+    let state = build_state(&parts, build.submission.error.is_some());
     if state != build.state {
         let finished = state.is_done().then(|| to_ms(now));
         diesel::update(builds::table.find(id.0))

@@ -24,6 +24,7 @@ use slipway_store::projects::Settings;
 use slipway_store::runners::{About, NewRunner};
 use slipway_store::{
     ClaimRequest, DatabaseUrl, Store, builds, jobs, pipelines, projects, queue, retries, runners,
+    settle,
 };
 use slipway_testkit::postgres::fresh_database;
 
@@ -160,7 +161,7 @@ impl Model {
             definition,
             package: None,
             pull_login: None,
-            handed: builds::Submission::default(),
+            submission: builds::Submission::default(),
         };
         let now = self.now;
         let (build, changes) = self
@@ -270,7 +271,7 @@ impl Model {
         let now = self.now;
         let write = move |conn: &mut slipway_store::Conn| {
             jobs::apply(conn, id, event, None, now)?;
-            jobs::settle(conn, id, TimeDelta::zero(), now)
+            settle::settle_job(conn, id, TimeDelta::zero(), now)
         };
         self.store.write(write).await.unwrap();
         self.jobs.get_mut(&id).unwrap().2 = State::Finished;

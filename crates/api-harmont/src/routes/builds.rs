@@ -216,7 +216,7 @@ async fn submit(call: &Call, access: ProjectAccess, pipeline: Pipeline, fields: 
         error => error.into(),
     })?;
     // The build exists all the same, and its number is used: the graph failed, not the request.
-    if let Some(error) = build.handed.error {
+    if let Some(error) = build.submission.error {
         return Err(HarmontError::PlanRejected(error.message));
     }
     let details = call.farm.detailed_build(build.id).await?;

@@ -224,7 +224,7 @@ impl Farm {
         let remove = move |conn: &mut Conn| {
             let user = people::by_name(conn, &user)?;
             keep_an_owner(conn, id, user.id)?;
-            people::remove_namespace_member(conn, id, user.id)
+            people::delete_namespace_member(conn, id, user.id)
         };
         self.write(remove).await
     }
@@ -305,7 +305,7 @@ impl Farm {
         let (id, user) = (access.id(), user.clone());
         let remove = move |conn: &mut Conn| {
             let user = people::by_name(conn, &user)?;
-            people::remove_project_member(conn, id, user.id)
+            people::delete_project_member(conn, id, user.id)
         };
         self.write(remove).await
     }

@@ -22,7 +22,7 @@ impl Farm {
         access.require_builds(Role::Developer)?;
         let (id, warm_wait, now) = (build.id, self.warm_wait(), self.now());
         let write = move |conn: &mut Conn| {
-            builds::call_off(conn, id)?;
+            builds::mark_canceled(conn, id)?;
             let mut open = jobs::latest_of_builds(conn, &[id])?;
             open.retain(|job| !job.state.is_done());
             let changes = end_together(conn, &open, Event::Cancel, None, warm_wait, now)?;

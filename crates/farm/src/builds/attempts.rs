@@ -152,7 +152,7 @@ pub(crate) fn is_cancelable(build: &Build, jobs: &[Job], now: DateTime<Utc>) -> 
         state: job.state,
         allowed_to_fail: job.allow_failure,
     });
-    let could_not_be_planned = build.handed.error.is_some();
+    let could_not_be_planned = build.submission.error.is_some();
     match build_state(&parts.collect::<Vec<RollupJob>>(), could_not_be_planned) {
         BuildState::Succeeded | BuildState::Failed | BuildState::Canceled | BuildState::Skipped => {
             return false;

@@ -129,7 +129,7 @@ impl Farm {
             git_ref,
             ref_is_tag: wanted.ref_is_tag,
             created_by: wanted.created_by,
-            handed: Submission {
+            submission: Submission {
                 error,
                 ..Submission::default()
             },

@@ -96,7 +96,7 @@ impl Farm {
             created_by: Some(by),
             variables,
             trigger,
-            handed: Submission {
+            submission: Submission {
                 error,
                 ..Submission::default()
             },

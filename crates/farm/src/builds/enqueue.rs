@@ -60,7 +60,7 @@ pub(crate) fn build_row(
         definition,
         package: None,
         pull_login: None,
-        handed: Submission::default(),
+        submission: Submission::default(),
     }
 }
 

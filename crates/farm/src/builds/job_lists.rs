@@ -132,7 +132,7 @@ impl Farm {
     ) -> Result<Artifact, FarmError> {
         access.require_builds(Role::Developer)?;
         let now = self.now();
-        let keep = move |conn: &mut Conn| artifacts::keep(conn, id, now);
+        let keep = move |conn: &mut Conn| artifacts::remove_expiry(conn, id, now);
         self.write(keep).await
     }
 

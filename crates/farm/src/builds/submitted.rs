@@ -117,19 +117,19 @@ impl Farm {
             Ok(planned) => (planned, None),
             Err(error) => (self.unplanned(&given), Some(error)),
         };
-        let mut handed = self.keep_source(uuid, given.source).await?;
-        let kept = handed.source_key.clone();
-        handed.message = given.message;
-        handed.cause = Some(admission.asked_by.as_str().to_owned());
-        handed.commit = given.commit;
-        handed.branch = given.branch;
-        handed.error = error;
-        handed.timeout_s = planned.timeout_s;
+        let mut submission = self.keep_source(uuid, given.source).await?;
+        let kept = submission.source_key.clone();
+        submission.message = given.message;
+        submission.cause = Some(admission.asked_by.as_str().to_owned());
+        submission.commit = given.commit;
+        submission.branch = given.branch;
+        submission.error = error;
+        submission.timeout_s = planned.timeout_s;
         let new = NewBuild {
             git_ref: planned.git_ref,
             ref_is_tag: planned.ref_is_tag,
             created_by: Some(actor.user),
-            handed,
+            submission,
             ..build_row(
                 uuid,
                 &project,
@@ -293,7 +293,7 @@ impl Farm {
         if self.source_token(uuid).hash() != token.hash() {
             return Err(FarmError::BadToken);
         }
-        let key = build.handed.source_key;
+        let key = build.submission.source_key;
         let key = key.ok_or(FarmError::NotFound("source"))?;
         Ok(self.inner.blobs.get(&key, None).await?)
     }

@@ -75,7 +75,7 @@ impl Farm {
             sha256: stored.sha256,
         };
         let now = self.now();
-        let fill = move |conn: &mut Conn| uploads::fill(conn, id, &content, now);
+        let fill = move |conn: &mut Conn| uploads::set_content(conn, id, &content, now);
         match self.inner.store.write(fill).await {
             Ok(unused) => {
                 self.drop_blobs(unused).await;

@@ -85,7 +85,7 @@ impl Farm {
     /// Tells what there is to tell of one build; whether anything was told.
     async fn tell(&self, due: Due) -> Result<bool, FarmError> {
         let until = self.now() + TimeDelta::seconds(TAKEN_S);
-        let take = move |conn: &mut Conn| statuses::take(conn, &due, until);
+        let take = move |conn: &mut Conn| statuses::begin_attempt(conn, &due, until);
         if !self.write(take).await? {
             return Ok(false);
         }
@@ -126,7 +126,7 @@ impl Farm {
         let (id, finished, now) = (build.id, build.finished_at, self.now());
         let note = move |conn: &mut Conn| -> Result<(), StoreError> {
             match finished {
-                Some(finished) => statuses::settle(conn, id, finished),
+                Some(finished) => statuses::finish(conn, id, finished),
                 None => statuses::record_start_reported(conn, id, now),
             }
         };
@@ -148,7 +148,7 @@ impl Farm {
             "The status of build {uuid} was not taken, and is sent again"
         );
         let (id, tries, at) = (due.build, due.tries + 1, now + wait);
-        let note = move |conn: &mut Conn| statuses::try_again(conn, id, tries, at);
+        let note = move |conn: &mut Conn| statuses::schedule_retry(conn, id, tries, at);
         self.write(note).await
     }
 

@@ -9,7 +9,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildUuid, CommitSha, GitRef, ProjectId, ProjectPath, Role};
 use slipway_store::builds::Build;
-use slipway_store::{Conn, StoreError, by_commit, hooks};
+use slipway_store::{Conn, StoreError, by_commit, webhooks};
 use subtle::ConstantTimeEq;
 
 use crate::access::authorize::ProjectAccess;
@@ -180,7 +180,7 @@ impl Farm {
         let remembered = delivery.clone();
         let answered_or_unfinished = move |conn: &mut Conn| {
             if let Some(delivery) = &remembered
-                && let Some(build) = hooks::answered(conn, id, delivery)?
+                && let Some(build) = webhooks::build_of(conn, id, delivery)?
             {
                 return Ok(Some(build));
             }
@@ -188,12 +188,12 @@ impl Farm {
                 return Ok(None);
             };
             if let Some(delivery) = &remembered {
-                hooks::remember(conn, id, delivery, unfinished.uuid, now)?;
+                webhooks::record(conn, id, delivery, unfinished.uuid, now)?;
             }
             Ok(Some(unfinished.uuid))
         };
         let remember = move |conn: &mut Conn, build: &Build| match &delivery {
-            Some(delivery) => hooks::remember(conn, id, delivery, build.uuid, now),
+            Some(delivery) => webhooks::record(conn, id, delivery, build.uuid, now),
             None => Ok(()),
         };
         let sole = Uniqueness::SoleOfCommit { report };
@@ -230,7 +230,7 @@ impl Farm {
             .inner
             .seal
             .seal(&context(project), secret.expose(), nonce);
-        let put = move |conn: &mut Conn| hooks::put_secret(conn, project, &sealed, now);
+        let put = move |conn: &mut Conn| webhooks::put_secret(conn, project, &sealed, now);
         self.write(put).await
     }
 
@@ -241,12 +241,12 @@ impl Farm {
     pub async fn remove_hook_secret(&self, access: &ProjectAccess) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
-        let remove = move |conn: &mut Conn| hooks::remove_secret(conn, project);
+        let remove = move |conn: &mut Conn| webhooks::delete_secret(conn, project);
         self.write(remove).await
     }
 
     async fn own_secret(&self, project: ProjectId) -> Result<Option<HookSecret>, FarmError> {
-        let find = move |conn: &mut Conn| hooks::secret(conn, project);
+        let find = move |conn: &mut Conn| webhooks::secret(conn, project);
         let Some(sealed) = self.read(find).await? else {
             return Ok(None);
         };
@@ -260,7 +260,7 @@ impl Farm {
     /// `Unavailable` when the database is.
     pub async fn delete_old_deliveries(&self) -> Result<usize, FarmError> {
         let until = self.now() - TimeDelta::days(REMEMBERED_DAYS);
-        let forget = move |conn: &mut Conn| hooks::forget(conn, until);
+        let forget = move |conn: &mut Conn| webhooks::delete_before(conn, until);
         self.write(forget).await
     }
 }

@@ -3,7 +3,7 @@
 use slipway_domain::{Event, Role};
 use slipway_store::jobs::{self, Job};
 use slipway_store::retries::{self, Cause};
-use slipway_store::{Conn, StoreError, artifacts, traces};
+use slipway_store::{Conn, StoreError, artifacts, settle, traces};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
@@ -60,7 +60,7 @@ impl Farm {
         access.require_builds(Role::Developer)?;
         let (id, by, warm_wait, now) = (job.id, actor.user, self.warm_wait(), self.now());
         let write = move |conn: &mut Conn| {
-            let changes = jobs::play(conn, id, by, warm_wait, now)?;
+            let changes = settle::play_job(conn, id, by, warm_wait, now)?;
             Ok((jobs::get(conn, id)?, changes))
         };
         let (job, changes) = self.write(write).await?;
@@ -90,7 +90,7 @@ impl Farm {
             }
             let mut unused = traces::clear(conn, id)?;
             for artifact in made {
-                unused.extend(artifacts::remove(conn, artifact.id)?);
+                unused.extend(artifacts::delete(conn, artifact.id)?);
             }
             Ok((jobs::get(conn, id)?, unused))
         };

@@ -340,7 +340,7 @@ impl Farm {
     /// Removes an artifact's row and, after that, its bytes.
     pub async fn remove_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
         let id = artifact.id;
-        let unused = self.write(move |conn| artifacts::remove(conn, id)).await?;
+        let unused = self.write(move |conn| artifacts::delete(conn, id)).await?;
         self.drop_blobs(unused).await;
         Ok(())
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome};
 use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::retries::{self, Cause};
-use slipway_store::{Conn, StoreError};
+use slipway_store::{Conn, StoreError, settle};
 
 use crate::farm::Farm;
 
@@ -81,7 +81,7 @@ pub(crate) fn finish(
         }
     }
     if state.is_done() {
-        changes.extend(jobs::settle(conn, id, policy.warm_wait, now)?);
+        changes.extend(settle::settle_job(conn, id, policy.warm_wait, now)?);
     }
     Ok((state, changes))
 }
@@ -100,7 +100,7 @@ pub(crate) fn end_together(
         changes.extend(jobs::apply(conn, job.id, event, message, now)?.1);
     }
     for job in jobs {
-        changes.extend(jobs::settle(conn, job.id, warm_wait, now)?);
+        changes.extend(settle::settle_job(conn, job.id, warm_wait, now)?);
     }
     Ok(changes)
 }

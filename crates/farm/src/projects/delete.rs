@@ -31,7 +31,7 @@ impl Farm {
         let served_by = loop {
             self.delete_builds(access).await?;
             // None when somebody who was quicker than the switch made another build.
-            let remove = move |conn: &mut Conn| removal::remove_project(conn, id);
+            let remove = move |conn: &mut Conn| removal::delete_project(conn, id);
             if let Some(runners) = self.write(remove).await? {
                 break runners;
             }
@@ -52,7 +52,7 @@ impl Farm {
                 let (mut changes, mut unused) = (Changes::default(), Vec::new());
                 for build in &builds {
                     changes.extend(call_off(conn, *build, policy, now)?);
-                    unused.extend(removal::remove_build(conn, *build)?);
+                    unused.extend(removal::delete_build(conn, *build)?);
                 }
                 Ok((builds.len(), changes, unused))
             };

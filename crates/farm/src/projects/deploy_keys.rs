@@ -166,7 +166,7 @@ impl Farm {
     pub async fn remove_deploy_key(&self, access: &ProjectAccess) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
-        let remove = move |conn: &mut _| deploy_keys::remove(conn, project);
+        let remove = move |conn: &mut _| deploy_keys::delete(conn, project);
         self.write(remove).await
     }
 

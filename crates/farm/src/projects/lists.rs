@@ -69,18 +69,18 @@ impl Farm {
         query: ProjectQuery,
     ) -> Result<(Vec<Project>, u64), FarmError> {
         actor.require_scope(Scope::Read)?;
-        let tie = match query.whose {
+        let relation = match query.whose {
             ProjectSelection::All => {
                 self.admin(actor)?;
                 ProjectRelation::All
             }
             ProjectSelection::Seen if actor.admin => ProjectRelation::All,
-            ProjectSelection::Seen => ProjectRelation::Seen(actor.user),
+            ProjectSelection::Seen => ProjectRelation::Visible(actor.user),
             ProjectSelection::Joined => ProjectRelation::Member(actor.user),
             ProjectSelection::Owned => ProjectRelation::Owner(actor.user),
         };
         let wanted = Search {
-            tie,
+            relation,
             text: query.text,
             visibility: query.visibility,
             order: query.order,

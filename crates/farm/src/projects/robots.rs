@@ -104,7 +104,7 @@ impl Farm {
     ) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let (id, name) = (access.id(), name.clone());
-        let remove = move |conn: &mut Conn| robots::remove(conn, id, &name);
+        let remove = move |conn: &mut Conn| robots::delete(conn, id, &name);
         self.write(remove).await
     }
 

@@ -195,7 +195,7 @@ impl Farm {
     ) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let (project, key) = (access.id(), key.to_owned());
-        let remove = move |conn: &mut _| secrets::remove_variable(conn, project, &key);
+        let remove = move |conn: &mut _| secrets::delete_variable(conn, project, &key);
         self.write(remove).await
     }
 
@@ -255,7 +255,7 @@ impl Farm {
     ) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let (namespace, registry) = (access.id(), registry.to_ascii_lowercase());
-        let remove = move |conn: &mut _| secrets::remove_credential(conn, namespace, &registry);
+        let remove = move |conn: &mut _| secrets::delete_credential(conn, namespace, &registry);
         self.write(remove).await
     }
 

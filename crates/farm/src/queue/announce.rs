@@ -1,7 +1,7 @@
 //! Wakes those who wait for a change: runners that are parked, and those who watch a job.
 
 use slipway_domain::{JobId, QueueKeyId};
-use slipway_store::{Conn, Signal, StoreError, jobs, queue, warm};
+use slipway_store::{Conn, Signal, StoreError, jobs, queue, reservations};
 
 use crate::farm::Farm;
 use crate::state::wakeups::Pending;
@@ -12,11 +12,11 @@ impl Farm {
         for key in &changes.pending {
             self.inner.store.announce(Signal::Pending(*key));
         }
-        for key in &changes.kept {
-            self.inner.store.announce(Signal::Kept(*key));
+        for key in &changes.reserved {
+            self.inner.store.announce(Signal::Reserved(*key));
         }
         self.announce_job_changes(&changes.jobs);
-        self.wake_reserved_runners(&changes.kept).await;
+        self.wake_reserved_runners(&changes.reserved).await;
         self.wake_runners_for(&changes.pending).await;
     }
 
@@ -28,7 +28,7 @@ impl Farm {
             let look = move |conn: &mut Conn| {
                 let (requirement, policy) = queue::requirement(conn, key)?;
                 let warm = match has_choice {
-                    true => warm::runners_of(conn, requirement.project)?,
+                    true => reservations::recent_runners(conn, requirement.project)?,
                     false => Vec::new(),
                 };
                 Ok(Pending {

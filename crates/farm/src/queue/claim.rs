@@ -41,7 +41,7 @@ impl Poll {
     /// The runner as the process that asks: others with its token may be something else.
     fn asking(&self, runner: Runner) -> Runner {
         match &self.about {
-            Some((about, heartbeat)) => runner.saying(about, *heartbeat),
+            Some((about, heartbeat)) => runner.as_manager(about, *heartbeat),
             None => runner,
         }
     }
@@ -272,12 +272,12 @@ impl Farm {
     /// Where the sources are that were handed in with a build. The farm's token is for the farm's
     /// own address alone.
     fn source_of(&self, build: &Build) -> Option<ClaimedSource> {
-        let handed = &build.handed;
-        let own = handed.source_key.is_some();
+        let submission = &build.submission;
+        let own = submission.source_key.is_some();
         Some(ClaimedSource {
-            url: handed.source_url.clone()?,
+            url: submission.source_url.clone()?,
             token: own.then(|| self.source_token(build.uuid)),
-            sha256: handed.source_sha256.clone(),
+            sha256: submission.source_sha256.clone(),
         })
     }
 

@@ -86,7 +86,7 @@ impl Farm {
             let mut unused = Vec::new();
             let expired = artifacts::expired(conn, now, PASS)?;
             for id in &expired {
-                unused.extend(artifacts::remove(conn, *id)?);
+                unused.extend(artifacts::delete(conn, *id)?);
             }
             Ok((expired.len(), unused))
         };
@@ -103,9 +103,9 @@ impl Farm {
         let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
         let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
         let write = move |conn: &mut Conn| {
-            let (mut count, mut unused) = uploads::remove_expired(conn, now, PASS)?;
+            let (mut count, mut unused) = uploads::delete_expired(conn, now, PASS)?;
             if let Some(before) = used_before {
-                let (old, blobs) = uploads::remove_unused(conn, before, PASS)?;
+                let (old, blobs) = uploads::delete_unused(conn, before, PASS)?;
                 count += old;
                 unused.extend(blobs);
             }
@@ -140,7 +140,7 @@ impl Farm {
             };
             match signal {
                 Ok(Signal::Pending(key)) => self.wake_runners_for(&[key]).await,
-                Ok(Signal::Kept(key)) => self.wake_reserved_runners(&[key]).await,
+                Ok(Signal::Reserved(key)) => self.wake_reserved_runners(&[key]).await,
                 Ok(Signal::Job(job)) => self.wake_watchers(job),
                 Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => {
                     self.inner.wakeups.wake_all();
@@ -164,7 +164,7 @@ fn expire_build(
     warm_wait: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Option<Changes>, StoreError> {
-    let allowed = builds::get(conn, id)?.handed.timeout_s.unwrap_or(0);
+    let allowed = builds::get(conn, id)?.submission.timeout_s.unwrap_or(0);
     let error = BuildError {
         code: TOO_LONG.to_owned(),
         message: format!("the build took longer than the {allowed} s that it may"),

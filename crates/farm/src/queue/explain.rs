@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::queue::{PendingReason, RunnerView, explain_pending};
 use slipway_domain::{JobId, JobState, ProjectId, Scope, TagSet};
 use slipway_store::runners::Runner;
-use slipway_store::{Conn, StoreError, jobs, projects, queue, runners, warm};
+use slipway_store::{Conn, StoreError, jobs, projects, queue, reservations, runners};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
@@ -55,7 +55,7 @@ impl Farm {
             };
             let views = views(conn, now)?;
             let (lines, running) = queue::pending_queues(conn)?;
-            let kept = warm::kept(conn, now)?;
+            let kept = reservations::current(conn, now)?;
             let mut shown = Vec::new();
             for line in lines {
                 let project = line.requirement.project;
@@ -63,7 +63,7 @@ impl Farm {
                     continue;
                 }
                 let running = running.get(&project).copied().unwrap_or(0);
-                let (count, oldest) = queue::standing(conn, line.key)?;
+                let (count, oldest) = queue::backlog(conn, line.key)?;
                 // Those that stand with one that is kept wait for what others wait for.
                 let kept = kept.iter().find(|kept| kept.key == line.key && count == 1);
                 let kept = kept.map(|kept| (kept.runner, kept.until));
@@ -114,7 +114,7 @@ impl Farm {
                     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
                     let running = queue::running(conn, project)?;
                     let views = views(conn, now)?;
-                    let kept = warm::kept(conn, now)?
+                    let kept = reservations::current(conn, now)?
                         .into_iter()
                         .find(|kept| kept.job == id);
                     let kept = kept.map(|kept| (kept.runner, kept.until));

@@ -32,7 +32,7 @@ impl Farm {
                 ..Figures::default()
             };
             for line in queue::pending_queues(conn)?.0 {
-                let (count, oldest) = queue::standing(conn, line.key)?;
+                let (count, oldest) = queue::backlog(conn, line.key)?;
                 figures.pending += count;
                 let wait = oldest.map_or(0, |since| (now - since).num_seconds());
                 figures.oldest_wait_s = figures.oldest_wait_s.max(wait);

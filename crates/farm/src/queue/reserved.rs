@@ -1,7 +1,7 @@
 //! Jobs that are kept for a busy runner for a moment: who is woken for one, and when all others are.
 
 use slipway_domain::{JobState, QueueKeyId};
-use slipway_store::warm::{self, Kept};
+use slipway_store::reservations::{self, Reservation};
 use slipway_store::{Conn, StoreError, jobs, queue};
 
 use crate::farm::Farm;
@@ -31,16 +31,16 @@ impl Farm {
         }
     }
 
-    async fn kept_now(&self) -> Vec<Kept> {
+    async fn kept_now(&self) -> Vec<Reservation> {
         let now = self.now();
-        let look = move |conn: &mut Conn| warm::kept(conn, now);
+        let look = move |conn: &mut Conn| reservations::current(conn, now);
         self.inner.store.read(look).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "The jobs that are kept could not be read");
             Vec::new()
         })
     }
 
-    async fn keep(&self, kept: Kept) {
+    async fn keep(&self, kept: Reservation) {
         let look = move |conn: &mut Conn| queue::requirement(conn, kept.key);
         match self.inner.store.read(look).await {
             Ok((requirement, policy)) => self.inner.wakeups.wake(&Pending {
@@ -67,7 +67,7 @@ impl Farm {
     }
 
     /// Waits until a job is for everybody, and wakes one who can take it if it is there still.
-    async fn let_go(&self, kept: Kept) {
+    async fn let_go(&self, kept: Reservation) {
         // The clock may not have gone as the timer did.
         while let Ok(left) = (kept.until - self.now()).to_std()
             && !left.is_zero()

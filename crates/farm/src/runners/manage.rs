@@ -200,7 +200,7 @@ impl Farm {
     pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
         let (id, now) = (runner.id, self.now());
         let write = move |conn: &mut Conn| {
-            runners::remove(conn, id, now)?;
+            runners::delete(conn, id, now)?;
             jobs::end_leases_of(conn, id, now)
         };
         self.write(write).await?;

@@ -58,7 +58,7 @@ impl Farm {
         let write = move |conn: &mut Conn| {
             let said = about.as_ref().map(|(about, _)| about);
             let heartbeat = about.as_ref().is_some_and(|(_, heartbeat)| *heartbeat);
-            managers::note(conn, id, &system_id, said, now)?;
+            managers::record_contact(conn, id, &system_id, said, now)?;
             runners::record_contact(conn, id, said, heartbeat, now)
         };
         self.write(write).await
@@ -93,7 +93,7 @@ impl Farm {
     /// `NotFound` when there is none of that name.
     pub async fn remove_manager(&self, runner: &Runner, system_id: &str) -> Result<(), FarmError> {
         let (id, name) = (runner.id, system_id.to_owned());
-        let remove = move |conn: &mut Conn| match managers::remove(conn, id, &name)? {
+        let remove = move |conn: &mut Conn| match managers::delete(conn, id, &name)? {
             true => Ok(()),
             false => Err(StoreError::NotFound("process of this runner")),
         };

@@ -19,7 +19,7 @@ use crate::error::{OrMissing, StoreError};
 use crate::jobs::changes::Changes;
 use crate::jobs::create::{self as jobs, NewJob};
 use crate::jobs::details::Details;
-use crate::queue::{keys, warm};
+use crate::queue::{keys, reservations};
 use crate::schema::{builds, pipelines};
 use crate::settle::roll_up;
 
@@ -44,7 +44,7 @@ pub struct NewBuild {
     pub package: Option<RequestedPackage>,
     /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
-    pub handed: Submission,
+    pub submission: Submission,
 }
 
 /// Creates a build and its jobs with the next number of the pipeline, or nothing at all. A job that
@@ -80,7 +80,7 @@ pub fn create(
             builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
             builds::package.eq(package),
             builds::pull_login.eq(&new.pull_login),
-            SubmissionColumns::from(&new.handed),
+            SubmissionColumns::from(&new.submission),
         ))
         .returning(builds::id)
         .get_result(conn)?;
@@ -116,7 +116,7 @@ fn create_jobs(
             let requirement = Requirement {
                 project: new.project,
                 tags: job.tags.clone(),
-                features: match new.handed.source_url {
+                features: match new.submission.source_url {
                     // The commands that stock runners execute only know commits as sources.
                     Some(_) => job.spec.features().with_specs(),
                     None => job.spec.features(),
@@ -144,7 +144,7 @@ fn create_jobs(
             };
             let job_row = jobs::insert(conn, &new_job, now)?;
             created.insert(&job.name, job_row.id);
-            warm::note_new(conn, &mut changes, &job_row, warm_wait, now)?;
+            reservations::record_new(conn, &mut changes, &job_row, warm_wait, now)?;
         }
         // No progress means that jobs need each other in a circle, or a job that does not exist.
         if blocked.len() == before {

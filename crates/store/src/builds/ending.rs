@@ -17,7 +17,7 @@ use crate::schema::builds;
 ///
 /// # Errors
 /// `Conflict` if it is finished.
-pub fn call_off(conn: &mut Conn, id: BuildId) -> Result<(), StoreError> {
+pub fn mark_canceled(conn: &mut Conn, id: BuildId) -> Result<(), StoreError> {
     locks::lock_build(conn, id)?;
     if get(conn, id)?.state.is_done() {
         return Err(StoreError::Conflict("the build is already finished"));
@@ -67,7 +67,7 @@ pub(crate) fn clear(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<
     if build.finished_at.is_none() {
         return Ok(());
     }
-    let allowed = build.handed.timeout_s.map(i64::from);
+    let allowed = build.submission.timeout_s.map(i64::from);
     let deadline = allowed.map(|allowed| to_ms(now + TimeDelta::seconds(allowed)));
     diesel::update(builds::table.find(id.0))
         .set((

@@ -44,7 +44,7 @@ pub struct Build {
     pub package: Option<RequestedPackage>,
     /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
-    pub handed: Submission,
+    pub submission: Submission,
     /// Whether somebody canceled the build as a whole.
     pub called_off: bool,
     /// When it times out. Absent until it starts, and if it has no time limit.
@@ -144,7 +144,7 @@ impl TryFrom<BuildRow> for Build {
                 .transpose()
                 .map_err(|_| StoreError::Corrupt("package of a build"))?,
             pull_login: row.pull_login,
-            handed: Submission {
+            submission: Submission {
                 message: row.message,
                 cause: row.cause,
                 commit: row.asked_commit,
@@ -181,19 +181,19 @@ pub(super) struct SubmissionColumns<'a> {
 }
 
 impl<'a> From<&'a Submission> for SubmissionColumns<'a> {
-    fn from(handed: &'a Submission) -> Self {
-        let error = handed.error.as_ref();
+    fn from(submission: &'a Submission) -> Self {
+        let error = submission.error.as_ref();
         Self {
-            message: handed.message.as_deref(),
-            cause: handed.cause.as_deref(),
-            asked_commit: handed.commit.as_deref(),
-            asked_branch: handed.branch.as_deref(),
-            source_key: handed.source_key.as_deref(),
-            source_url: handed.source_url.as_deref(),
-            source_sha256: handed.source_sha256.as_deref(),
+            message: submission.message.as_deref(),
+            cause: submission.cause.as_deref(),
+            asked_commit: submission.commit.as_deref(),
+            asked_branch: submission.branch.as_deref(),
+            source_key: submission.source_key.as_deref(),
+            source_url: submission.source_url.as_deref(),
+            source_sha256: submission.source_sha256.as_deref(),
             error_code: error.map(|error| error.code.as_str()),
             error_message: error.map(|error| error.message.as_str()),
-            timeout_s: handed.timeout_s,
+            timeout_s: submission.timeout_s,
         }
     }
 }

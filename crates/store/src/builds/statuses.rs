@@ -93,7 +93,7 @@ pub fn due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Due>, 
 
 /// Reserves the report of a build for the caller until `until`. Returns false if another caller was
 /// faster. A caller that crashes reports nothing, or its report is sent twice.
-pub fn take(conn: &mut Conn, due: &Due, until: DateTime<Utc>) -> Result<bool, StoreError> {
+pub fn begin_attempt(conn: &mut Conn, due: &Due, until: DateTime<Utc>) -> Result<bool, StoreError> {
     let row = commit_statuses::table
         .find(due.build.0)
         // Another caller that reserved the report has moved this time.
@@ -123,7 +123,7 @@ pub fn record_start_reported(
 
 /// Records that nothing is left to report of a build that finished at `finished`. A build that was
 /// reopened meanwhile stays due.
-pub fn settle(conn: &mut Conn, build: BuildId, finished: DateTime<Utc>) -> Result<(), StoreError> {
+pub fn finish(conn: &mut Conn, build: BuildId, finished: DateTime<Utc>) -> Result<(), StoreError> {
     let same: Option<i64> = builds::table
         .find(build.0)
         .filter(builds::finished_at.eq(to_ms(finished)))
@@ -143,7 +143,7 @@ pub fn settle(conn: &mut Conn, build: BuildId, finished: DateTime<Utc>) -> Resul
 }
 
 /// Records a failed attempt and when the next one is due.
-pub fn try_again(
+pub fn schedule_retry(
     conn: &mut Conn,
     build: BuildId,
     tries: i32,

@@ -110,7 +110,7 @@ pub fn get(conn: &mut Conn, id: UploadId) -> Result<UploadedFile, StoreError> {
 ///
 /// # Errors
 /// `Conflict` if the upload expired, or a build used it.
-pub fn fill(
+pub fn set_content(
     conn: &mut Conn,
     id: UploadId,
     content: &FileContent,
@@ -197,7 +197,7 @@ pub(crate) fn record_retry(
 
 /// Deletes uploads that expired before a build used them. Returns how many, and the blobs that are
 /// no longer referenced.
-pub fn remove_expired(
+pub fn delete_expired(
     conn: &mut Conn,
     now: DateTime<Utc>,
     limit: i64,
@@ -223,7 +223,7 @@ pub fn remove_expired(
 
 /// Deletes files that no build has used since `before`, except those of unfinished builds. Returns
 /// how many, and the blobs that are no longer referenced.
-pub fn remove_unused(
+pub fn delete_unused(
     conn: &mut Conn,
     before: DateTime<Utc>,
     limit: i64,

@@ -44,7 +44,7 @@ impl StoreInner {
             }
             DatabaseUrl::Postgres(_) => (Writes::Pooled, Purpose::Write, 16),
         };
-        let manager = ConnectionFactory {
+        let factory = ConnectionFactory {
             url: url.clone(),
             purpose,
         };
@@ -54,7 +54,7 @@ impl StoreInner {
             // After a server restart, pooled connections are dead, and only a query reveals that.
             .test_on_check_out(matches!(url, DatabaseUrl::Postgres(_)))
             .connection_timeout(std::time::Duration::from_secs(5))
-            .build(manager)
+            .build(factory)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self { readers, writes })
     }

@@ -20,7 +20,7 @@ pub enum Signal {
     /// A job under this queue key became pending.
     Pending(QueueKeyId),
     /// A job under this queue key became pending and is reserved for one runner for now.
-    Kept(QueueKeyId),
+    Reserved(QueueKeyId),
     /// A job's state or trace changed.
     Job(JobId),
     /// Signals may have been lost: check everything.
@@ -184,7 +184,7 @@ async fn exchange(
 fn encode(signal: &Signal) -> Option<String> {
     match signal {
         Signal::Pending(key) => Some(format!("q{key}")),
-        Signal::Kept(key) => Some(format!("k{key}")),
+        Signal::Reserved(key) => Some(format!("k{key}")),
         Signal::Job(job) => Some(format!("j{job}")),
         // Never sent: each coordinator tells only itself that it may have missed signals.
         Signal::Resync => None,
@@ -194,7 +194,7 @@ fn encode(signal: &Signal) -> Option<String> {
 fn decode(word: &str) -> Option<Signal> {
     match word.split_at_checked(1)? {
         ("q", id) => id.parse().ok().map(Signal::Pending),
-        ("k", id) => id.parse().ok().map(Signal::Kept),
+        ("k", id) => id.parse().ok().map(Signal::Reserved),
         ("j", id) => id.parse().ok().map(Signal::Job),
         _ => None,
     }
@@ -209,7 +209,7 @@ mod tests {
         let key = QueueKeyId(7);
         for signal in [
             Signal::Pending(key),
-            Signal::Kept(key),
+            Signal::Reserved(key),
             Signal::Job(JobId(9)),
         ] {
             assert_eq!(decode(&encode(&signal).unwrap()), Some(signal));

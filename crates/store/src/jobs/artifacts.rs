@@ -303,7 +303,11 @@ pub(crate) fn archives_of(
 ///
 /// # Errors
 /// `NotFound` if it does not exist, or has expired at `now`.
-pub fn keep(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Result<Artifact, StoreError> {
+pub fn remove_expiry(
+    conn: &mut Conn,
+    id: ArtifactId,
+    now: DateTime<Utc>,
+) -> Result<Artifact, StoreError> {
     let never_expires = artifacts::expires_at.is_null();
     let target = artifacts::table
         .find(id.0)
@@ -318,7 +322,7 @@ pub fn keep(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Result<Artif
 }
 
 /// Deletes an artifact. Returns the blob that is no longer referenced.
-pub fn remove(conn: &mut Conn, id: ArtifactId) -> Result<Option<String>, StoreError> {
+pub fn delete(conn: &mut Conn, id: ArtifactId) -> Result<Option<String>, StoreError> {
     let blob: Option<String> = artifacts::table
         .find(id.0)
         .select(artifacts::blob_key)

@@ -8,7 +8,7 @@ pub struct Changes {
     /// Queue keys under which a job became pending, or under which pending jobs may now run.
     pub pending: Vec<QueueKeyId>,
     /// Queue keys under which a job became pending that is reserved for one runner for now.
-    pub kept: Vec<QueueKeyId>,
+    pub reserved: Vec<QueueKeyId>,
     /// Jobs whose state changed.
     pub jobs: Vec<JobId>,
 }
@@ -17,7 +17,7 @@ impl Changes {
     /// Adds the changes of `other`.
     pub fn extend(&mut self, other: Changes) {
         self.pending.extend(other.pending);
-        self.kept.extend(other.kept);
+        self.reserved.extend(other.reserved);
         self.jobs.extend(other.jobs);
     }
 }

@@ -17,7 +17,7 @@ use crate::jobs::details::{Details, details_of};
 use crate::jobs::needs::{dependents, needs};
 use crate::jobs::queries as jobs;
 use crate::jobs::row::Job;
-use crate::queue::warm;
+use crate::queue::reservations;
 use crate::schema::{job_needs, jobs as job_table};
 use crate::settle::reopen;
 
@@ -103,7 +103,7 @@ pub fn retry_build(
         .map(|job| (job.id, job))
         .collect();
     // A build that failed as a whole may have no jobs to retry.
-    if set.is_empty() && builds::get(conn, id)?.handed.error.is_some() {
+    if set.is_empty() && builds::get(conn, id)?.submission.error.is_some() {
         return Err(StoreError::Conflict(
             "the build has no jobs; create another build",
         ));
@@ -154,7 +154,7 @@ fn retry_all(
             cause,
             now,
         )?;
-        warm::note_new(conn, &mut changes, &new, warm_wait, now)?;
+        reservations::record_new(conn, &mut changes, &new, warm_wait, now)?;
         created.insert(id, new.id);
     }
     reopen(conn, build, now)?;

@@ -16,7 +16,7 @@ use crate::queue::keys;
 use crate::schema::{jobs, project_loads};
 
 /// Applies `event` to a job, for example its end or its cancellation.
-/// [`settle`](crate::settle::settle) then updates the rest of its build.
+/// [`settle_job`](crate::settle::settle_job) then updates the rest of its build.
 ///
 /// # Errors
 /// `Refused` if the job's state does not allow the event.

@@ -142,7 +142,7 @@ pub fn set_namespace_member(
 }
 
 /// Deletes a user's membership in a namespace.
-pub fn remove_namespace_member(
+pub fn delete_namespace_member(
     conn: &mut Conn,
     namespace: NamespaceId,
     user: UserId,
@@ -195,7 +195,7 @@ pub fn set_project_member(
 }
 
 /// Deletes a user's membership in a project.
-pub fn remove_project_member(
+pub fn delete_project_member(
     conn: &mut Conn,
     project: ProjectId,
     user: UserId,

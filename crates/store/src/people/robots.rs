@@ -81,7 +81,7 @@ pub fn of_namespace(conn: &mut Conn, namespace: NamespaceId) -> Result<Vec<Robot
 }
 
 /// Deletes a robot of a namespace. Builds that named it keep their credentials.
-pub fn remove(conn: &mut Conn, namespace: NamespaceId, name: &Name) -> Result<(), StoreError> {
+pub fn delete(conn: &mut Conn, namespace: NamespaceId, name: &Name) -> Result<(), StoreError> {
     let target = robots::table
         .filter(robots::namespace_id.eq(namespace.0))
         .filter(robots::name.eq(name.as_str()));

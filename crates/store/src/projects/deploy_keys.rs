@@ -69,7 +69,7 @@ pub fn get(conn: &mut Conn, project: ProjectId) -> Result<Option<DeployKey>, Sto
 }
 
 /// Deletes the credentials for a project's repository.
-pub fn remove(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
+pub fn delete(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     match diesel::delete(deploy_keys::table.find(project.0)).execute(conn)? {
         0 => Err(StoreError::NotFound("deploy key")),
         _ => Ok(()),

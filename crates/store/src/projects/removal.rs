@@ -50,7 +50,7 @@ fn oldest_builds(
 }
 
 /// Deletes a locked build with its jobs. Returns the blobs that are no longer referenced.
-pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, StoreError> {
+pub fn delete_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, StoreError> {
     let ids: Vec<i64> = jobs::table
         .filter(jobs::build_id.eq(build.0))
         .order(jobs::id)
@@ -85,7 +85,7 @@ pub fn remove_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, Stor
 
 /// Deletes a project with everything that belongs to it. Returns the runners that served it, or
 /// `None` if it still has builds, which must be deleted first.
-pub fn remove_project(
+pub fn delete_project(
     conn: &mut Conn,
     project: ProjectId,
 ) -> Result<Option<Vec<RunnerId>>, StoreError> {

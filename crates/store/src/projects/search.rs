@@ -18,7 +18,7 @@ use crate::schema::{builds, namespaces, projects as table};
 pub enum ProjectRelation {
     All,
     /// Projects that the user is a member of, and those that every user may see.
-    Seen(UserId),
+    Visible(UserId),
     /// Projects that the user is a member of, directly or through the namespace.
     Member(UserId),
     /// Projects that the user is an owner of, directly or through the namespace.
@@ -30,7 +30,7 @@ pub enum ProjectRelation {
 pub enum Order {
     /// By creation time, which is the order of ids.
     #[default]
-    Made,
+    Created,
     /// By name, ignoring case.
     Name,
     /// By the time of the last build, or of the project's creation if it has none.
@@ -40,7 +40,7 @@ pub enum Order {
 /// Which projects to list, and in which order.
 #[derive(Clone, Debug)]
 pub struct Search {
-    pub tie: ProjectRelation,
+    pub relation: ProjectRelation,
     /// A part of the name, ignoring case.
     pub text: Option<String>,
     pub visibility: Option<Visibility>,
@@ -60,9 +60,9 @@ pub fn search(conn: &mut Conn, wanted: &Search) -> Result<(Vec<Project>, i64), S
     macro_rules! filtered {
         ($query:expr) => {{
             let mut query = $query.into_boxed::<<Conn as diesel::Connection>::Backend>();
-            query = match wanted.tie {
+            query = match wanted.relation {
                 ProjectRelation::All => query,
-                ProjectRelation::Seen(user) => query.filter(
+                ProjectRelation::Visible(user) => query.filter(
                     table::visibility
                         .ne(Visibility::Private.as_str())
                         .or(projects::belongs_to(user, "")),
@@ -84,8 +84,8 @@ pub fn search(conn: &mut Conn, wanted: &Search) -> Result<(Vec<Project>, i64), S
     let total = filtered!(joined.select(diesel::dsl::count_star())).first(conn)?;
     let query = filtered!(joined.select((table::all_columns, namespaces::name)));
     let query = match (wanted.order, wanted.ascending) {
-        (Order::Made, true) => query.order(table::id.asc()),
-        (Order::Made, false) => query.order(table::id.desc()),
+        (Order::Created, true) => query.order(table::id.asc()),
+        (Order::Created, false) => query.order(table::id.desc()),
         (Order::Name, true) => query.order((lower(table::name).asc(), table::id.asc())),
         (Order::Name, false) => query.order((lower(table::name).desc(), table::id.desc())),
         (Order::Activity, true) => query.order((sql::<BigInt>(ACTIVITY).asc(), table::id.asc())),

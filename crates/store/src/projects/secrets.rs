@@ -88,7 +88,7 @@ pub fn variables_of(conn: &mut Conn, project: ProjectId) -> Result<Vec<Variable>
 }
 
 /// Deletes a variable of a project.
-pub fn remove_variable(conn: &mut Conn, project: ProjectId, key: &str) -> Result<(), StoreError> {
+pub fn delete_variable(conn: &mut Conn, project: ProjectId, key: &str) -> Result<(), StoreError> {
     let target = variables::table
         .filter(variables::project_id.eq(project.0))
         .filter(variables::key.eq(key));
@@ -158,7 +158,7 @@ pub fn credentials_of(
 }
 
 /// Deletes a namespace's credential for a registry.
-pub fn remove_credential(
+pub fn delete_credential(
     conn: &mut Conn,
     namespace: NamespaceId,
     registry: &str,

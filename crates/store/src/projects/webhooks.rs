@@ -43,7 +43,7 @@ pub fn secret(conn: &mut Conn, project: ProjectId) -> Result<Option<String>, Sto
 }
 
 /// Deletes the webhook secret of a project.
-pub fn remove_secret(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
+pub fn delete_secret(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
     match diesel::delete(hook_secrets::table.find(project.0)).execute(conn)? {
         0 => Err(StoreError::NotFound("webhook secret")),
         _ => Ok(()),
@@ -51,7 +51,7 @@ pub fn remove_secret(conn: &mut Conn, project: ProjectId) -> Result<(), StoreErr
 }
 
 /// The build that an earlier delivery with this id created.
-pub fn answered(
+pub fn build_of(
     conn: &mut Conn,
     project: ProjectId,
     delivery: &str,
@@ -68,7 +68,7 @@ pub fn answered(
 ///
 /// # Errors
 /// `Conflict` if the same delivery was recorded meanwhile.
-pub fn remember(
+pub fn record(
     conn: &mut Conn,
     project: ProjectId,
     delivery: &str,
@@ -88,7 +88,7 @@ pub fn remember(
 }
 
 /// Deletes the records of deliveries before `until`. Returns how many.
-pub fn forget(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
+pub fn delete_before(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
     let old = hook_deliveries::table.filter(hook_deliveries::created_at.lt(to_ms(until)));
     Ok(diesel::delete(old).execute(conn)?)
 }

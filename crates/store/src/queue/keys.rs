@@ -112,7 +112,7 @@ pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyI
 }
 
 /// How many jobs are pending under a key, and since when the oldest one is.
-pub fn standing(
+pub fn backlog(
     conn: &mut Conn,
     key: QueueKeyId,
 ) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {

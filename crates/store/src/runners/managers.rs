@@ -82,7 +82,7 @@ pub fn find(
 }
 
 /// Records that a manager made contact and, if given, what it reported about itself.
-pub fn note(
+pub fn record_contact(
     conn: &mut Conn,
     runner: RunnerId,
     system_id: &str,
@@ -120,7 +120,7 @@ pub fn note(
 }
 
 /// Deletes a manager. Returns whether it existed.
-pub fn remove(conn: &mut Conn, runner: RunnerId, system_id: &str) -> Result<bool, StoreError> {
+pub fn delete(conn: &mut Conn, runner: RunnerId, system_id: &str) -> Result<bool, StoreError> {
     let target = runner_managers::table.find((runner.0, system_id));
     Ok(diesel::delete(target).execute(conn)? > 0)
 }

@@ -222,7 +222,7 @@ pub fn set_token(conn: &mut Conn, id: RunnerId, token: TokenHash) -> Result<(), 
 }
 
 /// Deletes a runner: its token stops working, but the row stays for the jobs that it ran.
-pub fn remove(conn: &mut Conn, id: RunnerId, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub fn delete(conn: &mut Conn, id: RunnerId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let changed = diesel::update(
         runners::table
             .find(id.0)

@@ -55,7 +55,7 @@ impl Runner {
 
     /// The runner as seen through one of its managers, which reported `about`.
     #[must_use]
-    pub fn saying(mut self, about: &About, heartbeat: bool) -> Self {
+    pub fn as_manager(mut self, about: &About, heartbeat: bool) -> Self {
         self.capabilities.features = about.features(heartbeat);
         self.about = about.clone();
         self.heartbeat = heartbeat;

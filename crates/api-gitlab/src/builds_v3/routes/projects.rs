@@ -95,7 +95,7 @@ async fn project_list(
     let page = PageRequest::from_call(call)?;
     let params = &call.params;
     let order = match params.non_empty("order_by") {
-        None | Some("id" | "created_at") => ProjectOrder::Made,
+        None | Some("id" | "created_at") => ProjectOrder::Created,
         Some("name" | "path") => ProjectOrder::Name,
         Some("updated_at" | "last_activity_at") => ProjectOrder::Activity,
         Some(_) => return Err(V3Error::BadValue("order_by")),

@@ -24,7 +24,7 @@ const RECENT_JOBS: i64 = 64;
 /// The runners that built images of a project recently, latest first. Their engines still have
 /// layers of the project, which saves work. Only the newest jobs are searched, so that the cost
 /// does not grow with the length of the queue.
-pub fn runners_of(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
+pub fn recent_runners(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, StoreError> {
     let recent = recent_builders(conn, project)?;
     Ok(recent.into_iter().map(|(runner, _)| runner).collect())
 }
@@ -32,7 +32,7 @@ pub fn runners_of(conn: &mut Conn, project: ProjectId) -> Result<Vec<RunnerId>, 
 /// Runner, end time, state and spec of a job.
 type Newest = (Option<i64>, Option<i64>, String, String);
 
-/// Like [`runners_of`], with the end of each runner's latest job in milliseconds.
+/// Like [`recent_runners`], with the end of each runner's latest job in milliseconds.
 fn recent_builders(
     conn: &mut Conn,
     project: ProjectId,
@@ -63,7 +63,7 @@ fn recent_builders(
 
 /// A pending job that is reserved for a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct Reservation {
     pub job: JobId,
     pub project: ProjectId,
     pub key: QueueKeyId,
@@ -76,7 +76,7 @@ pub struct Kept {
 type ReservationRow = (i64, i64, i64, Option<i64>, Option<i64>);
 
 /// The current reservations: at most about one per runner.
-pub fn kept(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Kept>, StoreError> {
+pub fn current(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Reservation>, StoreError> {
     let rows: Vec<ReservationRow> = queued_jobs::table
         .filter(IsPending)
         .filter(queued_jobs::kept_until.gt(to_ms(now)))
@@ -91,7 +91,7 @@ pub fn kept(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Kept>, StoreError
     let mut reservations = Vec::with_capacity(rows.len());
     for (job, project, key, runner, until) in rows {
         if let Some((runner, until)) = runner_until(runner, until)? {
-            reservations.push(Kept {
+            reservations.push(Reservation {
                 job: JobId(job),
                 project: ProjectId(project),
                 key: QueueKeyId(key),
@@ -104,7 +104,7 @@ pub fn kept(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Kept>, StoreError
 }
 
 /// Adds a new job to `changes`.
-pub(crate) fn note_new(
+pub(crate) fn record_new(
     conn: &mut Conn,
     changes: &mut Changes,
     job: &Job,
@@ -113,14 +113,14 @@ pub(crate) fn note_new(
 ) -> Result<(), StoreError> {
     changes.jobs.push(job.id);
     match job.state {
-        JobState::Pending => note_pending(conn, changes, job, warm_wait, now),
+        JobState::Pending => record_pending(conn, changes, job, warm_wait, now),
         _ => Ok(()),
     }
 }
 
 /// Adds a job that just became pending to `changes`. It is reserved up to `warm_wait` for one of
 /// our busy runners that built its project recently, if there is one.
-pub(crate) fn note_pending(
+pub(crate) fn record_pending(
     conn: &mut Conn,
     changes: &mut Changes,
     job: &Job,
@@ -145,7 +145,7 @@ pub(crate) fn note_pending(
             queued_jobs::kept_until.eq(to_ms(now + warm_wait)),
         ))
         .execute(conn)?;
-    changes.kept.push(job.queue_key);
+    changes.reserved.push(job.queue_key);
     Ok(())
 }
 
@@ -156,7 +156,7 @@ fn runner_for(
     job: &Job,
     now: DateTime<Utc>,
 ) -> Result<Option<RunnerId>, StoreError> {
-    let reservations = kept(conn, now)?;
+    let reservations = current(conn, now)?;
     if reservations
         .iter()
         .any(|reservation| reservation.project == job.project)
