@@ -46,7 +46,7 @@ pub use jobs::report::{Ended, MadeImage, Report};
 pub use projects::auto_create::AutoCreate;
 pub use projects::build_variables::BuildVariables;
 pub use projects::deploy_keys::{DeployKeyDetails, JobRepository, NewDeployKey};
-pub use projects::lists::{ProjectContext, ProjectQuery, Whose};
+pub use projects::lists::{ProjectContext, ProjectQuery, ProjectSelection};
 pub use projects::manage::ProjectUpdate;
 pub use projects::namespace_pipelines::{NewNamespacePipeline, PipelineUpdate};
 pub use projects::pipelines::PipelineChange;
