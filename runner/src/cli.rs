@@ -174,6 +174,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
             let config = Config::load(&args.config)?;
             let coordinator = CoordinatorClient::new(&config.url)?;
             coordinator.unregister(&config.token).await?;
+            // Only after the coordinator deleted the runner: until then the token is needed.
             std::fs::remove_file(&args.config).context("could not delete the configuration")?;
             tracing::info!(runner.id = %config.id, "Deleted runner {}", config.id);
             Ok(())
@@ -191,6 +192,7 @@ async fn register(args: Register) -> anyhow::Result<()> {
             "no registration token; set --registration-token-file or SLIPWAY_REGISTRATION_TOKEN"
         ),
     };
+    // Files usually end with a newline.
     let token = RegistrationToken::presented(token.trim());
     let coordinator = CoordinatorClient::new(&args.url)?;
     let description = args.description.unwrap_or_else(host_name);
@@ -220,6 +222,7 @@ async fn register(args: Register) -> anyhow::Result<()> {
 }
 
 async fn run(args: Run) -> anyhow::Result<()> {
+    // Read it first: without a registration there is nothing to run.
     let config = Config::load(&args.config)?;
     let shutdown = Shutdown::on_signals()?;
     let dir = match args.work_dir {
@@ -232,6 +235,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
         ExecutorKind::Scripted => Arc::new(ScriptedExecutor),
         ExecutorKind::Docker => {
             let builder = Builder::connect(work_dir.instance()).await?;
+            // The host keys are stored in the work directory, so that they survive a restart.
             let git = Git::new(Limits::default())?.with_known_hosts(dir.join("known_hosts"));
             let builder = builder.with_limits(args.limits.job());
             limits::warn_of_unenforced(&builder);

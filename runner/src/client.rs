@@ -114,6 +114,7 @@ pub struct CoordinatorClient {
 /// besides its own.
 pub fn info(executor: &str, emulates: &[Platform]) -> Info {
     let architecture = match std::env::consts::ARCH {
+        // Docker's names of architectures, which are those of Go.
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         "x86" => "386",
@@ -191,6 +192,7 @@ impl CoordinatorClient {
             },
             StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => {
                 let value = text_header(answer.headers(), LAST_UPDATE_HEADER);
+                // An empty value identifies no state of the queue.
                 let last_update = value.filter(|value| !value.is_empty());
                 ClaimAnswer::Nothing {
                     last_update: last_update.map(str::to_owned),
@@ -231,6 +233,7 @@ impl CoordinatorClient {
         match request.json(&body).send().await {
             Ok(answer) => match answer.status() {
                 StatusCode::OK => HeartbeatAnswer::Continue,
+                // The coordinator no longer accepts this runner for the job.
                 StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => HeartbeatAnswer::Ended,
                 _ => HeartbeatAnswer::Retry(unexpected(&answer)),
             },
@@ -281,6 +284,7 @@ impl CoordinatorClient {
         let request = self.call(Method::PUT, &format!("builds/{job}.json"));
         match request.json(&update).send().await {
             Ok(answer) => match (answer.status(), stored_length(answer.headers())) {
+                // 403 and 404 mean that the job has already ended; there is nothing left to report.
                 (StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => {
                     ReportAnswer::Taken
                 }

@@ -65,6 +65,7 @@ impl DockerExecutor {
     /// Attaches a notary, which writes attestations for pushed images.
     #[must_use]
     pub fn with_notary(mut self, notary: Notary) -> Self {
+        // The notary scans the image after the build, so it must not be deleted before.
         if notary.reads_images() {
             self.builder = self.builder.keeping_images();
         }
@@ -97,6 +98,7 @@ impl DockerExecutor {
             .build(&request, &job.output, job.stop.token())
             .await;
         let built = built.map_err(|error| self.build_failure(&error))?;
+        // Its failures are warnings: the image is already pushed.
         if let Some(notary) = &self.notary {
             notary.attest(&self.builder, job, &request, &built).await;
         }
@@ -128,6 +130,7 @@ impl DockerExecutor {
         match (&job.own.spec, &job.own.source) {
             // The image of the job that it continues has the files.
             (JobSpec::Script(script), _) if script.skip_checkout => checkout::create_empty(job)?,
+            // An index consists of images in a registry and needs no files.
             (JobSpec::ImageIndex(_), _) => return Ok(()),
             (_, Some(source)) => submitted_source::prepare(&self.packages, job, source).await?,
             (_, None) => checkout::prepare(&self.git, job).await?,
@@ -176,6 +179,7 @@ impl Executor for DockerExecutor {
     ) -> Result<Option<Artifact>, Failure> {
         let succeeded = match outcome {
             Ok(_) => true,
+            // A script that exited may leave artifacts even if it failed.
             Err(_) if job.exit_code.get().is_some() => false,
             // The script never ran, or was killed: there is nothing to collect.
             Err(_) => return Ok(None),
@@ -214,6 +218,7 @@ impl Executor for DockerExecutor {
 fn logins(job: &Job) -> Vec<Login> {
     let registries = job.payload.credentials.iter();
     registries
+        // The protocol allows other kinds of credentials.
         .filter(|login| login.kind == "registry")
         .map(login)
         .collect()

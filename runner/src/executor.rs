@@ -168,6 +168,7 @@ impl Progress for Output {
 
     fn build_restarted(&self) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        // The builder repeats all steps after it lost an image.
         steps.clear();
     }
 

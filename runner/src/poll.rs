@@ -69,6 +69,7 @@ impl Poller {
     /// Dropping the future may lose a job whose answer is on its way; its lease then expires and the
     /// coordinator retries it.
     pub async fn next(&mut self) -> Option<(Claimed, OwnedSemaphorePermit)> {
+        // A job is only claimed when it can start immediately.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
             self.wait_for_free_disk().await;
@@ -140,6 +141,7 @@ impl Poller {
     /// The free space of the fullest disk that jobs write to, in bytes. `None` if it is unknown.
     fn free_bytes(&self) -> Option<u64> {
         let work_dir = self.jobs.work_dir.free_bytes();
+        // The engine may store images on another disk than the work directory.
         let storage = self.jobs.executor.storage_dir().map(free_bytes);
         // A disk whose free space is unknown must not keep the runner from working.
         let known = |free: io::Result<u64>| match free {

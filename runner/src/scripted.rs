@@ -83,6 +83,7 @@ async fn write_lines(job: &Job, first: u64, count: u64) {
 }
 
 fn variable<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
+    // As in a shell, the last value of a variable counts.
     let variables = job.payload.variables.iter().rev();
     let mut found = variables.filter(|variable| variable.key == key);
     found.next().map(|variable| variable.value.as_str())
@@ -111,6 +112,7 @@ fn failure(reason: FailureReason) -> Failure {
 
 /// The image that would have been pushed. Its digest is derived from the job's id.
 fn image(job: &Job) -> Option<ImageResult> {
+    // Tests can predict the digest.
     let digest = Sha256::digest(format!("slipway scripted job {}", job.payload.id));
     let (repository, tags, platform) = match &job.own.spec {
         JobSpec::ImageBuild(spec) => (&spec.repository, &spec.tags, spec.platforms.first()),

@@ -21,6 +21,7 @@ impl WorkDir {
     /// Fails if the directory cannot be created or written, or if another runner uses it.
     pub fn lock(root: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(root)?;
+        // The system releases the lock when the process ends, however it ends.
         let lock = File::create(root.join("lock"))?;
         lock.try_lock().map_err(|_| {
             std::io::Error::other("another runner uses this directory; give each its own")

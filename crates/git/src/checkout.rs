@@ -4,7 +4,7 @@ use std::path::Path;
 
 use slipway_domain::{CommitSha, GitRef, Submodules};
 
-use crate::command::Git;
+use crate::command::{Git, Output};
 use crate::error::{GitError, GitFailure, fetch_error};
 use crate::remote::RemoteUrl;
 
@@ -48,6 +48,7 @@ impl Git {
         log: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), GitError> {
         tokio::fs::create_dir_all(dir).await?;
+        // git cannot fetch between object formats, so the repository must use that of the commit.
         let format = match source.sha.as_str().len() {
             64 => "--object-format=sha256",
             _ => "--object-format=sha1",
@@ -64,6 +65,7 @@ impl Git {
         self.local(
             dir,
             source,
+            // A detached head: no branch of the repository is created or changed.
             &["checkout", "--quiet", "--force", "--detach", sha],
         )
         .await?;
@@ -102,6 +104,7 @@ impl Git {
             &[]
         };
         match self
+            // All refs, because the commit may only be on a merge request or in a tag.
             .fetch(source, dir, unshallow, &["+refs/*:refs/slipway/*"])
             .await?
         {
@@ -117,7 +120,7 @@ impl Git {
         dir: &Path,
         options: &[&str],
         wanted: &[&str],
-    ) -> Result<crate::command::Output, GitError> {
+    ) -> Result<Output, GitError> {
         let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
         let remote = ["--", source.url.as_str()];
         let args = fixed.iter().chain(options).chain(&remote).chain(wanted);

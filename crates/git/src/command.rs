@@ -164,6 +164,7 @@ impl Git {
         let timed_out = || GitError::TimedOut {
             seconds: limit.as_secs(),
         };
+        // Starting an agent may hang as well, so it has the same limit.
         let ssh = tokio::time::timeout(limit, self.ssh(remote, limit));
         let ssh = ssh.await.map_err(|_| timed_out())??;
         let mut command = self.command(dir, remote, ssh.as_ref(), settings);
@@ -215,6 +216,7 @@ impl Git {
         settings: &[(&str, &str)],
     ) -> Command {
         let mut command = Command::new("git");
+        // Variables such as `GIT_DIR` or `GIT_CONFIG` of our own environment could change any call.
         command.env_clear();
         for name in INHERITED {
             if let Some(value) = std::env::var_os(name) {
@@ -258,6 +260,7 @@ impl Git {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Its own group, so that the guard can kill the helpers as well.
             .process_group(0)
             .kill_on_drop(true);
         command

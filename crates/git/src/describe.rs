@@ -31,6 +31,7 @@ impl Git {
     ) -> Result<Option<Commit>, GitError> {
         let dir = self.temporary()?;
         let dir = dir.path();
+        // Trees and files can be large, and a description needs neither.
         let fetched = self.fetch_commit_into(dir, url, sha, git_ref, Some(NO_TREES));
         if let Err(failure) = fetched.await? {
             return none_if_missing(url, failure);
@@ -72,6 +73,7 @@ impl Git {
         git_ref: Option<&GitRef>,
         filter: Option<&str>,
     ) -> Result<Output, GitError> {
+        // git cannot fetch between object formats.
         let format = match sha.as_str().len() {
             64 => "--object-format=sha256",
             _ => "--object-format=sha1",
@@ -119,6 +121,7 @@ impl Git {
         filter: Option<&str>,
     ) -> Result<Output, GitError> {
         let mut output = Ok(String::new());
+        // The second pass runs only if the server refused the filter itself.
         for filter in [filter, None] {
             let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
             let remote = [depth, "--", url.as_str()];
@@ -148,6 +151,8 @@ fn none_if_missing<T>(url: &RemoteUrl, failure: GitFailure) -> Result<Option<T>,
 
 /// Parses a commit object. Invalid fields become empty, because anybody can write anything there.
 fn parse(sha: CommitSha, text: &str) -> Commit {
+    // Headers end at the first empty line. Continuation lines of a signature start with a space, so
+    // they are not mistaken for headers.
     let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
     let field = |name: &str| {
         let mut lines = head.lines();
@@ -194,6 +199,7 @@ fn offset(text: &str) -> FixedOffset {
 
 /// The message, cut to the length that is stored.
 fn shortened(message: &str) -> String {
+    // A cut inside of a character would not be valid UTF-8.
     let end = message.floor_char_boundary(MAX_COMMIT_MESSAGE);
     without_nul(message.get(..end).unwrap_or_default())
 }

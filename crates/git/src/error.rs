@@ -90,6 +90,7 @@ impl GitFailure {
     /// Reads the standard error of git, whose messages are in English because of `LC_ALL=C`.
     pub(crate) fn from_stderr(stderr: &str) -> Self {
         let contains = |text: &str| stderr.contains(text);
+        // Order matters: a full disk also causes the other messages.
         if contains("No space left on device") {
             Self::DiskFull
         } else if contains("not our ref") || contains("couldn't find remote ref") {

@@ -57,6 +57,7 @@ impl Git {
             return Err(failed(failure));
         }
         let args = ["ls-tree", "-z", sha.as_str(), "--", path];
+        // Both only read what was fetched, so they can run at the same time.
         let listing = self.call(Some(dir.path()), None, self.limits.resolve, args);
         let (listed, commit) = tokio::join!(listing, self.commit_in(dir.path(), sha));
         let commit = commit?.ok_or_else(|| failed(GitFailure::Missing))?;
@@ -106,6 +107,7 @@ impl Git {
         size: u64,
         max: u64,
     ) -> Result<FileAt, GitError> {
+        // The size is checked before the content is read into memory.
         if size > max {
             return Ok(FileAt::TooLarge(size));
         }

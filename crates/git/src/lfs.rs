@@ -29,6 +29,7 @@ impl Git {
         dir: &Path,
         log: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), GitError> {
+        // Most repositories have none, and then git-lfs need not be installed.
         let args = ["ls-files", "-z", "--", ":(attr:filter=lfs)"];
         let listed = self.call(Some(dir), None, self.limits.fetch, args).await?;
         let listed = listed.map_err(|failure| source.error(failure))?;

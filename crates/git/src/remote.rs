@@ -101,6 +101,7 @@ impl RemoteUrl {
         } else {
             text.parse()?
         };
+        // Compared with the port: another service on the same host may belong to somebody else.
         if joined.server == self.server {
             joined.login = joined.login.or_else(|| self.login.clone());
             joined.identity.clone_from(&self.identity);
@@ -223,6 +224,7 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
         }
         Some(_) => {}
     }
+    // Docker uses the fragment for a ref, so people may expect that here.
     if url.fragment().is_some() {
         return Err(GitError::RefusedUrl(
             "it has a part after #; name a ref instead",
@@ -250,12 +252,14 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
             address: url.into(),
         });
     }
+    // The header needs the name and password themselves, not their encoded form.
     let user = decode(url.username());
     let password = decode(url.password().unwrap_or_default());
     let cleared = url.set_username("").and_then(|()| url.set_password(None));
     if cleared.is_err() {
         return Err(GitError::RefusedUrl("it cannot contain credentials"));
     }
+    // A token may be given as either the user or the password.
     let login = (!user.is_empty() || !password.is_empty()).then(|| basic(&user, &password));
     Ok(RemoteUrl {
         server: url.origin().ascii_serialization(),

@@ -52,6 +52,7 @@ impl Git {
             }
             for inner in submodules {
                 count += 1;
+                // Each one is a fetch, so the number bounds the time of a checkout.
                 if count > MAX_COUNT {
                     return Err(TOO_MANY);
                 }
@@ -66,6 +67,7 @@ impl Git {
                 let inner_dir = directory_in(&outer_dir, &inner.path).await?;
                 let source = Source {
                     url: outer.url.join(&inner.url).map_err(in_submodule)?,
+                    // A submodule records a commit only.
                     git_ref: None,
                     sha: inner.sha,
                     submodules: root.submodules,
@@ -96,6 +98,7 @@ impl Git {
             return Ok(Vec::new());
         }
         let blob = format!("{sha}:.gitmodules");
+        // `--no-includes`: an include could read any file of this host.
         let fixed = ["config", "--null", "--list", "--no-includes", "--blob"];
         let args = fixed.into_iter().map(str::to_owned).chain([blob]);
         let urls = match call(args.collect()).await? {
@@ -139,6 +142,7 @@ fn parse_urls(text: &str) -> Result<BTreeMap<String, String>, GitError> {
         let (Some(path), Some(url)) = (entry.get("path"), entry.get("url")) else {
             continue;
         };
+        // The repository itself excludes the submodule from checkouts.
         if entry.get("update") == Some(&"none") {
             continue;
         }

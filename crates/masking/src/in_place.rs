@@ -78,6 +78,7 @@ impl Mask {
                 let Some((mut source, mut window)) = state else {
                     return Ok(None);
                 };
+                // A piece may be held back completely, and an empty item would look like the end to readers.
                 loop {
                     let next = source.try_next().await?;
                     let is_end = next.is_none();
@@ -142,6 +143,7 @@ impl Window {
         self.early -= early;
         let decided = decided.slice(early..);
         match self.shown.first() {
+            // One byte reveals nothing, and holding back every final `s` would delay lines.
             Some(first) if open < MIN_HELD_BACK && self.early == 0 => {
                 self.early = 1;
                 [&decided, std::slice::from_ref(first)].concat().into()
@@ -155,8 +157,10 @@ impl Window {
         self.shown.extend_from_slice(bytes);
         for secret in &self.mask.secrets {
             let mut from = 0;
+            // Search the raw bytes: a mask of an overlapping secret must not hide this one.
             while let Some(found) = find(&self.raw, secret, from) {
                 hide(&mut self.shown, found..found + secret.len());
+                // Only one further: a secret can overlap itself.
                 from = found + 1;
             }
         }
@@ -166,6 +170,7 @@ impl Window {
     /// too.
     pub fn finish(&mut self) -> (u64, Bytes) {
         for secret in &self.mask.secrets {
+            // The stream may have ended in the middle of a secret.
             let longest = secret.len().min(self.raw.len());
             let part = (MIN_PARTIAL..=longest).rev();
             let part = part.filter_map(|length| secret.get(..length));
@@ -189,6 +194,7 @@ impl Window {
 
 /// The position of `secret` in `text`, searched from `from`.
 fn find(text: &[u8], secret: &[u8], from: usize) -> Option<usize> {
+    // Comparing the first byte is much faster than comparing slices at each position.
     let rest = text.get(from..)?;
     let is_it = |part: &[u8]| part.first() == secret.first() && part == secret;
     let found = rest.windows(secret.len()).position(is_it);

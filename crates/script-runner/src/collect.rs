@@ -57,6 +57,7 @@ pub async fn collect(
         hard_links: Vec::new(),
     };
     let name = container_name(builder, job);
+    // One root at a time: each is an archive of its own at the engine.
     while let Some(root) = roots.pop_front() {
         let (sender, pieces) = channel();
         let packed_root = root.clone();
@@ -84,6 +85,7 @@ async fn fetch(
     root: &str,
     to: &mpsc::Sender<io::Result<Bytes>>,
 ) -> Result<(), ScriptError> {
+    // An empty root stands for the whole work directory.
     let path = match root {
         "" => WORK_DIR.to_owned(),
         root => format!("{WORK_DIR}/{root}"),
@@ -151,6 +153,7 @@ impl Archive {
         if kind.is_dir() {
             self.zip.add_directory(path, options)?;
         } else if kind.is_symlink() {
+            // A link is stored as a link; its target may be outside of the checkout.
             let target = entry.link_name()?.unwrap_or_default();
             self.zip
                 .add_symlink(path, target.to_string_lossy(), options)?;

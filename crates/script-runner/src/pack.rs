@@ -29,6 +29,7 @@ impl Pack {
 
     fn write(&self, writer: impl Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(writer);
+        // An entry of its own, so that every user of the image can write to the directory.
         add_directory(&mut archive, Path::new("slipway"), None)?;
         let script = self.script.as_bytes();
         add_bytes(&mut archive, "slipway/script", script)?;
@@ -62,6 +63,7 @@ fn add_content<W: Write>(archive: &mut tar::Builder<W>, dir: &Path, name: &Path)
         .read_dir()?
         .map(|entry| entry.map(|entry| entry.file_name()))
         .collect::<io::Result<_>>()?;
+    // A stable order makes archives of the same checkout equal.
     names.sort();
     for file in names {
         let (on_disk, name) = (dir.join(&file), name.join(&file));

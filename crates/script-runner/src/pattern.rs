@@ -16,6 +16,7 @@ impl Patterns {
     /// Parses the patterns.
     pub(crate) fn new(paths: &[String]) -> Self {
         let patterns = paths.iter().map(|text| {
+            // `./a//b/` means the same path as `a/b`.
             let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
             Pattern {
                 text: text.clone(),
@@ -44,6 +45,7 @@ impl Patterns {
     pub(crate) fn matches(&mut self, path: &str) -> bool {
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
         let mut any = false;
+        // No early return: each pattern must learn whether it matched.
         for pattern in &mut self.0 {
             if pattern.matches(&names) {
                 pattern.has_matched = true;
@@ -138,6 +140,7 @@ fn name_matches(part: &str, name: &str) -> bool {
             },
         }
     }
+    // The name is used up; the rest of the pattern matches if it can be empty.
     part.iter().skip(p).all(|c| *c == '*')
 }
 

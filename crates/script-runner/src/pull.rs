@@ -26,6 +26,7 @@ pub(crate) async fn ensure_image(
         let pulled = builder.ensure_job_image(image, &request.job, logins).await;
         return pulled.map_err(|error| pull_error(image, error));
     }
+    // A local image is used as it is: a script does not ask for a newer one.
     match builder.engine().inspect_image(image).await {
         Ok(_) => return Ok(image.clone()),
         Err(Error::DockerResponseServerError {
@@ -67,6 +68,7 @@ fn pull_error(image: &str, error: Error) -> ScriptError {
         BuildError::DiskFull => BuildError::DiskFull.into(),
         _ => ScriptError::ImageUnavailable {
             image: image.to_owned(),
+            // The engine wraps registry errors over several lines.
             detail: detail.split_whitespace().collect::<Vec<_>>().join(" "),
         },
     }

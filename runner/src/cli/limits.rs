@@ -47,6 +47,7 @@ impl LimitFlags {
 
     /// The limits of each job.
     pub(super) fn job(&self) -> Limits {
+        // 0 is "no limit" on the command line and `None` for the builder.
         let bytes = |mib: u64| (mib > 0).then_some(mib.saturating_mul(MIB));
         #[expect(
             clippy::cast_possible_truncation,
@@ -66,6 +67,7 @@ impl LimitFlags {
 pub(super) fn warn_of_unenforced(builder: &Builder) {
     let limits = builder.limits();
     let has_limits = limits.memory_bytes.is_some() || limits.nano_cpus.is_some();
+    // The classic builder runs steps in containers, which have limits; BuildKit does not.
     if has_limits && !builder.limits_builds() {
         tracing::warn!(
             "The memory and CPU limits apply to scripts only, not to image builds: BuildKit in a \

@@ -150,6 +150,7 @@ impl CoordinatorClient {
         {
             Ok(answer) => match answer.status() {
                 StatusCode::CREATED => UploadAnswer::Done,
+                // Neither this nor the next two change when the upload is repeated.
                 StatusCode::PAYLOAD_TOO_LARGE => UploadAnswer::TooLarge,
                 StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => UploadAnswer::Gone,
                 status @ (StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED) => {
@@ -191,6 +192,7 @@ async fn download(request: RequestBuilder, to: &Path) -> DownloadAnswer {
             return DownloadAnswer::Unwritable(error);
         }
     }
+    // Tokio writes in the background, and reports a full disk only here.
     match file.flush().await {
         Ok(()) => DownloadAnswer::Done { content_type },
         Err(error) => DownloadAnswer::Unwritable(error),

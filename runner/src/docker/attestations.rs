@@ -82,6 +82,7 @@ impl Notary {
         image: &BuiltImage,
     ) {
         tokio::select! {
+            // The job has a result already; waiting would only delay its report.
             () = job.stop.stopped() => {}
             () = self.attest_all(builder, job, request, image) => {}
         }
@@ -97,6 +98,7 @@ impl Notary {
         let Some(repository) = &request.spec.repository else {
             return;
         };
+        // An image that was not pushed cannot be referred to.
         if self.what == Attest::None || image.reference.is_none() {
             return;
         }
@@ -173,6 +175,7 @@ impl Notary {
         // `FROM scratch` has no registry, and is not a base image.
         let base = base.as_ref().filter(|base| base.registry().is_some());
         let base = base.map(BaseImage::image);
+        // The name of a base image can move, its digest cannot.
         let digest = match base {
             Some(base) => builder.image_digest(base).await,
             None => None,
@@ -234,6 +237,7 @@ impl Notary {
             );
             match sending.await {
                 UploadAnswer::Done => return,
+                // A few attempts only: an attestation must not hold up the job.
                 UploadAnswer::Retry(retry) => {
                     reason = retry.why.clone();
                     tokio::time::sleep(retry.after.unwrap_or(Duration::from_secs(1))).await;
@@ -257,6 +261,7 @@ const SBOM: Names = ("sbom.spdx.json", "sbom", SBOM_TYPE);
 
 /// Masks the secrets in a document, and names it.
 fn finish(job: &Job, (file, file_type, kind): Names, document: Value) -> Attestation {
+    // Build arguments and package metadata may contain secrets.
     let masked = map_texts(document, &|text| job.output.mask(text));
     Attestation {
         file,

@@ -37,6 +37,7 @@ pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
     let dir = dir(job);
     let mut log = |line: &str| job.output.line(line);
     tokio::select! {
+        // Stop wins: a job that is already stopped must not start git.
         biased;
         () = job.stop.stopped() => Err(failure(&BuildError::Canceled)),
         fetched = git.checkout(&source, &dir, &mut log) => {
@@ -101,6 +102,7 @@ fn source_of(job: &Job) -> Result<Source, Failure> {
         reason: FailureReason::SourceUnavailable,
         message: "the job has no full commit SHA".to_owned(),
     })?;
+    // The ref only helps to find the commit, so an invalid one is ignored.
     let git_ref: Option<GitRef> = payload.git_ref.parse().ok();
     let own = job.own.checkout.as_ref();
     let url = match own.and_then(|own| own.deploy_key.as_ref()) {

@@ -39,6 +39,7 @@ async fn load(packages: &Packages, job: &Job, package: &BuildPackage) -> Result<
             let content_type = upload.content_type.as_deref();
             packages.load_file(file, content_type, &dir, &mut log).await
         }
+        // It was downloaded before `prepare`; this cannot happen.
         (PackageSource::Upload(_), None) => {
             Err(std::io::Error::from(std::io::ErrorKind::NotFound).into())
         }

@@ -51,6 +51,7 @@ pub(super) async fn run_script(
         Ok(()) => Some(0),
         Err(error) => error.exit_code(),
     };
+    // The exit code is reported even if the script failed.
     if let Some(code) = code.and_then(|code| code.try_into().ok()) {
         // It cannot be set already: a job has one script.
         let _ = job.exit_code.set(code);
@@ -85,6 +86,7 @@ pub(super) async fn collect_files(
     for warning in &collected.warnings {
         job.output.line(&format!("Warning: artifacts: {warning}"));
     }
+    // An empty archive would look like artifacts to later jobs.
     if collected.entries == 0 {
         job.output
             .line("Warning: no artifacts were found, so none are uploaded");

@@ -41,6 +41,7 @@ async fn load(packages: &Packages, job: &Job, source: &JobSource) -> Result<(), 
         .map_err(io::Error::other)
         .flatten()
         .map_err(|error| unusable(&error.into()))?;
+    // The checksum is optional, and an empty text counts as none.
     let wanted = source.sha256.as_deref().filter(|text| !text.is_empty());
     if let Some(wanted) = wanted
         && !wanted.eq_ignore_ascii_case(&found)
@@ -100,6 +101,7 @@ fn sha256_of(mut file: File) -> io::Result<(File, String)> {
 }
 
 fn unusable(error: &PackageError) -> Failure {
+    // Other reasons name packages, which this is not.
     let reason = match error.reason() {
         FailureReason::DiskFull => return disk_full(),
         FailureReason::RunnerFault => FailureReason::RunnerFault,

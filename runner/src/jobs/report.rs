@@ -74,6 +74,7 @@ impl Reporter<'_> {
                     (ReportAnswer::Taken, _) => break,
                     // Nothing can be missing from an empty trace.
                     (ReportAnswer::TraceIncomplete { .. }, None) => break,
+                    // The coordinator lost bytes that it had acknowledged, or never got them.
                     (ReportAnswer::TraceIncomplete { length }, Some(trace)) => {
                         trace.sender.resume_from(length);
                         trace.delivery = trace.sender.run(trace.stop).await;
@@ -90,6 +91,7 @@ impl Reporter<'_> {
                 tokio::time::sleep(backoff.after_failure(retry_after)).await;
             }
         };
+        // No limit otherwise: an unreported job would run a second time.
         let is_taken = self.unless_stopping(sending).await.is_some();
         if !is_taken {
             tracing::error!("Gave up reporting the result of job {job}: the runner is stopping");

@@ -121,6 +121,7 @@ pub(crate) async fn upload(
     job: &Job,
     outcome: Result<Option<ImageResult>, Failure>,
 ) -> Result<Option<ImageResult>, Failure> {
+    // A stopped job leaves no artifact.
     if job.stop.cause().is_some() {
         return outcome;
     }
@@ -149,6 +150,7 @@ async fn send(
     job.output.phase(Phase::Uploading);
     let name = &artifact.name;
     job.output.line(&format!("Uploading {name}"));
+    // The job token only allows uploads for this job.
     let token = JobToken::presented(job.payload.token.clone());
     let mut backoff = RequestBackoff::new();
     loop {

@@ -63,6 +63,7 @@ impl<'a> TraceSender<'a> {
 
     /// Continues from the length that the coordinator reported.
     pub fn resume_from(&mut self, stored: u64) {
+        // A coordinator that reports more than we wrote must not make us skip output.
         self.stored = stored.min(self.spool.follow().borrow().length);
     }
 
@@ -77,6 +78,7 @@ impl<'a> TraceSender<'a> {
             let more = spool.wait_for(|state| state.length > stored || state.is_complete);
             let state = match more.await {
                 Ok(state) => *state,
+                // The spool is gone, so there is nothing left to send.
                 Err(_) => return Delivery::Refused,
             };
             if state.length <= stored {

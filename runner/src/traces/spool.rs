@@ -102,6 +102,7 @@ impl Spool {
     /// # Errors
     /// Fails if the file cannot be read.
     pub fn read(&self, from: u64, max: usize) -> std::io::Result<Vec<u8>> {
+        // Bytes after the published length may be half written.
         let available = self.state.borrow().length.saturating_sub(from);
         let size = usize::try_from(available).unwrap_or(max).min(max);
         let mut piece = vec![0; size];
