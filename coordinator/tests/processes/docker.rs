@@ -22,7 +22,7 @@ use slipway_testkit::git::Repo;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{Backend, GitServer, wait_for, wait_until};
 
-use crate::place::{LIMIT, Place, finished, show, trace_of};
+use crate::farm::{LIMIT, Place, finished, show, trace_of};
 
 fn var(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` sets it"))

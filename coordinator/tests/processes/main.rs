@@ -1,13 +1,13 @@
-//! Stories with the real programs.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! Tests with the real programs as processes.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod crash;
 mod docker;
-mod killed;
-mod place;
+mod failed_start;
+mod farm;
 #[path = "../support/scripted_runner/v4.rs"]
 #[expect(dead_code, reason = "the tests of the protocol need more of it")]
 mod scripted_runner_v4;
 #[path = "../support/scripted_runner/shell.rs"]
 mod shell;
-mod starting;
 mod stock;

@@ -12,7 +12,7 @@ use slipway_testkit::processes::CoordinatorProcess;
 use slipway_testkit::wait_for;
 use tokio::io::AsyncReadExt as _;
 
-use crate::place::LIMIT;
+use crate::farm::LIMIT;
 use crate::shell::{complete_script, escaped, exported_variables, login_shell, unzip, zipped};
 
 const AGENT: &str = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.4; linux/amd64)";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use slipway_test_engine::SHELL;
 
 use super::{Yard, files, one_job, var};
-use crate::place::{finished, trace_of};
+use crate::farm::{finished, trace_of};
 
 const STATUS: &str =
     "Package: curl\nStatus: install ok installed\nVersion: 7.88.1-10\nArchitecture: amd64\n";

@@ -9,7 +9,7 @@ use slipway_testkit::Backend;
 use slipway_testkit::processes::{CoordinatorProcess, Process, program};
 
 use super::var;
-use crate::place::{Place, show};
+use crate::farm::{Place, show};
 
 /// What no trace and no image may have in it.
 const SECRET: &str = "hunter2-of-the-directories";
@@ -310,14 +310,14 @@ async fn an_interrupt_calls_the_build_off() {
         .env("SLIPWAY_PROJECT", "acme/api")
         .spawn()
         .unwrap();
-    super::wait_until(crate::place::LIMIT, "the step runs", || async {
+    super::wait_until(crate::farm::LIMIT, "the step runs", || async {
         super::sleeps(seconds)
     })
     .await;
     interrupt(child.id());
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap());
     assert_eq!(status.await.unwrap().code(), Some(1));
-    super::wait_until(crate::place::LIMIT, "the step is gone", || async {
+    super::wait_until(crate::farm::LIMIT, "the step is gone", || async {
         !super::sleeps(seconds)
     })
     .await;

@@ -9,7 +9,7 @@ use slipway_testkit::processes::Process;
 use slipway_testkit::{wait_for, wait_until};
 
 use super::{Yard, one_job, sleeps};
-use crate::place::{LIMIT, finished, show, trace_of};
+use crate::farm::{LIMIT, finished, show, trace_of};
 
 fn script(commands: &[&str]) -> Value {
     one_job(

@@ -9,7 +9,7 @@ use slipway_testkit::processes::Process;
 use zip::ZipArchive;
 
 use super::{Yard, artifacts, one_job};
-use crate::place::{finished, trace_of};
+use crate::farm::{finished, trace_of};
 
 /// Two runners, of which each takes only what is meant for it.
 fn two_runners(yard: &Yard) -> [Process; 2] {
@@ -228,6 +228,6 @@ async fn an_image_is_a_source_of_layers_for_another_job() {
         yard.repository
     );
     assert!(traces[1].contains(&fetched), "{}", traces[1]);
-    assert!(!traces[1].contains("Nothing is taken"), "{}", traces[1]);
+    assert!(!traces[1].contains("No layers reused"), "{}", traces[1]);
     assert!(!traces[1].contains("exporting cache"), "{}", traces[1]);
 }

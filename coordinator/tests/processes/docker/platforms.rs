@@ -6,7 +6,7 @@ use slipway_test_engine::{docker, remove_image};
 use slipway_testkit::wait_for;
 
 use super::{Yard, artifacts, one_job, var};
-use crate::place::{LIMIT, finished, show, trace_of};
+use crate::farm::{LIMIT, finished, show, trace_of};
 
 const ARM: &str = "linux/arm64";
 /// No program runs in it, so that it can be built for any processor without an emulator.

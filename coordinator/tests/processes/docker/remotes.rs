@@ -12,7 +12,7 @@ use slipway_testkit::ssh::{SshServer, make_key};
 use slipway_testkit::{GitServer, wait_for};
 
 use super::{Yard, expect, one_job, var};
-use crate::place::{LIMIT, show, trace_of};
+use crate::farm::{LIMIT, show, trace_of};
 
 const PROJECT: &str = "/v1/projects/acme/api";
 const DEPLOY_KEY: &str = "/v1/projects/acme/api/deploy-key";
@@ -164,7 +164,7 @@ async fn a_commit_behind_ssh_with_a_submodule_becomes_an_image_and_its_key_shows
     .await;
     ssh.allow(fresh["public_key"].as_str().unwrap());
     let build = yard.build(json!({ "ref": "main" })).await;
-    let done = crate::place::finished(&yard.farm, &build).await;
+    let done = crate::farm::finished(&yard.farm, &build).await;
     assert_eq!(done["state"], "succeeded", "{done:#}");
 }
 
@@ -182,7 +182,7 @@ async fn a_deploy_token_opens_its_own_server_and_is_shown_to_no_other() {
     let shown = yard.set_deploy_key(token).await;
     assert_eq!(shown["username"], "deploy");
     let build = yard.build(json!({ "ref": "main" })).await;
-    let done = crate::place::finished(&yard.farm, &build).await;
+    let done = crate::farm::finished(&yard.farm, &build).await;
     let trace = trace_of(&yard.farm, &done["jobs"][0]).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
     let project = yard.farm.api(Method::GET, PROJECT, None).await;

@@ -11,7 +11,7 @@ use slipway_testkit::{wait_for, wait_until};
 use zip::ZipArchive;
 
 use super::{Yard, artifacts, one_job, sleeps, workspaces};
-use crate::place::{LIMIT, finished, show, trace_of};
+use crate::farm::{LIMIT, finished, show, trace_of};
 
 #[tokio::test]
 async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway_test_engine::{SHELL, docker};
 
 use super::{Yard, artifacts, one_job, var};
-use crate::place::{finished, trace_of};
+use crate::farm::{finished, trace_of};
 use crate::stock::Stock;
 
 /// A pipeline of one image build for stock runners.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use slipway_test_engine::{SHELL, docker};
 
 use super::{Yard, artifacts, one_job, var};
-use crate::place::{finished, trace_of};
+use crate::farm::{finished, trace_of};
 use crate::scripted_runner_v4::{FinishedJob, ScriptedRunner};
 
 async fn stock(yard: &Yard) -> ScriptedRunner {
@@ -14,7 +14,7 @@ async fn stock(yard: &Yard) -> ScriptedRunner {
 }
 
 async fn ran(stock: &ScriptedRunner) -> FinishedJob {
-    let job = slipway_testkit::wait_for(crate::place::LIMIT, "a job", || stock.claim()).await;
+    let job = slipway_testkit::wait_for(crate::farm::LIMIT, "a job", || stock.claim()).await;
     stock.run(&job).await
 }
 

@@ -22,7 +22,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::super::{Yard, var};
-use crate::place::{LIMIT, show, trace_of};
+use crate::farm::{LIMIT, show, trace_of};
 
 /// The builds of the project.
 pub(super) const BUILDS: &str = "/api/v1/repository/acme/api/build/";

@@ -8,7 +8,7 @@ use serde_json::json;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{Backend, on_both_back_ends, wait_for, wait_until};
 
-use crate::place::{LIMIT, Place, build, finished, project, show, trace_of};
+use crate::farm::{LIMIT, Place, build, finished, project, show, trace_of};
 
 on_both_back_ends!(
     a_killed_coordinator_costs_a_build_nothing,
