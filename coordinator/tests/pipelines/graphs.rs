@@ -1,4 +1,4 @@
-//! How builds of several jobs go.
+//! Builds of several jobs.
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,17 +12,17 @@ use slipway_farm::BuildRequest;
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::hands::{Hands, pipeline, states};
+use crate::scripted_runner::{ScriptedRunner, pipeline, states};
 
 on_both_back_ends!(
-    builds_made_at_once_are_numbered_without_gaps,
-    a_cancel_reaches_every_job,
-    a_retry_reruns_what_did_not_succeed,
-    what_needs_a_failed_job_is_skipped_or_runs_for_that,
-    the_images_of_other_jobs_arrive_by_their_digests,
+    concurrent_builds_are_numbered_without_gaps,
+    cancel_ends_every_unfinished_job,
+    retry_runs_only_jobs_that_did_not_succeed,
+    jobs_that_need_a_failed_job_are_skipped_or_run_on_failure,
+    images_of_other_jobs_are_passed_by_digest,
 );
 
-async fn builds_made_at_once_are_numbered_without_gaps(backend: Backend) {
+async fn concurrent_builds_are_numbered_without_gaps(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let admin = farm.admin().await;
@@ -31,7 +31,7 @@ async fn builds_made_at_once_are_numbered_without_gaps(backend: Backend) {
         sha: Some(SHA.parse().unwrap()),
         git_ref: None,
     };
-    // A build that cannot be takes no number.
+    // A build that is refused takes no number.
     let mut wrong = request();
     wrong.pipeline = "other".parse().unwrap();
     assert!(
@@ -52,12 +52,15 @@ async fn builds_made_at_once_are_numbered_without_gaps(backend: Backend) {
     });
     let mut numbers = BTreeSet::new();
     for made in made.collect::<Vec<_>>() {
-        assert!(numbers.insert(made.await.unwrap()), "a number came twice");
+        assert!(
+            numbers.insert(made.await.unwrap()),
+            "a number was used twice"
+        );
     }
     assert_eq!(numbers, (1..=20).collect());
 }
 
-async fn a_cancel_reaches_every_job(backend: Backend) {
+async fn cancel_ends_every_unfinished_job(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm
@@ -76,10 +79,10 @@ async fn a_cancel_reaches_every_job(backend: Backend) {
             ),
         )
         .await;
-    let hands = Hands::of(&farm).await;
-    let first = hands.claim_named("first").await;
-    hands.succeed(first).await;
-    hands.claim_named("running").await;
+    let runner = ScriptedRunner::of(&farm).await;
+    let first = runner.claim_named("first").await;
+    runner.succeed(first).await;
+    runner.claim_named("running").await;
     let build = farm.farm().cancel_build(&project, &build).await.unwrap();
     assert_eq!(build.state, BuildState::Canceled);
     let expected = [
@@ -93,10 +96,13 @@ async fn a_cancel_reaches_every_job(backend: Backend) {
         "waiting: canceled",
     ];
     assert_eq!(states(&farm, &build).await, expected);
-    assert!(hands.claim().await.is_none(), "nothing runs after a cancel");
+    assert!(
+        runner.claim().await.is_none(),
+        "a job was claimed after the cancel"
+    );
 }
 
-async fn a_retry_reruns_what_did_not_succeed(backend: Backend) {
+async fn retry_runs_only_jobs_that_did_not_succeed(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm
@@ -111,12 +117,12 @@ async fn a_retry_reruns_what_did_not_succeed(backend: Backend) {
             ),
         )
         .await;
-    let hands = Hands::of(&farm).await;
+    let runner = ScriptedRunner::of(&farm).await;
     for (name, good) in [("a", true), ("b", false), ("d", true)] {
-        let claimed = hands.claim_named(name).await;
+        let claimed = runner.claim_named(name).await;
         match good {
-            true => hands.succeed(claimed).await,
-            false => hands.fail(claimed).await,
+            true => runner.succeed(claimed).await,
+            false => runner.fail(claimed).await,
         }
     }
     assert_eq!(farm.build_now(&build).await.state, BuildState::Failed);
@@ -130,8 +136,8 @@ async fn a_retry_reruns_what_did_not_succeed(backend: Backend) {
     let expected = ["a: succeeded", "b: pending", "c: waiting", "d: succeeded"];
     assert_eq!(states(&farm, &build).await, expected);
     for name in ["b", "c"] {
-        let claimed = hands.claim_named(name).await;
-        hands.succeed(claimed).await;
+        let claimed = runner.claim_named(name).await;
+        runner.succeed(claimed).await;
     }
     assert_eq!(farm.build_now(&build).await.state, BuildState::Succeeded);
     assert_eq!(farm.jobs(&build).await.len(), 6);
@@ -140,7 +146,7 @@ async fn a_retry_reruns_what_did_not_succeed(backend: Backend) {
     assert!(why.contains("every job of the build succeeded"), "{why}");
 }
 
-async fn what_needs_a_failed_job_is_skipped_or_runs_for_that(backend: Backend) {
+async fn jobs_that_need_a_failed_job_are_skipped_or_run_on_failure(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm
@@ -159,13 +165,13 @@ async fn what_needs_a_failed_job_is_skipped_or_runs_for_that(backend: Backend) {
             ),
         )
         .await;
-    let hands = Hands::of(&farm).await;
+    let runner = ScriptedRunner::of(&farm).await;
     let mut ran = Vec::new();
-    while let Some(claimed) = hands.claim().await {
+    while let Some(claimed) = runner.claim().await {
         ran.push(claimed.job.name.clone());
         match claimed.job.name.as_str() {
-            "may" | "must" => hands.fail(claimed).await,
-            _ => hands.succeed(claimed).await,
+            "may" | "must" => runner.fail(claimed).await,
+            _ => runner.succeed(claimed).await,
         }
     }
     ran.sort();
@@ -199,7 +205,7 @@ async fn what_needs_a_failed_job_is_skipped_or_runs_for_that(backend: Backend) {
     );
 }
 
-async fn the_images_of_other_jobs_arrive_by_their_digests(backend: Backend) {
+async fn images_of_other_jobs_are_passed_by_digest(backend: Backend) {
     let farm = TestFarm::start_with(backend, |config| {
         config.registry = Some("registry.example:5000".to_owned());
     })
@@ -215,12 +221,12 @@ async fn the_images_of_other_jobs_arrive_by_their_digests(backend: Backend) {
         ),
     )
     .await;
-    let hands = Hands::of(&farm).await;
+    let runner = ScriptedRunner::of(&farm).await;
     let digest = |id: i64| format!("sha256:{id:064x}");
-    let base = hands.claim_named("base").await;
+    let base = runner.claim_named("base").await;
     let base_id = base.job.id.0;
-    hands.succeed(base).await;
-    let app = hands.claim_named("app").await;
+    runner.succeed(base).await;
+    let app = runner.claim_named("app").await;
     let app_id = app.job.id.0;
     let JobSpec::ImageBuild(spec) = &app.job.spec else {
         panic!("an image");
@@ -229,12 +235,12 @@ async fn the_images_of_other_jobs_arrive_by_their_digests(backend: Backend) {
     assert_eq!(spec.args["BASE"], expected);
     assert_eq!(spec.args["A"], "b");
     assert_eq!(spec.cache_image.as_deref(), Some(expected.as_str()));
-    hands.succeed(app).await;
-    let test = hands.claim_named("test").await;
+    runner.succeed(app).await;
+    let test = runner.claim_named("test").await;
     let JobSpec::Script(spec) = &test.job.spec else {
         panic!("a script");
     };
     let expected = format!("registry.example:5000/acme/api/app@{}", digest(app_id));
     assert_eq!(spec.image, Some(expected));
-    hands.succeed(test).await;
+    runner.succeed(test).await;
 }

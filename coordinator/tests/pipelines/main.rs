@@ -1,11 +1,11 @@
-//! Pipelines of several jobs: where they come from, and how builds of them go, through the real
+//! Pipelines of several jobs: where definitions come from, and how their builds run, through the real
 //! application on both back ends.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-mod brought;
+mod from_repository;
 mod graphs;
-mod hands;
-mod kept_sources;
+mod invalid_definitions;
 mod platforms;
-mod refused;
-mod warm;
+mod scripted_runner;
+mod source_retention;
+mod warm_runners;

@@ -1,4 +1,4 @@
-//! Images for several platforms, and where their layers come from.
+//! Images for several platforms, and their cache sources.
 
 use serde_json::{Value, json};
 use slipway_domain::pipeline::Definition;
@@ -9,13 +9,13 @@ use slipway_farm::{BuildRequest, ClaimedJob, FarmError, StartBlocker};
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::hands::{Hands, states};
+use crate::scripted_runner::{ScriptedRunner, states};
 
 on_both_back_ends!(
-    each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_their_images,
-    a_platform_that_fails_leaves_no_index_and_a_retry_makes_it,
+    each_platform_is_built_by_a_runner_for_it_and_the_index_has_all_images,
+    failed_platform_leaves_no_index_until_a_retry_succeeds,
     several_platforms_need_a_repository,
-    a_branch_takes_layers_from_its_own_image_or_that_of_the_default_branch,
+    branch_uses_its_own_image_or_the_default_branchs_as_cache,
 );
 
 async fn farm_with_registry(backend: Backend) -> TestFarm {
@@ -43,9 +43,7 @@ fn image(claimed: &ClaimedJob) -> &ImageBuild {
     }
 }
 
-async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_their_images(
-    backend: Backend,
-) {
+async fn each_platform_is_built_by_a_runner_for_it_and_the_index_has_all_images(backend: Backend) {
     let farm = farm_with_registry(backend).await;
     let project = farm.project("acme/api").await;
     let jobs = json!([
@@ -54,10 +52,13 @@ async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_th
          "spec": {"kind": "script", "image_of": "app", "commands": ["x"]}},
     ]);
     let build = farm.build_defined(&project, definition(jobs)).await;
-    let intel = Hands::on(&farm, "amd64").await;
+    let intel = ScriptedRunner::on(&farm, "amd64").await;
     let on_intel = intel.claim_named("app-linux-amd64").await;
     assert_eq!(image(&on_intel).tags, ["v1-linux-amd64"]);
-    assert!(intel.claim().await.is_none(), "not for this processor");
+    assert!(
+        intel.claim().await.is_none(),
+        "claimed a job for another processor"
+    );
     let waiting = farm.jobs(&build).await;
     let why = farm.farm().pending_reason(&project, waiting[1].id);
     let why = why.await.unwrap();
@@ -67,7 +68,7 @@ async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_th
         StartBlocker::Pending(PendingReason::NoRunnerHasFeatures(missing))
     );
 
-    let arm = Hands::on(&farm, "arm64").await;
+    let arm = ScriptedRunner::on(&farm, "arm64").await;
     let on_arm = arm.claim_named("app-linux-arm64").await;
     let made = [&on_intel, &on_arm].map(|claimed| PlatformImage {
         platform: image(claimed).platforms[0].clone(),
@@ -75,10 +76,13 @@ async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_th
         size_bytes: 1,
     });
     arm.succeed(on_arm).await;
-    assert!(arm.claim().await.is_none(), "not all images are there");
+    assert!(
+        arm.claim().await.is_none(),
+        "claimed the index before all images were built"
+    );
     intel.succeed(on_intel).await;
-    // A stock runner would not know what to do.
-    assert!(Hands::of(&farm).await.claim().await.is_none());
+    // A stock runner cannot push an index.
+    assert!(ScriptedRunner::of(&farm).await.claim().await.is_none());
     let index = arm.claim_named("app").await;
     let JobSpec::ImageIndex(spec) = &index.job.spec else {
         panic!("{:?}", index.job.spec);
@@ -101,15 +105,15 @@ async fn each_platform_goes_to_a_runner_that_builds_for_it_and_the_index_gets_th
     assert_eq!(farm.build_now(&build).await.state, BuildState::Succeeded);
 }
 
-async fn a_platform_that_fails_leaves_no_index_and_a_retry_makes_it(backend: Backend) {
+async fn failed_platform_leaves_no_index_until_a_retry_succeeds(backend: Backend) {
     let farm = farm_with_registry(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm
         .build_defined(&project, definition(json!([two_platforms()])))
         .await;
     let (intel, arm) = (
-        Hands::on(&farm, "amd64").await,
-        Hands::on(&farm, "arm64").await,
+        ScriptedRunner::on(&farm, "amd64").await,
+        ScriptedRunner::on(&farm, "arm64").await,
     );
     intel
         .succeed(intel.claim_named("app-linux-amd64").await)
@@ -161,7 +165,7 @@ async fn several_platforms_need_a_repository(backend: Backend) {
     assert!(why.starts_with(told), "{why}");
 }
 
-async fn a_branch_takes_layers_from_its_own_image_or_that_of_the_default_branch(backend: Backend) {
+async fn branch_uses_its_own_image_or_the_default_branchs_as_cache(backend: Backend) {
     let farm = farm_with_registry(backend).await;
     let project = farm.project("acme/api").await;
     let jobs = json!([
@@ -209,7 +213,10 @@ async fn a_branch_takes_layers_from_its_own_image_or_that_of_the_default_branch(
         assert_eq!(other, fallback.map(|tag| format!("{tag}{arm}")));
         let pushed = [Some(SHA), tag].into_iter().flatten();
         let pushed: Vec<String> = pushed.map(|tag| format!("{tag}{arm}")).collect();
-        assert_eq!(tags, pushed, "what the next build looks for is pushed");
+        assert_eq!(
+            tags, pushed,
+            "the tag that the next build uses as cache is not pushed"
+        );
         assert_eq!(caches("own").0.as_deref(), Some("mine"));
         for name in ["other", "anew"] {
             assert_eq!(caches(name).0, None, "{name}");

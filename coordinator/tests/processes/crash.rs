@@ -1,4 +1,4 @@
-//! Something is killed, or many work at once; the runners do what a script says.
+//! Crashes of the coordinator and of runners, and many runners at once. Runners use the scripted executor.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,11 +8,11 @@ use serde_json::json;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{Backend, on_both_back_ends, wait_for, wait_until};
 
-use crate::farm::{LIMIT, Place, build, finished, project, show, trace_of};
+use crate::farm::{FarmDir, LIMIT, build, project, show, trace_of, wait_until_finished};
 
 on_both_back_ends!(
-    a_killed_coordinator_costs_a_build_nothing,
-    a_killed_runner_costs_an_attempt_and_not_the_build,
+    build_survives_a_coordinator_crash_with_its_whole_trace,
+    job_of_a_killed_runner_is_retried_by_another,
     every_job_runs_exactly_once,
 );
 
@@ -20,7 +20,7 @@ fn lines(range: std::ops::RangeInclusive<u32>) -> String {
     range.map(|number| format!("line {number:06}\n")).collect()
 }
 
-/// What the scripted executor wrote, without what the runner says around it.
+/// The output of the scripted executor, without the runner's own lines.
 fn script_of(trace: &str) -> String {
     trace
         .split_inclusive('\n')
@@ -32,10 +32,10 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-async fn a_killed_coordinator_costs_a_build_nothing(backend: Backend) {
-    let place = Place::new(backend).await;
-    let mut farm = place.coordinator("only", &[]).await;
-    let gate = place.dir.path().join("gate");
+async fn build_survives_a_coordinator_crash_with_its_whole_trace(backend: Backend) {
+    let farm_dir = FarmDir::new(backend).await;
+    let mut farm = farm_dir.coordinator("only", &[]).await;
+    let gate = farm_dir.dir.path().join("gate");
     let script = [
         ("SCRIPT_LINES", "20000"),
         ("SCRIPT_WAIT_FILE", path(&gate)),
@@ -44,7 +44,7 @@ async fn a_killed_coordinator_costs_a_build_nothing(backend: Backend) {
     project(&farm, &script).await;
     let runner = farm.runner("runner", 1);
     let build = build(&farm).await;
-    let job = wait_for(LIMIT, "half of the trace is there", || async {
+    let job = wait_for(LIMIT, "half of the trace is stored", || async {
         let job = show(&farm, &build).await["jobs"][0].clone();
         trace_of(&farm, &job)
             .await
@@ -53,45 +53,45 @@ async fn a_killed_coordinator_costs_a_build_nothing(backend: Backend) {
     })
     .await;
     farm.kill();
-    // The runner goes on alone: the other half is written while nobody listens.
+    // The runner continues without the coordinator and writes the other half.
     std::fs::write(&gate, "").unwrap();
-    let spools = place.dir.path().join("runner.work");
+    let spools = farm_dir.dir.path().join("runner.work");
     wait_until(
         LIMIT,
         "the runner has the whole trace on its disk",
-        || async { holds(&spools, b"line 040000\n") },
+        || async { contains_bytes(&spools, b"line 040000\n") },
     )
     .await;
     farm.start_again().await;
-    let done = finished(&farm, &build).await;
+    let done = wait_until_finished(&farm, &build).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{}", runner.log());
     assert_eq!(
         done["jobs"].as_array().unwrap().len(),
         1,
-        "no attempt but the first: {done:#}"
+        "there is more than one attempt: {done:#}"
     );
     assert_eq!(script_of(&trace_of(&farm, &job).await), lines(1..=40_000));
 }
 
-/// Whether some file below `folder` holds `needle`.
-fn holds(folder: &Path, needle: &[u8]) -> bool {
+/// Whether a file below `folder` contains `needle`.
+fn contains_bytes(folder: &Path, needle: &[u8]) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return false;
     };
     entries.flatten().any(|entry| {
         let path = entry.path();
         if path.is_dir() {
-            return holds(&path, needle);
+            return contains_bytes(&path, needle);
         }
         let bytes = std::fs::read(&path).unwrap_or_default();
         bytes.windows(needle.len()).any(|window| window == needle)
     })
 }
 
-async fn a_killed_runner_costs_an_attempt_and_not_the_build(backend: Backend) {
-    let place = Place::new(backend).await;
-    let farm = place.coordinator("only", &["--lease-s", "3"]).await;
-    let gate = place.dir.path().join("gate");
+async fn job_of_a_killed_runner_is_retried_by_another(backend: Backend) {
+    let farm_dir = FarmDir::new(backend).await;
+    let farm = farm_dir.coordinator("only", &["--lease-s", "3"]).await;
+    let gate = farm_dir.dir.path().join("gate");
     project(
         &farm,
         &[("SCRIPT_LINES", "10"), ("SCRIPT_WAIT_FILE", path(&gate))],
@@ -124,7 +124,7 @@ async fn a_killed_runner_costs_an_attempt_and_not_the_build(backend: Backend) {
     );
     assert_ne!(second[0]["runner"], second[1]["runner"]);
     std::fs::write(&gate, "").unwrap();
-    let done = finished(&farm, &build).await;
+    let done = wait_until_finished(&farm, &build).await;
     assert_eq!(done["state"], "succeeded", "{done:#}");
     assert_eq!(done["jobs"].as_array().unwrap().len(), 2, "{done:#}");
     assert_eq!(
@@ -133,13 +133,13 @@ async fn a_killed_runner_costs_an_attempt_and_not_the_build(backend: Backend) {
     );
 }
 
-/// 200 jobs and 8 runners; on PostgreSQL at two coordinators.
+/// Runs 200 jobs on 8 runners; on PostgreSQL with two coordinators.
 async fn every_job_runs_exactly_once(backend: Backend) {
-    let place = Place::new(backend).await;
-    let first = place.coordinator("first", &[]).await;
+    let farm_dir = FarmDir::new(backend).await;
+    let first = farm_dir.coordinator("first", &[]).await;
     let second = match backend {
         Backend::Sqlite => None,
-        Backend::Postgres => Some(place.coordinator("second", &[]).await),
+        Backend::Postgres => Some(farm_dir.coordinator("second", &[]).await),
     };
     project(&first, &[("SCRIPT_LINES", "3")]).await;
     let farms: Vec<&CoordinatorProcess> = [Some(&first), second.as_ref()]
@@ -156,7 +156,7 @@ async fn every_job_runs_exactly_once(backend: Backend) {
     }
     let mut jobs = Vec::new();
     for (index, build) in builds.iter().enumerate() {
-        let done = finished(at(index + 1), build).await;
+        let done = wait_until_finished(at(index + 1), build).await;
         assert_eq!(done["state"], "succeeded", "{done:#}");
         assert_eq!(done["jobs"].as_array().unwrap().len(), 1, "{done:#}");
         assert_eq!(

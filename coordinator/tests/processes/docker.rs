@@ -1,15 +1,14 @@
-//! From a commit on a git server to an image in a registry, with a real engine: coordinator and
-//! runner as processes.
+//! Builds with a real engine, registry and git server: coordinator and runner as processes.
 
-mod attested;
-mod directories;
+mod attestations;
 mod limits;
+mod local_directory;
 mod packages;
 mod pipelines;
 mod platforms;
-mod remotes;
+mod private_sources;
 mod scripts;
-mod stock;
+mod stock_v1;
 mod stock_v4;
 
 use std::path::Path;
@@ -22,63 +21,63 @@ use slipway_testkit::git::Repo;
 use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{Backend, GitServer, wait_for, wait_until};
 
-use crate::farm::{LIMIT, Place, finished, show, trace_of};
+use crate::farm::{FarmDir, LIMIT, show, trace_of, wait_until_finished};
 
 fn var(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` sets it"))
 }
 
-/// A job of a pipeline, with the usual members.
+/// A job of a pipeline with default settings.
 fn one_job(name: &str, spec: Value) -> Value {
     json!({ "name": name, "spec": spec })
 }
 
-/// What a job made, without the documents about it.
+/// The artifacts of a job that are images.
 async fn artifacts(farm: &CoordinatorProcess, job: i64) -> Vec<Value> {
-    let (_, made) = all_of(farm, job).await;
-    made
+    let (_, images) = files_and_images(farm, job).await;
+    images
 }
 
-/// The documents about what a job made.
+/// The artifacts of a job that are files, such as attestations.
 async fn files(farm: &CoordinatorProcess, job: i64) -> Vec<Value> {
-    let (files, _) = all_of(farm, job).await;
+    let (files, _) = files_and_images(farm, job).await;
     files
 }
 
-async fn all_of(farm: &CoordinatorProcess, job: i64) -> (Vec<Value>, Vec<Value>) {
+async fn files_and_images(farm: &CoordinatorProcess, job: i64) -> (Vec<Value>, Vec<Value>) {
     let path = format!("/v1/jobs/{job}/artifacts");
     let made = farm.api(Method::GET, &path, None).await;
     let items = made["items"].as_array().unwrap().iter().cloned();
     items.partition(|item| item["kind"] == "file")
 }
 
-/// A farm, and a project whose images need a login to push.
-struct Yard {
+/// A farm with the project `acme/api`, whose registry requires a login.
+struct Fixture {
     farm: CoordinatorProcess,
     repo: Repo,
     repository: String,
     _runner: Option<Process>,
     _git: GitServer,
-    place: Place,
+    farm_dir: FarmDir,
 }
 
-impl Yard {
-    /// With one runner of ours, which has the engine.
+impl Fixture {
+    /// A farm with one runner of ours.
     async fn new() -> Self {
-        let mut yard = Self::bare().await;
-        yard._runner = Some(yard.farm.runner_with("runner", &[]));
-        yard
+        let mut fixture = Self::bare().await;
+        fixture._runner = Some(fixture.farm.runner_with("runner", &[]));
+        fixture
     }
 
-    /// Without a runner.
+    /// A farm without a runner.
     async fn bare() -> Self {
         Self::bare_with(&[]).await
     }
 
-    /// Without a runner; the coordinator has these arguments.
+    /// A farm without a runner, whose coordinator has these arguments.
     async fn bare_with(arguments: &[&str]) -> Self {
-        let place = Place::new(Backend::Sqlite).await;
-        let farm = place.coordinator("only", arguments).await;
+        let farm_dir = FarmDir::new(Backend::Sqlite).await;
+        let farm = farm_dir.coordinator("only", arguments).await;
         let git = GitServer::start();
         let repo = git.repo("acme/api");
         std::fs::copy("/bin/busybox", repo.work_tree().join("busybox")).unwrap();
@@ -94,17 +93,18 @@ impl Yard {
             "namespace": "acme", "name": "api", "repo_url": repo.url(), "image_repository": repository,
         });
         farm.api(Method::POST, "/v1/projects", Some(project)).await;
-        let yard = Self {
+        let fixture = Self {
             _runner: None,
             farm,
             repo,
             repository,
             _git: git,
-            place,
+            farm_dir,
         };
-        yard.log_in(&var("SLIPWAY_TEST_AUTH_REGISTRY_PASSWORD"))
+        fixture
+            .log_in(&var("SLIPWAY_TEST_AUTH_REGISTRY_PASSWORD"))
             .await;
-        yard
+        fixture
     }
 
     async fn log_in(&self, password: &str) {
@@ -122,29 +122,29 @@ impl Yard {
             .await;
     }
 
-    /// Says what the project's builds run from now on.
-    async fn pipeline(&self, jobs: Value) {
+    /// Sets the jobs of the project's default pipeline.
+    async fn set_pipeline(&self, jobs: Value) {
         let path = "/v1/projects/acme/api/pipelines/default";
         let body = json!({ "definition": { "jobs": jobs } });
         self.farm.api(Method::PUT, path, Some(body)).await;
     }
 
-    /// Has the project's builds run what the repository says.
+    /// Makes the default pipeline read the repository.
     async fn read_repository(&self) {
         let path = "/v1/projects/acme/api/pipelines/default";
         let body = json!({ "from_repository": true });
         self.farm.api(Method::PUT, path, Some(body)).await;
     }
 
-    async fn build(&self, what: Value) -> String {
+    async fn build(&self, request: Value) -> String {
         let build = self
             .farm
-            .api(Method::POST, "/v1/projects/acme/api/builds", Some(what))
+            .api(Method::POST, "/v1/projects/acme/api/builds", Some(request))
             .await;
         build["id"].as_str().unwrap().to_owned()
     }
 
-    /// The digest that the registry has for a tag.
+    /// The digest of a tag in the registry.
     async fn digest_of(&self, tag: &str) -> String {
         let answer = self.manifest(tag).await;
         assert_eq!(answer.status(), 200, "{tag}");
@@ -178,15 +178,15 @@ impl Yard {
 }
 
 #[tokio::test]
-async fn a_commit_on_an_odd_branch_becomes_an_image_under_all_its_tags() {
-    let yard = Yard::new().await;
+async fn image_is_pushed_under_the_sha_and_the_sanitized_branch() {
+    let fixture = Fixture::new().await;
     let dockerfile = format!("{SHELL}RUN echo hello > /greeting\n");
-    yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
-    yard.repo.branch("feature/odd+name");
-    let sha = yard.repo.commit(&[("more", "x")], "second");
-    let build = yard.build(json!({ "ref": "feature/odd+name" })).await;
-    let done = finished(&yard.farm, &build).await;
-    let trace = trace_of(&yard.farm, &done["jobs"][0]).await;
+    fixture.repo.commit(&[("Dockerfile", &dockerfile)], "first");
+    fixture.repo.branch("feature/odd+name");
+    let sha = fixture.repo.commit(&[("more", "x")], "second");
+    let build = fixture.build(json!({ "ref": "feature/odd+name" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
+    let trace = trace_of(&fixture.farm, &done["jobs"][0]).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
     assert_eq!(done["sha"], sha.as_str());
     assert!(
@@ -194,7 +194,7 @@ async fn a_commit_on_an_odd_branch_becomes_an_image_under_all_its_tags() {
         "{trace}"
     );
     let job = done["jobs"][0]["id"].as_i64().unwrap();
-    let image = artifacts(&yard.farm, job).await[0].clone();
+    let image = artifacts(&fixture.farm, job).await[0].clone();
     let tags: Vec<&str> = image["tags"]
         .as_array()
         .unwrap()
@@ -205,53 +205,54 @@ async fn a_commit_on_an_odd_branch_becomes_an_image_under_all_its_tags() {
     assert_eq!(tags[0], sha);
     assert!(tags[1].starts_with("feature-odd-name-"), "{image:#}");
     for tag in tags {
-        assert_eq!(image["digest"], yard.digest_of(tag).await.as_str());
+        assert_eq!(image["digest"], fixture.digest_of(tag).await.as_str());
     }
 }
 
 #[tokio::test]
-async fn each_thing_that_goes_wrong_is_told_as_what_it_is() {
-    let yard = Yard::new().await;
-    let refused = yard
-        .build(json!({ "sha": yard.repo.commit(&[("readme", "x")], "no Dockerfile") }))
+async fn each_failure_has_its_own_reason_and_message() {
+    let fixture = Fixture::new().await;
+    let refused = fixture
+        .build(json!({ "sha": fixture.repo.commit(&[("readme", "x")], "no Dockerfile") }))
         .await;
-    expect(&yard.farm, &refused, "dockerfile_missing", "Dockerfile").await;
+    assert_failure(&fixture.farm, &refused, "dockerfile_missing", "Dockerfile").await;
     let dockerfile = format!("{SHELL}RUN exit 7\n");
-    let failing = yard
-        .build(json!({ "sha": yard.repo.commit(&[("Dockerfile", &dockerfile)], "fails") }))
+    let failing = fixture
+        .build(json!({ "sha": fixture.repo.commit(&[("Dockerfile", &dockerfile)], "fails") }))
         .await;
-    expect(&yard.farm, &failing, "build_failed", "7").await;
-    let unknown = yard
+    assert_failure(&fixture.farm, &failing, "build_failed", "7").await;
+    let unknown = fixture
         .build(json!({ "sha": "0123456789abcdef0123456789abcdef01234567" }))
         .await;
-    expect(
-        &yard.farm,
+    assert_failure(
+        &fixture.farm,
         &unknown,
         "source_unavailable",
         "0123456789abcdef",
     )
     .await;
-    let good = yard.repo.commit(&[("Dockerfile", SHELL)], "good");
-    yard.log_in("not the password").await;
-    let unauthorized = yard.build(json!({ "sha": good })).await;
-    expect(
-        &yard.farm,
+    let good = fixture.repo.commit(&[("Dockerfile", SHELL)], "good");
+    fixture.log_in("not the password").await;
+    let unauthorized = fixture.build(json!({ "sha": good })).await;
+    assert_failure(
+        &fixture.farm,
         &unauthorized,
         "push_refused",
         &var("SLIPWAY_TEST_AUTH_REGISTRY"),
     )
     .await;
-    let gone = json!({ "repo_url": yard.repo.url().replace("acme/api", "acme/gone") });
-    yard.farm
+    let gone = json!({ "repo_url": fixture.repo.url().replace("acme/api", "acme/gone") });
+    fixture
+        .farm
         .api(Method::PATCH, "/v1/projects/acme/api", Some(gone))
         .await;
-    let missing = yard.build(json!({ "sha": good })).await;
-    expect(&yard.farm, &missing, "source_unavailable", "acme/gone").await;
+    let missing = fixture.build(json!({ "sha": good })).await;
+    assert_failure(&fixture.farm, &missing, "source_unavailable", "acme/gone").await;
 }
 
-/// A build that fails for `reason`, with a message that has `word` in it, there and in the trace.
-async fn expect(farm: &CoordinatorProcess, build: &str, reason: &str, word: &str) {
-    let done = finished(farm, build).await;
+/// Asserts that a build fails for `reason`, with `word` in the message and in the trace.
+async fn assert_failure(farm: &CoordinatorProcess, build: &str, reason: &str, word: &str) {
+    let done = wait_until_finished(farm, build).await;
     let job = &done["jobs"][0];
     assert_eq!(
         (&done["state"], &job["failure_reason"]),
@@ -273,34 +274,40 @@ mod timing {
 }
 
 async fn cancel_ends_the_running_step() {
-    let yard = Yard::new().await;
-    // A length that no other sleep on the machine has.
+    let fixture = Fixture::new().await;
+    // A duration that no other sleep on the machine has.
     let seconds = 100_000 + std::process::id();
     let dockerfile = format!("{SHELL}RUN exec sleep {seconds}\n");
-    let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "sleeps");
-    let build = yard.build(json!({ "sha": sha })).await;
+    let sha = fixture
+        .repo
+        .commit(&[("Dockerfile", &dockerfile)], "sleeps");
+    let build = fixture.build(json!({ "sha": sha })).await;
     wait_until(LIMIT, "the step runs", || async { sleeps(seconds) }).await;
-    yard.farm
+    fixture
+        .farm
         .api(Method::POST, &format!("/v1/builds/{build}/cancel"), None)
         .await;
-    wait_until(Duration::from_secs(2), "the step is gone", || async {
+    wait_until(Duration::from_secs(2), "the step has ended", || async {
         !sleeps(seconds)
     })
     .await;
-    let state = show(&yard.farm, &build).await["state"].clone();
+    let state = show(&fixture.farm, &build).await["state"].clone();
     assert_eq!(state, "canceled");
-    // The runner is free again, and nothing of the job is left on its disk.
-    let sha = yard.repo.commit(&[("Dockerfile", SHELL)], "builds");
-    let next = yard.build(json!({ "sha": sha })).await;
-    assert_eq!(finished(&yard.farm, &next).await["state"], "succeeded");
-    let work = yard.place.dir.path().join("runner.work/jobs");
+    // The runner claims the next job, and the canceled one leaves nothing on the disk.
+    let sha = fixture.repo.commit(&[("Dockerfile", SHELL)], "builds");
+    let next = fixture.build(json!({ "sha": sha })).await;
+    assert_eq!(
+        wait_until_finished(&fixture.farm, &next).await["state"],
+        "succeeded"
+    );
+    let work = fixture.farm_dir.dir.path().join("runner.work/jobs");
     wait_for(LIMIT, "no workspace is left", || async {
         workspaces(&work).is_empty().then_some(())
     })
     .await;
 }
 
-/// Whether a process on this machine sleeps for so many seconds.
+/// Whether a `sleep` process with this duration runs on this machine.
 fn sleeps(seconds: u32) -> bool {
     let needle = format!("sleep\0{seconds}\0");
     let Ok(processes) = std::fs::read_dir("/proc") else {
@@ -312,7 +319,7 @@ fn sleeps(seconds: u32) -> bool {
     })
 }
 
-/// The directories of jobs in a runner's working directory.
+/// The directories of jobs in a runner's work directory.
 fn workspaces(work: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(work).into_iter().flatten().flatten();
     entries

@@ -1,4 +1,4 @@
-//! A farm of real processes, and what its native API says.
+//! A farm of real processes, and requests to its native API.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use slipway_testkit::{Backend, wait_for};
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 pub(crate) const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
 
-/// The database of a farm, for as long as the farm needs it.
-pub(crate) struct Place {
+/// The data directory and the database of a farm.
+pub(crate) struct FarmDir {
     pub(crate) dir: tempfile::TempDir,
     database: Option<Database>,
 }
 
-impl Place {
+impl FarmDir {
     pub(crate) async fn new(backend: Backend) -> Self {
         let database = match backend {
             Backend::Sqlite => None,
@@ -74,11 +74,12 @@ pub(crate) async fn show(farm: &CoordinatorProcess, build: &str) -> Value {
         .await
 }
 
-pub(crate) async fn finished(farm: &CoordinatorProcess, build: &str) -> Value {
-    let over = |build: &Value| !["pending", "running"].contains(&build["state"].as_str().unwrap());
-    wait_for(LIMIT, "the build is over", || async {
+pub(crate) async fn wait_until_finished(farm: &CoordinatorProcess, build: &str) -> Value {
+    let has_ended =
+        |build: &Value| !["pending", "running"].contains(&build["state"].as_str().unwrap());
+    wait_for(LIMIT, "the build has ended", || async {
         let build = show(farm, build).await;
-        over(&build).then_some(build)
+        has_ended(&build).then_some(build)
     })
     .await
 }

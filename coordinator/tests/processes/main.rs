@@ -10,4 +10,4 @@ mod farm;
 mod scripted_runner_v4;
 #[path = "../support/scripted_runner/shell.rs"]
 mod shell;
-mod stock;
+mod stock_runner;

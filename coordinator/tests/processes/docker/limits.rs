@@ -1,4 +1,4 @@
-//! What a job may use of its host, and what is left when a runner is killed.
+//! Limits of jobs, and cleanup after a killed runner.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use slipway_test_engine::{SHELL, docker, shell_image};
 use slipway_testkit::processes::Process;
 use slipway_testkit::{wait_for, wait_until};
 
-use super::{Yard, one_job, sleeps};
-use crate::farm::{LIMIT, finished, show, trace_of};
+use super::{Fixture, one_job, sleeps};
+use crate::farm::{LIMIT, show, trace_of, wait_until_finished};
 
 fn script(commands: &[&str]) -> Value {
     one_job(
@@ -19,17 +19,18 @@ fn script(commands: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_script_over_its_memory_is_told_its_limit() {
-    let yard = Yard::bare().await;
-    let _runner = yard
+async fn script_over_the_memory_limit_fails_with_the_limit() {
+    let fixture = Fixture::bare().await;
+    let _runner = fixture
         .farm
         .runner_with("runner", &["--job-memory-mb", "64", "--job-cpus", "0.5"]);
     let greedy = "dd if=/dev/zero of=/dev/null bs=256M count=1";
-    yard.pipeline(json!([script(&["echo begun", greedy])]))
+    fixture
+        .set_pipeline(json!([script(&["echo begun", greedy])]))
         .await;
-    yard.repo.commit(&[("README", "x")], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
+    fixture.repo.commit(&[("README", "x")], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
     let job = &done["jobs"][0];
     assert_eq!(job["failure_reason"], "job_failed", "{done:#}");
     let message = job["failure_message"].as_str().unwrap();
@@ -41,8 +42,8 @@ async fn a_script_over_its_memory_is_told_its_limit() {
 }
 
 #[tokio::test]
-async fn a_script_over_its_disk_is_stopped_and_told_its_limit() {
-    let yard = Yard::bare().await;
+async fn script_over_the_disk_limit_is_stopped_with_the_limit() {
+    let fixture = Fixture::bare().await;
     let flags = [
         "--job-disk-mb",
         "8",
@@ -51,29 +52,29 @@ async fn a_script_over_its_disk_is_stopped_and_told_its_limit() {
         "--job-cpus",
         "0.5",
     ];
-    let _runner = yard.farm.runner_with("runner", &flags);
+    let _runner = fixture.farm.runner_with("runner", &flags);
     let seconds = 300_000 + std::process::id();
     let sleep = format!("sleep {seconds}");
     let fill = "dd if=/dev/zero of=big bs=1M count=32";
-    yard.pipeline(json!([script(&[fill, &sleep])])).await;
-    yard.repo.commit(&[("README", "x")], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
+    fixture.set_pipeline(json!([script(&[fill, &sleep])])).await;
+    fixture.repo.commit(&[("README", "x")], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
     wait_until(LIMIT, "the command runs", || async { sleeps(seconds) }).await;
-    let first = show(&yard.farm, &build).await["jobs"][0].clone();
+    let first = show(&fixture.farm, &build).await["jobs"][0].clone();
     let container = docker(&[
         "ps",
         "-q",
         "--filter",
         &format!("label=io.slipway.job={}", first["id"]),
     ]);
-    // Another farm on this engine may have a job of that number.
+    // Another farm on this engine may have a job with the same id.
     let bounded = container.lines().any(|id| {
         let format = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}";
         docker(&["inspect", "--format", format, id]) == "67108864 67108864 500000000"
     });
     assert!(bounded, "{container}");
     let job = wait_for(LIMIT, "the job is stopped", || async {
-        let job = show(&yard.farm, &build).await["jobs"][0].clone();
+        let job = show(&fixture.farm, &build).await["jobs"][0].clone();
         (job["state"] == "failed").then_some(job)
     })
     .await;
@@ -83,14 +84,14 @@ async fn a_script_over_its_disk_is_stopped_and_told_its_limit() {
 }
 
 #[tokio::test]
-async fn a_checkout_over_the_disk_of_a_job_is_told_the_limit() {
-    let yard = Yard::bare().await;
-    let _runner = yard.farm.runner_with("runner", &["--job-disk-mb", "4"]);
-    std::fs::write(yard.repo.work_tree().join("large"), vec![b'x'; 8 << 20]).unwrap();
-    yard.repo.commit(&[("Dockerfile", SHELL)], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
+async fn checkout_over_the_disk_limit_fails_with_the_limit() {
+    let fixture = Fixture::bare().await;
+    let _runner = fixture.farm.runner_with("runner", &["--job-disk-mb", "4"]);
+    std::fs::write(fixture.repo.work_tree().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    fixture.repo.commit(&[("Dockerfile", SHELL)], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
     let job = wait_for(LIMIT, "the job has failed", || async {
-        let job = show(&yard.farm, &build).await["jobs"][0].clone();
+        let job = show(&fixture.farm, &build).await["jobs"][0].clone();
         (job["state"] == "failed").then_some(job)
     })
     .await;
@@ -99,9 +100,9 @@ async fn a_checkout_over_the_disk_of_a_job_is_told_the_limit() {
     assert!(message.contains("more than the 4 MiB of disk"), "{message}");
 }
 
-/// Starts a runner again that was killed, with the configuration and the directory that it had.
-fn again(yard: &Yard) -> Process {
-    let dir = yard.place.dir.path();
+/// Restarts a killed runner with the same configuration and work directory.
+fn restart_runner(fixture: &Fixture) -> Process {
+    let dir = fixture.farm_dir.dir.path();
     let (config, work) = (dir.join("runner.toml"), dir.join("runner.work"));
     let (config, work) = (config.to_str().unwrap(), work.to_str().unwrap());
     let arguments = ["run", "--config", config, "--work-dir", work];
@@ -109,48 +110,55 @@ fn again(yard: &Yard) -> Process {
 }
 
 #[tokio::test]
-async fn what_a_killed_runner_was_at_is_gone_when_it_is_back() {
-    let yard = Yard::bare().await;
-    let runner = yard.farm.runner_with("runner", &["--concurrency", "2"]);
+async fn restarted_runner_deletes_what_its_predecessor_left() {
+    let fixture = Fixture::bare().await;
+    let runner = fixture.farm.runner_with("runner", &["--concurrency", "2"]);
     let (step, command) = (400_000 + std::process::id(), 500_000 + std::process::id());
     let image = one_job("image", json!({"kind": "image_build"}));
-    yard.pipeline(json!([image, script(&[&format!("sleep {command}")])]))
+    fixture
+        .set_pipeline(json!([image, script(&[&format!("sleep {command}")])]))
         .await;
     let dockerfile = format!("{SHELL}RUN exec sleep {step}\n");
-    yard.repo.commit(&[("Dockerfile", &dockerfile)], "sleeps");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    wait_until(LIMIT, "both run", || async {
+    fixture
+        .repo
+        .commit(&[("Dockerfile", &dockerfile)], "sleeps");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    wait_until(LIMIT, "both jobs run", || async {
         sleeps(step) && sleeps(command)
     })
     .await;
     runner.kill();
-    // The engine stops a build whose connection is gone; a container goes on.
-    wait_until(LIMIT, "the step is gone", || async { !sleeps(step) }).await;
+    // The engine stops a build whose connection closed, but a container keeps running.
+    wait_until(LIMIT, "the step has ended", || async { !sleeps(step) }).await;
     assert!(sleeps(command));
-    // Another attempt would begin with the same sleep.
+    // Another attempt would start the same sleep.
     let path = format!("/v1/builds/{build}/cancel");
-    yard.farm.api(Method::POST, &path, None).await;
-    let left = yard.place.dir.path().join("runner.work/jobs");
+    fixture.farm.api(Method::POST, &path, None).await;
+    let left = fixture.farm_dir.dir.path().join("runner.work/jobs");
     assert_ne!(std::fs::read_dir(&left).unwrap().count(), 0);
-    let runner = again(&yard);
-    wait_until(Duration::from_secs(20), "the container is gone", || async {
-        !sleeps(command)
-    })
+    let runner = restart_runner(&fixture);
+    wait_until(
+        Duration::from_secs(20),
+        "the container is deleted",
+        || async { !sleeps(command) },
+    )
     .await;
     assert_eq!(std::fs::read_dir(&left).unwrap().count(), 0);
-    let name = std::fs::read_to_string(yard.place.dir.path().join("runner.work/instance")).unwrap();
+    let name =
+        std::fs::read_to_string(fixture.farm_dir.dir.path().join("runner.work/instance")).unwrap();
     let label = format!("label=io.slipway.runner={}", name.trim());
-    wait_until(LIMIT, "nothing of it is in the engine", || async {
+    wait_until(LIMIT, "the engine has nothing of the job", || async {
         docker(&["ps", "-aq", "--filter", &label]).is_empty()
             && docker(&["images", "-aq", "--filter", &label]).is_empty()
     })
     .await;
-    // It is at work again.
-    yard.pipeline(json!([one_job("image", json!({"kind": "image_build"}))]))
+    // The runner builds again.
+    fixture
+        .set_pipeline(json!([one_job("image", json!({"kind": "image_build"}))]))
         .await;
-    yard.repo.commit(&[("Dockerfile", SHELL)], "builds");
-    let next = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &next).await;
-    let trace = trace_of(&yard.farm, &done["jobs"][0]).await;
+    fixture.repo.commit(&[("Dockerfile", SHELL)], "builds");
+    let next = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &next).await;
+    let trace = trace_of(&fixture.farm, &done["jobs"][0]).await;
     assert_eq!(done["state"], "succeeded", "{trace}\n{}", runner.log());
 }

@@ -1,30 +1,34 @@
-//! Checks 91 to 98 and 101 to 103 of the repository build API: packages that become images, and
-//! those that do not.
+//! Builds of packages: which become images, and which fail.
+//!
+//! See `docs/protocols/quay.md`.
 
-mod ground;
+mod fixture;
 
 use serde_json::json;
 
-use self::ground::{Packages, door, shell_in_registry, tar, tar_of, zip};
-use super::{Yard, var};
+use self::fixture::{Packages, refusing_registry, shell_in_registry, tar, tar_of, zip};
+use super::{Fixture, var};
 
-/// What a step of this Dockerfile says is in the trace, whoever built it before.
+/// A Dockerfile whose step is never cached, so that its output is in the trace.
 const LABELED: &str = "FROM scratch\nLABEL a=b\n";
-/// Keeps the farm from trying again what failed through its own fault.
+/// Turns off automatic retries.
 const ONCE: [&str; 2] = ["--max-attempts", "1"];
 
 #[tokio::test]
-async fn check_91_a_dockerfile_alone_becomes_an_image_under_all_tags() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn dockerfile_alone_is_built_and_pushed_under_all_tags() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let url = packages.serve("text/plain", LABELED);
     let body = json!({"archive_url": url, "docker_tags": ["v1", "latest"]});
-    yard.built(body).await.is_complete();
-    assert_eq!(yard.digest_of("v1").await, yard.digest_of("latest").await);
+    fixture.built(body).await.is_complete();
+    assert_eq!(
+        fixture.digest_of("v1").await,
+        fixture.digest_of("latest").await
+    );
 }
 
 #[tokio::test]
-async fn check_92_archives_are_built_where_their_dockerfile_is() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn archive_is_built_in_the_directory_of_its_dockerfile() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     for (kind, at_root, in_sub) in [
         (
             "application/zip",
@@ -37,59 +41,63 @@ async fn check_92_archives_are_built_where_their_dockerfile_is() {
             tar("-czf", "sub/Dockerfile", LABELED),
         ),
     ] {
-        yard.built_of(&packages.serve(kind, at_root))
+        fixture
+            .built_of(&packages.serve(kind, at_root))
             .await
             .is_complete();
         let url = packages.serve(kind, in_sub);
         let body = json!({"archive_url": url, "subdirectory": "sub"});
-        yard.built(body).await.is_complete();
-        yard.built_of(&url)
+        fixture.built(body).await.is_complete();
+        fixture
+            .built_of(&url)
             .await
             .is_error("dockerfile_missing", "dockerfileissue");
         let body = json!({"archive_url": url, "subdirectory": "other"});
-        yard.built(body)
+        fixture
+            .built(body)
             .await
             .is_error("dockerfile_missing", "dockerfileissue");
     }
 }
 
 #[tokio::test]
-async fn check_93_a_tar_that_is_not_compressed_is_not_built() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn uncompressed_tar_is_refused() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let url = packages.serve("application/x-tar", tar("-cf", "Dockerfile", LABELED));
-    yard.built_of(&url)
+    fixture
+        .built_of(&url)
         .await
         .is_error("package_invalid", "cannotextractbuildpack");
 }
 
 #[tokio::test]
-async fn check_94_a_picture_is_not_built() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn package_that_is_an_image_file_is_refused() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let url = packages.serve("image/png", LABELED);
-    let ended = yard.built_of(&url).await;
+    let ended = fixture.built_of(&url).await;
     ended.is_error("package_invalid", "cannotextractbuildpack");
     assert!(ended.trace.contains("image/png"), "{}", ended.trace);
 }
 
 #[tokio::test]
-async fn check_95_an_error_page_is_not_built() {
-    let (yard, packages) = (Yard::of_packages(&ONCE).await, Packages::start().await);
+async fn response_with_an_error_status_is_not_a_package() {
+    let (fixture, packages) = (Fixture::with_packages(&ONCE).await, Packages::start().await);
     let url = packages.answer(404, "text/plain", LABELED);
-    let ended = yard.built_of(&url).await;
+    let ended = fixture.built_of(&url).await;
     ended.is_error("package_unavailable", "buildpackissue");
     assert!(ended.trace.contains("404"), "{}", ended.trace);
-    assert!(!yard.has_tag("latest").await);
+    assert!(!fixture.has_tag("latest").await);
 }
 
 #[tokio::test]
-async fn check_96_a_step_that_fails_is_not_tried_again() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn failing_step_is_not_retried() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let base = shell_in_registry();
     let dockerfile = format!("FROM {base}\nRUN exit 1\n");
     let url = packages.serve("text/plain", dockerfile);
-    let ended = yard.built_of(&url).await;
+    let ended = fixture.built_of(&url).await;
     ended.is_error("build_failed", "builderror");
-    // The base image is pulled ahead, and each step has a heading.
+    // The base image is pulled first, and each step has a log entry.
     let pulling = format!("\nPulling {base}\n");
     assert!(ended.trace.contains(&pulling), "{}", ended.trace);
     let heading = "\nStep 2/2 : RUN exit 1\n";
@@ -105,18 +113,21 @@ async fn check_96_a_step_that_fails_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn check_97_a_dockerfile_begins_with_a_base_image() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn dockerfile_without_from_is_invalid() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let url = packages.serve("text/plain", "RUN true\nFROM scratch\n");
-    yard.built_of(&url)
+    fixture
+        .built_of(&url)
         .await
         .is_error("dockerfile_invalid", "dockerfileissue");
 }
 
 #[tokio::test]
-async fn check_98_nothing_is_pulled_of_scratch() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
-    let ended = yard.built_of(&packages.serve("text/plain", LABELED)).await;
+async fn scratch_is_not_pulled() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
+    let ended = fixture
+        .built_of(&packages.serve("text/plain", LABELED))
+        .await;
     ended.is_complete();
     assert!(!ended.trace.contains("Pulling scratch"), "{}", ended.trace);
     let pulling = ended.pulling();
@@ -125,72 +136,83 @@ async fn check_98_nothing_is_pulled_of_scratch() {
 }
 
 #[tokio::test]
-async fn check_101_a_build_does_without_its_cache() {
-    let (mut yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
-    // For a step there would be layers to look for.
+async fn missing_cache_image_does_not_fail_the_build() {
+    let (mut fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
+    // Without steps there are no layers to look up, so the cache image is the only request.
     let url = packages.serve("text/plain", "FROM scratch\nCOPY Dockerfile /\n");
-    yard.push_to(&door(&["GET", "HEAD"], "latest").await).await;
+    fixture
+        .push_to(&refusing_registry(&["GET", "HEAD"], "latest").await)
+        .await;
     for _ in 0..2 {
-        let ended = yard.built_of(&url).await;
+        let ended = fixture.built_of(&url).await;
         ended.is_complete();
         assert!(ended.trace.contains("No layers reused"), "{}", ended.trace);
     }
 }
 
 #[tokio::test]
-async fn check_102_tags_that_were_pushed_stay_when_the_next_is_refused() {
-    let (mut yard, packages) = (Yard::of_packages(&ONCE).await, Packages::start().await);
-    yard.push_to(&door(&["PUT"], "second").await).await;
+async fn pushed_tags_stay_if_the_next_tag_is_refused() {
+    let (mut fixture, packages) = (Fixture::with_packages(&ONCE).await, Packages::start().await);
+    fixture
+        .push_to(&refusing_registry(&["PUT"], "second").await)
+        .await;
     let url = packages.serve("text/plain", LABELED);
     let tags = ["first", "second", "third"];
     let body = json!({"archive_url": url, "docker_tags": tags});
-    yard.built(body).await.is_error("push_refused", "pushissue");
+    fixture
+        .built(body)
+        .await
+        .is_error("push_refused", "pushissue");
     let mut there = Vec::new();
     for tag in tags {
-        there.push(yard.has_tag(tag).await);
+        there.push(fixture.has_tag(tag).await);
     }
     assert_eq!(there, [true, false, false]);
 }
 
 #[tokio::test]
-async fn check_103_nothing_outside_of_the_package_is_read() {
-    let (yard, packages) = (Yard::of_packages(&[]).await, Packages::start().await);
+async fn files_outside_the_package_are_not_read() {
+    let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let url = packages.serve("application/zip", zip("Dockerfile", LABELED));
     let body = json!({"archive_url": url, "context": "../../etc"});
-    let ended = yard.built(body).await;
+    let ended = fixture.built(body).await;
     ended.is_error("job_failed", "builderror");
     assert!(ended.trace.contains("leads out"), "{}", ended.trace);
 
-    // Nor by a link.
+    // The same for a symbolic link.
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("../../..", dir.path().join("up")).unwrap();
     std::fs::write(dir.path().join("Dockerfile"), LABELED).unwrap();
     let url = packages.serve("application/gzip", tar_of("-czf", dir.path()));
     let body = json!({"archive_url": url, "dockerfile_path": "/Dockerfile", "context": "/up"});
-    yard.built(body)
+    fixture
+        .built(body)
         .await
         .is_error("package_invalid", "cannotextractbuildpack");
 }
 
 #[tokio::test]
-async fn a_tarball_from_the_file_drop_becomes_an_image_under_its_tags() {
-    let yard = Yard::of_packages(&[]).await;
+async fn uploaded_tarball_is_built_and_pushed_under_its_tags() {
+    let fixture = Fixture::with_packages(&[]).await;
     let dir = tempfile::tempdir().unwrap();
     std::fs::copy("/bin/busybox", dir.path().join("busybox")).unwrap();
     let dockerfile = "FROM scratch\nCOPY busybox /bin/sh\nRUN echo from the drop > /greeting\n";
     std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
-    let place = json!({"mimeType": "application/gzip"});
-    let place = yard.ask("/api/v1/filedrop/", place).await;
-    let put = reqwest::Client::new().put(place["url"].as_str().unwrap());
+    let farm_dir = json!({"mimeType": "application/gzip"});
+    let farm_dir = fixture.ask("/api/v1/filedrop/", farm_dir).await;
+    let put = reqwest::Client::new().put(farm_dir["url"].as_str().unwrap());
     let put = put
         .header("Content-Type", "application/gzip")
         .body(tar_of("-czf", dir.path()));
     assert_eq!(put.send().await.unwrap().status(), 200);
-    let body = json!({"file_id": place["file_id"], "docker_tags": ["v1", "odd tag"]});
-    let ended = yard.built(body).await;
+    let body = json!({"file_id": farm_dir["file_id"], "docker_tags": ["v1", "odd tag"]});
+    let ended = fixture.built(body).await;
     ended.is_complete();
     for step in ["Step 1/2 : COPY busybox /bin/sh\n", "Step 2/2 : RUN echo"] {
         assert!(ended.trace.contains(step), "{}", ended.trace);
     }
-    assert_eq!(yard.digest_of("v1").await, yard.digest_of("odd_tag").await);
+    assert_eq!(
+        fixture.digest_of("v1").await,
+        fixture.digest_of("odd_tag").await
+    );
 }

@@ -1,5 +1,5 @@
-//! Pipelines of several jobs on two runners: images that need each other, a check that runs in what
-//! was built, and jobs that go on in a container that another one left.
+//! Pipelines of several jobs on two runners: images built on each other, a check that runs in a built image,
+//! and jobs that continue from a saved container.
 
 use std::io::{Cursor, Read as _};
 
@@ -8,19 +8,20 @@ use slipway_test_engine::{SHELL, docker, shell_image};
 use slipway_testkit::processes::Process;
 use zip::ZipArchive;
 
-use super::{Yard, artifacts, one_job};
-use crate::farm::{finished, trace_of};
+use super::{Fixture, artifacts, one_job};
+use crate::farm::{trace_of, wait_until_finished};
 
-/// Two runners, of which each takes only what is meant for it.
-fn two_runners(yard: &Yard) -> [Process; 2] {
+/// Two runners that claim only jobs with their own tag.
+fn two_runners(fixture: &Fixture) -> [Process; 2] {
     ["one", "two"].map(|name| {
-        yard.farm
+        fixture
+            .farm
             .runner_registered(name, &["--tags", name], &["--concurrency", "2"])
     })
 }
 
-/// Two images of which the second is built from the first, `command` in the second, and a job
-/// after that. Each job is for another runner than the one before it.
+/// Two images, the second built on the first, `command` in the second image, and a job after that. Each
+/// job requires a different runner from the one before it.
 fn two_images_and_a_check(command: &str) -> String {
     let shell = shell_image();
     format!(
@@ -49,11 +50,10 @@ jobs:
     )
 }
 
-/// A commit with the sources of both images and what is done with them; gives the word that is in
-/// them.
-fn commit(yard: &Yard, command: &str) -> String {
-    // What no engine has built before.
-    let word = yard.repository.rsplit('/').next().unwrap_or_default();
+/// Commits the sources of both images and the pipeline; returns the text that is in the images.
+fn commit(fixture: &Fixture, command: &str) -> String {
+    // Text that is in no cache.
+    let word = fixture.repository.rsplit('/').next().unwrap_or_default();
     let base = format!("{SHELL}RUN echo base {word} >/base\n");
     let app = "ARG BASE\nFROM $BASE\nRUN echo app of $(cat /base) >/app\n";
     let jobs = two_images_and_a_check(command);
@@ -63,14 +63,14 @@ fn commit(yard: &Yard, command: &str) -> String {
         ("Dockerfile", app),
         ("README", "read me\n"),
     ];
-    yard.repo.commit(&files, "two images");
+    fixture.repo.commit(&files, "two images");
     word.to_owned()
 }
 
-async fn traces(yard: &Yard, build: &Value) -> Vec<String> {
+async fn traces(fixture: &Fixture, build: &Value) -> Vec<String> {
     let mut traces = Vec::new();
     for job in build["jobs"].as_array().unwrap() {
-        traces.push(trace_of(&yard.farm, job).await);
+        traces.push(trace_of(&fixture.farm, job).await);
     }
     traces
 }
@@ -87,51 +87,51 @@ fn states(build: &Value) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn two_images_a_check_in_the_second_and_its_file_come_of_a_commit_on_two_runners() {
-    let yard = Yard::bare().await;
-    let _runners = two_runners(&yard);
-    yard.read_repository().await;
-    let word = commit(&yard, "test -s /base");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
-    let traces = traces(&yard, &done).await;
+async fn images_check_and_artifact_of_one_commit_are_built_on_two_runners() {
+    let fixture = Fixture::bare().await;
+    let _runners = two_runners(&fixture);
+    fixture.read_repository().await;
+    let word = commit(&fixture, "test -s /base");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
+    let traces = traces(&fixture, &done).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{traces:#?}");
-    // The runners had different ones of them.
+    // Each runner had some of the jobs.
     let runner = |job: usize| done["jobs"][job]["runner"].clone();
     assert!(runner(0).is_i64() && runner(0) != runner(1), "{done:#}");
     assert_eq!((runner(2), runner(3)), (runner(0), runner(1)));
-    // The second image is what was built from the first, by its digest; so is the container.
+    // The second image and the container use the earlier images by their digests.
     let mut digests = Vec::new();
     for job in [0, 1] {
-        let made = artifacts(&yard.farm, done["jobs"][job]["id"].as_i64().unwrap()).await;
+        let made = artifacts(&fixture.farm, done["jobs"][job]["id"].as_i64().unwrap()).await;
         digests.push(made[0]["digest"].as_str().unwrap().to_owned());
     }
     assert!(traces[1].contains(&digests[0]), "{}", traces[1]);
-    let pulled = format!("Pulling {}/app@{}\n", yard.repository, digests[1]);
+    let pulled = format!("Pulling {}/app@{}\n", fixture.repository, digests[1]);
     assert!(traces[2].contains(&pulled), "{}", traces[2]);
     let said = format!("base {word}\napp of base {word}\nread me\n");
     assert!(traces[2].contains(&said), "{}", traces[2]);
     assert!(traces[3].contains(&said), "{}", traces[3]);
-    let made = artifacts(&yard.farm, done["jobs"][2]["id"].as_i64().unwrap()).await;
+    let made = artifacts(&fixture.farm, done["jobs"][2]["id"].as_i64().unwrap()).await;
     let path = format!("/v1/artifacts/{}/content", made[0]["id"]);
-    let mut zip = ZipArchive::new(Cursor::new(yard.farm.bytes(&path).await)).unwrap();
+    let mut zip = ZipArchive::new(Cursor::new(fixture.farm.bytes(&path).await)).unwrap();
     let mut text = String::new();
     let mut file = zip.by_name("out.txt").unwrap();
     file.read_to_string(&mut text).unwrap();
     assert_eq!(text, said);
-    // The engine has none of the images any more.
+    // The engine no longer has the images.
     let left = docker(&["image", "ls", "--format", "{{.Repository}}"]);
-    assert!(!left.contains(&yard.repository), "{left}");
+    assert!(!left.contains(&fixture.repository), "{left}");
 }
 
 #[tokio::test]
-async fn a_check_that_fails_skips_what_needs_it_and_says_why() {
-    let yard = Yard::bare().await;
-    let _runners = two_runners(&yard);
-    yard.read_repository().await;
-    commit(&yard, "grep nothing /app");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
+async fn failing_check_skips_dependent_jobs_with_the_reason() {
+    let fixture = Fixture::bare().await;
+    let _runners = two_runners(&fixture);
+    fixture.read_repository().await;
+    commit(&fixture, "grep nothing /app");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
     let told = [
         ("base", "succeeded"),
         ("app", "succeeded"),
@@ -147,15 +147,15 @@ async fn a_check_that_fails_skips_what_needs_it_and_says_why() {
     let why = "it needs job check, which failed";
     assert_eq!(done["jobs"][3]["failure_message"], why);
     let path = format!("/v1/jobs/{}/artifacts", check["id"]);
-    let made = yard.farm.api(reqwest::Method::GET, &path, None).await;
+    let made = fixture.farm.api(reqwest::Method::GET, &path, None).await;
     assert_eq!(made["items"], json!([]));
-    // An image that cannot be built skips everything else.
-    yard.repo.commit(
+    // A failing image build skips all other jobs.
+    fixture.repo.commit(
         &[("Dockerfile.base", "FROM scratch\nCOPY none /\n")],
         "broken",
     );
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
     let told = [
         ("base", "failed"),
         ("app", "skipped"),
@@ -166,10 +166,10 @@ async fn a_check_that_fails_skips_what_needs_it_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_on_another_runner_where_a_kept_container_ended() {
-    let yard = Yard::bare().await;
-    let _runners = two_runners(&yard);
-    let kept = format!("{}/kept:1", yard.repository);
+async fn job_continues_from_a_saved_container_on_another_runner() {
+    let fixture = Fixture::bare().await;
+    let _runners = two_runners(&fixture);
+    let kept = format!("{}/kept:1", fixture.repository);
     let mut first = one_job(
         "first",
         json!({
@@ -187,24 +187,24 @@ async fn a_job_goes_on_on_another_runner_where_a_kept_container_ended() {
     );
     second["tags"] = json!(["two"]);
     second["needs"] = json!(["first"]);
-    yard.pipeline(json!([first, second])).await;
-    yard.repo.commit(&[("README", "read me\n")], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
-    let traces = traces(&yard, &done).await;
+    fixture.set_pipeline(json!([first, second])).await;
+    fixture.repo.commit(&[("README", "read me\n")], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
+    let traces = traces(&fixture, &done).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{traces:#?}");
     let said = "$ pwd\n/slipway/work\n$ cat README work /else\nread me\nhalf\noutside\n";
     assert!(traces[1].contains(said), "{}", traces[1]);
-    let made = artifacts(&yard.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
+    let made = artifacts(&fixture.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
     assert_eq!(made[0]["reference"], kept.as_str(), "{made:#?}");
     let left = docker(&["image", "ls", "--format", "{{.Repository}}"]);
-    assert!(!left.contains(&yard.repository), "{left}");
+    assert!(!left.contains(&fixture.repository), "{left}");
 }
 
 #[tokio::test]
-async fn an_image_is_a_source_of_layers_for_another_job() {
-    let yard = Yard::bare().await;
-    let _runners = two_runners(&yard);
+async fn image_of_a_job_is_a_cache_source_for_another() {
+    let fixture = Fixture::bare().await;
+    let _runners = two_runners(&fixture);
     let mut first = one_job("first", json!({"kind": "image_build"}));
     first["tags"] = json!(["one"]);
     let mut second = one_job(
@@ -213,19 +213,19 @@ async fn an_image_is_a_source_of_layers_for_another_job() {
     );
     second["tags"] = json!(["two"]);
     second["needs"] = json!(["first"]);
-    yard.pipeline(json!([first, second])).await;
-    yard.repo.commit(&[("Dockerfile", SHELL)], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
-    let traces = traces(&yard, &done).await;
+    fixture.set_pipeline(json!([first, second])).await;
+    fixture.repo.commit(&[("Dockerfile", SHELL)], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
+    let traces = traces(&fixture, &done).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{traces:#?}");
-    // The first says how it was made, or there would be nothing to take.
+    // The first build exports cache metadata, which the second needs.
     assert!(traces[0].contains("exporting cache"), "{}", traces[0]);
-    let made = artifacts(&yard.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
+    let made = artifacts(&fixture.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
     let digest = made[0]["digest"].as_str().unwrap();
     let fetched = format!(
         "importing cache manifest from {}/first@{digest}",
-        yard.repository
+        fixture.repository
     );
     assert!(traces[1].contains(&fetched), "{}", traces[1]);
     assert!(!traces[1].contains("No layers reused"), "{}", traces[1]);

@@ -1,21 +1,21 @@
-//! An image for two platforms on two runners, of which one may emulate.
+//! An image for two platforms on two runners, one of which emulates.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_test_engine::{docker, remove_image};
 use slipway_testkit::wait_for;
 
-use super::{Yard, artifacts, one_job, var};
-use crate::farm::{LIMIT, finished, show, trace_of};
+use super::{Fixture, artifacts, one_job, var};
+use crate::farm::{LIMIT, show, trace_of, wait_until_finished};
 
 const ARM: &str = "linux/arm64";
-/// No program runs in it, so that it can be built for any processor without an emulator.
+/// Runs no program, so it can be built for any processor without an emulator.
 const FILES_ALONE: &str = "FROM scratch\nCOPY README /\n";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// What the registry has under a name, with its type.
-async fn in_registry(yard: &Yard, name: &str) -> (String, Value) {
-    let (registry, path) = yard.repository.split_once('/').unwrap();
+/// Fetches a manifest from the registry, with its media type.
+async fn fetch_manifest(fixture: &Fixture, name: &str) -> (String, Value) {
+    let (registry, path) = fixture.repository.split_once('/').unwrap();
     let answer = reqwest::Client::new()
         .get(format!("http://{registry}/v2/{path}/manifests/{name}"))
         .header(
@@ -43,24 +43,25 @@ fn named<'a>(build: &'a Value, name: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn an_image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_name() {
-    let yard = Yard::bare().await;
+async fn image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_name() {
+    let fixture = Fixture::bare().await;
     let own = docker(&["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"]);
     assert_ne!(
         own, ARM,
-        "these stories take another processor for the foreign one"
+        "this test expects another processor for the foreign platform"
     );
-    let _plain = yard.farm.runner_with("plain", &[]);
+    let _plain = fixture.farm.runner_with("plain", &[]);
     let spec = json!({"kind": "image_build", "tags": ["v1"], "platforms": [own, ARM]});
-    yard.pipeline(json!([one_job("app", spec)])).await;
-    // What no engine has built before.
-    let readme = format!("read {}\n", yard.repository);
-    yard.repo
+    fixture.set_pipeline(json!([one_job("app", spec)])).await;
+    // Text that is in no cache.
+    let readme = format!("read {}\n", fixture.repository);
+    fixture
+        .repo
         .commit(&[("Dockerfile", FILES_ALONE), ("README", &readme)], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
+    let build = fixture.build(json!({ "ref": "main" })).await;
     let ours = format!("app-{}", own.replace('/', "-"));
     let begun = wait_for(LIMIT, "the runner's own platform is built", || async {
-        let build = show(&yard.farm, &build).await;
+        let build = show(&fixture.farm, &build).await;
         (named(&build, &ours)["state"] == "succeeded").then_some(build)
     })
     .await;
@@ -70,7 +71,7 @@ async fn an_image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_na
         (&json!("pending"), &json!("waiting"))
     );
     let path = format!("/v1/jobs/{}/pending-reason", foreign["id"]);
-    let why = yard.farm.api(Method::GET, &path, None).await;
+    let why = fixture.farm.api(Method::GET, &path, None).await;
     assert_eq!(why["reason"]["code"], "no_runner_can", "{why:#}");
     let sentence = why["reason"]["message"].as_str().unwrap();
     assert!(
@@ -78,20 +79,20 @@ async fn an_image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_na
         "{sentence}"
     );
 
-    let _emulating = yard.farm.runner_with("emulating", &["--emulate", ARM]);
-    let done = finished(&yard.farm, &build).await;
-    let trace = trace_of(&yard.farm, named(&done, "app")).await;
+    let _emulating = fixture.farm.runner_with("emulating", &["--emulate", ARM]);
+    let done = wait_until_finished(&fixture.farm, &build).await;
+    let trace = trace_of(&fixture.farm, named(&done, "app")).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
     let (of_own, of_foreign) = (named(&done, &ours), named(&done, "app-linux-arm64"));
     assert_ne!(of_own["runner"], of_foreign["runner"], "{done:#}");
 
     let mut expected = Vec::new();
     for (job, platform) in [(of_own, own.as_str()), (of_foreign, ARM)] {
-        let made = artifacts(&yard.farm, job["id"].as_i64().unwrap()).await;
+        let made = artifacts(&fixture.farm, job["id"].as_i64().unwrap()).await;
         assert_eq!(made[0]["platform"], platform, "{made:#?}");
         expected.push((platform.to_owned(), made[0]["digest"].clone()));
     }
-    let (kind, index) = in_registry(&yard, "v1").await;
+    let (kind, index) = fetch_manifest(&fixture, "v1").await;
     assert_eq!(kind, DOCKER_LIST);
     let listed: Vec<(String, Value)> = index["manifests"]
         .as_array()
@@ -106,15 +107,15 @@ async fn an_image_for_two_platforms_is_built_by_two_runners_and_pulled_by_one_na
         })
         .collect();
     assert_eq!(listed, expected, "{index:#}");
-    let made = artifacts(&yard.farm, named(&done, "app")["id"].as_i64().unwrap()).await;
-    let by_tag = format!("{}:v1", yard.repository);
+    let made = artifacts(&fixture.farm, named(&done, "app")["id"].as_i64().unwrap()).await;
+    let by_tag = format!("{}:v1", fixture.repository);
     assert_eq!(
         (&made[0]["reference"], &made[0]["platform"]),
         (&json!(by_tag), &Value::Null)
     );
-    // Under its digest it is the same.
+    // The digest leads to the same manifest.
     assert_eq!(
-        in_registry(&yard, made[0]["digest"].as_str().unwrap())
+        fetch_manifest(&fixture, made[0]["digest"].as_str().unwrap())
             .await
             .1,
         index

@@ -1,5 +1,4 @@
-//! Scripts from beginning to end: coordinator and runner as processes, containers of the real
-//! engine.
+//! Scripts in containers of a real engine: coordinator and runner as processes.
 
 use std::io::{Cursor, Read as _};
 use std::time::Duration;
@@ -10,14 +9,15 @@ use slipway_test_engine::{SHELL, remove_image, shell_image};
 use slipway_testkit::{wait_for, wait_until};
 use zip::ZipArchive;
 
-use super::{Yard, artifacts, one_job, sleeps, workspaces};
-use crate::farm::{LIMIT, finished, show, trace_of};
+use super::{Fixture, artifacts, one_job, sleeps, workspaces};
+use crate::farm::{LIMIT, show, trace_of, wait_until_finished};
 
 #[tokio::test]
-async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {
-    let yard = Yard::new().await;
+async fn artifacts_reach_the_next_job_and_secrets_are_masked() {
+    let fixture = Fixture::new().await;
     let secret = json!({"value": "hunter2-and-more", "public": false});
-    yard.farm
+    fixture
+        .farm
         .api(
             Method::PUT,
             "/v1/projects/acme/api/variables/PASSWORD",
@@ -37,13 +37,13 @@ async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {
         json!({"kind": "script", "image": shell_image(), "commands": ["wc -c <out/text", "cat README"]}),
     );
     second["needs"] = json!(["first"]);
-    yard.pipeline(json!([first, second])).await;
-    yard.repo.commit(&[("README", "read me\n")], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
+    fixture.set_pipeline(json!([first, second])).await;
+    fixture.repo.commit(&[("README", "read me\n")], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
     let mut traces = Vec::new();
     for job in done["jobs"].as_array().unwrap() {
-        traces.push(trace_of(&yard.farm, job).await);
+        traces.push(trace_of(&fixture.farm, job).await);
     }
     assert_eq!(done["state"], "succeeded", "{done:#}\n{traces:#?}");
     assert!(
@@ -67,13 +67,13 @@ async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {
         "{}",
         traces[1]
     );
-    let made = artifacts(&yard.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
+    let made = artifacts(&fixture.farm, done["jobs"][0]["id"].as_i64().unwrap()).await;
     assert_eq!(made.len(), 1, "{made:#?}");
     assert_eq!(made[0]["filename"], "result.zip");
     assert!(made[0]["expires_at"].is_string(), "{made:#?}");
-    // The file itself is the job's own affair; only the trace is masked.
+    // Only the trace is masked, not the files.
     let path = format!("/v1/artifacts/{}/content", made[0]["id"]);
-    let mut zip = ZipArchive::new(Cursor::new(yard.farm.bytes(&path).await)).unwrap();
+    let mut zip = ZipArchive::new(Cursor::new(fixture.farm.bytes(&path).await)).unwrap();
     let mut text = String::new();
     zip.by_name("out/text")
         .unwrap()
@@ -83,34 +83,35 @@ async fn what_one_job_leaves_the_next_one_finds_and_no_secret_shows() {
 }
 
 #[tokio::test]
-async fn a_script_runs_in_the_image_that_was_built_before_it() {
-    let yard = Yard::new().await;
-    let built = format!("{}:main", yard.repository);
+async fn script_runs_in_an_image_built_by_an_earlier_job() {
+    let fixture = Fixture::new().await;
+    let built = format!("{}:main", fixture.repository);
     let mut script = one_job(
         "test",
         json!({"kind": "script", "image": built, "commands": ["cat /greeting"]}),
     );
     script["needs"] = json!(["image"]);
-    yard.pipeline(json!([
-        one_job("image", json!({"kind": "image_build"})),
-        script
-    ]))
-    .await;
+    fixture
+        .set_pipeline(json!([
+            one_job("image", json!({"kind": "image_build"})),
+            script
+        ]))
+        .await;
     let dockerfile = format!("{SHELL}RUN echo hello > /greeting\n");
-    yard.repo.commit(&[("Dockerfile", &dockerfile)], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
-    let trace = trace_of(&yard.farm, &done["jobs"][1]).await;
+    fixture.repo.commit(&[("Dockerfile", &dockerfile)], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
+    let trace = trace_of(&fixture.farm, &done["jobs"][1]).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
-    // The engine does not have it any more; the registry gives it to those who log in.
+    // The engine no longer has the image; pulling it requires a login.
     assert!(trace.contains(&format!("Pulling {built}\n")), "{trace}");
     assert!(trace.contains("$ cat /greeting\nhello\n"), "{trace}");
     remove_image(&built);
 }
 
 #[tokio::test]
-async fn a_command_that_fails_ends_its_build_and_leaves_what_was_asked_for() {
-    let yard = Yard::new().await;
+async fn failing_command_fails_the_build_and_keeps_its_artifacts() {
+    let fixture = Fixture::new().await;
     let failing = one_job(
         "test",
         json!({
@@ -121,18 +122,18 @@ async fn a_command_that_fails_ends_its_build_and_leaves_what_was_asked_for() {
     );
     let mut after = one_job("image", json!({"kind": "image_build"}));
     after["needs"] = json!(["test"]);
-    yard.pipeline(json!([failing, after])).await;
-    yard.repo.commit(&[("README", "x")], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = finished(&yard.farm, &build).await;
+    fixture.set_pipeline(json!([failing, after])).await;
+    fixture.repo.commit(&[("README", "x")], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = wait_until_finished(&fixture.farm, &build).await;
     assert_eq!(done["state"], "failed", "{done:#}");
     let job = &done["jobs"][0];
     assert_eq!(job["failure_reason"], "job_failed", "{done:#}");
     assert_eq!(job["failure_message"], "the command `exit 4` exited with 4");
     assert_eq!(done["jobs"][1]["state"], "skipped", "{done:#}");
-    let trace = trace_of(&yard.farm, job).await;
+    let trace = trace_of(&fixture.farm, job).await;
     assert!(!trace.contains("never"), "{trace}");
-    let made = artifacts(&yard.farm, job["id"].as_i64().unwrap()).await;
+    let made = artifacts(&fixture.farm, job["id"].as_i64().unwrap()).await;
     assert_eq!(made[0]["filename"], "artifacts.zip", "{made:#?}");
 }
 
@@ -145,24 +146,24 @@ mod timing {
 }
 
 async fn cancel_ends_the_running_script() {
-    let yard = Yard::new().await;
-    // A length that no other sleep on the machine has.
+    let fixture = Fixture::new().await;
+    // A duration that no other sleep on the machine has.
     let seconds = 200_000 + std::process::id();
     let spec = json!({
         "kind": "script", "image": shell_image(), "commands": [format!("sleep {seconds}")],
     });
-    yard.pipeline(json!([one_job("test", spec)])).await;
-    yard.repo.commit(&[("README", "x")], "one");
-    let build = yard.build(json!({ "ref": "main" })).await;
+    fixture.set_pipeline(json!([one_job("test", spec)])).await;
+    fixture.repo.commit(&[("README", "x")], "one");
+    let build = fixture.build(json!({ "ref": "main" })).await;
     wait_until(LIMIT, "the command runs", || async { sleeps(seconds) }).await;
     let path = format!("/v1/builds/{build}/cancel");
-    yard.farm.api(Method::POST, &path, None).await;
-    wait_until(Duration::from_secs(2), "the command is gone", || async {
+    fixture.farm.api(Method::POST, &path, None).await;
+    wait_until(Duration::from_secs(2), "the command has ended", || async {
         !sleeps(seconds)
     })
     .await;
-    assert_eq!(show(&yard.farm, &build).await["state"], "canceled");
-    let work = yard.place.dir.path().join("runner.work/jobs");
+    assert_eq!(show(&fixture.farm, &build).await["state"], "canceled");
+    let work = fixture.farm_dir.dir.path().join("runner.work/jobs");
     wait_for(LIMIT, "no workspace is left", || async {
         workspaces(&work).is_empty().then_some(())
     })

@@ -1,6 +1,5 @@
-//! A stock runner with the shell executor, as gitlab-ci-multi-runner 1.x is one: what it sends, the
-//! scripts it makes of a job, and the real `bash` that runs them. Written from the protocol's
-//! description.
+//! A stock runner with the shell executor, like gitlab-ci-multi-runner 1.x: its requests, the scripts it
+//! generates for a job, and the real `bash` that runs them. Written from the description of the protocol.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,25 +17,24 @@ use crate::shell::{complete_script, escaped, exported_variables, login_shell, un
 const AGENT: &str = "gitlab-ci-multi-runner 1.11.2 (1-11-stable; go1.7.4; linux/amd64)";
 
 /// A registered stock runner.
-pub(crate) struct Stock {
+pub(crate) struct StockRunner {
     base: String,
     token: String,
     http: reqwest::Client,
     dir: tempfile::TempDir,
 }
 
-/// What came of a job.
-pub(crate) struct Ran {
-    /// The job's id.
+/// The result of a job.
+pub(crate) struct FinishedJob {
     pub(crate) id: i64,
     /// Whether its scripts succeeded.
     pub(crate) succeeded: bool,
-    /// All that they said.
+    /// Their output.
     pub(crate) trace: String,
 }
 
-impl Stock {
-    /// Registers one that takes jobs with these tags, separated by commas, and no others.
+impl StockRunner {
+    /// Registers a runner that claims only jobs with these tags, separated by commas.
     pub(crate) async fn register(farm: &CoordinatorProcess, tags: &str) -> Self {
         let http = reqwest::Client::new();
         let base = farm.url("/ci/api/v1");
@@ -45,7 +43,7 @@ impl Stock {
             "description": "stock", "tag_list": tags, "run_untagged": false,
         });
         let request = http.post(format!("{base}/runners/register.json"));
-        let answer = sent(request.header("Accept", "application/json").json(&body)).await;
+        let answer = send(request.header("Accept", "application/json").json(&body)).await;
         assert_eq!(answer.0, 201, "{}", answer.1);
         let answer: Value = serde_json::from_str(&answer.1).unwrap();
         Self {
@@ -56,8 +54,8 @@ impl Stock {
         }
     }
 
-    /// Waits for a job, runs it to its end, and reports.
-    pub(crate) async fn work(&self) -> Ran {
+    /// Waits for a job, runs it, and reports the result.
+    pub(crate) async fn work(&self) -> FinishedJob {
         let job = wait_for(LIMIT, "a job for the stock runner", || self.claim()).await;
         let id = job["id"].as_i64().unwrap();
         let answer = self.put(id, json!({"state": "running"})).await;
@@ -74,14 +72,14 @@ impl Stock {
         self.patch(&job, &trace, &mut at).await;
         let answer = self.put(id, json!({"state": word, "trace": trace})).await;
         assert_eq!(answer.0, 200, "{}", answer.1);
-        Ran {
+        FinishedJob {
             id,
             succeeded,
             trace,
         }
     }
 
-    /// A place of its own for what the scripts of jobs leave on the host.
+    /// The directory for what the scripts of jobs write on the host.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.dir.path().join("tmp")
     }
@@ -91,7 +89,7 @@ impl Stock {
         let request = self
             .http
             .post(format!("{}/builds/register.json", self.base));
-        let (status, text) = sent(request.header("Accept", "application/json").json(&body)).await;
+        let (status, text) = send(request.header("Accept", "application/json").json(&body)).await;
         match status {
             201 => Some(serde_json::from_str(&text).unwrap()),
             204 => None,
@@ -99,8 +97,8 @@ impl Stock {
         }
     }
 
-    /// The steps of a job, each a script of its own: sources, the archives of earlier jobs, the
-    /// commands, the job's own archive.
+    /// The steps of a job, each as its own script: sources, archives of earlier jobs, commands, upload of
+    /// the job's archive.
     async fn run(&self, job: &Value, trace: &mut String, at: &mut usize) -> bool {
         let project = self.dir.path().join("builds/project-1");
         for folder in ["builds", "home", "tmp"] {
@@ -131,7 +129,7 @@ impl Stock {
         let mut output = child.stdout.take().unwrap();
         let script = script.as_bytes().to_vec();
         let writing = async move {
-            // A script that fails early is not read to its end.
+            // A script that fails early does not read all of its input.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut input, &script).await;
         };
         let mut said = Vec::new();
@@ -157,7 +155,7 @@ impl Stock {
         }
     }
 
-    /// Sends the archive of the job's paths.
+    /// Uploads the archive of the job's artifact paths.
     async fn upload(&self, job: &Value, artifacts: &Value, project: &Path, trace: &mut String) {
         let name = artifacts["name"].as_str().unwrap_or("artifacts");
         let part = Part::stream(zipped(project, &artifacts["paths"]))
@@ -171,7 +169,7 @@ impl Stock {
         let url = format!("{}/builds/{}/artifacts?{query}", self.base, job["id"]);
         let token = job["token"].as_str().unwrap();
         let request = self.http.post(url).header("BUILD-TOKEN", token);
-        let (status, text) = sent(request.multipart(Form::new().part("file", part))).await;
+        let (status, text) = send(request.multipart(Form::new().part("file", part))).await;
         assert_eq!(status, 201, "{text}");
         writeln!(trace, "Uploading artifacts to coordinator... ok").unwrap();
     }
@@ -188,7 +186,7 @@ impl Stock {
             .header("Content-Type", "text/plain")
             .header("Content-Range", range)
             .body(piece.to_owned());
-        let (status, text) = sent(request).await;
+        let (status, text) = send(request).await;
         assert_eq!(status, 202, "{text}");
         *at = trace.len();
     }
@@ -197,11 +195,11 @@ impl Stock {
         body["info"] = info(Some("shell"));
         body["token"] = self.token.as_str().into();
         let url = format!("{}/builds/{id}.json", self.base);
-        sent(self.http.put(url).json(&body)).await
+        send(self.http.put(url).json(&body)).await
     }
 }
 
-async fn sent(request: RequestBuilder) -> (u16, String) {
+async fn send(request: RequestBuilder) -> (u16, String) {
     let answer = request.header("User-Agent", AGENT).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
@@ -219,7 +217,7 @@ fn info(executor: Option<&str>) -> Value {
     info
 }
 
-/// Exports of the variables: the runner's own, then the coordinator's, of which the last wins.
+/// Exports of the runner's variables, then the coordinator's, which override them.
 fn exports(job: &Value, project: &Path) -> String {
     let text = |member: &str| job[member].as_str().unwrap().to_owned();
     let mut script = String::new();
@@ -265,7 +263,7 @@ fn sources_script(job: &Value, project: &Path) -> String {
     complete_script(&script)
 }
 
-/// The commands: split at line ends, trimmed, and each shown before it runs.
+/// The commands, one a line; each is printed before it runs.
 fn commands_script(job: &Value, project: &Path) -> String {
     let mut script = exports(job, project);
     writeln!(script, "cd {}", escaped(project.to_str().unwrap())).unwrap();

@@ -1,4 +1,4 @@
-//! Jobs that the repository brings along.
+//! Definitions that are read from the repository.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,24 +7,24 @@ use slipway_farm::{Build, BuildRequest, FarmError, PipelineChange, ProjectAccess
 use slipway_testkit::git::{GitServer, Repo};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
-use crate::hands::pipeline;
+use crate::scripted_runner::pipeline;
 
 on_both_back_ends!(
-    the_jobs_are_those_of_the_commit,
-    a_definition_that_is_put_switches_the_repository_off,
-    projects_read_their_repositories_from_the_start,
-    the_schema_is_served_to_everybody,
+    jobs_come_from_the_file_at_the_commit,
+    stored_definition_stops_reading_the_repository,
+    new_projects_read_their_repositories,
+    schema_is_served_without_authentication,
 );
 
-/// A farm whose new projects read their repositories, and such a project.
-pub(crate) struct Reading {
+/// A farm whose projects read their repositories, and such a project.
+pub(crate) struct RepositoryFarm {
     pub(crate) farm: TestFarm,
     pub(crate) project: ProjectAccess,
     pub(crate) repo: Repo,
     pub(crate) server: GitServer,
 }
 
-impl Reading {
+impl RepositoryFarm {
     pub(crate) async fn start(backend: Backend) -> Self {
         let server = GitServer::start();
         let repo = server.repo("acme/api");
@@ -58,7 +58,7 @@ impl Reading {
             git_ref: Some("main".parse().unwrap()),
         };
         let admin = self.farm.admin().await;
-        // With the address that it has now.
+        // Read the project again, because its URL may have changed.
         let access = self.farm.project("acme/api").await;
         self.farm
             .farm()
@@ -66,7 +66,7 @@ impl Reading {
             .await
     }
 
-    /// The names of the jobs of a build of a commit.
+    /// Builds a commit; returns the names of the jobs.
     async fn jobs(&self, sha: &str) -> Vec<String> {
         let build = self.build(sha).await.unwrap();
         let jobs = self.farm.jobs(&build).await;
@@ -80,7 +80,7 @@ impl Reading {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// How many builds there are.
+    /// The number of builds.
     pub(crate) async fn count(&self) -> usize {
         let path = "/v1/projects/acme/api/builds";
         let (_, listed) = self.call(Method::GET, path, Value::Null).await;
@@ -91,60 +91,60 @@ impl Reading {
 pub(crate) const HOOK_SECRET: &str = "a-secret-for-gitlab";
 const PIPELINE: &str = "/v1/projects/acme/api/pipelines/default";
 
-async fn the_jobs_are_those_of_the_commit(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    let bare = reading
+async fn jobs_come_from_the_file_at_the_commit(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    let bare = fixture
         .repo
         .commit(&[("Dockerfile", "FROM scratch\n")], "no file");
     let first = "jobs:\n  base: {image: }\n  test: {needs: [base], script: [x]}\n";
-    let with = reading.repo.commit(&[(".slipway.yml", first)], "two jobs");
+    let with = fixture.repo.commit(&[(".slipway.yml", first)], "two jobs");
     let other = "jobs:\n  only: {script: [x]}\n";
-    let later = reading.repo.commit(&[(".slipway.yml", other)], "one job");
-    assert_eq!(reading.jobs(&with).await, ["base", "test"]);
-    assert_eq!(reading.jobs(&later).await, ["only"]);
-    assert_eq!(reading.jobs(&bare).await, ["image"]);
-    // A server that hands out refs only is as good.
-    reading.server.allow_fetch_by_sha(false);
-    assert_eq!(reading.jobs(&with).await, ["base", "test"]);
+    let later = fixture.repo.commit(&[(".slipway.yml", other)], "one job");
+    assert_eq!(fixture.jobs(&with).await, ["base", "test"]);
+    assert_eq!(fixture.jobs(&later).await, ["only"]);
+    assert_eq!(fixture.jobs(&bare).await, ["image"]);
+    // A server that runner out refs only is as good.
+    fixture.server.allow_fetch_by_sha(false);
+    assert_eq!(fixture.jobs(&with).await, ["base", "test"]);
 }
 
-async fn a_definition_that_is_put_switches_the_repository_off(backend: Backend) {
-    let reading = Reading::start(backend).await;
+async fn stored_definition_stops_reading_the_repository(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
     let file = "jobs: {brought: {script: [x]}}";
-    let sha = reading.repo.commit(&[(".slipway.yml", file)], "a file");
-    assert_eq!(reading.jobs(&sha).await, ["brought"]);
-    let (_, shown) = reading.call(Method::GET, PIPELINE, Value::Null).await;
+    let sha = fixture.repo.commit(&[(".slipway.yml", file)], "a file");
+    assert_eq!(fixture.jobs(&sha).await, ["brought"]);
+    let (_, shown) = fixture.call(Method::GET, PIPELINE, Value::Null).await;
     assert_eq!(shown["from_repository"], true);
     let stored = pipeline("jobs: {stored: {script: [x]}}");
     let put = json!({ "definition": stored });
-    let (status, shown) = reading.call(Method::PUT, PIPELINE, put).await;
+    let (status, shown) = fixture.call(Method::PUT, PIPELINE, put).await;
     assert_eq!((status, &shown["from_repository"]), (200, &json!(false)));
-    assert_eq!(reading.jobs(&sha).await, ["stored"]);
+    assert_eq!(fixture.jobs(&sha).await, ["stored"]);
     let on = json!({ "from_repository": true });
-    let (status, shown) = reading.call(Method::PUT, PIPELINE, on).await;
+    let (status, shown) = fixture.call(Method::PUT, PIPELINE, on).await;
     assert_eq!((status, &shown["from_repository"]), (200, &json!(true)));
     assert_eq!(shown["definition"]["jobs"][0]["name"], "stored");
-    assert_eq!(reading.jobs(&sha).await, ["brought"]);
-    let bare = reading.repo.git(&["rm", "--quiet", ".slipway.yml"]);
+    assert_eq!(fixture.jobs(&sha).await, ["brought"]);
+    let bare = fixture.repo.git(&["rm", "--quiet", ".slipway.yml"]);
     assert_eq!(bare, "");
-    let bare = reading.repo.commit(&[("x", "y")], "no file");
-    assert_eq!(reading.jobs(&bare).await, ["stored"]);
-    let (status, refused) = reading.call(Method::PUT, PIPELINE, json!({})).await;
+    let bare = fixture.repo.commit(&[("x", "y")], "no file");
+    assert_eq!(fixture.jobs(&bare).await, ["stored"]);
+    let (status, refused) = fixture.call(Method::PUT, PIPELINE, json!({})).await;
     assert_eq!(status, 400, "{refused}");
-    // A pipeline beside the default one may read it too.
+    // Another pipeline may read the repository too.
     let other = "/v1/projects/acme/api/pipelines/nightly";
     let both = json!({ "from_repository": true, "definition": stored });
-    let (status, shown) = reading.call(Method::PUT, other, both).await;
+    let (status, shown) = fixture.call(Method::PUT, other, both).await;
     assert_eq!((status, &shown["from_repository"]), (200, &json!(true)));
     let off = json!({ "from_repository": false });
-    let (_, shown) = reading.call(Method::PUT, other, off).await;
+    let (_, shown) = fixture.call(Method::PUT, other, off).await;
     assert_eq!(shown["from_repository"], false);
     assert_eq!(shown["definition"]["jobs"][0]["name"], "stored");
 }
 
-async fn projects_read_their_repositories_from_the_start(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    let repo = reading.server.repo("acme/unmet");
+async fn new_projects_read_their_repositories(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    let repo = fixture.server.repo("acme/unmet");
     let sha = repo.commit(&[(".slipway.yml", "jobs: {brought: {script: [x]}}")], "x");
     let path: ProjectPath = "acme/unmet".parse().unwrap();
     let request = slipway_farm::CommitRequest {
@@ -152,16 +152,16 @@ async fn projects_read_their_repositories_from_the_start(backend: Backend) {
         branch: Some("main".parse().unwrap()),
         sha: Some(sha.parse().unwrap()),
     };
-    let admin = reading.farm.admin().await;
-    let (_, build) = reading
+    let admin = fixture.farm.admin().await;
+    let (_, build) = fixture
         .farm
         .farm()
         .request_commit(&admin, request)
         .await
         .unwrap();
     assert_eq!(build.state, BuildState::Pending);
-    assert_eq!(reading.farm.jobs(&build).await[0].name, "brought");
-    // The operator may have it otherwise, and whoever owns the project too.
+    assert_eq!(fixture.farm.jobs(&build).await[0].name, "brought");
+    // The operator and the project's maintainers may turn it off.
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let slug = Slug::default_pipeline();
@@ -175,7 +175,7 @@ async fn projects_read_their_repositories_from_the_start(backend: Backend) {
     assert!(put.from_repository);
 }
 
-async fn the_schema_is_served_to_everybody(backend: Backend) {
+async fn schema_is_served_without_authentication(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let url = farm.url("/v1/schemas/slipway.yml.json");
     let answer = farm.http.get(url).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Files that are wrong, and repositories that cannot be read.
+//! Invalid definitions, and repositories that cannot be read.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,21 +7,21 @@ use slipway_domain::{BuildState, TriggerToken};
 use slipway_farm::{BuildVariables, FarmError, ProjectUpdate};
 use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::brought::{HOOK_SECRET, Reading};
+use crate::from_repository::{HOOK_SECRET, RepositoryFarm};
 
 on_both_back_ends!(
-    a_wrong_file_is_told_to_whoever_asks,
-    a_repository_that_cannot_be_read_is_told_to_whoever_asks,
-    a_push_with_a_wrong_file_has_failed,
-    a_push_to_a_repository_that_cannot_be_read_has_failed,
-    a_trigger_with_a_wrong_file_has_failed,
+    invalid_file_is_an_error_of_the_build_request,
+    unreadable_repository_is_an_error_of_the_build_request,
+    push_with_an_invalid_file_creates_a_failed_build,
+    push_to_an_unreadable_repository_creates_a_failed_build,
+    trigger_with_an_invalid_file_creates_a_failed_build,
 );
 
 const WRONG: &str = "jobs:\n  base: {image: {}}\n  app:\n    needs: [bass]\n    script: [x]\n";
 const SENTENCE: &str = ".slipway.yml, line 4, column 13: job \"app\" needs job \"bass\", which is not defined in this file; did you mean \"base\"?";
 
-/// Tells the farm of a push as GitLab does; returns the build.
-async fn push(reading: &Reading, sha: &str) -> String {
+/// Sends a push webhook as GitLab does; returns the build.
+async fn push(fixture: &RepositoryFarm, sha: &str) -> String {
     let body = json!({
         "object_kind": "push",
         "before": "0".repeat(40),
@@ -32,7 +32,7 @@ async fn push(reading: &Reading, sha: &str) -> String {
         "commits": [],
         "total_commits_count": 1
     });
-    let request = reading.farm.http.post(reading.farm.url("/hooks/gitlab"));
+    let request = fixture.farm.http.post(fixture.farm.url("/hooks/gitlab"));
     let request = request
         .header("X-Gitlab-Event", "Push Hook")
         .header("X-Gitlab-Token", HOOK_SECRET);
@@ -41,70 +41,70 @@ async fn push(reading: &Reading, sha: &str) -> String {
     answer.text().await.unwrap()
 }
 
-async fn shown(reading: &Reading, build: &str) -> Value {
+async fn shown(fixture: &RepositoryFarm, build: &str) -> Value {
     let path = format!("/v1/builds/{build}");
-    let (status, shown) = reading.call(Method::GET, &path, Value::Null).await;
+    let (status, shown) = fixture.call(Method::GET, &path, Value::Null).await;
     assert_eq!(status, 200, "{shown}");
     shown
 }
 
-async fn a_wrong_file_is_told_to_whoever_asks(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    let sha = reading.repo.commit(&[(".slipway.yml", WRONG)], "wrong");
+async fn invalid_file_is_an_error_of_the_build_request(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    let sha = fixture.repo.commit(&[(".slipway.yml", WRONG)], "wrong");
     let path = "/v1/projects/acme/api/builds";
-    let (status, answer) = reading
+    let (status, answer) = fixture
         .call(Method::POST, path, json!({ "sha": sha }))
         .await;
     assert_eq!(status, 400, "{answer}");
     assert_eq!(answer["error"]["message"], SENTENCE);
     let large = format!("# {}\n", "x".repeat(300_000));
-    let sha = reading.repo.commit(&[(".slipway.yml", &large)], "large");
-    let why = reading.build(&sha).await.unwrap_err().to_string();
+    let sha = fixture.repo.commit(&[(".slipway.yml", &large)], "large");
+    let why = fixture.build(&sha).await.unwrap_err().to_string();
     assert!(
         why.starts_with(".slipway.yml, line 1, column 1: the file has 3"),
         "{why}"
     );
     // What only the registry would refuse is the file's matter too.
     let odd = "jobs: {_x: {image: {}}, y: {image: {}}}";
-    let sha = reading.repo.commit(&[(".slipway.yml", odd)], "odd");
+    let sha = fixture.repo.commit(&[(".slipway.yml", odd)], "odd");
     assert!(
-        reading.build(&sha).await.is_ok(),
-        "there is no registry here"
+        fixture.build(&sha).await.is_ok(),
+        "the farm has no registry"
     );
-    let link = reading.repo.work_tree().join(".slipway.yml");
+    let link = fixture.repo.work_tree().join(".slipway.yml");
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink("Dockerfile", &link).unwrap();
-    let sha = reading.repo.commit(&[], "a link");
-    let why = reading.build(&sha).await.unwrap_err().to_string();
+    let sha = fixture.repo.commit(&[], "a link");
+    let why = fixture.build(&sha).await.unwrap_err().to_string();
     assert!(why.ends_with("no regular file"), "{why}");
-    assert_eq!(reading.count().await, 1);
+    assert_eq!(fixture.count().await, 1);
 }
 
-async fn a_repository_that_cannot_be_read_is_told_to_whoever_asks(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    let sha = reading.repo.commit(&[("x", "y")], "x");
-    let missing = reading.build(&"1".repeat(40)).await.unwrap_err();
+async fn unreadable_repository_is_an_error_of_the_build_request(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    let sha = fixture.repo.commit(&[("x", "y")], "x");
+    let missing = fixture.build(&"1".repeat(40)).await.unwrap_err();
     assert!(
         matches!(&missing, FarmError::Invalid(why) if why.contains("no commit 111")),
         "{missing}"
     );
     let change = ProjectUpdate {
-        repo_url: Some(format!("{}/gone.git", reading.server.url())),
+        repo_url: Some(format!("{}/gone.git", fixture.server.url())),
         ..ProjectUpdate::default()
     };
-    reading.farm.change_project(&reading.project, change).await;
-    let gone = reading.build(&sha).await.unwrap_err();
+    fixture.farm.change_project(&fixture.project, change).await;
+    let gone = fixture.build(&sha).await.unwrap_err();
     assert!(
         matches!(&gone, FarmError::Invalid(why) if why.contains("could not be read")),
         "{gone}"
     );
-    assert_eq!(reading.count().await, 0);
+    assert_eq!(fixture.count().await, 0);
 }
 
-async fn a_push_with_a_wrong_file_has_failed(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    let sha = reading.repo.commit(&[(".slipway.yml", WRONG)], "wrong");
-    let build = shown(&reading, &push(&reading, &sha).await).await;
+async fn push_with_an_invalid_file_creates_a_failed_build(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    let sha = fixture.repo.commit(&[(".slipway.yml", WRONG)], "wrong");
+    let build = shown(&fixture, &push(&fixture, &sha).await).await;
     assert_eq!(build["state"], "failed");
     assert_eq!(build["number"], 1);
     assert_eq!(
@@ -113,8 +113,8 @@ async fn a_push_with_a_wrong_file_has_failed(backend: Backend) {
     );
     assert_eq!(build["jobs"], json!([]));
     assert!(build["finished_at"].is_string(), "{build}");
-    // Who asks in other words hears the same.
-    let (_, listed) = reading
+    // Other dialects return the same error.
+    let (_, listed) = fixture
         .call(
             Method::GET,
             "/api/v1/repository/acme/api/build/",
@@ -122,10 +122,10 @@ async fn a_push_with_a_wrong_file_has_failed(backend: Backend) {
         )
         .await;
     assert_eq!(listed["builds"][0]["phase"], "error", "{listed}");
-    // The next commit is built as if nothing had been.
+    // The next commit is built normally.
     let right = "jobs: {a: {script: [x]}}";
-    let sha = reading.repo.commit(&[(".slipway.yml", right)], "right");
-    let build = shown(&reading, &push(&reading, &sha).await).await;
+    let sha = fixture.repo.commit(&[(".slipway.yml", right)], "right");
+    let build = shown(&fixture, &push(&fixture, &sha).await).await;
     assert_eq!(
         (&build["state"], &build["number"]),
         (&json!("pending"), &json!(2))
@@ -133,32 +133,32 @@ async fn a_push_with_a_wrong_file_has_failed(backend: Backend) {
     assert_eq!(build["error"], Value::Null);
 }
 
-async fn a_push_to_a_repository_that_cannot_be_read_has_failed(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    reading.repo.commit(&[("x", "y")], "x");
-    let build = shown(&reading, &push(&reading, &"1".repeat(40)).await).await;
+async fn push_to_an_unreadable_repository_creates_a_failed_build(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    fixture.repo.commit(&[("x", "y")], "x");
+    let build = shown(&fixture, &push(&fixture, &"1".repeat(40)).await).await;
     assert_eq!(build["state"], "failed");
     assert_eq!(build["error"]["code"], "source_unavailable");
     let why = build["error"]["message"].as_str().unwrap();
     assert!(why.contains("no commit 111"), "{why}");
-    // There is nothing to try again.
+    // A build without jobs cannot be retried.
     let path = format!("/v1/builds/{}/retry", build["id"].as_str().unwrap());
-    let (status, answer) = reading.call(Method::POST, &path, Value::Null).await;
+    let (status, answer) = fixture.call(Method::POST, &path, Value::Null).await;
     assert_eq!(status, 409, "{answer}");
     let why = answer["error"]["message"].as_str().unwrap();
     assert!(why.contains("has no jobs"), "{why}");
 }
 
-async fn a_trigger_with_a_wrong_file_has_failed(backend: Backend) {
-    let reading = Reading::start(backend).await;
-    reading.repo.commit(&[(".slipway.yml", WRONG)], "wrong");
-    let farm = reading.farm.farm();
+async fn trigger_with_an_invalid_file_creates_a_failed_build(backend: Backend) {
+    let fixture = RepositoryFarm::start(backend).await;
+    fixture.repo.commit(&[(".slipway.yml", WRONG)], "wrong");
+    let farm = fixture.farm.farm();
     let path = "/v1/projects/acme/api/triggers";
     let nightly = json!({ "description": "nightly" });
-    let (status, made) = reading.call(Method::POST, path, nightly).await;
+    let (status, made) = fixture.call(Method::POST, path, nightly).await;
     assert_eq!(status, 201, "{made}");
     let token = TriggerToken::presented(made["token"].as_str().unwrap());
-    let key = slipway_farm::ProjectKey::Id(reading.project.id());
+    let key = slipway_farm::ProjectKey::Id(fixture.project.id());
     let triggering = farm.triggering(key, &token).await.unwrap();
     let main = "main".parse().unwrap();
     let build = farm

@@ -1,4 +1,4 @@
-//! A runner that does what a story says, and pipelines for it.
+//! A runner that a test drives, and pipelines for it.
 
 use slipway_definition::parse;
 use slipway_domain::pipeline::Definition;
@@ -11,17 +11,17 @@ use slipway_testkit::TestFarm;
 
 /// A registered runner.
 #[derive(Clone)]
-pub(crate) struct Hands {
+pub(crate) struct ScriptedRunner {
     farm: Farm,
     runner: Runner,
 }
 
-impl Hands {
+impl ScriptedRunner {
     pub(crate) async fn of(farm: &TestFarm) -> Self {
         Self::with(farm, RunnerRequest::default()).await
     }
 
-    /// A runner of ours on such a processor.
+    /// A runner of ours with this processor architecture.
     pub(crate) async fn on(farm: &TestFarm, architecture: &str) -> Self {
         let request = RunnerRequest {
             heartbeat: true,
@@ -50,7 +50,7 @@ impl Hands {
         self.runner.id
     }
 
-    /// The same runner, which goes to that farm.
+    /// The same runner at another coordinator.
     pub(crate) fn at(&self, farm: &Farm) -> Self {
         Self {
             farm: farm.clone(),
@@ -58,12 +58,12 @@ impl Hands {
         }
     }
 
-    /// Removes itself.
+    /// Unregisters the runner.
     pub(crate) async fn leave(&self) {
         self.farm.unregister_runner(&self.runner).await.unwrap();
     }
 
-    /// Asks until there is a job, and has its polls held.
+    /// Polls until there is a job.
     pub(crate) async fn next(&self) -> ClaimedJob {
         let mut last_value = None;
         loop {
@@ -88,11 +88,11 @@ impl Hands {
         }
     }
 
-    /// Waits for a job, as a runner does that was told that there is none.
+    /// Waits in a held poll for a job; there must not be one yet.
     pub(crate) async fn wait(&self) -> Option<ClaimedJob> {
         let told = self.farm.poll(&self.runner, Poll::default()).await.unwrap();
         let PollAnswer::Nothing { value } = told else {
-            panic!("there is a job already");
+            panic!("a job is already pending");
         };
         let held = Poll {
             last_value: Some(value),
@@ -104,7 +104,7 @@ impl Hands {
         }
     }
 
-    /// Claims the job of that name, which has to be the next.
+    /// Claims the next job, which must have this name.
     pub(crate) async fn claim_named(&self, name: &str) -> ClaimedJob {
         let claimed = self
             .claim()
@@ -114,7 +114,7 @@ impl Hands {
         claimed
     }
 
-    /// Ends a job well, with its image pushed if it makes one.
+    /// Reports success, with a pushed image if the job builds one.
     pub(crate) async fn succeed(&self, claimed: ClaimedJob) {
         let pushed = match &claimed.job.spec {
             JobSpec::ImageBuild(spec) => spec.repository.as_ref().zip(Some(&spec.tags)),
@@ -154,7 +154,7 @@ impl Hands {
     }
 }
 
-/// What the text of a `.slipway.yml` comes to.
+/// The definition in the text of a `.slipway.yml`.
 pub(crate) fn pipeline(text: &str) -> Definition {
     parse(text).unwrap_or_else(|error| panic!("{error}"))
 }

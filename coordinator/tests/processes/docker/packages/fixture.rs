@@ -1,5 +1,4 @@
-//! Where packages come from and images go: a server of packages, and a door before a registry that
-//! lets not everything through.
+//! A server of packages, and a proxy that refuses some requests to the registry.
 
 #![expect(
     clippy::disallowed_methods,
@@ -21,13 +20,13 @@ use tokio::net::{TcpListener, TcpStream};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::super::{Yard, var};
+use super::super::{Fixture, var};
 use crate::farm::{LIMIT, show, trace_of};
 
-/// The builds of the project.
+/// The API path of the project's builds.
 pub(super) const BUILDS: &str = "/api/v1/repository/acme/api/build/";
 
-/// Something that is served: a status, a type, and bytes.
+/// A served package: a status, a content type, and bytes.
 type Served = (u16, Option<&'static str>, Vec<u8>);
 
 /// A server of packages.
@@ -53,19 +52,19 @@ impl Packages {
                 let head = format!(
                     "HTTP/1.1 {status} X\r\n{kind}Content-Length: {length}\r\nConnection: close\r\n\r\n"
                 );
-                // The client may have seen enough by then.
+                // The client may close the connection early.
                 let _ = socket.write_all(&[head.as_bytes(), &body].concat()).await;
             }
         });
         Self { address, served }
     }
 
-    /// Serves bytes as of this type; gives their URL.
+    /// Serves bytes with this content type; returns their URL.
     pub(super) fn serve(&self, kind: &'static str, body: impl Into<Vec<u8>>) -> String {
         self.answer(200, kind, body)
     }
 
-    /// The same with any status.
+    /// Like `serve`, with any status.
     pub(super) fn answer(
         &self,
         status: u16,
@@ -79,7 +78,7 @@ impl Packages {
     }
 }
 
-/// The head of a request; empty of those who try for TLS first, as engines do.
+/// The head of a request; empty if the client tries TLS first, as engines do.
 async fn read_head(socket: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -93,8 +92,11 @@ async fn read_head(socket: &mut TcpStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// A door before the open registry, which refuses requests of some methods for one manifest.
-pub(super) async fn door(methods: &'static [&'static str], tag: &'static str) -> String {
+/// Starts a proxy for the registry without authentication that refuses some methods for one manifest.
+pub(super) async fn refusing_registry(
+    methods: &'static [&'static str],
+    tag: &'static str,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let refused = format!("/manifests/{tag}");
@@ -124,7 +126,7 @@ async fn pass(mut socket: TcpStream, methods: &[&str], refused: String) {
         let _ = socket.shutdown().await;
         return;
     }
-    // One request a connection, so that each is seen.
+    // One request for each connection, so that the proxy sees each request.
     let head = format!("{line}\r\nConnection: close\r\n{rest}");
     let Ok(mut registry) = TcpStream::connect(var("SLIPWAY_TEST_REGISTRY")).await else {
         return;
@@ -134,7 +136,7 @@ async fn pass(mut socket: TcpStream, methods: &[&str], refused: String) {
     }
 }
 
-/// An image with a shell in the open registry, which the engine has not.
+/// Pushes an image with a shell to the open registry, and deletes it from the engine.
 pub(super) fn shell_in_registry() -> String {
     let registry = var("SLIPWAY_TEST_REGISTRY");
     let name = format!("{registry}/test/shell-{}:1", std::process::id());
@@ -144,7 +146,7 @@ pub(super) fn shell_in_registry() -> String {
     name
 }
 
-/// A zip archive of one file.
+/// A zip archive with one file.
 pub(super) fn zip(path: &str, text: &str) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     archive
@@ -154,7 +156,7 @@ pub(super) fn zip(path: &str, text: &str) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
-/// What `tar` makes of one file and these flags.
+/// A tar archive of one file, created with these flags.
 pub(super) fn tar(flags: &str, path: &str, text: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(path);
@@ -163,7 +165,7 @@ pub(super) fn tar(flags: &str, path: &str, text: &str) -> Vec<u8> {
     tar_of(flags, dir.path())
 }
 
-/// What `tar` makes of a directory.
+/// A tar archive of a directory.
 pub(super) fn tar_of(flags: &str, dir: &Path) -> Vec<u8> {
     let output = Command::new("tar")
         .args([flags, "-", "-C"])
@@ -175,29 +177,29 @@ pub(super) fn tar_of(flags: &str, dir: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// How a build ended.
+/// The result of a build.
 pub(super) struct Ended {
-    /// As those who build packages see it.
+    /// The build in Quay's API.
     pub(super) phase: String,
-    /// The farm's word for the failure, if it failed.
+    /// The failure reason in the native API, if it failed.
     pub(super) reason: Value,
-    /// The number of the last attempt.
+    /// Number of the last attempt.
     pub(super) attempt: i64,
     pub(super) trace: String,
     /// The entries of its log.
     pub(super) log: Vec<Value>,
 }
 
-impl Yard {
-    /// A yard whose runner may fetch packages from this machine.
-    pub(super) async fn of_packages(arguments: &[&str]) -> Self {
-        let mut yard = Self::bare_with(arguments).await;
+impl Fixture {
+    /// A fixture whose runner may download packages from this machine.
+    pub(super) async fn with_packages(arguments: &[&str]) -> Self {
+        let mut fixture = Self::bare_with(arguments).await;
         let allowed = ["--allow-package-net", "127.0.0.0/8"];
-        yard._runner = Some(yard.farm.runner_with("runner", &allowed));
-        yard
+        fixture._runner = Some(fixture.farm.runner_with("runner", &allowed));
+        fixture
     }
 
-    /// Sends a body to the API of builds as the administrator; gives what it answers.
+    /// Sends a body to Quay's API as the administrator; returns the response.
     pub(super) async fn ask(&self, path: &str, body: Value) -> Value {
         let request = reqwest::Client::new().post(self.farm.url(path));
         let request = request.bearer_auth(self.farm.secret("admin-token"));
@@ -207,13 +209,13 @@ impl Yard {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Asks for a build, and waits for its end.
+    /// Creates a build, and waits until it has ended.
     pub(super) async fn built(&self, body: Value) -> Ended {
         let asked = self.ask(BUILDS, body).await;
         let id = asked["id"].as_str().unwrap();
         let url = self.farm.url(&format!("{BUILDS}{id}"));
         let over = ["complete", "error", "expired", "cancelled"];
-        let phase = wait_for(LIMIT, "the build is over", || async {
+        let phase = wait_for(LIMIT, "the build has ended", || async {
             let request = reqwest::Client::new().get(&url);
             let request = request.bearer_auth(self.farm.secret("admin-token"));
             let build: Value = request.send().await.ok()?.json().await.ok()?;
@@ -235,12 +237,12 @@ impl Yard {
         }
     }
 
-    /// Asks for a build of the package at a URL.
+    /// Builds the package at a URL.
     pub(super) async fn built_of(&self, url: &str) -> Ended {
         self.built(json!({ "archive_url": url })).await
     }
 
-    /// Says where the project's images go from now on.
+    /// Sets the registry of the project's images.
     pub(super) async fn push_to(&mut self, registry: &str) {
         self.repository = format!("{registry}/acme/api-{}", std::process::id());
         let change = json!({ "image_repository": self.repository });
@@ -255,8 +257,8 @@ impl Ended {
         assert_eq!(self.phase, "complete", "{} {}", self.reason, self.trace);
     }
 
-    /// It failed at the first attempt for this reason, and no other one was made; the log ends with
-    /// the phase, and then with the error of this code.
+    /// Asserts that the first attempt failed for this reason and was not retried, and that the log ends with
+    /// the phase and the error of this code.
     #[track_caller]
     pub(super) fn is_error(&self, reason: &str, code: &str) {
         assert_eq!(self.phase, "error", "{}", self.trace);
@@ -272,12 +274,12 @@ impl Ended {
         assert_eq!(error["data"]["error_code"], code, "{error}");
     }
 
-    /// What the log says with the phase `pulling`.
+    /// The data of the log entry of the phase `pulling`.
     #[track_caller]
     pub(super) fn pulling(&self) -> &Value {
         let is_pulling = |entry: &&Value| entry["type"] == "phase" && entry["message"] == "pulling";
         let mut found = self.log.iter().filter(is_pulling);
-        let entry = found.next().expect("a phase that pulls");
+        let entry = found.next().expect("an entry of the phase pulling");
         assert_eq!(found.next(), None);
         &entry["data"]
     }

@@ -1,15 +1,15 @@
-//! The farm from the outside: it starts, serves and stops, and keeps what it was told.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! The whole farm: start, stop, monitoring, and a database or blob store that comes back.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
 on_both_back_ends!(
-    a_restart_keeps_everything,
-    the_farm_says_how_it_is,
-    the_description_names_the_public_address,
+    restart_keeps_everything,
+    health_and_metrics_are_served,
+    api_description_names_the_public_url,
 );
 
-async fn the_farm_says_how_it_is(backend: Backend) {
+async fn health_and_metrics_are_served(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     farm.build(&project).await;
@@ -30,7 +30,7 @@ async fn the_farm_says_how_it_is(backend: Backend) {
     assert!(metrics.contains("\nslipway_jobs_running 0\n"), "{metrics}");
 }
 
-async fn the_description_names_the_public_address(backend: Backend) {
+async fn api_description_names_the_public_url(backend: Backend) {
     let public = "https://slipway.example";
     let farm =
         TestFarm::start_with(backend, |config| config.public_url = Some(public.into())).await;
@@ -44,7 +44,7 @@ async fn the_description_names_the_public_address(backend: Backend) {
     assert_eq!(described["servers"][0]["url"], public);
 }
 
-async fn a_restart_keeps_everything(backend: Backend) {
+async fn restart_keeps_everything(backend: Backend) {
     let mut farm = TestFarm::start(backend).await;
     let project = farm.project("acme/api").await;
     let build = farm.build(&project).await;
@@ -63,9 +63,8 @@ mod lost_database {
     mod postgres {
         use super::*;
 
-        /// Connections that the server has ended are replaced, and nothing was forgotten.
         #[tokio::test]
-        async fn a_database_that_was_away_is_used_again() {
+        async fn closed_connections_are_replaced_and_nothing_is_lost() {
             let farm = TestFarm::start(Backend::Postgres).await;
             let project = farm.project("acme/api").await;
             let build = farm.build(&project).await;
@@ -94,9 +93,8 @@ mod in_a_bucket {
     mod s3 {
         use super::*;
 
-        /// Traces live in a bucket as they do in a directory.
         #[tokio::test]
-        async fn a_trace_is_read_back_from_a_bucket() {
+        async fn trace_is_stored_in_and_read_from_a_bucket() {
             let bucket = std::env::var("SLIPWAY_TEST_S3").expect("SLIPWAY_TEST_S3 names a bucket");
             let farm = TestFarm::start_with(Backend::Sqlite, |config| {
                 config.blob_url = Some(bucket.parse().unwrap());

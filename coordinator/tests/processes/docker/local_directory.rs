@@ -1,4 +1,4 @@
-//! A developer's directory, from `slipway build .` to an image in a registry and in the local engine.
+//! `slipway build .`: from a local directory to an image in a registry and in the local engine.
 
 use std::process::{Command, Output};
 
@@ -9,12 +9,12 @@ use slipway_testkit::Backend;
 use slipway_testkit::processes::{CoordinatorProcess, Process, program};
 
 use super::var;
-use crate::farm::{Place, show};
+use crate::farm::{FarmDir, show};
 
-/// What no trace and no image may have in it.
+/// Must not appear in any trace or image.
 const SECRET: &str = "hunter2-of-the-directories";
 
-/// An image with a greeting, and a stage after it that cannot be built.
+/// An image with a greeting, and a later stage that fails.
 const LOADED: &str = r#"FROM scratch AS app
 COPY busybox /bin/sh
 ARG WORD
@@ -26,30 +26,30 @@ FROM scratch
 COPY none /
 "#;
 
-/// A farm with a runner and the project `acme/api`, and a developer's directory.
-struct Desk {
+/// A farm with a runner and the project `acme/api`, and a local directory.
+struct DirectoryFixture {
     farm: CoordinatorProcess,
     repository: Option<String>,
     directory: tempfile::TempDir,
     _runner: Process,
-    _place: Place,
+    _place: FarmDir,
 }
 
-impl Desk {
-    /// The project's images have a place at the registry without logins, or none at all.
-    async fn new(has_place: bool) -> Self {
-        Self::with(has_place, &[]).await
+impl DirectoryFixture {
+    /// With or without an image repository for the project, in the registry without authentication.
+    async fn new(has_repository: bool) -> Self {
+        Self::with(has_repository, &[]).await
     }
 
-    /// The same with these arguments for the coordinator.
-    async fn with(has_place: bool, arguments: &[&str]) -> Self {
-        let place = Place::new(Backend::Sqlite).await;
+    /// Like `new`, with these arguments for the coordinator.
+    async fn with(has_repository: bool, arguments: &[&str]) -> Self {
+        let place = FarmDir::new(Backend::Sqlite).await;
         let farm = place.coordinator("only", arguments).await;
         let acme = json!({ "name": "acme" });
         farm.api(Method::POST, "/v1/namespaces", Some(acme)).await;
         let registry = var("SLIPWAY_TEST_REGISTRY");
         let repository = format!("{registry}/directories/api-{}", std::process::id());
-        let repository = has_place.then_some(repository);
+        let repository = has_repository.then_some(repository);
         let project = json!({
             "namespace": "acme", "name": "api", "repo_url": "http://127.0.0.1:1/none.git",
             "image_repository": repository,
@@ -75,7 +75,7 @@ impl Desk {
         }
     }
 
-    /// Runs `slipway build` with these arguments in the directory.
+    /// Runs `slipway build` in the directory.
     async fn build(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("slipway"));
         command
@@ -90,12 +90,12 @@ impl Desk {
     }
 }
 
-fn said(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     let both = [output.stdout.as_slice(), b"\n", &output.stderr].concat();
     String::from_utf8_lossy(&both).into_owned()
 }
 
-/// The files that a step has found.
+/// The files that a step of the build listed.
 fn listed(text: &str) -> Vec<String> {
     let lines = text.lines().filter_map(|line| line.split_once("file: ./"));
     let mut names: Vec<String> = lines.map(|(_, name)| name.trim().to_owned()).collect();
@@ -104,12 +104,12 @@ fn listed(text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_directory_is_built_as_the_engine_builds_it_itself() {
-    let desk = Desk::new(true).await;
+async fn context_equals_the_context_of_docker_build() {
+    let fixture = DirectoryFixture::new(true).await;
     let dockerfile = format!(
         "{SHELL}COPY busybox /bin/find\nCOPY . /context\nRUN cd /context && find . -type f -o -type l | while read name; do echo \"file: $name\"; done\n"
     );
-    desk.write(&[
+    fixture.write(&[
         ("Dockerfile", &dockerfile),
         (
             ".dockerignore",
@@ -129,22 +129,22 @@ async fn a_directory_is_built_as_the_engine_builds_it_itself() {
         ("a.x", "1"),
         ("ab.x", "1"),
     ]);
-    std::os::unix::fs::symlink("src/main.rs", desk.directory.path().join("link")).unwrap();
-    let output = desk
+    std::os::unix::fs::symlink("src/main.rs", fixture.directory.path().join("link")).unwrap();
+    let output = fixture
         .build(&[".", "--no-cache", "--push", "-t", "api:v1"])
         .await;
-    let text = said(&output);
+    let text = text_of(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     let by_farm = listed(&text);
-    let path = desk.directory.path().to_str().unwrap().to_owned();
+    let path = fixture.directory.path().to_str().unwrap().to_owned();
     let name = format!("slipway-directories-by-hand:{}", std::process::id());
-    // The engine's own builder has its rules in the `docker` command line.
+    // For the classic builder, the `docker` command line applies `.dockerignore`.
     let by_hand = Command::new("docker")
         .args(["build", "--no-cache", "--force-rm", "-t", &name, &path])
         .env("DOCKER_BUILDKIT", "0")
         .output()
         .unwrap();
-    let by_hand = said(&by_hand);
+    let by_hand = text_of(&by_hand);
     remove_image(&name);
     assert_eq!(by_farm, listed(&by_hand), "{by_hand}");
     assert!(
@@ -152,20 +152,20 @@ async fn a_directory_is_built_as_the_engine_builds_it_itself() {
         "{by_farm:?}"
     );
     assert!(!by_farm.contains(&"docs/guide".to_owned()), "{by_farm:?}");
-    let repository = desk.repository.as_deref().unwrap();
+    let repository = fixture.repository.as_deref().unwrap();
     assert!(text.contains(&format!("{repository}:v1")), "{text}");
 }
 
 #[tokio::test]
-async fn a_directory_is_built_pushed_loaded_and_run() {
-    let desk = Desk::new(true).await;
-    desk.write(&[
+async fn push_and_load_gives_the_pushed_image_to_the_local_engine() {
+    let fixture = DirectoryFixture::new(true).await;
+    fixture.write(&[
         ("docker/App", LOADED),
         ("greeting", "hello from the farm\n"),
     ]);
     let variable = "/v1/projects/acme/api/variables/PASSWORD";
     let value = json!({ "value": SECRET });
-    desk.farm.api(Method::PUT, variable, Some(value)).await;
+    fixture.farm.api(Method::PUT, variable, Some(value)).await;
     let name = format!("slipway-directories:{}", std::process::id());
     let arguments = [
         ".",
@@ -184,16 +184,16 @@ async fn a_directory_is_built_pushed_loaded_and_run() {
         "-t",
         &name,
     ];
-    let output = desk.build(&arguments).await;
-    let text = said(&output);
+    let output = fixture.build(&arguments).await;
+    let text = text_of(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(!text.contains(SECRET), "{text}");
     let ran = docker(&["run", "--rm", &name]);
     assert_eq!(ran, "hello from the farm");
     let label = docker(&["inspect", "-f", "{{index .Config.Labels \"stage\"}}", &name]);
     assert_eq!(label, "test");
-    // It is the very image that was pushed.
-    let repository = desk.repository.as_deref().unwrap();
+    // The digest is that of the pushed image.
+    let repository = fixture.repository.as_deref().unwrap();
     let digests = docker(&["inspect", "-f", "{{.RepoDigests}}", &name]);
     assert!(digests.contains(repository), "{digests}");
     let id = docker(&["inspect", "-f", "{{.Id}}", &name]);
@@ -201,20 +201,24 @@ async fn a_directory_is_built_pushed_loaded_and_run() {
 }
 
 #[tokio::test]
-async fn what_fails_is_told_and_ends_as_it_should() {
-    let desk = Desk::new(false).await;
+async fn failures_are_reported_with_their_exit_codes() {
+    let fixture = DirectoryFixture::new(false).await;
     let failing = format!("{SHELL}RUN exit 7\n");
-    desk.write(&[("Dockerfile", &failing)]);
-    let output = desk.build(&["."]).await;
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("exit code 7"), "{}", said(&output));
-    // Without a place for images it is built all the same, unless it has to go somewhere.
-    desk.write(&[("Dockerfile", SHELL)]);
-    let output = desk.build(&["."]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    fixture.write(&[("Dockerfile", &failing)]);
+    let output = fixture.build(&["."]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
+    assert!(
+        text_of(&output).contains("exit code 7"),
+        "{}",
+        text_of(&output)
+    );
+    // Without an image repository the build succeeds, unless --push is given.
+    fixture.write(&[("Dockerfile", SHELL)]);
+    let output = fixture.build(&["."]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     let builds = async || {
         let path = "/v1/projects/acme/api/builds";
-        let builds = desk.farm.api(Method::GET, path, None).await;
+        let builds = fixture.farm.api(Method::GET, path, None).await;
         builds["items"].as_array().unwrap().len()
     };
     let before = builds().await;
@@ -227,28 +231,28 @@ async fn what_fails_is_told_and_ends_as_it_should() {
         ),
         (&["--load", "-t", "NoName"], "name of an image"),
     ] {
-        let output = desk.build(&[&["."], flags].concat()).await;
-        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-        assert!(said(&output).contains(why), "{}", said(&output));
-        assert!(!said(&output).contains("Sent "), "{}", said(&output));
+        let output = fixture.build(&[&["."], flags].concat()).await;
+        assert_eq!(output.status.code(), Some(3), "{}", text_of(&output));
+        assert!(text_of(&output).contains(why), "{}", text_of(&output));
+        assert!(!text_of(&output).contains("Sent "), "{}", text_of(&output));
     }
     assert_eq!(builds().await, before);
 }
 
 #[tokio::test]
-async fn a_directory_is_loaded_and_run_without_any_registry() {
-    let desk = Desk::new(false).await;
+async fn load_works_without_a_registry() {
+    let fixture = DirectoryFixture::new(false).await;
     let dockerfile = LOADED.split("FROM scratch\nCOPY none").next().unwrap();
-    desk.write(&[
+    fixture.write(&[
         ("Dockerfile", dockerfile),
         ("greeting", "hello from the archive\n"),
     ]);
     let name = format!("slipway-loaded:{}", std::process::id());
     let other = format!("r.example:5000/acme/loaded-{}", std::process::id());
-    let output = desk
+    let output = fixture
         .build(&[".", "--load", "-t", &name, "-t", &other])
         .await;
-    let text = said(&output);
+    let text = text_of(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(
         text.contains(&format!("Loaded {name}, {other}:latest")),
@@ -258,19 +262,19 @@ async fn a_directory_is_loaded_and_run_without_any_registry() {
         let ran = docker(&["run", "--rm", name]);
         assert_eq!(ran, "hello from the archive");
     }
-    // No registry has it.
+    // The image is in no registry.
     let digests = docker(&["inspect", "-f", "{{.RepoDigests}}", &name]);
     assert_eq!(digests, "[]");
     let id = docker(&["inspect", "-f", "{{.Id}}", &name]);
     remove_image(&id);
-    // What it was loaded from goes soon.
+    // The archive expires after a day.
     let builds = "/v1/projects/acme/api/builds";
-    let builds = desk.farm.api(Method::GET, builds, None).await;
+    let builds = fixture.farm.api(Method::GET, builds, None).await;
     let build = builds["items"][0]["id"].as_str().unwrap();
-    let job = show(&desk.farm, build).await["jobs"][0]["id"]
+    let job = show(&fixture.farm, build).await["jobs"][0]["id"]
         .as_i64()
         .unwrap();
-    let files = super::files(&desk.farm, job).await;
+    let files = super::files(&fixture.farm, job).await;
     assert_eq!(files.len(), 1, "{files:?}");
     assert_eq!(files[0]["file_type"], "image_archive");
     let time = |name: &str| -> chrono::DateTime<chrono::Utc> {
@@ -281,12 +285,12 @@ async fn a_directory_is_loaded_and_run_without_any_registry() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_too_large_to_be_loaded_fails_its_build() {
-    let desk = Desk::with(false, &["--max-artifact-bytes", "200000"]).await;
-    desk.write(&[("Dockerfile", SHELL)]);
+async fn image_larger_than_the_archive_limit_fails_the_build() {
+    let fixture = DirectoryFixture::with(false, &["--max-artifact-bytes", "200000"]).await;
+    fixture.write(&[("Dockerfile", SHELL)]);
     let name = format!("slipway-too-large:{}", std::process::id());
-    let output = desk.build(&[".", "--load", "-t", &name]).await;
-    let text = said(&output);
+    let output = fixture.build(&[".", "--load", "-t", &name]).await;
+    let text = text_of(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let why = "too large for an archive";
     assert!(
@@ -297,16 +301,16 @@ async fn an_image_that_is_too_large_to_be_loaded_fails_its_build() {
 }
 
 #[tokio::test]
-async fn an_interrupt_calls_the_build_off() {
-    let desk = Desk::new(false).await;
+async fn interrupt_cancels_the_build() {
+    let fixture = DirectoryFixture::new(false).await;
     let seconds = 200_000 + std::process::id();
     let dockerfile = format!("{SHELL}RUN exec sleep {seconds}\n");
-    desk.write(&[("Dockerfile", &dockerfile)]);
+    fixture.write(&[("Dockerfile", &dockerfile)]);
     let mut child = Command::new(program("slipway"))
         .args(["build", "."])
-        .current_dir(desk.directory.path())
-        .env("SLIPWAY_URL", desk.farm.url(""))
-        .env("SLIPWAY_TOKEN", desk.farm.secret("admin-token"))
+        .current_dir(fixture.directory.path())
+        .env("SLIPWAY_URL", fixture.farm.url(""))
+        .env("SLIPWAY_TOKEN", fixture.farm.secret("admin-token"))
         .env("SLIPWAY_PROJECT", "acme/api")
         .spawn()
         .unwrap();
@@ -317,16 +321,16 @@ async fn an_interrupt_calls_the_build_off() {
     interrupt(child.id());
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap());
     assert_eq!(status.await.unwrap().code(), Some(1));
-    super::wait_until(crate::farm::LIMIT, "the step is gone", || async {
+    super::wait_until(crate::farm::LIMIT, "the step has ended", || async {
         !super::sleeps(seconds)
     })
     .await;
     let builds = "/v1/projects/acme/api/builds";
-    let builds = desk.farm.api(Method::GET, builds, None).await;
+    let builds = fixture.farm.api(Method::GET, builds, None).await;
     assert_eq!(builds["items"][0]["state"], "canceled");
 }
 
-/// Does what Ctrl-C does.
+/// Sends SIGINT, as Ctrl-C does.
 fn interrupt(process: u32) {
     let kill = Command::new("kill")
         .args(["-INT", &process.to_string()])

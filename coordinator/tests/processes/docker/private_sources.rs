@@ -1,5 +1,4 @@
-//! Where commits come from: behind ssh with a deploy key, behind a login with a deploy token, and
-//! with submodules.
+//! Private sources: ssh with a deploy key, HTTP with a deploy token, and submodules.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,13 +10,13 @@ use slipway_test_engine::SHELL;
 use slipway_testkit::ssh::{SshServer, make_key};
 use slipway_testkit::{GitServer, wait_for};
 
-use super::{Yard, expect, one_job, var};
+use super::{Fixture, assert_failure, one_job, var};
 use crate::farm::{LIMIT, show, trace_of};
 
 const PROJECT: &str = "/v1/projects/acme/api";
 const DEPLOY_KEY: &str = "/v1/projects/acme/api/deploy-key";
 
-impl Yard {
+impl Fixture {
     async fn set_deploy_key(&self, key: Value) -> Value {
         self.farm.api(Method::PUT, DEPLOY_KEY, Some(key)).await
     }
@@ -27,7 +26,7 @@ impl Yard {
         self.farm.api(Method::PATCH, PROJECT, Some(change)).await;
     }
 
-    /// All that the registry has of an image, unpacked.
+    /// All blobs of an image in the registry, decompressed.
     async fn blobs_of(&self, tag: &str) -> Vec<Vec<u8>> {
         let manifest: Value = self.manifest(tag).await.json().await.unwrap();
         let layers = manifest["layers"].as_array().unwrap().iter();
@@ -61,9 +60,9 @@ fn unzipped(packed: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Where on this machine `text` is to be seen: in a file under `dir` or of a git of ours, or among
-/// the arguments of a process.
-fn seen(text: &str, dir: &Path) -> Vec<String> {
+/// Places on this machine where `text` is visible: files below `dir` or of our git, and arguments of
+/// processes.
+fn occurrences(text: &str, dir: &Path) -> Vec<String> {
     let temporary = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
     let ours = temporary.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -87,24 +86,24 @@ fn seen(text: &str, dir: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_commit_behind_ssh_with_a_submodule_becomes_an_image_and_its_key_shows_nowhere() {
-    let yard = Yard::new().await;
-    let ssh = SshServer::start(&yard._git);
-    let lib = yard._git.repo("acme/lib");
+async fn commit_over_ssh_with_a_submodule_is_built_and_the_key_is_visible_nowhere() {
+    let fixture = Fixture::new().await;
+    let ssh = SshServer::start(&fixture._git);
+    let lib = fixture._git.repo("acme/lib");
     let lib_sha = lib.commit(&[("word", "of the submodule\n")], "lib");
-    yard.repo.submodule("lib", "../lib.git", &lib_sha);
+    fixture.repo.submodule("lib", "../lib.git", &lib_sha);
     let dockerfile = format!("{SHELL}COPY . /src/\nRUN cat /src/lib/word\n");
     let jobs = "jobs: {from-the-file: {image: {}}}\n";
     let files = [("Dockerfile", dockerfile.as_str()), (".slipway.yml", jobs)];
-    let sha = yard.repo.commit(&files, "with a submodule");
-    yard.move_source(&ssh.url(&yard.repo)).await;
-    yard.read_repository().await;
+    let sha = fixture.repo.commit(&files, "with a submodule");
+    fixture.move_source(&ssh.url(&fixture.repo)).await;
+    fixture.read_repository().await;
     let keys = tempfile::tempdir().unwrap();
     let (private, public) = make_key(&keys.path().join("key"), "ed25519");
     drop(keys);
     ssh.allow(&public);
     let key = json!({ "private_key": private, "known_hosts": ssh.known_hosts() });
-    let shown = yard.set_deploy_key(key).await;
+    let shown = fixture.set_deploy_key(key).await;
     assert!(
         shown["public_key"]
             .as_str()
@@ -114,85 +113,86 @@ async fn a_commit_behind_ssh_with_a_submodule_becomes_an_image_and_its_key_shows
     let line = private.lines().nth(3).unwrap();
     assert!(!shown.to_string().contains(line));
 
-    // The coordinator asks for the branch and reads the file; the runner fetches.
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let place = yard.place.dir.path();
-    let done = wait_for(LIMIT, "the build is over", || async {
-        assert_eq!(seen(line, place), [""; 0]);
-        let build = show(&yard.farm, &build).await;
+    // The coordinator resolves the branch and reads the file; the runner fetches.
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let farm_dir = fixture.farm_dir.dir.path();
+    let done = wait_for(LIMIT, "the build has ended", || async {
+        assert_eq!(occurrences(line, farm_dir), [""; 0]);
+        let build = show(&fixture.farm, &build).await;
         let is_open = ["pending", "running"].contains(&build["state"].as_str().unwrap());
         (!is_open).then_some(build)
     });
     let done = done.await;
     let job = &done["jobs"][0];
-    let trace = trace_of(&yard.farm, job).await;
+    let trace = trace_of(&fixture.farm, job).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
     assert_eq!(done["sha"], sha.as_str());
     assert_eq!(job["name"], "from-the-file");
     assert!(trace.contains("Submodule lib"), "{trace}");
     assert!(trace.contains("of the submodule"), "{trace}");
     assert!(!trace.contains(line));
-    let blobs = yard.blobs_of(&sha).await;
+    let blobs = fixture.blobs_of(&sha).await;
     let has = |text: &str| {
         let has = |blob: &Vec<u8>| blob.windows(text.len()).any(|part| part == text.as_bytes());
         blobs.iter().any(has)
     };
     assert!(has("of the submodule") && !has(line));
 
-    // Somebody else stands in the server's place.
-    yard.pipeline(json!([one_job("image", json!({"kind": "image_build"}))]))
+    // Another server answers with a different host key.
+    fixture
+        .set_pipeline(json!([one_job("image", json!({"kind": "image_build"}))]))
         .await;
     ssh.change_host_key();
-    let build = yard.build(json!({ "sha": sha })).await;
-    expect(
-        &yard.farm,
+    let build = fixture.build(json!({ "sha": sha })).await;
+    assert_failure(
+        &fixture.farm,
         &build,
         "source_unavailable",
         "the host key of the server",
     )
     .await;
-    // The server does not know a key that the farm has just made, and then it does.
+    // The server refuses a new key until it is authorized.
     let fresh = json!({ "generate": true, "known_hosts": ssh.known_hosts() });
-    let fresh = yard.set_deploy_key(fresh).await;
-    let build = yard.build(json!({ "sha": sha })).await;
-    expect(
-        &yard.farm,
+    let fresh = fixture.set_deploy_key(fresh).await;
+    let build = fixture.build(json!({ "sha": sha })).await;
+    assert_failure(
+        &fixture.farm,
         &build,
         "source_unavailable",
         "refused the login",
     )
     .await;
     ssh.allow(fresh["public_key"].as_str().unwrap());
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = crate::farm::finished(&yard.farm, &build).await;
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = crate::farm::wait_until_finished(&fixture.farm, &build).await;
     assert_eq!(done["state"], "succeeded", "{done:#}");
 }
 
 #[tokio::test]
-async fn a_deploy_token_opens_its_own_server_and_is_shown_to_no_other() {
-    let yard = Yard::new().await;
-    let sha = yard.repo.commit(&[("Dockerfile", SHELL)], "first");
+async fn deploy_token_is_sent_to_its_own_server_only() {
+    let fixture = Fixture::new().await;
+    let sha = fixture.repo.commit(&[("Dockerfile", SHELL)], "first");
     let elsewhere = GitServer::start();
     let other = elsewhere.repo("acme/api");
     let password = "a word of a token";
-    for server in [&yard._git, &elsewhere] {
+    for server in [&fixture._git, &elsewhere] {
         server.require_login("deploy", password);
     }
     let token = json!({ "username": "deploy", "password": password });
-    let shown = yard.set_deploy_key(token).await;
+    let shown = fixture.set_deploy_key(token).await;
     assert_eq!(shown["username"], "deploy");
-    let build = yard.build(json!({ "ref": "main" })).await;
-    let done = crate::farm::finished(&yard.farm, &build).await;
-    let trace = trace_of(&yard.farm, &done["jobs"][0]).await;
+    let build = fixture.build(json!({ "ref": "main" })).await;
+    let done = crate::farm::wait_until_finished(&fixture.farm, &build).await;
+    let trace = trace_of(&fixture.farm, &done["jobs"][0]).await;
     assert_eq!(done["state"], "succeeded", "{done:#}\n{trace}");
-    let project = yard.farm.api(Method::GET, PROJECT, None).await;
+    let project = fixture.farm.api(Method::GET, PROJECT, None).await;
     let all = format!("{shown}{done}{project}{trace}");
     assert!(
         !all.contains(password) && !all.contains("a%20word"),
         "{all}"
     );
 
-    yard.move_source(other.url()).await;
-    let build = yard.build(json!({ "sha": sha })).await;
-    expect(&yard.farm, &build, "source_unavailable", "wants a login").await;
+    fixture.move_source(other.url()).await;
+    let build = fixture.build(json!({ "sha": sha })).await;
+    assert_failure(&fixture.farm, &build, "source_unavailable", "wants a login").await;
 }

@@ -1,5 +1,5 @@
-//! One build in the words of every API: what one of them starts, all others show and call off.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! One build in every API: what one of them creates, all others show and cancel.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 #[path = "support/runner_v1.rs"]
 #[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
@@ -16,25 +16,24 @@ use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 use crate::client::{Claim, Runner, RunnerApi};
 
 on_both_back_ends!(
-    a_build_is_called_off_through_the_native_api,
-    a_build_is_called_off_through_gitlabs_api,
-    a_build_is_called_off_through_quays_api,
-    every_state_has_a_word_in_every_api,
-    a_job_that_waits_for_another_has_a_word_in_every_api,
+    build_is_canceled_through_the_native_api,
+    build_is_canceled_through_gitlabs_api,
+    build_is_canceled_through_quays_api,
+    every_state_has_a_name_in_every_api,
+    waiting_job_has_a_state_in_every_api,
 );
 
-/// What a job is called by its id, natively and in GitLab's API, and its build in Conveyor's and
-/// Quay's.
+/// The state of a job in the native and in GitLab's API, and of its build in Conveyor's and Quay's.
 type Words = [String; 4];
 
-/// A farm with the project `acme/api`, a runner of ours, and an administrator who calls.
-struct Yard {
+/// A farm with the project `acme/api` and a runner of ours.
+struct Fixture {
     farm: TestFarm,
     project: ProjectAccess,
     runner: Runner,
 }
 
-impl Yard {
+impl Fixture {
     async fn start(backend: Backend) -> Self {
         let farm = TestFarm::start(backend).await;
         let project = farm.project("acme/api").await;
@@ -48,7 +47,7 @@ impl Yard {
         }
     }
 
-    /// Sends a request and gives the status and the body; null when there is none.
+    /// Sends a request as the administrator; returns the status and the body, or null without one.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let (http, token) = (&self.farm.http, &self.farm.admin_token);
         let mut request = http.request(method, self.farm.url(path));
@@ -77,7 +76,7 @@ impl Yard {
             body[key].as_str().unwrap().to_owned()
         };
         let quay = format!("/api/v1/repository/acme/api/build/{build}");
-        // Both doors of Quay's API show the same build.
+        // Both routes of Quay's API show the same build.
         let status = self.get(&format!("{quay}/status")).await;
         assert_eq!(self.get(&quay).await, status);
         [
@@ -88,9 +87,8 @@ impl Yard {
         ]
     }
 
-    /// The build that Conveyor's clients ask for, as its id and the id of its job, which GitLab's
-    /// API lists.
-    async fn asked_for(&self) -> (BuildUuid, JobId) {
+    /// Creates a build through Conveyor's API; returns its id and, from GitLab's API, the id of its job.
+    async fn create_build(&self) -> (BuildUuid, JobId) {
         let body = json!({"repository": "acme/api", "branch": "main", "sha": SHA});
         let (status, build) = self.call(Method::POST, "/builds", Some(body)).await;
         assert_eq!(status, 201, "{build}");
@@ -113,71 +111,74 @@ async fn enter(claim: &Claim, phase: &str) {
     claim.put(body).await.is(200);
 }
 
-/// A build that Conveyor's API started, a runner has, and `cancel` calls off.
-async fn called_off(backend: Backend, cancel: impl AsyncFn(&Yard, BuildUuid, JobId) -> StatusCode) {
-    let yard = Yard::start(backend).await;
-    let (build, job) = yard.asked_for().await;
-    let words = yard.words(build, job).await;
+/// Creates a build through Conveyor's API, lets a runner claim it, and cancels it with `cancel`.
+async fn assert_cancel(
+    backend: Backend,
+    cancel: impl AsyncFn(&Fixture, BuildUuid, JobId) -> StatusCode,
+) {
+    let fixture = Fixture::start(backend).await;
+    let (build, job) = fixture.create_build().await;
+    let words = fixture.words(build, job).await;
     assert_eq!(words, ["pending", "pending", "pending", "waiting"]);
-    let claim = yard.runner.claim().await;
+    let claim = fixture.runner.claim().await;
     assert_eq!(claim.id, job);
     for (phase, told) in [("fetching", "unpacking"), ("building", "building")] {
         enter(&claim, phase).await;
-        let words = yard.words(build, job).await;
+        let words = fixture.words(build, job).await;
         assert_eq!(words, ["running", "running", "building", told]);
     }
-    let status = cancel(&yard, build, job).await;
+    let status = cancel(&fixture, build, job).await;
     assert!(status.is_success(), "{status}");
-    let words = yard.words(build, job).await;
+    let words = fixture.words(build, job).await;
     assert_eq!(words, ["canceled", "canceled", "failed", "cancelled"]);
-    // Its runner hears of it, and can end it in no other way.
+    // The runner learns of it, and cannot end the job in another way.
     let late = claim.put(json!({"state": "success"})).await;
     assert_eq!(late.status, 404);
-    assert_eq!(yard.words(build, job).await, words);
+    assert_eq!(fixture.words(build, job).await, words);
 }
 
-async fn a_build_is_called_off_through_the_native_api(backend: Backend) {
-    let cancel = async |yard: &Yard, build: BuildUuid, _: JobId| {
+async fn build_is_canceled_through_the_native_api(backend: Backend) {
+    let cancel = async |fixture: &Fixture, build: BuildUuid, _: JobId| {
         let path = format!("/v1/builds/{build}/cancel");
-        yard.call(Method::POST, &path, None).await.0
+        fixture.call(Method::POST, &path, None).await.0
     };
-    called_off(backend, cancel).await;
+    assert_cancel(backend, cancel).await;
 }
 
-async fn a_build_is_called_off_through_gitlabs_api(backend: Backend) {
-    let cancel = async |yard: &Yard, _: BuildUuid, job: JobId| {
+async fn build_is_canceled_through_gitlabs_api(backend: Backend) {
+    let cancel = async |fixture: &Fixture, _: BuildUuid, job: JobId| {
         let path = format!("/api/v3/projects/1/builds/{job}/cancel");
-        yard.call(Method::POST, &path, None).await.0
+        fixture.call(Method::POST, &path, None).await.0
     };
-    called_off(backend, cancel).await;
+    assert_cancel(backend, cancel).await;
 }
 
-async fn a_build_is_called_off_through_quays_api(backend: Backend) {
-    let cancel = async |yard: &Yard, build: BuildUuid, _: JobId| {
+async fn build_is_canceled_through_quays_api(backend: Backend) {
+    let cancel = async |fixture: &Fixture, build: BuildUuid, _: JobId| {
         let path = format!("/api/v1/repository/acme/api/build/{build}");
-        yard.call(Method::DELETE, &path, None).await.0
+        fixture.call(Method::DELETE, &path, None).await.0
     };
-    called_off(backend, cancel).await;
+    assert_cancel(backend, cancel).await;
 }
 
-/// What becomes of a build.
+/// What happens to a build.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
-    /// Nobody takes it.
+    /// No runner claims it.
     None,
-    /// A runner has it, in a phase.
+    /// A runner runs it, in a phase.
     Phase(&'static str),
-    /// Its runner says that it is over, as `success` or `failed`, and why.
+    /// Its runner reports `success` or `failed`, with a reason.
     Ended(&'static str, Option<&'static str>),
-    /// Somebody calls it off, before or while a runner has it.
+    /// It is canceled, before or while a runner runs it.
     Canceled(bool),
-    /// Its runner fell silent, and nobody has looked yet.
+    /// Its lease has expired, but the duty has not run yet.
     Silent,
-    /// So many attempts of it were lost.
+    /// This many attempts were lost.
     Lost(usize),
 }
 
-async fn every_state_has_a_word_in_every_api(backend: Backend) {
+async fn every_state_has_a_name_in_every_api(backend: Backend) {
     let table = [
         (Fate::None, "pending pending pending waiting"),
         (
@@ -215,84 +216,94 @@ async fn every_state_has_a_word_in_every_api(backend: Backend) {
         (Fate::Canceled(false), "canceled canceled failed cancelled"),
         (Fate::Canceled(true), "canceled canceled failed cancelled"),
     ];
-    let yard = Yard::start(backend).await;
+    let fixture = Fixture::start(backend).await;
     for (fate, expected) in table {
-        let build = yard.farm.build(&yard.project).await;
-        meet(&yard, &build, fate).await;
-        let job = last_job(&yard, &build).await;
-        let words = yard.words(build.uuid, job).await;
+        let build = fixture.farm.build(&fixture.project).await;
+        meet(&fixture, &build, fate).await;
+        let job = last_job(&fixture, &build).await;
+        let words = fixture.words(build.uuid, job).await;
         assert_eq!(words.join(" "), expected, "{fate:?}");
-        // The next one of the table is the next that is claimed.
-        let open = yard.farm.build_now(&build).await;
+        // Builds are claimed in the order of the table.
+        let open = fixture.farm.build_now(&build).await;
         if !open.state.is_done() {
-            let farm = yard.farm.farm();
-            farm.cancel_build(&yard.project, &open).await.unwrap();
+            let farm = fixture.farm.farm();
+            farm.cancel_build(&fixture.project, &open).await.unwrap();
         }
     }
 }
 
-async fn last_job(yard: &Yard, build: &Build) -> JobId {
-    yard.farm.jobs(build).await.pop().unwrap().id
+async fn last_job(fixture: &Fixture, build: &Build) -> JobId {
+    fixture.farm.jobs(build).await.pop().unwrap().id
 }
 
-async fn meet(yard: &Yard, build: &Build, fate: Fate) {
+async fn meet(fixture: &Fixture, build: &Build, fate: Fate) {
     match fate {
         Fate::None => {}
-        Fate::Canceled(false) => yard.farm.cancel(last_job(yard, build).await).await,
+        Fate::Canceled(false) => fixture.farm.cancel(last_job(fixture, build).await).await,
         Fate::Canceled(true) => {
-            let claim = yard.runner.claim().await;
-            yard.farm.cancel(claim.id).await;
+            let claim = fixture.runner.claim().await;
+            fixture.farm.cancel(claim.id).await;
         }
-        Fate::Phase(phase) => enter(&yard.runner.claim().await, phase).await,
+        Fate::Phase(phase) => enter(&fixture.runner.claim().await, phase).await,
         Fate::Ended(state, reason) => {
-            let claim = yard.runner.claim().await;
+            let claim = fixture.runner.claim().await;
             let body = json!({"state": state, "failure_reason": reason});
             claim.put(body).await.is(200);
         }
         Fate::Silent => {
-            yard.runner.claim().await;
-            yard.farm.advance(3600);
+            fixture.runner.claim().await;
+            fixture.farm.advance(3600);
         }
         Fate::Lost(times) => {
             for _ in 0..times {
-                yard.runner.claim().await;
-                // Longer than a runner that lost a job is passed over for the next attempt.
-                yard.farm.advance(3600);
-                assert_eq!(yard.farm.expire_leases().await, 1);
-                yard.farm.advance(3600);
+                fixture.runner.claim().await;
+                // Longer than a runner is excluded from the next attempt of a job it lost.
+                fixture.farm.advance(3600);
+                assert_eq!(fixture.farm.expire_leases().await, 1);
+                fixture.farm.advance(3600);
             }
         }
     }
 }
 
-/// The second job of a build whose jobs need each other, as the first one goes on.
-async fn a_job_that_waits_for_another_has_a_word_in_every_api(backend: Backend) {
-    let yard = Yard::start(backend).await;
+/// The second of two jobs, while the first one runs and ends.
+async fn waiting_job_has_a_state_in_every_api(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
     let mut definition = jobs_named(&[("first", &[]), ("second", &["first"])]);
-    let second = async |build: &Build| yard.words(build.uuid, last_job(&yard, build).await).await;
-    let build = yard
+    let second = async |build: &Build| {
+        fixture
+            .words(build.uuid, last_job(&fixture, build).await)
+            .await
+    };
+    let build = fixture
         .farm
-        .build_defined(&yard.project, definition.clone())
+        .build_defined(&fixture.project, definition.clone())
         .await;
     let words = second(&build).await.join(" ");
     assert_eq!(words, "waiting created pending waiting");
-    let claim = yard.runner.claim().await;
+    let claim = fixture.runner.claim().await;
     let words = second(&build).await.join(" ");
     assert_eq!(words, "waiting created building build-scheduled");
     claim.put(json!({"state": "failed"})).await.is(200);
     let words = second(&build).await.join(" ");
     assert_eq!(words, "skipped skipped failed error");
 
-    let build = yard.farm.build(&yard.project).await;
-    yard.farm.cancel(yard.farm.jobs(&build).await[0].id).await;
+    let build = fixture.farm.build(&fixture.project).await;
+    fixture
+        .farm
+        .cancel(fixture.farm.jobs(&build).await[0].id)
+        .await;
     let words = second(&build).await.join(" ");
     assert_eq!(words, "skipped skipped failed cancelled");
 
     let by_hand = definition.jobs.last_mut().unwrap();
     by_hand.when = When::Manual;
-    let build = yard.farm.build_defined(&yard.project, definition).await;
-    yard.runner.claim().await.succeed().await;
-    // The job that nobody started holds nothing up; GitLab's API knows it as one that was skipped.
+    let build = fixture
+        .farm
+        .build_defined(&fixture.project, definition)
+        .await;
+    fixture.runner.claim().await.succeed().await;
+    // A manual job does not delay the build; GitLab's API shows it as skipped.
     let words = second(&build).await.join(" ");
     assert_eq!(words, "manual skipped succeeded complete");
 }
