@@ -1,20 +1,20 @@
-//! Random bytes and ids, from one place.
+//! Random bytes and ids.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{BuildUuid, UploadId};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Where random bytes come from: the operating system.
+/// The source of random bytes: the operating system.
 #[derive(Clone, Debug, Default)]
 pub struct Chance;
 
 impl Chance {
-    /// Fresh random bytes, fit for tokens and nonces.
+    /// Random bytes, suitable for tokens and nonces.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         rand::random()
     }
 
-    /// A fresh name for a build, that sorts by `now`.
+    /// A UUID for a build, which sorts by `now`.
     pub fn build_uuid(&self, now: DateTime<Utc>) -> BuildUuid {
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
         let context = ContextV7::new();
@@ -25,12 +25,12 @@ impl Chance {
         )))
     }
 
-    /// A fresh name for an uploaded file, that nobody guesses.
+    /// An id for an uploaded file, which nobody can guess.
     pub fn upload_id(&self) -> UploadId {
         UploadId(uuid::Builder::from_random_bytes(self.bytes()).into_uuid())
     }
 
-    /// A fresh key for a blob under `folder`.
+    /// A new key for a blob under `folder`.
     pub fn blob_key(&self, folder: &str) -> String {
         let name: [u8; 16] = self.bytes();
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();

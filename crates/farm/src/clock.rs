@@ -1,18 +1,18 @@
-//! What time it is: the system's, or one that a test moves by hand.
+//! The clock: the system's, or one that a test advances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A handle on the time. Clones tell the same time.
+/// A handle to the clock. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    /// How far ahead of the system's clock it is, in milliseconds.
+    /// Ahead of the system's clock by so many milliseconds.
     Shifted(Arc<AtomicI64>),
 }
 
@@ -22,15 +22,15 @@ impl Clock {
         Self(Source::System)
     }
 
-    /// A clock that runs with the system's until [`Clock::advance`] moves it ahead.
+    /// A clock that runs like the system's and that [`Clock::advance`] moves ahead.
     pub fn manual() -> Self {
         Self(Source::Shifted(Arc::new(AtomicI64::new(0))))
     }
 
-    /// The time, to the millisecond, as the store keeps it.
+    /// The time in whole milliseconds, the precision of the store.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that asks the system"
+        reason = "this is the one place that reads the system's clock"
     )]
     pub fn now(&self) -> DateTime<Utc> {
         let now = Utc::now();
@@ -41,7 +41,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock ahead; the system's stays as it is.
+    /// Moves a manual clock ahead. Does nothing to the system's clock.
     pub fn advance(&self, by: TimeDelta) {
         if let Source::Shifted(ahead) = &self.0 {
             ahead.fetch_add(by.num_milliseconds(), Ordering::AcqRel);

@@ -1,4 +1,4 @@
-//! What can go wrong in a use case. Each dialect turns each variant into its own answer.
+//! Errors of the use cases. Each dialect maps each variant to its own answer.
 
 use slipway_blobs::BlobError;
 use slipway_domain::{InvalidTransition, names::Invalid, pipeline::DefinitionError};
@@ -6,61 +6,57 @@ use slipway_store::StoreError;
 
 use crate::crypto::seal::UnsealError;
 
-/// What can go wrong in a use case.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FarmError {
-    /// There is no token, or nobody has it.
+    /// The token is missing or nobody has it.
     #[error("the token is missing, unknown or expired")]
     BadToken,
-    /// The token was good once, but has expired or was revoked.
+    /// The token was valid once, but has expired or was revoked.
     #[error("the token is missing, unknown or expired")]
     EndedToken,
-    /// The caller may see the thing but not do this with it.
+    /// The caller may see the thing but not do this to it.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// There is no such thing, or the caller may not know of it.
+    /// There is no such thing, or the caller may not see it.
     #[error("no such {0}")]
     NotFound(&'static str),
-    /// The request makes no sense; the text says what was expected.
+    /// The request is invalid; the text says what was expected.
     #[error("{0}")]
     Invalid(String),
-    /// A runner like this would never get a job.
-    #[error("a runner without tags that refuses jobs without tags would never get a job")]
+    /// The runner could never claim a job.
+    #[error("a runner without tags that refuses jobs without tags could never claim a job")]
     IdleForEver,
-    /// The request makes sense, but not now.
+    /// The request is valid, but not in the present state.
     #[error("{0}")]
     Conflict(String),
-    /// The sources of a build are not kept any more, so that it cannot be tried again.
-    #[error("the sources are not kept any more; send them again")]
+    /// The sources of a build are no longer stored, so it cannot be retried.
+    #[error("the sources are no longer stored; send them again")]
     SourcesGone,
-    /// The job's state does not allow it.
-    #[error("the job is {} and does not take this", .0.from.name())]
+    /// The state of the job does not allow this.
+    #[error("the job is {} and does not allow this", .0.from.name())]
     Refused(InvalidTransition),
-    /// The namespace has as many builds as it may.
-    #[error("the namespace has as many unfinished builds as it may")]
+    /// The namespace has reached its limit of unfinished builds.
+    #[error("the namespace has reached its limit of unfinished builds")]
     TooManyBuilds,
-    /// The project takes nothing now, and can only be looked at.
+    /// The project accepts no changes.
     #[error("the project is read-only")]
     ReadOnly,
-    /// The job was erased.
     #[error("the job was erased")]
     Erased,
-    /// A chunk of a trace does not begin where the trace ends.
-    #[error("the trace has {held} bytes; go on from there")]
+    /// A chunk does not begin where the stored trace ends.
+    #[error("the stored trace has {held} bytes; continue from there")]
     TraceGap {
-        /// How many bytes are stored.
+        /// The length of the stored trace, in bytes.
         held: u64,
     },
-    /// The body is larger than the farm takes.
+    /// The body is larger than the limit, in bytes.
     #[error("more than the limit of {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: u64,
-    },
-    /// Something the farm needs is away; the same request may succeed later.
-    #[error("the farm cannot do this now; try again")]
+    TooLarge { limit: u64 },
+    /// Something that the farm needs is unreachable; the same request may succeed later.
+    #[error("the farm cannot do this now; try again later")]
     Unavailable(String),
-    /// A bug, or somebody else changed the farm's data.
+    /// A bug, or data that was changed from outside.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -72,7 +68,9 @@ impl From<StoreError> for FarmError {
             StoreError::Conflict(what) => FarmError::Conflict(what.to_owned()),
             StoreError::SourcesGone => FarmError::SourcesGone,
             StoreError::Refused(refused) => FarmError::Refused(refused),
-            StoreError::Stale => FarmError::Conflict("it changed meanwhile; try again".to_owned()),
+            StoreError::Stale => {
+                FarmError::Conflict("it changed in the meantime; try again".to_owned())
+            }
             StoreError::TraceGap { held } => FarmError::TraceGap { held },
             StoreError::Erased => FarmError::Erased,
             StoreError::Unavailable(why) => FarmError::Unavailable(why),
@@ -108,12 +106,14 @@ impl From<DefinitionError> for FarmError {
 }
 
 impl FarmError {
-    /// Logs what an operator should know, once, where the error is answered.
+    /// Logs what an operator should know. Called once, where the error is answered.
     pub fn log(&self) {
         match self {
-            FarmError::Internal(source) => tracing::error!(error = %source, "A request met a bug"),
+            FarmError::Internal(source) => {
+                tracing::error!(error = %source, "Internal error while handling a request")
+            }
             FarmError::Unavailable(why) => {
-                tracing::warn!(error = %why, "A request could not be served")
+                tracing::warn!(error = %why, "Could not serve a request")
             }
             _ => {}
         }

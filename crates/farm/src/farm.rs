@@ -1,4 +1,4 @@
-//! The farm: what it is made of, and what all use cases share.
+//! The farm: its parts, and what all use cases share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,14 +14,14 @@ use crate::clock::Clock;
 use crate::crypto::seal::SealKey;
 use crate::error::FarmError;
 use crate::settings::Settings;
-use crate::state::commit_lookups::Learning;
-use crate::state::definition_cache::Brought;
-use crate::state::hashing::Hashing;
-use crate::state::live_hub::Rooms;
-use crate::state::pace::Pace;
+use crate::state::commit_lookups::CommitLookups;
+use crate::state::definition_cache::DefinitionCache;
+use crate::state::follower_pace::FollowerPace;
+use crate::state::hashing::HashingPermits;
+use crate::state::live_traces::LiveTraces;
 use crate::state::wakeups::Wakeups;
 
-/// The farm. Clones share it.
+/// A handle to the farm, on which all use cases are methods. Clones share the same farm.
 #[derive(Clone)]
 pub struct Farm {
     pub(crate) inner: Arc<Inner>,
@@ -37,50 +37,44 @@ pub(crate) struct Inner {
     pub(crate) seal: SealKey,
     pub(crate) settings: Settings,
     pub(crate) wakeups: Wakeups,
-    /// The jobs that somebody follows here.
-    pub(crate) rooms: Rooms,
-    /// How fast those who follow are told.
-    pub(crate) pace: Pace,
-    /// Where what nobody waits for goes on.
+    pub(crate) live_traces: LiveTraces,
+    pub(crate) follower_pace: FollowerPace,
+    /// Runtime for background work.
     pub(crate) runtime: tokio::runtime::Handle,
-    /// Lets few passwords be hashed at once.
-    pub(crate) hashing: Hashing,
-    pub(crate) learning: Learning,
-    pub(crate) brought: Brought,
-    /// Tells this start of the farm from every other one.
+    pub(crate) hashing_permits: HashingPermits,
+    pub(crate) commit_lookups: CommitLookups,
+    pub(crate) definition_cache: DefinitionCache,
+    /// A random id of this start, so that queue values of earlier starts are invalid.
     pub(crate) start: String,
     /// Ends held requests when the coordinator stops.
     pub(crate) stopping: CancellationToken,
-    /// Whether the database could not be reached when leases were last looked at.
+    /// Whether the database was unreachable when leases were last checked.
     pub(crate) database_was_away: AtomicBool,
 }
 
-/// What a farm is made of.
+/// The parts of a farm.
 pub struct Parts {
-    /// Where rows are.
     pub store: Store,
-    /// Where bytes are.
+    /// Traces, artifacts and uploads.
     pub blobs: Blobs,
-    /// The git command line.
     pub git: Git,
-    /// What time it is.
     pub clock: Clock,
-    /// Where random bytes come from.
+    /// The source of random bytes.
     pub chance: Chance,
-    /// What secrets are sealed with.
+    /// The key to seal secrets with.
     pub seal: SealKey,
-    /// What the operator decided.
     pub settings: Settings,
 }
 
 impl Farm {
-    /// Opens the farm: every running job has time to be heard of.
+    /// Opens the farm. Running jobs get a grace period, because nobody could report while the
+    /// coordinator was down.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Unavailable` when the database is unreachable.
     pub async fn open(parts: Parts) -> Result<Self, FarmError> {
         let start: [u8; 8] = parts.chance.bytes();
-        let pace = Pace::new(parts.settings.follow_bytes_per_s);
+        let follower_pace = FollowerPace::new(parts.settings.follow_bytes_per_s);
         let farm = Self {
             inner: Arc::new(Inner {
                 store: parts.store,
@@ -91,12 +85,12 @@ impl Farm {
                 seal: parts.seal,
                 settings: parts.settings,
                 wakeups: Wakeups::default(),
-                rooms: Rooms::default(),
-                pace,
+                live_traces: LiveTraces::default(),
+                follower_pace,
                 runtime: tokio::runtime::Handle::current(),
-                hashing: Hashing::default(),
-                learning: Learning::default(),
-                brought: Brought::default(),
+                hashing_permits: HashingPermits::default(),
+                commit_lookups: CommitLookups::default(),
+                definition_cache: DefinitionCache::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 database_was_away: AtomicBool::new(false),
@@ -107,36 +101,35 @@ impl Farm {
         Ok(farm)
     }
 
-    /// What the operator decided.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
-    /// How many polls wait for a job.
+    /// How many polls wait for a job at this coordinator.
     pub fn parked_polls(&self) -> usize {
         self.inner.wakeups.parked()
     }
 
-    /// Answers every held request at once, and holds none from now on.
+    /// Stops the farm: answers all held requests now, and holds none any more.
     pub fn stop(&self) {
         self.inner.stopping.cancel();
     }
 
-    /// Whether it was told to stop.
+    /// Whether [`Farm::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.inner.stopping.is_cancelled()
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// `Unavailable` when it does not.
+    /// `Unavailable` when it does not answer.
     pub async fn check(&self) -> Result<(), FarmError> {
         self.read(slipway_store::queue::pending_queues).await?;
         Ok(())
     }
 
-    /// A fresh name for a request, for those who ask about it later.
+    /// A random id for a request, by which it can be found in the logs.
     pub fn request_id(&self) -> String {
         hex::encode(self.inner.chance.bytes::<16>())
     }
@@ -167,24 +160,24 @@ impl Farm {
         self.inner.clock.now()
     }
 
-    /// Deletes blobs that nothing refers to. One that cannot be deleted now costs space, not truth.
-    pub(crate) async fn drop_blobs(&self, keys: impl IntoIterator<Item = String>) {
+    /// Deletes blobs that no row refers to. A blob that cannot be deleted costs only space.
+    pub(crate) async fn delete_blobs(&self, keys: impl IntoIterator<Item = String>) {
         for key in keys {
             if let Err(error) = self.inner.blobs.delete(&key).await {
-                tracing::warn!(error = %error, key, "An unused blob could not be deleted");
+                tracing::warn!(error = %error, key, "Could not delete an unused blob");
             }
         }
     }
 
-    /// Deletes the blobs of a write that was refused. When nobody knows whether the write was kept,
-    /// they stay: a row may refer to them, and a runner would be told that they are held.
-    pub(crate) async fn drop_refused(
+    /// Deletes the blobs of a write that failed. When it is unknown whether the write was committed,
+    /// they stay: a row may refer to them.
+    pub(crate) async fn delete_blobs_of_failed_write(
         &self,
         error: &StoreError,
         keys: impl IntoIterator<Item = String>,
     ) {
         if !error.outcome_is_unknown() {
-            self.drop_blobs(keys).await;
+            self.delete_blobs(keys).await;
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The use cases of the farm, and who may do what.
 //!
 //! Every dialect calls these and nothing below them. Nothing here knows HTTP, SQL or the words of
-//! any dialect. The database is the truth; what is kept in memory only wakes those who wait.
+//! any dialect. All facts are in the database; memory holds only wake-ups and caches.
+//!
+//! All use cases are methods of [`Farm`], grouped into modules by topic.
 
 mod access;
 mod builds;
@@ -53,18 +55,18 @@ pub use projects::pipelines::PipelineChange;
 pub use projects::robots::RobotDetails;
 pub use projects::secrets::{CredentialDetails, JobSecrets, PlainVariable, VariableDetails};
 pub use projects::triggers::{ProjectKey, TriggerAccess};
-pub use queue::claim::{ClaimedJob, ClaimedSource, Needed, Poll, PollAnswer, archive_of};
+pub use queue::claim::{ClaimedJob, ClaimedSource, NeededJob, Poll, PollAnswer, archive_of};
 pub use queue::explain::{QueueLine, StartBlocker};
-pub use queue::figures::Figures;
+pub use queue::metrics::FarmMetrics;
 pub use runners::manage::RunnerRequest;
-pub use runners::managers::Process;
+pub use runners::managers::ManagerInfo;
 pub use runners::registration_tokens::RegistrationRequest;
 pub use settings::Settings;
 pub use state::trace_piece::TracePiece;
-pub use traces::append::{Appended, SentTrace};
-pub use traces::build_trace::BuildText;
+pub use traces::append::{AppendedTrace, SentTrace};
+pub use traces::follow_build::BuildTraceEvent;
 pub use traces::live::follow::TraceEvent;
-// Rows as the store reads them are the one model that every dialect says in its own words.
+// Rows of the store are the one model that every dialect translates.
 pub use slipway_blobs::BlobStream;
 pub use slipway_definition::SCHEMA as DEFINITION_SCHEMA;
 pub use slipway_store::artifacts::{Artifact, Content};

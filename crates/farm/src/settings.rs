@@ -1,4 +1,4 @@
-//! What the operator decided, as far as the use cases care.
+//! Settings of the use cases, which the operator chooses at start.
 
 use std::time::Duration;
 
@@ -8,58 +8,71 @@ use crate::crypto::log_key::LogKey;
 use crate::forges::hook_settings::HookSettings;
 use crate::projects::auto_create::AutoCreate;
 
-/// What the operator decided.
+/// Settings of the use cases.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The address by which clients and runners reach the farm, where it was told.
+    /// The base URL by which clients and runners reach the farm, if configured.
     pub public_url: Option<String>,
-    /// The registry that images of projects without a repository of their own are pushed to.
+    /// The registry for images of projects that name no image repository.
     pub registry: Option<String>,
-    /// How long a runner that beats may be silent before its job is lost.
+    /// The lease of a runner that sends heartbeats.
     pub lease: Duration,
-    /// How long a stock runner may be silent before its job is lost.
+    /// The lease of a stock runner.
     pub stock_lease: Duration,
-    /// How long a stock runner of 0.5 may be silent, which says nothing while its job prints nothing.
+    /// The lease of a stock runner 0.5, which sends nothing while its job prints nothing.
     pub silent_lease: Duration,
-    /// How long every lease holds at least after a start of the coordinator.
+    /// For how long every lease is valid at least after a start of the coordinator.
     pub grace: Duration,
     /// How long a poll waits for a job before it is answered "nothing".
     pub poll_wait: Duration,
-    /// How long a job waits at the most for a busy runner that built its project lately; zero when
-    /// none waits.
+    /// For how long a pending job is reserved at most for a busy runner that built its project
+    /// lately; zero disables reservations.
     pub warm_wait: Duration,
-    /// How many attempts the farm makes of a job that was lost through no fault of its own.
+    /// How many attempts the farm makes of a job that failed through no fault of its own.
     pub max_attempts: i32,
-    /// The largest archive that is taken, in bytes.
+    /// The size, in bytes, that an uploaded archive must stay below.
     pub max_artifact_bytes: u64,
-    /// The largest file that is taken as the package of a build, in bytes.
+    /// The largest file, in bytes, that can be uploaded as the package of a build.
     pub max_upload_bytes: u64,
     /// How long a file may be uploaded to its place, and stays there while no build uses it.
     pub upload_lifetime: Duration,
-    /// How long a file is kept after a build last used it; for ever without it.
+    /// How long a file stays stored after a build last used it; for ever when absent.
     pub upload_keep: Option<Duration>,
-    /// The longest trace that is taken, in bytes.
+    /// The longest trace, in bytes.
     pub max_trace_bytes: u64,
-    /// How long a follower of a trace that grows may take nothing before it is cut off.
+    /// How long a follower of a growing trace may take nothing before it is cut off.
     pub slow_reader: Duration,
-    /// How many bytes of a trace that grows may come, while a follower is busy with what it took,
-    /// before it is cut off.
+    /// How many bytes may be appended to a trace while a follower is busy, before it is cut off.
     pub max_reader_lag_bytes: u64,
-    /// How many bytes in a second the followers of live traces are told together.
+    /// How many bytes per second all followers of live traces get together.
     pub follow_bytes_per_s: u64,
-    /// What log tokens are signed with: the first signs, and all are believed. The farm keeps keys
-    /// of its own when there is none.
+    /// The keys of log tokens: the first one signs, and all are accepted. When there are none the
+    /// farm creates its own.
     pub log_keys: Vec<LogKey>,
-    /// Whether the default pipelines of projects that are made from now on read the repository.
+    /// The origins whose pages may follow live traces from a browser.
+    pub log_origins: Vec<String>,
+    /// The largest JSON body, in bytes, of a submitted build.
+    pub max_json_bytes: usize,
+    /// The origins whose pages may call the API for browsers.
+    pub browser_origins: Vec<String>,
+    /// The base URL of error documentation, for dialects that link to it.
+    pub errors_url: String,
+    /// Whether readers may read build logs, where a dialect leaves that to the farm.
+    pub reader_build_logs: bool,
+    /// Whether the dialect for packages is read-only.
+    pub packages_read_only: bool,
+    /// How long after its end a build log counts as complete, where a dialect makes a difference.
+    pub log_complete_after: Duration,
+    /// Whether the default pipelines of new projects read their definition from the repository.
     pub pipelines_from_repository: bool,
-    /// Which projects are made when somebody asks for the first build of them.
+    /// Which projects are created when their first build is requested.
     pub auto_create: AutoCreate,
-    /// What push hooks are signed with.
+    /// The secrets of push webhooks.
     pub hooks: HookSettings,
-    /// The GitHub that is asked for branches and told how builds go.
+    /// The GitHub to ask for branches and to report commit statuses to.
     pub github: Option<Github>,
-    /// What a status links to: a URL with `{id}`, `{repository}`, `{branch}` and `{sha}` in it.
-    /// Below the public address when absent.
+    /// What a commit status links to: a URL with `{id}`, `{repository}`, `{branch}` and `{sha}` in
+    /// it. A page below the public URL when absent.
     pub status_url: Option<String>,
 }
 

@@ -1,6 +1,9 @@
-//! Who may do what: every role, as a member of every kind, through a token of every scope.
+//! Authorisation: every role, from every kind of membership, through tokens of every scope.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails at the first unexpected result"
+)]
 
 use chrono::TimeDelta;
 use slipway_blobs::{BlobLocation, Blobs};
@@ -17,17 +20,17 @@ use slipway_testkit::postgres::{Database, fresh_database};
 use tempfile::TempDir;
 
 slipway_testkit::on_both_back_ends!(
-    a_role_is_the_higher_of_two_lowered_by_the_token,
-    an_administrator_is_an_owner_as_far_as_the_token_goes,
-    a_token_ends_by_time_by_hand_and_with_its_user,
-    a_use_of_a_token_is_noted_once_a_minute,
-    a_token_or_a_runner_is_never_wider_than_its_maker,
-    a_farm_begins_once,
-    a_secret_is_kept_sealed_and_replaced,
-    the_queue_shows_each_what_it_may_see,
+    effective_role_is_the_higher_membership_limited_by_the_token,
+    administrator_has_every_role_up_to_the_token_scope,
+    token_stops_working_when_expired_revoked_or_its_user_is_blocked,
+    last_use_of_a_token_is_recorded_once_a_minute,
+    tokens_cannot_grant_more_rights_than_their_creator_has,
+    bootstrap_runs_only_once,
+    setting_a_secret_again_replaces_it,
+    queue_shows_only_projects_that_the_actor_may_read,
 );
 
-struct World {
+struct Fixture {
     farm: Farm,
     clock: Clock,
     root: Actor,
@@ -47,8 +50,8 @@ fn request(scope: Scope) -> TokenRequest {
     }
 }
 
-/// A farm with the project `acme/api`.
-async fn world(backend: Backend) -> World {
+/// Starts a farm with the project `acme/api`.
+async fn start(backend: Backend) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::manual();
     let database = match backend {
@@ -68,7 +71,7 @@ async fn world(backend: Backend) -> World {
         chance: Chance,
         seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
         settings: Settings {
-            // Nobody serves the repositories of these tests.
+            // The repositories of these tests do not exist.
             pipelines_from_repository: false,
             ..Settings::default()
         },
@@ -91,7 +94,7 @@ async fn world(backend: Backend) -> World {
     farm.create_project(&root, &namespace, &name("api"), settings)
         .await
         .unwrap();
-    World {
+    Fixture {
         farm,
         clock,
         root,
@@ -100,7 +103,7 @@ async fn world(backend: Backend) -> World {
     }
 }
 
-impl World {
+impl Fixture {
     async fn token(&self, user: &str, scope: Scope) -> AccessToken {
         let made = self
             .farm
@@ -120,7 +123,7 @@ impl World {
             .await
     }
 
-    /// The highest role that opens the project; `None` when nothing is there.
+    /// The highest role in which the actor can act on the project; `None` when it cannot see it.
     async fn highest(&self, actor: &Actor) -> Option<Role> {
         let mut highest = None;
         for need in Role::ALL {
@@ -129,7 +132,10 @@ impl World {
                     assert!(access.role() >= *need);
                     highest = Some(*need);
                 }
-                Err(FarmError::Forbidden(_)) => assert!(highest.is_some(), "seen before refused"),
+                Err(FarmError::Forbidden(_)) => assert!(
+                    highest.is_some(),
+                    "a visible project is forbidden, not missing"
+                ),
                 Err(FarmError::NotFound(_)) => assert_eq!(highest, None),
                 Err(other) => panic!("{other}"),
             }
@@ -138,50 +144,50 @@ impl World {
     }
 }
 
-async fn a_role_is_the_higher_of_two_lowered_by_the_token(backend: Backend) {
-    let world = world(backend).await;
-    let namespace = world
+async fn effective_role_is_the_higher_membership_limited_by_the_token(backend: Backend) {
+    let fixture = start(backend).await;
+    let namespace = fixture
         .farm
-        .namespace(&world.root, &name("acme"), Role::Owner)
+        .namespace(&fixture.root, &name("acme"), Role::Owner)
         .await
         .unwrap();
-    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    let project = fixture.open(&fixture.root, Role::Owner).await.unwrap();
     let choices = || std::iter::once(None).chain(Role::ALL.iter().copied().map(Some));
     for (i, in_namespace) in choices().enumerate() {
         for (j, in_project) in choices().enumerate() {
             let user = format!("user-{i}-{j}");
-            world
+            fixture
                 .farm
-                .create_user(&world.root, &name(&user), false)
+                .create_user(&fixture.root, &name(&user), false)
                 .await
                 .unwrap();
             if let Some(role) = in_namespace {
-                world
+                fixture
                     .farm
                     .set_namespace_member(&namespace, &name(&user), role)
                     .await
                     .unwrap();
             }
             if let Some(role) = in_project {
-                world
+                fixture
                     .farm
                     .set_project_member(&project, &name(&user), role)
                     .await
                     .unwrap();
             }
             for scope in Scope::ALL {
-                let actor = world.actor(&user, *scope).await;
+                let actor = fixture.actor(&user, *scope).await;
                 let expected = in_namespace
                     .max(in_project)
                     .zip(scope.ceiling())
                     .map(|(role, ceiling)| role.min(ceiling));
-                let found = world.highest(&actor).await;
+                let found = fixture.highest(&actor).await;
                 assert_eq!(found, expected, "{in_namespace:?} {in_project:?} {scope}");
                 let page = Page {
                     before: None,
                     limit: 10,
                 };
-                let listed = world.farm.projects(&actor, page).await;
+                let listed = fixture.farm.projects(&actor, page).await;
                 match scope.ceiling() {
                     Some(_) => {
                         let count = usize::from(expected.is_some());
@@ -194,82 +200,82 @@ async fn a_role_is_the_higher_of_two_lowered_by_the_token(backend: Backend) {
     }
 }
 
-async fn an_administrator_is_an_owner_as_far_as_the_token_goes(backend: Backend) {
-    let world = world(backend).await;
+async fn administrator_has_every_role_up_to_the_token_scope(backend: Backend) {
+    let fixture = start(backend).await;
     for scope in Scope::ALL {
-        let actor = world.actor("root", *scope).await;
-        assert_eq!(world.highest(&actor).await, scope.ceiling());
-        assert_eq!(world.farm.admin(&actor).is_ok(), *scope == Scope::Admin);
+        let actor = fixture.actor("root", *scope).await;
+        assert_eq!(fixture.highest(&actor).await, scope.ceiling());
+        assert_eq!(fixture.farm.admin(&actor).is_ok(), *scope == Scope::Admin);
     }
 }
 
-async fn a_token_ends_by_time_by_hand_and_with_its_user(backend: Backend) {
-    let world = world(backend).await;
-    let farm = &world.farm;
-    farm.create_user(&world.root, &name("ann"), false)
+async fn token_stops_working_when_expired_revoked_or_its_user_is_blocked(backend: Backend) {
+    let fixture = start(backend).await;
+    let farm = &fixture.farm;
+    farm.create_user(&fixture.root, &name("ann"), false)
         .await
         .unwrap();
     let bad = |result: Result<Actor, FarmError>| matches!(result, Err(FarmError::BadToken));
     let ended = |result: Result<Actor, FarmError>| matches!(result, Err(FarmError::EndedToken));
 
     let mut short = request(Scope::Read);
-    short.expires_at = Some(world.clock.now() + TimeDelta::hours(1));
+    short.expires_at = Some(fixture.clock.now() + TimeDelta::hours(1));
     let made = farm
-        .create_token_for(&world.root, &name("ann"), short.clone())
+        .create_token_for(&fixture.root, &name("ann"), short.clone())
         .await;
     let (_, token) = made.unwrap();
     assert!(farm.authenticate(&token).await.is_ok());
-    world.clock.advance(TimeDelta::hours(1));
+    fixture.clock.advance(TimeDelta::hours(1));
     assert!(ended(farm.authenticate(&token).await));
     let late = farm
-        .create_token_for(&world.root, &name("ann"), short)
+        .create_token_for(&fixture.root, &name("ann"), short)
         .await;
     assert!(matches!(late, Err(FarmError::Invalid(_))));
 
     let made = farm
-        .create_token_for(&world.root, &name("ann"), request(Scope::Read))
+        .create_token_for(&fixture.root, &name("ann"), request(Scope::Read))
         .await;
     let (row, token) = made.unwrap();
-    farm.revoke_token(&world.root, row.id).await.unwrap();
+    farm.revoke_token(&fixture.root, row.id).await.unwrap();
     assert!(ended(farm.authenticate(&token).await));
 
-    let token = world.token("ann", Scope::Read).await;
+    let token = fixture.token("ann", Scope::Read).await;
     let blocked = UserUpdate {
         active: Some(false),
         admin: None,
     };
-    farm.update_user(&world.root, &name("ann"), blocked)
+    farm.update_user(&fixture.root, &name("ann"), blocked)
         .await
         .unwrap();
     assert!(bad(farm.authenticate(&token).await));
     assert!(bad(farm.authenticate(&AccessToken::presented("")).await));
 }
 
-async fn a_use_of_a_token_is_noted_once_a_minute(backend: Backend) {
-    let world = world(backend).await;
-    let token = world.token("root", Scope::Read).await;
+async fn last_use_of_a_token_is_recorded_once_a_minute(backend: Backend) {
+    let fixture = start(backend).await;
+    let token = fixture.token("root", Scope::Read).await;
     let page = Page {
         before: None,
         limit: 1,
     };
     let mut seen = Vec::new();
     for pause in [0, 59, 2] {
-        world.clock.advance(TimeDelta::seconds(pause));
-        world.farm.authenticate(&token).await.unwrap();
-        seen.push(world.farm.tokens(&world.root, page).await.unwrap()[0].last_used_at);
+        fixture.clock.advance(TimeDelta::seconds(pause));
+        fixture.farm.authenticate(&token).await.unwrap();
+        seen.push(fixture.farm.tokens(&fixture.root, page).await.unwrap()[0].last_used_at);
     }
     assert!(seen[0].is_some());
     assert_eq!(seen[0], seen[1]);
     assert!(seen[2] > seen[1]);
 }
 
-async fn a_token_or_a_runner_is_never_wider_than_its_maker(backend: Backend) {
-    let world = world(backend).await;
-    let farm = &world.farm;
-    farm.create_user(&world.root, &name("ann"), false)
+async fn tokens_cannot_grant_more_rights_than_their_creator_has(backend: Backend) {
+    let fixture = start(backend).await;
+    let farm = &fixture.farm;
+    farm.create_user(&fixture.root, &name("ann"), false)
         .await
         .unwrap();
-    let project = world.open(&world.root, Role::Owner).await.unwrap();
+    let project = fixture.open(&fixture.root, Role::Owner).await.unwrap();
     farm.set_project_member(&project, &name("ann"), Role::Maintainer)
         .await
         .unwrap();
@@ -279,12 +285,12 @@ async fn a_token_or_a_runner_is_never_wider_than_its_maker(backend: Backend) {
         expires_at: None,
     };
     for scope in Scope::ALL {
-        let actor = world.actor("ann", *scope).await;
+        let actor = fixture.actor("ann", *scope).await;
         let narrow = *scope < Scope::Admin;
         let made = farm.create_token(&actor, request(Scope::Read)).await;
         assert_eq!(made.is_err(), narrow, "{scope}");
         if scope.ceiling().is_some() {
-            let access = world.open(&actor, Role::Reader).await.unwrap();
+            let access = fixture.open(&actor, Role::Reader).await.unwrap();
             let made = farm
                 .create_project_registration(&actor, &access, registration())
                 .await;
@@ -297,19 +303,19 @@ async fn a_token_or_a_runner_is_never_wider_than_its_maker(backend: Backend) {
     }
 }
 
-async fn a_farm_begins_once(backend: Backend) {
-    let world = world(backend).await;
-    let again = world.farm.bootstrap(None, None).await.unwrap();
+async fn bootstrap_runs_only_once(backend: Backend) {
+    let fixture = start(backend).await;
+    let again = fixture.farm.bootstrap(None, None).await.unwrap();
     assert!(again.admin_token.is_none() && again.registration_token.is_none());
     let short = Some(AccessToken::presented("short"));
-    let refused = world.farm.bootstrap(short, None).await;
+    let refused = fixture.farm.bootstrap(short, None).await;
     assert!(matches!(refused, Err(FarmError::Invalid(_))));
 }
 
-async fn a_secret_is_kept_sealed_and_replaced(backend: Backend) {
-    let world = world(backend).await;
-    let farm = &world.farm;
-    let project = world.open(&world.root, Role::Owner).await.unwrap();
+async fn setting_a_secret_again_replaces_it(backend: Backend) {
+    let fixture = start(backend).await;
+    let farm = &fixture.farm;
+    let project = fixture.open(&fixture.root, Role::Owner).await.unwrap();
     for (value, public) in [("first", true), ("second", false), ("third", true)] {
         let set = farm.set_variable(&project, "KEY", value, public).await;
         set.unwrap();
@@ -321,7 +327,7 @@ async fn a_secret_is_kept_sealed_and_replaced(backend: Backend) {
     assert!(farm.variables(&project).await.unwrap().is_empty());
 
     let namespace = farm
-        .namespace(&world.root, &name("acme"), Role::Owner)
+        .namespace(&fixture.root, &name("acme"), Role::Owner)
         .await
         .unwrap();
     for user in ["me", "you"] {
@@ -335,26 +341,26 @@ async fn a_secret_is_kept_sealed_and_replaced(backend: Backend) {
     remove.await.unwrap();
 }
 
-async fn the_queue_shows_each_what_it_may_see(backend: Backend) {
-    let world = world(backend).await;
-    let farm = &world.farm;
-    let project = world.open(&world.root, Role::Owner).await.unwrap();
+async fn queue_shows_only_projects_that_the_actor_may_read(backend: Backend) {
+    let fixture = start(backend).await;
+    let farm = &fixture.farm;
+    let project = fixture.open(&fixture.root, Role::Owner).await.unwrap();
     for _ in 0..2 {
         let request = BuildRequest {
             pipeline: Slug::default_pipeline(),
             sha: Some("a".repeat(40).parse().unwrap()),
             git_ref: None,
         };
-        let build = farm.create_build(&world.root, &project, request).await;
+        let build = farm.create_build(&fixture.root, &project, request).await;
         build.unwrap();
     }
-    let lines = farm.queue(&world.root).await.unwrap();
+    let lines = farm.queue(&fixture.root).await.unwrap();
     assert_eq!((lines.len(), lines[0].count), (1, 2));
     assert_eq!(lines[0].reason, PendingReason::NoRunnerForProject);
-    farm.create_user(&world.root, &name("ann"), false)
+    farm.create_user(&fixture.root, &name("ann"), false)
         .await
         .unwrap();
-    let ann = world.actor("ann", Scope::Read).await;
+    let ann = fixture.actor("ann", Scope::Read).await;
     assert!(farm.queue(&ann).await.unwrap().is_empty());
     farm.set_project_member(&project, &name("ann"), Role::Reader)
         .await

@@ -5,7 +5,7 @@ use slipway_domain::base_image::BaseImage;
 use slipway_domain::spec::Script;
 use slipway_domain::{FailureReason, JobSpec, ReportedResult};
 use slipway_farm::{
-    About, ClaimedJob, Ended, Extent, MadeImage, Needed, Report, SentTrace, archive_of,
+    About, ClaimedJob, Ended, Extent, MadeImage, NeededJob, Report, SentTrace, archive_of,
 };
 use slipway_protocol::{
     Artifacts, ArtifactsFile, Checkout, Dependency, DeployKey, Info, JobPayload, JobSource,
@@ -111,7 +111,7 @@ fn checkout(claimed: &ClaimedJob) -> Checkout {
     }
 }
 
-fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Dependency {
+fn dependency(claimed: &ClaimedJob, needed: &NeededJob) -> Dependency {
     Dependency {
         id: needed.job.id.0,
         name: needed.job.name.clone(),

@@ -76,7 +76,7 @@ impl From<PendingReason> for wire::PendingReason {
 impl From<farm::StartBlocker> for wire::JobPendingReason {
     fn from(why: farm::StartBlocker) -> Self {
         let reason = match why {
-            farm::StartBlocker::Begun => None,
+            farm::StartBlocker::Started => None,
             farm::StartBlocker::Needs(names) => Some(wire::PendingReason {
                 code: "needs_jobs",
                 message: format!("it needs jobs that are not over: {}", names.join(", ")),

@@ -130,7 +130,7 @@ fn frame(event: &TraceEvent, at: u64) -> Option<Bytes> {
         frame.text()
     };
     Some(match event {
-        TraceEvent::Piece(piece) => piece.said::<Chunk>(|piece| {
+        TraceEvent::Piece(piece) => piece.encoded::<Chunk>(|piece| {
             let chunk = wire::TraceChunk {
                 offset: piece.start(),
                 base64: STANDARD.encode(piece.bytes()),

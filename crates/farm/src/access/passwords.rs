@@ -184,7 +184,7 @@ impl Farm {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FarmError> {
-        let permit = self.inner.hashing.acquire().await;
+        let permit = self.inner.hashing_permits.acquire().await;
         let _permit = permit.map_err(|_| FarmError::Unavailable("hashing is over".to_owned()))?;
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|error| FarmError::Internal(Box::new(error)))

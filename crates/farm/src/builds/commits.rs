@@ -17,7 +17,7 @@ impl Farm {
     /// Learns a commit in the background, unless it is known. Whatever becomes of that, nobody
     /// waits for it and nothing fails.
     pub(crate) fn learn_commit(&self, project: ProjectId, sha: CommitSha, git_ref: Option<GitRef>) {
-        if !self.inner.learning.enter(project, &sha) {
+        if !self.inner.commit_lookups.try_queue(project, &sha) {
             return;
         }
         let farm = self.clone();
@@ -25,18 +25,18 @@ impl Farm {
             tokio::select! {
                 learnt = farm.learn_in_turn(project, &sha, git_ref.as_ref()) => {
                     let why = match learnt {
-                        Ok(Learnt::Away(why)) => why,
-                        Ok(Learnt::Commit(_) | Learnt::Lacking) => String::new(),
+                        Ok(Lookup::Unreadable(why)) => why,
+                        Ok(Lookup::Found(_) | Lookup::Missing) => String::new(),
                         Err(error) => error.to_string(),
                     };
                     if !why.is_empty() {
                         tracing::debug!(project.id = %project, error = %why, "Commit {sha} is not learnt now");
-                        farm.inner.learning.leave_alone(project);
+                        farm.inner.commit_lookups.back_off(project);
                     }
                 }
                 () = farm.inner.stopping.cancelled() => {}
             }
-            farm.inner.learning.leave(project, sha);
+            farm.inner.commit_lookups.finish(project, sha);
         });
     }
 
@@ -45,8 +45,8 @@ impl Farm {
         project: ProjectId,
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
-    ) -> Result<Learnt, FarmError> {
-        let _turn = self.inner.learning.background.acquire().await;
+    ) -> Result<Lookup, FarmError> {
+        let _turn = self.inner.commit_lookups.background.acquire().await;
         let wanted = sha.clone();
         let known = move |conn: &mut Conn| match commits::get(conn, project, &wanted) {
             Ok(commit) => Ok(Err(commit)),
@@ -55,7 +55,7 @@ impl Farm {
         };
         match self.read(known).await? {
             Ok(project) => self.learn(&project, sha, git_ref).await,
-            Err(commit) => Ok(Learnt::Commit(commit)),
+            Err(commit) => Ok(Lookup::Found(commit)),
         }
     }
 
@@ -65,7 +65,7 @@ impl Farm {
         project: &Project,
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
-    ) -> Result<Learnt, FarmError> {
+    ) -> Result<Lookup, FarmError> {
         let described = match repository(project) {
             Ok(url) => {
                 let url = self.with_deploy_key(project, url).await?;
@@ -75,11 +75,11 @@ impl Farm {
         };
         let commit = match described {
             Ok(Some(commit)) => commit,
-            Ok(None) => return Ok(Learnt::Lacking),
-            Err(error) => return Ok(Learnt::Away(error.to_string())),
+            Ok(None) => return Ok(Lookup::Missing),
+            Err(error) => return Ok(Lookup::Unreadable(error.to_string())),
         };
         self.remember_commit(project.id, commit.clone()).await?;
-        Ok(Learnt::Commit(commit))
+        Ok(Lookup::Found(commit))
     }
 
     async fn remember_commit(&self, project: ProjectId, commit: Commit) -> Result<(), FarmError> {
@@ -94,7 +94,7 @@ impl Farm {
     /// Remembers a commit that the repository was asked for anyway. Nobody waits for it, and without
     /// it the commit is learnt like others.
     pub(crate) fn note_commit(&self, project: ProjectId, commit: Commit) {
-        if !self.inner.learning.enter(project, &commit.sha) {
+        if !self.inner.commit_lookups.try_queue(project, &commit.sha) {
             return;
         }
         let farm = self.clone();
@@ -103,7 +103,7 @@ impl Farm {
             if let Err(error) = farm.remember_commit(project, commit).await {
                 tracing::debug!(project.id = %project, %error, "Commit {sha} is not remembered now");
             }
-            farm.inner.learning.leave(project, sha);
+            farm.inner.commit_lookups.finish(project, sha);
         });
     }
 
@@ -125,13 +125,13 @@ impl Farm {
             Err(FarmError::NotFound(_)) => {}
             known => return known,
         }
-        let _turn = self.inner.learning.asked_for.acquire().await;
+        let _turn = self.inner.commit_lookups.foreground.acquire().await;
         match self.learn(access.project(), sha, None).await? {
-            Learnt::Commit(commit) => Ok(commit),
-            Learnt::Away(why) if self.was_built(access, sha).await? => {
+            Lookup::Found(commit) => Ok(commit),
+            Lookup::Unreadable(why) if self.was_built(access, sha).await? => {
                 Err(FarmError::Unavailable(why))
             }
-            Learnt::Away(_) | Learnt::Lacking => Err(FarmError::NotFound("commit")),
+            Lookup::Unreadable(_) | Lookup::Missing => Err(FarmError::NotFound("commit")),
         }
     }
 
@@ -168,7 +168,7 @@ impl Farm {
         let name: GitRef = reference.parse().map_err(|_| missing())?;
         let url = repository(access.project()).map_err(|_| missing())?;
         let url = self.with_deploy_key(access.project(), url).await?;
-        let _turn = self.inner.learning.asked_for.acquire().await;
+        let _turn = self.inner.commit_lookups.foreground.acquire().await;
         match self.inner.git.resolve(&url, Wanted::Ref(&name)).await {
             Ok(found) => found.map(|found| found.sha).ok_or_else(missing),
             Err(_) => Err(missing()),
@@ -197,14 +197,13 @@ impl Farm {
     }
 }
 
-/// What came of asking a repository for a commit.
-enum Learnt {
-    /// It is this.
-    Commit(Commit),
+/// The result of looking a commit up in its repository.
+enum Lookup {
+    Found(Commit),
     /// The repository does not have it.
-    Lacking,
-    /// The repository cannot be read, for this reason.
-    Away(String),
+    Missing,
+    /// The repository could not be read, for this reason.
+    Unreadable(String),
 }
 
 fn repository(project: &Project) -> Result<RemoteUrl, GitError> {

@@ -119,7 +119,7 @@ impl Farm {
         git_ref: Option<&GitRef>,
     ) -> Result<Option<Definition>, NoJobs> {
         let key = (project.id, project.repo_url.clone(), sha.clone());
-        if let Some(brought) = self.inner.brought.get(&key) {
+        if let Some(brought) = self.inner.definition_cache.get(&key) {
             return Ok(brought);
         }
         let url: RemoteUrl = project.repo_url.parse().map_err(NoJobs::Source)?;
@@ -143,7 +143,7 @@ impl Farm {
                 return Err(NoJobs::Wrong(fault.to_string()));
             }
         };
-        self.inner.brought.put(key, brought.clone());
+        self.inner.definition_cache.put(key, brought.clone());
         Ok(brought)
     }
 }

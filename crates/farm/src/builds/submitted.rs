@@ -144,7 +144,7 @@ impl Farm {
         {
             Ok(created) => Ok(created.build()),
             Err(error) => {
-                self.drop_refused(&error, kept).await;
+                self.delete_blobs_of_failed_write(&error, kept).await;
                 Err(error.into())
             }
         }

@@ -78,11 +78,11 @@ impl Farm {
         let fill = move |conn: &mut Conn| uploads::set_content(conn, id, &content, now);
         match self.inner.store.write(fill).await {
             Ok(unused) => {
-                self.drop_blobs(unused).await;
+                self.delete_blobs(unused).await;
                 Ok(())
             }
             Err(error) => {
-                self.drop_refused(&error, [blob_key]).await;
+                self.delete_blobs_of_failed_write(&error, [blob_key]).await;
                 Err(error.into())
             }
         }

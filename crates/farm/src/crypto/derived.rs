@@ -1,4 +1,4 @@
-//! Secrets that follow from the farm's key, so that none of them has to be stored.
+//! Secrets that are derived from the farm's seal key, so that none of them has to be stored.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -10,27 +10,27 @@ use uuid::Uuid;
 use crate::farm::Farm;
 
 impl Farm {
-    /// The token with which a job's runner sends its trace and artifacts.
+    /// The token with which the runner of a job sends trace and artifacts.
     pub(crate) fn job_token(&self, job: JobId) -> JobToken {
         JobToken::from_entropy(self.derived(&format!("job {job}")))
     }
 
-    /// A token that fetches a job's archive and can do nothing else: jobs that need it get it.
+    /// A token that can only fetch the archive of a job, for the jobs that need it.
     pub(crate) fn archive_token(&self, job: JobId) -> JobToken {
         JobToken::from_entropy(self.derived(&format!("archive {job}")))
     }
 
-    /// The token with which the runners of a build fetch the sources that were handed in with it.
+    /// The token with which the runners of a build fetch its submitted sources.
     pub(crate) fn source_token(&self, build: BuildUuid) -> SourceToken {
         SourceToken::from_entropy(self.derived(&format!("source {build}")))
     }
 
-    /// A name for a user to those who tell users apart by UUIDs. It is stored nowhere.
+    /// A UUID for a user, for APIs that identify users by UUIDs.
     pub fn user_uuid(&self, user: UserId) -> Uuid {
         self.derived_uuid(&format!("uuid of user {user}"))
     }
 
-    /// A name for the farm to those who tell farms apart by UUIDs. It lasts as long as the key.
+    /// A UUID for the farm, which changes only with the seal key.
     pub fn uuid(&self) -> Uuid {
         self.derived_uuid("uuid of the farm")
     }
@@ -42,16 +42,16 @@ impl Farm {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
-    /// The token with which runners of one project register. Nobody has to make it, and it is the
-    /// same for ever; those that somebody makes can be revoked.
+    /// The token with which runners of one project register. It exists without being created and
+    /// cannot be revoked, unlike the registration tokens that maintainers create.
     ///
-    /// It is for those who may add runners to the project: its maintainers.
+    /// Show it only to maintainers of the project, who may add runners.
     pub fn project_runners_token(&self, project: ProjectId) -> RegistrationToken {
         let derived = self.derived(&format!("runners of project {project}"));
         RegistrationToken::of_project(project, derived)
     }
 
-    /// The project whose runners register with `token`, if it is the one of a project.
+    /// The project whose runners token `token` is, if it is one.
     pub(crate) fn project_of_runners_token(&self, token: &RegistrationToken) -> Option<ProjectId> {
         let project = token.project()?;
         let own = self.project_runners_token(project);
@@ -64,15 +64,15 @@ impl Farm {
         TriggerToken::of_trigger(trigger, derived)
     }
 
-    /// The mark of the line by which a job's commands tell of their image.
+    /// The marker of the line by which the commands of a job report their image.
     pub(crate) fn image_mark(&self, job: JobId) -> ImageMarker {
         ImageMarker::from_entropy(&self.derived(&format!("image {job}")))
     }
 
-    /// Twenty bytes that only a holder of the key can tell for `purpose`.
+    /// Twenty bytes that only a holder of the seal key can compute for `purpose`.
     pub(crate) fn derived(&self, purpose: &str) -> [u8; TOKEN_ENTROPY_BYTES] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.inner.seal.bytes()) else {
-            unreachable!("HMAC takes a key of any length");
+            unreachable!("HMAC accepts keys of any length");
         };
         mac.update(purpose.as_bytes());
         let mut bytes = [0; TOKEN_ENTROPY_BYTES];

@@ -1,7 +1,7 @@
-//! JSON Web Tokens of one kind: HS256, in the compact form, and nothing else.
+//! JSON Web Tokens with HS256 in the compact form, and nothing else.
 //!
-//! Form and checks are those of the `jsonwebtoken` crate; its cryptography is the HMAC that the farm
-//! uses anyway, so that no other algorithm is even there.
+//! The `jsonwebtoken` crate parses and checks them. Its cryptography is replaced by the HMAC that
+//! the farm uses anyway, so that no other algorithm is compiled in.
 
 use std::sync::Once;
 
@@ -16,10 +16,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is parsed, in bytes.
 const MAX_TOKEN: usize = 4096;
 
-/// The one algorithm, as the crate asks for it.
+/// The only algorithm, in the form that the crate asks for.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| match algorithm {
         Algorithm::HS256 => Ok(Box::new(Hs256::new(key.as_bytes())?)),
@@ -71,34 +71,34 @@ impl JwtVerifier for Hs256 {
     }
 }
 
-/// Tells the crate once which cryptography it has.
-fn provided() {
+/// Installs the cryptography provider once.
+fn install_provider() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // Nobody else in the process has one to install.
+        // An error means that a provider is installed, and only this function installs one.
         let _ = PROVIDER.install_default();
     });
 }
 
-/// A token as it was presented, of which nothing is known but its form.
+/// A token with a valid form and an unchecked signature.
 pub(crate) struct Unverified<'a> {
-    /// The id of the key that it says signed it.
+    /// The id of the key that the token claims to be signed with.
     pub(crate) kid: String,
     token: &'a str,
 }
 
-/// The claims in a token, signed.
+/// Signs claims into a token.
 ///
 /// # Errors
-/// When the claims have no JSON form.
+/// When the claims cannot be serialized.
 pub(crate) fn sign(kid: &str, secret: &[u8], claims: &impl Serialize) -> Result<String, Error> {
-    provided();
+    install_provider();
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some(kid.to_owned());
     encode(&header, claims, &EncodingKey::from_secret(secret))
 }
 
-/// Takes a token apart; `None` when it is not such a token.
+/// Parses a token; `None` when it is not an HS256 token with a key id.
 pub(crate) fn read(token: &str) -> Option<Unverified<'_>> {
     if token.len() > MAX_TOKEN {
         return None;
@@ -110,10 +110,10 @@ pub(crate) fn read(token: &str) -> Option<Unverified<'_>> {
 }
 
 impl Unverified<'_> {
-    /// The claims, if the key with this secret signed them. What they say is for the caller to
-    /// judge, by the farm's own clock.
+    /// The claims, if they are signed with this secret. The caller checks expiry and audience.
     pub(crate) fn claims<T: DeserializeOwned + Clone>(&self, secret: &[u8]) -> Option<T> {
-        provided();
+        install_provider();
+        // Expiry is checked by the caller, because the crate would use the system clock.
         let mut form = Validation::new(Algorithm::HS256);
         form.validate_exp = false;
         form.validate_aud = false;
@@ -133,7 +133,7 @@ mod tests {
 
     /// The example of RFC 7515, appendix A.1.
     #[test]
-    fn the_signature_is_that_of_the_standard() {
+    fn the_signature_matches_the_example_of_the_standard() {
         let secret = URL_SAFE_NO_PAD
             .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
             .unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_token_is_read() {
+    fn a_changed_token_is_refused() {
         let token = sign("k1", b"secret", &json!({"exp": 1})).unwrap();
         let claims = |token: &str, secret: &[u8]| -> Option<Value> { read(token)?.claims(secret) };
         assert_eq!(read(&token).unwrap().kid, "k1");

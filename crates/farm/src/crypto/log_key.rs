@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// A key that log tokens are signed with.
+/// A key to sign log tokens with.
 #[derive(Clone)]
 pub struct LogKey {
     pub(crate) kid: String,
@@ -12,10 +12,11 @@ pub struct LogKey {
 }
 
 impl LogKey {
-    /// The key of 64 hex digits; `None` when the text is anything else.
+    /// Reads a key from 64 hex digits; `None` when the text is anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut secret = [0; 32];
         hex::decode_to_slice(text.trim(), &mut secret).ok()?;
+        // The id must not reveal the secret, and must be the same at every coordinator.
         let digest = Sha256::new()
             .chain_update(b"log key id")
             .chain_update(secret);

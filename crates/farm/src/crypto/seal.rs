@@ -1,7 +1,7 @@
-//! Sealing of secrets at rest: XChaCha20-Poly1305 with a key that is kept apart from the database.
+//! Seals secrets at rest: XChaCha20-Poly1305 with a key that is stored apart from the database.
 //!
-//! What is sealed is bound to its context, for instance `variable:7:TOKEN`, so that a value that
-//! somebody copied to another row does not open there.
+//! A sealed value is bound to its context, for instance `variable:7:TOKEN`, so that a value copied
+//! to another row does not open there.
 
 use std::fmt;
 use std::fs::{self, OpenOptions, Permissions};
@@ -16,38 +16,32 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
-/// Says which cipher and layout a sealed value has, so that another can follow.
+/// Identifies cipher and layout of a sealed value, so that others can be added.
 const VERSION: &str = "v1.";
 
-/// The key that secrets are sealed with.
+/// A key to seal secrets with.
 #[derive(Clone)]
 pub struct SealKey {
     cipher: XChaCha20Poly1305,
     bytes: [u8; KEY_BYTES],
 }
 
-/// Why there is no key.
+/// Why a seal key could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SealKeyError {
-    /// The text is not a key.
-    #[error("a key is 64 hex digits")]
+    #[error("a seal key must be 64 hex digits")]
     NotAKey,
-    /// Others than its owner can read the file.
-    #[error("others can read the key file {}: give it mode 0600", .0.display())]
+    /// Other users can read the file.
+    #[error("other users can read the key file {}: set its mode to 0600", .0.display())]
     Exposed(PathBuf),
-    /// The file cannot be read or made.
-    #[error("the key file {} cannot be used", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The file cannot be read or created.
+    #[error("could not read or create the key file {}", .path.display())]
+    File { path: PathBuf, source: io::Error },
 }
 
-/// A sealed value that this key does not open in this context.
+/// A sealed value does not open with this key in this context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed value does not open: it was changed or moved, or sealed with another key")]
+#[error("could not open a sealed value: it was changed, moved, or sealed with another key")]
 pub struct UnsealError;
 
 impl SealKey {
@@ -64,10 +58,11 @@ impl SealKey {
         })
     }
 
-    /// Reads the key in the file at `path`; makes a key and the file, mode 0600, when there is none.
+    /// Reads the key from the file at `path`. Creates the file with a new key and mode 0600 if it does
+    /// not exist.
     ///
     /// # Errors
-    /// When the file cannot be read or made, holds no key, or can be read by others.
+    /// When the file cannot be read or created, holds no key, or is readable by other users.
     pub fn load_or_create(path: &Path) -> Result<Self, SealKeyError> {
         let failed = |source| SealKeyError::File {
             path: path.to_owned(),
@@ -83,12 +78,12 @@ impl SealKey {
         Self::from_hex(&fs::read_to_string(path).map_err(failed)?)
     }
 
-    /// The key itself, from which the farm's other secrets follow.
+    /// The key itself, from which other secrets of the farm are derived.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Seals `plain` for `context`. A nonce is never used twice.
+    /// Seals `plain` for `context`. A nonce must never be used twice.
     pub fn seal(&self, context: &str, plain: &str, nonce: [u8; NONCE_BYTES]) -> String {
         let payload = Payload {
             msg: plain.as_bytes(),
@@ -96,7 +91,7 @@ impl SealKey {
         };
         let sealed = match self.cipher.encrypt(&XNonce::from(nonce), payload) {
             Ok(sealed) => sealed,
-            Err(_) => unreachable!("only texts of more than 256 GiB cannot be sealed"),
+            Err(_) => unreachable!("sealing fails only above 256 GiB"),
         };
         let whole = [nonce.as_slice(), &sealed].concat();
         format!("{VERSION}{}", STANDARD_NO_PAD.encode(whole))
@@ -105,7 +100,7 @@ impl SealKey {
     /// Opens what was sealed for `context`.
     ///
     /// # Errors
-    /// `UnsealError` when it was changed, sealed for another context, or with another key.
+    /// When it was changed, sealed for another context, or sealed with another key.
     pub fn open(&self, context: &str, sealed: &str) -> Result<String, UnsealError> {
         let text = sealed.strip_prefix(VERSION).ok_or(UnsealError)?;
         let whole = STANDARD_NO_PAD.decode(text).map_err(|_| UnsealError)?;
@@ -127,16 +122,18 @@ impl fmt::Debug for SealKey {
     }
 }
 
-/// Makes a key file in one step; one that somebody else made meanwhile is left alone.
+/// Creates a key file. If another process created it at the same time, that file is kept.
 fn create(path: &Path) -> io::Result<()> {
     let key: [u8; KEY_BYTES] = rand::random();
     let unique: [u8; 8] = rand::random();
     let draft = path.with_extension(format!("{}.new", hex::encode(unique)));
+    // A complete file is linked into place, so that a crash cannot leave half a key behind.
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&draft)?;
+    // The umask may have removed bits from the mode above.
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(format!("{}\n", hex::encode(key)).as_bytes())?;
     file.sync_all()?;
@@ -161,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_value_opens_in_its_own_place_alone() {
+    fn a_sealed_value_opens_only_in_its_own_context() {
         let sealed = key("a").seal("variable:1:TOKEN", "hunter2", [7; 24]);
         assert!(!sealed.contains("hunter2"));
         assert_eq!(
@@ -185,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_file_is_made_once_and_for_its_owner_alone() {
+    fn the_key_file_is_created_once_and_readable_only_by_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal-key");
         let made = SealKey::load_or_create(&path).unwrap();

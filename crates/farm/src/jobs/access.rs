@@ -70,7 +70,7 @@ impl JobAccess {
     }
 
     /// The state of the job when the check read it.
-    pub fn standing(&self) -> JobStatus {
+    pub fn status(&self) -> JobStatus {
         JobStatus {
             state: self.job.state,
             ending: self.stopping,

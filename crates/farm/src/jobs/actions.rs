@@ -1,4 +1,4 @@
-//! What people do to a job: cancel, retry, play, erase.
+//! What people do to a job: cancel, retry, play and erase it.
 
 use slipway_domain::{Event, Role};
 use slipway_store::jobs::{self, Job};
@@ -11,10 +11,10 @@ use crate::farm::Farm;
 use crate::jobs::ending::finish;
 
 impl Farm {
-    /// Calls off one job.
+    /// Cancels a job.
     ///
     /// # Errors
-    /// `Refused` when it is over.
+    /// `Refused` when the job has ended.
     pub async fn cancel_job(&self, access: &ProjectAccess, job: &Job) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
         let (id, now, policy) = (job.id, self.now(), self.retry_policy());
@@ -27,10 +27,10 @@ impl Farm {
         Ok(job)
     }
 
-    /// Makes a new attempt of a job, and of those that were skipped because of it.
+    /// Retries a job, and the jobs that were skipped because of it.
     ///
     /// # Errors
-    /// `Conflict` when it is not over or was tried again already; `SourcesGone`.
+    /// `Conflict` when the job has not ended or was retried before; `SourcesGone`.
     pub async fn retry_job(
         &self,
         actor: &Actor,
@@ -47,10 +47,10 @@ impl Farm {
         Ok(job)
     }
 
-    /// Puts a job that waits for somebody to start it into the queue.
+    /// Plays a manual job, which puts it into the queue.
     ///
     /// # Errors
-    /// `Refused` when it does not wait for that.
+    /// `Refused` when the job is not manual.
     pub async fn play_job(
         &self,
         actor: &Actor,
@@ -68,10 +68,10 @@ impl Farm {
         Ok(job)
     }
 
-    /// Removes the trace and the artifacts of a job that is over, and leaves a record of who did.
+    /// Erases a job that has ended: deletes its trace and artifacts, and records who did.
     ///
     /// # Errors
-    /// `Conflict` when it is not over, was erased already, or has neither trace nor artifacts.
+    /// `Conflict` when the job has not ended, was erased before, or has neither trace nor artifacts.
     pub async fn erase_job(
         &self,
         actor: &Actor,
@@ -95,7 +95,8 @@ impl Farm {
             Ok((jobs::get(conn, id)?, unused))
         };
         let (job, unused) = self.write(write).await?;
-        self.drop_blobs(unused).await;
+        // Rows first: a blob without a row costs space, a row without its blob is a broken answer.
+        self.delete_blobs(unused).await;
         self.announce_job_changes(&[id]);
         Ok(job)
     }

@@ -1,4 +1,4 @@
-//! Artifacts: archives that runners send, and what others get of them.
+//! Artifacts: files that runners upload, and how others download them.
 
 use std::ops::Range;
 
@@ -16,35 +16,35 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::access::{JobAccess, NOT_RUNNING};
 
-/// The bytes of an archive that no job has yet: it is for [`Farm::put_file`] or
+/// Uploaded bytes that do not belong to a job yet: pass them to [`Farm::put_file`] or
 /// [`Farm::drop_archive`].
 #[derive(Debug)]
-#[must_use = "its bytes stay for ever when it is neither kept nor dropped"]
+#[must_use = "the bytes stay stored for ever unless the upload is put or dropped"]
 pub struct ReceivedArchive {
     blob_key: String,
     size: u64,
     sha256: String,
 }
 
-/// What a file of a job is.
+/// The kind of a file that a job leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// The files that the job leaves to others, in one archive.
+    /// The files for other jobs and for people, in one archive.
     Archive,
-    /// Another file.
     Other {
-        /// What it is for, such as `junit` or `sbom`.
+        /// Such as `junit` or `sbom`.
         file_type: String,
-        /// How it is packed: `raw`, `gzip` or `zip`.
+        /// `raw`, `gzip` or `zip`.
         format: String,
     },
 }
 
 impl FileKind {
-    /// The kind of a file with this type and format, as runners name them.
+    /// The kind of a file with the type and format that a runner names. Both are empty for the
+    /// archive.
     ///
     /// # Errors
-    /// `Invalid` for what cannot be a type, or a format that is not taken.
+    /// `Invalid` for an invalid type or an unknown format.
     pub fn named(file_type: &str, format: &str) -> Result<Self, FarmError> {
         let is_word = |text: &str| {
             (1..=63).contains(&text.len())
@@ -55,24 +55,24 @@ impl FileKind {
         match (file_type, format) {
             ("" | "archive", "" | "zip") => Ok(Self::Archive),
             ("" | "archive", _) => Err(FarmError::Invalid(format!(
-                "an archive is a zip, not {format:?}"
+                "an archive must be a zip, not {format:?}"
             ))),
             (file_type, "raw" | "gzip" | "zip") if is_word(file_type) => Ok(Self::Other {
                 file_type: file_type.to_owned(),
                 format: format.to_owned(),
             }),
             _ => Err(FarmError::Invalid(format!(
-                "no file has the type {file_type:?} and the format {format:?}"
+                "a file cannot have the type {file_type:?} and the format {format:?}"
             ))),
         }
     }
 }
 
 impl Farm {
-    /// Stores the bytes of a job's archive. Nobody sees them yet.
+    /// Stores uploaded bytes. They are visible to nobody until [`Farm::put_file`].
     ///
     /// # Errors
-    /// `TooLarge` when it is not below the limit; `Invalid` when its bytes stop coming.
+    /// `TooLarge` when the upload is not smaller than the limit; `Invalid` when it breaks off.
     pub async fn receive_archive<S, E>(
         &self,
         access: &JobAccess,
@@ -104,17 +104,16 @@ impl Farm {
         })
     }
 
-    /// Throws away what was received.
+    /// Deletes uploaded bytes.
     pub async fn drop_archive(&self, received: ReceivedArchive) {
-        self.drop_blobs([received.blob_key]).await;
+        self.delete_blobs([received.blob_key]).await;
     }
 
-    /// Makes what was received the job's file of this kind, in the place of an earlier one. Without
-    /// `expires_in` it is kept for ever.
+    /// Makes an upload the job's file of this kind and replaces an earlier one. Without
+    /// `expires_in` the file never expires.
     ///
     /// # Errors
-    /// `Conflict` when the job is not running any more; `Erased`; `Invalid` for a type that cannot
-    /// be.
+    /// `Conflict` when the job is no longer running; `Erased`.
     pub async fn put_file(
         &self,
         access: &JobAccess,
@@ -123,21 +122,22 @@ impl Farm {
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        self.keep_file(
+        self.store_file(
             access,
             received,
             kind,
             filename,
             expires_in,
-            Earlier::Replaced,
+            Existing::Replace,
         )
         .await
     }
 
-    /// The same for a file that is kept once: the same bytes may come again, and others may not.
+    /// [`Farm::put_file`] that never replaces a file. Uploading the same bytes again succeeds.
     ///
     /// # Errors
-    /// `Invalid` when there is another file of this kind, and those of [`Farm::put_file`].
+    /// `Invalid` when the job has a file of this kind with other bytes, and those of
+    /// [`Farm::put_file`].
     pub async fn put_file_once(
         &self,
         access: &JobAccess,
@@ -146,21 +146,21 @@ impl Farm {
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        self.keep_file(access, received, kind, filename, expires_in, Earlier::Stays)
+        self.store_file(access, received, kind, filename, expires_in, Existing::Keep)
             .await
     }
 
-    async fn keep_file(
+    async fn store_file(
         &self,
         access: &JobAccess,
         received: ReceivedArchive,
         kind: FileKind,
         filename: String,
         expires_in: Option<TimeDelta>,
-        earlier: Earlier,
+        existing: Existing,
     ) -> Result<Artifact, FarmError> {
         let (sha256, blob_key) = (received.sha256, received.blob_key);
-        let kept = blob_key.clone();
+        let uploaded = blob_key.clone();
         let content = match kind {
             FileKind::Archive => Content::Archive {
                 filename,
@@ -183,7 +183,7 @@ impl Farm {
             expires_at: expires_in.and_then(|keep| now.checked_add_signed(keep)),
         };
         let written = self.inner.store.write(move |conn| {
-            // The upload took its time: only a job that still runs gets the artifact.
+            // The job may have ended or been erased during the upload.
             let job = jobs::get_locked(conn, new.job)?;
             if job.erased_at.is_some() {
                 return Err(StoreError::Erased);
@@ -191,24 +191,21 @@ impl Farm {
             if !job.state.is_running() && !jobs::is_ending(conn, &job, now)? {
                 return Err(StoreError::Conflict(NOT_RUNNING));
             }
-            match (
-                earlier,
-                artifacts::same_kind_as(conn, job.id, &new.content)?,
-            ) {
-                (Earlier::Stays, Some(there)) if has_bytes_of(&there, &new.content) => {
-                    Ok((there, Some(blob_of(&new.content))))
+            match (existing, artifacts::same_kind_as(conn, job.id, &new.content)?) {
+                (Existing::Keep, Some(found)) if has_bytes_of(&found, &new.content) => {
+                    Ok((found, Some(blob_of(&new.content))))
                 }
-                (Earlier::Stays, Some(_)) => Err(StoreError::Conflict(HAS_ANOTHER)),
-                (Earlier::Replaced, _) | (Earlier::Stays, None) => artifacts::put(conn, &new, now),
+                (Existing::Keep, Some(_)) => Err(StoreError::Conflict(HAS_ANOTHER)),
+                (Existing::Replace, _) | (Existing::Keep, None) => artifacts::put(conn, &new, now),
             }
         });
         match written.await {
             Ok((artifact, unused)) => {
-                self.drop_blobs(unused).await;
+                self.delete_blobs(unused).await;
                 Ok(artifact)
             }
             Err(error) => {
-                self.drop_refused(&error, [kept]).await;
+                self.delete_blobs_of_failed_write(&error, [uploaded]).await;
                 Err(match error {
                     StoreError::Conflict(HAS_ANOTHER) => FarmError::Invalid(HAS_ANOTHER.to_owned()),
                     other => other.into(),
@@ -286,7 +283,7 @@ impl Farm {
         }
     }
 
-    /// What a job made, without what has expired.
+    /// The artifacts of a job that have not expired.
     pub async fn artifacts_of(&self, job: JobId) -> Result<Vec<Artifact>, FarmError> {
         let now = self.now();
         let mut all = self.read(move |conn| artifacts::of_job(conn, job)).await?;
@@ -297,7 +294,7 @@ impl Farm {
     /// One artifact, for an actor that may see it and act on it in the role `need`.
     ///
     /// # Errors
-    /// `NotFound` when the actor may not know of it or it has expired.
+    /// `NotFound` when the actor may not see the artifact or it has expired.
     pub async fn artifact(
         &self,
         actor: &Actor,
@@ -318,10 +315,10 @@ impl Farm {
         }
     }
 
-    /// The bytes of an archive, or a part of them.
+    /// The bytes of a file, or a part of them.
     ///
     /// # Errors
-    /// `Invalid` for an image, which lives in its registry.
+    /// `Invalid` for an image, which is stored in its registry.
     pub async fn artifact_content(
         &self,
         artifact: &Artifact,
@@ -332,28 +329,28 @@ impl Farm {
                 Ok(self.inner.blobs.get(blob_key, range).await?)
             }
             Content::Image { reference, .. } => Err(FarmError::Invalid(format!(
-                "an image has no file here: pull {reference}"
+                "an image has no file to download: pull {reference}"
             ))),
         }
     }
 
-    /// Removes an artifact's row and, after that, its bytes.
+    /// Deletes an artifact: its row and, after the commit, its bytes.
     pub async fn remove_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
         let id = artifact.id;
-        let unused = self.write(move |conn| artifacts::delete(conn, id)).await?;
-        self.drop_blobs(unused).await;
+        let unused = self.write(move |conn| artifacts::remove(conn, id)).await?;
+        self.delete_blobs(unused).await;
         Ok(())
     }
 }
 
-/// Names the conflict of a file that is kept once.
+/// Marks the conflict of [`Farm::put_file_once`] inside the transaction.
 const HAS_ANOTHER: &str = "the job has another file of this type";
 
-/// What becomes of an earlier file of the same kind.
+/// What to do when the job has a file of the same kind.
 #[derive(Clone, Copy, Debug)]
-enum Earlier {
-    Replaced,
-    Stays,
+enum Existing {
+    Replace,
+    Keep,
 }
 
 /// The archive among what a job made, unless it has expired.
@@ -364,9 +361,9 @@ fn archive_among(made: Vec<Artifact>, now: DateTime<Utc>) -> Option<Artifact> {
     })
 }
 
-fn has_bytes_of(there: &Artifact, new: &Content) -> bool {
+fn has_bytes_of(found: &Artifact, new: &Content) -> bool {
     let sha256 = |content: &Content| content.file().map(|(_, sha256, _)| sha256.to_owned());
-    sha256(&there.content) == sha256(new)
+    sha256(&found.content) == sha256(new)
 }
 
 fn blob_of(content: &Content) -> String {

@@ -1,4 +1,4 @@
-//! How a job ends in the database: its state, the next attempt, and what follows in its build.
+//! How a job ends in the database: its state, its next attempt, and what follows in its build.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome};
@@ -8,15 +8,16 @@ use slipway_store::{Conn, StoreError, settle};
 
 use crate::farm::Farm;
 
-/// How long a runner that lost a job is passed over for the next attempt, in leases.
+/// For how many leases a runner that lost a job does not get the next attempt.
 const AVOID_LEASES: i32 = 4;
 
-/// How the farm deals with a job that ended through no fault of its own.
+/// When and how the farm retries a job that failed through no fault of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
     pub(crate) max_attempts: i32,
+    /// For how long the runner that lost a job does not get the next attempt.
     pub(crate) avoid_for: TimeDelta,
-    /// How long what follows from its end waits for a runner that built the project lately.
+    /// For how long the jobs that follow are reserved for a warm runner.
     pub(crate) warm_wait: TimeDelta,
 }
 
@@ -30,39 +31,40 @@ impl Farm {
         }
     }
 
-    /// How long a job waits at the most for a busy runner that built its project lately.
+    /// For how long a pending job is reserved at most for a busy runner that built its project
+    /// lately.
     pub(crate) fn warm_wait(&self) -> TimeDelta {
         TimeDelta::from_std(self.inner.settings.warm_wait).unwrap_or(TimeDelta::MAX)
     }
 }
 
-/// Whether the farm was to blame, so that another attempt may well succeed where `job` failed.
-fn is_farms_fault(job: &Job, reason: FailureReason) -> bool {
+/// Whether the farm is to blame, so that another attempt of `job` may well succeed.
+fn is_fault_of_farm(job: &Job, reason: FailureReason) -> bool {
     match job.spec.package() {
         Some(_) => reason.is_infrastructure_for_packages(),
         None => reason.is_infrastructure(),
     }
 }
 
-/// Why `job`, which failed, is tried again by itself; `None` when it is not.
-fn cause_of_retry(
+/// Why the farm retries `job`, which failed; `None` when it does not.
+fn automatic_retry(
     conn: &mut Conn,
     job: &Job,
     reason: FailureReason,
     policy: RetryPolicy,
     now: DateTime<Utc>,
 ) -> Result<Option<Cause>, StoreError> {
-    if is_farms_fault(job, reason) && job.attempt < policy.max_attempts {
+    if is_fault_of_farm(job, reason) && job.attempt < policy.max_attempts {
         let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
         return Ok(Some(Cause::Farm { avoid }));
     }
+    // Retries by the job's own rules are not the runner's fault, so it is not avoided.
     let rules = jobs::details_of(conn, job.id)?.retry;
     let again = rules.is_some_and(|rules| rules.allows(job.attempt, reason));
     Ok(again.then_some(Cause::Farm { avoid: None }))
 }
 
-/// Ends a job, makes the next attempt if the farm is to blame or its rules ask for one, and carries
-/// the end through its build.
+/// Ends a job, creates its next attempt if it is retried automatically, and settles its build.
 pub(crate) fn finish(
     conn: &mut Conn,
     id: JobId,
@@ -72,11 +74,16 @@ pub(crate) fn finish(
     now: DateTime<Utc>,
 ) -> Result<(JobState, Changes), StoreError> {
     let (state, mut changes) = jobs::apply(conn, id, event, message, now)?;
+    // The retry comes before settling: jobs that need this one must find its next attempt, or they
+    // would be skipped.
     if let JobState::Done(Outcome::Failed(reason)) = state {
         let job = jobs::get(conn, id)?;
-        if let Some(cause) = cause_of_retry(conn, &job, reason, policy, now)? {
+        if let Some(cause) = automatic_retry(conn, &job, reason, policy, now)? {
             let (next, more) = retries::retry_job(conn, id, cause, policy.warm_wait, now)?;
-            tracing::warn!(job.id = %id, next.id = %next.id, "Job {id} failed as {reason} and is tried again as {}", next.id);
+            tracing::warn!(
+                job.id = %id, next.id = %next.id,
+                "Job {id} failed ({reason}) and is retried as job {}", next.id
+            );
             changes.extend(more);
         }
     }
@@ -86,7 +93,7 @@ pub(crate) fn finish(
     Ok((state, changes))
 }
 
-/// Ends jobs of one build together: each by the event itself, and none because of another.
+/// Ends jobs of one build together: each by the event, and none as a consequence of another.
 pub(crate) fn end_together(
     conn: &mut Conn,
     jobs: &[Job],
@@ -96,6 +103,7 @@ pub(crate) fn end_together(
     now: DateTime<Utc>,
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
+    // All jobs end before any is settled; otherwise settling one would skip those that need it.
     for job in jobs {
         changes.extend(jobs::apply(conn, job.id, event, message, now)?.1);
     }

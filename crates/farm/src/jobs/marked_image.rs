@@ -1,4 +1,5 @@
-//! The image that a stock runner's commands told of in the trace, since the runner itself cannot.
+//! Finds the image that the commands of a stock runner reported in the trace. Such a runner cannot
+//! report images itself.
 
 use futures_util::TryStreamExt as _;
 use slipway_domain::image::marker::MARKER_SEARCH_BYTES;
@@ -10,8 +11,8 @@ use crate::farm::Farm;
 use crate::jobs::report::MadeImage;
 
 impl Farm {
-    /// The image that the end of a job's trace tells of: pushed to where the job's spec says, under
-    /// the tags it names.
+    /// The image that a marked line at the end of a job's trace reports. It was pushed where the
+    /// job's spec says, with the tags of the spec.
     pub(crate) async fn marked_image(&self, job: &Job) -> Result<Option<MadeImage>, FarmError> {
         let JobSpec::ImageBuild(spec) = &job.spec else {
             return Ok(None);
@@ -24,7 +25,10 @@ impl Farm {
         let pieces = self.trace_bytes(job.id, from..length).await?;
         let end: Vec<_> = pieces.try_collect().await?;
         let Some(marked) = self.image_mark(job.id).find(&end.concat()) else {
-            tracing::warn!(job.id = %job.id, "Job {} succeeded and told of no image", job.id);
+            tracing::warn!(
+                job.id = %job.id,
+                "Job {} succeeded, but its trace does not report an image", job.id
+            );
             return Ok(None);
         };
         Ok(Some(MadeImage {

@@ -53,7 +53,7 @@ impl Farm {
                 let state = self.take_end(lease.runner, job, ended, report.sent).await;
                 Ok(JobStatus::of(state?))
             }
-            (_, ended) if access.standing().ending => {
+            (_, ended) if access.status().ending => {
                 let sent = report.sent;
                 self.end_canceled(access, ended.map(|_| sent)).await
             }

@@ -1,4 +1,4 @@
-//! A runner says how a job goes, and hears whether it should go on.
+//! Reports of runners that authenticate with the token of the runner (protocol v1).
 
 use std::time::Duration;
 
@@ -22,61 +22,59 @@ use crate::jobs::ending::finish;
 use crate::state::wakeups::JobWatch;
 use crate::traces::append::SentTrace;
 
-/// The longest that a beat is held, whatever the runner asks for.
-const MAX_BEAT_WAIT: Duration = Duration::from_secs(10);
+/// The longest time that the answer to a heartbeat is held, whatever the runner asks for.
+const MAX_HEARTBEAT_WAIT: Duration = Duration::from_secs(10);
 
-/// What a runner says of a job.
+/// What a runner reports about a job.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The whole trace, in the place of what is stored.
+    /// The whole trace, which replaces what is stored.
     pub trace: Option<Bytes>,
-    /// What the job is doing.
     pub phase: Option<Phase>,
-    /// The base image that it pulls in this phase.
+    /// The base image that the job pulls in this phase.
     pub base_image: Option<BaseImage>,
-    /// How it ended, if it did.
+    /// How the job ended, if it did.
     pub ended: Option<Ended>,
-    /// With an end, what the runner says that it sent of the trace. When the farm holds something else
-    /// the end counts all the same, and the job is marked.
+    /// With an end, how much of the trace the runner sent. When the farm stores something else, the
+    /// end counts nevertheless, and the trace is marked as incomplete.
     pub sent: SentTrace,
-    /// How long the answer may be held back while nothing changes.
+    /// For how long the answer may be held while nothing changes.
     pub wait: Option<Duration>,
 }
 
-/// How a job ended, as its runner tells it.
+/// How a job ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// How.
     pub result: ReportedResult,
-    /// A sentence on a failure.
+    /// A sentence about the failure.
     pub message: Option<String>,
-    /// How much trace there must be before the end counts.
+    /// The trace that must be stored before the end counts.
     pub trace: Option<Extent>,
-    /// The image it made.
+    /// The image that the job made.
     pub image: Option<MadeImage>,
-    /// What its last command ended with, if the runner tells.
+    /// The exit code of the last command.
     pub exit_code: Option<i32>,
-    /// The steps of an image build, as far as they came.
+    /// The steps of an image build that were reached.
     pub build_steps: Vec<BuildStep>,
 }
 
 /// An image that a job made.
 #[derive(Clone, Debug)]
 pub struct MadeImage {
-    /// What was pushed.
+    /// Where the image was pushed; `None` when it was not.
     pub reference: Option<String>,
-    /// The manifest's digest.
+    /// The digest of the manifest.
     pub digest: String,
     /// The tags that were pushed.
     pub tags: Vec<String>,
-    /// The size of its layers, in bytes.
+    /// The size of the layers, in bytes.
     pub size_bytes: u64,
-    /// Its platform and layers.
+    /// Platform and layers.
     pub details: ImageDetails,
 }
 
 impl MadeImage {
-    /// Checks what is stored and shown of it.
+    /// Checks the texts that are stored and shown.
     fn check(&self) -> Result<(), Invalid> {
         check_line("image digest", &self.digest)?;
         check_line(
@@ -97,11 +95,11 @@ impl MadeImage {
 }
 
 impl Farm {
-    /// Takes a report, and returns the state the job has afterwards.
+    /// Applies a report, and returns the state of the job afterwards.
     ///
     /// # Errors
-    /// `NotFound` when the job is not with this runner any more; `Erased`; `Invalid` for an image
-    /// that cannot be; `TraceGap` when the trace is not whole at the end.
+    /// `NotFound` when this runner no longer has the job; `Erased`; `Invalid` for an invalid image;
+    /// `TraceGap` when the trace is not complete at the end.
     pub async fn report(
         &self,
         runner: &Runner,
@@ -109,6 +107,7 @@ impl Farm {
         report: Report,
     ) -> Result<JobState, FarmError> {
         self.record_contact(runner, None).await?;
+        // Watch before reading, or a change in between is missed while the answer is held.
         let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
         let job = self.read(move |conn| jobs::get(conn, id)).await?;
         if job.erased_at.is_some() {
@@ -129,22 +128,21 @@ impl Farm {
         if let Some(trace) = report.trace {
             self.replace_trace(id, trace).await?;
         }
-        let state = match report.ended {
-            Some(ended) => return self.take_end(runner.id, &job, ended, report.sent).await,
-            None => {
-                self.renew(runner.id, id, report.phase, report.base_image)
-                    .await?
-            }
-        };
+        if let Some(ended) = report.ended {
+            return self.take_end(runner.id, &job, ended, report.sent).await;
+        }
+        let state = self
+            .renew(runner.id, id, report.phase, report.base_image)
+            .await?;
         if let (Some(wait), Some(watch)) = (report.wait, &mut watch) {
             return self
-                .hold(runner.id, id, state, wait.min(MAX_BEAT_WAIT), watch)
+                .hold(runner.id, id, state, wait.min(MAX_HEARTBEAT_WAIT), watch)
                 .await;
         }
         Ok(state)
     }
 
-    /// Ends a job as its runner says.
+    /// Ends a job as its runner reports.
     pub(crate) async fn take_end(
         &self,
         runner: RunnerId,
@@ -152,14 +150,14 @@ impl Farm {
         mut ended: Ended,
         sent: SentTrace,
     ) -> Result<JobState, FarmError> {
-        // Only the commands of a stock runner know what was pushed.
+        // A stock runner cannot report images; its commands report them in the trace.
         if ended.result == ReportedResult::Succeeded && ended.image.is_none() {
             ended.image = self.marked_image(job).await?;
         }
         self.end(runner, job.id, ended, sent).await
     }
 
-    /// Notes that the runner of a canceled job has stopped.
+    /// Notes that the runner of a canceled job has stopped it.
     pub(crate) async fn record_stopped(&self, id: JobId) -> Result<(), FarmError> {
         let write = move |conn: &mut Conn| jobs::record_stopped(conn, id);
         if self.write(write).await? {
@@ -168,7 +166,7 @@ impl Farm {
         Ok(())
     }
 
-    /// Holds a beat until the job is taken from the runner, or the wait is over.
+    /// Holds the answer to a heartbeat until the runner loses the job or the wait ends.
     async fn hold(
         &self,
         runner: RunnerId,
@@ -189,7 +187,7 @@ impl Farm {
         Err(FarmError::NotFound("running job of this runner"))
     }
 
-    /// Renews the lease of a running job; a change of phase is told to those who watch.
+    /// Renews the lease of a running job. Requests that watch the job are woken for a new phase.
     pub(crate) async fn renew(
         &self,
         runner: RunnerId,
@@ -255,25 +253,25 @@ impl Farm {
                 Ok(state)
             }
             Written::Gap { held, unused } => {
-                self.drop_blobs(unused).await;
+                self.delete_blobs(unused).await;
                 Err(FarmError::TraceGap { held })
             }
         }
     }
 }
 
-/// What came of writing an end down.
+/// What the transaction of an end did.
 enum Written {
     Ended(JobState, Changes),
-    /// The trace is not what the runner says; it goes on from `held`.
+    /// Nothing: the stored trace differs from the runner's, which is to send it again from `held`.
     Gap {
         held: u64,
         unused: Vec<String>,
     },
 }
 
-/// Compares the stored trace with the whole one. What is not a beginning of it is thrown away, so
-/// that the runner, which has every byte, can send it again.
+/// Compares the stored trace with the whole one. A stored trace that is not the beginning of it is
+/// deleted, so that the runner, which still has every byte, can send it again.
 fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written>, StoreError> {
     let held = traces::extent(conn, id)?;
     if held == whole {
@@ -285,7 +283,10 @@ fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written
             unused: Vec::new(),
         }));
     }
-    tracing::warn!(job.id = %id, "The trace of job {id} differs from its runner's and is sent again");
+    tracing::warn!(
+        job.id = %id,
+        "The stored trace of job {id} differs from its runner's; it is sent again"
+    );
     let unused = traces::clear(conn, id)?;
     Ok(Some(Written::Gap { held: 0, unused }))
 }

@@ -57,7 +57,7 @@ impl Farm {
                 Ok((builds.len(), changes, unused))
             };
             let (count, changes, unused) = self.write(some).await?;
-            self.drop_blobs(unused).await;
+            self.delete_blobs(unused).await;
             self.announce_changes(changes).await;
             if count == 0 {
                 return Ok(());

@@ -1,13 +1,17 @@
-//! Wakes those who wait for a change: runners that are parked, and those who watch a job.
+//! Announces what changed: wakes parked runners and requests that watch a job, here and at other
+//! coordinators.
+//!
+//! Everything here runs after the commit of the change. A runner that is woken earlier would look
+//! too soon and go back to sleep.
 
 use slipway_domain::{JobId, QueueKeyId};
 use slipway_store::{Conn, Signal, StoreError, jobs, queue, reservations};
 
 use crate::farm::Farm;
-use crate::state::wakeups::Pending;
+use crate::state::wakeups::PendingKey;
 
 impl Farm {
-    /// Acts on what a write changed, after its commit.
+    /// Announces the changes that a write returned.
     pub(crate) async fn announce_changes(&self, changes: jobs::Changes) {
         for key in &changes.pending {
             self.inner.store.announce(Signal::Pending(*key));
@@ -20,18 +24,19 @@ impl Farm {
         self.wake_runners_for(&changes.pending).await;
     }
 
-    /// Wakes runners, here and at other coordinators, for jobs that became pending.
+    /// Wakes one parked runner of this coordinator for each of the queue keys.
     pub(crate) async fn wake_runners_for(&self, keys: &[QueueKeyId]) {
         for key in keys {
-            // Where there is no choice it is all the same who built the project.
+            // With one parked runner there is no choice, and who built the project does not matter.
             let (key, has_choice) = (*key, self.inner.wakeups.parked() > 1);
-            let look = move |conn: &mut Conn| {
+            let read = move |conn: &mut Conn| {
                 let (requirement, policy) = queue::requirement(conn, key)?;
-                let warm = match has_choice {
-                    true => reservations::recent_runners(conn, requirement.project)?,
-                    false => Vec::new(),
+                let warm = if has_choice {
+                    warm::runners_of(conn, requirement.project)?
+                } else {
+                    Vec::new()
                 };
-                Ok(Pending {
+                Ok(PendingKey {
                     key,
                     requirement,
                     policy,
@@ -40,18 +45,21 @@ impl Farm {
                     passed_on: false,
                 })
             };
-            match self.inner.store.read(look).await {
+            match self.inner.store.read(read).await {
                 Ok(pending) => self.inner.wakeups.wake(&pending),
                 Err(StoreError::NotFound(_)) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "Runners are woken blindly");
+                    tracing::warn!(
+                        error = %error,
+                        "Could not read the queue key; waking all parked runners"
+                    );
                     self.inner.wakeups.wake_all();
                 }
             }
         }
     }
 
-    /// Tells those who watch a job, here and at other coordinators, that it changed.
+    /// Wakes the requests that watch one of these jobs, here and at other coordinators.
     pub(crate) fn announce_job_changes(&self, jobs: &[JobId]) {
         for job in jobs {
             self.wake_watchers(*job);
@@ -59,9 +67,9 @@ impl Farm {
         }
     }
 
-    /// Wakes those here who wait for something to happen to a job.
+    /// Wakes the requests of this coordinator that watch a job or follow its trace.
     pub(crate) fn wake_watchers(&self, job: JobId) {
         self.inner.wakeups.touch(job);
-        self.inner.rooms.look(job);
+        self.inner.live_traces.refresh(job);
     }
 }

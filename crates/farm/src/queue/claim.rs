@@ -1,4 +1,4 @@
-//! A runner asks for a job, and waits for one if it may.
+//! Polls of runners: a runner asks for a job, and waits for one if it may.
 
 use std::time::Duration;
 
@@ -17,29 +17,29 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::secrets::{JobSecrets, SealedSecrets};
-use crate::queue::made_images::{gives_layers, with_images};
-use crate::runners::managers::Process;
+use crate::queue::needed_images::{is_cache_source, with_needed_images};
+use crate::runners::managers::ManagerInfo;
 
-/// How long a parked poll trusts in being woken before it looks for itself.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long a parked poll relies on wake-ups before it looks for itself.
+const POLL_EVERY: Duration = Duration::from_secs(10);
 
-/// The one generation of stock runners that sends nothing at all while a job prints nothing.
+/// The one version of stock runners that sends nothing at all while a job prints nothing.
 const SILENT_VERSION: &str = "0.5.";
 
-/// What a runner says when it asks.
+/// A runner's request for a job.
 #[derive(Clone, Debug, Default)]
 pub struct Poll {
-    /// What it says of itself, and whether it beats apart from its output.
+    /// What the runner reports about itself, and whether it sends heartbeats apart from its output.
     pub about: Option<(About, bool)>,
-    /// The queue value it was last told; a poll with the present one is held.
+    /// The queue value of the last answer. A poll with the current one waits for a job.
     pub last_value: Option<String>,
-    /// Which of the processes that share its token asks.
-    pub process: Process,
+    /// The manager that polls, among those that share the runner's token.
+    pub manager: ManagerInfo,
 }
 
 impl Poll {
-    /// The runner as the process that asks: others with its token may be something else.
-    fn asking(&self, runner: Runner) -> Runner {
+    /// The runner with what this manager reports: others with the same token may differ.
+    fn as_reported(&self, runner: Runner) -> Runner {
         match &self.about {
             Some((about, heartbeat)) => runner.as_manager(about, *heartbeat),
             None => runner,
@@ -47,71 +47,62 @@ impl Poll {
     }
 }
 
-/// What a runner is told.
+/// The answer to a poll.
 pub enum PollAnswer {
-    /// A job.
     Job(Box<ClaimedJob>),
-    /// There is none.
+    /// There is no job.
     Nothing {
-        /// The value that makes the runner's next poll wait.
+        /// The queue value, with which the runner's next poll waits.
         value: String,
     },
-    /// An operator paused the runner.
+    /// The runner is paused.
     Paused,
 }
 
-/// A job with all that its runner needs to do it.
+/// A job with everything its runner needs to run it.
 pub struct ClaimedJob {
-    /// The job.
     pub job: Job,
-    /// Its build.
     pub build: Build,
-    /// Its project.
     pub project: Project,
-    /// Its token.
     pub token: JobToken,
-    /// The mark by which its commands tell of the image they pushed.
+    /// Marks the line by which the job's commands report the image they pushed.
     pub mark: ImageMarker,
-    /// Variables and logins.
     pub secrets: JobSecrets,
-    /// The jobs it needed, with what they made.
-    pub needs: Vec<Needed>,
-    /// What it made itself so far.
+    /// The jobs that this one needed, with what they made.
+    pub needs: Vec<NeededJob>,
+    /// What the job itself made so far.
     pub artifacts: Vec<Artifact>,
-    /// The sources that were handed in, in the place of a commit.
+    /// Sources that were submitted instead of a commit.
     pub source: Option<ClaimedSource>,
-    /// The size, in bytes, below which each of its files must stay.
+    /// The size, in bytes, that each of its files must stay below.
     pub max_file_bytes: u64,
 }
 
-/// Where a runner finds the sources that were handed in.
+/// Where a runner fetches submitted sources.
 pub struct ClaimedSource {
-    /// The address.
     pub url: String,
-    /// The token that the farm wants to see there, if it is the farm's own address.
+    /// The token to send, if the URL is the farm's own.
     pub token: Option<SourceToken>,
-    /// The SHA-256 that they must have, in hex.
+    /// The SHA-256 that the sources must have, in hex.
     pub sha256: Option<String>,
 }
 
-/// A job that another one needed.
-pub struct Needed {
-    /// The job.
+/// A job that another job needed.
+pub struct NeededJob {
     pub job: Job,
-    /// A token that fetches its archive.
+    /// A token that can only fetch the job's archive.
     pub token: JobToken,
-    /// What it made.
     pub artifacts: Vec<Artifact>,
 }
 
-impl Needed {
-    /// The archive, if it made one.
+impl NeededJob {
+    /// Name and size, in bytes, of the archive that the job left, if any.
     pub fn archive(&self) -> Option<(&str, u64)> {
         archive_of(&self.artifacts)
     }
 }
 
-/// Name and size of the archive among a job's artifacts.
+/// Name and size, in bytes, of the archive among a job's artifacts.
 pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
     artifacts
         .iter()
@@ -122,46 +113,48 @@ pub fn archive_of(artifacts: &[Artifact]) -> Option<(&str, u64)> {
 }
 
 impl Farm {
-    /// Gives a runner the next job that it can run. Waits for one when the runner was told the
-    /// present queue value already, up to the poll wait.
+    /// Gives a runner the next job that it can run. When the poll has the current queue value, it
+    /// waits for a job, up to the poll wait.
     ///
     /// # Errors
-    /// `Invalid` when what the runner says of itself cannot be; `BadToken` when it is removed
-    /// meanwhile; `Unavailable` when the database is.
+    /// `Invalid` for what the runner reports about itself; `BadToken` when the runner is deleted
+    /// meanwhile; `Unavailable`.
     pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
         if runner.paused {
             return Ok(PollAnswer::Paused);
         }
-        let said = poll.about.clone();
-        self.note_process(runner, &poll.process, said).await?;
+        let about = poll.about.clone();
+        self.note_manager_contact(runner, &poll.manager, about)
+            .await?;
         let deadline = Instant::now() + self.inner.settings.poll_wait;
-        let mut runner = poll.asking(runner.clone());
+        let mut runner = poll.as_reported(runner.clone());
         let mut value = self.queue_value(&runner);
         let mut hold = poll.last_value.as_deref() == Some(value.as_str());
         loop {
-            // Subscribe before looking, or a job that comes in between is missed.
-            let mut ticket = self.inner.wakeups.park(runner.id, &runner.capabilities);
+            // Park before looking, or a job that becomes pending in between is missed.
+            let mut parked = self.inner.wakeups.park(runner.id, &runner.capabilities);
             if hold && self.queue_value(&runner) == value {
-                let wake_at = deadline.min(Instant::now() + LOOK_EVERY);
+                let wake_at = deadline.min(Instant::now() + POLL_EVERY);
                 tokio::select! {
-                    _ = timeout_at(wake_at, ticket.woken()) => {}
+                    _ = timeout_at(wake_at, parked.woken()) => {}
                     () = self.inner.stopping.cancelled() => return Ok(PollAnswer::Nothing { value }),
                 }
-                // Somebody may have changed, paused or removed the runner while it waited.
-                let now = self.runner_again(&runner).await?;
-                if now.paused {
+                // The runner may have been changed, paused or deleted while it waited.
+                let current = self.reread_runner(&runner).await?;
+                if current.paused {
                     return Ok(PollAnswer::Paused);
                 }
-                hold = now.rev == runner.rev;
-                runner = poll.asking(now);
+                hold = current.rev == runner.rev;
+                runner = poll.as_reported(current);
             }
+            // Before the claim: a job that comes after it must change the value that is returned.
             value = self.queue_value(&runner);
-            let claimed = self.claim_now(&runner, &poll.process).await?;
-            match ticket.called_for() {
-                Some(key) if claimed.is_none() && self.passed_over(&runner, key).await? => {
-                    ticket.pass_on();
+            let claimed = self.claim_now(&runner, &poll.manager).await?;
+            match parked.woken_for() {
+                Some(key) if claimed.is_none() && self.must_avoid_job(&runner, key).await? => {
+                    parked.pass_on();
                 }
-                _ => ticket.looked(),
+                _ => parked.looked(),
             }
             if let Some(job) = claimed {
                 return Ok(PollAnswer::Job(Box::new(job)));
@@ -172,25 +165,26 @@ impl Farm {
         }
     }
 
-    /// Whether a job of this requirement is there that the runner may not take, as it lost it.
-    async fn passed_over(&self, runner: &Runner, key: QueueKeyId) -> Result<bool, FarmError> {
+    /// Whether a job of this queue key is pending that the runner may not take, because it lost the
+    /// attempt before.
+    async fn must_avoid_job(&self, runner: &Runner, key: QueueKeyId) -> Result<bool, FarmError> {
         let (id, now) = (runner.id, self.now());
-        let look = move |conn: &mut Conn| queue::avoids_runner(conn, key, id, now);
-        self.read(look).await
+        let read = move |conn: &mut Conn| queue::avoids_runner(conn, key, id, now);
+        self.read(read).await
     }
 
-    /// A runner that proved who it is some time ago, as it is now.
-    async fn runner_again(&self, runner: &Runner) -> Result<Runner, FarmError> {
+    /// The present state of a runner that authenticated some time ago.
+    async fn reread_runner(&self, runner: &Runner) -> Result<Runner, FarmError> {
         let id = runner.id;
         let read = move |conn: &mut Conn| runners::get(conn, id);
-        let now = self.read(read).await?;
-        match now.removed_at {
-            None => Ok(now),
+        let current = self.read(read).await?;
+        match current.removed_at {
+            None => Ok(current),
             Some(_) => Err(FarmError::BadToken),
         }
     }
 
-    /// How long a runner may be silent before its job is lost.
+    /// How long a runner may be silent before its lease expires.
     fn lease_for(&self, runner: &Runner) -> Duration {
         let settings = &self.inner.settings;
         let version = runner.about.version.as_deref().unwrap_or_default();
@@ -206,7 +200,7 @@ impl Farm {
     async fn claim_now(
         &self,
         runner: &Runner,
-        process: &Process,
+        manager: &ManagerInfo,
     ) -> Result<Option<ClaimedJob>, FarmError> {
         let request = ClaimRequest {
             runner: runner.id,
@@ -217,13 +211,16 @@ impl Farm {
         let Some(claimed) = self.inner.store.claim(request).await? else {
             return Ok(None);
         };
-        tracing::info!(job.id = %claimed.job, runner.id = %runner.id, "Job {} is running", claimed.job);
-        self.record_manager(claimed.job, process).await?;
+        tracing::info!(
+            job.id = %claimed.job, runner.id = %runner.id,
+            "Job {} is running", claimed.job
+        );
+        self.note_claiming_manager(claimed.job, manager).await?;
         self.announce_job_changes(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
     }
 
-    /// A claimed job with all that its runner needs to do it.
+    /// A claimed job with everything its runner needs to run it.
     ///
     /// # Errors
     /// `NotFound` when there is no such job.
@@ -240,16 +237,16 @@ impl Farm {
                 }
                 let artifacts = artifacts::of_job(conn, id)?;
                 let others = jobs::of_build(conn, job.build)?;
-                let is_cache = gives_layers(&job, &others);
+                let is_cache = is_cache_source(&job, &others);
                 let sealed = SealedSecrets::read(conn, &project)?;
                 Ok((job, build, project, needs, artifacts, is_cache, sealed))
             })
             .await?;
         let secrets = self.open_secrets(&project, &build, sealed)?;
-        let job = with_images(job, &needs, is_cache);
+        let job = with_needed_images(job, &needs, is_cache);
         let needs = needs
             .into_iter()
-            .map(|(job, artifacts)| Needed {
+            .map(|(job, artifacts)| NeededJob {
                 token: self.archive_token(job.id),
                 job,
                 artifacts,
@@ -269,20 +266,20 @@ impl Farm {
         })
     }
 
-    /// Where the sources are that were handed in with a build. The farm's token is for the farm's
-    /// own address alone.
+    /// Where the submitted sources of a build are, if it has any.
     fn source_of(&self, build: &Build) -> Option<ClaimedSource> {
-        let submission = &build.submission;
-        let own = submission.source_key.is_some();
+        let handed = &build.handed;
+        // A foreign server must not see the token, so only sources that the farm stores have one.
+        let is_stored = handed.source_key.is_some();
         Some(ClaimedSource {
-            url: submission.source_url.clone()?,
-            token: own.then(|| self.source_token(build.uuid)),
-            sha256: submission.source_sha256.clone(),
+            url: handed.source_url.clone()?,
+            token: is_stored.then(|| self.source_token(build.uuid)),
+            sha256: handed.source_sha256.clone(),
         })
     }
 
-    /// A value that changes whenever the runner may find work that it did not find before. It is
-    /// the runner's own, as stock runners mix the values of several up.
+    /// A value that changes whenever the runner may find a job that it did not find before. It is
+    /// different for every runner, because one program that serves several runners mixes them up.
     fn queue_value(&self, runner: &Runner) -> String {
         let purpose = format!(
             "queue {} {} {} {}",

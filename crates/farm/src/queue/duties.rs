@@ -1,5 +1,5 @@
-//! What the farm does unasked. Each duty looks at the database, does what is due, and may be run
-//! again at once, here or at another coordinator.
+//! Periodic duties. Each one looks at the database, does what is due, and may be run again at any
+//! time, here or at another coordinator.
 
 use std::sync::atomic::Ordering;
 
@@ -14,32 +14,36 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::ending::{end_together, finish};
 
-/// How many rows one pass of a duty looks at.
-const PASS: i64 = 200;
+/// How many rows one run of a duty handles at most, so that it never holds up others for long.
+const MAX_ROWS: i64 = 200;
 
 impl Farm {
-    /// Ends the jobs whose runner fell silent, and makes their next attempts. Returns how many.
+    /// Ends the jobs whose lease has expired, and creates their next attempts. Returns how many
+    /// jobs were lost.
     ///
-    /// After the database was away nobody could be heard of, so everybody gets time first.
+    /// While the database was unreachable no runner could report, so all leases get a grace period
+    /// first.
     pub async fn expire_leases(&self) -> Result<usize, FarmError> {
         if self.inner.database_was_away.load(Ordering::Acquire) {
             self.grant_grace().await?;
             self.inner.database_was_away.store(false, Ordering::Release);
         }
-        let expired = self.expire_lapsed().await;
+        let expired = self.expire_due_leases().await;
         if let Err(FarmError::Unavailable(_)) = &expired {
             self.inner.database_was_away.store(true, Ordering::Release);
         }
         expired
     }
 
-    async fn expire_lapsed(&self) -> Result<usize, FarmError> {
+    async fn expire_due_leases(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        let lapsed = self.read(move |conn| jobs::lapsed(conn, now, PASS)).await?;
+        let due = self
+            .read(move |conn| jobs::lapsed(conn, now, MAX_ROWS))
+            .await?;
         let mut lost = 0;
-        for id in lapsed {
+        for id in due {
             let policy = self.retry_policy();
-            let message = "its runner was not heard of any more";
+            let message = "the lease expired: the runner sent no report in time";
             let write = move |conn: &mut Conn| {
                 finish(
                     conn,
@@ -52,11 +56,14 @@ impl Farm {
             };
             match self.write(write).await {
                 Ok((JobState::Done(_), changes)) => {
-                    tracing::warn!(job.id = %id, "Job {id} is lost: its runner fell silent");
+                    tracing::warn!(
+                        job.id = %id,
+                        "Job {id} is lost: its runner sent no report before the lease expired"
+                    );
                     lost += 1;
                     self.announce_changes(changes).await;
                 }
-                // It was reported, or its lease renewed, between the look and the write.
+                // The job ended, or its lease was renewed, between the read and the write.
                 Ok(_) | Err(FarmError::Refused(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -64,12 +71,12 @@ impl Farm {
         Ok(lost)
     }
 
-    /// Ends the builds that took longer than they may, with all their jobs. Returns how many.
+    /// Ends the builds that exceeded their time limit, with all their jobs. Returns how many.
     pub async fn expire_builds(&self) -> Result<usize, FarmError> {
         let (warm_wait, now) = (self.warm_wait(), self.now());
-        let look = move |conn: &mut Conn| builds::overdue(conn, now, PASS);
+        let read = move |conn: &mut Conn| builds::overdue(conn, now, MAX_ROWS);
         let mut expired = 0;
-        for id in self.read(look).await? {
+        for id in self.read(read).await? {
             let write = move |conn: &mut Conn| expire_build(conn, id, warm_wait, now);
             if let Some(changes) = self.write(write).await? {
                 expired += 1;
@@ -79,44 +86,44 @@ impl Farm {
         Ok(expired)
     }
 
-    /// Removes the artifacts whose time is over. Returns how many.
+    /// Deletes expired artifacts. Returns how many.
     pub async fn expire_artifacts(&self) -> Result<usize, FarmError> {
         let now = self.now();
         let write = move |conn: &mut Conn| {
             let mut unused = Vec::new();
-            let expired = artifacts::expired(conn, now, PASS)?;
+            let expired = artifacts::expired(conn, now, MAX_ROWS)?;
             for id in &expired {
                 unused.extend(artifacts::delete(conn, *id)?);
             }
             Ok((expired.len(), unused))
         };
         let (count, unused) = self.write(write).await?;
-        self.drop_blobs(unused).await;
+        self.delete_blobs(unused).await;
         Ok(count)
     }
 
-    /// Removes the places of uploaded files that expired before a build used them, and files that
-    /// no build has used for long. Returns how many.
+    /// Deletes uploads that expired before a build used them, and uploads that no build has used
+    /// for `upload_keep`. Returns how many.
     pub async fn expire_uploads(&self) -> Result<usize, FarmError> {
         let now = self.now();
         let keep = self.inner.settings.upload_keep;
         let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
         let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
         let write = move |conn: &mut Conn| {
-            let (mut count, mut unused) = uploads::delete_expired(conn, now, PASS)?;
+            let (mut count, mut unused) = uploads::remove_expired(conn, now, MAX_ROWS)?;
             if let Some(before) = used_before {
-                let (old, blobs) = uploads::delete_unused(conn, before, PASS)?;
+                let (old, blobs) = uploads::remove_unused(conn, before, MAX_ROWS)?;
                 count += old;
                 unused.extend(blobs);
             }
             Ok((count, unused))
         };
         let (count, unused) = self.write(write).await?;
-        self.drop_blobs(unused).await;
+        self.delete_blobs(unused).await;
         Ok(count)
     }
 
-    /// Gives every running job time to be heard of after the coordinator was away.
+    /// Extends the lease of every running job after the coordinator or its database was away.
     pub(crate) async fn grant_grace(&self) -> Result<(), FarmError> {
         let grace = TimeDelta::from_std(self.inner.settings.grace).unwrap_or(TimeDelta::MAX);
         let until = self.now() + grace;
@@ -124,14 +131,15 @@ impl Farm {
             .write(move |conn| jobs::grant_grace(conn, until))
             .await?;
         if running > 0 {
-            tracing::info!(running, "{running} running jobs have time to be heard of");
+            tracing::info!(running, "Extended the leases of {running} running jobs");
         }
         Ok(())
     }
 
-    /// Passes on what other coordinators announce, until the farm stops.
+    /// Acts on the signals of other coordinators until the farm stops.
     pub async fn relay_signals(&self) {
         let mut signals = self.inner.store.signals();
+        // Jobs that were reserved before this coordinator started have no timer here yet.
         self.wake_all_reserved_runners().await;
         loop {
             let signal = tokio::select! {
@@ -142,9 +150,10 @@ impl Farm {
                 Ok(Signal::Pending(key)) => self.wake_runners_for(&[key]).await,
                 Ok(Signal::Reserved(key)) => self.wake_reserved_runners(&[key]).await,
                 Ok(Signal::Job(job)) => self.wake_watchers(job),
+                // Signals were missed, so anything may have changed.
                 Ok(Signal::Resync) | Err(RecvError::Lagged(_)) => {
                     self.inner.wakeups.wake_all();
-                    self.inner.rooms.look_at_all();
+                    self.inner.live_traces.refresh_all();
                     self.wake_all_reserved_runners().await;
                 }
                 Err(RecvError::Closed) => return,
@@ -153,11 +162,11 @@ impl Farm {
     }
 }
 
-/// The word of what ends a build that took too long, and its jobs.
-const TOO_LONG: &str = "pipeline_timeout";
+/// Identifies the reason, for builds and jobs, that a build exceeded its time limit.
+const TIMEOUT_CODE: &str = "pipeline_timeout";
 
-/// Ends a build that took longer than it may; `None` when it is over already. None of its jobs is
-/// tried again, and none skipped: for all of them the time was too short.
+/// Ends a build that exceeded its time limit; `None` when it has ended already. No job is retried or
+/// skipped, because the time limit is the same for all of them.
 fn expire_build(
     conn: &mut Conn,
     id: BuildId,
@@ -166,8 +175,8 @@ fn expire_build(
 ) -> Result<Option<Changes>, StoreError> {
     let allowed = builds::get(conn, id)?.submission.timeout_s.unwrap_or(0);
     let error = BuildError {
-        code: TOO_LONG.to_owned(),
-        message: format!("the build took longer than the {allowed} s that it may"),
+        code: TIMEOUT_CODE.to_owned(),
+        message: format!("the build exceeded its time limit of {allowed} s"),
     };
     if !builds::fail(conn, id, &error)? {
         return Ok(None);
@@ -177,7 +186,7 @@ fn expire_build(
     let message = Some(error.message.as_str());
     let changes = end_together(conn, &open, Event::Expire, message, warm_wait, now)?;
     for job in &open {
-        jobs::record_exit(conn, job.id, None, Some(TOO_LONG))?;
+        jobs::record_exit(conn, job.id, None, Some(TIMEOUT_CODE))?;
     }
     Ok(Some(changes))
 }

@@ -1,4 +1,4 @@
-//! Why jobs wait: for one job, and for every line of the queue.
+//! Explains why jobs wait: one job, and each queue key.
 
 use std::collections::BTreeSet;
 
@@ -12,50 +12,49 @@ use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// The jobs of one project that ask for the same tags.
+/// The pending jobs of one project that ask for the same tags.
 #[derive(Clone, Debug)]
 pub struct QueueLine {
     /// `namespace/name` of the project.
     pub project: String,
-    /// The tags a runner must have.
+    /// The tags that a runner must have.
     pub tags: TagSet,
-    /// How many jobs wait.
     pub count: i64,
-    /// Since when the first of them does.
+    /// Since when the oldest of the jobs waits.
     pub oldest: Option<DateTime<Utc>>,
-    /// Why.
     pub reason: PendingReason,
 }
 
-/// Why a job has not begun.
+/// Why a job has not started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartBlocker {
-    /// It has.
-    Begun,
-    /// Jobs that it needs have not finished; these are their names.
+    /// Nothing: the job has started.
+    Started,
+    /// It needs jobs with these names, which have not finished.
     Needs(Vec<String>),
-    /// Somebody has to start it.
+    /// It waits to be started by hand.
     Manual,
     /// No runner has claimed it.
     Pending(PendingReason),
 }
 
 impl Farm {
-    /// What waits in the queue and why, as far as the actor may see the projects.
+    /// The pending jobs of the projects that the actor may see, and why they wait.
     ///
     /// # Errors
-    /// None of its own.
+    /// `Forbidden` for tokens without the scope read.
     pub async fn queue(&self, actor: &Actor) -> Result<Vec<QueueLine>, FarmError> {
         actor.require_scope(Scope::Read)?;
         let (user, all, now) = (actor.user, actor.admin, self.now());
         let explain = move |conn: &mut Conn| {
-            let visible: Option<BTreeSet<ProjectId>> = match all {
-                true => None,
-                false => Some(projects::readable_ids(conn, user)?),
+            let visible: Option<BTreeSet<ProjectId>> = if all {
+                None
+            } else {
+                Some(projects::readable_ids(conn, user)?)
             };
             let views = views(conn, now)?;
             let (lines, running) = queue::pending_queues(conn)?;
-            let kept = reservations::current(conn, now)?;
+            let reserved = warm::kept(conn, now)?;
             let mut shown = Vec::new();
             for line in lines {
                 let project = line.requirement.project;
@@ -63,15 +62,23 @@ impl Farm {
                     continue;
                 }
                 let running = running.get(&project).copied().unwrap_or(0);
-                let (count, oldest) = queue::backlog(conn, line.key)?;
-                // Those that stand with one that is kept wait for what others wait for.
-                let kept = kept.iter().find(|kept| kept.key == line.key && count == 1);
-                let kept = kept.map(|kept| (kept.runner, kept.until));
+                let (count, oldest) = queue::standing(conn, line.key)?;
+                // One reserved job does not explain why the other jobs of its queue key wait.
+                let reserved = reserved
+                    .iter()
+                    .find(|reserved| reserved.key == line.key && count == 1);
+                let reserved = reserved.map(|reserved| (reserved.runner, reserved.until));
                 shown.push(QueueLine {
                     project: projects::get(conn, project)?.path(),
                     count,
                     oldest,
-                    reason: explain_pending(&line.requirement, line.policy, running, kept, &views),
+                    reason: explain_pending(
+                        &line.requirement,
+                        line.policy,
+                        running,
+                        reserved,
+                        &views,
+                    ),
                     tags: line.requirement.tags,
                 });
             }
@@ -80,12 +87,12 @@ impl Farm {
         self.read(explain).await
     }
 
-    /// Whether a runner was heard of lately.
+    /// Whether the farm had contact with a runner lately.
     pub fn is_online(&self, runner: &Runner) -> bool {
         runner.is_online(self.now())
     }
 
-    /// Why a job of the project has not begun.
+    /// Why a job of the project has not started.
     ///
     /// # Errors
     /// `NotFound` when the project has no such job.
@@ -97,11 +104,12 @@ impl Farm {
         let (project, now) = (access.id(), self.now());
         let explain = move |conn: &mut Conn| {
             let job = jobs::get(conn, id)?;
+            // Jobs of other projects must look as if they did not exist.
             if job.project != project {
                 return Err(StoreError::NotFound("job"));
             }
             match job.state {
-                JobState::Running(..) | JobState::Done(_) => Ok(StartBlocker::Begun),
+                JobState::Running(..) | JobState::Done(_) => Ok(StartBlocker::Started),
                 JobState::Waiting => {
                     let needs = jobs::needs(conn, id)?;
                     let unfinished = needs.into_iter().filter(|need| !need.state.is_done());
@@ -114,11 +122,11 @@ impl Farm {
                     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
                     let running = queue::running(conn, project)?;
                     let views = views(conn, now)?;
-                    let kept = reservations::current(conn, now)?
+                    let reserved = warm::kept(conn, now)?
                         .into_iter()
-                        .find(|kept| kept.job == id);
-                    let kept = kept.map(|kept| (kept.runner, kept.until));
-                    let reason = explain_pending(&requirement, policy, running, kept, &views);
+                        .find(|reserved| reserved.job == id);
+                    let reserved = reserved.map(|reserved| (reserved.runner, reserved.until));
+                    let reason = explain_pending(&requirement, policy, running, reserved, &views);
                     Ok(StartBlocker::Pending(reason))
                 }
             }

@@ -1,83 +1,88 @@
-//! Jobs that are kept for a busy runner for a moment: who is woken for one, and when all others are.
+//! Jobs that are reserved for a busy warm runner for a moment: wakes their runner, and all others
+//! when the reservation expires.
 
 use slipway_domain::{JobState, QueueKeyId};
 use slipway_store::reservations::{self, Reservation};
 use slipway_store::{Conn, StoreError, jobs, queue};
 
 use crate::farm::Farm;
-use crate::state::wakeups::Pending;
+use crate::state::wakeups::PendingKey;
 
 impl Farm {
-    /// Wakes the runners, if they wait here, for which jobs that became pending are kept; and others
-    /// when the time is over.
+    /// Wakes the runners, if they are parked here, that the pending jobs of these queue keys are
+    /// reserved for, and other runners once the reservations expire.
     pub(crate) async fn wake_reserved_runners(&self, keys: &[QueueKeyId]) {
         if keys.is_empty() {
             return;
         }
-        let kept = self.kept_now().await;
+        let reserved = self.reserved_jobs().await;
         for key in keys {
-            match kept.iter().find(|kept| kept.key == *key) {
-                Some(kept) => self.keep(*kept).await,
-                // Its time is over already, or somebody has it: who looks in vain waits on.
+            match reserved.iter().find(|reserved| reserved.key == *key) {
+                Some(reserved) => self.wake_reserved_runner(*reserved).await,
+                // The reservation expired, or a runner claimed the job: a runner that looks in vain
+                // goes back to waiting.
                 None => self.wake_runners_for(&[*key]).await,
             }
         }
     }
 
-    /// The same for every job that is kept, as after signals were missed.
+    /// [`Farm::wake_reserved_runners`] for every reserved job, as after missed signals.
     pub(crate) async fn wake_all_reserved_runners(&self) {
-        for kept in self.kept_now().await {
-            self.keep(kept).await;
+        for reserved in self.reserved_jobs().await {
+            self.wake_reserved_runner(reserved).await;
         }
     }
 
-    async fn kept_now(&self) -> Vec<Reservation> {
+    async fn reserved_jobs(&self) -> Vec<Kept> {
         let now = self.now();
-        let look = move |conn: &mut Conn| reservations::current(conn, now);
-        self.inner.store.read(look).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "The jobs that are kept could not be read");
+        let read = move |conn: &mut Conn| warm::kept(conn, now);
+        self.inner.store.read(read).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "Could not read the reserved jobs");
             Vec::new()
         })
     }
 
-    async fn keep(&self, kept: Reservation) {
-        let look = move |conn: &mut Conn| queue::requirement(conn, kept.key);
-        match self.inner.store.read(look).await {
-            Ok((requirement, policy)) => self.inner.wakeups.wake(&Pending {
-                key: kept.key,
+    async fn wake_reserved_runner(&self, reserved: Kept) {
+        let read = move |conn: &mut Conn| queue::requirement(conn, reserved.key);
+        match self.inner.store.read(read).await {
+            Ok((requirement, policy)) => self.inner.wakeups.wake(&PendingKey {
+                key: reserved.key,
                 requirement,
                 policy,
-                warm: vec![kept.runner],
+                warm: vec![reserved.runner],
                 only_warm: true,
                 passed_on: false,
             }),
             Err(StoreError::NotFound(_)) => return,
             Err(error) => {
-                tracing::warn!(error = %error, "Runners are woken blindly");
+                tracing::warn!(
+                    error = %error,
+                    "Could not read the queue key; waking all parked runners"
+                );
                 self.inner.wakeups.wake_all();
             }
         }
         let farm = self.clone();
         self.inner.runtime.spawn(async move {
             tokio::select! {
-                () = farm.let_go(kept) => {}
+                () = farm.wake_others_after(reserved) => {}
                 () = farm.inner.stopping.cancelled() => {}
             }
         });
     }
 
-    /// Waits until a job is for everybody, and wakes one who can take it if it is there still.
-    async fn let_go(&self, kept: Reservation) {
-        // The clock may not have gone as the timer did.
-        while let Ok(left) = (kept.until - self.now()).to_std()
+    /// Waits until a reservation expires, and wakes another runner if the job is still pending.
+    async fn wake_others_after(&self, reserved: Kept) {
+        // The farm's clock decides, and it need not advance like the timer's.
+        while let Ok(left) = (reserved.until - self.now()).to_std()
             && !left.is_zero()
         {
             tokio::time::sleep(left).await;
         }
-        let look = move |conn: &mut Conn| jobs::get(conn, kept.job);
-        match self.inner.store.read(look).await {
+        let read = move |conn: &mut Conn| jobs::get(conn, reserved.job);
+        match self.inner.store.read(read).await {
             Ok(job) if job.state != JobState::Pending => {}
-            _ => self.wake_runners_for(&[kept.key]).await,
+            _ => self.wake_runners_for(&[reserved.key]).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runners: registering, proving who they are, being looked at and changed.
+//! Registers, finds, changes and deletes runners.
 
 use std::collections::BTreeSet;
 
@@ -15,35 +15,33 @@ use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// How often at the most a runner's contact is written down.
+/// The shortest time between two notes of contact with a runner.
 pub(crate) const CONTACT_EVERY: TimeDelta = TimeDelta::seconds(30);
 
-/// What somebody who registers a runner says of it.
+/// A runner to register.
 #[derive(Clone, Debug, Default)]
 pub struct RunnerRequest {
-    /// Free text.
     pub description: String,
-    /// Its tags.
     pub tags: TagSet,
-    /// Whether it takes jobs without tags.
+    /// Whether it runs jobs without tags.
     pub run_untagged: bool,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether no further projects can be added to it.
     pub locked: bool,
-    /// Whether it beats apart from its output.
+    /// Whether it sends heartbeats apart from its output.
     pub heartbeat: bool,
-    /// Whether it is kept from claiming until somebody lets it.
+    /// Whether it is paused from the start.
     pub paused: bool,
-    /// What the program says of itself.
+    /// What the program reports about itself.
     pub about: About,
 }
 
 impl RunnerRequest {
-    fn is_idle_for_ever(&self) -> bool {
+    fn can_never_claim(&self) -> bool {
         self.tags.is_empty() && !self.run_untagged
     }
 
-    /// A runner of one project, or a shared one.
-    fn of(&self, project: Option<ProjectId>, token: TokenHash) -> NewRunner {
+    /// The row of a runner of one project, or of a shared one.
+    fn row(&self, project: Option<ProjectId>, token: TokenHash) -> NewRunner {
         let scope = match project {
             None => RunnerScope::Shared,
             Some(project) => RunnerScope::Projects(BTreeSet::from([project])),
@@ -54,7 +52,7 @@ impl RunnerRequest {
             capabilities: Capabilities {
                 tags: self.tags.clone(),
                 run_untagged: self.run_untagged,
-                // They follow from what it says of itself.
+                // The store derives them from what the runner reports about itself.
                 features: FeatureSet::default(),
                 scope,
             },
@@ -67,11 +65,11 @@ impl RunnerRequest {
 }
 
 impl Farm {
-    /// Registers a runner and returns it with its token, which is told this once.
+    /// Registers a runner. Its token is returned only this once.
     ///
     /// # Errors
-    /// `BadToken` when the registration token is worth nothing; `Invalid` for texts that cannot be;
-    /// `IdleForEver` for a runner that could never take a job.
+    /// `BadToken` for an invalid registration token; `Invalid` for invalid texts; `IdleForEver` for a
+    /// runner that could never claim a job.
     pub async fn register_runner(
         &self,
         token: &RegistrationToken,
@@ -91,10 +89,10 @@ impl Farm {
                     Some(project) => Some(projects::get(conn, project)?.id),
                     None => registration::redeem(conn, hash, now)?.project,
                 };
-                if request.is_idle_for_ever() {
+                if request.can_never_claim() {
                     return Err(StoreError::Conflict(IDLE_FOR_EVER));
                 }
-                runners::insert(conn, &request.of(project, runner_hash), now)
+                runners::insert(conn, &request.row(project, runner_hash), now)
             })
             .await
             .map_err(|error| match error {
@@ -102,15 +100,15 @@ impl Farm {
                 StoreError::Conflict(IDLE_FOR_EVER) => FarmError::IdleForEver,
                 other => other.into(),
             })?;
-        tracing::info!(runner.id = %runner.id, "Runner {} is registered", runner.id);
+        tracing::info!(runner.id = %runner.id, "Registered runner {}", runner.id);
         Ok((runner, plain))
     }
 
-    /// Makes a shared runner before there is a program that could be one, and returns it with the
-    /// token that this program is given. Administrators do.
+    /// Creates a shared runner in advance and returns the token to configure the program with.
+    /// Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else; `Invalid` and `IdleForEver` as when one registers.
+    /// `Forbidden`; `Invalid` and `IdleForEver` as for [`Farm::register_runner`].
     pub async fn create_shared_runner(
         &self,
         actor: &Actor,
@@ -120,10 +118,10 @@ impl Farm {
         self.create_runner(None, request).await
     }
 
-    /// The same for a runner of one project. Its maintainers do.
+    /// [`Farm::create_shared_runner`] for a runner of one project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` and `IdleForEver` as when one registers.
+    /// `Forbidden`; `Invalid` and `IdleForEver` as for [`Farm::register_runner`].
     pub async fn create_project_runner(
         &self,
         access: &ProjectAccess,
@@ -139,22 +137,22 @@ impl Farm {
         request: RunnerRequest,
     ) -> Result<(Runner, RunnerToken), FarmError> {
         check_line("runner description", &request.description)?;
-        if request.is_idle_for_ever() {
+        if request.can_never_claim() {
             return Err(FarmError::IdleForEver);
         }
         let now = self.now();
         let plain = RunnerToken::precreated(self.inner.chance.bytes());
-        let new = request.of(project, plain.hash());
+        let new = request.row(project, plain.hash());
         let insert = move |conn: &mut Conn| runners::insert(conn, &new, now);
         let runner = self.write(insert).await?;
-        tracing::info!(runner.id = %runner.id, "Runner {} is made", runner.id);
+        tracing::info!(runner.id = %runner.id, "Created runner {}", runner.id);
         Ok((runner, plain))
     }
 
     /// The runner that a token belongs to.
     ///
     /// # Errors
-    /// `BadToken` when there is none.
+    /// `BadToken` when no runner has it.
     pub async fn runner_by_token(&self, token: &RunnerToken) -> Result<Runner, FarmError> {
         let hash = token.hash();
         self.read(move |conn| runners::by_token(conn, hash))
@@ -165,10 +163,11 @@ impl Farm {
             })
     }
 
-    /// Notes that a runner was heard of and what it says of itself, when there is news.
+    /// Notes contact with a runner and what it reports about itself. Writes only when the report
+    /// changed or the last note is old.
     ///
     /// # Errors
-    /// `Invalid` for texts that cannot be.
+    /// `Invalid` for invalid texts.
     pub(crate) async fn record_contact(
         &self,
         runner: &Runner,
@@ -195,8 +194,7 @@ impl Farm {
         self.write(write).await
     }
 
-    /// Removes a runner, perhaps at its own request. What it was doing is lost at once, and tried
-    /// again elsewhere.
+    /// Deletes a runner. The jobs it has are lost at once and retried on other runners.
     pub async fn unregister_runner(&self, runner: &Runner) -> Result<(), FarmError> {
         let (id, now) = (runner.id, self.now());
         let write = move |conn: &mut Conn| {
@@ -205,16 +203,16 @@ impl Farm {
         };
         self.write(write).await?;
         self.inner.wakeups.wake_runner(id);
-        tracing::info!(runner.id = %id, "Runner {id} is removed");
+        tracing::info!(runner.id = %id, "Deleted runner {id}");
         Ok(())
     }
 
-    /// The runners that `actor` may see: all for an administrator, else those of its projects.
+    /// The runners that the actor may see: all for an administrator, otherwise those of its projects.
     pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
         actor.require_scope(Scope::Read)?;
         let wanted = usize::try_from(page.limit).unwrap_or(0);
         let (mut seen, mut page) = (Vec::new(), page);
-        // What the actor may not see is passed over, and the page filled up from what is older.
+        // Runners that the actor may not see are left out, and older ones fill the page.
         loop {
             let list = move |conn: &mut Conn| runners::list(conn, page);
             let rows = self.read(list).await?;
@@ -232,10 +230,10 @@ impl Farm {
         }
     }
 
-    /// One runner, for an actor that may see it and act on it in the role `need`.
+    /// A runner, for an actor with the role `need` on it.
     ///
     /// # Errors
-    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    /// `NotFound` when the actor may not see the runner, `Forbidden` when its role is too low.
     pub async fn runner(
         &self,
         actor: &Actor,
@@ -248,15 +246,15 @@ impl Farm {
         }
         match self.runner_role(actor, &runner).await? {
             None => Err(FarmError::NotFound("runner")),
-            Some(role) if role < need => {
-                Err(FarmError::Forbidden("this needs more rights on the runner"))
-            }
+            Some(role) if role < need => Err(FarmError::Forbidden(
+                "this needs a higher role on the runner",
+            )),
             Some(_) => Ok(runner),
         }
     }
 
-    /// The role of an actor on a runner: the lowest it has on any of the projects it serves, as
-    /// what it does to the runner it does to them all. Shared runners are an administrator's.
+    /// The role of an actor on a runner: its lowest role in any project that the runner serves,
+    /// because a change of the runner affects them all. Shared runners need an administrator.
     async fn runner_role(&self, actor: &Actor, runner: &Runner) -> Result<Option<Role>, FarmError> {
         if actor.admin {
             return Ok(actor.scope.ceiling());
@@ -281,8 +279,7 @@ impl Farm {
     /// Changes a runner.
     ///
     /// # Errors
-    /// `IdleForEver` for a runner that could never take a job; `Invalid` for a description that
-    /// cannot be.
+    /// `IdleForEver` for a runner that could never claim a job; `Invalid` for an invalid description.
     pub async fn update_runner(
         &self,
         runner: &Runner,
@@ -303,15 +300,16 @@ impl Farm {
         let runner = self
             .write(move |conn| runners::update(conn, id, &change))
             .await?;
-        // Where it waits it is still known as it was.
+        // Its parked polls still stand under its old capabilities.
         self.inner.wakeups.wake_runner(id);
         Ok(runner)
     }
 }
 
-/// Names the one conflict that a registration makes itself.
-const IDLE_FOR_EVER: &str = "the runner could never take a job";
+/// Marks the conflict of [`Farm::register_runner`] inside the transaction.
+const IDLE_FOR_EVER: &str = "the runner could never claim a job";
 
+/// Checks the texts that a runner reports about itself.
 pub(crate) fn check_about(about: &About) -> Result<(), FarmError> {
     for (what, text) in [
         ("runner name", &about.name),

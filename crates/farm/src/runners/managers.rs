@@ -1,4 +1,4 @@
-//! The processes that share a runner's token, and how each is told from the others.
+//! Managers: the processes that share the token of a runner, each with its own system id.
 
 use slipway_domain::names::check_line;
 use slipway_domain::{JobId, RunnerToken};
@@ -10,27 +10,28 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::runners::manage::{CONTACT_EVERY, check_about};
 
-/// Which process of a runner speaks.
+/// The manager that sends a request.
 #[derive(Clone, Debug, Default)]
-pub struct Process {
-    /// The name that it has for its host; all that have none count as one.
+pub struct ManagerInfo {
+    /// The id that the manager has on its host. Managers without one count as one manager.
     pub system_id: Option<String>,
-    /// Whether it ends a job in its own way when that is canceled.
+    /// Whether it stops canceled jobs gracefully.
     pub graceful: bool,
 }
 
 impl Farm {
-    /// Notes that one process of a runner was heard of and what it says of itself, when there is news.
+    /// Notes contact with a manager of a runner and what it reports about itself. Writes only when
+    /// the report changed or the last note is old.
     ///
     /// # Errors
-    /// `Invalid` for texts that cannot be.
-    pub async fn note_process(
+    /// `Invalid` for invalid texts.
+    pub async fn note_manager_contact(
         &self,
         runner: &Runner,
-        process: &Process,
+        manager: &ManagerInfo,
         about: Option<(About, bool)>,
     ) -> Result<(), FarmError> {
-        let Some(system_id) = process.system_id.clone() else {
+        let Some(system_id) = manager.system_id.clone() else {
             return self.record_contact(runner, about).await;
         };
         check_line("system id", &system_id)?;
@@ -40,9 +41,9 @@ impl Farm {
         let (id, name, now) = (runner.id, system_id.clone(), self.now());
         let find = move |conn: &mut Conn| managers::find(conn, id, &name);
         let known = self.read(find).await?;
-        let is_news = known.is_none_or(|known| {
-            let says_else = about.as_ref().is_some_and(|(about, _)| {
-                // What only our runner says is not kept of a process.
+        let has_news = known.is_none_or(|known| {
+            let differs = about.as_ref().is_some_and(|(about, _)| {
+                // These two are stored for the runner only, as no stock runner reports them.
                 known.about
                     != About {
                         platforms: Vec::new(),
@@ -50,57 +51,61 @@ impl Farm {
                         ..about.clone()
                     }
             });
-            says_else || now - known.contact_at >= CONTACT_EVERY
+            differs || now - known.contact_at >= CONTACT_EVERY
         });
-        if !is_news {
+        if !has_news {
             return Ok(());
         }
         let write = move |conn: &mut Conn| {
-            let said = about.as_ref().map(|(about, _)| about);
+            let report = about.as_ref().map(|(about, _)| about);
             let heartbeat = about.as_ref().is_some_and(|(_, heartbeat)| *heartbeat);
-            managers::record_contact(conn, id, &system_id, said, now)?;
-            runners::record_contact(conn, id, said, heartbeat, now)
+            managers::note(conn, id, &system_id, report, now)?;
+            runners::record_contact(conn, id, report, heartbeat, now)
         };
         self.write(write).await
     }
 
-    /// Notes which process of its runner took a job, where there is anything to note.
-    pub(crate) async fn record_manager(
+    /// Notes which manager claimed a job, if there is anything to note.
+    pub(crate) async fn note_claiming_manager(
         &self,
         job: JobId,
-        process: &Process,
+        manager: &ManagerInfo,
     ) -> Result<(), FarmError> {
-        if process.system_id.is_none() && !process.graceful {
+        // Runners of protocol v1 have neither, and are spared a write for each claim.
+        if manager.system_id.is_none() && !manager.graceful {
             return Ok(());
         }
-        let process = process.clone();
+        let manager = manager.clone();
         let write = move |conn: &mut Conn| {
-            jobs::record_manager(conn, job, process.system_id.as_deref(), process.graceful)
+            jobs::record_manager(conn, job, manager.system_id.as_deref(), manager.graceful)
         };
         self.write(write).await
     }
 
-    /// The processes of a runner, those first that were heard of first.
+    /// The managers of a runner, in the order of their first contact.
     pub async fn managers_of(&self, runner: &Runner) -> Result<Vec<Manager>, FarmError> {
         let id = runner.id;
         let list = move |conn: &mut Conn| managers::of_runner(conn, id);
         self.read(list).await
     }
 
-    /// Forgets one process of a runner, at its own request; the runner stays.
+    /// Deletes a manager of a runner. The runner stays.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that name.
+    /// `NotFound` when the runner has no such manager.
     pub async fn remove_manager(&self, runner: &Runner, system_id: &str) -> Result<(), FarmError> {
         let (id, name) = (runner.id, system_id.to_owned());
-        let remove = move |conn: &mut Conn| match managers::delete(conn, id, &name)? {
-            true => Ok(()),
-            false => Err(StoreError::NotFound("process of this runner")),
+        let remove = move |conn: &mut Conn| {
+            if managers::remove(conn, id, &name)? {
+                Ok(())
+            } else {
+                Err(StoreError::NotFound("manager of this runner"))
+            }
         };
         self.write(remove).await
     }
 
-    /// Gives a runner another token in the place of `old`, which is worth nothing from then on.
+    /// Replaces the token `old` of a runner by a new one of the same kind.
     pub async fn renew_runner_token(
         &self,
         runner: &Runner,
@@ -110,8 +115,8 @@ impl Farm {
         self.put_token(runner, next).await
     }
 
-    /// The same for somebody who may change the runner and does not know its token: the new one is of
-    /// those that are made here.
+    /// Replaces the token of a runner for a person who does not know it. The new one is of the kind
+    /// that is created in advance.
     pub async fn replace_runner_token(&self, runner: &Runner) -> Result<RunnerToken, FarmError> {
         let next = RunnerToken::precreated(self.inner.chance.bytes());
         self.put_token(runner, next).await
@@ -125,7 +130,7 @@ impl Farm {
         let (id, hash) = (runner.id, next.hash());
         let write = move |conn: &mut Conn| runners::set_token(conn, id, hash);
         self.write(write).await?;
-        tracing::info!(runner.id = %id, "Runner {id} has another token");
+        tracing::info!(runner.id = %id, "Replaced the token of runner {id}");
         Ok(next)
     }
 }

@@ -1,7 +1,7 @@
-//! Registration tokens: who may add runners, and for which projects.
+//! Registration tokens: who may add runners, and to which projects.
 //!
-//! Nobody hands out more than they have: a maintainer's token makes runners of that one project,
-//! and only administrators make runners for all. The plain token is told once.
+//! Nobody can grant more than they have: a maintainer's token registers runners of one project, and
+//! only administrators can let shared runners register. The plain token is returned once.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{ProjectId, RegistrationToken, Role, TokenId};
@@ -13,35 +13,33 @@ use crate::access::tokens::{check_expiry, check_name};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// What somebody who makes a registration token asks for.
+/// A registration token to create.
 #[derive(Clone, Debug)]
 pub struct RegistrationRequest {
-    /// Free text.
     pub description: String,
-    /// Whether it registers one runner and no more.
+    /// Whether it registers only one runner.
     pub single_use: bool,
-    /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl Farm {
-    /// Makes a token for shared runners. Administrators do.
+    /// Creates a token for shared runners. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else; `Invalid` for a description or a time that cannot be.
+    /// `Forbidden`; `Invalid` for an invalid description or a time in the past.
     pub async fn create_shared_registration(
         &self,
         actor: &Actor,
         request: RegistrationRequest,
     ) -> Result<(Registration, RegistrationToken), FarmError> {
         self.admin(actor)?;
-        self.make_registration(actor, None, request).await
+        self.insert_registration(actor, None, request).await
     }
 
-    /// Makes a token for runners of one project. Its maintainers do.
+    /// Creates a token for runners of one project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for a description or a time that cannot be.
+    /// `Forbidden`; `Invalid` for an invalid description or a time in the past.
     pub async fn create_project_registration(
         &self,
         actor: &Actor,
@@ -49,11 +47,11 @@ impl Farm {
         request: RegistrationRequest,
     ) -> Result<(Registration, RegistrationToken), FarmError> {
         access.require(Role::Maintainer)?;
-        self.make_registration(actor, Some(access.id()), request)
+        self.insert_registration(actor, Some(access.id()), request)
             .await
     }
 
-    async fn make_registration(
+    async fn insert_registration(
         &self,
         actor: &Actor,
         project: Option<ProjectId>,
@@ -73,14 +71,14 @@ impl Farm {
         };
         let insert = move |conn: &mut Conn| registration::insert(conn, &new, now);
         let made = self.write(insert).await?;
-        tracing::info!(token.id = %made.id, "Registration token {} is made", made.id);
+        tracing::info!(token.id = %made.id, "Created registration token {}", made.id);
         Ok((made, plain))
     }
 
-    /// The tokens for shared runners, newest first. Administrators see them.
+    /// The tokens for shared runners, newest first. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else.
+    /// `Forbidden`.
     pub async fn shared_registrations(
         &self,
         actor: &Actor,
@@ -91,10 +89,10 @@ impl Farm {
         self.read(list).await
     }
 
-    /// The tokens for runners of one project, newest first. Its maintainers see them.
+    /// The tokens for runners of one project, newest first. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn project_registrations(
         &self,
         access: &ProjectAccess,
@@ -106,11 +104,11 @@ impl Farm {
         self.read(list).await
     }
 
-    /// Revokes a registration token; runners that it registered stay. Who may make one like it
-    /// may revoke it.
+    /// Revokes a registration token; runners that it registered stay. Requires the rights to create
+    /// such a token.
     ///
     /// # Errors
-    /// `NotFound` when there is none that the actor may know of, `Forbidden` when it may not.
+    /// `NotFound` when the actor may not see such a token, `Forbidden` when its role is too low.
     pub async fn revoke_registration(&self, actor: &Actor, id: TokenId) -> Result<(), FarmError> {
         let find = move |conn: &mut Conn| registration::get(conn, id);
         let missing = || FarmError::NotFound("registration token");
@@ -129,7 +127,7 @@ impl Farm {
         let now = self.now();
         let revoke = move |conn: &mut Conn| registration::revoke(conn, id, now);
         self.write(revoke).await?;
-        tracing::info!(token.id = %id, "Registration token {id} is revoked");
+        tracing::info!(token.id = %id, "Revoked registration token {id}");
         Ok(())
     }
 }

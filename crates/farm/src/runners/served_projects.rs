@@ -1,7 +1,7 @@
-//! Which projects a runner serves, and who may say so.
+//! Which projects a runner serves, and who may decide that.
 //!
-//! A runner that serves several projects is seen by the maintainers of each, who may let it serve
-//! more of theirs; it is changed by those alone who are maintainers of all of them.
+//! The maintainers of each served project see a runner and may add more of their projects. Only
+//! those who maintain all served projects may change it.
 
 use slipway_domain::queue::RunnerScope;
 use slipway_domain::{ProjectId, Role, RunnerId, Scope};
@@ -13,41 +13,35 @@ use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// What somebody who may see a runner may not always do with it.
-const NO_ACCESS: &str = "this needs a maintainer of a project that the runner serves";
+const NO_ACCESS: &str = "this needs the role maintainer in a project that the runner serves";
 
 impl Farm {
-    /// All runners that are registered, newest first. Administrators see them.
+    /// All runners, newest first. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else.
+    /// `Forbidden`.
     pub async fn all_runners(&self, actor: &Actor) -> Result<Vec<Runner>, FarmError> {
         self.admin(actor)?;
         self.newest_first().await
     }
 
-    /// The runners of the projects that the actor maintains, newest first; shared ones
-    /// are nobody's.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// The runners of the projects that the actor maintains, newest first, without shared runners.
     pub async fn maintained_runners(&self, actor: &Actor) -> Result<Vec<Runner>, FarmError> {
-        let mut runners = self.newest_first().await?;
-        let mut known = Known::new(self, actor);
-        let mut kept = Vec::new();
-        for runner in runners.drain(..) {
-            if known.any_of(&runner, Role::Maintainer).await? {
-                kept.push(runner);
+        let mut roles = RoleCache::new(self, actor);
+        let mut maintained = Vec::new();
+        for runner in self.newest_first().await? {
+            if roles.has_role_on(&runner, Role::Maintainer).await? {
+                maintained.push(runner);
             }
         }
-        Ok(kept)
+        Ok(maintained)
     }
 
-    /// The runners that may take a project's jobs, newest first: its own and the shared ones.
-    /// Maintainers see them.
+    /// The runners that may claim jobs of a project, newest first: its own and the shared ones.
+    /// Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn runners_of(&self, access: &ProjectAccess) -> Result<Vec<Runner>, FarmError> {
         access.require(Role::Maintainer)?;
         let id = access.id();
@@ -65,19 +59,19 @@ impl Farm {
         Ok(runners)
     }
 
-    /// A runner, for those who may look at it: everybody at a shared one, the maintainers of any
-    /// project that it serves at another.
+    /// A runner, for actors that may see it: everybody sees shared runners, maintainers of any served
+    /// project see the others.
     ///
     /// # Errors
-    /// `NotFound` when there is none; `Forbidden` to others. That there is one is no secret, as
-    /// builds name theirs.
+    /// `NotFound` when there is no such runner; `Forbidden` for everybody else. That a runner exists
+    /// is no secret, because builds show theirs.
     pub async fn visible_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
         actor.require_scope(Scope::Read)?;
         let runner = self.registered(id).await?;
         let is_open = actor.admin || runner.capabilities.scope == RunnerScope::Shared;
         if is_open
-            || Known::new(self, actor)
-                .any_of(&runner, Role::Maintainer)
+            || RoleCache::new(self, actor)
+                .has_role_on(&runner, Role::Maintainer)
                 .await?
         {
             return Ok(runner);
@@ -85,12 +79,13 @@ impl Farm {
         Err(FarmError::Forbidden(NO_ACCESS))
     }
 
-    /// A runner, for those who may change it: administrators, and who maintains all projects that
-    /// it serves.
+    /// A runner, for actors that may change it: administrators and those who maintain all served
+    /// projects.
     ///
     /// # Errors
-    /// `NotFound` when there is none; `Forbidden` to others.
+    /// `NotFound` when there is no such runner; `Forbidden` for everybody else.
     pub async fn editable_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
+        // `Farm::runner` hides runners that the actor may not see; here they are forbidden instead.
         match self.runner(actor, id, Role::Maintainer).await {
             Err(FarmError::NotFound(_)) => {}
             found => return found,
@@ -99,17 +94,17 @@ impl Farm {
         Err(FarmError::Forbidden(NO_ACCESS))
     }
 
-    /// A runner, for those who may remove it: administrators, and who maintains the one project
-    /// that it serves.
+    /// A runner, for actors that may delete it: administrators and those who maintain the only
+    /// project it serves.
     ///
     /// # Errors
-    /// `NotFound` when there is none; `Forbidden` to others.
+    /// `NotFound` when there is no such runner; `Forbidden` for everybody else.
     pub async fn deletable_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
         let runner = self.editable_runner(actor, id).await?;
         match &runner.capabilities.scope {
-            RunnerScope::Projects(served) if served.len() > 1 && !actor.admin => {
-                Err(FarmError::Forbidden("the runner serves other projects too"))
-            }
+            RunnerScope::Projects(served) if served.len() > 1 && !actor.admin => Err(
+                FarmError::Forbidden("the runner serves other projects as well"),
+            ),
             _ => Ok(runner),
         }
     }
@@ -123,10 +118,7 @@ impl Farm {
         }
     }
 
-    /// The projects that a runner serves, as far as the actor may see them.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// The projects that a runner serves and the actor may see.
     pub async fn served_projects(
         &self,
         actor: &Actor,
@@ -146,11 +138,12 @@ impl Farm {
         Ok(seen)
     }
 
-    /// Lets a runner serve a project too. Maintainers of the project do who may see the runner.
+    /// Adds a project to those that a runner serves. Requires a maintainer of the project who may see
+    /// the runner.
     ///
     /// # Errors
-    /// `Forbidden` to others, and for a runner that is shared or locked; `NotFound` when there is
-    /// none; `Conflict` when it serves the project already.
+    /// `Forbidden` for everybody else and for a shared or locked runner; `NotFound` when there is no
+    /// such runner; `Conflict` when it serves the project already.
     pub async fn enable_runner(
         &self,
         actor: &Actor,
@@ -163,6 +156,7 @@ impl Farm {
             return Err(FarmError::Forbidden("the runner is shared"));
         }
         let project = access.id();
+        // Whether the runner is locked is read in the transaction: it may be locked meanwhile.
         let enable = move |conn: &mut Conn| {
             if runners::get(conn, id)?.locked {
                 return Ok(None);
@@ -176,11 +170,11 @@ impl Farm {
         Ok(runner)
     }
 
-    /// Keeps a runner from serving a project any longer. Maintainers of the project do.
+    /// Removes a project from those that a runner serves. Requires a maintainer of the project.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles, and when it is the runner's only project; `NotFound` when it
-    /// does not serve the project.
+    /// `Forbidden`, also when it is the runner's only project; `NotFound` when the runner does not
+    /// serve the project.
     pub async fn disable_runner(
         &self,
         access: &ProjectAccess,
@@ -201,14 +195,14 @@ impl Farm {
     }
 }
 
-/// The roles of an actor that were looked up already, while many runners are gone through.
-struct Known<'a> {
+/// Caches the roles of an actor in projects while a list of runners is filtered.
+struct RoleCache<'a> {
     farm: &'a Farm,
     actor: &'a Actor,
     roles: std::collections::HashMap<ProjectId, Option<Role>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> RoleCache<'a> {
     fn new(farm: &'a Farm, actor: &'a Actor) -> Self {
         Self {
             farm,
@@ -217,8 +211,8 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Whether the actor has this role in any of the projects that a runner serves.
-    async fn any_of(&mut self, runner: &Runner, need: Role) -> Result<bool, FarmError> {
+    /// Whether the actor has this role in any project that a runner serves.
+    async fn has_role_on(&mut self, runner: &Runner, need: Role) -> Result<bool, FarmError> {
         let RunnerScope::Projects(served) = &runner.capabilities.scope else {
             return Ok(false);
         };

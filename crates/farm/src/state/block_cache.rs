@@ -1,43 +1,45 @@
-//! What was read last of a trace that is followed, in blocks that all followers share.
+//! Caches the blocks of a stored trace that were read last, for all followers of the job.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::trace_piece::TracePiece;
+use crate::state::trace_piece::TracePiece;
 
-/// How many blocks are kept for others who follow the same job.
-const KEPT: usize = 8;
+/// How many blocks the cache of a job holds.
+const CAPACITY: usize = 8;
 
-type Block = Arc<OnceCell<Vec<Arc<TracePiece>>>>;
+/// A block of a trace, which the first follower that needs it fills for all.
+pub(crate) type Block = Arc<OnceCell<Vec<Arc<TracePiece>>>>;
 
-/// The blocks that were read last.
+/// The blocks that were read last, by index.
 #[derive(Default)]
-pub(crate) struct Blocks {
-    kept: Mutex<VecDeque<(u64, Block)>>,
+pub(crate) struct BlockCache {
+    blocks: Mutex<VecDeque<(u64, Block)>>,
 }
 
-impl Blocks {
-    /// Forgets everything, as after a trace was replaced.
+impl BlockCache {
+    /// Drops all blocks, as after the trace was replaced.
     pub(crate) fn clear(&self) {
         self.lock().clear();
     }
 
+    /// The block with this index, which may be empty still.
     pub(crate) fn block(&self, index: u64) -> Block {
-        let mut kept = self.lock();
-        if let Some((_, block)) = kept.iter().find(|(known, _)| *known == index) {
+        let mut blocks = self.lock();
+        if let Some((_, block)) = blocks.iter().find(|(known, _)| *known == index) {
             return Arc::clone(block);
         }
-        if kept.len() == KEPT {
-            kept.pop_front();
+        if blocks.len() == CAPACITY {
+            blocks.pop_front();
         }
         let block = Block::default();
-        kept.push_back((index, Arc::clone(&block)));
+        blocks.push_back((index, Arc::clone(&block)));
         block
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, Block)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Block)>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

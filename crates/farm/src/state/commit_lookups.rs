@@ -1,66 +1,71 @@
-//! Which commits are being looked up, and which repositories are not asked for the moment.
+//! Tracks which commits are being looked up in their repositories, and which repositories failed
+//! lately.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slipway_domain::{CommitSha, ProjectId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// How many commits are learnt at once without anybody waiting for them.
-const IN_BACKGROUND: usize = 2;
-/// How many are looked up at once for somebody who waits.
-const ASKED_FOR: usize = 4;
-/// How many may stand in line to be learnt. Others are learnt when somebody asks for them.
-const MAX_LINE: usize = 1000;
-/// How long a repository that could not be read is left alone by what nobody waits for.
-const LEAVE_ALONE: Duration = Duration::from_secs(60);
+/// How many background lookups run at the same time.
+const MAX_BACKGROUND: usize = 2;
+/// How many lookups run at the same time for requests that wait for them.
+const MAX_FOREGROUND: usize = 4;
+/// How many background lookups may be queued. Commits above that are looked up on request.
+const MAX_QUEUED: usize = 1000;
+/// How long background lookups leave out a repository that could not be read.
+const BACKOFF: Duration = Duration::from_secs(60);
 
-/// What is being learnt, and what is not worth a try now.
-pub(crate) struct Learning {
+/// Running and queued lookups of commits.
+pub(crate) struct CommitLookups {
     pub(crate) background: Semaphore,
-    pub(crate) asked_for: Semaphore,
-    line: Mutex<HashSet<(ProjectId, CommitSha)>>,
-    left_alone: Mutex<HashMap<ProjectId, Instant>>,
+    pub(crate) foreground: Semaphore,
+    queued: Mutex<HashSet<(ProjectId, CommitSha)>>,
+    /// Projects whose repository could not be read, and until when it is left out.
+    backoff: Mutex<HashMap<ProjectId, Instant>>,
 }
 
-impl Default for Learning {
+impl Default for CommitLookups {
     fn default() -> Self {
         Self {
-            background: Semaphore::new(IN_BACKGROUND),
-            asked_for: Semaphore::new(ASKED_FOR),
-            line: Mutex::default(),
-            left_alone: Mutex::default(),
+            background: Semaphore::new(MAX_BACKGROUND),
+            foreground: Semaphore::new(MAX_FOREGROUND),
+            queued: Mutex::default(),
+            backoff: Mutex::default(),
         }
     }
 }
 
-impl Learning {
-    /// Whether a commit gets a place in the line: it is not there yet, and its repository is not
-    /// left alone.
-    pub(crate) fn enter(&self, project: ProjectId, sha: &CommitSha) -> bool {
+impl CommitLookups {
+    /// Queues a background lookup. Returns `false` when the commit is queued already, the queue is
+    /// full, or the repository is in backoff.
+    pub(crate) fn try_queue(&self, project: ProjectId, sha: &CommitSha) -> bool {
         let now = Instant::now();
-        let mut left_alone = lock(&self.left_alone);
-        left_alone.retain(|_, until| now < *until);
-        if left_alone.contains_key(&project) {
+        let mut backoff = lock(&self.backoff);
+        // Expired entries go here, so that the map does not grow with every failed repository.
+        backoff.retain(|_, until| now < *until);
+        if backoff.contains_key(&project) {
             return false;
         }
-        let mut line = lock(&self.line);
-        line.len() < MAX_LINE && line.insert((project, sha.clone()))
+        let mut queued = lock(&self.queued);
+        queued.len() < MAX_QUEUED && queued.insert((project, sha.clone()))
     }
 
-    pub(crate) fn leave(&self, project: ProjectId, sha: CommitSha) {
-        lock(&self.line).remove(&(project, sha));
+    /// Ends a lookup that [`CommitLookups::try_queue`] accepted.
+    pub(crate) fn finish(&self, project: ProjectId, sha: CommitSha) {
+        lock(&self.queued).remove(&(project, sha));
     }
 
-    pub(crate) fn leave_alone(&self, project: ProjectId) {
-        lock(&self.left_alone).insert(project, Instant::now() + LEAVE_ALONE);
+    /// Leaves the repository of a project out of background lookups for a while.
+    pub(crate) fn back_off(&self, project: ProjectId) {
+        lock(&self.backoff).insert(project, Instant::now() + BACKOFF);
     }
 }
 
-/// Nothing that holds one of these locks can leave its map half changed.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Code that holds one of these locks cannot panic between two changes, so a poisoned map is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -69,17 +74,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_stands_in_line_once_and_a_repository_that_is_away_is_left_alone() {
-        let learning = Learning::default();
+    fn a_commit_is_queued_once_and_a_failed_repository_is_backed_off() {
+        let lookups = CommitLookups::default();
         let (one, two) = (ProjectId(1), ProjectId(2));
         let sha: CommitSha = "a".repeat(40).parse().unwrap();
-        assert!(learning.enter(one, &sha));
-        assert!(!learning.enter(one, &sha));
-        assert!(learning.enter(two, &sha));
-        learning.leave(one, sha.clone());
-        assert!(learning.enter(one, &sha));
-        learning.leave(one, sha.clone());
-        learning.leave_alone(one);
-        assert!(!learning.enter(one, &sha));
+        assert!(lookups.try_queue(one, &sha));
+        assert!(!lookups.try_queue(one, &sha));
+        assert!(lookups.try_queue(two, &sha));
+        lookups.finish(one, sha.clone());
+        assert!(lookups.try_queue(one, &sha));
+        lookups.finish(one, sha.clone());
+        lookups.back_off(one);
+        assert!(!lookups.try_queue(one, &sha));
     }
 }

@@ -1,4 +1,4 @@
-//! The definitions that repositories had at commits that were built lately.
+//! Caches the pipeline definitions that were read from repositories.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,28 +6,28 @@ use std::sync::{Mutex, PoisonError};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{CommitSha, ProjectId};
 
-/// How many commits are remembered by what their repository brought along.
-const REMEMBERED: usize = 64;
+/// How many commits the cache holds.
+const CAPACITY: usize = 64;
 
-/// A commit of a project, with the address that the repository had.
-pub(crate) type At = (ProjectId, String, CommitSha);
+/// A commit of a project, with the URL that the repository had when it was read.
+pub(crate) type DefinitionKey = (ProjectId, String, CommitSha);
 
-/// What repositories brought along lately: it never changes at a commit, and a push that starts
-/// several pipelines reads it once.
+/// The definitions that were read last. A definition never changes at a commit, and a push that
+/// starts several pipelines reads it once.
 #[derive(Default)]
-pub(crate) struct Brought(Mutex<VecDeque<(At, Option<Definition>)>>);
+pub(crate) struct DefinitionCache(Mutex<VecDeque<(DefinitionKey, Option<Definition>)>>);
 
-impl Brought {
-    /// What is known of a commit: its jobs, or that it has none.
-    pub(crate) fn get(&self, at: &At) -> Option<Option<Definition>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|(known, _)| known == at);
-        found.map(|(_, brought)| brought.clone())
+impl DefinitionCache {
+    /// The cached definition of a commit; `Some(None)` when the commit is known to have none.
+    pub(crate) fn get(&self, key: &DefinitionKey) -> Option<Option<Definition>> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = cached.iter().find(|(known, _)| known == key);
+        found.map(|(_, definition)| definition.clone())
     }
 
-    pub(crate) fn put(&self, at: At, brought: Option<Definition>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.push_front((at, brought));
-        known.truncate(REMEMBERED);
+    pub(crate) fn put(&self, key: DefinitionKey, definition: Option<Definition>) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.push_front((key, definition));
+        cached.truncate(CAPACITY);
     }
 }

@@ -1,21 +1,21 @@
-//! How many passwords are hashed at once.
+//! Limits how many passwords are hashed at the same time.
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
-/// How many passwords are hashed at once; each takes 19 MiB while it lasts.
-const AT_ONCE: usize = 2;
+/// How many passwords are hashed at the same time; each needs 19 MiB of memory meanwhile.
+const MAX_CONCURRENT: usize = 2;
 
-/// Lets few hash at once.
-pub(crate) struct Hashing(Semaphore);
+/// Permits to hash a password.
+pub(crate) struct HashingPermits(Semaphore);
 
-impl Default for Hashing {
+impl Default for HashingPermits {
     fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
+        Self(Semaphore::new(MAX_CONCURRENT))
     }
 }
 
-impl Hashing {
-    /// Waits for a permit to hash.
+impl HashingPermits {
+    /// Waits for a permit.
     pub(crate) async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.0.acquire().await
     }

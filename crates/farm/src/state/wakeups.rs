@@ -1,5 +1,5 @@
-//! Who waits for what: parked polls, and those who watch a job. Nothing here is a fact; losing all
-//! of it costs time and nothing else.
+//! Wake-ups of parked polls and of requests that watch a job. Nothing here is a fact: losing all of
+//! it costs time and nothing else.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +17,10 @@ pub(crate) struct Wakeups {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Counts the times a job became pending, or anything else a runner may want to look at.
+    /// Counts how often a job became pending, or anything else changed that runners may look for.
     generation: AtomicU64,
     next_ticket: AtomicU64,
-    /// Runners that wait, by what they can take; those of equal capabilities in order of arrival.
+    /// Parked polls by what their runner can take; those of equal capabilities in order of arrival.
     parked: Mutex<HashMap<Capabilities, VecDeque<Parked>>>,
     watched: Mutex<HashMap<JobId, watch::Sender<u64>>>,
 }
@@ -29,36 +29,35 @@ struct Inner {
 struct Parked {
     ticket: u64,
     runner: RunnerId,
-    wake: oneshot::Sender<Pending>,
+    wake: oneshot::Sender<PendingKey>,
 }
 
-/// A requirement for which a job became pending.
+/// A queue key for which a job became pending.
 #[derive(Clone, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingKey {
     pub(crate) key: QueueKeyId,
     pub(crate) requirement: Requirement,
     pub(crate) policy: ProjectPolicy,
     /// The runners that built the project lately, the latest first.
     pub(crate) warm: Vec<RunnerId>,
-    /// Whether none but these are woken.
+    /// Whether only these runners are woken, because the job is reserved.
     pub(crate) only_warm: bool,
-    /// Whether somebody was woken for it already who may not take it.
+    /// Whether a runner that may not take the job was woken before.
     pub(crate) passed_on: bool,
 }
 
 impl Wakeups {
-    /// A number that grows whenever a runner may find work that it did not find before.
+    /// A number that grows whenever a runner may find a job that it did not find before.
     pub(crate) fn generation(&self) -> u64 {
         self.inner.generation.load(Ordering::Acquire)
     }
 
-    /// Makes every runner look again at its next poll.
-    pub(crate) fn bump(&self) {
+    fn bump(&self) {
         self.inner.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Parks a runner until a job that it can take becomes pending.
-    pub(crate) fn park(&self, runner: RunnerId, capabilities: &Capabilities) -> Ticket {
+    /// Parks the poll of a runner until a job that it can take becomes pending.
+    pub(crate) fn park(&self, runner: RunnerId, capabilities: &Capabilities) -> ParkedPoll {
         let (wake, woken) = oneshot::channel();
         let ticket = self.inner.next_ticket.fetch_add(1, Ordering::Relaxed);
         let mut parked = lock(&self.inner.parked);
@@ -68,29 +67,29 @@ impl Wakeups {
             runner,
             wake,
         });
-        Ticket {
+        ParkedPoll {
             wakeups: self.clone(),
             capabilities: capabilities.clone(),
             ticket,
             woken: Some(woken),
-            call: None,
+            woken_for: None,
         }
     }
 
-    /// Wakes one of the runners that can take such a job: the one that built the project latest,
-    /// or else the one that has waited longest. For a job that is kept it is its runner or nobody.
-    pub(crate) fn wake(&self, pending: &Pending) {
+    /// Wakes one runner that can take such a job: the one that built the project last, or else the
+    /// one that has waited longest. For a reserved job only its runner is woken.
+    pub(crate) fn wake(&self, pending: &PendingKey) {
         self.bump();
         let mut parked = lock(&self.inner.parked);
-        // One that has gone away meanwhile is no reason to stop.
-        while let Some(next) = best_for(&mut parked, pending) {
+        // A poll that has gone away meanwhile cannot be woken; the next one takes its place.
+        while let Some(next) = take_best(&mut parked, pending) {
             if next.wake.send(pending.clone()).is_ok() {
                 return;
             }
         }
     }
 
-    /// Wakes one runner wherever it is parked, as after it was changed or removed.
+    /// Wakes all parked polls of one runner, as after it was changed or deleted.
     pub(crate) fn wake_runner(&self, runner: RunnerId) {
         lock(&self.inner.parked).retain(|_, line| {
             line.retain(|parked| parked.runner != runner);
@@ -98,9 +97,10 @@ impl Wakeups {
         });
     }
 
-    /// Wakes every parked runner, as after signals were missed.
+    /// Wakes every parked poll, as after missed signals.
     pub(crate) fn wake_all(&self) {
         self.bump();
+        // Dropping the senders wakes the polls, which must not happen under the lock.
         let everyone = std::mem::take(&mut *lock(&self.inner.parked));
         drop(everyone);
     }
@@ -121,7 +121,7 @@ impl Wakeups {
         }
     }
 
-    /// Tells those who watch a job that something about it changed.
+    /// Wakes those who watch a job.
     pub(crate) fn touch(&self, job: JobId) {
         if let Some(sender) = lock(&self.inner.watched).get(&job) {
             sender.send_modify(|count| *count += 1);
@@ -129,88 +129,90 @@ impl Wakeups {
     }
 }
 
-/// Takes the runner that is to be woken first out of those that are parked.
-fn best_for(
+/// Takes the poll that is woken first for `pending` out of the parked ones.
+fn take_best(
     parked: &mut HashMap<Capabilities, VecDeque<Parked>>,
-    pending: &Pending,
+    pending: &PendingKey,
 ) -> Option<Parked> {
-    // Within a line it is the first, unless it matters which runner it is.
-    let depth = match pending.warm.as_slice() {
-        [] => 1,
-        _ => usize::MAX,
+    // Among runners of equal capabilities the first one waits longest, so the others matter only
+    // when some of them may be warm.
+    let depth = if pending.warm.is_empty() {
+        1
+    } else {
+        usize::MAX
     };
     let serving = parked
         .iter()
         .filter(|(kind, _)| kind.can_serve(&pending.requirement, pending.policy));
-    let places = serving.flat_map(|(kind, line)| {
+    let candidates = serving.flat_map(|(kind, line)| {
         let line = line.iter().enumerate().take(depth);
-        line.filter_map(move |(place, parked)| {
+        line.filter_map(move |(index, parked)| {
             let warmth = pending.warm.iter().position(|warm| *warm == parked.runner);
             if pending.only_warm && warmth.is_none() {
                 return None;
             }
             let rank = (warmth.unwrap_or(usize::MAX), parked.ticket);
-            Some((rank, kind, place))
+            Some((rank, kind, index))
         })
     });
-    let (_, kind, place) = places.min_by_key(|(rank, ..)| *rank)?;
+    let (_, kind, index) = candidates.min_by_key(|(rank, ..)| *rank)?;
     let kind = kind.clone();
     let line = parked.get_mut(&kind)?;
-    let next = line.remove(place);
+    let next = line.remove(index);
     if line.is_empty() {
         parked.remove(&kind);
     }
     next
 }
 
-/// No code that holds these locks can panic half-way, so a poisoned one is still whole.
+/// Code that holds one of these locks cannot panic between two changes, so a poisoned map is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A parked runner's place. When it is dropped after it was woken for a job but before it looked,
-/// somebody else is woken in its stead, so that no wake-up is lost with a broken connection.
+/// A parked poll. When it is dropped after it was woken for a job but before its runner looked,
+/// another runner is woken, so that no wake-up is lost with a broken connection.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct ParkedPoll {
     wakeups: Wakeups,
     capabilities: Capabilities,
     ticket: u64,
-    woken: Option<oneshot::Receiver<Pending>>,
-    /// What the runner was woken for, until it has looked.
-    call: Option<Pending>,
+    woken: Option<oneshot::Receiver<PendingKey>>,
+    /// What the poll was woken for, until its runner has looked.
+    woken_for: Option<PendingKey>,
 }
 
-impl Ticket {
-    /// Returns when there may be something to take.
+impl ParkedPoll {
+    /// Waits until there may be a job to take.
     pub(crate) async fn woken(&mut self) {
         if let Some(woken) = &mut self.woken {
-            // An error says that it was woken for no one job: there is nothing to pass on.
-            self.call = woken.await.ok();
+            // An error means that the poll was woken for no particular job: nothing to pass on.
+            self.woken_for = woken.await.ok();
             self.woken = None;
         }
     }
 
-    /// The requirement that the runner was woken for and has not looked for yet.
-    pub(crate) fn called_for(&self) -> Option<QueueKeyId> {
-        self.call.as_ref().map(|call| call.key)
+    /// The queue key that the poll was woken for and its runner has not looked at yet.
+    pub(crate) fn woken_for(&self) -> Option<QueueKeyId> {
+        self.woken_for.as_ref().map(|pending| pending.key)
     }
 
-    /// Wakes another runner in the stead of this one, which may not take what it was woken for.
-    /// That is done once, so that a call to which nobody can answer does not go round for ever.
+    /// Wakes another runner, because this one may not take what it was woken for. This is done once
+    /// per wake-up: otherwise a job that no parked runner may take would go round for ever.
     pub(crate) fn pass_on(mut self) {
-        match &mut self.call {
-            Some(call) if !call.passed_on => call.passed_on = true,
-            call => *call = None,
+        match &mut self.woken_for {
+            Some(pending) if !pending.passed_on => pending.passed_on = true,
+            pending => *pending = None,
         }
     }
 
-    /// Says that the runner looked: what it was woken for need not be passed on.
+    /// Ends the wake-up: the runner has looked, and nothing is passed on.
     pub(crate) fn looked(mut self) {
-        self.call = None;
+        self.woken_for = None;
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ParkedPoll {
     fn drop(&mut self) {
         if let Some(mut woken) = self.woken.take() {
             let mut parked = lock(&self.wakeups.inner.parked);
@@ -221,15 +223,16 @@ impl Drop for Ticket {
                 }
             }
             drop(parked);
-            self.call = woken.try_recv().ok();
+            // A wake-up may have been sent just before the poll left the map.
+            self.woken_for = woken.try_recv().ok();
         }
-        if let Some(pending) = self.call.take() {
+        if let Some(pending) = self.woken_for.take() {
             self.wakeups.wake(&pending);
         }
     }
 }
 
-/// A view on the changes of one job.
+/// A subscription to the changes of one job.
 #[derive(Debug)]
 pub(crate) struct JobWatch {
     wakeups: Wakeups,
@@ -238,10 +241,10 @@ pub(crate) struct JobWatch {
 }
 
 impl JobWatch {
-    /// Returns when the job changed since the watch began, or since the last call.
+    /// Waits until the job has changed since the watch began, or since the last call.
     pub(crate) async fn changed(&mut self) {
         if let Some(receiver) = &mut self.receiver {
-            // The sender lives for as long as anybody watches, so this does not fail.
+            // The sender lives as long as there are watches, so this does not fail.
             let _ = receiver.changed().await;
         }
     }
@@ -249,6 +252,7 @@ impl JobWatch {
 
 impl Drop for JobWatch {
     fn drop(&mut self) {
+        // The receiver goes first, or it would count among the watches that remain.
         self.receiver = None;
         let mut watched = lock(&self.wakeups.inner.watched);
         if watched

@@ -8,12 +8,12 @@ use slipway_store::{Signal, jobs};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::access::{JobAccess, JobStatus};
-use crate::state::live_hub::Offer;
+use crate::state::live_traces::AppendedBytes;
 use crate::traces::chunks::{extended, lines_of};
 
 /// The answer to a runner that appended to its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
+pub struct AppendedTrace {
     /// How many bytes are stored now.
     pub length: u64,
     /// The state of the job, from which the runner learns that it was canceled.
@@ -51,7 +51,7 @@ impl Farm {
         access: &JobAccess,
         start: u64,
         bytes: Bytes,
-    ) -> Result<Appended, FarmError> {
+    ) -> Result<AppendedTrace, FarmError> {
         let held = self.held_before(access, start).await?;
         if held.length != start {
             return Err(FarmError::TraceGap { held: held.length });
@@ -87,11 +87,11 @@ impl Farm {
         }
         bytes.truncate(usize::try_from(space).unwrap_or(usize::MAX));
         let appended = self.append_at(access.id(), held, bytes).await?;
-        let standing = JobStatus {
+        let status = JobStatus {
             state: appended.state,
             ending: appended.ending,
         };
-        Ok((sent_end, standing))
+        Ok((sent_end, status))
     }
 
     /// How much of the trace is stored. What the token check read is good enough when the chunk
@@ -110,7 +110,7 @@ impl Farm {
         id: JobId,
         held: Extent,
         bytes: Bytes,
-    ) -> Result<Appended, FarmError> {
+    ) -> Result<AppendedTrace, FarmError> {
         let (start, whole) = (held.length, extended(held, &bytes));
         let chunk = self.store_chunk(id, start, bytes.clone()).await?;
         let at = chunk
@@ -138,23 +138,23 @@ impl Farm {
             Ok((state, ending)) => {
                 // Followers get the bytes only after the commit: what they saw must not vanish.
                 if let Some(at) = at {
-                    let offer = Offer {
+                    let appended = AppendedBytes {
                         start,
                         bytes,
                         whole,
                         at,
                     };
-                    self.inner.rooms.offer(id, offer);
+                    self.inner.live_traces.offer(id, appended);
                     self.inner.store.announce(Signal::Job(id));
                 }
-                Ok(Appended {
+                Ok(AppendedTrace {
                     length: whole.length,
                     state,
                     ending,
                 })
             }
             Err(error) => {
-                self.drop_refused(&error, blob).await;
+                self.delete_blobs_of_failed_write(&error, blob).await;
                 Err(error.into())
             }
         }
@@ -198,12 +198,12 @@ impl Farm {
         });
         match written.await {
             Ok(unused) => {
-                self.drop_blobs(unused).await;
+                self.delete_blobs(unused).await;
                 self.announce_job_changes(&[id]);
                 Ok(())
             }
             Err(error) => {
-                self.drop_refused(&error, blob).await;
+                self.delete_blobs_of_failed_write(&error, blob).await;
                 Err(error.into())
             }
         }

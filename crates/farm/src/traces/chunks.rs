@@ -1,5 +1,5 @@
-//! Chunks of a trace: when they came, which part of a range they hold, how lengths and checksums
-//! grow.
+//! Chunks of a trace: when they arrived, which part of a range they hold, and how the extent of a
+//! trace grows.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use slipway_store::traces::{Chunk, Extent, Lines};
 
-/// Where bytes begin that came in one go, and when they came.
+/// Where bytes begin that arrived together, and when they arrived, if that is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) start: u64,
     pub(crate) at: Option<DateTime<Utc>>,
 }
 
-/// When which bytes of `chunks` came.
+/// When the bytes of `chunks` arrived.
 pub(crate) fn arrivals_of(chunks: &[Chunk]) -> Vec<Arrival> {
     let arrival = |chunk: &Chunk| Arrival {
         start: chunk.start,
@@ -23,14 +23,14 @@ pub(crate) fn arrivals_of(chunks: &[Chunk]) -> Vec<Arrival> {
     chunks.iter().map(arrival).collect()
 }
 
-/// The part of a chunk's blob that lies in `range`.
+/// The blob of a chunk and the part of it that lies in `range`; `None` when no part does.
 pub(crate) fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<(String, Range<u64>)> {
     let from = range.start.max(chunk.start);
     let to = range.end.min(chunk.start + chunk.length);
     (from < to).then(|| (chunk.blob_key.clone(), from - chunk.start..to - chunk.start))
 }
 
-/// The lines of the bytes of a chunk, which came at `at`.
+/// Counts the lines that end in the bytes of a chunk, which arrived at `at`.
 pub(crate) fn lines_of(bytes: &[u8], at: DateTime<Utc>) -> Lines {
     let ends = bytes.iter().filter(|byte| **byte == b'\n');
     Lines {
@@ -40,6 +40,7 @@ pub(crate) fn lines_of(bytes: &[u8], at: DateTime<Utc>) -> Lines {
     }
 }
 
+/// The extent of a trace of the extent `held` with `bytes` at its end.
 pub(crate) fn extended(held: Extent, bytes: &Bytes) -> Extent {
     let mut hasher = crc32fast::Hasher::new_with_initial_len(held.crc32, held.length);
     hasher.update(bytes);
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checksum_grows_with_the_trace() {
+    fn the_checksum_of_two_chunks_is_that_of_the_whole() {
         let whole = extended(Extent::default(), &Bytes::from_static(b"hello world"));
         let half = extended(Extent::default(), &Bytes::from_static(b"hello "));
         assert_eq!(extended(half, &Bytes::from_static(b"world")), whole);
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_takes_parts_of_chunks() {
+    fn part_of_a_chunk_is_its_overlap_with_the_range() {
         let chunk = Chunk {
             start: 10,
             length: 5,

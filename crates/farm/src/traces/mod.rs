@@ -1,8 +1,8 @@
-//! Traces: appended by runners, read and followed by everybody else.
+//! Traces: what runners append, and what everybody else reads and follows.
 
 pub(crate) mod append;
-pub(crate) mod build_trace;
 pub(crate) mod chunks;
+pub(crate) mod follow_build;
 pub(crate) mod live;
 pub(crate) mod mask;
 pub(crate) mod read;

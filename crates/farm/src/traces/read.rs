@@ -1,4 +1,4 @@
-//! Traces as they are read: without the secrets.
+//! Reads stored traces, with tokens masked.
 
 use std::ops::Range;
 
@@ -13,13 +13,12 @@ use crate::farm::Farm;
 use crate::traces::chunks::{Arrival, arrivals_of, part_of};
 
 impl Farm {
-    /// How much of a job's trace is stored.
+    /// How much of the trace of a job is stored.
     pub async fn trace_extent(&self, job: JobId) -> Result<Extent, FarmError> {
         self.read(move |conn| traces::extent(conn, job)).await
     }
 
-    /// The bytes of a trace from `range.start` to `range.end`, or to where it ends now. Tokens in
-    /// it are not shown.
+    /// The bytes of a trace in `range`, or up to where the trace ends now. Tokens are masked.
     pub async fn trace_bytes(
         &self,
         job: JobId,
@@ -28,7 +27,7 @@ impl Farm {
         Ok(self.trace_part(job, range).await?.1)
     }
 
-    /// The same, and when which of the bytes came.
+    /// [`Farm::trace_bytes`], with when the bytes arrived.
     pub(crate) async fn trace_part(
         &self,
         job: JobId,
@@ -42,7 +41,7 @@ impl Farm {
     > {
         let (farm, shown) = (self.clone(), range.clone());
         let read = move |conn: &mut Conn| {
-            let mask = farm.hidden_in(job, jobs::get(conn, job)?.project);
+            let mask = farm.trace_mask(job, jobs::get(conn, job)?.project);
             let wide = mask.widened(&shown);
             let chunks = traces::chunks_in(conn, job, wide.clone())?;
             Ok((mask, wide, chunks))
@@ -54,6 +53,7 @@ impl Farm {
             .into_iter()
             .filter_map(|chunk| part_of(&chunk, &wide))
             .collect();
+        // Blobs are opened one by one as the reader asks, so that a long trace is never in memory.
         let raw = stream::iter(wanted).then(move |(key, part)| {
             let blobs = blobs.clone();
             async move { Ok(blobs.read(&key, Some(part)).await?) }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use actix_web::{HttpRequest, HttpResponse, web};
-use slipway_farm::{Farm, FarmError, Poll, PollAnswer, Process};
+use slipway_farm::{Farm, FarmError, ManagerInfo, Poll, PollAnswer};
 use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER, UpdateRequest};
 
 use crate::convert;
@@ -30,7 +30,7 @@ pub(crate) async fn request(
     let poll = Poll {
         about: request.info.map(|info| about(Some(info))),
         last_value: request.last_update,
-        process: Process::default(),
+        manager: ManagerInfo::default(),
     };
     Ok(match farm.poll(&runner, poll).await? {
         // The content type must be exactly `application/json`: some runners lose the job otherwise.

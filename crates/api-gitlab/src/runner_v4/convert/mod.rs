@@ -5,7 +5,7 @@ mod variables;
 
 use slipway_domain::spec::Script;
 use slipway_domain::{AccessToken, JobSpec, JobToken, RegistrationToken, RunnerToken};
-use slipway_farm::{About, ClaimedJob, Needed};
+use slipway_farm::{About, ClaimedJob, NeededJob};
 use uuid::Uuid;
 
 use self::failure_reasons::FAILURE_REASONS;
@@ -183,7 +183,7 @@ fn artifacts(script: &Script) -> Option<Artifact> {
 
 /// A needed job, if it has an archive. The token is that of the claimed job, as in GitLab: it may
 /// download the archives of the jobs that it needs.
-fn dependency(claimed: &ClaimedJob, needed: &Needed) -> Option<Dependency> {
+fn dependency(claimed: &ClaimedJob, needed: &NeededJob) -> Option<Dependency> {
     let (filename, size) = needed.archive()?;
     Some(Dependency {
         id: needed.job.id.0,

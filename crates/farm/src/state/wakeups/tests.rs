@@ -1,4 +1,4 @@
-//! Who is woken, and who is not.
+//! Which parked polls are woken.
 
 use super::*;
 use futures_util::FutureExt;
@@ -14,8 +14,8 @@ fn runner(tags: &str) -> Capabilities {
     }
 }
 
-fn pending(tags: &str) -> Pending {
-    Pending {
+fn pending(tags: &str) -> PendingKey {
+    PendingKey {
         key: QueueKeyId(1),
         passed_on: false,
         warm: Vec::new(),
@@ -33,12 +33,12 @@ fn pending(tags: &str) -> Pending {
     }
 }
 
-fn is_woken(ticket: &mut Ticket) -> bool {
+fn is_woken(ticket: &mut ParkedPoll) -> bool {
     ticket.woken().now_or_never().is_some()
 }
 
 #[tokio::test]
-async fn one_job_wakes_the_one_runner_that_waited_longest_and_can_take_it() {
+async fn one_job_wakes_the_capable_runner_that_waited_longest() {
     let wakeups = Wakeups::default();
     let mut plain = wakeups.park(RunnerId(1), &runner(""));
     let mut first = wakeups.park(RunnerId(2), &runner("gpu"));
@@ -51,7 +51,7 @@ async fn one_job_wakes_the_one_runner_that_waited_longest_and_can_take_it() {
 }
 
 #[tokio::test]
-async fn one_that_built_the_project_lately_is_woken_before_one_that_waited_longer() {
+async fn a_warm_runner_is_woken_before_one_that_waited_longer() {
     let wakeups = Wakeups::default();
     let mut cold = wakeups.park(RunnerId(1), &runner(""));
     let mut warm = wakeups.park(RunnerId(2), &runner(""));
@@ -63,7 +63,7 @@ async fn one_that_built_the_project_lately_is_woken_before_one_that_waited_longe
             ..runner("gpu")
         },
     );
-    let job = Pending {
+    let job = PendingKey {
         warm: [5, 4, 3, 2].map(RunnerId).to_vec(),
         ..pending("")
     };
@@ -76,11 +76,11 @@ async fn one_that_built_the_project_lately_is_woken_before_one_that_waited_longe
 }
 
 #[tokio::test]
-async fn for_a_job_that_is_kept_its_runner_is_woken_or_nobody() {
+async fn a_reserved_job_wakes_only_its_runner() {
     let wakeups = Wakeups::default();
     let mut other = wakeups.park(RunnerId(1), &runner(""));
     let mut own = wakeups.park(RunnerId(2), &runner(""));
-    let job = Pending {
+    let job = PendingKey {
         warm: vec![RunnerId(2)],
         only_warm: true,
         ..pending("")
@@ -89,16 +89,16 @@ async fn for_a_job_that_is_kept_its_runner_is_woken_or_nobody() {
         wakeups.wake(&job);
     }
     assert!(is_woken(&mut own));
-    // Nor does it go to another when its runner is gone.
+    // Nor is another runner woken when that one is gone.
     drop(own);
     assert!(!is_woken(&mut other));
     assert_eq!(wakeups.parked(), 1);
 }
 
 #[tokio::test]
-async fn a_runner_that_goes_away_passes_its_wake_up_on() {
+async fn a_dropped_poll_passes_its_wake_up_on() {
     let wakeups = Wakeups::default();
-    // Before it noticed, or between its waking and its look.
+    // Before the poll noticed the wake-up, or before its runner looked.
     for noticed in [false, true] {
         let mut gone = wakeups.park(RunnerId(1), &runner(""));
         let mut next = wakeups.park(RunnerId(2), &runner(""));
@@ -112,7 +112,7 @@ async fn a_runner_that_goes_away_passes_its_wake_up_on() {
 }
 
 #[tokio::test]
-async fn a_runner_that_looked_passes_nothing_on() {
+async fn a_runner_that_looked_passes_no_wake_up_on() {
     let wakeups = Wakeups::default();
     let mut first = wakeups.park(RunnerId(1), &runner(""));
     let mut second = wakeups.park(RunnerId(2), &runner(""));
@@ -123,14 +123,14 @@ async fn a_runner_that_looked_passes_nothing_on() {
 }
 
 #[tokio::test]
-async fn a_call_that_the_first_may_not_take_goes_to_one_more() {
+async fn a_wake_up_is_passed_on_once() {
     let wakeups = Wakeups::default();
     let mut first = wakeups.park(RunnerId(1), &runner(""));
     let mut second = wakeups.park(RunnerId(2), &runner(""));
     let mut third = wakeups.park(RunnerId(3), &runner(""));
     wakeups.wake(&pending(""));
     assert!(is_woken(&mut first));
-    assert_eq!(first.called_for(), Some(QueueKeyId(1)));
+    assert_eq!(first.woken_for(), Some(QueueKeyId(1)));
     first.pass_on();
     assert!(is_woken(&mut second));
     second.pass_on();
@@ -138,7 +138,7 @@ async fn a_call_that_the_first_may_not_take_goes_to_one_more() {
 }
 
 #[tokio::test]
-async fn one_runner_can_be_woken_wherever_it_waits() {
+async fn all_polls_of_one_runner_can_be_woken() {
     let wakeups = Wakeups::default();
     let mut here = wakeups.park(RunnerId(1), &runner("gpu"));
     let mut there = wakeups.park(RunnerId(1), &runner(""));
@@ -151,7 +151,7 @@ async fn one_runner_can_be_woken_wherever_it_waits() {
 }
 
 #[tokio::test]
-async fn whoever_watches_a_job_hears_of_it_and_leaves_nothing_behind() {
+async fn a_watch_is_woken_by_its_job_and_leaves_no_entry_behind() {
     let wakeups = Wakeups::default();
     let mut watch = wakeups.watch(JobId(1));
     wakeups.touch(JobId(2));

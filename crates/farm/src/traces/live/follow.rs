@@ -1,10 +1,4 @@
-//! Live traces: what is stored first, then what comes, to any number of followers at the price of
-//! one.
-//!
-//! Each job that somebody follows here has a room. What is appended here is shown there after its
-//! commit; what comes through another coordinator is read once. A follower takes pieces when it
-//! wants them, when it is its turn, and holds no more than the next one, so one that is slow costs
-//! nobody anything.
+//! One follower of a live trace.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,36 +9,32 @@ use tokio::sync::watch;
 
 use crate::error::FarmError;
 use crate::farm::Farm;
-use crate::state::live_hub::{Next, Seat};
+use crate::state::live_traces::{AtOffset, Subscription};
 use crate::state::trace_piece::TracePiece;
-
-use super::stored::piece_at;
-use super::tail;
+use crate::traces::live::stored::piece_at;
+use crate::traces::live::tail;
 
 /// What a follower of a trace gets.
 #[derive(Clone, Debug)]
 pub enum TraceEvent {
-    /// More of the trace.
     Piece(Arc<TracePiece>),
-    /// What was stored when the follower came was told; what follows is new. Comes once, unless the
-    /// follower is cut off before.
+    /// The follower has everything that was stored when it came; what follows is new. Sent once,
+    /// unless the follower is cut off before.
     CaughtUp,
-    /// The follower is too slow. This is the last event; it may come again, for what follows the
-    /// last piece that it took.
+    /// The follower is too slow. This is the last event; the follower may come back for what follows
+    /// the last piece that it took.
     Lagged,
-    /// The job is over and the trace is whole. This is the last event.
+    /// The job ended in this state and the trace is complete. This is the last event.
     End {
-        /// How the job ended.
         state: JobState,
     },
 }
 
 impl Farm {
-    /// A job's trace from `from` on: what is stored, then what comes, until the job is over.
+    /// Follows the trace of a job from the byte `from` on, until the job has ended.
     ///
-    /// Nothing is read ahead of the one who follows. While the job runs, a follower is cut off that
-    /// takes nothing for as long as the settings say, or that was up to date and fell behind as far
-    /// as they say.
+    /// Nothing is read ahead of the follower. While the job runs, a follower is cut off when it takes
+    /// nothing for `slow_reader`, or falls behind by `max_reader_lag_bytes` after it caught up.
     pub fn follow_trace(
         &self,
         job: JobId,
@@ -58,45 +48,44 @@ impl Farm {
     }
 }
 
-/// What of the trace a follower has still to be told before it is up to date.
+/// What a follower still has to get before it is up to date.
 #[derive(Clone, Copy)]
-enum History {
-    /// The bytes before this one.
+enum Backlog {
+    /// The bytes before this offset.
     Until(u64),
-    /// Nothing.
-    Told,
+    Done,
 }
 
 struct Follower {
     farm: Farm,
     job: JobId,
-    seat: Seat,
+    subscription: Subscription,
     changes: watch::Receiver<()>,
     offset: u64,
-    /// `None` before anybody has looked.
-    history: Option<History>,
-    /// When it took the last event, and where the trace ended then.
-    took: Option<(Instant, u64)>,
-    /// How many bytes came while it was busy with what it had taken, since it was up to date.
+    /// `None` before the trace was read for the first time.
+    backlog: Option<Backlog>,
+    /// When the follower took the last event, and where the trace ended then.
+    last_taken: Option<(Instant, u64)>,
+    /// How many bytes were appended while the follower was busy, since it was up to date.
     missed: u64,
     is_done: bool,
 }
 
 impl Follower {
     fn new(farm: Farm, job: JobId, from: u64) -> Self {
-        let fill = |room| {
-            let filled = tail::fill(farm.clone(), job, room);
+        let fill = |trace| {
+            let filled = tail::fill(farm.clone(), job, trace);
             farm.inner.runtime.spawn(filled).abort_handle()
         };
-        let seat = farm.inner.rooms.enter(job, fill);
+        let subscription = farm.inner.live_traces.subscribe(job, fill);
         Self {
-            changes: seat.room.changes(),
+            changes: subscription.trace.changes(),
             farm,
             job,
-            seat,
+            subscription,
             offset: from,
-            history: None,
-            took: None,
+            backlog: None,
+            last_taken: None,
             missed: 0,
             is_done: false,
         }
@@ -107,50 +96,52 @@ impl Follower {
         if self.is_done {
             return Ok(None);
         }
-        let event = match self.is_too_slow() {
-            true => TraceEvent::Lagged,
-            false => self.wait_for_event().await?,
+        let event = if self.is_too_slow() {
+            TraceEvent::Lagged
+        } else {
+            self.wait_for_event().await?
         };
         match &event {
             TraceEvent::Piece(piece) => {
                 let bytes = piece.end() - self.offset;
                 self.offset = piece.end();
-                self.farm.inner.pace.turn(bytes).await;
+                self.farm.inner.follower_pace.wait_for_turn(bytes).await;
             }
             TraceEvent::CaughtUp => {
-                self.history = Some(History::Told);
+                self.backlog = Some(Backlog::Done);
                 self.missed = 0;
             }
             TraceEvent::Lagged | TraceEvent::End { .. } => self.is_done = true,
         }
-        self.took = Some((Instant::now(), self.seat.room.end()));
+        self.last_taken = Some((Instant::now(), self.subscription.trace.end()));
         Ok(Some(event))
     }
 
-    /// Whether it was busy with what it had taken for too long, while the trace grew. What it waits
-    /// for here is not its fault.
+    /// Whether the follower was busy with the last event for too long while the trace grew. The time
+    /// that it waits in here does not count.
     fn is_too_slow(&mut self) -> bool {
-        let Some((at, end)) = self.took else {
+        let Some((at, end)) = self.last_taken else {
             return false;
         };
         let settings = &self.farm.inner.settings;
-        self.missed += self.seat.room.end().saturating_sub(end);
-        let is_behind = matches!(self.history, Some(History::Told))
+        self.missed += self.subscription.trace.end().saturating_sub(end);
+        let is_behind = matches!(self.backlog, Some(Backlog::Done))
             && self.missed > settings.max_reader_lag_bytes;
-        (is_behind || at.elapsed() > settings.slow_reader) && !self.seat.room.is_over()
+        // Once the job has ended nothing is appended, and a slow follower holds up nobody.
+        (is_behind || at.elapsed() > settings.slow_reader) && !self.subscription.trace.is_closed()
     }
 
     async fn wait_for_event(&mut self) -> Result<TraceEvent, FarmError> {
         loop {
-            // What changes from here on is heard of below.
+            // Marking before looking makes sure that a change in between wakes the wait below.
             self.changes.borrow_and_update();
-            if let Some((next, end)) = self.seat.room.next(self.offset)
-                && let Some(event) = self.event(next, end).await?
+            if let Some((found, end)) = self.subscription.trace.at(self.offset)
+                && let Some(event) = self.event(found, end).await?
             {
                 return Ok(event);
             }
             tokio::select! {
-                // The room is there for as long as its seats are.
+                // The sender lives as long as the subscription, so this does not fail.
                 _ = self.changes.changed() => {}
                 () = self.farm.inner.stopping.cancelled() => {
                     return Err(FarmError::Unavailable("the coordinator is stopping".to_owned()));
@@ -159,25 +150,25 @@ impl Follower {
         }
     }
 
-    async fn event(&mut self, next: Next, end: u64) -> Result<Option<TraceEvent>, FarmError> {
-        let history = *self.history.get_or_insert(History::Until(end));
-        match history {
-            History::Until(end) if self.offset >= end => return Ok(Some(TraceEvent::CaughtUp)),
-            History::Until(_) | History::Told => {}
+    async fn event(&mut self, found: AtOffset, end: u64) -> Result<Option<TraceEvent>, FarmError> {
+        let backlog = *self.backlog.get_or_insert(Backlog::Until(end));
+        match backlog {
+            Backlog::Until(end) if self.offset >= end => return Ok(Some(TraceEvent::CaughtUp)),
+            Backlog::Until(_) | Backlog::Done => {}
         }
-        Ok(match next {
-            Next::Piece(piece) => Some(TraceEvent::Piece(piece)),
-            Next::Stored => {
-                let blocks = &self.seat.room.blocks;
+        Ok(match found {
+            AtOffset::Piece(piece) => Some(TraceEvent::Piece(piece)),
+            AtOffset::Stored => {
+                let blocks = &self.subscription.trace.blocks;
                 let piece = piece_at(blocks, &self.farm, self.job, self.offset).await?;
                 piece.map(TraceEvent::Piece)
             }
-            Next::Nothing => {
+            AtOffset::Nothing => {
                 self.missed = 0;
                 None
             }
-            Next::Over(state) => Some(TraceEvent::End { state }),
-            Next::Gone => return Err(FarmError::NotFound("job")),
+            AtOffset::Ended(state) => Some(TraceEvent::End { state }),
+            AtOffset::Deleted => return Err(FarmError::NotFound("job")),
         })
     }
 }

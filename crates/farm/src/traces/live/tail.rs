@@ -1,5 +1,5 @@
-//! What fills a room: it shows what is appended here, and reads once for all what is appended
-//! elsewhere.
+//! Fills a live trace: with what is appended at this coordinator, and by reading once for all
+//! followers what others append.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,80 +12,81 @@ use slipway_store::traces::{self, Chunk, Extent};
 use slipway_store::{Conn, StoreError, jobs};
 use tokio::time::Instant;
 
-use super::cut::{MAX_UNFINISHED, border, cut, unfinished};
-use super::stored::BLOCK_BYTES;
 use crate::error::FarmError;
 use crate::farm::Farm;
-use crate::state::live_hub::{Offer, RING_BYTES, Room, Waiting};
+use crate::state::live_traces::{AppendedBytes, InboxContent, LiveTrace, TAIL_BYTES};
 use crate::state::trace_piece::TracePiece;
 use crate::traces::chunks::{Arrival, arrivals_of, extended, part_of};
+use crate::traces::live::cut::{MAX_PARTIAL_CHAR, char_end, cut, partial_char};
+use crate::traces::live::stored::BLOCK_BYTES;
+use crate::traces::mask::{Mask, Window};
 
-/// How often something is shown at the most.
-const SHOW_EVERY: Duration = Duration::from_millis(20);
-/// How long to trust in being told before looking.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The shortest time between two updates of followers.
+const UPDATE_EVERY: Duration = Duration::from_millis(20);
+/// How long to rely on signals before looking at the database.
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// Fills the room of a job until the job is over. A failure is met by trying again: those who
-/// follow wait meanwhile, as they do for a job that says nothing.
-pub(super) async fn fill(farm: Farm, job: JobId, room: Arc<Room>) {
+/// Fills the live trace of a job until the job has ended. Errors are retried; followers wait
+/// meanwhile, as they do for a job without output.
+pub(crate) async fn fill(farm: Farm, job: JobId, trace: Arc<LiveTrace>) {
     let mut tail = None;
-    let mut told = Waiting::default();
+    let mut received = InboxContent::default();
     loop {
-        let shown = Instant::now();
-        let is_over = match &mut tail {
-            None => open(&farm, job, &room, &mut tail).await,
-            Some(tail) => tail.go_on(told).await,
+        let updated = Instant::now();
+        let has_ended = match &mut tail {
+            None => open(&farm, job, &trace, &mut tail).await,
+            Some(tail) => tail.update(received).await,
         };
-        match is_over {
+        match has_ended {
             Ok(true) => return,
             Ok(false) => {}
-            Err(FarmError::NotFound(_)) => return room.close_gone(),
+            Err(FarmError::NotFound(_)) => return trace.close_deleted(),
             Err(error) => {
                 error.log();
                 tail = None;
             }
         }
-        // Whoever follows is woken for all that came meanwhile, and not for each part of it.
-        tokio::time::sleep_until(shown + SHOW_EVERY).await;
-        told = room.inbox.next(LOOK_EVERY).await;
+        // Followers are woken once for all that arrives meanwhile, not for each chunk.
+        tokio::time::sleep_until(updated + UPDATE_EVERY).await;
+        received = trace.inbox.next(POLL_EVERY).await;
     }
 }
 
-/// Begins near the end of what is stored. Returns whether the job is over.
+/// Opens the live trace near the end of what is stored. Returns whether the job has ended.
 async fn open(
     farm: &Farm,
     job: JobId,
-    room: &Arc<Room>,
+    trace: &Arc<LiveTrace>,
     into: &mut Option<Tail>,
 ) -> Result<bool, FarmError> {
-    // Whoever opens again may do so because the trace was replaced.
-    room.blocks.clear();
-    let (mut tail, state) = Tail::open(farm, job, room).await?;
-    let is_over = state.is_done();
-    if is_over {
+    // The reason to open again may be that the trace was replaced.
+    trace.blocks.clear();
+    let (mut tail, state) = Tail::open(farm, job, trace).await?;
+    let has_ended = state.is_done();
+    if has_ended {
         tail.finish(state);
     }
     *into = Some(tail);
-    Ok(is_over)
+    Ok(has_ended)
 }
 
-/// Where a room's trace ends.
+/// The position of a live trace in the stored trace.
 struct Tail {
     farm: Farm,
     job: JobId,
-    room: Arc<Room>,
-    /// How much of the trace was taken.
+    trace: Arc<LiveTrace>,
+    /// How much of the stored trace was taken.
     seen: Extent,
     window: Window,
-    /// What is not shown yet, and where it begins.
+    /// Masked bytes that are not shown yet, and where they begin.
     text: Vec<u8>,
     start: u64,
-    /// When which bytes came, from `start` on.
+    /// When the bytes from `start` on arrived.
     arrivals: Vec<Arrival>,
 }
 
-/// What the database says of a trace.
-struct Look {
+/// What the database holds of a trace.
+struct Stored {
     state: JobState,
     whole: Extent,
     chunks: Vec<Chunk>,
@@ -95,15 +96,15 @@ impl Tail {
     async fn open(
         farm: &Farm,
         job: JobId,
-        room: &Arc<Room>,
+        trace: &Arc<LiveTrace>,
     ) -> Result<(Self, JobState), FarmError> {
         let its_farm = farm.clone();
         let read = move |conn: &mut Conn| {
             let row = jobs::get(conn, job)?;
-            let mask = its_farm.hidden_in(job, row.project);
+            let mask = its_farm.trace_mask(job, row.project);
             let whole = traces::extent(conn, job)?;
-            let from = beginning(&mask, whole.length);
-            let wide = from.saturating_sub(mask.reach() + MAX_UNFINISHED as u64)..whole.length;
+            let from = live_start(&mask, whole.length);
+            let wide = from.saturating_sub(mask.reach() + MAX_PARTIAL_CHAR as u64)..whole.length;
             let chunks = traces::chunks_in(conn, job, wide.clone())?;
             Ok((row.state, mask, whole, from, wide, chunks))
         };
@@ -111,7 +112,7 @@ impl Tail {
         let mut tail = Self {
             farm: farm.clone(),
             job,
-            room: Arc::clone(room),
+            trace: Arc::clone(trace),
             seen: whole,
             window: mask.window(wide.start),
             text: Vec::new(),
@@ -119,88 +120,88 @@ impl Tail {
             arrivals: Vec::new(),
         };
         tail.take_stored(chunks, wide).await?;
-        // What stands before the beginning was only read to know where a character begins.
+        // The bytes before `from` were read only to find where a character begins.
         let before = usize::try_from(from - tail.start).unwrap_or(usize::MAX);
-        let before = border(&tail.text, before);
+        let before = char_end(&tail.text, before);
         tail.text.drain(..before);
         tail.start += before as u64;
         let start = tail.start;
-        // Whoever comes to a job that is over finds all of it at once.
-        let pieces = match state.is_done() {
-            true => tail.rest(),
-            false => tail.shown(),
+        // A job that has ended is shown whole at once: nothing will complete what is held back.
+        let pieces = if state.is_done() {
+            tail.rest()
+        } else {
+            tail.ready()
         };
-        room.restart(start, pieces);
+        trace.restart(start, pieces);
         Ok((tail, state))
     }
 
-    /// Shows what came. Returns whether the job is over.
-    async fn go_on(&mut self, told: Waiting) -> Result<bool, FarmError> {
-        let mut look = told.look;
-        for offer in told.offers {
-            look |= !self.take_offer(offer);
+    /// Shows what arrived. Returns whether the job has ended.
+    async fn update(&mut self, received: InboxContent) -> Result<bool, FarmError> {
+        let mut refresh = received.refresh;
+        for appended in received.appended {
+            refresh |= !self.take_appended(appended);
         }
-        let is_over = match look {
-            true => self.look().await?,
-            false => None,
-        };
-        let pieces = self.shown();
-        self.room.push(pieces);
-        if let Some(state) = is_over {
+        let ended = if refresh { self.refresh().await? } else { None };
+        let pieces = self.ready();
+        self.trace.push(pieces);
+        if let Some(state) = ended {
             self.finish(state);
         }
-        Ok(is_over.is_some())
+        Ok(ended.is_some())
     }
 
-    /// Takes what was appended; `false` when it does not begin where the trace ends.
-    fn take_offer(&mut self, offer: Offer) -> bool {
-        if offer.start != self.seen.length {
+    /// Takes appended bytes; `false` when they do not continue the trace.
+    fn take_appended(&mut self, appended: AppendedBytes) -> bool {
+        if appended.start != self.seen.length {
             return false;
         }
-        self.seen = offer.whole;
+        self.seen = appended.whole;
         self.arrivals.push(Arrival {
-            start: offer.start,
-            at: Some(offer.at),
+            start: appended.start,
+            at: Some(appended.at),
         });
-        self.text.extend(self.window.take(&offer.bytes));
+        self.text.extend(self.window.take(&appended.bytes));
         true
     }
 
-    /// Looks at the database, and takes what is new. Returns the state of a job that is over.
-    async fn look(&mut self) -> Result<Option<JobState>, FarmError> {
+    /// Looks at the database and takes what is new. Returns the state of a job that has ended.
+    async fn refresh(&mut self) -> Result<Option<JobState>, FarmError> {
         let (job, seen) = (self.job, self.seen);
-        let read = move |conn: &mut Conn| -> Result<Look, StoreError> {
-            // The state is read before the bytes: once it says "over", the bytes are all there.
+        let read = move |conn: &mut Conn| -> Result<Stored, StoreError> {
+            // The state is read before the bytes: once the job has ended, the bytes are complete.
             let state = jobs::get(conn, job)?.state;
             let whole = traces::extent(conn, job)?;
-            let chunks = match may_follow(seen, whole) {
-                true => traces::chunks_in(conn, job, seen.length..whole.length)?,
-                false => Vec::new(),
+            let chunks = if may_continue(seen, whole) {
+                traces::chunks_in(conn, job, seen.length..whole.length)?
+            } else {
+                Vec::new()
             };
-            Ok(Look {
+            Ok(Stored {
                 state,
                 whole,
                 chunks,
             })
         };
-        let found = self.farm.read(read).await?;
-        let mut is_known = may_follow(seen, found.whole);
-        if is_known {
-            self.take_stored(found.chunks, seen.length..found.whole.length)
+        let stored = self.farm.read(read).await?;
+        let mut continues = may_continue(seen, stored.whole);
+        if continues {
+            self.take_stored(stored.chunks, seen.length..stored.whole.length)
                 .await?;
-            is_known = self.seen == found.whole;
+            // The checksum tells whether the bytes before are still the ones that were taken.
+            continues = self.seen == stored.whole;
         }
-        let mut state = found.state;
-        if !is_known {
-            // It was replaced, or so much came that the room would show only the end of it.
-            self.room.blocks.clear();
-            let (room, farm) = (Arc::clone(&self.room), self.farm.clone());
-            (*self, state) = Self::open(&farm, job, &room).await?;
+        let mut state = stored.state;
+        if !continues {
+            // The trace was replaced, or grew by more than followers would be shown of it.
+            self.trace.blocks.clear();
+            let (trace, farm) = (Arc::clone(&self.trace), self.farm.clone());
+            (*self, state) = Self::open(&farm, job, &trace).await?;
         }
         Ok(state.is_done().then_some(state))
     }
 
-    /// Takes the bytes of `range` out of their blobs.
+    /// Takes the bytes of `range` from their blobs.
     async fn take_stored(
         &mut self,
         chunks: Vec<Chunk>,
@@ -221,20 +222,20 @@ impl Tail {
         Ok(())
     }
 
-    /// What can be shown now: not what may be the beginning of a character.
-    fn shown(&mut self) -> Vec<Arc<TracePiece>> {
-        let whole = self.text.len() - unfinished(&self.text);
+    /// What can be shown now: everything but an unfinished character at the end.
+    fn ready(&mut self) -> Vec<Arc<TracePiece>> {
+        let whole = self.text.len() - partial_char(&self.text);
         self.cut(whole)
     }
 
-    /// Shows what was held back, and says that the job is over.
+    /// Shows what was held back and closes the live trace.
     fn finish(&mut self, state: JobState) {
         let pieces = self.rest();
-        self.room.push(pieces);
-        self.room.close(state);
+        self.trace.push(pieces);
+        self.trace.close(state);
     }
 
-    /// What was held back, when nothing comes any more.
+    /// What was held back, once nothing follows.
     fn rest(&mut self) -> Vec<Arc<TracePiece>> {
         let (_, rest) = self.window.finish();
         self.text.extend(rest);
@@ -245,7 +246,7 @@ impl Tail {
         let text: Bytes = self.text.drain(..count).collect::<Vec<u8>>().into();
         let pieces = cut(self.start, &text, &self.arrivals);
         self.start += count as u64;
-        // The last one before what is left still says when that came.
+        // The last arrival before the rest stays: it tells when the rest arrived.
         let start = self.start;
         let past = self
             .arrivals
@@ -255,16 +256,16 @@ impl Tail {
     }
 }
 
-/// Whether `whole` may be `seen` with more bytes that are worth taking one by one.
-fn may_follow(seen: Extent, whole: Extent) -> bool {
+/// Whether `whole` may be `seen` plus bytes that are worth taking one by one.
+fn may_continue(seen: Extent, whole: Extent) -> bool {
     let more = whole.length.checked_sub(seen.length);
-    more.is_some_and(|more| more <= RING_BYTES) && (more != Some(0) || seen == whole)
+    more.is_some_and(|more| more <= TAIL_BYTES) && (more != Some(0) || seen == whole)
 }
 
-/// Where a room begins: at a block, near enough to the end, but not so near that what is held back
-/// there reaches over it.
-fn beginning(mask: &Mask, length: u64) -> u64 {
-    let held_back = mask.reach() + 2 * MAX_UNFINISHED as u64;
+/// Where a live trace begins: at a block border near the end, but far enough from it that nothing
+/// held back for masking reaches over the border.
+fn live_start(mask: &Mask, length: u64) -> u64 {
+    let held_back = mask.reach() + 2 * MAX_PARTIAL_CHAR as u64;
     let safe = length.saturating_sub(held_back);
     safe - safe % BLOCK_BYTES
 }

@@ -1,4 +1,4 @@
-//! How the farm goes, in a few numbers for monitoring.
+//! Numbers about the queue for monitoring.
 
 use slipway_domain::ProjectId;
 use slipway_store::{Conn, queue};
@@ -6,44 +6,43 @@ use slipway_store::{Conn, queue};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// How the farm goes.
+/// The state of the queue in a few numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Runners that wait for a job at this coordinator.
+pub struct FarmMetrics {
+    /// Polls that are parked at this coordinator.
     pub parked_polls: i64,
     /// Jobs that wait for a runner.
     pub pending: i64,
-    /// Jobs that a runner has.
     pub running: i64,
-    /// How long the oldest pending job waits, in seconds.
+    /// For how long the oldest pending job has waited, in seconds.
     pub oldest_wait_s: i64,
 }
 
 impl Farm {
-    /// How the farm goes.
+    /// The state of the queue in a few numbers.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
-    pub async fn figures(&self) -> Result<Figures, FarmError> {
+    /// `Unavailable`.
+    pub async fn metrics(&self) -> Result<FarmMetrics, FarmError> {
         let now = self.now();
-        let look = move |conn: &mut Conn| {
-            let mut figures = Figures {
+        let read = move |conn: &mut Conn| {
+            let mut metrics = FarmMetrics {
                 running: queue::running_total(conn)?,
-                ..Figures::default()
+                ..FarmMetrics::default()
             };
             for line in queue::pending_queues(conn)?.0 {
-                let (count, oldest) = queue::backlog(conn, line.key)?;
-                figures.pending += count;
+                let (count, oldest) = queue::standing(conn, line.key)?;
+                metrics.pending += count;
                 let wait = oldest.map_or(0, |since| (now - since).num_seconds());
-                figures.oldest_wait_s = figures.oldest_wait_s.max(wait);
+                metrics.oldest_wait_s = metrics.oldest_wait_s.max(wait);
             }
-            Ok(figures)
+            Ok(metrics)
         };
-        let figures = self.read(look).await?;
+        let metrics = self.read(read).await?;
         let parked_polls = i64::try_from(self.parked_polls()).unwrap_or(i64::MAX);
-        Ok(Figures {
+        Ok(FarmMetrics {
             parked_polls,
-            ..figures
+            ..metrics
         })
     }
 

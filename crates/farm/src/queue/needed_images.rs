@@ -1,34 +1,38 @@
-//! What a claimed job gets of the images that other jobs of its build made.
+//! Fills in the spec of a claimed job which images other jobs of its build made.
 
 use slipway_domain::spec::{ImageIndex, PlatformImage};
 use slipway_domain::{JobSpec, Name};
 use slipway_store::artifacts::{Artifact, Content};
 use slipway_store::jobs::Job;
 
-/// The build argument by which `BuildKit` is told to write down in an image how it was made, so that
-/// others can take layers from it.
+/// The build argument that makes `BuildKit` write cache metadata into the image, so that other
+/// builds can take layers from it.
 const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 
-/// `job` with the images of the jobs that it needs by their digests, and fit for those that take
-/// layers from its own.
-pub(crate) fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache: bool) -> Job {
+/// `job` with the images of the jobs it needs, by digest. With `is_cache`, its own image gets the
+/// metadata that others need to take layers from it.
+pub(crate) fn with_needed_images(
+    mut job: Job,
+    needs: &[(Job, Vec<Artifact>)],
+    is_cache: bool,
+) -> Job {
     let image_of = |name: &Name| {
         let (_, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
         made.iter().find_map(|artifact| match &artifact.content {
             Content::Image {
                 reference, digest, ..
             } if reference != digest => Some(pinned(reference, digest)),
-            // What was not pushed is nowhere to be had.
+            // An image that is known by its digest alone was not pushed and cannot be pulled.
             _ => None,
         })
     };
     match &mut job.spec {
         JobSpec::ImageBuild(image) => {
             let args = std::mem::take(&mut image.image_args);
-            let told = args
+            let pushed = args
                 .into_iter()
                 .filter_map(|(key, of)| Some((key, image_of(&of)?)));
-            image.args.extend(told);
+            image.args.extend(pushed);
             image.cache_image = image.cache_of.take().and_then(|of| image_of(&of));
             if is_cache {
                 image.args.insert(INLINE_CACHE.to_owned(), "1".to_owned());
@@ -44,8 +48,8 @@ pub(crate) fn with_images(mut job: Job, needs: &[(Job, Vec<Artifact>)], is_cache
     job
 }
 
-/// The images that an index is made of, as far as they were made, for the platform that they say or
-/// that was asked for.
+/// The images of an index that were made, each with the platform that it reports or, without one,
+/// that its job asked for.
 fn images_for_index(index: &ImageIndex, needs: &[(Job, Vec<Artifact>)]) -> Vec<PlatformImage> {
     let of = |name: &Name| {
         let (need, made) = needs.iter().find(|(need, _)| need.name == name.as_str())?;
@@ -67,9 +71,9 @@ fn images_for_index(index: &ImageIndex, needs: &[(Job, Vec<Artifact>)]) -> Vec<P
     index.images_of.iter().filter_map(of).collect()
 }
 
-/// Whether some job of the build takes layers from the image of `job`, by its own name or by that of
-/// the index that it is a part of.
-pub(crate) fn gives_layers(job: &Job, build: &[Job]) -> bool {
+/// Whether a job of the build takes layers from the image of `job`, by the name of the job or of the
+/// index that the image is a part of.
+pub(crate) fn is_cache_source(job: &Job, build: &[Job]) -> bool {
     let is_it = |name: &Name| name.as_str() == job.name;
     let indexes = build
         .iter()
@@ -84,10 +88,10 @@ pub(crate) fn gives_layers(job: &Job, build: &[Job]) -> bool {
     })
 }
 
-/// The reference of an image by its digest, in the place of its tag.
+/// A reference with the digest instead of the tag.
 fn pinned(reference: &str, digest: &str) -> String {
     let name = reference.split('@').next().unwrap_or(reference);
-    // A colon after the last slash begins a tag; one before it, a port.
+    // A colon after the last slash begins a tag; one before it begins a port.
     let end = name.rfind('/').map_or(0, |slash| slash + 1);
     let name = match name[end..].find(':') {
         Some(colon) => &name[..end + colon],
@@ -101,10 +105,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_is_named_by_its_digest() {
-        let told = |reference| pinned(reference, "sha256:1");
-        assert_eq!(told("host:5000/a/b:1.2"), "host:5000/a/b@sha256:1");
-        assert_eq!(told("host:5000/a/b"), "host:5000/a/b@sha256:1");
-        assert_eq!(told("a/b:1@sha256:0"), "a/b@sha256:1");
+    fn a_pinned_reference_has_the_digest_instead_of_the_tag() {
+        let pinned = |reference| pinned(reference, "sha256:1");
+        assert_eq!(pinned("host:5000/a/b:1.2"), "host:5000/a/b@sha256:1");
+        assert_eq!(pinned("host:5000/a/b"), "host:5000/a/b@sha256:1");
+        assert_eq!(pinned("a/b:1@sha256:0"), "a/b@sha256:1");
     }
 }

@@ -1,4 +1,4 @@
-//! The traces of a build's jobs as one text, from its beginning to its end.
+//! Follows the traces of all jobs of a build as one text.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,34 +7,33 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use slipway_domain::{BuildId, JobId, JobState};
-use slipway_store::{builds, jobs};
+use slipway_store::{Conn, builds, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::traces::live::follow::TraceEvent;
 
-/// How often to look whether a job may begin at last, while all others of its build are over.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often to look for the next job that starts, while all jobs so far have ended.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// What a follower of a build gets.
 #[derive(Clone, Debug)]
-pub enum BuildText {
-    /// More of the text.
+pub enum BuildTraceEvent {
     Bytes(Bytes),
-    /// The follower is too slow, and this is the last that it gets.
+    /// The follower is too slow. This is the last event.
     Lagged,
 }
 
 impl Farm {
-    /// The traces of a build's jobs, one after the other: what is stored, then what comes, until
-    /// the build is over. Of a job that is tried again, every attempt is shown.
+    /// Follows the traces of the jobs of a build, one after the other, until the build has ended.
+    /// Every attempt of a retried job is shown.
     ///
-    /// The bytes are fetched as they are asked for, so a slow reader costs no memory and holds up
-    /// nobody.
+    /// Bytes are fetched as the follower asks for them, so a slow follower costs no memory and holds
+    /// up nobody.
     pub fn follow_build(
         &self,
         build: BuildId,
-    ) -> impl Stream<Item = Result<BuildText, FarmError>> + use<> {
+    ) -> impl Stream<Item = Result<BuildTraceEvent, FarmError>> + use<> {
         let follower = Follower {
             farm: self.clone(),
             build,
@@ -43,8 +42,8 @@ impl Farm {
             is_done: false,
         };
         stream::try_unfold(follower, |mut follower| async move {
-            let text = follower.next_text().await?;
-            Ok(text.map(|text| (text, follower)))
+            let event = follower.next().await?;
+            Ok(event.map(|event| (event, follower)))
         })
     }
 }
@@ -58,7 +57,7 @@ struct Follower {
 }
 
 impl Follower {
-    async fn next_text(&mut self) -> Result<Option<BuildText>, FarmError> {
+    async fn next(&mut self) -> Result<Option<BuildTraceEvent>, FarmError> {
         if self.is_done {
             return Ok(None);
         }
@@ -66,12 +65,12 @@ impl Follower {
             if let Some(current) = &mut self.current {
                 match current.next().await.transpose()? {
                     Some(TraceEvent::Piece(piece)) => {
-                        return Ok(Some(BuildText::Bytes(piece.bytes().clone())));
+                        return Ok(Some(BuildTraceEvent::Bytes(piece.bytes().clone())));
                     }
                     Some(TraceEvent::CaughtUp) => continue,
                     Some(TraceEvent::Lagged) => {
                         self.is_done = true;
-                        return Ok(Some(BuildText::Lagged));
+                        return Ok(Some(BuildTraceEvent::Lagged));
                     }
                     Some(TraceEvent::End { .. }) | None => self.current = None,
                 }
@@ -84,20 +83,20 @@ impl Follower {
         }
     }
 
-    /// The next job that has something to show, or will have; `None` when the build is over.
+    /// The next job that has a trace, or will have one; `None` when the build has ended.
     async fn next_job(&mut self) -> Result<Option<JobId>, FarmError> {
         let build = self.build;
         loop {
-            let look = move |conn: &mut _| {
+            let read = move |conn: &mut Conn| {
                 let jobs = jobs::of_build(conn, build)?;
                 Ok((builds::get(conn, build)?.state, jobs))
             };
-            let (state, jobs) = self.farm.read(look).await?;
-            let has_begun =
+            let (state, jobs) = self.farm.read(read).await?;
+            let is_queued =
                 |state: JobState| !matches!(state, JobState::Waiting | JobState::Manual);
             let mut next = jobs
                 .iter()
-                .filter(|job| has_begun(job.state) && !self.shown.contains(&job.id));
+                .filter(|job| is_queued(job.state) && !self.shown.contains(&job.id));
             if let Some(job) = next.next() {
                 return Ok(Some(job.id));
             }
@@ -105,7 +104,7 @@ impl Follower {
                 return Ok(None);
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(POLL_EVERY) => {}
                 () = self.farm.inner.stopping.cancelled() => {
                     return Err(FarmError::Unavailable("the coordinator is stopping".to_owned()));
                 }
