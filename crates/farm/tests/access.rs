@@ -323,7 +323,7 @@ async fn setting_a_secret_again_replaces_it(backend: Backend) {
         assert_eq!(shown.len(), 1);
         assert_eq!(shown[0].value.as_deref(), public.then_some(value));
     }
-    farm.remove_variable(&project, "KEY").await.unwrap();
+    farm.delete_variable(&project, "KEY").await.unwrap();
     assert!(farm.variables(&project).await.unwrap().is_empty());
 
     let namespace = farm
@@ -337,7 +337,7 @@ async fn setting_a_secret_again_replaces_it(backend: Backend) {
         assert_eq!(shown.len(), 1);
         assert_eq!(shown[0].username, user);
     }
-    let remove = farm.remove_registry_credential(&namespace, "R.example");
+    let remove = farm.delete_registry_credential(&namespace, "R.example");
     remove.await.unwrap();
 }
 

@@ -112,7 +112,7 @@ pub(crate) async fn remove_artifact(
     path: Path<ArtifactPath>,
 ) -> Answer<HttpResponse> {
     let (_, artifact) = farm.artifact(&caller.0, path.id, Role::Developer).await?;
-    farm.remove_artifact(&artifact).await?;
+    farm.delete_artifact(&artifact).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -61,6 +61,6 @@ pub(crate) async fn remove_deploy_key(
     path: Path<ProjectPath>,
 ) -> Answer<HttpResponse> {
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
-    farm.remove_deploy_key(&access.await?).await?;
+    farm.delete_deploy_key(&access.await?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -62,6 +62,6 @@ pub(crate) async fn remove_robot(
     path: Path<RobotPath>,
 ) -> Answer<HttpResponse> {
     let access = farm.namespace(&caller.0, &path.ns, Role::Maintainer);
-    farm.remove_robot(&access.await?, &path.robot).await?;
+    farm.delete_robot(&access.await?, &path.robot).await?;
     Ok(HttpResponse::NoContent().finish())
 }

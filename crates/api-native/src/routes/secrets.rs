@@ -60,7 +60,7 @@ pub(crate) async fn remove_variable(
     path: Path<VariablePath>,
 ) -> Answer<HttpResponse> {
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
-    farm.remove_variable(&access.await?, &path.key).await?;
+    farm.delete_variable(&access.await?, &path.key).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn remove_hook_secret(
     path: Path<ProjectPath>,
 ) -> Answer<HttpResponse> {
     let access = farm.project(&caller.0, &path.ns, &path.name, Role::Maintainer);
-    farm.remove_hook_secret(&access.await?).await?;
+    farm.delete_hook_secret(&access.await?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -150,7 +150,7 @@ pub(crate) async fn remove_credential(
 ) -> Answer<HttpResponse> {
     let access = farm.namespace(&caller.0, &path.ns, Role::Maintainer);
     let access = access.await?;
-    farm.remove_registry_credential(&access, &path.registry)
+    farm.delete_registry_credential(&access, &path.registry)
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

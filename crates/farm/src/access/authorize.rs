@@ -1,8 +1,8 @@
-//! Who is calling, and what that one may do.
+//! Authentication and authorisation: who is calling, and what they may do.
 //!
-//! What a caller may not see is "not found", as if it were not there; what it may see but not do
-//! is "forbidden". Administrators are owners everywhere. Whoever it is, a token lowers the role
-//! to what its scopes allow.
+//! What a caller may not see is "not found", as if it did not exist; what it may see but not do is
+//! "forbidden". Administrators are owners everywhere. The scopes of the token limit the role of every
+//! caller.
 
 use slipway_domain::{
     AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId, Visibility,
@@ -13,14 +13,13 @@ use slipway_store::{Conn, StoreError, people, projects, tokens};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// A user who is calling, with the power of the token that was used.
+/// An authenticated user, limited by the token that was used.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// The user.
     pub user: UserId,
-    /// Whether the user is an administrator; what the token carries of that is up to its scope.
+    /// Whether the user is an administrator. The scopes of the token limit what follows from that.
     pub admin: bool,
-    /// The widest scope of the token where projects are.
+    /// The widest scope of the token.
     pub scope: Scope,
     name: Name,
     token: TokenId,
@@ -28,25 +27,23 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The user's name.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// The token that was used.
+    /// The id of the token that was used.
     pub fn token(&self) -> TokenId {
         self.token
     }
 
-    /// The scopes of the token.
     pub fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-    /// Whether the token has at least this scope.
+    /// Checks that the token includes a scope.
     ///
     /// # Errors
-    /// `Forbidden` when it has not.
+    /// `Forbidden` when it does not.
     pub fn require_scope(&self, need: Scope) -> Result<(), FarmError> {
         if self.scopes.includes(need) {
             return Ok(());
@@ -60,8 +57,8 @@ impl Actor {
         }))
     }
 
-    /// The role in which this actor acts where its user has `membership`, up to `ceiling`; `None`
-    /// when it sees nothing there.
+    /// The role of this actor where its user has the role `membership`, limited to `ceiling`; `None`
+    /// when the actor sees nothing there.
     fn role(&self, membership: Option<Role>, ceiling: Option<Role>) -> Option<Role> {
         let own = if self.admin {
             Some(Role::Owner)
@@ -73,25 +70,27 @@ impl Actor {
 
     /// [`Actor::role`] in a namespace.
     fn role_in_namespace(&self, membership: Option<Role>) -> Option<Role> {
-        let ceiling = match self.scopes.includes(Scope::Namespaces) {
-            true => Some(Role::Owner),
-            false => self.scope.ceiling(),
+        let ceiling = if self.scopes.includes(Scope::Namespaces) {
+            Some(Role::Owner)
+        } else {
+            self.scope.ceiling()
         };
         self.role(membership, ceiling)
     }
 
-    /// [`Actor::role`] in a project, which lets others in as it says.
+    /// [`Actor::role`] in a project, whose visibility may admit users who are not members.
     fn role_in(&self, project: &Project, membership: Option<Role>) -> Option<Role> {
         let visitor = (project.visibility != Visibility::Private).then_some(Role::Guest);
         let role = self.role(membership.max(visitor), self.scope.ceiling())?;
-        Some(match project.public_builds {
-            true => role.max(Role::Reader),
-            false => role,
+        Some(if project.public_builds {
+            role.max(Role::Reader)
+        } else {
+            role
         })
     }
 }
 
-/// Proof that an actor may act on a project in a role; only this module makes one.
+/// Proof that an actor has a role in a project; only the module `access` makes one.
 #[derive(Clone, Debug)]
 pub struct ProjectAccess {
     pub(super) project: Project,
@@ -100,27 +99,25 @@ pub struct ProjectAccess {
 }
 
 impl ProjectAccess {
-    /// The project.
     pub fn project(&self) -> &Project {
         &self.project
     }
 
-    /// The project's id.
     pub fn id(&self) -> ProjectId {
         self.project.id
     }
 
-    /// The role in which the actor acts, already lowered to what the token allows.
+    /// The role of the actor, limited by its token.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether the actor was let in for its own sake, and not as everybody is.
+    /// Whether the actor has access as a member or administrator, and not only by visibility.
     pub fn is_member(&self) -> bool {
         self.member
     }
 
-    /// Whether the actor acts at least in this role.
+    /// Checks that the actor has at least this role.
     ///
     /// # Errors
     /// `Forbidden` when it does not.
@@ -128,11 +125,11 @@ impl ProjectAccess {
         require(self.role, need)
     }
 
-    /// Whether the actor may see the source: readers may, and everybody to whom the project is
-    /// not private.
+    /// Checks that the actor may see the source: readers may, and everybody who sees a project that
+    /// is not private.
     ///
     /// # Errors
-    /// `Forbidden` when it may not.
+    /// `Forbidden`.
     pub fn require_source(&self) -> Result<(), FarmError> {
         match self.project.visibility {
             Visibility::Private => self.require(Role::Reader),
@@ -140,15 +137,15 @@ impl ProjectAccess {
         }
     }
 
-    /// Whether the actor acts at least in this role on the project's builds, if there are any.
+    /// Checks that the actor has at least this role for builds, and that the project allows it.
     ///
     /// # Errors
-    /// `Forbidden` when it does not, or builds are switched off; `ReadOnly` when more than looking
-    /// is asked for and the project takes nothing now.
+    /// `Forbidden` when the role is too low or builds are disabled; `ReadOnly` when more than reading
+    /// is needed and the project is read-only.
     pub fn require_builds(&self, need: Role) -> Result<(), FarmError> {
         self.require(need)?;
         if !self.project.builds_enabled {
-            return Err(FarmError::Forbidden("builds are off in this project"));
+            return Err(FarmError::Forbidden("builds are disabled in this project"));
         }
         if self.project.read_only && need > Role::Reader {
             return Err(FarmError::ReadOnly);
@@ -157,7 +154,7 @@ impl ProjectAccess {
     }
 }
 
-/// Proof that an actor may act on a namespace in a role; only this module makes one.
+/// Proof that an actor has a role in a namespace; only this module makes one.
 #[derive(Clone, Debug)]
 pub struct NamespaceAccess {
     namespace: Namespace,
@@ -165,22 +162,20 @@ pub struct NamespaceAccess {
 }
 
 impl NamespaceAccess {
-    /// The namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// The namespace's id.
     pub fn id(&self) -> NamespaceId {
         self.namespace.id
     }
 
-    /// The role in which the actor acts, already lowered to what the token allows.
+    /// The role of the actor, limited by its token.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether the actor acts at least in this role.
+    /// Checks that the actor has at least this role.
     ///
     /// # Errors
     /// `Forbidden` when it does not.
@@ -202,11 +197,11 @@ fn require(role: Role, need: Role) -> Result<(), FarmError> {
 }
 
 impl Farm {
-    /// Tells whose token it is, and what it is good for.
+    /// Authenticates a token.
     ///
     /// # Errors
-    /// `BadToken` when nobody has it or its user is blocked, `EndedToken` when it was revoked or
-    /// has expired.
+    /// `BadToken` when nobody has the token or its user is blocked, `EndedToken` when it was revoked
+    /// or has expired.
     pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
         let now = self.now();
         let hash = token.hash();
@@ -221,6 +216,7 @@ impl Farm {
         if !token.is_valid_at(now) {
             return Err(FarmError::EndedToken);
         }
+        // Not every request writes: the last use is precise to a minute.
         if token.use_must_be_recorded(now) {
             let id = token.id;
             let noted = self.write(move |c| tokens::record_use(c, id, now));
@@ -237,10 +233,10 @@ impl Farm {
         })
     }
 
-    /// Whether the actor may do what administrators do.
+    /// Checks that the actor is an administrator with a token of the scope admin.
     ///
     /// # Errors
-    /// `Forbidden` when it may not.
+    /// `Forbidden`.
     pub fn admin(&self, actor: &Actor) -> Result<(), FarmError> {
         if actor.admin && actor.scope == Scope::Admin {
             return Ok(());
@@ -250,11 +246,11 @@ impl Farm {
         ))
     }
 
-    /// Lets an actor act on a project.
+    /// Checks that an actor has at least the role `need` in a project.
     ///
     /// # Errors
-    /// `NotFound` when there is none that the actor may see, `Forbidden` when its role is lower
-    /// than `need`.
+    /// `NotFound` when there is no such project that the actor may see, `Forbidden` when its role is
+    /// too low.
     pub async fn project(
         &self,
         actor: &Actor,
@@ -305,7 +301,7 @@ impl Farm {
         })
     }
 
-    /// Whether an actor would act in the role `need` in a project of a namespace, if it were there.
+    /// Checks that an actor would have the role `need` in a project of a namespace, if it existed.
     ///
     /// # Errors
     /// As [`Farm::project`].
@@ -325,7 +321,7 @@ impl Farm {
         require(role.ok_or(FarmError::NotFound("namespace"))?, need)
     }
 
-    /// Lets an actor act on a namespace.
+    /// Checks that an actor has at least the role `need` in a namespace.
     ///
     /// # Errors
     /// As [`Farm::project`].

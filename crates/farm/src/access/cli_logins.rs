@@ -1,5 +1,5 @@
-//! A login on its way from a browser to a command line: by a code that somebody carries over, or by
-//! a word that the command line made up and waits on.
+//! Logins of the command line through the browser: by a code that the user copies, or by a nonce that
+//! the command line created and polls with.
 
 use chrono::TimeDelta;
 use slipway_domain::tokens::LoginCode;
@@ -13,37 +13,37 @@ use crate::access::tokens::SESSION;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// How long a code leads to its login.
+/// The lifetime of a code.
 const CODE_LASTS: TimeDelta = TimeDelta::minutes(5);
-/// How long a login waits for the command line that asks for it.
+/// For how long the command line can claim a login by its nonce.
 const NONCE_LASTS: TimeDelta = TimeDelta::seconds(60);
-/// The longest word of a command line, in bytes.
+/// The longest nonce, in bytes.
 const MAX_NONCE: usize = 1024;
 
 impl Farm {
-    /// A code for the actor's login, to be carried over to a command line.
+    /// Creates a code that logs a command line in as the actor.
     ///
     /// # Errors
-    /// `Forbidden` to tokens without the scope admin.
+    /// `Forbidden` for tokens without the scope admin.
     pub async fn create_login_code(&self, actor: &Actor) -> Result<LoginCode, FarmError> {
         let code = LoginCode::from_entropy(self.inner.chance.bytes());
-        self.keep_login(actor, &code, CODE_LASTS).await?;
+        self.insert_login(actor, &code, CODE_LASTS).await?;
         Ok(code)
     }
 
-    /// Leaves the actor's login to the command line that made `nonce` up.
+    /// Logs the command line that created `nonce` in as the actor.
     ///
     /// # Errors
-    /// `Forbidden` to tokens without the scope admin; `Invalid` for a word that none makes up.
+    /// `Forbidden` for tokens without the scope admin; `Invalid` for an empty or too long nonce.
     pub async fn offer_login(&self, actor: &Actor, nonce: &str) -> Result<(), FarmError> {
         if nonce.trim().is_empty() || nonce.len() > MAX_NONCE {
-            let why = format!("a nonce has 1 to {MAX_NONCE} bytes");
+            let why = format!("a nonce must have 1 to {MAX_NONCE} bytes");
             return Err(FarmError::Invalid(why));
         }
-        self.keep_login(actor, &code_of(nonce), NONCE_LASTS).await
+        self.insert_login(actor, &code_of(nonce), NONCE_LASTS).await
     }
 
-    async fn keep_login(
+    async fn insert_login(
         &self,
         actor: &Actor,
         code: &LoginCode,
@@ -52,15 +52,15 @@ impl Farm {
         actor.require_scope(Scope::Admin)?;
         let (hash, user, now) = (code.hash(), actor.user, self.now());
         let scopes = actor.scopes().clone();
-        let keep =
+        let insert =
             move |conn: &mut Conn| cli_logins::insert(conn, hash, user, &scopes, now + lasts, now);
-        self.write(keep).await
+        self.write(insert).await
     }
 
-    /// The token of a new session for whoever has the code.
+    /// Exchanges a code for the token of a new session.
     ///
     /// # Errors
-    /// `BadToken` when it leads to no login, any more.
+    /// `BadToken` when the code is invalid, was used or has expired.
     pub async fn redeem_login(&self, code: &LoginCode) -> Result<AccessToken, FarmError> {
         let (hash, now) = (code.hash(), self.now());
         let plain = AccessToken::from_entropy(self.inner.chance.bytes());
@@ -84,7 +84,7 @@ impl Farm {
         }
     }
 
-    /// [`Farm::redeem_login`], for the command line that made `nonce` up.
+    /// [`Farm::redeem_login`], for the command line that created `nonce`.
     ///
     /// # Errors
     /// As [`Farm::redeem_login`].
@@ -93,7 +93,7 @@ impl Farm {
     }
 }
 
-/// What stands for a word that a command line made up: nothing that is a code itself.
+/// The code that a nonce is stored as. The prefix keeps nonces from being used as codes.
 fn code_of(nonce: &str) -> LoginCode {
     LoginCode::presented(format!("nonce {nonce}"))
 }

@@ -1,5 +1,5 @@
-//! Links to uploaded files that work without a token for a while: the time is signed with the
-//! farm's key.
+//! Links to uploaded files that work without a token until they expire. The expiry is signed with a
+//! secret derived from the seal key.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::UploadId;
@@ -9,15 +9,13 @@ use subtle::ConstantTimeEq;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// How long a link to read a file works, in seconds.
-const READABLE_S: i64 = 300;
+/// The lifetime of a download link, in seconds.
+const DOWNLOAD_LIFETIME_S: i64 = 300;
 
-/// What a link to a file is good for.
+/// What a link to a file allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileAction {
-    /// Filling its place.
     Upload,
-    /// Reading it.
     Download,
 }
 
@@ -30,53 +28,52 @@ impl FileAction {
     }
 }
 
-/// What makes a link to a file work. Whoever has it passes, so it is shown to nobody else.
+/// The signed part of a link to a file. Everybody who has it can use it, so show it to nobody else.
 pub struct FileLink {
-    /// Until when, in seconds of Unix time.
+    /// When the link expires, in seconds of Unix time.
     pub expires: i64,
-    /// The farm's signature of that.
     pub signature: String,
 }
 
 impl Farm {
-    /// The link with which the place of a file is filled, for as long as the place is kept.
+    /// A link to upload a file, which is valid until the upload expires.
     pub fn upload_link(&self, file: &UploadedFile) -> FileLink {
         self.file_link(FileAction::Upload, file.id, file.expires_at)
     }
 
-    /// A link with which a file is read for the next five minutes.
+    /// A link to download a file, which is valid for five minutes.
     pub fn download_link(&self, file: UploadId) -> FileLink {
-        let expires = self.now() + TimeDelta::seconds(READABLE_S);
+        let expires = self.now() + TimeDelta::seconds(DOWNLOAD_LIFETIME_S);
         self.file_link(FileAction::Download, file, expires)
     }
 
-    fn file_link(&self, door: FileAction, file: UploadId, expires: DateTime<Utc>) -> FileLink {
+    fn file_link(&self, action: FileAction, file: UploadId, expires: DateTime<Utc>) -> FileLink {
         let expires = expires.timestamp();
         FileLink {
             expires,
-            signature: self.file_signature(door, file, expires),
+            signature: self.file_signature(action, file, expires),
         }
     }
 
-    /// Whether a link opens this door of a file now.
+    /// Checks that a link allows this action on a file now.
     ///
     /// # Errors
-    /// `Forbidden` when it never did, or does no more.
+    /// `Forbidden` when the signature is wrong or the link has expired.
     pub fn check_file_link(
         &self,
-        door: FileAction,
+        action: FileAction,
         file: UploadId,
         link: &FileLink,
     ) -> Result<(), FarmError> {
-        let expected = self.file_signature(door, file, link.expires);
+        let expected = self.file_signature(action, file, link.expires);
         let same: bool = expected.as_bytes().ct_eq(link.signature.as_bytes()).into();
         if same && self.now().timestamp() <= link.expires {
             return Ok(());
         }
-        Err(FarmError::Forbidden("the link is not valid, or no longer"))
+        Err(FarmError::Forbidden("the link is invalid or has expired"))
     }
 
-    fn file_signature(&self, door: FileAction, file: UploadId, expires: i64) -> String {
-        hex::encode(self.derived(&format!("{} {file} {expires}", door.word())))
+    fn file_signature(&self, action: FileAction, file: UploadId, expires: i64) -> String {
+        hex::encode(self.derived(&format!("{} {file} {expires}", action.word())))
     }
 }

@@ -1,4 +1,4 @@
-//! Log tokens: whoever has one may follow the traces of one build for an hour, and nothing else.
+//! Log tokens: each one lets its holder follow the traces of one build for an hour, and nothing else.
 
 use std::fmt;
 
@@ -15,17 +15,16 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use slipway_store::builds::Build;
 
-/// How long a token is good, in seconds.
+/// The lifetime of a token, in seconds.
 const LIFETIME_S: i64 = 3600;
-/// What a token is for: no other of the farm's tokens says this.
+/// The audience of log tokens, which no other token of the farm has.
 const AUDIENCE: &str = "slipway:log";
-/// Who issued a token, where nobody told the farm its address.
-const NAMELESS: &str = "slipway";
+/// The issuer of tokens when the farm has no public URL.
+const DEFAULT_ISSUER: &str = "slipway";
 
 /// A token for the traces of one build.
 pub struct LogToken {
     text: String,
-    /// When it stops working.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -53,13 +52,13 @@ struct Claims {
 }
 
 impl Farm {
-    /// A token for the traces of a build, for somebody who may read them.
+    /// Creates a token for the traces of a build. The caller checks that the actor may read them.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Unavailable`.
     pub async fn log_token(&self, build: &Build) -> Result<LogToken, FarmError> {
         let key = self.signing_key().await?;
-        // Whole seconds, as the token says it.
+        // Tokens count in whole seconds, so the returned expiry must too.
         let iat = self.now().timestamp();
         let exp = iat + LIFETIME_S;
         let claims = Claims {
@@ -77,11 +76,11 @@ impl Farm {
         })
     }
 
-    /// The job that a log token opens by this name.
+    /// The job with the UUID `job` in the build of a log token.
     ///
     /// # Errors
-    /// `BadToken` when the token is none, or not good any more; `NotFound` when its build has no
-    /// job of this name.
+    /// `BadToken` when the token is invalid or has expired; `NotFound` when its build has no such
+    /// job.
     pub async fn job_by_log_token(&self, token: &str, job: &str) -> Result<JobId, FarmError> {
         let build = self.build_of_log_token(token).await?;
         let missing = FarmError::NotFound("job");
@@ -106,32 +105,34 @@ impl Farm {
             .and_then(|key| token.claims(&key.secret))
             .ok_or(FarmError::BadToken)?;
         let is_meant = claims.aud == AUDIENCE && claims.iss == self.issuer();
-        // To the millisecond: the second in which it expires is past it.
-        let is_good = self.now().timestamp_millis() < claims.exp.saturating_mul(1000);
-        match is_meant && is_good {
-            true => Ok(claims.sub),
-            false => Err(FarmError::BadToken),
+        // In milliseconds: with whole seconds the token would be valid up to a second too long.
+        let is_unexpired = self.now().timestamp_millis() < claims.exp.saturating_mul(1000);
+        if is_meant && is_unexpired {
+            Ok(claims.sub)
+        } else {
+            Err(FarmError::BadToken)
         }
     }
 
     fn issuer(&self) -> &str {
         let url = self.inner.settings.public_url.as_deref();
-        url.map_or(NAMELESS, |url| url.trim_end_matches('/'))
+        url.map_or(DEFAULT_ISSUER, |url| url.trim_end_matches('/'))
     }
 
-    /// Makes a new key that signs from now on. What the old ones signed stays good until it expires.
+    /// Creates a new key to sign with. Tokens that older keys signed stay valid until they expire.
+    /// Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody but administrators; `Conflict` when keys are given by configuration.
+    /// `Forbidden`; `Conflict` when the keys are configured.
     pub async fn rotate_log_keys(&self, actor: &Actor) -> Result<(), FarmError> {
         self.admin(actor)?;
         if !self.inner.settings.log_keys.is_empty() {
-            let why = "the keys of log tokens are given by the configuration";
+            let why = "the keys of log tokens are set in the configuration";
             return Err(FarmError::Conflict(why.to_owned()));
         }
-        let (now, since) = (self.now(), self.believed_since());
+        let (now, since) = (self.now(), self.accepted_since());
         let (_, stored) = self.new_log_key();
-        tracing::info!(key.id = stored.kid, "Log tokens are signed with a new key");
+        tracing::info!(key.id = stored.kid, "Created a new key for log tokens");
         let write = move |conn: &mut Conn| {
             log_keys::retire(conn, now, since)?;
             log_keys::insert(conn, &stored, now)
@@ -139,7 +140,7 @@ impl Farm {
         self.write(write).await
     }
 
-    /// Makes the first key, unless there is one.
+    /// Creates the first key, unless there is one.
     pub(crate) async fn ensure_log_key(&self) -> Result<(), FarmError> {
         if self.inner.settings.log_keys.is_empty() {
             self.signing_key().await?;
@@ -156,6 +157,7 @@ impl Farm {
         }
         let now = self.now();
         let (key, stored) = self.new_log_key();
+        // Another coordinator may create the first key at the same time; then its key is used.
         let write = move |conn: &mut Conn| -> Result<Option<StoredLogKey>, StoreError> {
             let held = log_keys::current(conn)?;
             if held.is_none() {
@@ -174,14 +176,14 @@ impl Farm {
         if !given.is_empty() {
             return Ok(given.iter().find(|key| key.kid == kid).cloned());
         }
-        let (kid, since) = (kid.to_owned(), self.believed_since());
+        let (kid, since) = (kid.to_owned(), self.accepted_since());
         let find = move |conn: &mut Conn| log_keys::find(conn, &kid, since);
         let stored = self.read(find).await?;
         stored.map(|stored| self.opened(&stored)).transpose()
     }
 
-    /// What a key that was retired before this has signed, has expired.
-    fn believed_since(&self) -> DateTime<Utc> {
+    /// All tokens of keys that were retired before this time have expired.
+    fn accepted_since(&self) -> DateTime<Utc> {
         self.now() - TimeDelta::seconds(LIFETIME_S)
     }
 

@@ -1,7 +1,7 @@
-//! Passwords, and signing in with one. Everything else is done with tokens.
+//! Passwords, and signing in with one. Everything else uses tokens.
 //!
-//! A password is kept as an argon2id hash. Hashing takes memory and time on purpose, so it is done
-//! apart from the threads that serve, and by few at once.
+//! Passwords are stored as argon2id hashes. Hashing takes memory and time on purpose, so it runs on
+//! separate threads, and only a few passwords are hashed at the same time.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -21,19 +21,19 @@ use crate::farm::Farm;
 const MIN_CHARACTERS: usize = 12;
 /// The longest password, in bytes.
 const MAX_BYTES: usize = 1024;
-/// How long a session lasts.
+/// The lifetime of a session token.
 pub(crate) const SESSION_LASTS: TimeDelta = TimeDelta::days(30);
-/// What is compared with where there is no password, so that this takes as long: the hash of
-/// nothing that is known, made with the parameters of all others.
+/// The hash to verify against when there is no password, so that this takes as long. Its password is
+/// unknown, and its parameters are those of all other hashes.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2xpcHdheS1kZWNveS0xNg$\
                      gVkkOogjtq3EynAu1tdswFOBTpi7Gkk15cFTA471NjU";
 
 impl Farm {
-    /// Signs a user in with its password, and tells it the token of its new session.
+    /// Signs a user in with a password, and returns the token of the new session.
     ///
     /// # Errors
-    /// `BadToken` when there is no such user, it is blocked or has no password, or this is not it:
-    /// after the same time, so that nobody learns which.
+    /// `BadToken` when the user does not exist, is blocked or has no password, or the password is
+    /// wrong. All cases take the same time, so that nobody learns which it was.
     pub async fn sign_in(
         &self,
         login: &str,
@@ -60,13 +60,13 @@ impl Farm {
             Some(user) if is_known && matches && user.active => user,
             _ => return Err(FarmError::BadToken),
         };
-        let token = self.begin_session(user.id, hash).await?;
-        tracing::info!(user.id = %user.id, "User {} has signed in", user.id);
+        let token = self.create_session(user.id, hash).await?;
+        tracing::info!(user.id = %user.id, "User {} signed in", user.id);
         Ok((user, token))
     }
 
-    /// Makes the token of a session, unless the password whose hash is `seen` was changed.
-    async fn begin_session(&self, user: UserId, seen: String) -> Result<AccessToken, FarmError> {
+    /// Creates the token of a session, unless the password with the hash `seen` was changed.
+    async fn create_session(&self, user: UserId, seen: String) -> Result<AccessToken, FarmError> {
         let now = self.now();
         let plain = AccessToken::from_entropy(self.inner.chance.bytes());
         let new = NewToken {
@@ -76,7 +76,7 @@ impl Farm {
             scopes: ScopeSet::new(Scope::ALL.iter().copied())?,
             expires_at: Some(now + SESSION_LASTS),
         };
-        let begin = move |conn: &mut Conn| {
+        let create = move |conn: &mut Conn| {
             if people::password_hash(conn, user)?.as_ref() != Some(&seen) {
                 return Ok(false);
             }
@@ -84,17 +84,18 @@ impl Farm {
             tokens::insert(conn, &new, now)?;
             Ok(true)
         };
-        match self.write(begin).await? {
-            true => Ok(plain),
-            false => Err(FarmError::BadToken),
+        if self.write(create).await? {
+            Ok(plain)
+        } else {
+            Err(FarmError::BadToken)
         }
     }
 
-    /// Gives the actor itself a new password, and ends its sessions. `old` is the one it has, if
-    /// it has one.
+    /// Changes the password of the actor, and revokes its sessions. `old` is the present password, if
+    /// there is one.
     ///
     /// # Errors
-    /// `Forbidden` when `old` is not it, or to tokens without the scope admin; `Invalid` for a
+    /// `Forbidden` when `old` is wrong, and for tokens without the scope admin; `Invalid` for a
     /// password that is too short or too long.
     pub async fn change_password(
         &self,
@@ -108,19 +109,19 @@ impl Farm {
         let find = move |conn: &mut Conn| people::password_hash(conn, user);
         let seen = self.read(find).await?;
         if let Some(hash) = seen.clone() {
-            let old = old.ok_or(FarmError::Forbidden(OLD_ONE))?;
+            let old = old.ok_or(FarmError::Forbidden(PRESENT_PASSWORD))?;
             if !self.verify(old, hash).await? {
-                return Err(FarmError::Forbidden(OLD_ONE));
+                return Err(FarmError::Forbidden(PRESENT_PASSWORD));
             }
         }
         self.store_password(user, seen, new).await
     }
 
-    /// Gives another user a password, and ends its sessions. Administrators do.
+    /// Sets the password of another user, and revokes its sessions. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else, and for oneself; `NotFound` when there is no such user;
-    /// `Invalid` for a password that is too short or too long.
+    /// `Forbidden`, also for oneself; `NotFound` when there is no such user; `Invalid` for a password
+    /// that is too short or too long.
     pub async fn set_password_of(
         &self,
         actor: &Actor,
@@ -136,15 +137,12 @@ impl Farm {
         };
         let (user, seen) = self.read(find).await?;
         if user == actor.user {
-            return Err(FarmError::Forbidden(OLD_ONE));
+            return Err(FarmError::Forbidden(PRESENT_PASSWORD));
         }
         self.store_password(user, seen, new).await
     }
 
     /// Whether the actor has a password.
-    ///
-    /// # Errors
-    /// None of its own.
     pub async fn has_password(&self, actor: &Actor) -> Result<bool, FarmError> {
         let user = actor.user;
         let find = move |conn: &mut Conn| people::password_hash(conn, user);
@@ -158,45 +156,46 @@ impl Farm {
         new: &str,
     ) -> Result<(), FarmError> {
         let (new, salt) = (new.to_owned(), self.inner.chance.bytes::<16>());
-        let hash = self.hashing(move || hash(&new, &salt)).await??;
+        let hash = self.with_permit(move || hash(&new, &salt)).await??;
         let now = self.now();
         let write = move |conn: &mut Conn| {
             people::set_password_hash(conn, user, seen.as_deref(), &hash)?;
             tokens::revoke_named(conn, user, SESSION, now)
         };
         self.write(write).await?;
-        tracing::info!(user.id = %user, "User {user} has a new password");
+        tracing::info!(user.id = %user, "Changed the password of user {user}");
         Ok(())
     }
 
-    /// Whether `password` is the one whose hash is `hash`.
+    /// Whether `password` has the hash `hash`.
     async fn verify(&self, password: &str, hash: String) -> Result<bool, FarmError> {
-        // What could not be set is not hashed: it would be a way to keep the farm busy.
+        // Passwords that cannot be set are not hashed: long ones could keep the farm busy.
         let password = match password.len() {
             0..=MAX_BYTES => password.to_owned(),
             _ => String::new(),
         };
-        self.hashing(move || verify(&password, &hash)).await?
+        self.with_permit(move || verify(&password, &hash)).await?
     }
 
-    /// Runs work that hashes, on a thread where it holds nobody up.
-    async fn hashing<T: Send + 'static>(
+    /// Runs work that hashes on a thread for blocking work, once there is a permit.
+    async fn with_permit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FarmError> {
         let permit = self.inner.hashing_permits.acquire().await;
-        let _permit = permit.map_err(|_| FarmError::Unavailable("hashing is over".to_owned()))?;
+        let _permit = permit
+            .map_err(|_| FarmError::Unavailable("password hashing has stopped".to_owned()))?;
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|error| FarmError::Internal(Box::new(error)))
     }
 }
 
-const OLD_ONE: &str = "this needs the password that you have";
+const PRESENT_PASSWORD: &str = "this needs your present password";
 
 fn check_password(password: &str) -> Result<(), FarmError> {
     if password.chars().count() < MIN_CHARACTERS || password.len() > MAX_BYTES {
         let why = format!(
-            "a password has at least {MIN_CHARACTERS} characters and at most {MAX_BYTES} bytes"
+            "a password must have at least {MIN_CHARACTERS} characters and at most {MAX_BYTES} bytes"
         );
         return Err(FarmError::Invalid(why));
     }
@@ -212,7 +211,7 @@ fn hash(password: &str, salt: &[u8]) -> Result<String, FarmError> {
 
 fn verify(password: &str, hash: &str) -> Result<bool, FarmError> {
     let hash = PasswordHash::new(hash)
-        .map_err(|_| FarmError::Internal("a stored password hash cannot be read".into()))?;
+        .map_err(|_| FarmError::Internal("a stored password hash is invalid".into()))?;
     let verified = Argon2::default().verify_password(password.as_bytes(), &hash);
     Ok(verified.is_ok())
 }
@@ -222,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_opens_its_own_hash_alone() {
+    fn only_the_password_matches_its_hash() {
         let stored = hash("correct horse battery", &[7; 16]).unwrap();
         assert!(!stored.contains("horse"));
         assert!(verify("correct horse battery", &stored).unwrap());
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_decoy_costs_what_a_password_costs_and_opens_nothing() {
+    fn the_decoy_has_the_parameters_of_real_hashes_and_matches_nothing() {
         let stored = hash("correct horse battery", &[7; 16]).unwrap();
         let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
         assert_eq!(parameters(DECOY), parameters(&stored));
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_long_enough() {
+    fn too_short_and_too_long_passwords_are_refused() {
         assert!(check_password("elf letters").is_err());
         assert!(check_password("zwölf Zeichen").is_ok());
         assert!(check_password(&"x".repeat(MAX_BYTES + 1)).is_err());

@@ -1,4 +1,4 @@
-//! Users, and who is a member of what.
+//! Users, and members of namespaces and projects.
 
 use slipway_domain::{AccessToken, Name, RegistrationToken, Role, Scope, ScopeSet, UserId};
 use slipway_store::people::{self, Member, User};
@@ -10,33 +10,32 @@ use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// What is changed about a user; what is absent stays.
+/// Changes to a user; absent fields stay as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserUpdate {
-    /// Whether its tokens work.
+    /// Whether the user can sign in and use tokens.
     pub active: Option<bool>,
-    /// Whether it may do everything.
+    /// Whether the user is an administrator.
     pub admin: Option<bool>,
 }
 
-/// The plain tokens that a new farm made for itself; those that were given are not repeated.
+/// The plain tokens that a new farm generated. Configured tokens are not included.
 #[derive(Debug, Default)]
 pub struct BootstrapTokens {
-    /// The token of the administrator `root`, with all scopes.
+    /// A token of the administrator `root` with all scopes.
     pub admin_token: Option<AccessToken>,
-    /// The token with which shared runners register.
+    /// A token to register shared runners.
     pub registration_token: Option<RegistrationToken>,
 }
 
-/// What a namespace without an owner could not undo.
-const LAST_OWNER: &str = "a namespace keeps at least one owner";
+const LAST_OWNER: &str = "a namespace must keep at least one owner";
 
 impl Farm {
-    /// Makes the administrator `root` and the first tokens on a database without users; on any
-    /// other it does nothing.
+    /// Creates the administrator `root` and the first tokens in a database without users. Does nothing
+    /// in any other database.
     ///
     /// # Errors
-    /// `Invalid` when a given token is too short to be a secret.
+    /// `Invalid` when a configured token is too short to be a secret.
     pub async fn bootstrap(
         &self,
         admin_token: Option<AccessToken>,
@@ -51,7 +50,7 @@ impl Farm {
             .flatten()
             .any(|token| token.len() < MIN_TOKEN)
         {
-            let why = format!("a token that is given to a new farm has at least {MIN_TOKEN} bytes");
+            let why = format!("a configured token must have at least {MIN_TOKEN} bytes");
             return Err(FarmError::Invalid(why));
         }
         let chance = &self.inner.chance;
@@ -108,25 +107,25 @@ impl Farm {
         })
     }
 
-    /// The user who is calling.
+    /// The user of the actor.
     pub async fn user(&self, actor: &Actor) -> Result<User, FarmError> {
         let id = actor.user;
         self.read(move |conn| people::get(conn, id)).await
     }
 
-    /// The users, newest first. Administrators see them.
+    /// All users, newest first. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else.
+    /// `Forbidden`.
     pub async fn users(&self, actor: &Actor, page: Page) -> Result<Vec<User>, FarmError> {
         self.admin(actor)?;
         self.read(move |conn| people::list(conn, page)).await
     }
 
-    /// Makes a user. Administrators do.
+    /// Creates a user. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else; `Conflict` when the name is taken.
+    /// `Forbidden`; `Conflict` when the name is taken.
     pub async fn create_user(
         &self,
         actor: &Actor,
@@ -137,16 +136,15 @@ impl Farm {
         let (name, now) = (name.clone(), self.now());
         let insert = move |conn: &mut Conn| people::insert(conn, &name, admin, now);
         let user = self.write(insert).await?;
-        tracing::info!(user.id = %user.id, "User {} is made", user.id);
+        tracing::info!(user.id = %user.id, "Created user {}", user.id);
         Ok(user)
     }
 
-    /// Blocks a user or lets it in again, makes it an administrator or not. Administrators do,
-    /// though never to themselves, so that one is always left.
+    /// Blocks or unblocks a user, or changes whether it is an administrator. Requires an
+    /// administrator, who cannot block or demote themselves, so that one always remains.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else; `NotFound` when there is no such user; `Conflict` for
-    /// oneself.
+    /// `Forbidden`; `NotFound` when there is no such user; `Conflict` for oneself.
     pub async fn update_user(
         &self,
         actor: &Actor,
@@ -168,9 +166,6 @@ impl Farm {
     }
 
     /// The members of a namespace, newest user first.
-    ///
-    /// # Errors
-    /// None of its own.
     pub async fn namespace_members(
         &self,
         access: &NamespaceAccess,
@@ -181,11 +176,10 @@ impl Farm {
         self.read(list).await
     }
 
-    /// Makes a user a member of a namespace, or gives a member another role. Owners do.
+    /// Adds a member to a namespace or changes its role. Requires an owner.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is no such user; `Conflict` when no
-    /// owner would be left.
+    /// `Forbidden`; `NotFound` when there is no such user; `Conflict` when no owner would remain.
     pub async fn set_namespace_member(
         &self,
         access: &NamespaceAccess,
@@ -209,11 +203,10 @@ impl Farm {
         self.write(set).await
     }
 
-    /// Ends a user's membership of a namespace. Owners do.
+    /// Removes a member from a namespace. Requires an owner.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is no such member; `Conflict` when no
-    /// owner would be left.
+    /// `Forbidden`; `NotFound` when there is no such member; `Conflict` when no owner would remain.
     pub async fn remove_namespace_member(
         &self,
         access: &NamespaceAccess,
@@ -229,10 +222,7 @@ impl Farm {
         self.write(remove).await
     }
 
-    /// The members of a project itself, newest user first; those of its namespace are others.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// The members of a project itself, newest user first, without those of its namespace.
     pub async fn project_members(
         &self,
         access: &ProjectAccess,
@@ -243,10 +233,10 @@ impl Farm {
         self.read(list).await
     }
 
-    /// Makes a user a member of a project, or gives a member another role. Owners do.
+    /// Adds a member to a project or changes its role. Requires an owner.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is no such user.
+    /// `Forbidden`; `NotFound` when there is no such user.
     pub async fn set_project_member(
         &self,
         access: &ProjectAccess,
@@ -292,10 +282,10 @@ impl Farm {
         self.write(set).await
     }
 
-    /// Ends a user's membership of a project. Owners do.
+    /// Removes a member from a project. Requires an owner.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is no such member.
+    /// `Forbidden`; `NotFound` when there is no such member.
     pub async fn remove_project_member(
         &self,
         access: &ProjectAccess,
@@ -311,10 +301,10 @@ impl Farm {
     }
 }
 
-/// The shortest token that an operator may choose, in bytes.
+/// The shortest token that an operator may configure, in bytes.
 const MIN_TOKEN: usize = 16;
 
-/// Refuses to take the owner's role from the one user who has it.
+/// Refuses a change of `user` that would leave the namespace without an owner.
 fn keep_an_owner(
     conn: &mut Conn,
     namespace: slipway_domain::NamespaceId,

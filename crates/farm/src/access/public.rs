@@ -1,4 +1,4 @@
-//! What those see of whom nothing is known.
+//! What callers without a token may see.
 
 use slipway_domain::{BuildUuid, Name, Role, Visibility};
 use slipway_store::Conn;
@@ -10,10 +10,10 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 
 impl Farm {
-    /// Lets somebody without a token look at a project that is public, builds included.
+    /// Gives a caller without a token access to a public project.
     ///
     /// # Errors
-    /// `NotFound` when there is none that everybody may see.
+    /// `NotFound` when there is no such public project.
     pub async fn public_project(
         &self,
         namespace: &Name,
@@ -21,10 +21,10 @@ impl Farm {
     ) -> Result<ProjectAccess, FarmError> {
         let (namespace, name) = (namespace.clone(), name.clone());
         let find = move |conn: &mut Conn| projects::by_path(conn, &namespace, &name);
-        of_everybody(self.read(find).await?)
+        public_access(self.read(find).await?)
     }
 
-    /// The same for a build of such a project.
+    /// [`Farm::public_project`], for the project of a build.
     ///
     /// # Errors
     /// As [`Farm::public_project`].
@@ -34,17 +34,18 @@ impl Farm {
             Ok((projects::get(conn, build.project)?, build))
         };
         let (project, build) = self.read(find).await?;
-        Ok((of_everybody(project)?, build))
+        Ok((public_access(project)?, build))
     }
 }
 
-fn of_everybody(project: Project) -> Result<ProjectAccess, FarmError> {
+fn public_access(project: Project) -> Result<ProjectAccess, FarmError> {
     if project.visibility != Visibility::Public {
         return Err(FarmError::NotFound("project"));
     }
-    let role = match project.public_builds {
-        true => Role::Reader,
-        false => Role::Guest,
+    let role = if project.public_builds {
+        Role::Reader
+    } else {
+        Role::Guest
     };
     Ok(ProjectAccess {
         project,

@@ -1,4 +1,4 @@
-//! Personal access tokens: made, listed, revoked. The plain token is told once.
+//! Personal access tokens: create, list, revoke. The plain token is returned once.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{AccessToken, Name, Scope, ScopeSet, TokenId, UserId};
@@ -12,26 +12,23 @@ use crate::farm::Farm;
 /// The longest name of a token, in bytes.
 const MAX_NAME: usize = 255;
 
-/// The name of the tokens that signing in with a password makes.
+/// The name of the tokens that sign-ins create.
 pub(crate) const SESSION: &str = "session";
 
-/// What somebody who makes a token asks for.
+/// A token to create.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
-    /// What its user calls it.
     pub name: String,
-    /// What it may be used for.
     pub scopes: ScopeSet,
-    /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl Farm {
-    /// Makes a token for the actor itself, and tells it this once.
+    /// Creates a token for the actor.
     ///
     /// # Errors
-    /// `Forbidden` when it would do more than the token that is used, or that one has not the
-    /// scope admin; `Invalid` for a name or a time that cannot be.
+    /// `Forbidden` when the new token would have scopes that the present one lacks, or the present one
+    /// lacks the scope admin; `Invalid` for an invalid name or a time in the past.
     pub async fn create_token(
         &self,
         actor: &Actor,
@@ -40,17 +37,17 @@ impl Farm {
         actor.require_scope(Scope::Admin)?;
         if !actor.scopes().covers(&request.scopes) {
             return Err(FarmError::Forbidden(
-                "a token does no more than its maker's",
+                "a token cannot have scopes that the token which creates it lacks",
             ));
         }
-        self.make_token(actor.user, request).await
+        self.insert_token(actor.user, request).await
     }
 
-    /// Makes a token for another user, and tells it this once. Administrators do.
+    /// Creates a token for another user. Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else; `NotFound` when there is no such user; `Invalid` for a name
-    /// or a time that cannot be.
+    /// `Forbidden`; `NotFound` when there is no such user; `Invalid` for an invalid name or a time in
+    /// the past.
     pub async fn create_token_for(
         &self,
         actor: &Actor,
@@ -61,10 +58,10 @@ impl Farm {
         let user = user.clone();
         let find = move |conn: &mut Conn| people::by_name(conn, &user);
         let user = self.read(find).await?;
-        self.make_token(user.id, request).await
+        self.insert_token(user.id, request).await
     }
 
-    async fn make_token(
+    async fn insert_token(
         &self,
         user: UserId,
         request: TokenRequest,
@@ -72,7 +69,7 @@ impl Farm {
         let now = self.now();
         check_name(&request.name)?;
         if request.name == SESSION {
-            let why = format!("{SESSION} is what sign-ins call their tokens: take another name");
+            let why = format!("the name {SESSION} is reserved for sign-ins: choose another one");
             return Err(FarmError::Invalid(why));
         }
         check_expiry(request.expires_at, now)?;
@@ -86,26 +83,23 @@ impl Farm {
         };
         let insert = move |conn: &mut Conn| tokens::insert(conn, &new, now);
         let token = self.write(insert).await?;
-        tracing::info!(token.id = %token.id, user.id = %user, "Access token {} is made", token.id);
+        tracing::info!(token.id = %token.id, user.id = %user, "Created access token {}", token.id);
         Ok((token, plain))
     }
 
-    /// The actor's own tokens, newest first, without those that were revoked.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// The tokens of the actor, newest first, without revoked ones.
     pub async fn tokens(&self, actor: &Actor, page: Page) -> Result<Vec<Token>, FarmError> {
         let user = actor.user;
         let list = move |conn: &mut Conn| tokens::of_user(conn, user, page);
         self.read(list).await
     }
 
-    /// Revokes one of the actor's own tokens, from now on; administrators revoke anybody's. Every
-    /// token may revoke itself.
+    /// Revokes a token of the actor; administrators can revoke any token. Every token can revoke
+    /// itself.
     ///
     /// # Errors
-    /// `NotFound` when the actor has no such token, `Forbidden` when the token that is used is
-    /// neither that one nor has the scope admin.
+    /// `NotFound` when the actor has no such token, `Forbidden` when the token that is used is another
+    /// one without the scope admin.
     pub async fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<(), FarmError> {
         let (user, admin) = (actor.user, actor.admin);
         let find = move |conn: &mut Conn| {
@@ -122,26 +116,28 @@ impl Farm {
         let now = self.now();
         let revoke = move |conn: &mut Conn| tokens::revoke(conn, id, now);
         self.write(revoke).await?;
-        tracing::info!(token.id = %id, "Access token {id} is revoked");
+        tracing::info!(token.id = %id, "Revoked access token {id}");
         Ok(())
     }
 }
 
-/// Whether a token was made by signing in.
+/// Whether a token was created by signing in.
 pub fn is_session_token(token: &Token) -> bool {
     token.name == SESSION
 }
 
-/// Checks what somebody calls a token.
+/// Checks the name of a token.
 pub(crate) fn check_name(name: &str) -> Result<(), FarmError> {
     if name.trim().is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
-        let why = format!("a token's name has 1 to {MAX_NAME} bytes and no control characters");
+        let why = format!(
+            "the name of a token must have 1 to {MAX_NAME} bytes and no control characters"
+        );
         return Err(FarmError::Invalid(why));
     }
     Ok(())
 }
 
-/// Checks the end of a token's life.
+/// Checks that the expiry of a token is in the future.
 pub(crate) fn check_expiry(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), FarmError> {
     if at.is_some_and(|at| at <= now) {
         let why = "expires_at must be in the future".to_owned();

@@ -10,10 +10,10 @@ use crate::farm::Farm;
 use crate::jobs::ending::end_together;
 
 impl Farm {
-    /// Calls off every job of a build that is not over.
+    /// Cancels every job of a build that has not ended.
     ///
     /// # Errors
-    /// `Conflict` when the build is over.
+    /// `Conflict` when the build has ended.
     pub async fn cancel_build(
         &self,
         access: &ProjectAccess,
@@ -33,10 +33,10 @@ impl Farm {
         Ok(build)
     }
 
-    /// Makes new attempts of all jobs of a build that did not succeed.
+    /// Retries all jobs of a build that did not succeed.
     ///
     /// # Errors
-    /// `Conflict` when the build is not over, or every job succeeded; `SourcesGone`.
+    /// `Conflict` when the build has not ended, or every job succeeded; `SourcesGone`.
     pub async fn retry_build(
         &self,
         actor: &Actor,

@@ -1,4 +1,4 @@
-//! Builds and images that are found by repository and commit, or by their UUID.
+//! Finds builds and images by repository and commit, or by UUID.
 
 use slipway_domain::{
     ArtifactId, BuildUuid, CommitName, CommitSha, ProjectId, ProjectPath, Role, Visibility,
@@ -13,31 +13,29 @@ use crate::access::authorize::Actor;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// How somebody names a build.
+/// How a caller names a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildIdentity {
-    /// By its UUID, or where an image is looked for, by the image's.
+    /// The UUID of the build or, where an image is wanted, of the image.
     Uuid(Uuid),
-    /// By its commit: the newest one of it.
+    /// The newest build of a commit.
     Commit(CommitName),
 }
 
-/// An image, with what names it.
+/// An image that was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundImage {
-    /// Its id.
     pub id: Uuid,
-    /// What it can be pulled by.
+    /// The reference to pull the image by.
     pub reference: String,
-    /// The build that made it.
     pub build: BuildUuid,
 }
 
 impl Farm {
-    /// A build, by its UUID or its commit, for an actor that may look at it.
+    /// A build by UUID or commit, for an actor that may see it.
     ///
     /// # Errors
-    /// `NotFound` when there is none that the actor may see.
+    /// `NotFound` when there is no such build that the actor may see.
     pub async fn find_build(
         &self,
         actor: &Actor,
@@ -48,7 +46,7 @@ impl Farm {
                 let (access, build) = self
                     .build(actor, BuildUuid(*uuid), Role::Reader)
                     .await
-                    .map_err(unseen)?;
+                    .map_err(hidden)?;
                 (access.project().clone(), build)
             }
             BuildIdentity::Commit(commit) => {
@@ -61,10 +59,10 @@ impl Farm {
         Ok(found)
     }
 
-    /// A build that everybody may look at.
+    /// A build by UUID or commit, for callers without a token.
     ///
     /// # Errors
-    /// `BadToken` when there is no such build, or who is asking has to say who it is.
+    /// `BadToken` when there is no such build that everybody may see.
     pub async fn find_public_build(
         &self,
         identity: &BuildIdentity,
@@ -89,10 +87,10 @@ impl Farm {
         }
     }
 
-    /// An image, by its own id, its build's, or its commit, for an actor that may look at it.
+    /// An image by its UUID, the UUID of its build, or its commit, for an actor that may see it.
     ///
     /// # Errors
-    /// `NotFound` when there is none yet, or none that the actor may see, or it was not pushed.
+    /// `NotFound` when there is no such image that the actor may see, or it was not pushed.
     pub async fn find_image(
         &self,
         actor: &Actor,
@@ -145,21 +143,20 @@ impl Farm {
     ) -> Result<Project, FarmError> {
         let access = self.project(actor, &path.namespace, &path.name, Role::Guest);
         let access = access.await?;
-        access.require_builds(Role::Reader).map_err(unseen)?;
+        access.require_builds(Role::Reader).map_err(hidden)?;
         Ok(access.project().clone())
     }
 
     async fn readable(&self, actor: &Actor, project: ProjectId) -> Result<(), FarmError> {
         let access = self.project_by_id(actor, project, Role::Guest).await?;
-        access.require_builds(Role::Reader).map_err(unseen)
+        access.require_builds(Role::Reader).map_err(hidden)
     }
 
-    /// The UUID of an artifact: version 8, the artifact's number in its lower half, and in its
-    /// upper half what only the farm's key can tell for that number.
+    /// The UUID of an artifact: version 8, with the id of the artifact in the lower half and a value
+    /// derived from the seal key and the id in the upper half.
     ///
-    /// Artifacts have numbers and need no second name in the database: this one is looked up by
-    /// reading the number back, and nobody can make one up for an artifact that was not shown to
-    /// them. It stays as long as the farm's key does.
+    /// The id is read back from the UUID, so the database needs no second id for artifacts, and
+    /// nobody can guess the UUID of an artifact. It changes only with the seal key.
     pub(crate) fn artifact_uuid(&self, id: ArtifactId) -> Uuid {
         let mark = self.derived(&format!("artifact {id}"));
         let mut bytes = [0; 16];
@@ -168,29 +165,29 @@ impl Farm {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
-    /// The artifact that a UUID names, if it is one of [`Farm::artifact_uuid`].
+    /// The artifact with this UUID, if it is one of [`Farm::artifact_uuid`].
     fn artifact_of(&self, uuid: Uuid) -> Option<ArtifactId> {
         let (_, lower) = uuid.as_u64_pair();
-        // The two bits above the number say which kind of UUID it is.
+        // The two highest bits of the lower half hold the variant of the UUID.
         let id = ArtifactId(i64::try_from(lower & (u64::MAX >> 2)).ok()?);
         (self.artifact_uuid(id) == uuid).then_some(id)
     }
 }
 
-/// Whether everybody sees the builds of a project.
+/// Whether everybody may see the builds of a project.
 fn is_open(project: &Project) -> bool {
     project.visibility == Visibility::Public && project.public_builds && project.builds_enabled
 }
 
-/// What may not be looked at is not there.
-fn unseen(error: FarmError) -> FarmError {
+/// Hides that a build exists from actors that may not see it.
+fn hidden(error: FarmError) -> FarmError {
     match error {
         FarmError::Forbidden(_) => FarmError::NotFound("build"),
         other => other,
     }
 }
 
-/// What an image can be pulled by: under the tag that is its commit, where it has that one.
+/// The reference to pull an image by, with the commit as tag if the image has that tag.
 fn pullable(image: &Artifact, sha: &CommitSha) -> Option<String> {
     let Content::Image {
         reference, tags, ..
@@ -199,14 +196,15 @@ fn pullable(image: &Artifact, sha: &CommitSha) -> Option<String> {
         return None;
     };
     let (repository, tag) = reference.rsplit_once(':')?;
-    // What was not pushed is known by its digest alone.
+    // An image that was not pushed has its digest as reference.
     if !repository.contains('/') {
         return None;
     }
     let by_sha = tags.iter().any(|tag| tag == sha.as_str());
-    Some(match by_sha {
-        true => format!("{repository}:{sha}"),
-        false => format!("{repository}:{tag}"),
+    Some(if by_sha {
+        format!("{repository}:{sha}")
+    } else {
+        format!("{repository}:{tag}")
     })
 }
 
@@ -216,7 +214,7 @@ mod tests {
     use slipway_domain::JobId;
 
     #[test]
-    fn an_image_is_pulled_by_its_commit_and_not_at_all_when_it_was_not_pushed() {
+    fn an_image_is_pulled_by_its_commit_tag_and_only_if_it_was_pushed() {
         let sha: CommitSha = "a".repeat(40).parse().unwrap();
         let image = |reference: &str, tags: &[&str]| Artifact {
             id: ArtifactId(1),

@@ -1,4 +1,4 @@
-//! Builds that are asked for by repository and commit: at most one of a commit is unfinished.
+//! Creates builds by repository and commit. At most one build of a commit is unfinished.
 
 use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, Slug, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
@@ -13,44 +13,38 @@ use crate::builds::enqueue::{Uniqueness, always, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// A commit that somebody wants an image of.
+/// A request to build a commit.
 #[derive(Clone, Debug)]
 pub struct CommitRequest {
-    /// The project.
     pub project: ProjectPath,
-    /// The branch; its image is where layers are taken from, and its head is the commit when no
-    /// other is given.
+    /// The branch. Its image is used as cache, and its head is built when `sha` is absent.
     pub branch: Option<GitRef>,
-    /// The commit.
     pub sha: Option<CommitSha>,
 }
 
-/// Why a commit is not built.
+/// Why a commit could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The farm refuses.
     #[error(transparent)]
     Farm(#[from] FarmError),
     /// The repository has no such branch.
     #[error("{repository} has no branch {branch}")]
     NoSuchBranch {
-        /// The project's path.
+        /// The path of the project.
         repository: String,
-        /// The branch.
         branch: GitRef,
     },
-    /// Who keeps the repository did not tell where the branch is.
-    #[error("{repository} could not be asked for its branch: {why}")]
+    /// The server of the repository did not answer for the branch.
+    #[error("could not look up the branch in {repository}: {why}")]
     Upstream {
-        /// The project's path.
+        /// The path of the project.
         repository: String,
-        /// What was the matter.
         why: String,
     },
 }
 
-/// A build that is about to be made, with everything that is known of it.
-pub(crate) struct Wanted<'a> {
+/// A build of a commit that is to be created.
+pub(crate) struct CommitBuild<'a> {
     pub(crate) project: &'a Project,
     pub(crate) sha: CommitSha,
     pub(crate) git_ref: Option<GitRef>,
@@ -60,13 +54,13 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Farm {
-    /// Makes the only unfinished build of a commit, by the project's default pipeline. Developers
-    /// do. Without a commit it is the head of the branch.
+    /// Creates a build of a commit, or of the head of a branch, with the default pipeline of the
+    /// project. Requires a developer.
     ///
     /// # Errors
-    /// `Conflict` when such a build is not over; `NoSuchBranch` and `Upstream` when the head
-    /// cannot be told, in which case nothing is kept but perhaps the project; `NotFound` for a
-    /// project that is not there and that the operator's policy does not let be made.
+    /// `Conflict` when the commit has an unfinished build; `NoSuchBranch` and `Upstream` when the head
+    /// of the branch cannot be determined, in which case a new project stays; `NotFound` for a project
+    /// that does not exist and may not be created.
     pub async fn request_commit(
         &self,
         actor: &Actor,
@@ -81,7 +75,7 @@ impl Farm {
                 return Err(FarmError::Invalid(why).into());
             }
         };
-        let wanted = Wanted {
+        let wanted = CommitBuild {
             project: &project,
             sha,
             git_ref: request.branch,
@@ -100,8 +94,8 @@ impl Farm {
         Ok((project, build))
     }
 
-    /// Everything that the row of a sole build is made of.
-    pub(crate) async fn sole_build(&self, wanted: Wanted<'_>) -> Result<NewBuild, FarmError> {
+    /// The row of a build of a commit.
+    pub(crate) async fn sole_build(&self, wanted: CommitBuild<'_>) -> Result<NewBuild, FarmError> {
         let project = wanted.project;
         let (id, slug) = (project.id, Slug::default_pipeline());
         let find = move |conn: &mut Conn| pipelines::by_slug(conn, id, &slug);
@@ -115,14 +109,14 @@ impl Farm {
         let jobs = self.jobs_at(&pipeline, project, at).await;
         let (mut definition, error) = match wanted.created_by {
             Some(_) => (jobs?, None),
-            // Nobody waits for what a push has made.
+            // Nobody waits for the answer to a push, so a failed build shows the error.
             None => jobs_or_error(jobs)?,
         };
         if wanted.no_cache {
             definition
                 .jobs
                 .iter_mut()
-                .for_each(|job| anew(&mut job.spec));
+                .for_each(|job| disable_cache(&mut job.spec));
         }
         let uuid = self.inner.chance.build_uuid(self.now());
         Ok(NewBuild {
@@ -137,7 +131,7 @@ impl Farm {
         })
     }
 
-    /// The commit that a branch points to, by whoever keeps the repository.
+    /// The head of a branch, from GitHub or from the server of the repository.
     async fn head_of(&self, project: &Project, branch: &GitRef) -> Result<CommitSha, RequestError> {
         let upstream = |why: String| RequestError::Upstream {
             repository: project.path(),
@@ -152,12 +146,12 @@ impl Farm {
                 .await
                 .map_err(|error| upstream(error.to_string()))?,
             None => {
-                let told = |error: GitError| upstream(error.to_string());
-                let url: RemoteUrl = project.repo_url.parse().map_err(told)?;
+                let failed = |error: GitError| upstream(error.to_string());
+                let url: RemoteUrl = project.repo_url.parse().map_err(failed)?;
                 let url = self.with_deploy_key(project, url).await?;
                 let wanted = WantedRef::Ref(branch);
-                let found = self.inner.git.resolve(&url, wanted).await.map_err(told)?;
-                // A tag of that name is no branch.
+                let found = self.inner.git.resolve(&url, wanted).await.map_err(failed)?;
+                // The name may be that of a tag, which is not a branch.
                 found.filter(|found| !found.is_tag).map(|found| found.sha)
             }
         };
@@ -168,8 +162,8 @@ impl Farm {
     }
 }
 
-/// Has an image built without anything of an earlier one.
-fn anew(spec: &mut JobSpec) {
+/// Makes an image build use no cache.
+fn disable_cache(spec: &mut JobSpec) {
     if let JobSpec::ImageBuild(image) = spec {
         image.no_cache = true;
         (image.cache_tag, image.fallback_cache_tag) = (None, None);

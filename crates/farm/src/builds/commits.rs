@@ -1,5 +1,4 @@
-//! Commits: learnt from the repository when something of them is built or asked for, then
-//! remembered.
+//! Looks up author and message of commits in their repositories, and stores them.
 
 use slipway_domain::{Commit, CommitSha, GitRef, ProjectId, Role};
 use slipway_git::{GitError, RemoteUrl, Wanted};
@@ -10,27 +9,31 @@ use crate::access::authorize::ProjectAccess;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// The fewest digits by which a commit is looked up.
+/// The fewest digits that a shortened commit id must have.
 const MIN_DIGITS: usize = 7;
 
 impl Farm {
-    /// Learns a commit in the background, unless it is known. Whatever becomes of that, nobody
-    /// waits for it and nothing fails.
-    pub(crate) fn learn_commit(&self, project: ProjectId, sha: CommitSha, git_ref: Option<GitRef>) {
+    /// Looks up a commit in the background, unless it is known. Failures are only logged.
+    pub(crate) fn look_up_commit(
+        &self,
+        project: ProjectId,
+        sha: CommitSha,
+        git_ref: Option<GitRef>,
+    ) {
         if !self.inner.commit_lookups.try_queue(project, &sha) {
             return;
         }
         let farm = self.clone();
         slipway_tasks::spawn("commit lookup", async move {
             tokio::select! {
-                learnt = farm.learn_in_turn(project, &sha, git_ref.as_ref()) => {
-                    let why = match learnt {
+                found = farm.look_up_in_turn(project, &sha, git_ref.as_ref()) => {
+                    let why = match found {
                         Ok(Lookup::Unreadable(why)) => why,
                         Ok(Lookup::Found(_) | Lookup::Missing) => String::new(),
                         Err(error) => error.to_string(),
                     };
                     if !why.is_empty() {
-                        tracing::debug!(project.id = %project, error = %why, "Commit {sha} is not learnt now");
+                        tracing::debug!(project.id = %project, error = %why, "Could not look up commit {sha}");
                         farm.inner.commit_lookups.back_off(project);
                     }
                 }
@@ -40,7 +43,7 @@ impl Farm {
         });
     }
 
-    async fn learn_in_turn(
+    async fn look_up_in_turn(
         &self,
         project: ProjectId,
         sha: &CommitSha,
@@ -54,13 +57,13 @@ impl Farm {
             Err(error) => Err(error),
         };
         match self.read(known).await? {
-            Ok(project) => self.learn(&project, sha, git_ref).await,
+            Ok(project) => self.look_up(&project, sha, git_ref).await,
             Err(commit) => Ok(Lookup::Found(commit)),
         }
     }
 
-    /// Asks the repository for a commit and remembers it.
-    async fn learn(
+    /// Looks up a commit in its repository and stores it.
+    async fn look_up(
         &self,
         project: &Project,
         sha: &CommitSha,
@@ -78,21 +81,21 @@ impl Farm {
             Ok(None) => return Ok(Lookup::Missing),
             Err(error) => return Ok(Lookup::Unreadable(error.to_string())),
         };
-        self.remember_commit(project.id, commit.clone()).await?;
+        self.store_commit(project.id, commit.clone()).await?;
         Ok(Lookup::Found(commit))
     }
 
-    async fn remember_commit(&self, project: ProjectId, commit: Commit) -> Result<(), FarmError> {
+    async fn store_commit(&self, project: ProjectId, commit: Commit) -> Result<(), FarmError> {
         let put = move |conn: &mut Conn| commits::put(conn, project, &commit);
         match self.inner.store.write(put).await {
-            // Somebody else was quicker, with the same commit.
+            // Another request stored the same commit at the same time.
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Remembers a commit that the repository was asked for anyway. Nobody waits for it, and without
-    /// it the commit is learnt like others.
+    /// Stores a commit that was read for another reason, in the background. If that fails, the commit
+    /// is looked up like others.
     pub(crate) fn note_commit(&self, project: ProjectId, commit: Commit) {
         if !self.inner.commit_lookups.try_queue(project, &commit.sha) {
             return;
@@ -100,19 +103,19 @@ impl Farm {
         let farm = self.clone();
         slipway_tasks::spawn("commit storage", async move {
             let sha = commit.sha.clone();
-            if let Err(error) = farm.remember_commit(project, commit).await {
-                tracing::debug!(project.id = %project, %error, "Commit {sha} is not remembered now");
+            if let Err(error) = farm.store_commit(project, commit).await {
+                tracing::debug!(project.id = %project, %error, "Could not store commit {sha}");
             }
             farm.inner.commit_lookups.finish(project, sha);
         });
     }
 
-    /// A commit of a project's repository: remembered, or asked for there and then.
+    /// A commit of a project, stored or looked up.
     ///
     /// # Errors
-    /// `NotFound` when the repository lacks it, or cannot be read and nothing of it was built;
-    /// `Unavailable` when something was built of it and the repository cannot be read now;
-    /// `Forbidden` to those who may not see the source.
+    /// `NotFound` when the repository does not have the commit, or cannot be read and the commit was
+    /// never built; `Unavailable` when the commit was built and the repository cannot be read now;
+    /// `Forbidden` when the actor may not see the source.
     pub async fn commit(
         &self,
         access: &ProjectAccess,
@@ -126,7 +129,7 @@ impl Farm {
             known => return known,
         }
         let _turn = self.inner.commit_lookups.foreground.acquire().await;
-        match self.learn(access.project(), sha, None).await? {
+        match self.look_up(access.project(), sha, None).await? {
             Lookup::Found(commit) => Ok(commit),
             Lookup::Unreadable(why) if self.was_built(access, sha).await? => {
                 Err(FarmError::Unavailable(why))
@@ -141,12 +144,12 @@ impl Farm {
         self.read(built).await
     }
 
-    /// The commit that a full sha, its first digits, a branch or a tag stands for. First digits
-    /// do for what is remembered or was built; the repository is not asked for them.
+    /// The commit for a full id, a shortened id, a branch or a tag. Shortened ids are found only among
+    /// commits that are stored or were built.
     ///
     /// # Errors
-    /// `NotFound` when there is none, or the repository cannot be read; `Forbidden` to those who
-    /// may not see the source.
+    /// `NotFound` when there is no such commit, or the repository cannot be read; `Forbidden` when the
+    /// actor may not see the source.
     pub async fn sha_of(
         &self,
         access: &ProjectAccess,
@@ -175,11 +178,11 @@ impl Farm {
         }
     }
 
-    /// Whether a commit is known: something of it was built, or the repository has it. A
-    /// repository that cannot be read has nothing.
+    /// Whether a commit was built or is in the repository. A repository that cannot be read counts as
+    /// empty.
     ///
     /// # Errors
-    /// `Forbidden` to those who see the project but not its builds.
+    /// `Forbidden` when the actor may not see the builds.
     pub async fn has_commit(
         &self,
         access: &ProjectAccess,

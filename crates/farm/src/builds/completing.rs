@@ -1,4 +1,4 @@
-//! What a build's jobs have besides what a definition says: it follows from the project and the commit.
+//! Completes a definition with what follows from the project and the commit.
 
 use slipway_domain::image::{Repository, tag_for_ref, tags_for};
 use slipway_domain::pipeline::{Definition, JobDefinition};
@@ -7,19 +7,16 @@ use slipway_store::projects::Project;
 
 use crate::error::FarmError;
 
-/// What is built of a project: a commit, and what it was asked for by.
+/// The commit to build, and the ref that it was requested by.
 #[derive(Clone, Copy)]
 pub(crate) struct Revision<'a> {
-    /// The commit.
     pub(crate) sha: &'a CommitSha,
-    /// The branch or tag.
     pub(crate) git_ref: Option<&'a GitRef>,
-    /// Whether that is a tag.
     pub(crate) ref_is_tag: bool,
 }
 
-/// A definition with everything filled in that follows from the project and the commit, and with a
-/// job for each platform.
+/// The definition with repositories, tags and cache sources filled in, and with one job for each
+/// platform.
 pub(crate) fn completed(
     mut definition: Definition,
     project: &Project,
@@ -33,34 +30,36 @@ pub(crate) fn completed(
             continue;
         };
         if let (None, Some(repository)) = (&image.repository, repository) {
-            // Several images of one project go to repositories of their own below the project's.
-            let own = match single {
-                true => repository.clone(),
-                false => repository.child(&job.name.as_str().to_ascii_lowercase())?,
+            // Several images of one project need different repositories, below that of the project.
+            let own = if single {
+                repository.clone()
+            } else {
+                repository.child(&job.name.as_str().to_ascii_lowercase())?
             };
             image.repository = Some(own);
         }
         if image.tags.is_empty() {
             image.tags = tags_for(at.sha, at.git_ref, &project.default_branch);
         }
-        take_from_branch(image, &project.default_branch, at);
+        cache_from_branch(image, &project.default_branch, at);
     }
     definition.check()?;
     Ok(platforms::expand(definition)?)
 }
 
-/// Has a build of a branch take layers from the image that was built of it before, and the first one
-/// from that of the default branch. A definition that says itself where layers come from has its way.
-fn take_from_branch(image: &mut ImageBuild, default_branch: &GitRef, at: Revision<'_>) {
-    let says_itself =
+/// Makes a build of a branch use the last image of the branch as cache or, for the first build, that of
+/// the default branch. A definition that names its own cache is left alone.
+fn cache_from_branch(image: &mut ImageBuild, default_branch: &GitRef, at: Revision<'_>) {
+    let has_own_cache =
         image.cache_tag.is_some() || image.cache_of.is_some() || !image.cache_images.is_empty();
     let branch = at.git_ref.filter(|_| !at.ref_is_tag);
-    let (Some(branch), false, Some(_)) = (branch, image.no_cache || says_itself, &image.repository)
+    let (Some(branch), false, Some(_)) =
+        (branch, image.no_cache || has_own_cache, &image.repository)
     else {
         return;
     };
     let tag = tag_for_ref(branch);
-    // Only what this pipeline pushes can be there to take layers from.
+    // Only a tag that this pipeline pushes can exist as a cache.
     if !image.tags.contains(&tag) {
         return;
     }

@@ -17,22 +17,20 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
 
-/// What somebody asks to be built.
+/// A build to create.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// Which pipeline of the project.
     pub pipeline: Slug,
-    /// The commit; the one that `git_ref` points to when absent.
+    /// The commit; the head of `git_ref` when absent.
     pub sha: Option<CommitSha>,
-    /// The branch or tag; the project's default branch when both are absent.
+    /// The branch or tag; the default branch when both are absent.
     pub git_ref: Option<GitRef>,
 }
 
-/// Who or what has a build made.
+/// Who or what starts a build.
 pub(crate) enum BuildCause {
-    /// A user who asked for it.
     Person(UserId),
-    /// A trigger, in the name of the user who made it.
+    /// A trigger, in the name of the user who created it.
     Trigger {
         id: TriggerId,
         by: UserId,
@@ -41,10 +39,10 @@ pub(crate) enum BuildCause {
 }
 
 impl Farm {
-    /// Makes a build of a commit, and queues its jobs.
+    /// Creates a build of a commit. Requires a developer.
     ///
     /// # Errors
-    /// `Invalid` when the repository has no such ref, `NotFound` without such a pipeline.
+    /// `Invalid` when the repository has no such ref, `NotFound` when there is no such pipeline.
     pub async fn create_build(
         &self,
         actor: &Actor,
@@ -57,7 +55,7 @@ impl Farm {
             .await
     }
 
-    /// Makes a build for whoever may have one made.
+    /// Creates a build without checking rights.
     pub(crate) async fn make_build(
         &self,
         project: Project,
@@ -79,7 +77,7 @@ impl Farm {
         let jobs = self.jobs_at(&pipeline, &project, at).await;
         let (definition, error) = match cause {
             BuildCause::Person(_) => (jobs?, None),
-            // Whoever pulls a trigger seldom looks at the answer.
+            // Callers of triggers seldom look at the answer, so a failed build shows the error.
             BuildCause::Trigger { .. } => jobs_or_error(jobs)?,
         };
         let now = self.now();
@@ -119,7 +117,7 @@ impl Farm {
         Ok(created.build())
     }
 
-    /// The commit that is asked for, with the ref it is asked for by.
+    /// The commit to build, with its ref and whether that is a tag.
     pub(crate) async fn commit_of(
         &self,
         project: &Project,
@@ -150,7 +148,8 @@ impl Farm {
         Ok((found.sha, Some(git_ref), found.is_tag))
     }
 
-    /// Where a project's images go: where it says, or its path at the farm's registry.
+    /// Where images of a project are pushed: its own repository, or its path at the registry of the
+    /// farm.
     pub(crate) fn repository_of(&self, project: &Project) -> Result<Option<Repository>, FarmError> {
         match (&project.image_repository, &self.inner.settings.registry) {
             (Some(own), _) => Ok(Some(own.clone())),

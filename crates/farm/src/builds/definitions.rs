@@ -1,4 +1,4 @@
-//! What a build runs: the jobs that its pipeline has, or those that the repository brings along.
+//! Determines what a build runs: the definition of its pipeline, or the one in the repository.
 
 use slipway_definition::FILE;
 use slipway_domain::pipeline::Definition;
@@ -12,54 +12,53 @@ use crate::builds::completing::{Revision, completed};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// Why it cannot be told what a build runs.
-pub(crate) enum NoJobs {
-    /// What the repository brings along is wrong. The sentence says how.
-    Wrong(String),
+/// Why there is no valid definition.
+pub(crate) enum DefinitionFailure {
+    /// The definition in the repository is invalid, for this reason.
+    Invalid(String),
     /// The repository could not be read.
     Source(GitError),
-    /// It is not for the repository.
     Other(FarmError),
 }
 
-impl From<FarmError> for NoJobs {
+impl From<FarmError> for DefinitionFailure {
     fn from(error: FarmError) -> Self {
         Self::Other(error)
     }
 }
 
-impl From<NoJobs> for FarmError {
-    fn from(why: NoJobs) -> Self {
+impl From<DefinitionFailure> for FarmError {
+    fn from(why: DefinitionFailure) -> Self {
         match why {
-            NoJobs::Wrong(sentence) => FarmError::Invalid(sentence),
-            NoJobs::Source(error) => source_error(error),
-            NoJobs::Other(error) => error,
+            DefinitionFailure::Invalid(sentence) => FarmError::Invalid(sentence),
+            DefinitionFailure::Source(error) => source_error(error),
+            DefinitionFailure::Other(error) => error,
         }
     }
 }
 
-impl NoJobs {
-    /// The same for builds that nobody waits for: what they failed of.
-    fn of_build(self) -> Result<BuildError, FarmError> {
+impl DefinitionFailure {
+    /// The error to store with a build that fails because of this.
+    fn into_build_error(self) -> Result<BuildError, FarmError> {
         let error = |code: &str, message: String| BuildError {
             code: code.to_owned(),
             message,
         };
         match self {
-            NoJobs::Wrong(sentence) => Ok(error("bad_definition", sentence)),
-            NoJobs::Source(
+            DefinitionFailure::Invalid(sentence) => Ok(error("bad_definition", sentence)),
+            DefinitionFailure::Source(
                 why @ (GitError::RefusedUrl(_)
                 | GitError::RepositoryUnavailable { .. }
                 | GitError::CommitMissing { .. }
                 | GitError::TimedOut { .. }),
             ) => Ok(error("source_unavailable", why.to_string())),
-            NoJobs::Source(ours) => Err(source_error(ours)),
-            NoJobs::Other(error) => Err(error),
+            DefinitionFailure::Source(ours) => Err(source_error(ours)),
+            DefinitionFailure::Other(error) => Err(error),
         }
     }
 }
 
-/// What the farm says when a repository could not be asked.
+/// The error for a repository that could not be read.
 pub(crate) fn source_error(error: GitError) -> FarmError {
     match error {
         GitError::RefusedUrl(_)
@@ -77,73 +76,79 @@ pub(crate) fn source_error(error: GitError) -> FarmError {
     }
 }
 
-/// Jobs for a build that is made whether or not there are some: without them it has failed.
+/// The definition for a build that is created in any case: without a valid one it has no jobs and an
+/// error.
 pub(crate) fn jobs_or_error(
-    jobs: Result<Definition, NoJobs>,
+    jobs: Result<Definition, DefinitionFailure>,
 ) -> Result<(Definition, Option<BuildError>), FarmError> {
     match jobs {
         Ok(definition) => Ok((definition, None)),
-        Err(why) => Ok((Definition { jobs: Vec::new() }, Some(why.of_build()?))),
+        Err(why) => Ok((
+            Definition { jobs: Vec::new() },
+            Some(why.into_build_error()?),
+        )),
     }
 }
 
 impl Farm {
-    /// What a build of a commit runs, with everything filled in that follows from the project and
-    /// the commit.
+    /// The completed definition for a build of a commit.
     pub(crate) async fn jobs_at(
         &self,
         pipeline: &Pipeline,
         project: &Project,
         at: Revision<'_>,
-    ) -> Result<Definition, NoJobs> {
-        // Sources that were handed in have no commit to look at.
-        let brought = match pipeline.from_repository && !at.sha.is_none() {
-            true => self.brought_along(project, at.sha, at.git_ref).await?,
-            false => None,
+    ) -> Result<Definition, DefinitionFailure> {
+        // Submitted sources have no commit whose repository could be read.
+        let in_repository = if pipeline.from_repository && !at.sha.is_none() {
+            self.definition_at(project, at.sha, at.git_ref).await?
+        } else {
+            None
         };
         let repository = self.repository_of(project)?;
         let complete = |definition| completed(definition, project, repository.as_ref(), at);
-        match brought {
-            Some(definition) => {
-                complete(definition).map_err(|error| NoJobs::Wrong(format!("{FILE}: {error}")))
-            }
+        match in_repository {
+            Some(definition) => complete(definition)
+                .map_err(|error| DefinitionFailure::Invalid(format!("{FILE}: {error}"))),
             None => Ok(complete(pipeline.definition.clone())?),
         }
     }
 
-    /// The jobs that the repository has at a commit, if it has any.
-    async fn brought_along(
+    /// The definition in the repository at a commit, if there is one.
+    async fn definition_at(
         &self,
         project: &Project,
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
-    ) -> Result<Option<Definition>, NoJobs> {
+    ) -> Result<Option<Definition>, DefinitionFailure> {
         let key = (project.id, project.repo_url.clone(), sha.clone());
-        if let Some(brought) = self.inner.definition_cache.get(&key) {
-            return Ok(brought);
+        if let Some(cached) = self.inner.definition_cache.get(&key) {
+            return Ok(cached);
         }
-        let url: RemoteUrl = project.repo_url.parse().map_err(NoJobs::Source)?;
+        let url: RemoteUrl = project
+            .repo_url
+            .parse()
+            .map_err(DefinitionFailure::Source)?;
         let url = self.with_deploy_key(project, url).await?;
         let max = u64::try_from(slipway_definition::MAX_BYTES).unwrap_or(u64::MAX);
         let read = self.inner.git.read_file(&url, sha, git_ref, FILE, max);
-        let read = read.await.map_err(NoJobs::Source)?;
+        let read = read.await.map_err(DefinitionFailure::Source)?;
         self.note_commit(project.id, read.commit);
-        let brought = match read.file {
+        let definition = match read.file {
             FileAt::Absent => None,
             FileAt::Text(text) => {
-                let read = slipway_definition::parse(&text);
-                Some(read.map_err(|fault| NoJobs::Wrong(fault.to_string()))?)
+                let read = slipway_definition::read(&text);
+                Some(read.map_err(|fault| DefinitionFailure::Invalid(fault.to_string()))?)
             }
             FileAt::NotAFile => {
-                let why = format!("{FILE}, line 1, column 1: this is no regular file");
-                return Err(NoJobs::Wrong(why));
+                let why = format!("{FILE}, line 1, column 1: this is not a regular file");
+                return Err(DefinitionFailure::Invalid(why));
             }
             FileAt::TooLarge(bytes) => {
                 let fault = slipway_definition::too_large(bytes);
-                return Err(NoJobs::Wrong(fault.to_string()));
+                return Err(DefinitionFailure::Invalid(fault.to_string()));
             }
         };
-        self.inner.definition_cache.put(key, brought.clone());
-        Ok(brought)
+        self.inner.definition_cache.put(key, definition.clone());
+        Ok(definition)
     }
 }

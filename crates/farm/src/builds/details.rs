@@ -1,4 +1,4 @@
-//! Builds and their jobs with all that some dialects tell of them: the latest attempts alone.
+//! Reads builds with the latest attempts of their jobs, and details of jobs.
 
 use std::collections::HashMap;
 
@@ -12,31 +12,28 @@ use crate::access::authorize::ProjectAccess;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// A build with what its state follows from.
+/// A build with the jobs that determine its state.
 #[derive(Clone, Debug)]
 pub struct BuildDetails {
-    /// The build.
     pub build: Build,
-    /// The latest attempts of its jobs, in the order they were made.
+    /// The latest attempts of the jobs, oldest first.
     pub jobs: Vec<DetailedJob>,
 }
 
-/// The latest attempt of a job.
+/// The latest attempt of a job, with its details.
 #[derive(Clone, Debug)]
 pub struct DetailedJob {
-    /// The job.
     pub job: Job,
-    /// What is known of few jobs.
     pub details: Details,
-    /// Whether it was called off and its runner has not said yet that it stopped.
+    /// Whether the job was canceled and its runner has not reported yet that it stopped.
     pub stopping: bool,
 }
 
 impl Farm {
-    /// The build of a pipeline that has this number.
+    /// The build of a pipeline with this number.
     ///
     /// # Errors
-    /// `NotFound`; `Forbidden` to those who see no builds of the project.
+    /// `NotFound`; `Forbidden` when the actor may not see the builds.
     pub async fn numbered_build(
         &self,
         access: &ProjectAccess,
@@ -49,7 +46,7 @@ impl Farm {
         self.read(find).await
     }
 
-    /// Builds with the jobs that their states follow from.
+    /// Completes builds with the jobs that determine their states.
     pub async fn detailed_builds(
         &self,
         builds: Vec<Build>,
@@ -77,13 +74,13 @@ impl Farm {
         Ok(builds.into_iter().map(with_jobs).collect())
     }
 
-    /// What is known of a job besides what is known of all.
+    /// The details of a job, which few jobs have.
     pub async fn job_details(&self, job: JobId) -> Result<Details, FarmError> {
         let find = move |conn: &mut Conn| jobs::details_of(conn, job);
         self.read(find).await
     }
 
-    /// The same for the jobs of a build that have any, all attempts.
+    /// The details of all attempts of the jobs of a build, for those that have any.
     pub async fn details_of_jobs(
         &self,
         build: BuildId,
@@ -92,10 +89,10 @@ impl Farm {
         self.read(find).await
     }
 
-    /// One build with the jobs that its state follows from, as it is now.
+    /// A build with the jobs that determine its state.
     ///
     /// # Errors
-    /// `NotFound` when it is gone.
+    /// `NotFound` when the build was deleted.
     pub async fn detailed_build(&self, id: BuildId) -> Result<BuildDetails, FarmError> {
         let find = move |conn: &mut Conn| builds::get(conn, id);
         let build = self.read(find).await?;
@@ -103,7 +100,7 @@ impl Farm {
         shown.ok_or(FarmError::NotFound("build"))
     }
 
-    /// Of each of `jobs`, the latest attempts of one build, those that it needs.
+    /// Which of `jobs`, the latest attempts of a build, each of them needs.
     pub async fn needs_among(
         &self,
         build: BuildId,
@@ -111,7 +108,7 @@ impl Farm {
     ) -> Result<HashMap<JobId, Vec<JobId>>, FarmError> {
         let find = move |conn: &mut Conn| jobs::needs_of_build(conn, build);
         let needs = self.read(find).await?;
-        // A job may have needed an earlier attempt of what is shown.
+        // A job may have needed an earlier attempt, so needs are matched by name.
         let by_name: HashMap<&str, JobId> = jobs
             .iter()
             .map(|shown| (shown.job.name.as_str(), shown.job.id))

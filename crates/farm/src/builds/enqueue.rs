@@ -114,7 +114,7 @@ impl Farm {
         self.announce_changes(changes).await;
         // Submitted sources and packages have no commit that a repository could describe.
         if !build.sha.is_none() {
-            self.learn_commit(build.project, build.sha.clone(), build.git_ref.clone());
+            self.look_up_commit(build.project, build.sha.clone(), build.git_ref.clone());
         }
         Ok(Enqueued::Created(Box::new(build)))
     }

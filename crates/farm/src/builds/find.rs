@@ -10,10 +10,10 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 
 impl Farm {
-    /// One build, for an actor that may see it and act on it in the role `need`.
+    /// A build, for an actor with the role `need` on it.
     ///
     /// # Errors
-    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    /// `NotFound` when the actor may not see the build, `Forbidden` when its role is too low.
     pub async fn build(
         &self,
         actor: &Actor,
@@ -28,7 +28,7 @@ impl Farm {
     /// The builds of a project, newest first.
     ///
     /// # Errors
-    /// `Forbidden` to those who see the project but not its builds.
+    /// `Forbidden` when the actor may not see the builds.
     pub async fn builds(
         &self,
         access: &ProjectAccess,
@@ -41,15 +41,15 @@ impl Farm {
             .await
     }
 
-    /// All attempts of a build's jobs, in the order they were made.
+    /// All attempts of the jobs of a build, oldest first.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>, FarmError> {
         self.read(move |conn| jobs::of_build(conn, build)).await
     }
 
-    /// One job, for an actor that may see it and act on it in the role `need`.
+    /// A job, for an actor with the role `need` on it.
     ///
     /// # Errors
-    /// `NotFound` when the actor may not know of it, `Forbidden` when it may only look.
+    /// `NotFound` when the actor may not see the job, `Forbidden` when its role is too low.
     pub async fn job(
         &self,
         actor: &Actor,
@@ -61,7 +61,7 @@ impl Farm {
         Ok((access, job))
     }
 
-    /// Lets an actor act on the builds of the project that `what` belongs to.
+    /// Checks the role of an actor for builds of a project. `what` is named when it sees nothing.
     async fn builds_of(
         &self,
         actor: &Actor,
@@ -81,7 +81,7 @@ impl Farm {
     /// The build that a job belongs to.
     ///
     /// # Errors
-    /// `NotFound` when it is gone.
+    /// `NotFound` when the build was deleted.
     pub async fn build_of(&self, job: &Job) -> Result<Build, FarmError> {
         let id = job.build;
         self.read(move |conn| builds::get(conn, id)).await

@@ -1,4 +1,4 @@
-//! Jobs and builds as lists show them, and what is found by name rather than by id.
+//! Lists jobs and builds with what lists show, and finds archives and attempts by name.
 
 use slipway_domain::{ArtifactId, BuildId, GitRef, JobId, Role};
 use slipway_store::artifacts::{self, Artifact};
@@ -12,10 +12,10 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 
 impl Farm {
-    /// A slice of a project's jobs, newest first, and how many there are.
+    /// A slice of the jobs of a project, newest first, and how many there are.
     ///
     /// # Errors
-    /// `Forbidden` to those who see the project but not its builds.
+    /// `Forbidden` when the actor may not see the builds.
     pub async fn job_list(
         &self,
         access: &ProjectAccess,
@@ -31,11 +31,11 @@ impl Farm {
         self.read(list).await
     }
 
-    /// One job of a project, with what is shown of it.
+    /// A job of a project, with what lists show.
     ///
     /// # Errors
-    /// `NotFound` when the project has no such job; `Forbidden` to those who see the project but
-    /// not its builds.
+    /// `NotFound` when the project has no such job; `Forbidden` when the actor may not see the
+    /// builds.
     pub async fn listed_job(
         &self,
         access: &ProjectAccess,
@@ -54,10 +54,10 @@ impl Farm {
         self.read(read).await
     }
 
-    /// A slice of a project's builds, newest first, and how many there are.
+    /// A slice of the builds of a project, newest first, and how many there are.
     ///
     /// # Errors
-    /// `Forbidden` to those who see the project but not its builds.
+    /// `Forbidden` when the actor may not see the builds.
     pub async fn build_list(
         &self,
         access: &ProjectAccess,
@@ -72,11 +72,11 @@ impl Farm {
         self.read(list).await
     }
 
-    /// One build of a project, by its number in the farm, with what is shown of it.
+    /// A build of a project by its id, with what lists show.
     ///
     /// # Errors
-    /// `NotFound` when the project has no such build; `Forbidden` to those who see the project but
-    /// not its builds.
+    /// `NotFound` when the project has no such build; `Forbidden` when the actor may not see the
+    /// builds.
     pub async fn listed_build(
         &self,
         access: &ProjectAccess,
@@ -96,12 +96,12 @@ impl Farm {
         self.read(read).await
     }
 
-    /// The archive of a job, by its name, in the newest build of a branch or tag that succeeded;
-    /// of several attempts the latest counts.
+    /// The archive of the job with this name in the newest successful build of a branch or tag, from
+    /// the latest attempt.
     ///
     /// # Errors
-    /// `NotFound` when there is no such build, no such job in it, or no archive of that;
-    /// `Forbidden` to those who see the project but not its builds.
+    /// `NotFound` when there is no such build, job or archive; `Forbidden` when the actor may not see
+    /// the builds.
     pub async fn newest_archive(
         &self,
         access: &ProjectAccess,
@@ -121,10 +121,10 @@ impl Farm {
         self.read(find).await
     }
 
-    /// Keeps an artifact for ever that would have expired.
+    /// Removes the expiry of an artifact.
     ///
     /// # Errors
-    /// `NotFound` when it has expired already, or was removed.
+    /// `NotFound` when the artifact has expired or was deleted.
     pub async fn keep_artifact(
         &self,
         access: &ProjectAccess,
@@ -136,12 +136,11 @@ impl Farm {
         self.write(keep).await
     }
 
-    /// Makes a new attempt of a job, whichever of its attempts is named: the latest is the one
-    /// that is tried again. With GitLab any attempt may be, as often as one likes; here attempts
-    /// form a line, each the copy of the one before, so that what comes out is the same.
+    /// Retries the latest attempt of a job, whichever attempt is named. GitLab can retry any attempt
+    /// any number of times; here each attempt is a copy of the one before, so the result is the same.
     ///
     /// # Errors
-    /// `Conflict` when the latest attempt is not over, or was skipped.
+    /// `Conflict` when the latest attempt has not ended, or was skipped.
     pub async fn retry_latest(
         &self,
         actor: &Actor,
@@ -149,13 +148,12 @@ impl Farm {
         job: &Job,
     ) -> Result<Job, FarmError> {
         access.require_builds(Role::Developer)?;
-        let latest = match job.superseded {
-            false => job.clone(),
-            true => {
-                let (build, name) = (job.build, job.name.clone());
-                let find = move |conn: &mut Conn| job_lists::latest_attempt(conn, build, &name);
-                self.read(find).await?
-            }
+        let latest = if job.superseded {
+            let (build, name) = (job.build, job.name.clone());
+            let find = move |conn: &mut Conn| job_lists::latest_attempt(conn, build, &name);
+            self.read(find).await?
+        } else {
+            job.clone()
         };
         self.retry_job(actor, access, &latest).await
     }

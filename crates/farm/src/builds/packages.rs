@@ -1,4 +1,4 @@
-//! Builds of packages: an archive or a Dockerfile behind a URL, or in a file that was uploaded.
+//! Creates builds of packages: an archive or a Dockerfile at a URL or in an uploaded file.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha224};
@@ -20,36 +20,35 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::ending::finish;
 
-/// How many characters of a digest name a package for people.
+/// How many characters of a digest are the display name of a package.
 const SHORT: usize = 7;
-/// How long a build of a package may take, in seconds.
+/// The time limit of a package build, in seconds.
 const TIMEOUT_S: u32 = 7200;
 
-/// What somebody asks to be built that is not in git.
+/// A build of a package to create.
 #[derive(Clone, Debug)]
 pub struct PackageRequest {
-    /// The URL of a package. It is what is built when there is a file as well.
+    /// The URL of a package. It takes precedence over an upload.
     pub url: Option<String>,
-    /// A file that was uploaded.
+    /// An uploaded file.
     pub upload: Option<UploadId>,
-    /// Where in the package the Dockerfile and the context are.
+    /// Where the Dockerfile and the context are in the package.
     pub location: PackageLocation,
-    /// The tags of the image, made to fit.
+    /// The tags of the image, already sanitized.
     pub tags: Vec<String>,
-    /// Who pulls base images: a robot, by the name of its namespace, a plus and its own.
+    /// The robot that pulls base images, as `namespace+name`.
     pub pull_robot: Option<String>,
 }
 
 impl Farm {
-    /// Makes a build of a package, and queues its job. The first one of a project lets its jobs
-    /// run one at a time, unless somebody said how many may run.
+    /// Creates a build of a package. The first one of a project limits the project to one running job,
+    /// unless a limit is set.
     ///
     /// # Errors
-    /// `ReadOnly` when the project takes none; `Forbidden` for a pull robot of a namespace that the
-    /// actor does not administer, and for a file of another project that it may not build;
-    /// `NotFound("pull robot")` for one that does not exist; `NotFound("file")` for a file that is
-    /// not there; `TooManyBuilds` when the namespace has as many as it may; `Invalid` without a
-    /// source.
+    /// `ReadOnly`; `Forbidden` for a pull robot of a namespace that the actor does not maintain, and
+    /// for a file of another project that it may not build; `NotFound("pull robot")` and
+    /// `NotFound("file")` when these do not exist; `TooManyBuilds` at the limit of the namespace;
+    /// `Invalid` without a source.
     pub async fn create_package_build(
         &self,
         actor: &Actor,
@@ -75,7 +74,11 @@ impl Farm {
                 (PackageSource::Url(url.clone()), short(&digest))
             }
             (None, Some((id, content))) => (PackageSource::Upload(*id), short(&content.sha256)),
-            (None, None) => return Err(FarmError::Invalid("there is no package".to_owned())),
+            (None, None) => {
+                return Err(FarmError::Invalid(
+                    "a build needs a package URL or an uploaded file".to_owned(),
+                ));
+            }
         };
         let package = BuildPackage {
             source,
@@ -132,7 +135,7 @@ impl Farm {
         }
     }
 
-    /// What the one job of the build does.
+    /// The definition of a package build, with one job.
     fn package_definition(
         &self,
         project: &Project,
@@ -140,7 +143,9 @@ impl Farm {
         tags: &[String],
     ) -> Result<Definition, FarmError> {
         let repository = self.repository_of(project)?.ok_or_else(|| {
-            FarmError::Invalid("the project's images have nowhere to go".to_owned())
+            FarmError::Invalid(
+                "the project has no image repository, and the farm has no registry".to_owned(),
+            )
         })?;
         let mut definition = Definition::single_image();
         for job in &mut definition.jobs {
@@ -157,8 +162,8 @@ impl Farm {
         Ok(definition)
     }
 
-    /// A file that a build of a project may use: nobody used it, or the actor may build the project
-    /// that did.
+    /// A file that a build of a project may use: it was never used, or the actor may build the project
+    /// that used it.
     async fn file_for(
         &self,
         actor: &Actor,
@@ -167,10 +172,10 @@ impl Farm {
     ) -> Result<(UploadId, FileContent), FarmError> {
         let file: UploadedFile = self.upload(id).await?;
         if file.used_at.is_some() && file.used_by != Some(access.id()) {
-            const ANOTHERS: FarmError = FarmError::Forbidden("the file is another project's");
-            let user = file.used_by.ok_or(ANOTHERS)?;
+            const FOREIGN: FarmError = FarmError::Forbidden("the file belongs to another project");
+            let user = file.used_by.ok_or(FOREIGN)?;
             match self.project_by_id(actor, user, Role::Developer).await {
-                Err(FarmError::NotFound(_)) => return Err(ANOTHERS),
+                Err(FarmError::NotFound(_)) => return Err(FOREIGN),
                 found => found?,
             };
         }
@@ -178,10 +183,10 @@ impl Farm {
         Ok((id, content))
     }
 
-    /// The builds of a project that were asked for at `since` or later, newest first.
+    /// The builds of a project that were created at `since` or later, newest first.
     ///
     /// # Errors
-    /// `Forbidden` to those who see the project but not its builds.
+    /// `Forbidden` when the actor may not see the builds.
     pub async fn builds_since(
         &self,
         access: &ProjectAccess,
@@ -194,11 +199,11 @@ impl Farm {
         self.read(list).await
     }
 
-    /// A build of a project, by its name to the outside.
+    /// A build of a project by its UUID.
     ///
     /// # Errors
-    /// `NotFound("build")` when there is none of that name anywhere, `NotFound("build here")` when
-    /// it is another project's.
+    /// `NotFound("build")` when there is no such build, `NotFound("build here")` when it belongs to
+    /// another project.
     pub async fn build_in(
         &self,
         access: &ProjectAccess,
@@ -207,17 +212,17 @@ impl Farm {
         access.require_builds(Role::Reader)?;
         let find = move |conn: &mut Conn| builds::by_uuid(conn, uuid);
         let build = self.read(find).await?;
-        match build.project == access.id() {
-            true => Ok(build),
-            false => Err(FarmError::NotFound("build here")),
+        if build.project == access.id() {
+            Ok(build)
+        } else {
+            Err(FarmError::NotFound("build here"))
         }
     }
 
-    /// Calls a build off, as long as its phase lets anybody.
+    /// Cancels a build, as long as its phase allows that. Requires a maintainer.
     ///
     /// # Errors
-    /// `Conflict` when it is over, is being pushed, or was lost and is tried again; `Forbidden` to
-    /// those who do not maintain the project.
+    /// `Conflict` when the build has ended, is being pushed, or was lost and is retried; `Forbidden`.
     pub async fn cancel_package_build(
         &self,
         access: &ProjectAccess,
@@ -227,12 +232,12 @@ impl Farm {
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut Conn| {
             let (build, attempts) = (builds::get(conn, id)?, jobs::of_build(conn, id)?);
-            if !is_cancelable(&build, &attempts, now) {
-                return Err(StoreError::Conflict("the build is running or over"));
+            if !PackagePhase::of(&build, &attempts, now).is_cancelable() {
+                return Err(StoreError::Conflict("the build is running or has ended"));
             }
             let mut changes = Changes::default();
             for job in attempts {
-                // An earlier one of the loop may have taken this one with it.
+                // Canceling an earlier job may have ended this one as well.
                 if !jobs::get(conn, job.id)?.state.is_done() {
                     changes.extend(finish(conn, job.id, Event::Cancel, None, policy, now)?.1);
                 }
@@ -244,11 +249,11 @@ impl Farm {
         Ok(())
     }
 
-    /// Says how many builds of a namespace may be unfinished before no package is taken.
-    /// Administrators do.
+    /// Sets how many builds of a namespace may be unfinished before package builds are refused.
+    /// Requires an administrator.
     ///
     /// # Errors
-    /// `Forbidden` to everybody else.
+    /// `Forbidden`.
     pub async fn set_max_builds(
         &self,
         actor: &Actor,

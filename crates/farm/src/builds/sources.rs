@@ -1,6 +1,6 @@
-//! Builds of sources that somebody has at hand: a directory, packed and sent before it is built.
+//! Creates builds of local directories, which are packed and uploaded first.
 //!
-//! What is sent lies where uploaded files lie, and expires like them unless a build uses it.
+//! Uploaded sources are stored like other uploads, and expire like them unless a build uses them.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -20,27 +20,26 @@ use crate::builds::enqueue::{Uniqueness, always, build_row};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// The type of the sources: what a runner unpacks.
+/// The media type of uploaded sources.
 const MIME: &str = "application/gzip";
 
-/// How sources are built that are sent before.
+/// How to build uploaded sources.
 #[derive(Clone, Debug)]
 pub struct SourceRequest {
-    /// The pipeline that the build counts in. Where it has one image build, runners and time limit
-    /// are those of that one.
+    /// The pipeline that the build belongs to. If it has exactly one image build, the tags and the time
+    /// limit of that job are used.
     pub pipeline: Slug,
-    /// How the image is built; the paths in it are from the root of the sources.
+    /// How to build the image. Paths are relative to the root of the sources.
     pub image: Box<ImageBuild>,
-    /// Whether the image is pushed. When nothing is said it is if there is a place for it.
+    /// Whether to push the image; when absent, it is pushed if there is a repository.
     pub push: Option<bool>,
 }
 
 impl Farm {
-    /// Takes sources for a build of a project: a gzipped tar.
+    /// Stores sources for a build of a project: a gzipped tar. Requires a developer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles than developer; `TooLarge` above the limit; `Invalid` when the
-    /// bytes stop coming.
+    /// `Forbidden`; `TooLarge`; `Invalid` when the upload breaks off.
     pub async fn take_source<S, E>(
         &self,
         actor: &Actor,
@@ -52,16 +51,15 @@ impl Farm {
         E: std::error::Error + 'static,
     {
         access.require_builds(Role::Developer)?;
-        let place = self.create_upload(actor, MIME).await?;
-        self.fill_upload(place.id, content).await?;
-        self.upload(place.id).await
+        let upload = self.create_upload(actor, MIME).await?;
+        self.fill_upload(upload.id, content).await?;
+        self.upload(upload.id).await
     }
 
-    /// Whether sources could be built so, before they are sent. Tells where the image would be
-    /// pushed, if anywhere.
+    /// Checks a request before sources are uploaded. Returns where the image would be pushed.
     ///
     /// # Errors
-    /// Those of [`Farm::build_source`] but for the sources themselves.
+    /// Those of [`Farm::build_source`], except those about the sources.
     pub async fn check_source_build(
         &self,
         access: &ProjectAccess,
@@ -77,13 +75,12 @@ impl Farm {
         }))
     }
 
-    /// Makes a build of sources that the actor sent, and queues its jobs.
+    /// Creates a build of sources that the actor uploaded. Requires a developer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles than developer; `NotFound("source")` when the actor sent none of
-    /// that name, they expired, or another project's build used them; `NotFound("pipeline")`;
-    /// `Invalid` for a spec that cannot work, and when the image is to be pushed but has nowhere to
-    /// go.
+    /// `Forbidden`; `NotFound("source")` when the actor did not upload them, they expired, or a build
+    /// of another project used them; `NotFound("pipeline")`; `Invalid` for an invalid spec, and when
+    /// the image is to be pushed but there is no repository.
     pub async fn build_source(
         &self,
         actor: &Actor,
@@ -125,7 +122,7 @@ impl Farm {
         Ok(created.build())
     }
 
-    /// The pipeline that a build of sources counts in.
+    /// The pipeline that a build of sources belongs to.
     async fn pipeline_for_source(
         &self,
         access: &ProjectAccess,
@@ -136,7 +133,7 @@ impl Farm {
         self.read(find).await
     }
 
-    /// Sources that the actor sent, and that no other project has used.
+    /// Sources that the actor uploaded and no other project has used.
     async fn own_source(
         &self,
         actor: &Actor,
@@ -156,7 +153,7 @@ impl Farm {
         Ok((id, content))
     }
 
-    /// What the jobs of the build do; of the sources nothing is said yet.
+    /// The definition of the build, still without the sources.
     fn source_definition(
         &self,
         project: &Project,
@@ -173,7 +170,7 @@ impl Farm {
         }
         if push == Some(true) && image.repository.is_none() && repository.is_none() {
             return Err(FarmError::Invalid(
-                "the image has nowhere to go: the project names no image repository, and the farm has no registry"
+                "the image cannot be pushed: the project has no image repository, and the farm has no registry"
                     .to_owned(),
             ));
         }

@@ -1,4 +1,4 @@
-//! Builds that somebody hands in with jobs and sources of their own.
+//! Creates builds that are submitted with their own jobs or sources.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,62 +19,52 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
 
-/// The codes under which the reasons of builds without jobs are stored. The dialect chooses them,
-/// because its clients read them.
-#[derive(Clone, Copy, Debug)]
-pub struct PlanErrorCodes {
-    /// The graph was submitted, and is invalid.
-    pub invalid_graph: &'static str,
-    /// The pipeline's own definition is missing or invalid.
-    pub invalid_definition: &'static str,
-}
+/// The error code of an invalid graph.
+const INVALID_GRAPH: &str = "invalid_ir";
+/// The error code of a build whose jobs could not be determined.
+const NO_GRAPH: &str = "render_failed";
 
-/// Proof that a pipeline takes a build from this kind of thing; only [`Farm::admit`] makes one.
+/// Proof that a pipeline accepts builds from this kind of source; only [`Farm::admit`] makes one.
 pub struct Admission {
     access: ProjectAccess,
     pipeline: Pipeline,
     asked_by: BuildSource,
 }
 
-/// What a build is handed in with.
+/// A submitted build.
 pub struct BuildSubmission {
-    /// The branch, in the words of whoever asks.
+    /// The branch as the caller wrote it.
     pub branch: Option<String>,
-    /// The commit, in the words of whoever asks.
+    /// The commit as the caller wrote it.
     pub commit: Option<String>,
-    /// A message for people.
     pub message: Option<String>,
-    /// What all jobs see in their environment, unless they say otherwise.
+    /// Variables for all jobs that do not set them.
     pub env: BuildVariables,
-    /// The sources, where they are not the commit.
+    /// Sources to build instead of a commit.
     pub source: SubmittedSource,
-    /// The jobs, or why they cannot be; the pipeline's own when absent.
+    /// The jobs, or why they are invalid; those of the pipeline when absent.
     pub graph: Option<Result<StepGraph, BuildError>>,
     pub error_codes: PlanErrorCodes,
 }
 
-/// Sources that are not a commit of the project's repository: a gzipped tar.
+/// Sources to build instead of a commit: a gzipped tar.
 pub enum SubmittedSource {
-    /// There are none.
     None,
-    /// The bytes themselves.
     Archive {
-        /// The bytes.
         bytes: Bytes,
-        /// The address where the farm serves the sources of a build.
+        /// Makes the URL at which the farm serves the sources of a build.
         address: Box<dyn FnOnce(BuildUuid) -> String + Send>,
     },
-    /// They are somewhere else.
+    /// Sources on another server.
     Elsewhere {
-        /// Where.
         url: String,
-        /// The SHA-256 that they must have, in hex.
+        /// The SHA-256 that the sources must have, in hex.
         sha256: Option<String>,
     },
 }
 
-/// What a build does, and of what.
-struct Planned {
+/// What a submitted build runs, and for which commit.
+struct Plan {
     sha: CommitSha,
     git_ref: Option<GitRef>,
     ref_is_tag: bool,
@@ -83,7 +73,7 @@ struct Planned {
 }
 
 impl Farm {
-    /// Lets somebody hand a build in, unless the pipeline does not take one from such a thing.
+    /// Admits a build, unless the pipeline does not accept builds from this kind of source.
     pub fn admit(
         &self,
         access: ProjectAccess,
@@ -97,11 +87,11 @@ impl Farm {
         })
     }
 
-    /// Makes a build of what is handed in, and queues its jobs. One whose jobs cannot be is made
-    /// too: it has failed, and says why.
+    /// Creates a submitted build. A build with invalid jobs is created too, as a failed build that
+    /// shows the error. Requires a developer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles than developer; `Unavailable` when the sources cannot be kept.
+    /// `Forbidden`; `Unavailable` when the sources cannot be stored.
     pub async fn submit_build(
         &self,
         actor: &Actor,
@@ -113,29 +103,29 @@ impl Farm {
         let project = access.project().clone();
         let now = self.now();
         let uuid = self.inner.chance.build_uuid(now);
-        let (planned, error) = match self.planned(&project, &admission, uuid, &given).await? {
-            Ok(planned) => (planned, None),
-            Err(error) => (self.unplanned(&given), Some(error)),
+        let (plan, error) = match self.plan(&project, &admission, uuid, &given).await? {
+            Ok(plan) => (plan, None),
+            Err(error) => (self.empty_plan(&given), Some(error)),
         };
-        let mut submission = self.keep_source(uuid, given.source).await?;
-        let kept = submission.source_key.clone();
-        submission.message = given.message;
-        submission.cause = Some(admission.asked_by.as_str().to_owned());
-        submission.commit = given.commit;
-        submission.branch = given.branch;
-        submission.error = error;
-        submission.timeout_s = planned.timeout_s;
+        let mut handed = self.store_source(uuid, given.source).await?;
+        let kept = handed.source_key.clone();
+        handed.message = given.message;
+        handed.cause = Some(admission.asked_by.as_str().to_owned());
+        handed.commit = given.commit;
+        handed.branch = given.branch;
+        handed.error = error;
+        handed.timeout_s = plan.timeout_s;
         let new = NewBuild {
-            git_ref: planned.git_ref,
-            ref_is_tag: planned.ref_is_tag,
+            git_ref: plan.git_ref,
+            ref_is_tag: plan.ref_is_tag,
             created_by: Some(actor.user),
             submission,
             ..build_row(
                 uuid,
                 &project,
                 admission.pipeline.id,
-                planned.sha,
-                planned.definition,
+                plan.sha,
+                plan.definition,
             )
         };
         match self
@@ -150,9 +140,9 @@ impl Farm {
         }
     }
 
-    /// What a build that cannot be would have been of.
-    fn unplanned(&self, given: &BuildSubmission) -> Planned {
-        Planned {
+    /// A plan without jobs.
+    fn empty_plan(&self, given: &BuildSubmission) -> Plan {
+        Plan {
             sha: sha_of(given),
             git_ref: ref_of(given),
             ref_is_tag: false,
@@ -161,29 +151,27 @@ impl Farm {
         }
     }
 
-    /// What a build does with what is handed in, or why it cannot.
-    async fn planned(
+    /// The plan of a submitted build, or why it cannot run.
+    async fn plan(
         &self,
         project: &Project,
         admission: &Admission,
         uuid: BuildUuid,
         given: &BuildSubmission,
-    ) -> Result<Result<Planned, BuildError>, FarmError> {
-        let mut planned = match &given.graph {
+    ) -> Result<Result<Plan, BuildError>, FarmError> {
+        let mut plan = match &given.graph {
             Some(Err(error)) => return Ok(Err(error.clone())),
             Some(Ok(graph)) => match self.graph_of(project, uuid, graph, given)? {
-                Ok(planned) => planned,
-                Err(why) => return Ok(Err(build_error(given.error_codes.invalid_graph, why))),
+                Ok(plan) => plan,
+                Err(why) => return Ok(Err(build_error(INVALID_GRAPH, why))),
             },
             None => match self.own_jobs_of(project, &admission.pipeline, given).await {
-                Ok(planned) => planned,
-                Err(FarmError::Invalid(why)) => {
-                    return Ok(Err(build_error(given.error_codes.invalid_definition, why)));
-                }
+                Ok(plan) => plan,
+                Err(FarmError::Invalid(why)) => return Ok(Err(build_error(NO_GRAPH, why))),
                 Err(error) => return Err(error),
             },
         };
-        for job in &mut planned.definition.jobs {
+        for job in &mut plan.definition.jobs {
             if let JobSpec::Script(script) = &mut job.spec {
                 for (key, value) in given.env.expose() {
                     let own = script.variables.entry(key.clone());
@@ -191,62 +179,62 @@ impl Farm {
                 }
             }
         }
-        Ok(Ok(planned))
+        Ok(Ok(plan))
     }
 
-    /// The jobs of a graph that was handed in.
+    /// The plan for a submitted graph.
     fn graph_of(
         &self,
         project: &Project,
         uuid: BuildUuid,
         graph: &StepGraph,
         given: &BuildSubmission,
-    ) -> Result<Result<Planned, String>, FarmError> {
+    ) -> Result<Result<Plan, String>, FarmError> {
         let repository = self.repository_of(project)?;
         let keep = repository.map(|repository| format!("{}:step-{uuid}", repository.as_str()));
         let definition = match graph.clone().into_definition(keep.as_deref()) {
             Ok(definition) => definition,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        // Nothing to do is done at once.
+        // A graph without jobs is valid: its build succeeds immediately.
         if !definition.jobs.is_empty()
             && let Err(error) = definition.check()
         {
             return Ok(Err(error.to_string()));
         }
-        Ok(Ok(Planned {
+        Ok(Ok(Plan {
             definition,
             timeout_s: graph
                 .timeout_s
                 .map(|s| i32::try_from(s).unwrap_or(i32::MAX)),
-            ..self.unplanned(given)
+            ..self.empty_plan(given)
         }))
     }
 
-    /// The jobs that the pipeline itself has for the commit: of the branch, when no commit is named.
+    /// The plan with the jobs of the pipeline, for the commit or the head of the branch.
     async fn own_jobs_of(
         &self,
         project: &Project,
         pipeline: &Pipeline,
         given: &BuildSubmission,
-    ) -> Result<Planned, FarmError> {
-        let mut planned = self.unplanned(given);
-        if planned.sha.is_none() && matches!(given.source, SubmittedSource::None) {
-            let wanted = planned.git_ref.take();
-            (planned.sha, planned.git_ref, planned.ref_is_tag) =
+    ) -> Result<Plan, FarmError> {
+        let mut plan = self.empty_plan(given);
+        if plan.sha.is_none() && matches!(given.source, SubmittedSource::None) {
+            let wanted = plan.git_ref.take();
+            (plan.sha, plan.git_ref, plan.ref_is_tag) =
                 self.commit_of(project, None, wanted).await?;
         }
         let at = Revision {
-            sha: &planned.sha,
-            git_ref: planned.git_ref.as_ref(),
-            ref_is_tag: planned.ref_is_tag,
+            sha: &plan.sha,
+            git_ref: plan.git_ref.as_ref(),
+            ref_is_tag: plan.ref_is_tag,
         };
-        planned.definition = self.jobs_at(pipeline, project, at).await?;
-        Ok(planned)
+        plan.definition = self.jobs_at(pipeline, project, at).await?;
+        Ok(plan)
     }
 
-    /// Stores what was handed in of the sources.
-    async fn keep_source(
+    /// Stores submitted sources.
+    async fn store_source(
         &self,
         uuid: BuildUuid,
         source: SubmittedSource,
@@ -279,10 +267,11 @@ impl Farm {
         })
     }
 
-    /// The sources that were handed in with a build, for its runners.
+    /// The submitted sources of a build, for its runners.
     ///
     /// # Errors
-    /// `NotFound` without such a build or such sources; `BadToken` for any token but the build's.
+    /// `NotFound` when there is no such build or it has no stored sources; `BadToken` for any token
+    /// but the build's.
     pub async fn stored_source(
         &self,
         uuid: BuildUuid,
@@ -306,7 +295,7 @@ fn build_error(code: &str, message: String) -> BuildError {
     }
 }
 
-/// The commit that is named, if that is the whole name of one.
+/// The named commit, if it is a full commit id.
 fn sha_of(given: &BuildSubmission) -> CommitSha {
     let named = given.commit.as_deref().and_then(|text| text.parse().ok());
     named.unwrap_or_else(CommitSha::none)

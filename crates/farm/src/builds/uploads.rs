@@ -1,5 +1,5 @@
-//! Files that people upload for a build. Whoever knows a file's name may fill its place and read
-//! it, until the place expires; once a build uses the file it stays as it is.
+//! Files that people upload for a build. Everybody who knows the id of an upload may fill and read it
+//! until it expires. Once a build uses the file, it cannot be changed.
 
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -14,14 +14,14 @@ use crate::access::authorize::Actor;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// The longest type of a file that is kept, in bytes.
+/// The longest media type, in bytes.
 const MAX_MIME: usize = 255;
 
 impl Farm {
-    /// Makes a place for a file. Every token is good for that.
+    /// Creates an upload without content. Every token may do that.
     ///
     /// # Errors
-    /// `Invalid` for a type that cannot be kept.
+    /// `Invalid` for an invalid media type.
     pub async fn create_upload(
         &self,
         actor: &Actor,
@@ -29,7 +29,9 @@ impl Farm {
     ) -> Result<UploadedFile, FarmError> {
         actor.require_scope(Scope::Identity)?;
         if mime.len() > MAX_MIME || mime.contains(|c: char| c.is_control()) {
-            let why = format!("a type has at most {MAX_MIME} bytes without control characters");
+            let why = format!(
+                "a media type must have at most {MAX_MIME} bytes and no control characters"
+            );
             return Err(FarmError::Invalid(why));
         }
         let (id, by, mime, now) = (
@@ -47,18 +49,18 @@ impl Farm {
         self.write(make).await
     }
 
-    /// Fills the place of a file, in the stead of what was there.
+    /// Stores the content of an upload and replaces an earlier one.
     ///
     /// # Errors
-    /// `NotFound` when there is no such place, or it expired; `Conflict` when a build used the file;
-    /// `TooLarge` above the limit; `Invalid` when the bytes stop coming.
+    /// `NotFound` when there is no such upload or it has expired; `Conflict` when a build uses the
+    /// file; `TooLarge`; `Invalid` when the upload breaks off.
     pub async fn fill_upload<S, E>(&self, id: UploadId, content: S) -> Result<(), FarmError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + 'static,
     {
-        let place = self.upload(id).await?;
-        if place.used_at.is_some() {
+        let upload = self.upload(id).await?;
+        if upload.used_at.is_some() {
             return Err(FarmError::Conflict("a build uses the file".to_owned()));
         }
         let limit = self.inner.settings.max_upload_bytes;
@@ -88,23 +90,23 @@ impl Farm {
         }
     }
 
-    /// A file, or its place: there, and not expired before a build used it.
+    /// An upload. Uploads that a build uses do not expire.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound` when there is no such upload or it has expired.
     pub async fn upload(&self, id: UploadId) -> Result<UploadedFile, FarmError> {
         let read = move |conn: &mut Conn| uploads::get(conn, id);
         let file = self.read(read).await?;
-        match file.used_at.is_none() && file.expires_at <= self.now() {
-            true => Err(FarmError::NotFound("file")),
-            false => Ok(file),
+        if file.used_at.is_none() && file.expires_at <= self.now() {
+            return Err(FarmError::NotFound("file"));
         }
+        Ok(file)
     }
 
-    /// The bytes of a file.
+    /// The content of an upload.
     ///
     /// # Errors
-    /// `NotFound` when there is no such file, or none was uploaded yet.
+    /// `NotFound` when there is no such upload or it has no content yet.
     pub async fn upload_content(&self, id: UploadId) -> Result<BlobStream, FarmError> {
         let file = self.upload(id).await?;
         self.content_of(&file).await
@@ -115,11 +117,11 @@ impl Farm {
         Ok(self.inner.blobs.get(&content.blob_key, None).await?)
     }
 
-    /// The file that a running job builds with its bytes, for the runner that has the job.
+    /// The uploaded file that a running job builds, with its content, for the runner of the job.
     ///
     /// # Errors
-    /// `NotFound` when the job builds none, or does not run; `Forbidden` for another token;
-    /// `Erased`.
+    /// `NotFound` when the job does not build an uploaded file or is not running; `Forbidden` for any
+    /// other token; `Erased`.
     pub async fn package_by_token(
         &self,
         id: JobId,

@@ -1,4 +1,4 @@
-//! The secrets that push hooks are signed with, and what the operator decided about hooks.
+//! Secrets of push webhooks, and the settings for webhooks.
 
 use std::fmt;
 
@@ -7,22 +7,21 @@ use crate::error::FarmError;
 /// The fewest and the most bytes of a secret.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
 
-/// What push hooks are signed with.
+/// A secret that push webhooks are signed with.
 #[derive(Clone)]
 pub struct HookSecret(String);
 
 impl HookSecret {
-    /// Takes a secret.
+    /// Checks a secret.
     ///
     /// # Errors
-    /// `Invalid` when it is too short to be one, too long, or has characters that no header
-    /// carries.
+    /// `Invalid` when it is too short or too long, or has characters that headers cannot carry.
     pub fn new(text: &str) -> Result<Self, FarmError> {
         let fits = SECRET_BYTES.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if fits {
             return Ok(Self(text.to_owned()));
         }
-        let why = "a webhook secret has 16 to 1024 printable ASCII characters and no blanks";
+        let why = "a webhook secret must have 16 to 1024 printable ASCII characters and no spaces";
         Err(FarmError::Invalid(why.to_owned()))
     }
 
@@ -43,16 +42,16 @@ impl fmt::Debug for HookSecret {
     }
 }
 
-/// What the operator decided about push hooks.
+/// Settings for push webhooks.
 #[derive(Clone, Debug, Default)]
 pub struct HookSettings {
-    /// For hooks of GitHub, of projects without a secret of their own.
+    /// The secret for GitHub, for projects without their own.
     pub github: Option<HookSecret>,
-    /// For hooks of GitLab, of projects without a secret of their own.
+    /// The secret for GitLab, for projects without their own.
     pub gitlab: Option<HookSecret>,
-    /// For hooks of Gitea and Forgejo, of projects without a secret of their own.
+    /// The secret for Gitea and Forgejo, for projects without their own.
     pub gitea: Option<HookSecret>,
-    /// Whether a signature with SHA-1 alone is taken.
+    /// Whether signatures with SHA-1 only are accepted.
     pub accept_sha1: bool,
 }
 
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_long_and_is_not_shown() {
+    fn short_secrets_are_refused_and_secrets_are_not_printed() {
         assert!(HookSecret::new("short").is_err());
         assert!(HookSecret::new("has a blank in its midst").is_err());
         let secret = HookSecret::new("0123456789abcdef").unwrap();

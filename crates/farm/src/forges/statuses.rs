@@ -1,8 +1,8 @@
-//! Telling GitHub what commits came to.
+//! Reports commit statuses to GitHub.
 //!
-//! What there is to tell follows from the builds' rows, so nothing is lost between a build and its
-//! status. One coordinator takes a build upon itself before it tells; one that dies in the midst is
-//! followed by another, which may tell the same once more.
+//! What to report follows from the rows of builds, so no status is lost. A coordinator takes a build
+//! before it reports its status. When it crashes meanwhile, another one takes over and may report the
+//! same status again.
 
 use std::time::Duration;
 
@@ -22,27 +22,27 @@ use crate::farm::Farm;
 
 /// The name under which GitHub shows the status.
 const CONTEXT: &str = "container/docker";
-/// How many builds one pass tells of.
-const PASS: i64 = 100;
-/// How many are told of at a time.
-const AT_A_TIME: usize = 8;
-/// For how long who tells of a build keeps others from it: longer than two exchanges may take.
+/// How many builds one run handles.
+const MAX_BUILDS: i64 = 100;
+/// How many statuses are sent at the same time.
+const CONCURRENCY: usize = 8;
+/// For how long a coordinator takes a build, in seconds: longer than two requests may take.
 const TAKEN_S: i64 = 60;
-/// The wait after the first failure; it doubles with each further one.
-const FIRST_WAIT_S: i64 = 5;
-/// The longest wait.
-const LONGEST_WAIT_S: i64 = 15 * 60;
-/// For how long something is news.
-const NEWS_FOR: TimeDelta = TimeDelta::days(1);
-/// What stands for itself in the address that a status links to.
-const LINKED: &AsciiSet = &NON_ALPHANUMERIC
+/// The wait after the first failure, in seconds; it doubles with each further one.
+const FIRST_BACKOFF_S: i64 = 5;
+/// The longest wait, in seconds.
+const MAX_BACKOFF_S: i64 = 15 * 60;
+/// For how long after a change its status is still sent.
+const REPORT_WITHIN: TimeDelta = TimeDelta::days(1);
+/// The characters that are escaped in the URL that a status links to.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~')
     .remove(b'/');
 
-/// All that is to be known of a build to tell of it.
+/// What the status of a build depends on.
 struct Subject {
     build: Build,
     project: Project,
@@ -50,40 +50,39 @@ struct Subject {
 }
 
 impl Farm {
-    /// Whether a forge is told how the builds of a project go.
+    /// Whether commit statuses of a project are reported.
     pub(crate) fn reports_to(&self, project: &Project) -> bool {
-        self.listener(project).is_some()
+        self.github_of(project).is_some()
     }
 
-    fn listener(&self, project: &Project) -> Option<(&Github, GithubRepository)> {
+    fn github_of(&self, project: &Project) -> Option<(&Github, GithubRepository)> {
         let github = self.inner.settings.github.as_ref()?;
         let github = Some(github).filter(|github| github.has_token())?;
         Some((github, github.repository(&project.repo_url)?))
     }
 
-    /// Tells forges what their commits came to, as far as that is news. Returns how many builds
-    /// were told of.
+    /// Reports the statuses that are due. Returns for how many builds statuses were sent.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Unavailable`.
     pub async fn report_statuses(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        let look = move |conn: &mut Conn| statuses::due(conn, now, PASS);
+        let look = move |conn: &mut Conn| statuses::due(conn, now, MAX_BUILDS);
         let due = self.read(look).await?;
-        let told: Vec<Result<bool, FarmError>> = stream::iter(due)
-            .map(|due| self.tell(due))
-            .buffer_unordered(AT_A_TIME)
+        let reported: Vec<Result<bool, FarmError>> = stream::iter(due)
+            .map(|due| self.report_status(due))
+            .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
         let mut count = 0;
-        for told in told {
-            count += usize::from(told?);
+        for reported in reported {
+            count += usize::from(reported?);
         }
         Ok(count)
     }
 
-    /// Tells what there is to tell of one build; whether anything was told.
-    async fn tell(&self, due: Due) -> Result<bool, FarmError> {
+    /// Reports the status of one build. Returns whether anything was sent.
+    async fn report_status(&self, due: Due) -> Result<bool, FarmError> {
         let until = self.now() + TimeDelta::seconds(TAKEN_S);
         let take = move |conn: &mut Conn| statuses::begin_attempt(conn, &due, until);
         if !self.write(take).await? {
@@ -100,29 +99,29 @@ impl Farm {
         };
         let subject = self.read(read).await?;
         let build = &subject.build;
-        let Some((github, repository)) = self.listener(&subject.project) else {
-            // The operator or the project's maintainers thought better of it.
-            return self.pass_over(build).await.map(|()| false);
+        let Some((github, repository)) = self.github_of(&subject.project) else {
+            // The settings of the farm or the project changed in the meantime.
+            return self.note_reported(build).await.map(|()| false);
         };
-        let mut news = Vec::new();
-        // Of a build that is over, the beginning is told once and then left.
+        let mut statuses = Vec::new();
+        // For a build that has ended, the start is tried only once.
         let late = build.finished_at.is_some() && due.tries > 0;
         if build.started_at.is_some() && !due.start_reported && !late {
-            news.push(begun());
+            statuses.push(started());
         }
-        news.extend(ended(&subject));
-        for mut status in news {
+        statuses.extend(ended(&subject));
+        for mut status in statuses {
             status.target_url = self.link(&subject);
-            let told = github.set_status(&repository, &build.sha, &status).await;
-            if let Err(error) = told {
-                return self.failed(due, build, &error).await.map(|()| false);
+            let sent = github.set_status(&repository, &build.sha, &status).await;
+            if let Err(error) = sent {
+                return self.retry_later(due, build, &error).await.map(|()| false);
             }
         }
-        self.pass_over(build).await.map(|()| true)
+        self.note_reported(build).await.map(|()| true)
     }
 
-    /// Notes that there is nothing to tell but what may come.
-    async fn pass_over(&self, build: &Build) -> Result<(), FarmError> {
+    /// Notes that the present status is reported.
+    async fn note_reported(&self, build: &Build) -> Result<(), FarmError> {
         let (id, finished, now) = (build.id, build.finished_at, self.now());
         let note = move |conn: &mut Conn| -> Result<(), StoreError> {
             match finished {
@@ -133,26 +132,31 @@ impl Farm {
         self.write(note).await
     }
 
-    /// Notes a failure, and when it is tried again; what is no news any more is given up.
-    async fn failed(&self, due: Due, build: &Build, error: &GithubError) -> Result<(), FarmError> {
+    /// Notes a failure and when to retry. Gives up on statuses that are too old.
+    async fn retry_later(
+        &self,
+        due: Due,
+        build: &Build,
+        error: &GithubError,
+    ) -> Result<(), FarmError> {
         let now = self.now();
         let since = build.finished_at.or(build.started_at).unwrap_or(now);
         let uuid = build.uuid;
-        if now - since > NEWS_FOR {
-            tracing::warn!(build.id = %uuid, error = %error, "The status of build {uuid} is given up");
-            return self.pass_over(build).await;
+        if now - since > REPORT_WITHIN {
+            tracing::warn!(build.id = %uuid, error = %error, "Gave up reporting the status of build {uuid}");
+            return self.note_reported(build).await;
         }
-        let wait = wait_after(due.tries);
+        let wait = backoff(due.tries);
         tracing::warn!(
             build.id = %uuid, error = %error, wait_s = wait.num_seconds(),
-            "The status of build {uuid} was not taken, and is sent again"
+            "Could not report the status of build {uuid}; retrying later"
         );
         let (id, tries, at) = (due.build, due.tries + 1, now + wait);
         let note = move |conn: &mut Conn| statuses::schedule_retry(conn, id, tries, at);
         self.write(note).await
     }
 
-    /// What the status of a build links to.
+    /// The URL that the status of a build links to.
     fn link(&self, subject: &Subject) -> Option<String> {
         let settings = &self.inner.settings;
         let page = || {
@@ -169,15 +173,15 @@ impl Farm {
             ("{sha}", build.sha.to_string()),
         ];
         let fill = |url: String, (name, value): &(&str, String)| {
-            url.replace(name, &utf8_percent_encode(value, LINKED).to_string())
+            url.replace(name, &utf8_percent_encode(value, ESCAPED).to_string())
         };
         Some(values.iter().fold(template, fill))
     }
 }
 
-fn wait_after(tries: i32) -> TimeDelta {
-    let doubled = FIRST_WAIT_S.checked_shl(u32::try_from(tries).unwrap_or(0).min(20));
-    TimeDelta::seconds(doubled.unwrap_or(LONGEST_WAIT_S).min(LONGEST_WAIT_S))
+fn backoff(tries: i32) -> TimeDelta {
+    let doubled = FIRST_BACKOFF_S.checked_shl(u32::try_from(tries).unwrap_or(0).min(20));
+    TimeDelta::seconds(doubled.unwrap_or(MAX_BACKOFF_S).min(MAX_BACKOFF_S))
 }
 
 fn status(state: State, description: String) -> CommitStatus {
@@ -189,11 +193,11 @@ fn status(state: State, description: String) -> CommitStatus {
     }
 }
 
-fn begun() -> CommitStatus {
+fn started() -> CommitStatus {
     status(State::Pending, "Image building.".to_owned())
 }
 
-/// How the build ended, if it did.
+/// The status of a build that has ended.
 fn ended(subject: &Subject) -> Option<CommitStatus> {
     let build = &subject.build;
     let finished = build.finished_at?;
@@ -205,15 +209,15 @@ fn ended(subject: &Subject) -> Option<CommitStatus> {
         BuildState::Canceled => status(State::Failure, "The build was canceled.".to_owned()),
         BuildState::Skipped => status(State::Failure, "The build was skipped.".to_owned()),
         BuildState::Failed | BuildState::Pending | BuildState::Running => {
-            let why = subject.jobs.iter().find_map(reason_of);
-            let why = why.map_or("it could not be built", in_words);
+            let why = subject.jobs.iter().find_map(failure_of);
+            let why = why.map_or("it could not be built", describe);
             status(State::Failure, format!("No image: {why}."))
         }
     })
 }
 
-/// Why a job failed, if that is why its build did.
-fn reason_of(job: &Job) -> Option<FailureReason> {
+/// Why a job failed, if its failure failed the build.
+fn failure_of(job: &Job) -> Option<FailureReason> {
     match job.state {
         JobState::Done(Outcome::Failed(reason)) if !job.superseded && !job.allow_failure => {
             Some(reason)
@@ -222,26 +226,26 @@ fn reason_of(job: &Job) -> Option<FailureReason> {
     }
 }
 
-/// What runners report in words of their own stays in the farm: everybody may read a status.
-fn in_words(reason: FailureReason) -> &'static str {
+/// A failure reason for everybody: messages of runners may contain internal details.
+fn describe(reason: FailureReason) -> &'static str {
     match reason {
         FailureReason::JobFailed => "a job of the build failed",
         FailureReason::SourceUnavailable => "the source could not be fetched",
         FailureReason::PackageUnavailable => "the package could not be fetched",
         FailureReason::PackageInvalid => "the package could not be unpacked",
-        FailureReason::DockerfileMissing => "there is no Dockerfile",
+        FailureReason::DockerfileMissing => "the Dockerfile is missing",
         FailureReason::DockerfileInvalid => "the Dockerfile cannot be read",
-        FailureReason::BaseImageUnavailable => "a base image could not be had",
+        FailureReason::BaseImageUnavailable => "a base image could not be pulled",
         FailureReason::BuildFailed => "a step of the Dockerfile failed",
-        FailureReason::PushRefused => "the registry did not take the image",
+        FailureReason::PushRefused => "the registry refused the image",
         FailureReason::DiskFull => "the disk of the build host is full",
-        FailureReason::TimedOut => "the build took longer than it may",
-        FailureReason::RunnerFault => "the build host could not do its part",
+        FailureReason::TimedOut => "the build exceeded its time limit",
+        FailureReason::RunnerFault => "the build host had an error",
         FailureReason::RunnerLost => "the build host was lost",
         FailureReason::SecretMissing => "a secret of the build is not set",
         FailureReason::PlatformUnsupported => "the image cannot be built for this platform",
-        FailureReason::Unsupported => "the build host cannot do this",
-        FailureReason::Unknown => "the build failed for a reason that the farm does not know",
+        FailureReason::Unsupported => "the build host does not support this build",
+        FailureReason::Unknown => "the build failed for an unknown reason",
     }
 }
 
@@ -259,21 +263,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_said_as_people_say_it() {
+    fn durations_are_shown_in_their_two_largest_units() {
         let start = DateTime::UNIX_EPOCH;
-        let said = |seconds| duration(start, start + TimeDelta::seconds(seconds));
-        assert_eq!(said(0), "0 s");
-        assert_eq!(said(83), "1 min 23 s");
-        assert_eq!(said(3725), "1 h 2 min");
-        assert_eq!(said(-5), "0 s");
+        let shown = |seconds| duration(start, start + TimeDelta::seconds(seconds));
+        assert_eq!(shown(0), "0 s");
+        assert_eq!(shown(83), "1 min 23 s");
+        assert_eq!(shown(3725), "1 h 2 min");
+        assert_eq!(shown(-5), "0 s");
     }
 
     #[test]
-    fn waits_grow_up_to_a_limit() {
-        let waits: Vec<i64> = (0..4)
-            .map(|tries| wait_after(tries).num_seconds())
-            .collect();
+    fn the_backoff_doubles_up_to_its_maximum() {
+        let waits: Vec<i64> = (0..4).map(|tries| backoff(tries).num_seconds()).collect();
         assert_eq!(waits, [5, 10, 20, 40]);
-        assert_eq!(wait_after(1000).num_seconds(), LONGEST_WAIT_S);
+        assert_eq!(backoff(1000).num_seconds(), MAX_BACKOFF_S);
     }
 }

@@ -1,7 +1,7 @@
-//! Push hooks: a forge tells of a commit, and the farm builds it in the project's own name.
+//! Push webhooks: a forge reports a commit, and the farm builds it.
 //!
-//! A hook is believed when it is signed with the project's secret, or where the project has none,
-//! with the farm's for that forge. Without any secret no hook is taken.
+//! A webhook is accepted when it is signed with the secret of the project or, for a project without
+//! one, with the farm's secret for that forge. Without any secret no webhook is accepted.
 
 use chrono::TimeDelta;
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,27 +13,25 @@ use slipway_store::{Conn, StoreError, by_commit, webhooks};
 use subtle::ConstantTimeEq;
 
 use crate::access::authorize::ProjectAccess;
-use crate::builds::commit_requests::Wanted;
+use crate::builds::commit_requests::CommitBuild;
 use crate::builds::enqueue::{Enqueued, Uniqueness};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::forges::hook_settings::HookSecret;
 
-/// For how many days a delivery is remembered.
+/// For how many days a delivery is remembered, so that its repetition gets the same answer.
 const REMEMBERED_DAYS: i64 = 7;
 /// The longest id of a delivery that is remembered, in bytes.
 const MAX_DELIVERY: usize = 200;
-/// How often a push looks again when it meets another one.
+/// How often a push is tried when it collides with another one.
 const MAX_TRIES: u32 = 5;
 
-/// Who sends a hook.
+/// The software that sends a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forge {
-    /// GitHub.
     GitHub,
-    /// GitLab.
     GitLab,
-    /// Gitea or Forgejo.
+    /// Also Forgejo.
     Gitea,
 }
 
@@ -47,59 +45,55 @@ impl Forge {
     }
 }
 
-/// By what a delivery shows that it is from whom it says.
+/// How a delivery proves that its sender knows the secret.
 #[derive(Clone, Copy)]
 pub enum Proof<'a> {
     /// HMAC-SHA-256 of the body.
     Sha256(&'a [u8]),
-    /// HMAC-SHA-1 of the body, which counts only where the operator allows it.
+    /// HMAC-SHA-1 of the body, which is accepted only if the settings allow it.
     Sha1(&'a [u8]),
     /// The secret itself.
     Token(&'a str),
-    /// By nothing.
     None,
 }
 
-/// Why a delivery is not believed. It does not tell whether there is such a project.
+/// A delivery is not accepted. The error does not reveal whether the project exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this delivery is refused: its signature is missing or wrong, or no webhook secret is set for \
-     this repository, neither by its project nor by the farm's operator"
+     this repository, neither in its project nor in the settings of the farm"
 )]
 pub struct HookRefused;
 
-/// Proof that a delivery is from whom it says; only this module makes one.
+/// Proof that a delivery was signed with the right secret; only this module makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedHook {
     forge: Forge,
-    /// The project whose own secret it was signed with.
+    /// The project whose own secret was used.
     project: Option<ProjectId>,
 }
 
-/// What a forge says was pushed.
+/// A push that a forge reports.
 #[derive(Clone, Debug)]
 pub struct Push {
-    /// The repository.
     pub project: ProjectPath,
-    /// Its default branch, where the forge says so.
+    /// The default branch, if the forge reports it.
     pub default_branch: Option<GitRef>,
-    /// The branch or tag.
     pub git_ref: GitRef,
-    /// Whether it is a tag.
     pub ref_is_tag: bool,
-    /// The commit it is at now.
+    /// The commit that the ref points to now.
     pub sha: CommitSha,
-    /// Whether every step is run anew.
+    /// Whether to build without any cache.
     pub no_cache: bool,
-    /// The forge's name for this delivery.
+    /// The id that the forge gave the delivery.
     pub delivery: Option<String>,
 }
 
 impl Farm {
-    /// Tells whether a delivery about a repository is from whom it says.
+    /// Checks the signature of a delivery about a repository.
     ///
     /// # Errors
-    /// `Ok(Err(HookRefused))` when it is not; `Unavailable` when the database is.
+    /// `Ok(Err(HookRefused))` when it is not accepted; `Unavailable`.
     pub async fn verify_hook(
         &self,
         forge: Forge,
@@ -122,18 +116,18 @@ impl Farm {
             Forge::GitLab => &settings.gitlab,
             Forge::Gitea => &settings.gitea,
         };
-        // A project that has a secret of its own answers to that one alone.
+        // For a project with its own secret, the farm's secret is not accepted.
         let Some(secret) = own.or_else(|| farms.clone()) else {
             tracing::warn!(
                 forge = forge.name(),
-                "A push hook is refused: no secret is set for it"
+                "Refused a push webhook: no secret is set for it"
             );
             return Ok(Err(HookRefused));
         };
         if !proves(&secret, body, proof, settings.accept_sha1) {
             tracing::warn!(
                 forge = forge.name(),
-                "A push hook is refused: its signature is wrong"
+                "Refused a push webhook: its signature is wrong"
             );
             return Ok(Err(HookRefused));
         }
@@ -143,12 +137,12 @@ impl Farm {
         }))
     }
 
-    /// Builds what was pushed, unless it is being built or the delivery came before; returns the
-    /// build, by which the same delivery is answered again.
+    /// Builds what was pushed, unless the commit is being built or the delivery was handled before.
+    /// Returns the build; a repeated delivery gets the same one.
     ///
     /// # Errors
-    /// `NotFound` for a project that is not there and may not be made; `Forbidden` when builds are
-    /// switched off, or the hook is another project's.
+    /// `NotFound` for a project that does not exist and may not be created; `Forbidden` when builds
+    /// are disabled, or the webhook was signed with the secret of another project.
     pub async fn handle_push(
         &self,
         hook: &VerifiedHook,
@@ -158,15 +152,17 @@ impl Farm {
             .project_of_hook(&push.project, push.default_branch.as_ref())
             .await?;
         if hook.project.is_some_and(|signed| signed != project.id) {
-            return Err(FarmError::Forbidden("this hook is another project's"));
+            return Err(FarmError::Forbidden(
+                "this webhook belongs to another project",
+            ));
         }
         if !project.builds_enabled {
-            return Err(FarmError::Forbidden("builds are off in this project"));
+            return Err(FarmError::Forbidden("builds are disabled in this project"));
         }
         let delivery = push.delivery.as_deref();
         let delivery = delivery.filter(|id| !id.is_empty() && id.len() <= MAX_DELIVERY);
         let delivery = delivery.map(|id| format!("{}:{id}", hook.forge.name()));
-        let wanted = Wanted {
+        let wanted = CommitBuild {
             project: &project,
             sha: push.sha,
             git_ref: Some(push.git_ref),
@@ -205,7 +201,8 @@ impl Farm {
                 .enqueue(&project, new.clone(), sole, now, before, after)
                 .await
             {
-                // The same commit or the same delivery came at the same moment: now it is there.
+                // Another request built the commit or handled the delivery at the same time; the next
+                // try finds it.
                 Err(StoreError::Conflict(_)) if tries < MAX_TRIES => {}
                 Err(error) => return Err(error.into()),
                 Ok(Enqueued::Created(build)) => return Ok(build.uuid),
@@ -214,10 +211,10 @@ impl Farm {
         }
     }
 
-    /// Sets what the push hooks of a project are signed with. Maintainers do.
+    /// Sets the webhook secret of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn set_hook_secret(
         &self,
         access: &ProjectAccess,
@@ -234,11 +231,11 @@ impl Farm {
         self.write(put).await
     }
 
-    /// Removes what the push hooks of a project are signed with. Maintainers do.
+    /// Deletes the webhook secret of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when it has none of its own.
-    pub async fn remove_hook_secret(&self, access: &ProjectAccess) -> Result<(), FarmError> {
+    /// `Forbidden`; `NotFound` when the project has none.
+    pub async fn delete_hook_secret(&self, access: &ProjectAccess) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let remove = move |conn: &mut Conn| webhooks::delete_secret(conn, project);
@@ -254,10 +251,10 @@ impl Farm {
         Ok(Some(HookSecret::stored(plain)))
     }
 
-    /// Forgets the deliveries that nobody will repeat any more. Returns how many.
+    /// Deletes the records of old deliveries, which forges no longer repeat. Returns how many.
     ///
     /// # Errors
-    /// `Unavailable` when the database is.
+    /// `Unavailable`.
     pub async fn delete_old_deliveries(&self) -> Result<usize, FarmError> {
         let until = self.now() - TimeDelta::days(REMEMBERED_DAYS);
         let forget = move |conn: &mut Conn| webhooks::delete_before(conn, until);
@@ -269,7 +266,7 @@ fn context(project: ProjectId) -> String {
     format!("hook:{project}")
 }
 
-/// Whether `proof` shows knowledge of `secret`; how long that takes tells nothing of the secret.
+/// Whether `proof` shows knowledge of `secret`. The time this takes reveals nothing about the secret.
 fn proves(secret: &HookSecret, body: &[u8], proof: Proof<'_>, accept_sha1: bool) -> bool {
     let key = secret.expose().as_bytes();
     match proof {
@@ -280,7 +277,7 @@ fn proves(secret: &HookSecret, body: &[u8], proof: Proof<'_>, accept_sha1: bool)
                 && Hmac::<Sha1>::new_from_slice(key)
                     .is_ok_and(|mac| mac.chain_update(body).verify_slice(mark).is_ok())
         }
-        // Hashes have one length, so not even the length of the secret shows.
+        // Comparing hashes hides even the length of the secret.
         Proof::Token(token) => {
             let (given, kept) = (Sha256::digest(token.as_bytes()), Sha256::digest(key));
             given.as_slice().ct_eq(kept.as_slice()).into()
@@ -294,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_knows_the_secret_can_prove_it() {
+    fn only_proofs_with_the_right_secret_are_accepted() {
         let secret = HookSecret::new("It's a Secret to Everybody".replace(' ', "_").as_str());
         let secret = secret.unwrap();
         let sign = |body: &[u8]| {
@@ -314,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn sha1_counts_only_where_the_operator_allows_it() {
+    fn sha1_is_accepted_only_if_the_settings_allow_it() {
         let secret = HookSecret::new("0123456789abcdef").unwrap();
         let mac = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()).unwrap();
         let mark = mac.chain_update(b"Hello").finalize().into_bytes();

@@ -191,7 +191,10 @@ impl Farm {
             if !job.state.is_running() && !jobs::is_ending(conn, &job, now)? {
                 return Err(StoreError::Conflict(NOT_RUNNING));
             }
-            match (existing, artifacts::same_kind_as(conn, job.id, &new.content)?) {
+            match (
+                existing,
+                artifacts::same_kind_as(conn, job.id, &new.content)?,
+            ) {
                 (Existing::Keep, Some(found)) if has_bytes_of(&found, &new.content) => {
                     Ok((found, Some(blob_of(&new.content))))
                 }
@@ -278,7 +281,7 @@ impl Farm {
     pub async fn delete_archive(&self, access: &JobAccess) -> Result<(), FarmError> {
         let made = self.artifacts_of(access.id()).await?;
         match archive_among(made, self.now()) {
-            Some(archive) => self.remove_artifact(&archive).await,
+            Some(archive) => self.delete_artifact(&archive).await,
             None => Ok(()),
         }
     }
@@ -335,7 +338,7 @@ impl Farm {
     }
 
     /// Deletes an artifact: its row and, after the commit, its bytes.
-    pub async fn remove_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
+    pub async fn delete_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
         let id = artifact.id;
         let unused = self.write(move |conn| artifacts::remove(conn, id)).await?;
         self.delete_blobs(unused).await;

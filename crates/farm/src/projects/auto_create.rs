@@ -1,19 +1,19 @@
-//! Which projects are made on first use, and where their sources are.
+//! Which projects are created on first use, and where their repositories are.
 
 use slipway_domain::{ProjectPath, ProjectPattern};
 
 use crate::error::FarmError;
 use crate::projects::repo_url::check_repo_url;
 
-/// What stands for `owner/name` in the address of a project that is made on first use.
-const REPOSITORY: &str = "{repository}";
+/// The placeholder for `owner/name` in the URL template.
+const PLACEHOLDER: &str = "{repository}";
 
-/// Which projects are made when somebody asks for the first build of them.
+/// Which projects are created when their first build is requested.
 #[derive(Clone, Debug)]
 pub struct AutoCreate {
-    /// Those whose path is of one of these patterns; none when there are none.
+    /// Projects whose path matches one of these patterns.
     pub patterns: Vec<ProjectPattern>,
-    /// Where the source of such a project is: a URL with `{repository}` in it.
+    /// The URL of the repository of such a project, with the placeholder `{repository}`.
     pub url: String,
 }
 
@@ -21,25 +21,27 @@ impl Default for AutoCreate {
     fn default() -> Self {
         Self {
             patterns: Vec::new(),
-            url: format!("https://github.com/{REPOSITORY}.git"),
+            url: format!("https://github.com/{PLACEHOLDER}.git"),
         }
     }
 }
 
 impl AutoCreate {
-    /// Whether the policy lets a project be made.
+    /// Whether a project may be created.
     pub(crate) fn allows(&self, path: &ProjectPath) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(path))
     }
 
-    /// Where the source of a project is.
+    /// The URL of the repository of a project.
     ///
     /// # Errors
-    /// `Invalid` when the template does not make an address that git may be sent to.
+    /// `Invalid` when the template has no placeholder or does not yield a URL that git may clone.
     pub fn source(&self, path: &ProjectPath) -> Result<String, FarmError> {
-        let url = self.url.replace(REPOSITORY, &path.to_string());
+        let url = self.url.replace(PLACEHOLDER, &path.to_string());
         if url == self.url {
-            let why = format!("the URL of projects that are made on first use needs {REPOSITORY}");
+            let why = format!(
+                "the URL of projects that are created on first use must contain {PLACEHOLDER}"
+            );
             return Err(FarmError::Invalid(why));
         }
         check_repo_url(&url)?;
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_of_an_unmet_project_follows_from_its_path() {
+    fn the_repository_url_is_made_from_the_path_of_the_project() {
         let path: ProjectPath = "acme/api".parse().unwrap();
         let source = |url: &str| {
             let policy = AutoCreate {

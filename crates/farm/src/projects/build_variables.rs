@@ -1,4 +1,4 @@
-//! Variables of one build alone: given to its trigger, sealed with it, told to its jobs.
+//! Variables of one build: passed to its trigger, sealed with the build, passed on to its jobs.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::secret_checks::{check_key, check_value};
 
-/// How many variables a build may have of its own.
+/// How many variables a build may have.
 const MAX_COUNT: usize = 100;
 /// How long all names and values may be together, in bytes.
 const MAX_TOTAL: usize = 128 * 1024;
-/// What tells a job that a trigger started its build.
+/// The variable that tells a job that a trigger started its build.
 const TRIGGERED: &str = "CI_BUILD_TRIGGERED";
 
-/// Variables of one build alone, which were checked. They cannot be printed.
+/// Checked variables of one build. They have no `Debug`, so that they cannot be logged.
 #[derive(Clone, Default)]
 pub struct BuildVariables(BTreeMap<String, String>);
 
@@ -25,10 +25,10 @@ impl BuildVariables {
     /// Checks variables by name.
     ///
     /// # Errors
-    /// `Invalid` for names that are none, and for too many or too long variables.
+    /// `Invalid` for invalid names, and for too many or too long variables.
     pub fn new(variables: BTreeMap<String, String>) -> Result<Self, FarmError> {
         if variables.len() > MAX_COUNT {
-            let why = format!("a build takes at most {MAX_COUNT} variables");
+            let why = format!("a build can have at most {MAX_COUNT} variables");
             return Err(FarmError::Invalid(why));
         }
         for (key, value) in &variables {
@@ -37,13 +37,14 @@ impl BuildVariables {
         }
         let total: usize = variables.iter().map(|(k, v)| k.len() + v.len()).sum();
         if total > MAX_TOTAL {
-            let why = format!("the variables of a build have at most {MAX_TOTAL} bytes in all");
+            let why =
+                format!("the variables of a build can have at most {MAX_TOTAL} bytes in total");
             return Err(FarmError::Invalid(why));
         }
         Ok(Self(variables))
     }
 
-    /// The variables by name, for whoever gave them.
+    /// The variables by name.
     pub fn expose(&self) -> &BTreeMap<String, String> {
         &self.0
     }
@@ -54,7 +55,7 @@ fn context(build: BuildUuid) -> String {
 }
 
 impl Farm {
-    /// What is stored of the variables of the build that `uuid` will name.
+    /// The variables of a new build in the form in which they are stored.
     pub(crate) fn sealed_variables(
         &self,
         uuid: BuildUuid,
@@ -68,8 +69,8 @@ impl Farm {
         Some(self.inner.seal.seal(&context(uuid), &plain, nonce))
     }
 
-    /// The variables that the jobs of a build get on top of the project's: name, value, and
-    /// whether the value may be shown.
+    /// The variables that the jobs of a build get besides those of the project: name, value, and
+    /// whether the value is public.
     pub(crate) fn variables_of_build(
         &self,
         build: &Build,
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_have_names_and_limits() {
+    fn invalid_names_and_exceeded_limits_are_refused() {
         assert!(check(&[]).is_ok());
         assert!(check(&[("A", 0), ("_b1", 65536)]).is_ok());
         for bad in ["", "1A", "A-B", "A B"] {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_repeats_no_value() {
+    fn an_error_does_not_repeat_the_value() {
         let secret = BTreeMap::from([("A".to_owned(), "hunter2\0".to_owned())]);
         let error = BuildVariables::new(secret).err().map(|e| e.to_string());
         assert!(error.is_some_and(|text| !text.contains("hunter2")));

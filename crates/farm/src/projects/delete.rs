@@ -1,4 +1,4 @@
-//! A project goes, with everything that it has.
+//! Deletes a project with everything in it.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{BuildId, Event, Role};
@@ -10,19 +10,18 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::ending::{RetryPolicy, finish};
 
-/// How many builds go in one transaction.
-const AT_ONCE: i64 = 20;
+/// How many builds are deleted in one transaction, so that others are not held up.
+const BATCH: i64 = 20;
 
 impl Farm {
-    /// Removes a project. Jobs that run are called off and then unknown to their runners. Owners
-    /// do.
+    /// Deletes a project. Running jobs are canceled, and are then unknown to their runners. Requires
+    /// an owner.
     ///
-    /// Builds go a few at a time, so that others are not held up, and the project after the last of
-    /// them. Whoever is interrupted calls this again; until then the project is there, its builds
-    /// switched off.
+    /// Builds are deleted in batches, and the project after the last of them. An interrupted deletion
+    /// can be repeated; until then the project exists with its builds disabled.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn delete_project(&self, access: &ProjectAccess) -> Result<(), FarmError> {
         access.require(Role::Owner)?;
         let id = access.id();
@@ -30,8 +29,8 @@ impl Farm {
         self.write(close).await?;
         let served_by = loop {
             self.delete_builds(access).await?;
-            // None when somebody who was quicker than the switch made another build.
-            let remove = move |conn: &mut Conn| removal::delete_project(conn, id);
+            // `None` when a build was created just before builds were disabled.
+            let remove = move |conn: &mut Conn| removal::remove_project(conn, id);
             if let Some(runners) = self.write(remove).await? {
                 break runners;
             }
@@ -39,7 +38,7 @@ impl Farm {
         for runner in served_by {
             self.inner.wakeups.wake_runner(runner);
         }
-        tracing::info!(project.id = %id, "Project {} is deleted", access.project().path());
+        tracing::info!(project.id = %id, "Deleted project {}", access.project().path());
         Ok(())
     }
 
@@ -48,11 +47,11 @@ impl Farm {
         loop {
             let now = self.now();
             let some = move |conn: &mut Conn| {
-                let builds = removal::lock_oldest_builds(conn, id, AT_ONCE)?;
+                let builds = removal::lock_oldest_builds(conn, id, BATCH)?;
                 let (mut changes, mut unused) = (Changes::default(), Vec::new());
                 for build in &builds {
-                    changes.extend(call_off(conn, *build, policy, now)?);
-                    unused.extend(removal::delete_build(conn, *build)?);
+                    changes.extend(cancel_jobs(conn, *build, policy, now)?);
+                    unused.extend(removal::remove_build(conn, *build)?);
                 }
                 Ok((builds.len(), changes, unused))
             };
@@ -66,8 +65,8 @@ impl Farm {
     }
 }
 
-/// Calls off every job of a build that is not over.
-fn call_off(
+/// Cancels every job of a build that has not ended.
+fn cancel_jobs(
     conn: &mut Conn,
     build: BuildId,
     policy: RetryPolicy,
@@ -75,7 +74,7 @@ fn call_off(
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     for job in jobs::of_build(conn, build)? {
-        // An earlier one of the loop may have taken this one with it.
+        // Canceling an earlier job may have ended this one as well.
         if !jobs::get(conn, job.id)?.state.is_done() {
             changes.extend(finish(conn, job.id, Event::Cancel, None, policy, now)?.1);
         }

@@ -1,8 +1,8 @@
-//! What opens a project's repository: a deploy key for ssh, or a deploy token for http.
+//! Credentials for the repository of a project: a deploy key for SSH, or a deploy token for HTTP.
 //!
-//! It is sealed like a variable, and its secret half is shown to nobody. It belongs to the server
-//! that the project's source was on when it was set, and goes to no other: whoever changes the
-//! address of the source does not get to see it.
+//! The secret half is sealed and never shown. It is bound to the server that the repository was on
+//! when it was set and is sent to no other, so that changing the URL of the repository does not
+//! reveal it.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::ProjectId;
@@ -19,43 +19,35 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::secret_checks::{check_user_name, check_value};
 
-/// What is to open a project's repository. It cannot be printed.
+/// A credential to set. It has no `Debug`, so that it cannot be logged.
 pub enum NewDeployKey {
-    /// A private key in OpenSSH's form, without a passphrase.
+    /// A private key in OpenSSH format, without a passphrase.
     Given {
-        /// The key.
         private_key: String,
-        /// The only host keys that are right.
+        /// The only accepted host keys.
         known_hosts: Option<String>,
     },
-    /// A key that the farm makes.
+    /// A key that the farm generates.
     Fresh {
-        /// The only host keys that are right.
+        /// The only accepted host keys.
         known_hosts: Option<String>,
     },
-    /// A name and a password, or what stands for one.
-    Token {
-        /// Who logs in.
-        username: String,
-        /// The password.
-        password: String,
-    },
+    /// A user name with a password or token.
+    Token { username: String, password: String },
 }
 
-/// What opens a project's repository, as a maintainer sees it: without its secret half.
+/// The credential of a project's repository without its secret half.
 #[derive(Clone, Debug)]
 pub struct DeployKeyDetails {
-    /// The server that it is for.
+    /// The server that the credential is sent to.
     pub server: String,
-    /// The public half, when it is a key.
+    /// The public half of a deploy key.
     pub public_key: Option<String>,
-    /// The fingerprint of the public half.
     pub fingerprint: Option<String>,
-    /// The only host keys that are right.
+    /// The only accepted host keys.
     pub known_hosts: Option<String>,
-    /// Who logs in, when it is a token.
+    /// The user name of a deploy token.
     pub username: Option<String>,
-    /// When it was set.
     pub created_at: DateTime<Utc>,
 }
 
@@ -74,25 +66,25 @@ impl From<DeployKey> for DeployKeyDetails {
     }
 }
 
-/// How a job gets at its commit. It cannot be printed.
+/// How a job fetches its commit. It has no `Debug`, so that it cannot be logged.
 pub struct JobRepository {
-    /// The address, with the token in it if that is what opens it.
+    /// The URL, with the deploy token in it if there is one.
     pub url: String,
-    /// The private key that opens it, with the host keys that are right.
+    /// The private deploy key, with the accepted host keys.
     pub key: Option<(String, Option<String>)>,
 }
 
-/// A user name is part of it, so that a password cannot be sent in another name.
+/// The user name is part of the context, so that a password cannot be used with another one.
 fn context(project: ProjectId, key: &DeployKey) -> String {
     let username = key.username.as_deref().unwrap_or_default();
     format!("deploy-key:{project}:{}:{username}", key.server)
 }
 
 impl Farm {
-    /// What opens a project's repository, if something was set. Maintainers see it.
+    /// The credential of a project's repository. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when nothing was set.
+    /// `Forbidden`; `NotFound` when none is set.
     pub async fn deploy_key(&self, access: &ProjectAccess) -> Result<DeployKeyDetails, FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
@@ -102,11 +94,12 @@ impl Farm {
         Ok(key.into())
     }
 
-    /// Sets what opens a project's repository, in the place of what did so before. Maintainers do.
+    /// Sets the credential of a project's repository and replaces an earlier one. Requires a
+    /// maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for a key that is none or has a passphrase, for known
-    /// hosts that are none, and for what does not go with the address of the source.
+    /// `Forbidden`; `Invalid` for an invalid key, a key with a passphrase, invalid known hosts, and a
+    /// credential that does not match the protocol of the URL.
     pub async fn set_deploy_key(
         &self,
         access: &ProjectAccess,
@@ -124,7 +117,7 @@ impl Farm {
             created_at: self.now(),
         };
         let is_token = matches!(new, NewDeployKey::Token { .. });
-        check_way(&url, is_token)?;
+        check_protocol(&url, is_token)?;
         let secret = match new {
             NewDeployKey::Token { username, password } => {
                 check_user_name(&username)?;
@@ -159,18 +152,18 @@ impl Farm {
         Ok(key.into())
     }
 
-    /// Removes what opens a project's repository. Maintainers do.
+    /// Deletes the credential of a project's repository. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when nothing was set.
-    pub async fn remove_deploy_key(&self, access: &ProjectAccess) -> Result<(), FarmError> {
+    /// `Forbidden`; `NotFound` when none is set.
+    pub async fn delete_deploy_key(&self, access: &ProjectAccess) -> Result<(), FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let remove = move |conn: &mut _| deploy_keys::delete(conn, project);
         self.write(remove).await
     }
 
-    /// The address of a project's repository, with what opens it.
+    /// The URL of a project's repository with its credential.
     pub(crate) async fn with_deploy_key(
         &self,
         project: &Project,
@@ -194,7 +187,7 @@ impl Farm {
         })
     }
 
-    /// How a job of a project gets at its commit; `key` is what opens the repository.
+    /// How a job of a project fetches its commit; `key` is the stored credential.
     pub(crate) fn job_repository(
         &self,
         project: &Project,
@@ -228,30 +221,33 @@ impl Farm {
     }
 }
 
-fn check_way(url: &RemoteUrl, is_token: bool) -> Result<(), FarmError> {
-    let why = match is_token {
-        true if !url.is_http() => "a user name and a password open sources at http:// and https://",
-        false if !url.is_ssh() => "a deploy key opens sources at ssh:// and USER@HOST:PATH",
-        _ => return Ok(()),
+/// Checks that a credential matches the protocol of the URL.
+fn check_protocol(url: &RemoteUrl, is_token: bool) -> Result<(), FarmError> {
+    let why = if is_token && !url.is_http() {
+        "a user name and password need a repository at http:// or https://"
+    } else if !is_token && !url.is_ssh() {
+        "a deploy key needs a repository at ssh:// or USER@HOST:PATH"
+    } else {
+        return Ok(());
     };
     Err(FarmError::Invalid(format!(
-        "{why}; this project's is at {url}"
+        "{why}; the repository of this project is at {url}"
     )))
 }
 
-/// Reads a key; what is refused is not repeated.
+/// Parses a key. Errors do not repeat any of it.
 fn read_key(text: &str) -> Result<PrivateKey, FarmError> {
     let refused = |why: &str| FarmError::Invalid(format!("private_key {why}"));
     let text = text.trim().replace("\r\n", "\n");
     let key = PrivateKey::from_openssh(text).map_err(|_| {
         refused(
-            "must be a private key in OpenSSH's form, which begins with -----BEGIN OPENSSH PRIVATE \
-             KEY-----; `ssh-keygen -p -f FILE` converts others",
+            "must be a private key in OpenSSH format, which begins with -----BEGIN OPENSSH PRIVATE \
+             KEY-----; convert others with `ssh-keygen -p -f FILE`",
         )
     })?;
     if key.is_encrypted() {
         return Err(refused(
-            "has a passphrase, which nobody could type: give one without",
+            "must not have a passphrase, because nobody could enter it",
         ));
     }
     match key.algorithm() {
@@ -260,19 +256,20 @@ fn read_key(text: &str) -> Result<PrivateKey, FarmError> {
     }
 }
 
-/// Checks the lines of a `known_hosts` file; without any there is no rule.
+/// Checks the lines of a `known_hosts` file; `None` when there are none.
 fn read_known_hosts(text: Option<String>) -> Result<Option<String>, FarmError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
     check_value("known_hosts", &text)?;
     let all_read = KnownHosts::new(&text).all(|line| line.is_ok());
-    match all_read && KnownHosts::new(&text).next().is_some() {
-        true => Ok(Some(format!("{}\n", text.trim()))),
-        false => Err(FarmError::Invalid(
+    if all_read && KnownHosts::new(&text).next().is_some() {
+        Ok(Some(format!("{}\n", text.trim())))
+    } else {
+        Err(FarmError::Invalid(
             "known_hosts must have lines of the form HOST TYPE KEY, as `ssh-keyscan HOST` prints them"
                 .to_owned(),
-        )),
+        ))
     }
 }
 
@@ -289,7 +286,7 @@ fn unwritable(error: ssh_key::Error) -> FarmError {
     FarmError::Internal(Box::new(error))
 }
 
-/// The address with a login in it, as runners of all kinds take it.
+/// The URL with a login in it, which all kinds of runners understand.
 fn with_login(url: &str, username: &str, password: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else {
         return url.to_owned();
@@ -308,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_is_none_is_refused_and_not_repeated() {
+    fn an_invalid_key_is_refused_and_not_repeated() {
         let bad = "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n-----END OPENSSH PRIVATE KEY-----";
         for bad in ["", "hunter2", bad] {
             let error = read_key(bad).unwrap_err().to_string();
@@ -320,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn known_hosts_are_read_line_by_line() {
+    fn every_line_of_known_hosts_must_be_valid() {
         let key = "AAAAC3NzaC1lZDI1NTE5AAAAIGTstxoxV7Fk9K5YWNYuqFqRQ2lnCFMyjv2xv2D3cPqA";
         let line = format!("git.example,[git.example]:2222 ssh-ed25519 {key}");
         let read = read_known_hosts(Some(format!("# ours\n\n{line}\n"))).unwrap();
@@ -332,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_an_address_keeps_its_odd_signs() {
+    fn special_characters_of_a_login_are_escaped() {
         let url = with_login("https://git.example/a.git", "me@x", "p/w:#");
         assert_eq!(url, "https://me%40x:p%2Fw%3A%23@git.example/a.git");
     }

@@ -1,6 +1,6 @@
-//! Projects that the farm has not met, made when the first build of one is asked for.
+//! Creates projects when their first build is requested.
 //!
-//! The operator says of which names, and where their sources are; who asks chooses neither.
+//! The operator decides for which paths, and where the repositories are. The caller chooses neither.
 
 use slipway_domain::{GitRef, ProjectPath, Role, Scope, UserId};
 use slipway_store::projects::{self, Project, Settings};
@@ -11,10 +11,11 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::pipelines::first_pipeline;
 
-/// The default branch of a project of which nobody has said what it is.
-const USUAL_BRANCH: &str = "main";
+/// The default branch when the forge does not name it.
+const DEFAULT_BRANCH: &str = "main";
 impl Farm {
-    /// The project, for somebody who builds; made when the policy and the actor's rights allow.
+    /// The project, for an actor that may start builds. Created if the settings and the rights of the
+    /// actor allow it.
     pub(crate) async fn project_on_first_use(
         &self,
         actor: &Actor,
@@ -22,9 +23,10 @@ impl Farm {
     ) -> Result<Project, FarmError> {
         let find = || self.project(actor, &path.namespace, &path.name, Role::Developer);
         let access = match find().await {
-            Err(FarmError::NotFound(_)) if self.may_make(actor, path).await? => {
-                self.make_project(path, Some(actor.user), None).await?;
-                // What was there already may be somebody else's.
+            Err(FarmError::NotFound(_)) if self.may_create(actor, path).await? => {
+                self.create_on_first_use(path, Some(actor.user), None)
+                    .await?;
+                // The project may have existed in the meantime, so the actor's role is checked again.
                 find().await?
             }
             other => other?,
@@ -33,9 +35,9 @@ impl Farm {
         Ok(access.project().clone())
     }
 
-    /// Whether the actor may have a project made by asking for a build of it: developers of its
-    /// namespace may, and administrators whether or not there is one.
-    async fn may_make(&self, actor: &Actor, path: &ProjectPath) -> Result<bool, FarmError> {
+    /// Whether the actor may create a project by requesting a build: developers of its namespace may,
+    /// and administrators may also create the namespace.
+    async fn may_create(&self, actor: &Actor, path: &ProjectPath) -> Result<bool, FarmError> {
         if !self.inner.settings.auto_create.allows(path) {
             return Ok(false);
         }
@@ -50,7 +52,7 @@ impl Farm {
         }
     }
 
-    /// The project that hooks act for; made when the policy allows.
+    /// The project that a webhook is about. Created if the settings allow it.
     pub(crate) async fn project_of_hook(
         &self,
         path: &ProjectPath,
@@ -62,13 +64,13 @@ impl Farm {
         if !self.inner.settings.auto_create.allows(path) {
             return Err(FarmError::NotFound("project"));
         }
-        self.make_project(path, None, default_branch).await?;
+        self.create_on_first_use(path, None, default_branch).await?;
         self.project_at(path)
             .await?
             .ok_or(FarmError::NotFound("project"))
     }
 
-    /// The project at a path, whoever asks.
+    /// The project with this path, without checking any rights.
     pub(crate) async fn project_at(
         &self,
         path: &ProjectPath,
@@ -82,8 +84,8 @@ impl Farm {
         }
     }
 
-    /// Makes a project as the policy says, and its namespace, unless they are there.
-    async fn make_project(
+    /// Creates a project and its namespace by the settings, unless they exist.
+    async fn create_on_first_use(
         &self,
         path: &ProjectPath,
         by: Option<UserId>,
@@ -92,12 +94,12 @@ impl Farm {
         let url = self.inner.settings.auto_create.source(path)?;
         let branch = match default_branch {
             Some(branch) => branch.clone(),
-            None => USUAL_BRANCH.parse()?,
+            None => DEFAULT_BRANCH.parse()?,
         };
         let settings = Settings::of_source(url, branch);
         let from_repository = self.inner.settings.pipelines_from_repository;
         let (path, now) = (path.clone(), self.now());
-        let make = move |conn: &mut Conn| {
+        let create = move |conn: &mut Conn| {
             match projects::by_path(conn, &path.namespace, &path.name) {
                 Err(StoreError::NotFound(_)) => {}
                 other => return other.map(drop),
@@ -110,11 +112,11 @@ impl Farm {
             };
             let project = projects::insert(conn, namespace.id, &path.name, &settings, by, now)?;
             pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
-            tracing::info!(project.id = %project.id, "Project {} is made on first use", project.path());
+            tracing::info!(project.id = %project.id, "Created project {} on first use", project.path());
             Ok(())
         };
-        match self.inner.store.write(make).await {
-            // Somebody made it at the same moment, which is as good.
+        match self.inner.store.write(create).await {
+            // Another request created it at the same time, which is just as good.
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(other) => Err(other.into()),
         }

@@ -1,4 +1,4 @@
-//! Projects as they are listed to people: searched, in an order, and with who has what part in them.
+//! Searches and sorts projects, and reads what lists show besides: roles, owners, last builds.
 
 use std::collections::HashMap;
 
@@ -13,56 +13,52 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use slipway_store::people::User;
 
-/// Which projects somebody wants to see.
+/// Which projects to list, by their relation to the actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectSelection {
-    /// All there are.
+    /// All projects; requires an administrator.
     All,
-    /// Those that the actor may see.
+    /// Projects that the actor may see.
     Seen,
-    /// Those that the actor is a member of.
+    /// Projects that the actor is a member of.
     Joined,
-    /// Those that the actor owns.
+    /// Projects that the actor owns.
     Owned,
 }
 
-/// Which page of which projects somebody wants to see.
+/// A page of a search for projects.
 #[derive(Clone, Debug)]
 pub struct ProjectQuery {
-    /// ProjectSelection.
     pub whose: ProjectSelection,
-    /// A part of the name, without regard to case.
+    /// A part of the name; case is ignored.
     pub text: Option<String>,
-    /// Who sees them.
     pub visibility: Option<Visibility>,
-    /// What they are put in order by.
     pub order: Order,
-    /// Whether the least comes first.
     pub ascending: bool,
-    /// How many come before those that are wanted.
+    /// How many projects come before the page.
     pub offset: i64,
-    /// How many are wanted at the most.
+    /// The largest length of the page.
     pub limit: i64,
 }
 
-/// What is told with projects of those who have a part in them.
+/// What lists show of projects besides the projects themselves.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectContext {
-    /// The actor's roles in the projects themselves.
+    /// The roles of the actor in projects, without those in their namespaces.
     pub own_roles: HashMap<ProjectId, Role>,
-    /// The actor's roles in namespaces.
+    /// The roles of the actor in namespaces.
     pub namespace_roles: HashMap<NamespaceId, Role>,
-    /// The users to whom namespaces belong: those that bear their names and own them.
+    /// The users that own the namespace of their own name.
     pub owners: HashMap<NamespaceId, User>,
-    /// When builds of each project were last asked for.
+    /// When the last build of each project was created.
     pub last_builds: HashMap<ProjectId, DateTime<Utc>>,
 }
 
 impl Farm {
-    /// One page of the projects that are searched for, and how many there are on all pages.
+    /// A page of the projects that match, and how many match in total.
     ///
     /// # Errors
-    /// `Forbidden` when all are wanted by somebody who is no administrator.
+    /// `Forbidden` for tokens without the scope read, and for all projects without an administrator.
     pub async fn find_projects(
         &self,
         actor: &Actor,
@@ -93,10 +89,7 @@ impl Farm {
         Ok((found, u64::try_from(total).unwrap_or(0)))
     }
 
-    /// What is told with these projects of those who have a part in them.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// Reads what lists show of these projects besides.
     pub async fn project_context(
         &self,
         actor: &Actor,
@@ -132,10 +125,7 @@ impl Farm {
         self.read(read).await
     }
 
-    /// The users that these namespaces belong to: those that bear their names and own them.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// The users that own the namespace of their own name, among these namespaces.
     pub async fn owners_of(
         &self,
         namespaces: &[Namespace],
@@ -153,11 +143,10 @@ impl Farm {
         self.read(read).await
     }
 
-    /// All namespaces that the actor is a member of, newest first; all there are for
-    /// administrators.
+    /// All namespaces that the actor is a member of, newest first; all for administrators.
     ///
     /// # Errors
-    /// None of its own.
+    /// As [`Farm::namespaces`].
     pub async fn all_namespaces(&self, actor: &Actor) -> Result<Vec<Namespace>, FarmError> {
         let everything = Page {
             before: None,
@@ -166,13 +155,13 @@ impl Farm {
         self.namespaces(actor, everything).await
     }
 
-    /// The namespace that bears the actor's own name, made if there is none.
+    /// The namespace with the name of the actor, created if it does not exist.
     ///
     /// # Errors
-    /// `Forbidden` to tokens without the scope admin, and where the name is somebody else's.
+    /// `Forbidden` for tokens without the scope admin, and when the namespace belongs to others.
     pub async fn own_namespace(&self, actor: &Actor) -> Result<NamespaceAccess, FarmError> {
         actor.require_scope(Scope::Admin)?;
-        let taken = "the namespace of your name is not yours: say which one";
+        let taken = "the namespace with your name belongs to others: name another one";
         match self.namespace(actor, actor.name(), Role::Maintainer).await {
             Err(FarmError::NotFound(_)) => {}
             found => return found,
@@ -185,10 +174,10 @@ impl Farm {
         self.namespace(actor, actor.name(), Role::Maintainer).await
     }
 
-    /// A user by its id, who sees itself; administrators see everybody.
+    /// A user by id. Users see themselves; administrators see everybody.
     ///
     /// # Errors
-    /// `NotFound` when the actor may not know of it.
+    /// `NotFound` when the actor may not see the user.
     pub async fn user_by_id(&self, actor: &Actor, id: UserId) -> Result<User, FarmError> {
         if id != actor.user && self.admin(actor).is_err() {
             return Err(FarmError::NotFound("user"));
@@ -197,11 +186,7 @@ impl Farm {
         self.read(find).await
     }
 
-    /// All users that the actor sees, in the order they were made: itself, or everybody for
-    /// administrators.
-    ///
-    /// # Errors
-    /// None of its own.
+    /// All users that the actor may see, oldest first: itself, or everybody for administrators.
     pub async fn users_seen_by(&self, actor: &Actor) -> Result<Vec<User>, FarmError> {
         if self.admin(actor).is_err() {
             return Ok(vec![self.user(actor).await?]);

@@ -1,4 +1,4 @@
-//! Namespaces, and the projects in them.
+//! Creates, lists and changes namespaces and projects.
 
 use slipway_domain::image::Repository;
 use slipway_domain::{GitRef, Name, Role, Scope, Submodules, Visibility};
@@ -15,40 +15,38 @@ use crate::projects::repo_url::check_repo_url;
 /// The longest description of a project, in bytes.
 const MAX_DESCRIPTION: usize = 2000;
 
-/// What is changed about a project; what is absent stays.
+/// Changes to a project; absent fields stay as they are.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectUpdate {
-    /// Where its source is.
+    /// The URL of the repository.
     pub repo_url: Option<String>,
     /// The branch whose image is `latest`.
     pub default_branch: Option<GitRef>,
-    /// Where its images are pushed; `Some(None)` leaves that to the farm's registry.
+    /// Where images are pushed; `Some(None)` means the registry of the farm.
     pub image_repository: Option<Option<Repository>>,
-    /// Whether shared runners may take its jobs.
+    /// Whether shared runners may claim its jobs.
     pub shared_runners: Option<bool>,
-    /// How many of its jobs may run at once; `Some(None)` lifts the limit.
+    /// How many of its jobs may run at the same time; `Some(None)` removes the limit.
     pub max_running: Option<Option<u32>>,
-    /// Its name.
     pub name: Option<Name>,
-    /// What people say of it.
     pub description: Option<String>,
-    /// Who sees it without being a member.
+    /// Who can see the project without being a member.
     pub visibility: Option<Visibility>,
-    /// Whether all who see it see its builds too.
+    /// Whether everybody who can see the project can see its builds.
     pub public_builds: Option<bool>,
-    /// Whether its jobs are run and shown at all.
+    /// Whether builds are enabled: jobs run and are shown.
     pub builds_enabled: Option<bool>,
-    /// Whether it takes no builds, and those there are can only be looked at.
+    /// Whether the project is read-only: existing builds are shown, and no changes are accepted.
     pub read_only: Option<bool>,
-    /// Which submodules are checked out with its commits.
+    /// Which submodules are checked out.
     pub submodules: Option<Submodules>,
 }
 
 impl Farm {
-    /// Makes a namespace; its maker becomes its owner. Everybody may, with the scope admin.
+    /// Creates a namespace, which the actor owns. Requires a token with the scope admin.
     ///
     /// # Errors
-    /// `Forbidden` to lesser tokens; `Conflict` when the name is taken.
+    /// `Forbidden`; `Conflict` when the name is taken.
     pub async fn create_namespace(
         &self,
         actor: &Actor,
@@ -67,24 +65,27 @@ impl Farm {
     /// The namespaces that the actor is a member of, newest first; all for administrators.
     ///
     /// # Errors
-    /// None of its own.
+    /// `Forbidden` for tokens without the scope namespaces or read.
     pub async fn namespaces(&self, actor: &Actor, page: Page) -> Result<Vec<Namespace>, FarmError> {
         if !actor.scopes().includes(Scope::Namespaces) {
             actor.require_scope(Scope::Read)?;
         }
         let (user, all) = (actor.user, actor.admin);
-        let list = move |conn: &mut Conn| match all {
-            true => projects::list_namespaces(conn, page),
-            false => projects::list_namespaces_of(conn, user, page),
+        let list = move |conn: &mut Conn| {
+            if all {
+                projects::list_namespaces(conn, page)
+            } else {
+                projects::list_namespaces_of(conn, user, page)
+            }
         };
         self.read(list).await
     }
 
-    /// Makes a project with its default pipeline. Maintainers of the namespace do.
+    /// Creates a project with its default pipeline. Requires a maintainer of the namespace.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for a source that cannot be cloned or that has a
-    /// password in it; `Conflict` when the name is taken.
+    /// `Forbidden`; `Invalid` for a URL that git cannot clone or that contains a password; `Conflict`
+    /// when the name is taken.
     pub async fn create_project(
         &self,
         actor: &Actor,
@@ -103,28 +104,31 @@ impl Farm {
             Ok(project)
         };
         let project = self.write(create).await?;
-        tracing::info!(project.id = %project.id, "Project {} is made", project.path());
+        tracing::info!(project.id = %project.id, "Created project {}", project.path());
         Ok(project)
     }
 
     /// The projects that the actor may see, newest first.
     ///
     /// # Errors
-    /// None of its own.
+    /// `Forbidden` for tokens without the scope read.
     pub async fn projects(&self, actor: &Actor, page: Page) -> Result<Vec<Project>, FarmError> {
         actor.require_scope(Scope::Read)?;
         let (user, all) = (actor.user, actor.admin);
-        let list = move |conn: &mut Conn| match all {
-            true => projects::list(conn, None, page),
-            false => projects::list_visible(conn, user, page),
+        let list = move |conn: &mut Conn| {
+            if all {
+                projects::list(conn, None, page)
+            } else {
+                projects::list_visible(conn, user, page)
+            }
         };
         self.read(list).await
     }
 
-    /// Changes a project's settings. Maintainers do.
+    /// Changes the settings of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` as for [`Farm::create_project`].
+    /// `Forbidden`; `Invalid` as for [`Farm::create_project`].
     pub async fn update_project(
         &self,
         access: &ProjectAccess,
@@ -160,7 +164,7 @@ impl Farm {
             Ok((project, queue::pending_keys(conn, id)?))
         };
         let (project, pending) = self.write(update).await?;
-        // What was held back so far may be free to run now.
+        // Jobs that the old settings held back may be free to run now.
         self.announce_changes(Changes {
             pending,
             ..Changes::default()
@@ -179,7 +183,7 @@ pub(crate) fn check_settings(settings: &Settings) -> Result<(), FarmError> {
 fn check_description(text: &str) -> Result<(), FarmError> {
     if text.len() > MAX_DESCRIPTION || text.contains('\0') {
         let why =
-            format!("a description has at most {MAX_DESCRIPTION} bytes and none that is zero");
+            format!("a description must have at most {MAX_DESCRIPTION} bytes and no zero byte");
         return Err(FarmError::Invalid(why));
     }
     Ok(())
@@ -188,7 +192,7 @@ fn check_description(text: &str) -> Result<(), FarmError> {
 fn check_max_running(limit: Option<u32>) -> Result<(), FarmError> {
     match limit {
         Some(0) => {
-            let why = "max_running is at least 1, or null for no limit".to_owned();
+            let why = "max_running must be at least 1, or null for no limit".to_owned();
             Err(FarmError::Invalid(why))
         }
         _ => Ok(()),
@@ -200,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_of_no_jobs_at_all_is_refused() {
+    fn a_limit_of_zero_jobs_is_refused() {
         assert!(check_max_running(Some(0)).is_err());
         assert!(check_max_running(Some(1)).is_ok());
         assert!(check_max_running(None).is_ok());

@@ -1,4 +1,4 @@
-//! Pipelines as they are known in a whole namespace, and namespaces made by what people call them.
+//! Pipelines that are named within a whole namespace, and namespaces named after a title.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::names::{check_line, slugify};
@@ -16,42 +16,38 @@ use crate::projects::pipelines::first_pipeline;
 /// The longest title or description of a pipeline, in bytes.
 const MAX_TEXT: usize = 2000;
 
-/// A pipeline that is made together with its project.
+/// A pipeline to create together with its project.
 #[derive(Clone, Debug)]
 pub struct NewNamespacePipeline {
-    /// What people call it. Its short name follows from it, and is the name of its project.
+    /// The title. Its slug becomes the name of the project.
     pub title: String,
-    /// What it is for.
     pub description: Option<String>,
-    /// The repository as `owner/name`; what the address says when absent.
+    /// The repository as `owner/name`; taken from the URL when absent.
     pub repo_name: Option<String>,
-    /// What its project is.
+    /// The settings of the project.
     pub settings: Settings,
 }
 
-/// What is changed about a pipeline besides its jobs; what is absent stays.
+/// Changes to a pipeline besides its jobs; absent fields stay as they are.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineUpdate {
-    /// What people call it.
     pub title: Option<String>,
-    /// What it is for; `Some(None)` says nothing of that.
+    /// `Some(None)` removes the description.
     pub description: Option<Option<String>>,
     /// The repository as `owner/name`.
     pub repo_name: Option<Option<String>>,
-    /// What it is called inside of its repository.
+    /// The name of the pipeline inside its repository.
     pub source_slug: Option<Option<String>>,
-    /// Whether people may have it run.
+    /// Whether people may start builds by hand.
     pub allow_manual: Option<bool>,
-    /// Whether it is put away.
     pub archived: Option<bool>,
 }
 
 impl Farm {
-    /// The namespaces that the actor itself is a member of, oldest first, from the one after
-    /// `after`.
+    /// The namespaces that the actor is a member of, oldest first, after the one with the id `after`.
     ///
     /// # Errors
-    /// `Forbidden` to tokens that see no namespaces.
+    /// `Forbidden` for tokens without the scope namespaces or read.
     pub async fn own_namespaces(
         &self,
         actor: &Actor,
@@ -67,11 +63,11 @@ impl Farm {
         self.read(list).await
     }
 
-    /// Makes a namespace that is named after what people call it, with a number where that is
-    /// taken; its maker becomes its owner.
+    /// Creates a namespace named after a title, with a number appended if the name is taken. The
+    /// actor owns it.
     ///
     /// # Errors
-    /// `Forbidden` to tokens without the scope admin; `Invalid` when no name is left of the text.
+    /// `Forbidden` for tokens without the scope admin; `Invalid` when the title yields no name.
     pub async fn create_titled_namespace(
         &self,
         actor: &Actor,
@@ -102,7 +98,7 @@ impl Farm {
         self.write(create).await
     }
 
-    /// A pipeline by its short name in a namespace, put away or not.
+    /// A pipeline by its slug in a namespace, archived or not.
     ///
     /// # Errors
     /// `NotFound`.
@@ -117,8 +113,8 @@ impl Farm {
         self.wide_pipeline_found_by(actor, find).await
     }
 
-    /// The oldest pipeline of a namespace that is called `source_slug` inside of the repository
-    /// `repo_name`, in any case.
+    /// The oldest pipeline of a namespace that is named `source_slug` inside the repository
+    /// `repo_name`; case is ignored.
     ///
     /// # Errors
     /// `NotFound`.
@@ -145,12 +141,9 @@ impl Farm {
         Ok((access.await?, pipeline))
     }
 
-    /// The pipelines of a namespace that are not put away, oldest first, from the one after
+    /// The pipelines of a namespace that are not archived, oldest first, after the one with the id
     /// `after`.
-    ///
-    /// # Errors
-    /// None of its own.
-    pub async fn wide_pipelines(
+    pub async fn pipelines_in(
         &self,
         namespace: &NamespaceAccess,
         after: i64,
@@ -168,10 +161,10 @@ impl Farm {
         self.read(list).await
     }
 
-    /// Makes a pipeline together with a project of its name. Developers of the namespace do.
+    /// Creates a pipeline together with a project of its name. Requires a developer of the namespace.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for what cannot be; `Conflict` when the name is taken.
+    /// `Forbidden`; `Invalid` for invalid texts or settings; `Conflict` when the name is taken.
     pub async fn create_namespace_pipeline(
         &self,
         actor: &Actor,
@@ -204,14 +197,14 @@ impl Farm {
             Ok((pipelines::describe(conn, &update.of(made, now))?, project))
         };
         let (pipeline, project) = self.write(create).await?;
-        tracing::info!(project.id = %project.id, "Project {} is made", project.path());
+        tracing::info!(project.id = %project.id, "Created project {}", project.path());
         Ok((pipeline, project))
     }
 
-    /// Changes what is known of a pipeline besides its jobs. Maintainers do.
+    /// Changes a pipeline besides its jobs. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for what cannot be; `NotFound`.
+    /// `Forbidden`; `Invalid` for invalid texts; `NotFound`.
     pub async fn describe_pipeline(
         &self,
         access: &ProjectAccess,
@@ -234,19 +227,19 @@ impl PipelineUpdate {
         if let Some(title) = &self.title {
             check_line("name of a pipeline", title)?;
             if title.trim().is_empty() {
-                return Err(FarmError::Invalid("a pipeline has a name".to_owned()));
+                return Err(FarmError::Invalid("a pipeline must have a name".to_owned()));
             }
         }
         for text in [&self.repo_name, &self.source_slug].into_iter().flatten() {
             check_line("name in a repository", text.as_deref().unwrap_or_default())?;
         }
         let description = self.description.iter().flatten().next();
-        match description.is_some_and(|text| text.len() > MAX_TEXT || text.contains('\0')) {
-            true => Err(FarmError::Invalid(format!(
-                "a description has at most {MAX_TEXT} bytes and none that is zero"
-            ))),
-            false => Ok(()),
+        if description.is_some_and(|text| text.len() > MAX_TEXT || text.contains('\0')) {
+            return Err(FarmError::Invalid(format!(
+                "a description must have at most {MAX_TEXT} bytes and no zero byte"
+            )));
         }
+        Ok(())
     }
 
     fn of(&self, old: Pipeline, now: DateTime<Utc>) -> Pipeline {
@@ -268,11 +261,11 @@ impl PipelineUpdate {
     }
 }
 
-/// The last two parts of a repository's address: `owner/name`.
-fn repo_name_of(address: &str) -> Option<String> {
-    let path = match address.split_once("://") {
+/// The last two parts of the path in the URL of a repository: `owner/name`.
+fn repo_name_of(url: &str) -> Option<String> {
+    let path = match url.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map(|(_, path)| path)?,
-        None => address.split_once(':').map_or(address, |(_, path)| path),
+        None => url.split_once(':').map_or(url, |(_, path)| path),
     };
     let path = path.trim_end_matches('/').trim_end_matches(".git");
     let mut parts = path.rsplit('/').filter(|part| !part.is_empty());
@@ -288,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repository_is_named_by_the_end_of_its_address() {
+    fn the_repository_name_is_the_end_of_the_url() {
         for (address, name) in [
             ("https://h/acme/core.git", Some("acme/core")),
             ("https://h/x/acme/core/", Some("acme/core")),

@@ -1,4 +1,4 @@
-//! The pipelines of a project.
+//! Pipelines of a project.
 
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{ProjectId, Role, Slug};
@@ -10,13 +10,13 @@ use crate::access::authorize::ProjectAccess;
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-/// What a pipeline is to run from now on; what is absent stays.
+/// What a pipeline runs from now on; absent fields stay as they are.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineChange {
-    /// Its jobs, or those for commits whose repository has none.
+    /// The jobs, or the ones for commits without a definition in the repository.
     pub definition: Option<Definition>,
-    /// Whether the jobs come from the repository at the commit; not when a definition is given and
-    /// nothing said of this.
+    /// Whether the repository is read for a definition at the commit. When absent, a `definition`
+    /// turns this off.
     pub from_repository: Option<bool>,
 }
 
@@ -31,9 +31,6 @@ impl From<Definition> for PipelineChange {
 
 impl Farm {
     /// The pipelines of a project, by slug.
-    ///
-    /// # Errors
-    /// None of its own.
     pub async fn pipelines(&self, access: &ProjectAccess) -> Result<Vec<Pipeline>, FarmError> {
         let id = access.id();
         let list = move |conn: &mut Conn| pipelines::of_project(conn, id);
@@ -43,7 +40,7 @@ impl Farm {
     /// One pipeline of a project.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that slug.
+    /// `NotFound` when the project has no such pipeline.
     pub async fn pipeline(
         &self,
         access: &ProjectAccess,
@@ -54,11 +51,10 @@ impl Farm {
         self.read(find).await
     }
 
-    /// Adds a pipeline to a project. Maintainers do.
+    /// Creates a pipeline of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for a definition that cannot run; `Conflict` when the
-    /// slug is taken.
+    /// `Forbidden`; `Invalid` for an invalid definition; `Conflict` when the slug is taken.
     pub async fn create_pipeline(
         &self,
         access: &ProjectAccess,
@@ -66,18 +62,18 @@ impl Farm {
         change: impl Into<PipelineChange>,
     ) -> Result<Pipeline, FarmError> {
         access.require(Role::Maintainer)?;
-        let new = change.into().checked()?.made(access.id(), slug.clone());
+        let new = change.into().checked()?.into_row(access.id(), slug.clone());
         let now = self.now();
         let insert = move |conn: &mut Conn| pipelines::insert(conn, &new, now);
         self.write(insert).await
     }
 
-    /// Changes what a pipeline runs, or adds it; builds that exist keep what they have. Whoever
-    /// gives a definition means it: the repository is not read any more, unless they say so.
-    /// Maintainers do.
+    /// Changes what a pipeline runs, or creates it. Existing builds stay as they are. A definition
+    /// without `from_repository` is used from then on, and the repository is no longer read. Requires
+    /// a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for a definition that cannot run.
+    /// `Forbidden`; `Invalid` for an invalid definition.
     pub async fn put_pipeline(
         &self,
         access: &ProjectAccess,
@@ -94,7 +90,7 @@ impl Farm {
                 pipelines::update(conn, old.id, definition, from_repository)
             }
             Err(StoreError::NotFound(_)) => {
-                pipelines::insert(conn, &change.clone().made(id, slug.clone()), now)
+                pipelines::insert(conn, &change.clone().into_row(id, slug.clone()), now)
             }
             Err(other) => Err(other),
         };
@@ -103,13 +99,13 @@ impl Farm {
 }
 
 impl PipelineChange {
-    /// Refuses what cannot run, and what says nothing.
+    /// Refuses invalid definitions and changes without any field.
     fn checked(self) -> Result<Self, FarmError> {
         match (&self.definition, self.from_repository) {
             (Some(definition), _) => definition.check()?,
             (None, Some(_)) => {}
             (None, None) => {
-                let why = "a pipeline needs a definition, or from_repository".to_owned();
+                let why = "a pipeline needs a definition or from_repository".to_owned();
                 return Err(FarmError::Invalid(why));
             }
         }
@@ -117,11 +113,11 @@ impl PipelineChange {
     }
 
     fn reads_repository(&self, before: bool) -> bool {
-        let unsaid = before && self.definition.is_none();
-        self.from_repository.unwrap_or(unsaid)
+        let default = before && self.definition.is_none();
+        self.from_repository.unwrap_or(default)
     }
 
-    fn made(self, project: ProjectId, slug: Slug) -> NewPipeline {
+    fn into_row(self, project: ProjectId, slug: Slug) -> NewPipeline {
         let from_repository = self.reads_repository(false);
         NewPipeline {
             project,
@@ -132,7 +128,7 @@ impl PipelineChange {
     }
 }
 
-/// The pipeline that every project has from its beginning.
+/// The pipeline that every new project has.
 pub(crate) fn first_pipeline(project: &Project, from_repository: bool) -> NewPipeline {
     NewPipeline {
         project: project.id,

@@ -1,16 +1,17 @@
-//! Which addresses of a source git may be sent to.
+//! Checks URLs of repositories.
 
 use slipway_domain::names::Invalid;
 use url::Url;
 
 use crate::error::FarmError;
 
-/// Checks that git can be told to clone `text`, and that no secret is kept in it.
+/// Checks that git can safely clone `text`, and that it contains no secret.
 pub(crate) fn check_repo_url(text: &str) -> Result<(), FarmError> {
     let expected = "a URL that begins with https://, http://, ssh:// or git://, or USER@HOST:PATH";
     let invalid = || FarmError::from(Invalid::new("repo_url", text, expected));
     let plain = !text.is_empty()
         && text.len() <= 2000
+        // git would take a leading dash for an option.
         && !text.starts_with('-')
         && !text.contains(|c: char| c.is_control() || c.is_whitespace());
     if !plain {
@@ -25,13 +26,13 @@ pub(crate) fn check_repo_url(text: &str) -> Result<(), FarmError> {
     }
     let url = Url::parse(text).map_err(|_| invalid())?;
     let known = matches!(url.scheme(), "http" | "https" | "ssh" | "git");
-    // Over HTTP a user name alone is as good as always a token.
+    // Over HTTP a user name alone is almost always a token.
     let secret = url.password().is_some()
         || (matches!(url.scheme(), "http" | "https") && !url.username().is_empty());
     if secret {
-        // The URL itself is left out of the answer: it has a secret in it.
-        let why = "repo_url must not have a user or a password in it, as all who see the project \
-                   see it: give the plain URL";
+        // The message leaves the URL out, because it contains a secret.
+        let why = "repo_url must not contain a user or a password, because everybody who sees the \
+                   project sees it: use the plain URL";
         return Err(FarmError::Invalid(why.to_owned()));
     }
     match url.host_str() {
@@ -40,7 +41,7 @@ pub(crate) fn check_repo_url(text: &str) -> Result<(), FarmError> {
     }
 }
 
-/// `user@host:path`, as ssh's copy program has it and git takes it too.
+/// Whether `text` has the form `user@host:path`, which git accepts like `scp`.
 fn is_scp_form(text: &str) -> bool {
     let word = |part: &str| {
         !part.is_empty()
@@ -50,7 +51,7 @@ fn is_scp_form(text: &str) -> bool {
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     match text.split_once(':') {
-        Some((place, path)) => match place.split_once('@') {
+        Some((login, path)) => match login.split_once('@') {
             Some((user, host)) => {
                 word(user) && word(host) && !path.is_empty() && !path.starts_with('-')
             }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_a_url_that_git_clones() {
+    fn only_urls_that_git_can_safely_clone_are_accepted() {
         for good in [
             "https://git.example/acme/api.git",
             "http://127.0.0.1:3000/acme/api",
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_keeps_no_secret_and_the_refusal_does_not_repeat_it() {
+    fn a_url_with_a_secret_is_refused_and_the_error_does_not_repeat_it() {
         for bad in [
             "https://me:hunter2@git.example/a",
             "https://hunter2@git.example/a",

@@ -1,4 +1,4 @@
-//! Robots: who pulls base images for builds that name one.
+//! Robots: registry accounts of a namespace that pull base images for builds that name them.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{BuildUuid, Name, NamespaceId, Role, Scope};
@@ -11,19 +11,17 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::secret_checks::{check_value, registry_host};
 
-/// Registry, user name and password with which the base images of a build are pulled.
+/// Registry, user name and password to pull the base images of a build with.
 pub(crate) type PullLogin = (String, String, String);
 
-/// A robot as a maintainer sees it: without the password.
+/// A robot without its password.
 #[derive(Clone, Debug)]
 pub struct RobotDetails {
-    /// Its name in its namespace.
     pub name: Name,
-    /// Its user name at the registry, by which builds name it.
+    /// The user name at the registry, by which builds refer to the robot.
     pub username: String,
-    /// The registry's host, with its port.
+    /// The host of the registry, with its port if it has one.
     pub registry: String,
-    /// When it was first set.
     pub created_at: DateTime<Utc>,
 }
 
@@ -38,12 +36,12 @@ impl RobotDetails {
     }
 }
 
-/// What a robot is called outside of its namespace.
+/// The name of a robot outside of its namespace.
 fn full_name(namespace: &Name, robot: &Name) -> String {
     format!("{namespace}+{robot}")
 }
 
-/// The registry is part of it, so that a password cannot be sent to another one.
+/// The registry is part of the context, so that a password cannot be sent to another one.
 fn robot_context(namespace: NamespaceId, registry: &str, name: &Name) -> String {
     format!("robot:{namespace}:{registry}:{name}")
 }
@@ -53,10 +51,10 @@ fn login_context(build: BuildUuid) -> String {
 }
 
 impl Farm {
-    /// The robots of a namespace, by name. Maintainers see them.
+    /// The robots of a namespace, by name. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn robots(&self, access: &NamespaceAccess) -> Result<Vec<RobotDetails>, FarmError> {
         access.require(Role::Maintainer)?;
         let id = access.id();
@@ -69,11 +67,11 @@ impl Farm {
         Ok(shown.collect())
     }
 
-    /// Sets a robot of a namespace, in the place of an earlier one of its name. Maintainers do.
+    /// Sets a robot of a namespace and replaces an earlier one of the same name. Requires a
+    /// maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` when the registry is no host, or the password could
-    /// not be sent.
+    /// `Forbidden`; `Invalid` for an invalid registry or password.
     pub async fn set_robot(
         &self,
         access: &NamespaceAccess,
@@ -93,11 +91,12 @@ impl Farm {
         Ok(RobotDetails::of(&access.namespace().name, robot))
     }
 
-    /// Removes a robot of a namespace; builds that named it go on with what it had. Maintainers do.
+    /// Deletes a robot of a namespace. Builds that named it keep their copy of its login. Requires a
+    /// maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is none.
-    pub async fn remove_robot(
+    /// `Forbidden`; `NotFound` when there is no such robot.
+    pub async fn delete_robot(
         &self,
         access: &NamespaceAccess,
         name: &Name,
@@ -108,14 +107,15 @@ impl Farm {
         self.write(remove).await
     }
 
-    /// The sealed login of a robot for a build, for whoever administers its namespace.
+    /// The login of a robot, sealed for a build. Requires a maintainer of its namespace.
     pub(crate) async fn pull_login(
         &self,
         actor: &Actor,
         robot: &str,
         build: BuildUuid,
     ) -> Result<String, FarmError> {
-        const NOT_YOURS: FarmError = FarmError::Forbidden("this needs the robot's namespace");
+        const NOT_YOURS: FarmError =
+            FarmError::Forbidden("this needs the role maintainer in the namespace of the robot");
         const NONE: FarmError = FarmError::NotFound("pull robot");
         let (namespace, short) = robot.split_once('+').ok_or(NOT_YOURS)?;
         let namespace: Name = namespace.parse().map_err(|_| NONE)?;
@@ -145,7 +145,7 @@ impl Farm {
         Ok(self.inner.seal.seal(&login_context(build), &plain, nonce))
     }
 
-    /// The login with which the base images of a build are pulled, for the job that does.
+    /// The login to pull the base images of a build with, in plain text.
     pub(crate) fn pull_login_of(&self, build: &Build) -> Result<Option<PullLogin>, FarmError> {
         let Some(sealed) = &build.pull_login else {
             return Ok(None);

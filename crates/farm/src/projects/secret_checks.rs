@@ -1,4 +1,4 @@
-//! Checks on names and values of secrets. None repeats a secret in its error.
+//! Checks names and values of secrets. No error repeats a secret.
 
 use slipway_domain::image::Repository;
 use slipway_domain::names::Invalid;
@@ -30,16 +30,16 @@ pub(crate) fn check_user_name(username: &str) -> Result<(), FarmError> {
     Ok(())
 }
 
-/// Says what is wrong with a secret without repeating any of it.
+/// Checks the value of a secret.
 pub(crate) fn check_value(what: &'static str, value: &str) -> Result<(), FarmError> {
     if value.len() > MAX_VALUE || value.contains('\0') {
-        let why = format!("the {what} must have at most {MAX_VALUE} bytes and none that is zero");
+        let why = format!("the {what} must have at most {MAX_VALUE} bytes and no zero byte");
         return Err(FarmError::Invalid(why));
     }
     Ok(())
 }
 
-/// The host of a registry in the form in which images name it.
+/// The host of a registry in the form that image references use.
 pub(crate) fn registry_host(text: &str) -> Result<String, FarmError> {
     let host = text.to_ascii_lowercase();
     let names_itself = format!("{host}/image")
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_is_a_host() {
+    fn a_registry_must_be_a_host() {
         assert_eq!(registry_host("GHCR.io").unwrap(), "ghcr.io");
         assert_eq!(registry_host("localhost:5000").unwrap(), "localhost:5000");
         for bad in ["", "ghcr", "https://ghcr.io", "ghcr.io/acme", "a.b:c"] {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_secret_is_not_repeated() {
+    fn an_error_does_not_repeat_the_secret() {
         let error = check_value("password", "hunter2\0").unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
     }

@@ -1,8 +1,8 @@
-//! What jobs get that others must not see: variables of a project, credentials of registries.
+//! Secrets of jobs: variables of projects, and registry credentials of namespaces.
 //!
-//! Values are sealed before they are stored. Only a variable that was declared public is shown
-//! again, but for the one dialect whose clients expect maintainers to read all of them; everything
-//! else leaves the farm inside a job and nowhere else.
+//! Values are sealed before they are stored. Only public variables are shown again, except in the
+//! one dialect whose clients expect maintainers to read all of them. Everything else leaves the farm
+//! only inside a claimed job.
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{NamespaceId, ProjectId, Role};
@@ -21,34 +21,29 @@ use crate::projects::secret_checks::{check_key, check_user_name, check_value, re
 /// A variable as a maintainer sees it.
 #[derive(Clone, Debug)]
 pub struct VariableDetails {
-    /// Its name.
     pub key: String,
-    /// Its value, when it is public.
+    /// `None` unless the variable is public.
     pub value: Option<String>,
-    /// Whether its value may be shown, in the trace as well.
+    /// Whether the value may be shown, also in traces.
     pub public: bool,
-    /// When it was first set.
     pub created_at: DateTime<Utc>,
 }
 
-/// A variable with its value, whether that is public or not. It cannot be printed.
+/// A variable with its value, whether it is public or not. It has no `Debug`, so that it cannot be
+/// logged.
 pub struct PlainVariable {
-    /// Its name.
     pub key: String,
-    /// Its value.
     pub value: String,
-    /// Whether its value may be shown, in the trace as well.
+    /// Whether the value may be shown, also in traces.
     pub public: bool,
 }
 
 /// A registry credential as a maintainer sees it: without the password.
 #[derive(Clone, Debug)]
 pub struct CredentialDetails {
-    /// The registry's host, with its port.
+    /// The host of the registry, with its port if it has one.
     pub registry: String,
-    /// Who logs in.
     pub username: String,
-    /// When it was first set.
     pub created_at: DateTime<Utc>,
 }
 
@@ -62,15 +57,15 @@ impl From<Credential> for CredentialDetails {
     }
 }
 
-/// The secrets that a job of a project gets, in the clear.
+/// The secrets of a job in plain text.
 pub struct JobSecrets {
-    /// Name, value, and whether the value may be shown.
+    /// Name, value, and whether the value is public.
     pub variables: Vec<(String, String, bool)>,
     /// Registry, user name and password.
     pub credentials: Vec<(String, String, String)>,
-    /// The same for base images alone, where it differs.
+    /// Registry, user name and password to pull base images with, where they differ.
     pub pull_login: Option<(String, String, String)>,
-    /// How it gets at its commit.
+    /// How the job fetches its commit.
     pub repository: JobRepository,
 }
 
@@ -96,16 +91,16 @@ fn variable_context(project: ProjectId, key: &str) -> String {
     format!("variable:{project}:{key}")
 }
 
-/// The user name is part of it, so that a password cannot be sent in another name.
+/// The user name is part of the context, so that a password cannot be used with another one.
 fn credential_context(namespace: NamespaceId, registry: &str, username: &str) -> String {
     format!("credential:{namespace}:{registry}:{username}")
 }
 
 impl Farm {
-    /// The variables of a project, by name. Maintainers see them.
+    /// The variables of a project, by name. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn variables(
         &self,
         access: &ProjectAccess,
@@ -120,11 +115,11 @@ impl Farm {
             .collect()
     }
 
-    /// The variables of a project by name, with the values of all of them. Maintainers see them in
-    /// the one dialect that always told them; the others leave out what is not public.
+    /// The variables of a project, by name, with all values. Only for the one dialect whose clients
+    /// expect them. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn plain_variables(
         &self,
         access: &ProjectAccess,
@@ -157,10 +152,10 @@ impl Farm {
         })
     }
 
-    /// Sets a variable of a project. Maintainers do.
+    /// Sets a variable of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` when the name or the value cannot be a variable's.
+    /// `Forbidden`; `Invalid` for an invalid name or value.
     pub async fn set_variable(
         &self,
         access: &ProjectAccess,
@@ -184,11 +179,11 @@ impl Farm {
         self.shown(project, row)
     }
 
-    /// Removes a variable of a project. Maintainers do.
+    /// Deletes a variable of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is none.
-    pub async fn remove_variable(
+    /// `Forbidden`; `NotFound` when there is no such variable.
+    pub async fn delete_variable(
         &self,
         access: &ProjectAccess,
         key: &str,
@@ -199,10 +194,10 @@ impl Farm {
         self.write(remove).await
     }
 
-    /// The registry credentials of a namespace, without passwords. Maintainers see them.
+    /// The registry credentials of a namespace, without passwords. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn registry_credentials(
         &self,
         access: &NamespaceAccess,
@@ -215,11 +210,11 @@ impl Farm {
         Ok(rows.into_iter().map(CredentialDetails::from).collect())
     }
 
-    /// Sets what the jobs of a namespace log in to a registry with. Maintainers do.
+    /// Sets the credential with which the jobs of a namespace log in to a registry. Requires a
+    /// maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` when the registry is no host, or the user name or
-    /// the password could not be sent.
+    /// `Forbidden`; `Invalid` for an invalid registry, user name or password.
     pub async fn set_registry_credential(
         &self,
         access: &NamespaceAccess,
@@ -244,11 +239,11 @@ impl Farm {
         Ok(self.write(put).await?.into())
     }
 
-    /// Removes a registry credential of a namespace. Maintainers do.
+    /// Deletes a registry credential of a namespace. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is none.
-    pub async fn remove_registry_credential(
+    /// `Forbidden`; `NotFound` when there is no such credential.
+    pub async fn delete_registry_credential(
         &self,
         access: &NamespaceAccess,
         registry: &str,
@@ -296,7 +291,7 @@ impl Farm {
             .map(variable)
             .collect::<Result<Vec<_>, FarmError>>()?;
         variables.extend(self.variables_of_build(build)?);
-        // Sources that were handed in are no commit of the repository.
+        // Submitted sources are not fetched from the repository, so the job does not need its key.
         let key = key.filter(|_| !build.sha.is_none());
         Ok(JobSecrets {
             repository: self.job_repository(project, key)?,

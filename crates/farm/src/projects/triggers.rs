@@ -1,4 +1,4 @@
-//! Triggers: a token that others are given to start builds of one project, and nothing else.
+//! Triggers: each has a token that can start builds of one project, and nothing else.
 
 use slipway_domain::names::check_line;
 use slipway_domain::{GitRef, Name, ProjectId, Role, Slug, TriggerId, TriggerToken};
@@ -13,16 +13,15 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
 
-/// A project as those name it who are nobody's user.
+/// How a caller without a user names a project.
 #[derive(Clone, Debug)]
 pub enum ProjectKey {
-    /// By its id.
     Id(ProjectId),
-    /// By its namespace's name and its own.
+    /// Namespace and name.
     Path(Name, Name),
 }
 
-/// A trigger whose token somebody has; only this module makes one.
+/// Proof that a caller has the token of a trigger of this project; only this module makes one.
 #[derive(Clone, Debug)]
 pub struct TriggerAccess {
     trigger: Trigger,
@@ -30,10 +29,10 @@ pub struct TriggerAccess {
 }
 
 impl Farm {
-    /// The triggers of a project, in the order they were made. Maintainers see them.
+    /// The triggers of a project, oldest first. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles.
+    /// `Forbidden`.
     pub async fn triggers(&self, access: &ProjectAccess) -> Result<Vec<Trigger>, FarmError> {
         access.require(Role::Maintainer)?;
         let project = access.id();
@@ -41,10 +40,10 @@ impl Farm {
         self.read(list).await
     }
 
-    /// Makes a trigger, which starts builds in its maker's name. Maintainers do.
+    /// Creates a trigger, which starts builds in the name of the actor. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `Invalid` for a description that cannot be.
+    /// `Forbidden`; `Invalid` for an invalid description.
     pub async fn create_trigger(
         &self,
         actor: &Actor,
@@ -57,14 +56,14 @@ impl Farm {
         let description = description.to_owned();
         let insert = move |conn: &mut Conn| triggers::insert(conn, project, &description, by, now);
         let trigger = self.write(insert).await?;
-        tracing::info!(trigger.id = %trigger.id, "Trigger {} is made", trigger.id);
+        tracing::info!(trigger.id = %trigger.id, "Created trigger {}", trigger.id);
         Ok(trigger)
     }
 
-    /// The trigger of a project that has this token. Maintainers see it.
+    /// The trigger of a project with this token. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    /// `Forbidden`; `NotFound` when the project has no such trigger.
     pub async fn trigger_by_token(
         &self,
         access: &ProjectAccess,
@@ -72,16 +71,17 @@ impl Farm {
     ) -> Result<Trigger, FarmError> {
         access.require(Role::Maintainer)?;
         let trigger = self.trigger_of(token).await?;
-        match trigger.project == access.id() {
-            true => Ok(trigger),
-            false => Err(FarmError::NotFound("trigger")),
+        if trigger.project == access.id() {
+            Ok(trigger)
+        } else {
+            Err(FarmError::NotFound("trigger"))
         }
     }
 
-    /// Revokes a trigger of a project; builds that it started go on. Maintainers do.
+    /// Revokes a trigger of a project. Builds that it started continue. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden` to lower roles; `NotFound` when there is none.
+    /// `Forbidden`; `NotFound` when the project has no such trigger.
     pub async fn revoke_trigger(
         &self,
         access: &ProjectAccess,
@@ -89,16 +89,19 @@ impl Farm {
     ) -> Result<Trigger, FarmError> {
         access.require(Role::Maintainer)?;
         let (project, now) = (access.id(), self.now());
-        let revoke = move |conn: &mut Conn| match triggers::get(conn, id)?.project == project {
-            true => triggers::revoke(conn, id, now),
-            false => Err(StoreError::NotFound("trigger")),
+        let revoke = move |conn: &mut Conn| {
+            if triggers::get(conn, id)?.project == project {
+                triggers::revoke(conn, id, now)
+            } else {
+                Err(StoreError::NotFound("trigger"))
+            }
         };
         let trigger = self.write(revoke).await?;
-        tracing::info!(trigger.id = %id, "Trigger {id} is revoked");
+        tracing::info!(trigger.id = %id, "Revoked trigger {id}");
         Ok(trigger)
     }
 
-    /// The trigger of a token that works.
+    /// The trigger with this token, unless it is revoked.
     async fn trigger_of(&self, token: &TriggerToken) -> Result<Trigger, FarmError> {
         let missing = FarmError::NotFound("trigger");
         let id = match token.trigger() {
@@ -113,10 +116,11 @@ impl Farm {
         }
     }
 
-    /// Lets whoever has a trigger's token use it on a project.
+    /// Checks the token of a trigger for a project.
     ///
     /// # Errors
-    /// `NotFound` without such a project or trigger; `BadToken` when it is another project's.
+    /// `NotFound` when there is no such project or trigger; `BadToken` for a trigger of another
+    /// project.
     pub async fn triggering(
         &self,
         project: ProjectKey,
@@ -128,18 +132,19 @@ impl Farm {
         };
         let project = self.read(find).await?;
         let trigger = self.trigger_of(token).await?;
-        match trigger.project == project.id {
-            true => Ok(TriggerAccess { trigger, project }),
-            false => Err(FarmError::BadToken),
+        if trigger.project == project.id {
+            Ok(TriggerAccess { trigger, project })
+        } else {
+            Err(FarmError::BadToken)
         }
     }
 
-    /// Makes a build of the branch or tag `git_ref`, by the project's default pipeline and in the
-    /// name of the trigger's maker.
+    /// Creates a build of the branch or tag `git_ref` with the default pipeline of the project, in the
+    /// name of the user who created the trigger.
     ///
     /// # Errors
-    /// `Invalid` when the repository has no such ref; `Forbidden` when builds are off, or the
-    /// maker may not start builds any more.
+    /// `Invalid` when the repository has no such ref; `Forbidden` when builds are disabled, or that
+    /// user may no longer start builds.
     pub async fn fire(
         &self,
         triggering: TriggerAccess,
@@ -148,12 +153,14 @@ impl Farm {
     ) -> Result<Build, FarmError> {
         let TriggerAccess { trigger, project } = triggering;
         if !project.builds_enabled {
-            return Err(FarmError::Forbidden("builds are off in this project"));
+            return Err(FarmError::Forbidden("builds are disabled in this project"));
         }
-        let no_more = FarmError::Forbidden("the trigger's maker may not start builds any more");
+        let forbidden =
+            FarmError::Forbidden("the user who created the trigger may no longer start builds");
         let Some(by) = trigger.created_by else {
-            return Err(no_more);
+            return Err(forbidden);
         };
+        // The rights of that user may have changed since the trigger was created.
         let of = project.clone();
         let may = move |conn: &mut Conn| {
             let user = people::get(conn, by)?;
@@ -161,7 +168,7 @@ impl Farm {
             Ok(user.active && (user.admin || role >= Some(Role::Developer)))
         };
         if !self.read(may).await? {
-            return Err(no_more);
+            return Err(forbidden);
         }
         let cause = BuildCause::Trigger {
             id: trigger.id,

@@ -106,7 +106,7 @@ async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<(String, Stri
     let (id, key) = path.into_inner();
     let access = call.project(&id, Role::Maintainer).await?;
     let old = existing(&farm, &access, &key).await?;
-    farm.remove_variable(&access, &key).await?;
+    farm.delete_variable(&access, &key).await?;
     Ok(HttpResponse::Ok().json(convert::variable(&old)))
 }
 
