@@ -36,8 +36,8 @@ async fn ready(farm: web::Data<Farm>) -> HttpResponse {
 
 /// `GET /metrics`: gauges in Prometheus' text format; 503 if the database does not answer.
 async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
-    let figures = match farm.figures().await {
-        Ok(figures) => figures,
+    let metrics = match farm.metrics().await {
+        Ok(metrics) => metrics,
         Err(error) => {
             error.log();
             return HttpResponse::ServiceUnavailable().body("the database does not answer\n");
@@ -47,14 +47,14 @@ async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
         (
             "slipway_parked_polls",
             "Runners that wait for a job.",
-            figures.parked_polls,
+            metrics.parked_polls,
         ),
-        ("slipway_jobs_pending", "Pending jobs.", figures.pending),
-        ("slipway_jobs_running", "Running jobs.", figures.running),
+        ("slipway_jobs_pending", "Pending jobs.", metrics.pending),
+        ("slipway_jobs_running", "Running jobs.", metrics.running),
         (
             "slipway_oldest_pending_seconds",
             "Age of the oldest pending job.",
-            figures.oldest_wait_s,
+            metrics.oldest_wait_s,
         ),
     ];
     let text: String = gauges

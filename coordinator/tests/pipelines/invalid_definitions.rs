@@ -76,7 +76,7 @@ async fn invalid_file_is_an_error_of_the_build_request(backend: Backend) {
     std::os::unix::fs::symlink("Dockerfile", &link).unwrap();
     let sha = fixture.repo.commit(&[], "a link");
     let why = fixture.build(&sha).await.unwrap_err().to_string();
-    assert!(why.ends_with("no regular file"), "{why}");
+    assert!(why.ends_with("not a regular file"), "{why}");
     assert_eq!(fixture.count().await, 1);
 }
 

@@ -161,7 +161,7 @@ async fn retry_without_sources_is_refused_in_every_dialect(backend: Backend) {
     let build = fixture.built(source).await;
     fixture.fail().await;
     assert_eq!(fixture.expired_after(30).await, 1);
-    let why = "the sources are not kept any more; send them again";
+    let why = "the sources are no longer stored; send them again";
     let refused = fixture.retry(&build).await.unwrap_err();
     assert!(matches!(refused, FarmError::SourcesGone), "{refused}");
     let (project, job) = (fixture.project.id(), fixture.farm.jobs(&build).await[0].id);

@@ -90,7 +90,7 @@ async fn build_with(farm: &TestFarm, project: &ProjectAccess, runner: &ScriptedR
 
 async fn until_parked(farm: &TestFarm, count: i64) {
     wait_until(LIMIT, "the runners are parked", || async {
-        farm.farm().figures().await.unwrap().parked_polls == count
+        farm.farm().metrics().await.unwrap().parked_polls == count
     })
     .await;
 }
@@ -100,7 +100,7 @@ async fn parked_poll(
     farm: &TestFarm,
     runner: &ScriptedRunner,
 ) -> tokio::task::JoinHandle<Option<ClaimedJob>> {
-    let parked = farm.farm().figures().await.unwrap().parked_polls;
+    let parked = farm.farm().metrics().await.unwrap().parked_polls;
     let runner = runner.clone();
     let poll = tokio::spawn(async move { runner.wait().await });
     until_parked(farm, parked + 1).await;

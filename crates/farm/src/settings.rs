@@ -49,20 +49,6 @@ pub struct Settings {
     /// The keys of log tokens: the first one signs, and all are accepted. When there are none the
     /// farm creates its own.
     pub log_keys: Vec<LogKey>,
-    /// The origins whose pages may follow live traces from a browser.
-    pub log_origins: Vec<String>,
-    /// The largest JSON body, in bytes, of a submitted build.
-    pub max_json_bytes: usize,
-    /// The origins whose pages may call the API for browsers.
-    pub browser_origins: Vec<String>,
-    /// The base URL of error documentation, for dialects that link to it.
-    pub errors_url: String,
-    /// Whether readers may read build logs, where a dialect leaves that to the farm.
-    pub reader_build_logs: bool,
-    /// Whether the dialect for packages is read-only.
-    pub packages_read_only: bool,
-    /// How long after its end a build log counts as complete, where a dialect makes a difference.
-    pub log_complete_after: Duration,
     /// Whether the default pipelines of new projects read their definition from the repository.
     pub pipelines_from_repository: bool,
     /// Which projects are created when their first build is requested.

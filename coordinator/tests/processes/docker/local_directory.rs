@@ -223,8 +223,8 @@ async fn failures_are_reported_with_their_exit_codes() {
     };
     let before = builds().await;
     for (flags, why) in [
-        (&["--push"][..], "nowhere to go"),
-        (&["--push", "--load"], "nowhere to go"),
+        (&["--push"][..], "cannot be pushed"),
+        (&["--push", "--load"], "cannot be pushed"),
         (
             &["--load", "--platform", "linux/amd64,linux/arm64"],
             "one platform",

@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
-use slipway_farm::{Build, BuildText, Farm, FarmError};
+use slipway_farm::{Build, BuildTraceEvent, Farm, FarmError};
 use tokio::time::timeout;
 
 use super::{Answer, identity};
@@ -70,12 +70,12 @@ fn answer() -> HttpResponseBuilder {
 
 /// Adds a notice for the reader where the text is cut because the reader was too slow.
 fn with_lag_notice(
-    text: impl Stream<Item = Result<BuildText, FarmError>>,
+    text: impl Stream<Item = Result<BuildTraceEvent, FarmError>>,
 ) -> impl Stream<Item = Result<Bytes, FarmError>> {
     text.flat_map(|item| {
         let items = match item {
-            Ok(BuildText::Bytes(bytes)) => vec![Ok(bytes)],
-            Ok(BuildText::Lagged) => {
+            Ok(BuildTraceEvent::Bytes(bytes)) => vec![Ok(bytes)],
+            Ok(BuildTraceEvent::Lagged) => {
                 let why = FarmError::Unavailable("the reader of a log was too slow".to_owned());
                 vec![Ok(Bytes::from_static(TOO_SLOW.as_bytes())), Err(why)]
             }

@@ -131,11 +131,11 @@ struct InHistory;
 struct AsEvent;
 
 fn chunk(piece: &TracePiece) -> Bytes {
-    piece.said::<InHistory>(|piece| chunk_json(piece).into())
+    piece.encoded::<InHistory>(|piece| chunk_json(piece).into())
 }
 
 fn chunk_event(piece: &TracePiece) -> Bytes {
-    piece.said::<AsEvent>(|piece| {
+    piece.encoded::<AsEvent>(|piece| {
         let event = Event {
             id: Some(piece.end()),
             event: "chunk",

@@ -21,7 +21,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let after = wanted.cursor.unwrap_or(0);
     let fetched = call
         .farm
-        .wide_pipelines(&organization, after, wanted.fetch_limit());
+        .pipelines_in(&organization, after, wanted.fetch_limit());
     let page = wanted.page(
         fetched.await?,
         |(pipeline, _)| pipeline.id.0,

@@ -175,7 +175,7 @@ async fn what_cannot_be_built_is_told_before_anything_is_sent() {
         (&[".", "--sha", SHA], "--ref and --sha name a commit"),
         (&["acme/api", "--push"], "acme/api is a project"),
         (&[".", "-t", "a.b/x:1", "-t", "a.b/y:1"], "one repository"),
-        (&[".", "--push"], "nowhere to go"),
+        (&[".", "--push"], "cannot be pushed"),
         (&[".", "-t", "x:no tag"], "image tag"),
         (&[".", "--pipeline", "none"], "no such pipeline"),
         (
@@ -303,7 +303,10 @@ async fn what_the_farm_does_not_take_is_told_in_its_words() {
     std::fs::remove_file(root.join("noise")).unwrap();
     let output = build(&desk, &root, &[".", "--push"]).await;
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(text(&output.stderr).contains("nowhere to go"), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("cannot be pushed"),
+        "{output:?}"
+    );
     let output = build(&desk, &root, &[".", "--pipeline", "none"]).await;
     assert!(
         text(&output.stderr).contains("no such pipeline"),

@@ -136,7 +136,7 @@ impl Farm {
         let definition = match read.file {
             FileAt::Absent => None,
             FileAt::Text(text) => {
-                let read = slipway_definition::read(&text);
+                let read = slipway_definition::parse(&text);
                 Some(read.map_err(|fault| DefinitionFailure::Invalid(fault.to_string()))?)
             }
             FileAt::NotAFile => {

@@ -232,7 +232,7 @@ impl Farm {
         let (id, now, policy) = (build.id, self.now(), self.retry_policy());
         let write = move |conn: &mut Conn| {
             let (build, attempts) = (builds::get(conn, id)?, jobs::of_build(conn, id)?);
-            if !PackagePhase::of(&build, &attempts, now).is_cancelable() {
+            if !is_cancelable(&build, &attempts, now) {
                 return Err(StoreError::Conflict("the build is running or has ended"));
             }
             let mut changes = Changes::default();

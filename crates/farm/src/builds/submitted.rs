@@ -19,10 +19,15 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
 
-/// The error code of an invalid graph.
-const INVALID_GRAPH: &str = "invalid_ir";
-/// The error code of a build whose jobs could not be determined.
-const NO_GRAPH: &str = "render_failed";
+/// The codes under which the reasons of builds without jobs are stored. The dialect chooses them,
+/// because its clients read them.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanErrorCodes {
+    /// The graph was submitted, and is invalid.
+    pub invalid_graph: &'static str,
+    /// The pipeline's own definition is missing or invalid.
+    pub invalid_definition: &'static str,
+}
 
 /// Proof that a pipeline accepts builds from this kind of source; only [`Farm::admit`] makes one.
 pub struct Admission {
@@ -107,14 +112,14 @@ impl Farm {
             Ok(plan) => (plan, None),
             Err(error) => (self.empty_plan(&given), Some(error)),
         };
-        let mut handed = self.store_source(uuid, given.source).await?;
-        let kept = handed.source_key.clone();
-        handed.message = given.message;
-        handed.cause = Some(admission.asked_by.as_str().to_owned());
-        handed.commit = given.commit;
-        handed.branch = given.branch;
-        handed.error = error;
-        handed.timeout_s = plan.timeout_s;
+        let mut submission = self.store_source(uuid, given.source).await?;
+        let kept = submission.source_key.clone();
+        submission.message = given.message;
+        submission.cause = Some(admission.asked_by.as_str().to_owned());
+        submission.commit = given.commit;
+        submission.branch = given.branch;
+        submission.error = error;
+        submission.timeout_s = plan.timeout_s;
         let new = NewBuild {
             git_ref: plan.git_ref,
             ref_is_tag: plan.ref_is_tag,
@@ -134,7 +139,7 @@ impl Farm {
         {
             Ok(created) => Ok(created.build()),
             Err(error) => {
-                self.delete_blobs_of_failed_write(&error, kept).await;
+                self.drop_refused(&error, kept).await;
                 Err(error.into())
             }
         }
@@ -163,11 +168,13 @@ impl Farm {
             Some(Err(error)) => return Ok(Err(error.clone())),
             Some(Ok(graph)) => match self.graph_of(project, uuid, graph, given)? {
                 Ok(plan) => plan,
-                Err(why) => return Ok(Err(build_error(INVALID_GRAPH, why))),
+                Err(why) => return Ok(Err(build_error(given.error_codes.invalid_graph, why))),
             },
             None => match self.own_jobs_of(project, &admission.pipeline, given).await {
                 Ok(plan) => plan,
-                Err(FarmError::Invalid(why)) => return Ok(Err(build_error(NO_GRAPH, why))),
+                Err(FarmError::Invalid(why)) => {
+                    return Ok(Err(build_error(given.error_codes.invalid_definition, why)));
+                }
                 Err(error) => return Err(error),
             },
         };

@@ -340,7 +340,7 @@ impl Farm {
     /// Deletes an artifact: its row and, after the commit, its bytes.
     pub async fn delete_artifact(&self, artifact: &Artifact) -> Result<(), FarmError> {
         let id = artifact.id;
-        let unused = self.write(move |conn| artifacts::remove(conn, id)).await?;
+        let unused = self.write(move |conn| artifacts::delete(conn, id)).await?;
         self.delete_blobs(unused).await;
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Farm {
         report: Report,
     ) -> Result<JobStatus, FarmError> {
         let job = access.job();
-        self.note_runner_of(access).await?;
+        self.record_runner_contact(access).await?;
         match (job.state, report.ended) {
             (JobState::Running(lease, _), None) => {
                 let renewed = self.renew(lease.runner, job.id, report.phase, None).await;
@@ -100,7 +100,7 @@ impl Farm {
     }
 
     /// Notes contact with the runner of a job.
-    pub(crate) async fn note_runner_of(&self, access: &JobAccess) -> Result<(), FarmError> {
+    pub(crate) async fn record_runner_contact(&self, access: &JobAccess) -> Result<(), FarmError> {
         match access.runner() {
             Some(runner) => self.record_contact(runner, None).await,
             None => Ok(()),

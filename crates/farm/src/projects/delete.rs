@@ -30,7 +30,7 @@ impl Farm {
         let served_by = loop {
             self.delete_builds(access).await?;
             // `None` when a build was created just before builds were disabled.
-            let remove = move |conn: &mut Conn| removal::remove_project(conn, id);
+            let remove = move |conn: &mut Conn| removal::delete_project(conn, id);
             if let Some(runners) = self.write(remove).await? {
                 break runners;
             }
@@ -51,7 +51,7 @@ impl Farm {
                 let (mut changes, mut unused) = (Changes::default(), Vec::new());
                 for build in &builds {
                     changes.extend(cancel_jobs(conn, *build, policy, now)?);
-                    unused.extend(removal::remove_build(conn, *build)?);
+                    unused.extend(removal::delete_build(conn, *build)?);
                 }
                 Ok((builds.len(), changes, unused))
             };

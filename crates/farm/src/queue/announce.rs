@@ -32,7 +32,7 @@ impl Farm {
             let read = move |conn: &mut Conn| {
                 let (requirement, policy) = queue::requirement(conn, key)?;
                 let warm = if has_choice {
-                    warm::runners_of(conn, requirement.project)?
+                    reservations::recent_runners(conn, requirement.project)?
                 } else {
                     Vec::new()
                 };

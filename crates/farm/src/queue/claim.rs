@@ -124,7 +124,7 @@ impl Farm {
             return Ok(PollAnswer::Paused);
         }
         let about = poll.about.clone();
-        self.note_manager_contact(runner, &poll.manager, about)
+        self.record_manager_contact(runner, &poll.manager, about)
             .await?;
         let deadline = Instant::now() + self.inner.settings.poll_wait;
         let mut runner = poll.as_reported(runner.clone());
@@ -215,7 +215,7 @@ impl Farm {
             job.id = %claimed.job, runner.id = %runner.id,
             "Job {} is running", claimed.job
         );
-        self.note_claiming_manager(claimed.job, manager).await?;
+        self.record_claiming_manager(claimed.job, manager).await?;
         self.announce_job_changes(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
     }
@@ -268,13 +268,13 @@ impl Farm {
 
     /// Where the submitted sources of a build are, if it has any.
     fn source_of(&self, build: &Build) -> Option<ClaimedSource> {
-        let handed = &build.handed;
+        let submission = &build.submission;
         // A foreign server must not see the token, so only sources that the farm stores have one.
-        let is_stored = handed.source_key.is_some();
+        let is_stored = submission.source_key.is_some();
         Some(ClaimedSource {
-            url: handed.source_url.clone()?,
+            url: submission.source_url.clone()?,
             token: is_stored.then(|| self.source_token(build.uuid)),
-            sha256: handed.source_sha256.clone(),
+            sha256: submission.source_sha256.clone(),
         })
     }
 

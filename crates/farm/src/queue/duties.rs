@@ -110,9 +110,9 @@ impl Farm {
         let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
         let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
         let write = move |conn: &mut Conn| {
-            let (mut count, mut unused) = uploads::remove_expired(conn, now, MAX_ROWS)?;
+            let (mut count, mut unused) = uploads::delete_expired(conn, now, MAX_ROWS)?;
             if let Some(before) = used_before {
-                let (old, blobs) = uploads::remove_unused(conn, before, MAX_ROWS)?;
+                let (old, blobs) = uploads::delete_unused(conn, before, MAX_ROWS)?;
                 count += old;
                 unused.extend(blobs);
             }

@@ -54,7 +54,7 @@ impl Farm {
             };
             let views = views(conn, now)?;
             let (lines, running) = queue::pending_queues(conn)?;
-            let reserved = warm::kept(conn, now)?;
+            let reserved = reservations::current(conn, now)?;
             let mut shown = Vec::new();
             for line in lines {
                 let project = line.requirement.project;
@@ -62,7 +62,7 @@ impl Farm {
                     continue;
                 }
                 let running = running.get(&project).copied().unwrap_or(0);
-                let (count, oldest) = queue::standing(conn, line.key)?;
+                let (count, oldest) = queue::backlog(conn, line.key)?;
                 // One reserved job does not explain why the other jobs of its queue key wait.
                 let reserved = reserved
                     .iter()
@@ -122,7 +122,7 @@ impl Farm {
                     let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
                     let running = queue::running(conn, project)?;
                     let views = views(conn, now)?;
-                    let reserved = warm::kept(conn, now)?
+                    let reserved = reservations::current(conn, now)?
                         .into_iter()
                         .find(|reserved| reserved.job == id);
                     let reserved = reserved.map(|reserved| (reserved.runner, reserved.until));

@@ -31,7 +31,7 @@ impl Farm {
                 ..FarmMetrics::default()
             };
             for line in queue::pending_queues(conn)?.0 {
-                let (count, oldest) = queue::standing(conn, line.key)?;
+                let (count, oldest) = queue::backlog(conn, line.key)?;
                 metrics.pending += count;
                 let wait = oldest.map_or(0, |since| (now - since).num_seconds());
                 metrics.oldest_wait_s = metrics.oldest_wait_s.max(wait);

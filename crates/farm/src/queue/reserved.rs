@@ -33,16 +33,16 @@ impl Farm {
         }
     }
 
-    async fn reserved_jobs(&self) -> Vec<Kept> {
+    async fn reserved_jobs(&self) -> Vec<Reservation> {
         let now = self.now();
-        let read = move |conn: &mut Conn| warm::kept(conn, now);
+        let read = move |conn: &mut Conn| reservations::current(conn, now);
         self.inner.store.read(read).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "Could not read the reserved jobs");
             Vec::new()
         })
     }
 
-    async fn wake_reserved_runner(&self, reserved: Kept) {
+    async fn wake_reserved_runner(&self, reserved: Reservation) {
         let read = move |conn: &mut Conn| queue::requirement(conn, reserved.key);
         match self.inner.store.read(read).await {
             Ok((requirement, policy)) => self.inner.wakeups.wake(&PendingKey {
@@ -72,7 +72,7 @@ impl Farm {
     }
 
     /// Waits until a reservation expires, and wakes another runner if the job is still pending.
-    async fn wake_others_after(&self, reserved: Kept) {
+    async fn wake_others_after(&self, reserved: Reservation) {
         // The farm's clock decides, and it need not advance like the timer's.
         while let Ok(left) = (reserved.until - self.now()).to_std()
             && !left.is_zero()

@@ -25,7 +25,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` for invalid texts.
-    pub async fn note_manager_contact(
+    pub async fn record_manager_contact(
         &self,
         runner: &Runner,
         manager: &ManagerInfo,
@@ -59,14 +59,14 @@ impl Farm {
         let write = move |conn: &mut Conn| {
             let report = about.as_ref().map(|(about, _)| about);
             let heartbeat = about.as_ref().is_some_and(|(_, heartbeat)| *heartbeat);
-            managers::note(conn, id, &system_id, report, now)?;
+            managers::record_contact(conn, id, &system_id, report, now)?;
             runners::record_contact(conn, id, report, heartbeat, now)
         };
         self.write(write).await
     }
 
     /// Notes which manager claimed a job, if there is anything to note.
-    pub(crate) async fn note_claiming_manager(
+    pub(crate) async fn record_claiming_manager(
         &self,
         job: JobId,
         manager: &ManagerInfo,
@@ -96,7 +96,7 @@ impl Farm {
     pub async fn remove_manager(&self, runner: &Runner, system_id: &str) -> Result<(), FarmError> {
         let (id, name) = (runner.id, system_id.to_owned());
         let remove = move |conn: &mut Conn| {
-            if managers::remove(conn, id, &name)? {
+            if managers::delete(conn, id, &name)? {
                 Ok(())
             } else {
                 Err(StoreError::NotFound("manager of this runner"))

@@ -75,7 +75,7 @@ impl Farm {
         start: u64,
         mut bytes: Bytes,
     ) -> Result<(u64, JobStatus), FarmError> {
-        self.note_runner_of(access).await?;
+        self.record_runner_contact(access).await?;
         let held = self.held_before(access, start).await?;
         let sent_end = start + bytes.len() as u64;
         let limit = self.inner.settings.max_trace_bytes;

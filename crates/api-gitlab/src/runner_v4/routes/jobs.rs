@@ -5,7 +5,7 @@ use actix_web::http::header::{CONTENT_RANGE, RANGE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use slipway_domain::ReportedResult;
 use slipway_farm::{
-    Ended, Farm, FarmError, JobStatus, Poll, PollAnswer, Process, Report, SentTrace,
+    Ended, Farm, FarmError, JobStatus, ManagerInfo, Poll, PollAnswer, Report, SentTrace,
 };
 use slipway_protocol::LAST_UPDATE_HEADER;
 
@@ -31,7 +31,7 @@ pub(crate) async fn request(
     let (runner, _) = authenticated(&farm, &http, request.token).await?;
     let info = request.info.unwrap_or_default();
     let poll = Poll {
-        process: Process {
+        manager: ManagerInfo {
             system_id: non_empty(request.system_id),
             graceful: info.has_feature("cancel_gracefully"),
         },

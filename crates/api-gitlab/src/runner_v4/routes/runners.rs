@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_domain::{AccessToken, RegistrationToken, Role, RunnerId, TagSet};
-use slipway_farm::{Farm, FarmError, Process, RunnerRequest};
+use slipway_farm::{Farm, FarmError, ManagerInfo, RunnerRequest};
 
 use crate::params::non_empty;
 use crate::runner_v4::Answer;
@@ -56,12 +56,12 @@ pub(crate) async fn verify(
     Params(request): Params<RunnerIdentity>,
 ) -> Answer {
     let (runner, token) = authenticated(&farm, &http, request.token).await?;
-    let process = Process {
+    let process = ManagerInfo {
         // Runners before 15.8 do not send it.
         system_id: non_empty(request.system_id),
         graceful: false,
     };
-    farm.note_process(&runner, &process, None).await?;
+    farm.record_manager_contact(&runner, &process, None).await?;
     Ok(HttpResponse::Ok().json(RegisteredRunner {
         id: runner.id.0,
         token: token.expose().to_owned(),

@@ -19,7 +19,6 @@ use crate::state::trace_piece::TracePiece;
 use crate::traces::chunks::{Arrival, arrivals_of, extended, part_of};
 use crate::traces::live::cut::{MAX_PARTIAL_CHAR, char_end, cut, partial_char};
 use crate::traces::live::stored::BLOCK_BYTES;
-use crate::traces::mask::{Mask, Window};
 
 /// The shortest time between two updates of followers.
 const UPDATE_EVERY: Duration = Duration::from_millis(20);
