@@ -113,7 +113,7 @@ impl Farm {
             Err(error) => (self.empty_plan(&given), Some(error)),
         };
         let mut submission = self.store_source(uuid, given.source).await?;
-        let kept = submission.source_key.clone();
+        let stored = submission.source_key.clone();
         submission.message = given.message;
         submission.cause = Some(admission.asked_by.as_str().to_owned());
         submission.commit = given.commit;
@@ -139,7 +139,7 @@ impl Farm {
         {
             Ok(created) => Ok(created.build()),
             Err(error) => {
-                self.drop_refused(&error, kept).await;
+                self.delete_blobs_of_failed_write(&error, stored).await;
                 Err(error.into())
             }
         }
