@@ -55,7 +55,7 @@ ALTER TABLE builds ADD COLUMN source_sha256 TEXT;
 -- Why the build failed as a whole.
 ALTER TABLE builds ADD COLUMN error_code TEXT;
 ALTER TABLE builds ADD COLUMN error_message TEXT;
--- Whether somebody canceled the build as a whole.
+-- Whether the build was canceled as a whole.
 ALTER TABLE builds ADD COLUMN called_off BOOLEAN NOT NULL DEFAULT FALSE;
 -- How long it may run, in seconds, and its deadline once it has started.
 ALTER TABLE builds ADD COLUMN timeout_s INTEGER;

@@ -57,7 +57,7 @@ pub fn unfinished(
     row.map(Build::try_from).transpose()
 }
 
-/// The newest build of the commit whose sha begins with `prefix`, whoever requested it.
+/// The newest build of the commit whose sha begins with `prefix`, no matter who requested it.
 ///
 /// # Errors
 /// `NotFound` if the project has builds of no such commit, or of more than one.

@@ -45,7 +45,7 @@ pub struct Build {
     /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
     pub submission: Submission,
-    /// Whether somebody canceled the build as a whole.
+    /// Whether the build was canceled as a whole.
     pub called_off: bool,
     /// When it times out. Absent until it starts, and if it has no time limit.
     pub deadline_at: Option<DateTime<Utc>>,

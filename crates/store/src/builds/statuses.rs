@@ -105,7 +105,7 @@ pub fn begin_attempt(conn: &mut Conn, due: &Due, until: DateTime<Utc>) -> Result
     Ok(reserved == 1)
 }
 
-/// Records that the forge was told that the build started.
+/// Records that the start of the build was reported to the forge.
 pub fn record_start_reported(
     conn: &mut Conn,
     build: BuildId,

@@ -86,7 +86,7 @@ impl Session {
     async fn connect(url: &str) -> Result<Self, tokio_postgres::Error> {
         let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
         let (forward, messages) = mpsc::unbounded_channel();
-        // The client makes progress only while somebody polls the connection.
+        // The client makes progress only while the connection is polled.
         slipway_tasks::spawn("signal connection", async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notification(notification) = message

@@ -191,7 +191,7 @@ fn supersede(
         allow_failure: old.allow_failure,
         needs: needs.collect(),
         created_by,
-        // A job that has run was started once, so its next attempt waits for nobody.
+        // A job that has run was started once, so its next attempt need not wait for a user.
         when: match old.started_at {
             Some(_) => without_manual_start(old.when),
             None => old.when,

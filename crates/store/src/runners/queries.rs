@@ -27,7 +27,7 @@ pub struct NewRunner {
     pub locked: bool,
     /// Whether it sends heartbeats apart from its output.
     pub heartbeat: bool,
-    /// Whether it may not claim jobs until somebody resumes it.
+    /// Whether it may not claim jobs until it is resumed.
     pub paused: bool,
     /// What it reported about itself.
     pub about: About,
