@@ -73,6 +73,7 @@ impl Farm {
     /// # Errors
     /// `Unavailable` when the database is unreachable.
     pub async fn open(parts: Parts) -> Result<Self, FarmError> {
+        // Queue values are only valid for this start: the generation counter begins again at zero.
         let start: [u8; 8] = parts.chance.bytes();
         let follower_pace = FollowerPace::new(parts.settings.follow_bytes_per_s);
         let farm = Self {
@@ -96,7 +97,10 @@ impl Farm {
                 database_was_away: AtomicBool::new(false),
             }),
         };
+        // Before the first duty runs: it would end jobs whose runners could not report while
+        // nothing listened.
         farm.grant_grace().await?;
+        // Created now, so that two requests for log tokens cannot race for the first key.
         farm.ensure_log_key().await?;
         Ok(farm)
     }
@@ -125,6 +129,7 @@ impl Farm {
     /// # Errors
     /// `Unavailable` when it does not answer.
     pub async fn check(&self) -> Result<(), FarmError> {
+        // A query that every claim depends on shows more than an open connection.
         self.read(slipway_store::queue::pending_queues).await?;
         Ok(())
     }
@@ -163,6 +168,7 @@ impl Farm {
     /// Deletes blobs that no row refers to. A blob that cannot be deleted costs only space.
     pub(crate) async fn delete_blobs(&self, keys: impl IntoIterator<Item = String>) {
         for key in keys {
+            // The rows are gone already, so the caller has nothing to undo.
             if let Err(error) = self.inner.blobs.delete(&key).await {
                 tracing::warn!(error = %error, key, "Could not delete an unused blob");
             }
@@ -176,6 +182,8 @@ impl Farm {
         error: &StoreError,
         keys: impl IntoIterator<Item = String>,
     ) {
+        // After a lost connection the commit may have succeeded, and its row would point to
+        // nothing.
         if !error.outcome_is_unknown() {
             self.delete_blobs(keys).await;
         }

@@ -80,6 +80,7 @@ impl Actor {
 
     /// [`Actor::role`] in a project, whose visibility may admit users who are not members.
     fn role_in(&self, project: &Project, membership: Option<Role>) -> Option<Role> {
+        // Everybody who is signed in is at least a guest of a project that is not private.
         let visitor = (project.visibility != Visibility::Private).then_some(Role::Guest);
         let role = self.role(membership.max(visitor), self.scope.ceiling())?;
         Some(if project.public_builds {
@@ -147,6 +148,7 @@ impl ProjectAccess {
         if !self.project.builds_enabled {
             return Err(FarmError::Forbidden("builds are disabled in this project"));
         }
+        // Reading stays possible: a read-only project is frozen, not hidden.
         if self.project.read_only && need > Role::Reader {
             return Err(FarmError::ReadOnly);
         }
@@ -210,6 +212,8 @@ impl Farm {
             Err(FarmError::NotFound(_)) => return Err(FarmError::BadToken),
             found => found?,
         };
+        // A blocked user looks like an unknown token: the answer must not confirm that the token
+        // exists.
         if !user.active {
             return Err(FarmError::BadToken);
         }
@@ -317,6 +321,7 @@ impl Farm {
             people::namespace_role(conn, namespace.id, user)
         };
         let membership = self.read(find).await?;
+        // The scope namespaces does not count here: it gives no rights on projects.
         let role = actor.role(membership, actor.scope.ceiling());
         require(role.ok_or(FarmError::NotFound("namespace"))?, need)
     }

@@ -49,6 +49,7 @@ impl Farm {
         code: &LoginCode,
         lasts: TimeDelta,
     ) -> Result<(), FarmError> {
+        // The new session gets all scopes of this token, so a lesser one must not create it.
         actor.require_scope(Scope::Admin)?;
         let (hash, user, now) = (code.hash(), actor.user, self.now());
         let scopes = actor.scopes().clone();

@@ -84,6 +84,7 @@ impl Farm {
     pub async fn job_by_log_token(&self, token: &str, job: &str) -> Result<JobId, FarmError> {
         let build = self.build_of_log_token(token).await?;
         let missing = FarmError::NotFound("job");
+        // The token is checked first: without a valid one nobody learns whether the job exists.
         let Ok(name) = job.parse::<JobUuid>() else {
             return Err(missing);
         };
@@ -104,6 +105,7 @@ impl Farm {
         let claims: Claims = key
             .and_then(|key| token.claims(&key.secret))
             .ok_or(FarmError::BadToken)?;
+        // A token of another farm with the same key, or made for another purpose, is refused.
         let is_meant = claims.aud == AUDIENCE && claims.iss == self.issuer();
         // In milliseconds: with whole seconds the token would be valid up to a second too long.
         let is_unexpired = self.now().timestamp_millis() < claims.exp.saturating_mul(1000);
@@ -130,6 +132,7 @@ impl Farm {
             let why = "the keys of log tokens are set in the configuration";
             return Err(FarmError::Conflict(why.to_owned()));
         }
+        // Retired keys are kept until the last token that they signed has expired.
         let (now, since) = (self.now(), self.accepted_since());
         let (_, stored) = self.new_log_key();
         tracing::info!(key.id = stored.kid, "Created a new key for log tokens");

@@ -53,6 +53,8 @@ impl Farm {
             Some((user, hash)) => (Some(user), hash),
             None => (None, None),
         };
+        // A decoy is verified for unknown users, so that the time does not reveal which names
+        // exist.
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| DECOY.to_owned());
         let matches = self.verify(password, hash.clone()).await?;
@@ -77,6 +79,8 @@ impl Farm {
             expires_at: Some(now + SESSION_LASTS),
         };
         let create = move |conn: &mut Conn| {
+            // The password may have been changed while the old one was verified; its sessions are
+            // revoked then, and a new one must not appear.
             if people::password_hash(conn, user)?.as_ref() != Some(&seen) {
                 return Ok(false);
             }
@@ -136,6 +140,7 @@ impl Farm {
             Ok((user.id, people::password_hash(conn, user.id)?))
         };
         let (user, seen) = self.read(find).await?;
+        // Administrators change their own password by proving that they know the present one.
         if user == actor.user {
             return Err(FarmError::Forbidden(PRESENT_PASSWORD));
         }
@@ -185,6 +190,7 @@ impl Farm {
         let permit = self.inner.hashing_permits.acquire().await;
         let _permit = permit
             .map_err(|_| FarmError::Unavailable("password hashing has stopped".to_owned()))?;
+        // Hashing takes tens of milliseconds, which would stall the threads that serve requests.
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|error| FarmError::Internal(Box::new(error)))
     }

@@ -76,6 +76,7 @@ impl Farm {
         let root: Name = "root".parse()?;
         let scopes = ScopeSet::new(Scope::ALL.iter().copied())?;
         let first = move |conn: &mut Conn| {
+            // Checked in the transaction: two coordinators may start on the same empty database.
             if people::any(conn)? {
                 return Ok(false);
             }
@@ -157,6 +158,7 @@ impl Farm {
             let user = people::by_name(conn, &name)?;
             let admin = change.admin.unwrap_or(user.admin);
             let active = change.active.unwrap_or(user.active);
+            // At least one administrator always remains, because none can demote itself.
             if user.id == own && !(admin && active) {
                 return Err(StoreError::Conflict("you cannot block or demote yourself"));
             }
@@ -190,6 +192,7 @@ impl Farm {
         let (id, user) = (access.id(), user.clone());
         let set = move |conn: &mut Conn| {
             let user = people::by_name(conn, &user)?;
+            // Only a change to a lower role can leave the namespace without an owner.
             if role < Role::Owner {
                 keep_an_owner(conn, id, user.id)?;
             }

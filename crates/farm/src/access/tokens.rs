@@ -68,6 +68,7 @@ impl Farm {
     ) -> Result<(Token, AccessToken), FarmError> {
         let now = self.now();
         check_name(&request.name)?;
+        // Changing a password revokes all tokens with this name, so others must not have it.
         if request.name == SESSION {
             let why = format!("the name {SESSION} is reserved for sign-ins: choose another one");
             return Err(FarmError::Invalid(why));
@@ -104,12 +105,14 @@ impl Farm {
         let (user, admin) = (actor.user, actor.admin);
         let find = move |conn: &mut Conn| {
             let token = tokens::get(conn, id)?;
+            // Tokens of other users must look as if they did not exist.
             if token.user != user && !admin {
                 return Err(StoreError::NotFound("token"));
             }
             Ok(())
         };
         self.read(find).await?;
+        // A token without the scope admin may still revoke itself, for instance when it leaked.
         if id != actor.token() {
             actor.require_scope(Scope::Admin)?;
         }

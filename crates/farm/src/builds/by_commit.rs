@@ -141,6 +141,7 @@ impl Farm {
         actor: &Actor,
         path: &ProjectPath,
     ) -> Result<Project, FarmError> {
+        // As a guest first: who cannot see the builds gets the same answer as for a missing build.
         let access = self.project(actor, &path.namespace, &path.name, Role::Guest);
         let access = access.await?;
         access.require_builds(Role::Reader).map_err(hidden)?;

@@ -66,6 +66,8 @@ impl Farm {
         actor: &Actor,
         request: CommitRequest,
     ) -> Result<(Project, Build), RequestError> {
+        // Before the branch is looked up: only an actor with rights may cause requests to other
+        // servers.
         let project = self.project_on_first_use(actor, &request.project).await?;
         let sha = match (request.sha, &request.branch) {
             (Some(sha), _) => sha,

@@ -20,6 +20,7 @@ impl Farm {
         sha: CommitSha,
         git_ref: Option<GitRef>,
     ) {
+        // A busy repository must not fill the memory with lookups.
         if !self.inner.commit_lookups.try_queue(project, &sha) {
             return;
         }

@@ -124,6 +124,7 @@ impl Farm {
         sha: Option<CommitSha>,
         git_ref: Option<GitRef>,
     ) -> Result<(CommitSha, Option<GitRef>, bool), FarmError> {
+        // A given commit is not looked up: the runner reports a missing one.
         if let Some(sha) = sha {
             return Ok((sha, git_ref, false));
         }

@@ -51,6 +51,7 @@ impl Farm {
         &self,
         builds: Vec<Build>,
     ) -> Result<Vec<BuildDetails>, FarmError> {
+        // Two queries for all builds together; one per build would make lists slow.
         let (ids, now): (Vec<BuildId>, _) = (builds.iter().map(|b| b.id).collect(), self.now());
         let look = move |conn: &mut Conn| {
             let jobs = jobs::latest_of_builds(conn, &ids)?;

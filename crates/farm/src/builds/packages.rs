@@ -56,6 +56,7 @@ impl Farm {
         request: PackageRequest,
     ) -> Result<Build, FarmError> {
         access.require_builds(Role::Developer)?;
+        // Chosen first, because the login of the robot is sealed for this build.
         let uuid = self.inner.chance.build_uuid(self.now());
         let pull_login = match &request.pull_robot {
             Some(robot) => Some(self.pull_login(actor, robot, uuid).await?),

@@ -93,6 +93,7 @@ impl Farm {
         let (project, now) = (access.project().clone(), self.now());
         let pipeline = self.pipeline_for_source(access, &request.pipeline).await?;
         let uuid = self.inner.chance.build_uuid(now);
+        // Local sources have no commit to derive a tag from.
         if request.image.tags.is_empty() {
             request.image.tags = vec![format!("build-{uuid}")];
         }
@@ -146,6 +147,7 @@ impl Farm {
             other => other,
         })?;
         let is_free = file.used_at.is_none() || file.used_by == Some(access.id());
+        // Uploads of others look as if they did not exist.
         if file.created_by != actor.user || file.mime != MIME || !is_free {
             return Err(NONE);
         }

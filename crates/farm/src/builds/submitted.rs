@@ -108,6 +108,8 @@ impl Farm {
         let project = access.project().clone();
         let now = self.now();
         let uuid = self.inner.chance.build_uuid(now);
+        // Planned before the sources are stored, because planning may fail without leaving
+        // anything behind.
         let (plan, error) = match self.plan(&project, &admission, uuid, &given).await? {
             Ok(plan) => (plan, None),
             Err(error) => (self.empty_plan(&given), Some(error)),

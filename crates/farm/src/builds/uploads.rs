@@ -64,6 +64,7 @@ impl Farm {
             return Err(FarmError::Conflict("a build uses the file".to_owned()));
         }
         let limit = self.inner.settings.max_upload_bytes;
+        // A new blob for each upload: a reader of the old content must not see bytes of both.
         let blob_key = self.inner.chance.blob_key("uploads");
         let put = self.inner.blobs.put_stream(&blob_key, limit, content).await;
         let stored = put.map_err(|error| match error {

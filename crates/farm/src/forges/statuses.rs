@@ -85,6 +85,7 @@ impl Farm {
     async fn report_status(&self, due: Due) -> Result<bool, FarmError> {
         let until = self.now() + TimeDelta::seconds(TAKEN_S);
         let take = move |conn: &mut Conn| statuses::begin_attempt(conn, &due, until);
+        // Another coordinator was faster.
         if !self.write(take).await? {
             return Ok(false);
         }

@@ -156,10 +156,12 @@ impl Farm {
                 "this webhook belongs to another project",
             ));
         }
+        // Refused, so that the forge shows its users why nothing is built.
         if !project.builds_enabled {
             return Err(FarmError::Forbidden("builds are disabled in this project"));
         }
         let delivery = push.delivery.as_deref();
+        // Forges choose the ids; an overlong one is ignored rather than stored.
         let delivery = delivery.filter(|id| !id.is_empty() && id.len() <= MAX_DELIVERY);
         let delivery = delivery.map(|id| format!("{}:{id}", hook.forge.name()));
         let wanted = CommitBuild {

@@ -116,6 +116,7 @@ impl Farm {
             .read(move |conn| JobAccess::read(conn, id, now))
             .await?;
         let given = token.hash();
+        // Hashes are compared, so that the time reveals nothing useful about the token.
         let is_own = self.job_token(id).hash() == given;
         if !is_own && self.project_runners_token(access.job.project).hash() != given {
             return Err(FarmError::Forbidden("the token is not this job's"));
@@ -149,6 +150,7 @@ impl Farm {
         id: JobId,
         token: &JobToken,
     ) -> Result<JobAccess, FarmError> {
+        // Before any read: the token is derived from the id, so a guess costs no query.
         if self.job_token(id).hash() != token.hash() {
             return Err(FarmError::BadToken);
         }
@@ -165,6 +167,7 @@ impl Farm {
         let read = move |conn: &mut Conn| {
             let mut access = JobAccess::read(conn, id, now)?;
             if let Some(runner) = access.job.runner {
+                // Read here and not by each use case, so that a chunk costs one read in all.
                 access.runner = Some(runners::get(conn, runner)?);
             }
             Ok(access)

@@ -81,6 +81,8 @@ impl Farm {
         access.require_builds(Role::Developer)?;
         let (id, by, now) = (job.id, actor.user, self.now());
         let write = move |conn: &mut Conn| {
+            // Marked first: a runner that appends at the same time then fails in its own
+            // transaction.
             jobs::mark_erased(conn, id, by, now)?;
             let made = artifacts::of_job(conn, id)?;
             if made.is_empty() && traces::extent(conn, id)?.length == 0 {

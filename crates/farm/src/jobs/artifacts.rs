@@ -87,6 +87,7 @@ impl Farm {
             .inner
             .chance
             .blob_key(&format!("artifacts/{}", access.id()));
+        // The limit is exclusive in the protocol, so one byte less is accepted.
         let put = self
             .inner
             .blobs
@@ -195,6 +196,8 @@ impl Farm {
                 existing,
                 artifacts::same_kind_as(conn, job.id, &new.content)?,
             ) {
+                // The same bytes again are a retry after a lost answer; the new blob is not
+                // needed.
                 (Existing::Keep, Some(found)) if has_bytes_of(&found, &new.content) => {
                     Ok((found, Some(blob_of(&new.content))))
                 }
@@ -230,6 +233,7 @@ impl Farm {
     ) -> Result<Artifact, FarmError> {
         let read = move |conn: &mut Conn| Ok((jobs::get(conn, id)?, artifacts::of_job(conn, id)?));
         let (job, made) = self.read(read).await?;
+        // Checked after the read, because the runners token depends on the project of the job.
         let given = token.hash();
         let is_known = given == self.archive_token(id).hash()
             || given == self.job_token(id).hash()

@@ -106,6 +106,7 @@ impl Farm {
         id: JobId,
         report: Report,
     ) -> Result<JobState, FarmError> {
+        // Contact counts even if the report is refused: the runner is alive.
         self.record_contact(runner, None).await?;
         // Watch before reading, or a change in between is missed while the answer is held.
         let mut watch = report.wait.map(|_| self.inner.wakeups.watch(id));
@@ -113,16 +114,20 @@ impl Farm {
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
+        // The final report of a canceled job is refused below, but it shows that the runner has
+        // stopped.
         if job.state == JobState::Done(Outcome::Canceled)
             && job.runner == Some(runner.id)
             && report.ended.is_some()
         {
             self.record_stopped(id).await?;
         }
+        // Another runner may have the next attempt by now; the lease tells whose report counts.
         if !matches!(job.state, JobState::Running(lease, _) if lease.runner == runner.id) {
             return Err(FarmError::NotFound("running job of this runner"));
         }
         if let Some(image) = report.ended.as_ref().and_then(|ended| ended.image.as_ref()) {
+            // Before anything is written, so that an invalid report changes nothing.
             image.check()?;
         }
         if let Some(trace) = report.trace {
@@ -175,10 +180,14 @@ impl Farm {
         wait: Duration,
         watch: &mut JobWatch,
     ) -> Result<JobState, FarmError> {
+        // A held answer lets the runner learn of a cancel at once instead of at its next
+        // heartbeat.
         let deadline = Instant::now() + wait;
         while state.is_running() {
             tokio::select! {
                 () = watch.changed() => {}
+                // The lease is renewed again at the end, because holding the answer took part of
+                // it.
                 () = tokio::time::sleep_until(deadline) => return self.renew(runner, id, None, None).await,
                 () = self.inner.stopping.cancelled() => return Ok(state),
             }
@@ -225,6 +234,8 @@ impl Farm {
     ) -> Result<JobState, FarmError> {
         let (now, policy) = (self.now(), self.retry_policy());
         let written = self.write(move |conn| {
+            // A trace that is not complete yet refuses the end: the runner deletes its spool once
+            // the end is accepted.
             if let Some(whole) = ended.trace
                 && let Some(gap) = close_gap(conn, id, whole)?
             {
@@ -277,6 +288,8 @@ fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written
     if held == whole {
         return Ok(None);
     }
+    // A shorter trace may still be the beginning of the whole one; the runner continues from
+    // there.
     if held.length < whole.length {
         return Ok(Some(Written::Gap {
             held: held.length,

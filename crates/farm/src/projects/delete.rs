@@ -25,6 +25,7 @@ impl Farm {
     pub async fn delete_project(&self, access: &ProjectAccess) -> Result<(), FarmError> {
         access.require(Role::Owner)?;
         let id = access.id();
+        // Builds are disabled first, or new ones could appear faster than old ones are deleted.
         let close = move |conn: &mut Conn| removal::close(conn, id);
         self.write(close).await?;
         let served_by = loop {
@@ -35,6 +36,7 @@ impl Farm {
                 break runners;
             }
         };
+        // Runners that served only this project must look at their new state.
         for runner in served_by {
             self.inner.wakeups.wake_runner(runner);
         }

@@ -174,6 +174,7 @@ impl Farm {
         let Some(key) = self.read(get).await? else {
             return Ok(url);
         };
+        // The URL may have been changed by somebody who must not learn the secret.
         if key.server != url.server() {
             return Ok(url);
         }
@@ -201,6 +202,7 @@ impl Farm {
         let (Some(key), Ok(remote)) = (key, remote) else {
             return Ok(plain);
         };
+        // The same rule as for the farm itself: no other server gets the secret.
         if key.server != remote.server() {
             return Ok(plain);
         }
@@ -245,6 +247,7 @@ fn read_key(text: &str) -> Result<PrivateKey, FarmError> {
              KEY-----; convert others with `ssh-keygen -p -f FILE`",
         )
     })?;
+    // Runners use the key unattended.
     if key.is_encrypted() {
         return Err(refused(
             "must not have a passphrase, because nobody could enter it",

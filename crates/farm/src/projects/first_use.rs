@@ -46,7 +46,9 @@ impl Farm {
             .await
         {
             Ok(_) => Ok(true),
+            // Creating the namespace as well is left to administrators.
             Err(FarmError::NotFound(_)) => Ok(actor.admin && actor.scope >= Scope::Write),
+            // The caller then answers that the project does not exist.
             Err(FarmError::Forbidden(_)) => Ok(false),
             Err(other) => Err(other),
         }

@@ -142,6 +142,8 @@ impl Farm {
         check_max_running(change.max_running.flatten())?;
         check_description(change.description.as_deref().unwrap_or_default())?;
         let update = move |conn: &mut Conn| {
+            // Read in the transaction, so that two updates of different fields do not undo each
+            // other.
             let old = projects::get(conn, id)?;
             let change = change.clone();
             let settings = Settings {

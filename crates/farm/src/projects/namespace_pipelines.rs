@@ -78,6 +78,7 @@ impl Farm {
         plain.parse::<Name>()?;
         let (user, now) = (actor.user, self.now());
         let create = move |conn: &mut Conn| {
+            // The search ends where the name gets too long to be valid.
             let numbered = (2..).map(|number| format!("{plain}-{number}"));
             for text in std::iter::once(plain.clone()).chain(numbered) {
                 let Ok(name) = text.parse::<Name>() else {

@@ -83,6 +83,8 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let change = change.into().checked()?;
         let (id, slug, now) = (access.id(), slug.clone(), self.now());
+        // Looked up in the transaction, because another request may create the pipeline at the
+        // same time.
         let put = move |conn: &mut Conn| match pipelines::by_slug(conn, id, &slug) {
             Ok(old) => {
                 let from_repository = change.reads_repository(old.from_repository);

@@ -130,6 +130,8 @@ impl Farm {
             FarmError::NotFound(_) => NONE,
             other => other,
         })?;
+        // Checked after the robot was found: a missing robot is reported to everybody who may
+        // build.
         actor.require_scope(Scope::Namespaces)?;
         let administers = self.namespace_by_id(actor, id, Role::Maintainer).await;
         administers.map_err(|error| match error {
@@ -140,6 +142,7 @@ impl Farm {
         let password = self.inner.seal.open(&context, &found.sealed)?;
         let username = full_name(&namespace, &found.name);
         let login: PullLogin = (found.registry, username, password);
+        // A copy is sealed for the build: deleting the robot later must not break a queued build.
         let plain = serde_json::json!(login).to_string();
         let nonce = self.inner.chance.bytes();
         Ok(self.inner.seal.seal(&login_context(build), &plain, nonce))

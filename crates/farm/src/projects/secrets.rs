@@ -290,6 +290,7 @@ impl Farm {
             .into_iter()
             .map(variable)
             .collect::<Result<Vec<_>, FarmError>>()?;
+        // Later entries win, and the variables of the build override those of the project.
         variables.extend(self.variables_of_build(build)?);
         // Submitted sources are not fetched from the repository, so the job does not need its key.
         let key = key.filter(|_| !build.sha.is_none());

@@ -13,6 +13,7 @@ use crate::state::wakeups::PendingKey;
 impl Farm {
     /// Announces the changes that a write returned.
     pub(crate) async fn announce_changes(&self, changes: jobs::Changes) {
+        // Other coordinators first: waking runners here reads the database, which may take longer.
         for key in &changes.pending {
             self.inner.store.announce(Signal::Pending(*key));
         }
@@ -47,6 +48,7 @@ impl Farm {
             };
             match self.inner.store.read(read).await {
                 Ok(pending) => self.inner.wakeups.wake(&pending),
+                // The project was deleted meanwhile, and its jobs with it.
                 Err(StoreError::NotFound(_)) => {}
                 Err(error) => {
                     tracing::warn!(

@@ -120,15 +120,19 @@ impl Farm {
     /// `Invalid` for what the runner reports about itself; `BadToken` when the runner is deleted
     /// meanwhile; `Unavailable`.
     pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
+        // A paused runner does not even note contact or park, so it costs one read per poll.
         if runner.paused {
             return Ok(PollAnswer::Paused);
         }
         let about = poll.about.clone();
         self.record_manager_contact(runner, &poll.manager, about)
             .await?;
+        // The deadline covers all rounds of the loop: proxies cut requests that take longer.
         let deadline = Instant::now() + self.inner.settings.poll_wait;
         let mut runner = poll.as_reported(runner.clone());
         let mut value = self.queue_value(&runner);
+        // A poll with an outdated value looks once and returns: the runner must learn the new
+        // value.
         let mut hold = poll.last_value.as_deref() == Some(value.as_str());
         loop {
             // Park before looking, or a job that becomes pending in between is missed.
@@ -144,6 +148,8 @@ impl Farm {
                 if current.paused {
                     return Ok(PollAnswer::Paused);
                 }
+                // After a change of the runner its queue value is different, so this poll must
+                // return it.
                 hold = current.rev == runner.rev;
                 runner = poll.as_reported(current);
             }
@@ -216,6 +222,7 @@ impl Farm {
             "Job {} is running", claimed.job
         );
         self.record_claiming_manager(claimed.job, manager).await?;
+        // The job left the queue: followers and pages that show it must see that it runs.
         self.announce_job_changes(&[claimed.job]);
         self.claimed_job(claimed.job).await.map(Some)
     }

@@ -24,6 +24,7 @@ impl Farm {
     /// While the database was unreachable no runner could report, so all leases get a grace period
     /// first.
     pub async fn expire_leases(&self) -> Result<usize, FarmError> {
+        // The flag is cleared only after the grace was granted, so that a second failure grants it again.
         if self.inner.database_was_away.load(Ordering::Acquire) {
             self.grant_grace().await?;
             self.inner.database_was_away.store(false, Ordering::Release);
@@ -42,6 +43,7 @@ impl Farm {
             .await?;
         let mut lost = 0;
         for id in due {
+            // Each job ends in its own transaction, so that none holds up other writers for long.
             let policy = self.retry_policy();
             let message = "the lease expired: the runner sent no report in time";
             let write = move |conn: &mut Conn| {
@@ -89,6 +91,8 @@ impl Farm {
     /// Deletes expired artifacts. Returns how many.
     pub async fn expire_artifacts(&self) -> Result<usize, FarmError> {
         let now = self.now();
+        // Rows go first and blobs after the commit: a crash in between wastes space, but no row
+        // points to a missing blob.
         let write = move |conn: &mut Conn| {
             let mut unused = Vec::new();
             let expired = artifacts::expired(conn, now, MAX_ROWS)?;
@@ -178,6 +182,7 @@ fn expire_build(
         code: TIMEOUT_CODE.to_owned(),
         message: format!("the build exceeded its time limit of {allowed} s"),
     };
+    // Another coordinator may have ended the build between the read and this write.
     if !builds::fail(conn, id, &error)? {
         return Ok(None);
     }

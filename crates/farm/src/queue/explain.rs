@@ -52,6 +52,7 @@ impl Farm {
             } else {
                 Some(projects::readable_ids(conn, user)?)
             };
+            // One snapshot of all runners serves all queue keys.
             let views = views(conn, now)?;
             let (lines, running) = queue::pending_queues(conn)?;
             let reserved = reservations::current(conn, now)?;

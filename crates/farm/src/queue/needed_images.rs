@@ -28,6 +28,7 @@ pub(crate) fn with_needed_images(
     };
     match &mut job.spec {
         JobSpec::ImageBuild(image) => {
+            // Taken out of the spec: runners know only plain arguments.
             let args = std::mem::take(&mut image.image_args);
             let pushed = args
                 .into_iter()
@@ -78,6 +79,7 @@ pub(crate) fn is_cache_source(job: &Job, build: &[Job]) -> bool {
     let indexes = build
         .iter()
         .filter(|other| other.spec.parts().iter().any(is_it));
+    // A job may name the index instead of the platform job that is a part of it.
     let names: Vec<&str> = indexes.chain([job]).map(|job| job.name.as_str()).collect();
     build.iter().any(|other| match &other.spec {
         JobSpec::ImageBuild(image) => {

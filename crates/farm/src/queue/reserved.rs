@@ -53,6 +53,7 @@ impl Farm {
                 only_warm: true,
                 passed_on: false,
             }),
+            // The project was deleted meanwhile, so there is nothing to wait for.
             Err(StoreError::NotFound(_)) => return,
             Err(error) => {
                 tracing::warn!(
@@ -63,6 +64,7 @@ impl Farm {
             }
         }
         let farm = self.clone();
+        // On the farm's own runtime, which outlives the worker thread that handles this request.
         self.inner.runtime.spawn(async move {
             tokio::select! {
                 () = farm.wake_others_after(reserved) => {}
@@ -82,6 +84,7 @@ impl Farm {
         let read = move |conn: &mut Conn| jobs::get(conn, reserved.job);
         match self.inner.store.read(read).await {
             Ok(job) if job.state != JobState::Pending => {}
+            // When the read fails the job may be pending still, so a runner is woken in any case.
             _ => self.wake_runners_for(&[reserved.key]).await,
         }
     }

@@ -80,6 +80,8 @@ impl Farm {
         let now = self.now();
         let plain = RunnerToken::from_entropy(self.inner.chance.bytes());
         let (hash, runner_hash) = (token.hash(), plain.hash());
+        // The derived token of a project has no row, so it is recognised before the database is
+        // asked.
         let of_project = self.project_of_runners_token(token);
         let runner = self
             .inner
@@ -179,6 +181,8 @@ impl Farm {
         let now = self.now();
         let news = about
             .filter(|(about, heartbeat)| *about != runner.about || *heartbeat != runner.heartbeat);
+        // Polls come every few seconds; a write for each would be most of the write load of an
+        // idle farm.
         let recent = runner.contact_at.is_some_and(|at| now - at < CONTACT_EVERY);
         if recent && news.is_none() {
             return Ok(());
@@ -199,6 +203,8 @@ impl Farm {
         let (id, now) = (runner.id, self.now());
         let write = move |conn: &mut Conn| {
             runners::delete(conn, id, now)?;
+            // The leases end in the same transaction; the next run of the lease duty retries the
+            // jobs elsewhere.
             jobs::end_leases_of(conn, id, now)
         };
         self.write(write).await?;
@@ -269,6 +275,7 @@ impl Farm {
                     lowest =
                         Some(lowest.map_or(access.role(), |role: Role| role.min(access.role())))
                 }
+                // One project that the actor cannot see hides the runner.
                 Err(FarmError::NotFound(_)) => return Ok(None),
                 Err(other) => return Err(other),
             }

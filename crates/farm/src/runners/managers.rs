@@ -39,6 +39,8 @@ impl Farm {
             check_about(about)?;
         }
         let (id, name, now) = (runner.id, system_id.clone(), self.now());
+        // A read decides whether a write is needed, because reads do not queue behind the one
+        // writer of SQLite.
         let find = move |conn: &mut Conn| managers::find(conn, id, &name);
         let known = self.read(find).await?;
         let has_news = known.is_none_or(|known| {

@@ -121,6 +121,7 @@ impl Farm {
                 })?;
                 access.require(Role::Maintainer)?;
             }
+            // For anybody else a shared token must look as if it did not exist.
             None if actor.admin => self.admin(actor)?,
             None => return Err(missing()),
         }

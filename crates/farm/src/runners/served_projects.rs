@@ -166,6 +166,7 @@ impl Farm {
         };
         let runner = self.write(enable).await?;
         let runner = runner.ok_or(FarmError::Forbidden("the runner is locked"))?;
+        // Its parked poll stands under the old projects and would miss jobs of the new one.
         self.inner.wakeups.wake_runner(id);
         Ok(runner)
     }
@@ -225,6 +226,7 @@ impl<'a> RoleCache<'a> {
     }
 
     async fn role_in(&mut self, project: ProjectId) -> Result<Option<Role>, FarmError> {
+        // Many runners serve the same few projects, and each role costs a read.
         if let Some(role) = self.roles.get(&project) {
             return Ok(*role);
         }

@@ -112,6 +112,7 @@ impl Farm {
         bytes: Bytes,
     ) -> Result<AppendedTrace, FarmError> {
         let (start, whole) = (held.length, extended(held, &bytes));
+        // The blob is stored before the row, so that a committed chunk always has its bytes.
         let chunk = self.store_chunk(id, start, bytes.clone()).await?;
         let at = chunk
             .as_ref()
@@ -128,6 +129,7 @@ impl Farm {
                 let state = jobs::renew(conn, &job, lease.runner, None, now)?;
                 return Ok((state, false));
             }
+            // A gracefully stopping runner has no lease, but its output counts as a sign of life.
             let ending = jobs::is_ending(conn, &job, now)?;
             if ending {
                 jobs::renew_ending(conn, &job, now)?;

@@ -105,6 +105,8 @@ impl Follower {
             TraceEvent::Piece(piece) => {
                 let bytes = piece.end() - self.offset;
                 self.offset = piece.end();
+                // The wait happens here and not in the caller, so it does not count as slowness of
+                // the follower.
                 self.farm.inner.follower_pace.wait_for_turn(bytes).await;
             }
             TraceEvent::CaughtUp => {

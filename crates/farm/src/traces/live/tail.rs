@@ -118,6 +118,7 @@ impl Tail {
             start: wide.start,
             arrivals: Vec::new(),
         };
+        // Outside of the read above: blobs may be slow, and must not hold a database connection.
         tail.take_stored(chunks, wide).await?;
         // The bytes before `from` were read only to find where a character begins.
         let before = usize::try_from(from - tail.start).unwrap_or(usize::MAX);
