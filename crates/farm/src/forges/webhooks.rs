@@ -13,8 +13,8 @@ use slipway_store::{Conn, StoreError, by_commit, webhooks};
 use subtle::ConstantTimeEq;
 
 use crate::access::authorize::ProjectAccess;
-use crate::builds::commit_requests::CommitBuild;
-use crate::builds::enqueue::{Enqueued, Uniqueness};
+use crate::builds::create::commit_requests::CommitBuild;
+use crate::builds::create::enqueue::{Enqueued, Uniqueness};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::forges::hook_settings::HookSecret;

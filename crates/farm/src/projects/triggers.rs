@@ -8,7 +8,7 @@ use slipway_store::triggers::{self, Trigger};
 use slipway_store::{Conn, StoreError, people};
 
 use crate::access::authorize::{Actor, ProjectAccess};
-use crate::builds::create::{BuildCause, BuildRequest};
+use crate::builds::create::from_commit::{BuildCause, BuildRequest};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;

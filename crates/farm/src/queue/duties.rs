@@ -24,7 +24,8 @@ impl Farm {
     /// While the database was unreachable no runner could report, so all leases get a grace period
     /// first.
     pub async fn expire_leases(&self) -> Result<usize, FarmError> {
-        // The flag is cleared only after the grace was granted, so that a second failure grants it again.
+        // The flag is cleared only after the grace was granted, so that a second failure grants it
+        // again.
         if self.inner.database_was_away.load(Ordering::Acquire) {
             self.grant_grace().await?;
             self.inner.database_was_away.store(false, Ordering::Release);

@@ -13,8 +13,8 @@ use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 
 use crate::access::authorize::{Actor, ProjectAccess};
-use crate::builds::completing::Revision;
-use crate::builds::enqueue::{Uniqueness, always, build_row, nothing_more};
+use crate::builds::create::completing::Revision;
+use crate::builds::create::enqueue::{Uniqueness, always, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;

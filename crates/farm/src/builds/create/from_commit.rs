@@ -10,9 +10,9 @@ use slipway_store::projects::Project;
 use slipway_store::{Conn, pipelines, triggers};
 
 use crate::access::authorize::{Actor, ProjectAccess};
-use crate::builds::completing::Revision;
-use crate::builds::definitions::{jobs_or_error, source_error};
-use crate::builds::enqueue::{Uniqueness, build_row, nothing_more};
+use crate::builds::create::completing::Revision;
+use crate::builds::create::definitions::{jobs_or_error, source_error};
+use crate::builds::create::enqueue::{Uniqueness, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;

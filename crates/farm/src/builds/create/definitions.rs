@@ -8,7 +8,7 @@ use slipway_store::builds::BuildError;
 use slipway_store::pipelines::Pipeline;
 use slipway_store::projects::Project;
 
-use crate::builds::completing::{Revision, completed};
+use crate::builds::create::completing::{Revision, completed};
 use crate::error::FarmError;
 use crate::farm::Farm;
 

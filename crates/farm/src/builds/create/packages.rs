@@ -15,7 +15,7 @@ use slipway_store::{Conn, StoreError, projects};
 
 use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
 use crate::builds::attempts::is_cancelable;
-use crate::builds::enqueue::{Enqueued, Uniqueness, build_row};
+use crate::builds::create::enqueue::{Enqueued, Uniqueness, build_row};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::ending::finish;

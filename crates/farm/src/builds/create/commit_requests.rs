@@ -7,9 +7,9 @@ use slipway_store::projects::Project;
 use slipway_store::{Conn, pipelines};
 
 use crate::access::authorize::Actor;
-use crate::builds::completing::Revision;
-use crate::builds::definitions::jobs_or_error;
-use crate::builds::enqueue::{Uniqueness, always, build_row, nothing_more};
+use crate::builds::create::completing::Revision;
+use crate::builds::create::definitions::jobs_or_error;
+use crate::builds::create::enqueue::{Uniqueness, always, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 

@@ -15,8 +15,8 @@ use slipway_store::uploads::{self, FileContent, UploadedFile};
 use slipway_store::{Conn, pipelines};
 
 use crate::access::authorize::{Actor, ProjectAccess};
-use crate::builds::completing::{Revision, completed};
-use crate::builds::enqueue::{Uniqueness, always, build_row};
+use crate::builds::create::completing::{Revision, completed};
+use crate::builds::create::enqueue::{Uniqueness, always, build_row};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
