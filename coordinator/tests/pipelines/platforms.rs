@@ -15,7 +15,7 @@ on_both_back_ends!(
     each_platform_is_built_by_a_runner_for_it_and_the_index_has_all_images,
     failed_platform_leaves_no_index_until_a_retry_succeeds,
     several_platforms_need_a_repository,
-    branch_uses_its_own_image_or_the_default_branchs_as_cache,
+    branch_uses_its_own_image_or_that_of_the_default_branch_as_cache,
 );
 
 async fn farm_with_registry(backend: Backend) -> TestFarm {
@@ -165,7 +165,7 @@ async fn several_platforms_need_a_repository(backend: Backend) {
     assert!(why.starts_with(told), "{why}");
 }
 
-async fn branch_uses_its_own_image_or_the_default_branchs_as_cache(backend: Backend) {
+async fn branch_uses_its_own_image_or_that_of_the_default_branch_as_cache(backend: Backend) {
     let farm = farm_with_registry(backend).await;
     let project = farm.project("acme/api").await;
     let jobs = json!([

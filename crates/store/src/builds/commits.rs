@@ -92,6 +92,10 @@ pub fn put(conn: &mut Conn, project: ProjectId, commit: &Commit) -> Result<(), S
     Ok(())
 }
 
+/// Reads a commit of a project.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, project: ProjectId, sha: &CommitSha) -> Result<Commit, StoreError> {
     commits::table
         .find((project.0, sha.as_str()))

@@ -13,6 +13,10 @@ use crate::engine::time::{parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::{builds, projects};
 
+/// Reads a build by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: BuildId) -> Result<Build, StoreError> {
     builds::table
         .find(id.0)

@@ -267,6 +267,10 @@ pub fn same_kind_as(
     row.map(Artifact::try_from).transpose()
 }
 
+/// Reads an artifact by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: ArtifactId) -> Result<Artifact, StoreError> {
     artifacts::table
         .find(id.0)

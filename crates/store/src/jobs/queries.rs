@@ -10,6 +10,10 @@ use crate::error::{OrMissing, StoreError};
 use crate::jobs::row::{Job, JobRow};
 use crate::schema::jobs;
 
+/// Reads a job by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: JobId) -> Result<Job, StoreError> {
     jobs::table
         .find(id.0)

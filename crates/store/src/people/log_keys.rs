@@ -8,6 +8,7 @@ use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::schema::log_keys;
 
+/// An encrypted key that signs log tokens.
 #[derive(Clone, Debug)]
 pub struct StoredLogKey {
     /// The key id, which every token names.
@@ -51,6 +52,7 @@ pub fn find(
     Ok(row.map(read_key))
 }
 
+/// Stores a key; it signs from now on.
 pub fn insert(conn: &mut Conn, key: &StoredLogKey, now: DateTime<Utc>) -> Result<(), StoreError> {
     diesel::insert_into(log_keys::table)
         .values((

@@ -63,6 +63,10 @@ pub fn put(
     get(conn, namespace, name)
 }
 
+/// Reads a robot by its name.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, namespace: NamespaceId, name: &Name) -> Result<Robot, StoreError> {
     let row = robots::table
         .filter(robots::namespace_id.eq(namespace.0))

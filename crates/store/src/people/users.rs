@@ -58,6 +58,10 @@ pub fn insert(
     get(conn, UserId(id))
 }
 
+/// Reads a user by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: UserId) -> Result<User, StoreError> {
     read(users::table.find(id.0).first(conn).or_missing("user")?)
 }

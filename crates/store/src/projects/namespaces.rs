@@ -62,6 +62,10 @@ pub fn namespace_by_name(conn: &mut Conn, name: &Name) -> Result<Namespace, Stor
     read_namespace(row.first(conn).or_missing("namespace")?)
 }
 
+/// Reads a namespace by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn namespace(conn: &mut Conn, id: NamespaceId) -> Result<Namespace, StoreError> {
     read_namespace(
         namespaces::table

@@ -167,6 +167,10 @@ pub fn update(
     get(conn, id)
 }
 
+/// Reads a pipeline by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: PipelineId) -> Result<Pipeline, StoreError> {
     read(
         pipelines::table

@@ -85,6 +85,10 @@ pub fn limit_to_one(conn: &mut Conn, id: ProjectId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Reads a project by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: ProjectId) -> Result<Project, StoreError> {
     let row = projects::table
         .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))

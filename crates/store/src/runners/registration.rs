@@ -150,6 +150,10 @@ pub fn redeem(
     }
 }
 
+/// Reads a registration token by its id.
+///
+/// # Errors
+/// `NotFound` if it does not exist.
 pub fn get(conn: &mut Conn, id: TokenId) -> Result<Registration, StoreError> {
     let row = registration_tokens::table
         .find(id.0)

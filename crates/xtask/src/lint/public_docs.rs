@@ -1,7 +1,7 @@
 //! Finds public items without a doc comment.
 //!
-//! rustc's `missing_docs` also wants a comment on every field and variant, where most names say it
-//! all. This check covers the items that rustc covers, but for those.
+//! rustc's `missing_docs` also wants a comment on every field, variant and accessor, where most names
+//! say it all. This check covers the other items that rustc covers.
 
 use anyhow::Result;
 
@@ -51,7 +51,7 @@ fn findings_in(path: &str, text: &str) -> Vec<String> {
             has_doc = true;
         } else {
             let is_public = DECLARATIONS.iter().any(|start| line.starts_with(start));
-            if is_public && !has_doc {
+            if is_public && !has_doc && !is_accessor(line) && !line.contains('$') {
                 let item = line.split(['(', '{', '<', '=', ';']).next().unwrap_or(line);
                 let number = number + 1;
                 findings.push(format!("{path}:{number}: no doc comment: {}", item.trim()));
@@ -60,6 +60,11 @@ fn findings_in(path: &str, text: &str) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Whether a declaration is a method without parameters that returns something, such as `fn id(&self)`.
+fn is_accessor(line: &str) -> bool {
+    line.contains("(&self) ->") || line.contains("(self) ->")
 }
 
 #[cfg(test)]
@@ -76,6 +81,11 @@ mod tests {
     fn fields_and_items_below_attributes_are_not_reported() {
         let text = "/// A row.\n#[derive(\n    Debug,\n)]\npub struct Row {\n    pub id: i64,\n}\n";
         assert!(findings_in("a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn accessors_are_not_reported() {
+        assert!(findings_in("a.rs", "    pub fn id(&self) -> JobId {\n").is_empty());
     }
 
     #[test]

@@ -13,7 +13,6 @@ const EXEMPT: &str = "crates/xtask/src/lint/style.rs";
 /// What is not written, and what is written instead.
 const PHRASES: &[(&str, &str)] = &[
     ("a bed of", "describe the fixture"),
-    ("are none", "say what is missing or invalid"),
     ("are told", "name the message: report, send, print"),
     ("call off", "cancel"),
     ("called off", "canceled"),
@@ -30,7 +29,6 @@ const PHRASES: &[(&str, &str)] = &[
     ("in its stead", "instead"),
     ("in the stead", "instead of"),
     ("in their stead", "instead"),
-    ("is none", "say what is missing or invalid"),
     ("is told", "name the message: receives, is sent"),
     ("is to be had", "is available"),
     ("know nothing of", "do not know"),
@@ -39,6 +37,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("make away", "delete"),
     ("not to be had", "not available"),
     ("such a one", "repeat the noun"),
+    ("that are none", "say what is missing or invalid"),
+    ("that is none", "say what is missing or invalid"),
     ("to be had", "available"),
     ("was told", "name the message: received, was sent"),
     ("were told", "name the message: received, were sent"),
