@@ -1,23 +1,26 @@
-//! The repository build API as its clients speak it: each check of the contract, through the real
-//! application over real HTTP, on both back ends.
+//! Quay's repository build API, tested with the real application over HTTP on both database back
+//! ends.
 //!
-//! The mode that copies a reference server bug for bug is not offered; where a check names two
-//! answers, this project's is the one that is expected.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! `docs/protocols/quay.md` describes the protocol. Where Quay and its documentation disagree, the
+//! tests expect what the farm has decided; see `docs/quay.md#decisions`.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-mod canceling;
+mod api_client;
+mod auth;
+mod cancel;
 #[path = "../support/runner_v1.rs"]
 #[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
 mod client;
-mod creating;
-mod doors;
-mod entries;
+mod create;
+mod create_invalid;
+mod fixture;
+mod get;
 mod limits;
-mod lists;
+mod list;
+mod log_entries;
 mod logs;
 mod phases;
-mod refusing;
 #[path = "../support/slipway_runner.rs"]
 mod slipway_runner;
-mod support;
+mod transport;
 mod uploads;

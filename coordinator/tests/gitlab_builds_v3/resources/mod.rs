@@ -1,0 +1,12 @@
+//! The other resources of the API: everything that clients need around builds.
+
+mod commits;
+mod members;
+mod pipelines;
+mod project_deletion;
+mod projects;
+mod runners;
+mod sessions;
+mod triggers;
+mod users;
+mod variables;

@@ -1,0 +1,91 @@
+//! Project ids in paths, the suffix `.json`, unknown paths and methods.
+//!
+//! See `docs/protocols/gitlab-builds-v3.md#transport` and `#errors`.
+
+use reqwest::Method;
+use serde_json::json;
+use slipway_testkit::{Backend, on_both_back_ends};
+
+use crate::api_client::{PROJECT, build_path, builds_path, send};
+use crate::fixture::Fixture;
+
+on_both_back_ends!(
+    unknown_project_returns_404,
+    project_is_found_by_its_encoded_path,
+    project_name_may_contain_dots,
+    wrong_method_returns_405_and_unknown_path_404,
+    json_suffix_is_optional,
+);
+
+async fn unknown_project_returns_404(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    for id in ["99999", "grp%2Fnone", "none", "99999999999999999999"] {
+        let response = fixture
+            .developer
+            .get(&format!("/projects/{id}/builds"))
+            .await;
+        response.is_error(404, "404 Project Not Found");
+    }
+}
+
+async fn project_is_found_by_its_encoded_path(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let id = fixture.pending_build().await;
+    let expected = fixture.developer.get(&builds_path()).await.is(200).json();
+    for path in ["grp%2Fproj", "grp%2fproj"] {
+        let list = format!("/projects/{path}/builds");
+        fixture.developer.get(&list).await.is_json(200, &expected);
+        let one = format!("/projects/{path}/builds/{id}");
+        fixture.developer.get(&one).await.is_json(200, &expected[0]);
+    }
+}
+
+async fn project_name_may_contain_dots(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let project = fixture.farm.project("grp/pro.j").await;
+    fixture.farm.build(&project).await;
+    let path = "/projects/grp%2Fpro.j/builds";
+    assert_eq!(fixture.admin.get(path).await.items().len(), 1);
+    let path = "/projects/grp%2Fpro.j/builds.json";
+    assert_eq!(fixture.admin.get(path).await.items().len(), 1);
+}
+
+async fn wrong_method_returns_405_and_unknown_path_404(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let id = fixture.pending_build().await;
+    for path in ["/cancel", "/retry", "/erase", "/play", "/artifacts/keep"] {
+        let response = fixture.developer.get(&build_path(id, path)).await;
+        response.has_error(405, "405 Not Allowed");
+    }
+    let response = fixture.developer.post(&build_path(id, "/trace")).await;
+    response.has_error(405, "405 Not Allowed");
+    for path in ["/nope", &build_path(id, "/nope")] {
+        let response = fixture.developer.get(path).await;
+        response.has_error(404, "404 Not Found");
+    }
+    let head = fixture.developer.request(Method::HEAD, &builds_path());
+    assert!(send(head).await.is(200).body.is_empty());
+}
+
+async fn json_suffix_is_optional(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let id = fixture.pending_build().await;
+    for path in [
+        builds_path(),
+        build_path(id, ""),
+        format!("{PROJECT}/pipelines"),
+    ] {
+        let expected = fixture.developer.get(&path).await.is(200).json();
+        let suffixed = format!("{path}.json");
+        fixture
+            .developer
+            .get(&suffixed)
+            .await
+            .is_json(200, &expected);
+    }
+    let response = fixture
+        .developer
+        .post(&build_path(id, "/cancel.json"))
+        .await;
+    assert_eq!(response.is(201).json()["status"], json!("canceled"));
+}
