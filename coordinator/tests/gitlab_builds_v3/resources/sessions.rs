@@ -49,19 +49,10 @@ async fn sign_in(fixture: &Fixture, password: &str) -> ApiClient {
 }
 
 async fn session_returns_a_private_token(backend: Backend) {
-    let fixture = Fixture::start(backend).await;
-    let admin = fixture.farm.admin().await;
-    let name: Name = "dora".parse().unwrap();
-    let password = "open sesame, please";
-    fixture
-        .farm
-        .farm()
-        .set_password_of(&admin, &name, password)
-        .await
-        .unwrap();
+    let fixture = start(backend).await;
     let anonymous = fixture.anonymous();
     for login in ["login", "email"] {
-        let body = json!({login: "Dora", "password": password});
+        let body = json!({login: "Dora", "password": PASSWORD});
         let response = anonymous
             .json(Method::POST, "/session", &body)
             .await
@@ -73,11 +64,11 @@ async fn session_returns_a_private_token(backend: Backend) {
     }
     for body in [
         json!({"login": "dora", "password": "open sesame, now!"}),
-        json!({"login": "unknown", "password": password}),
-        json!({"login": "rita", "password": password}),
-        json!({"login": "not a name", "password": password}),
+        json!({"login": "unknown", "password": PASSWORD}),
+        json!({"login": "rita", "password": PASSWORD}),
+        json!({"login": "not a name", "password": PASSWORD}),
         json!({"login": "dora"}),
-        json!({"password": password}),
+        json!({"password": PASSWORD}),
         json!({}),
     ] {
         let response = anonymous.json(Method::POST, "/session", &body).await;
