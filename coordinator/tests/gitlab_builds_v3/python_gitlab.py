@@ -133,7 +133,7 @@ def administration():
     project.save()
     assert gl.projects.get("root/created").description == "a description"
     assert gl.projects.get("root/created").runners_token
-    assert [one.path for one in gl.projects.search("creat")] == ["created"]
+    assert [one.path for one in gl.projects.search("create")] == ["created"]
 
     variable = project.variables.create({"key": "COLOUR", "value": "blue"})
     variable.value = "green"

@@ -1,4 +1,6 @@
 //! Builds, and everything below `/projects/:id/builds`.
+//!
+//! See `docs/protocols/gitlab-builds-v3.md#endpoints`.
 
 mod artifacts;
 mod cancel;

@@ -7,7 +7,7 @@ use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::api_client::build_path;
-use crate::client::{Claim, RunnerApi};
+use crate::client::RunnerApi;
 use crate::fixture::Fixture;
 
 on_both_back_ends!(
@@ -92,8 +92,8 @@ async fn retried_build_is_claimed_by_a_runner_with_its_tags(backend: Backend) {
     let new = fixture.post_action(claim.id, "/retry", 201).await;
     // A runner without the tag does not get it.
     fixture.register_runner().await.expect_no_job().await;
-    let again: Claim = runner.claim().await;
-    assert_eq!(new["id"], again.id.0);
-    again.succeed().await;
-    assert_eq!(fixture.get_build(again.id).await["status"], "success");
+    let new_claim = runner.claim().await;
+    assert_eq!(new["id"], new_claim.id.0);
+    new_claim.succeed().await;
+    assert_eq!(fixture.get_build(new_claim.id).await["status"], "success");
 }

@@ -1,4 +1,6 @@
 //! The other resources of the API: everything that clients need around builds.
+//!
+//! See `docs/protocols/gitlab-builds-v3.md#endpoints`.
 
 mod commits;
 mod members;
