@@ -84,7 +84,7 @@ pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
 impl ApiResponse {
     /// Asserts the status and the JSON body.
     #[track_caller]
-    pub(crate) fn is_json(self, status: u16, body: &Value) -> Self {
+    pub(crate) fn has_json(self, status: u16, body: &Value) -> Self {
         let response = self.is(status);
         let content_type = response.headers.get(CONTENT_TYPE);
         assert_eq!(content_type.unwrap(), "application/json");
@@ -95,7 +95,7 @@ impl ApiResponse {
     /// Asserts the status and a JSON body that has only this `error`.
     #[track_caller]
     pub(crate) fn has_error(self, status: u16, error: &str) -> Self {
-        self.is_json(status, &json!({ "error": error }))
+        self.has_json(status, &json!({ "error": error }))
     }
 
     /// Asserts 200 with a list, and returns its items.

@@ -32,7 +32,7 @@ async fn request_without_token_returns_401(backend: Backend) {
         .anonymous()
         .get(&builds_path())
         .await
-        .is_error(401, UNAUTHORIZED);
+        .fails_with(401, UNAUTHORIZED);
 }
 
 async fn private_token_header_authenticates(backend: Backend) {
@@ -50,13 +50,13 @@ async fn private_token_parameter_takes_precedence_over_the_header(backend: Backe
     let expected = fixture.developer.get(&builds_path()).await.is(200).json();
     let path = format!("{PROJECT}/builds?private_token={token}");
     let request = |path: &str| fixture.anonymous().request_without_token(Method::GET, path);
-    send(request(&path)).await.is_json(200, &expected);
+    send(request(&path)).await.has_json(200, &expected);
     // The parameter takes precedence over the header.
     let wrong = request(&path).header("PRIVATE-TOKEN", "wrong");
-    send(wrong).await.is_json(200, &expected);
+    send(wrong).await.has_json(200, &expected);
     let path = format!("{PROJECT}/builds?private_token=wrong");
     let right = request(&path).header("PRIVATE-TOKEN", token);
-    send(right).await.is_error(401, UNAUTHORIZED);
+    send(right).await.fails_with(401, UNAUTHORIZED);
 }
 
 async fn bearer_token_and_access_token_parameter_authenticate(backend: Backend) {
@@ -68,11 +68,11 @@ async fn bearer_token_and_access_token_parameter_authenticate(backend: Backend) 
     let bearer = anonymous
         .request_without_token(Method::GET, &builds_path())
         .bearer_auth(token);
-    send(bearer).await.is_json(200, &expected);
+    send(bearer).await.has_json(200, &expected);
     let path = format!("{PROJECT}/builds?access_token={token}");
     send(anonymous.request_without_token(Method::GET, &path))
         .await
-        .is_json(200, &expected);
+        .has_json(200, &expected);
 }
 
 /// A token of `dora` that has been revoked.
@@ -109,19 +109,19 @@ async fn revoked_oauth_token_returns_401_with_a_challenge(backend: Backend) {
     assert_challenged(anonymous.request_without_token(Method::GET, &path)).await;
     // A private token, or a token that never existed, gets the plain 401.
     let response = fixture.client_with_token(&token).get(&builds_path()).await;
-    let response = response.is_error(401, UNAUTHORIZED);
+    let response = response.fails_with(401, UNAUTHORIZED);
     assert_eq!(response.header("www-authenticate"), None);
     let wrong = anonymous
         .request_without_token(Method::GET, &builds_path())
         .bearer_auth("wrong");
-    send(wrong).await.is_error(401, UNAUTHORIZED);
+    send(wrong).await.fails_with(401, UNAUTHORIZED);
 }
 
 async fn unknown_token_returns_401_even_for_an_unknown_project(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let client = fixture.client_with_token("wrong");
     for path in [builds_path(), "/projects/99999/builds".to_owned()] {
-        client.get(&path).await.is_error(401, UNAUTHORIZED);
+        client.get(&path).await.fails_with(401, UNAUTHORIZED);
     }
 }
 
@@ -136,7 +136,7 @@ async fn token_of_a_blocked_user_returns_401(backend: Backend) {
     let farm = fixture.farm.farm();
     farm.update_user(&root, &name, blocked).await.unwrap();
     let response = fixture.developer.get(&builds_path()).await;
-    response.is_error(401, UNAUTHORIZED);
+    response.fails_with(401, UNAUTHORIZED);
 }
 
 async fn runner_job_and_registration_tokens_do_not_authenticate(backend: Backend) {
@@ -148,7 +148,7 @@ async fn runner_job_and_registration_tokens_do_not_authenticate(backend: Backend
         .await;
     for token in [&claim.runner.token, &claim.token, &registration] {
         let response = fixture.client_with_token(token).get(&builds_path()).await;
-        response.is_error(401, UNAUTHORIZED);
+        response.fails_with(401, UNAUTHORIZED);
     }
 }
 
@@ -157,7 +157,7 @@ async fn runners_token_of_a_project_does_not_authenticate(backend: Backend) {
     let project = fixture.master.get("/projects/1").await.is(200).json();
     let token = project["runners_token"].as_str().unwrap();
     let response = fixture.client_with_token(token).get("/user").await;
-    response.is_error(401, "401 Unauthorized");
+    response.fails_with(401, "401 Unauthorized");
 }
 
 async fn private_project_returns_404_to_non_members(backend: Backend) {
@@ -165,10 +165,10 @@ async fn private_project_returns_404_to_non_members(backend: Backend) {
     let id = fixture.pending_build().await;
     for path in [builds_path(), build_path(id, ""), build_path(id, "/trace")] {
         let response = fixture.outsider.get(&path).await;
-        response.is_error(404, "404 Project Not Found");
+        response.fails_with(404, "404 Project Not Found");
     }
     let response = fixture.outsider.post(&build_path(id, "/cancel")).await;
-    response.is_error(404, "404 Project Not Found");
+    response.fails_with(404, "404 Project Not Found");
 }
 
 async fn guests_read_builds_only_if_these_are_public(backend: Backend) {
@@ -177,7 +177,7 @@ async fn guests_read_builds_only_if_these_are_public(backend: Backend) {
     let paths = ["", "/trace", "/artifacts"].map(|below| build_path(claim.id, below));
     for path in paths.iter().chain([&builds_path()]) {
         let response = fixture.guest.get(path).await;
-        response.is_error(403, "403 Forbidden");
+        response.fails_with(403, "403 Forbidden");
         fixture.reporter.get(path).await.is(200);
     }
     let public = ProjectUpdate {
@@ -189,7 +189,7 @@ async fn guests_read_builds_only_if_these_are_public(backend: Backend) {
         fixture.guest.get(path).await.is(200);
     }
     let response = fixture.guest.post(&build_path(claim.id, "/retry")).await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
     // Nobody has rights to builds in a project without builds.
     let off = ProjectUpdate {
         builds_enabled: Some(false),
@@ -198,6 +198,6 @@ async fn guests_read_builds_only_if_these_are_public(backend: Backend) {
     fixture.farm.change_project(&fixture.project, off).await;
     for path in &paths {
         let response = fixture.master.get(path).await;
-        response.is_error(403, "403 Forbidden");
+        response.fails_with(403, "403 Forbidden");
     }
 }

@@ -24,7 +24,7 @@ async fn unknown_project_returns_404(backend: Backend) {
             .developer
             .get(&format!("/projects/{id}/builds"))
             .await;
-        response.is_error(404, "404 Project Not Found");
+        response.fails_with(404, "404 Project Not Found");
     }
 }
 
@@ -34,9 +34,13 @@ async fn project_is_found_by_its_encoded_path(backend: Backend) {
     let expected = fixture.developer.get(&builds_path()).await.is(200).json();
     for path in ["grp%2Fproj", "grp%2fproj"] {
         let list = format!("/projects/{path}/builds");
-        fixture.developer.get(&list).await.is_json(200, &expected);
+        fixture.developer.get(&list).await.has_json(200, &expected);
         let one = format!("/projects/{path}/builds/{id}");
-        fixture.developer.get(&one).await.is_json(200, &expected[0]);
+        fixture
+            .developer
+            .get(&one)
+            .await
+            .has_json(200, &expected[0]);
     }
 }
 
@@ -81,7 +85,7 @@ async fn json_suffix_is_optional(backend: Backend) {
             .developer
             .get(&suffixed)
             .await
-            .is_json(200, &expected);
+            .has_json(200, &expected);
     }
     let response = fixture
         .developer

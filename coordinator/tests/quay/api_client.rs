@@ -85,7 +85,7 @@ pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
 impl ApiResponse {
     /// Asserts the status and a *problem* of this type, and returns the body.
     #[track_caller]
-    pub(crate) fn is_problem(self, status: u16, error_type: &str) -> Value {
+    pub(crate) fn fails_with_problem(self, status: u16, error_type: &str) -> Value {
         let response = self.is(status);
         assert_eq!(response.header("content-type"), Some("application/json"));
         assert_eq!(response.header("www-authenticate"), None);
@@ -103,14 +103,17 @@ impl ApiResponse {
 
     /// Like [`ApiResponse::is_problem`], and asserts the detail.
     #[track_caller]
-    pub(crate) fn is_problem_with_detail(self, status: u16, error_type: &str, detail: &str) {
-        assert_eq!(self.is_problem(status, error_type)["detail"], detail);
+    pub(crate) fn fails_with_detail(self, status: u16, error_type: &str, detail: &str) {
+        assert_eq!(
+            self.fails_with_problem(status, error_type)["detail"],
+            detail
+        );
     }
 
     /// Asserts the status and a body with a *message* that is not a problem, and returns the
     /// message.
     #[track_caller]
-    pub(crate) fn is_message(self, status: u16) -> Value {
+    pub(crate) fn fails_with_message(self, status: u16) -> Value {
         let body = self.is(status).json();
         assert!(body.get("error_type").is_none(), "{body}");
         body.get("message").expect("a message").clone()

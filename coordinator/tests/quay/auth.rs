@@ -33,14 +33,14 @@ async fn request_without_token_returns_401(backend: Backend) {
         .anonymous
         .get(BUILDS)
         .await
-        .is_problem(401, "invalid_token");
+        .fails_with_problem(401, "invalid_token");
     assert_eq!(body["detail"], "Requires authentication");
     let unknown = "/api/v1/repository/ada/nothing/build/";
     fixture
         .anonymous
         .get(unknown)
         .await
-        .is_problem(401, "invalid_token");
+        .fails_with_problem(401, "invalid_token");
 }
 
 async fn expired_token_returns_401(backend: Backend) {
@@ -49,20 +49,20 @@ async fn expired_token_returns_401(backend: Backend) {
         .expired
         .get(BUILDS)
         .await
-        .is_problem(401, "invalid_token");
+        .fails_with_problem(401, "invalid_token");
 }
 
 async fn token_is_read_only_from_a_bearer_header(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let request = fixture.anonymous.request_without_token(Method::GET, BUILDS);
     let request = request.basic_auth("$oauthtoken", Some(&fixture.reader.token));
-    send(request).await.is_problem(401, "invalid_token");
+    send(request).await.fails_with_problem(401, "invalid_token");
     let in_query = format!("{BUILDS}?access_token={}", fixture.reader.token);
     fixture
         .anonymous
         .get(&in_query)
         .await
-        .is_problem(401, "invalid_token");
+        .fails_with_problem(401, "invalid_token");
 }
 
 async fn authorization_scheme_is_case_insensitive(backend: Backend) {
@@ -75,7 +75,7 @@ async fn authorization_scheme_is_case_insensitive(backend: Backend) {
 async fn token_without_repository_scope_returns_403(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let response = fixture.identity_only.get(BUILDS).await;
-    response.is_problem_with_detail(403, "insufficient_scope", UNAUTHORIZED);
+    response.fails_with_detail(403, "insufficient_scope", UNAUTHORIZED);
 }
 
 async fn reader_lists_the_builds_of_a_private_repository(backend: Backend) {
@@ -107,7 +107,7 @@ async fn create_without_token_returns_401(backend: Backend) {
     let body = json!({ "archive_url": SOURCE_URL });
     for list in [BUILDS, PUBLIC_BUILDS] {
         let response = fixture.anonymous.post(list, &body).await;
-        response.is_problem(401, "invalid_token");
+        response.fails_with_problem(401, "invalid_token");
     }
 }
 
@@ -117,17 +117,17 @@ async fn reader_cannot_create_builds(backend: Backend) {
         .reader
         .post(BUILDS, &json!({ "archive_url": SOURCE_URL }))
         .await;
-    response.is_problem_with_detail(403, "insufficient_scope", UNAUTHORIZED);
+    response.fails_with_detail(403, "insufficient_scope", UNAUTHORIZED);
     // Rights are checked before the body.
     let response = fixture.reader.post(BUILDS, &json!({})).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 async fn writer_cannot_cancel_builds(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let id = fixture.create_build().await;
     let response = fixture.writer.delete(&format!("{BUILDS}{id}")).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
     assert_eq!(fixture.phase(&id).await, "waiting");
 }
 
@@ -136,14 +136,14 @@ async fn repository_of_another_namespace_returns_403_even_if_it_does_not_exist(b
     for path in ["bob/x", "bob/nothing", "nobody/nothing", "no%20name/x"] {
         let list = format!("/api/v1/repository/{path}/build/");
         let response = fixture.admin.get(&list).await;
-        response.is_problem_with_detail(403, "insufficient_scope", UNAUTHORIZED);
+        response.fails_with_detail(403, "insufficient_scope", UNAUTHORIZED);
         let response = fixture
             .admin
             .post(&list, &json!({ "archive_url": SOURCE_URL }))
             .await;
-        response.is_problem_with_detail(403, "insufficient_scope", UNAUTHORIZED);
+        response.fails_with_detail(403, "insufficient_scope", UNAUTHORIZED);
         let response = fixture.admin.get(&format!("{list}some-build/logs")).await;
-        response.is_problem(403, "insufficient_scope");
+        response.fails_with_problem(403, "insufficient_scope");
     }
 }
 
@@ -153,7 +153,7 @@ async fn missing_repository_of_an_own_namespace_has_an_empty_list(backend: Backe
     let response = fixture.reader.get(list).await.is(200);
     assert_eq!(response.json(), json!({ "builds": [] }));
     let one = fixture.reader.get(&format!("{list}some-build")).await;
-    one.is_problem(404, "not_found");
+    one.fails_with_problem(404, "not_found");
 }
 
 async fn create_in_a_missing_repository_returns_404_after_the_body_is_checked(backend: Backend) {
@@ -163,13 +163,13 @@ async fn create_in_a_missing_repository_returns_404_after_the_body_is_checked(ba
         .writer
         .post(list, &json!({ "archive_url": SOURCE_URL }))
         .await;
-    response.is_problem_with_detail(404, "not_found", "Not Found");
+    response.fails_with_detail(404, "not_found", "Not Found");
     // The body is checked before the repository is looked up.
     let response = fixture.writer.post(list, &json!({})).await;
-    response.is_problem(400, "invalid_request");
+    response.fails_with_problem(400, "invalid_request");
     let response = fixture
         .reader
         .post(list, &json!({ "archive_url": SOURCE_URL }))
         .await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }

@@ -62,7 +62,7 @@ async fn running_build_is_canceled_until_it_pushes(backend: Backend) {
 async fn assert_not_cancelable(fixture: &Fixture, id: &str, phase: &str) {
     assert_eq!(fixture.phase(id).await, phase);
     let response = fixture.admin.delete(&format!("{BUILDS}{id}")).await;
-    response.is_problem_with_detail(400, "invalid_request", NOT_CANCELABLE);
+    response.fails_with_detail(400, "invalid_request", NOT_CANCELABLE);
     assert_eq!(fixture.phase(id).await, phase);
 }
 
@@ -99,14 +99,14 @@ async fn second_cancel_returns_400(backend: Backend) {
 async fn cancel_of_an_unknown_build_returns_404(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let response = fixture.admin.delete(&format!("{BUILDS}nothing")).await;
-    response.is_problem(404, "not_found");
+    response.fails_with_problem(404, "not_found");
     let id = fixture.create_build().await;
     let other = format!("{PUBLIC_BUILDS}{id}");
     fixture
         .admin
         .delete(&other)
         .await
-        .is_problem(404, "not_found");
+        .fails_with_problem(404, "not_found");
     assert_eq!(fixture.phase(&id).await, "waiting");
     let body = json!({ "archive_url": SOURCE_URL });
     let builds_of_bob = "/api/v1/repository/bob/x/build/";
@@ -116,7 +116,7 @@ async fn cancel_of_an_unknown_build_returns_404(backend: Backend) {
         .admin
         .delete(&path)
         .await
-        .is_problem(404, "not_found");
+        .fails_with_problem(404, "not_found");
 }
 
 async fn cancel_adds_no_log_entry(backend: Backend) {

@@ -35,7 +35,7 @@ async fn create_requires_a_source(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     for body in [json!({}), json!({"archive_url": ""})] {
         let response = post(&fixture, &body).await;
-        response.is_problem_with_detail(400, "invalid_request", "file_id or archive_url required");
+        response.fails_with_detail(400, "invalid_request", "file_id or archive_url required");
     }
 }
 
@@ -44,7 +44,7 @@ async fn archive_url_must_be_http_or_https(backend: Backend) {
     for url in ["foobarbaz", "ftp://x/y", "file://x"] {
         let response = post(&fixture, &json!({ "archive_url": url })).await;
         let detail = "Invalid Archive SOURCE_URL: Must be http or https";
-        response.is_problem_with_detail(400, "invalid_request", detail);
+        response.fails_with_detail(400, "invalid_request", detail);
     }
 }
 
@@ -52,7 +52,7 @@ async fn archive_url_must_be_a_valid_uri(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let response = post(&fixture, &json!({"archive_url": "http://[::1"})).await;
     let detail = "Invalid Archive SOURCE_URL: Must be a valid URI";
-    response.is_problem_with_detail(400, "invalid_request", detail);
+    response.fails_with_detail(400, "invalid_request", detail);
 }
 
 async fn member_of_a_wrong_type_is_invalid(backend: Backend) {
@@ -66,7 +66,7 @@ async fn member_of_a_wrong_type_is_invalid(backend: Backend) {
     for body in bodies {
         post(&fixture, &body)
             .await
-            .is_problem(400, "invalid_request");
+            .fails_with_problem(400, "invalid_request");
     }
 }
 
@@ -77,7 +77,7 @@ async fn tags_must_be_a_list_of_distinct_strings(backend: Backend) {
             let body = json!({"archive_url": SOURCE_URL, field: tags});
             post(&fixture, &body)
                 .await
-                .is_problem(400, "invalid_request");
+                .fails_with_problem(400, "invalid_request");
         }
     }
 }
@@ -89,45 +89,47 @@ async fn body_must_be_json(backend: Backend) {
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
         send(request).await
     };
-    assert!(post_body("{bad").await.is_message(400).is_string());
-    assert!(post_body("").await.is_message(400).is_string());
+    assert!(post_body("{bad").await.fails_with_message(400).is_string());
+    assert!(post_body("").await.fails_with_message(400).is_string());
     let response = post_body("null").await;
-    response.is_problem_with_detail(400, "invalid_request", "Missing JSON body");
+    response.fails_with_detail(400, "invalid_request", "Missing JSON body");
 }
 
 async fn content_type_must_be_json(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let request = || fixture.writer.request(Method::POST, BUILDS).body("{}");
     let as_text = request().header(CONTENT_TYPE, "text/plain");
-    assert!(send(as_text).await.is_message(415).is_string());
-    assert!(send(request()).await.is_message(415).is_string());
+    assert!(send(as_text).await.fails_with_message(415).is_string());
+    assert!(send(request()).await.fails_with_message(415).is_string());
 }
 
 async fn pull_robot_must_be_a_full_robot_name(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let body = json!({"archive_url": SOURCE_URL, "pull_robot": "norobot"});
     let response = fixture.namespace_writer.post(BUILDS, &body).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 async fn unknown_pull_robot_returns_404(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let body = json!({"archive_url": SOURCE_URL, "pull_robot": "ada+nope"});
-    post(&fixture, &body).await.is_problem(404, "not_found");
+    post(&fixture, &body)
+        .await
+        .fails_with_problem(404, "not_found");
 }
 
 async fn pull_robot_requires_the_namespaces_scope(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let body = json!({"archive_url": SOURCE_URL, "pull_robot": "ada+puller"});
     let response = post(&fixture, &body).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 async fn robot_of_another_namespace_is_forbidden(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let body = json!({"archive_url": SOURCE_URL, "pull_robot": "bob+bot"});
     let response = fixture.namespace_writer.post(BUILDS, &body).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 async fn missing_file_is_invalid(backend: Backend) {
@@ -135,7 +137,7 @@ async fn missing_file_is_invalid(backend: Backend) {
     for id in ["nothing", "3f0e9a3c-6f0e-4a55-9a5c-2f9a3c1b7e10"] {
         let response = post(&fixture, &json!({ "file_id": id })).await;
         let detail = format!("File {id} could not be found or is invalid");
-        response.is_problem_with_detail(400, "invalid_request", &detail);
+        response.fails_with_detail(400, "invalid_request", &detail);
     }
     // A file id without an uploaded file is invalid, too.
     let body = json!({"mimeType": "text/plain"});
@@ -148,7 +150,7 @@ async fn missing_file_is_invalid(backend: Backend) {
     let id = upload["file_id"].as_str().unwrap();
     let response = post(&fixture, &json!({ "file_id": id })).await;
     let detail = format!("File {id} could not be found or is invalid");
-    response.is_problem_with_detail(400, "invalid_request", &detail);
+    response.fails_with_detail(400, "invalid_request", &detail);
 }
 
 async fn file_built_in_another_repository_is_forbidden(backend: Backend) {
@@ -159,11 +161,11 @@ async fn file_built_in_another_repository_is_forbidden(backend: Backend) {
     fixture.bob.post(builds_of_bob, &body).await.is(201);
     post(&fixture, &body)
         .await
-        .is_problem(403, "insufficient_scope");
+        .fails_with_problem(403, "insufficient_scope");
 }
 
 async fn archive_url_must_be_ascii(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let response = post(&fixture, &json!({"archive_url": "https://x/é.tgz"})).await;
-    response.is_problem(400, "invalid_request");
+    response.fails_with_problem(400, "invalid_request");
 }

@@ -60,7 +60,7 @@ async fn unknown_build_returns_404_and_its_status_and_logs_return_400(backend: B
     let fixture = Fixture::start(backend).await;
     for id in ["nothing", "0190a6d0-0000-7000-8000-000000000001"] {
         let build = fixture.reader.get(&format!("{BUILDS}{id}")).await;
-        build.is_problem(404, "not_found");
+        build.fails_with_problem(404, "not_found");
         for suffix in ["status", "logs"] {
             let response = fixture.admin.get(&format!("{BUILDS}{id}/{suffix}")).await;
             let expected = json!({"message": format!("Unable to locate a build by id: {id}")});
@@ -77,7 +77,7 @@ async fn build_is_found_only_in_its_repository(backend: Backend) {
             .admin
             .get(&format!("{PUBLIC_BUILDS}{id}{suffix}"))
             .await;
-        response.is_problem(404, "not_found");
+        response.fails_with_problem(404, "not_found");
     }
     // The build of a repository that the caller may not see is treated as an unknown build.
     let body = json!({ "archive_url": SOURCE_URL });
@@ -85,5 +85,5 @@ async fn build_is_found_only_in_its_repository(backend: Backend) {
     let hidden = fixture.bob.post(builds_of_bob, &body).await.is(201).json();
     let hidden = hidden["id"].as_str().unwrap();
     let response = fixture.admin.get(&format!("{BUILDS}{hidden}")).await;
-    response.is_problem(404, "not_found");
+    response.fails_with_problem(404, "not_found");
 }

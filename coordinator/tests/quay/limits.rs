@@ -36,17 +36,17 @@ async fn read_only_project_refuses_create_and_cancel(backend: Backend) {
             .writer
             .post(BUILDS, &body)
             .await
-            .is_message(503)
+            .fails_with_message(503)
             .is_string()
     );
     // Rights are checked before the state of the project, and the body after it.
     let response = fixture.reader.post(BUILDS, &body).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
     fixture
         .writer
         .post(BUILDS, &json!({}))
         .await
-        .is_message(503);
+        .fails_with_message(503);
     assert_eq!(fixture.reader.get(BUILDS).await.build_ids(), [id.as_str()]);
     fixture
         .admin
@@ -54,9 +54,9 @@ async fn read_only_project_refuses_create_and_cancel(backend: Backend) {
         .await
         .is(200);
     let response = fixture.admin.delete(&format!("{BUILDS}{id}")).await;
-    assert!(response.is_message(503).is_string());
+    assert!(response.fails_with_message(503).is_string());
     let response = fixture.writer.delete(&format!("{BUILDS}{id}")).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
     assert_eq!(fixture.phase(&id).await, "waiting");
     set_read_only(false).await;
     fixture.writer.post(BUILDS, &body).await.is(201);
@@ -74,7 +74,7 @@ async fn read_only_api_refuses_every_write(backend: Backend) {
         fixture.writer.post("/api/v1/filedrop/", &upload).await,
     ] {
         assert_eq!(response.json()["is_readonly"], true);
-        assert!(response.is_message(503).is_string());
+        assert!(response.fails_with_message(503).is_string());
     }
     assert!(fixture.reader.get(BUILDS).await.build_ids().is_empty());
     send(fixture.reader.request(Method::OPTIONS, BUILDS))
@@ -102,7 +102,7 @@ async fn logs_of_a_read_only_project_are_readable(backend: Backend) {
         .await
         .is(200);
     let response = fixture.reader.get(&format!("{BUILDS}{id}/logs")).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 /// Limits the number of unfinished builds of the namespace `ada`.

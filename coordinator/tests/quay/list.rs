@@ -84,7 +84,7 @@ async fn list_parameters_must_be_integers(backend: Backend) {
             .reader
             .get(&format!("{BUILDS}?{query}"))
             .await
-            .is_message(400);
+            .fails_with_message(400);
         assert!(help[name].is_string(), "{query}: {help}");
         assert_eq!(help.as_object().unwrap().len(), 1, "{query}: {help}");
     }

@@ -35,7 +35,7 @@ async fn waiting_build_has_an_empty_log(backend: Backend) {
         .anonymous
         .get(&path)
         .await
-        .is_problem(401, "invalid_token");
+        .fails_with_problem(401, "invalid_token");
 }
 
 async fn log_of_a_public_repository_is_readable_without_token(backend: Backend) {
@@ -56,10 +56,10 @@ async fn logs_can_be_restricted_to_writers(backend: Backend) {
         .reader
         .get(&path)
         .await
-        .is_problem(403, "insufficient_scope");
+        .fails_with_problem(403, "insufficient_scope");
     fixture.writer.get(&path).await.is(200);
     let unknown = fixture.reader.get(&format!("{BUILDS}nothing/logs")).await;
-    unknown.is_problem(403, "insufficient_scope");
+    unknown.fails_with_problem(403, "insufficient_scope");
     let path = format!(
         "{PUBLIC_BUILDS}{}/logs",
         fixture.create_build_in(PUBLIC_BUILDS).await
@@ -68,12 +68,12 @@ async fn logs_can_be_restricted_to_writers(backend: Backend) {
         .anonymous
         .get(&path)
         .await
-        .is_problem(401, "invalid_token");
+        .fails_with_problem(401, "invalid_token");
     fixture
         .bob
         .get(&path)
         .await
-        .is_problem(403, "insufficient_scope");
+        .fails_with_problem(403, "insufficient_scope");
 }
 
 /// A running build whose log has three entries: two phases and a line.
@@ -121,7 +121,7 @@ async fn start_must_be_an_integer(backend: Backend) {
             .reader
             .get(&format!("{BUILDS}{id}/logs?start={start}"))
             .await;
-        assert!(response.is_message(400)["start"].is_string());
+        assert!(response.fails_with_message(400)["start"].is_string());
     }
 }
 

@@ -45,7 +45,7 @@ async fn every_problem_type_has_a_description(backend: Backend) {
 async fn unknown_problem_type_returns_404(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let response = fixture.anonymous.get("/api/v1/error/nope").await;
-    response.is_problem(404, "not_found");
+    response.fails_with_problem(404, "not_found");
 }
 
 async fn missing_final_slash_redirects_with_308(backend: Backend) {
@@ -80,7 +80,7 @@ async fn extra_final_slash_returns_404(backend: Backend) {
     let id = fixture.create_build().await;
     for path in ["/", "/status/", "/logs/"] {
         let response = fixture.admin.get(&format!("{BUILDS}{id}{path}")).await;
-        response.is_problem(404, "not_found");
+        response.fails_with_problem(404, "not_found");
     }
 }
 
@@ -95,7 +95,7 @@ async fn unsupported_method_returns_405(backend: Backend) {
         (Method::POST, "/api/v1/error/not_found".to_owned()),
     ] {
         let response = send(fixture.admin.request(method, &path)).await;
-        assert!(response.is_message(405).is_string(), "{path}");
+        assert!(response.fails_with_message(405).is_string(), "{path}");
     }
 }
 
@@ -106,7 +106,7 @@ async fn post_to_logs_returns_405(backend: Backend) {
         .admin
         .post(&format!("{BUILDS}{id}/logs"), &json!({}))
         .await;
-    response.is_message(405);
+    response.fails_with_message(405);
 }
 
 async fn repository_name_may_contain_slashes(backend: Backend) {
@@ -119,13 +119,17 @@ async fn repository_name_may_contain_slashes(backend: Backend) {
         .reader
         .get(foreign)
         .await
-        .is_problem(403, "insufficient_scope");
+        .fails_with_problem(403, "insufficient_scope");
 }
 
 async fn repository_without_namespace_returns_404(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let list = "/api/v1/repository/app/build/";
-    fixture.reader.get(list).await.is_problem(404, "not_found");
+    fixture
+        .reader
+        .get(list)
+        .await
+        .fails_with_problem(404, "not_found");
 }
 
 async fn every_response_allows_other_origins(backend: Backend) {

@@ -54,12 +54,12 @@ async fn filedrop_requires_a_mime_type_and_a_token(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     for body in [json!({}), json!({"mimeType": 1}), json!({"mimeType": null})] {
         let response = fixture.identity_only.post(FILEDROP, &body).await;
-        response.is_problem(400, "invalid_request");
+        response.fails_with_problem(400, "invalid_request");
     }
     let body = json!({"mimeType": "application/zip"});
     for client in [&fixture.anonymous, &fixture.expired] {
         let response = client.post(FILEDROP, &body).await;
-        response.is_problem(401, "invalid_token");
+        response.fails_with_problem(401, "invalid_token");
     }
 }
 
@@ -101,7 +101,11 @@ async fn filedrop_has_no_get(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let (file, _) = fixture.upload_file(&fixture.writer, SCRATCH).await;
     for path in [format!("{FILEDROP}{file}"), FILEDROP.to_owned()] {
-        fixture.writer.get(&path).await.is_problem(404, "not_found");
+        fixture
+            .writer
+            .get(&path)
+            .await
+            .fails_with_problem(404, "not_found");
     }
 }
 
@@ -126,7 +130,7 @@ async fn upload_url_expires(backend: Backend) {
     assert_eq!(response.body, "Okay".as_bytes());
     fixture.farm.advance(120);
     let response = put(&fixture, &url, SCRATCH).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 async fn file_used_by_a_build_cannot_be_replaced(backend: Backend) {
@@ -134,7 +138,7 @@ async fn file_used_by_a_build_cannot_be_replaced(backend: Backend) {
     let (file, url) = fixture.upload_file(&fixture.writer, SCRATCH).await;
     let build = fixture.writer.create(&json!({ "file_id": file })).await;
     let response = put(&fixture, &url, b"FROM busybox\n").await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
     let url = build["archive_url"].as_str().unwrap();
     let response = send(fixture.anonymous.request_without_token(Method::GET, url))
         .await
@@ -147,7 +151,7 @@ async fn file_urls_must_be_signed_for_their_method(backend: Backend) {
     let (file, url) = fixture.upload_file(&fixture.writer, SCRATCH).await;
     let unsigned = format!("/userfiles/{file}");
     let response = put(&fixture, &unsigned, b"FROM busybox\n").await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
     let response = send(fixture.writer.request(Method::GET, &unsigned)).await;
     assert_ne!(response.status, 200);
     // The upload URL cannot be used to download.
@@ -174,7 +178,7 @@ async fn download_url_expires(backend: Backend) {
         .is(200);
     fixture.farm.advance(120);
     let response = send(fixture.anonymous.request_without_token(Method::GET, url)).await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
     let changed = url.replace("expires=", "expires=1");
     let response = send(
         fixture
@@ -182,7 +186,7 @@ async fn download_url_expires(backend: Backend) {
             .request_without_token(Method::GET, &changed),
     )
     .await;
-    response.is_problem(403, "insufficient_scope");
+    response.fails_with_problem(403, "insufficient_scope");
 }
 
 async fn file_is_deleted_after_its_last_use(backend: Backend) {
@@ -204,7 +208,7 @@ async fn file_is_deleted_after_its_last_use(backend: Backend) {
     download().await.is(200);
     fixture.admin.delete(&path).await.is(204);
     assert_eq!(expire_after_days(0).await, 1);
-    download().await.is_problem(404, "not_found");
+    download().await.fails_with_problem(404, "not_found");
     // A deleted file cannot be built.
     let again = fixture
         .writer

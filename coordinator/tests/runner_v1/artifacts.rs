@@ -65,7 +65,7 @@ async fn upload_stores_the_file_name_and_the_expiry(backend: Backend) {
     farm.advance(7 * 86_400 - 60);
     assert!(claim.download().await.is(200).body == content);
     farm.advance(120);
-    claim.download().await.is_error(404, NOT_FOUND);
+    claim.download().await.fails_with(404, NOT_FOUND);
 }
 
 async fn upload_without_expire_in_never_expires(backend: Backend) {
@@ -91,7 +91,7 @@ async fn upload_accepts_the_token_in_the_query_or_the_form(backend: Backend) {
     let wrong_header = claim.with_token("nope");
     wrong_header.upload(&query, "b.zip", b"b").await.is(201);
     let response = claim.upload("token=nope", "c.zip", b"c").await;
-    response.is_error(403, FORBIDDEN);
+    response.fails_with(403, FORBIDDEN);
     // Form fields are accepted as well.
     let form = Form::new()
         .text("token", claim.token.clone())
@@ -129,30 +129,30 @@ async fn upload_requires_a_file_a_token_and_a_running_job(backend: Backend) {
     let by_query = format!("token={}", claim.token);
     let form = Form::new().text("other", "field");
     let response = upload_form(&claim, &by_query, form).await;
-    response.is_error(400, missing);
+    response.fails_with(400, missing);
     let no_form = claim.request(Method::POST, "artifacts");
     let response = claim.runner.api.send(no_form).await;
-    response.is_error(400, missing);
+    response.fails_with(400, missing);
     // With a wrong token, the response does not depend on the body.
     for token in ["nope", "", &claim.runner.token] {
         let unauthorized = claim.with_token(token);
         let response = unauthorized.upload("", "a.zip", b"PK zip").await;
-        response.is_error(403, FORBIDDEN);
+        response.fails_with(403, FORBIDDEN);
         let no_form = unauthorized.request(Method::POST, "artifacts");
         let response = claim.runner.api.send(no_form).await;
-        response.is_error(403, FORBIDDEN);
+        response.fails_with(403, FORBIDDEN);
     }
     let unknown = claim.with_id(JobId(987_654));
     let response = unknown.upload("", "a.zip", b"PK zip").await;
-    response.is_error(404, NOT_FOUND);
+    response.fails_with(404, NOT_FOUND);
     assert!(farm.artifacts(claim.id).await.is_empty());
     claim.patch("0-5", "hello").await.is(202);
     claim.succeed().await;
     let response = claim.upload("", "a.zip", b"PK zip").await;
-    response.is_error(403, "403 Forbidden  - Build is not running!");
+    response.fails_with(403, "403 Forbidden  - Build is not running!");
     farm.erase(claim.id).await;
     let response = claim.upload("", "a.zip", b"PK zip").await;
-    response.is_error(403, "403 Forbidden  - Build has been erased!");
+    response.fails_with(403, "403 Forbidden  - Build has been erased!");
     assert!(farm.artifacts(claim.id).await.is_empty());
 }
 
@@ -165,7 +165,7 @@ async fn upload_of_exactly_the_size_limit_returns_413(backend: Backend) {
     let claim = Claim::of_new_build(&farm).await;
     for size in [limit, limit + 1, limit * 50] {
         let response = claim.upload("", "a.zip", &vec![1; size]).await;
-        response.is_error(413, "413 Request Entity Too Large");
+        response.fails_with(413, "413 Request Entity Too Large");
     }
     assert!(farm.artifacts(claim.id).await.is_empty());
     let response = claim.upload("", "a.zip", &vec![1; limit - 1]).await;
@@ -259,14 +259,14 @@ async fn download_returns_the_cleaned_file_name(backend: Backend) {
 async fn download_returns_404_without_archive_and_403_with_a_wrong_token(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
-    claim.download().await.is_error(404, NOT_FOUND);
+    claim.download().await.fails_with(404, NOT_FOUND);
     let unknown = claim.with_id(JobId(987_654));
-    unknown.download().await.is_error(404, NOT_FOUND);
+    unknown.download().await.fails_with(404, NOT_FOUND);
     let other = Claim::of_new_build(&farm).await;
     for with_file in [false, true] {
         for token in ["nope", "", &claim.runner.token, &other.token] {
             let response = claim.with_token(token).download().await;
-            response.is_error(403, FORBIDDEN);
+            response.fails_with(403, FORBIDDEN);
         }
         if !with_file {
             claim.upload("", "a.zip", b"PK zip").await.is(201);
@@ -275,7 +275,7 @@ async fn download_returns_404_without_archive_and_403_with_a_wrong_token(backend
     claim.succeed().await;
     farm.erase(claim.id).await;
     let response = claim.download().await;
-    response.is_error(403, "403 Forbidden  - Build has been erased!");
+    response.fails_with(403, "403 Forbidden  - Build has been erased!");
 }
 
 async fn deleted_archive_is_not_found(backend: Backend) {
@@ -289,9 +289,9 @@ async fn deleted_archive_is_not_found(backend: Backend) {
     };
     delete(&claim.with_token("nope"))
         .await
-        .is_error(403, FORBIDDEN);
+        .fails_with(403, FORBIDDEN);
     claim.download().await.is(200);
     delete(&claim).await.is(200);
-    claim.download().await.is_error(404, NOT_FOUND);
+    claim.download().await.fails_with(404, NOT_FOUND);
     delete(&claim).await.is(200);
 }

@@ -38,7 +38,7 @@ async fn final_update_of_a_canceled_job_returns_404(backend: Backend) {
     let before = farm.job(claim.id).await;
     assert_eq!(before.state.name(), "canceled");
     let end = json!({"state": "failed", "trace": "too late"});
-    claim.put(end).await.is_error(404, "404 Not found");
+    claim.put(end).await.fails_with(404, "404 Not found");
     let after = farm.job(claim.id).await;
     assert_eq!(
         (after.state, after.finished_at),

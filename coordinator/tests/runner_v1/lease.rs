@@ -59,10 +59,13 @@ async fn late_updates_of_a_lost_job_do_not_change_the_next_attempt(backend: Back
     assert_ne!((second.id, &second.token), (first.id, &first.token));
     // Late updates of the slow runner change neither its own job nor the new attempt.
     let end = json!({"state": "success", "trace": "forged"});
-    first.put(end.clone()).await.is_error(404, "404 Not found");
+    first
+        .put(end.clone())
+        .await
+        .fails_with(404, "404 Not found");
     slow.put(second.id, end)
         .await
-        .is_error(404, "404 Not found");
+        .fails_with(404, "404 Not found");
     let response = first.patch("5-6", "!").await.is(202);
     assert_eq!(response.header("Build-Status"), Some("failed"));
     let mut forged = second.clone();
@@ -70,7 +73,7 @@ async fn late_updates_of_a_lost_job_do_not_change_the_next_attempt(backend: Back
     forged.patch("0-1", "x").await.is(403);
     forged.upload("", "a.zip", b"zip").await.is(403);
     let response = first.upload("", "a.zip", b"zip").await;
-    response.is_error(403, "403 Forbidden  - Build is not running!");
+    response.fails_with(403, "403 Forbidden  - Build is not running!");
     assert_eq!(farm.job(first.id).await.state, LOST);
     assert_eq!(farm.job(second.id).await.state.name(), "running");
     assert_eq!(farm.trace(second.id).await, b"");

@@ -104,5 +104,5 @@ async fn job_continues_at_the_other_coordinator_and_is_canceled_at_the_first() {
     assert!(!heartbeat.is_finished());
     farm.cancel(claim.id).await;
     let response = timeout(SOON, heartbeat).await.expect("a response at once");
-    response.unwrap().is_error(404, "404 Not found");
+    response.unwrap().fails_with(404, "404 Not found");
 }

@@ -55,7 +55,7 @@ async fn register_with_unknown_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     register(&RunnerApi::new(&farm), json!({"token": "nope"}))
         .await
-        .is_error(403, FORBIDDEN);
+        .fails_with(403, FORBIDDEN);
     assert!(farm.runners().await.is_empty());
 }
 
@@ -64,7 +64,7 @@ async fn register_without_token_is_a_bad_request(backend: Backend) {
     for body in [json!({}), json!({"token": ""}), json!({"token": null})] {
         register(&RunnerApi::new(&farm), body)
             .await
-            .is_error(400, r#"400 (Bad request) "token" not given"#);
+            .fails_with(400, r#"400 (Bad request) "token" not given"#);
     }
 }
 
@@ -76,7 +76,7 @@ async fn register_refuses_a_runner_that_could_never_claim_a_job(backend: Backend
         });
         register(&RunnerApi::new(&farm), body)
             .await
-            .is_error(404, "404 Not Found");
+            .fails_with(404, "404 Not Found");
     }
     assert!(farm.runners().await.is_empty());
 }
@@ -150,7 +150,7 @@ async fn token_of_a_deleted_runner_is_forbidden(backend: Backend) {
         .json(Method::DELETE, "/runners/delete", &body)
         .await
         .is(200);
-    runner.poll().await.is_error(403, FORBIDDEN);
+    runner.poll().await.fails_with(403, FORBIDDEN);
     assert!(farm.runners().await.is_empty());
 }
 
@@ -159,7 +159,7 @@ async fn delete_accepts_the_token_in_the_query(backend: Backend) {
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let path = format!("/runners/delete?token={}", runner.token);
     runner.api.empty(Method::DELETE, &path).await.is(200);
-    runner.poll().await.is_error(403, FORBIDDEN);
+    runner.poll().await.fails_with(403, FORBIDDEN);
 }
 
 async fn delete_with_unknown_token_is_forbidden(backend: Backend) {
@@ -171,14 +171,14 @@ async fn delete_with_unknown_token_is_forbidden(backend: Backend) {
     };
     delete(json!({"token": "nope"}))
         .await
-        .is_error(403, FORBIDDEN);
+        .fails_with(403, FORBIDDEN);
     // A registration token is not a runner token.
     delete(json!({"token": farm.registration_token}))
         .await
-        .is_error(403, FORBIDDEN);
+        .fails_with(403, FORBIDDEN);
     delete(json!({}))
         .await
-        .is_error(400, r#"400 (Bad request) "token" not given"#);
+        .fails_with(400, r#"400 (Bad request) "token" not given"#);
     runner.expect_no_job().await;
 }
 
@@ -187,7 +187,7 @@ async fn verify_probe_of_a_known_runner_returns_404(backend: Backend) {
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let body = json!({"token": runner.token});
     let response = runner.api.json(Method::PUT, "/builds/-1", &body).await;
-    response.is_error(404, "404 Not found");
+    response.fails_with(404, "404 Not found");
 }
 
 async fn verify_probe_of_an_unknown_runner_returns_403(backend: Backend) {
@@ -195,7 +195,7 @@ async fn verify_probe_of_an_unknown_runner_returns_403(backend: Backend) {
     let api = RunnerApi::new(&farm);
     for body in [json!({"token": "nope"}), json!({})] {
         let response = api.json(Method::PUT, "/builds/-1", &body).await;
-        response.is_error(403, FORBIDDEN);
+        response.fails_with(403, FORBIDDEN);
     }
 }
 
@@ -208,7 +208,7 @@ async fn verify_probe_accepts_the_token_in_the_query(backend: Backend) {
         .with_user_agent(Some("Go 1.1 package http"));
     let known = format!("/builds/-1?token={}", runner.token);
     let response = old.empty(Method::PUT, &known).await;
-    response.is_error(404, "404 Not found");
+    response.fails_with(404, "404 Not found");
     let response = old.empty(Method::PUT, "/builds/-1?token=nope").await;
-    response.is_error(403, FORBIDDEN);
+    response.fails_with(403, FORBIDDEN);
 }

@@ -40,7 +40,7 @@ fn assert_accepted(response: ApiResponse, status: &str, range: &str) {
 
 #[track_caller]
 fn assert_refused(response: ApiResponse, range: &str) {
-    let response = response.is_text_error(416, "416 Range Not Satisfiable");
+    let response = response.fails_with_text(416, "416 Range Not Satisfiable");
     assert_eq!(response.header("Range"), Some(range));
 }
 
@@ -95,7 +95,7 @@ async fn chunk_without_content_range_is_a_bad_request(backend: Backend) {
     let claim = Claim::of_new_build(&farm).await;
     let request = claim.request(Method::PATCH, "trace.txt").body("hello");
     let response = claim.runner.api.send(request).await;
-    response.is_text_error(400, "400 Missing header Content-Range");
+    response.fails_with_text(400, "400 Missing header Content-Range");
     assert_eq!(farm.trace(claim.id).await, b"");
 }
 
@@ -106,15 +106,15 @@ async fn chunk_requires_the_job_token(backend: Backend) {
     let runner_token = claim.runner.token.clone();
     for token in ["nope", "", &other.token, &runner_token] {
         let response = claim.with_token(token).patch("0-5", "hello").await;
-        response.is_text_error(403, "403 Forbidden");
+        response.fails_with_text(403, "403 Forbidden");
     }
     let unknown = claim.with_id(JobId(987_654));
     let response = unknown.patch("0-5", "hello").await;
-    response.is_text_error(404, "404 Not Found");
+    response.fails_with_text(404, "404 Not Found");
     // The token is checked before the range.
     let path = format!("/builds/{}/trace.txt", claim.id);
     let response = claim.runner.api.empty(Method::PATCH, &path).await;
-    response.is_text_error(403, "403 Forbidden");
+    response.fails_with_text(403, "403 Forbidden");
     assert_eq!(farm.trace(claim.id).await, b"");
     assert_eq!(farm.trace(other.id).await, b"");
 }
@@ -136,7 +136,7 @@ async fn chunk_of_an_erased_job_is_forbidden(backend: Backend) {
     farm.erase(claim.id).await;
     for (range, body) in [("0-5", "hello"), ("11-12", "!"), ("0-0", "")] {
         let response = claim.patch(range, body).await;
-        response.is_text_error(403, "403 Forbidden  - Build has been erased!");
+        response.fails_with_text(403, "403 Forbidden  - Build has been erased!");
     }
     assert_eq!(farm.trace(claim.id).await, b"");
 }
@@ -190,14 +190,14 @@ async fn unreadable_content_range_is_a_bad_request(backend: Backend) {
     ] {
         let response = claim.patch(range, "hello").await;
         assert_eq!(response.status, 400, "{range:?}: {response:?}");
-        response.is_text_error(400, message);
+        response.fails_with_text(400, message);
     }
     let response = claim.patch("18446744073709551615-5", "hello").await;
     assert_eq!(response.is(416).header("Range"), Some("0-0"));
     let request = claim.request(Method::PATCH, "trace.txt");
     let request = request.header("Content-Range", &b"0-\xff5"[..]);
     let response = claim.runner.api.send(request.body("hello")).await;
-    response.is_text_error(400, message);
+    response.fails_with_text(400, message);
     assert_eq!(farm.trace(claim.id).await, b"");
     // The end of the range is ignored; the body length counts.
     claim.patch("0-999999", "hello").await.is(202);

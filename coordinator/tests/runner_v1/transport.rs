@@ -135,7 +135,7 @@ async fn json_endpoints_accept_paths_with_and_without_suffix(backend: Backend) {
             .await;
         poll.no_job();
         let probe = api.json(Method::PUT, &path("/builds/-1"), &body).await;
-        probe.is_error(404, "404 Not found");
+        probe.fails_with(404, "404 Not found");
         let delete = api
             .json(Method::DELETE, &path("/runners/delete"), &body)
             .await;

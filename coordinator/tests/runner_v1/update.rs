@@ -63,7 +63,7 @@ async fn final_update_is_accepted_once(backend: Backend) {
         assert_eq!(farm.trace(claim.id).await, b"all");
         api.json(Method::PUT, &path, &body)
             .await
-            .is_error(404, NOT_RUNNING_HERE);
+            .fails_with(404, NOT_RUNNING_HERE);
         let again = farm.job(claim.id).await;
         assert_eq!(
             (again.state, again.finished_at),
@@ -80,16 +80,16 @@ async fn update_by_another_runner_is_refused(backend: Backend) {
     other
         .put(claim.id, end.clone())
         .await
-        .is_error(404, NOT_RUNNING_HERE);
+        .fails_with(404, NOT_RUNNING_HERE);
     for token in ["nope", claim.token.as_str()] {
         let mut other = other.clone();
         other.token = token.to_owned();
         let response = other.put(claim.id, end.clone()).await;
-        response.is_error(403, "403 Forbidden");
+        response.fails_with(403, "403 Forbidden");
     }
     // An unknown job gets the same response as a job of another runner.
     let unknown = other.put(JobId(987_654), end).await;
-    unknown.is_error(404, NOT_RUNNING_HERE);
+    unknown.fails_with(404, NOT_RUNNING_HERE);
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
     assert_eq!(farm.trace(claim.id).await, b"");
     claim.succeed().await;

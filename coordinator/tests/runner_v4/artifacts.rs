@@ -138,11 +138,17 @@ async fn upload_requires_a_running_job_and_its_token(backend: Backend) {
     wrong_token
         .upload(ARCHIVE, "a.zip", b"x")
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     claim.succeed().await;
-    claim.upload(ARCHIVE, "a.zip", b"x").await.is_forbidden();
+    claim
+        .upload(ARCHIVE, "a.zip", b"x")
+        .await
+        .fails_as_forbidden();
     let unknown = claim.with_id(JobId(987_654));
-    unknown.upload(ARCHIVE, "a.zip", b"x").await.is_forbidden();
+    unknown
+        .upload(ARCHIVE, "a.zip", b"x")
+        .await
+        .fails_as_forbidden();
     assert!(files(&farm, &claim).await.is_empty());
 }
 
@@ -186,21 +192,24 @@ async fn download_by_a_dependent_job_returns_the_archive(backend: Backend) {
     // The dependency's own token is accepted as well, even after that job has finished.
     first.download(first.id, "").await.is(200);
     second.succeed().await;
-    second.download(first.id, "").await.is_forbidden();
+    second.download(first.id, "").await.fails_as_forbidden();
 }
 
 async fn download_by_others_is_refused(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let (first, second) = claim_two_jobs(&farm, Some(b"PK zip")).await;
     let unrelated = Claim::of_new_build(&farm).await;
-    unrelated.download(first.id, "").await.is_forbidden();
+    unrelated.download(first.id, "").await.fails_as_forbidden();
     let runner = second.with_token(&second.runner.token);
-    runner.download(first.id, "").await.is_forbidden();
+    runner.download(first.id, "").await.fails_as_forbidden();
     let api = &second.runner.api;
     let path = format!("/jobs/{}/artifacts", first.id);
     api.send(api.request(Method::GET, &path)).await.is(401);
     api.send(api.request(Method::POST, &path)).await.is(401);
-    second.download(JobId(987_654), "").await.is_forbidden();
+    second
+        .download(JobId(987_654), "")
+        .await
+        .fails_as_forbidden();
     let (bare, needing) = claim_two_jobs(&farm, None).await;
     assert_eq!(needing.payload["dependencies"], json!([]));
     needing.download(bare.id, "").await.is(404);

@@ -37,27 +37,27 @@ async fn graceful_runner_finishes_a_canceled_job(backend: Backend) {
         claim
             .patch("0-4", "hello")
             .await
-            .is_with_job_status(202, "running");
+            .has_job_status(202, "running");
         farm.cancel(claim.id).await;
         // For everyone but the runner, the job is canceled at once.
         assert_eq!(farm.job(claim.id).await.state, CANCELED);
         claim
             .patch("5-9", "after")
             .await
-            .is_with_job_status(202, "canceling");
+            .has_job_status(202, "canceling");
         claim
             .put(json!({"state": "running"}))
             .await
-            .is_with_job_status(200, "canceling");
+            .has_job_status(200, "canceling");
         claim.upload("", "artifacts.zip", b"PK").await.is(201);
         claim
             .patch("10-10", "!")
             .await
-            .is_with_job_status(202, "canceling");
+            .has_job_status(202, "canceling");
         claim
             .put(json!({ "state": state }))
             .await
-            .is_with_job_status(200, "canceled");
+            .has_job_status(200, "canceled");
         assert_eq!(farm.job(claim.id).await.state, CANCELED);
         assert_eq!(farm.trace(claim.id).await, b"helloafter!");
         assert_eq!(farm.artifacts(claim.id).await.len(), 1);
@@ -65,11 +65,11 @@ async fn graceful_runner_finishes_a_canceled_job(backend: Backend) {
         claim
             .patch("11-11", "?")
             .await
-            .is_with_job_status(403, "canceled");
+            .has_job_status(403, "canceled");
         claim
             .put(json!({ "state": state }))
             .await
-            .is_with_job_status(403, "canceled");
+            .has_job_status(403, "canceled");
     }
 }
 
@@ -81,19 +81,19 @@ async fn other_runners_get_403_for_a_canceled_job(backend: Backend) {
     claim
         .patch("5-9", "after")
         .await
-        .is_with_job_status(403, "canceled");
+        .has_job_status(403, "canceled");
     claim
         .put(json!({"state": "running"}))
         .await
-        .is_with_job_status(403, "canceled");
+        .has_job_status(403, "canceled");
     claim
         .upload("", "artifacts.zip", b"PK")
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     claim
         .put(json!({"state": "failed"}))
         .await
-        .is_with_job_status(403, "canceled");
+        .has_job_status(403, "canceled");
     assert_eq!(farm.job(claim.id).await.state, CANCELED);
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
@@ -109,16 +109,16 @@ async fn graceful_cancel_ends_when_the_lease_expires(backend: Backend) {
         claim
             .patch(&range, ".")
             .await
-            .is_with_job_status(202, "canceling");
+            .has_job_status(202, "canceling");
     }
     farm.advance(MORE_THAN_A_LEASE_S);
     claim
         .patch("3-3", ".")
         .await
-        .is_with_job_status(403, "canceled");
+        .has_job_status(403, "canceled");
     claim
         .put(json!({"state": "success"}))
         .await
-        .is_with_job_status(403, "canceled");
+        .has_job_status(403, "canceled");
     assert_eq!(farm.trace(claim.id).await, b"...");
 }

@@ -24,7 +24,7 @@ async fn claim_with_unknown_token_is_forbidden_and_without_token_a_bad_request(b
     runner
         .request_job(&json!({"token": "bad"}))
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     let response = runner.request_job(&json!({})).await.is(400);
     assert_eq!(response.json(), json!({"error": "token is missing"}));
 }

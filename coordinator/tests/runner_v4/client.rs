@@ -23,7 +23,7 @@ const USER_AGENT: &str = "gitlab-runner 18.11.4 (18-11-stable; go1.25.7; linux/a
 impl ApiResponse {
     /// Asserts the status and the `Job-Status` header.
     #[track_caller]
-    pub(crate) fn is_with_job_status(self, status: u16, job_status: &str) -> Self {
+    pub(crate) fn has_job_status(self, status: u16, job_status: &str) -> Self {
         let response = self.is(status);
         assert_eq!(
             response.header("job-status"),
@@ -35,7 +35,7 @@ impl ApiResponse {
 
     /// Asserts 403 with a message.
     #[track_caller]
-    pub(crate) fn is_forbidden(self) -> Self {
+    pub(crate) fn fails_as_forbidden(self) -> Self {
         let response = self.is(403);
         let text = response.json()["message"].as_str().unwrap().to_owned();
         assert!(text.starts_with("403 Forbidden"), "{text}");

@@ -27,17 +27,17 @@ async fn job_without_updates_is_lost_and_retried(backend: Backend) {
     claim
         .patch("0-4", "hello")
         .await
-        .is_with_job_status(403, "failed");
+        .has_job_status(403, "failed");
     for state in ["running", "success", "failed"] {
         claim
             .put(json!({ "state": state }))
             .await
-            .is_with_job_status(403, "failed");
+            .has_job_status(403, "failed");
     }
     again
         .patch("0-4", "hello")
         .await
-        .is_with_job_status(202, "running");
+        .has_job_status(202, "running");
 }
 
 async fn jobs_of_a_deleted_runner_are_retried_at_once(backend: Backend) {
@@ -53,5 +53,5 @@ async fn jobs_of_a_deleted_runner_are_retried_at_once(backend: Backend) {
     claim
         .patch("0-4", "hello")
         .await
-        .is_with_job_status(403, "failed");
+        .has_job_status(403, "failed");
 }

@@ -104,11 +104,11 @@ async fn cancel_gracefully_applies_to_the_manager_that_announced_it(backend: Bac
     by_new
         .patch("0-0", ".")
         .await
-        .is_with_job_status(202, "canceling");
+        .has_job_status(202, "canceling");
     by_old
         .patch("0-0", ".")
         .await
-        .is_with_job_status(403, "canceled");
+        .has_job_status(403, "canceled");
 }
 
 async fn deleting_a_manager_keeps_its_runner(backend: Backend) {
@@ -139,5 +139,5 @@ async fn deleting_a_manager_requires_a_system_id_and_a_known_token(backend: Back
     let body = json!({"token": runner.token});
     delete_manager(&runner, &body).await.is(400);
     let body = json!({"token": "bad", "system_id": "s_1"});
-    delete_manager(&runner, &body).await.is_forbidden();
+    delete_manager(&runner, &body).await.fails_as_forbidden();
 }

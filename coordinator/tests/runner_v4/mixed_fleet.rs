@@ -119,8 +119,6 @@ async fn job_lost_by_one_protocol_is_claimed_by_the_other(backend: Backend) {
     let job = v1.claim().await.unwrap();
     assert_ne!(job, lost.id.0);
     v1.succeed(job).await;
-    lost.patch("0-0", ".")
-        .await
-        .is_with_job_status(403, "failed");
+    lost.patch("0-0", ".").await.has_job_status(403, "failed");
     assert_eq!(farm.build_now(&build).await.state.as_str(), "succeeded");
 }

@@ -51,7 +51,7 @@ async fn register_with_unknown_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     register(&farm, json!({"token": "bad"}))
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     assert!(farm.runners().await.is_empty());
 }
 
@@ -107,7 +107,7 @@ async fn verify_with_unknown_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let mut runner = RunnerApi::new(&farm).register_runner(&farm).await;
     runner.token = "bad".to_owned();
-    runner.verify().await.is_forbidden();
+    runner.verify().await.fails_as_forbidden();
 }
 
 async fn delete(runner: &Runner, path: &str, body: Value) -> ApiResponse {
@@ -119,8 +119,8 @@ async fn token_of_a_deleted_runner_is_forbidden(backend: Backend) {
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     let response = delete(&runner, "/runners", json!({"token": runner.token})).await;
     assert!(response.is(204).body.is_empty());
-    runner.verify().await.is_forbidden();
-    runner.poll().await.is_forbidden();
+    runner.verify().await.fails_as_forbidden();
+    runner.poll().await.fails_as_forbidden();
     assert!(farm.runners().await.is_empty());
 }
 
@@ -129,7 +129,7 @@ async fn delete_with_unknown_token_is_forbidden(backend: Backend) {
     let runner = RunnerApi::new(&farm).register_runner(&farm).await;
     delete(&runner, "/runners", json!({"token": "bad"}))
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     delete(&runner, "/runners", json!({})).await.is(400);
     runner.verify().await.is(200);
 }
@@ -153,8 +153,10 @@ async fn token_reset_replaces_the_token(backend: Backend) {
             "{}",
             next.token
         );
-        runner.verify().await.is_forbidden();
-        api.json(Method::POST, path, &body).await.is_forbidden();
+        runner.verify().await.fails_as_forbidden();
+        api.json(Method::POST, path, &body)
+            .await
+            .fails_as_forbidden();
         next.verify().await.is(200);
     }
 }
@@ -168,16 +170,16 @@ async fn token_reset_by_a_user_requires_permission(backend: Backend) {
     for token in ["bad", &outsider] {
         let request = api.request(Method::POST, &path);
         let request = request.header("PRIVATE-TOKEN", token);
-        api.send(request).await.is_forbidden();
+        api.send(request).await.fails_as_forbidden();
     }
     api.send(api.request(Method::POST, &path))
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     runner.verify().await.is(200);
     let request = api.request(Method::POST, &path);
     let request = request.header("PRIVATE-TOKEN", &farm.admin_token);
     let reset = api.send(request).await.is(201).json();
-    runner.verify().await.is_forbidden();
+    runner.verify().await.fails_as_forbidden();
     let mut next = runner.clone();
     next.token = reset["token"].as_str().unwrap().to_owned();
     next.verify().await.is(200);

@@ -28,7 +28,7 @@ async fn first_chunk_returns_202_with_the_stored_length(backend: Backend) {
     let response = claim
         .patch("0-4", "hello")
         .await
-        .is_with_job_status(202, "running");
+        .has_job_status(202, "running");
     assert_eq!(response.header("range"), Some("0-5"));
     assert_eq!(response.header("x-gitlab-trace-update-interval"), Some("3"));
     assert_eq!(farm.trace(claim.id).await, b"hello");
@@ -41,7 +41,7 @@ async fn claim_with_ten_bytes(farm: &TestFarm) -> Claim {
     let response = claim
         .patch("5-9", "world")
         .await
-        .is_with_job_status(202, "running");
+        .has_job_status(202, "running");
     assert_eq!(response.header("range"), Some("0-10"));
     claim
 }
@@ -98,13 +98,13 @@ async fn chunk_with_wrong_token_or_unknown_job_is_forbidden(backend: Backend) {
             .with_token(token)
             .patch("0-4", "hello")
             .await
-            .is_forbidden();
+            .fails_as_forbidden();
     }
     let unknown = claim.with_id(JobId(987_654));
-    unknown.patch("0-4", "hello").await.is_forbidden();
+    unknown.patch("0-4", "hello").await.fails_as_forbidden();
     let request = claim.runner.api.request(Method::PATCH, "/jobs/x/trace");
     let request = request.header("JOB-TOKEN", &claim.token);
-    claim.runner.api.send(request).await.is_forbidden();
+    claim.runner.api.send(request).await.fails_as_forbidden();
     assert!(farm.trace(claim.id).await.is_empty());
 }
 
@@ -120,7 +120,7 @@ async fn chunk_with_debug_trace_is_accepted(backend: Backend) {
         .api
         .send(request)
         .await
-        .is_with_job_status(202, "running");
+        .has_job_status(202, "running");
     assert_eq!(farm.trace(claim.id).await, b"hello");
 }
 

@@ -42,7 +42,7 @@ async fn running_update_is_accepted_right_after_the_claim(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "running", "output": {}});
-    let response = claim.put(body).await.is_with_job_status(200, "running");
+    let response = claim.put(body).await.has_job_status(200, "running");
     assert_eq!(response.header("x-gitlab-trace-update-interval"), Some("3"));
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
@@ -61,7 +61,7 @@ async fn success_update_finishes_the_job(backend: Backend) {
     let claim = Claim::of_new_build(&farm).await;
     claim.patch("0-14", "helloworldagain").await.is(202);
     let response = claim.put(success_with_checksum(b"helloworldagain")).await;
-    response.is_with_job_status(200, "success");
+    response.has_job_status(200, "success");
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, JobState::Done(Outcome::Succeeded));
     assert!(!job_details(&farm, &claim).await.trace_incomplete);
@@ -69,14 +69,14 @@ async fn success_update_finishes_the_job(backend: Backend) {
     claim
         .patch("15-15", "!")
         .await
-        .is_with_job_status(403, "success");
+        .has_job_status(403, "success");
 }
 
 async fn failed_update_stores_the_reason_and_the_exit_code(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let body = json!({"state": "failed", "failure_reason": "script_failure", "exit_code": 2});
-    claim.put(body).await.is_with_job_status(200, "failed");
+    claim.put(body).await.has_job_status(200, "failed");
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, failed(FailureReason::JobFailed));
     assert_eq!(job_details(&farm, &claim).await.exit_code, Some(2));
@@ -111,7 +111,7 @@ async fn update_accepts_the_token_in_the_header_only(backend: Backend) {
         .with_token("nope")
         .put(body.clone())
         .await
-        .is_forbidden();
+        .fails_as_forbidden();
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
     let request = claim.request(Method::PUT, "").json(&body);
     claim.runner.api.send(request).await.is(200);
@@ -122,7 +122,10 @@ async fn update_with_the_runner_token_is_forbidden(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     let other = claim.with_token(&claim.runner.token);
-    other.put(json!({"state": "success"})).await.is_forbidden();
+    other
+        .put(json!({"state": "success"}))
+        .await
+        .fails_as_forbidden();
     assert_eq!(farm.job(claim.id).await.state.name(), "running");
 }
 
@@ -133,15 +136,15 @@ async fn final_update_may_be_repeated_but_not_changed(backend: Backend) {
     claim
         .put(success_with_checksum(b""))
         .await
-        .is_with_job_status(200, "success");
+        .has_job_status(200, "success");
     let failure = json!({"state": "failed", "failure_reason": "script_failure"});
     claim
         .put(failure)
         .await
-        .is_forbidden()
-        .is_with_job_status(403, "success");
+        .fails_as_forbidden()
+        .has_job_status(403, "success");
     let running = json!({"state": "running"});
-    claim.put(running).await.is_with_job_status(403, "success");
+    claim.put(running).await.has_job_status(403, "success");
     assert_eq!(farm.job(claim.id).await.state.name(), "succeeded");
 }
 
@@ -154,7 +157,7 @@ async fn trace_that_differs_from_its_checksum_is_marked_incomplete(backend: Back
         let claim = Claim::of_new_build(&farm).await;
         claim.patch("0-4", "hello").await.is(202);
         let body = json!({"state": "success", "output": output});
-        claim.put(body).await.is_with_job_status(200, "success");
+        claim.put(body).await.has_job_status(200, "success");
         assert_eq!(
             native_job(&farm, &claim).await["trace_incomplete"],
             true,

@@ -22,7 +22,7 @@ pub(crate) const USER_AGENT: &str =
 impl ApiResponse {
     /// Asserts the status and a JSON body that has only this message.
     #[track_caller]
-    pub(crate) fn is_error(self, status: u16, message: &str) -> Self {
+    pub(crate) fn fails_with(self, status: u16, message: &str) -> Self {
         let response = self.is(status);
         assert_eq!(response.header("content-type"), Some("application/json"));
         assert_eq!(response.json(), json!({ "message": message }));
@@ -31,7 +31,7 @@ impl ApiResponse {
 
     /// Asserts the status and a plain-text body, as the endpoints below `/trace.txt` send it.
     #[track_caller]
-    pub(crate) fn is_text_error(self, status: u16, text: &str) -> Self {
+    pub(crate) fn fails_with_text(self, status: u16, text: &str) -> Self {
         let response = self.is(status);
         assert_eq!(response.header("content-type"), Some("text/plain"));
         assert_eq!(response.body, text.as_bytes());

@@ -81,7 +81,7 @@ async fn single_byte_range_of_artifacts_returns_206(backend: Backend) {
         assert_is_archive(get_range(range).await, b"PK zip");
     }
     let response = get_range("bytes=6-").await;
-    let response = response.is_error(416, "416 Range Not Satisfiable");
+    let response = response.fails_with(416, "416 Range Not Satisfiable");
     assert_eq!(response.header("content-range"), Some("bytes */6"));
 }
 
@@ -92,7 +92,7 @@ async fn missing_or_expired_artifacts_return_404(backend: Backend) {
         .developer
         .get(&build_path(claim.id, "/artifacts"))
         .await;
-    response.is_error(404, "404 Not Found");
+    response.fails_with(404, "404 Not Found");
     let claim = fixture.running_build().await;
     let uploaded = claim
         .upload("expire_in=1+day", "artifacts.zip", b"PK")
@@ -107,7 +107,7 @@ async fn missing_or_expired_artifacts_return_404(backend: Backend) {
         .developer
         .get(&path)
         .await
-        .is_error(404, "404 Not Found");
+        .fails_with(404, "404 Not Found");
     let build = fixture
         .developer
         .get(&build_path(claim.id, ""))
@@ -140,7 +140,7 @@ async fn ref_download_uses_the_newest_successful_pipeline(backend: Backend) {
     let path = format!("{PROJECT}/builds/artifacts/master/download?job=unit");
     assert_is_archive(fixture.reporter.get(&path).await, b"new");
     let response = fixture.guest.get(&path).await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
     // Among the attempts of one name the latest counts.
     fixture.farm.cancel(open).await;
     let id = fixture.pending_build_of("tried", SHA).await;
@@ -181,7 +181,7 @@ async fn ref_download_requires_a_known_ref_and_job(backend: Backend) {
             .developer
             .get(&format!("{}?{query}", path(name)))
             .await;
-        response.is_error(404, "404 Not found");
+        response.fails_with(404, "404 Not found");
     }
     let response = fixture.developer.get(&path("master")).await;
     response.has_error(400, "job is missing");
@@ -199,7 +199,7 @@ async fn kept_artifacts_do_not_expire(backend: Backend) {
         .reporter
         .post(&build_path(claim.id, "/artifacts/keep"))
         .await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
     // Keeping twice changes nothing.
     for _ in 0..2 {
         let build = fixture.post_action(claim.id, "/artifacts/keep", 200).await;
@@ -226,6 +226,6 @@ async fn keep_without_artifacts_returns_404(backend: Backend) {
     for id in [without.id, expired.id, JobId(424_242)] {
         let path = build_path(id, "/artifacts/keep");
         let response = fixture.developer.post(&path).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
 }

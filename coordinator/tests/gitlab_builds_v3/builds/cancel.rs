@@ -20,7 +20,7 @@ async fn developers_cancel_a_pending_build(backend: Backend) {
     let id = fixture.pending_build().await;
     for client in [&fixture.guest, &fixture.reporter] {
         let response = client.post(&build_path(id, "/cancel")).await;
-        response.is_error(403, "403 Forbidden");
+        response.fails_with(403, "403 Forbidden");
     }
     let build = fixture.post_action(id, "/cancel", 201).await;
     assert_eq!(build["id"], id.0);

@@ -25,11 +25,11 @@ async fn erase_deletes_trace_and_artifacts(backend: Backend) {
     assert_eq!(erased, expected);
     for below in ["/trace", "/artifacts"] {
         let response = fixture.developer.get(&build_path(claim.id, below)).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
     // The runner can no longer send a trace.
     let response = claim.patch("5-6", "x").await;
-    response.is_text_error(403, "403 Forbidden  - Build has been erased!");
+    response.fails_with_text(403, "403 Forbidden  - Build has been erased!");
 }
 
 async fn running_or_empty_build_is_not_erasable(backend: Backend) {
@@ -37,15 +37,15 @@ async fn running_or_empty_build_is_not_erasable(backend: Backend) {
     let claim = fixture.build_with_trace_and_archive().await;
     let erase = async |id| fixture.developer.post(&build_path(id, "/erase")).await;
     erase(claim.id).await.is(201);
-    erase(claim.id).await.is_error(403, NOT_ERASABLE);
+    erase(claim.id).await.fails_with(403, NOT_ERASABLE);
     let without_data = fixture.finished_build("success").await;
-    erase(without_data.id).await.is_error(403, NOT_ERASABLE);
+    erase(without_data.id).await.fails_with(403, NOT_ERASABLE);
     let running = fixture.running_build().await;
     running.patch("0-5", "hello").await.is(202);
-    erase(running.id).await.is_error(403, NOT_ERASABLE);
+    erase(running.id).await.fails_with(403, NOT_ERASABLE);
     let response = fixture
         .reporter
         .post(&build_path(running.id, "/erase"))
         .await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
 }

@@ -118,9 +118,9 @@ async fn build_of_another_project_returns_404(backend: Backend) {
     let other_id = fixture.farm.jobs(&build).await[0].id;
     for id in [slipway_domain::JobId(424_242), other_id] {
         let response = fixture.admin.get(&build_path(id, "")).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
         let response = fixture.admin.post(&build_path(id, "/cancel")).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
     assert_eq!(fixture.farm.job(other_id).await.state.name(), "pending");
 }
@@ -139,6 +139,6 @@ async fn build_id_that_is_not_a_number_returns_400(backend: Backend) {
             .developer
             .get(&format!("{PROJECT}/builds/{id}"))
             .await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
 }

@@ -28,10 +28,10 @@ async fn manual_build_is_played_once(backend: Backend) {
     let unplayable = "400 (Bad request) \"Unplayable Job\" not given";
     let done = fixture.finished_build("success").await;
     let response = fixture.developer.post(&build_path(done.id, "/play")).await;
-    response.is_error(400, unplayable);
+    response.fails_with(400, unplayable);
     let id = create_manual_build(&fixture).await;
     let response = fixture.reporter.post(&build_path(id, "/play")).await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
     // A manual build has the status skipped, and skipped builds are not canceled.
     assert_eq!(
         fixture.post_action(id, "/cancel", 201).await["status"],
@@ -44,7 +44,7 @@ async fn manual_build_is_played_once(backend: Backend) {
     );
     assert_eq!(played["user"]["username"], "dora");
     let response = fixture.developer.post(&build_path(id, "/play")).await;
-    response.is_error(400, unplayable);
+    response.fails_with(400, unplayable);
     assert_eq!(fixture.register_runner().await.claim().await.id, id);
     // The retry of a manual build that was canceled is pending and not manual.
     let id = create_manual_build(&fixture).await;

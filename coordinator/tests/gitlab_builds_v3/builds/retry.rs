@@ -52,7 +52,7 @@ async fn retry_of_a_retried_build_retries_its_latest_attempt(backend: Backend) {
         .developer
         .post(&build_path(first.id, "/retry"))
         .await;
-    response.is_error(403, NOT_RETRYABLE);
+    response.fails_with(403, NOT_RETRYABLE);
     let claim = fixture.register_runner().await.claim().await;
     assert_eq!(second["id"], claim.id.0);
     claim.succeed().await;
@@ -70,15 +70,15 @@ async fn unfinished_or_skipped_build_is_not_retryable(backend: Backend) {
     // The first build is running and the second one is created.
     for id in &jobs {
         let response = fixture.developer.post(&build_path(*id, "/retry")).await;
-        response.is_error(403, NOT_RETRYABLE);
+        response.fails_with(403, NOT_RETRYABLE);
     }
     // Now the first one fails, and the second one is skipped.
     claim.put(json!({"state": "failed"})).await.is(200);
     assert_eq!(fixture.get_build(jobs[1]).await["status"], "skipped");
     let response = fixture.developer.post(&build_path(jobs[1], "/retry")).await;
-    response.is_error(403, NOT_RETRYABLE);
+    response.fails_with(403, NOT_RETRYABLE);
     let response = fixture.reporter.post(&build_path(jobs[0], "/retry")).await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
     fixture.post_action(jobs[0], "/retry", 201).await;
 }
 

@@ -38,7 +38,7 @@ async fn missing_trace_returns_404(backend: Backend) {
     let claim = fixture.finished_build("success").await;
     for id in [claim.id, JobId(424_242)] {
         let response = fixture.developer.get(&build_path(id, "/trace")).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
 }
 

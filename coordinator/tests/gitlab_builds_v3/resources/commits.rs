@@ -64,7 +64,7 @@ async fn commit_has_its_builds(backend: Backend) {
     let response = fixture.reporter.get(&format!("{path}?scope=bogus")).await;
     response.has_error(400, "scope does not have a valid value");
     let response = fixture.guest.get(&path).await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
 }
 
 async fn known_commit_without_builds_has_an_empty_list(backend: Backend) {
@@ -91,7 +91,7 @@ async fn known_commit_without_builds_has_an_empty_list(backend: Backend) {
             .developer
             .get(&commit_path(unknown, "/builds"))
             .await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
     drop(server);
     // Without the repository, only commits that were seen before are known.
@@ -99,7 +99,7 @@ async fn known_commit_without_builds_has_an_empty_list(backend: Backend) {
         .developer
         .get(&commit_path(&"2".repeat(40), "/builds"))
         .await;
-    response.is_error(404, "404 Not Found");
+    response.fails_with(404, "404 Not Found");
     let response = fixture
         .developer
         .get(&commit_path(&not_built, "/builds"))
@@ -165,11 +165,11 @@ async fn commit_is_found_by_sha_branch_and_abbreviated_sha(backend: Backend) {
         &format!("{second}.json"),
     ] {
         let response = fixture.developer.get(&commit_path(reference, "")).await;
-        response.is_json(200, &details);
+        response.has_json(200, &details);
     }
     for unknown in [&"0".repeat(40), "none", "0123456789"] {
         let response = fixture.developer.get(&commit_path(unknown, "")).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
     // The status of a commit is the status of its newest pipeline.
     let id = fixture.pending_build_of("feature/x", &second).await;
@@ -181,10 +181,10 @@ async fn commit_is_found_by_sha_branch_and_abbreviated_sha(backend: Backend) {
     let not_fetched = "3".repeat(40);
     drop(server);
     let response = fixture.developer.get(&commit_path(&not_fetched, "")).await;
-    response.is_error(404, "404 Not Found");
+    response.fails_with(404, "404 Not Found");
     fixture.pending_build_of("main", &not_fetched).await;
     let response = fixture.developer.get(&commit_path(&not_fetched, "")).await;
-    let response = response.is_error(503, "503 Service Unavailable");
+    let response = response.fails_with(503, "503 Service Unavailable");
     assert!(response.header("retry-after").is_some());
 }
 
@@ -195,12 +195,12 @@ async fn commit_requires_access_to_the_source(backend: Backend) {
     let sha = repo.commit(&[("a", "1")], "first");
     let path = commit_path(&sha, "");
     let response = fixture.outsider.get(&path).await;
-    response.is_error(404, "404 Project Not Found");
+    response.fails_with(404, "404 Project Not Found");
     fixture
         .guest
         .get(&path)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     fixture.reporter.get(&path).await.is(200);
     let open = ProjectUpdate {
         visibility: Some(Visibility::Internal),
@@ -216,7 +216,7 @@ async fn commit_requires_access_to_the_source(backend: Backend) {
         (&json!(sha), &Value::Null)
     );
     let response = fixture.outsider.get(&commit_path(&sha, "/builds")).await;
-    response.is_error(403, "403 Forbidden");
+    response.fails_with(403, "403 Forbidden");
 }
 
 async fn commit_has_a_status_for_each_job(backend: Backend) {
@@ -253,5 +253,5 @@ async fn commit_has_a_status_for_each_job(backend: Backend) {
     }
     let unknown = commit_path(&"1".repeat(40), "/statuses");
     let response = fixture.reporter.get(&unknown).await;
-    response.is_error(404, "404 Not Found");
+    response.fails_with(404, "404 Not Found");
 }

@@ -26,14 +26,18 @@ async fn members_are_listed_added_changed_and_removed(backend: Backend) {
         levels,
         [("gail", 10), ("rita", 20), ("dora", 30), ("mona", 40)]
     );
-    fixture.guest.get(path).await.is_error(403, "403 Forbidden");
+    fixture
+        .guest
+        .get(path)
+        .await
+        .fails_with(403, "403 Forbidden");
     let found = fixture.reporter.get("/projects/1/members?query=OR").await;
     assert_eq!(found.ids().len(), 1);
 
     let otto = fixture.outsider.get("/user").await.json()["id"].clone();
     let add = json!({"user_id": otto, "access_level": 30});
     let refused = fixture.master.json(Method::POST, path, &add).await;
-    refused.is_error(403, "403 Forbidden");
+    refused.fails_with(403, "403 Forbidden");
     let added = fixture
         .admin
         .json(Method::POST, path, &add)
@@ -70,9 +74,9 @@ async fn members_are_listed_added_changed_and_removed(backend: Backend) {
     }
     let unknown = json!({"user_id": 999, "access_level": 20});
     let response = fixture.admin.json(Method::POST, path, &unknown).await;
-    response.is_error(404, "404 Not Found");
+    response.fails_with(404, "404 Not Found");
     let remove = async || send(fixture.admin.request(Method::DELETE, &one)).await;
     assert_eq!(remove().await.is(200).json()["id"], otto);
-    remove().await.is_error(404, "404 Not Found");
+    remove().await.fails_with(404, "404 Not Found");
     fixture.outsider.get("/projects/1").await.is(404);
 }

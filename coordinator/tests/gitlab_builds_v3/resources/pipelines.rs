@@ -49,7 +49,7 @@ async fn pipeline_is_read_canceled_and_retried(backend: Backend) {
 
     for action in ["/cancel", "/retry"] {
         let response = fixture.reporter.post(&path(action)).await;
-        response.is_error(403, "403 Forbidden");
+        response.fails_with(403, "403 Forbidden");
     }
     // Retrying a pending pipeline and canceling a canceled one change nothing.
     for (action, code, status) in [

@@ -55,7 +55,7 @@ async fn deleted_project_leaves_no_blobs_and_no_jobs(backend: Backend) {
     assert!(fixture.farm.stored_blobs() >= remaining + 4);
 
     let owner = fixture.admin.request(Method::DELETE, "/projects/1");
-    send(owner).await.is_json(200, &json!(true));
+    send(owner).await.has_json(200, &json!(true));
     assert_eq!(fixture.farm.stored_blobs(), remaining);
     fixture.admin.get("/projects/1").await.is(404);
     running.patch("3-5", "def").await.is(404);

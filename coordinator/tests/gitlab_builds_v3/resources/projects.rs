@@ -66,7 +66,7 @@ async fn runners_token_is_visible_to_masters_only(backend: Backend) {
         .outsider
         .get("/projects/1")
         .await
-        .is_error(404, "404 Project Not Found");
+        .fails_with(404, "404 Project Not Found");
 }
 
 async fn project_lists_depend_on_membership_and_visibility(backend: Backend) {
@@ -106,7 +106,7 @@ async fn project_lists_depend_on_membership_and_visibility(backend: Backend) {
     assert_eq!(fixture.admin.get("/projects/owned").await.ids(), [2, 1]);
     assert_eq!(fixture.admin.get("/projects/all").await.ids(), [2, 1]);
     let refused = fixture.master.get("/projects/all").await;
-    refused.is_error(403, "403 Forbidden");
+    refused.fails_with(403, "403 Forbidden");
     assert!(
         fixture
             .admin
@@ -231,7 +231,7 @@ async fn invalid_or_forbidden_project_is_not_created(backend: Backend) {
     create(&good).await.is(201);
     let taken = json!(["has already been taken"]);
     let taken = json!({"message": {"name": taken, "path": taken}});
-    create(&good).await.is_json(400, &taken);
+    create(&good).await.has_json(400, &taken);
     // The namespace with the name of the reporter belongs to another user.
     fixture.farm.project("rita/theirs").await;
     let response = fixture
@@ -251,7 +251,7 @@ async fn masters_change_a_project(backend: Backend) {
         .developer
         .json(Method::PUT, "/projects/1", &body)
         .await;
-    refused.is_error(403, "403 Forbidden");
+    refused.fails_with(403, "403 Forbidden");
     let changed = fixture.master.json(Method::PUT, "/projects/1", &body).await;
     let changed = changed.is(200).json();
     assert_eq!(changed["path_with_namespace"], "grp/renamed");

@@ -61,7 +61,7 @@ async fn runners_are_listed_to_masters_of_their_projects(backend: Backend) {
         .developer
         .get(path)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     fixture.anonymous().get("/runners").await.is(401);
     let entry = &fixture.master.get("/runners").await.items()[0];
     let entry = entry.as_object().unwrap();
@@ -82,7 +82,7 @@ async fn all_runners_are_listed_to_administrators_only(backend: Backend) {
         .developer
         .get("/runners/all")
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     assert_eq!(fixture.admin.get("/runners/all").await.ids(), [runner.id.0]);
 }
 
@@ -144,7 +144,7 @@ async fn runner_details_are_visible_to_masters(backend: Backend) {
     assert_eq!(details["projects"], served);
     for client in [&fixture.developer, &fixture.outsider] {
         let refused = client.get(&runner_path(runner.id)).await;
-        refused.is_error(403, "403 Forbidden");
+        refused.fails_with(403, "403 Forbidden");
     }
     let shared = RunnerApi::new(&fixture.farm)
         .register_runner(&fixture.farm)
@@ -160,7 +160,7 @@ async fn runner_details_are_visible_to_masters(backend: Backend) {
         .admin
         .get("/runners/999")
         .await
-        .is_error(404, "404 Not Found");
+        .fails_with(404, "404 Not Found");
     fixture.admin.get("/runners/x").await.is(400);
 }
 
@@ -177,7 +177,7 @@ async fn runner_is_changed_by_masters_of_all_its_projects(backend: Backend) {
     };
     change(&fixture.developer)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     let changed = change(&fixture.master).await.is(200).json();
     assert_eq!(changed["description"], "renamed");
     assert_eq!(changed["tag_list"], json!(["x", "y"]));
@@ -205,7 +205,9 @@ async fn runner_is_changed_by_masters_of_all_its_projects(backend: Backend) {
     fixture.farm.change_runner(runner.id, unlock).await;
     let enabled = fixture.farm.farm().enable_runner(&admin, &other, runner.id);
     enabled.await.unwrap();
-    change(&fixture.master).await.is_error(403, "403 Forbidden");
+    change(&fixture.master)
+        .await
+        .fails_with(403, "403 Forbidden");
     fixture.farm.member(&other, "mona", Role::Maintainer).await;
     change(&fixture.master).await.is(200);
     let shared = RunnerApi::new(&fixture.farm)
@@ -215,7 +217,7 @@ async fn runner_is_changed_by_masters_of_all_its_projects(backend: Backend) {
         .master
         .json(Method::PUT, &runner_path(shared.id), &body)
         .await;
-    refused.is_error(403, "403 Forbidden");
+    refused.fails_with(403, "403 Forbidden");
     let allowed = fixture
         .admin
         .json(Method::PUT, &runner_path(shared.id), &body)
@@ -252,7 +254,7 @@ async fn runner_is_deleted_by_a_master_of_its_only_project(backend: Backend) {
     let enabled = fixture.farm.farm().enable_runner(&admin, &other, runner.id);
     enabled.await.unwrap();
     let refused = delete(&fixture.master, &of_runner).await;
-    refused.is_error(403, "403 Forbidden");
+    refused.fails_with(403, "403 Forbidden");
     fixture
         .farm
         .farm()
@@ -306,11 +308,11 @@ async fn runner_is_enabled_for_another_project_and_disabled(backend: Backend) {
     delete(&fixture.outsider, &binding).await.is(404);
     enable(&fixture.outsider)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     let last_binding = format!("/projects/1/runners/{}", runner.id);
     delete(&fixture.master, &last_binding)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     delete(&fixture.developer, &last_binding).await.is(403);
     let missing = fixture
         .master
@@ -343,7 +345,7 @@ async fn shared_or_locked_runner_cannot_be_enabled(backend: Backend) {
             .admin
             .json(Method::POST, "/projects/2/runners", &body)
             .await;
-        refused.is_error(403, "403 Forbidden");
+        refused.fails_with(403, "403 Forbidden");
     }
 }
 

@@ -72,7 +72,7 @@ async fn session_returns_a_private_token(backend: Backend) {
         json!({}),
     ] {
         let response = anonymous.json(Method::POST, "/session", &body).await;
-        response.is_error(401, "401 Unauthorized");
+        response.fails_with(401, "401 Unauthorized");
     }
 }
 
@@ -160,11 +160,14 @@ async fn blocked_user_cannot_sign_in(backend: Backend) {
         .update_user(&admin, &dora(), block)
         .await;
     blocked.unwrap();
-    session.get("/user").await.is_error(401, "401 Unauthorized");
+    session
+        .get("/user")
+        .await
+        .fails_with(401, "401 Unauthorized");
     let body = json!({"login": "dora", "password": PASSWORD});
     let response = fixture
         .anonymous()
         .json(Method::POST, "/session", &body)
         .await;
-    response.is_error(401, "401 Unauthorized");
+    response.fails_with(401, "401 Unauthorized");
 }

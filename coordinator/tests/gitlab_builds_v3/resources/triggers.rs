@@ -54,12 +54,12 @@ async fn masters_create_list_and_revoke_triggers(backend: Backend) {
         .developer
         .get(path)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     fixture
         .developer
         .post(path)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     let created = fixture.master.post(path).await.is(201).json();
     for member in ["created_at", "updated_at"] {
         assert!(created[member].is_string(), "{member}");
@@ -81,10 +81,10 @@ async fn masters_create_list_and_revoke_triggers(backend: Backend) {
         .is(404);
     let remove = async || send(fixture.master.request(Method::DELETE, &one)).await;
     assert!(remove().await.is(200).json()["deleted_at"].is_string());
-    remove().await.is_error(404, "404 Not Found");
+    remove().await.fails_with(404, "404 Not Found");
     assert!(fixture.master.get(path).await.items().is_empty());
     let body = json!({"token": created["token"], "ref": "main"});
-    fire(&fixture, &body).await.is_error(404, "404 Not Found");
+    fire(&fixture, &body).await.fails_with(404, "404 Not Found");
 }
 
 async fn trigger_starts_a_build_with_its_variables(backend: Backend) {
@@ -156,7 +156,7 @@ async fn invalid_trigger_requests_create_no_build(backend: Backend) {
     let no_builds = json!({"message": "No builds created"});
     for unknown in ["gone", "a..b"] {
         let response = fire(&fixture, &json!({"token": token, "ref": unknown})).await;
-        response.is_json(400, &no_builds);
+        response.has_json(400, &no_builds);
     }
     fire(&fixture, &json!({"token": token}))
         .await
@@ -188,7 +188,7 @@ async fn invalid_trigger_requests_create_no_build(backend: Backend) {
     };
     fixture.farm.change_project(&fixture.project, off).await;
     let response = fire(&fixture, &json!({"token": token, "ref": "main"})).await;
-    response.is_json(400, &no_builds);
+    response.has_json(400, &no_builds);
 
     let body = json!({"token": token, "ref": "main"});
     for path in [
@@ -196,12 +196,12 @@ async fn invalid_trigger_requests_create_no_build(backend: Backend) {
         "/projects/grp%2Fx/trigger/builds",
     ] {
         let response = fixture.anonymous().json(Method::POST, path, &body).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
     fixture.farm.project("grp/other").await;
     let path = "/projects/2/trigger/builds";
     let response = fixture.anonymous().json(Method::POST, path, &body).await;
-    response.is_error(401, "401 Unauthorized");
+    response.fails_with(401, "401 Unauthorized");
     let path = "/projects/2/triggers/".to_owned() + &token;
     fixture.admin.get(&path).await.is(404);
 }
@@ -218,7 +218,7 @@ async fn trigger_has_the_rights_of_its_creator(backend: Backend) {
         .await;
     fire(&fixture, &body)
         .await
-        .is_error(400, "No builds created");
+        .fails_with(400, "No builds created");
     fixture
         .farm
         .member(&fixture.project, "mona", Role::Developer)
@@ -238,7 +238,7 @@ async fn trigger_has_the_rights_of_its_creator(backend: Backend) {
         .unwrap();
     fire(&fixture, &body)
         .await
-        .is_error(400, "No builds created");
+        .fails_with(400, "No builds created");
 }
 
 async fn forged_trigger_token_returns_404(backend: Backend) {
@@ -251,8 +251,8 @@ async fn forged_trigger_token_returns_404(backend: Backend) {
         secret.to_owned(),
     ] {
         let response = fire(&fixture, &json!({"token": forged, "ref": "main"})).await;
-        response.is_error(404, "404 Not Found");
+        response.fails_with(404, "404 Not Found");
     }
     let response = fixture.client_with_token(&token).get("/user").await;
-    response.is_error(401, "401 Unauthorized");
+    response.fails_with(401, "401 Unauthorized");
 }

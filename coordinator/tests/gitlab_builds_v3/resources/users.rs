@@ -38,7 +38,7 @@ async fn user_is_the_caller(backend: Backend) {
         .anonymous()
         .get("/user")
         .await
-        .is_error(401, "401 Unauthorized");
+        .fails_with(401, "401 Unauthorized");
 }
 
 async fn users_see_themselves_and_administrators_see_everyone(backend: Backend) {
@@ -53,7 +53,7 @@ async fn users_see_themselves_and_administrators_see_everyone(backend: Backend) 
         .guest
         .get(&path)
         .await
-        .is_error(404, "404 Not Found");
+        .fails_with(404, "404 Not Found");
     fixture.admin.get("/users/9999").await.is(404);
     fixture.admin.get("/users/x").await.is(400);
     assert_eq!(fixture.admin.get("/users").await.items().len(), 6);

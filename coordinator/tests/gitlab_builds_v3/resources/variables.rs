@@ -23,16 +23,16 @@ async fn masters_create_read_change_and_delete_variables(backend: Backend) {
         .developer
         .get(path)
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
     let refused = fixture.developer.json(Method::POST, path, &first).await;
-    refused.is_error(403, "403 Forbidden");
+    refused.fails_with(403, "403 Forbidden");
     let created = fixture.master.json(Method::POST, path, &first).await;
-    created.is_json(201, &first);
+    created.has_json(201, &first);
     let taken = json!({"message": {"key": ["has already been taken"]}});
     let again = fixture.master.json(Method::POST, path, &first).await;
-    again.is_json(400, &taken);
+    again.has_json(400, &taken);
     let one = "/projects/1/variables/FIRST";
-    fixture.master.get(one).await.is_json(200, &first);
+    fixture.master.get(one).await.has_json(200, &first);
     fixture.developer.get(one).await.is(403);
     assert_eq!(fixture.master.get(path).await.items(), [first]);
     let change = fixture
@@ -40,7 +40,7 @@ async fn masters_create_read_change_and_delete_variables(backend: Backend) {
         .json(Method::PUT, one, &json!({"value": ""}))
         .await;
     let changed = json!({"key": "FIRST", "value": ""});
-    change.is_json(200, &changed);
+    change.has_json(200, &changed);
     let named = fixture
         .master
         .json(
@@ -49,7 +49,7 @@ async fn masters_create_read_change_and_delete_variables(backend: Backend) {
             &json!({"value": 2}),
         )
         .await;
-    named.is_json(201, &json!({"key": "SECOND", "value": "2"}));
+    named.has_json(201, &json!({"key": "SECOND", "value": "2"}));
 
     fixture.farm.build(&fixture.project).await;
     let claim = RunnerApi::new(&fixture.farm)
@@ -62,14 +62,18 @@ async fn masters_create_read_change_and_delete_variables(backend: Backend) {
     assert!(variables.contains(&expected), "{variables:?}");
 
     let remove = async || send(fixture.master.request(Method::DELETE, one)).await;
-    remove().await.is_json(200, &changed);
-    remove().await.is_error(404, "404 Not Found");
-    fixture.master.get(one).await.is_error(404, "404 Not Found");
+    remove().await.has_json(200, &changed);
+    remove().await.fails_with(404, "404 Not Found");
+    fixture
+        .master
+        .get(one)
+        .await
+        .fails_with(404, "404 Not Found");
     let response = fixture
         .master
         .json(Method::PUT, one, &json!({"value": "x"}))
         .await;
-    response.is_error(404, "404 Not Found");
+    response.fails_with(404, "404 Not Found");
 }
 
 async fn invalid_variable_is_refused(backend: Backend) {

@@ -51,12 +51,12 @@ async fn archive_is_built_in_the_directory_of_its_dockerfile() {
         fixture
             .built_of(&url)
             .await
-            .is_error("dockerfile_missing", "dockerfileissue");
+            .fails_with("dockerfile_missing", "dockerfileissue");
         let body = json!({"archive_url": url, "subdirectory": "other"});
         fixture
             .built(body)
             .await
-            .is_error("dockerfile_missing", "dockerfileissue");
+            .fails_with("dockerfile_missing", "dockerfileissue");
     }
 }
 
@@ -67,7 +67,7 @@ async fn uncompressed_tar_is_refused() {
     fixture
         .built_of(&url)
         .await
-        .is_error("package_invalid", "cannotextractbuildpack");
+        .fails_with("package_invalid", "cannotextractbuildpack");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn package_that_is_an_image_file_is_refused() {
     let (fixture, packages) = (Fixture::with_packages(&[]).await, Packages::start().await);
     let url = packages.serve("image/png", LABELED);
     let ended = fixture.built_of(&url).await;
-    ended.is_error("package_invalid", "cannotextractbuildpack");
+    ended.fails_with("package_invalid", "cannotextractbuildpack");
     assert!(ended.trace.contains("image/png"), "{}", ended.trace);
 }
 
@@ -84,7 +84,7 @@ async fn response_with_an_error_status_is_not_a_package() {
     let (fixture, packages) = (Fixture::with_packages(&ONCE).await, Packages::start().await);
     let url = packages.answer(404, "text/plain", LABELED);
     let ended = fixture.built_of(&url).await;
-    ended.is_error("package_unavailable", "buildpackissue");
+    ended.fails_with("package_unavailable", "buildpackissue");
     assert!(ended.trace.contains("404"), "{}", ended.trace);
     assert!(!fixture.has_tag("latest").await);
 }
@@ -96,7 +96,7 @@ async fn failing_step_is_not_retried() {
     let dockerfile = format!("FROM {base}\nRUN exit 1\n");
     let url = packages.serve("text/plain", dockerfile);
     let ended = fixture.built_of(&url).await;
-    ended.is_error("build_failed", "builderror");
+    ended.fails_with("build_failed", "builderror");
     // The base image is pulled first, and each step has a log entry.
     let pulling = format!("\nPulling {base}\n");
     assert!(ended.trace.contains(&pulling), "{}", ended.trace);
@@ -119,7 +119,7 @@ async fn dockerfile_without_from_is_invalid() {
     fixture
         .built_of(&url)
         .await
-        .is_error("dockerfile_invalid", "dockerfileissue");
+        .fails_with("dockerfile_invalid", "dockerfileissue");
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn pushed_tags_stay_if_the_next_tag_is_refused() {
     fixture
         .built(body)
         .await
-        .is_error("push_refused", "pushissue");
+        .fails_with("push_refused", "pushissue");
     let mut there = Vec::new();
     for tag in tags {
         there.push(fixture.has_tag(tag).await);
@@ -176,7 +176,7 @@ async fn files_outside_the_package_are_not_read() {
     let url = packages.serve("application/zip", zip("Dockerfile", LABELED));
     let body = json!({"archive_url": url, "context": "../../etc"});
     let ended = fixture.built(body).await;
-    ended.is_error("job_failed", "builderror");
+    ended.fails_with("job_failed", "builderror");
     assert!(ended.trace.contains("leads out"), "{}", ended.trace);
 
     // The same for a symbolic link.
@@ -188,7 +188,7 @@ async fn files_outside_the_package_are_not_read() {
     fixture
         .built(body)
         .await
-        .is_error("package_invalid", "cannotextractbuildpack");
+        .fails_with("package_invalid", "cannotextractbuildpack");
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn runner_paused_during_a_held_poll_claims_nothing(backend: Backend) {
     let other_poll = hold_poll(&farm, &other).await;
     farm.pause_runner(paused.id).await;
     let build = farm.build(&project).await;
-    let response = finished(poll).await.is_error(404, "404 Not Found");
+    let response = finished(poll).await.fails_with(404, "404 Not Found");
     assert_eq!(response.queue_key(), None);
     let claim = Claim::read(&other, &finished(other_poll).await);
     assert_eq!(claim.id, farm.jobs(&build).await[0].id);
@@ -190,7 +190,7 @@ async fn runner_deleted_during_a_held_poll_claims_nothing(backend: Backend) {
     api.json(Method::DELETE, "/runners/delete", &body)
         .await
         .is(200);
-    finished(poll).await.is_error(403, "403 Forbidden");
+    finished(poll).await.fails_with(403, "403 Forbidden");
     farm.build(&project).await;
     other.claim().await;
 }

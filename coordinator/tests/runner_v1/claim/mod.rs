@@ -43,11 +43,11 @@ async fn claim_without_a_runner_token_is_forbidden(backend: Backend) {
     ] {
         api.json(Method::POST, "/builds/register.json", &body)
             .await
-            .is_error(403, "403 Forbidden");
+            .fails_with(403, "403 Forbidden");
     }
     api.empty(Method::POST, "/builds/register.json")
         .await
-        .is_error(403, "403 Forbidden");
+        .fails_with(403, "403 Forbidden");
 }
 
 async fn claim_returns_204_with_a_queue_key_when_no_job_is_pending(backend: Backend) {
@@ -68,7 +68,7 @@ async fn assert_empty_claim_returns_404(backend: Backend, user_agent: &'static s
     let farm = TestFarm::start(backend).await;
     let mut runner = RunnerApi::new(&farm).register_runner(&farm).await;
     runner.api = runner.api.with_user_agent(Some(user_agent));
-    let response = runner.poll().await.is_error(404, NOT_FOUND);
+    let response = runner.poll().await.fails_with(404, NOT_FOUND);
     assert!(response.queue_key().is_some(), "{response:?}");
 }
 
@@ -113,7 +113,7 @@ async fn claim_returns_404_to_a_paused_runner(backend: Backend) {
     // A pending job does not change the response, and neither does a queue key.
     let build = farm.build(&project).await;
     for response in [runner.poll().await, runner.poll_with_queue_key("any").await] {
-        let response = response.is_error(404, NOT_FOUND);
+        let response = response.fails_with(404, NOT_FOUND);
         assert_eq!(response.queue_key(), None);
     }
     let job = farm.jobs(&build).await.remove(0);

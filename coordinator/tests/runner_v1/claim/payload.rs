@@ -118,7 +118,7 @@ async fn claimed_job_lists_the_artifacts_of_the_jobs_it_needs(backend: Backend) 
     assert_eq!(fetching.download().await.is(200).body, "PK zip");
     // The token gives access to that archive only.
     let response = fetching.patch("0-1", "x").await;
-    response.is_text_error(403, "403 Forbidden");
+    response.fails_with_text(403, "403 Forbidden");
     fetching.id = second.id;
-    fetching.download().await.is_error(403, "403 Forbidden");
+    fetching.download().await.fails_with(403, "403 Forbidden");
 }

@@ -66,7 +66,7 @@ async fn cancel_answers_a_held_heartbeat_at_once(backend: Backend) {
     assert!(!heartbeat.is_finished());
     farm.cancel(claim.id).await;
     let response = timeout(SOON, heartbeat).await.expect("a response at once");
-    response.unwrap().is_error(404, "404 Not found");
+    response.unwrap().fails_with(404, "404 Not found");
 }
 
 async fn held_heartbeat_returns_200_after_its_wait(backend: Backend) {
@@ -91,7 +91,7 @@ async fn final_update_returns_416_until_the_trace_is_complete(backend: Backend) 
     let claim = Claim::of_new_build(&farm).await;
     let whole = b"hello world";
     let assert_incomplete = |response: ApiResponse, range: &str| {
-        let response = response.is_error(416, "416 Range Not Satisfiable");
+        let response = response.fails_with(416, "416 Range Not Satisfiable");
         assert_eq!(response.header("Range"), Some(range));
     };
     assert_incomplete(claim.put(success_with_trace_sum(whole)).await, "0-0");

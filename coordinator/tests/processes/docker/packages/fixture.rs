@@ -260,7 +260,7 @@ impl Ended {
     /// Asserts that the first attempt failed for this reason and was not retried, and that the log ends with
     /// the phase and the error of this code.
     #[track_caller]
-    pub(super) fn is_error(&self, reason: &str, code: &str) {
+    pub(super) fn fails_with(&self, reason: &str, code: &str) {
         assert_eq!(self.phase, "error", "{}", self.trace);
         assert_eq!(self.reason, reason, "{}", self.trace);
         assert_eq!(self.attempt, 1, "{}", self.trace);
