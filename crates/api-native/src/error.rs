@@ -1,4 +1,4 @@
-//! How a failure is answered: one status, one body, `{"error":{"code":…,"message":…}}`.
+//! Error responses: a status and the body `{"error":{"code":…,"message":…}}`.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
@@ -6,49 +6,41 @@ use slipway_farm::FarmError;
 
 use crate::wire::{ErrorBody, ErrorDetail};
 
-/// After how many seconds a request that met a 503 is worth another try.
+/// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_S: &str = "5";
 
-/// Why a request is not answered as asked.
+/// The result of a handler.
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// The farm refused.
     #[error(transparent)]
     Farm(#[from] FarmError),
-    /// The request cannot be read; the text says what was expected.
+    /// The request is invalid. The text names the field and what was expected.
     #[error("{0}")]
     Malformed(String),
-    /// The body is not declared to be JSON.
+    /// The content type is not JSON.
     #[error("send the body as JSON, with the header Content-Type: application/json")]
     NotJson,
-    /// The body is not declared to be a gzipped tar.
+    /// The content type is not gzip.
     #[error("send a gzipped tar, with the header Content-Type: application/gzip")]
     NotGzip,
-    /// The body is larger than any that makes sense here.
     #[error("the body is larger than {limit} bytes")]
-    BodyTooLarge {
-        /// The limit.
-        limit: usize,
-    },
-    /// There is no such route.
-    #[error("there is no such route; /v1/docs lists those there are")]
+    BodyTooLarge { limit: usize },
+    #[error("route not found; /v1/docs lists all routes")]
     NoRoute,
-    /// The route is there, for other methods.
-    #[error("this route takes {allowed}")]
+    #[error("method not allowed; this route accepts {allowed}")]
     Method {
-        /// The methods that it takes, as the header `Allow` has them.
+        /// The value of the header `Allow`.
         allowed: String,
     },
-    /// The range begins at or beyond the end.
-    #[error("there are only {size} bytes")]
-    Range {
-        /// How many bytes there are.
-        size: u64,
-    },
+    #[error("the range starts at or after the end; there are only {size} bytes")]
+    Range { size: u64 },
 }
 
 impl ApiError {
-    /// The status, and the word by which a program tells one failure from another.
+    /// The status, and the code by which programs distinguish errors.
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::Farm(error) => farm_status_and_code(error),
@@ -92,19 +84,19 @@ impl ResponseError for ApiError {
             error.log();
         }
         let (status, code) = self.status_and_code();
-        let mut answer = HttpResponseBuilder::new(status);
+        let mut response = HttpResponseBuilder::new(status);
         match self {
             ApiError::Farm(FarmError::BadToken | FarmError::EndedToken) => {
-                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
             }
             ApiError::Farm(FarmError::Unavailable(_)) => {
-                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
+                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
             }
             ApiError::Method { allowed } => {
-                answer.insert_header((header::ALLOW, allowed.as_str()));
+                response.insert_header((header::ALLOW, allowed.as_str()));
             }
             ApiError::Range { size } => {
-                answer.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
+                response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
             }
             ApiError::Farm(_)
             | ApiError::Malformed(_)
@@ -113,7 +105,7 @@ impl ResponseError for ApiError {
             | ApiError::BodyTooLarge { .. }
             | ApiError::NoRoute => {}
         }
-        answer.json(ErrorBody {
+        response.json(ErrorBody {
             error: ErrorDetail {
                 code: code.to_owned(),
                 message: self.to_string(),
@@ -127,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_has_its_status() {
+    fn every_farm_error_has_a_status_and_hides_its_cause() {
         let failures = [
             (FarmError::BadToken, 401),
             (FarmError::EndedToken, 401),
@@ -147,8 +139,8 @@ mod tests {
         for (failure, status) in failures {
             let error = ApiError::from(failure);
             assert_eq!(error.status_code().as_u16(), status, "{error}");
-            let answer = error.error_response();
-            let retry = answer.headers().contains_key(header::RETRY_AFTER);
+            let response = error.error_response();
+            let retry = response.headers().contains_key(header::RETRY_AFTER);
             assert_eq!(retry, status == 503, "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }

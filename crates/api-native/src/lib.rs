@@ -1,14 +1,14 @@
-//! The native API, under `/v1`: the whole of the farm in its own words.
+//! The native API under `/v1`: everything that the farm can do, in the farm's own terms.
 //!
-//! A translator and nothing else: handlers extract, call one use case of the farm and convert. The
-//! list of routes below both mounts and documents them, so that neither can be forgotten.
+//! Handlers extract, call one use case of the farm and convert the result; they have no rules of
+//! their own. The list of routes below both mounts and documents them, so that no route is
+//! undocumented.
 
+mod auth;
+mod byte_range;
 mod convert;
 mod error;
-mod extract;
-mod parsed;
-mod paths;
-mod range;
+mod extractors;
 mod routes;
 mod wire;
 
@@ -25,51 +25,51 @@ use utoipa::openapi::{ContentBuilder, PathItem, Paths, Ref, ResponseBuilder};
 use crate::error::ApiError;
 
 macro_rules! routes {
-    ($($subject:ident :: $handler:ident),* $(,)?) => {
+    ($($($segment:ident)::+),* $(,)?) => {
         #[derive(OpenApi)]
         #[openapi(
-            info(title = "Slipway", description = "A farm for Docker image builds."),
-            paths($(routes::$subject::$handler),*),
+            info(title = "Slipway", description = include_str!("openapi.md")),
+            paths($(routes::$($segment)::+),*),
             components(schemas(wire::ErrorBody))
         )]
-        struct Described;
+        struct Document;
 
         fn mount(cfg: &mut web::ServiceConfig) {
-            $(cfg.service(routes::$subject::$handler);)*
+            $(cfg.service(routes::$($segment)::+);)*
         }
     };
 }
 
 routes!(
-    people::current_user,
-    people::list_users,
-    people::create_user,
-    people::update_user,
-    people::change_password,
-    people::set_password,
-    tokens::list_tokens,
-    tokens::create_token,
-    tokens::create_user_token,
-    tokens::revoke_token,
-    log_keys::rotate,
-    registration::list_shared,
-    registration::create_shared,
-    registration::list_of_project,
-    registration::create_of_project,
-    registration::revoke,
-    namespaces::list_namespaces,
-    namespaces::create_namespace,
-    namespaces::get_namespace,
-    namespaces::update_namespace,
-    namespaces::list_namespace_members,
-    namespaces::set_namespace_member,
-    namespaces::remove_namespace_member,
-    secrets::list_credentials,
-    secrets::set_credential,
-    secrets::remove_credential,
-    robots::list_robots,
-    robots::set_robot,
-    robots::remove_robot,
+    accounts::users::current_user,
+    accounts::users::list_users,
+    accounts::users::create_user,
+    accounts::users::update_user,
+    accounts::users::change_password,
+    accounts::users::set_password,
+    accounts::tokens::list_tokens,
+    accounts::tokens::create_token,
+    accounts::tokens::create_user_token,
+    accounts::tokens::revoke_token,
+    accounts::log_keys::rotate,
+    runners::registration_tokens::list_shared,
+    runners::registration_tokens::create_shared,
+    runners::registration_tokens::list_of_project,
+    runners::registration_tokens::create_of_project,
+    runners::registration_tokens::revoke,
+    accounts::namespaces::list_namespaces,
+    accounts::namespaces::create_namespace,
+    accounts::namespaces::get_namespace,
+    accounts::namespaces::update_namespace,
+    accounts::namespaces::list_namespace_members,
+    accounts::namespaces::set_namespace_member,
+    accounts::namespaces::remove_namespace_member,
+    accounts::registry_credentials::list_credentials,
+    accounts::registry_credentials::set_credential,
+    accounts::registry_credentials::remove_credential,
+    accounts::robots::list_robots,
+    accounts::robots::set_robot,
+    accounts::robots::remove_robot,
     projects::list_projects,
     projects::create_project,
     projects::get_project,
@@ -78,41 +78,41 @@ routes!(
     projects::list_project_members,
     projects::set_project_member,
     projects::remove_project_member,
-    triggers::list_triggers,
-    triggers::create_trigger,
-    triggers::revoke_trigger,
-    secrets::list_variables,
-    secrets::set_variable,
-    secrets::remove_variable,
-    secrets::set_hook_secret,
-    secrets::remove_hook_secret,
-    deploy_keys::get_deploy_key,
-    deploy_keys::set_deploy_key,
-    deploy_keys::remove_deploy_key,
-    pipelines::list_pipelines,
-    pipelines::create_pipeline,
-    pipelines::get_pipeline,
-    pipelines::put_pipeline,
-    pipelines::describe_pipeline,
-    sources::create_source,
+    projects::triggers::list_triggers,
+    projects::triggers::create_trigger,
+    projects::triggers::revoke_trigger,
+    projects::variables::list_variables,
+    projects::variables::set_variable,
+    projects::variables::remove_variable,
+    projects::webhook_secret::set_hook_secret,
+    projects::webhook_secret::remove_hook_secret,
+    projects::deploy_keys::get_deploy_key,
+    projects::deploy_keys::set_deploy_key,
+    projects::deploy_keys::remove_deploy_key,
+    projects::pipelines::list_pipelines,
+    projects::pipelines::create_pipeline,
+    projects::pipelines::get_pipeline,
+    projects::pipelines::put_pipeline,
+    projects::pipelines::describe_pipeline,
+    builds::sources::create_source,
     builds::create_build,
     builds::check_build,
     builds::list_builds,
     builds::get_build,
     builds::cancel_build,
     builds::retry_build,
-    jobs::get_job,
-    jobs::cancel_job,
-    jobs::retry_job,
-    jobs::play_job,
-    jobs::erase_job,
-    traces::get_trace,
-    traces::stream_trace,
-    artifacts::list_artifacts,
-    artifacts::get_artifact,
-    artifacts::get_content,
-    artifacts::keep_artifact,
-    artifacts::remove_artifact,
+    builds::jobs::get_job,
+    builds::jobs::cancel_job,
+    builds::jobs::retry_job,
+    builds::jobs::play_job,
+    builds::jobs::erase_job,
+    builds::traces::get_trace,
+    builds::traces::stream_trace,
+    builds::artifacts::list_artifacts,
+    builds::artifacts::get_artifact,
+    builds::artifacts::get_content,
+    builds::artifacts::keep_artifact,
+    builds::artifacts::remove_artifact,
     runners::list_runners,
     runners::get_runner,
     runners::create_shared,
@@ -123,49 +123,53 @@ routes!(
     runners::create_of_project,
     runners::enable,
     runners::disable,
-    queue::get_queue,
-    queue::get_pending_reason,
+    runners::queue::get_queue,
+    runners::queue::get_pending_reason,
 );
 
-/// Mounts the API under `/v1`. The app's data must have a `web::Data<Farm>`.
+/// Mounts the API under `/v1`. The application data must contain a `web::Data<Farm>`.
 pub fn configure(cfg: &mut web::ServiceConfig) {
     let scope = web::scope("/v1")
-        .configure(extract::configure_extractors)
+        .configure(extractors::configure)
         .service(routes::docs::openapi)
         .service(routes::docs::page)
         .service(routes::docs::definition_schema)
         .configure(mount)
         .default_service(web::to(no_such_route))
-        .wrap(from_fn(extract::authenticated));
+        .wrap(from_fn(auth::require_token));
     cfg.service(scope);
 }
 
-/// The description of this API: every route, every shape, and how to log in.
+/// The OpenAPI document of this API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut described = Described::openapi();
-    for item in described.paths.paths.values_mut() {
-        operations_mut(item).for_each(complete);
+    let mut document = Document::openapi();
+    for item in document.paths.paths.values_mut() {
+        operations_mut(item).for_each(add_common_parts);
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let components = described.components.get_or_insert_default();
+    let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    let nowhere = utoipa::openapi::OpenApi::new(described.info.clone(), Paths::default());
-    nowhere.nest("/v1", described)
+    // The macro knows the paths of the handlers, which do not have the prefix of the scope.
+    let root = utoipa::openapi::OpenApi::new(document.info.clone(), Paths::default());
+    root.nest("/v1", document)
 }
 
-/// Adds what holds for every operation: the token, and the shape of failures.
-fn complete(operation: &mut Operation) {
-    let none: [String; 0] = [];
-    let token = SecurityRequirement::new("token", none);
+/// Adds what all operations share: the token, and the format of errors.
+fn add_common_parts(operation: &mut Operation) {
+    let no_scopes: [String; 0] = [];
+    let token = SecurityRequirement::new("token", no_scopes);
     operation.security.get_or_insert_default().push(token);
-    let shape = Ref::from_schema_name("ErrorBody");
-    let content = ContentBuilder::new().schema(Some(shape)).build();
-    let failure = ResponseBuilder::new()
-        .description("A failure, as the description lists them; 503 has a `Retry-After`.")
+    let schema = Ref::from_schema_name("ErrorBody");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let error = ResponseBuilder::new()
+        .description(
+            "An error. The description of the operation lists the possible statuses. A 503 has a \
+             `Retry-After` header.",
+        )
         .content("application/json", content)
         .build();
     let responses = &mut operation.responses.responses;
-    responses.insert("default".to_owned(), failure.into());
+    responses.insert("default".to_owned(), error.into());
 }
 
 fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -180,29 +184,29 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-/// The routes there are, with the methods that each takes.
+/// All documented routes, each with the methods that it accepts.
 fn known_routes() -> &'static [(ResourceDef, String)] {
     static ROUTES: OnceLock<Vec<(ResourceDef, String)>> = OnceLock::new();
     ROUTES.get_or_init(|| {
-        let described = openapi();
+        let document = openapi();
         let methods = |item: &PathItem| {
-            let taken = [
+            let accepted = [
                 ("GET", item.get.is_some()),
                 ("PUT", item.put.is_some()),
                 ("POST", item.post.is_some()),
                 ("DELETE", item.delete.is_some()),
                 ("PATCH", item.patch.is_some()),
             ];
-            let names = taken.into_iter().filter(|(_, taken)| *taken);
+            let names = accepted.into_iter().filter(|(_, accepted)| *accepted);
             names.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
         };
         let route =
             |(path, item): (&String, &PathItem)| (ResourceDef::new(path.as_str()), methods(item));
-        described.paths.paths.iter().map(route).collect()
+        document.paths.paths.iter().map(route).collect()
     })
 }
 
-/// Answers what no route takes: 405 where another method would do, else 404.
+/// Answers requests that match no route: 405 if the path has other methods, else 404.
 async fn no_such_route(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let known = known_routes()
         .iter()

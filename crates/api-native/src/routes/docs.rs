@@ -1,35 +1,36 @@
-//! The description of this API, for programs and for people, and the schema of what repositories
-//! bring along. All are served to everybody.
+//! The documentation of this API for programs and for people, and the schema of `.slipway.yml`. All
+//! of it is public.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use slipway_farm::Farm;
 
-/// `GET /v1/openapi.json`: this API in the OpenAPI format.
+/// `GET /v1/openapi.json`: this API in the OpenAPI format. Public.
 ///
-/// 200.
+/// Status: 200.
 #[get("/openapi.json")]
 pub(crate) async fn openapi(farm: web::Data<Farm>) -> HttpResponse {
-    let mut described = crate::openapi();
-    let public = farm.settings().public_url.as_ref();
-    described.servers = public.map(|url| vec![utoipa::openapi::Server::new(url)]);
-    HttpResponse::Ok().json(described)
+    let mut document = crate::openapi();
+    let public_url = farm.settings().public_url.as_ref();
+    document.servers = public_url.map(|url| vec![utoipa::openapi::Server::new(url)]);
+    HttpResponse::Ok().json(document)
 }
 
-/// `GET /v1/schemas/slipway.yml.json`: what `.slipway.yml` may be, as a JSON schema for editors.
+/// `GET /v1/schemas/slipway.yml.json`: the JSON schema of `.slipway.yml`, for editors. Public.
 ///
-/// 200.
+/// Status: 200.
 #[get("/schemas/slipway.yml.json")]
 pub(crate) async fn definition_schema() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/schema+json")
+        // Editors that run in a browser load the schema from another origin.
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .body(slipway_farm::DEFINITION_SCHEMA)
 }
 
-/// `GET /v1/docs`: a page that shows `/v1/openapi.json`.
+/// `GET /v1/docs`: a page that shows `/v1/openapi.json`. Public.
 ///
-/// 200.
+/// Status: 200.
 #[get("/docs")]
 pub(crate) async fn page() -> HttpResponse {
     let policy = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; \

@@ -7,37 +7,34 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ErrorDetail;
-use crate::parsed::parsed_if_any;
+use super::parse::parse_optional;
 
-/// One run of a pipeline.
+/// A build: one run of a pipeline.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Build {
-    /// Its name.
     pub(crate) id: Uuid,
     /// `namespace/name` of the project.
     pub(crate) project: String,
-    /// The pipeline's slug.
+    /// The slug of the pipeline.
     pub(crate) pipeline: String,
-    /// Its number in the pipeline.
+    /// The number of the build within its pipeline, from 1.
     pub(crate) number: i64,
-    /// The commit.
     pub(crate) sha: String,
-    /// The branch or tag it was asked for by.
+    /// The branch or tag for which the build was created.
     #[serde(rename = "ref")]
     pub(crate) git_ref: Option<String>,
     /// Whether `ref` is a tag.
     pub(crate) ref_is_tag: bool,
     /// `pending`, `running`, `succeeded`, `failed`, `canceled` or `skipped`.
     pub(crate) state: &'static str,
-    /// The id of the user who asked for it.
+    /// The id of the user who created the build.
     pub(crate) created_by: Option<i64>,
-    /// When it was asked for.
     pub(crate) created_at: DateTime<Utc>,
-    /// When its first job was claimed.
+    /// When the first job was claimed.
     pub(crate) started_at: Option<DateTime<Utc>>,
-    /// When its last job was over.
+    /// When the last job finished.
     pub(crate) finished_at: Option<DateTime<Utc>>,
-    /// Why the build as a whole could not be, so that it has no jobs.
+    /// Why the build as a whole failed and has no jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<ErrorDetail>,
 }
@@ -45,173 +42,170 @@ pub(crate) struct Build {
 /// A build with its jobs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BuildWithJobs {
-    /// The build.
     #[serde(flatten)]
     pub(crate) build: Build,
-    /// Its jobs, earlier attempts included, oldest first.
+    /// All jobs including earlier attempts, oldest first.
     pub(crate) jobs: Vec<Job>,
 }
 
-/// A build to make.
+/// The build to create.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBuild {
-    /// The branch or tag; the default branch when `sha` is absent too.
+    /// The branch or tag to build. If `sha` is absent too, the default branch is built.
     #[serde(rename = "ref")]
     #[schema(value_type = Option<String>)]
     pub(crate) git_ref: Option<GitRef>,
-    /// The commit; the one that `ref` points to when absent.
+    /// The commit to build, as a full SHA. If absent, the commit to which `ref` points.
     #[schema(value_type = Option<String>)]
     pub(crate) sha: Option<CommitSha>,
-    /// The pipeline's slug; `default` when absent.
+    /// The slug of the pipeline. If absent, `default`.
     #[schema(value_type = Option<String>)]
     pub(crate) pipeline: Option<Slug>,
-    /// The name of sources that were sent before; they are built in the place of a commit, and
-    /// `ref` and `sha` are absent then.
+    /// The id of an uploaded source archive to build instead of a commit. It cannot be combined
+    /// with `ref` or `sha`.
     #[schema(value_type = Option<Uuid>)]
     pub(crate) source: Option<UploadId>,
-    /// How the image is built of `source`: the spec of an image build, as in a pipeline.
+    /// How to build the image from `source`: the spec of an image build, as in a pipeline.
     #[schema(value_type = Option<Object>)]
     pub(crate) image: Option<Box<ImageBuild>>,
-    /// Whether the image of `source` is pushed; when absent, if there is a place for it.
+    /// Whether to push the image built from `source`. If absent, it is pushed if a repository is
+    /// set for it.
     pub(crate) push: Option<bool>,
 }
 
-/// A build of sources that are not sent yet.
+/// A build of a source archive that is not uploaded yet.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BuildToCheck {
-    /// The pipeline's slug; `default` when absent.
+    /// The slug of the pipeline. If absent, `default`.
     #[schema(value_type = Option<String>)]
     pub(crate) pipeline: Option<Slug>,
-    /// How the image is built: the spec of an image build, as in a pipeline.
+    /// How to build the image: the spec of an image build, as in a pipeline.
     #[schema(value_type = Option<Object>)]
     pub(crate) image: Option<Box<ImageBuild>>,
-    /// Whether the image is pushed; when absent, if there is a place for it.
+    /// Whether to push the image. If absent, it is pushed if a repository is set for it.
     pub(crate) push: Option<bool>,
 }
 
-/// What is known of a build before it is made.
+/// The result of checking a build.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CheckedBuild {
-    /// Where its image would be pushed; null when it would not be.
+    /// The repository to which the image would be pushed, or null if it would not be pushed.
     pub(crate) repository: Option<String>,
 }
 
-/// Sources that a build can be made of.
+/// An uploaded source archive.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Source {
-    /// Their name.
     #[schema(value_type = Uuid)]
     pub(crate) id: String,
-    /// How large they are, packed.
+    /// The size of the archive in bytes, as uploaded.
     pub(crate) size_bytes: u64,
-    /// The SHA-256 of the packed bytes, in hex.
+    /// The SHA-256 of the archive as uploaded, in hex.
     pub(crate) sha256: String,
-    /// When they go, unless a build uses them.
+    /// When the archive is deleted unless a build uses it.
     pub(crate) expires_at: DateTime<Utc>,
 }
 
-/// Which builds are wanted.
+/// Filters for builds. All filters that are set must match.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BuildQuery {
-    /// Only in this state.
-    #[serde(default, deserialize_with = "parsed_if_any")]
+    /// Only builds in this state.
+    #[serde(default, deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]
     pub(crate) state: Option<BuildState>,
-    /// Only of this branch or tag.
-    #[serde(default, rename = "ref", deserialize_with = "parsed_if_any")]
+    /// Only builds of this branch or tag.
+    #[serde(default, rename = "ref", deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]
     pub(crate) git_ref: Option<GitRef>,
-    /// Only of this commit.
-    #[serde(default, deserialize_with = "parsed_if_any")]
+    /// Only builds of this commit.
+    #[serde(default, deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]
     pub(crate) sha: Option<CommitSha>,
-    /// Only of the pipeline with this slug.
-    #[serde(default, deserialize_with = "parsed_if_any")]
+    /// Only builds of the pipeline with this slug.
+    #[serde(default, deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]
     pub(crate) pipeline: Option<Slug>,
 }
 
-/// One attempt at a job.
+/// A job: the unit of work that a runner claims. A retry is a new job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Job {
-    /// Its id.
     pub(crate) id: i64,
-    /// The build it belongs to.
+    /// The id of the build.
     pub(crate) build: Uuid,
     /// `namespace/name` of the project.
     pub(crate) project: String,
-    /// Its name.
     pub(crate) name: String,
-    /// The stage it is shown under.
+    /// The stage under which the job is shown.
     pub(crate) stage: String,
-    /// `waiting`, `pending`, `running`, `succeeded`, `failed`, `canceled` or `skipped`.
+    /// `waiting` (for other jobs), `manual` (until a user starts it), `pending` (for a runner),
+    /// `running`, `succeeded`, `failed`, `canceled` or `skipped`.
     pub(crate) state: &'static str,
-    /// While it runs: `preparing`, `fetching`, `pulling`, `building`, `pushing` or `uploading`.
+    /// The phase of a running job: `preparing`, `fetching`, `pulling`, `building`, `pushing` or
+    /// `uploading`.
     pub(crate) phase: Option<&'static str>,
-    /// Why it failed, in a word.
+    /// The reason of the failure, for programs.
     pub(crate) failure_reason: Option<&'static str>,
-    /// Why it failed or was skipped, in a sentence.
+    /// Why the job failed or was skipped, for people.
     pub(crate) failure_message: Option<String>,
-    /// Whether the build succeeds even if it fails.
+    /// Whether the build can succeed although this job fails.
     pub(crate) allow_failure: bool,
-    /// Which attempt it is, from 1.
+    /// The number of the attempt, from 1.
     pub(crate) attempt: i32,
-    /// The job that it retries.
+    /// The id of the job that this one retries.
     pub(crate) retries: Option<i64>,
-    /// Whether a later attempt was made.
+    /// Whether the job was retried.
     pub(crate) superseded: bool,
-    /// How long it may run, in seconds.
+    /// The time limit in seconds.
     pub(crate) timeout_s: i32,
-    /// The id of the runner that has it or had it.
+    /// The id of the runner that claimed the job.
     pub(crate) runner: Option<i64>,
-    /// What it does.
+    /// What the job does.
     #[schema(value_type = Object)]
     pub(crate) spec: JobSpec,
-    /// The steps of its image build in the order of the builder, once it is over.
+    /// The steps of the image build in the builder's order. Empty until the job finishes.
     pub(crate) build_steps: Vec<BuildStep>,
-    /// Whether its trace is over and has not all that its runner wrote.
+    /// Whether the job has finished although a part of its trace is missing.
     pub(crate) trace_incomplete: bool,
-    /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
-    /// When it became pending.
+    /// When the job became pending.
     pub(crate) queued_at: Option<DateTime<Utc>>,
-    /// When it was claimed.
+    /// When a runner claimed the job.
     pub(crate) started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// When the job finished.
     pub(crate) finished_at: Option<DateTime<Utc>>,
-    /// When its trace and artifacts were erased.
+    /// When the trace and the artifacts were erased.
     pub(crate) erased_at: Option<DateTime<Utc>>,
-    /// The id of the user who erased them.
+    /// The id of the user who erased the job.
     pub(crate) erased_by: Option<i64>,
 }
 
-/// One step of an image build.
+/// A step of an image build.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BuildStep {
-    /// What the builder calls it.
+    /// The name that the builder shows.
     pub(crate) name: String,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub(crate) duration_ms: u64,
-    /// Whether its result was there already.
+    /// Whether the result came from the cache.
     pub(crate) cached: bool,
-    /// Whether it failed.
     pub(crate) failed: bool,
 }
 
-/// Where to begin to read a trace.
+/// Where to start reading a trace.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TraceQuery {
-    /// The first byte that is wanted.
-    #[serde(default, deserialize_with = "parsed_if_any")]
+    /// The first byte to return, counted from 0.
+    #[serde(default, deserialize_with = "parse_optional")]
     #[param(value_type = Option<u64>)]
     pub(crate) offset: Option<Offset>,
 }
 
-/// A byte of a trace, counted from 0.
+/// A position in a trace in bytes, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offset(pub(crate) u64);
 
@@ -219,80 +213,70 @@ impl std::str::FromStr for Offset {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        let why = "an offset is a whole number of bytes, from 0";
-        text.parse().map(Offset).map_err(|_| why)
+        text.parse()
+            .map(Offset)
+            .map_err(|_| "an offset must be a whole number of bytes, from 0")
     }
 }
 
-/// The data of an event `chunk` of a trace's stream.
+/// The data of a `chunk` event in the stream of a trace.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TraceChunk {
-    /// Where the bytes begin.
+    /// The position of the first byte in the trace.
     pub(crate) offset: u64,
-    /// The bytes, in Base64.
+    /// The bytes, encoded as Base64.
     pub(crate) base64: String,
 }
 
-/// The data of the event `end` of a trace's stream.
+/// The data of the `end` event in the stream of a trace.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TraceEnd {
-    /// The job's state.
     pub(crate) state: &'static str,
-    /// Why it failed, in a word.
+    /// The reason of the failure, for programs.
     pub(crate) failure_reason: Option<&'static str>,
 }
 
-/// A result of a job.
+/// An artifact of a job: an image, an archive or another file.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Artifact {
-    /// Its id.
     pub(crate) id: i64,
-    /// The job that made it.
+    /// The id of the job that created the artifact.
     pub(crate) job: i64,
-    /// What it is.
+    /// The kind of the artifact, with the fields of that kind.
     #[serde(flatten)]
     pub(crate) content: ArtifactContent,
-    /// In bytes.
     pub(crate) size_bytes: u64,
-    /// When it was stored.
     pub(crate) created_at: DateTime<Utc>,
-    /// When it is removed; never when null.
+    /// When the artifact is deleted, or null if never.
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
-/// What an artifact is.
+/// The kinds of artifacts.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum ArtifactContent {
     /// An image.
     Image {
-        /// What was pushed, or the image's id when nothing was.
+        /// The reference that was pushed, or the id of the image if it was not pushed.
         reference: String,
-        /// The manifest's digest.
+        /// The digest of the manifest.
         digest: String,
         /// The tags that were pushed.
         tags: Vec<String>,
-        /// What it runs on, such as `linux/amd64`, where that is known.
+        /// The platform, such as `linux/amd64`, if it is known.
         platform: Option<String>,
-        /// Its layers, the lowest first, where they are known.
+        /// The layers from the lowest up, if they are known.
         layers: Vec<Layer>,
     },
-    /// The files that the job leaves to others, in one archive.
-    Archive {
-        /// Its name.
-        filename: String,
-        /// Its SHA-256, in hex.
-        sha256: String,
-    },
-    /// Another file, of which a job has one of each type.
+    /// The files of a job in one archive.
+    Archive { filename: String, sha256: String },
+    /// Another file. A job has at most one of each type.
     File {
-        /// What it is for, such as `junit`, `sbom` or `provenance`.
+        /// The type of the file, such as `junit`, `sbom` or `provenance`.
         file_type: String,
-        /// How it is packed: `raw`, `gzip` or `zip`.
+        /// The format of the file: `raw`, `gzip` or `zip`.
         format: String,
-        /// Its name.
         filename: String,
-        /// Its SHA-256, in hex.
         sha256: String,
     },
 }
@@ -300,8 +284,8 @@ pub(crate) enum ArtifactContent {
 /// A layer of an image.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Layer {
-    /// The digest of what is in it, as the image's configuration lists it.
+    /// The digest of the uncompressed layer, as the configuration of the image lists it.
     pub(crate) diff_id: String,
-    /// Its unpacked size in bytes; null where the engine did not tell it.
+    /// The uncompressed size in bytes, or null if the engine did not report it.
     pub(crate) size_bytes: Option<u64>,
 }

@@ -1,41 +1,41 @@
-//! What opens the repositories of projects.
+//! Deploy keys of projects.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What opens a project's repository. Its secret half is never shown.
+/// The credentials with which the repository of a project is fetched, without their secret half.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeployKey {
-    /// The server that it is for. After a move of the source to another it opens nothing.
+    /// The server for which the credentials are valid. They are not used if the repository moves
+    /// to another server.
     #[schema(example = "ssh://git.example:22")]
     pub(crate) server: String,
-    /// The public half of a key, as a server takes it; null for a user name and a password.
+    /// The public half of the key in the form that servers accept, or null for a user name and a
+    /// password.
     pub(crate) public_key: Option<String>,
-    /// The fingerprint of the public half.
+    /// The fingerprint of the public half, or null for a user name and a password.
     pub(crate) fingerprint: Option<String>,
-    /// The only host keys that are right; when null, the one that was met first.
+    /// The accepted host keys of the server. If null, the first key that the server shows is
+    /// accepted from then on.
     pub(crate) known_hosts: Option<String>,
-    /// Who logs in; null for a key.
+    /// The user name, or null for a key.
     pub(crate) username: Option<String>,
-    /// When it was set.
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// What is to open a project's repository: `private_key`, `generate`, or `username` with
-/// `password`.
+/// The credentials to set: `private_key`, `generate`, or `username` with `password`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewDeployKey {
-    /// A private key in OpenSSH's form, without a passphrase.
+    /// A private key in the OpenSSH format, without a passphrase.
     pub(crate) private_key: Option<String>,
-    /// Whether the farm makes a fresh key.
+    /// Whether the farm creates a new key.
     #[serde(default)]
     pub(crate) generate: bool,
-    /// The host keys of the server, as lines of a `known_hosts` file, for a key.
+    /// The accepted host keys of the server, in the format of a `known_hosts` file. Only for ssh.
     pub(crate) known_hosts: Option<String>,
-    /// Who logs in.
     pub(crate) username: Option<String>,
-    /// The password, or a token that stands for one.
+    /// The password, or a token that is used as one.
     pub(crate) password: Option<String>,
 }

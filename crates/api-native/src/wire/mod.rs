@@ -1,45 +1,40 @@
-//! The shapes of the native API, by subject. They only grow; requests refuse members that they do
-//! not know, so that a typing error is noticed.
+//! Request and response types of the native API, by topic.
+//!
+//! They only grow, because clients of other versions use them. Requests with unknown fields are
+//! rejected, so that a misspelled field is not ignored. The doc comments of types and fields are the
+//! descriptions in the OpenAPI document.
 
+mod accounts;
 mod builds;
 mod deploy_keys;
 mod page;
-mod people;
+mod parse;
+pub(crate) mod paths;
 mod projects;
 mod runners;
 
+pub(crate) use accounts::*;
 pub(crate) use builds::*;
 pub(crate) use deploy_keys::*;
 pub(crate) use page::{Listing, PageQuery};
-pub(crate) use people::*;
 pub(crate) use projects::*;
 pub(crate) use runners::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a request failed.
+/// An error response.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ErrorBody {
-    /// The failure.
     pub(crate) error: ErrorDetail,
 }
 
-/// Why a request failed.
+/// What went wrong.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ErrorDetail {
-    /// A word for programs.
+    /// The code of the error, for programs.
     #[schema(example = "not_found")]
     pub(crate) code: String,
-    /// A sentence for people.
+    /// The description of the error, for people.
     #[schema(example = "no such project")]
     pub(crate) message: String,
-}
-
-/// Tells a member that is null from one that is absent.
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
 }

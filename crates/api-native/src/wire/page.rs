@@ -1,4 +1,4 @@
-//! Pages of lists: which is wanted, and what one is.
+//! Paging of lists.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use slipway_farm::Page;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::parsed::{parsed, parsed_if_any};
+use super::parse::{parse_optional, parse_text};
 
-/// Which part of a list is wanted.
+/// Selects a page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    /// At most so many items, 1 to 100.
+    /// The maximum number of items, 1 to 100.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 20)]
-    #[serde(default, deserialize_with = "parsed")]
+    #[serde(default, deserialize_with = "parse_text")]
     limit: Limit,
-    /// The `next` of the page before.
+    /// The `next` of the previous page. If absent, the first page is returned.
     #[param(value_type = Option<String>)]
-    #[serde(default, deserialize_with = "parsed_if_any")]
+    #[serde(default, deserialize_with = "parse_optional")]
     before: Option<Cursor>,
 }
 
-/// Where a page ended. What is in it is nobody's business but this module's.
+/// The end of a page, as the next page is requested. Clients must not look into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor(i64);
 
@@ -40,11 +40,11 @@ impl FromStr for Cursor {
         text.strip_prefix('c')
             .and_then(|hex| i64::from_str_radix(hex, 16).ok())
             .map(Cursor)
-            .ok_or("`before` is not the `next` of another page")
+            .ok_or("`before` must be the `next` of another page")
     }
 }
 
-/// How many items a page has at the most.
+/// The maximum number of items on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(u8);
 
@@ -60,18 +60,19 @@ impl FromStr for Limit {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         match text.parse() {
             Ok(limit @ 1..=100) => Ok(Limit(limit)),
-            _ => Err("`limit` is a whole number from 1 to 100"),
+            _ => Err("`limit` must be a whole number from 1 to 100"),
         }
     }
 }
 
 impl PageQuery {
-    /// The most items that the answer has.
+    /// The maximum number of items in the response.
     pub(crate) fn limit(&self) -> usize {
         usize::from(self.limit.0)
     }
 
-    /// What to ask the farm for: one more than is answered, which tells whether there are more.
+    /// The page to request from the farm. It has one more item than the response, which shows
+    /// whether there are more.
     pub(crate) fn page(&self) -> Page {
         Page {
             before: self.before.map(|cursor| cursor.0),
@@ -83,19 +84,18 @@ impl PageQuery {
 /// A page of a list, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Listing<T> {
-    /// The items.
     pub(crate) items: Vec<T>,
-    /// What to send as `before` for the next page; null on the last one.
+    /// The value to send as `before` for the next page, or null on the last page.
     pub(crate) next: Option<String>,
 }
 
 impl<T> Listing<T> {
-    /// A list that has one page.
+    /// A list with a single page.
     pub(crate) fn whole(items: Vec<T>) -> Self {
         Self { items, next: None }
     }
 
-    /// Cuts `rows`, read with [`PageQuery::page`], to the page that was asked for.
+    /// Cuts `rows`, which were read with [`PageQuery::page`], to the requested page.
     pub(crate) fn page<R>(
         mut rows: Vec<R>,
         query: &PageQuery,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_has_1_to_100_items() {
+    fn a_limit_is_from_1_to_100() {
         assert_eq!("100".parse(), Ok(Limit(100)));
         for bad in ["0", "101", "-1", "", "x"] {
             assert!(bad.parse::<Limit>().is_err(), "{bad}");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_reads_back_and_nothing_else_is_one() {
+    fn only_cursors_that_were_written_here_are_parsed() {
         assert_eq!(Cursor(255).to_string().parse(), Ok(Cursor(255)));
         for bad in ["", "255", "c", "cx"] {
             assert!(bad.parse::<Cursor>().is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! Runners, and the queue that they serve.
+//! Runners and the queue.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,62 +8,54 @@ use utoipa::ToSchema;
 /// A registered runner.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Runner {
-    /// Its id.
     pub(crate) id: i64,
-    /// Free text.
     pub(crate) description: String,
-    /// Its tags.
     pub(crate) tags: Vec<String>,
-    /// Whether it takes jobs without tags.
+    /// Whether the runner claims jobs without tags.
     pub(crate) run_untagged: bool,
-    /// Whether it serves every project that lets shared runners in.
+    /// Whether the runner serves all projects that allow shared runners.
     pub(crate) shared: bool,
-    /// The ids of the projects it serves when it is not shared.
+    /// The ids of the projects that the runner serves. Empty for shared runners.
     pub(crate) projects: Vec<i64>,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether the runner cannot be enabled for more projects.
     pub(crate) locked: bool,
-    /// Whether it is kept from claiming.
+    /// Whether the runner is paused and claims no jobs.
     pub(crate) paused: bool,
-    /// Whether it was heard of in the last two minutes.
+    /// Whether the runner contacted the coordinator in the last two minutes.
     pub(crate) online: bool,
-    /// Whether it beats apart from its output.
+    /// Whether the runner sends heartbeats even while a job prints nothing.
     pub(crate) heartbeat: bool,
-    /// The program's name.
     pub(crate) name: Option<String>,
-    /// The program's version.
+    /// The version of the runner program.
     pub(crate) version: Option<String>,
-    /// The commit the program was built from.
+    /// The commit from which the runner program was built.
     pub(crate) revision: Option<String>,
-    /// The operating system.
     pub(crate) platform: Option<String>,
-    /// The processor.
+    /// The processor architecture.
     pub(crate) architecture: Option<String>,
-    /// How it runs jobs.
+    /// The kind of executor that runs jobs.
     pub(crate) executor: Option<String>,
-    /// When it registered.
     pub(crate) created_at: DateTime<Utc>,
-    /// When it was last heard of.
+    /// When the coordinator last received a request from it.
     pub(crate) contact_at: Option<DateTime<Utc>>,
 }
 
-/// A runner to make before there is a program that is one.
+/// The runner to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRunner {
-    /// Free text.
     pub(crate) description: String,
-    /// Its tags.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub(crate) tags: TagSet,
-    /// Whether it takes jobs without tags.
+    /// Whether the runner claims jobs without tags.
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub(crate) run_untagged: bool,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether the runner cannot be enabled for more projects.
     #[serde(default)]
     pub(crate) locked: bool,
-    /// Whether it is kept from claiming until somebody lets it.
+    /// Whether the runner is created paused and claims no jobs.
     #[serde(default)]
     pub(crate) paused: bool,
 }
@@ -72,36 +64,33 @@ fn yes() -> bool {
     true
 }
 
-/// A runner that was just made, with its token, which is told this once.
+/// A new runner with its token, which no other response contains.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreatedRunner {
     /// The runner.
     #[serde(flatten)]
     pub(crate) about: Runner,
-    /// The token itself.
     pub(crate) token: String,
 }
 
-/// One of the processes that share a runner's token.
+/// A manager: one of the running programs that share the token of a runner.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunnerManager {
-    /// The name that it has for its host.
+    /// The id that the program sends for its host.
     pub(crate) system_id: String,
-    /// The program's name.
     pub(crate) name: Option<String>,
-    /// The program's version.
+    /// The version of the runner program.
     pub(crate) version: Option<String>,
-    /// The commit the program was built from.
+    /// The commit from which the runner program was built.
     pub(crate) revision: Option<String>,
-    /// The operating system.
     pub(crate) platform: Option<String>,
-    /// The processor.
+    /// The processor architecture.
     pub(crate) architecture: Option<String>,
-    /// How it runs jobs.
+    /// The kind of executor that runs jobs.
     pub(crate) executor: Option<String>,
-    /// When it was first heard of.
+    /// When the coordinator first received a request from it.
     pub(crate) created_at: DateTime<Utc>,
-    /// When it was last heard of.
+    /// When the coordinator last received a request from it.
     pub(crate) contact_at: DateTime<Utc>,
 }
 
@@ -122,51 +111,50 @@ impl From<slipway_farm::Manager> for RunnerManager {
     }
 }
 
-/// What to change about a runner; what is absent stays.
+/// Changes to a runner. Absent fields stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunnerChange {
-    /// Free text.
     pub(crate) description: Option<String>,
-    /// Its tags.
     #[schema(value_type = Option<Vec<String>>)]
     pub(crate) tags: Option<TagSet>,
-    /// Whether it takes jobs without tags.
+    /// Whether the runner claims jobs without tags.
     pub(crate) run_untagged: Option<bool>,
-    /// Whether it serves only projects it is enabled for.
+    /// Whether the runner cannot be enabled for more projects.
     pub(crate) locked: Option<bool>,
-    /// Whether it is kept from claiming.
+    /// Whether the runner is paused and claims no jobs.
     pub(crate) paused: Option<bool>,
 }
 
-/// The jobs of one project that wait and ask for the same tags.
+/// The pending jobs of one project that need the same tags.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueueLine {
     /// `namespace/name` of the project.
     pub(crate) project: String,
-    /// The tags a runner must have.
+    /// The tags that a runner must have.
     pub(crate) tags: Vec<String>,
-    /// How many jobs wait.
+    /// The number of pending jobs.
     pub(crate) count: i64,
-    /// Since when the first of them does.
+    /// Since when the oldest of them has been pending.
     pub(crate) oldest: Option<DateTime<Utc>>,
-    /// Why.
+    /// Why the jobs are pending.
     pub(crate) reason: PendingReason,
 }
 
-/// Why a job has not begun.
+/// Why a job has not started.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct PendingReason {
-    /// `no_runner_for_project`, `no_runner_has_tags`, `no_runner_can`, `no_runner_takes_untagged`, `all_paused`,
-    /// `all_offline`, `project_at_limit`, `kept_for_runner`, `all_busy`, `needs_jobs` or `manual`.
+    /// The reason for programs: `builds_disabled`, `no_runner_for_project`, `no_runner_has_tags`,
+    /// `no_runner_can`, `no_runner_takes_untagged`, `all_paused`, `all_offline`, `project_at_limit`,
+    /// `kept_for_runner`, `all_busy`, `needs_jobs` or `manual`.
     pub(crate) code: &'static str,
-    /// The same in a sentence.
+    /// The reason for people.
     pub(crate) message: String,
 }
 
-/// Whether and why a job waits.
+/// Why a job has not started, if it has not.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobPendingReason {
-    /// Why it waits; null when it does not.
+    /// The reason, or null if the job has started.
     pub(crate) reason: Option<PendingReason>,
 }

@@ -13,7 +13,7 @@ fn id(value: &Value) -> &str {
 }
 
 #[actix_web::test]
-async fn a_build_is_made_found_canceled_and_retried() {
+async fn a_build_is_created_listed_canceled_and_retried() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -92,7 +92,7 @@ async fn a_job_is_canceled_and_retried() {
     api.post(root, &format!("{path}/retry"), json!({}))
         .await
         .expect(409);
-    // It left nothing to erase.
+    // It has neither a trace nor artifacts.
     api.post(root, &format!("{path}/erase"), json!({}))
         .await
         .expect(409);
@@ -100,7 +100,7 @@ async fn a_job_is_canceled_and_retried() {
 }
 
 #[actix_web::test]
-async fn a_job_that_waits_for_somebody_is_played_once() {
+async fn a_manual_job_is_played_once() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -120,7 +120,7 @@ async fn a_job_that_waits_for_somebody_is_played_once() {
 }
 
 #[actix_web::test]
-async fn the_queue_says_why_jobs_wait() {
+async fn the_queue_shows_why_jobs_are_pending() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -144,7 +144,7 @@ async fn the_queue_says_why_jobs_wait() {
 }
 
 #[actix_web::test]
-async fn a_runner_is_shown_changed_and_removed() {
+async fn a_runner_is_shown_changed_and_deleted() {
     let api = Api::start().await;
     let root = api.root.as_str();
     let runner = api.runner().await;
@@ -165,7 +165,7 @@ async fn a_runner_is_shown_changed_and_removed() {
 }
 
 #[actix_web::test]
-async fn a_failed_job_says_why() {
+async fn a_failed_job_shows_its_reason_and_message() {
     let api = Api::start().await;
     api.project().await;
     api.build().await;
@@ -195,7 +195,7 @@ async fn a_failed_job_says_why() {
 }
 
 #[actix_web::test]
-async fn what_came_of_an_image_build_is_shown_with_its_steps_and_layers() {
+async fn a_finished_image_build_shows_its_steps_and_layers() {
     let api = Api::start().await;
     api.project().await;
     api.build().await;
@@ -254,12 +254,12 @@ async fn what_came_of_an_image_build_is_shown_with_its_steps_and_layers() {
         .expect(200)
         .json();
     assert_eq!(whole["jobs"][0]["build_steps"], steps);
-    let made = api
+    let created = api
         .get(root, &format!("/v1/jobs/{}/artifacts", job.id))
         .await
         .expect(200)
         .json();
-    let image = &made["items"][0];
+    let image = &created["items"][0];
     assert_eq!(image["platform"], "linux/arm64");
     assert_eq!(
         image["layers"],

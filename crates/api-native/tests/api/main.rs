@@ -1,11 +1,11 @@
-//! The native API through its routes, over a real farm on a SQLite database of its own.
+//! The routes of the native API, with a real farm on a new SQLite database.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test fails on an unexpected value")]
 
+mod auth;
 mod builds;
-mod doors;
-mod people;
 mod projects;
-mod reads;
 mod sources;
 mod support;
+mod traces_and_artifacts;
+mod users;

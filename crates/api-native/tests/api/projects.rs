@@ -7,7 +7,7 @@ use crate::support::Api;
 const PROJECT: &str = "/v1/projects/acme/api";
 
 #[actix_web::test]
-async fn a_project_begins_with_a_pipeline_and_can_be_changed() {
+async fn a_new_project_has_a_default_pipeline_and_can_be_changed() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -71,7 +71,7 @@ async fn pages_follow_one_another_without_gaps() {
 }
 
 #[actix_web::test]
-async fn a_pipeline_that_cannot_run_is_refused() {
+async fn a_pipeline_with_a_cycle_is_rejected() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -153,7 +153,7 @@ async fn a_secret_is_never_shown_again() {
 }
 
 #[actix_web::test]
-async fn robots_are_set_shown_and_removed_and_leave_the_login_to_push_alone() {
+async fn robots_are_set_and_deleted_without_changing_registry_credentials() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -181,7 +181,7 @@ async fn robots_are_set_shown_and_removed_and_leave_the_login_to_push_alone() {
 }
 
 #[actix_web::test]
-async fn a_job_gets_the_secrets_of_its_project_in_the_clear() {
+async fn a_claimed_job_contains_the_variables_and_credentials_of_its_project() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();
@@ -206,7 +206,7 @@ async fn a_job_gets_the_secrets_of_its_project_in_the_clear() {
 }
 
 #[actix_web::test]
-async fn a_project_is_deleted_by_its_owners() {
+async fn only_owners_delete_a_project() {
     let api = Api::start().await;
     api.project().await;
     let build = api.build().await;
@@ -227,17 +227,17 @@ async fn a_project_is_deleted_by_its_owners() {
 }
 
 #[actix_web::test]
-async fn a_trigger_is_made_shown_and_revoked() {
+async fn a_trigger_is_created_listed_and_revoked() {
     let api = Api::start().await;
     api.project().await;
     let path = "/v1/projects/acme/api/triggers";
     let body = json!({"description": "nightly"});
-    let made = api.post(&api.root, path, body).await.expect(201).json();
-    assert!(made["token"].as_str().unwrap().starts_with("sltrg-"));
-    assert_eq!(made["description"], "nightly");
+    let created = api.post(&api.root, path, body).await.expect(201).json();
+    assert!(created["token"].as_str().unwrap().starts_with("sltrg-"));
+    assert_eq!(created["description"], "nightly");
     let list = api.get(&api.root, path).await.expect(200).json();
-    assert_eq!(list["items"], json!([made]));
-    let one = format!("{path}/{}", made["id"]);
+    assert_eq!(list["items"], json!([created]));
+    let one = format!("{path}/{}", created["id"]);
     api.delete(&api.root, &one).await.expect(204);
     api.delete(&api.root, &one).await.expect(404);
     let list = api.get(&api.root, path).await.expect(200).json();
@@ -245,14 +245,14 @@ async fn a_trigger_is_made_shown_and_revoked() {
 }
 
 #[actix_web::test]
-async fn a_runner_of_one_project_is_lent_to_another() {
+async fn a_project_runner_can_be_enabled_for_another_project() {
     let api = Api::start().await;
     api.project().await;
     let other = json!({"namespace": "acme", "name": "web", "repo_url": "https://git.example/web"});
     api.post(&api.root, "/v1/projects", other).await.expect(201);
     let path = "/v1/projects/acme/api/registration-tokens";
-    let made = api.post(&api.root, path, json!({"description": "d"})).await;
-    let token = made.expect(201).json()["token"]
+    let created = api.post(&api.root, path, json!({"description": "d"})).await;
+    let token = created.expect(201).json()["token"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -264,15 +264,15 @@ async fn a_runner_of_one_project_is_lent_to_another() {
     let (runner, _) = api.farm.register_runner(&token, request).await.unwrap();
     let there = format!("/v1/projects/acme/web/runners/{}", runner.id);
     let here = format!("/v1/projects/acme/api/runners/{}", runner.id);
-    let lent = api
+    let enabled = api
         .put(&api.root, &there, json!({}))
         .await
         .expect(200)
         .json();
-    assert_eq!(lent["projects"], json!([1, 2]));
+    assert_eq!(enabled["projects"], json!([1, 2]));
     api.put(&api.root, &there, json!({})).await.expect(409);
     let list = api.get(&api.root, "/v1/projects/acme/web/runners").await;
-    assert_eq!(list.expect(200).json()["items"], json!([lent]));
+    assert_eq!(list.expect(200).json()["items"], json!([enabled]));
     api.delete(&api.root, &there).await.expect(204);
     api.delete(&api.root, &there).await.expect(404);
     api.delete(&api.root, &here).await.expect(403);
@@ -281,13 +281,13 @@ async fn a_runner_of_one_project_is_lent_to_another() {
     api.put(&api.root, &there, json!({})).await.expect(403);
 }
 
-/// A key as people make them, with its public half.
+/// A key pair from `ssh-keygen`.
 fn key_pair(dir: &std::path::Path, passphrase: &str) -> (String, String) {
     std::fs::create_dir_all(dir).unwrap();
     let mut keygen = std::process::Command::new("ssh-keygen");
     keygen.args(["-q", "-t", "ecdsa", "-C", "test", "-N", passphrase]);
-    let made = keygen.args(["-f", "key"]).current_dir(dir).status();
-    assert!(made.unwrap().success());
+    let created = keygen.args(["-f", "key"]).current_dir(dir).status();
+    assert!(created.unwrap().success());
     let read = |name| std::fs::read_to_string(dir.join(name)).unwrap();
     (read("key"), read("key.pub").trim().to_owned())
 }
@@ -301,15 +301,23 @@ async fn a_deploy_key_is_set_and_shown_without_its_secret_half() {
     api.get(root, KEY).await.expect(404);
     let behind_ssh = json!({"repo_url": "git@git.example:acme/api.git"});
     api.patch(root, PROJECT, behind_ssh).await.expect(200);
-    let made = api.put(root, KEY, json!({"generate": true})).await;
-    let made = made.expect(200).json();
-    assert_eq!(made["server"], "ssh://git.example:22");
-    assert!(made["fingerprint"].as_str().unwrap().starts_with("SHA256:"));
-    let public = made["public_key"].as_str().unwrap();
+    let created = api.put(root, KEY, json!({"generate": true})).await;
+    let created = created.expect(200).json();
+    assert_eq!(created["server"], "ssh://git.example:22");
+    assert!(
+        created["fingerprint"]
+            .as_str()
+            .unwrap()
+            .starts_with("SHA256:")
+    );
+    let public = created["public_key"].as_str().unwrap();
     assert!(public.starts_with("ssh-ed25519 ") && public.ends_with(" slipway:acme/api"));
-    assert_eq!(api.get(root, KEY).await.expect(200).json(), made);
+    assert_eq!(api.get(root, KEY).await.expect(200).json(), created);
     let again = api.put(root, KEY, json!({"generate": true})).await;
-    assert_ne!(again.expect(200).json()["public_key"], made["public_key"]);
+    assert_ne!(
+        again.expect(200).json()["public_key"],
+        created["public_key"]
+    );
 
     let dir = tempfile::tempdir().unwrap();
     let (private, public) = key_pair(dir.path(), "");
@@ -352,7 +360,7 @@ async fn a_deploy_key_is_set_and_shown_without_its_secret_half() {
 }
 
 #[actix_web::test]
-async fn a_project_says_which_submodules_it_wants() {
+async fn the_submodules_setting_of_a_project_can_be_changed() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.as_str();

@@ -1,4 +1,4 @@
-//! Sources of a developer's own: sent, built, refused.
+//! Source archives: uploaded, built, rejected.
 
 use actix_web::http::Method;
 use actix_web::{App, test, web};
@@ -13,7 +13,7 @@ const SOURCES: &str = "/v1/projects/acme/api/sources";
 const BUILDS: &str = "/v1/projects/acme/api/builds";
 const CHECK: &str = "/v1/projects/acme/api/builds/check";
 
-/// Sends bytes as sources; returns the status and the answer.
+/// Uploads bytes as a source archive. Returns the status and the response.
 async fn send(api: &Api, token: &str, path: &str, kind: &str, bytes: &[u8]) -> (u16, Value) {
     let app = App::new()
         .app_data(web::Data::new(api.farm.clone()))
@@ -24,9 +24,9 @@ async fn send(api: &Api, token: &str, path: &str, kind: &str, bytes: &[u8]) -> (
         .append_header(("private-token", token))
         .append_header(("content-type", kind))
         .set_payload(bytes.to_vec());
-    let answer = test::call_service(&app, request.to_request()).await;
-    let status = answer.status().as_u16();
-    let body = test::read_body(answer).await;
+    let response = test::call_service(&app, request.to_request()).await;
+    let status = response.status().as_u16();
+    let body = test::read_body(response).await;
     (status, serde_json::from_slice(&body).unwrap())
 }
 
@@ -40,7 +40,7 @@ async fn sent(api: &Api, token: &str) -> String {
 }
 
 #[actix_web::test]
-async fn sources_are_sent_and_built_as_the_body_says() {
+async fn an_uploaded_source_is_built_with_the_requested_spec() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.clone();
@@ -84,13 +84,13 @@ async fn sources_are_sent_and_built_as_the_body_says() {
 }
 
 #[actix_web::test]
-async fn an_image_without_tags_is_named_by_its_build_and_one_with_push_off_goes_nowhere() {
+async fn an_image_without_tags_is_tagged_with_its_build_and_not_pushed_with_push_false() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.clone();
     let runner = api.runner().await;
     let source = sent(&api, &root).await;
-    // Sources that a build used can be used again by the same project.
+    // The same project can build a source archive again.
     for (push, repository) in [(None, true), (Some(true), true), (Some(false), false)] {
         let body = json!({"source": source, "push": push});
         let build = api.post(&root, BUILDS, body).await.expect(201).json();
@@ -105,7 +105,7 @@ async fn an_image_without_tags_is_named_by_its_build_and_one_with_push_off_goes_
 }
 
 #[actix_web::test]
-async fn only_its_sender_builds_a_source_and_only_in_one_project() {
+async fn a_source_is_built_only_by_its_uploader_in_its_project() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.clone();
@@ -131,12 +131,12 @@ async fn only_its_sender_builds_a_source_and_only_in_one_project() {
 }
 
 #[actix_web::test]
-async fn what_cannot_be_built_is_refused_in_a_sentence() {
+async fn invalid_source_builds_are_rejected() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.clone();
-    let (status, answer) = send(&api, &root, SOURCES, "application/zip", b"x").await;
-    assert_eq!(status, 415, "{answer}");
+    let (status, response) = send(&api, &root, SOURCES, "application/zip", b"x").await;
+    assert_eq!(status, 415, "{response}");
     let source = sent(&api, &root).await;
     for bad in [
         json!({"source": source, "sha": SHA}),
@@ -157,24 +157,24 @@ async fn what_cannot_be_built_is_refused_in_a_sentence() {
 }
 
 #[actix_web::test]
-async fn a_build_is_checked_before_its_sources_are_sent() {
+async fn a_build_is_checked_before_its_source_is_uploaded() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.clone();
     let check = async |body: Value, status: u16| {
-        let answer = api.post(&root, CHECK, body).await;
-        answer.expect(status).json()
+        let response = api.post(&root, CHECK, body).await;
+        response.expect(status).json()
     };
     for push in [Value::Null, json!(true)] {
-        let told = check(json!({"image": {"tags": ["v1"]}, "push": push}), 200).await;
-        assert_eq!(told, json!({"repository": "registry.example/acme/api"}));
+        let checked = check(json!({"image": {"tags": ["v1"]}, "push": push}), 200).await;
+        assert_eq!(checked, json!({"repository": "registry.example/acme/api"}));
     }
-    let told = check(
+    let checked = check(
         json!({"image": {"archive": ["api:v1"]}, "push": false}),
         200,
     )
     .await;
-    assert_eq!(told, json!({"repository": null}));
+    assert_eq!(checked, json!({"repository": null}));
     for bad in [
         json!({"source": "00000000-0000-4000-8000-000000000000"}),
         json!({"image": {"dockerfile": "../x"}}),
@@ -189,13 +189,13 @@ async fn a_build_is_checked_before_its_sources_are_sent() {
     api.post(&ann, CHECK, json!({})).await.expect(404);
     api.member("projects/acme/api", "ann", "reader").await;
     api.post(&ann, CHECK, json!({})).await.expect(403);
-    // Nothing was made of it.
+    // A check creates no build.
     let builds = api.get(&root, BUILDS).await.expect(200).json();
     assert_eq!(builds["items"], json!([]));
 }
 
 #[actix_web::test]
-async fn sources_that_nobody_builds_expire() {
+async fn sources_that_no_build_uses_expire() {
     let api = Api::start().await;
     api.project().await;
     let root = api.root.clone();

@@ -1,4 +1,4 @@
-//! A farm of its own for each test, and calls to its routes.
+//! A new farm for each test, and requests to its routes.
 
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
@@ -15,7 +15,7 @@ use slipway_git::{Git, Limits};
 use slipway_store::Store;
 use tempfile::TempDir;
 
-/// The commit that tests build: given in full, so that no repository is asked.
+/// The commit that tests build. A full SHA needs no request to a repository.
 pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A farm with the administrator `root`.
@@ -23,26 +23,25 @@ pub(crate) struct Api {
     pub(crate) farm: Farm,
     /// A token of the administrator, with all scopes.
     pub(crate) root: String,
-    /// What time it is there.
     pub(crate) clock: Clock,
     _folder: TempDir,
 }
 
-/// What a route answered.
-pub(crate) struct Answer {
+/// The response of a route.
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl ApiResponse {
     /// The body as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The body, if the status is the one that is expected.
+    /// Asserts the status, and that errors have a code and a message.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
         let text = String::from_utf8_lossy(&self.body);
@@ -54,7 +53,7 @@ impl Answer {
         self
     }
 
-    /// A header's text.
+    /// The value of a header.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap().to_str().unwrap()
@@ -76,29 +75,29 @@ impl Api {
             seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
             settings: Settings {
                 registry: Some("registry.example".to_owned()),
-                // Nobody serves the repositories of these tests.
+                // The repositories of these tests do not exist.
                 pipelines_from_repository: false,
                 ..Settings::default()
             },
         };
         let farm = Farm::open(parts).await.unwrap();
-        let made = farm.bootstrap(None, None).await.unwrap();
+        let created = farm.bootstrap(None, None).await.unwrap();
         Self {
             farm,
             clock,
-            root: made.admin_token.unwrap().expose().to_owned(),
+            root: created.admin_token.unwrap().expose().to_owned(),
             _folder: folder,
         }
     }
 
-    /// Calls a route with headers and a body of JSON, if any.
+    /// Calls a route with headers and, if given, a JSON body.
     pub(crate) async fn call_with(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: Option<Value>,
-    ) -> Answer {
+    ) -> ApiResponse {
         let data = web::Data::new(self.farm.clone());
         let app = App::new()
             .app_data(data)
@@ -112,75 +111,75 @@ impl Api {
         if let Some(body) = body {
             request = request.set_json(body);
         }
-        // A failure in the middleware is an answer as well, and is made into one here.
+        // An error in the middleware is not a response yet: the server would make it into one.
         let (status, headers, body) = match test::try_call_service(&app, request.to_request()).await
         {
-            Ok(answer) => {
-                let (status, headers) = (answer.status(), answer.headers().clone());
-                (status, headers, test::read_body(answer).await)
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers().clone());
+                (status, headers, test::read_body(response).await)
             }
             Err(error) => {
-                let answer = error.error_response();
-                let (status, headers) = (answer.status(), answer.headers().clone());
-                let body = actix_web::body::to_bytes(answer.into_body()).await;
+                let response = error.error_response();
+                let (status, headers) = (response.status(), response.headers().clone());
+                let body = actix_web::body::to_bytes(response.into_body()).await;
                 (status, headers, body.unwrap())
             }
         };
-        Answer {
+        ApiResponse {
             status,
             headers,
             body,
         }
     }
 
-    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, token: &str, path: &str) -> ApiResponse {
         self.call_with("GET", path, &[("private-token", token)], None)
             .await
     }
 
-    pub(crate) async fn delete(&self, token: &str, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, token: &str, path: &str) -> ApiResponse {
         self.call_with("DELETE", path, &[("private-token", token)], None)
             .await
     }
 
-    pub(crate) async fn post(&self, token: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, token: &str, path: &str, body: Value) -> ApiResponse {
         self.call_with("POST", path, &[("private-token", token)], Some(body))
             .await
     }
 
-    pub(crate) async fn put(&self, token: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, token: &str, path: &str, body: Value) -> ApiResponse {
         self.call_with("PUT", path, &[("private-token", token)], Some(body))
             .await
     }
 
-    pub(crate) async fn patch(&self, token: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, token: &str, path: &str, body: Value) -> ApiResponse {
         self.call_with("PATCH", path, &[("private-token", token)], Some(body))
             .await
     }
 
-    /// Makes a user, and a token for it with these scopes.
+    /// Creates a user, and a token for it with these scopes.
     pub(crate) async fn user(&self, name: &str, scopes: &[&str]) -> String {
         let body = json!({"name": name});
         self.post(&self.root, "/v1/users", body).await.expect(201);
         self.token(name, scopes).await
     }
 
-    /// Makes another token for a user.
+    /// Creates another token for a user.
     pub(crate) async fn token(&self, name: &str, scopes: &[&str]) -> String {
         let path = format!("/v1/users/{name}/tokens");
         let body = json!({"name": "test", "scopes": scopes});
-        let made = self.post(&self.root, &path, body).await.expect(201);
-        made.json()["token"].as_str().unwrap().to_owned()
+        let created = self.post(&self.root, &path, body).await.expect(201);
+        created.json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// Gives a user a role in a namespace or a project, named by its path under `/v1`.
+    /// Gives a user a role in a namespace or project. `of` is its path under `/v1`.
     pub(crate) async fn member(&self, of: &str, name: &str, role: &str) {
         let path = format!("/v1/{of}/members/{name}");
         let body = json!({"role": role});
         self.put(&self.root, &path, body).await.expect(200);
     }
 
-    /// Makes the project `acme/api` in its namespace.
+    /// Creates the namespace `acme` and the project `acme/api`.
     pub(crate) async fn project(&self) {
         let body = json!({"name": "acme"});
         self.post(&self.root, "/v1/namespaces", body)
@@ -193,7 +192,7 @@ impl Api {
             .expect(201);
     }
 
-    /// Builds `acme/api`, and returns the build.
+    /// Creates a build of `acme/api`.
     pub(crate) async fn build(&self) -> Value {
         let path = "/v1/projects/acme/api/builds";
         let body = json!({"sha": SHA, "ref": "main"});
@@ -203,8 +202,8 @@ impl Api {
     /// Registers a shared runner.
     pub(crate) async fn runner(&self) -> Runner {
         let body = json!({"description": "test"});
-        let made = self.post(&self.root, "/v1/registration-tokens", body).await;
-        let token = made.expect(201).json()["token"]
+        let created = self.post(&self.root, "/v1/registration-tokens", body).await;
+        let token = created.expect(201).json()["token"]
             .as_str()
             .unwrap()
             .to_owned();
@@ -219,15 +218,15 @@ impl Api {
         self.farm.runner_by_token(&token).await.unwrap()
     }
 
-    /// Has a runner claim the next job.
+    /// Claims the next job.
     pub(crate) async fn claim(&self, runner: &Runner) -> ClaimedJob {
         match self.farm.poll(runner, Poll::default()).await.unwrap() {
             PollAnswer::Job(job) => *job,
-            PollAnswer::Nothing { .. } | PollAnswer::Paused => panic!("there is a job"),
+            PollAnswer::Nothing { .. } | PollAnswer::Paused => panic!("no job is pending"),
         }
     }
 
-    /// Whether a token opens anything.
+    /// Whether a token is valid.
     pub(crate) async fn works(&self, token: &str) -> bool {
         let token = AccessToken::presented(token);
         self.farm.authenticate(&token).await.is_ok()
