@@ -1,4 +1,4 @@
-//! Where the farm's URL and the token are kept: a file for its owner alone, or the environment.
+//! The stored login: a file that only its owner can read, overridden by environment variables.
 
 use std::env;
 use std::fs::{self, OpenOptions, Permissions};
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// What says which farm, before the file does.
+/// The variable with the farm's URL. It takes precedence over the file.
 pub(crate) const URL: &str = "SLIPWAY_URL";
-/// What says who calls, before the file does.
+/// The variable with the token. It takes precedence over the file.
 pub(crate) const TOKEN: &str = "SLIPWAY_TOKEN";
 
-/// Where the login is kept.
+/// The file with the login.
 pub(crate) struct Config {
     path: PathBuf,
 }
 
-/// How to reach a farm.
+/// A farm, and the token to use there.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Credentials {
     pub(crate) url: String,
@@ -27,7 +27,7 @@ pub(crate) struct Credentials {
 }
 
 impl Config {
-    /// The file that was named, or the usual one.
+    /// The file at `path`, or the default one.
     pub(crate) fn new(path: Option<PathBuf>) -> Result<Self> {
         if let Some(path) = path {
             return Ok(Self { path });
@@ -35,19 +35,20 @@ impl Config {
         let folder = match (non_empty("XDG_CONFIG_HOME"), non_empty("HOME")) {
             (Some(folder), _) => PathBuf::from(folder),
             (None, Some(home)) => Path::new(&home).join(".config"),
-            (None, None) => bail!("there is no HOME: name a file with SLIPWAY_CONFIG"),
+            (None, None) => bail!(
+                "could not choose a configuration file because HOME is not set: set SLIPWAY_CONFIG"
+            ),
         };
         Ok(Self {
             path: folder.join("slipway").join("config.toml"),
         })
     }
 
-    /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How to reach the farm: as the environment says, and where it is silent, the file.
+    /// The login: what the environment variables set, and the rest from the file.
     pub(crate) fn credentials(&self) -> Result<Credentials> {
         let (url, token) = (non_empty(URL), non_empty(TOKEN));
         if let (Some(url), Some(token)) = (&url, &token) {
@@ -55,11 +56,13 @@ impl Config {
             return Ok(Credentials { url, token });
         }
         let stored = self.stored()?;
-        // A token is never sent to a farm that it was not kept for.
+        // A token must never be sent to another farm than the one for which it was stored.
         if let (Some(url), None) = (&url, &token)
             && url.trim_end_matches('/') != stored.url.trim_end_matches('/')
         {
-            bail!("{URL} names another farm than the login: set {TOKEN} too, or log in there");
+            bail!(
+                "{URL} is not the URL of the stored login: also set {TOKEN}, or run `slipway login --url URL`"
+            );
         }
         Ok(Credentials {
             url: url.unwrap_or(stored.url),
@@ -73,19 +76,20 @@ impl Config {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("not logged in: run `slipway login --url URL`, or set {URL} and {TOKEN}")
             }
-            text => text.with_context(|| format!("cannot read {shown}"))?,
+            text => text.with_context(|| format!("could not read {shown}"))?,
         };
-        // The parser's own words would show the line, and the token with it.
-        toml::from_str(&text)
-            .ok()
-            .with_context(|| format!("{shown} is not a login: run `slipway login --url URL`"))
+        // The parser's message would show the line with the token.
+        toml::from_str(&text).ok().with_context(|| {
+            format!("{shown} contains no valid login: run `slipway login --url URL`")
+        })
     }
 
-    /// Keeps a login, in one step and for its owner alone.
+    /// Stores a login atomically, in a file that only its owner can read.
     pub(crate) fn store(&self, credentials: &Credentials) -> Result<()> {
         let shown = self.path.display();
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("could not create {}", folder.display()))?;
         let draft = self
             .path
             .with_extension(format!("{}.new", std::process::id()));
@@ -96,16 +100,17 @@ impl Config {
                 .truncate(true)
                 .mode(0o600)
                 .open(&draft)?;
+            // A leftover of an earlier process keeps its own mode when it is opened.
             file.set_permissions(Permissions::from_mode(0o600))?;
             let text = toml::to_string(credentials).map_err(std::io::Error::other)?;
             file.write_all(text.as_bytes())?;
             fs::rename(&draft, &self.path)
         };
-        write().with_context(|| format!("cannot write {shown}"))
+        write().with_context(|| format!("could not write {shown}"))
     }
 }
 
-/// A variable of the environment that says something.
+/// The value of an environment variable, if it is set and not empty.
 pub(crate) fn non_empty(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -115,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_login_is_kept_for_its_owner_alone() {
+    fn a_login_is_stored_with_mode_600_and_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::new(Some(folder.path().join("new/config.toml"))).unwrap();
         assert!(

@@ -1,8 +1,7 @@
-//! `slipway`: what a developer types.
+//! `slipway`: the command line for developers.
 //!
-//! The answer goes to standard output, everything else to standard error. It ends with 0 when all
-//! is well, 1 when a build that was followed did not succeed, 2 when it was called wrongly, and 3
-//! when what was asked could not be done.
+//! Results go to standard output, everything else to standard error. The exit status is 0 on
+//! success, 1 if a followed build or job did not succeed, 2 for wrong usage, and 3 for other errors.
 
 mod args;
 mod commands;
@@ -16,31 +15,33 @@ use clap::Parser;
 use slipway_client::ClientError;
 
 use crate::args::{Args, Command};
-use crate::commands::{Done, Session, builds, login, logs, others, password, projects};
+use crate::commands::{
+    Outcome, Session, artifacts, builds, login, logs, password, projects, queue, runners,
+};
 use crate::config::Config;
 use crate::output::Output;
 
-/// What was asked could not be done.
+/// The exit status of a command that failed.
 const FAILED: u8 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
     match run(args).await {
-        Ok(Done::Well) => ExitCode::SUCCESS,
-        Ok(Done::BuildFailed) => ExitCode::from(1),
-        // Whoever read the output has seen enough, as `head` does.
+        Ok(Outcome::Succeeded) => ExitCode::SUCCESS,
+        Ok(Outcome::BuildFailed) => ExitCode::from(1),
+        // The reader of the output has seen enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let line = one_line(&error);
-            // Nothing is left to be told when standard error is gone as well.
+            // Without standard error there is nobody to report to.
             let _ = writeln!(std::io::stderr(), "slipway: {line}");
             ExitCode::from(FAILED)
         }
     }
 }
 
-async fn run(args: Args) -> anyhow::Result<Done> {
+async fn run(args: Args) -> anyhow::Result<Outcome> {
     let config = Config::new(args.config)?;
     let output = Output::new(args.json);
     if let Command::Login(login) = args.command {
@@ -48,7 +49,8 @@ async fn run(args: Args) -> anyhow::Result<Done> {
     }
     let session = Session::open(&config, output)?;
     match args.command {
-        Command::Login(_) => Ok(Done::Well),
+        // Handled above, because it needs no stored login.
+        Command::Login(_) => Ok(Outcome::Succeeded),
         Command::Password { user } => password::password(&session, user.as_deref()).await,
         Command::Projects { command } => projects::run(&session, command).await,
         Command::Build(build) => builds::build(&session, *build).await,
@@ -57,9 +59,9 @@ async fn run(args: Args) -> anyhow::Result<Done> {
         Command::Logs { target, follow } => logs::logs(&session, target, follow).await,
         Command::Cancel { target } => builds::cancel(&session, target).await,
         Command::Retry { target } => builds::retry(&session, target).await,
-        Command::Runners => others::runners(&session).await,
-        Command::Queue => others::queue(&session).await,
-        Command::Artifacts { target } => others::artifacts(&session, target).await,
+        Command::Runners => runners::list(&session).await,
+        Command::Queue => queue::list(&session).await,
+        Command::Artifacts { target } => artifacts::list(&session, target).await,
     }
 }
 
@@ -69,7 +71,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// What went wrong, its deepest cause, and what to do about it.
+/// The error, its root cause, and what to do about it, on one line.
 fn one_line(error: &anyhow::Error) -> String {
     let mut line = error.to_string();
     let cause = error.root_cause().to_string();
@@ -78,8 +80,7 @@ fn one_line(error: &anyhow::Error) -> String {
     }
     let advice = match error.downcast_ref::<ClientError>() {
         Some(ClientError::Api { status: 401, .. }) => "; run `slipway login --url URL`",
-        Some(ClientError::Unreachable { .. }) => "; check the URL and that the farm is up",
-        Some(ClientError::NotAFarm { .. }) => "; check the URL",
+        Some(ClientError::Unreachable { .. }) => "; check the URL, and whether the farm is running",
         _ => "",
     };
     line.push_str(advice);
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_line_that_says_what_to_do() {
+    fn an_error_is_one_line_with_advice() {
         let error = anyhow::Error::new(ClientError::Api {
             status: 401,
             code: "unauthorized".to_owned(),

@@ -1,11 +1,11 @@
-//! What is printed: tables for people, JSON for programs.
+//! Output: text for people, JSON for programs.
 
 use std::io::{Result, Write, stderr, stdout};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// Where answers go, and in which form.
+/// Prints results as text or JSON, and notes for people.
 pub(crate) struct Output {
     json: bool,
 }
@@ -15,12 +15,12 @@ impl Output {
         Self { json }
     }
 
-    /// Whether answers are JSON.
+    /// Whether results are printed as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Prints a value: as JSON, or as `text` says it.
+    /// Prints a value as JSON, or as the text that `text` returns.
     pub(crate) fn value<T: Serialize>(
         &self,
         value: &T,
@@ -34,26 +34,26 @@ impl Output {
         Ok(())
     }
 
-    /// Prints one line of JSON, for answers that come bit by bit.
+    /// Prints one line of JSON, for results that arrive in parts.
     pub(crate) fn json_line(&self, value: &impl Serialize) -> anyhow::Result<()> {
         self.bytes(&[serde_json::to_vec(value)?, b"\n".to_vec()].concat())?;
         Ok(())
     }
 
-    /// Prints bytes as they are, at once.
+    /// Prints bytes unchanged and flushes them.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut out = stdout().lock();
         out.write_all(bytes)?;
         out.flush()
     }
 
-    /// Tells a person what is going on.
+    /// Prints a line for people on standard error.
     pub(crate) fn note(&self, text: &str) -> Result<()> {
         writeln!(stderr().lock(), "{}", plain(text))
     }
 }
 
-/// Lays rows out in columns under a heading.
+/// Formats rows in columns under a heading.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned))
         .chain(rows)
@@ -74,14 +74,15 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) 
     rows.iter().map(line).collect()
 }
 
-/// Text without what would steer a terminal: much of it was written by others.
+/// Replaces control characters, which could control the terminal: much of the text comes from other
+/// users.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
 
-/// How long ago something was, in its largest unit.
+/// The time from `since` to `now` in its largest unit, such as `3h`.
 pub(crate) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (now - since).num_seconds().max(0);
     match seconds {
@@ -92,7 +93,7 @@ pub(crate) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// A number of bytes, in its largest unit.
+/// A number of bytes in the largest unit in which it has at least two digits, such as `12 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut whole = bytes;
@@ -104,10 +105,10 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{whole} {}", UNITS[unit])
 }
 
-/// The time, for ages.
+/// The current time, for [`age`].
 #[expect(
     clippy::disallowed_methods,
-    reason = "a person wants to know how long ago it was"
+    reason = "ages are shown to people and decide nothing"
 )]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
@@ -119,7 +120,7 @@ mod tests {
     use chrono::TimeDelta;
 
     #[test]
-    fn a_table_has_straight_columns_and_steers_no_terminal() {
+    fn a_table_has_aligned_columns_and_no_control_characters() {
         let rows = vec![
             ["1".to_owned(), "\x1b[31mred".to_owned()],
             ["12".to_owned(), "x".to_owned()],
@@ -131,21 +132,21 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_has_its_largest_unit() {
         let then = DateTime::UNIX_EPOCH;
-        for (seconds, told) in [
+        for (seconds, expected) in [
             (-5, "0s"),
             (59, "59s"),
             (60, "1m"),
             (7200, "2h"),
             (90_000, "1d"),
         ] {
-            assert_eq!(age(then, then + TimeDelta::seconds(seconds)), told);
+            assert_eq!(age(then, then + TimeDelta::seconds(seconds)), expected);
         }
     }
 
     #[test]
-    fn a_size_is_told_in_a_unit_that_suits_it() {
+    fn a_size_has_a_unit_that_keeps_the_number_short() {
         assert_eq!(size(10_239), "10239 B");
         assert_eq!(size(10 * 1024), "10 KiB");
         assert_eq!(size(u64::MAX), "16777215 TiB");

@@ -1,48 +1,47 @@
-//! What can go wrong between a client and the farm.
+//! Errors of the client.
 
 use serde::Deserialize;
 
-/// What can go wrong between a client and the farm.
+/// Why a request to the farm failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The farm's URL is none.
     #[error("{0:?} is not the URL of a farm: expected http://HOST or https://HOST")]
     Url(String),
-    /// The token has characters that no token has.
-    #[error("the token is empty or has characters that no token has")]
+    #[error("the token is empty or contains characters that are not allowed in tokens")]
     Token,
-    /// The client cannot be set up at all.
-    #[error("cannot set up HTTP")]
+    #[error("could not set up the HTTP client")]
     Setup(#[source] reqwest::Error),
-    /// Nobody answered.
+    /// No response arrived.
     #[error("cannot reach the farm at {url}")]
     Unreachable {
-        /// The farm's URL.
+        /// The URL of the farm.
         url: String,
-        /// What happened.
         source: reqwest::Error,
     },
-    /// The farm refused, and said why.
+    /// The farm answered with an error.
     #[error("{message}")]
     Api {
         /// The HTTP status.
         status: u16,
-        /// The word for programs.
+        /// The code of the error, for programs.
         code: String,
-        /// The sentence for people.
+        /// The description of the error, for people.
         message: String,
     },
-    /// The answer is not one of this API: a proxy, or another server.
-    #[error("the server answered {status}, and not as a farm does")]
+    /// The response is not one of this API. It may come from a proxy or another server.
+    #[error(
+        "the server answered {status} in a format that this client does not understand; is the URL \
+         right?"
+    )]
     NotAFarm {
         /// The HTTP status.
         status: u16,
     },
-    /// The answer broke off, or has another shape.
-    #[error("the farm's answer cannot be read")]
+    /// The response broke off, or has an unexpected format.
+    #[error("could not read the response of the farm")]
     Unreadable(#[source] reqwest::Error),
-    /// An event of a stream has another shape.
-    #[error("the farm's stream cannot be read")]
+    /// An event stream broke off, or has an event with an unexpected format.
+    #[error("could not read the event stream of the farm")]
     BadEvent,
 }
 
@@ -58,8 +57,8 @@ struct Detail {
 }
 
 impl ClientError {
-    /// What an answer that is no success means.
-    pub(crate) fn of_answer(status: u16, body: &[u8]) -> Self {
+    /// The error that a response without a success status describes.
+    pub(crate) fn from_response(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice::<Body>(body) {
             Ok(Body { error }) => ClientError::Api {
                 status,
@@ -70,7 +69,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed if it is sent again later.
     pub fn is_transient(&self) -> bool {
         match self {
             ClientError::Unreachable { .. } | ClientError::Unreadable(_) => true,
@@ -90,13 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_carries_the_farms_sentence() {
+    fn api_errors_have_the_message_of_the_farm_and_5xx_are_transient() {
         let body = br#"{"error":{"code":"not_found","message":"no such project"}}"#;
-        let error = ClientError::of_answer(404, body);
+        let error = ClientError::from_response(404, body);
         assert_eq!(error.to_string(), "no such project");
         assert!(!error.is_transient());
-        assert!(ClientError::of_answer(503, body).is_transient());
-        let proxy = ClientError::of_answer(502, b"<html>");
+        assert!(ClientError::from_response(503, body).is_transient());
+        let proxy = ClientError::from_response(502, b"<html>");
         assert!(matches!(proxy, ClientError::NotAFarm { status: 502 }));
     }
 }

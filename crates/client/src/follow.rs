@@ -1,4 +1,4 @@
-//! Following a trace: server-sent events, taken up again where they broke off.
+//! Following a trace through server-sent events, across broken connections.
 
 use std::time::Duration;
 
@@ -12,32 +12,29 @@ use slipway_domain::backoff::Backoff;
 
 use crate::{Client, ClientError};
 
-/// How often in a row a stream may break off without anything new before it is given up.
+/// How many connections in a row may break without a new byte before following fails.
 const MAX_BREAKS: u32 = 30;
 /// The delays before reconnecting.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
-/// Something that happens to a trace.
+/// An event of a followed trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceEvent {
-    /// More of it.
+    /// The next bytes of the trace.
     Chunk {
-        /// Where the bytes begin.
+        /// The position of the first byte in the trace.
         offset: u64,
-        /// The bytes.
         bytes: Bytes,
     },
-    /// The job is over, and so is the trace.
-    End {
-        /// The job's state.
-        state: String,
-    },
+    /// The job has finished and its trace is complete. This is the last event.
+    End { state: String },
 }
 
 impl Client {
-    /// The trace of a job from `from` on: what is stored, then what comes, until the job is over.
+    /// The trace of a job from the byte `from` on: first the stored bytes, then new ones as they
+    /// arrive, until the job finishes.
     ///
-    /// A connection that breaks is made again, and no byte is told twice.
+    /// Broken connections are opened again. Every byte is returned once.
     pub fn follow_trace(
         &self,
         job: i64,
@@ -74,15 +71,16 @@ impl Follower {
     async fn next(&mut self) -> Result<TraceEvent, ClientError> {
         loop {
             if let Some(event) = self.parser.next_event()? {
-                match self.news_of(event) {
+                match self.without_known_bytes(event) {
                     Some(event) => return Ok(event),
                     None => continue,
                 }
             }
-            let problem = match &mut self.body {
+            let error = match &mut self.body {
                 None => match self.connect().await {
                     Ok(body) => {
                         self.body = Some(body);
+                        // Half an event of the broken connection must not precede the new ones.
                         self.parser = Parser::default();
                         continue;
                     }
@@ -97,10 +95,13 @@ impl Follower {
                     None => ClientError::BadEvent,
                 },
             };
-            let broke_off = self.body.take().is_some();
+            let was_connected = self.body.take().is_some();
             self.breaks += 1;
-            if !(broke_off || problem.is_transient()) || self.breaks > MAX_BREAKS {
-                return Err(problem);
+            // An open stream can always be resumed, whatever ended it. An error response is final
+            // unless it is transient.
+            let can_retry = was_connected || error.is_transient();
+            if !can_retry || self.breaks > MAX_BREAKS {
+                return Err(error);
             }
             tokio::time::sleep(BACKOFF.delay_after(self.breaks - 1, 0.0)).await;
         }
@@ -113,18 +114,19 @@ impl Follower {
         Ok(self.client.send(request).await?.bytes_stream().boxed())
     }
 
-    /// What of an event was not told before.
-    fn news_of(&mut self, event: TraceEvent) -> Option<TraceEvent> {
+    /// The event without the bytes that were returned before; `None` if nothing is left.
+    fn without_known_bytes(&mut self, event: TraceEvent) -> Option<TraceEvent> {
         let TraceEvent::Chunk { offset, bytes } = event else {
             return Some(event);
         };
-        let told = usize::try_from(self.offset.saturating_sub(offset)).unwrap_or(usize::MAX);
-        if told >= bytes.len() {
+        let known = usize::try_from(self.offset.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if known >= bytes.len() {
             return None;
         }
-        let bytes = bytes.slice(told..);
-        let offset = offset + told as u64;
+        let bytes = bytes.slice(known..);
+        let offset = offset + known as u64;
         self.offset = offset + bytes.len() as u64;
+        // Only progress counts: a farm that repeats known bytes must not be followed forever.
         self.breaks = 0;
         Some(TraceEvent::Chunk { offset, bytes })
     }
@@ -141,7 +143,7 @@ struct End {
     state: String,
 }
 
-/// Cuts bytes into events, however they arrive.
+/// Splits a byte stream into events.
 #[derive(Default)]
 struct Parser {
     text: Vec<u8>,
@@ -152,12 +154,12 @@ impl Parser {
         self.text.extend_from_slice(bytes);
     }
 
-    /// The next event that is whole; what this client does not know is passed over.
+    /// The next complete event. Events of unknown types are skipped, as newer farms may send them.
     fn next_event(&mut self) -> Result<Option<TraceEvent>, ClientError> {
         while let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.text.drain(..end + 2).collect();
             let block = String::from_utf8(block).map_err(|_| ClientError::BadEvent)?;
-            if let Some(event) = read(&block)? {
+            if let Some(event) = parse_event(&block)? {
                 return Ok(Some(event));
             }
         }
@@ -165,7 +167,8 @@ impl Parser {
     }
 }
 
-fn read(block: &str) -> Result<Option<TraceEvent>, ClientError> {
+/// Parses one event; `None` for comments and unknown events.
+fn parse_event(block: &str) -> Result<Option<TraceEvent>, ClientError> {
     let field = |name: &str| {
         block.lines().find_map(|line| {
             let value = line.strip_prefix(name)?.strip_prefix(':')?;
@@ -199,7 +202,7 @@ mod tests {
         event: later\ndata: x\n\nevent: end\nid: 3\ndata: {\"state\":\"failed\",\"failure_reason\":null}\n\n";
 
     #[test]
-    fn events_are_the_same_however_they_arrive() {
+    fn events_are_parsed_however_the_bytes_are_split() {
         let expected = [
             TraceEvent::Chunk {
                 offset: 0,
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_is_told_twice() {
+    fn known_bytes_are_dropped_and_new_ones_reset_the_break_count() {
         let mut follower = Follower {
             client: Client::new("http://farm.example", "t").unwrap(),
             job: 1,
@@ -235,8 +238,11 @@ mod tests {
             offset,
             bytes: Bytes::from_static(text.as_bytes()),
         };
-        assert_eq!(follower.news_of(chunk(0, "ab")), None);
-        assert_eq!(follower.news_of(chunk(0, "abc")), Some(chunk(2, "c")));
+        assert_eq!(follower.without_known_bytes(chunk(0, "ab")), None);
+        assert_eq!(
+            follower.without_known_bytes(chunk(0, "abc")),
+            Some(chunk(2, "c"))
+        );
         assert_eq!((follower.offset, follower.breaks), (3, 0));
     }
 

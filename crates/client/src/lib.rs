@@ -1,7 +1,7 @@
-//! A typed client of the farm's native API.
+//! A typed client of the native API.
 //!
-//! It knows the API's shapes on its own account, and shares no type with the server, so that the
-//! two can be of different versions: members that it does not know are passed over.
+//! It has its own types and shares none with the server, so that both can have different versions:
+//! unknown fields in responses are ignored.
 
 mod error;
 mod follow;
@@ -21,15 +21,15 @@ pub use follow::TraceEvent;
 pub use sources::{BuildToCheck, CheckedBuild, ImageSpec, Source, SourceBuild, SourceDate};
 pub use types::*;
 
-/// How long it may take to reach the farm.
+/// The time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may wait for its next request. The coordinator closes it after 5 s, and a
-/// request that is sent at that moment is lost.
-const IDLE: Duration = Duration::from_secs(3);
-/// How long an answer may be silent. A stream gives a sign of life every 15 seconds.
+/// How long an idle connection is kept. The coordinator closes idle connections after 5 s, and a
+/// request that is sent at that moment would fail.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest silence within a response. Event streams send a comment every 15 seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A farm, as one user sees it. Clones share connections.
+/// A client of one farm with the token of one user. Clones share connections.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -46,12 +46,12 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Makes a client of the farm at `url`, such as `https://slipway.example`. Nothing is sent.
+    /// Creates a client of the farm at `url`, such as `https://slipway.example`. Sends nothing.
     ///
     /// # Errors
-    /// `Url` when the URL is none, `Token` when the token cannot be sent.
+    /// [`ClientError::Url`] if the URL is invalid, [`ClientError::Token`] if the token cannot be sent.
     pub fn new(url: &str, token: &str) -> Result<Self, ClientError> {
-        // Another part of the program may have chosen a provider before, which is as good.
+        // This fails if the program has installed a provider before, and that one works as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = Url::parse(url)
             .ok()
@@ -60,7 +60,7 @@ impl Client {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ClientError::Token);
         }
-        let http = connections().read_timeout(READ_TIMEOUT).build();
+        let http = http_client().read_timeout(READ_TIMEOUT).build();
         Ok(Self {
             http: http.map_err(ClientError::Setup)?,
             base,
@@ -68,15 +68,15 @@ impl Client {
         })
     }
 
-    /// The same farm for requests whose bodies take their time: no answer comes before their end.
-    fn patient(&self) -> Result<Self, ClientError> {
+    /// A client without a read timeout, for uploads: the response starts only after a long body.
+    fn without_read_timeout(&self) -> Result<Self, ClientError> {
         Ok(Self {
-            http: connections().build().map_err(ClientError::Setup)?,
+            http: http_client().build().map_err(ClientError::Setup)?,
             ..self.clone()
         })
     }
 
-    /// Begins a request for the resource that `path`, below `/v1`, leads to.
+    /// Starts a request for a resource. `path` has its segments below `/v1`.
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -85,24 +85,24 @@ impl Client {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
-    /// Sends a request, and returns the answer if it is a success.
+    /// Sends a request, and returns the response if its status is a success.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let answer = request.send().await.map_err(|source| {
+        let response = request.send().await.map_err(|source| {
             let url = self.base.to_string();
             ClientError::Unreachable { url, source }
         })?;
-        if answer.status().is_success() {
-            return Ok(answer);
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.unwrap_or_default();
-        Err(ClientError::of_answer(status, &body))
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap_or_default();
+        Err(ClientError::from_response(status, &body))
     }
 
-    /// Sends a request, and reads the answer.
+    /// Sends a request, and reads the JSON of the response.
     async fn fetch<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
-        let answer = self.send(request).await?;
-        answer.json().await.map_err(ClientError::Unreadable)
+        let response = self.send(request).await?;
+        response.json().await.map_err(ClientError::Unreadable)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
@@ -127,7 +127,7 @@ impl Client {
             .await
     }
 
-    async fn act<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+    async fn post_empty<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         self.fetch(self.request(Method::POST, path)).await
     }
 
@@ -149,15 +149,15 @@ impl Client {
     }
 
     async fn delete(&self, path: &[&str]) -> Result<(), ClientError> {
-        let answer = self.send(self.request(Method::DELETE, path)).await;
-        answer.map(drop)
+        let response = self.send(self.request(Method::DELETE, path)).await;
+        response.map(drop)
     }
 }
 
-fn connections() -> reqwest::ClientBuilder {
+fn http_client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("slipway-client/", env!("CARGO_PKG_VERSION")))
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_put_below_the_farms_own_and_is_escaped() {
+    fn paths_are_appended_to_the_base_url_and_escaped() {
         for base in ["https://farm.example/ci", "https://farm.example/ci/"] {
             let client = Client::new(base, "slpat-1").unwrap();
             let request = client.request(Method::GET, &["users", "a/b ?"]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_farm_or_no_token_is_refused_before_anything_is_sent() {
+    fn invalid_urls_and_tokens_are_rejected() {
         for bad in ["", "farm.example", "ftp://farm.example", "http://"] {
             assert!(
                 matches!(Client::new(bad, "t"), Err(ClientError::Url(_))),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_does_not_show_its_token() {
+    fn debug_output_does_not_contain_the_token() {
         let client = Client::new("http://farm.example", "slpat-1").unwrap();
         assert!(!format!("{client:?}").contains("slpat"));
     }

@@ -1,4 +1,4 @@
-//! One method for each thing that the API does.
+//! One method for each operation of the API.
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
@@ -13,83 +13,85 @@ use crate::types::{
 };
 use crate::{Client, ClientError};
 
-type Answer<T> = Result<T, ClientError>;
+type Result<T> = std::result::Result<T, ClientError>;
 
-/// People and tokens.
+/// Users and tokens.
 impl Client {
-    /// Who is calling.
-    pub async fn current_user(&self) -> Answer<CurrentUser> {
+    /// The calling user.
+    pub async fn current_user(&self) -> Result<CurrentUser> {
         self.get(&["user"]).await
     }
 
-    /// The users. Administrators see them.
-    pub async fn users(&self, page: &PageRequest) -> Answer<Page<User>> {
+    /// All users. Only for administrators.
+    pub async fn users(&self, page: &PageRequest) -> Result<Page<User>> {
         self.page(&["users"], page).await
     }
 
-    /// Makes a user. Administrators do.
-    pub async fn create_user(&self, name: &str, admin: bool) -> Answer<User> {
+    /// Creates a user. Only for administrators.
+    pub async fn create_user(&self, name: &str, admin: bool) -> Result<User> {
         let body = json!({"name": name, "admin": admin});
         self.post(&["users"], &body).await
     }
 
-    /// Gives the caller a new password in the place of `old`, if it has one.
-    pub async fn change_password(&self, old: Option<&str>, new: &str) -> Answer<()> {
+    /// Sets the password of the calling user. `old` is the current one, if there is one.
+    pub async fn change_password(&self, old: Option<&str>, new: &str) -> Result<()> {
         let body = json!({"old": old, "new": new});
-        self.put_quietly(&["user", "password"], &body).await
+        self.put_without_response(&["user", "password"], &body)
+            .await
     }
 
-    /// Gives another user a password. Administrators do.
-    pub async fn set_password(&self, user: &str, new: &str) -> Answer<()> {
+    /// Sets the password of another user. Only for administrators.
+    pub async fn set_password(&self, user: &str, new: &str) -> Result<()> {
         let body = json!({"new": new});
-        self.put_quietly(&["users", user, "password"], &body).await
+        self.put_without_response(&["users", user, "password"], &body)
+            .await
     }
 
-    async fn put_quietly(&self, path: &[&str], body: &serde_json::Value) -> Answer<()> {
+    async fn put_without_response(&self, path: &[&str], body: &serde_json::Value) -> Result<()> {
         let request = self.request(Method::PUT, path).json(body);
         self.send(request).await.map(drop)
     }
 
-    /// Makes a token for the caller.
-    pub async fn create_token(&self, name: &str, scopes: &[&str]) -> Answer<CreatedToken> {
+    /// Creates a personal access token for the calling user.
+    pub async fn create_token(&self, name: &str, scopes: &[&str]) -> Result<CreatedToken> {
         let body = json!({"name": name, "scopes": scopes});
         self.post(&["tokens"], &body).await
     }
 
-    /// Makes a token for a user. Administrators do.
+    /// Creates a personal access token for any user. Only for administrators.
     pub async fn create_token_for(
         &self,
         user: &str,
         name: &str,
         scopes: &[&str],
-    ) -> Answer<CreatedToken> {
+    ) -> Result<CreatedToken> {
         let body = json!({"name": name, "scopes": scopes});
         self.post(&["users", user, "tokens"], &body).await
     }
 
-    /// Revokes a token.
-    pub async fn revoke_token(&self, id: i64) -> Answer<()> {
+    /// Revokes a personal access token.
+    pub async fn revoke_token(&self, id: i64) -> Result<()> {
         self.delete(&["tokens", &id.to_string()]).await
     }
 
-    /// Makes a registration token for shared runners. Administrators do.
+    /// Creates a registration token for shared runners. Only for administrators.
     pub async fn create_registration_token(
         &self,
         description: &str,
         single_use: bool,
-    ) -> Answer<CreatedToken> {
+    ) -> Result<CreatedToken> {
         let body = json!({"description": description, "single_use": single_use});
         self.post(&["registration-tokens"], &body).await
     }
 
-    /// Makes a registration token for runners of one project.
+    /// Creates a registration token for runners of one project.
     pub async fn create_project_registration_token(
         &self,
         namespace: &str,
         name: &str,
         description: &str,
         single_use: bool,
-    ) -> Answer<CreatedToken> {
+    ) -> Result<CreatedToken> {
         let body = json!({"description": description, "single_use": single_use});
         let path = ["projects", namespace, name, "registration-tokens"];
         self.post(&path, &body).await
@@ -98,13 +100,13 @@ impl Client {
 
 /// Namespaces and projects.
 impl Client {
-    /// The namespaces that the caller is a member of.
-    pub async fn namespaces(&self, page: &PageRequest) -> Answer<Page<Namespace>> {
+    /// The namespaces of which the calling user is a member.
+    pub async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>> {
         self.page(&["namespaces"], page).await
     }
 
-    /// Makes a namespace.
-    pub async fn create_namespace(&self, name: &str) -> Answer<Namespace> {
+    /// Creates a namespace.
+    pub async fn create_namespace(&self, name: &str) -> Result<Namespace> {
         self.post(&["namespaces"], &json!({"name": name})).await
     }
 
@@ -114,28 +116,28 @@ impl Client {
         namespace: &str,
         user: &str,
         role: &str,
-    ) -> Answer<Member> {
+    ) -> Result<Member> {
         let path = ["namespaces", namespace, "members", user];
         self.put(&path, &json!({"role": role})).await
     }
 
-    /// The projects that the caller may see.
-    pub async fn projects(&self, page: &PageRequest) -> Answer<Page<Project>> {
+    /// The projects that the calling user may see.
+    pub async fn projects(&self, page: &PageRequest) -> Result<Page<Project>> {
         self.page(&["projects"], page).await
     }
 
-    /// One project.
-    pub async fn project(&self, namespace: &str, name: &str) -> Answer<Project> {
+    /// A project.
+    pub async fn project(&self, namespace: &str, name: &str) -> Result<Project> {
         self.get(&["projects", namespace, name]).await
     }
 
-    /// Makes a project.
-    pub async fn create_project(&self, project: &NewProject) -> Answer<Project> {
+    /// Creates a project.
+    pub async fn create_project(&self, project: &NewProject) -> Result<Project> {
         self.post(&["projects"], project).await
     }
 
-    /// Removes a project with everything that it has.
-    pub async fn delete_project(&self, namespace: &str, name: &str) -> Answer<()> {
+    /// Deletes a project with its builds, traces and artifacts.
+    pub async fn delete_project(&self, namespace: &str, name: &str) -> Result<()> {
         self.delete(&["projects", namespace, name]).await
     }
 
@@ -146,35 +148,35 @@ impl Client {
         name: &str,
         user: &str,
         role: &str,
-    ) -> Answer<Member> {
+    ) -> Result<Member> {
         let path = ["projects", namespace, name, "members", user];
         self.put(&path, &json!({"role": role})).await
     }
 
-    /// What opens a project's repository.
-    pub async fn deploy_key(&self, namespace: &str, name: &str) -> Answer<DeployKey> {
+    /// The deploy key of a project.
+    pub async fn deploy_key(&self, namespace: &str, name: &str) -> Result<DeployKey> {
         self.get(&["projects", namespace, name, "deploy-key"]).await
     }
 
-    /// Sets what opens a project's repository.
+    /// Sets the deploy key of a project.
     pub async fn set_deploy_key(
         &self,
         namespace: &str,
         name: &str,
         new: &NewDeployKey,
-    ) -> Answer<DeployKey> {
+    ) -> Result<DeployKey> {
         self.put(&["projects", namespace, name, "deploy-key"], new)
             .await
     }
 
-    /// Removes what opens a project's repository.
-    pub async fn remove_deploy_key(&self, namespace: &str, name: &str) -> Answer<()> {
+    /// Deletes the deploy key of a project.
+    pub async fn delete_deploy_key(&self, namespace: &str, name: &str) -> Result<()> {
         self.delete(&["projects", namespace, name, "deploy-key"])
             .await
     }
 
     /// The variables of a project.
-    pub async fn variables(&self, namespace: &str, name: &str) -> Answer<Page<Variable>> {
+    pub async fn variables(&self, namespace: &str, name: &str) -> Result<Page<Variable>> {
         self.get(&["projects", namespace, name, "variables"]).await
     }
 
@@ -186,43 +188,43 @@ impl Client {
         key: &str,
         value: &str,
         public: bool,
-    ) -> Answer<Variable> {
+    ) -> Result<Variable> {
         let path = ["projects", namespace, name, "variables", key];
         let body = json!({"value": value, "public": public});
         self.put(&path, &body).await
     }
 
-    /// Removes a variable of a project.
-    pub async fn remove_variable(&self, namespace: &str, name: &str, key: &str) -> Answer<()> {
+    /// Deletes a variable of a project.
+    pub async fn delete_variable(&self, namespace: &str, name: &str, key: &str) -> Result<()> {
         self.delete(&["projects", namespace, name, "variables", key])
             .await
     }
 
-    /// Sets what the jobs of a namespace log in to a registry with.
+    /// Sets the login of a namespace at a registry.
     pub async fn set_registry_credential(
         &self,
         namespace: &str,
         registry: &str,
         username: &str,
         password: &str,
-    ) -> Answer<RegistryCredential> {
+    ) -> Result<RegistryCredential> {
         let path = ["namespaces", namespace, "registry-credentials"];
         let body = json!({"registry": registry, "username": username, "password": password});
         self.put(&path, &body).await
     }
 
     /// The pipelines of a project.
-    pub async fn pipelines(&self, namespace: &str, name: &str) -> Answer<Page<Pipeline>> {
+    pub async fn pipelines(&self, namespace: &str, name: &str) -> Result<Page<Pipeline>> {
         self.get(&["projects", namespace, name, "pipelines"]).await
     }
 
-    /// Says what a pipeline runs from now on.
+    /// Sets the jobs of a pipeline, and creates it if it does not exist.
     pub async fn put_pipeline(
         &self,
         namespace: &str,
         name: &str,
         pipeline: &Pipeline,
-    ) -> Answer<Pipeline> {
+    ) -> Result<Pipeline> {
         let path = ["projects", namespace, name, "pipelines", &pipeline.slug];
         self.put(&path, &json!({"definition": pipeline.definition}))
             .await
@@ -237,7 +239,7 @@ impl Client {
         namespace: &str,
         name: &str,
         build: &NewBuild,
-    ) -> Answer<Build> {
+    ) -> Result<Build> {
         self.post(&["projects", namespace, name, "builds"], build)
             .await
     }
@@ -249,105 +251,107 @@ impl Client {
         name: &str,
         filter: &BuildFilter,
         page: &PageRequest,
-    ) -> Answer<Page<Build>> {
+    ) -> Result<Page<Build>> {
         let path = ["projects", namespace, name, "builds"];
         let request = self.request(Method::GET, &path).query(filter).query(page);
         self.fetch(request).await
     }
 
-    /// One build, with its jobs.
-    pub async fn build(&self, id: Uuid) -> Answer<Build> {
+    /// A build with its jobs.
+    pub async fn build(&self, id: Uuid) -> Result<Build> {
         self.get(&["builds", &id.to_string()]).await
     }
 
-    /// Calls off what is not over of a build.
-    pub async fn cancel_build(&self, id: Uuid) -> Answer<Build> {
-        self.act(&["builds", &id.to_string(), "cancel"]).await
+    /// Cancels all unfinished jobs of a build.
+    pub async fn cancel_build(&self, id: Uuid) -> Result<Build> {
+        self.post_empty(&["builds", &id.to_string(), "cancel"])
+            .await
     }
 
-    /// Makes new attempts at what did not succeed of a build.
-    pub async fn retry_build(&self, id: Uuid) -> Answer<Build> {
-        self.act(&["builds", &id.to_string(), "retry"]).await
+    /// Retries all jobs of a build that did not succeed.
+    pub async fn retry_build(&self, id: Uuid) -> Result<Build> {
+        self.post_empty(&["builds", &id.to_string(), "retry"]).await
     }
 
-    /// One job.
-    pub async fn job(&self, id: i64) -> Answer<Job> {
+    /// A job.
+    pub async fn job(&self, id: i64) -> Result<Job> {
         self.get(&["jobs", &id.to_string()]).await
     }
 
-    /// Calls a job off.
-    pub async fn cancel_job(&self, id: i64) -> Answer<Job> {
-        self.act(&["jobs", &id.to_string(), "cancel"]).await
+    /// Cancels a job.
+    pub async fn cancel_job(&self, id: i64) -> Result<Job> {
+        self.post_empty(&["jobs", &id.to_string(), "cancel"]).await
     }
 
-    /// Makes a new attempt at a job.
-    pub async fn retry_job(&self, id: i64) -> Answer<Job> {
-        self.act(&["jobs", &id.to_string(), "retry"]).await
+    /// Retries a finished job. Returns the new job.
+    pub async fn retry_job(&self, id: i64) -> Result<Job> {
+        self.post_empty(&["jobs", &id.to_string(), "retry"]).await
     }
 
-    /// Starts a job that waits for somebody to start it.
-    pub async fn play_job(&self, id: i64) -> Answer<Job> {
-        self.act(&["jobs", &id.to_string(), "play"]).await
+    /// Starts a manual job.
+    pub async fn play_job(&self, id: i64) -> Result<Job> {
+        self.post_empty(&["jobs", &id.to_string(), "play"]).await
     }
 
-    /// Erases the trace and the artifacts of a job.
-    pub async fn erase_job(&self, id: i64) -> Answer<Job> {
-        self.act(&["jobs", &id.to_string(), "erase"]).await
+    /// Erases the trace and the artifacts of a finished job.
+    pub async fn erase_job(&self, id: i64) -> Result<Job> {
+        self.post_empty(&["jobs", &id.to_string(), "erase"]).await
     }
 
-    /// Why a job has not begun.
-    pub async fn pending_reason(&self, id: i64) -> Answer<JobPendingReason> {
+    /// Why a job has not started.
+    pub async fn pending_reason(&self, id: i64) -> Result<JobPendingReason> {
         self.get(&["jobs", &id.to_string(), "pending-reason"]).await
     }
 
-    /// The trace of a job, as far as it is stored.
-    pub async fn trace(&self, id: i64) -> Answer<impl Stream<Item = Answer<Bytes>> + use<>> {
+    /// The stored bytes of a job's trace.
+    pub async fn trace(&self, id: i64) -> Result<impl Stream<Item = Result<Bytes>> + use<>> {
         self.bytes(&["jobs", &id.to_string(), "trace"]).await
     }
 
     /// The artifacts of a job.
-    pub async fn artifacts(&self, job: i64) -> Answer<Page<Artifact>> {
+    pub async fn artifacts(&self, job: i64) -> Result<Page<Artifact>> {
         self.get(&["jobs", &job.to_string(), "artifacts"]).await
     }
 
-    /// Keeps an artifact for ever that would have expired.
-    pub async fn keep_artifact(&self, id: i64) -> Answer<Artifact> {
-        self.act(&["artifacts", &id.to_string(), "keep"]).await
+    /// Keeps an artifact forever, so that it no longer expires.
+    pub async fn keep_artifact(&self, id: i64) -> Result<Artifact> {
+        self.post_empty(&["artifacts", &id.to_string(), "keep"])
+            .await
     }
 
-    /// The bytes of an archive.
+    /// The content of an archive or a file.
     pub async fn artifact_content(
         &self,
         id: i64,
-    ) -> Answer<impl Stream<Item = Answer<Bytes>> + use<>> {
+    ) -> Result<impl Stream<Item = Result<Bytes>> + use<>> {
         self.bytes(&["artifacts", &id.to_string(), "content"]).await
     }
 
-    async fn bytes(&self, path: &[&str]) -> Answer<impl Stream<Item = Answer<Bytes>> + use<>> {
-        let answer = self.send(self.request(Method::GET, path)).await?;
-        Ok(answer.bytes_stream().map_err(ClientError::Unreadable))
+    async fn bytes(&self, path: &[&str]) -> Result<impl Stream<Item = Result<Bytes>> + use<>> {
+        let response = self.send(self.request(Method::GET, path)).await?;
+        Ok(response.bytes_stream().map_err(ClientError::Unreadable))
     }
 }
 
 /// Runners and the queue.
 impl Client {
-    /// The runners that the caller may see.
-    pub async fn runners(&self, page: &PageRequest) -> Answer<Page<Runner>> {
+    /// The runners that the calling user may see.
+    pub async fn runners(&self, page: &PageRequest) -> Result<Page<Runner>> {
         self.page(&["runners"], page).await
     }
 
-    /// Changes a runner, or pauses it.
-    pub async fn update_runner(&self, id: i64, change: &RunnerChange) -> Answer<Runner> {
+    /// Changes or pauses a runner.
+    pub async fn update_runner(&self, id: i64, change: &RunnerChange) -> Result<Runner> {
         self.patch(&["runners", &id.to_string()], change).await
     }
 
-    /// Removes a runner.
-    pub async fn remove_runner(&self, id: i64) -> Answer<()> {
+    /// Deletes a runner.
+    pub async fn delete_runner(&self, id: i64) -> Result<()> {
         self.delete(&["runners", &id.to_string()]).await
     }
 
-    /// What waits, and why.
-    pub async fn queue(&self) -> Answer<Page<QueueLine>> {
+    /// The pending jobs, and why they are pending.
+    pub async fn queue(&self) -> Result<Page<QueueLine>> {
         self.get(&["queue"]).await
     }
 }

@@ -1,4 +1,4 @@
-//! Sources of somebody's own: sent first, then built.
+//! Source archives: uploaded first, then built.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,102 +12,98 @@ use uuid::Uuid;
 
 use crate::{Build, Client, ClientError};
 
-/// Sources that were sent.
+/// An uploaded source archive.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Source {
-    /// Their name.
     pub id: Uuid,
-    /// How large they are, packed.
+    /// The size of the archive in bytes, as uploaded.
     pub size_bytes: u64,
-    /// The SHA-256 of the packed bytes, in hex.
+    /// The SHA-256 of the archive as uploaded, in hex.
     pub sha256: String,
 }
 
-/// A build of sources that were sent.
+/// A build of an uploaded source archive.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceBuild {
-    /// The sources.
     pub source: Uuid,
-    /// The pipeline's slug; `default` when absent.
+    /// The slug of the pipeline. If absent, `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
-    /// How the image is built.
+    /// How to build the image.
     pub image: ImageSpec,
-    /// Whether the image is pushed; when absent, if there is a place for it.
+    /// Whether to push the image. If absent, it is pushed if a repository is set for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<bool>,
 }
 
-/// A build of sources that are not sent yet.
+/// A build of a source archive that is not uploaded yet.
 #[derive(Clone, Debug, Serialize)]
 pub struct BuildToCheck {
-    /// The pipeline's slug; `default` when absent.
+    /// The slug of the pipeline. If absent, `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
-    /// How the image is built.
+    /// How to build the image.
     pub image: ImageSpec,
-    /// Whether the image is pushed; when absent, if there is a place for it.
+    /// Whether to push the image. If absent, it is pushed if a repository is set for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<bool>,
 }
 
-/// What is known of a build before it is made.
+/// The result of checking a build.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckedBuild {
-    /// Where its image would be pushed.
+    /// The repository to which the image would be pushed, if it would be.
     pub repository: Option<String>,
 }
 
-/// How an image is built, and where it goes.
+/// How to build an image, and where to push it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ImageSpec {
-    /// The Dockerfile, from the root of the sources.
+    /// The path of the Dockerfile in the source archive.
     pub dockerfile: String,
-    /// The stage to stop at.
+    /// The stage to build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Build arguments.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
-    /// Labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Whether every step is run anew.
+    /// Whether to run every step without the cache.
     pub no_cache: bool,
-    /// Whether base images are pulled even if the host has them.
+    /// Whether to pull base images even if the build host has them.
     pub pull: bool,
-    /// Where the image is pushed; where the project says when absent.
+    /// The repository to which the image is pushed. If absent, that of the project.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
-    /// The tags that are pushed.
+    /// The tags to push.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// The platforms it is built for; that of the runner when there is none.
+    /// The platforms to build for. If empty, the platform of the runner.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    /// Secrets of steps: the id there, and the project's variable with the value.
+    /// Secrets of build steps: from the id in the Dockerfile to the project variable with the
+    /// value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
-    /// The time that the image says it was made at.
+    /// The creation time that is written into the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_date: Option<SourceDate>,
-    /// The names that the image has in an archive of it, a file of the job.
+    /// The names of the image in an archive of it, which becomes an artifact of the job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub archive: Vec<String>,
 }
 
-/// The time that an image says it was made at.
+/// The creation time that is written into an image.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceDate {
-    /// So many seconds after the beginning of 1970.
+    /// Seconds since 1970-01-01T00:00:00Z.
     Seconds(u32),
 }
 
 impl Client {
-    /// Sends sources for a build of a project, as they come: a gzipped tar.
-    ///
-    /// There is no limit on the time it takes.
+    /// Uploads a source archive, a gzipped tar, for a build of a project. The upload has no time
+    /// limit.
     pub async fn send_source(
         &self,
         namespace: &str,
@@ -115,14 +111,14 @@ impl Client {
         packed: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<Source, ClientError> {
         let request = self
-            .patient()?
+            .without_read_timeout()?
             .request(Method::POST, &["projects", namespace, name, "sources"])
             .header(CONTENT_TYPE, "application/gzip")
             .body(Body::wrap_stream(packed));
         self.fetch(request).await
     }
 
-    /// Whether sources could be built so, before they are sent.
+    /// Checks a build of a source archive before the archive is uploaded.
     pub async fn check_build(
         &self,
         namespace: &str,
@@ -133,7 +129,7 @@ impl Client {
         self.post(&path, build).await
     }
 
-    /// Builds sources that were sent.
+    /// Builds an uploaded source archive.
     pub async fn build_source(
         &self,
         namespace: &str,

@@ -1,4 +1,4 @@
-//! The shapes of the API, as far as a client cares.
+//! Types of the API, with the fields that clients use.
 
 use std::collections::BTreeMap;
 
@@ -10,283 +10,255 @@ use uuid::Uuid;
 /// A page of a list, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` on the last one.
+    /// The value to send as `before` for the next page, or `None` on the last page.
     pub next: Option<String>,
 }
 
-/// Which page of a list is wanted; the first 20 items by default.
+/// Selects a page of a list. The default is the first 20 items.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PageRequest {
-    /// At most so many items, 1 to 100.
+    /// The maximum number of items, 1 to 100.
     pub limit: Option<u8>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page. If absent, the first page is returned.
     pub before: Option<String>,
 }
 
-/// The user who is calling.
+/// The calling user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CurrentUser {
-    /// The user.
     #[serde(flatten)]
     pub user: User,
-    /// The scopes of the token.
+    /// The scopes of the token that was sent.
     pub scopes: Vec<String>,
-    /// Whether it has a password; farms of before cannot tell.
+    /// Whether the user has a password. Older coordinators do not send it.
     #[serde(default)]
     pub has_password: bool,
 }
 
-/// Somebody who may call the farm.
+/// A user of the farm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
-    /// Its id.
     pub id: i64,
-    /// Its name.
     pub name: String,
-    /// Whether it may do everything.
+    /// Whether the user is an administrator, who may do everything.
     pub admin: bool,
-    /// Whether its tokens work.
+    /// Whether the user's tokens work. They do not while the user is blocked.
     pub active: bool,
 }
 
-/// A token that was just made. Its secret is told this once.
+/// A new token with its secret, which no other response contains.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct CreatedToken {
-    /// Its id.
     pub id: i64,
-    /// The secret.
     pub token: String,
 }
 
-/// An owner of projects.
+/// A namespace: the owner of projects.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Namespace {
-    /// Its id.
     pub id: i64,
-    /// Its name.
     pub name: String,
 }
 
 /// A user's role in a namespace or a project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Member {
-    /// The user's name.
     pub user: String,
     /// `reader`, `developer`, `maintainer` or `owner`.
     pub role: String,
 }
 
-/// A source repository that the farm builds.
+/// A project: a source repository that the farm builds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Project {
-    /// Its id.
     pub id: i64,
-    /// Its namespace's name.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Where its source is.
+    /// The URL of the source repository.
     pub repo_url: String,
-    /// The branch whose image is `latest`.
+    /// The branch whose image is tagged `latest`.
     pub default_branch: String,
-    /// Where its images are pushed.
+    /// The repository to which images are pushed. If `None`, it is derived from the registry of
+    /// the farm.
     pub image_repository: Option<String>,
-    /// Whether shared runners may take its jobs.
+    /// Whether shared runners can claim the jobs of the project.
     pub shared_runners: bool,
-    /// How many of its jobs may run at once.
+    /// The number of jobs that can run at the same time; no limit if `None`.
     pub max_running: Option<u32>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
-/// A project to make.
+/// The project to create.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NewProject {
-    /// Its namespace's name.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Where its source is.
+    /// The URL of the source repository.
     pub repo_url: String,
-    /// The branch whose image is `latest`; `main` when absent.
+    /// The branch whose image is tagged `latest`. If absent, `main`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_branch: Option<String>,
-    /// Where its images are pushed; the farm's registry decides when absent.
+    /// The repository to which images are pushed. If absent, it is derived from the registry of
+    /// the farm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_repository: Option<String>,
 }
 
-/// A variable of a project; the value of one that is not public is never told.
+/// A variable that is passed to the jobs of a project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Variable {
-    /// Its name.
     pub key: String,
-    /// Its value, when it is public.
+    /// The value, or `None` if the variable is not public.
     pub value: Option<String>,
-    /// Whether its value may be shown.
+    /// Whether the value can be shown, also in traces.
     pub public: bool,
 }
 
-/// What opens a project's repository, without its secret half.
+/// The credentials with which the repository of a project is fetched, without their secret half.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeployKey {
-    /// The server that it is for.
+    /// The server for which the credentials are valid.
     pub server: String,
-    /// The public half, when it is a key.
+    /// The public half, if the credentials are a key.
     pub public_key: Option<String>,
-    /// The fingerprint of the public half.
+    /// The fingerprint of the public half, or null for a user name and a password.
     pub fingerprint: Option<String>,
-    /// The only host keys that are right.
+    /// The accepted host keys of the server.
     pub known_hosts: Option<String>,
-    /// Who logs in, when it is a user name and a password.
+    /// The user name, if the credentials are a user name and a password.
     pub username: Option<String>,
-    /// When it was set.
     pub created_at: DateTime<Utc>,
 }
 
-/// What is to open a project's repository: a key, a fresh one, or a user name and a password.
+/// The credentials to set: a private key, a request for a new key, or a user name and a password.
 #[derive(Clone, Default, Serialize)]
 pub struct NewDeployKey {
-    /// A private key in OpenSSH's form, without a passphrase.
+    /// A private key in the OpenSSH format, without a passphrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_key: Option<String>,
-    /// Whether the farm makes one.
+    /// Whether the farm creates a new key.
     pub generate: bool,
-    /// The only host keys that are right, as lines of a `known_hosts` file.
+    /// The accepted host keys of the server, in the format of a `known_hosts` file. Only for ssh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<String>,
-    /// Who logs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// The password, or a token that stands for one.
+    /// The password, or a token that is used as one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }
 
-/// What the jobs of a namespace log in to a registry with, without the password.
+/// The login of a namespace at a registry, without its password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegistryCredential {
-    /// The registry's host, with its port.
+    /// The host of the registry, with its port if it has one.
     pub registry: String,
-    /// Who logs in.
     pub username: String,
 }
 
-/// What a project runs for a commit.
+/// A pipeline: the graph of jobs that a project runs for a commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pipeline {
-    /// Its short name.
     pub slug: String,
-    /// Its jobs.
     pub definition: Value,
 }
 
-/// A build to make.
+/// The build to create.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NewBuild {
-    /// The branch or tag; the default branch when both are absent.
+    /// The branch or tag to build. If `sha` is absent too, the default branch is built.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub git_ref: Option<String>,
-    /// The commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha: Option<String>,
-    /// The pipeline's slug; `default` when absent.
+    /// The slug of the pipeline. If absent, `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
 }
 
-/// Which builds are wanted.
+/// Filters for builds. All filters that are set must match.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct BuildFilter {
-    /// Only in this state.
+    /// Only builds in this state.
     pub state: Option<String>,
-    /// Only of this branch or tag.
+    /// Only builds of this branch or tag.
     #[serde(rename = "ref")]
     pub git_ref: Option<String>,
-    /// Only of this commit.
+    /// Only builds of this commit.
     pub sha: Option<String>,
-    /// Only of this pipeline.
+    /// Only builds of the pipeline with this slug.
     pub pipeline: Option<String>,
 }
 
-/// One run of a pipeline.
+/// A build: one run of a pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Build {
-    /// Its name.
     pub id: Uuid,
     /// `namespace/name` of the project.
     pub project: String,
-    /// The pipeline's slug.
     pub pipeline: String,
-    /// Its number in the pipeline.
+    /// The number of the build within its pipeline, from 1.
     pub number: i64,
-    /// The commit.
     pub sha: String,
-    /// The branch or tag.
     #[serde(rename = "ref")]
     pub git_ref: Option<String>,
     /// `pending`, `running`, `succeeded`, `failed`, `canceled` or `skipped`.
     pub state: String,
-    /// When it was asked for.
     pub created_at: DateTime<Utc>,
-    /// When its first job was claimed.
+    /// When the first job was claimed.
     pub started_at: Option<DateTime<Utc>>,
-    /// When its last job was over.
+    /// When the last job finished.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Its jobs, oldest first; none in lists of builds.
+    /// All jobs including earlier attempts, oldest first. Empty in lists of builds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<Job>,
 }
 
 impl Build {
-    /// Whether nothing more will happen, unless somebody retries.
+    /// Whether the build has finished.
     pub fn is_done(&self) -> bool {
         is_done(&self.state)
     }
 }
 
-/// One attempt at a job.
+/// A job: the unit of work that a runner claims. A retry is a new job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// Its id.
     pub id: i64,
-    /// The build it belongs to.
+    /// The id of the build.
     pub build: Uuid,
     /// `namespace/name` of the project.
     pub project: String,
-    /// Its name.
     pub name: String,
-    /// The stage it is shown under.
+    /// The stage under which the job is shown.
     pub stage: String,
-    /// `waiting`, `pending`, `running`, `succeeded`, `failed`, `canceled` or `skipped`.
+    /// `waiting`, `manual`, `pending`, `running`, `succeeded`, `failed`, `canceled` or `skipped`.
     pub state: String,
-    /// What it is doing while it runs.
+    /// The phase of a running job.
     pub phase: Option<String>,
-    /// Why it failed, in a word.
+    /// The reason of the failure, for programs.
     pub failure_reason: Option<String>,
-    /// Why it failed, in a sentence.
+    /// Why the job failed or was skipped, for people.
     pub failure_message: Option<String>,
-    /// Which attempt it is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: i32,
-    /// Whether a later attempt was made.
+    /// Whether the job was retried.
     pub superseded: bool,
-    /// The runner that has it or had it.
+    /// The id of the runner that claimed the job.
     pub runner: Option<i64>,
-    /// The steps of its image build, once it is over.
+    /// The steps of the image build. Empty until the job finishes.
     #[serde(default)]
     pub build_steps: Vec<BuildStep>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was claimed.
+    /// When a runner claimed the job.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// When the job finished.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
 impl Job {
-    /// Whether it is over.
+    /// Whether the job has finished.
     pub fn is_done(&self) -> bool {
         is_done(&self.state)
     }
@@ -296,32 +268,29 @@ fn is_done(state: &str) -> bool {
     !matches!(state, "waiting" | "pending" | "running")
 }
 
-/// One step of an image build.
+/// A step of an image build.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BuildStep {
-    /// What the builder calls it.
+    /// The name that the builder shows.
     pub name: String,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub duration_ms: u64,
-    /// Whether its result was there already.
+    /// Whether the result came from the cache.
     pub cached: bool,
-    /// Whether it failed.
     pub failed: bool,
 }
 
-/// A result of a job: an image or an archive.
+/// An artifact of a job: an image, an archive or another file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Its id.
     pub id: i64,
-    /// The job that made it.
+    /// The id of the job that created the artifact.
     pub job: i64,
-    /// `image` or `archive`.
+    /// `image`, `archive` or `file`.
     pub kind: String,
-    /// In bytes.
     pub size_bytes: u64,
-    /// What else there is to say of its kind: `reference`, `digest`, `tags`, `platform` and `layers`,
-    /// or `filename` and `sha256`.
+    /// The fields of its kind: `reference`, `digest`, `tags`, `platform` and `layers`, or
+    /// `filename` and `sha256`.
     #[serde(flatten)]
     pub about: BTreeMap<String, Value>,
 }
@@ -329,67 +298,62 @@ pub struct Artifact {
 /// A registered runner.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Runner {
-    /// Its id.
     pub id: i64,
-    /// Free text.
     pub description: String,
-    /// Its tags.
     pub tags: Vec<String>,
-    /// Whether it takes jobs without tags.
+    /// Whether the runner claims jobs without tags.
     pub run_untagged: bool,
-    /// Whether it serves every project that lets shared runners in.
+    /// Whether the runner serves all projects that allow shared runners.
     pub shared: bool,
-    /// Whether it is kept from claiming.
+    /// Whether the runner is paused and claims no jobs.
     pub paused: bool,
-    /// Whether it was heard of lately.
+    /// Whether the runner contacted the coordinator in the last two minutes.
     pub online: bool,
-    /// The program's version.
+    /// The version of the runner program.
     pub version: Option<String>,
-    /// When it was last heard of.
+    /// When the coordinator last received a request from it.
     pub contact_at: Option<DateTime<Utc>>,
 }
 
-/// What to change about a runner; what is absent stays.
+/// Changes to a runner. Absent fields stay as they are.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RunnerChange {
-    /// Whether it is kept from claiming.
+    /// Whether the runner is paused and claims no jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// Its tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// The jobs of one project that wait and ask for the same tags.
+/// The pending jobs of one project that need the same tags.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueueLine {
     /// `namespace/name` of the project.
     pub project: String,
-    /// The tags a runner must have.
+    /// The tags that a runner must have.
     pub tags: Vec<String>,
-    /// How many jobs wait.
+    /// The number of pending jobs.
     pub count: i64,
-    /// Since when the first of them does.
+    /// Since when the oldest of them has been pending.
     pub oldest: Option<DateTime<Utc>>,
-    /// Why.
+    /// Why the jobs are pending.
     pub reason: PendingReason,
 }
 
-/// Why a job has not begun.
+/// Why a job has not started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingReason {
-    /// A word for programs.
+    /// The code of the error, for programs.
     pub code: String,
-    /// A sentence for people.
+    /// The description of the error, for people.
     pub message: String,
 }
 
-/// Whether and why a job waits.
+/// Why a job has not started, if it has not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobPendingReason {
-    /// Why it waits; `None` when it does not.
+    /// The reason, or `None` if the job has started.
     pub reason: Option<PendingReason>,
 }

@@ -1,5 +1,4 @@
-//! What can be typed after `slipway build`: a project, or a directory with the flags that people
-//! know of `docker build`.
+//! The arguments of `slipway build`. For directories they have the names of those of `docker build`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,127 +7,133 @@ use clap::ValueEnum;
 
 use super::ProjectName;
 
-/// What to build.
+/// The arguments of `slipway build`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Build {
-    /// A directory, or the project whose commit is built. A path of two names is a project's; write
-    /// ./NAME/NAME for such a directory.
+    /// The directory to build, or the project of which to build a commit. Two names with a slash are
+    /// a project: for a directory with such a path, write ./NAME/NAME.
     #[arg(value_name = "PATH|NAMESPACE/NAME")]
-    pub(crate) what: What,
-    /// The branch or tag [default: the project's default branch].
+    pub(crate) build_target: BuildTarget,
+    /// The branch or tag to build [default: the default branch of the project].
     #[arg(long = "ref", value_name = "REF", help_heading = "Commits")]
     pub(crate) git_ref: Option<String>,
-    /// The commit, in full.
+    /// The commit to build, as a full SHA.
     #[arg(long, help_heading = "Commits")]
     pub(crate) sha: Option<String>,
-    /// Print the traces until the build is over, and end with 1 unless it succeeded.
+    /// Print the traces until the build finishes. The exit status is 1 if it does not succeed.
     #[arg(long, help_heading = "Commits")]
     pub(crate) follow: bool,
-    /// The pipeline [default: default].
+    /// The pipeline to run [default: default].
     #[arg(long, value_name = "SLUG")]
     pub(crate) pipeline: Option<String>,
     #[command(flatten)]
     pub(crate) image: Image,
 }
 
-/// How a directory is built, and where the image goes.
+/// How to build a directory, and where to put the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Directories")]
 pub(crate) struct Image {
-    /// The project that builds the directory.
+    /// The project in which to build the directory. Its credentials and limits apply.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "SLIPWAY_PROJECT")]
     pub(crate) project: Option<ProjectName>,
     /// The Dockerfile [default: PATH/Dockerfile].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// A name of the image, `NAME` or `NAME:TAG`. The tag is pushed, and NAME with a registry says where
-    /// to; with --load, the image has the name here.
+    /// A name for the image: `NAME` or `NAME:TAG`. The image is pushed with the tag; a NAME with a
+    /// registry also sets the repository. With --load, it is also the local name. Can be repeated.
     #[arg(short, long = "tag", value_name = "NAME")]
     pub(crate) tags: Vec<String>,
-    /// The stage to stop at.
+    /// The stage of the Dockerfile to build.
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Option<String>,
-    /// A build argument; its value is taken from the environment when it has none here.
+    /// A build argument. Without a value, the value of the environment variable is used. Can be
+    /// repeated.
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub(crate) args: Vec<String>,
-    /// A label.
+    /// A label of the image. Can be repeated.
     #[arg(long = "label", value_name = "NAME=VALUE")]
-    pub(crate) labels: Vec<Given>,
-    /// Run every step anew.
+    pub(crate) labels: Vec<NameValue>,
+    /// Run every step without the cache.
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Pull base images even if the build host has them.
+    /// Pull base images even if the build host already has them.
     #[arg(long)]
     pub(crate) pull: bool,
-    /// A platform such as linux/arm64; several are separated by commas.
+    /// The platforms to build for, such as linux/amd64,linux/arm64 [default: the platform of the
+    /// runner].
     #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platforms: Vec<String>,
-    /// A secret of the build's steps, whose value is a variable of the project.
+    /// A secret for build steps, with a project variable as its value. Can be repeated.
     #[arg(long = "secret", value_name = "id=ID,variable=NAME")]
     pub(crate) secrets: Vec<Secret>,
-    /// Push the image, or refuse when there is nowhere to; the default is to push if there is.
+    /// Push the image, and fail if no repository is set for it [default: push if a repository is
+    /// set].
     #[arg(long)]
     pub(crate) push: bool,
-    /// Load the image into the local Docker Engine. It needs no registry and is pushed only with --push
-    /// as well; the engine pulls it then.
+    /// Load the image into the local Docker Engine. The image is not pushed and needs no registry.
+    /// With --push, it is pushed and the local engine pulls it.
     #[arg(long)]
     pub(crate) load: bool,
-    /// How it is told what is sent and loaded: with a bar if this is a terminal, or not at all.
+    /// How to show the progress of uploads and downloads.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressKind,
 }
 
 impl Image {
-    /// Whether anything was typed that is for directories only.
-    pub(crate) fn is_asked_for(&self) -> bool {
-        let usual = Self {
+    /// Whether there is any argument that is only for directories.
+    pub(crate) fn has_directory_args(&self) -> bool {
+        let default = Self {
+            // The variable SLIPWAY_PROJECT may be set for other calls.
             project: self.project.clone(),
             ..Self::default()
         };
-        *self != usual
+        *self != default
     }
 }
 
-/// How it is told what is sent.
+/// How to show progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressKind {
-    /// With a bar on a terminal.
+    /// A progress bar if standard error is a terminal.
     #[default]
     Auto,
-    /// Without one.
+    /// No progress bar.
     Plain,
 }
 
-/// A directory, or a project.
+/// A directory, or a project of which to build a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum BuildTarget {
     Directory(PathBuf),
     Project(ProjectName),
 }
 
-impl FromStr for What {
+impl FromStr for BuildTarget {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
-            return Err("write a directory, such as `.`, or NAMESPACE/NAME");
+            return Err("expected a directory, such as `.`, or NAMESPACE/NAME");
         }
-        let directory = || What::Directory(PathBuf::from(text));
+        let directory = || BuildTarget::Directory(PathBuf::from(text));
         if text.starts_with(['.', '/']) {
             return Ok(directory());
         }
-        Ok(text.parse().map_or_else(|_| directory(), What::Project))
+        Ok(text
+            .parse()
+            .map_or_else(|_| directory(), BuildTarget::Project))
     }
 }
 
-/// A name with a value.
+/// A name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Given {
+pub(crate) struct NameValue {
     pub(crate) name: String,
     pub(crate) value: String,
 }
 
-impl FromStr for Given {
+impl FromStr for NameValue {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
@@ -137,12 +142,12 @@ impl FromStr for Given {
                 name: name.to_owned(),
                 value: value.to_owned(),
             }),
-            _ => Err("write NAME=VALUE"),
+            _ => Err("expected NAME=VALUE"),
         }
     }
 }
 
-/// A secret of a build's steps.
+/// A secret for build steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Secret {
     pub(crate) id: String,
@@ -153,21 +158,21 @@ impl FromStr for Secret {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        const HOW: &str = "write id=ID,variable=NAME, with the name of a variable of the project; \
-             values of this machine are not sent";
+        const EXPECTED: &str = "expected id=ID,variable=NAME with the name of a project variable; \
+             secrets from this machine are not supported";
         let (mut id, mut variable) = (None, None);
         for part in text.split(',') {
             match part.split_once('=') {
                 Some(("id", value)) => id = Some(value.to_owned()),
                 Some(("variable", value)) => variable = Some(value.to_owned()),
-                _ => return Err(HOW),
+                _ => return Err(EXPECTED),
             }
         }
         match (id, variable) {
             (Some(id), Some(variable)) if !id.is_empty() && !variable.is_empty() => {
                 Ok(Self { id, variable })
             }
-            _ => Err(HOW),
+            _ => Err(EXPECTED),
         }
     }
 }
@@ -177,18 +182,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_names_are_a_project_and_all_else_a_directory() {
+    fn two_names_are_a_project_and_other_paths_a_directory() {
         for directory in [".", "..", "./acme/api", "/acme/api", "acme", "a/b/c", "a/"] {
-            let what: What = directory.parse().unwrap();
-            assert_eq!(what, What::Directory(directory.into()), "{directory}");
+            let target: BuildTarget = directory.parse().unwrap();
+            assert_eq!(
+                target,
+                BuildTarget::Directory(directory.into()),
+                "{directory}"
+            );
         }
-        let project: What = "acme/api".parse().unwrap();
-        assert!(matches!(project, What::Project(_)));
-        assert!("".parse::<What>().is_err());
+        let project: BuildTarget = "acme/api".parse().unwrap();
+        assert!(matches!(project, BuildTarget::Project(_)));
+        assert!("".parse::<BuildTarget>().is_err());
     }
 
     #[test]
-    fn a_secret_names_a_variable() {
+    fn a_secret_has_an_id_and_a_variable() {
         let secret: Secret = "id=npm,variable=NPM_TOKEN".parse().unwrap();
         assert_eq!((&*secret.id, &*secret.variable), ("npm", "NPM_TOKEN"));
         for bad in ["", "id=npm", "variable=X", "id=,variable=X", "id=a,src=b"] {

@@ -1,26 +1,27 @@
-//! Builds: made, listed, shown, called off, tried again.
+//! `slipway build`, `builds`, `show`, `cancel` and `retry`.
 
 use anyhow::{Result, bail};
 use slipway_client::{Build, BuildFilter, Job, NewBuild, PageRequest};
 use uuid::Uuid;
 
-use crate::args::{self, ProjectName, Target, What};
-use crate::commands::{Done, Session, directory, logs, results};
+use crate::args::{self, BuildTarget, ProjectName, Target};
+use crate::commands::{Outcome, Session, build_summary, directory, logs};
 use crate::output::{age, now, table};
 
-/// Builds a directory, or a commit.
-pub(crate) async fn build(session: &Session, args: args::Build) -> Result<Done> {
-    match &args.what {
-        What::Directory(path) => {
+/// Builds a directory or a commit.
+pub(crate) async fn build(session: &Session, args: args::Build) -> Result<Outcome> {
+    match &args.build_target {
+        BuildTarget::Directory(path) => {
             if args.git_ref.is_some() || args.sha.is_some() {
-                bail!("--ref and --sha name a commit; a directory is built as it is");
+                bail!("--ref and --sha are for commits of a project, but this is a directory");
             }
             directory::build(session, path, args.pipeline, args.image).await
         }
-        What::Project(project) => {
-            if args.image.is_asked_for() {
+        BuildTarget::Project(project) => {
+            if args.image.has_directory_args() {
                 bail!(
-                    "{project} is a project, whose pipeline says how it is built; for a directory of that name write ./{project}"
+                    "{project} is a project, and its pipeline defines how it is built; to build the \
+                     directory with this path, write ./{project}"
                 );
             }
             let project = project.clone();
@@ -29,8 +30,12 @@ pub(crate) async fn build(session: &Session, args: args::Build) -> Result<Done> 
     }
 }
 
-/// Builds a commit, and follows it when told to.
-async fn build_commit(session: &Session, project: &ProjectName, args: args::Build) -> Result<Done> {
+/// Builds a commit, and follows the build with --follow.
+async fn build_commit(
+    session: &Session,
+    project: &ProjectName,
+    args: args::Build,
+) -> Result<Outcome> {
     let new = NewBuild {
         git_ref: args.git_ref,
         sha: args.sha,
@@ -41,8 +46,8 @@ async fn build_commit(session: &Session, project: &ProjectName, args: args::Buil
         .create_build(&project.namespace, &project.name, &new)
         .await?;
     if !args.follow {
-        session.output.value(&build, described)?;
-        return Ok(Done::Well);
+        session.output.value(&build, build_text)?;
+        return Ok(Outcome::Succeeded);
     }
     let sha: String = build.sha.chars().take(12).collect();
     let note = format!("Build {} of {} at {sha}", build.id, build.project);
@@ -50,8 +55,8 @@ async fn build_commit(session: &Session, project: &ProjectName, args: args::Buil
     logs::follow_build(session, build.id).await
 }
 
-/// Lists a project's builds.
-pub(crate) async fn list(session: &Session, args: args::Builds) -> Result<Done> {
+/// Lists the builds of a project.
+pub(crate) async fn list(session: &Session, args: args::Builds) -> Result<Outcome> {
     let filter = BuildFilter {
         state: args.state,
         git_ref: args.git_ref,
@@ -80,56 +85,58 @@ pub(crate) async fn list(session: &Session, args: args::Builds) -> Result<Done> 
         let heading = ["BUILD", "STATE", "REF", "SHA", "AGE", "ID"];
         table(heading, builds.iter().map(row).collect())
     })?;
-    Ok(Done::Well)
+    Ok(Outcome::Succeeded)
 }
 
-/// Shows a build with its jobs, and to people its images and what took longest as well.
-pub(crate) async fn show(session: &Session, id: Uuid) -> Result<Done> {
+/// Shows a build with its jobs; in text output also with its images and slowest steps.
+pub(crate) async fn show(session: &Session, id: Uuid) -> Result<Outcome> {
     let build = session.client.build(id).await?;
-    let mut made = Vec::new();
+    let mut artifacts = Vec::new();
     if !session.output.is_json() {
         let succeeded = |job: &&Job| job.state == "succeeded" && !job.superseded;
         for job in build.jobs.iter().filter(succeeded) {
-            let artifacts = session.client.artifacts(job.id).await?.items;
-            made.extend(artifacts.into_iter().map(|artifact| (job, artifact)));
+            let of_job = session.client.artifacts(job.id).await?.items;
+            artifacts.extend(of_job.into_iter().map(|artifact| (job, artifact)));
         }
     }
-    let text = |build: &Build| described(build) + &results::images(&made) + &results::steps(build);
+    let text = |build: &Build| {
+        build_text(build) + &build_summary::images(&artifacts) + &build_summary::steps(build)
+    };
     session.output.value(&build, text)?;
-    Ok(Done::Well)
+    Ok(Outcome::Succeeded)
 }
 
-/// Calls off a job or a build.
-pub(crate) async fn cancel(session: &Session, target: Target) -> Result<Done> {
+/// Cancels a job or a build.
+pub(crate) async fn cancel(session: &Session, target: Target) -> Result<Outcome> {
     match target {
         Target::Build(id) => {
             let build = session.client.cancel_build(id).await?;
-            session.output.value(&build, described)?;
+            session.output.value(&build, build_text)?;
         }
         Target::Job(id) => {
             let job = session.client.cancel_job(id).await?;
-            session.output.value(&job, described_job)?;
+            session.output.value(&job, job_text)?;
         }
     }
-    Ok(Done::Well)
+    Ok(Outcome::Succeeded)
 }
 
-/// Makes new attempts.
-pub(crate) async fn retry(session: &Session, target: Target) -> Result<Done> {
+/// Retries a job, or the jobs of a build that did not succeed.
+pub(crate) async fn retry(session: &Session, target: Target) -> Result<Outcome> {
     match target {
         Target::Build(id) => {
             let build = session.client.retry_build(id).await?;
-            session.output.value(&build, described)?;
+            session.output.value(&build, build_text)?;
         }
         Target::Job(id) => {
             let job = session.client.retry_job(id).await?;
-            session.output.value(&job, described_job)?;
+            session.output.value(&job, job_text)?;
         }
     }
-    Ok(Done::Well)
+    Ok(Outcome::Succeeded)
 }
 
-fn described(build: &Build) -> String {
+fn build_text(build: &Build) -> String {
     let by = build.git_ref.as_deref().map(|name| format!(" ({name})"));
     let about = format!(
         "{} {} #{} is {}\nbuild {}\nsha   {}{}\n\n",
@@ -145,7 +152,7 @@ fn described(build: &Build) -> String {
     about + &table(["JOB", "NAME", "ATTEMPT", "STATE", "TIME", "WHY"], rows)
 }
 
-fn described_job(job: &Job) -> String {
+fn job_text(job: &Job) -> String {
     let heading = ["JOB", "NAME", "ATTEMPT", "STATE", "TIME", "WHY"];
     table(heading, vec![job_row(job)])
 }

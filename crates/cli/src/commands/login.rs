@@ -1,4 +1,4 @@
-//! Keeping a login, once it was seen to work.
+//! `slipway login`.
 
 use std::io::{IsTerminal, Read, stdin};
 use std::path::Path;
@@ -7,15 +7,15 @@ use anyhow::{Context, Result, bail};
 use slipway_client::Client;
 
 use crate::args::Login;
-use crate::commands::Done;
+use crate::commands::Outcome;
 use crate::config::{Config, Credentials, TOKEN, non_empty};
 use crate::output::Output;
 
-/// The longest text that is read for a token, in bytes.
+/// The maximum number of bytes to read for a token.
 const MAX_TOKEN: u64 = 4096;
 
-/// Asks the farm who the token belongs to, and keeps both.
-pub(crate) async fn login(config: &Config, args: Login, output: &Output) -> Result<Done> {
+/// Stores the URL and the token after a request with them has succeeded.
+pub(crate) async fn login(config: &Config, args: Login, output: &Output) -> Result<Outcome> {
     let token = match (args.token, &args.token_file, non_empty(TOKEN)) {
         (Some(token), _, _) => token,
         (None, Some(file), _) => from_file(file)?,
@@ -30,15 +30,15 @@ pub(crate) async fn login(config: &Config, args: Login, output: &Output) -> Resu
     output.value(&user, |user| {
         let scopes = user.scopes.join(", ");
         format!(
-            "Logged in as {} ({scopes}); kept in {place}",
+            "Logged in as {} ({scopes}); stored in {place}",
             user.user.name
         )
     })?;
-    Ok(Done::Well)
+    Ok(Outcome::Succeeded)
 }
 
 fn from_file(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
 }
 
 fn from_stdin(output: &Output) -> Result<String> {
@@ -51,7 +51,9 @@ fn from_stdin(output: &Output) -> Result<String> {
     let mut text = String::new();
     stdin().take(MAX_TOKEN).read_to_string(&mut text)?;
     if text.trim().is_empty() {
-        bail!("there is no token: give --token-file FILE, set {TOKEN}, or pipe it in");
+        bail!(
+            "no token given: use --token-file FILE, set {TOKEN}, or pass the token on standard input"
+        );
     }
     Ok(text)
 }

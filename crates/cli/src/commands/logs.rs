@@ -1,4 +1,4 @@
-//! Traces: printed as they are stored, or followed until the end.
+//! `slipway logs`, and following builds.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -11,20 +11,20 @@ use slipway_client::{Build, Job, TraceEvent};
 use uuid::Uuid;
 
 use crate::args::Target;
-use crate::commands::{Done, Session};
+use crate::commands::{Outcome, Session};
 
-/// How often a build is looked at while none of its jobs can be followed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a build is polled while none of its jobs can be followed.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A piece of a trace, as JSON.
+/// A part of a trace, as JSON.
 #[derive(Serialize)]
-struct Piece<'a> {
+struct TracePart<'a> {
     job: i64,
     offset: u64,
     text: &'a str,
 }
 
-/// The end of something that was followed, as JSON.
+/// The end of a followed job or build, as JSON.
 #[derive(Serialize)]
 struct End<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,13 +34,13 @@ struct End<'a> {
     state: &'a str,
 }
 
-/// Prints the trace of a job, or of the latest attempts of all jobs of a build.
-pub(crate) async fn logs(session: &Session, target: Target, follow: bool) -> Result<Done> {
+/// Prints the trace of a job, or those of the latest attempts of all jobs of a build.
+pub(crate) async fn logs(session: &Session, target: Target, follow: bool) -> Result<Outcome> {
     match (target, follow) {
         (Target::Build(id), true) => follow_build(session, id).await,
         (Target::Job(id), true) => {
             let state = follow_job(session, id).await?;
-            Ok(Done::of_state(&state))
+            Ok(Outcome::of_state(&state))
         }
         (Target::Job(id), false) => print(session, id).await,
         (Target::Build(id), false) => {
@@ -49,18 +49,18 @@ pub(crate) async fn logs(session: &Session, target: Target, follow: bool) -> Res
                 head(session, &build, job)?;
                 print(session, job.id).await?;
             }
-            Ok(Done::Well)
+            Ok(Outcome::Succeeded)
         }
     }
 }
 
-/// Follows a build, one job after another, those that are made meanwhile included.
-pub(crate) async fn follow_build(session: &Session, id: Uuid) -> Result<Done> {
+/// Follows a build, one job after another, including jobs that are created meanwhile.
+pub(crate) async fn follow_build(session: &Session, id: Uuid) -> Result<Outcome> {
     let mut followed = BTreeSet::new();
     loop {
         let build = session.client.build(id).await?;
         let mut left = build.jobs.iter().filter(|job| !followed.contains(&job.id));
-        // A job that waits for others is left for later.
+        // Following a waiting job would hide the output of the jobs that it needs.
         let next = left.find(|job| !job.superseded && job.state != "waiting");
         match next {
             Some(job) => {
@@ -70,14 +70,14 @@ pub(crate) async fn follow_build(session: &Session, id: Uuid) -> Result<Done> {
             }
             None if build.is_done() => {
                 end(session, &build)?;
-                return Ok(Done::of_state(&build.state));
+                return Ok(Outcome::of_state(&build.state));
             }
-            None => tokio::time::sleep(LOOK_EVERY).await,
+            None => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
 }
 
-/// Tells whose trace comes next, when a build has more than one.
+/// Prints which trace comes next, if the build has several jobs.
 fn head(session: &Session, build: &Build, job: &Job) -> Result<()> {
     if build.jobs.len() > 1 && !session.output.is_json() {
         let line = format!("==> {} (job {}, attempt {})", job.name, job.id, job.attempt);
@@ -108,15 +108,15 @@ fn end(session: &Session, build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Prints a job's trace until the job is over, and returns its state.
+/// Prints the trace of a job until the job finishes, and returns its state.
 async fn follow_job(session: &Session, id: i64) -> Result<String> {
     let mut events = pin!(session.client.follow_trace(id, 0));
-    let mut text = Text::new(id);
+    let mut printer = TracePrinter::new(id);
     while let Some(event) = events.try_next().await? {
         match event {
-            TraceEvent::Chunk { bytes, .. } => text.print(session, &bytes)?,
+            TraceEvent::Chunk { bytes, .. } => printer.print(session, &bytes)?,
             TraceEvent::End { state } => {
-                text.finish(session)?;
+                printer.finish(session)?;
                 if session.output.is_json() {
                     session.output.json_line(&End {
                         job: Some(id),
@@ -128,33 +128,34 @@ async fn follow_job(session: &Session, id: i64) -> Result<String> {
             }
         }
     }
-    anyhow::bail!("the trace of job {id} broke off")
+    anyhow::bail!("the trace of job {id} ended early")
 }
 
-/// Prints what is stored of a job's trace.
-async fn print(session: &Session, id: i64) -> Result<Done> {
+/// Prints the stored trace of a job.
+async fn print(session: &Session, id: i64) -> Result<Outcome> {
     let mut bytes = pin!(session.client.trace(id).await?);
-    let mut text = Text::new(id);
+    let mut printer = TracePrinter::new(id);
     while let Some(bytes) = bytes.try_next().await? {
-        text.print(session, &bytes)?;
+        printer.print(session, &bytes)?;
     }
-    text.finish(session)?;
-    Ok(Done::Well)
+    printer.finish(session)?;
+    Ok(Outcome::Succeeded)
 }
 
-/// A trace on its way out: as it is, or as lines of JSON in which no character is cut in two.
-struct Text {
+/// Prints a trace: unchanged, or as lines of JSON that never split a character.
+struct TracePrinter {
     job: i64,
     offset: u64,
-    held: Vec<u8>,
+    /// The start of a character whose rest has not arrived.
+    pending: Vec<u8>,
 }
 
-impl Text {
+impl TracePrinter {
     fn new(job: i64) -> Self {
         Self {
             job,
             offset: 0,
-            held: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -163,22 +164,22 @@ impl Text {
             session.output.bytes(bytes)?;
             return Ok(());
         }
-        self.held.extend_from_slice(bytes);
-        let whole = whole_characters(&self.held);
+        self.pending.extend_from_slice(bytes);
+        let whole = whole_characters(&self.pending);
         self.send(session, whole)
     }
 
-    /// Prints what was held back.
+    /// Prints the pending bytes.
     fn finish(&mut self, session: &Session) -> Result<()> {
-        self.send(session, self.held.len())
+        self.send(session, self.pending.len())
     }
 
     fn send(&mut self, session: &Session, length: usize) -> Result<()> {
         if length == 0 {
             return Ok(());
         }
-        let sent: Vec<u8> = self.held.drain(..length).collect();
-        session.output.json_line(&Piece {
+        let sent: Vec<u8> = self.pending.drain(..length).collect();
+        session.output.json_line(&TracePart {
             job: self.job,
             offset: self.offset,
             text: &String::from_utf8_lossy(&sent),
@@ -188,7 +189,7 @@ impl Text {
     }
 }
 
-/// How many of `bytes` there are before a character that may not have come whole.
+/// The number of bytes before a character at the end that is incomplete.
 fn whole_characters(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_character_is_held_back_until_it_is_whole() {
+    fn an_incomplete_character_is_not_counted() {
         let text = "aü".as_bytes();
         assert_eq!(whole_characters(text), 3);
         assert_eq!(whole_characters(&text[..2]), 1);

@@ -1,48 +1,49 @@
-//! What each command does.
+//! The commands.
 
+pub(crate) mod artifacts;
+mod build_summary;
 pub(crate) mod builds;
-pub(crate) mod deploy_keys;
-pub(crate) mod directory;
+mod deploy_keys;
+mod directory;
 pub(crate) mod login;
 pub(crate) mod logs;
-pub(crate) mod others;
 pub(crate) mod password;
 pub(crate) mod projects;
-pub(crate) mod results;
+pub(crate) mod queue;
+pub(crate) mod runners;
 
 use slipway_client::{Client, ClientError, Page, PageRequest};
 
 use crate::config::Config;
 use crate::output::Output;
 
-/// How a command ended that could be done.
+/// The outcome of a command that did not fail itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Done {
-    /// As it should.
-    Well,
-    /// A build or a job that was followed did not succeed.
+pub(crate) enum Outcome {
+    Succeeded,
+    /// The followed build or job did not succeed.
     BuildFailed,
 }
 
-impl Done {
-    /// How following something ended that is now in `state`.
+impl Outcome {
+    /// The outcome of following a build or job that ended in `state`.
     fn of_state(state: &str) -> Self {
         if state == "succeeded" {
-            Done::Well
+            Outcome::Succeeded
         } else {
-            Done::BuildFailed
+            Outcome::BuildFailed
         }
     }
 }
 
-/// A farm to talk to, and where to tell of it.
+/// What every command but `login` needs: a client of the farm, and the output.
 pub(crate) struct Session {
     client: Client,
     output: Output,
 }
 
 impl Session {
-    /// Opens the farm that the login or the environment names.
+    /// Creates a client with the stored login or that of the environment. Sends nothing.
     pub(crate) fn open(config: &Config, output: Output) -> anyhow::Result<Self> {
         let credentials = config.credentials()?;
         let client = Client::new(&credentials.url, &credentials.token)?;
@@ -50,7 +51,7 @@ impl Session {
     }
 }
 
-/// All items of a list, page by page.
+/// Reads all pages of a list.
 async fn all_pages<T>(
     read: impl AsyncFn(PageRequest) -> Result<Page<T>, ClientError>,
 ) -> Result<Vec<T>, ClientError> {

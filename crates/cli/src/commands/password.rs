@@ -1,36 +1,38 @@
-//! Setting a password, which is never typed as an argument: others on a machine see those.
+//! `slipway password`. Passwords are not read from arguments, which other users of the machine can see.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 
 use anyhow::{Result, bail};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use crate::commands::{Done, Session};
+use crate::commands::{Outcome, Session};
 
-/// The most that is read, in bytes.
+/// The maximum number of bytes to read.
 const MAX_INPUT: u64 = 8192;
 
-/// Sets the caller's own password, or another user's.
-pub(crate) async fn password(session: &Session, user: Option<&str>) -> Result<Done> {
+/// Sets the password of the calling user, or of `user`.
+pub(crate) async fn password(session: &Session, user: Option<&str>) -> Result<Outcome> {
     let client = &session.client;
-    let has_one = match user {
+    let has_password = match user {
         Some(_) => false,
         None => client.current_user().await?.has_password,
     };
-    let typed = stdin().is_terminal();
-    let _unseen = typed.then(Unseen::begin).transpose()?;
+    let is_terminal = stdin().is_terminal();
+    // Until the end of this function, so that no typed password is shown.
+    let _hidden = is_terminal.then(HiddenInput::start).transpose()?;
     let mut lines = stdin().lock().take(MAX_INPUT);
     let mut line = |what: &str| {
-        if typed {
+        if is_terminal {
             session
                 .output
                 .note(&format!("Type {what}, then press Enter:"))?;
         }
         read_line(&mut lines, what)
     };
-    let old = match has_one {
-        true => Some(line("the password that you have")?),
-        false => None,
+    let old = if has_password {
+        Some(line("the current password")?)
+    } else {
+        None
     };
     let new = line("the new password")?;
     match user {
@@ -39,38 +41,38 @@ pub(crate) async fn password(session: &Session, user: Option<&str>) -> Result<Do
     }
     session
         .output
-        .note("The password is set; sessions of before are over.")?;
-    Ok(Done::Well)
+        .note("The password is set. Sessions with an earlier password have ended.")?;
+    Ok(Outcome::Succeeded)
 }
 
-/// Keeps what is typed at a terminal from being shown there, until it is dropped.
-struct Unseen(Termios);
+/// Stops the terminal from showing input, until it is dropped.
+struct HiddenInput(Termios);
 
-impl Unseen {
-    fn begin() -> Result<Self> {
+impl HiddenInput {
+    fn start() -> Result<Self> {
         let before = tcgetattr(stdin())?;
-        let mut silent = before.clone();
-        silent.local_flags.remove(LocalFlags::ECHO);
-        silent.local_flags.insert(LocalFlags::ECHONL);
-        tcsetattr(stdin(), SetArg::TCSAFLUSH, &silent)?;
+        let mut hidden = before.clone();
+        hidden.local_flags.remove(LocalFlags::ECHO);
+        hidden.local_flags.insert(LocalFlags::ECHONL);
+        tcsetattr(stdin(), SetArg::TCSAFLUSH, &hidden)?;
         Ok(Self(before))
     }
 }
 
-impl Drop for Unseen {
+impl Drop for HiddenInput {
     fn drop(&mut self) {
-        // Nothing can be done about a terminal that went away.
+        // This fails if the terminal is gone, and then there is nothing to restore.
         let _ = tcsetattr(stdin(), SetArg::TCSAFLUSH, &self.0);
     }
 }
 
-/// One line, without its end.
+/// Reads one line, without its line ending.
 fn read_line(input: &mut impl BufRead, what: &str) -> Result<String> {
     let mut line = String::new();
     input.read_line(&mut line)?;
     let text = line.trim_end_matches(['\n', '\r']);
     if text.is_empty() {
-        bail!("standard input ends before {what}");
+        bail!("standard input does not contain {what}");
     }
     Ok(text.to_owned())
 }
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_taken_as_it_is_but_for_its_end() {
+    fn only_the_line_ending_is_removed() {
         let mut input = &b" old one \r\nnew one"[..];
         assert_eq!(read_line(&mut input, "it").unwrap(), " old one ");
         assert_eq!(read_line(&mut input, "it").unwrap(), "new one");

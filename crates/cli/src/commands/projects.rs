@@ -1,19 +1,19 @@
-//! Projects: listed, made, shown.
+//! `slipway projects`.
 
 use anyhow::Result;
 use slipway_client::{ClientError, NewProject, Project};
 
 use crate::args::ProjectsCommand;
-use crate::commands::{Done, Session, all_pages, deploy_keys};
+use crate::commands::{Outcome, Session, all_pages, deploy_keys};
 use crate::output::table;
 
 /// Runs `slipway projects …`.
-pub(crate) async fn run(session: &Session, command: Option<ProjectsCommand>) -> Result<Done> {
+pub(crate) async fn run(session: &Session, command: Option<ProjectsCommand>) -> Result<Outcome> {
     match command.unwrap_or(ProjectsCommand::List) {
         ProjectsCommand::List => list(session).await?,
         ProjectsCommand::Show { project } => {
             let found = session.client.project(&project.namespace, &project.name);
-            session.output.value(&found.await?, described)?;
+            session.output.value(&found.await?, project_text)?;
         }
         ProjectsCommand::DeployKey { command } => deploy_keys::run(session, command).await?,
         ProjectsCommand::Create {
@@ -31,10 +31,10 @@ pub(crate) async fn run(session: &Session, command: Option<ProjectsCommand>) -> 
             };
             session
                 .output
-                .value(&create(session, &new).await?, described)?;
+                .value(&create(session, &new).await?, project_text)?;
         }
     }
-    Ok(Done::Well)
+    Ok(Outcome::Succeeded)
 }
 
 async fn list(session: &Session) -> Result<()> {
@@ -51,17 +51,18 @@ async fn list(session: &Session) -> Result<()> {
     })
 }
 
-/// Makes a project, after its namespace when that is not there.
+/// Creates a project, and its namespace if it does not exist.
 async fn create(session: &Session, new: &NewProject) -> Result<Project> {
-    let made = session.client.create_project(new).await;
-    let Err(ClientError::Api { status: 404, .. }) = made else {
-        return Ok(made?);
+    let created = session.client.create_project(new).await;
+    let Err(ClientError::Api { status: 404, .. }) = created else {
+        return Ok(created?);
     };
+    // Only the namespace can be missing: the project is what is being created.
     session.client.create_namespace(&new.namespace).await?;
     Ok(session.client.create_project(new).await?)
 }
 
-fn described(project: &Project) -> String {
+fn project_text(project: &Project) -> String {
     let limit = project.max_running.map(|limit| limit.to_string());
     let rows = vec![
         ["source".to_owned(), project.repo_url.clone()],
@@ -71,7 +72,7 @@ fn described(project: &Project) -> String {
             project
                 .image_repository
                 .clone()
-                .unwrap_or_else(|| "at the farm's registry".to_owned()),
+                .unwrap_or_else(|| "in the registry of the farm".to_owned()),
         ],
         [
             "shared runners".to_owned(),

@@ -1,4 +1,4 @@
-//! `slipway build DIRECTORY`: what is sent, what is asked for, what is refused.
+//! `slipway build DIRECTORY`: what is uploaded, which spec is requested, what is rejected.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -11,11 +11,11 @@ use slipway_domain::spec::SourceDate;
 use slipway_domain::{FailureReason, ImageBuild, JobSpec, Platform, ReportedResult};
 use slipway_farm::{ClaimedJob, FileKind};
 
-use crate::desk::{Desk, SHA, ended, text};
+use crate::fixture::{Fixture, SHA, ended, text};
 
-/// A directory with these files at the desk.
-fn directory(desk: &Desk, files: &[(&str, &str)]) -> PathBuf {
-    let root = desk.folder.path().join("app");
+/// Creates a directory with these files.
+fn directory(fixture: &Fixture, files: &[(&str, &str)]) -> PathBuf {
+    let root = fixture.folder.path().join("app");
     for (name, content) in files {
         let path = root.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -31,9 +31,9 @@ fn spec(job: &ClaimedJob) -> &ImageBuild {
     }
 }
 
-/// The names and the times of change in what was sent for a job.
-async fn sent(desk: &Desk, job: &ClaimedJob) -> Vec<(String, u64)> {
-    let farm = desk.farm.farm();
+/// The names and modification times in the source archive of a job.
+async fn sent(fixture: &Fixture, job: &ClaimedJob) -> Vec<(String, u64)> {
+    let farm = fixture.farm.farm();
     let found = farm.package_by_token(job.job.id, &job.token).await;
     let pieces: Vec<bytes::Bytes> = found.unwrap().1.try_collect().await.unwrap();
     let mut unpacked = Vec::new();
@@ -49,20 +49,20 @@ async fn sent(desk: &Desk, job: &ClaimedJob) -> Vec<(String, u64)> {
     entries.collect()
 }
 
-/// Runs `slipway build` in a directory, with a project.
-async fn build(desk: &Desk, at: &Path, arguments: &[&str]) -> Output {
-    let mut command = desk.command(&[&["build"], arguments].concat());
+/// Runs `slipway build` in a directory, with the project `acme/api`.
+async fn build(fixture: &Fixture, at: &Path, arguments: &[&str]) -> Output {
+    let mut command = fixture.command(&[&["build"], arguments].concat());
     let command = command.current_dir(at).env("SLIPWAY_PROJECT", "acme/api");
     ended(command.spawn().unwrap()).await
 }
 
 #[tokio::test]
-async fn a_directory_is_sent_built_and_followed() {
-    let desk = Desk::logged_in().await;
-    desk.farm.project("acme/api").await;
-    let runner = desk.runner().await;
+async fn a_directory_is_uploaded_built_and_followed() {
+    let fixture = Fixture::logged_in().await;
+    fixture.farm.project("acme/api").await;
+    let runner = fixture.runner().await;
     let root = directory(
-        &desk,
+        &fixture,
         &[
             ("Dockerfile", "FROM scratch"),
             (".dockerignore", "target\n"),
@@ -73,41 +73,45 @@ async fn a_directory_is_sent_built_and_followed() {
     let failed = ReportedResult::Failed(FailureReason::BuildFailed);
     for (result, code) in [(ReportedResult::Succeeded, 0), (failed, 1)] {
         let arguments = ["build", ".", "--project", "acme/api"];
-        let child = desk.command(&arguments).current_dir(&root).spawn().unwrap();
-        let job = desk.claim(&runner).await;
-        let names: Vec<String> = sent(&desk, &job)
+        let child = fixture
+            .command(&arguments)
+            .current_dir(&root)
+            .spawn()
+            .unwrap();
+        let job = fixture.claim(&runner).await;
+        let names: Vec<String> = sent(&fixture, &job)
             .await
             .into_iter()
             .map(|(n, _)| n)
             .collect();
         assert_eq!(names, [".dockerignore", "Dockerfile", "src", "src/main.rs"]);
-        desk.append(&job, 0, "one\n").await;
-        desk.end(&runner, job.job.id, result).await;
+        fixture.append(&job, 0, "one\n").await;
+        fixture.end(&runner, job.job.id, result).await;
         let output = ended(child).await;
         assert_eq!(text(&output.stdout), "one\n");
         assert_eq!(output.status.code(), Some(code), "{output:?}");
-        // No terminal, no bar: one line about what was sent, and those about the build.
-        let said = text(&output.stderr);
+        // Without a terminal there is no bar: only a line about the upload, and those about the build.
+        let stderr = text(&output.stderr);
         assert!(
-            said.starts_with("Sent 4 entries of 31 B, packed into "),
-            "{said}"
+            stderr.starts_with("Sent 4 entries of 31 B, packed into "),
+            "{stderr}"
         );
-        assert!(!said.contains('\r') && !said.contains('#'), "{said}");
+        assert!(!stderr.contains('\r') && !stderr.contains('#'), "{stderr}");
     }
 }
 
 #[tokio::test]
-async fn the_flags_of_docker_become_a_spec() {
-    let desk = Desk::logged_in().await;
-    desk.farm.project("acme/api").await;
-    let runner = desk.runner().await;
+async fn docker_build_flags_become_the_image_spec() {
+    let fixture = Fixture::logged_in().await;
+    fixture.farm.project("acme/api").await;
+    let runner = fixture.runner().await;
     let files = [
         ("docker/App", "FROM scratch"),
         ("docker/App.dockerignore", "*\n"),
         ("context/x", ""),
     ];
-    let root = directory(&desk, &files);
-    let mut command = desk.command(&[
+    let root = directory(&fixture, &files);
+    let mut command = fixture.command(&[
         "build",
         "context",
         "--file=docker/App",
@@ -130,8 +134,8 @@ async fn the_flags_of_docker_become_a_spec() {
         .env("FROM_HERE", "2")
         .env("SOURCE_DATE_EPOCH", "1000");
     let child = command.spawn().unwrap();
-    // A runner of this platform.
-    let job = desk.claim(&runner).await;
+    // The runner has this platform.
+    let job = fixture.claim(&runner).await;
     let spec = spec(&job).clone();
     let repository = spec.repository.as_ref().unwrap().as_str();
     assert_eq!(repository, "registry.example/acme/api");
@@ -145,24 +149,25 @@ async fn the_flags_of_docker_become_a_spec() {
     assert_eq!(spec.platforms, [platform]);
     assert_eq!(spec.secrets["npm"], "NPM_TOKEN");
     assert_eq!(spec.source_date, Some(SourceDate::Seconds(1000)));
-    // The Dockerfile is outside of the context, and its own patterns leave everything out.
-    let sent = sent(&desk, &job).await;
+    // The Dockerfile is outside of the context, and its own ignore file excludes everything.
+    let sent = sent(&fixture, &job).await;
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert_eq!(sent[0].0, spec.dockerfile);
     assert_eq!(sent[1].0, format!("{}.dockerignore", spec.dockerfile));
     assert!(sent.iter().all(|(_, changed)| *changed == 1000), "{sent:?}");
-    desk.end(&runner, job.job.id, ReportedResult::Succeeded)
+    fixture
+        .end(&runner, job.job.id, ReportedResult::Succeeded)
         .await;
     assert_eq!(ended(child).await.status.code(), Some(0));
 }
 
 #[tokio::test]
-async fn what_cannot_be_built_is_told_before_anything_is_sent() {
-    let desk = Desk::logged_in().await;
-    desk.farm.project("acme/api").await;
-    let root = directory(&desk, &[("Dockerfile", "FROM scratch"), ("sub/x", "")]);
+async fn invalid_builds_fail_before_anything_is_uploaded() {
+    let fixture = Fixture::logged_in().await;
+    fixture.farm.project("acme/api").await;
+    let root = directory(&fixture, &[("Dockerfile", "FROM scratch"), ("sub/x", "")]);
     std::os::unix::fs::symlink("/etc/hosts", root.join("sub/hosts")).unwrap();
-    let output = desk.command(&["build", "."]).current_dir(&root).output();
+    let output = fixture.command(&["build", "."]).current_dir(&root).output();
     let output = output.await.unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("--project"), "{output:?}");
@@ -171,8 +176,14 @@ async fn what_cannot_be_built_is_told_before_anything_is_sent() {
         (&["Dockerfile"], "Dockerfile is not a directory"),
         (&["sub"], "no Dockerfile found at sub/Dockerfile"),
         (&[".", "-f", "none"], "no Dockerfile found at none"),
-        (&["."], "sub/hosts is a link that leads out of the context"),
-        (&[".", "--sha", SHA], "--ref and --sha name a commit"),
+        (
+            &["."],
+            "sub/hosts is a link to a file outside of the build context",
+        ),
+        (
+            &[".", "--sha", SHA],
+            "--ref and --sha are for commits of a project",
+        ),
         (&["acme/api", "--push"], "acme/api is a project"),
         (&[".", "-t", "a.b/x:1", "-t", "a.b/y:1"], "one repository"),
         (&[".", "--push"], "cannot be pushed"),
@@ -183,41 +194,43 @@ async fn what_cannot_be_built_is_told_before_anything_is_sent() {
             "one platform",
         ),
     ] {
-        let output = build(&desk, &root, arguments).await;
+        let output = build(&fixture, &root, arguments).await;
         assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
-        let said = text(&output.stderr);
-        assert!(said.contains(why), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(why), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
-    // There is nothing to load an image into.
-    let mut command = desk.command(&["build", ".", "--load", "--project", "acme/api"]);
-    let command = command.current_dir(&root).env("PATH", desk.folder.path());
+    // There is no engine that could load an image.
+    let mut command = fixture.command(&["build", ".", "--load", "--project", "acme/api"]);
+    let command = command
+        .current_dir(&root)
+        .env("PATH", fixture.folder.path());
     let output = command.output().await.unwrap();
     assert!(
         text(&output.stderr).contains("`docker` command"),
         "{output:?}"
     );
-    engine(&desk, "echo 'no daemon' >&2; exit 1");
+    install_docker(&fixture, "echo 'no daemon' >&2; exit 1");
     let output = command.output().await.unwrap();
     assert!(
-        text(&output.stderr).contains("none to be had: no daemon"),
+        text(&output.stderr).contains("not available: no daemon"),
         "{output:?}"
     );
-    let builds = desk.json(&["builds", "acme/api"]).await;
+    let builds = fixture.json(&["builds", "acme/api"]).await;
     assert_eq!(builds, serde_json::json!([]));
-    assert_eq!(desk.farm.stored_blobs(), 0);
+    assert_eq!(fixture.farm.stored_blobs(), 0);
 }
 
-/// A `docker` command of the desk's own, which does this.
-fn engine(desk: &Desk, script: &str) {
-    let path = desk.folder.path().join("docker");
+/// Installs a `docker` command that runs this script.
+fn install_docker(fixture: &Fixture, script: &str) {
+    let path = fixture.folder.path().join("docker");
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Has a runner leave this archive of the image that a job built.
-async fn leave(desk: &Desk, job: &ClaimedJob, archive: &'static [u8]) {
-    let farm = desk.farm.farm();
+/// Uploads an archive of the image that a job built, as its runner does.
+async fn upload_image(fixture: &Fixture, job: &ClaimedJob, archive: &'static [u8]) {
+    let farm = fixture.farm.farm();
     let job = farm
         .running_job_access(job.job.id, &job.token)
         .await
@@ -231,12 +244,13 @@ async fn leave(desk: &Desk, job: &ClaimedJob, archive: &'static [u8]) {
 }
 
 #[tokio::test]
-async fn an_image_is_poured_into_the_engine_as_the_runner_left_it() {
-    let desk = Desk::logged_in_with(|config| config.registry = Some("r.example".to_owned())).await;
-    desk.farm.project("acme/api").await;
-    let runner = desk.runner().await;
-    let root = directory(&desk, &[("Dockerfile", "FROM scratch")]);
-    let loaded = desk.folder.path().join("loaded");
+async fn load_passes_the_image_archive_unchanged_to_docker_load() {
+    let fixture =
+        Fixture::logged_in_with(|config| config.registry = Some("r.example".to_owned())).await;
+    fixture.farm.project("acme/api").await;
+    let runner = fixture.runner().await;
+    let root = directory(&fixture, &[("Dockerfile", "FROM scratch")]);
+    let loaded = fixture.folder.path().join("loaded");
     let load = format!("[ $1 = version ] || /bin/cat > {}", loaded.display());
     for (typed, names, script, code) in [
         (
@@ -248,27 +262,30 @@ async fn an_image_is_poured_into_the_engine_as_the_runner_left_it() {
         (&[], &["acme/api:latest"], &load, 0),
         (&[], &["acme/api:latest"], "[ $1 = version ]", 3),
     ] {
-        engine(&desk, script);
+        install_docker(&fixture, script);
         let mut command =
-            desk.command(&[&["build", ".", "--load", "--project=acme/api"], typed].concat());
-        let command = command.current_dir(&root).env("PATH", desk.folder.path());
+            fixture.command(&[&["build", ".", "--load", "--project=acme/api"], typed].concat());
+        let command = command
+            .current_dir(&root)
+            .env("PATH", fixture.folder.path());
         let child = command.spawn().unwrap();
-        let job = desk.claim(&runner).await;
+        let job = fixture.claim(&runner).await;
         assert_eq!(spec(&job).archive, names);
-        // There is a registry, but it is not asked for.
+        // The farm has a registry, but --load alone does not push.
         assert_eq!(spec(&job).repository, None);
-        leave(&desk, &job, b"an image").await;
-        desk.end(&runner, job.job.id, ReportedResult::Succeeded)
+        upload_image(&fixture, &job, b"an image").await;
+        fixture
+            .end(&runner, job.job.id, ReportedResult::Succeeded)
             .await;
         let output = ended(child).await;
         assert_eq!(output.status.code(), Some(code), "{output:?}");
-        let said = text(&output.stderr);
+        let stderr = text(&output.stderr);
         match code {
             0 => assert!(
-                said.ends_with(&format!("Loaded {}\n", names.join(", "))),
-                "{said}"
+                stderr.ends_with(&format!("Loaded {}\n", names.join(", "))),
+                "{stderr}"
             ),
-            _ => assert!(said.contains("`docker load` failed"), "{said}"),
+            _ => assert!(stderr.contains("`docker load` failed"), "{stderr}"),
         }
         if code == 0 {
             assert_eq!(std::fs::read(&loaded).unwrap(), b"an image");
@@ -278,11 +295,11 @@ async fn an_image_is_poured_into_the_engine_as_the_runner_left_it() {
 }
 
 #[tokio::test]
-async fn what_the_farm_does_not_take_is_told_in_its_words() {
-    let desk = Desk::logged_in_with(|config| config.limits.max_upload_bytes = 300_000).await;
-    desk.farm.project("acme/api").await;
-    let root = directory(&desk, &[("Dockerfile", "FROM scratch")]);
-    // What a counter makes of multiplications does not become smaller when it is packed.
+async fn errors_of_the_farm_are_printed_with_its_message() {
+    let fixture = Fixture::logged_in_with(|config| config.limits.max_upload_bytes = 300_000).await;
+    fixture.farm.project("acme/api").await;
+    let root = directory(&fixture, &[("Dockerfile", "FROM scratch")]);
+    // Pseudo-random bytes do not become smaller when they are compressed.
     let mut state = 1_u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state
@@ -293,26 +310,26 @@ async fn what_the_farm_does_not_take_is_told_in_its_words() {
     .take(8 << 20)
     .collect();
     std::fs::write(root.join("noise"), noise).unwrap();
-    let output = build(&desk, &root, &["."]).await;
+    let output = build(&fixture, &root, &["."]).await;
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    let said = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert!(
-        said.contains("300000 bytes") && said.contains(".dockerignore"),
-        "{said}"
+        stderr.contains("300000 bytes") && stderr.contains(".dockerignore"),
+        "{stderr}"
     );
     std::fs::remove_file(root.join("noise")).unwrap();
-    let output = build(&desk, &root, &[".", "--push"]).await;
+    let output = build(&fixture, &root, &[".", "--push"]).await;
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(
         text(&output.stderr).contains("cannot be pushed"),
         "{output:?}"
     );
-    let output = build(&desk, &root, &[".", "--pipeline", "none"]).await;
+    let output = build(&fixture, &root, &[".", "--pipeline", "none"]).await;
     assert!(
         text(&output.stderr).contains("no such pipeline"),
         "{output:?}"
     );
-    let mut command = desk.command(&["build", ".", "--project", "acme/none"]);
+    let mut command = fixture.command(&["build", ".", "--project", "acme/none"]);
     let output = command.current_dir(&root).output().await.unwrap();
     assert!(
         text(&output.stderr).contains("no such project"),

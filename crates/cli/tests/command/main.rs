@@ -1,9 +1,9 @@
-//! The program itself, against a whole farm.
+//! The program `slipway` against a real farm.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test fails on an unexpected value")]
 
-mod desk;
 mod directory;
+mod fixture;
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -11,30 +11,30 @@ use slipway_domain::{BuildStep, FailureReason, ImageDetails, ReportedResult};
 use slipway_farm::{Ended, MadeImage, Report};
 use tokio::io::AsyncWriteExt;
 
-use crate::desk::{Desk, SHA, ended, text};
+use crate::fixture::{Fixture, SHA, ended, text};
 
 #[tokio::test]
-async fn a_login_is_tried_before_it_is_kept() {
-    let desk = Desk::new().await;
-    let url = desk.farm.url("");
-    let output = desk
+async fn a_login_is_checked_before_it_is_stored() {
+    let fixture = Fixture::new().await;
+    let url = fixture.farm.url("");
+    let output = fixture
         .run(&["login", "--url", &url, "--token", "slpat-wrong"])
         .await;
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(text(&output.stderr).lines().count(), 1);
-    assert!(!desk.config().exists());
+    assert!(!fixture.config().exists());
 
-    let mut child = desk.command(&["login", "--url", &url]).spawn().unwrap();
+    let mut child = fixture.command(&["login", "--url", &url]).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input
-        .write_all(format!("{}\n", desk.farm.admin_token).as_bytes())
+        .write_all(format!("{}\n", fixture.farm.admin_token).as_bytes())
         .await
         .unwrap();
     drop(input);
     let output = ended(child).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(!text(&output.stdout).contains(&desk.farm.admin_token));
-    let mode = std::fs::metadata(desk.config())
+    assert!(!text(&output.stdout).contains(&fixture.farm.admin_token));
+    let mode = std::fs::metadata(fixture.config())
         .unwrap()
         .permissions()
         .mode();
@@ -42,67 +42,70 @@ async fn a_login_is_tried_before_it_is_kept() {
 }
 
 #[tokio::test]
-async fn without_a_login_or_a_farm_it_says_what_to_do() {
-    let desk = Desk::new().await;
-    let output = desk.run(&["queue"]).await;
+async fn without_a_login_or_a_farm_the_error_says_what_to_do() {
+    let fixture = Fixture::new().await;
+    let output = fixture.run(&["queue"]).await;
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("slipway login"), "{output:?}");
-    let mut command = desk.command(&["queue"]);
+    let mut command = fixture.command(&["queue"]);
     command
         .env("SLIPWAY_URL", "http://127.0.0.1:1")
         .env("SLIPWAY_TOKEN", "slpat-1");
     let output = command.output().await.unwrap();
     assert_eq!(output.status.code(), Some(3));
-    let said = text(&output.stderr);
+    let error = text(&output.stderr);
     assert!(
-        said.contains("cannot reach") && said.lines().count() == 1,
-        "{said}"
+        error.contains("cannot reach") && error.lines().count() == 1,
+        "{error}"
     );
-    assert_eq!(desk.run(&["show", "7"]).await.status.code(), Some(2));
+    assert_eq!(fixture.run(&["show", "7"]).await.status.code(), Some(2));
 }
 
 #[tokio::test]
-async fn a_build_is_made_shown_canceled_and_tried_again() {
-    let desk = Desk::logged_in().await;
+async fn a_build_is_created_listed_canceled_and_retried() {
+    let fixture = Fixture::logged_in().await;
     let source = "https://git.example/acme/api";
-    let made = desk
+    let made = fixture
         .run(&["projects", "create", "acme/api", "--repo", source])
         .await;
     assert_eq!(made.status.code(), Some(0), "{made:?}");
     assert!(text(&made.stdout).contains(source));
-    let listed = desk.run(&["projects"]).await;
+    let listed = fixture.run(&["projects"]).await;
     assert!(text(&listed.stdout).contains("acme/api"));
-    let shown = desk.json(&["projects", "show", "acme/api"]).await;
+    let shown = fixture.json(&["projects", "show", "acme/api"]).await;
     assert_eq!(shown["default_branch"], "main");
-    let missing = desk.run(&["projects", "show", "acme/none"]).await;
+    let missing = fixture.run(&["projects", "show", "acme/none"]).await;
     assert_eq!(text(&missing.stderr), "slipway: no such project\n");
 
-    let build = desk.json(&["build", "acme/api", "--sha", SHA]).await;
+    let build = fixture.json(&["build", "acme/api", "--sha", SHA]).await;
     let id = build["id"].as_str().unwrap();
     let job = build["jobs"][0]["id"].to_string();
-    let listed = desk.run(&["builds", "acme/api"]).await;
+    let listed = fixture.run(&["builds", "acme/api"]).await;
     assert!(text(&listed.stdout).contains(id));
-    let queue = desk.run(&["queue"]).await;
-    assert!(text(&queue.stdout).contains("no runner works for this project"));
-    let canceled = desk.json(&["cancel", &job]).await;
+    let queue = fixture.run(&["queue"]).await;
+    assert!(text(&queue.stdout).contains("no runner serves this project"));
+    let canceled = fixture.json(&["cancel", &job]).await;
     assert_eq!(canceled["state"], "canceled");
-    let again = desk.json(&["retry", id]).await;
+    let again = fixture.json(&["retry", id]).await;
     assert_eq!(again["state"], "pending");
-    desk.runner().await;
-    let runners = desk.run(&["runners"]).await;
-    assert!(text(&runners.stdout).contains("desk"));
-    assert_eq!(desk.json(&["artifacts", id]).await, serde_json::json!([]));
-    let shown = desk.run(&["show", id]).await;
+    fixture.runner().await;
+    let runners = fixture.run(&["runners"]).await;
+    assert!(text(&runners.stdout).contains("test-runner"));
+    assert_eq!(
+        fixture.json(&["artifacts", id]).await,
+        serde_json::json!([])
+    );
+    let shown = fixture.run(&["show", id]).await;
     assert!(text(&shown.stdout).contains("canceled"));
 }
 
 #[tokio::test]
-async fn a_build_is_shown_with_its_images_and_the_steps_that_took_longest() {
-    let desk = Desk::logged_in().await;
-    let project = desk.farm.project("acme/api").await;
-    let build = desk.farm.build(&project).await;
-    let runner = desk.runner().await;
-    let job = desk.claim(&runner).await.job.id;
+async fn show_prints_the_images_and_the_slowest_steps() {
+    let fixture = Fixture::logged_in().await;
+    let project = fixture.farm.project("acme/api").await;
+    let build = fixture.farm.build(&project).await;
+    let runner = fixture.runner().await;
+    let job = fixture.claim(&runner).await.job.id;
     let steps = (1..=8).map(|number| BuildStep {
         name: format!("[{number}/8] RUN step{number}"),
         duration_ms: number * 1100,
@@ -131,41 +134,46 @@ async fn a_build_is_shown_with_its_images_and_the_steps_that_took_longest() {
         ended: Some(ended),
         ..Report::default()
     };
-    desk.farm.farm().report(&runner, job, report).await.unwrap();
-    let shown = desk.run(&["show", &build.uuid.to_string()]).await;
+    fixture
+        .farm
+        .farm()
+        .report(&runner, job, report)
+        .await
+        .unwrap();
+    let shown = fixture.run(&["show", &build.uuid.to_string()]).await;
     let shown = text(&shown.stdout);
     let image = "image     r.example/acme/api:v1  linux/arm64  20 KiB  sha256:0a1b\n";
     assert!(shown.contains(image), "{shown}");
     let (_, slowest) = shown.split_once("SLOWEST STEPS OF").unwrap();
     let slowest: Vec<&str> = slowest.lines().skip(1).collect();
     assert_eq!(slowest.len(), 5, "{shown}");
-    // What was there already took no time of this build.
+    // Cached steps took no time in this build.
     assert!(slowest[0].ends_with("7.700s  [7/8] RUN step7"), "{shown}");
     assert!(slowest[4].ends_with("3.300s  [3/8] RUN step3"), "{shown}");
 }
 
 #[tokio::test]
-async fn a_followed_build_prints_its_trace_and_ends_as_it_ended() {
-    let desk = Desk::logged_in().await;
-    desk.farm.project("acme/api").await;
-    let runner = desk.runner().await;
+async fn following_prints_the_trace_and_exits_with_the_result() {
+    let fixture = Fixture::logged_in().await;
+    fixture.farm.project("acme/api").await;
+    let runner = fixture.runner().await;
     let failed = ReportedResult::Failed(FailureReason::BuildFailed);
     for (result, code) in [(ReportedResult::Succeeded, 0), (failed, 1)] {
         let follow = ["build", "acme/api", "--sha", SHA, "--follow"];
-        let child = desk.command(&follow).spawn().unwrap();
-        let job = desk.claim(&runner).await;
-        desk.append(&job, 0, "one\n").await;
-        desk.append(&job, 4, "two\n").await;
-        desk.end(&runner, job.job.id, result).await;
+        let child = fixture.command(&follow).spawn().unwrap();
+        let job = fixture.claim(&runner).await;
+        fixture.append(&job, 0, "one\n").await;
+        fixture.append(&job, 4, "two\n").await;
+        fixture.end(&runner, job.job.id, result).await;
         let output = ended(child).await;
         assert_eq!(text(&output.stdout), "one\ntwo\n");
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         let id = job.job.id.to_string();
-        let stored = desk.run(&["logs", &id]).await;
+        let stored = fixture.run(&["logs", &id]).await;
         assert_eq!(text(&stored.stdout), "one\ntwo\n");
-        let followed = desk.run(&["logs", "-f", &id]).await;
+        let followed = fixture.run(&["logs", "-f", &id]).await;
         assert_eq!(followed.status.code(), Some(code));
-        let lines = desk.run(&["logs", "--json", &id]).await;
+        let lines = fixture.run(&["logs", "--json", &id]).await;
         assert!(
             text(&lines.stdout).contains(r#""text":"one\n"#),
             "{lines:?}"
@@ -174,9 +182,9 @@ async fn a_followed_build_prints_its_trace_and_ends_as_it_ended() {
 }
 
 #[tokio::test]
-async fn a_password_is_read_from_standard_input() {
-    let desk = Desk::logged_in().await;
-    desk.farm.user("ann").await;
+async fn passwords_are_read_from_standard_input_and_never_printed() {
+    let fixture = Fixture::logged_in().await;
+    fixture.farm.user("ann").await;
     for (arguments, input, code) in [
         (&["password"][..], "open sesame, please\n", 0),
         (&["password"], "open sesame, please\n", 3),
@@ -185,19 +193,19 @@ async fn a_password_is_read_from_standard_input() {
         (&["password", "--user", "ann"], "too short\n", 3),
         (&["password", "--user", "ann"], "a password of ann", 0),
     ] {
-        let mut child = desk.command(arguments).spawn().unwrap();
+        let mut child = fixture.command(arguments).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
         let output = child.wait_with_output().await.unwrap();
         assert_eq!(output.status.code(), Some(code), "{input}: {output:?}");
-        let told = [output.stdout, output.stderr].concat();
+        let printed = [output.stdout, output.stderr].concat();
         for secret in input.lines() {
-            assert!(!text(&told).contains(secret), "{told:?}");
+            assert!(!text(&printed).contains(secret), "{printed:?}");
         }
     }
     for (user, password) in [("root", "quite another one"), ("ann", "a password of ann")] {
-        let signed_in = desk.farm.farm().sign_in(user, password).await;
+        let signed_in = fixture.farm.farm().sign_in(user, password).await;
         assert_eq!(signed_in.unwrap().0.name.as_str(), user);
     }
 }

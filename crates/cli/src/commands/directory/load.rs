@@ -1,6 +1,6 @@
-//! Getting an image into the Docker Engine of this machine, by its own command line, which knows
-//! where the engine is and how to log in: as an archive from the farm, or from where the farm pushed
-//! it.
+//! Puts an image into the local Docker Engine, from an archive on the farm or from the registry.
+//!
+//! The `docker` command line is used because it knows where the engine is and how to log in.
 
 use std::io::{ErrorKind, IsTerminal as _, stderr};
 use std::process::{ExitStatus, Stdio};
@@ -13,36 +13,36 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use super::bar::Bar;
+use super::progress_bar::ProgressBar;
 use crate::args::ProgressKind;
 use crate::commands::Session;
 
-/// The type of a job's file that has its image in it.
+/// The type of the artifact that contains the image.
 const IMAGE_ARCHIVE: &str = "image_archive";
 
-/// Makes sure that there is an engine here, before anybody builds for it.
+/// Checks that there is a local engine, before anything is built for it.
 pub(super) async fn check() -> Result<()> {
-    let asked = Command::new("docker")
+    let version = Command::new("docker")
         .args(["version", "--format", "{{.Server.Version}}"])
         .stdin(Stdio::null())
         .output();
-    match asked.await {
+    match version.await {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("--load needs the `docker` command, which is not here")
+            bail!("--load needs the `docker` command, which was not found")
         }
-        Err(error) => Err(error).context("cannot run `docker`"),
-        Ok(answer) if answer.status.success() => Ok(()),
-        Ok(answer) => {
-            let why = String::from_utf8_lossy(&answer.stderr);
+        Err(error) => Err(error).context("could not run `docker`"),
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr);
             bail!(
-                "--load needs a Docker Engine, and there is none to be had: {}",
+                "--load needs a Docker Engine, which is not available: {}",
                 why.trim()
             )
         }
     }
 }
 
-/// Loads the archive that a build that succeeded left of its image, which has the `names` in it.
+/// Loads the image archive of a successful build. The archive contains the `names`.
 pub(super) async fn load(
     session: &Session,
     build: Uuid,
@@ -50,22 +50,22 @@ pub(super) async fn load(
     progress: ProgressKind,
 ) -> Result<()> {
     let is_archive = |artifact: &Artifact| {
-        artifact.kind == "file" && word(artifact, "file_type") == Some(IMAGE_ARCHIVE)
+        artifact.kind == "file" && field(artifact, "file_type") == Some(IMAGE_ARCHIVE)
     };
     let archive = find(session, build, |artifact| {
         is_archive(artifact).then(|| artifact.clone())
     });
     let archive = archive.await?;
-    let archive = archive.context("the build left no archive of its image")?;
+    let archive = archive.context("the build has no artifact with its image")?;
     let spawned = Command::new("docker")
         .args(["load", "--quiet"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn();
-    let mut engine = spawned.context("cannot run `docker`")?;
-    let bar = Bar::new(session, progress, "Loading the image", archive.size_bytes);
-    let status = bar.follow(pour(session, &archive, &mut engine, &bar));
+    let mut engine = spawned.context("could not run `docker`")?;
+    let bar = ProgressBar::new(session, progress, "Loading the image", archive.size_bytes);
+    let status = bar.follow(stream_into(session, &archive, &mut engine, &bar));
     if !status.await??.success() {
         bail!(
             "`docker load` failed; the archive is kept for a day as artifact {} of build {build}",
@@ -77,19 +77,20 @@ pub(super) async fn load(
     Ok(())
 }
 
-/// Pours an archive into the engine's command as it comes; returns how that ended.
-async fn pour(
+/// Streams an archive into `docker load`, and returns its exit status.
+async fn stream_into(
     session: &Session,
     archive: &Artifact,
     engine: &mut Child,
-    bar: &Bar,
+    bar: &ProgressBar,
 ) -> Result<ExitStatus> {
-    let mut input = engine.stdin.take().context("cannot talk to `docker`")?;
+    let mut input = engine.stdin.take().context("could not write to `docker`")?;
     let done = bar.done();
     let mut pieces = std::pin::pin!(session.client.artifact_content(archive.id).await?);
-    let broken = |error: ClientError| anyhow::Error::new(error).context("the image broke off");
+    let broken =
+        |error: ClientError| anyhow::Error::new(error).context("the download of the image failed");
     while let Some(piece) = pieces.try_next().await.map_err(broken)? {
-        // A command that takes no more ends, and says why.
+        // A command that stops reading has failed; its exit status and message say why.
         if input.write_all(&piece).await.is_err() {
             break;
         }
@@ -99,11 +100,11 @@ async fn pour(
     Ok(engine.wait().await?)
 }
 
-/// Pulls the image that a build that succeeded pushed, and gives it names.
+/// Pulls the image that a successful build pushed, and tags it with `names`.
 pub(super) async fn pull(session: &Session, build: Uuid, names: &[String]) -> Result<()> {
-    // The last one made is that of all its platforms, where it has several.
+    // The last image of a build with several platforms is the one for all platforms.
     let image = find(session, build, pinned).await?;
-    let image = image.context("the build pushed no image that could be loaded")?;
+    let image = image.context("the build has not pushed an image that could be loaded")?;
     let mut pull = vec!["pull"];
     if !stderr().is_terminal() {
         pull.push("--quiet");
@@ -121,7 +122,7 @@ pub(super) async fn pull(session: &Session, build: Uuid, names: &[String]) -> Re
     Ok(())
 }
 
-/// What is wanted of the artifacts of a build; the latest first.
+/// The first result of `wanted` for the artifacts of a build, latest job first.
 async fn find<T>(
     session: &Session,
     build: Uuid,
@@ -137,9 +138,9 @@ async fn find<T>(
     Ok(None)
 }
 
-/// The repository of an image with its digest.
+/// The reference of an image by digest, so that exactly the built image is pulled.
 fn pinned(artifact: &Artifact) -> Option<String> {
-    let (reference, digest) = (word(artifact, "reference")?, word(artifact, "digest")?);
+    let (reference, digest) = (field(artifact, "reference")?, field(artifact, "digest")?);
     let repository = match reference.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
         _ => reference,
@@ -147,21 +148,21 @@ fn pinned(artifact: &Artifact) -> Option<String> {
     (artifact.kind == "image").then(|| format!("{repository}@{digest}"))
 }
 
-fn word<'a>(artifact: &'a Artifact, name: &str) -> Option<&'a str> {
+fn field<'a>(artifact: &'a Artifact, name: &str) -> Option<&'a str> {
     artifact.about.get(name).and_then(|value| value.as_str())
 }
 
-/// Runs the `docker` command line. What it prints is for people, and goes to standard error.
+/// Runs `docker` with its output on standard error.
 async fn docker(arguments: &[&str], image: &str) -> Result<()> {
     let status = Command::new("docker")
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(stderr())
         .status();
-    let status = status.await.context("cannot run `docker`")?;
+    let status = status.await.context("could not run `docker`")?;
     if !status.success() {
         bail!(
-            "the image is at {image}, but `docker {}` failed",
+            "the image was pushed to {image}, but `docker {}` failed",
             arguments.join(" ")
         );
     }

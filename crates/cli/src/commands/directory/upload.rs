@@ -1,4 +1,5 @@
-//! Sending a context: it is packed while it goes, so that it is never whole in memory or on disk.
+//! Uploads a build context. It is packed during the upload, so that it is never completely in memory
+//! or on disk.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +12,13 @@ use futures_util::stream;
 use slipway_build_context::{Context, Packing, chunks_of_writer};
 use slipway_client::{ClientError, Source};
 
-use super::bar::Bar;
+use super::progress_bar::ProgressBar;
 use crate::args::{ProgressKind, ProjectName};
 use crate::commands::Session;
 use crate::output::size;
 
-/// Sends a context, and says how much it was.
-pub(super) async fn send(
+/// Uploads a build context, and prints its size.
+pub(super) async fn upload(
     session: &Session,
     project: &ProjectName,
     context: Context,
@@ -29,17 +30,18 @@ pub(super) async fn send(
         io::Result::Ok((context, extent))
     })
     .await?
-    .context("the context cannot be packed")?;
+    .context("could not pack the build context")?;
     if let Some(link) = &extent.escaping_link {
         bail!(
-            "{} is a link that leads out of the context, and nothing else is sent: leave it out in .dockerignore, or put in its place what it leads to",
+            "{} is a link to a file outside of the build context, which is not sent: exclude it in \
+             .dockerignore, or replace it with the file",
             link.display()
         );
     }
-    let bar = Bar::new(
+    let bar = ProgressBar::new(
         session,
         progress,
-        "Sending the context",
+        "Sending the build context",
         extent.archive_bytes,
     );
     let (sent, failure) = (bar.done(), Arc::new(OnceLock::new()));
@@ -48,7 +50,7 @@ pub(super) async fn send(
         chunks_of_writer(move |writer| {
             let written = pack(&context, packing, sent, writer);
             if let Err(error) = &written {
-                // There is one writer.
+                // Cannot fail: there is only one writer.
                 let _ = failure.set(error.to_string());
             }
             written
@@ -57,8 +59,8 @@ pub(super) async fn send(
     let pieces = stream::poll_fn(move |waker| pieces.poll_recv(waker));
     let client = &session.client;
     let sending = client.send_source(&project.namespace, &project.name, pieces);
-    let answer = bar.follow(sending).await?;
-    match (answer, failure.get()) {
+    let result = bar.follow(sending).await?;
+    match (result, failure.get()) {
         (Ok(source), _) => {
             let (entries, bytes, packed) = (extent.entries, extent.bytes, source.size_bytes);
             let (bytes, packed) = (size(bytes), size(packed));
@@ -66,23 +68,24 @@ pub(super) async fn send(
             session.output.note(&note)?;
             Ok(source)
         }
-        // Whoever reads goes away when the farm has refused.
+        // If the farm rejects the upload it stops reading, and packing fails as a consequence.
         (Err(error @ ClientError::Api { .. }), _) => {
             let is_large = matches!(error, ClientError::Api { status: 413, .. });
             let error = anyhow::Error::new(error);
-            Err(match is_large {
-                true => anyhow::anyhow!(
-                    "the context is too large for the farm ({error}): leave out in .dockerignore what the build does not need"
-                ),
-                false => error,
-            })
+            if is_large {
+                bail!(
+                    "the build context is too large for the farm ({error}): exclude what the build does \
+                     not need in .dockerignore"
+                );
+            }
+            Err(error)
         }
-        (Err(_), Some(why)) => bail!("the context cannot be packed: {why}"),
+        (Err(_), Some(why)) => bail!("could not pack the build context: {why}"),
         (Err(error), None) => Err(error.into()),
     }
 }
 
-/// Writes the context as a gzipped tar; `sent` counts what goes into it before it is gzipped.
+/// Writes the context as a gzipped tar. `sent` counts the bytes before compression.
 fn pack(
     context: &Context,
     packing: Packing,
@@ -95,7 +98,7 @@ fn pack(
     counted.packed.finish()?.flush()
 }
 
-/// Counts what is written.
+/// Counts the bytes that are written, before compression.
 struct Counted<W: Write> {
     packed: GzEncoder<W>,
     sent: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! A desk at which the program is used: a farm of its own, and a folder.
+//! A farm for one test, and a directory in which the program runs.
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -13,20 +13,20 @@ use slipway_testkit::{Backend, TestFarm, wait_for};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// The commit that tests build: given in full, so that no repository is asked.
+/// The commit that tests build. A full SHA needs no request to a repository.
 pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
-pub(crate) struct Desk {
+pub(crate) struct Fixture {
     pub(crate) farm: TestFarm,
     pub(crate) folder: TempDir,
 }
 
-impl Desk {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// With a farm that is told something else than usual.
+    /// Starts a farm with another configuration.
     async fn with(adjust: impl FnOnce(&mut Config)) -> Self {
         Self {
             farm: TestFarm::start_with(Backend::Sqlite, adjust).await,
@@ -34,25 +34,25 @@ impl Desk {
         }
     }
 
-    /// A desk where somebody has logged in.
+    /// Starts a farm and logs in as `root`.
     pub(crate) async fn logged_in() -> Self {
         Self::logged_in_with(|_| {}).await
     }
 
-    /// The same with a farm that is told something else than usual.
+    /// Starts a farm with another configuration and logs in as `root`.
     pub(crate) async fn logged_in_with(adjust: impl FnOnce(&mut Config)) -> Self {
-        let desk = Self::with(adjust).await;
-        let token = desk.folder.path().join("token");
-        std::fs::write(&token, &desk.farm.admin_token).unwrap();
-        let (url, token) = (desk.farm.url(""), token.display().to_string());
-        let output = desk
+        let fixture = Self::with(adjust).await;
+        let token = fixture.folder.path().join("token");
+        std::fs::write(&token, &fixture.farm.admin_token).unwrap();
+        let (url, token) = (fixture.farm.url(""), token.display().to_string());
+        let output = fixture
             .run(&["login", "--url", &url, "--token-file", &token])
             .await;
         assert!(
             text(&output.stdout).contains("Logged in as root"),
             "{output:?}"
         );
-        desk
+        fixture
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -72,13 +72,13 @@ impl Desk {
         command
     }
 
-    /// Runs it to its end, with nothing on standard input.
+    /// Runs the program until it exits, with empty standard input.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::null()).output().await.unwrap()
     }
 
-    /// What it prints as JSON.
+    /// Runs the program with `--json`, and returns its output.
     pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[&["--json"], arguments].concat()).await;
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -88,7 +88,7 @@ impl Desk {
     pub(crate) async fn runner(&self) -> Runner {
         let token = RegistrationToken::presented(&self.farm.registration_token);
         let request = RunnerRequest {
-            description: "desk".to_owned(),
+            description: "test-runner".to_owned(),
             run_untagged: true,
             heartbeat: true,
             about: About {
@@ -106,11 +106,11 @@ impl Desk {
         let farm = self.farm.farm();
         wait_for(
             Duration::from_secs(30),
-            "there is a job",
+            "a job is pending",
             async || match farm.poll(runner, Poll::default()).await.unwrap() {
                 PollAnswer::Job(job) => Some(*job),
                 PollAnswer::Nothing { .. } => None,
-                PollAnswer::Paused => panic!("nobody paused it"),
+                PollAnswer::Paused => panic!("the runner is paused"),
             },
         )
         .await

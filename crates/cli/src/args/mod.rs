@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line arguments.
 
 mod build;
 
@@ -8,199 +8,210 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand};
 use uuid::Uuid;
 
-pub(crate) use build::{Build, Given, Image, ProgressKind, What};
+pub(crate) use build::{Build, BuildTarget, Image, NameValue, ProgressKind};
 
-/// Builds images on a Slipway farm.
+/// Build Docker images on a Slipway farm.
+///
+/// Exit status: 0 on success, 1 if a followed build or job did not succeed, 2 for wrong usage, 3 for
+/// any other error.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, propagate_version = true)]
 pub(crate) struct Args {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Where the farm's URL and the token are kept [default: ~/.config/slipway/config.toml].
+    /// The file with the farm's URL and the token [default: ~/.config/slipway/config.toml].
     #[arg(long, global = true, env = "SLIPWAY_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Keep a farm's URL and a token for later commands.
+    /// Store a farm's URL and a token for later commands.
     ///
-    /// The token is read from --token, --token-file, SLIPWAY_TOKEN, or else from standard input.
+    /// The token is taken from --token, --token-file, SLIPWAY_TOKEN or standard input, in this order.
     Login(Login),
-    /// Set a password, with which clients of GitLab sign in.
+    /// Set your password, with which GitLab clients sign in.
     ///
-    /// It is read from standard input: the password that you have on the first line, if you have
-    /// one, and the new one on the next.
+    /// Passwords are read from standard input, one on each line: first the current password if you
+    /// have one, then the new password.
     Password {
-        /// Set that of this user, as an administrator: the new password is all that is read.
+        /// Set the password of this user, as an administrator. Only the new password is read.
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
-    /// List, make and show projects.
+    /// List, create and show projects.
     Projects {
         #[command(subcommand)]
         command: Option<ProjectsCommand>,
     },
     /// Build a directory, or a commit of a project.
     ///
-    /// A directory is packed by its .dockerignore, sent, built and followed: it ends with 1 unless
-    /// the build succeeded, and Ctrl-C calls the build off.
+    /// A directory is packed without the files that its .dockerignore excludes, uploaded, built and
+    /// followed. The exit status is 1 if the build does not succeed. Ctrl-C cancels the build.
+    ///
+    /// A commit is followed only with --follow.
     Build(Box<Build>),
     /// List a project's builds, newest first.
     Builds(Builds),
     /// Show a build and its jobs.
     Show {
-        /// The build's id.
+        /// The id of the build.
         build: Uuid,
     },
-    /// Print the trace of a job, or of all jobs of a build.
+    /// Print the trace of a job, or the traces of all jobs of a build.
     Logs {
-        /// A job's number or a build's id.
+        /// The id of a job (a number) or of a build (a UUID).
         #[arg(value_name = "JOB|BUILD")]
         target: Target,
-        /// Go on until it is over, and end with 1 unless it succeeded.
+        /// Wait for new output until the job or build finishes. The exit status is 1 if it does not
+        /// succeed.
         #[arg(short, long)]
         follow: bool,
     },
-    /// Call off a job or a build.
+    /// Cancel a job or a build.
     Cancel {
-        /// A job's number or a build's id.
+        /// The id of a job (a number) or of a build (a UUID).
         #[arg(value_name = "JOB|BUILD")]
         target: Target,
     },
-    /// Make a new attempt at a job, or at all that did not succeed of a build.
+    /// Retry a job, or all jobs of a build that did not succeed.
     Retry {
-        /// A job's number or a build's id.
+        /// The id of a job (a number) or of a build (a UUID).
         #[arg(value_name = "JOB|BUILD")]
         target: Target,
     },
-    /// List the runners you may see.
+    /// List the runners that you may see.
     Runners,
-    /// Show what waits, and why.
+    /// List pending jobs, and why they are pending.
     Queue,
     /// List the artifacts of a job or a build.
     Artifacts {
-        /// A job's number or a build's id.
+        /// The id of a job (a number) or of a build (a UUID).
         #[arg(value_name = "BUILD|JOB")]
         target: Target,
     },
 }
 
-/// How to reach a farm.
+/// The arguments of `slipway login`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Login {
     /// The farm's URL, such as `https://slipway.example`.
     #[arg(long, env = "SLIPWAY_URL")]
     pub(crate) url: String,
-    /// The token. Others on this machine can see it while the command runs: prefer --token-file.
+    /// The token. Other users of this machine can see it while the command runs: prefer --token-file.
     #[arg(long, conflicts_with = "token_file", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// A file that has the token.
+    /// A file that contains the token.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }
 
-/// What to do with projects; to list them when nothing is said.
+/// The subcommands of `slipway projects`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectsCommand {
-    /// List the projects you may see.
+    /// List the projects that you may see. This is the default.
     List,
-    /// Make a project, and its namespace unless it is there.
+    /// Create a project, and its namespace if it does not exist.
     Create {
-        /// NAMESPACE/NAME.
+        /// The project.
         #[arg(value_name = "NAMESPACE/NAME")]
         project: ProjectName,
-        /// Where its source is.
+        /// The URL of the source repository.
         #[arg(long, value_name = "URL")]
         repo: String,
-        /// The branch whose image is `latest` [default: main].
+        /// The branch whose image is tagged `latest` [default: main].
         #[arg(long, value_name = "BRANCH")]
         default_branch: Option<String>,
-        /// Where its images are pushed, such as registry.example/acme/api.
+        /// The repository to which images are pushed, such as registry.example/acme/api [default:
+        /// derived from the registry of the farm].
         #[arg(long, value_name = "REPOSITORY")]
         image: Option<String>,
     },
-    /// Show one project.
+    /// Show a project.
     Show {
-        /// NAMESPACE/NAME.
+        /// The project.
         #[arg(value_name = "NAMESPACE/NAME")]
         project: ProjectName,
     },
-    /// What opens a project's repository.
+    /// Manage a project's deploy key or token.
+    ///
+    /// Runners use it to fetch the repository of the project.
     DeployKey {
         #[command(subcommand)]
         command: DeployKeyCommand,
     },
 }
 
-/// What to do with what opens a project's repository.
+/// The subcommands of `slipway projects deploy-key`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeployKeyCommand {
-    /// Set it, in the place of what did so before.
+    /// Set the deploy key. It replaces an earlier one.
     Set {
-        /// NAMESPACE/NAME.
+        /// The project.
         #[arg(value_name = "NAMESPACE/NAME")]
         project: ProjectName,
         #[command(flatten)]
-        new: NewKey,
+        new: DeployKeyArgs,
     },
-    /// Show it, without its secret half.
+    /// Show the deploy key, without its secret half.
     Show {
-        /// NAMESPACE/NAME.
+        /// The project.
         #[arg(value_name = "NAMESPACE/NAME")]
         project: ProjectName,
     },
-    /// Remove it.
+    /// Delete the deploy key.
     Remove {
-        /// NAMESPACE/NAME.
+        /// The project.
         #[arg(value_name = "NAMESPACE/NAME")]
         project: ProjectName,
     },
 }
 
-/// What is to open a project's repository.
+/// The credentials to set as deploy key.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("kind").required(true).args(["key_file", "generate", "username"]))]
-pub(crate) struct NewKey {
-    /// A private key in OpenSSH's form without a passphrase, for ssh; `-` reads standard input.
+pub(crate) struct DeployKeyArgs {
+    /// For ssh: a file with a private key in the OpenSSH format, without a passphrase; `-` is
+    /// standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Have the farm make a key for ssh, and print its public half.
+    /// For ssh: create a key on the farm, and print its public half.
     #[arg(long)]
     pub(crate) generate: bool,
-    /// The host keys of the server, in the form of a known_hosts file.
+    /// For ssh: a known_hosts file with the accepted host keys of the server [default: the first key
+    /// that the server shows].
     #[arg(long, value_name = "FILE", conflicts_with = "username")]
     pub(crate) known_hosts: Option<PathBuf>,
-    /// Who logs in, for http and https.
+    /// For http and https: the user name.
     #[arg(long, value_name = "USER", requires = "password_file")]
     pub(crate) username: Option<String>,
-    /// A file that has the password, or a token; `-` reads standard input.
+    /// For http and https: a file with the password or token; `-` is standard input.
     #[arg(long, value_name = "FILE", requires = "username")]
     pub(crate) password_file: Option<PathBuf>,
 }
 
-/// Which builds to list.
+/// The arguments of `slipway builds`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Builds {
-    /// NAMESPACE/NAME.
+    /// The project.
     #[arg(value_name = "NAMESPACE/NAME")]
     pub(crate) project: ProjectName,
-    /// Only those in this state.
+    /// Only list builds in this state.
     #[arg(long)]
     pub(crate) state: Option<String>,
-    /// Only those of this branch or tag.
+    /// Only list builds of this branch or tag.
     #[arg(long = "ref", value_name = "REF")]
     pub(crate) git_ref: Option<String>,
-    /// At most so many.
+    /// The maximum number of builds, 1 to 100.
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) limit: u8,
 }
 
-/// A project by its path.
+/// The path of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProjectName {
     pub(crate) namespace: String,
@@ -226,12 +237,12 @@ impl FromStr for ProjectName {
                     name: name.to_owned(),
                 })
             }
-            _ => Err("write NAMESPACE/NAME, such as acme/api"),
+            _ => Err("expected NAMESPACE/NAME, such as acme/api"),
         }
     }
 }
 
-/// A job by its number or a build by its id.
+/// A job or a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Job(i64),
@@ -246,7 +257,7 @@ impl FromStr for Target {
             return Ok(Target::Job(job));
         }
         let build = text.parse().map(Target::Build);
-        build.map_err(|_| "write a job's number or a build's id")
+        build.map_err(|_| "expected the id of a job (a number) or of a build (a UUID)")
     }
 }
 
@@ -255,13 +266,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_argument_definitions_are_consistent() {
         use clap::CommandFactory;
         Args::command().debug_assert();
     }
 
     #[test]
-    fn a_target_is_a_job_or_a_build() {
+    fn numbers_are_jobs_and_uuids_are_builds() {
         assert_eq!("12".parse(), Ok(Target::Job(12)));
         let id = "0193d0c0-0000-7000-8000-000000000000";
         assert_eq!(id.parse(), Ok(Target::Build(id.parse().unwrap())));
@@ -269,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_has_two_names() {
+    fn a_project_path_has_exactly_two_names() {
         assert!("acme/api".parse::<ProjectName>().is_ok());
         for bad in ["", "acme", "acme/", "/api", "a/b/c"] {
             assert!(bad.parse::<ProjectName>().is_err(), "{bad}");
@@ -277,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_wrongly_ends_with_2() {
+    fn wrong_usage_exits_with_2() {
         for bad in [
             &["slipway"][..],
             &["slipway", "show", "12"],

@@ -1,4 +1,4 @@
-//! What `--tag` names: where an image is pushed, and what it is called on this machine.
+//! The image names in `--tag`: where an image is pushed, and its local names.
 
 use anyhow::{Result, bail};
 
@@ -6,18 +6,17 @@ use crate::args::ProjectName;
 
 /// The names of an image.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
-    /// Where it is pushed, if a name has a registry; else the project says.
+pub(super) struct ImageNames {
+    /// Where the image is pushed, if a name has a registry. Otherwise the project decides.
     pub(super) repository: Option<String>,
-    /// The tags that are pushed.
     pub(super) tags: Vec<String>,
-    /// What it is called here.
+    /// The names of the image in the local engine.
     pub(super) local: Vec<String>,
 }
 
-impl Names {
-    /// Reads names of an image that is pushed nowhere: whatever they are, they are names here. One
-    /// without a name is called like its project.
+impl ImageNames {
+    /// Reads the names of an image that is not pushed: all of them are local names. An image without
+    /// names is named after its project.
     pub(super) fn read_local(typed: &[String], project: &ProjectName) -> Self {
         let whole = |(name, tag): (&str, &str)| format!("{name}:{tag}");
         let mut local: Vec<String> = typed.iter().map(|name| whole(split(name))).collect();
@@ -30,18 +29,18 @@ impl Names {
         }
     }
 
-    /// Reads names as `docker build` takes them.
+    /// Reads names in the format of `docker build`.
     ///
     /// # Errors
-    /// When they lead to more than one repository.
+    /// If the names contain more than one repository.
     pub(super) fn read(typed: &[String]) -> Result<Self> {
         let split: Vec<(&str, &str)> = typed.iter().map(|name| split(name)).collect();
-        let mut away = split.iter().filter(|(name, _)| has_registry(name));
-        let repository = away.next().map(|(name, _)| (*name).to_owned());
+        let mut with_registry = split.iter().filter(|(name, _)| has_registry(name));
+        let repository = with_registry.next().map(|(name, _)| (*name).to_owned());
         if let Some(first) = &repository
-            && let Some((other, _)) = away.find(|(name, _)| name != first)
+            && let Some((other, _)) = with_registry.find(|(name, _)| name != first)
         {
-            bail!("an image is pushed to one repository, and not to {first} and {other}");
+            bail!("an image can be pushed to only one repository, not to {first} and {other}");
         }
         let is_pushed = |name: &str| repository.is_none() || has_registry(name);
         let mut tags = Vec::new();
@@ -59,15 +58,16 @@ impl Names {
     }
 }
 
-/// Name and tag.
+/// Splits a name from its tag.
 fn split(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
+        // The colon of `localhost:5000/a` belongs to a port.
         Some((name, tag)) if !tag.contains('/') => (name, tag),
         _ => (name, "latest"),
     }
 }
 
-/// Whether a name begins with a registry.
+/// Whether a name starts with a registry.
 fn has_registry(name: &str) -> bool {
     name.split_once('/')
         .is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
@@ -79,13 +79,13 @@ mod tests {
 
     fn read(typed: &[&str]) -> Result<(Option<String>, Vec<String>)> {
         let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
-        let names = Names::read(&typed)?;
+        let names = ImageNames::read(&typed)?;
         assert_eq!(names.local, typed);
         Ok((names.repository, names.tags))
     }
 
     #[test]
-    fn a_name_gives_a_tag_and_one_with_a_registry_a_repository() {
+    fn names_give_tags_and_those_with_a_registry_the_repository() {
         for (typed, repository, tags) in [
             (&[][..], None, &[][..]),
             (&["api"], None, &["latest"]),
@@ -105,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_pushed_is_a_name_here() {
+    fn names_of_an_image_that_is_not_pushed_are_local() {
         let project: ProjectName = "Acme/api".parse().unwrap();
         let read = |typed: &[&str]| {
             let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
-            let names = Names::read_local(&typed, &project);
+            let names = ImageNames::read_local(&typed, &project);
             assert_eq!((names.repository, names.tags.len()), (None, 0));
             names.local
         };

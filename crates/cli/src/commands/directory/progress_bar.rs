@@ -1,4 +1,4 @@
-//! How far something has come that takes its time, on a terminal.
+//! A progress bar on the terminal.
 
 use std::io::{self, IsTerminal as _, Write as _, stderr};
 use std::pin::pin;
@@ -10,21 +10,21 @@ use crate::args::ProgressKind;
 use crate::commands::Session;
 use crate::output::size;
 
-/// How often the bar is drawn anew.
+/// How often the bar is redrawn.
 const REDRAW: Duration = Duration::from_millis(100);
-/// How many signs the bar has.
+/// The width of the bar in characters.
 const WIDTH: u64 = 30;
 
-/// How many of so many bytes are done. It is drawn only where somebody sees it.
-pub(super) struct Bar {
+/// The progress of an upload or download. It is drawn only on a terminal.
+pub(super) struct ProgressBar {
     what: &'static str,
     total: u64,
     done: Arc<AtomicU64>,
     is_drawn: bool,
 }
 
-impl Bar {
-    /// One for `total` bytes, of which none is done yet.
+impl ProgressBar {
+    /// Creates a bar for `total` bytes.
     pub(super) fn new(
         session: &Session,
         progress: ProgressKind,
@@ -40,12 +40,12 @@ impl Bar {
         }
     }
 
-    /// Where it is counted how many bytes are done.
+    /// The counter of bytes that are done.
     pub(super) fn done(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.done)
     }
 
-    /// Draws how far `work` is until it ends.
+    /// Draws the progress of `work` until it finishes.
     pub(super) async fn follow<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
         let mut work = pin!(work);
         if !self.is_drawn {
@@ -54,9 +54,9 @@ impl Bar {
         loop {
             let line = line(self.what, self.total, self.done.load(Ordering::Relaxed));
             draw(&line)?;
-            if let Ok(ended) = tokio::time::timeout(REDRAW, &mut work).await {
+            if let Ok(result) = tokio::time::timeout(REDRAW, &mut work).await {
                 draw("")?;
-                return Ok(ended);
+                return Ok(result);
             }
         }
     }
@@ -69,15 +69,15 @@ fn draw(line: &str) -> io::Result<()> {
 }
 
 fn line(what: &str, total: u64, done: u64) -> String {
-    // A context has a little more in it than was counted when names are long.
+    // Long names take more bytes in the archive than were counted.
     let done = done.min(total);
     let part = |whole: u64| {
         (done.saturating_mul(whole))
             .checked_div(total)
             .unwrap_or(whole)
     };
-    let signs = usize::try_from(part(WIDTH)).unwrap_or(0);
-    let bar = "#".repeat(signs);
+    let filled = usize::try_from(part(WIDTH)).unwrap_or(0);
+    let bar = "#".repeat(filled);
     let (percent, done, total) = (part(100), size(done), size(total));
     let width = usize::try_from(WIDTH).unwrap_or(0);
     format!("{what} [{bar:<width$}] {percent:>3} % {done} of {total}")
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_full_at_the_end_and_never_fuller() {
+    fn a_bar_is_full_at_the_end_and_does_not_overflow() {
         let line = |total, done| line("Sending", total, done);
         assert!(line(0, 0).contains("100 %"));
         assert!(line(2048, 1024).contains("50 %"), "{}", line(2048, 1024));

@@ -1,10 +1,10 @@
-//! Building a directory of this machine: packed while it is sent, built by the farm and followed,
-//! and put into the local Docker Engine when that is asked for.
+//! `slipway build DIRECTORY`: uploads a build context, builds it on the farm, follows the build, and
+//! with --load puts the image into the local Docker Engine.
 
-mod bar;
+mod image_names;
 mod load;
-mod names;
-mod send;
+mod progress_bar;
+mod upload;
 
 use std::path::Path;
 use std::pin::pin;
@@ -16,12 +16,12 @@ use slipway_client::{BuildToCheck, ClientError, ImageSpec, SourceBuild, SourceDa
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
-use self::names::Names;
-use crate::args::{Given, Image};
-use crate::commands::{Done, Session, logs};
+use self::image_names::ImageNames;
+use crate::args::{Image, NameValue};
+use crate::commands::{Outcome, Session, logs};
 use crate::config::non_empty;
 
-/// What says when an image was made, as other build tools take it.
+/// The variable with the creation time of images, as other build tools use it.
 const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
 
 /// Builds a directory, and follows the build.
@@ -30,24 +30,27 @@ pub(crate) async fn build(
     directory: &Path,
     pipeline: Option<String>,
     image: Image,
-) -> Result<Done> {
+) -> Result<Outcome> {
     let project = image.project.as_ref().context(
-        "no project is named that builds the directory: give --project NAMESPACE/NAME, or set SLIPWAY_PROJECT",
+        "no project given in which to build the directory: use --project NAMESPACE/NAME, or set \
+         SLIPWAY_PROJECT",
     )?;
-    // What goes into the engine here and nowhere else needs no registry.
+    // Without --push the farm sends the image as an archive, which needs no registry.
     let is_archive = image.load && !image.push;
     if is_archive && image.platforms.len() > 1 {
         bail!(
-            "--load takes an image for one platform; with --push as well, the engine here pulls that of its own"
+            "--load without --push supports only one platform; with --push, the local engine pulls \
+             the image of its own platform"
         );
     }
-    let names = match is_archive {
-        true => Names::read_local(&image.tags, project),
-        false => Names::read(&image.tags)?,
+    let names = if is_archive {
+        ImageNames::read_local(&image.tags, project)
+    } else {
+        ImageNames::read(&image.tags)?
     };
     let date = source_date(non_empty(SOURCE_DATE))?;
-    let own = directory.join("Dockerfile");
-    let dockerfile = image.file.as_deref().unwrap_or(&own);
+    let default_dockerfile = directory.join("Dockerfile");
+    let dockerfile = image.file.as_deref().unwrap_or(&default_dockerfile);
     let context = Context::of_directory(directory, dockerfile)?;
     let packing = Packing {
         latest_change: date.map(|date| UNIX_EPOCH + Duration::from_secs(date.into())),
@@ -61,7 +64,7 @@ pub(crate) async fn build(
         load::check().await?;
     }
     let client = &session.client;
-    let asked = BuildToCheck {
+    let checked = BuildToCheck {
         pipeline,
         image: spec,
         push: match (image.push, is_archive) {
@@ -70,56 +73,57 @@ pub(crate) async fn build(
             (false, false) => None,
         },
     };
-    // Better now than after all has been sent.
+    // An invalid build should fail now and not after a long upload.
     client
-        .check_build(&project.namespace, &project.name, &asked)
+        .check_build(&project.namespace, &project.name, &checked)
         .await?;
-    let source = send::send(session, project, context, packing, image.progress).await?;
-    // From here on there is a build to call off.
+    let source = upload::upload(session, project, context, packing, image.progress).await?;
+    // From here on Ctrl-C must cancel the build and not just end this program.
     let interrupts = signal(SignalKind::interrupt())?;
     let new = SourceBuild {
         source: source.id,
-        pipeline: asked.pipeline,
-        image: asked.image,
-        push: asked.push,
+        pipeline: checked.pipeline,
+        image: checked.image,
+        push: checked.push,
     };
     let made = client.build_source(&project.namespace, &project.name, &new);
     let build = made.await?;
     let note = format!("Build {} of {}", build.id, build.project);
     session.output.note(&note)?;
-    let done = follow(session, build.id, interrupts).await?;
-    match (done, image.load) {
-        (Done::Well, true) if is_archive => {
+    let outcome = follow(session, build.id, interrupts).await?;
+    match (outcome, image.load) {
+        (Outcome::Succeeded, true) if is_archive => {
             load::load(session, build.id, &names.local, image.progress).await?;
         }
-        (Done::Well, true) => load::pull(session, build.id, &names.local).await?,
-        (Done::Well, false) | (Done::BuildFailed, _) => {}
+        (Outcome::Succeeded, true) => load::pull(session, build.id, &names.local).await?,
+        (Outcome::Succeeded, false) | (Outcome::BuildFailed, _) => {}
     }
-    Ok(done)
+    Ok(outcome)
 }
 
-/// Follows the build to its end; an interrupt calls it off, and a second one lets it be.
-async fn follow(session: &Session, build: Uuid, mut interrupts: Signal) -> Result<Done> {
+/// Follows the build until it finishes. The first interrupt cancels it, a second one stops
+/// following.
+async fn follow(session: &Session, build: Uuid, mut interrupts: Signal) -> Result<Outcome> {
     let mut following = pin!(logs::follow_build(session, build));
     tokio::select! {
         done = &mut following => return done,
         _ = interrupts.recv() => {}
     }
-    session.output.note("Calling the build off")?;
+    session.output.note("Canceling the build")?;
     match session.client.cancel_build(build).await {
-        // It is over already.
+        // 409: the build has just finished.
         Ok(_) | Err(ClientError::Api { status: 409, .. }) => {}
         Err(error) => return Err(error.into()),
     }
     tokio::select! {
         done = following => done,
-        _ = interrupts.recv() => Ok(Done::BuildFailed),
+        _ = interrupts.recv() => Ok(Outcome::BuildFailed),
     }
 }
 
-/// How the image is built, as it was typed.
-fn spec(image: &Image, names: &Names, dockerfile: &str, date: Option<u32>) -> ImageSpec {
-    let pair = |given: &Given| (given.name.clone(), given.value.clone());
+/// The image spec for the arguments.
+fn spec(image: &Image, names: &ImageNames, dockerfile: &str, date: Option<u32>) -> ImageSpec {
+    let pair = |label: &NameValue| (label.name.clone(), label.value.clone());
     ImageSpec {
         dockerfile: dockerfile.to_owned(),
         target: image.target.clone(),
@@ -144,7 +148,8 @@ fn spec(image: &Image, names: &Names, dockerfile: &str, date: Option<u32>) -> Im
     }
 }
 
-/// A build argument; one without a value has that of the environment, or is not given at all.
+/// A build argument. One without a value takes it from the environment, and is left out if it is not
+/// set there.
 fn argument(text: &str) -> Option<(String, String)> {
     match text.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
@@ -156,7 +161,7 @@ fn source_date(text: Option<String>) -> Result<Option<u32>> {
     let Some(text) = text else { return Ok(None) };
     match text.parse() {
         Ok(seconds) => Ok(Some(seconds)),
-        Err(_) => bail!("{SOURCE_DATE} is {text:?}, and not a number of seconds since 1970"),
+        Err(_) => bail!("{SOURCE_DATE} is {text:?}: expected a number of seconds since 1970"),
     }
 }
 
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_argument_without_a_value_has_that_of_the_environment() {
+    fn an_argument_without_a_value_takes_it_from_the_environment() {
         let pair = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
         assert_eq!(argument("A=b=c"), pair("A", "b=c"));
         assert_eq!(argument("A="), pair("A", ""));
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_date_is_a_number() {
+    fn a_source_date_must_be_a_number() {
         assert_eq!(source_date(None).unwrap(), None);
         assert_eq!(source_date(Some("12".to_owned())).unwrap(), Some(12));
         assert!(source_date(Some("now".to_owned())).is_err());

@@ -1,0 +1,38 @@
+//! `slipway runners`.
+
+use anyhow::Result;
+use slipway_client::Runner;
+
+use crate::commands::{Outcome, Session, all_pages};
+use crate::output::{age, now, table};
+
+/// Lists the runners.
+pub(crate) async fn list(session: &Session) -> Result<Outcome> {
+    let read = async |page| session.client.runners(&page).await;
+    let runners = all_pages(read).await?;
+    session.output.value(&runners, |runners| {
+        let row = |runner: &Runner| {
+            let seen = runner.contact_at.map(|at| age(at, now()));
+            [
+                runner.id.to_string(),
+                runner.description.clone(),
+                state(runner).to_owned(),
+                if runner.shared { "shared" } else { "projects" }.to_owned(),
+                runner.tags.join(","),
+                runner.version.clone().unwrap_or_default(),
+                seen.unwrap_or_else(|| "never".to_owned()),
+            ]
+        };
+        let heading = ["ID", "RUNNER", "STATE", "SERVES", "TAGS", "VERSION", "SEEN"];
+        table(heading, runners.iter().map(row).collect())
+    })?;
+    Ok(Outcome::Succeeded)
+}
+
+fn state(runner: &Runner) -> &'static str {
+    match (runner.paused, runner.online) {
+        (true, _) => "paused",
+        (false, true) => "online",
+        (false, false) => "offline",
+    }
+}
