@@ -1,5 +1,6 @@
-//! Checks 28, 46 and 49 from end to end: a git server, a coordinator and a runner as processes, an
-//! engine that builds and a registry that is pushed to.
+//! Complete builds with Docker: a git server, a coordinator and a runner as programs, and a registry.
+//!
+//! See `docs/protocols/conveyor.md#client-sequence` and `docs/protocols/conveyor.md#images`.
 
 use std::time::Duration;
 
@@ -11,9 +12,8 @@ use slipway_testkit::processes::{CoordinatorProcess, Process};
 use slipway_testkit::{GitServer, wait_for};
 use tempfile::TempDir;
 
-use crate::github::{SECRET, push, signed};
+use crate::webhooks::{SECRET, push, signed};
 
-/// A base that needs no registry: a shell is all that a step needs.
 /// How long a build may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -22,18 +22,18 @@ fn registry() -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` sets it"))
 }
 
-/// A farm with a runner, which makes projects of the git server's repositories.
-struct Yard {
+/// A farm with a runner, which creates projects for the repositories of a git server.
+struct Fixture {
     farm: CoordinatorProcess,
     repo: Repo,
-    /// The path of the repository, which no other test has.
+    /// The path of the repository, which is unique to the test.
     path: String,
     _runner: Process,
     _git: GitServer,
     _dir: TempDir,
 }
 
-impl Yard {
+impl Fixture {
     async fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let git = GitServer::start();
@@ -72,24 +72,24 @@ impl Yard {
         }
     }
 
-    /// Pushes to `main` by GitHub's hook, and gives the build.
+    /// Delivers a push to `main` through the webhook for GitHub, and returns the id of the build.
     async fn push(&self, sha: &str, message: &str) -> String {
         let mut event = push("refs/heads/main", sha, message);
         event["repository"]["full_name"] = json!(self.path);
         let body = event.to_string();
-        let mark = format!("sha256={}", signed(SECRET, body.as_bytes()));
+        let signature = format!("sha256={}", signed(SECRET, body.as_bytes()));
         let request = reqwest::Client::new()
             .post(self.farm.url("/"))
             .header("X-GitHub-Event", "push")
-            .header("X-Hub-Signature-256", mark)
+            .header("X-Hub-Signature-256", signature)
             .body(body);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.text().await.unwrap()
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.text().await.unwrap()
     }
 }
 
-/// A client of our own that does what the generated one does, step by step.
+/// A client that sends the same requests as the generated one.
 struct Client {
     http: reqwest::Client,
     base: String,
@@ -107,11 +107,11 @@ impl Client {
         request.send().await.unwrap()
     }
 
-    /// What is at a path; `None` only for the very error that says that it does not exist.
+    /// The object at a path; `None` only for the exact "not found" error.
     async fn get(&self, path: &str) -> Option<Value> {
-        let answer = self.send(Method::GET, path, None).await;
-        let status = answer.status();
-        let body: Value = answer.json().await.unwrap();
+        let response = self.send(Method::GET, path, None).await;
+        let status = response.status();
+        let body: Value = response.json().await.unwrap();
         if status.is_success() {
             return Some(body);
         }
@@ -120,32 +120,32 @@ impl Client {
         None
     }
 
-    /// The text of a build, to its end.
+    /// The complete log of a build.
     async fn logs(&self, build: &str) -> String {
-        let mut answer = self
+        let mut response = self
             .send(Method::GET, &format!("/logs/{build}"), None)
             .await;
-        assert_eq!(answer.status(), 200);
+        assert_eq!(response.status(), 200);
         let mut text = Vec::new();
-        while let Some(piece) = answer.chunk().await.unwrap() {
+        while let Some(piece) = response.chunk().await.unwrap() {
             text.extend_from_slice(&piece);
         }
         String::from_utf8_lossy(&text).replace('\0', "")
     }
 
-    /// The build once it is complete.
+    /// Waits until a build is finished, and returns it.
     async fn completed(&self, build: &str) -> Value {
         let path = format!("/builds/{build}");
-        wait_for(LIMIT, "the build is complete", || async {
-            let build = self.get(&path).await.expect("the build");
-            let over = !build["completed_at"].is_null() || build["state"] == "failed";
-            over.then_some(build)
+        wait_for(LIMIT, "the build is finished", || async {
+            let build = self.get(&path).await.expect("the build exists");
+            let is_finished = !build["completed_at"].is_null() || build["state"] == "failed";
+            is_finished.then_some(build)
         })
         .await
     }
 
-    /// Section 4 of the contract: the image of a commit, built when there is none. Also the text
-    /// of the build, where one was made.
+    /// The image of a commit, which is built if it does not exist. Also returns the log of the build
+    /// if one was created.
     async fn image_of(&self, repository: &str, branch: &str, sha: &str) -> (Value, String) {
         let name = format!("{repository}@{sha}");
         if let Some(artifact) = self.get(&format!("/artifacts/{name}")).await {
@@ -155,9 +155,9 @@ impl Client {
             Some(build) => build,
             None => {
                 let body = json!({"repository": repository, "branch": branch, "sha": sha});
-                let answer = self.send(Method::POST, "/builds", Some(body)).await;
-                assert!(answer.status().is_success(), "{answer:?}");
-                answer.json().await.unwrap()
+                let response = self.send(Method::POST, "/builds", Some(body)).await;
+                assert!(response.status().is_success(), "{response:?}");
+                response.json().await.unwrap()
             }
         };
         let id = build["id"].as_str().unwrap();
@@ -165,31 +165,34 @@ impl Client {
         let build = self.completed(id).await;
         assert_eq!(build["state"], "succeeded", "{build:#}\n{text}");
         let artifact = self.get(&format!("/artifacts/{name}")).await;
-        (artifact.expect("the image is there with the success"), text)
+        (
+            artifact.expect("the artifact exists once the build has succeeded"),
+            text,
+        )
     }
 }
 
 #[tokio::test]
-async fn check_28_the_image_can_be_pulled_and_has_the_digest_that_was_pushed() {
-    let yard = Yard::new("pulled").await;
-    let dockerfile = format!("{SHELL}RUN echo {} > /greeting\n", yard.path);
-    let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
-    let (artifact, _) = yard.client().image_of(&yard.path, "main", &sha).await;
+async fn pushed_image_can_be_pulled_and_has_the_reported_digest() {
+    let fixture = Fixture::new("pulled").await;
+    let dockerfile = format!("{SHELL}RUN echo {} > /greeting\n", fixture.path);
+    let sha = fixture.repo.commit(&[("Dockerfile", &dockerfile)], "first");
+    let (artifact, _) = fixture.client().image_of(&fixture.path, "main", &sha).await;
     let image = artifact["image"].as_str().unwrap();
-    assert_eq!(image, format!("{}/{}:{sha}", registry(), yard.path));
-    // The runner keeps nothing, so this comes from the registry.
+    assert_eq!(image, format!("{}/{}:{sha}", registry(), fixture.path));
+    // The runner does not keep the image, so it is pulled from the registry.
     docker(&["pull", image]);
     let format = "{{index .RepoDigests 0}}";
     let pulled = docker(&["image", "inspect", "--format", format, image]);
     remove_image(image);
-    let native = yard
+    let native = fixture
         .farm
         .api(Method::GET, &build_path(&artifact), None)
         .await;
     let job = format!("/v1/jobs/{}/artifacts", native["jobs"][0]["id"]);
-    let made = yard.farm.api(Method::GET, &job, None).await["items"].clone();
+    let artifacts = fixture.farm.api(Method::GET, &job, None).await["items"].clone();
     let is_image = |item: &&Value| item["kind"] == "image";
-    let image = made.as_array().unwrap().iter().find(is_image).unwrap();
+    let image = artifacts.as_array().unwrap().iter().find(is_image).unwrap();
     let pushed = image["digest"].clone();
     let digest = pulled.rsplit_once('@').unwrap().1;
     assert_eq!(pushed, digest);
@@ -200,28 +203,28 @@ fn build_path(artifact: &Value) -> String {
 }
 
 #[tokio::test]
-async fn check_46_layers_are_used_again_unless_the_message_says_otherwise() {
-    let yard = Yard::new("cached").await;
-    let client = yard.client();
-    let said = format!("said {}", yard.path);
-    let dockerfile = format!("{SHELL}RUN echo {said}\n");
-    let first = yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
-    let build = yard.push(&first, "first").await;
+async fn layers_are_reused_unless_the_commit_message_disables_the_cache() {
+    let fixture = Fixture::new("cached").await;
+    let client = fixture.client();
+    let marker = format!("marker {}", fixture.path);
+    let dockerfile = format!("{SHELL}RUN echo {marker}\n");
+    let first = fixture.repo.commit(&[("Dockerfile", &dockerfile)], "first");
+    let build = fixture.push(&first, "first").await;
     let text = client.logs(&build).await;
     assert_eq!(
         client.completed(&build).await["state"],
         "succeeded",
         "{text}"
     );
-    let tag = format!("{}/{}:main", registry(), yard.path);
+    let tag = format!("{}/{}:main", registry(), fixture.path);
     assert!(
         text.contains(&format!("No layers reused from {tag}: ")),
         "{text}"
     );
-    assert!(ran(&text, &said), "{text}");
+    assert!(step_ran(&text, &marker), "{text}");
 
-    let second = yard.repo.commit(&[("more", "x")], "second");
-    let build = yard.push(&second, "second").await;
+    let second = fixture.repo.commit(&[("more", "x")], "second");
+    let build = fixture.push(&second, "second").await;
     let text = client.logs(&build).await;
     assert_eq!(
         client.completed(&build).await["state"],
@@ -233,10 +236,12 @@ async fn check_46_layers_are_used_again_unless_the_message_says_otherwise() {
         "{text}"
     );
     assert!(!text.contains("No layers reused"), "{text}");
-    assert!(!ran(&text, &said), "{text}");
+    assert!(!step_ran(&text, &marker), "{text}");
 
-    let third = yard.repo.commit(&[("more", "y")], "third [docker nocache]");
-    let build = yard.push(&third, "third [docker nocache]").await;
+    let third = fixture
+        .repo
+        .commit(&[("more", "y")], "third [docker nocache]");
+    let build = fixture.push(&third, "third [docker nocache]").await;
     let text = client.logs(&build).await;
     assert_eq!(
         client.completed(&build).await["state"],
@@ -244,27 +249,27 @@ async fn check_46_layers_are_used_again_unless_the_message_says_otherwise() {
         "{text}"
     );
     assert!(!text.contains("Pulling"), "{text}");
-    assert!(ran(&text, &said), "{text}");
+    assert!(step_ran(&text, &marker), "{text}");
 }
 
-/// Whether a step wrote `said`; the step's own name has it behind `echo`.
-fn ran(text: &str, said: &str) -> bool {
+/// Whether a step printed `marker`. Lines with `echo` only show the step's command.
+fn step_ran(text: &str, marker: &str) -> bool {
     text.lines()
-        .any(|line| line.contains(said) && !line.contains("echo"))
+        .any(|line| line.contains(marker) && !line.contains("echo"))
 }
 
 #[tokio::test]
-async fn check_49_the_clients_whole_sequence_ends_with_the_image() {
-    let yard = Yard::new("whole").await;
-    let said = format!("said {}", yard.path);
-    let dockerfile = format!("{SHELL}RUN echo {said}\n");
-    let sha = yard.repo.commit(&[("Dockerfile", &dockerfile)], "first");
-    let client = yard.client();
-    let (artifact, text) = client.image_of(&yard.path, "main", &sha).await;
-    assert!(ran(&text, &said), "{text}");
+async fn client_sequence_ends_with_the_image() {
+    let fixture = Fixture::new("whole").await;
+    let marker = format!("marker {}", fixture.path);
+    let dockerfile = format!("{SHELL}RUN echo {marker}\n");
+    let sha = fixture.repo.commit(&[("Dockerfile", &dockerfile)], "first");
+    let client = fixture.client();
+    let (artifact, text) = client.image_of(&fixture.path, "main", &sha).await;
+    assert!(step_ran(&text, &marker), "{text}");
     let image = artifact["image"].as_str().unwrap();
-    assert_eq!(image, format!("{}/{}:{sha}", registry(), yard.path));
-    // Who asks again finds it at once.
-    let (again, text) = client.image_of(&yard.path, "main", &sha).await;
+    assert_eq!(image, format!("{}/{}:{sha}", registry(), fixture.path));
+    // The second request finds the image at once.
+    let (again, text) = client.image_of(&fixture.path, "main", &sha).await;
     assert_eq!((again, text.as_str()), (artifact, ""));
 }

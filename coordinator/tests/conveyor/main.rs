@@ -1,16 +1,18 @@
-//! The builds API and the push hooks, check by check as their contract numbers them, through the
-//! real application over real HTTP, on both back ends.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! The Conveyor API and the webhooks of forges, tested with the real application over HTTP on both
+//! database back ends.
+//!
+//! `docs/protocols/conveyor.md` describes the protocol.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-mod access;
-mod asking;
-mod client;
+mod artifacts;
+mod auth;
+mod auto_create;
+mod branch_heads;
+mod commit_statuses;
+mod create;
 mod docker;
-mod first_use;
-mod forges;
-mod github;
-mod hands;
-mod heads;
+mod fixture;
 mod logs;
-mod reading;
-mod statuses;
+mod read;
+mod scripted_runner;
+mod webhooks;

@@ -1,21 +1,23 @@
-//! Graphs that builds are handed in with: checks 18 to 21 and 35.
+//! Graphs of new builds.
+//!
+//! See `docs/protocols/harmont.md#graphs`.
 
 use serde_json::{Value, json};
-use slipway_testkit::Backend;
+use slipway_testkit::{Backend, on_both_back_ends};
 
-use crate::support::{B, World, g, of};
+use crate::fixture::{BUILDS, Fixture, build_request, two_steps};
 
-slipway_testkit::on_both_back_ends!(
-    checks_18_to_20_a_graph_that_cannot_be_fails_its_build,
-    check_21_both_forms_of_a_graph_make_the_same_jobs,
-    check_35_nothing_to_do_is_done,
-    what_a_runner_is_told_follows_from_the_graph,
-    a_step_builds_in_another_only_where_images_can_be_kept,
-    a_build_without_a_graph_has_the_jobs_of_its_pipeline,
+on_both_back_ends!(
+    invalid_graph_returns_422_and_leaves_a_failed_build,
+    list_form_and_graph_form_create_the_same_jobs,
+    empty_graph_passes_at_once,
+    job_spec_has_image_and_variables_from_the_graph,
+    builds_in_requires_an_image_repository,
+    build_without_a_graph_has_the_jobs_of_its_pipeline,
 );
 
-async fn checks_18_to_20_a_graph_that_cannot_be_fails_its_build(backend: Backend) {
-    let world = World::start(backend).await;
+async fn invalid_graph_returns_422_and_leaves_a_failed_build(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
     let command = |key: &str, parent: Value| json!({"type": "command", "key": key, "cmd": "true", "builds_in": parent});
     let steps = |steps: Value| json!({"version": "0", "steps": steps}).to_string();
     let cases = [
@@ -40,20 +42,20 @@ async fn checks_18_to_20_a_graph_that_cannot_be_fails_its_build(backend: Backend
     ];
     for (position, (graph, code)) in cases.into_iter().enumerate() {
         let number = i64::try_from(position).unwrap() + 1;
-        let asked = json!({"branch": "main", "commit": "c", "pipeline_ir": graph});
-        let answer = world.ana.post(B, &asked).await;
-        answer.error(422, "validation_failed", "build_plan_rejected");
-        let build = world.read(number).await;
+        let new_build = json!({"branch": "main", "commit": "c", "pipeline_ir": graph});
+        let response = fixture.member.post(BUILDS, &new_build).await;
+        response.is_api_error(422, "validation_failed", "build_plan_rejected");
+        let build = fixture.read_build(number).await;
         assert_eq!(build["state"], "failed", "{build}");
         assert_eq!(build["error_code"], code, "{build}");
         assert!(build["error_message"].is_string() && build["finished_at"].is_string());
-        assert_eq!(world.jobs(number).await, [json!(null); 0]);
+        assert_eq!(fixture.jobs(number).await, [json!(null); 0]);
     }
-    assert_eq!(world.count().await, 6);
+    assert_eq!(fixture.count_builds().await, 6);
 }
 
-async fn check_21_both_forms_of_a_graph_make_the_same_jobs(backend: Backend) {
-    let world = World::start(backend).await;
+async fn list_form_and_graph_form_create_the_same_jobs(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
     let linked = json!({"version": "0", "graph": {
         "nodes": [
             {"step": {"key": "a", "cmd": "make a"}, "env": {}},
@@ -61,11 +63,14 @@ async fn check_21_both_forms_of_a_graph_make_the_same_jobs(backend: Backend) {
         ],
         "node_holes": [], "edge_property": "directed", "edges": [[0, 1, "builds_in"]],
     }});
-    let (flat, linked) = (world.build(&g()).await, world.build(&linked).await);
-    let told = async |number: i64| -> Vec<Value> {
-        let jobs = world.jobs(number).await;
+    let (flat, linked) = (
+        fixture.create_build(&two_steps()).await,
+        fixture.create_build(&linked).await,
+    );
+    let summary = async |number: i64| -> Vec<Value> {
+        let jobs = fixture.jobs(number).await;
         let position = |id: &Value| jobs.iter().position(|job| &job["id"] == id);
-        let told = |job: &Value| {
+        let summary = |job: &Value| {
             let needs = job["depends_on"].as_array().unwrap().iter().map(position);
             json!([
                 job["step_key"],
@@ -74,43 +79,45 @@ async fn check_21_both_forms_of_a_graph_make_the_same_jobs(backend: Backend) {
                 needs.collect::<Vec<_>>()
             ])
         };
-        jobs.iter().map(told).collect()
+        jobs.iter().map(summary).collect()
     };
     let expected = [
         json!(["a", null, "make a", []]),
         json!(["b", "B", "make b", [0]]),
     ];
-    assert_eq!(told(flat).await, expected);
-    assert_eq!(told(linked).await, expected);
+    assert_eq!(summary(flat).await, expected);
+    assert_eq!(summary(linked).await, expected);
     let ring = json!({"graph": {
         "nodes": [{"step": {"key": "a", "cmd": "x"}}, {"step": {"key": "b", "cmd": "x"}}],
         "edges": [[0, 1, "depends_on"], [1, 0, "depends_on"]],
     }});
-    let answer = world.ana.post(B, &of(&ring)).await;
-    answer.error(422, "validation_failed", "build_plan_rejected");
-    assert_eq!(world.read(3).await["error_code"], "cycle");
+    let response = fixture.member.post(BUILDS, &build_request(&ring)).await;
+    response.is_api_error(422, "validation_failed", "build_plan_rejected");
+    assert_eq!(fixture.read_build(3).await["error_code"], "cycle");
 }
 
-async fn check_35_nothing_to_do_is_done(backend: Backend) {
-    let world = World::start(backend).await;
-    let number = world.build(&json!({"version": "0", "steps": []})).await;
-    let build = world.read(number).await;
+async fn empty_graph_passes_at_once(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    let number = fixture
+        .create_build(&json!({"version": "0", "steps": []}))
+        .await;
+    let build = fixture.read_build(number).await;
     assert_eq!(build["state"], "passed", "{build}");
     assert!(build["finished_at"].is_string());
-    assert_eq!(world.jobs(number).await, [json!(null); 0]);
+    assert_eq!(fixture.jobs(number).await, [json!(null); 0]);
 }
 
-async fn what_a_runner_is_told_follows_from_the_graph(backend: Backend) {
-    let world = World::start(backend).await;
-    let mut graph = g();
+async fn job_spec_has_image_and_variables_from_the_graph(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    let mut graph = two_steps();
     graph["default_image"] = "debian:12".into();
     graph["env"] = json!({"X": "pipeline", "Y": "pipeline"});
     graph["steps"][0]["env"] = json!({"X": "step"});
-    let mut asked = of(&graph);
-    asked["env"] = json!({"X": "build", "Y": "build", "Z": "build"});
-    world.ana.post(B, &asked).await.is(201);
-    let runner = world.runner().await;
-    let claim = runner.begin().await;
+    let mut new_build = build_request(&graph);
+    new_build["env"] = json!({"X": "build", "Y": "build", "Z": "build"});
+    fixture.member.post(BUILDS, &new_build).await.is(201);
+    let runner = fixture.register_runner().await;
+    let claim = runner.start_job().await;
     let script = claim.payload["own"]["spec"].clone();
     assert_eq!(script["image"], "debian:12", "{script}");
     let kept = script["keep"].as_str().unwrap();
@@ -123,7 +130,7 @@ async fn what_a_runner_is_told_follows_from_the_graph(backend: Backend) {
     let image = json!({"reference": kept, "digest": "sha256:1", "tags": [], "size_bytes": 1});
     let end = claim.put(json!({"state": "success", "image": image})).await;
     end.is(200);
-    let claim = runner.begin().await;
+    let claim = runner.start_job().await;
     let script = &claim.payload["own"]["spec"];
     assert_eq!(
         script["image"], "registry.example/acme/web@sha256:1",
@@ -132,25 +139,28 @@ async fn what_a_runner_is_told_follows_from_the_graph(backend: Backend) {
     assert_eq!(script["goes_on"], true);
 }
 
-async fn a_step_builds_in_another_only_where_images_can_be_kept(backend: Backend) {
-    let world = World::with(backend, |config| config.registry = None).await;
-    let answer = world.ana.post(B, &of(&g())).await;
-    answer.error(422, "validation_failed", "build_plan_rejected");
-    assert_eq!(world.read(1).await["error_code"], "invalid_ir");
+async fn builds_in_requires_an_image_repository(backend: Backend) {
+    let fixture = Fixture::with(backend, |config| config.registry = None).await;
+    let response = fixture
+        .member
+        .post(BUILDS, &build_request(&two_steps()))
+        .await;
+    response.is_api_error(422, "validation_failed", "build_plan_rejected");
+    assert_eq!(fixture.read_build(1).await["error_code"], "invalid_ir");
 }
 
-async fn a_build_without_a_graph_has_the_jobs_of_its_pipeline(backend: Backend) {
-    let world = World::start(backend).await;
+async fn build_without_a_graph_has_the_jobs_of_its_pipeline(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
     let sha = slipway_testkit::farm::SHA;
-    let asked = json!({"branch": "main", "commit": sha, "pipeline_ir": " "});
-    world.ana.post(B, &asked).await.is(201);
-    let jobs = world.jobs(1).await;
+    let new_build = json!({"branch": "main", "commit": sha, "pipeline_ir": " "});
+    fixture.member.post(BUILDS, &new_build).await.is(201);
+    let jobs = fixture.jobs(1).await;
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0]["step_key"], "image");
     assert_eq!(jobs[0]["command"], Value::Null);
-    // Nothing tells which commit that would be, and the repository cannot be asked.
-    let asked = json!({"branch": "main", "commit": "short"});
-    let answer = world.ana.post(B, &asked).await;
-    answer.error(422, "validation_failed", "build_plan_rejected");
-    assert_eq!(world.read(2).await["error_code"], "render_failed");
+    // A short commit must be resolved by the git host, which is unreachable here.
+    let new_build = json!({"branch": "main", "commit": "short"});
+    let response = fixture.member.post(BUILDS, &new_build).await;
+    response.is_api_error(422, "validation_failed", "build_plan_rejected");
+    assert_eq!(fixture.read_build(2).await["error_code"], "render_failed");
 }

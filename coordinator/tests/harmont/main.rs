@@ -1,24 +1,32 @@
-//! The builds API of Harmont as its clients speak it: each check of the contract, through the real
-//! application over real HTTP, on both back ends.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! The Harmont builds API, tested with the real application over HTTP on both database back ends.
+//!
+//! `docs/protocols/harmont.md` describes the protocol. The live log stream has tests of its own in
+//! `coordinator/tests/live_logs`.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-mod canceling;
+mod auth;
+mod cancel;
 #[path = "../support/runner_v1.rs"]
-#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
+#[expect(
+    dead_code,
+    reason = "only the tests of the runner protocol use all of it"
+)]
 mod client;
-mod creating;
-mod doors;
+mod create;
+mod fixture;
 mod graphs;
-mod lists;
-mod logins;
+mod jobs;
+mod list;
+#[path = "../support/log_stream.rs"]
+#[expect(dead_code, reason = "only the tests of the stream use all of it")]
+mod log_stream;
+mod login;
 mod logs;
-mod neighbours;
+mod organizations;
+mod pipelines;
 mod python;
-mod running;
 #[path = "../support/slipway_runner.rs"]
 mod slipway_runner;
-mod sources;
-#[path = "../live_logs/support.rs"]
-#[expect(dead_code, reason = "the stories of the streams need more of it")]
-mod streams;
-mod support;
+mod source;
+mod states;
+mod transport;

@@ -1,20 +1,22 @@
-//! What the farm answers and what it describes are the same: Schemathesis reads the description, and
-//! asks whatever it allows and much that it does not.
+//! The OpenAPI document against the real responses: Schemathesis generates requests from it.
+//!
+//! See `docs/protocols/harmont.md#openapi-document`.
 
 use std::fmt::Write as _;
 
 use slipway_testkit::{Backend, on_both_back_ends};
 use tokio::process::Command;
 
-use crate::support::{B, World, g};
+use crate::fixture::{BUILDS, Fixture, two_steps};
 
-on_both_back_ends!(schemathesis_finds_no_answer_that_departs_from_the_description);
+on_both_back_ends!(schemathesis_finds_no_response_that_violates_the_document,);
 
-/// How many requests are made up for each operation.
+/// The number of generated requests for each operation.
 const EXAMPLES: &str = "50";
 
-/// Where the operations find something, as nothing leads from one to the next; and which check is
-/// left out for which of them. All others are done.
+/// The configuration of Schemathesis: path parameters that name existing objects, because the document
+/// has no links between operations, and the one check that is disabled for the operations that create
+/// builds.
 fn settings(job: &str) -> String {
     let mut settings = "[parameters]\n".to_owned();
     for (name, value) in [
@@ -27,7 +29,7 @@ fn settings(job: &str) -> String {
     }
     settings.push_str(
         "
-# A graph and an archive are strings to the description, and most strings are neither.
+# In the document, a graph and an archive are any string, and most strings are invalid.
 [[operations]]
 include-operation-id = [\"createBuild\", \"createBuildBySource\"]
 checks.positive_data_acceptance.enabled = false
@@ -36,12 +38,12 @@ checks.positive_data_acceptance.enabled = false
     settings
 }
 
-async fn schemathesis_finds_no_answer_that_departs_from_the_description(backend: Backend) {
-    let world = World::start(backend).await;
-    world.of_source().await;
-    let number = world.build(&g()).await;
+async fn schemathesis_finds_no_response_that_violates_the_document(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    fixture.create_source_pipeline().await;
+    let number = fixture.create_build(&two_steps()).await;
     assert_eq!(number, 1);
-    let job = world.jobs(number).await[0]["id"]
+    let job = fixture.jobs(number).await[0]["id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -54,24 +56,24 @@ async fn schemathesis_finds_no_answer_that_departs_from_the_description(backend:
         .args(["-m", "schemathesis.cli", "--no-color", "--config-file"])
         .arg(&path)
         .arg("run")
-        .arg(world.farm.url("/api/v0/openapi.json"))
+        .arg(fixture.farm.url("/api/v0/openapi.json"))
         .args(["--include-tag", "builds", "--include-tag", "jobs"])
         .args(["--max-examples", EXAMPLES, "--seed", "1"])
         .args(["--generation-database", "none"])
         .args(["--phases", "examples,coverage,fuzzing"])
         .args(["--continue-on-failure", "--no-shrink"])
         .arg("--header")
-        .arg(format!("Authorization: Bearer {}", world.ana.token))
+        .arg(format!("Authorization: Bearer {}", fixture.member.token))
         .current_dir(&files)
         .kill_on_drop(true);
     let ran = command.output().await.unwrap();
-    let told = String::from_utf8_lossy(&ran.stdout);
-    let complaints = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{told}{complaints}");
-    // It was asked for good builds as well, in both ways; else this would say little.
-    assert!(told.contains("8 selected"), "{told}");
-    assert!(world.count().await > 1, "{told}");
-    let list = B.replace("/web/", "/acme-web-ci/");
-    let list = world.ana.get(&list).await.is(200).json();
-    assert!(!list["data"].as_array().unwrap().is_empty(), "{told}");
+    let output = String::from_utf8_lossy(&ran.stdout);
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{output}{errors}");
+    // Both operations also created builds; otherwise only errors would have been compared.
+    assert!(output.contains("8 selected"), "{output}");
+    assert!(fixture.count_builds().await > 1, "{output}");
+    let list = BUILDS.replace("/web/", "/acme-web-ci/");
+    let list = fixture.member.get(&list).await.is(200).json();
+    assert!(!list["data"].as_array().unwrap().is_empty(), "{output}");
 }

@@ -1,16 +1,22 @@
-//! The live stream of a job's log as clients of Harmont follow it: each check of the contract,
-//! through the real application over real HTTP, on both back ends.
+//! The live log stream of the Harmont API, tested with the real application over HTTP on both
+//! database back ends.
 //!
-//! Where a check asks for a token or for jobs, the farm and the native API are asked here; the rest
-//! of Harmont's API is asked in the tests of that.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+//! `docs/protocols/harmont.md#live-log-stream` describes it. These tests create log tokens and read
+//! jobs through the farm and the native API; `coordinator/tests/harmont` tests the rest of the API.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 #[path = "../support/runner_v1.rs"]
-#[expect(dead_code, reason = "the tests of the runner protocol need more of it")]
+#[expect(
+    dead_code,
+    reason = "only the tests of the runner protocol use all of it"
+)]
 mod client;
-mod following;
+mod delivery;
+mod fixture;
+mod frames;
+#[path = "../support/log_stream.rs"]
+mod log_stream;
 mod postgres_two_coordinators;
-mod slow;
-mod stream;
-mod support;
+mod resume;
+mod slow_readers;
 mod tokens;

@@ -1,4 +1,6 @@
-//! Checks 67 to 71 and 83: what a log token is, what it opens, and that nobody writes it down.
+//! Log tokens: their content, what they permit, and their keys.
+//!
+//! See `docs/protocols/harmont.md#log-tokens`.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,32 +14,35 @@ use sha2::Sha256;
 use slipway_testkit::{Backend, on_both_back_ends};
 use tempfile::TempDir;
 
-use crate::support::{ApiResponse, KEY, Work, Yard};
+use crate::fixture::{ApiResponse, Fixture, RunningJob};
 
 on_both_back_ends!(
-    check_67_a_token_is_a_jwt_for_an_hour,
-    check_68_tokens_of_others_and_for_other_things_are_refused,
-    check_69_nothing_but_the_very_token_is_taken,
-    check_70_without_a_token_there_is_a_refusal_and_no_stream,
-    check_71_a_token_opens_the_jobs_of_its_build_alone,
-    check_83_the_token_is_written_down_nowhere,
-    a_token_outlives_a_restart_and_a_new_key_but_not_its_hour,
-    a_key_that_is_given_is_the_only_one,
-    a_log_token_opens_nothing_else_and_no_other_token_opens_a_log,
+    token_is_a_jwt_that_expires_after_an_hour,
+    token_with_another_key_algorithm_audience_issuer_or_expiry_returns_401,
+    altered_and_imprecise_tokens_return_401,
+    missing_and_malformed_tokens_return_401_as_json,
+    token_of_another_build_returns_403,
+    token_is_never_logged,
+    token_survives_restarts_and_new_keys_until_it_expires,
+    configured_key_cannot_be_rotated,
+    log_tokens_and_other_tokens_are_not_interchangeable,
 );
+
+/// A key of log tokens, as the key file contains it.
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 const ISSUER: &str = "https://farm.example";
 
-/// A farm whose key the test knows.
-async fn keyed(backend: Backend) -> (Yard, TempDir) {
+/// Starts a farm with the key [`KEY`].
+async fn start_with_key(backend: Backend) -> (Fixture, TempDir) {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("log-keys");
     std::fs::write(&path, format!("{KEY}\n")).unwrap();
-    let yard = Yard::with(backend, |config| {
+    let fixture = Fixture::with(backend, |config| {
         config.public_url = Some(format!("{ISSUER}/"));
         config.log_key_file = Some(path);
     });
-    (yard.await, files)
+    (fixture.await, files)
 }
 
 fn parts(token: &str) -> (Value, Value) {
@@ -57,23 +62,23 @@ fn signed(header: &Value, claims: &Value, key: &str) -> String {
     format!("{text}.{signature}")
 }
 
-fn changed(value: &Value, key: &str, to: Value) -> Value {
+fn with_member(value: &Value, key: &str, to: Value) -> Value {
     let mut value = value.clone();
     value[key] = to;
     value
 }
 
-async fn open(yard: &Yard, work: &Work, token: &str) -> ApiResponse {
-    Yard::send(yard.ask(work.name(), token)).await
+async fn read_log(fixture: &Fixture, job: &RunningJob, token: &str) -> ApiResponse {
+    Fixture::send(fixture.log_request(job.uuid(), token)).await
 }
 
 #[track_caller]
-fn refused(answer: ApiResponse, status: u16, code: &str) {
-    let answer = answer.is(status);
+fn assert_refused(response: ApiResponse, status: u16, code: &str) {
+    let response = response.is(status);
     let json = "application/json; charset=utf-8";
-    assert_eq!(answer.header("content-type"), Some(json));
-    let id = answer.header("x-request-id").unwrap().to_owned();
-    let body = answer.json();
+    assert_eq!(response.header("content-type"), Some(json));
+    let id = response.header("x-request-id").unwrap().to_owned();
+    let body = response.json();
     assert_eq!(body["code"], code, "{body}");
     assert!(body["message"].is_string());
     let error = &body["error"];
@@ -89,16 +94,16 @@ fn refused(answer: ApiResponse, status: u16, code: &str) {
     );
 }
 
-async fn unauthorized(yard: &Yard, work: &Work, token: &str) {
-    let answer = open(yard, work, token).await;
-    assert_eq!(answer.status, 401, "{token}");
-    refused(answer, 401, "log_stream_unauthorized");
+async fn assert_unauthorized(fixture: &Fixture, job: &RunningJob, token: &str) {
+    let response = read_log(fixture, job, token).await;
+    assert_eq!(response.status, 401, "{token}");
+    assert_refused(response, 401, "log_stream_unauthorized");
 }
 
-async fn check_67_a_token_is_a_jwt_for_an_hour(backend: Backend) {
-    let (yard, _files) = keyed(backend).await;
-    let build = yard.farm.build(&yard.project).await;
-    let token = yard.farm.farm().log_token(&build).await.unwrap();
+async fn token_is_a_jwt_that_expires_after_an_hour(backend: Backend) {
+    let (fixture, _files) = start_with_key(backend).await;
+    let build = fixture.farm.build(&fixture.project).await;
+    let token = fixture.farm.farm().log_token(&build).await.unwrap();
     let (header, claims) = parts(token.expose());
     assert_eq!(header["typ"], "JWT");
     assert_eq!(header["alg"], "HS256");
@@ -112,58 +117,70 @@ async fn check_67_a_token_is_a_jwt_for_an_hour(backend: Backend) {
         claims["exp"].as_i64().unwrap(),
     );
     assert_eq!(exp - iat, 3600);
-    assert!((yard.farm.clock.now().timestamp() - iat).abs() <= 5);
+    assert!((fixture.farm.clock.now().timestamp() - iat).abs() <= 5);
     assert!(claims["jti"].is_string());
     assert_eq!(claims.as_object().unwrap().len(), 6);
     assert_eq!(token.expires_at.timestamp(), exp);
     assert_eq!(token.expires_at.timestamp_subsec_nanos(), 0);
 }
 
-async fn check_68_tokens_of_others_and_for_other_things_are_refused(backend: Backend) {
-    let (yard, _files) = keyed(backend).await;
-    let work = yard.work().await;
-    work.succeed().await;
-    let (header, claims) = parts(work.token());
+async fn token_with_another_key_algorithm_audience_issuer_or_expiry_returns_401(backend: Backend) {
+    let (fixture, _files) = start_with_key(backend).await;
+    let job = fixture.start_job().await;
+    job.succeed().await;
+    let (header, claims) = parts(job.token());
     let good = signed(&header, &claims, KEY);
-    open(&yard, &work, &good).await.is(200);
+    read_log(&fixture, &job, &good).await.is(200);
     let other_key = KEY.replace('0', "f");
-    let exp = |ahead: i64| json!(yard.farm.clock.now().timestamp() + ahead);
+    let exp = |ahead: i64| json!(fixture.farm.clock.now().timestamp() + ahead);
     for (header, claims, key) in [
         (header.clone(), claims.clone(), other_key.as_str()),
-        (changed(&header, "kid", json!("other")), claims.clone(), KEY),
-        (changed(&header, "alg", json!("none")), claims.clone(), KEY),
-        (changed(&header, "alg", json!("RS256")), claims.clone(), KEY),
         (
-            header.clone(),
-            changed(&claims, "aud", json!("slipway:job")),
+            with_member(&header, "kid", json!("other")),
+            claims.clone(),
+            KEY,
+        ),
+        (
+            with_member(&header, "alg", json!("none")),
+            claims.clone(),
+            KEY,
+        ),
+        (
+            with_member(&header, "alg", json!("RS256")),
+            claims.clone(),
             KEY,
         ),
         (
             header.clone(),
-            changed(&claims, "aud", json!(["slipway:log"])),
+            with_member(&claims, "aud", json!("slipway:job")),
             KEY,
         ),
         (
             header.clone(),
-            changed(&claims, "iss", json!("https://other.example")),
+            with_member(&claims, "aud", json!(["slipway:log"])),
             KEY,
         ),
-        (header.clone(), changed(&claims, "exp", exp(-1)), KEY),
+        (
+            header.clone(),
+            with_member(&claims, "iss", json!("https://other.example")),
+            KEY,
+        ),
+        (header.clone(), with_member(&claims, "exp", exp(-1)), KEY),
     ] {
-        unauthorized(&yard, &work, &signed(&header, &claims, key)).await;
+        assert_unauthorized(&fixture, &job, &signed(&header, &claims, key)).await;
     }
-    let unsigned = signed(&changed(&header, "alg", json!("none")), &claims, KEY);
+    let unsigned = signed(&with_member(&header, "alg", json!("none")), &claims, KEY);
     let (text, _) = unsigned.rsplit_once('.').unwrap();
-    unauthorized(&yard, &work, &format!("{text}.")).await;
-    yard.farm.advance(3601);
-    unauthorized(&yard, &work, &good).await;
+    assert_unauthorized(&fixture, &job, &format!("{text}.")).await;
+    fixture.farm.advance(3601);
+    assert_unauthorized(&fixture, &job, &good).await;
 }
 
-async fn check_69_nothing_but_the_very_token_is_taken(backend: Backend) {
-    let (yard, _files) = keyed(backend).await;
-    let work = yard.work().await;
-    work.succeed().await;
-    let token = work.token();
+async fn altered_and_imprecise_tokens_return_401(backend: Backend) {
+    let (fixture, _files) = start_with_key(backend).await;
+    let job = fixture.start_job().await;
+    job.succeed().await;
+    let token = job.token();
     let dots: Vec<usize> = token.match_indices('.').map(|(at, _)| at).collect();
     for at in [3, dots[0] + 3, dots[1] + 3, token.len() - 1] {
         let mut altered = token.to_owned();
@@ -173,32 +190,32 @@ async fn check_69_nothing_but_the_very_token_is_taken(backend: Backend) {
             "A"
         };
         altered.replace_range(at..=at, other);
-        unauthorized(&yard, &work, &altered).await;
+        assert_unauthorized(&fixture, &job, &altered).await;
     }
     for padded in ["=", "=="] {
-        unauthorized(&yard, &work, &format!("{token}{padded}")).await;
+        assert_unauthorized(&fixture, &job, &format!("{token}{padded}")).await;
     }
     let (header, claims) = parts(token);
-    let now = yard.farm.clock.now().timestamp();
+    let now = fixture.farm.clock.now().timestamp();
     for exp in [
         json!(now as f64 + 100.5),
         json!(1.5),
         json!((now + 100).to_string()),
         json!(now),
     ] {
-        let claims = changed(&claims, "exp", exp);
-        unauthorized(&yard, &work, &signed(&header, &claims, KEY)).await;
+        let claims = with_member(&claims, "exp", exp);
+        assert_unauthorized(&fixture, &job, &signed(&header, &claims, KEY)).await;
     }
-    let mut lasting = claims.clone();
-    lasting.as_object_mut().unwrap().remove("exp");
-    unauthorized(&yard, &work, &signed(&header, &lasting, KEY)).await;
-    open(&yard, &work, token).await.is(200);
+    let mut without_exp = claims.clone();
+    without_exp.as_object_mut().unwrap().remove("exp");
+    assert_unauthorized(&fixture, &job, &signed(&header, &without_exp, KEY)).await;
+    read_log(&fixture, &job, token).await.is(200);
 }
 
-async fn check_70_without_a_token_there_is_a_refusal_and_no_stream(backend: Backend) {
-    let yard = Yard::new(backend).await;
-    let work = yard.work().await;
-    let path = format!("/v0/jobs/{}/logs", work.name());
+async fn missing_and_malformed_tokens_return_401_as_json(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    let job = fixture.start_job().await;
+    let path = format!("/v0/jobs/{}/logs", job.uuid());
     for query in [
         "",
         "?token=",
@@ -206,36 +223,39 @@ async fn check_70_without_a_token_there_is_a_refusal_and_no_stream(backend: Back
         "?token=a.b.c",
         "?token=a&token=b",
     ] {
-        let request = yard.farm.http.get(yard.farm.url(&format!("{path}{query}")));
-        let request = request.bearer_auth(&yard.farm.admin_token);
-        refused(Yard::send(request).await, 401, "log_stream_unauthorized");
+        let request = fixture
+            .farm
+            .http
+            .get(fixture.farm.url(&format!("{path}{query}")));
+        let request = request.bearer_auth(&fixture.farm.admin_token);
+        assert_refused(Fixture::send(request).await, 401, "log_stream_unauthorized");
     }
 }
 
-async fn check_71_a_token_opens_the_jobs_of_its_build_alone(backend: Backend) {
-    let yard = Yard::new(backend).await;
-    let work = yard.work().await;
-    let other = yard.work().await;
-    for job in [
-        other.name().to_string(),
-        work.build.uuid.to_string(),
+async fn token_of_another_build_returns_403(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    let job = fixture.start_job().await;
+    let other = fixture.start_job().await;
+    for id in [
+        other.uuid().to_string(),
+        job.build.uuid.to_string(),
         "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
         "xyz".to_owned(),
-        work.claim.id.to_string(),
+        job.claim.id.to_string(),
     ] {
-        let answer = Yard::send(yard.ask(&job, work.token())).await;
-        refused(answer, 403, "log_stream_forbidden");
-        // Without a token nobody learns which jobs there are.
-        let answer = Yard::send(yard.ask(&job, "x")).await;
-        refused(answer, 401, "log_stream_unauthorized");
+        let response = Fixture::send(fixture.log_request(&id, job.token())).await;
+        assert_refused(response, 403, "log_stream_forbidden");
+        // Without a valid token the response does not show which jobs exist.
+        let response = Fixture::send(fixture.log_request(&id, "x")).await;
+        assert_refused(response, 401, "log_stream_unauthorized");
     }
 }
 
-/// Everything that is logged in this process, down to the last detail.
+/// All log lines of this process, at all levels.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Logged {
+impl Write for CapturedLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -246,88 +266,95 @@ impl Write for Logged {
     }
 }
 
-fn logged() -> &'static Logged {
-    static LOGGED: OnceLock<Logged> = OnceLock::new();
-    LOGGED.get_or_init(|| {
-        let logged = Logged::default();
-        let writer = logged.clone();
+/// Captures the log of this process from the first call on.
+fn captured_log() -> &'static CapturedLog {
+    static LOG: OnceLock<CapturedLog> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let log = CapturedLog::default();
+        let writer = log.clone();
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_writer(move || writer.clone())
             .init();
-        logged
+        log
     })
 }
 
-async fn check_83_the_token_is_written_down_nowhere(backend: Backend) {
-    let logged = logged();
-    let yard = Yard::new(backend).await;
-    let work = yard.work().await;
-    work.succeed().await;
-    open(&yard, &work, work.token()).await.is(200);
-    // A refused one neither.
-    let token = work.token().replace('.', "-");
-    unauthorized(&yard, &work, &token).await;
-    let text = String::from_utf8_lossy(&logged.0.lock().unwrap()).into_owned();
+async fn token_is_never_logged(backend: Backend) {
+    let log = captured_log();
+    let fixture = Fixture::new(backend).await;
+    let job = fixture.start_job().await;
+    job.succeed().await;
+    read_log(&fixture, &job, job.token()).await.is(200);
+    // A refused token is not logged either.
+    let token = job.token().replace('.', "-");
+    assert_unauthorized(&fixture, &job, &token).await;
+    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(text.contains("TRACE") && text.contains("slipway_coordinator"));
-    // The client of this test is in the same process and does tell where it goes.
-    let told = text
+    // The HTTP client of this test runs in the same process and logs the URLs that it requests.
+    let lines = text
         .lines()
         .filter(|line| !line.contains("hyper_util") && !line.contains("reqwest"));
-    for line in told {
-        for part in [work.token(), token.as_str()] {
+    for line in lines {
+        for part in [job.token(), token.as_str()] {
             assert!(!line.contains(part), "{line}");
         }
     }
 }
 
-async fn a_token_outlives_a_restart_and_a_new_key_but_not_its_hour(backend: Backend) {
-    let mut yard = Yard::new(backend).await;
-    let work = yard.work().await;
-    work.succeed().await;
+async fn token_survives_restarts_and_new_keys_until_it_expires(backend: Backend) {
+    let mut fixture = Fixture::new(backend).await;
+    let job = fixture.start_job().await;
+    job.succeed().await;
     let kid = |token: &str| parts(token).0["kid"].clone();
-    yard.farm.restart().await;
-    open(&yard, &work, work.token()).await.is(200);
-    let again = yard.token(&work.build).await;
-    assert_eq!(kid(&again), kid(work.token()));
+    fixture.farm.restart().await;
+    read_log(&fixture, &job, job.token()).await.is(200);
+    let again = fixture.create_token(&job.build).await;
+    assert_eq!(kid(&again), kid(job.token()));
 
-    yard.native(Method::POST, "/v1/log-keys").await.is(204);
-    let new = yard.token(&work.build).await;
-    assert_ne!(kid(&new), kid(work.token()));
-    for token in [work.token(), &new] {
-        open(&yard, &work, token).await.is(200);
+    fixture
+        .native_api(Method::POST, "/v1/log-keys")
+        .await
+        .is(204);
+    let new = fixture.create_token(&job.build).await;
+    assert_ne!(kid(&new), kid(job.token()));
+    for token in [job.token(), &new] {
+        read_log(&fixture, &job, token).await.is(200);
     }
-    yard.farm.advance(3500);
-    yard.native(Method::POST, "/v1/log-keys").await.is(204);
-    open(&yard, &work, &new).await.is(200);
-    yard.farm.advance(120);
-    for token in [work.token(), &new] {
-        unauthorized(&yard, &work, token).await;
+    fixture.farm.advance(3500);
+    fixture
+        .native_api(Method::POST, "/v1/log-keys")
+        .await
+        .is(204);
+    read_log(&fixture, &job, &new).await.is(200);
+    fixture.farm.advance(120);
+    for token in [job.token(), &new] {
+        assert_unauthorized(&fixture, &job, token).await;
     }
 }
 
-async fn a_key_that_is_given_is_the_only_one(backend: Backend) {
-    let (yard, _files) = keyed(backend).await;
-    let answer = yard.native(Method::POST, "/v1/log-keys").await;
-    assert_eq!(answer.status, 409);
+async fn configured_key_cannot_be_rotated(backend: Backend) {
+    let (fixture, _files) = start_with_key(backend).await;
+    let response = fixture.native_api(Method::POST, "/v1/log-keys").await;
+    assert_eq!(response.status, 409);
 }
 
-async fn a_log_token_opens_nothing_else_and_no_other_token_opens_a_log(backend: Backend) {
-    let yard = Yard::new(backend).await;
-    let work = yard.work().await;
-    let http = &yard.farm.http;
+async fn log_tokens_and_other_tokens_are_not_interchangeable(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    let job = fixture.start_job().await;
+    let http = &fixture.farm.http;
     for path in ["/v1/user", "/v1/projects", "/api/v3/user"] {
-        let bearer = http.get(yard.farm.url(path)).bearer_auth(work.token());
-        assert_eq!(Yard::send(bearer).await.status, 401, "{path}");
-        let header = http.get(yard.farm.url(path));
-        let header = header.header("PRIVATE-TOKEN", work.token());
-        assert_eq!(Yard::send(header).await.status, 401, "{path}");
+        let bearer = http.get(fixture.farm.url(path)).bearer_auth(job.token());
+        assert_eq!(Fixture::send(bearer).await.status, 401, "{path}");
+        let header = http.get(fixture.farm.url(path));
+        let header = header.header("PRIVATE-TOKEN", job.token());
+        assert_eq!(Fixture::send(header).await.status, 401, "{path}");
     }
     for token in [
-        &yard.farm.admin_token,
-        &work.claim.token,
-        &work.claim.runner.token,
+        &fixture.farm.admin_token,
+        &job.claim.token,
+        &job.claim.runner.token,
     ] {
-        unauthorized(&yard, &work, token).await;
+        assert_unauthorized(&fixture, &job, token).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A runner that does what a test says.
+//! A runner that claims jobs and reports the results that a test chooses.
 
 use bytes::Bytes;
 use slipway_domain::{FailureReason, ImageBuild, JobSpec, RegistrationToken, ReportedResult};
@@ -8,20 +8,21 @@ use slipway_farm::{
 use slipway_testkit::TestFarm;
 
 /// A registered runner.
-pub(crate) struct Hands {
+pub(crate) struct ScriptedRunner {
     farm: Farm,
     runner: Runner,
 }
 
-/// A job in its hands.
-pub(crate) struct Work<'a> {
-    hands: &'a Hands,
+/// A claimed job.
+pub(crate) struct Claim<'a> {
+    runner: &'a ScriptedRunner,
     pub(crate) job: ClaimedJob,
     written: u64,
 }
 
-impl Hands {
-    pub(crate) async fn of(farm: &TestFarm) -> Self {
+impl ScriptedRunner {
+    /// Registers a runner that takes jobs without tags.
+    pub(crate) async fn register(farm: &TestFarm) -> Self {
         let token = RegistrationToken::presented(&farm.registration_token);
         let request = RunnerRequest {
             run_untagged: true,
@@ -33,40 +34,40 @@ impl Hands {
         Self { farm, runner }
     }
 
-    /// Claims the job that there is.
-    pub(crate) async fn claim(&self) -> Work<'_> {
+    /// Claims the pending job.
+    pub(crate) async fn claim(&self) -> Claim<'_> {
         match self.farm.poll(&self.runner, Poll::default()).await.unwrap() {
-            PollAnswer::Job(job) => Work {
-                hands: self,
+            PollAnswer::Job(job) => Claim {
+                runner: self,
                 job: *job,
                 written: 0,
             },
-            PollAnswer::Nothing { .. } | PollAnswer::Paused => panic!("there is no job"),
+            PollAnswer::Nothing { .. } | PollAnswer::Paused => panic!("no job is pending"),
         }
     }
 }
 
-impl Work<'_> {
-    /// What is to be built.
+impl Claim<'_> {
+    /// The image that the job builds.
     pub(crate) fn spec(&self) -> &ImageBuild {
         match &self.job.job.spec {
             JobSpec::ImageBuild(image) => image,
-            _ => panic!("no image build"),
+            _ => panic!("the job does not build an image"),
         }
     }
 
     /// Appends to the trace.
-    pub(crate) async fn say(&mut self, text: impl Into<Bytes>) {
+    pub(crate) async fn append_trace(&mut self, text: impl Into<Bytes>) {
         let (id, bytes) = (self.job.job.id, text.into());
         let end = self.written + bytes.len() as u64;
-        let farm = &self.hands.farm;
+        let farm = &self.runner.farm;
         let access = farm.job_access(id, &self.job.token).await.unwrap();
         let appended = farm.append_trace(&access, self.written, bytes);
         assert_eq!(appended.await.unwrap().length, end);
         self.written = end;
     }
 
-    /// Ends the job with its image pushed.
+    /// Reports success and the pushed image.
     pub(crate) async fn succeed(self) {
         let spec = self.spec().clone();
         let image = spec.repository.map(|repository| MadeImage {
@@ -76,16 +77,16 @@ impl Work<'_> {
             details: Default::default(),
             size_bytes: 1,
         });
-        self.end(ReportedResult::Succeeded, image).await;
+        self.report(ReportedResult::Succeeded, image).await;
     }
 
-    /// Ends the job because a step failed.
+    /// Reports that a step of the Dockerfile failed.
     pub(crate) async fn fail(self) {
-        let why = ReportedResult::Failed(FailureReason::BuildFailed);
-        self.end(why, None).await;
+        let result = ReportedResult::Failed(FailureReason::BuildFailed);
+        self.report(result, None).await;
     }
 
-    async fn end(self, result: ReportedResult, image: Option<MadeImage>) {
+    async fn report(self, result: ReportedResult, image: Option<MadeImage>) {
         let ended = Ended {
             result,
             message: None,
@@ -98,8 +99,8 @@ impl Work<'_> {
             ended: Some(ended),
             ..Report::default()
         };
-        let hands = self.hands;
-        let reported = hands.farm.report(&hands.runner, self.job.job.id, report);
+        let runner = self.runner;
+        let reported = runner.farm.report(&runner.runner, self.job.job.id, report);
         reported.await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! A farm as clients of this API meet it.
+//! A farm with a project, and requests to it.
 
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ mod response;
 
 pub(crate) use response::ApiResponse;
 
-/// How long anything may take that is not waited for by the contract's own measure.
+/// How long a step may take whose delay the protocol does not limit.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-/// A commit.
+
+/// The commit of most builds.
 pub(crate) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
 /// The project of most tests.
 pub(crate) const REPOSITORY: &str = "acme/api";
 
@@ -26,21 +28,21 @@ impl ApiResponse {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// It is an error of this status and id, in the shape of all errors.
+    /// Asserts an error with this status and id, in the format of all errors.
     #[track_caller]
-    pub(crate) fn fails(self, status: u16, id: &str) -> Self {
-        let answer = self.is(status);
-        let body = answer.json();
+    pub(crate) fn is_error(self, status: u16, id: &str) -> Self {
+        let response = self.is(status);
+        let body = response.json();
         assert_eq!(body["id"], id, "{body}");
         assert!(body["message"].is_string(), "{body}");
         assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
-        assert_eq!(answer.header("content-type"), Some("application/json"));
-        answer
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        response
     }
 
-    /// It is the "not found" that the generated client looks for.
+    /// Asserts the exact error that the generated client takes for "not found".
     #[track_caller]
-    pub(crate) fn not_found(self) {
+    pub(crate) fn is_not_found(self) {
         let body = self.is(404).json();
         let expected = json!({"id": "not_found", "message": "resource was not found"});
         assert_eq!(body, expected);
@@ -48,18 +50,18 @@ impl ApiResponse {
 }
 
 /// A farm with the private project [`REPOSITORY`].
-pub(crate) struct Yard {
+pub(crate) struct Fixture {
     pub(crate) farm: TestFarm,
-    /// Files that the configuration names.
+    /// Holds the files that the configuration names.
     _files: TempDir,
 }
 
-impl Yard {
+impl Fixture {
     pub(crate) async fn new(backend: Backend) -> Self {
         Self::with(backend, |_, _| {}).await
     }
 
-    /// [`Yard::new`], with a configuration that `adjust` has changed, and which may name files.
+    /// Starts a farm with a configuration that `adjust` changes. It may write files into the directory.
     pub(crate) async fn with(
         backend: Backend,
         adjust: impl FnOnce(&mut Config, &std::path::Path),
@@ -87,90 +89,92 @@ impl Yard {
         ApiResponse::to(request).await
     }
 
-    /// A request as `curl -n` sends it, as the administrator.
-    pub(crate) fn curl(&self, method: Method, path: &str) -> RequestBuilder {
+    /// A request of the administrator, with the credentials as `curl -n` sends them.
+    pub(crate) fn request_as_admin(&self, method: Method, path: &str) -> RequestBuilder {
         let token = &self.farm.admin_token;
         self.request(method, path)
-            .basic_auth("anybody", Some(token))
+            .basic_auth("any-name", Some(token))
     }
 
     pub(crate) async fn get(&self, path: &str) -> ApiResponse {
-        Self::send(self.curl(Method::GET, path)).await
+        Self::send(self.request_as_admin(Method::GET, path)).await
     }
 
-    /// Asks for a build with this body, whatever it says it is.
-    pub(crate) async fn ask_raw(&self, body: &str) -> ApiResponse {
-        let request = self.curl(Method::POST, "/builds");
+    /// Sends `POST /builds` with a body that need not be JSON.
+    pub(crate) async fn create_raw(&self, body: &str) -> ApiResponse {
+        let request = self.request_as_admin(Method::POST, "/builds");
         Self::send(request.body(body.to_owned())).await
     }
 
-    pub(crate) async fn ask(&self, body: Value) -> ApiResponse {
-        self.ask_raw(&body.to_string()).await
+    /// Sends `POST /builds`.
+    pub(crate) async fn create(&self, body: Value) -> ApiResponse {
+        self.create_raw(&body.to_string()).await
     }
 
-    /// Asks for a build of [`SHA`] on `main` of [`REPOSITORY`], and gives it.
-    pub(crate) async fn build(&self) -> Value {
-        self.ask(main(SHA)).await.is(201).json()
+    /// Creates a build of [`SHA`] on `main` of [`REPOSITORY`].
+    pub(crate) async fn create_build(&self) -> Value {
+        self.create(commit_on_main(SHA)).await.is(201).json()
     }
 
-    pub(crate) async fn show(&self, build: &Value) -> Value {
+    pub(crate) async fn read_build(&self, build: &Value) -> Value {
         let id = build["id"].as_str().unwrap();
         self.get(&format!("/builds/{id}")).await.is(200).json()
     }
 
-    /// The native API as the administrator; the answer has to be a success.
-    pub(crate) async fn native(&self, method: Method, path: &str, body: Value) -> Value {
+    /// Calls the native API as the administrator and asserts success.
+    pub(crate) async fn native_api(&self, method: Method, path: &str, body: Value) -> Value {
         let request = self
             .request(method, path)
             .header("PRIVATE-TOKEN", &self.farm.admin_token);
-        let answer = Self::send(request.json(&body)).await;
-        assert!(answer.status < 300, "{path}: {answer:?}");
-        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+        let response = Self::send(request.json(&body)).await;
+        assert!(response.status < 300, "{path}: {response:?}");
+        serde_json::from_slice(&response.body).unwrap_or(Value::Null)
     }
 
-    /// Changes the project [`REPOSITORY`].
-    pub(crate) async fn change(&self, change: Value) {
+    /// Updates the project [`REPOSITORY`].
+    pub(crate) async fn update_project(&self, change: Value) {
         let path = format!("/v1/projects/{REPOSITORY}");
-        self.native(Method::PATCH, &path, change).await;
+        self.native_api(Method::PATCH, &path, change).await;
     }
 
-    /// A user with a token of this scope, who has `role` in the project, or none.
-    pub(crate) async fn user(&self, name: &str, scope: &str, role: Option<&str>) -> String {
-        self.native(Method::POST, "/v1/users", json!({"name": name}))
+    /// Creates a user, with an optional role in the project, and returns a token with this scope.
+    pub(crate) async fn create_user(&self, name: &str, scope: &str, role: Option<&str>) -> String {
+        self.native_api(Method::POST, "/v1/users", json!({"name": name}))
             .await;
         if let Some(role) = role {
             let path = format!("/v1/projects/{REPOSITORY}/members/{name}");
-            self.native(Method::PUT, &path, json!({"role": role})).await;
+            self.native_api(Method::PUT, &path, json!({"role": role}))
+                .await;
         }
         let path = format!("/v1/users/{name}/tokens");
         let body = json!({"name": "test", "scopes": [scope]});
-        let made = self.native(Method::POST, &path, body).await;
-        made["token"].as_str().unwrap().to_owned()
+        let created = self.native_api(Method::POST, &path, body).await;
+        created["token"].as_str().unwrap().to_owned()
     }
 
-    /// The builds there are of a project, newest first.
-    pub(crate) async fn rows(&self, repository: &str) -> Vec<Build> {
+    /// The builds of a project, newest first.
+    pub(crate) async fn builds(&self, repository: &str) -> Vec<Build> {
         let access = self.farm.project(repository).await;
         let all = Page {
             before: None,
             limit: 1000,
         };
-        let rows = self
+        let builds = self
             .farm
             .farm()
             .builds(&access, BuildFilter::default(), all);
-        rows.await.unwrap()
+        builds.await.unwrap()
     }
 
-    /// The one build that there is of [`REPOSITORY`].
-    pub(crate) async fn only_row(&self) -> Build {
-        let mut rows = self.rows(REPOSITORY).await;
-        assert_eq!(rows.len(), 1, "{rows:?}");
-        rows.remove(0)
+    /// The build of [`REPOSITORY`], which must have exactly one.
+    pub(crate) async fn only_build(&self) -> Build {
+        let mut builds = self.builds(REPOSITORY).await;
+        assert_eq!(builds.len(), 1, "{builds:?}");
+        builds.remove(0)
     }
 }
 
-/// A request for a commit on `main` of [`REPOSITORY`].
-pub(crate) fn main(sha: &str) -> Value {
+/// The body that requests a commit on `main` of [`REPOSITORY`].
+pub(crate) fn commit_on_main(sha: &str) -> Value {
     json!({"repository": REPOSITORY, "branch": "main", "sha": sha})
 }
