@@ -55,8 +55,8 @@ fn unavailable(why: &str) -> ApiError {
     ApiError::Farm(FarmError::Unavailable(why.to_owned()))
 }
 
-/// The token of a request: the header `Private-Token`, a bearer token, the password of a basic login,
-/// or the query parameter `private_token`.
+/// The token of a request: the header `Private-Token`, a bearer token, the password of a basic
+/// login, or the query parameter `private_token`.
 fn find_token(headers: &HeaderMap, query: &str) -> Option<AccessToken> {
     let from_header = || {
         let value = headers.get("private-token")?.to_str().ok()?;

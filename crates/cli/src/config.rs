@@ -61,7 +61,8 @@ impl Config {
             && url.trim_end_matches('/') != stored.url.trim_end_matches('/')
         {
             bail!(
-                "{URL} is not the URL of the stored login: also set {TOKEN}, or run `slipway login --url URL`"
+                "{URL} is not the URL of the stored login: also set {TOKEN}, or run `slipway login \
+                 --url URL`"
             );
         }
         Ok(Credentials {
@@ -71,22 +72,22 @@ impl Config {
     }
 
     fn stored(&self) -> Result<Credentials> {
-        let shown = self.path.display();
+        let file_name = self.path.display();
         let text = match fs::read_to_string(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("not logged in: run `slipway login --url URL`, or set {URL} and {TOKEN}")
             }
-            text => text.with_context(|| format!("could not read {shown}"))?,
+            text => text.with_context(|| format!("could not read {file_name}"))?,
         };
         // The parser's message would show the line with the token.
         toml::from_str(&text).ok().with_context(|| {
-            format!("{shown} contains no valid login: run `slipway login --url URL`")
+            format!("{file_name} contains no valid login: run `slipway login --url URL`")
         })
     }
 
     /// Stores a login atomically, in a file that only its owner can read.
     pub(crate) fn store(&self, credentials: &Credentials) -> Result<()> {
-        let shown = self.path.display();
+        let file_name = self.path.display();
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)
             .with_context(|| format!("could not create {}", folder.display()))?;
@@ -106,7 +107,7 @@ impl Config {
             file.write_all(text.as_bytes())?;
             fs::rename(&draft, &self.path)
         };
-        write().with_context(|| format!("could not write {shown}"))
+        write().with_context(|| format!("could not write {file_name}"))
     }
 }
 

@@ -32,7 +32,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Store a farm's URL and a token for later commands.
     ///
-    /// The token is taken from --token, --token-file, SLIPWAY_TOKEN or standard input, in this order.
+    /// The token is taken from --token, --token-file, SLIPWAY_TOKEN or standard input, in this
+    /// order.
     Login(Login),
     /// Set your password, with which GitLab clients sign in.
     ///
@@ -102,7 +103,8 @@ pub(crate) struct Login {
     /// The farm's URL, such as `https://slipway.example`.
     #[arg(long, env = "SLIPWAY_URL")]
     pub(crate) url: String,
-    /// The token. Other users of this machine can see it while the command runs: prefer --token-file.
+    /// The token. Other users of this machine can see it while the command runs: prefer
+    /// --token-file.
     #[arg(long, conflicts_with = "token_file", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// A file that contains the token.

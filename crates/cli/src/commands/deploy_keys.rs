@@ -62,16 +62,16 @@ fn read_file(path: &Path) -> Result<String> {
 }
 
 fn key_text(key: &DeployKey) -> String {
-    let rows = [
+    let fields = [
         ("public key", &key.public_key),
         ("fingerprint", &key.fingerprint),
         ("user name", &key.username),
         ("known hosts", &key.known_hosts),
     ];
-    let shown = rows.into_iter().filter_map(|(name, value)| {
+    let rows = fields.into_iter().filter_map(|(name, value)| {
         let value = value.as_ref()?.trim().to_owned();
         Some([name.to_owned(), value])
     });
     let set = ["set".to_owned(), key.created_at.to_rfc3339()];
-    table(["server", &key.server], shown.chain([set]).collect())
+    table(["server", &key.server], rows.chain([set]).collect())
 }

@@ -1,4 +1,5 @@
-//! `slipway password`. Passwords are not read from arguments, which other users of the machine can see.
+//! `slipway password`. Passwords are not read from arguments, which other users of the machine can
+//! see.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 

@@ -65,11 +65,11 @@ async fn without_a_login_or_a_farm_the_error_says_what_to_do() {
 async fn a_build_is_created_listed_canceled_and_retried() {
     let fixture = Fixture::logged_in().await;
     let source = "https://git.example/acme/api";
-    let made = fixture
+    let created = fixture
         .run(&["projects", "create", "acme/api", "--repo", source])
         .await;
-    assert_eq!(made.status.code(), Some(0), "{made:?}");
-    assert!(text(&made.stdout).contains(source));
+    assert_eq!(created.status.code(), Some(0), "{created:?}");
+    assert!(text(&created.stdout).contains(source));
     let listed = fixture.run(&["projects"]).await;
     assert!(text(&listed.stdout).contains("acme/api"));
     let shown = fixture.json(&["projects", "show", "acme/api"]).await;

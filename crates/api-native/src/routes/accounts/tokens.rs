@@ -47,8 +47,8 @@ pub(crate) async fn create_token(
     body: Json<wire::NewToken>,
 ) -> ApiResult<HttpResponse> {
     let request = request(body.into_inner())?;
-    let made = farm.create_token(&caller.0, request).await?;
-    Ok(created(made))
+    let token_and_secret = farm.create_token(&caller.0, request).await?;
+    Ok(created(token_and_secret))
 }
 
 /// Creates a personal access token for any user.
@@ -71,10 +71,10 @@ pub(crate) async fn create_user_token(
     body: Json<wire::NewToken>,
 ) -> ApiResult<HttpResponse> {
     let request = request(body.into_inner())?;
-    let made = farm
+    let token_and_secret = farm
         .create_token_for(&caller.0, &path.user, request)
         .await?;
-    Ok(created(made))
+    Ok(created(token_and_secret))
 }
 
 /// Revokes a personal access token.

@@ -58,8 +58,8 @@ pub(crate) async fn create_pipeline(
         definition: body.definition,
         from_repository: body.from_repository,
     };
-    let made = farm.create_pipeline(&access, &body.slug, change).await?;
-    Ok(HttpResponse::Created().json(wire::Pipeline::from(made)))
+    let pipeline = farm.create_pipeline(&access, &body.slug, change).await?;
+    Ok(HttpResponse::Created().json(wire::Pipeline::from(pipeline)))
 }
 
 /// Shows a pipeline.

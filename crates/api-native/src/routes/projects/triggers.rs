@@ -55,10 +55,10 @@ pub(crate) async fn create_trigger(
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
         .await?;
-    let made = farm
+    let trigger = farm
         .create_trigger(&caller.0, &access, &body.description)
         .await?;
-    Ok(HttpResponse::Created().json(response(&farm, &made)))
+    Ok(HttpResponse::Created().json(response(&farm, &trigger)))
 }
 
 /// Revokes a trigger.

@@ -67,10 +67,10 @@ pub(crate) async fn create_shared(
     caller: Caller,
     body: Json<wire::NewRunner>,
 ) -> ApiResult<HttpResponse> {
-    let made = farm
+    let runner_and_token = farm
         .create_shared_runner(&caller.0, request(body.into_inner()))
         .await?;
-    Ok(created(&farm, made))
+    Ok(created(&farm, runner_and_token))
 }
 
 /// Creates a runner for one project and its token.
@@ -96,10 +96,10 @@ pub(crate) async fn create_of_project(
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
         .await?;
-    let made = farm
+    let runner_and_token = farm
         .create_project_runner(&access, request(body.into_inner()))
         .await?;
-    Ok(created(&farm, made))
+    Ok(created(&farm, runner_and_token))
 }
 
 /// Lists the managers of a runner: the running programs that share its token.

@@ -48,10 +48,10 @@ pub(crate) async fn create_shared(
     caller: Caller,
     body: Json<wire::NewRegistrationToken>,
 ) -> ApiResult<HttpResponse> {
-    let made = farm
+    let token_and_secret = farm
         .create_shared_registration(&caller.0, request(body.into_inner()))
         .await?;
-    Ok(created(made))
+    Ok(created(token_and_secret))
 }
 
 /// Lists the registration tokens for runners of one project, without their secrets.
@@ -100,10 +100,10 @@ pub(crate) async fn create_of_project(
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
         .await?;
     let request = request(body.into_inner());
-    let made = farm
+    let token_and_secret = farm
         .create_project_registration(&caller.0, &access, request)
         .await?;
-    Ok(created(made))
+    Ok(created(token_and_secret))
 }
 
 /// Revokes a registration token.

@@ -130,8 +130,8 @@ async fn find<T>(
 ) -> Result<Option<T>> {
     let build = session.client.build(build).await?;
     for job in build.jobs.iter().rev().filter(|job| !job.superseded) {
-        let made = session.client.artifacts(job.id).await?.items;
-        if let Some(found) = made.iter().find_map(&wanted) {
+        let artifacts = session.client.artifacts(job.id).await?.items;
+        if let Some(found) = artifacts.iter().find_map(&wanted) {
             return Ok(Some(found));
         }
     }

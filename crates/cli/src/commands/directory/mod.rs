@@ -86,8 +86,9 @@ pub(crate) async fn build(
         image: checked.image,
         push: checked.push,
     };
-    let made = client.build_source(&project.namespace, &project.name, &new);
-    let build = made.await?;
+    let build = client
+        .build_source(&project.namespace, &project.name, &new)
+        .await?;
     let note = format!("Build {} of {}", build.id, build.project);
     session.output.note(&note)?;
     let outcome = follow(session, build.id, interrupts).await?;
