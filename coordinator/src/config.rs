@@ -10,6 +10,7 @@ use slipway_farm::{LogKey, Settings};
 use slipway_store::DatabaseUrl;
 
 use crate::dialects::{Harmont, Quay};
+use crate::durations::{seconds, seconds_or_none};
 use crate::forges::Forges;
 
 /// The configuration of the coordinator.
@@ -199,18 +200,4 @@ fn days(count: u32) -> Option<Duration> {
 
 fn days_of(time: Duration) -> u32 {
     u32::try_from(time.as_secs() / DAY_S).unwrap_or(u32::MAX)
-}
-
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<u32>() {
-        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(u64::from(seconds))),
-        _ => Err("expected a whole number of seconds above 0".to_owned()),
-    }
-}
-
-fn seconds_or_none(text: &str) -> Result<Duration, String> {
-    match text.parse::<u32>() {
-        Ok(seconds) => Ok(Duration::from_secs(u64::from(seconds))),
-        Err(_) => Err("expected a whole number of seconds".to_owned()),
-    }
 }

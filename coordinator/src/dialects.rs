@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::seconds;
+use crate::durations::seconds;
 
 /// Options of Harmont's API.
 #[derive(Clone, Debug, clap::Args)]

@@ -4,6 +4,7 @@
 
 mod config;
 mod dialects;
+mod durations;
 mod duties;
 mod first_start;
 mod forges;

@@ -11,8 +11,8 @@ use slipway_farm::{Actor, Farm, FarmError, ProjectAccess};
 use slipway_http::{app_data, app_state, authorization, basic_login};
 
 use crate::Settings;
+use crate::base_url::farm_base_url;
 use crate::error::QuayError;
-use crate::routes::base;
 
 /// The user name of a `Basic` login whose password is a token.
 const TOKEN_USER: &str = "$oauthtoken";
@@ -242,7 +242,7 @@ async fn call(request: HttpRequest, token: Option<AccessToken>) -> Result<Call, 
     };
     Ok(Call {
         actor,
-        base: base(&request),
+        base: farm_base_url(&request),
         http: request,
         farm,
     })

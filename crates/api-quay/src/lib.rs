@@ -5,6 +5,7 @@
 //! long an upload is kept is decided by the farm.
 
 mod auth;
+mod base_url;
 mod convert;
 mod error;
 mod faults;

@@ -11,8 +11,8 @@ use actix_web::middleware::Next;
 use slipway_http::app_data;
 
 use crate::Settings;
+use crate::base_url::farm_base_url;
 use crate::error::QuayError;
-use crate::routes::base;
 
 const CORS_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
@@ -41,7 +41,7 @@ pub(crate) async fn finish(
     // An error cannot write its own body: the body names the farm's address as the caller sees it.
     let error = response.response().error();
     if let Some(error) = error.and_then(|error| error.as_error::<QuayError>()) {
-        let body = error.response(&base(response.request()));
+        let body = error.response(&farm_base_url(response.request()));
         response = response.into_response(body);
     }
     for (name, value) in CORS_HEADERS {

@@ -9,9 +9,9 @@ use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, Resource, Scope, web};
-use slipway_farm::Farm;
-use slipway_http::{app_state, base_url, get_or_head};
+use slipway_http::get_or_head;
 
+use crate::base_url::farm_base_url;
 use crate::error::{ERROR_TYPES, QuayError};
 use crate::middleware::finish;
 
@@ -92,18 +92,12 @@ fn redirect_to_slash(path: &str, methods: &'static str) -> Resource {
 async fn with_slash(request: HttpRequest) -> HttpResponse {
     let uri = request.uri();
     let query = uri.query().map(|query| format!("?{query}"));
-    let base = base(&request);
+    let base = farm_base_url(&request);
     let target = format!("{base}{}/{}", uri.path(), query.unwrap_or_default());
     // 308, because clients must send the same method and body again.
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, target))
         .finish()
-}
-
-/// The address of the farm, as the caller sees it.
-pub(crate) fn base(request: &HttpRequest) -> String {
-    let farm: Farm = app_state(request);
-    base_url(request, farm.settings().public_url.as_deref())
 }
 
 async fn options() -> HttpResponse {
