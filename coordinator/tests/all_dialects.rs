@@ -51,9 +51,11 @@ impl Fixture {
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let (http, token) = (&self.farm.http, &self.farm.admin_token);
         let mut request = http.request(method, self.farm.url(path));
-        request = match path.starts_with("/builds") {
-            true => request.basic_auth("anybody", Some(token)),
-            false => request.bearer_auth(token),
+        // Conveyor's clients authenticate with HTTP Basic.
+        request = if path.starts_with("/builds") {
+            request.basic_auth("anybody", Some(token))
+        } else {
+            request.bearer_auth(token)
         };
         if let Some(body) = body {
             request = request.json(&body);

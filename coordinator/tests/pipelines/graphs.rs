@@ -120,9 +120,10 @@ async fn retry_runs_only_jobs_that_did_not_succeed(backend: Backend) {
     let runner = ScriptedRunner::of(&farm).await;
     for (name, good) in [("a", true), ("b", false), ("d", true)] {
         let claimed = runner.claim_named(name).await;
-        match good {
-            true => runner.succeed(claimed).await,
-            false => runner.fail(claimed).await,
+        if good {
+            runner.succeed(claimed).await;
+        } else {
+            runner.fail(claimed).await;
         }
     }
     assert_eq!(farm.build_now(&build).await.state, BuildState::Failed);

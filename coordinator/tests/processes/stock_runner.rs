@@ -64,9 +64,10 @@ impl StockRunner {
         let mut at = 0;
         let succeeded = self.run(&job, &mut trace, &mut at).await;
         let word = if succeeded { "success" } else { "failed" };
-        let last = match succeeded {
-            true => "\x1b[32;1mBuild succeeded\n\x1b[0;m",
-            false => "\x1b[31;1mERROR: Build failed: exit status 1\n\x1b[0;m",
+        let last = if succeeded {
+            "\x1b[32;1mBuild succeeded\n\x1b[0;m"
+        } else {
+            "\x1b[31;1mERROR: Build failed: exit status 1\n\x1b[0;m"
         };
         trace.push_str(last);
         self.patch(&job, &trace, &mut at).await;

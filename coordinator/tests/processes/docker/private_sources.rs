@@ -42,9 +42,12 @@ impl Fixture {
                 )
                 .send();
             let blob = answer.await.unwrap().bytes().await.unwrap();
-            blobs.push(match blob.starts_with(&[0x1f, 0x8b]) {
-                true => unzipped(&blob),
-                false => blob.to_vec(),
+            // The configuration of an image is not compressed, its layers are.
+            let is_gzip = blob.starts_with(&[0x1f, 0x8b]);
+            blobs.push(if is_gzip {
+                unzipped(&blob)
+            } else {
+                blob.to_vec()
             });
         }
         blobs
