@@ -31,10 +31,10 @@ async fn artifact_exists_as_soon_as_the_build_has_succeeded(backend: Backend) {
     let build = fixture.create_build().await;
     let by_commit = format!("/artifacts/{REPOSITORY}@{SHA}");
     let by_build = format!("/artifacts/{}", build["id"].as_str().unwrap());
-    fixture.get(&by_commit).await.is_not_found();
+    fixture.get(&by_commit).await.fails_with_not_found();
     let claim = runner.claim().await;
-    fixture.get(&by_commit).await.is_not_found();
-    fixture.get(&by_build).await.is_not_found();
+    fixture.get(&by_commit).await.fails_with_not_found();
+    fixture.get(&by_build).await.fails_with_not_found();
     claim.succeed().await;
     assert_eq!(fixture.read_build(&build).await["state"], "succeeded");
     let image = fixture.get(&by_commit).await.is(200).json();
@@ -55,7 +55,7 @@ async fn artifact_is_found_by_its_own_id(backend: Backend) {
     let last = near.last_mut().unwrap();
     *last = if *last == b'0' { b'1' } else { b'0' };
     let near = String::from_utf8(near).unwrap();
-    fixture.get(&near).await.is_not_found();
+    fixture.get(&near).await.fails_with_not_found();
 }
 
 async fn artifact_is_found_by_the_id_of_its_build(backend: Backend) {
@@ -74,8 +74,8 @@ async fn failed_build_has_no_artifact(backend: Backend) {
     fixture
         .get(&format!("/artifacts/{REPOSITORY}@{SHA}"))
         .await
-        .is_not_found();
-    fixture.get(&by_build).await.is_not_found();
+        .fails_with_not_found();
+    fixture.get(&by_build).await.fails_with_not_found();
 }
 
 async fn artifact_of_an_earlier_build_remains_when_a_later_one_fails(backend: Backend) {

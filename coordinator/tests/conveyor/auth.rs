@@ -37,14 +37,18 @@ async fn missing_and_invalid_credentials_return_401(backend: Backend) {
             bare().header("Authorization", "Digest x"),
         ];
         for request in wrong {
-            let response = Fixture::send(request).await.is_error(401, "unauthorized");
+            let response = Fixture::send(request)
+                .await
+                .fails_with_id(401, "unauthorized");
             let realm = response.header("www-authenticate");
             assert_eq!(realm, Some("Basic realm=\"slipway\""), "{path}");
         }
     }
     // The credential is checked before the body is parsed.
     let request = fixture.request(Method::POST, "/builds").body("[");
-    Fixture::send(request).await.is_error(401, "unauthorized");
+    Fixture::send(request)
+        .await
+        .fails_with_id(401, "unauthorized");
 }
 
 /// Creates a build; returns its path and the token of a user who may read it.
@@ -81,9 +85,9 @@ async fn create_requires_write_scope_and_the_role_developer(backend: Backend) {
         let request = fixture.request(Method::POST, "/builds").bearer_auth(token);
         Fixture::send(request.body(commit_on_main(SHA).to_string())).await
     };
-    create(&read_only).await.is_error(403, "forbidden");
-    create(&reader).await.is_error(403, "forbidden");
-    create(&outsider).await.is_not_found();
+    create(&read_only).await.fails_with_id(403, "forbidden");
+    create(&reader).await.fails_with_id(403, "forbidden");
+    create(&outsider).await.fails_with_not_found();
     assert!(fixture.builds(REPOSITORY).await.is_empty());
     let writing = fixture
         .create_user("cleo", "write", Some("developer"))
@@ -115,7 +119,7 @@ async fn invisible_builds_artifacts_and_logs_return_404(backend: Backend) {
             format!("/logs/{REPOSITORY}@{SHA}"),
         ] {
             let request = fixture.request(Method::GET, &path).bearer_auth(token);
-            Fixture::send(request).await.is_not_found();
+            Fixture::send(request).await.fails_with_not_found();
         }
     }
 }
@@ -145,7 +149,7 @@ async fn logs_of_public_builds_need_no_credential(backend: Backend) {
     // The project is public, but its builds are not yet.
     Fixture::send(fixture.request(Method::GET, &by_id))
         .await
-        .is_error(401, "unauthorized");
+        .fails_with_id(401, "unauthorized");
     let change = slipway_farm::ProjectUpdate {
         public_builds: Some(true),
         ..Default::default()
@@ -165,9 +169,11 @@ async fn logs_of_public_builds_need_no_credential(backend: Backend) {
     let wrong = fixture
         .request(Method::GET, &by_id)
         .bearer_auth("slpat-invalid");
-    Fixture::send(wrong).await.is_error(401, "unauthorized");
+    Fixture::send(wrong)
+        .await
+        .fails_with_id(401, "unauthorized");
     let builds = by_id.replace("logs", "builds");
     Fixture::send(fixture.request(Method::GET, &builds))
         .await
-        .is_error(401, "unauthorized");
+        .fails_with_id(401, "unauthorized");
 }

@@ -37,8 +37,11 @@ fn body(repository: &str) -> Value {
 
 async fn unknown_repository_returns_404_without_a_policy(backend: Backend) {
     let fixture = Fixture::new(backend).await;
-    fixture.create(body("acme/new")).await.is_not_found();
-    fixture.create(body("new/new")).await.is_not_found();
+    fixture
+        .create(body("acme/new"))
+        .await
+        .fails_with_not_found();
+    fixture.create(body("new/new")).await.fails_with_not_found();
 }
 
 async fn simultaneous_first_builds_create_one_project(backend: Backend) {
@@ -58,7 +61,10 @@ async fn simultaneous_first_builds_create_one_project(backend: Backend) {
         "https://git.example/other/docker-Base.git"
     );
     assert_eq!(project["name"], "docker-Base");
-    fixture.create(body("other/base")).await.is_not_found();
+    fixture
+        .create(body("other/base"))
+        .await
+        .fails_with_not_found();
 }
 
 async fn only_developers_of_the_namespace_create_projects(backend: Backend) {
@@ -80,13 +86,15 @@ async fn only_developers_of_the_namespace_create_projects(backend: Backend) {
     let read_only = member("lou", "owner", "read").await;
     let developer = member("ada", "developer", "write").await;
     for token in [&outsider, &reader, &read_only] {
-        create(token, "acme/new").await.is_not_found();
+        create(token, "acme/new").await.fails_with_not_found();
     }
     create(&developer, "acme/new").await.is(201);
     // A developer of one namespace cannot create a project in another.
-    create(&developer, "other/docker-x").await.is_not_found();
+    create(&developer, "other/docker-x")
+        .await
+        .fails_with_not_found();
     // An existing project stays invisible to users without access.
-    create(&outsider, "acme/new").await.is_not_found();
+    create(&outsider, "acme/new").await.fails_with_not_found();
 }
 
 async fn push_creates_a_project_with_its_default_branch(backend: Backend) {
@@ -106,5 +114,5 @@ async fn push_creates_a_project_with_its_default_branch(backend: Backend) {
     let path = "/v1/projects/other/docker-new";
     let project = fixture.native_api(Method::GET, path, Value::Null).await;
     assert_eq!(project["default_branch"], "trunk");
-    deliver("other/new").await.is_not_found();
+    deliver("other/new").await.fails_with_not_found();
 }

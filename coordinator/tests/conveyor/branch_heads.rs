@@ -51,13 +51,13 @@ async fn branch_without_sha_is_resolved_with_the_github_api(backend: Backend) {
     fixture
         .create(body.clone())
         .await
-        .is_error(422, "ref_not_found");
+        .fails_with_id(422, "ref_not_found");
     github.fail_next(&[500, 403, 302]);
     for _ in 0..3 {
         let response = fixture
             .create(body.clone())
             .await
-            .is_error(502, "upstream_error");
+            .fails_with_id(502, "upstream_error");
         assert!(!response.text().contains("ghp_secret"), "{response:?}");
     }
     fixture.only_build().await;
@@ -75,7 +75,10 @@ async fn unknown_branch_returns_422_ref_not_found(backend: Backend) {
     // A tag is not a branch.
     for branch in ["gone", "v1"] {
         let body = json!({"repository": REPOSITORY, "branch": branch});
-        fixture.create(body).await.is_error(422, "ref_not_found");
+        fixture
+            .create(body)
+            .await
+            .fails_with_id(422, "ref_not_found");
     }
     assert!(fixture.builds(REPOSITORY).await.is_empty());
 }
@@ -86,11 +89,14 @@ async fn unreachable_git_host_returns_502_and_creates_no_build(backend: Backend)
     fixture
         .create(body.clone())
         .await
-        .is_error(502, "upstream_error");
+        .fails_with_id(502, "upstream_error");
     let github = GithubMock::start();
     let url = format!("{}/acme/api.git", github.url());
     github.stop().await;
     fixture.update_project(json!({"repo_url": url})).await;
-    fixture.create(body).await.is_error(502, "upstream_error");
+    fixture
+        .create(body)
+        .await
+        .fails_with_id(502, "upstream_error");
     assert!(fixture.builds(REPOSITORY).await.is_empty());
 }

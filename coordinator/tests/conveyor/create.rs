@@ -81,13 +81,13 @@ async fn second_request_for_an_unfinished_build_returns_409(backend: Backend) {
     fixture
         .create(commit_on_main(SHA))
         .await
-        .is_error(409, "duplicate_build");
+        .fails_with_id(409, "duplicate_build");
     let runner = ScriptedRunner::register(&fixture.farm).await;
     let _work = runner.claim().await;
     let response = fixture
         .create(commit_on_main(SHA))
         .await
-        .is_error(409, "duplicate_build");
+        .fails_with_id(409, "duplicate_build");
     let message = response.json()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("already pending or building"), "{message}");
     fixture.only_build().await;
@@ -132,13 +132,13 @@ async fn finished_commit_can_be_built_again_and_the_newest_build_is_returned(bac
 async fn create_without_branch_and_sha_returns_422(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     let response = fixture.create(json!({"repository": REPOSITORY})).await;
-    response.is_error(422, "invalid");
+    response.fails_with_id(422, "invalid");
 }
 
 async fn create_without_repository_returns_422(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     let response = fixture.create(json!({"branch": "main", "sha": SHA})).await;
-    response.is_error(422, "invalid");
+    response.fails_with_id(422, "invalid");
 }
 
 async fn repository_that_is_not_a_string_returns_400(backend: Backend) {
@@ -164,7 +164,10 @@ async fn empty_body_returns_400(backend: Backend) {
 /// Asserts that a body is refused with 400 and creates no build.
 async fn assert_bad_request(backend: Backend, body: &str) {
     let fixture = Fixture::new(backend).await;
-    fixture.create_raw(body).await.is_error(400, "bad_request");
+    fixture
+        .create_raw(body)
+        .await
+        .fails_with_id(400, "bad_request");
     assert!(fixture.builds(REPOSITORY).await.is_empty());
 }
 
@@ -198,7 +201,7 @@ async fn sha_in_capitals_is_stored_and_found_in_lower_case(backend: Backend) {
     fixture
         .create(commit_on_main(SHA))
         .await
-        .is_error(409, "duplicate_build");
+        .fails_with_id(409, "duplicate_build");
 }
 
 async fn invalid_sha_returns_400(backend: Backend) {
@@ -207,7 +210,7 @@ async fn invalid_sha_returns_400(backend: Backend) {
         fixture
             .create(commit_on_main(sha))
             .await
-            .is_error(400, "bad_request");
+            .fails_with_id(400, "bad_request");
     }
 }
 
@@ -231,7 +234,7 @@ async fn retry_returns_409_while_another_build_of_the_commit_is_unfinished(backe
     fixture
         .create(commit_on_main(SHA))
         .await
-        .is_error(409, "duplicate_build");
+        .fails_with_id(409, "duplicate_build");
 }
 
 async fn repository_is_found_in_any_case_and_returned_as_first_written(backend: Backend) {
@@ -248,5 +251,8 @@ async fn repository_is_found_in_any_case_and_returned_as_first_written(backend: 
 async fn body_over_the_limit_returns_413(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     let body = format!(r#"{{"repository": "{}"}}"#, "x".repeat(2 << 20));
-    fixture.create_raw(&body).await.is_error(413, "too_large");
+    fixture
+        .create_raw(&body)
+        .await
+        .fails_with_id(413, "too_large");
 }

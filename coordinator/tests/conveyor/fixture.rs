@@ -30,7 +30,7 @@ impl ApiResponse {
 
     /// Asserts an error with this status and id, in the format of all errors.
     #[track_caller]
-    pub(crate) fn is_error(self, status: u16, id: &str) -> Self {
+    pub(crate) fn fails_with_id(self, status: u16, id: &str) -> Self {
         let response = self.is(status);
         let body = response.json();
         assert_eq!(body["id"], id, "{body}");
@@ -42,7 +42,7 @@ impl ApiResponse {
 
     /// Asserts the exact error that the generated client takes for "not found".
     #[track_caller]
-    pub(crate) fn is_not_found(self) {
+    pub(crate) fn fails_with_not_found(self) {
         let body = self.is(404).json();
         let expected = json!({"id": "not_found", "message": "resource was not found"});
         assert_eq!(body, expected);

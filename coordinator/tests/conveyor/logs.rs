@@ -160,7 +160,10 @@ async fn log_of_an_unknown_build_returns_404(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     fixture.create_build().await;
     for name in unknown_identities() {
-        fixture.get(&format!("/logs/{name}")).await.is_not_found();
+        fixture
+            .get(&format!("/logs/{name}"))
+            .await
+            .fails_with_not_found();
     }
 }
 

@@ -38,11 +38,14 @@ async fn unknown_builds_and_artifacts_return_the_exact_not_found_error(backend: 
     let fixture = Fixture::new(backend).await;
     fixture.create_build().await;
     for name in unknown_identities() {
-        fixture.get(&format!("/builds/{name}")).await.is_not_found();
+        fixture
+            .get(&format!("/builds/{name}"))
+            .await
+            .fails_with_not_found();
         fixture
             .get(&format!("/artifacts/{name}"))
             .await
-            .is_not_found();
+            .fails_with_not_found();
     }
 }
 
@@ -51,15 +54,18 @@ async fn malformed_identities_and_other_methods_return_404(backend: Backend) {
     fixture.create_build().await;
     for kind in ["builds", "artifacts", "logs"] {
         for name in ["notauuid", "acme", "acme/api", "acme/api@012345", "%ff"] {
-            fixture.get(&format!("/{kind}/{name}")).await.is_not_found();
+            fixture
+                .get(&format!("/{kind}/{name}"))
+                .await
+                .fails_with_not_found();
         }
     }
     Fixture::send(fixture.request_as_admin(Method::DELETE, "/builds"))
         .await
-        .is_not_found();
+        .fails_with_not_found();
     Fixture::send(fixture.request_as_admin(Method::POST, "/"))
         .await
-        .is_not_found();
+        .fails_with_not_found();
 }
 
 async fn commit_in_the_path_may_be_percent_encoded(backend: Backend) {
@@ -103,7 +109,7 @@ async fn ambiguous_sha_prefix_returns_404(backend: Backend) {
     fixture
         .get(&format!("/builds/{REPOSITORY}@01234567"))
         .await
-        .is_not_found();
+        .fails_with_not_found();
     fixture
         .get(&format!("/builds/{REPOSITORY}@01234567f"))
         .await

@@ -26,7 +26,7 @@ async fn missing_invalid_expired_and_revoked_tokens_return_401(backend: Backend)
         .anonymous
         .get(BUILDS)
         .await
-        .is_api_error(401, "unauthorized", "unauthorized");
+        .fails_with_code(401, "unauthorized", "unauthorized");
     for value in [
         "Token x",
         "Bearer",
@@ -36,7 +36,7 @@ async fn missing_invalid_expired_and_revoked_tokens_return_401(backend: Backend)
     ] {
         let request = fixture.anonymous.request(Method::GET, BUILDS);
         let response = ApiResponse::to(request.header("Authorization", value)).await;
-        response.is_api_error(401, "unauthorized", "unauthorized");
+        response.fails_with_code(401, "unauthorized", "unauthorized");
     }
     let (admin, user) = (fixture.farm.admin().await, "ana".parse().unwrap());
     let request = TokenRequest {
@@ -51,7 +51,7 @@ async fn missing_invalid_expired_and_revoked_tokens_return_401(backend: Backend)
     short
         .get(BUILDS)
         .await
-        .is_api_error(401, "unauthorized", "unauthorized");
+        .fails_with_code(401, "unauthorized", "unauthorized");
     let logout = "/api/v0/auth/logout";
     fixture
         .member
@@ -62,12 +62,12 @@ async fn missing_invalid_expired_and_revoked_tokens_return_401(backend: Backend)
         .member
         .get(BUILDS)
         .await
-        .is_api_error(401, "unauthorized", "unauthorized");
+        .fails_with_code(401, "unauthorized", "unauthorized");
     fixture
         .member
         .send_empty(Method::POST, logout)
         .await
-        .is_api_error(401, "unauthorized", "unauthorized");
+        .fails_with_code(401, "unauthorized", "unauthorized");
 }
 
 async fn personal_token_is_accepted_with_any_spelling_of_bearer(backend: Backend) {
@@ -85,26 +85,24 @@ async fn personal_token_is_accepted_with_any_spelling_of_bearer(backend: Backend
 
 async fn organizations_and_pipelines_of_others_return_404(backend: Backend) {
     let fixture = Fixture::new(backend).await;
-    let foreign =
-        fixture
-            .outsider
-            .get(BUILDS)
-            .await
-            .is_api_error(404, "not_found", "organization_not_found");
+    let foreign = fixture.outsider.get(BUILDS).await.fails_with_code(
+        404,
+        "not_found",
+        "organization_not_found",
+    );
     let path = BUILDS.replace("acme", "nowhere");
-    let unknown =
-        fixture
-            .outsider
-            .get(&path)
-            .await
-            .is_api_error(404, "not_found", "organization_not_found");
+    let unknown = fixture.outsider.get(&path).await.fails_with_code(
+        404,
+        "not_found",
+        "organization_not_found",
+    );
     assert_eq!(foreign["message"], unknown["message"]);
     let path = BUILDS.replace("web", "nope");
     fixture
         .member
         .get(&path)
         .await
-        .is_api_error(404, "not_found", "pipeline_not_found");
+        .fails_with_code(404, "not_found", "pipeline_not_found");
     let body = json!({"name": "Olaf's"});
     let created = fixture.outsider.post("/api/v0/organizations", &body).await;
     let slug = created.is(201).json()["slug"].as_str().unwrap().to_owned();
@@ -116,7 +114,7 @@ async fn organizations_and_pipelines_of_others_return_404(backend: Backend) {
         .member
         .get(&path)
         .await
-        .is_api_error(404, "not_found", "pipeline_not_found");
+        .fails_with_code(404, "not_found", "pipeline_not_found");
 }
 
 async fn member_creates_and_cancels_builds(backend: Backend) {
@@ -133,14 +131,14 @@ async fn member_creates_and_cancels_builds(backend: Backend) {
 async fn token_and_path_are_checked_before_the_body(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     let response = fixture.anonymous.post_text(BUILDS, "{").await;
-    response.is_api_error(401, "unauthorized", "unauthorized");
+    response.fails_with_code(401, "unauthorized", "unauthorized");
     let response = fixture.member.post_text(BUILDS, "{").await;
-    response.is_api_error(400, "invalid_request", "invalid_json");
+    response.fails_with_code(400, "invalid_request", "invalid_json");
     let response = fixture
         .member
         .post_text(&BUILDS.replace("web", "nope"), "{")
         .await;
-    response.is_api_error(404, "not_found", "pipeline_not_found");
+    response.fails_with_code(404, "not_found", "pipeline_not_found");
 }
 
 async fn token_with_scope_read_cannot_create_or_cancel(backend: Backend) {
@@ -158,14 +156,14 @@ async fn token_with_scope_read_cannot_create_or_cancel(backend: Backend) {
     let response = reader
         .post(BUILDS, &build_request(&independent_steps(&["a"])))
         .await;
-    response.is_api_error(403, "forbidden", "forbidden");
+    response.fails_with_code(403, "forbidden", "forbidden");
     let response = reader
         .send_empty(Method::PUT, &format!("{BUILDS}/1/cancel"))
         .await;
-    response.is_api_error(403, "forbidden", "forbidden");
+    response.fails_with_code(403, "forbidden", "forbidden");
     let body = json!({"name": "x", "repository": "https://h/a/b", "default_branch": "main"});
     let response = reader
         .post(&format!("{ORGANIZATION}/pipelines"), &body)
         .await;
-    response.is_api_error(403, "forbidden", "forbidden");
+    response.fails_with_code(403, "forbidden", "forbidden");
 }

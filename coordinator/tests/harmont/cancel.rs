@@ -91,10 +91,10 @@ async fn canceling_an_unknown_or_invisible_build_returns_404(backend: Backend) {
         .member
         .send_empty(Method::PUT, &format!("{BUILDS}/9999/cancel"))
         .await;
-    response.is_api_error(404, "not_found", "build_not_found");
+    response.fails_with_code(404, "not_found", "build_not_found");
     let path = format!("{BUILDS}/{number}/cancel");
     let response = fixture.outsider.send_empty(Method::PUT, &path).await;
-    response.is_api_error(404, "not_found", "organization_not_found");
+    response.fails_with_code(404, "not_found", "organization_not_found");
     assert_eq!(fixture.read_build(number).await["state"], "scheduled");
 }
 

@@ -100,7 +100,7 @@ async fn source_is_validated_and_returned(backend: Backend) {
     let mut new_build = build_request(&two_steps());
     new_build["source"] = "cron".into();
     let response = fixture.member.post(BUILDS, &new_build).await;
-    response.is_api_error(422, "validation_failed", "build_invalid");
+    response.fails_with_code(422, "validation_failed", "build_invalid");
     assert_eq!(fixture.count_builds().await, 3);
 }
 
@@ -112,11 +112,11 @@ async fn manual_builds_of_a_locked_pipeline_return_403(backend: Backend) {
     for source in [json!(null), json!("api"), json!("ui")] {
         new_build["source"] = source;
         let response = fixture.member.post(&path, &new_build).await;
-        response.is_api_error(403, "forbidden", "pipeline_manual_disabled");
+        response.fails_with_code(403, "forbidden", "pipeline_manual_disabled");
     }
     // Whether the pipeline allows the build is checked before the other fields.
     let response = fixture.member.post(&path, &json!({"branch": 5})).await;
-    response.is_api_error(403, "forbidden", "pipeline_manual_disabled");
+    response.fails_with_code(403, "forbidden", "pipeline_manual_disabled");
     new_build["source"] = "schedule".into();
     let build = fixture.member.post(&path, &new_build).await.is(201).json();
     assert_eq!(build["number"], 1);
@@ -146,13 +146,13 @@ async fn invalid_fields_return_422_and_create_no_build(backend: Backend) {
         with("source", json!(5)),
     ] {
         let response = fixture.member.post(BUILDS, &body).await;
-        response.is_api_error(422, "validation_failed", "build_invalid");
+        response.fails_with_code(422, "validation_failed", "build_invalid");
     }
     let response = fixture
         .member
         .send_empty(reqwest::Method::POST, BUILDS)
         .await;
-    response.is_api_error(422, "validation_failed", "build_invalid");
+    response.fails_with_code(422, "validation_failed", "build_invalid");
     assert_eq!(fixture.count_builds().await, 0);
     let env = with("env", json!({"A": "1"}));
     fixture.member.post(BUILDS, &env).await.is(201);
@@ -186,7 +186,7 @@ async fn pipeline_is_found_by_repository_and_source_slug(backend: Backend) {
         body
     };
     let is_pipeline_not_found = |response: ApiResponse| {
-        response.is_api_error(404, "not_found", "pipeline_not_found");
+        response.fails_with_code(404, "not_found", "pipeline_not_found");
     };
     let found = fixture
         .member
@@ -223,12 +223,12 @@ async fn pipeline_is_found_by_repository_and_source_slug(backend: Backend) {
         .member
         .post(&path, &build_request(&two_steps()))
         .await;
-    response.is_api_error(422, "validation_failed", "build_invalid");
+    response.fails_with_code(422, "validation_failed", "build_invalid");
     let response = fixture
         .outsider
         .post(&path, &new_build("acme/web", "ci"))
         .await;
-    response.is_api_error(404, "not_found", "organization_not_found");
+    response.fails_with_code(404, "not_found", "organization_not_found");
     let access = fixture.farm.project("acme/acme-web-ci").await;
     let slug = slipway_domain::Slug::default_pipeline();
     let change = slipway_farm::PipelineUpdate {
@@ -245,7 +245,7 @@ async fn pipeline_is_found_by_repository_and_source_slug(backend: Backend) {
         .member
         .post(&path, &new_build("acme/web", "ci"))
         .await;
-    response.is_api_error(403, "forbidden", "pipeline_manual_disabled");
+    response.fails_with_code(403, "forbidden", "pipeline_manual_disabled");
 }
 
 async fn blank_texts_are_returned_as_null(backend: Backend) {

@@ -243,7 +243,7 @@ impl Client {
 impl ApiResponse {
     /// Asserts an error with this status, type and code in the format of all errors, and returns it.
     #[track_caller]
-    pub(crate) fn is_api_error(self, status: u16, kind: &str, code: &str) -> Value {
+    pub(crate) fn fails_with_code(self, status: u16, kind: &str, code: &str) -> Value {
         let response = self.is(status);
         let json = "application/json; charset=utf-8";
         assert_eq!(response.header("content-type"), Some(json));

@@ -44,7 +44,7 @@ async fn invalid_graph_returns_422_and_leaves_a_failed_build(backend: Backend) {
         let number = i64::try_from(position).unwrap() + 1;
         let new_build = json!({"branch": "main", "commit": "c", "pipeline_ir": graph});
         let response = fixture.member.post(BUILDS, &new_build).await;
-        response.is_api_error(422, "validation_failed", "build_plan_rejected");
+        response.fails_with_code(422, "validation_failed", "build_plan_rejected");
         let build = fixture.read_build(number).await;
         assert_eq!(build["state"], "failed", "{build}");
         assert_eq!(build["error_code"], code, "{build}");
@@ -92,7 +92,7 @@ async fn list_form_and_graph_form_create_the_same_jobs(backend: Backend) {
         "edges": [[0, 1, "depends_on"], [1, 0, "depends_on"]],
     }});
     let response = fixture.member.post(BUILDS, &build_request(&ring)).await;
-    response.is_api_error(422, "validation_failed", "build_plan_rejected");
+    response.fails_with_code(422, "validation_failed", "build_plan_rejected");
     assert_eq!(fixture.read_build(3).await["error_code"], "cycle");
 }
 
@@ -145,7 +145,7 @@ async fn builds_in_requires_an_image_repository(backend: Backend) {
         .member
         .post(BUILDS, &build_request(&two_steps()))
         .await;
-    response.is_api_error(422, "validation_failed", "build_plan_rejected");
+    response.fails_with_code(422, "validation_failed", "build_plan_rejected");
     assert_eq!(fixture.read_build(1).await["error_code"], "invalid_ir");
 }
 
@@ -161,6 +161,6 @@ async fn build_without_a_graph_has_the_jobs_of_its_pipeline(backend: Backend) {
     // A short commit must be resolved by the git host, which is unreachable here.
     let new_build = json!({"branch": "main", "commit": "short"});
     let response = fixture.member.post(BUILDS, &new_build).await;
-    response.is_api_error(422, "validation_failed", "build_plan_rejected");
+    response.fails_with_code(422, "validation_failed", "build_plan_rejected");
     assert_eq!(fixture.read_build(2).await["error_code"], "render_failed");
 }

@@ -59,6 +59,6 @@ async fn job_is_found_only_in_its_own_build(backend: Backend) {
             .member
             .get(&format!("{BUILDS}/{number}/jobs/{id}"))
             .await;
-        response.is_api_error(404, "not_found", "job_not_found");
+        response.fails_with_code(404, "not_found", "job_not_found");
     }
 }

@@ -84,9 +84,9 @@ async fn build_is_found_by_its_number_in_the_pipeline(backend: Backend) {
     let huge = "99999999999999999999";
     for number in ["999", "0", "-1", "abc", "1.0", huge, "1%20"] {
         let response = fixture.member.get(&format!("{BUILDS}/{number}")).await;
-        response.is_api_error(404, "not_found", "build_not_found");
+        response.fails_with_code(404, "not_found", "build_not_found");
     }
     let other = BUILDS.replace("web", "acme-web-ci");
     let response = fixture.member.get(&format!("{other}/1")).await;
-    response.is_api_error(404, "not_found", "build_not_found");
+    response.fails_with_code(404, "not_found", "build_not_found");
 }

@@ -33,7 +33,7 @@ async fn personal_tokens_are_created_listed_and_revoked(backend: Backend) {
     token.get(BUILDS).await.is(200);
     let one = format!("{TOKENS}/{}", shown["id"].as_str().unwrap());
     let response = fixture.outsider.send_empty(Method::DELETE, &one).await;
-    response.is_api_error(404, "not_found", "api_token_not_found");
+    response.fails_with_code(404, "not_found", "api_token_not_found");
     fixture
         .member
         .send_empty(Method::DELETE, &one)
@@ -42,14 +42,14 @@ async fn personal_tokens_are_created_listed_and_revoked(backend: Backend) {
     token
         .get(BUILDS)
         .await
-        .is_api_error(401, "unauthorized", "unauthorized");
+        .fails_with_code(401, "unauthorized", "unauthorized");
     for path in [one, format!("{TOKENS}/x")] {
         let response = fixture.member.send_empty(Method::DELETE, &path).await;
-        response.is_api_error(404, "not_found", "api_token_not_found");
+        response.fails_with_code(404, "not_found", "api_token_not_found");
     }
     for body in [json!({}), json!({"description": "a", "expires_at": "soon"})] {
         let response = fixture.member.post(TOKENS, &body).await;
-        response.is_api_error(422, "validation_failed", "api_token_invalid");
+        response.fails_with_code(422, "validation_failed", "api_token_invalid");
     }
 }
 
@@ -96,10 +96,10 @@ async fn login_code_is_redeemed_once_within_five_minutes(backend: Backend) {
     fixture.farm.advance(300);
     for bad in [first, late, json!({"code": "x"}), json!({})] {
         let response = fixture.anonymous.post(redeem, &bad).await;
-        response.is_api_error(400, "invalid_request", "cli_code_invalid");
+        response.fails_with_code(400, "invalid_request", "cli_code_invalid");
     }
     let response = fixture.anonymous.send_empty(Method::POST, create).await;
-    response.is_api_error(401, "unauthorized", "unauthorized");
+    response.fails_with_code(401, "unauthorized", "unauthorized");
 }
 
 async fn nonce_is_claimed_once_within_a_minute(backend: Backend) {
@@ -108,7 +108,7 @@ async fn nonce_is_claimed_once_within_a_minute(backend: Backend) {
     let nonce = json!({"nonce": "chosen by a command line"});
     let refused = async || {
         let response = fixture.anonymous.post(claim, &nonce).await;
-        response.is_api_error(400, "invalid_request", "cli_code_invalid");
+        response.fails_with_code(400, "invalid_request", "cli_code_invalid");
     };
     refused().await;
     fixture.member.post(transfer, &nonce).await.is(204);

@@ -107,11 +107,11 @@ async fn log_token_is_created_for_callers_who_may_see_the_build(backend: Backend
     let build = format!("{BUILDS}/{number}");
     let path = format!("{build}/log-token");
     let response = fixture.anonymous.get(&path).await;
-    response.is_api_error(401, "unauthorized", "unauthorized");
+    response.fails_with_code(401, "unauthorized", "unauthorized");
     let response = fixture.outsider.get(&path).await;
-    response.is_api_error(404, "not_found", "organization_not_found");
+    response.fails_with_code(404, "not_found", "organization_not_found");
     let response = fixture.member.get(&format!("{BUILDS}/99/log-token")).await;
-    response.is_api_error(404, "not_found", "build_not_found");
+    response.fails_with_code(404, "not_found", "build_not_found");
     let first = create_log_token(&fixture, &build).await;
     let path = format!("{build}/cancel");
     fixture.member.send_empty(Method::PUT, &path).await.is(200);
@@ -215,10 +215,10 @@ async fn create_pipeline_as_the_command_line(fixture: &Fixture) -> String {
         .member
         .post(&format!("{ORGANIZATION}/builds"), &new_build)
         .await;
-    response.is_api_error(404, "not_found", "pipeline_not_found");
+    response.fails_with_code(404, "not_found", "pipeline_not_found");
     let path = format!("{ORGANIZATION}/pipelines/new");
     let response = fixture.member.get(&path).await;
-    response.is_api_error(404, "not_found", "pipeline_not_found");
+    response.fails_with_code(404, "not_found", "pipeline_not_found");
     let body = json!({
         "name": "new", "repository": "git@h:acme/new.git", "default_branch": "main",
         "repo_name": "acme/new",

@@ -34,10 +34,10 @@ async fn only_organizations_of_the_caller_are_listed(backend: Backend) {
     assert_eq!(slugs(&rest.is(200).json()), ["the-team", "the-team-2"]);
     for body in [json!({"name": " "}), json!({}), json!({"name": 5})] {
         let response = fixture.member.post(path, &body).await;
-        response.is_api_error(422, "unprocessable_entity", "organization_invalid");
+        response.fails_with_code(422, "unprocessable_entity", "organization_invalid");
     }
     let one = fixture.member.get(ORGANIZATION).await.is(200).json();
     assert_eq!(one["slug"], "acme");
     let response = fixture.outsider.get(ORGANIZATION).await;
-    response.is_api_error(404, "not_found", "organization_not_found");
+    response.fails_with_code(404, "not_found", "organization_not_found");
 }

@@ -28,7 +28,7 @@ async fn pipeline_is_created_once_with_a_slug_from_its_name(backend: Backend) {
     });
     assert_eq!(created, expected);
     let again = fixture.member.post(&path, &body).await;
-    again.is_api_error(422, "validation_failed", "pipeline_slug_taken");
+    again.fails_with_code(422, "validation_failed", "pipeline_slug_taken");
     assert_eq!(
         fixture
             .member
@@ -49,12 +49,12 @@ async fn pipeline_is_created_once_with_a_slug_from_its_name(backend: Backend) {
         let mut body = body.clone();
         body[key] = value;
         let response = fixture.member.post(&path, &body).await;
-        response.is_api_error(422, "validation_failed", "pipeline_invalid");
+        response.fails_with_code(422, "validation_failed", "pipeline_invalid");
     }
     let response = fixture.member.post(&path, &json!({})).await;
-    response.is_api_error(422, "validation_failed", "pipeline_invalid");
+    response.fails_with_code(422, "validation_failed", "pipeline_invalid");
     let response = fixture.outsider.post(&path, &body).await;
-    response.is_api_error(404, "not_found", "organization_not_found");
+    response.fails_with_code(404, "not_found", "organization_not_found");
 }
 
 async fn archived_pipeline_is_readable_but_not_listed(backend: Backend) {

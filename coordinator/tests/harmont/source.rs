@@ -31,12 +31,12 @@ async fn source_must_be_standard_base64_with_padding(backend: Backend) {
     let broken = format!("{}\n", STANDARD.encode(bytes));
     for source in ["***", &url_safe, &bare, &broken] {
         let response = fixture.member.post(BUILDS, &new_build(source)).await;
-        response.is_api_error(422, "validation_failed", "build_invalid");
+        response.fails_with_code(422, "validation_failed", "build_invalid");
     }
     let mut other = new_build(&STANDARD.encode(bytes));
     other["source_sha256"] = "00".repeat(32).into();
     let response = fixture.member.post(BUILDS, &other).await;
-    response.is_api_error(422, "validation_failed", "build_invalid");
+    response.fails_with_code(422, "validation_failed", "build_invalid");
     assert_eq!(fixture.farm.stored_blobs(), 0);
     let good = fixture
         .member
@@ -80,12 +80,12 @@ async fn runner_downloads_the_uploaded_source_with_its_token(backend: Backend) {
         &fixture.member.with_token(&other),
     ] {
         let response = client.get(&path).await;
-        response.is_api_error(401, "unauthorized", "unauthorized");
+        response.fails_with_code(401, "unauthorized", "unauthorized");
     }
     for unknown in ["0190a5d0-ac96-7b4b-8cce-b302099a8057", "x"] {
         let path = format!("/api/v0/internal/builds/{unknown}/source.tar.gz");
         let response = fixture.anonymous.with_token(token).get(&path).await;
-        response.is_api_error(404, "not_found", "source_not_found");
+        response.fails_with_code(404, "not_found", "source_not_found");
     }
 }
 
@@ -125,7 +125,7 @@ async fn body_over_the_limit_returns_413(backend: Backend) {
     fixture.member.post(BUILDS, &new_build(&six)).await.is(201);
     let more = STANDARD.encode(vec![7; 13 << 20]);
     let response = fixture.member.post(BUILDS, &new_build(&more)).await;
-    response.is_api_error(413, "invalid_request", "payload_too_large");
+    response.fails_with_code(413, "invalid_request", "payload_too_large");
     assert_eq!(fixture.count_builds().await, 1);
 }
 

@@ -21,7 +21,7 @@ async fn error_contains_the_request_id_and_a_link(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     fixture.create_locked_pipeline().await;
     let error = fixture.member.get(&format!("{BUILDS}/9")).await;
-    let error = error.is_api_error(404, "not_found", "build_not_found");
+    let error = error.fails_with_code(404, "not_found", "build_not_found");
     assert!(
         error["doc_url"]
             .as_str()
@@ -35,7 +35,7 @@ async fn error_contains_the_request_id_and_a_link(backend: Backend) {
             &build_request(&two_steps()),
         )
         .await;
-    let error = error.is_api_error(403, "forbidden", "pipeline_manual_disabled");
+    let error = error.fails_with_code(403, "forbidden", "pipeline_manual_disabled");
     let link = error["doc_url"].as_str().unwrap();
     assert!(link.ends_with("/pipeline_manual_disabled"));
     let returned_id = async |id: &str| {
@@ -60,10 +60,10 @@ async fn other_methods_return_405_with_allow(backend: Backend) {
     ] {
         let response = fixture.member.send_empty(method, &path).await;
         assert_eq!(response.header("allow"), Some(allowed));
-        response.is_api_error(405, "invalid_request", "method_not_allowed");
+        response.fails_with_code(405, "invalid_request", "method_not_allowed");
     }
     let response = fixture.member.get("/api/v0/nothing").await;
-    response.is_api_error(404, "not_found", "route_not_found");
+    response.fails_with_code(404, "not_found", "route_not_found");
     let response = fixture
         .member
         .send_empty(Method::HEAD, &format!("{BUILDS}/1"))
@@ -76,14 +76,14 @@ async fn requests_and_responses_must_be_json(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     let request = fixture.anonymous.request(Method::GET, BUILDS);
     let response = ApiResponse::to(request.header(ACCEPT, "text/html")).await;
-    response.is_api_error(406, "invalid_request", "not_acceptable");
+    response.fails_with_code(406, "invalid_request", "not_acceptable");
     let request = fixture.member.request(Method::POST, BUILDS);
     let response = ApiResponse::to(request.header(CONTENT_TYPE, "text/plain").body("{}")).await;
-    response.is_api_error(415, "invalid_request", "unsupported_media_type");
+    response.fails_with_code(415, "invalid_request", "unsupported_media_type");
     let request = fixture.member.request(Method::POST, BUILDS);
     let request = request.header(CONTENT_TYPE, "application/json");
     let response = ApiResponse::to(request.body(vec![b'"', 0xff, b'"'])).await;
-    response.is_api_error(400, "invalid_request", "invalid_json");
+    response.fails_with_code(400, "invalid_request", "invalid_json");
 }
 
 async fn ping_and_healthz_need_no_token(backend: Backend) {

@@ -81,16 +81,18 @@ async fn missing_or_wrong_signature_returns_403(backend: Backend) {
     let fixture = start_farm(backend).await;
     deliver(&fixture, "Gitea", &push_event(), "a-secret-for-gitlab")
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     let request = fixture
         .request(Method::POST, "/hooks/gitea")
         .header("X-Gitea-Event", "push");
     Fixture::send(request.body(push_event().to_string()))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     assert!(fixture.builds(REPOSITORY).await.is_empty());
     let request = fixture.request(Method::POST, "/hooks/gitea").body("{}");
-    Fixture::send(request).await.is_error(400, "bad_request");
+    Fixture::send(request)
+        .await
+        .fails_with_id(400, "bad_request");
 }
 
 async fn deleted_branches_and_forks_are_not_built(backend: Backend) {

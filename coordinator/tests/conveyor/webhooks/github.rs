@@ -189,26 +189,30 @@ async fn oversized_and_malformed_deliveries_are_refused(backend: Backend) {
     let long = "x".repeat((25 << 20) + 1);
     Fixture::send(delivery(&fixture, "push", &long, SECRET))
         .await
-        .is_error(413, "too_large");
+        .fails_with_id(413, "too_large");
     for body in ["", "[", "{}", r#"{"ref": 5}"#] {
         Fixture::send(delivery(&fixture, "push", body, SECRET))
             .await
-            .is_error(400, "bad_request");
+            .fails_with_id(400, "bad_request");
     }
     let mut odd = push_to_main();
     odd["repository"]["full_name"] = json!("a/b/c");
     deliver(&fixture, "push", &odd)
         .await
-        .is_error(400, "bad_request");
+        .fails_with_id(400, "bad_request");
     let request = fixture.request(Method::POST, "/hooks/github").body("{}");
-    Fixture::send(request).await.is_error(400, "bad_request");
+    Fixture::send(request)
+        .await
+        .fails_with_id(400, "bad_request");
     // A delivery just below the limit is accepted.
     let mut padded = push_to_main();
     padded["padding"] = json!("x".repeat(24 << 20));
     deliver(&fixture, "push", &padded).await.is(200);
     let mut unknown = push_to_main();
     unknown["repository"]["full_name"] = json!("acme/gone");
-    deliver(&fixture, "push", &unknown).await.is_not_found();
+    deliver(&fixture, "push", &unknown)
+        .await
+        .fails_with_not_found();
 }
 
 async fn form_encoded_delivery_is_accepted(backend: Backend) {
@@ -245,5 +249,5 @@ async fn push_returns_403_while_builds_are_disabled(backend: Backend) {
         .unwrap();
     deliver(&fixture, "push", &push_to_main())
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
 }

@@ -46,7 +46,7 @@ async fn missing_or_wrong_signature_returns_403(backend: Backend) {
         delivery(&fixture, "issues", &body, "another-secret-x"),
     ];
     for request in refused {
-        let response = Fixture::send(request).await.is_error(403, "forbidden");
+        let response = Fixture::send(request).await.fails_with_id(403, "forbidden");
         assert!(!response.text().contains(SECRET), "{response:?}");
     }
     assert!(fixture.builds(REPOSITORY).await.is_empty());
@@ -70,10 +70,10 @@ async fn signature_covers_the_exact_bytes_of_the_body(backend: Backend) {
     };
     // The same event with different white space.
     let spaced = serde_json::to_string_pretty(&push_to_main()).unwrap();
-    send(spaced).await.is_error(403, "forbidden");
+    send(spaced).await.fails_with_id(403, "forbidden");
     send(format!("{}\n", push_to_main()))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     assert!(fixture.builds(REPOSITORY).await.is_empty());
     send(push_to_main().to_string()).await.is(200);
 }
@@ -82,7 +82,7 @@ async fn without_a_secret_every_delivery_returns_403(backend: Backend) {
     let fixture = Fixture::new(backend).await;
     for (event, secret) in [("push", ""), ("push", SECRET), ("ping", SECRET)] {
         let request = delivery(&fixture, event, &push_to_main().to_string(), secret);
-        let response = Fixture::send(request).await.is_error(403, "forbidden");
+        let response = Fixture::send(request).await.fails_with_id(403, "forbidden");
         assert!(
             response.text().contains("no webhook secret is set"),
             "{response:?}"
@@ -102,7 +102,7 @@ async fn project_secret_replaces_the_secret_of_the_farm(backend: Backend) {
     let body = push_to_main().to_string();
     Fixture::send(delivery(&fixture, "push", &body, SECRET))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     Fixture::send(delivery(&fixture, "push", &body, own))
         .await
         .is(200);
@@ -112,14 +112,14 @@ async fn project_secret_replaces_the_secret_of_the_farm(backend: Backend) {
     let other = other.to_string();
     Fixture::send(delivery(&fixture, "push", &other, own))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     Fixture::send(delivery(&fixture, "push", &other, SECRET))
         .await
         .is(200);
     fixture.native_api(Method::DELETE, &path, Value::Null).await;
     Fixture::send(delivery(&fixture, "push", &body, own))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
 }
 
 async fn sha1_signature_is_accepted_only_with_the_operators_option(backend: Backend) {
@@ -137,7 +137,7 @@ async fn sha1_signature_is_accepted_only_with_the_operators_option(backend: Back
     let strict = start_farm(backend).await;
     Fixture::send(with_sha1(&strict))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     let lenient = Fixture::with(backend, |config, files| {
         let file = files.join("secret");
         std::fs::write(&file, SECRET).unwrap();
@@ -148,5 +148,5 @@ async fn sha1_signature_is_accepted_only_with_the_operators_option(backend: Back
     Fixture::send(with_sha1(&lenient)).await.is(200);
     // A wrong SHA-256 signature is not replaced by a valid SHA-1 signature.
     let both = with_sha1(&lenient).header("X-Hub-Signature-256", "sha256=00");
-    Fixture::send(both).await.is_error(403, "forbidden");
+    Fixture::send(both).await.fails_with_id(403, "forbidden");
 }

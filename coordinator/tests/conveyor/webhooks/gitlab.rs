@@ -96,14 +96,14 @@ async fn missing_or_wrong_token_returns_403(backend: Backend) {
         bare().header("X-Gitlab-Token", &SECRET[1..]),
         bare().header("X-Gitlab-Token", "a-secret-for-gitea"),
     ] {
-        Fixture::send(request).await.is_error(403, "forbidden");
+        Fixture::send(request).await.fails_with_id(403, "forbidden");
     }
     let own = json!({"secret": "a-secret-of-the-project"});
     let path = format!("/v1/projects/{REPOSITORY}/webhook-secret");
     fixture.native_api(Method::PUT, &path, own).await;
     Fixture::send(bare().header("X-Gitlab-Token", SECRET))
         .await
-        .is_error(403, "forbidden");
+        .fails_with_id(403, "forbidden");
     assert!(fixture.builds(REPOSITORY).await.is_empty());
     let request = bare().header("X-Gitlab-Token", "a-secret-of-the-project");
     Fixture::send(request).await.is(200);
@@ -123,6 +123,6 @@ async fn deleted_branches_and_subgroups_are_not_built(backend: Backend) {
     deep["project"]["path_with_namespace"] = json!("acme/group/api");
     Fixture::send(delivery(&fixture, "Push Hook", &deep))
         .await
-        .is_error(400, "bad_request");
+        .fails_with_id(400, "bad_request");
     assert!(fixture.builds(REPOSITORY).await.is_empty());
 }
