@@ -9,6 +9,7 @@ mod duties;
 mod first_start;
 mod forges;
 mod health;
+mod request_span;
 mod server;
 
 pub use config::{Config, Limits};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::{NormalizePath, TrailingSlash};
+use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use slipway_blobs::Blobs;
@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 
 use crate::config::Config;
+use crate::request_span::in_request_span;
 use crate::{duties, first_start, health};
 
 /// Seconds for requests to finish during shutdown.
@@ -77,6 +78,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .app_data(data.clone())
             // Old runners send two slashes instead of one.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
+            .wrap(from_fn(in_request_span))
             .configure(health::configure)
             .configure(|config| slipway_api_quay::configure(config, quay.clone()))
             .configure(slipway_api_gitlab::configure)
