@@ -95,7 +95,7 @@ async fn unreadable_repository_is_an_error_of_the_build_request(backend: Backend
     fixture.farm.change_project(&fixture.project, change).await;
     let gone = fixture.build(&sha).await.unwrap_err();
     assert!(
-        matches!(&gone, FarmError::Invalid(why) if why.contains("could not be read")),
+        matches!(&gone, FarmError::Invalid(why) if why.contains("could not read the repository")),
         "{gone}"
     );
     assert_eq!(fixture.count().await, 0);

@@ -161,8 +161,8 @@ async fn several_platforms_need_a_repository(backend: Backend) {
     let Err(FarmError::Invalid(why)) = refused else {
         panic!("{refused:?}");
     };
-    let told = "the job \"app\" builds for several platforms, and has no repository";
-    assert!(why.starts_with(told), "{why}");
+    let expected = "job \"app\" builds for several platforms, which requires an image repository";
+    assert!(why.starts_with(expected), "{why}");
 }
 
 async fn branch_uses_its_own_image_or_that_of_the_default_branch_as_cache(backend: Backend) {

@@ -43,7 +43,7 @@ async fn archive_url_must_be_http_or_https(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     for url in ["foobarbaz", "ftp://x/y", "file://x"] {
         let response = post(&fixture, &json!({ "archive_url": url })).await;
-        let detail = "Invalid Archive SOURCE_URL: Must be http or https";
+        let detail = "Invalid Archive URL: Must be http or https";
         response.fails_with_detail(400, "invalid_request", detail);
     }
 }
@@ -51,7 +51,7 @@ async fn archive_url_must_be_http_or_https(backend: Backend) {
 async fn archive_url_must_be_a_valid_uri(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let response = post(&fixture, &json!({"archive_url": "http://[::1"})).await;
-    let detail = "Invalid Archive SOURCE_URL: Must be a valid URI";
+    let detail = "Invalid Archive URL: Must be a valid URI";
     response.fails_with_detail(400, "invalid_request", detail);
 }
 

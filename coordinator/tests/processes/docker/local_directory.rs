@@ -229,7 +229,7 @@ async fn failures_are_reported_with_their_exit_codes() {
             &["--load", "--platform", "linux/amd64,linux/arm64"],
             "one platform",
         ),
-        (&["--load", "-t", "NoName"], "name of an image"),
+        (&["--load", "-t", "NoName"], "archive image name"),
     ] {
         let output = fixture.build(&[&["."], flags].concat()).await;
         assert_eq!(output.status.code(), Some(3), "{}", text_of(&output));
