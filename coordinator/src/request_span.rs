@@ -8,9 +8,10 @@ use actix_web::web::Data;
 use slipway_farm::Farm;
 use tracing::Instrument as _;
 
-/// Runs a request in a span with its id, method and path.
+/// Runs a request in a span with its id, method and route.
 ///
-/// The query is left out: log tokens and signatures are in it.
+/// The route is the pattern, such as `/api/v3/projects/{id}/triggers/{token}`. The path itself and the
+/// query may contain tokens, which are never logged.
 pub(crate) async fn in_request_span<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -22,7 +23,7 @@ pub(crate) async fn in_request_span<B: MessageBody>(
         "request",
         request.id = id,
         method = %request.method(),
-        path = request.path(),
+        route = request.match_pattern(),
     );
     next.call(request).instrument(span).await
 }
