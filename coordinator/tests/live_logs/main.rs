@@ -14,6 +14,7 @@ mod client;
 mod delivery;
 mod fixture;
 mod frames;
+mod line_headers;
 #[path = "../support/log_stream.rs"]
 mod log_stream;
 mod postgres_two_coordinators;

@@ -12,6 +12,7 @@ use crate::fixture::{Fixture, report_phase};
 on_both_back_ends!(
     phases_keep_their_place_in_the_output,
     step_lines_are_commands,
+    line_has_the_time_of_its_header,
     each_phase_has_one_entry,
     failed_build_has_an_error_entry_with_its_cause,
     internal_failure_has_an_error_entry_without_its_cause,
@@ -116,6 +117,34 @@ async fn step_lines_are_commands(backend: Backend) {
         "Step by step\n",
     ];
     assert_eq!(log_reader(&fixture, &id).new_entries().await, expected);
+}
+
+async fn line_has_the_time_of_its_header(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let (id, claim) = fixture.build_in_phase("building").await;
+    let (one, two) = ("2026-01-02T03:04:05.123456Z", "2026-01-02T03:04:06.654321Z");
+    let text = format!("{one} 00O Step 1/1 : FROM scratch\n{two} 01E be");
+    let length = append(&claim, 0, &text).await;
+    let text = format!("gun\n{one} 00O 50%\r\n{two} 00O+100%\n");
+    append(&claim, length, &text).await;
+    let mut log = log_reader(&fixture, &id);
+    let expected = [
+        "phase: build-scheduled",
+        "phase: building",
+        "command: Step 1/1 : FROM scratch",
+        "begun\n",
+        "50%\r100%\n",
+    ];
+    assert_eq!(log.new_entries().await, expected);
+    let times = log.read.iter().skip(2);
+    let times: Vec<&str> = times
+        .map(|entry| entry["data"]["datetime"].as_str().unwrap())
+        .collect();
+    let (one, two) = ("2026-01-02 03:04:05.123456", "2026-01-02 03:04:06.654321");
+    assert_eq!(times, [one, two, one]);
+    // A client that knows some entries reads only the rest.
+    let rest = log.entries_from(4).await;
+    assert_eq!(rest, log.read[4..]);
 }
 
 async fn each_phase_has_one_entry(backend: Backend) {

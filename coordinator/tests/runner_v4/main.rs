@@ -9,6 +9,7 @@ mod cancel;
 mod claim;
 mod client;
 mod lease;
+mod line_headers;
 mod managers;
 mod mixed_fleet;
 mod payload;

@@ -35,6 +35,7 @@ pub use job::state::{
     Event, FailureReason, InvalidTransition, JobState, Lease, Outcome, Phase, ReportedResult,
     StateName,
 };
+pub use job::timestamps::{self, TimestampReader};
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use pipeline::needs::When;
 pub use pipeline::{platforms, steps};

@@ -339,6 +339,9 @@ diesel::table! {
         job_id -> BigInt,
         length -> BigInt,
         crc32 -> BigInt,
+        received_length -> Nullable<BigInt>,
+        received_crc32 -> Nullable<BigInt>,
+        reader -> Nullable<Text>,
     }
 }
 
@@ -351,6 +354,7 @@ diesel::table! {
         lines -> Nullable<BigInt>,
         ends_line -> Nullable<Bool>,
         at -> Nullable<BigInt>,
+        line_times -> Nullable<BigInt>,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use slipway_farm::FarmError;
+use slipway_domain::timestamps::LineTime;
+use slipway_farm::{Farm, FarmError};
 
 use super::entries::LogEntry;
 use super::sections::Trace;
@@ -28,6 +30,7 @@ pub(super) struct Lines {
     skipped: u64,
     /// How many lines to return after the skipped ones.
     left: u64,
+    times: Option<Times>,
 }
 
 impl Lines {
@@ -41,7 +44,18 @@ impl Lines {
             length: 0,
             skipped,
             left: count,
+            times: None,
         }
+    }
+
+    /// Gives each line the time at which it was written, if the trace has times.
+    pub(super) fn with_times(mut self, farm: Farm) -> Self {
+        self.times = Some(Times {
+            farm,
+            start: 0,
+            times: Vec::new(),
+        });
+        self
     }
 
     /// The entries of the lines in these bytes.
@@ -64,7 +78,7 @@ impl Lines {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 self.take(end + 1);
                 if self.skipped == 0 {
-                    return Ok(Some(self.finish()));
+                    return Ok(Some(self.finish().await?));
                 }
                 self.skipped -= 1;
                 self.line.clear();
@@ -75,7 +89,9 @@ impl Lines {
             match source.try_next().await? {
                 Some(bytes) => self.rest = bytes,
                 // The last line of a trace may lack its line break.
-                None if self.length > 0 && self.skipped == 0 => return Ok(Some(self.finish())),
+                None if self.length > 0 && self.skipped == 0 => {
+                    return Ok(Some(self.finish().await?));
+                }
                 None => break,
             }
         }
@@ -94,8 +110,14 @@ impl Lines {
     }
 
     /// Completes the current line and returns its entry.
-    fn finish(&mut self) -> LogEntry {
-        let at = self.trace.received_at(self.offset.saturating_sub(1));
+    async fn finish(&mut self) -> Result<LogEntry, FarmError> {
+        let begin = self.offset - self.length as u64;
+        let written_at = match &mut self.times {
+            Some(times) => times.of_line(&self.trace, begin).await?,
+            None => None,
+        };
+        let received_at = || self.trace.received_at(self.offset.saturating_sub(1));
+        let at = written_at.unwrap_or_else(received_at);
         // Entries are JSON strings, which hold no other bytes than UTF-8.
         let mut text = String::from_utf8_lossy(&self.line).into_owned();
         let missing = self.length - self.line.len();
@@ -105,13 +127,44 @@ impl Lines {
         self.line.clear();
         self.length = 0;
         self.left -= 1;
-        if is_command(&text) {
+        Ok(if is_command(&text) {
             let end = text.trim_end_matches(['\r', '\n']).len();
             text.truncate(end);
             LogEntry::Command { at, text }
         } else {
             LogEntry::Output { at, text }
+        })
+    }
+}
+
+/// The times of the lines of one chunk after the other, so that a long trace is never in memory.
+struct Times {
+    farm: Farm,
+    /// The start of the chunk that was read last.
+    start: u64,
+    times: Vec<LineTime>,
+}
+
+impl Times {
+    /// When the line was written that begins at the offset `begin`; `None` if that is unknown.
+    async fn of_line(
+        &mut self,
+        trace: &Trace,
+        begin: u64,
+    ) -> Result<Option<DateTime<Utc>>, FarmError> {
+        let Some(chunk) = trace.timed_chunk(begin) else {
+            return Ok(None);
+        };
+        if self.times.is_empty() || self.start != chunk.start {
+            self.start = chunk.start;
+            self.times = self.farm.line_times(chunk).await?.unwrap_or_default();
         }
+        let offset = |time: &LineTime| chunk.start + time.offset as u64;
+        let found = self.times.binary_search_by_key(&begin, offset);
+        Ok(found
+            .ok()
+            .and_then(|found| self.times.get(found))
+            .map(|time| time.at))
     }
 }
 

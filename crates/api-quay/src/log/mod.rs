@@ -61,6 +61,7 @@ async fn section_entries(
             let (from, skipped) = trace.before_line(wanted.start);
             let bytes = farm.trace_bytes(trace.job, from..trace.end).await?;
             let lines = Lines::new(trace, from, skipped, wanted.end - wanted.start);
+            let lines = lines.with_times(farm);
             Ok(lines.entries(bytes.boxed()))
         }
     }

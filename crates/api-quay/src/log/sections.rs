@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{JobId, JobState, Outcome};
-use slipway_farm::{Attempt, Build, Farm, FarmError};
+use slipway_farm::{Attempt, Build, Farm, FarmError, TraceChunk};
 
 use super::entries::LogEntry;
 use crate::faults::Fault;
@@ -45,6 +45,8 @@ pub(super) struct Trace {
     /// The length of the part that belongs to the log.
     pub(super) end: u64,
     parts: Vec<Part>,
+    /// The chunks whose lines have times.
+    timed: Vec<TraceChunk>,
     /// The time of lines whose own time was not stored.
     started: DateTime<Utc>,
 }
@@ -56,6 +58,7 @@ impl Trace {
             job: JobId(1),
             end: 0,
             parts: Vec::new(),
+            timed: Vec::new(),
             started: DateTime::UNIX_EPOCH,
         }
     }
@@ -81,7 +84,11 @@ impl Trace {
         let phases = attempt.phases.iter();
         let marks: Vec<u64> = phases.map(|entry| entry.trace_length).collect();
         let (mut parts, mut before) = (Vec::new(), 0);
+        let timed = attempt.chunks.iter().filter(|chunk| chunk.has_times());
+        let timed = timed.cloned().collect();
+        let mut last_at = None;
         for chunk in &attempt.chunks {
+            last_at = chunk.lines.map(|lines| lines.at).or(last_at);
             for range in split(chunk.start..(chunk.start + chunk.length).min(end), &marks) {
                 let (count, ends) = farm.lines_in(chunk, &range).await?;
                 parts.push(Part {
@@ -89,7 +96,7 @@ impl Trace {
                     before,
                     count,
                     ends,
-                    at: chunk.lines.map(|lines| lines.at),
+                    at: last_at,
                 });
                 before += count;
             }
@@ -98,6 +105,7 @@ impl Trace {
             job: attempt.job.id,
             end: parts.last().map_or(0, |part| part.range.end),
             parts,
+            timed,
             started: attempt.job.started_at.unwrap_or(attempt.job.created_at),
         })
     }
@@ -111,6 +119,13 @@ impl Trace {
             Some(part) if line > 0 => (part.range.start, line - part.before),
             _ => (0, 0),
         }
+    }
+
+    /// The chunk with times that contains the byte at `offset`.
+    pub(super) fn timed_chunk(&self, offset: u64) -> Option<&TraceChunk> {
+        let behind = self.timed.partition_point(|chunk| chunk.end() <= offset);
+        let chunk = self.timed.get(behind)?;
+        (chunk.start <= offset).then_some(chunk)
     }
 
     /// When the byte at `offset` was received.

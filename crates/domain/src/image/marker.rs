@@ -5,6 +5,8 @@
 //! job. The line starts with a marker that is derived from the job. No build step sees the marker, so
 //! the output of a build cannot forge the line.
 
+use crate::job::timestamps::without_header;
+
 /// The number of bytes at the end of a trace in which the line is looked for.
 pub const MARKER_SEARCH_BYTES: u64 = 64 * 1024;
 
@@ -41,6 +43,8 @@ impl ImageMarker {
     /// no digest are skipped.
     pub fn find(&self, end_of_trace: &[u8]) -> Option<MarkedImage> {
         let lines = end_of_trace.rsplit(|byte| *byte == b'\n');
+        // A trace of which a part was stored by an earlier version may still have headers.
+        let lines = lines.map(without_header);
         let mut lines = lines.filter_map(|line| std::str::from_utf8(line).ok());
         lines.find_map(|line| self.read(line.trim_end()))
     }

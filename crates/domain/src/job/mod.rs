@@ -1,5 +1,6 @@
-//! A job: its state machine, its spec and its retry rules.
+//! A job: its state machine, its spec, its retry rules and the format of its trace.
 
 pub mod retry;
 pub mod spec;
 pub mod state;
+pub mod timestamps;

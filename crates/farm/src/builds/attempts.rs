@@ -11,7 +11,7 @@ use slipway_store::builds::Build;
 use slipway_store::jobs::{self, Job};
 use slipway_store::people::User;
 use slipway_store::phases::{self, PhaseEntry};
-use slipway_store::traces::{self, Chunk};
+use slipway_store::traces::{self, Chunk, ChunkSource};
 use slipway_store::{Conn, StoreError, job_lists};
 
 use crate::access::authorize::ProjectAccess;
@@ -104,7 +104,15 @@ impl Farm {
             return Ok((lines.count, lines.ends));
         }
         let part = range.start - chunk.start..range.end - chunk.start;
-        let mut bytes = self.inner.blobs.get(&chunk.blob_key, Some(part)).await?;
+        let key = match &chunk.source {
+            ChunkSource::Blob { key, .. } => key,
+            ChunkSource::Inline(_) => {
+                let text = self.chunk_bytes(&chunk.source, part).await?;
+                let lines = lines_of(&text, self.now());
+                return Ok((lines.count, lines.ends));
+            }
+        };
+        let mut bytes = self.inner.blobs.get(key, Some(part)).await?;
         let (mut count, mut ends) = (0, false);
         while let Some(bytes) = bytes.try_next().await? {
             let lines = lines_of(&bytes, self.now());

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{Event, InvalidTransition, JobId, JobState, JobToken};
 use slipway_store::jobs::{self, Job};
 use slipway_store::runners::{self, Runner};
-use slipway_store::traces::{self, Extent};
+use slipway_store::traces::{self, StoredTrace};
 use slipway_store::{Conn, StoreError};
 
 use crate::error::FarmError;
@@ -40,7 +40,7 @@ impl JobStatus {
 #[derive(Clone, Debug)]
 pub struct JobAccess {
     job: Job,
-    trace: Extent,
+    trace: StoredTrace,
     stopping: bool,
     /// The runner that has or had the job; protocol v4 notes contact with it.
     runner: Option<Runner>,
@@ -52,7 +52,7 @@ impl JobAccess {
     fn read(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<Self, StoreError> {
         let job = jobs::get(conn, id)?;
         Ok(Self {
-            trace: traces::extent(conn, id)?,
+            trace: traces::stored(conn, id)?,
             stopping: jobs::is_ending(conn, &job, now)?,
             runner: None,
             checked_at: now,
@@ -77,9 +77,9 @@ impl JobAccess {
         }
     }
 
-    /// How much of the trace was stored when the check read the job.
-    pub(crate) fn trace(&self) -> Extent {
-        self.trace
+    /// The trace as it was stored when the check read the job.
+    pub(crate) fn trace(&self) -> &StoredTrace {
+        &self.trace
     }
 
     pub(crate) fn runner(&self) -> Option<&Runner> {

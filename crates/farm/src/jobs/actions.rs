@@ -85,7 +85,7 @@ impl Farm {
             // transaction.
             jobs::mark_erased(conn, id, by, now)?;
             let made = artifacts::of_job(conn, id)?;
-            if made.is_empty() && traces::extent(conn, id)?.length == 0 {
+            if made.is_empty() && traces::received(conn, id)?.length == 0 {
                 return Err(StoreError::Conflict(
                     "the job has neither a trace nor artifacts",
                 ));

@@ -90,7 +90,7 @@ impl Farm {
         };
         let write = move |conn: &mut Conn| {
             // A gap does not change how the job ended; the trace is only marked as incomplete.
-            if !sent.is(traces::extent(conn, id)?) {
+            if !sent.is(traces::received(conn, id)?) {
                 jobs::record_trace_incomplete(conn, id)?;
             }
             Ok(())

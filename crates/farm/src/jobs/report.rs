@@ -247,7 +247,7 @@ impl Farm {
             let event = Event::Report(runner, ended.result);
             let message = ended.message.as_deref().map(clean_message);
             let (state, changes) = finish(conn, id, event, message.as_deref(), policy, now)?;
-            if !sent.is(traces::extent(conn, id)?) {
+            if !sent.is(traces::received(conn, id)?) {
                 jobs::record_trace_incomplete(conn, id)?;
             }
             if ended.exit_code.is_some() {
@@ -284,7 +284,7 @@ enum Written {
 /// Compares the stored trace with the whole one. A stored trace that is not the beginning of it is
 /// deleted, so that the runner, which still has every byte, can send it again.
 fn close_gap(conn: &mut Conn, id: JobId, whole: Extent) -> Result<Option<Written>, StoreError> {
-    let held = traces::extent(conn, id)?;
+    let held = traces::received(conn, id)?;
     if held == whole {
         return Ok(None);
     }

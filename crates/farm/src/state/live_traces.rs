@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use slipway_domain::timestamps::LineTime;
 use slipway_domain::{JobId, JobState};
 use slipway_store::traces::Extent;
 use tokio::sync::{Notify, watch};
@@ -117,7 +118,10 @@ pub(crate) struct AppendedBytes {
     pub(crate) bytes: Bytes,
     /// The extent of the trace with these bytes.
     pub(crate) whole: Extent,
+    /// When they arrived.
     pub(crate) at: DateTime<Utc>,
+    /// The times of the lines that begin in them; absent if the trace has none.
+    pub(crate) times: Option<Vec<LineTime>>,
 }
 
 /// The live trace of one job.

@@ -1,20 +1,24 @@
 //! Traces as runners send them: appended chunk by chunk, or replaced as a whole.
+//!
+//! What runners send is counted as it is, and stored without the headers of lines.
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use slipway_domain::timestamps::{LineTime, TimedText};
 use slipway_domain::{JobId, JobState};
-use slipway_store::traces::{self, Chunk, Extent};
+use slipway_store::traces::{self, Chunk, ChunkSource, Extent, StoredTrace};
 use slipway_store::{Signal, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::access::{JobAccess, JobStatus};
 use crate::state::live_traces::AppendedBytes;
-use crate::traces::chunks::{extended, lines_of};
+use crate::traces::chunks::{blob_of, lines_of};
 
 /// The answer to a runner that appended to its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendedTrace {
-    /// How many bytes are stored now.
+    /// How many bytes of the runner's are stored now.
     pub length: u64,
     /// The state of the job, from which the runner learns that it was canceled.
     pub state: JobState,
@@ -52,15 +56,16 @@ impl Farm {
         start: u64,
         bytes: Bytes,
     ) -> Result<AppendedTrace, FarmError> {
-        let held = self.held_before(access, start).await?;
-        if held.length != start {
-            return Err(FarmError::TraceGap { held: held.length });
+        let before = self.stored_before(access, start).await?;
+        let held = before.received.length;
+        if held != start {
+            return Err(FarmError::TraceGap { held });
         }
         let limit = self.inner.settings.max_trace_bytes;
-        if extended(held, &bytes).length > limit {
+        if held + bytes.len() as u64 > limit {
             return Err(FarmError::TooLarge { limit });
         }
-        self.append_at(access.id(), held, bytes).await
+        self.append_to(access.id(), before, bytes).await
     }
 
     /// [`Farm::append_trace`] for runners of protocol v4. Bytes above the size limit are counted and
@@ -76,17 +81,18 @@ impl Farm {
         mut bytes: Bytes,
     ) -> Result<(u64, JobStatus), FarmError> {
         self.record_runner_contact(access).await?;
-        let held = self.held_before(access, start).await?;
+        let before = self.stored_before(access, start).await?;
+        let held = before.received.length;
         let sent_end = start + bytes.len() as u64;
         let limit = self.inner.settings.max_trace_bytes;
-        let space = limit.saturating_sub(held.length);
+        let space = limit.saturating_sub(held);
         // Once the trace is full, the runner counts on from what it sent, not from what is stored.
-        let is_full = space == 0 && start > held.length;
-        if start != held.length && !is_full {
-            return Err(FarmError::TraceGap { held: held.length });
+        let is_full = space == 0 && start > held;
+        if start != held && !is_full {
+            return Err(FarmError::TraceGap { held });
         }
         bytes.truncate(usize::try_from(space).unwrap_or(usize::MAX));
-        let appended = self.append_at(access.id(), held, bytes).await?;
+        let appended = self.append_to(access.id(), before, bytes).await?;
         let status = JobStatus {
             state: appended.state,
             ending: appended.ending,
@@ -94,35 +100,38 @@ impl Farm {
         Ok((sent_end, status))
     }
 
-    /// How much of the trace is stored. What the token check read is good enough when the chunk
-    /// continues it: the write compares lengths again. Only a mismatch may come from another request
-    /// that appended meanwhile, and is worth another read.
-    async fn held_before(&self, access: &JobAccess, start: u64) -> Result<Extent, FarmError> {
-        if access.trace().length == start {
-            return Ok(access.trace());
+    /// The stored trace. What the token check read is good enough when the chunk continues it: the
+    /// write compares it again. Only a mismatch may come from another request that appended
+    /// meanwhile, and is worth another read.
+    async fn stored_before(
+        &self,
+        access: &JobAccess,
+        start: u64,
+    ) -> Result<StoredTrace, FarmError> {
+        if access.trace().received.length == start {
+            return Ok(access.trace().clone());
         }
-        self.trace_extent(access.id()).await
+        let id = access.id();
+        self.read(move |conn| traces::stored(conn, id)).await
     }
 
-    /// Appends bytes to a trace of the extent `held`, and renews the lease of its job.
-    async fn append_at(
+    /// Appends bytes to the trace `before`, and renews the lease of its job.
+    async fn append_to(
         &self,
         id: JobId,
-        held: Extent,
+        before: StoredTrace,
         bytes: Bytes,
     ) -> Result<AppendedTrace, FarmError> {
-        let (start, whole) = (held.length, extended(held, &bytes));
-        // The blob is stored before the row, so that a committed chunk always has its bytes.
-        let chunk = self.store_chunk(id, start, bytes.clone()).await?;
-        let at = chunk
-            .as_ref()
-            .and_then(|chunk| chunk.lines)
-            .map(|lines| lines.at);
-        let blob = chunk.as_ref().map(|chunk| chunk.blob_key.clone());
         let now = self.now();
+        let (new, after) = read_more(&before, &bytes);
+        // The blob is stored before the row, so that a committed chunk always has its bytes.
+        let chunk = self.store_chunk(id, before.text.length, &new).await?;
+        let blob = chunk.as_ref().and_then(key_of);
+        let shown = new.shown(&before, &after, now);
+        let received = after.received.length;
         let written = self.inner.store.write(move |conn| {
-            if let Some(chunk) = &chunk {
-                traces::append(conn, id, chunk, whole)?;
+            if after != before {
+                traces::append(conn, id, &before, chunk.as_ref(), &after)?;
             }
             let job = jobs::get(conn, id)?;
             if let JobState::Running(lease, _) = job.state {
@@ -139,18 +148,16 @@ impl Farm {
         match written.await {
             Ok((state, ending)) => {
                 // Followers get the bytes only after the commit: what they saw must not vanish.
-                if let Some(at) = at {
-                    let appended = AppendedBytes {
-                        start,
-                        bytes,
-                        whole,
-                        at,
-                    };
-                    self.inner.live_traces.offer(id, appended);
-                    self.inner.store.announce(Signal::Job(id));
+                match shown {
+                    Shown::Nothing => {}
+                    Shown::More(appended) => {
+                        self.inner.live_traces.offer(id, appended);
+                        self.inner.store.announce(Signal::Job(id));
+                    }
+                    Shown::Changed => self.announce_job_changes(&[id]),
                 }
                 Ok(AppendedTrace {
-                    length: whole.length,
+                    length: received,
                     state,
                     ending,
                 })
@@ -162,41 +169,46 @@ impl Farm {
         }
     }
 
-    /// Stores the bytes of a chunk; `None` when there are none.
+    /// Stores new text as the chunk that begins at `start`; `None` when there is none.
     async fn store_chunk(
         &self,
         id: JobId,
         start: u64,
-        bytes: Bytes,
+        new: &NewText,
     ) -> Result<Option<Chunk>, FarmError> {
-        if bytes.is_empty() {
+        if new.text.is_empty() {
             return Ok(None);
         }
-        let blob_key = self.inner.chance.blob_key(&format!("traces/{id}"));
-        let length = bytes.len() as u64;
-        let lines = lines_of(&bytes, self.now());
-        self.inner.blobs.put(&blob_key, bytes).await?;
+        let key = self.inner.chance.blob_key(&format!("traces/{id}"));
+        let lines = lines_of(&new.text, self.now());
+        self.inner.blobs.put(&key, new.blob.clone()).await?;
         Ok(Some(Chunk {
             start,
-            length,
-            blob_key,
+            length: new.text.len() as u64,
+            source: ChunkSource::Blob {
+                key,
+                line_times: new.times.as_ref().map(|times| times.len() as u64),
+            },
             lines: Some(lines),
         }))
     }
 
     /// Replaces the stored trace of a job.
     pub(crate) async fn replace_trace(&self, id: JobId, bytes: Bytes) -> Result<(), FarmError> {
-        let whole = extended(Extent::default(), &bytes);
-        let held = self.trace_extent(id).await?;
+        let (new, whole) = read_more(&StoredTrace::default(), &bytes);
+        let held = self.read(move |conn| traces::received(conn, id)).await?;
         // The last report of a stock runner repeats what it sent before, byte for byte.
-        if held == whole {
+        if held == whole.received {
             return Ok(());
         }
-        let chunk = self.store_chunk(id, 0, bytes).await?;
-        let blob = chunk.as_ref().map(|chunk| chunk.blob_key.clone());
-        let written = self.inner.store.write(move |conn| match &chunk {
-            Some(chunk) => traces::replace(conn, id, chunk, whole),
-            None => traces::clear(conn, id),
+        let chunk = self.store_chunk(id, 0, &new).await?;
+        let blob = chunk.as_ref().and_then(key_of);
+        let written = self.inner.store.write(move |conn| {
+            if whole.received.length == 0 {
+                traces::clear(conn, id)
+            } else {
+                traces::replace(conn, id, chunk.as_ref(), &whole)
+            }
         });
         match written.await {
             Ok(unused) => {
@@ -209,5 +221,99 @@ impl Farm {
                 Err(error.into())
             }
         }
+    }
+}
+
+fn key_of(chunk: &Chunk) -> Option<String> {
+    match &chunk.source {
+        ChunkSource::Blob { key, .. } => Some(key.clone()),
+        ChunkSource::Inline(_) => None,
+    }
+}
+
+/// The text that became certain with the bytes that a runner sent.
+struct NewText {
+    text: Bytes,
+    /// Absent if the trace has no times.
+    times: Option<Vec<LineTime>>,
+    /// The text as it is stored, with its times.
+    blob: Bytes,
+}
+
+/// What readers see of an appended trace.
+enum Shown {
+    Nothing,
+    More(AppendedBytes),
+    /// Something else than before.
+    Changed,
+}
+
+/// Reads more bytes of a trace. Returns the text that is new, and the trace with it.
+fn read_more(before: &StoredTrace, bytes: &Bytes) -> (NewText, StoredTrace) {
+    let mut reader = before.reader.clone();
+    let new = if reader.is_plain() {
+        NewText::plain(bytes.clone())
+    } else {
+        let timed = reader.take(bytes);
+        if reader.is_plain() {
+            NewText::plain(timed.text.into())
+        } else {
+            NewText::timed(timed)
+        }
+    };
+    let after = StoredTrace {
+        received: before.received.extended(bytes),
+        text: before.text.extended(&new.text),
+        reader,
+    };
+    (new, after)
+}
+
+impl NewText {
+    fn plain(text: Bytes) -> Self {
+        Self {
+            blob: text.clone(),
+            text,
+            times: None,
+        }
+    }
+
+    fn timed(timed: TimedText) -> Self {
+        Self {
+            blob: blob_of(&timed),
+            text: timed.text.into(),
+            times: Some(timed.times),
+        }
+    }
+
+    /// What readers see, who may have seen a line break at the end of `before` already.
+    fn shown(&self, before: &StoredTrace, after: &StoredTrace, now: DateTime<Utc>) -> Shown {
+        let (seen, end) = (before.reader.end(false), after.reader.end(false));
+        let whole: Bytes = if end.is_empty() {
+            self.text.clone()
+        } else {
+            [&self.text, end.as_bytes()].concat().into()
+        };
+        if !whole.starts_with(seen.as_bytes()) {
+            return Shown::Changed;
+        }
+        let bytes = whole.slice(seen.len()..);
+        if bytes.is_empty() {
+            return Shown::Nothing;
+        }
+        let shifted = |time: &LineTime| LineTime {
+            offset: time.offset.saturating_sub(seen.len()),
+            at: time.at,
+        };
+        Shown::More(AppendedBytes {
+            start: before.text.length + seen.len() as u64,
+            bytes,
+            whole: after.text.extended(end.as_bytes()),
+            at: now,
+            times: self
+                .times
+                .as_ref()
+                .map(|times| times.iter().map(shifted).collect()),
+        })
     }
 }

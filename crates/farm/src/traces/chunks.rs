@@ -1,33 +1,135 @@
-//! Chunks of a trace: when they arrived, which part of a range they hold, and how the extent of a
-//! trace grows.
+//! Chunks of a trace: which part of a range they hold, and when their lines were written.
+//!
+//! The blob of a chunk holds its text and, if the runner sent them, the times of the lines.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use slipway_store::traces::{Chunk, Extent, Lines};
+use slipway_domain::timestamps::{LineTime, TimedText};
+use slipway_store::traces::{Chunk, ChunkSource, Lines};
 
-/// Where bytes begin that arrived together, and when they arrived, if that is known.
-#[derive(Clone, Copy, Debug)]
+use crate::error::FarmError;
+use crate::farm::Farm;
+
+/// Where bytes begin that arrived together, or a line with a time of its own, and when that was, if
+/// it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
     pub(crate) start: u64,
     pub(crate) at: Option<DateTime<Utc>>,
 }
 
-/// When the bytes of `chunks` arrived.
-pub(crate) fn arrivals_of(chunks: &[Chunk]) -> Vec<Arrival> {
-    let arrival = |chunk: &Chunk| Arrival {
-        start: chunk.start,
-        at: chunk.lines.map(|lines| lines.at),
+/// Adds the arrival of a chunk to those before it. `times` are the times of the lines that begin in
+/// the chunk; absent if the trace has none.
+pub(crate) fn add_arrival(
+    arrivals: &mut Vec<Arrival>,
+    start: u64,
+    at: Option<DateTime<Utc>>,
+    times: Option<&[LineTime]>,
+) {
+    let Some(times) = times else {
+        return arrivals.push(Arrival { start, at });
     };
-    chunks.iter().map(arrival).collect()
+    let line = |time: &LineTime| Arrival {
+        start: start + time.offset as u64,
+        at: Some(time.at),
+    };
+    let first = times.first().map(line);
+    // The rest of an earlier line has the time of that line, if it is known.
+    if arrivals.is_empty() && first.is_none_or(|line| line.start > start) {
+        arrivals.push(Arrival { start, at });
+    }
+    arrivals.extend(times.iter().map(line));
 }
 
-/// The blob of a chunk and the part of it that lies in `range`; `None` when no part does.
-pub(crate) fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<(String, Range<u64>)> {
+/// The part of a chunk that lies in `range`, relative to the chunk; `None` when no part does.
+pub(crate) fn part_of(chunk: &Chunk, range: &Range<u64>) -> Option<Range<u64>> {
     let from = range.start.max(chunk.start);
     let to = range.end.min(chunk.start + chunk.length);
-    (from < to).then(|| (chunk.blob_key.clone(), from - chunk.start..to - chunk.start))
+    (from < to).then(|| from - chunk.start..to - chunk.start)
+}
+
+/// The length of a stored line time: its offset in 4 bytes and nanoseconds in 8, little-endian.
+const TIME_BYTES: usize = 12;
+
+/// The blob of a text with times.
+pub(crate) fn blob_of(timed: &TimedText) -> Bytes {
+    let mut blob = Vec::with_capacity(timed.text.len() + timed.times.len() * TIME_BYTES);
+    blob.extend_from_slice(&timed.text);
+    for time in &timed.times {
+        // A chunk is far shorter, and the range of nanoseconds ends in 2262.
+        let offset = u32::try_from(time.offset).unwrap_or(u32::MAX);
+        let nanos = time.at.timestamp_nanos_opt().unwrap_or(i64::MAX);
+        blob.extend_from_slice(&offset.to_le_bytes());
+        blob.extend_from_slice(&nanos.to_le_bytes());
+    }
+    blob.into()
+}
+
+/// Reads the times that [`blob_of`] wrote.
+fn times_of(bytes: &[u8]) -> Vec<LineTime> {
+    let (times, _) = bytes.as_chunks::<TIME_BYTES>();
+    let time = |&[a, b, c, d, ref nanos @ ..]: &[u8; TIME_BYTES]| LineTime {
+        offset: u32::from_le_bytes([a, b, c, d]) as usize,
+        at: DateTime::from_timestamp_nanos(i64::from_le_bytes(*nanos)),
+    };
+    times.iter().map(time).collect()
+}
+
+impl Farm {
+    /// The bytes of `part` of a chunk.
+    pub(crate) async fn chunk_bytes(
+        &self,
+        source: &ChunkSource,
+        part: Range<u64>,
+    ) -> Result<Bytes, FarmError> {
+        match source {
+            ChunkSource::Blob { key, .. } => Ok(self.inner.blobs.read(key, Some(part)).await?),
+            ChunkSource::Inline(text) => {
+                let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
+                let part = index(part.start)..index(part.end);
+                let part = text.as_bytes().get(part).unwrap_or_default();
+                Ok(Bytes::copy_from_slice(part))
+            }
+        }
+    }
+
+    /// The times of the lines that begin in a chunk; `None` if its trace has none.
+    ///
+    /// # Errors
+    /// `Unavailable` if the blob cannot be read.
+    pub async fn line_times(&self, chunk: &Chunk) -> Result<Option<Vec<LineTime>>, FarmError> {
+        match &chunk.source {
+            ChunkSource::Inline(_) => Ok(Some(Vec::new())),
+            ChunkSource::Blob {
+                line_times: None, ..
+            } => Ok(None),
+            ChunkSource::Blob {
+                line_times: Some(0),
+                ..
+            } => Ok(Some(Vec::new())),
+            ChunkSource::Blob {
+                key,
+                line_times: Some(count),
+            } => {
+                let end = chunk.length + count * TIME_BYTES as u64;
+                let bytes = self.inner.blobs.read(key, Some(chunk.length..end)).await?;
+                Ok(Some(times_of(&bytes)))
+            }
+        }
+    }
+
+    /// When the bytes of `chunks` arrived, or their lines were written.
+    pub(crate) async fn arrivals_of(&self, chunks: &[Chunk]) -> Result<Vec<Arrival>, FarmError> {
+        let mut arrivals = Vec::new();
+        for chunk in chunks {
+            let times = self.line_times(chunk).await?;
+            let at = chunk.lines.map(|lines| lines.at);
+            add_arrival(&mut arrivals, chunk.start, at, times.as_deref());
+        }
+        Ok(arrivals)
+    }
 }
 
 /// Counts the lines that end in the bytes of a chunk, which arrived at `at`.
@@ -40,32 +142,40 @@ pub(crate) fn lines_of(bytes: &[u8], at: DateTime<Utc>) -> Lines {
     }
 }
 
-/// The extent of a trace of the extent `held` with `bytes` at its end.
-pub(crate) fn extended(held: Extent, bytes: &Bytes) -> Extent {
-    let mut hasher = crc32fast::Hasher::new_with_initial_len(held.crc32, held.length);
-    hasher.update(bytes);
-    Extent {
-        length: held.length + bytes.len() as u64,
-        crc32: hasher.finalize(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn time(offset: usize, seconds: i64) -> LineTime {
+        LineTime {
+            offset,
+            at: DateTime::from_timestamp(seconds, 123_456_789).unwrap(),
+        }
+    }
+
     #[test]
-    fn the_checksum_of_two_chunks_is_that_of_the_whole() {
-        let whole = extended(Extent::default(), &Bytes::from_static(b"hello world"));
-        let half = extended(Extent::default(), &Bytes::from_static(b"hello "));
-        assert_eq!(extended(half, &Bytes::from_static(b"world")), whole);
-        assert_eq!(
-            whole,
-            Extent {
-                length: 11,
-                crc32: crc32fast::hash(b"hello world")
-            }
-        );
+    fn a_blob_holds_its_text_and_then_the_times() {
+        let timed = TimedText {
+            text: b"a\nb".to_vec(),
+            times: vec![time(0, 1), time(2, 2)],
+        };
+        let blob = blob_of(&timed);
+        assert_eq!(&blob[..3], b"a\nb");
+        assert_eq!(times_of(&blob[3..]), timed.times);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_has_the_time_of_the_line() {
+        let received = DateTime::from_timestamp(9, 0);
+        let mut arrivals = Vec::new();
+        add_arrival(&mut arrivals, 10, received, Some(&[time(4, 1)]));
+        add_arrival(&mut arrivals, 20, received, Some(&[time(5, 2)]));
+        add_arrival(&mut arrivals, 30, received, Some(&[]));
+        let starts: Vec<u64> = arrivals.iter().map(|arrival| arrival.start).collect();
+        assert_eq!(starts, [10, 14, 25]);
+        assert_eq!(arrivals[0].at, received);
+        add_arrival(&mut arrivals, 40, received, None);
+        assert_eq!(arrivals.last().map(|last| last.at), Some(received));
     }
 
     #[test]
@@ -73,10 +183,10 @@ mod tests {
         let chunk = Chunk {
             start: 10,
             length: 5,
-            blob_key: "k".into(),
+            source: ChunkSource::Inline(String::new()),
             lines: None,
         };
-        let part = |range: Range<u64>| part_of(&chunk, &range).map(|(_, part)| part);
+        let part = |range: Range<u64>| part_of(&chunk, &range);
         assert_eq!(part(0..u64::MAX), Some(0..5));
         assert_eq!(part(12..13), Some(2..3));
         assert_eq!(part(15..20), None);

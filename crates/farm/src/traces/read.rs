@@ -5,15 +5,15 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use slipway_domain::JobId;
-use slipway_store::traces::{self, Extent};
+use slipway_store::traces::{self, Chunk, Extent};
 use slipway_store::{Conn, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
-use crate::traces::chunks::{Arrival, arrivals_of, part_of};
+use crate::traces::chunks::part_of;
 
 impl Farm {
-    /// How much of the trace of a job is stored.
+    /// How much text the trace of a job has, without the headers of lines.
     pub async fn trace_extent(&self, job: JobId) -> Result<Extent, FarmError> {
         self.read(move |conn| traces::extent(conn, job)).await
     }
@@ -27,14 +27,14 @@ impl Farm {
         Ok(self.trace_part(job, range).await?.1)
     }
 
-    /// [`Farm::trace_bytes`], with when the bytes arrived.
+    /// [`Farm::trace_bytes`], with the chunks that they are in.
     pub(crate) async fn trace_part(
         &self,
         job: JobId,
         range: Range<u64>,
     ) -> Result<
         (
-            Vec<Arrival>,
+            Vec<Chunk>,
             impl Stream<Item = Result<Bytes, FarmError>> + use<>,
         ),
         FarmError,
@@ -47,17 +47,16 @@ impl Farm {
             Ok((mask, wide, chunks))
         };
         let (mask, wide, chunks) = self.read(read).await?;
-        let arrivals = arrivals_of(&chunks);
-        let blobs = self.inner.blobs.clone();
-        let wanted: Vec<(String, Range<u64>)> = chunks
-            .into_iter()
-            .filter_map(|chunk| part_of(&chunk, &wide))
+        let wanted: Vec<_> = chunks
+            .iter()
+            .filter_map(|chunk| Some((chunk.source.clone(), part_of(chunk, &wide)?)))
             .collect();
+        let farm = self.clone();
         // Blobs are opened one by one as the reader asks, so that a long trace is never in memory.
-        let raw = stream::iter(wanted).then(move |(key, part)| {
-            let blobs = blobs.clone();
-            async move { Ok(blobs.read(&key, Some(part)).await?) }
+        let raw = stream::iter(wanted).then(move |(source, part)| {
+            let farm = farm.clone();
+            async move { farm.chunk_bytes(&source, part).await }
         });
-        Ok((arrivals, mask.applied(range, raw.boxed())))
+        Ok((chunks, mask.applied(range, raw.boxed())))
     }
 }

@@ -40,7 +40,8 @@ async fn read(farm: &Farm, job: JobId, index: u64) -> Result<Vec<Arc<TracePiece>
     // A few bytes on both sides show where the characters at the borders begin and end.
     let margin = MAX_PARTIAL_CHAR as u64;
     let from = start.saturating_sub(margin);
-    let (arrivals, bytes) = farm.trace_part(job, from..end + margin).await?;
+    let (chunks, bytes) = farm.trace_part(job, from..end + margin).await?;
+    let arrivals = farm.arrivals_of(&chunks).await?;
     let bytes: Vec<Bytes> = bytes.try_collect().await?;
     let text = Bytes::from(bytes.concat());
     let index = |offset: u64| usize::try_from(offset - from).unwrap_or(usize::MAX);

@@ -16,7 +16,7 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::state::live_traces::{AppendedBytes, InboxContent, LiveTrace, TAIL_BYTES};
 use crate::state::trace_piece::TracePiece;
-use crate::traces::chunks::{Arrival, arrivals_of, extended, part_of};
+use crate::traces::chunks::{Arrival, add_arrival, part_of};
 use crate::traces::live::cut::{MAX_PARTIAL_CHAR, char_end, cut, partial_char};
 use crate::traces::live::stored::BLOCK_BYTES;
 
@@ -157,10 +157,8 @@ impl Tail {
             return false;
         }
         self.seen = appended.whole;
-        self.arrivals.push(Arrival {
-            start: appended.start,
-            at: Some(appended.at),
-        });
+        let (start, at, times) = (appended.start, Some(appended.at), appended.times);
+        add_arrival(&mut self.arrivals, start, at, times.as_deref());
         self.text.extend(self.window.take(&appended.bytes));
         true
     }
@@ -207,15 +205,17 @@ impl Tail {
         chunks: Vec<Chunk>,
         range: Range<u64>,
     ) -> Result<(), FarmError> {
-        self.arrivals.extend(arrivals_of(&chunks));
         let is_new = range.start == self.seen.length;
         for chunk in chunks {
-            let Some((key, part)) = part_of(&chunk, &range) else {
+            let Some(part) = part_of(&chunk, &range) else {
                 continue;
             };
-            let bytes = self.farm.inner.blobs.read(&key, Some(part)).await?;
+            let times = self.farm.line_times(&chunk).await?;
+            let at = chunk.lines.map(|lines| lines.at);
+            add_arrival(&mut self.arrivals, chunk.start, at, times.as_deref());
+            let bytes = self.farm.chunk_bytes(&chunk.source, part).await?;
             if is_new {
-                self.seen = extended(self.seen, &bytes);
+                self.seen = self.seen.extended(&bytes);
             }
             self.text.extend(self.window.take(&bytes));
         }
