@@ -2,29 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use slipway_domain::{CommitSha, FailureReason, GitRef, Submodules};
 use slipway_git::{DeployKey, Git, GitError, RemoteUrl, Source};
 use slipway_image_builder::BuildError;
-use slipway_packages::{Archive, PackageError, UnpackLimits, unpack};
+use slipway_packages::{PackageError, RESTORE_LIMITS, restore};
 
 use super::failure;
 use crate::executor::{Failure, Job, disk_full};
-
-/// The limits on artifacts of needed jobs. They are higher than for packages, because the archives
-/// were made by the farm's own runners.
-const ARTIFACT_LIMITS: UnpackLimits = UnpackLimits {
-    compressed: u64::MAX,
-    expanded: 16 << 30,
-    // The output of a job may compress extremely well.
-    ratio: u64::MAX,
-    ratio_from: 0,
-    entries: 500_000,
-    depth: 256,
-    path: 4096,
-    time: Duration::from_secs(3600),
-};
 
 /// The directory of a job's work tree.
 pub(super) fn dir(job: &Job) -> PathBuf {
@@ -87,7 +72,7 @@ pub(super) async fn unpack_artifacts(job: &Job) -> Result<(), Failure> {
 
 async fn unpack_archive(archive: &Path, dir: &Path) -> Result<(), PackageError> {
     let file = File::open(archive)?;
-    unpack(file, Archive::Zip, dir, ARTIFACT_LIMITS).await?;
+    restore(file, dir, RESTORE_LIMITS).await?;
     // The disk need not hold the artifacts twice.
     Ok(std::fs::remove_file(archive)?)
 }

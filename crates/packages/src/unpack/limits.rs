@@ -39,6 +39,20 @@ impl Default for UnpackLimits {
     }
 }
 
+/// The limits for the files that one job passes to another. They are higher than for packages, because
+/// most of these archives were made by the farm's own runners, which do not exceed them.
+pub const RESTORE_LIMITS: UnpackLimits = UnpackLimits {
+    compressed: u64::MAX,
+    expanded: 16 << 30,
+    // The output of a job may compress extremely well.
+    ratio: u64::MAX,
+    ratio_from: 0,
+    entries: 500_000,
+    depth: 256,
+    path: 4096,
+    time: Duration::from_secs(3600),
+};
+
 /// What was unpacked from an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unpacked {

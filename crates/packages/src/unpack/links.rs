@@ -17,6 +17,7 @@ use crate::error::PackageError;
 use super::budget::Budget;
 use super::errors::EntryError;
 use super::name::Parts;
+use super::rules::Rules;
 
 /// The flags for opening a directory as a base for relative paths, without following a link.
 pub(super) const OPEN_DIRECTORY: OFlag = OFlag::O_PATH
@@ -27,21 +28,32 @@ pub(super) const OPEN_DIRECTORY: OFlag = OFlag::O_PATH
 const MAX_HOPS: usize = 40;
 /// The maximum memory for names and targets of collected links, in bytes.
 const MAX_LINK_BYTES: usize = 32 << 20;
+/// [`MAX_LINK_BYTES`] for the files of a job. A directory of packages can have very many links.
+const MAX_RESTORED_LINK_BYTES: usize = 512 << 20;
 
 /// The links that are not created yet.
 #[derive(Default)]
 pub(super) struct Links {
-    targets: BTreeMap<Parts, OsString>,
+    targets: BTreeMap<Parts, Link>,
     size: usize,
 }
 
+/// A link that is not created yet.
+pub(super) struct Link {
+    pub(super) to: OsString,
+    /// The modification time, in seconds since the epoch.
+    pub(super) modified: Option<i64>,
+}
+
 impl Links {
-    /// Adds a link, which is created later by `Tree::make_links`.
+    /// Adds a link, which is created later by `Tree::finish`.
     pub(super) fn add(
         &mut self,
         parts: &Parts,
         to: Vec<u8>,
+        modified: Option<i64>,
         budget: &Budget,
+        rules: Rules,
     ) -> Result<(), EntryError> {
         let refuse = |reason: &str| Err(EntryError::Refused(reason.to_owned()));
         self.refuse_link(parts)?;
@@ -53,15 +65,20 @@ impl Links {
             return refuse("is a link to a name that is too long");
         }
         // An absolute target would mean something else on each host.
-        if to.starts_with(b"/") {
+        if rules == Rules::Untrusted && to.starts_with(b"/") {
             return refuse("is a link to an absolute name; links must be relative");
         }
         // Links stay in memory until the end, so their total size is limited.
         self.size += to.len() + parts.iter().map(|part| part.len() + 32).sum::<usize>();
-        if self.size > MAX_LINK_BYTES {
+        let limit = match rules {
+            Rules::Untrusted => MAX_LINK_BYTES,
+            Rules::Restore => MAX_RESTORED_LINK_BYTES,
+        };
+        if self.size > limit {
             return Err(PackageError::RefusedArchive("has too many links".to_owned()).into());
         }
-        self.targets.insert(parts.clone(), OsString::from_vec(to));
+        let to = OsString::from_vec(to);
+        self.targets.insert(parts.clone(), Link { to, modified });
         Ok(())
     }
 
@@ -77,20 +94,43 @@ impl Links {
 
     /// Fails if a link leads out of the tree below `root`.
     pub(super) fn check(&self, root: &OwnedFd, budget: &Budget) -> Result<(), PackageError> {
-        for (parts, to) in &self.targets {
+        for (parts, link) in &self.targets {
             let above = parts
                 .split_last()
                 .map_or(parts.as_slice(), |(_, dirs)| dirs);
             // A fresh walk for each link, because it starts in the link's own directory.
-            let followed = LinkWalk::new(root, budget).follow(self, above, to);
+            let followed = LinkWalk::new(root, budget).follow(self, above, &link.to);
             followed.map_err(|error| error.with_name(parts.join(OsStr::new("/")).as_bytes()))?;
         }
         Ok(())
     }
 
     /// The links with their targets, by name.
-    pub(super) fn into_list(self) -> impl Iterator<Item = (Parts, OsString)> {
+    pub(super) fn into_list(self) -> impl Iterator<Item = (Parts, Link)> {
         self.targets.into_iter()
+    }
+
+    /// The directory in the tree below `root` to which a link on the disk leads, which is in the
+    /// directory `above` and has the target `to`. `None` if it leads out or to nothing.
+    pub(super) fn directory_of(
+        &self,
+        root: &OwnedFd,
+        budget: &Budget,
+        above: &[OsString],
+        to: &OsStr,
+    ) -> Result<Option<OwnedFd>, PackageError> {
+        if to.as_bytes().starts_with(b"/") {
+            return Ok(None);
+        }
+        let mut walk = LinkWalk::new(root, budget);
+        match walk.follow(self, above, to) {
+            Ok(()) => match walk.dirs.pop() {
+                Some(found) => Ok(found),
+                None => Ok(Some(root.try_clone()?)),
+            },
+            Err(EntryError::Refused(_)) => Ok(None),
+            Err(EntryError::Failed(error)) => Err(error),
+        }
     }
 }
 
@@ -115,7 +155,7 @@ impl<'a> LinkWalk<'a> {
     }
 
     /// Resolves `to`, starting in the directory `above`. Fails if the path leads out.
-    fn follow(mut self, links: &Links, above: &[OsString], to: &OsStr) -> Result<(), EntryError> {
+    fn follow(&mut self, links: &Links, above: &[OsString], to: &OsStr) -> Result<(), EntryError> {
         let mut ahead: Vec<OsString> = Vec::new();
         push_parts(&mut ahead, to);
         ahead.extend(above.iter().rev().cloned());
@@ -133,7 +173,7 @@ impl<'a> LinkWalk<'a> {
             self.names.push(part);
             // A link of the archive will replace what is on the disk, so it is looked up first.
             let found = match links.targets.get(&self.names) {
-                Some(to) => Found::Link(to.clone()),
+                Some(link) => Found::Link(link.to.clone()),
                 None => self.look()?,
             };
             match found {

@@ -4,12 +4,16 @@
 //! is written, even if another process changes the tree meanwhile. The archive's symbolic links are
 //! created last, when it is known where each of them leads. An entry that is not allowed fails the
 //! whole archive; existing files may have been replaced by then.
+//!
+//! [`restore`] is for the files that one job passes to another: it accepts every tree that a job can
+//! leave, also with links that lead out. It writes nothing outside either.
 
 mod budget;
 mod errors;
 mod limits;
 mod links;
 mod name;
+mod rules;
 mod tar;
 mod tree;
 mod zip;
@@ -23,9 +27,10 @@ use crate::error::PackageError;
 use crate::kind::Archive;
 
 use self::budget::Budget;
+use self::rules::Rules;
 use self::tree::Tree;
 
-pub use self::limits::{UnpackLimits, Unpacked};
+pub use self::limits::{RESTORE_LIMITS, UnpackLimits, Unpacked};
 
 /// Unpacks an archive into `dir`, which is created. Existing files are kept or replaced.
 ///
@@ -40,11 +45,37 @@ pub async fn unpack(
     dir: &Path,
     limits: UnpackLimits,
 ) -> Result<Unpacked, PackageError> {
+    let dir = dir.to_owned();
+    in_background(move |stop| unpack_here(archive, kind, &dir, limits, stop)).await
+}
+
+/// Unpacks the zip archive of a job's files into `dir`, over what is there.
+///
+/// Unlike [`unpack`], it creates links that lead anywhere, accepts every name that a file can have,
+/// and sets permissions and modification times. What the archive contains replaces what exists: a
+/// file replaces a directory, and the reverse. Nothing outside `dir` is written: an entry below an
+/// existing link is stored where the link leads if that is inside, and replaces the link otherwise.
+/// Programs that read `dir` on this host must not follow its links.
+///
+/// # Errors
+/// See [`PackageError`]. The contents of `dir` are undefined then.
+pub async fn restore(
+    archive: File,
+    dir: &Path,
+    limits: UnpackLimits,
+) -> Result<Unpacked, PackageError> {
+    let dir = dir.to_owned();
+    in_background(move |stop| restore_here(archive, &dir, limits, stop)).await
+}
+
+/// Runs `work` in another thread, and sets its flag when this future is dropped.
+async fn in_background(
+    work: impl FnOnce(Arc<AtomicBool>) -> Result<Unpacked, PackageError> + Send + 'static,
+) -> Result<Unpacked, PackageError> {
     // A blocking task cannot be cancelled, so it has to check a flag.
     let stop = StopOnDrop(Arc::default());
     let flag = Arc::clone(&stop.0);
-    let dir = dir.to_owned();
-    tokio::task::spawn_blocking(move || unpack_here(archive, kind, &dir, limits, flag))
+    tokio::task::spawn_blocking(move || work(flag))
         .await
         .map_err(std::io::Error::other)?
 }
@@ -60,6 +91,30 @@ pub fn unpack_here(
     limits: UnpackLimits,
     stop: Arc<AtomicBool>,
 ) -> Result<Unpacked, PackageError> {
+    unpack_by(Rules::Untrusted, archive, kind, dir, limits, stop)
+}
+
+/// Like [`restore`], but runs in the current thread, until `stop` is set.
+///
+/// # Errors
+/// See [`restore`].
+pub fn restore_here(
+    archive: File,
+    dir: &Path,
+    limits: UnpackLimits,
+    stop: Arc<AtomicBool>,
+) -> Result<Unpacked, PackageError> {
+    unpack_by(Rules::Restore, archive, Archive::Zip, dir, limits, stop)
+}
+
+fn unpack_by(
+    rules: Rules,
+    archive: File,
+    kind: Archive,
+    dir: &Path,
+    limits: UnpackLimits,
+    stop: Arc<AtomicBool>,
+) -> Result<Unpacked, PackageError> {
     // Checked first, because all other limits cost time to reach.
     let size = archive.metadata()?.len();
     if size > limits.compressed {
@@ -68,12 +123,12 @@ pub fn unpack_here(
     }
     std::fs::create_dir_all(dir)?;
     let budget = Budget::new(limits, size, stop);
-    let mut tree = Tree::open(dir, &budget)?;
+    let mut tree = Tree::open(dir, &budget, rules)?;
     match kind {
         Archive::TarGz => tar::unpack(archive, &mut tree, &budget),
         Archive::Zip => zip::unpack(archive, &mut tree, &budget),
     }
-    .and_then(|()| tree.make_links())
+    .and_then(|()| tree.finish())
     // Decoders wrap the error of a limit that was reached while reading, so it is taken from the
     // budget.
     .map_err(|error| budget.failure().unwrap_or(error))?;

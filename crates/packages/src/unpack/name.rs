@@ -33,9 +33,25 @@ pub(super) fn of_zip(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'stat
     parts(name, limits)
 }
 
+/// Splits a name in the archive of a job's files, where every byte but the slash is an ordinary
+/// character.
+pub(super) fn of_restored(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
+    split(name, limits)
+}
+
 const LEADS_OUT: &str = "leads out of the directory";
 
 fn parts(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
+    // Such a name would be absolute on Windows.
+    if let [letter, b':', ..] = name
+        && letter.is_ascii_alphabetic()
+    {
+        return Err("begins with a drive letter");
+    }
+    split(name, limits)
+}
+
+fn split(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
     if name.is_empty() {
         return Err("has no name");
     }
@@ -47,12 +63,6 @@ fn parts(name: &[u8], limits: &UnpackLimits) -> Result<Parts, &'static str> {
     }
     if name.starts_with(b"/") {
         return Err("has an absolute name; names must be relative");
-    }
-    // Such a name would be absolute on Windows.
-    if let [letter, b':', ..] = name
-        && letter.is_ascii_alphabetic()
-    {
-        return Err("begins with a drive letter");
     }
     let mut parts = Parts::new();
     for part in name.split(|&byte| byte == b'/') {
@@ -143,6 +153,14 @@ mod tests {
         }
         assert!(of_zip(b"a/b", &limits).is_ok());
         assert!(of_zip(b"a\\b", &limits).is_err());
+        for name in ["a\\b", "\\a", "..\\a", "c:a", "C:\\a"] {
+            let parts = of_restored(name.as_bytes(), &limits);
+            assert_eq!(parts.map(|parts| parts.len()), Ok(1), "{name}");
+        }
+        assert_eq!(of_restored(b"\xff/\xfe", &limits).unwrap().len(), 2);
+        for name in ["/a", "../a", "a/..", ""] {
+            assert!(of_restored(name.as_bytes(), &limits).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -141,8 +141,8 @@ impl PendingHeaders {
             link: link.unwrap_or_default(),
             size,
             metadata: FileMetadata {
-                is_executable: header.mode().map_err(broken)? & 0o100 != 0,
-                modified: header.mtime().ok(),
+                mode: header.mode().map_err(broken)?,
+                modified: header.mtime().ok().and_then(|at| at.try_into().ok()),
             },
         })
     }
@@ -229,10 +229,10 @@ impl Member {
             return refuse("has content although it is not a file");
         }
         let placed = match kind {
-            EntryType::Directory => tree.directory(&parts),
+            EntryType::Directory => tree.directory(&parts, self.metadata),
             // Before tar had a type for directories, they were files with a trailing slash.
             EntryType::Regular if self.name.ends_with(b"/") => match self.size {
-                0 => tree.directory(&parts),
+                0 => tree.directory(&parts, self.metadata),
                 _ => return refuse("is named like a directory but has content"),
             },
             EntryType::Regular | EntryType::Continuous => self.file(&parts, data, tree),
@@ -245,7 +245,9 @@ impl Member {
                 })?;
                 tree.hard_link(&parts, &to)
             }
-            EntryType::Symlink => tree.symbolic_link(&parts, self.link.clone()),
+            EntryType::Symlink => {
+                tree.symbolic_link(&parts, self.link.clone(), self.metadata.modified)
+            }
             // A device could give access to the host.
             EntryType::Block | EntryType::Char | EntryType::Fifo => {
                 return refuse("is a device or a pipe");

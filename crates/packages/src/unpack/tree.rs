@@ -1,14 +1,16 @@
 //! The directory that is unpacked into. All access goes through open directories.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::stat::{Mode, SFlag, fstatat, futimens, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fchmod, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
@@ -18,48 +20,70 @@ use super::budget::Budget;
 use super::errors::{EntryError, broken};
 use super::links::{Links, OPEN_DIRECTORY};
 use super::name::Parts;
+use super::rules::Rules;
 
 /// The size of the copy buffer.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// The latest modification time to set, in seconds since the epoch. Not all file systems support
-/// later ones.
-const MAX_TIME: u64 = 1 << 33;
+/// The latest modification time to set, in seconds since the epoch, in the year 2514. Not all file
+/// systems support later ones. Earlier ones than the same distance before the epoch are not set
+/// either.
+const MAX_TIME: u64 = 1 << 34;
 
-/// The metadata of a file.
+/// The metadata of a file or directory.
 #[derive(Clone, Copy)]
 pub(super) struct FileMetadata {
-    pub(super) is_executable: bool,
+    /// The Unix mode; 0 if it is unknown.
+    pub(super) mode: u32,
     /// The modification time, in seconds since the epoch.
-    pub(super) modified: Option<u64>,
+    pub(super) modified: Option<i64>,
 }
 
 /// The target directory.
 pub(super) struct Tree<'a> {
     budget: &'a Budget,
+    pub(super) rules: Rules,
     pub(super) root: OwnedFd,
     /// The open directories of the previous entry's path. The next entry usually shares most of them.
     open_dirs: Vec<(OsString, OwnedFd)>,
     pub(super) links: Links,
+    /// The directories whose metadata is set at the end, because new files change their time.
+    directories: Vec<(Parts, FileMetadata)>,
+    /// Hashes of the paths that entries of this archive created or entered. Only what existed before
+    /// is replaced by something of another type.
+    placed: HashSet<u64>,
+    hasher: RandomState,
     buffer: Vec<u8>,
 }
 
 impl<'a> Tree<'a> {
     /// Opens the directory `dir`.
-    pub(super) fn open(dir: &Path, budget: &'a Budget) -> Result<Self, PackageError> {
+    pub(super) fn open(dir: &Path, budget: &'a Budget, rules: Rules) -> Result<Self, PackageError> {
         // `dir` itself comes from the caller, so a link there is followed.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self {
             budget,
+            rules,
             root: open(dir, flags, Mode::empty())?,
             open_dirs: Vec::new(),
             links: Links::default(),
+            directories: Vec::new(),
+            placed: HashSet::new(),
+            hasher: RandomState::new(),
             buffer: vec![0; BUFFER_BYTES],
         })
     }
 
     /// Creates a directory if it does not exist.
-    pub(super) fn directory(&mut self, parts: &Parts) -> Result<(), EntryError> {
-        self.enter(parts, parts.len().saturating_sub(1)).map(drop)
+    pub(super) fn directory(
+        &mut self,
+        parts: &Parts,
+        metadata: FileMetadata,
+    ) -> Result<(), EntryError> {
+        self.enter(parts, parts.len().saturating_sub(1))?;
+        if self.rules == Rules::Restore && !parts.is_empty() {
+            self.directories.push((parts.clone(), metadata));
+        }
+        Ok(())
     }
 
     /// Creates a file from `data`, replacing an existing one. Returns its size.
@@ -69,8 +93,7 @@ impl<'a> Tree<'a> {
         metadata: FileMetadata,
         data: &mut dyn Read,
     ) -> Result<u64, EntryError> {
-        let mode = if metadata.is_executable { 0o755 } else { 0o644 };
-        let mode = Mode::from_bits_truncate(mode);
+        let mode = self.file_mode(metadata.mode);
         // `O_EXCL` and `O_NOFOLLOW`: an existing file or link is replaced, never written through.
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -85,11 +108,25 @@ impl<'a> Tree<'a> {
             file.write_all(&self.buffer[..count])?;
             size += count as u64;
         }
-        if let Some(modified) = metadata.modified.filter(|seconds| *seconds < MAX_TIME) {
-            let time = TimeSpec::new(modified.cast_signed(), 0);
+        if self.rules == Rules::Restore {
+            // The mode at creation is subject to the umask of this process.
+            fchmod(&file, mode)?;
+        }
+        if let Some(time) = time_to_set(metadata.modified) {
             futimens(&file, &time, &time)?;
         }
         Ok(size)
+    }
+
+    /// The permissions of a new file with this mode in the archive.
+    fn file_mode(&self, mode: u32) -> Mode {
+        let is_executable = mode & 0o100 != 0;
+        Mode::from_bits_truncate(match self.rules {
+            // The owner is this process, which has to read and replace the file.
+            Rules::Restore if mode != 0 => mode & 0o777 | 0o600,
+            _ if is_executable => 0o755,
+            _ => 0o644,
+        })
     }
 
     /// Creates a hard link to an existing file.
@@ -118,29 +155,74 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// Collects a symbolic link, which [`make_links`](Self::make_links) creates.
-    pub(super) fn symbolic_link(&mut self, parts: &Parts, to: Vec<u8>) -> Result<(), EntryError> {
+    /// Collects a symbolic link, which [`finish`](Self::finish) creates.
+    pub(super) fn symbolic_link(
+        &mut self,
+        parts: &Parts,
+        to: Vec<u8>,
+        modified: Option<i64>,
+    ) -> Result<(), EntryError> {
         let (name, above) = split(parts)?;
         // A directory may have content that later entries expect to find.
         let dir = self.enter(above, above.len())?;
-        if kind_of(dir, name)? == Some(SFlag::S_IFDIR) {
+        if kind_of(dir, name)? == Some(SFlag::S_IFDIR) && !self.may_replace(parts) {
             return Err(replaces("a directory with a link"));
         }
-        self.links.add(parts, to, self.budget)
+        self.links.add(parts, to, modified, self.budget, self.rules)
     }
 
-    /// Checks and creates the collected links.
-    pub(super) fn make_links(mut self) -> Result<(), PackageError> {
-        // `make` below refuses names of collected links, so they are taken out first.
+    /// Creates the collected links, after checking them if the rules demand it, and sets the metadata
+    /// of the directories.
+    pub(super) fn finish(mut self) -> Result<(), PackageError> {
+        // `place` below refuses names of collected links, so they are taken out first.
         let links = std::mem::take(&mut self.links);
-        links.check(&self.root, self.budget)?;
-        for (parts, to) in links.into_list() {
+        if self.rules == Rules::Untrusted {
+            links.check(&self.root, self.budget)?;
+        }
+        for (parts, link) in links.into_list() {
             self.budget.check_time()?;
-            let target = to.as_os_str();
-            self.place(&parts, |dir, name| symlinkat(target, dir, name))
-                .map_err(|error| error.with_name(parts.join(OsStr::new("/")).as_encoded_bytes()))?;
+            let target = link.to.as_os_str();
+            let time = time_to_set(link.modified);
+            let made = self.place(&parts, |dir, name| {
+                symlinkat(target, dir, name)?;
+                match &time {
+                    Some(time) => utimensat(dir, name, time, time, UtimensatFlags::NoFollowSymlink),
+                    None => Ok(()),
+                }
+            });
+            made.map_err(|error| with_path(error, &parts))?;
+        }
+        for (parts, metadata) in std::mem::take(&mut self.directories) {
+            self.budget.check_time()?;
+            let set = self.set_directory(&parts, metadata);
+            set.map_err(|error| with_path(error, &parts))?;
         }
         Ok(())
+    }
+
+    fn set_directory(&mut self, parts: &Parts, metadata: FileMetadata) -> Result<(), EntryError> {
+        let dir = self.enter(parts, 0)?;
+        // Opened for reading: the kernel changes nothing through a descriptor of `O_PATH`.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let dir = openat(dir, ".", flags, Mode::empty())?;
+        if metadata.mode != 0 {
+            // Without these bits, this process could not clean the directory up.
+            let mode = metadata.mode & 0o777 | 0o700;
+            fchmod(&dir, Mode::from_bits_truncate(mode))?;
+        }
+        if let Some(time) = time_to_set(metadata.modified) {
+            futimens(&dir, &time, &time)?;
+        }
+        Ok(())
+    }
+
+    fn hash(&self, parts: &[OsString]) -> u64 {
+        self.hasher.hash_one(parts)
+    }
+
+    /// Whether what exists under this path may be replaced by something of another type.
+    fn may_replace(&self, parts: &[OsString]) -> bool {
+        self.rules == Rules::Restore && !self.placed.contains(&self.hash(parts))
     }
 
     /// Creates an entry with `make`, replacing an existing file or link of this name.
@@ -151,16 +233,22 @@ impl<'a> Tree<'a> {
     ) -> Result<T, EntryError> {
         let (name, above) = split(parts)?;
         self.links.refuse_link(parts)?;
+        let may_replace = self.may_replace(parts);
+        let placed = self.hash(parts);
+        self.placed.insert(placed);
         let dir = self.enter(above, above.len())?;
         // Most entries are new, so existing ones are only looked at after a conflict.
         match make(dir, name) {
             Err(Errno::EEXIST) => {}
             made => return Ok(made?),
         }
-        if kind_of(dir, name)? == Some(SFlag::S_IFDIR) {
+        if kind_of(dir, name)? != Some(SFlag::S_IFDIR) {
+            unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;
+        } else if may_replace {
+            remove_directory(dir, name)?;
+        } else {
             return Err(replaces("a directory with something else"));
         }
-        unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;
         Ok(make(dir, name)?)
     }
 
@@ -192,19 +280,65 @@ impl<'a> Tree<'a> {
             };
             let next = match next {
                 Ok(next) => next,
-                Err(Errno::ENOTDIR | Errno::ELOOP) => {
-                    return Err(EntryError::Refused(match kind_of(dir.as_fd(), part)? {
-                        Some(SFlag::S_IFLNK) => "goes through a symbolic link".to_owned(),
-                        _ => "goes through something that is not a directory".to_owned(),
-                    }));
-                }
+                Err(Errno::ENOTDIR | Errno::ELOOP) => self.instead_of(&parts[..at], part, dir)?,
                 Err(error) => return Err(error.into()),
             };
+            let entered = self.hash(&parts[..=at]);
+            self.placed.insert(entered);
             self.open_dirs.push((part.clone(), next));
         }
         let dir = self.open_dirs.last().map_or(&self.root, |(_, dir)| dir);
         Ok(dir.as_fd())
     }
+
+    /// The directory to use for `name` in `dir`, the directory of the path `above`, where something
+    /// else exists.
+    fn instead_of(
+        &self,
+        above: &[OsString],
+        name: &OsStr,
+        dir: &OwnedFd,
+    ) -> Result<OwnedFd, EntryError> {
+        let is_link = kind_of(dir.as_fd(), name)? == Some(SFlag::S_IFLNK);
+        // Usually a link of the repository, which was there as well when the entry was packed.
+        if is_link && self.rules == Rules::Restore {
+            let to = readlinkat(dir, name)?;
+            let found = self
+                .links
+                .directory_of(&self.root, self.budget, above, &to)?;
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        let path: Parts = above.iter().cloned().chain([name.to_owned()]).collect();
+        if !self.may_replace(&path) {
+            return Err(EntryError::Refused(if is_link {
+                "goes through a symbolic link".to_owned()
+            } else {
+                "goes through something that is not a directory".to_owned()
+            }));
+        }
+        unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;
+        mkdirat(dir, name, Mode::from_bits_truncate(0o755))?;
+        Ok(openat(dir, name, OPEN_DIRECTORY, Mode::empty())?)
+    }
+}
+
+/// Deletes a directory and everything in it, without following a link.
+fn remove_directory(dir: BorrowedFd<'_>, name: &OsStr) -> Result<(), EntryError> {
+    // The standard library deletes safely, but only below a path.
+    let dir = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+    Ok(std::fs::remove_dir_all(dir.join(name))?)
+}
+
+/// A modification time, if it can be set.
+fn time_to_set(modified: Option<i64>) -> Option<TimeSpec> {
+    let seconds = modified.filter(|seconds| seconds.unsigned_abs() < MAX_TIME)?;
+    Some(TimeSpec::new(seconds, 0))
+}
+
+fn with_path(error: EntryError, parts: &Parts) -> PackageError {
+    error.with_name(parts.join(OsStr::new("/")).as_encoded_bytes())
 }
 
 fn split(parts: &Parts) -> Result<(&OsStr, &[OsString]), EntryError> {

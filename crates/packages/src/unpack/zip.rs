@@ -6,16 +6,18 @@
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek};
 
-use zip::CompressionMethod;
+use zip::extra_fields::ExtraField;
 use zip::read::{ArchiveOffset, Config, ZipFileEntry, ZipReadOptions};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
+use zip::{CompressionMethod, System};
 
 use crate::error::PackageError;
 
 use super::budget::{Budget, Metered};
 use super::errors::{broken, refused};
-use super::name::{Parts, of_zip};
+use super::name::{Parts, of_restored, of_zip};
+use super::rules::Rules;
 use super::tree::{FileMetadata, Tree};
 
 /// The file type bits of a Unix mode, and their values.
@@ -38,15 +40,19 @@ pub(super) fn unpack(
     budget.check_entries(archive.len() as u64)?;
     // Programs that read local headers must see the same entries as those that read the directory.
     let mut archive = archive.enforce_header_consistency(true);
-    check(&mut archive, budget)?;
+    check(&mut archive, budget, tree.rules)?;
     let entries = archive.files().map_err(damaged)?;
     while let Some(entry) = entries.next() {
         budget.entry()?;
         let entry = entry.map_err(damaged)?;
-        let member = Member::read(&entry, budget)?;
+        let mut member = Member::read(&entry, budget, tree.rules)?;
         let data = entry
             .with_reader(entries.reader_mut(), ZipReadOptions::new())
             .map_err(damaged)?;
+        if tree.rules == Rules::Restore {
+            let coarse = data.last_modified();
+            member.modified = modified(data.extra_data_fields()).or_else(|| dos_time(coarse?));
+        }
         member.place(data, tree, budget)?;
     }
     Ok(())
@@ -56,6 +62,7 @@ pub(super) fn unpack(
 fn check<R: std::io::Read + Seek>(
     archive: &mut ZipIterable<R>,
     budget: &Budget,
+    rules: Rules,
 ) -> Result<(), PackageError> {
     let mut taken = Vec::new();
     let mut expanded = 0_u64;
@@ -64,7 +71,7 @@ fn check<R: std::io::Read + Seek>(
     while let Some(entry) = entries.next() {
         budget.check_time()?;
         let entry = entry.map_err(damaged)?;
-        let member = Member::read(&entry, budget)?;
+        let member = Member::read(&entry, budget, rules)?;
         // Declared sizes are checked before anything is written.
         expanded = expanded.saturating_add(member.size);
         budget.check_expanded(expanded)?;
@@ -103,18 +110,25 @@ struct Member {
     parts: Parts,
     kind: Kind,
     size: u64,
-    is_executable: bool,
+    /// The Unix mode; 0 if the archive has none.
+    mode: u32,
+    /// The modification time, in seconds since the epoch.
+    modified: Option<i64>,
 }
 
 impl Member {
-    fn read(entry: &ZipFileEntry<'_>, budget: &Budget) -> Result<Self, PackageError> {
+    fn read(entry: &ZipFileEntry<'_>, budget: &Budget, rules: Rules) -> Result<Self, PackageError> {
         let raw = entry.name_raw();
         let name = entry
             .name()
             .map_err(|_| refused(raw, "has a name in an unknown encoding"))?;
-        let name = name.as_bytes();
+        // On Unix, names are bytes in no certain encoding, and a backslash separates nothing.
+        let (name, split): (_, fn(&[u8], &_) -> _) = match (rules, entry.system()) {
+            (Rules::Restore, System::Unix | System::OsDarwin) => (raw, of_restored),
+            _ => (name.as_bytes(), of_zip),
+        };
         let refuse = |reason: &str| Err(refused(name, reason));
-        let parts = of_zip(name, &budget.limits).map_err(|reason| refused(name, reason))?;
+        let parts = split(name, &budget.limits).map_err(|reason| refused(name, reason))?;
         if entry.encrypted() {
             return refuse("is encrypted");
         }
@@ -140,7 +154,8 @@ impl Member {
             parts,
             kind,
             size: entry.size(),
-            is_executable: mode & 0o100 != 0,
+            mode,
+            modified: None,
         })
     }
 
@@ -153,8 +168,12 @@ impl Member {
         // One byte over the declared size is enough to detect that there is more.
         let inner = data.take(self.size.saturating_add(1));
         let mut data = Metered { inner, budget };
+        let metadata = FileMetadata {
+            mode: self.mode,
+            modified: self.modified,
+        };
         let placed = match self.kind {
-            Kind::Directory => tree.directory(&self.parts),
+            Kind::Directory => tree.directory(&self.parts, metadata),
             Kind::Link => {
                 let mut to = Vec::new();
                 let longest = budget.limits.path as u64 + 1;
@@ -162,24 +181,53 @@ impl Member {
                     .take(longest)
                     .read_to_end(&mut to)
                     .map_err(broken)?;
-                tree.symbolic_link(&self.parts, to)
+                tree.symbolic_link(&self.parts, to, self.modified)
             }
-            Kind::File => {
-                let metadata = FileMetadata {
-                    is_executable: self.is_executable,
-                    modified: None,
-                };
-                match tree.file(&self.parts, metadata, &mut data) {
-                    Ok(size) if size != self.size => {
-                        return Err(refused(&self.name, "does not have its declared size"));
-                    }
-                    Ok(_) => Ok(()),
-                    Err(error) => Err(error),
+            Kind::File => match tree.file(&self.parts, metadata, &mut data) {
+                Ok(size) if size != self.size => {
+                    return Err(refused(&self.name, "does not have its declared size"));
                 }
-            }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            },
         };
         placed.map_err(|error| error.with_name(&self.name))
     }
+}
+
+/// The modification time in the fields that common programs add to an entry, in seconds since the
+/// epoch.
+fn modified<'a>(fields: impl Iterator<Item = &'a ExtraField>) -> Option<i64> {
+    /// The seconds between 1601, where the time of Windows begins, and 1970.
+    const WINDOWS_EPOCH: i64 = 11_644_473_600;
+    let mut seconds = None;
+    for field in fields {
+        match field {
+            // Covers the years in which the other field ends.
+            ExtraField::Ntfs(times) => {
+                let since = i64::try_from(times.mtime() / 10_000_000).ok()?;
+                return Some(since - WINDOWS_EPOCH);
+            }
+            // The format calls it a signed number.
+            ExtraField::ExtendedTimestamp(times) => {
+                seconds = times.mod_time().map(|at| i64::from(at.cast_signed()));
+            }
+            _ => {}
+        }
+    }
+    seconds
+}
+
+/// The local time of an entry, which is taken for UTC, in seconds since the epoch.
+fn dos_time(at: zip::DateTime) -> Option<i64> {
+    let (year, month) = (i64::from(at.year()), i64::from(at.month()));
+    // The days from 1970 to a date, in a calendar whose years begin in March.
+    let from_march = (month + 9) % 12;
+    let year = if month <= 2 { year - 1 } else { year };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = year * 365 + leap_days + (from_march * 153 + 2) / 5 + i64::from(at.day()) - 1;
+    let seconds = i64::from(at.hour()) * 3600 + i64::from(at.minute()) * 60;
+    Some((days - 719_468) * 86_400 + seconds + i64::from(at.second()))
 }
 
 fn damaged(error: ZipError) -> PackageError {

@@ -121,6 +121,8 @@ pub(crate) struct ZipEntry {
     pub(crate) offset: Option<u32>,
     /// Whether the sizes are in the zip64 field.
     pub(crate) is_64: bool,
+    /// Other fields, in both headers.
+    pub(crate) extra: Vec<u8>,
     pub(crate) comment: Vec<u8>,
 }
 
@@ -138,6 +140,7 @@ impl ZipEntry {
             expanded: data.len() as u64,
             offset: None,
             is_64: false,
+            extra: Vec::new(),
             comment: Vec::new(),
         }
     }
@@ -162,11 +165,12 @@ impl ZipEntry {
     fn sizes(&self) -> (u32, u32, Vec<u8>) {
         if !self.is_64 {
             let cut = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
-            return (cut(self.compressed), cut(self.expanded), Vec::new());
+            return (cut(self.compressed), cut(self.expanded), self.extra.clone());
         }
         let mut extra = [1_u16.to_le_bytes(), 16_u16.to_le_bytes()].concat();
         extra.extend(self.expanded.to_le_bytes());
         extra.extend(self.compressed.to_le_bytes());
+        extra.extend(&self.extra);
         (u32::MAX, u32::MAX, extra)
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use slipway_packages::unpack::unpack_here;
+use slipway_packages::unpack::{restore_here, unpack_here};
 use slipway_packages::{Archive, PackageError, UnpackLimits, Unpacked};
 use tempfile::TempDir;
 
@@ -141,6 +141,16 @@ impl Fixture {
         let unpacked = unpack_here(archive, kind, &self.target(), limits, stop);
         assert_eq!(self.listing(), self.before);
         unpacked
+    }
+
+    /// Restores the files of a job into the target. Checks that nothing outside changed. Links may
+    /// lead out.
+    pub(crate) fn restore(&self, bytes: &[u8]) -> Result<Unpacked, PackageError> {
+        let mut archive = tempfile::tempfile().unwrap();
+        archive.write_all(bytes).unwrap();
+        let restored = restore_here(archive, &self.target(), limits(), Arc::default());
+        assert_eq!(self.listing(), self.before);
+        restored
     }
 
     /// The contents of a file in the target.

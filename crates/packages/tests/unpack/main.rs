@@ -7,4 +7,5 @@ mod fixture;
 mod generated;
 mod hostile;
 mod properties;
+mod restored;
 mod valid;

@@ -105,7 +105,7 @@ fn existing_links_are_not_followed() {
 }
 
 /// Stops the other thread, even if this one panics.
-struct Stop<'a>(&'a AtomicBool);
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
