@@ -247,7 +247,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 git.version = git.version().await?,
                 "Building with the Docker Engine"
             );
-            let docker = DockerExecutor::new(builder, git, packages, args.limits.cache()).await;
+            let docker = DockerExecutor::new(builder, git, packages, args.limits.cache());
             let own_url = format!(
                 "{}/v1/runners/{}",
                 config.url.trim_end_matches('/'),

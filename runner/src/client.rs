@@ -121,6 +121,7 @@ pub fn info(executor: &str, emulates: &[Platform]) -> Info {
         other => other,
     };
     Info {
+        unready: None,
         platforms: emulates.iter().map(Platform::to_string).collect(),
         name: Some(OUR_RUNNER.to_owned()),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),

@@ -11,8 +11,8 @@ mod package;
 mod script;
 mod submitted_source;
 
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use slipway_domain::spec::SourceDate;
@@ -23,11 +23,15 @@ use slipway_image_builder::{
 };
 use slipway_packages::Packages;
 use slipway_protocol::{Credentials, ImageResult};
+use tokio::sync::Mutex;
 
 use crate::executor::{Artifact, Executor, Failure, Job};
 
 pub use attestations::{Attest, Notary};
 pub use build_cache::CacheLimits;
+
+/// For how long the engine's storage directories are remembered.
+const STORAGE_DIRS_FOR: Duration = Duration::from_secs(60);
 
 /// The executor that builds images and runs scripts in containers.
 pub struct DockerExecutor {
@@ -35,17 +39,17 @@ pub struct DockerExecutor {
     git: Git,
     packages: Packages,
     cache: CacheLimits,
-    /// The engine's storage directory, if it is on this host.
-    storage_dir: Option<PathBuf>,
+    /// The engine's storage directories, and when they were last asked for.
+    storage_dirs: Mutex<Option<(Instant, Vec<PathBuf>)>>,
     script_image: Option<String>,
     notary: Option<Notary>,
 }
 
 impl DockerExecutor {
     /// Creates an executor. It keeps the engine's build cache within `cache`.
-    pub async fn new(builder: Builder, git: Git, packages: Packages, cache: CacheLimits) -> Self {
+    pub fn new(builder: Builder, git: Git, packages: Packages, cache: CacheLimits) -> Self {
         Self {
-            storage_dir: builder.storage_dir().await,
+            storage_dirs: Mutex::default(),
             builder,
             git,
             packages,
@@ -206,8 +210,25 @@ impl Executor for DockerExecutor {
         build_cache::prune(&self.builder, &self.cache).await;
     }
 
-    fn storage_dir(&self) -> Option<&Path> {
-        self.storage_dir.as_deref()
+    async fn check(&self) -> Result<(), String> {
+        let checked = self.builder.check().await;
+        checked.map_err(|error| error.to_string())
+    }
+
+    async fn self_test(&self) -> Result<(), String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let tested = self.builder.self_test(dir.path()).await;
+        tested.map_err(|error| error.to_string())
+    }
+
+    async fn storage_dirs(&self) -> Vec<PathBuf> {
+        let mut known = self.storage_dirs.lock().await;
+        // An engine that was restarted may be another process, or have other settings.
+        let dirs = match known.take() {
+            Some((since, dirs)) if since.elapsed() < STORAGE_DIRS_FOR => (since, dirs),
+            _ => (Instant::now(), self.builder.storage_dirs().await),
+        };
+        known.insert(dirs).1.clone()
     }
 
     async fn free_space(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {

@@ -1,7 +1,7 @@
 //! What a job does, behind one trait. There are two implementations: one with the Docker Engine,
 //! and a scripted one for tests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ pub struct Job {
     pub upload: OnceLock<UploadedPackage>,
     /// The exit code of the script's last command, once it has ended.
     pub exit_code: OnceLock<i32>,
+    /// Set once the job exceeded a limit of this runner, which is no fault of the host.
+    pub exceeded_limit: OnceLock<()>,
 }
 
 impl Job {
@@ -220,9 +222,26 @@ pub trait Executor: Send + Sync {
     /// Brings caches back within their limits. Called after each job, while others may run.
     async fn prune_cache(&self) {}
 
-    /// The directory on this host where images and caches are stored, if there is one.
-    fn storage_dir(&self) -> Option<&Path> {
-        None
+    /// Checks that jobs can be started at all, in the time of a request. Called before each claim,
+    /// and every few seconds while a poll waits for a job.
+    ///
+    /// # Errors
+    /// Returns what is missing, for a person to read.
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Does what every job needs, like a job. Called when jobs failed through faults of the host.
+    ///
+    /// # Errors
+    /// Returns what does not work, for a person to read.
+    async fn self_test(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The directories on this host where images and caches are stored.
+    async fn storage_dirs(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// Deletes caches until `is_enough` returns true or there is nothing left to delete. Caches

@@ -13,12 +13,13 @@ mod transfers;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use slipway_domain::{BuildStep, FailureReason, JobToken, Platform, RunnerToken};
+use slipway_domain::{BuildStep, FailureReason, JobSpec, JobToken, Platform, RunnerToken};
 use slipway_protocol::{ImageResult, JobPayload, UpdateRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::CoordinatorClient;
 use crate::executor::{Executor, Failure, Job, Output, disk_full};
+use crate::health::{Health, Verdict};
 use crate::jobs::heartbeat::Heartbeat;
 use crate::jobs::phases::Phases;
 use crate::jobs::report::{ReportedTrace, Reporter, STOP_GRACE, empty_sum, report_of};
@@ -47,15 +48,18 @@ pub struct JobRunner {
 }
 
 impl JobRunner {
-    /// Runs one job and reports its result. Returns when the coordinator has taken the report.
-    pub async fn run(&self, payload: JobPayload) {
+    /// Runs one job and reports its result. Returns when the coordinator has taken the report. What
+    /// the job shows about this host is recorded in `health` before that.
+    pub async fn run(&self, payload: JobPayload, health: &Health) {
         let id = payload.id;
         tracing::info!("Job {id} is claimed");
-        let Err(error) = self.run_in_work_dir(payload).await else {
+        let Err(error) = self.run_in_work_dir(payload, health).await else {
             return;
         };
         tracing::error!("Could not create a work directory for job {id}: {error}");
-        let report = report_of(&Err(work_dir_failure(&error)), empty_sum());
+        let failure = work_dir_failure(&error);
+        record(health, &Verdict::Faulty(failure.message.clone())).await;
+        let report = report_of(&Err(failure), empty_sum());
         self.reporter().send_without_trace(id, report).await;
     }
 
@@ -81,7 +85,7 @@ impl JobRunner {
 
     /// # Errors
     /// Fails if the work directory or the trace file cannot be created. Nothing was reported then.
-    async fn run_in_work_dir(&self, payload: JobPayload) -> std::io::Result<()> {
+    async fn run_in_work_dir(&self, payload: JobPayload, health: &Health) -> std::io::Result<()> {
         // A coordinator that knows this runner adds this part. Without it there is no job spec.
         let Some(own) = payload.own.clone() else {
             self.refuse(payload.id).await;
@@ -114,6 +118,7 @@ impl JobRunner {
             stop: stop.clone(),
             upload: OnceLock::new(),
             exit_code: OnceLock::new(),
+            exceeded_limit: OnceLock::new(),
         };
         let is_reported = CancellationToken::new();
         let reporter = self.reporter();
@@ -137,6 +142,7 @@ impl JobRunner {
                 _ = reporter.unless_stopping(phases.all_reported()) => {}
                 () = stop.stopped() => {}
             }
+            record(health, &verdict_of(&job, &outcome)).await;
             let report = report_of(&outcome, sum);
             if stop.cause() == Some(StopCause::EndedByCoordinator) {
                 // The coordinator has a result already; this only says that the work has stopped.
@@ -213,6 +219,45 @@ impl JobRunner {
             Some(cause) => Err(stop_failure(cause, limit)),
         }
     }
+}
+
+/// Records what a job shows about its host, before the job is reported: after the report, the
+/// coordinator may at once offer the next attempt to this runner.
+async fn record(health: &Health, verdict: &Verdict) {
+    health.record(verdict);
+    if let Verdict::Faulty(_) = verdict {
+        health.stopped_polling().await;
+    }
+}
+
+/// What this outcome of a job shows about its host.
+fn verdict_of(job: &Job, outcome: &Result<Option<ImageResult>, Failure>) -> Verdict {
+    let is_stopped = matches!(job.stop.cause(), Some(cause) if cause != StopCause::DiskFull);
+    if is_stopped || job.exceeded_limit.get().is_some() {
+        return Verdict::Unknown;
+    }
+    let works = match (&job.own.spec, outcome) {
+        (_, Err(failure)) if is_host_fault(failure.reason) => {
+            return Verdict::Faulty(failure.message.clone());
+        }
+        // Pushing an index needs neither the engine nor much space.
+        (JobSpec::ImageIndex(_), _) => false,
+        (_, Ok(_)) => true,
+        // The host ran the command that failed.
+        (_, Err(failure)) => matches!(
+            failure.reason,
+            FailureReason::BuildFailed | FailureReason::JobFailed
+        ),
+    };
+    if works {
+        Verdict::Works
+    } else {
+        Verdict::Unknown
+    }
+}
+
+fn is_host_fault(reason: FailureReason) -> bool {
+    matches!(reason, FailureReason::RunnerFault | FailureReason::DiskFull)
 }
 
 fn log_result(id: i64, outcome: &Result<Option<ImageResult>, Failure>) {

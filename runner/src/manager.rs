@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::info;
+use crate::health::Health;
 use crate::jobs::JobRunner;
 use crate::poll::{Claimed, Poller};
 
@@ -53,7 +54,14 @@ impl Shutdown {
 pub async fn run(jobs: Arc<JobRunner>, slots: usize, min_free_bytes: u64, shutdown: &Shutdown) {
     jobs.executor.remove_leftovers().await;
     let info = info(jobs.executor.name(), &jobs.emulates);
-    let mut poller = Poller::new(Arc::clone(&jobs), info, slots, min_free_bytes);
+    let health = Health::default();
+    let mut poller = Poller::new(
+        Arc::clone(&jobs),
+        info,
+        slots,
+        min_free_bytes,
+        health.clone(),
+    );
     let running = TaskTracker::new();
     loop {
         let next = tokio::select! {
@@ -67,10 +75,10 @@ pub async fn run(jobs: Arc<JobRunner>, slots: usize, min_free_bytes: u64, shutdo
         };
         // At the level `error`, no log filter can hide which job a line is about.
         let span = tracing::error_span!("job", job.id = claimed.id());
-        let jobs = Arc::clone(&jobs);
+        let (jobs, health) = (Arc::clone(&jobs), health.clone());
         let job = running.track_future(async move {
             match claimed {
-                Claimed::Job(payload) => jobs.run(*payload).await,
+                Claimed::Job(payload) => jobs.run(*payload, &health).await,
                 Claimed::Unreadable(id) => jobs.refuse(id).await,
             }
             // Pruning can take long; the next job need not wait for it.

@@ -1,6 +1,5 @@
 //! Claims jobs from the coordinator: one poll at a time, and only while a slot is free.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::backoff::RequestBackoff;
 use crate::client::{ClaimAnswer, Retry};
+use crate::health::Health;
 use crate::jobs::JobRunner;
-use crate::work_dir::free_bytes;
+use crate::readiness::Readiness;
 
 /// The delay after an answer that the coordinator gave without holding the poll.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
@@ -19,8 +19,6 @@ const POLL_INTERVAL: Duration = Duration::from_secs(3);
 const HELD: Duration = Duration::from_secs(1);
 /// The delay after the coordinator rejected the token: somebody has to register the runner again.
 const REJECTED: Duration = Duration::from_secs(60);
-/// The delay while the disk is too full to start a job.
-const DISK_FULL: Duration = Duration::from_secs(15);
 
 /// A claimed job.
 pub enum Claimed {
@@ -45,20 +43,28 @@ pub struct Poller {
     jobs: Arc<JobRunner>,
     info: Info,
     slots: Arc<Semaphore>,
-    min_free_bytes: u64,
+    readiness: Readiness,
+    health: Health,
     last_update: Option<String>,
     backoff: RequestBackoff,
 }
 
 impl Poller {
     /// Creates a poller with `slots` slots. It claims nothing while less than `min_free_bytes` are
-    /// free on the disk.
-    pub fn new(jobs: Arc<JobRunner>, info: Info, slots: usize, min_free_bytes: u64) -> Self {
+    /// free on the disk, or `health` shows that the host fails its jobs.
+    pub fn new(
+        jobs: Arc<JobRunner>,
+        info: Info,
+        slots: usize,
+        min_free_bytes: u64,
+        health: Health,
+    ) -> Self {
         Self {
+            readiness: Readiness::new(Arc::clone(&jobs), health.clone(), min_free_bytes),
+            health,
             jobs,
             info,
             slots: Arc::new(Semaphore::new(slots)),
-            min_free_bytes,
             last_update: None,
             backoff: RequestBackoff::up_to(REJECTED),
         }
@@ -72,13 +78,21 @@ impl Poller {
         // A job is only claimed when it can start immediately.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
-            self.wait_for_free_disk().await;
+            self.readiness.wait(&self.info).await;
             let started = Instant::now();
             let claim =
                 self.jobs
                     .coordinator
                     .claim(&self.jobs.token, &self.info, self.last_update.clone());
-            match claim.await {
+            let open = self.health.begin_poll();
+            let answer = tokio::select! {
+                biased;
+                answer = claim => answer,
+                // The coordinator notices that the request is gone and assigns it no job.
+                () = self.readiness.lost() => continue,
+            };
+            drop(open);
+            match answer {
                 ClaimAnswer::Job(job) => {
                     self.backoff.reset();
                     return Some((Claimed::Job(job), slot));
@@ -113,48 +127,5 @@ impl Poller {
             retry.why
         );
         tokio::time::sleep(delay).await;
-    }
-
-    async fn wait_for_free_disk(&self) {
-        let is_enough = || {
-            self.free_bytes()
-                .is_none_or(|free| free >= self.min_free_bytes)
-        };
-        loop {
-            if is_enough() {
-                return;
-            }
-            self.jobs.executor.free_space(&is_enough).await;
-            let free = self.free_bytes();
-            let Some(free) = free.filter(|free| *free < self.min_free_bytes) else {
-                return;
-            };
-            tracing::warn!(
-                free_bytes = free,
-                min_free_bytes = self.min_free_bytes,
-                "Claiming no jobs: the disk is too full"
-            );
-            tokio::time::sleep(DISK_FULL).await;
-        }
-    }
-
-    /// The free space of the fullest disk that jobs write to, in bytes. `None` if it is unknown.
-    fn free_bytes(&self) -> Option<u64> {
-        let work_dir = self.jobs.work_dir.free_bytes();
-        // The engine may store images on another disk than the work directory.
-        let storage = self.jobs.executor.storage_dir().map(free_bytes);
-        // A disk whose free space is unknown must not keep the runner from working.
-        let known = |free: io::Result<u64>| match free {
-            Ok(free) => Some(free),
-            Err(error) => {
-                tracing::warn!(%error, "Could not read the free space of the disk");
-                None
-            }
-        };
-        [Some(work_dir), storage]
-            .into_iter()
-            .flatten()
-            .filter_map(known)
-            .min()
     }
 }

@@ -64,12 +64,9 @@ impl WorkDir {
             .tempdir_in(self.root.join("jobs"))
     }
 
-    /// How many bytes jobs can still write here.
-    ///
-    /// # Errors
-    /// Fails if the file system does not report its free space.
-    pub fn free_bytes(&self) -> std::io::Result<u64> {
-        free_bytes(&self.root)
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 }
 
@@ -97,6 +94,6 @@ mod tests {
         let second = WorkDir::lock(dir.path()).unwrap();
         assert!(!leftover.exists());
         assert_eq!(second.instance(), name);
-        assert!(second.free_bytes().unwrap() > 0);
+        assert!(free_bytes(second.root()).unwrap() > 0);
     }
 }

@@ -70,6 +70,10 @@ impl Builder {
         let id = self
             .build_image(request, context, secrets, cache_images, progress)
             .await?;
+        // A failure costs the next build time, and nothing else.
+        if let Err(error) = self.keep_layers(request, &id).await {
+            tracing::warn!(%error, "Could not keep the layers of job {}", request.job);
+        }
         let spec = &request.spec;
         let built = match &spec.repository {
             Some(repository) if !spec.tags.is_empty() => {

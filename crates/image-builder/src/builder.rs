@@ -58,6 +58,8 @@ impl Builder {
     /// `EngineUnavailable` if the engine does not answer.
     pub async fn connect(owner: &str) -> Result<Self, BuildError> {
         let endpoint = Endpoint::from_env()?;
+        // The client would report what is wrong with the address in its own words.
+        endpoint.ping().await?;
         let docker = Docker::connect_with_defaults().map_err(engine_error)?;
         let docker = docker.negotiate_version().await.map_err(engine_error)?;
         let version = docker.version().await.map_err(engine_error)?;

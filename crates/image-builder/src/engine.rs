@@ -5,4 +5,6 @@ pub(crate) mod build_options;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod failures;
+mod ping;
+mod storage;
 pub(crate) mod trace_writer;

@@ -26,6 +26,12 @@ pub enum BuildError {
     },
     #[error("could not pull the base image {image}: {detail}")]
     BaseImageUnavailable { image: String, detail: String },
+    /// The image that a `# syntax=` directive names could not be pulled.
+    #[error(
+        "could not pull {image}, the frontend that the Dockerfile names with `# syntax=`: {detail}; \
+         correct or remove that line"
+    )]
+    FrontendUnavailable { image: String, detail: String },
     /// A step of the Dockerfile failed.
     #[error("step {step} failed{}: {detail}", with_exit_code(*.code))]
     BuildFailed {
@@ -104,6 +110,13 @@ pub enum BuildError {
         /// A plural, such as `secrets`.
         feature: &'static str,
     },
+    /// The engine, its network, its runtime or its store failed, and not what the job asked for.
+    #[error("{} on the build host failed: {detail}", failed_part(.step))]
+    HostFailed {
+        /// The step as the engine names it, if the fault is in one.
+        step: Option<String>,
+        detail: String,
+    },
     /// The Docker Engine did not answer, or the connection to it broke.
     #[error("the Docker Engine on the build host is unavailable: {detail}")]
     EngineUnavailable { detail: String },
@@ -119,6 +132,13 @@ fn at_step(step: &Option<String>) -> String {
         .map_or_else(String::new, |step| format!(", at step {step}"))
 }
 
+fn failed_part(step: &Option<String>) -> String {
+    match step {
+        Some(step) => format!("step {step} could not be run: the Docker Engine"),
+        None => "the Docker Engine".to_owned(),
+    }
+}
+
 fn with_exit_code(code: Option<i64>) -> String {
     code.map_or_else(String::new, |code| format!(" with exit code {code}"))
 }
@@ -130,7 +150,9 @@ impl BuildError {
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::DockerfileMissing { .. } => FailureReason::DockerfileMissing,
-            Self::DockerfileInvalid { .. } => FailureReason::DockerfileInvalid,
+            Self::DockerfileInvalid { .. } | Self::FrontendUnavailable { .. } => {
+                FailureReason::DockerfileInvalid
+            }
             Self::BaseImageUnavailable { .. } => FailureReason::BaseImageUnavailable,
             Self::BuildFailed { .. } => FailureReason::BuildFailed,
             Self::PushRefused { .. } => FailureReason::PushRefused,
@@ -148,9 +170,10 @@ impl BuildError {
             | Self::OutsideCheckout { .. }
             | Self::ArchiveTooLarge { .. }
             | Self::Canceled => FailureReason::JobFailed,
-            Self::EngineUnavailable { .. } | Self::SshUnavailable { .. } | Self::Io(_) => {
-                FailureReason::RunnerFault
-            }
+            Self::HostFailed { .. }
+            | Self::EngineUnavailable { .. }
+            | Self::SshUnavailable { .. }
+            | Self::Io(_) => FailureReason::RunnerFault,
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod base_image;
 pub(crate) mod cleanup;
 pub(crate) mod export;
 pub(crate) mod inspect;
+pub(crate) mod kept_layers;
 pub(crate) mod layer_cache;
 pub(crate) mod local_tags;
 pub(crate) mod pull;

@@ -17,9 +17,10 @@ mod labels;
 mod limits;
 mod progress;
 mod request;
+mod self_test;
 
 pub use builder::{Backend, Builder};
-pub use engine::failures::engine_error;
+pub use engine::failures::{engine_error, host_fault, is_program_missing};
 pub use error::BuildError;
 pub use images::export::Exported;
 pub use limits::Limits;

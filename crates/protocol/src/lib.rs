@@ -52,6 +52,9 @@ pub struct Info {
     /// Extension: further platforms that the runner builds images for, such as `linux/arm64`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
+    /// Extension, in the verify probe: why the runner claims no jobs at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unready: Option<String>,
 }
 
 /// The features that a runner supports.

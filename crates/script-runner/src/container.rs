@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use slipway_domain::Phase;
-use slipway_image_builder::{BuildError, Builder, Progress};
+use slipway_image_builder::{BuildError, Builder, Progress, is_program_missing};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -183,10 +183,8 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
 }
 
 fn start_error(image: &str, error: Error) -> ScriptError {
-    // The engine has no error code for a missing program.
-    let message = error.to_string();
-    let no_shell = ["executable file not found", "no such file or directory"];
-    if no_shell.iter().any(|words| message.contains(words)) {
+    // The engine has no error code for a missing program. Its own files can be missing too.
+    if is_program_missing(&error.to_string()) {
         ScriptError::NoShell {
             image: image.to_owned(),
         }
@@ -284,4 +282,42 @@ async fn read_position(builder: &Builder, name: &str) -> Result<String, ScriptEr
         text = String::from_utf8_lossy(&bytes).into_owned();
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_shell_is_the_fault_of_the_image() {
+        let started = |message: &str| {
+            let error = Error::DockerResponseServerError {
+                status_code: 500,
+                message: message.to_owned(),
+            };
+            start_error("alpine", error)
+        };
+        let no_shell = started(
+            "failed to create shim task: OCI runtime create failed: runc create failed: unable to \
+             start container process: exec: \"sh\": executable file not found in $PATH: unknown",
+        );
+        assert!(
+            matches!(no_shell, ScriptError::NoShell { .. }),
+            "{no_shell}"
+        );
+        for message in [
+            "failed to create shim task: OCI runtime create failed: unable to retrieve OCI runtime \
+             error (open /run/log.json: no such file or directory): runc did not terminate \
+             successfully: exit status 1: unknown",
+            "failed to create endpoint a on network bridge: adding interface veth1 to bridge \
+             docker0 failed: could not find bridge docker0: route ip+net: no such network interface",
+            "failed to create shim task: exec: \"runc\": executable file not found in $PATH",
+        ] {
+            let error = started(message);
+            assert!(
+                matches!(&error, ScriptError::Engine(BuildError::HostFailed { .. })),
+                "{error}"
+            );
+        }
+    }
 }

@@ -6,7 +6,7 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt as _;
 use slipway_domain::Phase;
 use slipway_domain::image::registry_of;
-use slipway_image_builder::{BuildError, Builder, Progress, engine_error};
+use slipway_image_builder::{Builder, Progress, host_fault};
 
 use crate::error::ScriptError;
 use crate::request::ScriptRequest;
@@ -64,9 +64,9 @@ fn pull_error(image: &str, error: Error) -> ScriptError {
         Error::DockerResponseServerError { message, .. } => message.clone(),
         _ => return error.into(),
     };
-    match engine_error(error) {
-        BuildError::DiskFull => BuildError::DiskFull.into(),
-        _ => ScriptError::ImageUnavailable {
+    match host_fault(&detail) {
+        Some(fault) => fault.into(),
+        None => ScriptError::ImageUnavailable {
             image: image.to_owned(),
             // The engine wraps registry errors over several lines.
             detail: detail.split_whitespace().collect::<Vec<_>>().join(" "),

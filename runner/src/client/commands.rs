@@ -1,8 +1,9 @@
-//! Requests for an operator's commands. They are sent once and not retried.
+//! Requests that are sent once and not retried: those of an operator's commands, and the report of
+//! a runner that is not ready.
 
 use reqwest::{Method, StatusCode};
 use slipway_domain::{RegistrationToken, RunnerToken};
-use slipway_protocol::{RegisterRequest, RegisteredRunner, TokenRequest};
+use slipway_protocol::{Info, RegisterRequest, RegisteredRunner, TokenRequest, UpdateRequest};
 
 use super::CoordinatorClient;
 
@@ -51,6 +52,29 @@ impl CoordinatorClient {
     pub async fn verify(&self, token: &RunnerToken) -> Result<(), CommandError> {
         // There is no job -1. A coordinator that accepts the token answers that it is not found.
         match self.send_token(Method::PUT, "builds/-1", token).await? {
+            StatusCode::NOT_FOUND => Ok(()),
+            status => Err(refused(status)),
+        }
+    }
+
+    /// The same request with `info`, which tells the coordinator why this runner is not ready to
+    /// claim jobs. A coordinator that does not know the reason ignores it.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn report_unready(
+        &self,
+        token: &RunnerToken,
+        info: Info,
+    ) -> Result<(), CommandError> {
+        let body = UpdateRequest {
+            token: Some(token.expose().to_owned()),
+            info: Some(info),
+            ..UpdateRequest::default()
+        };
+        let request = self.call(Method::PUT, "builds/-1").json(&body);
+        let answer = request.send().await.map_err(CommandError::Unreachable)?;
+        match answer.status() {
             StatusCode::NOT_FOUND => Ok(()),
             status => Err(refused(status)),
         }

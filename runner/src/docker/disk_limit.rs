@@ -29,11 +29,11 @@ pub(super) async fn enforce<T>(
     };
     let done = tokio::select! {
         done = work => done?,
-        () = exceeded => return Err(limit_exceeded(limit)),
+        () = exceeded => return Err(limit_exceeded(job, limit)),
     };
     // Work that is faster than the interval was never checked.
     if exceeds(&job.dir, limit).await {
-        Err(limit_exceeded(limit))
+        Err(limit_exceeded(job, limit))
     } else {
         Ok(done)
     }
@@ -45,7 +45,9 @@ async fn exceeds(dir: &Path, limit: u64) -> bool {
     size.is_ok_and(|size| size > limit)
 }
 
-fn limit_exceeded(limit: u64) -> Failure {
+fn limit_exceeded(job: &Job, limit: u64) -> Failure {
+    // It may be set already; that changes nothing.
+    let _ = job.exceeded_limit.set(());
     Failure {
         reason: FailureReason::DiskFull,
         message: format!(

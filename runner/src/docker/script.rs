@@ -56,6 +56,10 @@ pub(super) async fn run_script(
         // It cannot be set already: a job has one script.
         let _ = job.exit_code.set(code);
     }
+    if let Err(ScriptError::DiskLimitExceeded { .. }) = &ran {
+        // It may be set already; that changes nothing.
+        let _ = job.exceeded_limit.set(());
+    }
     ran.map_err(|error| failure(&error))?;
     let saved = save_container(builder, &request, &job.output, job.stop.token()).await;
     saved.map_err(|error| failure(&error))

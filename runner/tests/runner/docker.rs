@@ -127,8 +127,7 @@ async fn runner_with_name(fake: &FakeCoordinator, name: &str) -> Runner {
         bytes: 1 << 40,
         age: None,
     };
-    let executor: Arc<dyn Executor> =
-        Arc::new(DockerExecutor::new(builder, git, packages, cache).await);
+    let executor: Arc<dyn Executor> = Arc::new(DockerExecutor::new(builder, git, packages, cache));
     Runner::with(fake, 1 << 26, |_| executor)
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) queue: VecDeque<Value>,
     pub(crate) jobs: HashMap<i64, FakeJob>,
     pub(crate) polls: usize,
+    /// Why the runner claims no jobs, as it reported since its last poll.
+    pub(crate) unready: Vec<String>,
     open_polls: usize,
     held_polls: usize,
     /// How many of the next trace pieces are stored but answered with an error.
@@ -144,6 +146,12 @@ impl FakeCoordinator {
     pub(crate) async fn until(&self, id: i64, condition: impl Fn(&FakeJob) -> bool) -> FakeJob {
         let find = |state: &State| state.jobs.get(&id).filter(|job| condition(job)).cloned();
         self.wait_for(&format!("job {id}"), find).await
+    }
+
+    /// Waits until the runner has reported why it claims no jobs, and returns the reason.
+    pub(crate) async fn until_unready(&self) -> String {
+        let reported = |state: &State| state.unready.last().cloned();
+        self.wait_for("a runner that is not ready", reported).await
     }
 
     /// Waits until no runner polls.

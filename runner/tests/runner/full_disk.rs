@@ -1,6 +1,7 @@
 //! A runner whose disk is full.
 
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,9 +15,26 @@ use crate::fake_coordinator::FakeCoordinator;
 use crate::job_lifecycle::Runner;
 
 /// An executor whose disk is full until `free_space` is called.
-#[derive(Default)]
 struct FullDiskExecutor {
     has_space: Arc<AtomicBool>,
+    /// Holds a link to a directory on the disk.
+    dir: tempfile::TempDir,
+}
+
+impl FullDiskExecutor {
+    fn new() -> Self {
+        let executor = Self {
+            has_space: Arc::default(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        // No bytes are ever free in this file system.
+        symlink("/proc", executor.link()).unwrap();
+        executor
+    }
+
+    fn link(&self) -> PathBuf {
+        self.dir.path().join("storage")
+    }
 }
 
 #[async_trait]
@@ -51,14 +69,15 @@ impl Executor for FullDiskExecutor {
         ScriptedExecutor.clean(job).await;
     }
 
-    fn storage_dir(&self) -> Option<&Path> {
-        let is_full = !self.has_space.load(Ordering::SeqCst);
-        // No bytes are ever free in this file system.
-        is_full.then_some(Path::new("/proc"))
+    async fn storage_dirs(&self) -> Vec<PathBuf> {
+        // One full disk among others is enough.
+        vec![self.dir.path().to_owned(), self.link()]
     }
 
     async fn free_space(&self, is_enough: &(dyn Fn() -> bool + Send + Sync)) {
         assert!(!is_enough());
+        std::fs::remove_file(self.link()).unwrap();
+        symlink("/", self.link()).unwrap();
         self.has_space.store(true, Ordering::SeqCst);
         assert!(is_enough());
     }
@@ -67,7 +86,7 @@ impl Executor for FullDiskExecutor {
 #[tokio::test]
 async fn space_is_freed_before_a_job_is_claimed() {
     let fake = FakeCoordinator::start();
-    let executor = FullDiskExecutor::default();
+    let executor = FullDiskExecutor::new();
     let has_space = Arc::clone(&executor.has_space);
     fake.enqueue(1, &[], json!({}));
     let runner = Runner::with(&fake, 1 << 26, |_| Arc::new(executor));

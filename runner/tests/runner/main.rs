@@ -7,4 +7,5 @@ mod binary;
 mod docker;
 mod fake_coordinator;
 mod full_disk;
+mod host_faults;
 mod job_lifecycle;

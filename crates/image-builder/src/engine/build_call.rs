@@ -148,7 +148,8 @@ fn read_message(line: &[u8], on_message: &mut impl FnMut(BuildInfo)) -> Result<(
         return Ok(());
     }
     let info: BuildInfo = serde_json::from_slice(line)?;
-    match info.error_detail.and_then(|detail| detail.message) {
+    let detail = info.error_detail.and_then(|detail| detail.message);
+    match detail.or_else(|| bare_error(line)) {
         Some(error) => Err(Error::DockerStreamError { error }),
         None => {
             on_message(BuildInfo {
@@ -157,5 +158,37 @@ fn read_message(line: &[u8], on_message: &mut impl FnMut(BuildInfo)) -> Result<(
             });
             Ok(())
         }
+    }
+}
+
+/// The error of a message in its deprecated form, the only one of some versions of Podman.
+fn bare_error(line: &[u8]) -> Option<String> {
+    // Almost no message is an error, and some are long.
+    if !line.starts_with(b"{\"error\":") {
+        return None;
+    }
+    let mut members: HashMap<String, serde_json::Value> = serde_json::from_slice(line).ok()?;
+    members.remove("error")?.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_found_in_both_of_its_forms() {
+        for line in [
+            r#"{"errorDetail":{"message":"sad"},"error":"sad"}"#,
+            r#"{"error":"sad"}"#,
+        ] {
+            let read = read_message(line.as_bytes(), &mut |_| panic!("{line}"));
+            assert!(
+                matches!(&read, Err(Error::DockerStreamError { error }) if error == "sad"),
+                "{line}: {read:?}"
+            );
+        }
+        let mut count = 0;
+        read_message(br#"{"stream":"{\"error\":1}"}"#, &mut |_| count += 1).unwrap();
+        assert_eq!(count, 1);
     }
 }

@@ -4,6 +4,7 @@
 //! engine stops a build when its connection closes.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,6 +76,20 @@ impl Endpoint {
                 "DOCKER_HOST is {host}; expected an address with unix://, tcp:// or https://"
             ))),
         }
+    }
+
+    /// Whether the engine runs on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        let address = match self {
+            Self::Unix(_) => return true,
+            Self::Tcp(address) | Self::Tls(address, _) => address,
+        };
+        let host = address
+            .rsplit_once(':')
+            .map_or(&**address, |(host, _)| host);
+        let host = host.trim_matches(['[', ']']);
+        let is_loopback = |address: IpAddr| address.is_loopback();
+        host == "localhost" || host.parse().is_ok_and(is_loopback)
     }
 
     /// Opens a connection.
@@ -157,6 +172,17 @@ mod tests {
             let error = Endpoint::new(bad, false, Path::new("")).unwrap_err();
             let expected = "expected an address with unix://";
             assert!(error.to_string().contains(expected), "{error}");
+        }
+        for (host, is_local) in [
+            ("unix:///x", true),
+            ("tcp://localhost", true),
+            ("tcp://127.0.0.2:9", true),
+            ("tcp://[::1]", true),
+            ("tcp://engine", false),
+            ("tcp://10.0.0.1", false),
+        ] {
+            let endpoint = Endpoint::new(host, false, Path::new("/nowhere")).unwrap();
+            assert_eq!(endpoint.is_local(), is_local, "{host}");
         }
         let error = Endpoint::new("tcp://engine", true, Path::new("/nowhere")).unwrap_err();
         assert!(

@@ -1,16 +1,38 @@
 //! Turns the engine's errors into [`BuildError`]s.
 //!
-//! The engine reports most failures as prose, at the end of an answer that began with 200. What the
-//! progress shows about the failed step is used first, and the prose only where nothing else is
-//! known.
+//! The engine reports most failures as prose, at the end of an answer that began with 200. One rule
+//! decides who is at fault: a command that ended by itself failed by itself. Everything else that
+//! happens inside a step is the build host's fault, unless its Dockerfile asks for something that
+//! cannot work. The words are in `words`, the parts of a message in `message`.
+
+mod images;
+mod message;
+mod secrets;
+mod words;
 
 use bollard::errors::Error;
 use slipway_domain::ImageBuild;
 
+use self::images::{base_image, frontend, platform_error};
+use self::message::{Exit, Message, last_cause};
+use self::secrets::missing_secret;
 use crate::error::BuildError;
 
+pub(crate) use self::images::pulled_image;
+
+/// How a runtime begins the only line of output of a command that it could not start. BuildKit
+/// reports such a command as one that exited with 1.
+const RUNTIME_ERRORS: &[&str] = &[
+    "runc run failed: ",
+    "runc create failed: ",
+    "container_linux.go:",
+    "crun: ",
+    "error running container: ",
+    "OCI runtime error: ",
+];
+
 /// A failed step, as the engine's progress shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FailedStep {
     /// Such as `[2/3] RUN make`.
     pub(crate) name: String,
@@ -18,16 +40,60 @@ pub(crate) struct FailedStep {
     pub(crate) error: String,
     /// Whether its command is for another architecture than the engine's.
     pub(crate) is_foreign: bool,
+    /// The output of the runtime, if the runtime could not start the command.
+    pub(crate) runtime_error: Option<String>,
 }
 
 /// The error of a call to the engine other than a build.
 pub fn engine_error(error: Error) -> BuildError {
-    let detail = error.to_string();
-    if is_disk_full(&detail) {
-        return BuildError::DiskFull;
+    match error {
+        Error::DockerResponseServerError { message, .. }
+        | Error::DockerStreamError { error: message } => {
+            host_fault(&message).unwrap_or_else(|| host_failed(None, &message))
+        }
+        other => {
+            let detail = transport_error(&other);
+            if words::is_disk_full(&detail) {
+                return BuildError::DiskFull;
+            }
+            BuildError::EngineUnavailable {
+                detail: shorten(&detail),
+            }
+        }
     }
-    BuildError::EngineUnavailable {
-        detail: shorten(&detail),
+}
+
+/// The error that this message of the engine means, if it means that the build host failed.
+pub fn host_fault(message: &str) -> Option<BuildError> {
+    if words::is_disk_full(message) {
+        return Some(BuildError::DiskFull);
+    }
+    let has_failed = words::has_host_failed(message) && !words::is_program_wrong(message);
+    has_failed.then(|| host_failed(None, message))
+}
+
+/// Whether this message of the engine means that an image lacks a program, or may not run it.
+pub fn is_program_missing(message: &str) -> bool {
+    words::is_program_wrong(message)
+}
+
+/// Why there was no answer, without the names of libraries.
+fn transport_error(error: &Error) -> String {
+    if let Error::RequestTimeoutError = error {
+        return "it did not answer in time".to_owned();
+    }
+    // The innermost cause is the system's: the others only repeat it.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+fn host_failed(step: Option<&FailedStep>, cause: &str) -> BuildError {
+    BuildError::HostFailed {
+        step: step.map(|step| step.name.clone()),
+        detail: shorten(last_cause(cause)),
     }
 }
 
@@ -56,199 +122,139 @@ pub(crate) fn build_error(
     step: Option<&FailedStep>,
     spec: &ImageBuild,
 ) -> BuildError {
-    let message = match error {
-        Error::DockerStreamError { error } => error,
+    match error {
+        Error::DockerStreamError { error } => classify(&error, step, spec),
         // Some errors in the Dockerfile are answered with 500; any other 5xx is the engine's fault.
         Error::DockerResponseServerError {
             status_code,
             message,
-        } if status_code < 500 || step.is_some() || is_about_dockerfile(&message) => message,
-        other => return engine_error(other),
-    };
-    classify(&message, step, spec)
+        } if status_code < 500 || step.is_some() || words::is_dockerfile_wrong(&message) => {
+            classify(&message, step, spec)
+        }
+        other => engine_error(other),
+    }
 }
 
 fn classify(message: &str, step: Option<&FailedStep>, spec: &ImageBuild) -> BuildError {
-    if is_disk_full(message) || step.is_some_and(|step| is_disk_full(&step.error)) {
-        return BuildError::DiskFull;
+    if let Some(error) = missing_dockerfile(message, spec) {
+        return error;
     }
-    let lower = message.to_lowercase();
-    if lower.contains("cannot locate specified dockerfile")
-        || lower.contains("failed to read dockerfile")
-    {
-        return BuildError::DockerfileMissing {
-            path: spec.dockerfile.clone(),
-        };
-    }
+    let Some(step) = step else {
+        return without_step(message, spec);
+    };
     // Both are failures of a step too, but their cause is known more precisely.
     if let Some(error) =
-        missing_secret(message, step).or_else(|| platform_error(message, step, spec))
+        missing_secret(message, Some(step)).or_else(|| platform_error(message, Some(step), spec))
     {
         return error;
     }
-    let detail = shorten(last_cause(message));
-    match step {
-        Some(step) => match base_image(&step.name) {
-            Some(image) => BuildError::BaseImageUnavailable { image, detail },
-            None => BuildError::BuildFailed {
-                step: step.name.clone(),
-                code: exit_code(message).or_else(|| exit_code(&step.error)),
-                detail,
+    let name = Some(step.name.as_str());
+    let [whole, own] = [message, &step.error].map(|text| Message::parse(text, name));
+    let exit = whole.exit.or(own.exit);
+    if let Some(runtime_error) = &step.runtime_error
+        && exit.is_none_or(|exit| exit == Exit::Code(1))
+    {
+        return of_cause(step, runtime_error);
+    }
+    match exit {
+        Some(exit) => BuildError::BuildFailed {
+            step: step.name.clone(),
+            code: Some(exit.code()),
+            detail: match exit {
+                Exit::Code(_) => shorten(whole.cause),
+                Exit::OutOfMemory => "it was killed because memory ran out".to_owned(),
             },
         },
-        None if is_about_dockerfile(message) => BuildError::DockerfileInvalid { detail },
-        None => BuildError::BuildFailed {
-            step: "(unknown)".to_owned(),
-            code: exit_code(message),
-            detail,
-        },
+        // The message at the end may be about a step that was only canceled.
+        None if own.cause.is_empty() || whole.cause.contains(own.cause) => {
+            of_cause(step, whole.cause)
+        }
+        None => of_cause(step, own.cause),
     }
 }
 
-/// The error of a step that requires a secret or an agent which the build does not provide.
-fn missing_secret(message: &str, step: Option<&FailedStep>) -> Option<BuildError> {
-    const NO_AGENT: [&str; 4] = [
-        "no ssh forwarded",
-        "no SSH forwarded",
-        "unset ssh forward key",
-        "no SSH key",
-    ];
-    let step = step?;
-    // A command may print any of these messages; only a step with a mount can mean them.
-    if !step.name.contains("--mount=") {
-        return None;
+/// The error of a step that failed for `cause`, not because its command ended.
+fn of_cause(step: &FailedStep, cause: &str) -> BuildError {
+    let detail = shorten(last_cause(cause));
+    if words::is_disk_full(cause) {
+        return BuildError::DiskFull;
     }
-    let is_reported = |words: &str| message.contains(words) || step.error.contains(words);
-    let (requirement, advice) = if NO_AGENT.into_iter().any(is_reported) {
-        let advice = "name the variable with the private key under ssh";
-        ("an SSH agent".to_owned(), advice)
+    if let Some(image) = frontend(&step.name) {
+        return match host_fault(cause) {
+            Some(error) => error,
+            None => BuildError::FrontendUnavailable { image, detail },
+        };
+    }
+    if let Some(image) = base_image(&step.name) {
+        return match host_fault(cause) {
+            Some(error) => error,
+            None => BuildError::BaseImageUnavailable { image, detail },
+        };
+    }
+    if words::is_instruction_invalid(cause) {
+        return BuildError::DockerfileInvalid {
+            detail: format!("{}: {detail}", step.name),
+        };
+    }
+    let is_wrong = words::is_program_wrong(cause);
+    let has_host_failed = words::has_host_failed(cause);
+    let is_unexplained = is_done_by_engine(&step.name) && !words::is_reference_wrong(cause);
+    if !is_wrong && (has_host_failed || is_unexplained) {
+        host_failed(Some(step), cause)
     } else {
-        let secret = [message, &step.error].into_iter().find_map(secret_in)?;
-        let advice = "name its variable under secrets";
-        (format!("the secret {secret}"), advice)
-    };
-    Some(BuildError::SecretNotProvided {
-        step: step.name.clone(),
-        requirement,
-        advice,
-    })
-}
-
-/// The id in a message such as `secret npm: not found`.
-fn secret_in(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("secret ")?;
-    let id = rest.split([' ', ':']).next().filter(|id| !id.is_empty())?;
-    rest[id.len()..]
-        .contains("not found")
-        .then(|| id.to_owned())
-}
-
-/// The error of an image that does not exist for the platform, or cannot run on this host.
-fn platform_error(
-    message: &str,
-    step: Option<&FailedStep>,
-    spec: &ImageBuild,
-) -> Option<BuildError> {
-    const MISSING: &[&str] = &["no match for platform", "no matching manifest for"];
-    let platform = match spec.platforms.first() {
-        Some(platform) => platform.to_string(),
-        None => "the platform of its base image".to_owned(),
-    };
-    if MISSING.iter().any(|words| message.contains(words)) {
-        let image = step.and_then(|step| base_image(&step.name));
-        return Some(BuildError::PlatformMissing {
-            image: image.unwrap_or_else(|| "of the Dockerfile".to_owned()),
-            platform,
-        });
+        BuildError::BuildFailed {
+            step: step.name.clone(),
+            code: None,
+            detail,
+        }
     }
-    // The kernel's error is in the engine's message, in the error of the step, or only in its
-    // output.
-    let is_foreign = message.contains("exec format error")
-        || step.is_some_and(|step| step.is_foreign || step.error.contains("exec format error"));
-    is_foreign.then(|| BuildError::PlatformUnsupported {
-        platform,
-        step: step.map(|step| step.name.clone()),
-        detail: shorten(last_cause(message)),
-    })
 }
 
-/// The image that a step pulls, if the step does nothing else.
-pub(crate) fn base_image(step: &str) -> Option<String> {
-    const INTERNAL: &[&str] = &[
-        "[internal] load metadata for ",
-        "resolve image config for docker-image://",
-        "resolve image config for ",
-        "docker-image://",
-    ];
-    let image = INTERNAL
-        .iter()
-        .find_map(|prefix| step.strip_prefix(prefix))
-        .or_else(|| {
-            // BuildKit writes `[2/3] FROM a`, the classic builder `Step 2/3 : FROM a`.
-            let rest = match step.strip_prefix('[') {
-                Some(rest) => rest.split_once("] ")?.1,
-                None => step.split_once(" : ").map_or(step, |(_, rest)| rest),
-            };
-            rest.strip_prefix("FROM ")
-        })?;
-    let image = image
-        .split_whitespace()
-        .find(|word| !word.starts_with("--"))?;
-    Some(image.to_owned())
+/// Whether a failure of this step, other than the end of its command, is the engine's: it runs a
+/// command or handles the image. The other instructions read what a user wrote or named.
+fn is_done_by_engine(step: &str) -> bool {
+    let instruction = match step.strip_prefix('[') {
+        Some(rest) => rest.split_once("] ").map_or(step, |(_, rest)| rest),
+        None => step.split_once(" : ").map_or(step, |(_, rest)| rest),
+    };
+    instruction.starts_with("RUN ")
+        || step.starts_with("[internal] ")
+        || step.starts_with("exporting ")
+        || step.starts_with("writing image")
 }
 
-fn is_disk_full(message: &str) -> bool {
-    message.contains("no space left on device") || message.contains("disk quota exceeded")
-}
-
-/// Whether the engine refused the Dockerfile before any step ran.
-fn is_about_dockerfile(message: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "dockerfile parse error",
-        "failed to create llb definition",
-        "failed to parse dockerfile",
-        "file with no instructions",
-        "cannot be empty",
-        "no build stage in current context",
-        "failed to reach build target",
-        "target stage",
-        "unknown instruction",
-        "syntax error",
-        "invalid from flag",
-        "invalid field",
-        "base name",
-        "circular dependency",
-        "failed to process",
-        "unsupported frontend",
+/// The error of a build for which the engine found no Dockerfile.
+fn missing_dockerfile(message: &str, spec: &ImageBuild) -> Option<BuildError> {
+    const WORDS: [&str; 2] = [
+        "cannot locate specified dockerfile",
+        "failed to read dockerfile",
     ];
     let lower = message.to_lowercase();
-    WORDS.iter().any(|word| lower.contains(word))
-}
-
-/// The exit code of the failed command, in the form of either builder.
-fn exit_code(message: &str) -> Option<i64> {
-    ["exit code: ", "non-zero code: "].iter().find_map(|words| {
-        let (_, rest) = message.rsplit_once(words)?;
-        let end = rest.find(|c: char| !c.is_ascii_digit());
-        rest[..end.unwrap_or(rest.len())].parse().ok()
+    let is_missing = WORDS.iter().any(|words| lower.contains(words));
+    // The engine also fails to read it if its own disk is full or broken.
+    (is_missing && host_fault(message).is_none()).then(|| BuildError::DockerfileMissing {
+        path: spec.dockerfile.clone(),
     })
 }
 
-/// Strips the prefixes that the layers of the engine add to a message they pass on.
-fn last_cause(message: &str) -> &str {
-    const PREFIXES: &[&str] = &[
-        "failed to solve with frontend dockerfile.v0: ",
-        "failed to solve with frontend gateway.v0: ",
-        "failed to solve: ",
-        "failed to create LLB definition: ",
-        "rpc error: code = Unknown desc = ",
-        "executor failed running ",
-    ];
-    let mut rest = message;
-    while let Some(shorter) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
-        rest = shorter;
+/// The error of a build that failed outside of its steps: the frontend has refused the Dockerfile,
+/// or the engine failed.
+fn without_step(message: &str, spec: &ImageBuild) -> BuildError {
+    if let Some(error) = host_fault(message) {
+        return error;
     }
-    rest
+    if let Some(error) = platform_error(message, None, spec) {
+        return error;
+    }
+    BuildError::DockerfileInvalid {
+        detail: shorten(last_cause(message)),
+    }
+}
+
+/// Whether this line, the first one that a command wrote, comes from a runtime that could not start
+/// the command.
+pub(crate) fn is_runtime_error(line: &str) -> bool {
+    RUNTIME_ERRORS.iter().any(|prefix| line.starts_with(prefix))
 }
 
 /// The message in one line of at most 500 characters.
@@ -262,94 +268,4 @@ pub(crate) fn shorten(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn step(name: &str) -> FailedStep {
-        FailedStep {
-            name: name.to_owned(),
-            error: String::new(),
-            is_foreign: false,
-        }
-    }
-
-    fn classified(message: &str, step: &FailedStep) -> BuildError {
-        classify(message, Some(step), &ImageBuild::default())
-    }
-
-    #[test]
-    fn the_failed_step_decides_the_error_before_the_message_does() {
-        let message = "failed to solve: docker.io/library/x:1: not found";
-        let error = classified(
-            message,
-            &step("[internal] load metadata for docker.io/library/x:1"),
-        );
-        assert!(
-            matches!(&error, BuildError::BaseImageUnavailable { image, detail }
-                if image == "docker.io/library/x:1" && detail == "docker.io/library/x:1: not found"),
-            "{error}"
-        );
-        let error = classified(
-            "executor failed running [/bin/sh -c exit 7]: exit code: 7",
-            &step("[2/3] RUN exit 7"),
-        );
-        assert!(
-            matches!(&error, BuildError::BuildFailed { step, code: Some(7), .. } if step == "[2/3] RUN exit 7"),
-            "{error}"
-        );
-        let error = classified("write /x: no space left on device", &step("[2/3] RUN dd"));
-        assert!(matches!(error, BuildError::DiskFull));
-    }
-
-    #[test]
-    fn base_images_are_recognized_in_steps_of_both_builders() {
-        for (name, image) in [
-            (
-                "[internal] load metadata for r:5000/a:1",
-                Some("r:5000/a:1"),
-            ),
-            (
-                "[build 1/4] FROM docker.io/library/rust@sha256:12",
-                Some("docker.io/library/rust@sha256:12"),
-            ),
-            (
-                "Step 1/3 : FROM --platform=linux/amd64 a:1 AS b",
-                Some("a:1"),
-            ),
-            ("[2/3] RUN echo FROM x", None),
-            ("[2/3] COPY --from=a /x /y", None),
-            ("Step 2/3 : RUN FROM x", None),
-        ] {
-            assert_eq!(base_image(name).as_deref(), image, "{name}");
-        }
-    }
-
-    #[test]
-    fn long_messages_are_shortened_to_one_line() {
-        let long = shorten(&"ä \n".repeat(1000));
-        assert!(long.chars().count() <= 501 && !long.contains('\n'));
-    }
-
-    fn refused(status_code: u16, message: &str) -> Result<(), Error> {
-        Err(Error::DockerResponseServerError {
-            status_code,
-            message: message.to_owned(),
-        })
-    }
-
-    #[test]
-    fn deleting_what_is_already_deleted_is_no_error() {
-        // The answers of Docker 20.10 to the second of two calls that delete one image.
-        for (status, message) in [
-            (404, "No such image: a:1"),
-            (409, "removal of container 12ab is already in progress"),
-            (500, "unrecognized image ID sha256:24742aa09ec4"),
-        ] {
-            assert!(
-                ignore_missing(refused(status, message)).is_ok(),
-                "{message}"
-            );
-        }
-        assert!(ignore_missing(refused(500, "input/output error")).is_err());
-    }
-}
+mod tests;

@@ -4,19 +4,21 @@
 //! a line such as `Step 2/3 : RUN make`, as the classic builder writes it, and each line of its
 //! output begins with its label, here `#2/3`. Internal steps of BuildKit are labeled with a number.
 
+mod classic;
+mod output;
+
 use std::collections::HashMap;
-use std::time::Instant;
 
 use bollard::models::{BuildInfo, BuildInfoAux};
 use slipway_domain::{BuildStep, Phase};
 
-use crate::engine::failures::{FailedStep, base_image, shorten};
+use self::classic::ClassicStep;
+use self::output::Output;
+use crate::engine::failures::{FailedStep, pulled_image, shorten};
 use crate::progress::Progress;
 
 /// The longest unfinished line that is buffered, in bytes.
 const MAX_LINE: usize = 16 * 1024;
-/// How a line in a step's output begins if its command is for another architecture.
-const EXEC_ERROR_PREFIXES: &[&str] = &["standard_init_linux.go:", "exec /"];
 
 /// The prefix of the name of a step that looks for layers in an image. It fails if there is no such
 /// image, and the build goes on without.
@@ -35,6 +37,9 @@ pub(crate) struct TraceWriter<'a> {
     pub(crate) failed: Option<FailedStep>,
     /// The id of the image, once it is complete.
     pub(crate) image: Option<String>,
+    /// The id of the image in the text of the classic builder. Some versions of Podman report it in
+    /// no other way.
+    image_in_text: Option<String>,
 }
 
 #[derive(Default)]
@@ -46,16 +51,7 @@ struct Step {
     done: bool,
     /// The start of a line that is not finished.
     line: Vec<u8>,
-    /// Whether its command is for another architecture.
-    is_foreign: bool,
-}
-
-/// The running step of the classic builder.
-struct ClassicStep {
-    name: String,
-    since: Instant,
-    cached: bool,
-    is_foreign: bool,
+    output: Output,
 }
 
 /// The state of one BuildKit step in one message. BuildKit repeats it in later messages.
@@ -80,6 +76,7 @@ impl<'a> TraceWriter<'a> {
             open_line: None,
             failed: None,
             image: None,
+            image_in_text: None,
         }
     }
 
@@ -130,6 +127,7 @@ impl<'a> TraceWriter<'a> {
     /// Writes the unfinished lines of a build that has ended.
     pub(crate) fn finish(&mut self, has_failed: bool) {
         self.end_classic_step(has_failed);
+        self.image = self.image.take().or(self.image_in_text.take());
         let mut steps: Vec<(String, Step)> = std::mem::take(&mut self.steps).into_iter().collect();
         steps.sort_by_key(|(_, step)| step.number);
         for (digest, step) in steps.iter().filter(|(_, step)| !step.line.is_empty()) {
@@ -154,52 +152,6 @@ impl<'a> TraceWriter<'a> {
             failed.error = error.to_owned();
         }
         Some(failed)
-    }
-
-    fn handle_classic_output(&mut self, text: &str) {
-        for line in text.lines() {
-            // The classic builder reports no end of a step: the next one's heading is the end.
-            if line.starts_with("Step ") && line.contains(" : ") {
-                self.end_classic_step(false);
-                self.classic_step = Some(ClassicStep {
-                    name: line.to_owned(),
-                    since: Instant::now(),
-                    cached: false,
-                    is_foreign: false,
-                });
-                if base_image(line).is_some() {
-                    self.enter(Phase::Pulling);
-                } else {
-                    self.enter(Phase::Building);
-                }
-            } else if let Some(step) = &mut self.classic_step {
-                step.cached |= line.trim() == "---> Using cache";
-                step.is_foreign |= is_exec_error(line.as_bytes());
-            }
-        }
-        self.write(text);
-    }
-
-    /// Reports the running step of the classic builder as ended.
-    fn end_classic_step(&mut self, has_failed: bool) {
-        let Some(step) = self.classic_step.take() else {
-            return;
-        };
-        let duration = step.since.elapsed().as_millis();
-        self.progress.step(&BuildStep {
-            name: step.name.clone(),
-            duration_ms: duration.try_into().unwrap_or(u64::MAX),
-            cached: step.cached,
-            failed: has_failed,
-        });
-        if has_failed {
-            self.failed = Some(FailedStep {
-                name: step.name,
-                // The error comes at the end of the answer; `failed_step` fills it in.
-                error: String::new(),
-                is_foreign: step.is_foreign,
-            });
-        }
     }
 
     fn handle_status(&mut self, status: StepStatus) {
@@ -230,8 +182,9 @@ impl<'a> TraceWriter<'a> {
     fn end_step(&mut self, status: StepStatus, label: &str) {
         let step = self.step(&status.digest);
         step.done = true;
-        let is_foreign = step.is_foreign;
         let rest = std::mem::take(&mut step.line);
+        step.output.see(&rest);
+        let output = std::mem::take(&mut step.output);
         if !rest.is_empty() {
             self.write_step_line(&status.digest, label, &rest);
         }
@@ -254,7 +207,8 @@ impl<'a> TraceWriter<'a> {
                 self.failed = Some(FailedStep {
                     name: status.name,
                     error: status.error,
-                    is_foreign,
+                    is_foreign: output.is_foreign,
+                    runtime_error: output.runtime_error,
                 });
             }
         } else if status.cached {
@@ -275,9 +229,7 @@ impl<'a> TraceWriter<'a> {
         let rest = text.split_off(end.map_or(0, |at| at + 1));
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            if is_exec_error(line) {
-                self.step(digest).is_foreign = true;
-            }
+            self.step(digest).output.see(line);
             self.write_step_line(digest, &label, line);
         }
         if rest.len() > MAX_LINE {
@@ -304,7 +256,7 @@ impl<'a> TraceWriter<'a> {
     }
 
     fn enter_phase_of(&mut self, step: &str) {
-        if base_image(step).is_some() {
+        if pulled_image(step).is_some() {
             // Another stage may pull its base while the first one builds; that is no step back.
             if self.phase.is_none() {
                 self.enter(Phase::Pulling);
@@ -349,15 +301,6 @@ impl<'a> TraceWriter<'a> {
             self.progress.output(b"\n");
         }
     }
-}
-
-/// Whether this line of a step's output reports that its command is for another architecture.
-fn is_exec_error(line: &[u8]) -> bool {
-    let line = String::from_utf8_lossy(line);
-    let is_from_engine = EXEC_ERROR_PREFIXES
-        .iter()
-        .any(|prefix| line.starts_with(prefix));
-    is_from_engine && line.trim_end().ends_with("exec format error")
 }
 
 /// The label and the heading of a step of the Dockerfile, which BuildKit names like

@@ -9,7 +9,7 @@ use slipway_domain::base_image::BaseImage;
 
 use crate::builder::Builder;
 use crate::dockerfile::first_from::FirstFrom;
-use crate::engine::failures::{engine_error, shorten};
+use crate::engine::failures::{engine_error, host_fault, shorten};
 use crate::error::BuildError;
 use crate::images::pull::Pull;
 use crate::progress::Progress;
@@ -75,9 +75,9 @@ fn unavailable(image: &str, error: Error) -> BuildError {
         Error::DockerResponseServerError { message, .. } => shorten(message),
         _ => return engine_error(error),
     };
-    match engine_error(error) {
-        BuildError::DiskFull => BuildError::DiskFull,
-        _ => BuildError::BaseImageUnavailable {
+    match host_fault(&detail) {
+        Some(fault) => fault,
+        None => BuildError::BaseImageUnavailable {
             image: image.to_owned(),
             detail,
         },

@@ -1,7 +1,6 @@
 //! Deleting what builds leave in the engine: images and containers by label, and build cache.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -10,7 +9,7 @@ use bollard::query_parameters::{
     RemoveContainerOptions, RemoveImageOptions,
 };
 
-use crate::builder::Builder;
+use crate::builder::{Backend, Builder};
 use crate::engine::failures::{engine_error, ignore_missing};
 use crate::error::BuildError;
 use crate::labels::{BUILD_NAME_PREFIX, OWNER_LABEL};
@@ -42,7 +41,12 @@ impl Builder {
         let labels = vec![format!("{OWNER_LABEL}={}", self.owner())];
         let is_leftover = |names: &[String]| {
             let mut all = names.iter();
-            names.is_empty() || all.any(|name| name.starts_with(BUILD_NAME_PREFIX))
+            // Podman adds a registry to local names.
+            let is_own = |name: &str| {
+                let name = name.strip_prefix("localhost/").unwrap_or(name);
+                name.starts_with(BUILD_NAME_PREFIX)
+            };
+            names.is_empty() || all.any(|name| is_own(name))
         };
         let removed = self.remove_labeled(labels, is_leftover).await?;
         Ok(self.remove_all_tags().await? + removed)
@@ -78,7 +82,8 @@ impl Builder {
             ..PruneBuildOptions::default()
         };
         let cache = self.prune_cache(options).await?;
-        Ok(cache + bytes(images.space_reclaimed))
+        let kept = self.prune_kept(cache_bytes).await?;
+        Ok(cache + kept + bytes(images.space_reclaimed))
     }
 
     /// Deletes build cache that no build has used for `age`. Returns how many bytes the engine
@@ -87,25 +92,23 @@ impl Builder {
     /// # Errors
     /// `EngineUnavailable` if the engine does not answer.
     pub async fn prune_unused_for(&self, age: Duration) -> Result<u64, BuildError> {
-        let age = format!("{}s", age.as_secs());
+        let until = format!("{}s", age.as_secs());
         let options = PruneBuildOptions {
             all: Some(true),
-            filters: Some(HashMap::from([("until".to_owned(), vec![age])])),
+            filters: Some(HashMap::from([("until".to_owned(), vec![until])])),
             ..PruneBuildOptions::default()
         };
-        self.prune_cache(options).await
+        let cache = self.prune_cache(options).await?;
+        Ok(cache + self.prune_kept_for(age).await?)
     }
 
     async fn prune_cache(&self, options: PruneBuildOptions) -> Result<u64, BuildError> {
+        // An engine without BuildKit has no other cache than images, and may refuse the request.
+        if self.backend() == Backend::Classic {
+            return Ok(0);
+        }
         let pruned = prune_client(self.engine()).prune_build(Some(options)).await;
         Ok(bytes(pruned.map_err(engine_error)?.space_reclaimed))
-    }
-
-    /// The directory in which an engine on this host stores images and cache, if it reports one.
-    pub async fn storage_dir(&self) -> Option<PathBuf> {
-        let dir = self.engine().info().await.ok()?.docker_root_dir?;
-        // The directory of an engine on another host does not exist here.
-        Some(PathBuf::from(dir)).filter(|dir| dir.is_dir())
     }
 
     /// Deletes containers with these labels that this owner named, and images with these labels
@@ -145,9 +148,13 @@ impl Builder {
             .into_iter()
             .filter(|found| is_own(&found.names))
             .collect();
+        // Podman lists an image without a name even if another one consists of its layers.
+        let parents: HashSet<String> = images.iter().map(|found| found.parent_id.clone()).collect();
         let images: Vec<_> = images
             .into_iter()
-            .filter(|found| is_wanted(&found.repo_tags))
+            .filter(|found| !found.repo_tags.is_empty() || !parents.contains(&found.id))
+            // Its other names are deleted by `remove_tags_of` and `remove_all_tags`.
+            .filter(|found| is_wanted(&found.repo_tags) && !self.is_kept(&found.repo_tags))
             .collect();
         let count = containers.len() + images.len();
         // Containers first: the engine keeps an image that a container uses.

@@ -47,6 +47,11 @@ impl Builder {
         format!("{}more-{index}{suffix}", self.tag_prefix())
     }
 
+    /// The prefix of the tags of images that are kept for their layers.
+    pub(crate) fn kept_tag_prefix(&self) -> String {
+        format!("{}kept-", self.tag_prefix())
+    }
+
     /// Deletes all tags of images that were pulled or built for `job`.
     pub(crate) async fn remove_tags_of(&self, job: &str) -> Result<(), BuildError> {
         let own = [
@@ -64,10 +69,13 @@ impl Builder {
             .map(drop)
     }
 
-    /// Deletes all tags of this owner; returns how many there were.
+    /// Deletes all tags of this owner, except those of images that are kept for their layers;
+    /// returns how many there were.
     pub(crate) async fn remove_all_tags(&self) -> Result<usize, BuildError> {
         let prefix = format!(":{}", self.tag_prefix());
-        self.remove_tags(|name| name.contains(&prefix)).await
+        let kept = format!(":{}", self.kept_tag_prefix());
+        self.remove_tags(|name| name.contains(&prefix) && !name.contains(&kept))
+            .await
     }
 
     async fn remove_tags(&self, is_wanted: impl Fn(&str) -> bool) -> Result<usize, BuildError> {

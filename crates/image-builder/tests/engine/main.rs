@@ -8,6 +8,7 @@ mod docker_cache;
 mod docker_cancel;
 mod docker_classic;
 mod docker_context;
+mod docker_failures;
 mod docker_leftovers;
 mod docker_limits;
 mod docker_platform;

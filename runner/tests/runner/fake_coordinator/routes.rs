@@ -67,7 +67,12 @@ async fn unregister(body: web::Json<Value>) -> HttpResponse {
     }
 }
 
-async fn verify(body: web::Json<Value>) -> HttpResponse {
+async fn verify(shared: web::Data<Shared>, body: web::Json<Value>) -> HttpResponse {
+    if let Some(why) = body["info"]["unready"].as_str() {
+        let mut state = shared.state.lock().unwrap();
+        state.unready.push(why.to_owned());
+        shared.changed.notify_waiters();
+    }
     match body["token"].as_str() {
         Some(RUNNER_TOKEN) => HttpResponse::NotFound().finish(),
         _ => HttpResponse::Forbidden().finish(),
@@ -108,6 +113,7 @@ async fn claim(shared: web::Data<Shared>, body: web::Json<ClaimRequest>) -> Http
     {
         let mut state = shared.state.lock().unwrap();
         state.polls += 1;
+        state.unready.clear();
         state.open_polls += 1;
         if state.open_polls > 1 {
             state.violations.push("two concurrent polls".to_owned());
