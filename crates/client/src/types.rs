@@ -313,6 +313,9 @@ pub struct Runner {
     pub version: Option<String>,
     /// When the coordinator last received a request from it.
     pub contact_at: Option<DateTime<Utc>>,
+    /// Why the runner claims no jobs at the moment, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unready: Option<String>,
 }
 
 /// Changes to a runner. Absent fields stay as they are.

@@ -147,6 +147,7 @@ diesel::table! {
         rev -> BigInt,
         platforms -> Nullable<Text>,
         image_archives -> Bool,
+        unready -> Nullable<Text>,
     }
 }
 

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_domain::queue::PendingReason;
 use slipway_domain::{FailureReason, JobState, Outcome, Phase};
-use slipway_farm::Content;
+use slipway_farm::{Content, Page, StartBlocker};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -28,6 +29,8 @@ on_both_back_ends!(
     final_update_discards_a_trace_that_differs_from_its_checksum,
     image_in_the_final_update_is_recorded_as_an_artifact,
     job_is_retried_after_a_runner_fault_but_not_after_its_own_failure,
+    next_attempt_goes_back_to_the_same_runner_at_once_only_without_another_one,
+    probe_with_a_reason_makes_the_runner_unready_until_its_next_poll,
 );
 
 /// Longer than any step of these tests takes.
@@ -178,4 +181,52 @@ async fn job_is_retried_after_a_runner_fault_but_not_after_its_own_failure(backe
             farm.cancel(next.id).await;
         }
     }
+}
+
+async fn next_attempt_goes_back_to_the_same_runner_at_once_only_without_another_one(
+    backend: Backend,
+) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    let api = RunnerApi::new(&farm);
+    let fault = json!({"state": "failed", "failure_reason": "runner_fault"});
+    farm.build(&project).await;
+    let only = api.register_runner(&farm).await;
+    only.claim().await.put(fault.clone()).await.is(200);
+    let second = only.claim().await;
+    assert_eq!(farm.job(second.id).await.attempt, 2);
+    let other = api.register_runner(&farm).await;
+    second.put(fault).await.is(200);
+    only.expect_no_job().await;
+    let third = other.claim().await;
+    assert_eq!(farm.job(third.id).await.attempt, 3);
+}
+
+async fn probe_with_a_reason_makes_the_runner_unready_until_its_next_poll(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    let why = "the Docker Engine is gone";
+    let probe = json!({"token": runner.token, "info": {"name": "slipway-runner", "unready": why}});
+    let probed = runner.api.json(Method::PUT, "/builds/-1", &probe).await;
+    probed.is(404);
+    let page = Page {
+        before: None,
+        limit: 1,
+    };
+    let unready = async || {
+        let all = farm.farm().runners(&farm.admin().await, page).await;
+        all.unwrap().remove(0).about.unready
+    };
+    assert_eq!(unready().await.as_deref(), Some(why));
+    let build = farm.build(&project).await;
+    let job = farm.jobs(&build).await.remove(0);
+    let reason = farm.farm().pending_reason(&project, job.id).await.unwrap();
+    let expected = PendingReason::NoneReady {
+        runner: runner.id,
+        why: why.to_owned(),
+    };
+    assert_eq!(reason, StartBlocker::Pending(expected));
+    assert_eq!(runner.claim().await.id, job.id);
+    assert_eq!(unready().await, None);
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use slipway_domain::base_image::BaseImage;
+use slipway_domain::names::clean_message;
 use slipway_domain::spec::Script;
 use slipway_domain::{FailureReason, JobSpec, ReportedResult};
 use slipway_farm::{
@@ -149,6 +150,7 @@ pub(crate) fn about(info: Option<Info>) -> (About, bool) {
         image_archives: info
             .features
             .is_some_and(|features| features.image_archives),
+        unready: info.unready.map(|why| clean_message(&why)),
     };
     (about, heartbeat)
 }

@@ -368,6 +368,7 @@ pub(crate) fn runner(runner: farm::Runner, online: bool) -> wire::Runner {
         executor: runner.about.executor,
         created_at: runner.created_at,
         contact_at: runner.contact_at,
+        unready: runner.about.unready,
     }
 }
 

@@ -57,6 +57,13 @@ impl From<PendingReason> for wire::PendingReason {
                 "no runner that could claim the job has contacted the farm in the last two minutes"
                     .to_owned(),
             ),
+            PendingReason::NoneReady { runner, why } => (
+                "none_ready",
+                format!(
+                    "every runner that could claim the job has stopped claiming; runner {runner} \
+                     reports: {why}"
+                ),
+            ),
             PendingReason::ProjectAtLimit(limit) => (
                 "project_at_limit",
                 format!("the project already runs {limit} jobs, which is its limit"),
@@ -115,6 +122,10 @@ mod tests {
             PendingReason::NoRunnerHasFeatures(vec!["packages".to_owned()]),
             PendingReason::AllPaused,
             PendingReason::AllOffline,
+            PendingReason::NoneReady {
+                runner: RunnerId(3),
+                why: "no engine".to_owned(),
+            },
             PendingReason::ProjectAtLimit(2),
             PendingReason::Reserved {
                 runner: RunnerId(7),
@@ -128,9 +139,9 @@ mod tests {
         assert!(reasons[1].message.ends_with("arm64"));
         let reserved = "until 1970-01-01T00:00:00.000Z for runner 7,";
         assert!(
-            reasons[7].message.contains(reserved),
+            reasons[8].message.contains(reserved),
             "{}",
-            reasons[7].message
+            reasons[8].message
         );
         let needs = farm::StartBlocker::Needs(vec!["test".to_owned()]);
         let needs = wire::JobPendingReason::from(needs).reason;

@@ -38,6 +38,9 @@ pub(crate) struct Runner {
     pub(crate) created_at: DateTime<Utc>,
     /// When the coordinator last received a request from it.
     pub(crate) contact_at: Option<DateTime<Utc>>,
+    /// Why the runner claims no jobs at the moment, in its own words. Absent while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unready: Option<String>,
 }
 
 /// The runner to create.

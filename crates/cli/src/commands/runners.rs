@@ -4,7 +4,7 @@ use anyhow::Result;
 use slipway_client::Runner;
 
 use crate::commands::{Outcome, Session, all_pages};
-use crate::output::{age, now, table};
+use crate::output::{age, now, plain, table};
 
 /// Lists the runners.
 pub(crate) async fn list(session: &Session) -> Result<Outcome> {
@@ -24,15 +24,26 @@ pub(crate) async fn list(session: &Session) -> Result<Outcome> {
             ]
         };
         let heading = ["ID", "RUNNER", "STATE", "SERVES", "TAGS", "VERSION", "SEEN"];
-        table(heading, runners.iter().map(row).collect())
+        let mut text = table(heading, runners.iter().map(row).collect());
+        for runner in runners {
+            if let Some(why) = runner.unready.as_ref().filter(|_| runner.online) {
+                let line = format!("Runner {} claims no jobs: {why}", runner.id);
+                text.push_str(&format!("{}\n", plain(&line)));
+            }
+        }
+        text
     })?;
     Ok(Outcome::Succeeded)
 }
 
 fn state(runner: &Runner) -> &'static str {
-    match (runner.paused, runner.online) {
-        (true, _) => "paused",
-        (false, true) => "online",
-        (false, false) => "offline",
+    if runner.paused {
+        "paused"
+    } else if !runner.online {
+        "offline"
+    } else if runner.unready.is_some() {
+        "unready"
+    } else {
+        "online"
     }
 }

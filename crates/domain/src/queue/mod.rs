@@ -7,7 +7,7 @@ mod requirement;
 mod warm;
 
 pub use assignment::{Candidate, KeyQueue, assign_jobs};
-pub use pending::{PendingReason, RunnerView, explain_pending};
+pub use pending::{PendingReason, RunnerView, explain_pending, has_alternative};
 pub use requirement::{Capabilities, ProjectPolicy, Requirement, RunnerScope};
 pub use warm::{RunnerActivity, WarmRunner, reserve_for};
 

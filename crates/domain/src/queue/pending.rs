@@ -8,11 +8,23 @@ use crate::ids::RunnerId;
 /// The state of one runner, as far as it explains why a job is pending.
 #[derive(Clone, Debug)]
 pub struct RunnerView {
+    pub id: RunnerId,
     pub capabilities: Capabilities,
     /// Whether an operator paused it.
     pub paused: bool,
     /// Whether it contacted the farm recently.
     pub online: bool,
+    /// Whether it was registered recently, and so may contact the farm any moment.
+    pub is_new: bool,
+    /// Why it claims no jobs at the moment, as it reported.
+    pub unready: Option<String>,
+}
+
+impl RunnerView {
+    /// Whether it claims jobs, apart from being busy.
+    pub fn is_available(&self) -> bool {
+        !self.paused && self.online && self.unready.is_none()
+    }
 }
 
 /// Why a pending job has not been claimed.
@@ -32,6 +44,13 @@ pub enum PendingReason {
     AllPaused,
     /// Every matching runner that is not paused is offline.
     AllOffline,
+    /// Every matching runner that is neither paused nor offline has stopped claiming jobs.
+    NoneReady {
+        /// One of these runners.
+        runner: RunnerId,
+        /// Why it has stopped, in its own words.
+        why: String,
+    },
     /// The project already runs its maximum number of jobs.
     ProjectAtLimit(u32),
     /// The job is reserved for a busy runner that built this project recently.
@@ -86,7 +105,11 @@ pub fn explain_pending(
         .into_iter()
         .filter(|runner| missing_features(runner).is_empty())
         .collect();
-    // Without a runner that is online, neither the limit nor a reservation decides anything.
+    let unready = matching.iter().find_map(|runner| {
+        let why = runner.unready.clone()?;
+        (!runner.paused && runner.online).then_some((runner.id, why))
+    });
+    // Without a runner that claims jobs, neither the limit nor a reservation decides anything.
     if matching.iter().all(|runner| runner.paused) {
         PendingReason::AllPaused
     } else if matching
@@ -94,6 +117,10 @@ pub fn explain_pending(
         .all(|runner| runner.paused || !runner.online)
     {
         PendingReason::AllOffline
+    } else if let Some((runner, why)) =
+        unready.filter(|_| !matching.iter().any(|runner| runner.is_available()))
+    {
+        PendingReason::NoneReady { runner, why }
     } else if let Some(limit) = policy.max_running.filter(|limit| running >= *limit) {
         PendingReason::ProjectAtLimit(limit)
     } else if let Some((runner, until)) = reserved {
@@ -101,6 +128,22 @@ pub fn explain_pending(
     } else {
         PendingReason::AllBusy
     }
+}
+
+/// Whether a runner other than `failed`, which lost or failed a job with `requirement`, may take its
+/// next attempt. If there is none, `failed` need not be avoided: the job would only wait.
+pub fn has_alternative(
+    requirement: &Requirement,
+    policy: ProjectPolicy,
+    failed: RunnerId,
+    runners: &[RunnerView],
+) -> bool {
+    runners.iter().any(|runner| {
+        let is_coming = runner.is_new && !runner.paused;
+        runner.id != failed
+            && (runner.is_available() || is_coming)
+            && runner.capabilities.can_serve(requirement, policy)
+    })
 }
 
 /// The reason when no runner of the project takes the job's tags.

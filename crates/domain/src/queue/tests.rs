@@ -184,13 +184,61 @@ fn a_reservation_does_not_move_a_job_forward() {
     );
 }
 
-#[test]
-fn each_pending_reason_has_its_own_case() {
-    let view = |capabilities: Capabilities| RunnerView {
+fn available(capabilities: Capabilities) -> RunnerView {
+    RunnerView {
+        id: RunnerId(1),
         capabilities,
         paused: false,
         online: true,
+        is_new: false,
+        unready: None,
+    }
+}
+
+#[test]
+fn a_runner_that_failed_is_avoided_only_if_another_one_could_take_the_job() {
+    let failed = available(shared("gpu"));
+    let other = RunnerView {
+        id: RunnerId(2),
+        ..failed.clone()
     };
+    let wanted = requirement(1, "gpu");
+    let has_alternative = |other: RunnerView| {
+        let runners = [failed.clone(), other];
+        has_alternative(&wanted, OPEN, failed.id, &runners)
+    };
+    assert!(has_alternative(other.clone()));
+    assert!(has_alternative(RunnerView {
+        online: false,
+        is_new: true,
+        ..other.clone()
+    }));
+    assert!(!has_alternative(failed.clone()));
+    for useless in [
+        RunnerView {
+            paused: true,
+            ..other.clone()
+        },
+        RunnerView {
+            online: false,
+            ..other.clone()
+        },
+        RunnerView {
+            unready: Some("no engine".to_owned()),
+            ..other.clone()
+        },
+        RunnerView {
+            capabilities: shared("arm"),
+            ..other.clone()
+        },
+    ] {
+        assert!(!has_alternative(useless.clone()), "{useless:?}");
+    }
+}
+
+#[test]
+fn each_pending_reason_has_its_own_case() {
+    let view = available;
     let why = |wanted: &str, runners: &[RunnerView]| {
         explain_pending(&requirement(1, wanted), OPEN, 0, None, runners)
     };
@@ -241,6 +289,21 @@ fn each_pending_reason_has_its_own_case() {
         online: false,
         ..view(shared(""))
     };
+    let unready = RunnerView {
+        id: RunnerId(3),
+        unready: Some("no engine".to_owned()),
+        ..view(shared(""))
+    };
+    let none_ready = PendingReason::NoneReady {
+        runner: RunnerId(3),
+        why: "no engine".to_owned(),
+    };
+    let runners = [paused.clone(), offline.clone(), unready.clone()];
+    assert_eq!(why("", &runners), none_ready);
+    assert_eq!(
+        why("", &[unready, view(shared(""))]),
+        PendingReason::AllBusy
+    );
     assert_eq!(why("", &[paused, offline]), PendingReason::AllOffline);
     assert_eq!(why("", &[view(shared(""))]), PendingReason::AllBusy);
     let limited = ProjectPolicy {

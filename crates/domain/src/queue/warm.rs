@@ -29,7 +29,8 @@ impl WarmRunner {
     fn can_take(&self, requirement: &Requirement, policy: ProjectPolicy) -> bool {
         // A busy runner reports its job rather than polling, so it may not count as online.
         let is_alive = self.view.online || self.activity != RunnerActivity::Idle;
-        is_alive && !self.view.paused && self.view.capabilities.can_serve(requirement, policy)
+        let may_claim = !self.view.paused && self.view.unready.is_none();
+        is_alive && may_claim && self.view.capabilities.can_serve(requirement, policy)
     }
 }
 
@@ -85,6 +86,9 @@ mod tests {
                 },
                 paused: false,
                 online: true,
+                id: RunnerId(runner),
+                is_new: false,
+                unready: None,
             },
             activity,
         }

@@ -1,14 +1,17 @@
 //! How a job ends in the database: its state, its next attempt, and what follows in its build.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome};
+use slipway_domain::queue::has_alternative;
+use slipway_domain::{Event, FailureReason, JobId, JobState, Outcome, RunnerId};
 use slipway_store::jobs::{self, Changes, Job};
 use slipway_store::retries::{self, Cause};
-use slipway_store::{Conn, StoreError, settle};
+use slipway_store::{Conn, StoreError, queue, settle};
 
 use crate::farm::Farm;
+use crate::queue::explain;
 
-/// For how many leases a runner that lost a job does not get the next attempt.
+/// For how many leases a runner that lost a job does not get the next attempt, if another runner
+/// could take it.
 const AVOID_LEASES: i32 = 4;
 
 /// When and how the farm retries a job that failed through no fault of its own.
@@ -55,13 +58,31 @@ fn automatic_retry(
     now: DateTime<Utc>,
 ) -> Result<Option<Cause>, StoreError> {
     if is_fault_of_farm(job, reason) && job.attempt < policy.max_attempts {
-        let avoid = job.runner.map(|runner| (runner, now + policy.avoid_for));
+        let avoid = match job.runner {
+            Some(runner) if has_other_runner(conn, job, runner, now)? => {
+                Some((runner, now + policy.avoid_for))
+            }
+            // The next attempt would wait for nothing.
+            _ => None,
+        };
         return Ok(Some(Cause::Farm { avoid }));
     }
     // Retries by the job's own rules are not the runner's fault, so it is not avoided.
     let rules = jobs::details_of(conn, job.id)?.retry;
     let again = rules.is_some_and(|rules| rules.allows(job.attempt, reason));
     Ok(again.then_some(Cause::Farm { avoid: None }))
+}
+
+/// Whether a runner other than `failed` could take the next attempt of a job.
+fn has_other_runner(
+    conn: &mut Conn,
+    job: &Job,
+    failed: RunnerId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let (requirement, policy) = queue::requirement(conn, job.queue_key)?;
+    let views = explain::views(conn, now)?;
+    Ok(has_alternative(&requirement, policy, failed, &views))
 }
 
 /// Ends a job, creates its next attempt if it is retried automatically, and settles its build.

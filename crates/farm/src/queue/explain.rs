@@ -136,7 +136,8 @@ impl Farm {
     }
 }
 
-fn views(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<RunnerView>, StoreError> {
+/// All runners of the farm, as far as they explain which jobs run.
+pub(crate) fn views(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<RunnerView>, StoreError> {
     let runners = runners::all(conn)?;
     Ok(runners.into_iter().map(|runner| runner.view(now)).collect())
 }

@@ -170,7 +170,7 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` for invalid texts.
-    pub(crate) async fn record_contact(
+    pub async fn record_contact(
         &self,
         runner: &Runner,
         about: Option<(About, bool)>,

@@ -45,11 +45,12 @@ impl Farm {
         let known = self.read(find).await?;
         let has_news = known.is_none_or(|known| {
             let differs = about.as_ref().is_some_and(|(about, _)| {
-                // These two are stored for the runner only, as no stock runner reports them.
+                // These are stored for the runner only, as no stock runner reports them.
                 known.about
                     != About {
                         platforms: Vec::new(),
                         image_archives: false,
+                        unready: None,
                         ..about.clone()
                     }
             });

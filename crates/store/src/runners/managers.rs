@@ -52,6 +52,7 @@ impl TryFrom<Row> for Manager {
                 executor: row.executor,
                 platforms: Vec::new(),
                 image_archives: false,
+                unready: None,
             },
             created_at: from_ms(row.created_at)?,
             contact_at: from_ms(row.contact_at)?,

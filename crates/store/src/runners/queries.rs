@@ -197,6 +197,7 @@ pub fn record_contact(
                 runners::executor.eq(&about.executor),
                 runners::platforms.eq(about.stored_platforms()),
                 runners::image_archives.eq(about.image_archives),
+                runners::unready.eq(&about.unready),
                 runners::heartbeat.eq(heartbeat),
             ))
             .execute(conn)?;

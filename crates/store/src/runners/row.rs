@@ -10,7 +10,7 @@ use slipway_domain::{FeatureSet, Platform, ProjectId, RunnerId, TagSet};
 use crate::engine::time::{from_ms, from_opt_ms};
 use crate::error::StoreError;
 
-/// How long a runner counts as online after its last contact.
+/// How long a runner counts as online after its last contact, and as new after its registration.
 const ONLINE_FOR: TimeDelta = TimeDelta::minutes(2);
 
 /// A registered runner.
@@ -47,8 +47,11 @@ impl Runner {
     /// What matters about it when the farm explains which runners could run a job.
     pub fn view(self, now: DateTime<Utc>) -> RunnerView {
         RunnerView {
+            id: self.id,
             paused: self.paused,
             online: self.is_online(now),
+            is_new: self.contact_at.is_none() && now - self.created_at < ONLINE_FOR,
+            unready: self.about.unready,
             capabilities: self.capabilities,
         }
     }
@@ -82,6 +85,8 @@ pub struct About {
     pub platforms: Vec<Platform>,
     /// Whether it can store images as archives.
     pub image_archives: bool,
+    /// Why it claims no jobs at the moment.
+    pub unready: Option<String>,
 }
 
 impl About {
@@ -135,6 +140,7 @@ pub(super) struct RunnerRow {
     rev: i64,
     platforms: Option<String>,
     image_archives: bool,
+    unready: Option<String>,
 }
 
 impl RunnerRow {
@@ -156,6 +162,7 @@ impl RunnerRow {
                 .map(|text| text.parse().map_err(|_| StoreError::Corrupt("platform")))
                 .collect::<Result<_, _>>()?,
             image_archives: self.image_archives,
+            unready: self.unready,
         };
         Ok(Runner {
             id: RunnerId(self.id),

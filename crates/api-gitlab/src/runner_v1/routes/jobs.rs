@@ -46,7 +46,7 @@ pub(crate) async fn request(
 /// 200 if the report is stored; 403 if the token is unknown or the job was erased; 404 if the job
 /// is not running on this runner, which is how the runner learns of a cancel; 416 if our runner
 /// reports a result before the whole trace is stored. An invalid id is a probe (`gitlab-runner
-/// verify`) and answers 404.
+/// verify`) and answers 404; what it reports about the runner is stored.
 ///
 /// With `Prefer: wait=N` (RFC 7240, section 4.3) the reply to a heartbeat is held for up to N
 /// seconds while the job's state does not change.
@@ -59,7 +59,11 @@ pub(crate) async fn update(
     let runner = authenticated(&farm, request.token.clone()).await?;
     // Checked after the token: to a probe, 403 means that the runner was deleted and 404 that it
     // exists.
-    let id = job_id(&id).ok_or(RunnerV1Error::NotYourBuild)?;
+    let Some(id) = job_id(&id) else {
+        farm.record_contact(&runner, request.info.map(|info| about(Some(info))))
+            .await?;
+        return Err(RunnerV1Error::NotYourBuild);
+    };
     let mut report = report(request);
     report.wait = preferred_wait(http.headers());
     match farm.report(&runner, id, report).await {

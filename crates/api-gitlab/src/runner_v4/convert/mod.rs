@@ -207,5 +207,6 @@ pub(crate) fn about(info: &Info) -> About {
         executor: info.executor.clone(),
         platforms: Vec::new(),
         image_archives: false,
+        unready: None,
     }
 }
