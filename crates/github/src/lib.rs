@@ -1,7 +1,7 @@
 //! A GitHub client for two operations: reading the head of a branch, and setting a commit status.
 //!
 //! The operator configures the URL of the API and the token. Responses are limited in size, redirects
-//! are not followed, and errors and debug output never contain the token.
+//! are followed only on the same server, and errors and debug output never contain the token.
 
 mod repository;
 
@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::header::{ACCEPT, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use slipway_domain::{CommitSha, GitRef};
@@ -25,6 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The maximum size of a response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
+/// How many redirects of one request are followed.
+const MAX_REDIRECTS: usize = 3;
 /// The header that pins the API version.
 const API_VERSION: (&str, &str) = ("X-GitHub-Api-Version", "2022-11-28");
 /// The maximum length of a status description, in characters.
@@ -59,6 +61,9 @@ pub enum GithubError {
     /// GitHub refused the request.
     #[error("GitHub answered with status {status}")]
     Refused { status: u16 },
+    /// GitHub redirected the request to another server, or too often.
+    #[error("GitHub redirected the request to another server, or too often")]
+    Redirected,
     /// The response is too large or does not match the API.
     #[error("GitHub sent an invalid response")]
     InvalidResponse,
@@ -125,7 +130,8 @@ impl Github {
             http: reqwest::Client::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(TIMEOUT)
-                // A redirect could send the token to another host.
+                // Redirects are followed by `send`: one must not send the token to another server, and
+                // none may turn POST into GET.
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
                 .build()
@@ -148,7 +154,7 @@ impl Github {
     /// The commit a branch points to; `None` if the branch does not exist.
     ///
     /// # Errors
-    /// `Unreachable`, `Refused` or `InvalidResponse`.
+    /// `Unreachable`, `Refused`, `Redirected` or `InvalidResponse`.
     pub async fn branch_head(
         &self,
         repository: &GithubRepository,
@@ -176,7 +182,7 @@ impl Github {
     /// Sets a status on a commit.
     ///
     /// # Errors
-    /// `Unreachable` or `Refused`.
+    /// `Unreachable`, `Refused` or `Redirected`.
     pub async fn set_status(
         &self,
         repository: &GithubRepository,
@@ -220,10 +226,35 @@ impl Github {
         }
     }
 
+    /// Sends a request, with the same method and body also to where GitHub redirects it. GitHub does
+    /// that for repositories that were renamed or moved.
     async fn send(&self, request: RequestBuilder) -> Result<Response, GithubError> {
         // The URL is the operator's setting, so it must not reach the user who started the build.
-        let response = request.send().await;
-        response.map_err(|error| GithubError::Unreachable(error.without_url()))
+        let unreachable = |error: reqwest::Error| GithubError::Unreachable(error.without_url());
+        let mut request = request.build().map_err(unreachable)?;
+        for _ in 0..=MAX_REDIRECTS {
+            let again = request.try_clone();
+            let response = self.http.execute(request).await.map_err(unreachable)?;
+            if !is_redirect(response.status()) {
+                return Ok(response);
+            }
+            let target = self.redirected_to(&response);
+            // Only a streamed body cannot be sent again, and no request here has one.
+            let (Some(target), Some(mut next)) = (target, again) else {
+                return Err(GithubError::Redirected);
+            };
+            *next.url_mut() = target;
+            request = next;
+        }
+        Err(GithubError::Redirected)
+    }
+
+    /// Where a response redirects to, if that is on this server.
+    fn redirected_to(&self, response: &Response) -> Option<Url> {
+        let target = response.headers().get(LOCATION)?.to_str().ok()?;
+        let target = response.url().join(target).ok()?;
+        // Scheme and port count: another service on the host must not get the token.
+        (target.origin() == self.base.origin()).then_some(target)
     }
 }
 
@@ -231,6 +262,17 @@ impl fmt::Debug for Github {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Github({})", self.base)
     }
+}
+
+/// Whether the same request has to be sent to another URL. 302 and 303 are not among these: clients may
+/// turn them into GET, and GitHub's API uses them for downloads only.
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    )
 }
 
 fn refused(status: StatusCode) -> GithubError {

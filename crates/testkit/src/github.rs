@@ -37,8 +37,23 @@ struct State {
     branches: HashMap<(String, String), String>,
     statuses: Vec<TakenStatus>,
     failures: VecDeque<u16>,
+    redirects: HashMap<String, (u16, String)>,
+    requests: usize,
     refused: usize,
     complaints: Vec<String>,
+}
+
+impl State {
+    /// The status and the target of a planned redirect of this path.
+    fn redirect_of(&self, path: &str) -> Option<(actix_web::http::StatusCode, String)> {
+        self.redirects
+            .iter()
+            .find_map(|(repository, (status, target))| {
+                let rest = path.strip_prefix(&format!("/repos/{repository}/"))?;
+                let status = actix_web::http::StatusCode::from_u16(*status).ok()?;
+                Some((status, format!("{target}/{rest}")))
+            })
+    }
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -97,6 +112,19 @@ impl GithubMock {
         locked(&self.state).failures.extend(statuses);
     }
 
+    /// Redirects requests about the repository `owner/name` with this status to the same path below
+    /// `target`.
+    pub fn redirect(&self, status: u16, repository: &str, target: &str) {
+        let redirect = (status, target.to_owned());
+        let mut state = locked(&self.state);
+        state.redirects.insert(repository.to_owned(), redirect);
+    }
+
+    /// The number of requests to the API.
+    pub fn requests(&self) -> usize {
+        locked(&self.state).requests
+    }
+
     /// The number of requests that were answered with a planned failure.
     pub fn planned_failures(&self) -> usize {
         locked(&self.state).refused
@@ -133,6 +161,7 @@ async fn answer(state: web::Data<Shared>, request: HttpRequest, body: Bytes) -> 
         return HttpResponse::NotFound().finish();
     }
     let mut state = locked(&state);
+    state.requests += 1;
     let what = format!("{} {}", request.method(), request.path());
     if let Err(why) = check_headers(&state, &request) {
         state.complaints.push(format!("{what}: {why}"));
@@ -142,6 +171,11 @@ async fn answer(state: web::Data<Shared>, request: HttpRequest, body: Bytes) -> 
         state.refused += 1;
         let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
         return HttpResponse::build(status).json(json!({ "message": "planned" }));
+    }
+    if let Some((status, target)) = state.redirect_of(request.path()) {
+        return HttpResponse::build(status)
+            .insert_header(("location", target))
+            .finish();
     }
     let parts: Vec<&str> = request.path().trim_start_matches('/').split('/').collect();
     match (request.method(), parts.as_slice()) {
