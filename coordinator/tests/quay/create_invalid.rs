@@ -24,6 +24,7 @@ on_both_back_ends!(
     robot_of_another_namespace_is_forbidden,
     missing_file_is_invalid,
     file_built_in_another_repository_is_forbidden,
+    checks_run_in_the_order_of_the_contract,
     archive_url_must_be_ascii,
 );
 
@@ -162,6 +163,49 @@ async fn file_built_in_another_repository_is_forbidden(backend: Backend) {
     post(&fixture, &body)
         .await
         .fails_with_problem(403, "insufficient_scope");
+}
+
+async fn checks_run_in_the_order_of_the_contract(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let (used, _) = fixture.upload_file(&fixture.bob, b"FROM scratch\n").await;
+    let builds_of_bob = "/api/v1/repository/bob/x/build/";
+    let body = json!({ "file_id": used });
+    fixture.bob.post(builds_of_bob, &body).await.is(201);
+    let unknown = "3f0e9a3c-6f0e-4a55-9a5c-2f9a3c1b7e10";
+    let missing = BUILDS.replace("app", "gone");
+    // The robot comes before the file, whether its id is a UUID or not.
+    for id in ["not-a-uuid", unknown, used.as_str()] {
+        for (robot, status, kind) in [
+            ("norobot", 403, "insufficient_scope"),
+            ("ada+nope", 404, "not_found"),
+            ("ada+puller", 403, "insufficient_scope"),
+        ] {
+            let body = json!({"file_id": id, "pull_robot": robot});
+            for path in [BUILDS, missing.as_str()] {
+                let response = fixture.writer.post(path, &body).await;
+                response.fails_with_problem(status, kind);
+            }
+        }
+    }
+    // Then the use of the file, then the repository, and at last the file.
+    let body = json!({ "file_id": used });
+    let response = fixture.writer.post(&missing, &body).await;
+    response.fails_with_problem(403, "insufficient_scope");
+    for id in ["not-a-uuid", unknown] {
+        let body = json!({ "file_id": id });
+        let response = fixture.writer.post(&missing, &body).await;
+        response.fails_with_problem(404, "not_found");
+        let detail = format!("File {id} could not be found or is invalid");
+        let response = post(&fixture, &body).await;
+        response.fails_with_detail(400, "invalid_request", &detail);
+    }
+    // The URL is checked before.
+    let body =
+        json!({"file_id": "not-a-uuid", "archive_url": "ftp://x/y", "pull_robot": "norobot"});
+    let detail = "Invalid Archive URL: Must be http or https";
+    post(&fixture, &body)
+        .await
+        .fails_with_detail(400, "invalid_request", detail);
 }
 
 async fn archive_url_must_be_ascii(backend: Backend) {

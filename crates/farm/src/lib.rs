@@ -30,7 +30,7 @@ pub use builds::attempts::{Attempt, BuildWithJobs, is_automatic_retry};
 pub use builds::by_commit::{BuildIdentity, FoundImage};
 pub use builds::create::commit_requests::{CommitRequest, RequestError};
 pub use builds::create::from_commit::BuildRequest;
-pub use builds::create::packages::PackageRequest;
+pub use builds::create::packages::{PackageRequest, RequestedUpload};
 pub use builds::create::sources::SourceRequest;
 pub use builds::create::submitted::{Admission, BuildSubmission, PlanErrorCodes, SubmittedSource};
 pub use builds::details::{BuildDetails, DetailedJob};

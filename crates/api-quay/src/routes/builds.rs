@@ -2,8 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
-use slipway_domain::UploadId;
-use slipway_farm::{Build, FarmError, PackageRequest, ProjectAccess};
+use slipway_farm::{Build, FarmError, PackageRequest, ProjectAccess, RequestedUpload};
 
 use super::Answer;
 use crate::auth::{Call, Permission, Repository};
@@ -41,21 +40,30 @@ pub(super) async fn list(call: Call) -> Answer {
 /// repository or the robot does not exist; 413; 415; 429 if the namespace has reached its limit of
 /// builds; 503 while the repository is read-only.
 pub(super) async fn create(call: Call, body: actix_web::web::Payload) -> Answer {
-    // The order of the checks is part of the contract: permission, body, repository.
+    // The order of the checks is part of the contract: permission, body, robot, use of the file,
+    // repository, file.
     let repository = call.repository(Permission::Write).await?;
     let new = NewBuild::try_from(Fields::read(&call.http, body).await?)?;
-    let access = repository.project()?;
     let file = new.file.clone();
-    let upload = match &file {
-        None => None,
-        Some(id) => Some(id.parse::<UploadId>().map_err(|_| no_file(id))?),
-    };
+    let upload = file.as_deref().map(|id| match id.parse() {
+        Ok(id) => RequestedUpload::Id(id),
+        Err(_) => RequestedUpload::Unknown,
+    });
     let request = PackageRequest {
         url: new.url,
         upload,
         location: new.location,
         tags: new.tags,
         pull_robot: new.robot,
+    };
+    let access = match repository {
+        Repository::Project(access) => *access,
+        Repository::Missing => {
+            call.farm
+                .check_package_request(call.actor()?, &request)
+                .await?;
+            return Err(QuayError::not_found());
+        }
     };
     let created = call
         .farm

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha224};
 use slipway_domain::package::{BuildPackage, PackageLocation, PackageSource, RequestedPackage};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{
-    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, Role, Slug, UploadId,
+    BuildUuid, CommitSha, Event, ImageBuild, JobSpec, NamespaceId, ProjectId, Role, Slug, UploadId,
 };
 use slipway_store::builds::{self, Build, NewBuild};
 use slipway_store::jobs::{self, Changes};
@@ -31,7 +31,7 @@ pub struct PackageRequest {
     /// The URL of a package. It takes precedence over an upload.
     pub url: Option<String>,
     /// An uploaded file.
-    pub upload: Option<UploadId>,
+    pub upload: Option<RequestedUpload>,
     /// Where the Dockerfile and the context are in the package.
     pub location: PackageLocation,
     /// The tags of the image, already sanitized.
@@ -40,7 +40,39 @@ pub struct PackageRequest {
     pub pull_robot: Option<String>,
 }
 
+/// The uploaded file that a caller names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedUpload {
+    Id(UploadId),
+    /// The name is not the id of any file. It is refused when a file would be, and not before.
+    Unknown,
+}
+
 impl Farm {
+    /// Checks what does not depend on the project: the pull robot, and whether the actor may use the
+    /// file. For a project that does not exist, these checks come before that answer.
+    ///
+    /// # Errors
+    /// Those of [`Farm::create_package_build`] about the pull robot and the use of the file.
+    pub async fn check_package_request(
+        &self,
+        actor: &Actor,
+        request: &PackageRequest,
+    ) -> Result<(), FarmError> {
+        if let Some(robot) = &request.pull_robot {
+            let uuid = self.inner.chance.build_uuid(self.now());
+            self.pull_login(actor, robot, uuid).await?;
+        }
+        let Some(RequestedUpload::Id(id)) = request.upload else {
+            return Ok(());
+        };
+        match self.upload(id).await {
+            Ok(file) => self.check_use(actor, &file, None).await,
+            Err(FarmError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Creates a build of a package. The first one of a project limits the project to one running job,
     /// unless a limit is set.
     ///
@@ -62,9 +94,12 @@ impl Farm {
             Some(robot) => Some(self.pull_login(actor, robot, uuid).await?),
             None => None,
         };
-        let file = match request.upload {
-            Some(id) => Some(self.file_for(actor, access, id).await?),
-            None => None,
+        let (upload, file) = match request.upload {
+            Some(RequestedUpload::Id(id)) => {
+                (Some(id), Some(self.file_for(actor, access, id).await?))
+            }
+            Some(RequestedUpload::Unknown) => return Err(FarmError::NotFound("file")),
+            None => (None, None),
         };
         let (source, display_name) = match (&request.url, &file) {
             (Some(url), Some((_, content))) => {
@@ -87,7 +122,7 @@ impl Farm {
         };
         let asked = RequestedPackage {
             url: request.url,
-            upload: request.upload,
+            upload,
             location: request.location,
             tags: request.tags,
             pull_robot: request.pull_robot,
@@ -172,16 +207,27 @@ impl Farm {
         id: UploadId,
     ) -> Result<(UploadId, FileContent), FarmError> {
         let file: UploadedFile = self.upload(id).await?;
-        if file.used_at.is_some() && file.used_by != Some(access.id()) {
-            const FOREIGN: FarmError = FarmError::Forbidden("the file belongs to another project");
-            let user = file.used_by.ok_or(FOREIGN)?;
-            match self.project_by_id(actor, user, Role::Developer).await {
-                Err(FarmError::NotFound(_)) => return Err(FOREIGN),
-                found => found?,
-            };
-        }
+        self.check_use(actor, &file, Some(access.id())).await?;
         let content = file.content.ok_or(FarmError::NotFound("file"))?;
         Ok((id, content))
+    }
+
+    /// Checks that the actor may use a file for a build of `project`.
+    async fn check_use(
+        &self,
+        actor: &Actor,
+        file: &UploadedFile,
+        project: Option<ProjectId>,
+    ) -> Result<(), FarmError> {
+        const FOREIGN: FarmError = FarmError::Forbidden("the file belongs to another project");
+        if file.used_at.is_none() || (project.is_some() && file.used_by == project) {
+            return Ok(());
+        }
+        let user = file.used_by.ok_or(FOREIGN)?;
+        match self.project_by_id(actor, user, Role::Developer).await {
+            Err(FarmError::NotFound(_)) => Err(FOREIGN),
+            found => found.map(drop),
+        }
     }
 
     /// The builds of a project that were created at `since` or later, newest first.
