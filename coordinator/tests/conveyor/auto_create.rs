@@ -114,5 +114,16 @@ async fn push_creates_a_project_with_its_default_branch(backend: Backend) {
     let path = "/v1/projects/other/docker-new";
     let project = fixture.native_api(Method::GET, path, Value::Null).await;
     assert_eq!(project["default_branch"], "trunk");
-    deliver("other/new").await.fails_with_not_found();
+    let response = deliver("other/new").await.is(200);
+    assert!(
+        response.text().contains("no project other/new"),
+        "{response:?}"
+    );
+    // Images of this name could not be pushed.
+    let response = deliver("acme/a.-b").await.is(200);
+    assert!(response.text().contains("nothing is built"), "{response:?}");
+    fixture
+        .create(body("acme/a.-b"))
+        .await
+        .fails_with_id(422, "invalid");
 }

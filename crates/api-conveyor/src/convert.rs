@@ -126,7 +126,7 @@ mod tests {
         );
         let request = commit_request(body.as_bytes()).unwrap();
         assert_eq!(request.project.to_string(), "Acme/my.app");
-        assert_eq!(request.branch.unwrap().as_str(), "a/b");
+        assert_eq!(request.branch.unwrap().to_string(), "a/b");
         assert_eq!(request.sha.unwrap().as_str(), SHA);
         let empty = format!(r#"{{"repository":"a/b","branch":"","sha":"{SHA}"}}"#);
         assert!(commit_request(empty.as_bytes()).unwrap().branch.is_none());

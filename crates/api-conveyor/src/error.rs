@@ -100,6 +100,7 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::ReadOnly => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_request"),
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        FarmError::SourceUnavailable(_) => (StatusCode::BAD_GATEWAY, "upstream_error"),
         FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         FarmError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     }

@@ -31,7 +31,9 @@ pub(crate) fn status(error: &FarmError) -> StatusCode {
         FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
         FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        FarmError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         FarmError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -54,7 +56,7 @@ pub(crate) fn log_and_add_headers(error: &FarmError, builder: &mut HttpResponseB
         FarmError::TraceGap { held } => {
             builder.insert_header((RANGE, format!("0-{held}")));
         }
-        FarmError::Unavailable(_) => {
+        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             builder.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
         _ => {}

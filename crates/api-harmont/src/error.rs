@@ -107,7 +107,10 @@ impl HarmontError {
                 response.insert_header((ALLOW, *allowed));
             }
             Self::Farm(
-                FarmError::Unavailable(_) | FarmError::ReadOnly | FarmError::TooManyBuilds,
+                FarmError::Unavailable(_)
+                | FarmError::SourceUnavailable(_)
+                | FarmError::ReadOnly
+                | FarmError::TooManyBuilds,
             )
             | Self::Log(FarmError::Unavailable(_)) => {
                 response.insert_header((RETRY_AFTER, "3"));
@@ -152,7 +155,7 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
         | FarmError::TraceGap { .. } => (409, "conflict", "conflict"),
         FarmError::TooLarge { .. } => (413, "invalid_request", "payload_too_large"),
         FarmError::TooManyBuilds => (429, "rate_limited", "rate_limited"),
-        FarmError::ReadOnly | FarmError::Unavailable(_) => {
+        FarmError::ReadOnly | FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             (503, "service_unavailable", "service_unavailable")
         }
         FarmError::Internal(_) => (500, "server_error", "internal_error"),
@@ -166,7 +169,9 @@ fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
         FarmError::BadToken | FarmError::EndedToken => {
             (401, "unauthorized", "log_stream_unauthorized")
         }
-        FarmError::Unavailable(_) | FarmError::Internal(_) => of_farm(error),
+        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) | FarmError::Internal(_) => {
+            of_farm(error)
+        }
         FarmError::Forbidden(_)
         | FarmError::NotFound(_)
         | FarmError::Invalid(_)

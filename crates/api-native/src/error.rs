@@ -69,7 +69,9 @@ fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::Erased => (StatusCode::GONE, "erased"),
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-        FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        }
         FarmError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
@@ -89,7 +91,7 @@ impl ResponseError for ApiError {
             ApiError::Farm(FarmError::BadToken | FarmError::EndedToken) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
             }
-            ApiError::Farm(FarmError::Unavailable(_)) => {
+            ApiError::Farm(FarmError::Unavailable(_) | FarmError::SourceUnavailable(_)) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
             }
             ApiError::Method { allowed } => {

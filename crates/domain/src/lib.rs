@@ -42,5 +42,6 @@ pub use pipeline::{platforms, steps};
 pub use queue::features::FeatureSet;
 pub use repository::commit::{Commit, Signature};
 pub use repository::lookup::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
+pub use repository::refs::{RefKind, RefName};
 pub use repository::submodules::Submodules;
 pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash, TriggerToken};

@@ -56,6 +56,10 @@ pub enum FarmError {
     /// Something that the farm needs is unreachable; the same request may succeed later.
     #[error("the farm cannot do this now; try again later")]
     Unavailable(String),
+    /// A git host does not answer in time, or git does not work on the coordinator's host. The text is
+    /// for the caller.
+    #[error("{0}")]
+    SourceUnavailable(String),
     /// A bug, or data that was changed from outside.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -67,6 +71,7 @@ impl From<StoreError> for FarmError {
             StoreError::NotFound(what) => FarmError::NotFound(what),
             StoreError::Conflict(what) => FarmError::Conflict(what.to_owned()),
             StoreError::SourcesGone => FarmError::SourcesGone,
+            StoreError::ReadOnly => FarmError::ReadOnly,
             StoreError::Refused(refused) => FarmError::Refused(refused),
             StoreError::Stale => {
                 FarmError::Conflict("it changed in the meantime; try again".to_owned())
@@ -112,7 +117,7 @@ impl FarmError {
             FarmError::Internal(source) => {
                 tracing::error!(error = %source, "Internal error while handling a request")
             }
-            FarmError::Unavailable(why) => {
+            FarmError::Unavailable(why) | FarmError::SourceUnavailable(why) => {
                 tracing::warn!(error = %why, "Could not serve a request")
             }
             _ => {}

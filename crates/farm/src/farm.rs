@@ -16,6 +16,7 @@ use crate::error::FarmError;
 use crate::settings::Settings;
 use crate::state::commit_lookups::CommitLookups;
 use crate::state::definition_cache::DefinitionCache;
+use crate::state::definition_reads::DefinitionReads;
 use crate::state::follower_pace::FollowerPace;
 use crate::state::hashing::HashingPermits;
 use crate::state::live_traces::LiveTraces;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) hashing_permits: HashingPermits,
     pub(crate) commit_lookups: CommitLookups,
     pub(crate) definition_cache: DefinitionCache,
+    pub(crate) definition_reads: DefinitionReads,
     /// A random id of this start, so that queue values of earlier starts are invalid.
     pub(crate) start: String,
     /// Ends held requests when the coordinator stops.
@@ -92,6 +94,7 @@ impl Farm {
                 hashing_permits: HashingPermits::default(),
                 commit_lookups: CommitLookups::default(),
                 definition_cache: DefinitionCache::default(),
+                definition_reads: DefinitionReads::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 database_was_away: AtomicBool::new(false),

@@ -41,7 +41,7 @@ pub use crypto::seal::{SealKey, SealKeyError, UnsealError};
 pub use error::FarmError;
 pub use farm::{Farm, Parts};
 pub use forges::hook_settings::{HookSecret, HookSettings};
-pub use forges::webhooks::{Forge, HookRefused, Proof, Push, VerifiedHook};
+pub use forges::webhooks::{Forge, HookRefused, Proof, Push, PushOutcome, VerifiedHook};
 pub use jobs::access::{JobAccess, JobStatus};
 pub use jobs::artifacts::{FileKind, ReceivedArchive};
 pub use jobs::report::{Ended, MadeImage, Report};

@@ -55,6 +55,11 @@ pub struct Settings {
     pub auto_create: AutoCreate,
     /// The secrets of push webhooks.
     pub hooks: HookSettings,
+    /// How long a push webhook is answered late at most, while the repository is being read. Forges
+    /// give up after about ten seconds.
+    pub hook_wait: Duration,
+    /// How long a request waits at most until a definition is read from a repository.
+    pub definition_wait: Duration,
     /// The GitHub to ask for branches and to report commit statuses to.
     pub github: Option<Github>,
     /// What a commit status links to: a URL with `{id}`, `{repository}`, `{branch}` and `{sha}` in
@@ -86,6 +91,8 @@ impl Default for Settings {
             pipelines_from_repository: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),
+            hook_wait: Duration::from_secs(8),
+            definition_wait: Duration::from_secs(30),
             github: None,
             status_url: None,
         }

@@ -58,6 +58,9 @@ pub struct Limits {
     pub fetch: Duration,
     /// For one call that resolves refs or describes a commit.
     pub resolve: Duration,
+    /// For one call that fetches a commit to read a file of it. Servers without support for filters
+    /// send all its files.
+    pub file: Duration,
 }
 
 impl Default for Limits {
@@ -65,6 +68,7 @@ impl Default for Limits {
         Self {
             fetch: Duration::from_secs(1800),
             resolve: Duration::from_secs(30),
+            file: Duration::from_secs(600),
         }
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, FixedOffset, Offset, Utc};
 use slipway_domain::repository::commit::MAX_COMMIT_MESSAGE;
 use slipway_domain::{Commit, CommitSha, GitRef, Signature};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::command::{Git, Output};
 use crate::error::{GitError, GitFailure};
@@ -11,6 +12,8 @@ use crate::remote::RemoteUrl;
 
 /// How much history of each ref is fetched from a server that only serves refs.
 const REF_DEPTH: &str = "--depth=50";
+/// Fetches a commit without its history.
+const ONE_COMMIT: &str = "--depth=1";
 /// Fetches commits without directories and files.
 const NO_TREES: &str = "--filter=tree:0";
 
@@ -32,7 +35,8 @@ impl Git {
         let dir = self.temporary()?;
         let dir = dir.path();
         // Trees and files can be large, and a description needs neither.
-        let fetched = self.fetch_commit_into(dir, url, sha, git_ref, Some(NO_TREES));
+        let limit = self.limits.resolve;
+        let fetched = self.fetch_commit_into(dir, url, sha, git_ref, Some(NO_TREES), limit);
         if let Err(failure) = fetched.await? {
             return none_if_missing(url, failure);
         }
@@ -64,7 +68,7 @@ impl Git {
     }
 
     /// Creates a bare repository in `dir` and fetches the commit into it, with `filter` if the server
-    /// supports it.
+    /// supports it. Each fetch may take as long as `limit`.
     pub(crate) async fn fetch_commit_into(
         &self,
         dir: &Path,
@@ -72,6 +76,7 @@ impl Git {
         sha: &CommitSha,
         git_ref: Option<&GitRef>,
         filter: Option<&str>,
+        limit: Duration,
     ) -> Result<Output, GitError> {
         // git cannot fetch between object formats.
         let format = match sha.as_str().len() {
@@ -85,21 +90,29 @@ impl Git {
         }
         let commit = [sha.as_str().to_owned()];
         match self
-            .fetch_bare(dir, url, "--depth=1", &commit, filter)
+            .fetch_bare(dir, url, ONE_COMMIT, &commit, filter, limit)
             .await?
         {
             Err(GitFailure::Unadvertised) => {}
             output => return Ok(output),
         }
-        // The server only serves refs: fetch the given one, which most likely has the commit, then
-        // all.
+        // The server only serves refs: fetch the tip of the given one, which most likely is the commit,
+        // then some history of it, then all refs.
         let all_refs = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/all/{kind}/*"));
         let given_ref = git_ref.into_iter().flat_map(|name| {
             ["heads", "tags"].map(|kind| vec![format!("+refs/{kind}/{name}:refs/given/{kind}")])
         });
-        for wanted in given_ref.chain([all_refs.to_vec()]) {
+        let given_ref: Vec<_> = given_ref.collect();
+        let tips = given_ref
+            .iter()
+            .map(|wanted| (ONE_COMMIT, wanted.as_slice()));
+        let history = given_ref
+            .iter()
+            .map(|wanted| (REF_DEPTH, wanted.as_slice()));
+        let all = [(REF_DEPTH, all_refs.as_slice())];
+        for (depth, wanted) in tips.chain(history).chain(all) {
             match self
-                .fetch_bare(dir, url, REF_DEPTH, &wanted, filter)
+                .fetch_bare(dir, url, depth, wanted, filter, limit)
                 .await?
             {
                 Ok(_) if self.has(dir, sha.as_str()).await? => return Ok(Ok(String::new())),
@@ -119,6 +132,7 @@ impl Git {
         depth: &str,
         wanted: &[String],
         filter: Option<&str>,
+        limit: Duration,
     ) -> Result<Output, GitError> {
         let mut output = Ok(String::new());
         // The second pass runs only if the server refused the filter itself.
@@ -127,7 +141,7 @@ impl Git {
             let remote = [depth, "--", url.as_str()];
             let wanted = wanted.iter().map(String::as_str);
             let args = fixed.into_iter().chain(filter).chain(remote).chain(wanted);
-            let call = self.call(Some(dir), Some(url), self.limits.resolve, args);
+            let call = self.call(Some(dir), Some(url), limit, args);
             output = call.await?;
             match &output {
                 Err(GitFailure::Other(reason)) if reason.contains("filter") => {}

@@ -36,8 +36,9 @@ impl Git {
     /// commit.
     ///
     /// This fetches the commit without the content of its files, and then the one file. A server
-    /// without support for filters sends the whole commit, but not its history. For servers that
-    /// only serve refs, see [`Git::describe`].
+    /// without support for filters sends the whole commit, but not its history, so that the call may
+    /// take as long as [`Limits::file`](crate::Limits::file). For servers that only serve refs, see
+    /// [`Git::describe`].
     ///
     /// # Errors
     /// Returns `CommitMissing` if the repository lacks the commit, `RepositoryUnavailable` if the
@@ -52,7 +53,8 @@ impl Git {
     ) -> Result<CommitFile, GitError> {
         let failed = |failure| fetch_error(url, sha, failure);
         let dir = self.temporary()?;
-        let fetched = self.fetch_commit_into(dir.path(), url, sha, git_ref, Some(NO_BLOBS));
+        let limit = self.limits.file;
+        let fetched = self.fetch_commit_into(dir.path(), url, sha, git_ref, Some(NO_BLOBS), limit);
         if let Err(failure) = fetched.await? {
             return Err(failed(failure));
         }
@@ -86,7 +88,7 @@ impl Git {
         }
         // The server does not serve single objects, so fetch the commit with all its files.
         let whole = self.temporary()?;
-        let fetched = self.fetch_commit_into(whole.path(), url, sha, git_ref, None);
+        let fetched = self.fetch_commit_into(whole.path(), url, sha, git_ref, None, limit);
         fetched.await?.map_err(failed)?;
         let size = self.size_of(whole.path(), object).await?;
         let size = size.ok_or_else(|| unreadable(GitFailure::Missing))?;

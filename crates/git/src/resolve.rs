@@ -1,6 +1,6 @@
 //! Resolving a ref of a remote to its commit.
 
-use slipway_domain::{CommitSha, GitRef};
+use slipway_domain::{CommitSha, RefKind, RefName};
 
 use crate::command::Git;
 use crate::error::{GitError, GitFailure};
@@ -11,8 +11,8 @@ use crate::remote::RemoteUrl;
 pub enum Wanted<'a> {
     /// The tip of the remote's default branch.
     Head,
-    /// The branch of this name, or else the tag.
-    Ref(&'a GitRef),
+    /// The branch or tag of this name. Of a short name, the branch, or else the tag.
+    Ref(&'a RefName),
 }
 
 /// The commit that a ref points to.
@@ -26,7 +26,7 @@ pub struct Resolved {
 impl Git {
     /// The commit that `wanted` points to. `None` if the repository has no such ref.
     ///
-    /// A branch takes precedence over a tag of the same name. An annotated tag resolves to its commit.
+    /// For a short name, a branch takes precedence over a tag of the same name. An annotated tag resolves to its commit.
     ///
     /// # Errors
     /// Returns `RepositoryUnavailable` if the remote cannot be read, and the general errors.
@@ -38,11 +38,18 @@ impl Git {
         // In order of precedence. `^{}` is the commit behind an annotated tag.
         let names = match wanted {
             Wanted::Head => vec!["HEAD".to_owned()],
-            Wanted::Ref(name) => vec![
-                format!("refs/heads/{name}"),
-                format!("refs/tags/{name}^{{}}"),
-                format!("refs/tags/{name}"),
-            ],
+            Wanted::Ref(RefName { kind, name }) => {
+                let branch = format!("refs/heads/{name}");
+                let tag = [
+                    format!("refs/tags/{name}^{{}}"),
+                    format!("refs/tags/{name}"),
+                ];
+                match kind {
+                    Some(RefKind::Branch) => vec![branch],
+                    Some(RefKind::Tag) => tag.to_vec(),
+                    None => [branch].into_iter().chain(tag).collect(),
+                }
+            }
         };
         let fixed = ["ls-remote", "--quiet", "--", url.as_str()];
         let args = fixed.into_iter().chain(names.iter().map(String::as_str));

@@ -15,6 +15,7 @@ fn git() -> Git {
     Git::new(Limits {
         fetch: Duration::from_secs(30),
         resolve: Duration::from_secs(10),
+        file: Duration::from_secs(30),
     })
     .unwrap()
 }
@@ -135,6 +136,12 @@ async fn resolve_prefers_branches_and_returns_the_commit_of_a_tag() {
     assert_eq!(resolve("v1").await.as_ref(), Some(second));
     assert_eq!(resolve("both").await.as_ref(), Some(third));
     assert_eq!(resolve("nothing").await, None);
+    // A full name is only what it says.
+    assert_eq!(resolve("refs/heads/both").await.as_ref(), Some(third));
+    assert_eq!(resolve("refs/tags/both").await.as_ref(), Some(second));
+    assert_eq!(resolve("refs/tags/v1").await.as_ref(), Some(second));
+    assert_eq!(resolve("refs/heads/v1").await, None);
+    assert_eq!(resolve("refs/tags/main").await, None);
     let head = git
         .resolve(&url, Wanted::Head)
         .await
@@ -263,6 +270,19 @@ async fn read_file_fetches_one_file_of_a_commit() {
     // The large random file is not sent, if the server supports filters.
     assert!(sent(Offer::Everything).await < 20_000);
     assert!(sent(Offer::WholeCommits).await > 500_000);
+}
+
+#[tokio::test]
+async fn read_file_fetches_no_history_of_a_ref_that_is_at_the_commit() {
+    let server = Server::start(Offer::RefsOnly);
+    // The history has a large file that the commit itself does not have.
+    server.commit_files();
+    let sha = server.remove_files();
+    let url = server.url().parse().unwrap();
+    let main = "main".parse().unwrap();
+    let read = git().read_file(&url, &sha, Some(&main), "file", 100).await;
+    assert_eq!(read.unwrap().file, FileAt::Text("2".to_owned()));
+    assert!(server.sent() < 100_000, "{}", server.sent());
 }
 
 #[tokio::test]

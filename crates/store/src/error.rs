@@ -12,6 +12,9 @@ pub enum StoreError {
     /// A row like it exists already, or another row still refers to it.
     #[error("{0}")]
     Conflict(&'static str),
+    /// The project accepts no builds.
+    #[error("the project is read-only")]
+    ReadOnly,
     /// The uploaded sources of a build were deleted.
     #[error("the sources were deleted; upload them again")]
     SourcesGone,
@@ -65,6 +68,7 @@ impl StoreError {
             StoreError::Unavailable(_) | StoreError::Database(_) => true,
             StoreError::NotFound(_)
             | StoreError::Conflict(_)
+            | StoreError::ReadOnly
             | StoreError::SourcesGone
             | StoreError::Refused(_)
             | StoreError::Stale

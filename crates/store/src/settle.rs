@@ -108,7 +108,7 @@ pub fn play_job(
 /// Makes a build unfinished again, because one of its jobs was started or retried.
 pub(crate) fn reopen(conn: &mut Conn, id: BuildId, now: DateTime<Utc>) -> Result<(), StoreError> {
     ending::clear(conn, id, now)?;
-    // This can violate the unique index if another sole build of the commit has started since.
+    // This can violate the unique index if another sole build of the commit and ref has started since.
     let reopened = diesel::update(builds::table.find(id.0))
         .set(builds::finished_at.eq(None::<i64>))
         .execute(conn);

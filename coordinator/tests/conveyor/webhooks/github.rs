@@ -23,7 +23,10 @@ on_both_back_ends!(
     other_events_and_refs_are_ignored,
     oversized_and_malformed_deliveries_are_refused,
     form_encoded_delivery_is_accepted,
-    push_returns_403_while_builds_are_disabled,
+    each_ref_of_a_commit_gets_its_own_build_in_every_state_of_the_first,
+    push_is_built_although_its_commit_was_requested_without_a_ref,
+    branch_with_a_reserved_name_does_not_take_the_tag,
+    pushes_that_the_farm_cannot_build_are_answered_with_the_reason,
 );
 
 async fn ping_returns_ok(backend: Backend) {
@@ -195,11 +198,6 @@ async fn oversized_and_malformed_deliveries_are_refused(backend: Backend) {
             .await
             .fails_with_id(400, "bad_request");
     }
-    let mut odd = push_to_main();
-    odd["repository"]["full_name"] = json!("a/b/c");
-    deliver(&fixture, "push", &odd)
-        .await
-        .fails_with_id(400, "bad_request");
     let request = fixture.request(Method::POST, "/hooks/github").body("{}");
     Fixture::send(request)
         .await
@@ -208,11 +206,6 @@ async fn oversized_and_malformed_deliveries_are_refused(backend: Backend) {
     let mut padded = push_to_main();
     padded["padding"] = json!("x".repeat(24 << 20));
     deliver(&fixture, "push", &padded).await.is(200);
-    let mut unknown = push_to_main();
-    unknown["repository"]["full_name"] = json!("acme/gone");
-    deliver(&fixture, "push", &unknown)
-        .await
-        .fails_with_not_found();
 }
 
 async fn form_encoded_delivery_is_accepted(backend: Backend) {
@@ -234,20 +227,121 @@ fn url_form(json: &str) -> String {
     format!("payload={encoded}")
 }
 
-async fn push_returns_403_while_builds_are_disabled(backend: Backend) {
+/// Pushes a ref at [`SHA`] and returns the id of the build.
+async fn pushed(fixture: &Fixture, git_ref: &str) -> String {
+    let response = deliver(fixture, "push", &push(git_ref, SHA, "x")).await;
+    response.is(200).text().to_owned()
+}
+
+async fn each_ref_of_a_commit_gets_its_own_build_in_every_state_of_the_first(backend: Backend) {
     let fixture = start_farm(backend).await;
-    let access = fixture.farm.project(REPOSITORY).await;
-    let change = slipway_farm::ProjectUpdate {
-        builds_enabled: Some(false),
-        ..Default::default()
+    let runner = ScriptedRunner::register(&fixture.farm).await;
+    // Pending: `git push --follow-tags` sends both at once.
+    let first = pushed(&fixture, "refs/heads/main").await;
+    let tag = pushed(&fixture, "refs/tags/v1").await;
+    assert_ne!(first, tag);
+    // Each ref has one unfinished build.
+    assert_eq!(pushed(&fixture, "refs/heads/main").await, first);
+    assert_eq!(pushed(&fixture, "refs/tags/v1").await, tag);
+    // A branch and a tag of one name are two refs.
+    let branch = pushed(&fixture, "refs/heads/v1").await;
+    assert_ne!(branch, tag);
+    // Running.
+    let running = runner.claim().await;
+    assert_eq!(running.spec().tags, [SHA, "main", "latest"]);
+    let second = pushed(&fixture, "refs/tags/v2").await;
+    running.succeed().await;
+    // Finished.
+    let third = pushed(&fixture, "refs/tags/v3").await;
+    assert_eq!(fixture.builds(REPOSITORY).await.len(), 5);
+    for (build, tag) in [(tag, "v1"), (branch, "v1"), (second, "v2"), (third, "v3")] {
+        let claim = runner.claim().await;
+        assert_eq!(claim.spec().tags, [SHA, tag]);
+        assert_eq!(claim.job.build.uuid.to_string(), build);
+        claim.succeed().await;
+    }
+}
+
+async fn push_is_built_although_its_commit_was_requested_without_a_ref(backend: Backend) {
+    let fixture = start_farm(backend).await;
+    let body = json!({"repository": REPOSITORY, "sha": SHA});
+    let build = fixture.create(body.clone()).await.is(201).json();
+    let pushed = pushed(&fixture, "refs/heads/main").await;
+    assert_ne!(build["id"], pushed.as_str());
+    // The API for people still creates no second build of a commit, whatever the ref.
+    for branch in ["", "main", "side", "refs/tags/v1"] {
+        let body = json!({"repository": REPOSITORY, "sha": SHA, "branch": branch});
+        fixture
+            .create(body)
+            .await
+            .fails_with_id(409, "duplicate_build");
+    }
+    assert_eq!(fixture.builds(REPOSITORY).await.len(), 2);
+}
+
+async fn branch_with_a_reserved_name_does_not_take_the_tag(backend: Backend) {
+    let fixture = start_farm(backend).await;
+    let runner = ScriptedRunner::register(&fixture.farm).await;
+    let other = "c".repeat(40);
+    for name in ["heads/latest", "tags/latest", "tags/main"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([
+            format!("heads/{other}"),
+            format!("tags/{}", other.to_uppercase()),
+        ])
+    {
+        pushed(&fixture, &format!("refs/{name}")).await;
+        let claim = runner.claim().await;
+        let (_, short) = name.split_once('/').unwrap();
+        assert_eq!(claim.spec().tags.len(), 2, "{name}");
+        assert_eq!(claim.spec().tags[0], SHA);
+        let own = claim.spec().tags[1].strip_prefix(&format!("{short}-"));
+        assert_eq!(
+            own.map(str::len),
+            Some(8),
+            "{name}: {:?}",
+            claim.spec().tags
+        );
+        claim.succeed().await;
+    }
+}
+
+async fn pushes_that_the_farm_cannot_build_are_answered_with_the_reason(backend: Backend) {
+    let fixture = start_farm(backend).await;
+    let named = |name: &str| {
+        let mut event = push_to_main();
+        event["repository"]["full_name"] = json!(name);
+        event
     };
-    fixture
-        .farm
-        .farm()
-        .update_project(&access, change)
-        .await
-        .unwrap();
-    deliver(&fixture, "push", &push_to_main())
+    let long = format!("refs/heads/{}", "x".repeat(300));
+    for (event, reason) in [
+        (named("acme/gone"), "no project acme/gone"),
+        (named("a/b/c"), "owner/name"),
+        (push(&long, SHA, "x"), "not valid"),
+    ] {
+        let response = deliver(&fixture, "push", &event).await.is(200);
+        assert!(response.text().contains("nothing is built"), "{response:?}");
+        assert!(response.text().contains(reason), "{response:?}");
+    }
+    for (setting, reason) in [
+        (json!({"builds_enabled": false}), "builds are disabled"),
+        (
+            json!({"builds_enabled": true, "read_only": true}),
+            "read-only",
+        ),
+    ] {
+        fixture.update_project(setting).await;
+        let response = deliver(&fixture, "push", &push_to_main()).await.is(200);
+        assert!(response.text().contains(reason), "{response:?}");
+    }
+    assert!(fixture.builds(REPOSITORY).await.is_empty());
+    // The reason is for senders that know the secret only.
+    let body = named("acme/gone").to_string();
+    Fixture::send(delivery(&fixture, "push", &body, "a-wrong-secret-00"))
         .await
         .fails_with_id(403, "forbidden");
+    fixture.update_project(json!({"read_only": false})).await;
+    pushed(&fixture, "refs/heads/main").await;
+    fixture.only_build().await;
 }

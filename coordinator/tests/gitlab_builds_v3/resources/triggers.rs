@@ -18,6 +18,8 @@ on_both_back_ends!(
     invalid_trigger_requests_create_no_build,
     trigger_has_the_rights_of_its_creator,
     forged_trigger_token_returns_404,
+    full_ref_name_builds_a_tag_that_has_the_name_of_a_branch,
+    trigger_of_a_read_only_project_starts_no_build,
 );
 
 /// A fixture whose project has a repository with the branches `main` and `feature/x`.
@@ -255,4 +257,61 @@ async fn forged_trigger_token_returns_404(backend: Backend) {
     }
     let response = fixture.client_with_token(&token).get("/user").await;
     response.fails_with(401, "401 Unauthorized");
+}
+
+async fn full_ref_name_builds_a_tag_that_has_the_name_of_a_branch(backend: Backend) {
+    let git = GitServer::start();
+    let fixture = Fixture::start(backend).await;
+    let repo = git.repo("proj");
+    let tagged = repo.commit(&[("Dockerfile", "FROM scratch")], "first");
+    repo.tag("v1");
+    repo.branch("v1");
+    let head = repo.commit(&[("a", "b")], "second");
+    let change = ProjectUpdate {
+        repo_url: Some(repo.url().to_owned()),
+        ..ProjectUpdate::default()
+    };
+    fixture.farm.change_project(&fixture.project, change).await;
+    let token = create_trigger(&fixture).await;
+    let runner = RunnerApi::new(&fixture.farm)
+        .register_runner(&fixture.farm)
+        .await;
+    for (name, sha, is_tag) in [
+        ("v1", &head, false),
+        ("refs/heads/v1", &head, false),
+        ("refs/tags/v1", &tagged, true),
+    ] {
+        let body = json!({"token": token, "ref": name});
+        fire(&fixture, &body).await.is(201);
+        let claim = runner.claim().await;
+        assert_eq!(claim.payload["ref"], "v1", "{name}");
+        assert_eq!(claim.payload["sha"], sha.as_str(), "{name}");
+        assert_eq!(claim.payload["tag"], is_tag, "{name}");
+    }
+}
+
+async fn trigger_of_a_read_only_project_starts_no_build(backend: Backend) {
+    let git = GitServer::start();
+    let fixture = start(backend, &git).await;
+    let token = create_trigger(&fixture).await;
+    let set = async |read_only: bool| {
+        let change = ProjectUpdate {
+            read_only: Some(read_only),
+            ..ProjectUpdate::default()
+        };
+        fixture.farm.change_project(&fixture.project, change).await;
+    };
+    let body = json!({"token": token, "ref": "main"});
+    set(true).await;
+    fire(&fixture, &body).await.is(403);
+    assert!(
+        fixture
+            .master
+            .get("/projects/1/builds")
+            .await
+            .items()
+            .is_empty()
+    );
+    set(false).await;
+    fire(&fixture, &body).await.is(201);
 }

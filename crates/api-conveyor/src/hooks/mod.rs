@@ -11,14 +11,18 @@ mod gitlab;
 mod push;
 
 use actix_web::guard::fn_guard;
+use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use slipway_domain::ProjectPath;
-use slipway_farm::{Farm, Forge, Proof, Push};
+use slipway_farm::{Farm, Forge, Proof, Push, PushOutcome};
 
 use self::delivery::Delivery;
 use crate::error::ConveyorError;
 use crate::routes::{Answer, not_found};
+
+/// The response to a push whose repository is still being read.
+const LATE: &str = "accepted: the build is created when the repository has been read";
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -49,9 +53,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 
 /// `POST /` and `POST /hooks/github`, with `X-GitHub-Event`: builds a pushed commit.
 ///
-/// 200 with the build's id, or with a sentence if nothing is built; 400 if the delivery cannot be
-/// parsed; 403 if it is not signed correctly, and while builds are disabled; 404 if the project
-/// does not exist; 413.
+/// 200 with the build's id, or with a sentence if nothing is built; 202 if the build is created later,
+/// because reading the repository takes long; 400 if the delivery cannot be parsed; 403 if it is not
+/// signed correctly; 413.
 async fn github_hook(farm: Data<Farm>, http: HttpRequest, payload: Payload) -> Answer {
     let delivery = Delivery::read(&http, payload).await?;
     accept(&farm, &delivery, &github::parse(&delivery)?).await
@@ -114,15 +118,16 @@ async fn accept(farm: &Farm, delivery: &Delivery, unverified: &Unverified) -> An
     let hook = farm.verify_hook(unverified.forge, repository, delivery.body(), proof);
     // Nothing about the event is returned before this check: a forged delivery learns nothing.
     let hook = hook.await??;
-    let text = match &unverified.event {
-        Event::Ignored(text) => text.clone(),
+    let (status, text) = match &unverified.event {
+        Event::Ignored(text) => (StatusCode::OK, text.clone()),
         Event::Malformed(why) => return Err(ConveyorError::BadRequest(why.clone())),
-        Event::Push(push) => farm
-            .handle_push(&hook, Push::clone(push))
-            .await?
-            .to_string(),
+        Event::Push(push) => match farm.handle_push(&hook, Push::clone(push)).await? {
+            PushOutcome::Build(build) => (StatusCode::OK, build.to_string()),
+            PushOutcome::NotBuilt(why) => (StatusCode::OK, format!("nothing is built: {why}")),
+            PushOutcome::Accepted => (StatusCode::ACCEPTED, LATE.to_owned()),
+        },
     };
-    Ok(HttpResponse::Ok()
+    Ok(HttpResponse::build(status)
         .content_type("text/plain; charset=utf-8")
         .body(text))
 }

@@ -1,6 +1,6 @@
 //! The fields of a push that all forges have.
 
-use slipway_domain::{CommitSha, GitRef, Invalid};
+use slipway_domain::CommitSha;
 use slipway_farm::Push;
 
 use super::Event;
@@ -30,23 +30,29 @@ impl PushFields<'_> {
             let git_ref = self.git_ref;
             return Event::Ignored(format!("{git_ref} is not a branch or a tag: ignored"));
         };
+        // The forge may have repositories and refs that the farm cannot have: in a subgroup of GitLab, or
+        // with longer names. That is no error of the sender, who would see the webhook disabled.
+        let named = self
+            .repository
+            .parse()
+            .and_then(|project| Ok((project, name.parse()?)));
+        let (project, git_ref) = match named {
+            Ok(named) => named,
+            Err(error) => return Event::Ignored(format!("nothing is built: {error}")),
+        };
         // A malformed push is an error only for a verified sender, so it is not returned here.
-        match self.validated(name, ref_is_tag) {
-            Ok(push) => Event::Push(Box::new(push)),
+        match self.sha.parse::<CommitSha>() {
+            Ok(sha) => Event::Push(Box::new(Push {
+                project,
+                default_branch: self.default_branch.and_then(|name| name.parse().ok()),
+                git_ref,
+                ref_is_tag,
+                sha,
+                no_cache: self.message.contains(NO_CACHE),
+                delivery: self.delivery.map(str::to_owned),
+            })),
             Err(error) => Event::Malformed(error.to_string()),
         }
-    }
-
-    fn validated(&self, name: &str, ref_is_tag: bool) -> Result<Push, Invalid> {
-        Ok(Push {
-            project: self.repository.parse()?,
-            default_branch: self.default_branch.and_then(|name| name.parse().ok()),
-            git_ref: name.parse::<GitRef>()?,
-            ref_is_tag,
-            sha: self.sha.parse::<CommitSha>()?,
-            no_cache: self.message.contains(NO_CACHE),
-            delivery: self.delivery.map(str::to_owned),
-        })
     }
 }
 

@@ -96,6 +96,9 @@ impl V3Error {
             Self::Farm(error @ (FarmError::Refused(_) | FarmError::SourcesGone)) => {
                 message(&format!("409 Conflict: {error}"))
             }
+            Self::Farm(FarmError::SourceUnavailable(why)) => {
+                message(&format!("503 Service Unavailable: {why}"))
+            }
             Self::NotFound | Self::BodyTooLarge | Self::UnsatisfiableRange(_) | Self::Farm(_) => {
                 message(&status_line(self.status_code()))
             }

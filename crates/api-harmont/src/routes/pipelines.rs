@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
-use slipway_domain::GitRef;
+use slipway_domain::RefName;
 use slipway_farm::{FarmError, NewNamespacePipeline, ProjectSettings};
 
 use super::Answer;
@@ -38,7 +38,7 @@ pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
     let organization = call.organization().await?;
     let limit = call.settings().max_json_bytes;
     let fields = Fields::read(&call.http, payload, limit, HarmontError::PipelineInvalid).await?;
-    let branch: Result<GitRef, _> = fields.required("default_branch")?.parse();
+    let branch = RefName::parse_branch(fields.required("default_branch")?);
     let branch = branch.map_err(|error| fields.error(error.to_string()))?;
     let new = NewNamespacePipeline {
         title: fields.required("name")?.to_owned(),

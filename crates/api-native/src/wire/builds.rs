@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use slipway_domain::{BuildState, CommitSha, GitRef, ImageBuild, JobSpec, Slug, UploadId};
+use slipway_domain::{BuildState, CommitSha, ImageBuild, JobSpec, RefName, Slug, UploadId};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -52,10 +52,11 @@ pub(crate) struct BuildWithJobs {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBuild {
-    /// The branch or tag to build. If `sha` is absent too, the default branch is built.
+    /// The branch or tag to build, as a short or a full name (`refs/tags/v1`). If `sha` is absent too,
+    /// the default branch is built.
     #[serde(rename = "ref")]
     #[schema(value_type = Option<String>)]
-    pub(crate) git_ref: Option<GitRef>,
+    pub(crate) git_ref: Option<RefName>,
     /// The commit to build, as a full SHA. If absent, the commit to which `ref` points.
     #[schema(value_type = Option<String>)]
     pub(crate) sha: Option<CommitSha>,
@@ -116,10 +117,10 @@ pub(crate) struct BuildQuery {
     #[serde(default, deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]
     pub(crate) state: Option<BuildState>,
-    /// Only builds of this branch or tag.
+    /// Only builds of this branch or tag, by its short or full name.
     #[serde(default, rename = "ref", deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]
-    pub(crate) git_ref: Option<GitRef>,
+    pub(crate) git_ref: Option<RefName>,
     /// Only builds of this commit.
     #[serde(default, deserialize_with = "parse_optional")]
     #[param(value_type = Option<String>)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use slipway_domain::image::Repository;
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{GitRef, Name, Slug, Submodules, Visibility};
+use slipway_domain::{Name, RefName, Slug, Submodules, Visibility};
 use utoipa::ToSchema;
 
 use super::parse::{parse_nullable, parse_optional, parse_text};
@@ -86,7 +86,7 @@ pub(crate) struct NewProject {
     pub(crate) repo_url: String,
     /// The branch whose image is tagged `latest`. If absent, `main`.
     #[schema(value_type = Option<String>)]
-    pub(crate) default_branch: Option<GitRef>,
+    pub(crate) default_branch: Option<RefName>,
     /// The repository to which images are pushed. If absent, it is derived from the registry of
     /// the farm.
     #[schema(value_type = Option<String>)]
@@ -134,7 +134,7 @@ pub(crate) struct ProjectChange {
     pub(crate) repo_url: Option<String>,
     /// The branch whose image is tagged `latest`.
     #[schema(value_type = Option<String>)]
-    pub(crate) default_branch: Option<GitRef>,
+    pub(crate) default_branch: Option<RefName>,
     /// The repository to which images are pushed. Null derives it from the registry of the farm.
     #[serde(default, deserialize_with = "parse_nullable")]
     #[schema(value_type = Option<String>)]

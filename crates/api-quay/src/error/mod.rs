@@ -129,7 +129,7 @@ impl QuayError {
             Self::Method(allowed) => {
                 response.insert_header((ALLOW, *allowed));
             }
-            Self::Farm(FarmError::Unavailable(_)) => {
+            Self::Farm(FarmError::Unavailable(_) | FarmError::SourceUnavailable(_)) => {
                 response.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
@@ -162,7 +162,7 @@ fn of_farm(error: &FarmError) -> Format {
         FarmError::TooLarge { .. } => {
             Format::Message(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
         }
-        FarmError::Unavailable(_) => {
+        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             Format::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         // Without `Retry-After`, as in Quay.

@@ -14,7 +14,8 @@ pub(crate) struct Build {
     /// a project: for a directory with such a path, write ./NAME/NAME.
     #[arg(value_name = "PATH|NAMESPACE/NAME")]
     pub(crate) build_target: BuildTarget,
-    /// The branch or tag to build [default: the default branch of the project].
+    /// The branch or tag to build, also by its full name such as refs/tags/v1 [default: the default branch
+    /// of the project].
     #[arg(long = "ref", value_name = "REF", help_heading = "Commits")]
     pub(crate) git_ref: Option<String>,
     /// The commit to build, as a full SHA.

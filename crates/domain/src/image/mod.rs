@@ -6,8 +6,8 @@ pub mod marker;
 pub mod package;
 pub mod platform;
 pub(crate) mod reference;
+pub(crate) mod tags;
 
 pub(crate) use reference::MAX_TAG;
-pub use reference::{
-    Repository, is_reference, is_tag, is_tagged, registry_of, tag_for_ref, tags_for,
-};
+pub use reference::{Repository, check_image_path, is_reference, is_tag, is_tagged, registry_of};
+pub use tags::{tag_for_ref, tags_for};

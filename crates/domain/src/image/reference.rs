@@ -1,6 +1,6 @@
-//! Image references: repositories, tags, and the tag for a git ref.
+//! Image references: repositories and tags.
 
-use crate::names::{CommitSha, GitRef, Invalid};
+use crate::names::{Invalid, Name};
 
 /// The maximum length of a tag, from the OCI distribution specification.
 pub(crate) const MAX_TAG: usize = 128;
@@ -9,6 +9,9 @@ pub(crate) const MAX_TAG: usize = 128;
 ///
 /// The syntax is the reference grammar of the distribution project, except that the registry is
 /// required: otherwise an image could be pushed to the default registry by mistake.
+///
+/// Parsing a text checks the whole grammar. Deserialization is more lenient, because stored specs may
+/// have names that an earlier version accepted; [`Repository::check`] tells whether Docker accepts one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repository(String);
@@ -16,6 +19,22 @@ pub struct Repository(String);
 impl Repository {
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A repository from a stored value, which an earlier version may have accepted.
+    ///
+    /// # Errors
+    /// `Invalid` if the text does not even have the form of a repository.
+    pub fn stored(text: &str) -> Result<Self, Invalid> {
+        Self::with(text, is_stored_path_part)
+    }
+
+    /// Checks that Docker accepts the repository.
+    ///
+    /// # Errors
+    /// `Invalid` if it does not.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.0.parse().map(|_: Self| ())
     }
 
     /// The registry's host, with its port if there is one.
@@ -43,28 +62,32 @@ impl Repository {
     }
 }
 
-impl std::str::FromStr for Repository {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+impl Repository {
+    /// The repository `text`, if each part of its path has the property `is_part`.
+    fn with(text: &str, is_part: impl Fn(&str) -> bool) -> Result<Self, Invalid> {
         let invalid = || {
             Invalid::new(
                 "image repository",
                 text,
-                "HOST[:PORT]/PATH in lower case without a tag, such as registry.example:5000/acme/api",
+                "HOST[:PORT]/PATH in lower case without a tag, such as registry.example:5000/acme/api, \
+                 where the parts of the path are a-z 0-9 with single separators . _ __ or -",
             )
         };
         let (host, path) = text.split_once('/').ok_or_else(invalid)?;
         // Docker's rule to distinguish `acme/api` on Docker Hub from `registry.example/api`.
         let looks_like_host = host.contains(['.', ':']) || host == "localhost";
-        if text.len() > 255
-            || !looks_like_host
-            || !is_host(host)
-            || !path.split('/').all(is_path_part)
-        {
+        if text.len() > 255 || !looks_like_host || !is_host(host) || !path.split('/').all(is_part) {
             return Err(invalid());
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::str::FromStr for Repository {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::with(text, is_path_part)
     }
 }
 
@@ -72,7 +95,7 @@ impl TryFrom<String> for Repository {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
+        Self::stored(&text)
     }
 }
 
@@ -98,15 +121,39 @@ fn is_host(host: &str) -> bool {
     name.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
+/// Whether `part` is one part of the path of a repository: words of `a-z` and `0-9`, and between two
+/// words one dot, one or two underscores, or dashes.
 fn is_path_part(part: &str) -> bool {
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    part.starts_with(edge)
-        && part.ends_with(edge)
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_separator =
+        |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|b| b == b'-');
+    // Between two characters of one word, the separator is empty.
+    part.starts_with(is_word) && part.ends_with(is_word) && part.split(is_word).all(is_separator)
+}
+
+/// Whether `part` may be stored as a part of a path: earlier versions accepted any mix of separators.
+fn is_stored_path_part(part: &str) -> bool {
+    !part.is_empty()
         && part
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
-        && !part.contains("..")
-        && !part.contains("___")
+}
+
+/// Checks that a namespace or project can have the name `name`, which in lower case becomes a part of
+/// the repository of its images.
+///
+/// # Errors
+/// `Invalid` if Docker refuses such a repository.
+pub fn check_image_path(what: &'static str, name: &Name) -> Result<(), Invalid> {
+    if is_path_part(&name.as_str().to_ascii_lowercase()) {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        what,
+        name.as_str(),
+        "a name that Docker accepts in an image repository: letters and digits, and between them one \
+         dot, one or two underscores, or dashes",
+    ))
 }
 
 /// Returns true if `text` is an image reference as in `FROM`: `alpine`, `r.example:5000/a/b:v1`,
@@ -165,84 +212,13 @@ pub fn is_tag(tag: &str) -> bool {
     tag.len() <= MAX_TAG && tag.starts_with(first) && tag.bytes().all(is_tag_byte)
 }
 
-fn is_tag_byte(byte: u8) -> bool {
+pub(crate) fn is_tag_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
-}
-
-/// The image tag for a branch or git tag.
-///
-/// A name that is a valid tag is used unchanged. Otherwise each invalid character becomes `-` and
-/// eight hex digits of a hash are appended, so that `a/b` and `a-b` get different tags.
-pub fn tag_for_ref(name: &GitRef) -> String {
-    use sha2::{Digest, Sha256};
-
-    let name = name.as_str();
-    if is_tag(name) {
-        return name.to_owned();
-    }
-    let mut tag: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii() && is_tag_byte(c as u8) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    // A tag must start with a letter, digit or underscore.
-    if tag.starts_with(['-', '.']) {
-        tag.insert(0, '_');
-    }
-    let hash = hex::encode(Sha256::digest(name));
-    // Leaves room for a dash and eight digits.
-    tag.truncate(MAX_TAG - 9);
-    format!("{tag}-{}", &hash[..8])
-}
-
-/// The tags of an image built from `sha`: the sha, the tag of its ref, and `latest` if the ref is the
-/// default branch.
-pub fn tags_for(sha: &CommitSha, git_ref: Option<&GitRef>, default_branch: &GitRef) -> Vec<String> {
-    let mut tags = vec![sha.as_str().to_owned()];
-    if let Some(git_ref) = git_ref {
-        tags.push(tag_for_ref(git_ref));
-    }
-    if git_ref == Some(default_branch) {
-        tags.push("latest".to_owned());
-    }
-    // A build of a branch named `latest`, or of a ref that is the sha, has equal tags in a row.
-    tags.dedup();
-    tags
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_git_ref_gets_a_valid_and_distinct_tag() {
-        let long = "x/".repeat(100) + "y";
-        for name in [
-            "main",
-            "v1.2",
-            "feature/x",
-            "feature-x",
-            ".odd",
-            "ü",
-            "a+b",
-            &long,
-        ] {
-            let Ok(name) = name.parse::<GitRef>() else {
-                continue;
-            };
-            assert!(is_tag(&tag_for_ref(&name)), "{name}");
-        }
-        let tag = |name: &str| tag_for_ref(&name.parse().unwrap());
-        assert_eq!(tag("v1.2"), "v1.2");
-        assert!(tag("feature/x").starts_with("feature-x-"));
-        assert_ne!(tag("feature/x"), tag("feature-x"));
-        assert_ne!(tag("feature/x"), tag("feature+x"));
-    }
 
     #[test]
     fn image_references_follow_the_reference_grammar() {
@@ -297,16 +273,40 @@ mod tests {
     }
 
     #[test]
-    fn only_the_default_branch_gets_the_latest_tag() {
-        let sha: CommitSha = "a".repeat(40).parse().unwrap();
-        let main: GitRef = "main".parse().unwrap();
-        let side: GitRef = "side".parse().unwrap();
-        assert_eq!(
-            tags_for(&sha, Some(&main), &main),
-            [sha.as_str(), "main", "latest"]
-        );
-        assert_eq!(tags_for(&sha, Some(&side), &main), [sha.as_str(), "side"]);
-        assert_eq!(tags_for(&sha, None, &main), [sha.as_str()]);
+    fn the_parts_of_a_path_have_single_separators() {
+        for good in [
+            "a", "a.b", "a_b", "a__b", "a-b", "a--b", "a---b", "0", "a1.b2_c3",
+        ] {
+            assert!(is_path_part(good), "{good}");
+        }
+        for bad in [
+            "", "a.", ".a", "_a", "a_", "-a", "a-", "a..b", "a___b", "a.-b", "a-.b", "a._b",
+            "a_-b", "a-_b", "A", "a b",
+        ] {
+            assert!(!is_path_part(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_docker_refuses_are_refused_and_stored_ones_stay_readable() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        for good in ["acme", "Acme", "my.app", "A-b_c.d"] {
+            assert!(
+                check_image_path("project name", &name(good)).is_ok(),
+                "{good}"
+            );
+        }
+        for bad in ["a.-b", "_x", "a._b", "a..b", "a___b", "a-"] {
+            assert!(
+                check_image_path("project name", &name(bad)).is_err(),
+                "{bad}"
+            );
+        }
+        let stored = Repository::stored("localhost:5000/acme/a._b").unwrap();
+        assert!(stored.check().is_err());
+        let json = serde_json::to_string(&stored).unwrap();
+        assert_eq!(serde_json::from_str::<Repository>(&json).unwrap(), stored);
+        assert!("localhost:5000/acme/a._b".parse::<Repository>().is_err());
     }
 
     #[test]

@@ -2,4 +2,5 @@
 
 pub mod commit;
 pub mod lookup;
+pub mod refs;
 pub mod submodules;

@@ -145,14 +145,12 @@ impl ProjectAccess {
     /// is needed and the project is read-only.
     pub fn require_builds(&self, need: Role) -> Result<(), FarmError> {
         self.require(need)?;
-        if !self.project.builds_enabled {
-            return Err(FarmError::Forbidden("builds are disabled in this project"));
-        }
         // Reading stays possible: a read-only project is frozen, not hidden.
-        if self.project.read_only && need > Role::Reader {
-            return Err(FarmError::ReadOnly);
+        if need > Role::Reader {
+            check_accepts_builds(&self.project)
+        } else {
+            check_builds_enabled(&self.project)
         }
-        Ok(())
     }
 }
 
@@ -184,6 +182,26 @@ impl NamespaceAccess {
     pub fn require(&self, need: Role) -> Result<(), FarmError> {
         require(self.role, need)
     }
+}
+
+fn check_builds_enabled(project: &Project) -> Result<(), FarmError> {
+    if project.builds_enabled {
+        return Ok(());
+    }
+    Err(FarmError::Forbidden("builds are disabled in this project"))
+}
+
+/// Checks that a project accepts new builds, and changes to its builds, from anybody: people, triggers
+/// and webhooks.
+///
+/// # Errors
+/// `Forbidden` when builds are disabled; `ReadOnly`.
+pub(crate) fn check_accepts_builds(project: &Project) -> Result<(), FarmError> {
+    check_builds_enabled(project)?;
+    if project.read_only {
+        return Err(FarmError::ReadOnly);
+    }
+    Ok(())
 }
 
 fn require(role: Role, need: Role) -> Result<(), FarmError> {

@@ -1,6 +1,6 @@
 //! Looks up author and message of commits in their repositories, and stores them.
 
-use slipway_domain::{Commit, CommitSha, GitRef, ProjectId, Role};
+use slipway_domain::{Commit, CommitSha, GitRef, ProjectId, RefName, Role};
 use slipway_git::{GitError, RemoteUrl, Wanted};
 use slipway_store::projects::Project;
 use slipway_store::{Conn, StoreError, builds, commits, projects};
@@ -169,7 +169,7 @@ impl Farm {
             }
         }
         let missing = || FarmError::NotFound("commit");
-        let name: GitRef = reference.parse().map_err(|_| missing())?;
+        let name: RefName = reference.parse().map_err(|_| missing())?;
         let url = repository(access.project()).map_err(|_| missing())?;
         let url = self.with_deploy_key(access.project(), url).await?;
         let _turn = self.inner.commit_lookups.foreground.acquire().await;

@@ -1,6 +1,6 @@
 //! Lists jobs and builds with what lists show, and finds archives and attempts by name.
 
-use slipway_domain::{ArtifactId, BuildId, GitRef, JobId, Role};
+use slipway_domain::{ArtifactId, BuildId, JobId, RefName, Role};
 use slipway_store::artifacts::{self, Artifact};
 use slipway_store::builds;
 use slipway_store::job_lists::{self, JobFilter, ListedBuild, ListedJob};
@@ -105,14 +105,15 @@ impl Farm {
     pub async fn newest_archive(
         &self,
         access: &ProjectAccess,
-        git_ref: &GitRef,
+        git_ref: &RefName,
         job: &str,
     ) -> Result<Artifact, FarmError> {
         access.require_builds(Role::Reader)?;
         let (project, now) = (access.id(), self.now());
         let (git_ref, name) = (git_ref.clone(), job.to_owned());
         let find = move |conn: &mut Conn| {
-            let build = builds::newest_succeeded(conn, project, &git_ref)?;
+            let build =
+                builds::newest_succeeded(conn, project, &git_ref.name, git_ref.tag_if_known())?;
             let job = job_lists::latest_attempt(conn, build.id, &name)?;
             let listed = job_lists::complete(conn, project, vec![job], now)?;
             let archive = listed.into_iter().find_map(|listed| listed.archive);

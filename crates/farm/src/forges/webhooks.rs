@@ -9,10 +9,11 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildUuid, CommitSha, GitRef, ProjectId, ProjectPath, Role};
 use slipway_store::builds::Build;
+use slipway_store::by_commit::SoleOf;
 use slipway_store::{Conn, StoreError, by_commit, webhooks};
 use subtle::ConstantTimeEq;
 
-use crate::access::authorize::ProjectAccess;
+use crate::access::authorize::{ProjectAccess, check_accepts_builds};
 use crate::builds::create::commit_requests::CommitBuild;
 use crate::builds::create::enqueue::{Enqueued, Uniqueness};
 use crate::error::FarmError;
@@ -89,6 +90,17 @@ pub struct Push {
     pub delivery: Option<String>,
 }
 
+/// What became of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushOutcome {
+    /// The build of the pushed commit and ref.
+    Build(BuildUuid),
+    /// Nothing is built, for this reason.
+    NotBuilt(String),
+    /// Reading the repository takes longer than forges wait. The build is created afterwards.
+    Accepted,
+}
+
 impl Farm {
     /// Checks the signature of a delivery about a repository.
     ///
@@ -137,28 +149,52 @@ impl Farm {
         }))
     }
 
-    /// Builds what was pushed, unless the commit is being built or the delivery was handled before.
-    /// Returns the build; a repeated delivery gets the same one.
+    /// Builds what was pushed, unless the ref is being built at this commit or the delivery was handled
+    /// before. A repeated delivery gets the same build.
     ///
     /// # Errors
-    /// `NotFound` for a project that does not exist and may not be created; `Forbidden` when builds
-    /// are disabled, or the webhook was signed with the secret of another project.
+    /// `Forbidden` when the webhook was signed with the secret of another project; `Unavailable`.
     pub async fn handle_push(
         &self,
         hook: &VerifiedHook,
         push: Push,
-    ) -> Result<BuildUuid, FarmError> {
-        let project = self
-            .project_of_hook(&push.project, push.default_branch.as_ref())
-            .await?;
+    ) -> Result<PushOutcome, FarmError> {
+        let (farm, hook) = (self.clone(), hook.clone());
+        // A task of its own: forges hang up after some seconds, and the build is created all the same.
+        let mut handling = slipway_tasks::spawn("push", async move {
+            let outcome = farm.build_push(&hook, push).await;
+            if let Err(error) = &outcome {
+                tracing::warn!(%error, "Could not build what was pushed");
+            }
+            outcome
+        });
+        let wait = self.inner.settings.hook_wait;
+        match tokio::time::timeout(wait, &mut handling).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panicked)) => Err(FarmError::Internal(panicked.into())),
+            Err(_) => Ok(PushOutcome::Accepted),
+        }
+    }
+
+    async fn build_push(&self, hook: &VerifiedHook, push: Push) -> Result<PushOutcome, FarmError> {
+        let found = self.project_of_hook(&push.project, push.default_branch.as_ref());
+        // Not errors: forges disable a webhook after a few of them, although the next push may be
+        // one that is built.
+        let project = match found.await {
+            Err(FarmError::NotFound(_)) => {
+                let why = format!("this farm has no project {}", push.project);
+                return Ok(PushOutcome::NotBuilt(why));
+            }
+            Err(FarmError::Invalid(why)) => return Ok(PushOutcome::NotBuilt(why)),
+            found => found?,
+        };
         if hook.project.is_some_and(|signed| signed != project.id) {
             return Err(FarmError::Forbidden(
                 "this webhook belongs to another project",
             ));
         }
-        // Refused, so that the forge shows its users why nothing is built.
-        if !project.builds_enabled {
-            return Err(FarmError::Forbidden("builds are disabled in this project"));
+        if let Err(why) = check_accepts_builds(&project) {
+            return Ok(PushOutcome::NotBuilt(why.to_string()));
         }
         let delivery = push.delivery.as_deref();
         // Forges choose the ids; an overlong one is ignored rather than stored.
@@ -167,7 +203,7 @@ impl Farm {
         let wanted = CommitBuild {
             project: &project,
             sha: push.sha,
-            git_ref: Some(push.git_ref),
+            git_ref: Some(push.git_ref.clone()),
             ref_is_tag: push.ref_is_tag,
             no_cache: push.no_cache,
             created_by: None,
@@ -175,14 +211,17 @@ impl Farm {
         let new = self.sole_build(wanted).await?;
         let report = self.reports_to(&project);
         let (id, sha, now) = (project.id, new.sha.clone(), self.now());
-        let remembered = delivery.clone();
+        let (remembered, git_ref) = (delivery.clone(), push.git_ref);
         let answered_or_unfinished = move |conn: &mut Conn| {
             if let Some(delivery) = &remembered
                 && let Some(build) = webhooks::build_of(conn, id, delivery)?
             {
                 return Ok(Some(build));
             }
-            let Some(unfinished) = by_commit::unfinished(conn, id, &sha)? else {
+            // Another ref at the same commit has tags and variables of its own, so it gets a build of
+            // its own.
+            let unfinished = by_commit::unfinished(conn, id, &sha, &git_ref, push.ref_is_tag)?;
+            let Some(unfinished) = unfinished else {
                 return Ok(None);
             };
             if let Some(delivery) = &remembered {
@@ -194,7 +233,10 @@ impl Farm {
             Some(delivery) => webhooks::record(conn, id, delivery, build.uuid, now),
             None => Ok(()),
         };
-        let sole = Uniqueness::SoleOfCommit { report };
+        let sole = Uniqueness::Sole {
+            of: SoleOf::Ref,
+            report,
+        };
         let mut tries = 0;
         loop {
             tries += 1;
@@ -206,9 +248,16 @@ impl Farm {
                 // Another request built the commit or handled the delivery at the same time; the next
                 // try finds it.
                 Err(StoreError::Conflict(_)) if tries < MAX_TRIES => {}
+                Err(StoreError::Conflict(why)) => {
+                    return Err(FarmError::Unavailable(why.to_owned()));
+                }
+                // The project was frozen in the meantime.
+                Err(error @ StoreError::ReadOnly) => {
+                    return Ok(PushOutcome::NotBuilt(error.to_string()));
+                }
                 Err(error) => return Err(error.into()),
-                Ok(Enqueued::Created(build)) => return Ok(build.uuid),
-                Ok(Enqueued::Declined(uuid)) => return Ok(uuid),
+                Ok(Enqueued::Created(build)) => return Ok(PushOutcome::Build(build.uuid)),
+                Ok(Enqueued::Declined(uuid)) => return Ok(PushOutcome::Build(uuid)),
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The operator decides for which paths, and where the repositories are. The caller chooses neither.
 
+use slipway_domain::image::check_image_path;
 use slipway_domain::{GitRef, ProjectPath, Role, Scope, UserId};
 use slipway_store::projects::{self, Project, Settings};
 use slipway_store::{Conn, StoreError, pipelines};
@@ -93,6 +94,8 @@ impl Farm {
         by: Option<UserId>,
         default_branch: Option<&GitRef>,
     ) -> Result<(), FarmError> {
+        check_image_path("project name", &path.name)?;
+        check_image_path("namespace name", &path.namespace)?;
         let url = self.inner.settings.auto_create.source(path)?;
         let branch = match default_branch {
             Some(branch) => branch.clone(),

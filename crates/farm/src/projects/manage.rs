@@ -1,6 +1,6 @@
 //! Creates, lists and changes namespaces and projects.
 
-use slipway_domain::image::Repository;
+use slipway_domain::image::{Repository, check_image_path};
 use slipway_domain::{GitRef, Name, Role, Scope, Submodules, Visibility};
 use slipway_store::jobs::Changes;
 use slipway_store::projects::{self, Namespace, Project, Settings};
@@ -46,13 +46,15 @@ impl Farm {
     /// Creates a namespace, which the actor owns. Requires a token with the scope admin.
     ///
     /// # Errors
-    /// `Forbidden`; `Conflict` when the name is taken.
+    /// `Forbidden`; `Invalid` for a name that cannot be part of an image repository; `Conflict` when the
+    /// name is taken.
     pub async fn create_namespace(
         &self,
         actor: &Actor,
         name: &Name,
     ) -> Result<Namespace, FarmError> {
         actor.require_scope(Scope::Admin)?;
+        check_image_path("namespace name", name)?;
         let (name, user, now) = (name.clone(), actor.user, self.now());
         let create = move |conn: &mut Conn| {
             let namespace = projects::insert_namespace(conn, &name, now)?;
@@ -84,8 +86,8 @@ impl Farm {
     /// Creates a project with its default pipeline. Requires a maintainer of the namespace.
     ///
     /// # Errors
-    /// `Forbidden`; `Invalid` for a URL that git cannot clone or that contains a password; `Conflict`
-    /// when the name is taken.
+    /// `Forbidden`; `Invalid` for a URL that git cannot clone or that contains a password, and for a
+    /// name or an image repository that Docker refuses; `Conflict` when the name is taken.
     pub async fn create_project(
         &self,
         actor: &Actor,
@@ -94,6 +96,7 @@ impl Farm {
         settings: Settings,
     ) -> Result<Project, FarmError> {
         access.require(Role::Maintainer)?;
+        check_image_path("project name", name)?;
         check_settings(&settings)?;
         let (namespace, name, now) = (access.id(), name.clone(), self.now());
         let by = actor.user;
@@ -139,6 +142,15 @@ impl Farm {
         if let Some(url) = &change.repo_url {
             check_repo_url(url)?;
         }
+        // The name of a project from before this rule may stay.
+        if let Some(name) = change
+            .name
+            .as_ref()
+            .filter(|name| **name != access.project().name)
+        {
+            check_image_path("project name", name)?;
+        }
+        check_image_repository(change.image_repository.as_ref().and_then(Option::as_ref))?;
         check_max_running(change.max_running.flatten())?;
         check_description(change.description.as_deref().unwrap_or_default())?;
         let update = move |conn: &mut Conn| {
@@ -176,8 +188,14 @@ impl Farm {
     }
 }
 
+/// Checks that Docker accepts where images are to be pushed.
+fn check_image_repository(repository: Option<&Repository>) -> Result<(), FarmError> {
+    repository.map_or(Ok(()), |repository| Ok(repository.check()?))
+}
+
 pub(crate) fn check_settings(settings: &Settings) -> Result<(), FarmError> {
     check_repo_url(&settings.repo_url)?;
+    check_image_repository(settings.image_repository.as_ref())?;
     check_description(&settings.description)?;
     check_max_running(settings.max_running)
 }

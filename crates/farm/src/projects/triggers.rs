@@ -1,13 +1,13 @@
 //! Triggers: each has a token that can start builds of one project, and nothing else.
 
 use slipway_domain::names::check_line;
-use slipway_domain::{GitRef, Name, ProjectId, Role, Slug, TriggerId, TriggerToken};
+use slipway_domain::{Name, ProjectId, RefName, Role, Slug, TriggerId, TriggerToken};
 use slipway_store::builds::Build;
 use slipway_store::projects::{self, Project};
 use slipway_store::triggers::{self, Trigger};
 use slipway_store::{Conn, StoreError, people};
 
-use crate::access::authorize::{Actor, ProjectAccess};
+use crate::access::authorize::{Actor, ProjectAccess, check_accepts_builds};
 use crate::builds::create::from_commit::{BuildCause, BuildRequest};
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -145,17 +145,15 @@ impl Farm {
     ///
     /// # Errors
     /// `Invalid` when the repository has no such ref; `Forbidden` when builds are disabled, or that
-    /// user may no longer start builds.
+    /// user may no longer start builds; `ReadOnly`.
     pub async fn fire(
         &self,
         triggering: TriggerAccess,
-        git_ref: GitRef,
+        git_ref: RefName,
         variables: BuildVariables,
     ) -> Result<Build, FarmError> {
         let TriggerAccess { trigger, project } = triggering;
-        if !project.builds_enabled {
-            return Err(FarmError::Forbidden("builds are disabled in this project"));
-        }
+        check_accepts_builds(&project)?;
         let forbidden =
             FarmError::Forbidden("the user who created the trigger may no longer start builds");
         let Some(by) = trigger.created_by else {

@@ -4,6 +4,7 @@
 pub(crate) mod block_cache;
 pub(crate) mod commit_lookups;
 pub(crate) mod definition_cache;
+pub(crate) mod definition_reads;
 pub(crate) mod follower_pace;
 pub(crate) mod hashing;
 pub(crate) mod live_traces;

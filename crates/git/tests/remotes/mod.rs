@@ -16,6 +16,7 @@ fn git() -> Git {
     Git::new(Limits {
         fetch: Duration::from_secs(60),
         resolve: Duration::from_secs(30),
+        file: Duration::from_secs(30),
     })
     .unwrap()
 }

@@ -105,6 +105,14 @@ impl Server {
         git(&repo, &["rev-parse", "HEAD"]).parse().unwrap()
     }
 
+    /// Adds a commit on `main` without the files of [`Server::commit_files`].
+    pub(crate) fn remove_files(&self) -> CommitSha {
+        let repo = self.dir.path().join("repo.git");
+        git(&repo, &["rm", "-q", "-r", "dir", "link", "large", "heavy"]);
+        git(&repo, &["commit", "-q", "-m", "no files"]);
+        git(&repo, &["rev-parse", "HEAD"]).parse().unwrap()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/repo.git", self.port)
     }

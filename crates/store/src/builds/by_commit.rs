@@ -1,11 +1,11 @@
-//! Builds by their commit: sole builds, of which at most one is unfinished per commit, and the
+//! Builds by their commit: sole builds, of which at most one is unfinished per commit and ref, and the
 //! newest build or image of a commit.
 //!
-//! A unique index allows only one unfinished sole build, so that two coordinators cannot both
-//! create one at the same moment.
+//! A unique index allows only one unfinished sole build of a commit and ref, so that two coordinators
+//! cannot both create one at the same moment.
 use crate::builds::create::{NewBuild, create};
 use crate::builds::queries::get;
-use crate::builds::row::{Build, BuildRow, explain_sole_conflict};
+use crate::builds::row::{Build, BuildRow, SOLE_CONFLICT, explain_sole_conflict};
 use crate::builds::statuses;
 use crate::engine::connection::Conn;
 use crate::error::{OrMissing, StoreError};
@@ -15,16 +15,28 @@ use crate::jobs::queries::of_build;
 use crate::schema::{artifacts as artifact_table, builds as build_table, jobs as job_table};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::{ArtifactId, BuildId, BuildState, CommitSha, Name, ProjectId, ShaPrefix};
+use slipway_domain::{
+    ArtifactId, BuildId, BuildState, CommitSha, GitRef, Name, ProjectId, ShaPrefix,
+};
 
-/// Creates a build that is the only unfinished sole build of its commit. `report` decides whether
-/// its progress is reported to the forge.
+/// Which unfinished sole builds prevent another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoleOf {
+    /// Those of the commit.
+    Commit,
+    /// Those of the commit and the same ref.
+    Ref,
+}
+
+/// Creates a build that is the only unfinished sole build of its commit, or of its commit and ref.
+/// `report` decides whether its progress is reported to the forge.
 ///
 /// # Errors
-/// `Conflict` if another sole build of the commit is unfinished.
+/// `Conflict` if another one is unfinished; the errors of [`create`].
 pub fn create_sole(
     conn: &mut Conn,
     new: &NewBuild,
+    of: SoleOf,
     report: bool,
     warm_wait: TimeDelta,
     now: DateTime<Utc>,
@@ -35,21 +47,43 @@ pub fn create_sole(
         .set(build_table::sole.eq(true))
         .execute(conn);
     explain_sole_conflict(marked.map_err(StoreError::from))?;
+    // The index distinguishes refs. Creating a build locks its pipeline, so a build that another
+    // coordinator creates at the same time is visible here or sees this one.
+    if of == SoleOf::Commit && has_other_unfinished(conn, &build)? {
+        return Err(StoreError::Conflict(SOLE_CONFLICT));
+    }
     if report {
         statuses::insert(conn, build.id, now)?;
     }
     Ok((get(conn, build.id)?, changes))
 }
 
-/// The unfinished sole build of a commit.
+fn has_other_unfinished(conn: &mut Conn, build: &Build) -> Result<bool, StoreError> {
+    let other: Option<i64> = build_table::table
+        .filter(build_table::project_id.eq(build.project.0))
+        .filter(build_table::sha.eq(build.sha.as_str()))
+        .filter(build_table::sole)
+        .filter(build_table::finished_at.is_null())
+        .filter(build_table::id.ne(build.id.0))
+        .select(build_table::id)
+        .first(conn)
+        .optional()?;
+    Ok(other.is_some())
+}
+
+/// The unfinished sole build of a commit and a ref.
 pub fn unfinished(
     conn: &mut Conn,
     project: ProjectId,
     sha: &CommitSha,
+    git_ref: &GitRef,
+    ref_is_tag: bool,
 ) -> Result<Option<Build>, StoreError> {
     let row: Option<BuildRow> = build_table::table
         .filter(build_table::project_id.eq(project.0))
         .filter(build_table::sha.eq(sha.as_str()))
+        .filter(build_table::git_ref.eq(git_ref.as_str()))
+        .filter(build_table::ref_is_tag.eq(ref_is_tag))
         .filter(build_table::sole)
         .filter(build_table::finished_at.is_null())
         .first(conn)

@@ -20,7 +20,7 @@ use crate::jobs::changes::Changes;
 use crate::jobs::create::{self as jobs, NewJob};
 use crate::jobs::details::Details;
 use crate::queue::{keys, reservations};
-use crate::schema::{builds, pipelines};
+use crate::schema::{builds, pipelines, projects};
 use crate::settle::roll_up;
 
 /// The values of a new build.
@@ -50,6 +50,10 @@ pub struct NewBuild {
 /// Creates a build and its jobs with the next number of the pipeline, or nothing at all. A job that
 /// is pending at once may be reserved up to `warm_wait` for a runner that built the project
 /// recently.
+///
+/// # Errors
+/// `ReadOnly` if the project accepts no builds. This is checked here as well as by the callers, so that
+/// no way to create a build can forget it, and a change in between counts.
 pub fn create(
     conn: &mut Conn,
     new: &NewBuild,
@@ -62,6 +66,14 @@ pub fn create(
         .returning(pipelines::last_number)
         .get_result(conn)
         .or_missing("pipeline")?;
+    let is_read_only: bool = projects::table
+        .find(new.project.0)
+        .select(projects::read_only)
+        .first(conn)
+        .or_missing("project")?;
+    if is_read_only {
+        return Err(StoreError::ReadOnly);
+    }
     let package = new.package.as_ref().map(serde_json::to_string).transpose();
     let package = package.map_err(|_| StoreError::Corrupt("package of a build"))?;
     let id: i64 = diesel::insert_into(builds::table)

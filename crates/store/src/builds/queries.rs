@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::{
-    BuildId, BuildState, BuildUuid, CommitSha, GitRef, NamespaceId, PipelineId, ProjectId,
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, NamespaceId, PipelineId, ProjectId, RefName,
 };
 
 use crate::builds::row::{Build, BuildRow};
@@ -30,17 +30,23 @@ pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Build>, StoreEr
     rows.into_iter().map(Build::try_from).collect()
 }
 
-/// The newest build of a branch or tag that succeeded.
+/// The newest build of a branch or tag that succeeded. `is_tag` tells which of both, if that is known.
 pub fn newest_succeeded(
     conn: &mut Conn,
     project: ProjectId,
     git_ref: &GitRef,
+    is_tag: Option<bool>,
 ) -> Result<Build, StoreError> {
-    builds::table
+    let mut query = builds::table
         .filter(builds::project_id.eq(project.0))
         .filter(builds::git_ref.eq(git_ref.as_str()))
         .filter(builds::state.eq(BuildState::Succeeded.as_str()))
         .order(builds::id.desc())
+        .into_boxed::<<Conn as diesel::Connection>::Backend>();
+    if let Some(is_tag) = is_tag {
+        query = query.filter(builds::ref_is_tag.eq(is_tag));
+    }
+    query
         .first::<BuildRow>(conn)
         .or_missing("build")?
         .try_into()
@@ -120,7 +126,7 @@ pub struct Filter {
     pub state: Option<BuildState>,
     pub sha: Option<CommitSha>,
     /// The branch or tag.
-    pub git_ref: Option<GitRef>,
+    pub git_ref: Option<RefName>,
 }
 
 /// The builds of a project, newest first.
@@ -149,7 +155,10 @@ pub fn of_project(
         query = query.filter(builds::sha.eq(sha.to_string()));
     }
     if let Some(git_ref) = &filter.git_ref {
-        query = query.filter(builds::git_ref.eq(git_ref.to_string()));
+        query = query.filter(builds::git_ref.eq(git_ref.name.to_string()));
+        if let Some(is_tag) = git_ref.tag_if_known() {
+            query = query.filter(builds::ref_is_tag.eq(is_tag));
+        }
     }
     let rows: Vec<BuildRow> = query.load(conn)?;
     rows.into_iter().map(Build::try_from).collect()

@@ -38,7 +38,7 @@ pub struct Build {
     pub variables: Option<String>,
     /// The trigger that started it.
     pub trigger: Option<TriggerId>,
-    /// Whether it prevents another sole build of its commit while it is unfinished.
+    /// Whether it prevents another sole build of its commit and ref while it is unfinished.
     pub sole: bool,
     /// The package that is built instead of a commit, and how it was requested.
     pub package: Option<RequestedPackage>,
@@ -199,7 +199,7 @@ impl<'a> From<&'a Submission> for SubmissionColumns<'a> {
 }
 
 /// Why a sole build is not created or reopened.
-const SOLE_CONFLICT: &str = "a build of this commit is already pending or building";
+pub(crate) const SOLE_CONFLICT: &str = "a build of this commit is already pending or building";
 
 /// Replaces the conflict that the unique index of sole builds reports with a message for people.
 pub(crate) fn explain_sole_conflict<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {

@@ -119,8 +119,9 @@ pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, St
         default_branch: parse(&row.default_branch, "branch")?,
         image_repository: row
             .image_repository
-            .map(|text| parse(&text, "repository"))
-            .transpose()?,
+            .map(|text| Repository::stored(&text))
+            .transpose()
+            .map_err(|_| StoreError::Corrupt("repository"))?,
         shared_runners: row.shared_runners,
         max_running: row.max_running.and_then(|limit| u32::try_from(limit).ok()),
         created_at: from_ms(row.created_at)?,

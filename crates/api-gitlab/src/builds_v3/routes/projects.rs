@@ -1,7 +1,7 @@
 //! Projects and namespaces.
 
 use actix_web::{HttpResponse, web};
-use slipway_domain::{GitRef, Name, NamespaceId, Role, Visibility};
+use slipway_domain::{Name, NamespaceId, RefName, Role, Visibility};
 use slipway_farm::{
     Farm, FarmError, ProjectAccess, ProjectOrder, ProjectQuery, ProjectSelection, ProjectSettings,
     ProjectUpdate,
@@ -158,10 +158,8 @@ async fn create(farm: web::Data<Farm>, call: Call) -> Answer {
         .map_or_else(|| params.required("name"), Ok)?;
     let name: Name = name.parse().map_err(FarmError::from)?;
     let source = params.required("import_url")?;
-    let default_branch: GitRef = match params.non_empty("default_branch") {
-        Some(branch) => branch.parse().map_err(FarmError::from)?,
-        None => "main".parse().map_err(FarmError::from)?,
-    };
+    let default_branch = params.non_empty("default_branch").unwrap_or("main");
+    let default_branch = RefName::parse_branch(default_branch).map_err(FarmError::from)?;
     let mut settings = ProjectSettings::of_source(source, default_branch);
     settings.description = params
         .non_empty("description")
@@ -207,7 +205,7 @@ async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
     let update = ProjectUpdate {
         repo_url: params.non_empty("import_url").map(str::to_owned),
         default_branch: branch
-            .map(str::parse)
+            .map(RefName::parse_branch)
             .transpose()
             .map_err(FarmError::from)?,
         shared_runners: params.boolean("shared_runners_enabled")?,

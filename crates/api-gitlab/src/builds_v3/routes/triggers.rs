@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
-use slipway_domain::{GitRef, Role, TriggerToken};
+use slipway_domain::{RefName, Role, TriggerToken};
 use slipway_farm::{BuildVariables, Farm, FarmError, ProjectAccess, Trigger};
 
 use crate::builds_v3::auth::{Call, OpenCall, project_key};
@@ -124,7 +124,7 @@ async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer 
     let project = project_key(id).map_err(|_| V3Error::NotFound)?;
     let triggering = farm.triggering(project, &token).await.map_err(missing)?;
     let variables = variables(call)?;
-    let git_ref: GitRef = git_ref.parse().map_err(|_| V3Error::NoBuilds)?;
+    let git_ref: RefName = git_ref.parse().map_err(|_| V3Error::NoBuilds)?;
     let started = farm.fire(triggering, git_ref, variables.clone()).await;
     let build = started.map_err(|error| match error {
         FarmError::Invalid(_) | FarmError::Forbidden(_) | FarmError::NotFound(_) => {

@@ -8,7 +8,7 @@ pub(crate) mod webhook_secret;
 
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post, put};
-use slipway_domain::{GitRef, Role};
+use slipway_domain::{RefName, Role};
 use slipway_farm::{Farm, FarmError, ProjectSettings, ProjectUpdate};
 
 use crate::auth::Caller;
@@ -56,9 +56,10 @@ pub(crate) async fn create_project(
         .namespace(&caller.0, &body.namespace, Role::Maintainer)
         .await?;
     let default_branch = match body.default_branch {
-        Some(branch) => branch,
-        None => "main".parse::<GitRef>().map_err(FarmError::from)?,
+        Some(branch) => branch.into_branch(),
+        None => RefName::parse_branch("main"),
     };
+    let default_branch = default_branch.map_err(FarmError::from)?;
     let settings = ProjectSettings {
         image_repository: body.image_repository,
         shared_runners: body.shared_runners,
@@ -118,9 +119,10 @@ pub(crate) async fn update_project(
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
         .await?;
     let body = body.into_inner();
+    let default_branch = body.default_branch.map(RefName::into_branch).transpose();
     let change = ProjectUpdate {
         repo_url: body.repo_url,
-        default_branch: body.default_branch,
+        default_branch: default_branch.map_err(FarmError::from)?,
         image_repository: body.image_repository,
         shared_runners: body.shared_runners,
         max_running: body.max_running,

@@ -204,6 +204,9 @@ impl ImageBuild {
                 "the name of a stage in the Dockerfile",
             ));
         }
+        if let Some(repository) = &self.repository {
+            repository.check()?;
+        }
         self.check_platforms()?;
         self.check_caches()?;
         self.check_secrets()?;

@@ -1,8 +1,9 @@
 //! Creates builds by repository and commit. At most one build of a commit is unfinished.
 
-use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, Slug, UserId};
+use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, RefKind, RefName, Slug, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
 use slipway_store::builds::{Build, NewBuild, Submission};
+use slipway_store::by_commit::SoleOf;
 use slipway_store::projects::Project;
 use slipway_store::{Conn, pipelines};
 
@@ -17,8 +18,9 @@ use crate::farm::Farm;
 #[derive(Clone, Debug)]
 pub struct CommitRequest {
     pub project: ProjectPath,
-    /// The branch. Its image is used as cache, and its head is built when `sha` is absent.
-    pub branch: Option<GitRef>,
+    /// The branch; a tag only by its full name. The image of a branch is used as cache, and its head is
+    /// built when `sha` is absent.
+    pub branch: Option<RefName>,
     pub sha: Option<CommitSha>,
 }
 
@@ -32,7 +34,7 @@ pub enum RequestError {
     NoSuchBranch {
         /// The path of the project.
         repository: String,
-        branch: GitRef,
+        branch: RefName,
     },
     /// The server of the repository did not answer for the branch.
     #[error("could not look up the branch in {repository}: {why}")]
@@ -80,14 +82,17 @@ impl Farm {
         let wanted = CommitBuild {
             project: &project,
             sha,
-            git_ref: request.branch,
-            ref_is_tag: false,
+            ref_is_tag: request.branch.as_ref().is_some_and(RefName::is_tag),
+            git_ref: request.branch.map(|branch| branch.name),
             no_cache: false,
             created_by: Some(actor.user),
         };
         let new = self.sole_build(wanted).await?;
         let report = self.reports_to(&project);
-        let sole = Uniqueness::SoleOfCommit { report };
+        let sole = Uniqueness::Sole {
+            of: SoleOf::Commit,
+            report,
+        };
         let created = self
             .enqueue(&project, new, sole, self.now(), always, nothing_more)
             .await
@@ -108,7 +113,11 @@ impl Farm {
             git_ref: git_ref.as_ref(),
             ref_is_tag: wanted.ref_is_tag,
         };
-        let jobs = self.jobs_at(&pipeline, project, at).await;
+        // A push has no caller who could repeat it.
+        let wait = wanted
+            .created_by
+            .map(|_| self.inner.settings.definition_wait);
+        let jobs = self.jobs_at(&pipeline, project, at, wait).await;
         let (mut definition, error) = match wanted.created_by {
             Some(_) => (jobs?, None),
             // Nobody waits for the answer to a push, so a failed build shows the error.
@@ -133,28 +142,39 @@ impl Farm {
         })
     }
 
-    /// The head of a branch, from GitHub or from the server of the repository.
-    async fn head_of(&self, project: &Project, branch: &GitRef) -> Result<CommitSha, RequestError> {
+    /// The head of a branch, from GitHub or from the server of the repository. A short name is that of
+    /// a branch.
+    async fn head_of(
+        &self,
+        project: &Project,
+        branch: &RefName,
+    ) -> Result<CommitSha, RequestError> {
         let upstream = |why: String| RequestError::Upstream {
             repository: project.path(),
             why,
         };
         let github = self.inner.settings.github.as_ref();
+        // GitHub's API has the object that a tag points to, which need not be a commit.
+        let github = github.filter(|_| !branch.is_tag());
         let on_github =
             github.and_then(|github| Some((github, github.repository(&project.repo_url)?)));
         let head = match on_github {
             Some((github, repository)) => github
-                .branch_head(&repository, branch)
+                .branch_head(&repository, &branch.name)
                 .await
                 .map_err(|error| upstream(error.to_string()))?,
             None => {
                 let failed = |error: GitError| upstream(error.to_string());
                 let url: RemoteUrl = project.repo_url.parse().map_err(failed)?;
                 let url = self.with_deploy_key(project, url).await?;
-                let wanted = WantedRef::Ref(branch);
+                // A tag is not a branch, so a short name does not find one.
+                let full = RefName {
+                    kind: branch.kind.or(Some(RefKind::Branch)),
+                    name: branch.name.clone(),
+                };
+                let wanted = WantedRef::Ref(&full);
                 let found = self.inner.git.resolve(&url, wanted).await.map_err(failed)?;
-                // The name may be that of a tag, which is not a branch.
-                found.filter(|found| !found.is_tag).map(|found| found.sha)
+                found.map(|found| found.sha)
             }
         };
         head.ok_or_else(|| RequestError::NoSuchBranch {

@@ -39,7 +39,7 @@ pub(crate) fn completed(
             image.repository = Some(own);
         }
         if image.tags.is_empty() {
-            image.tags = tags_for(at.sha, at.git_ref, &project.default_branch);
+            image.tags = tags_for(at.sha, at.git_ref, at.ref_is_tag, &project.default_branch);
         }
         cache_from_branch(image, &project.default_branch, at);
     }

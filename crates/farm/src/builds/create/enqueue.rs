@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{BuildUuid, CommitSha, PipelineId};
 use slipway_store::builds::{self, Build, NewBuild, Submission};
+use slipway_store::by_commit::SoleOf;
 use slipway_store::projects::Project;
 use slipway_store::{Conn, StoreError, by_commit};
 
@@ -17,8 +18,9 @@ use crate::farm::Farm;
 pub(crate) enum Uniqueness {
     /// Any number.
     Any,
-    /// None: creating another one is a conflict. With `report`, forges get the build's status.
-    SoleOfCommit { report: bool },
+    /// None that is as unique as this one: creating another one is a conflict. With `report`, forges
+    /// get the build's status.
+    Sole { of: SoleOf, report: bool },
 }
 
 /// What a transaction that may create a build did.
@@ -72,7 +74,8 @@ impl Farm {
     /// something, no build is created and the caller gets that instead.
     ///
     /// # Errors
-    /// What the queries return; `Conflict` when the build would not be the sole one of its commit.
+    /// What the queries return; `Conflict` when the build would not be the sole one that it must be;
+    /// `ReadOnly`.
     pub(crate) async fn enqueue<T, B, A>(
         &self,
         project: &Project,
@@ -94,8 +97,8 @@ impl Farm {
             }
             let (build, changes) = match uniqueness {
                 Uniqueness::Any => builds::create(conn, &new, warm_wait, now)?,
-                Uniqueness::SoleOfCommit { report } => {
-                    by_commit::create_sole(conn, &new, report, warm_wait, now)?
+                Uniqueness::Sole { of, report } => {
+                    by_commit::create_sole(conn, &new, of, report, warm_wait, now)?
                 }
             };
             after(conn, &build)?;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use slipway_domain::image::Repository;
-use slipway_domain::{CommitSha, GitRef, Role, Slug, TriggerId, UserId};
+use slipway_domain::{CommitSha, GitRef, RefName, Role, Slug, TriggerId, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted};
 use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::projects::Project;
@@ -24,7 +24,7 @@ pub struct BuildRequest {
     /// The commit; the head of `git_ref` when absent.
     pub sha: Option<CommitSha>,
     /// The branch or tag; the default branch when both are absent.
-    pub git_ref: Option<GitRef>,
+    pub git_ref: Option<RefName>,
 }
 
 /// Who or what starts a build.
@@ -74,7 +74,8 @@ impl Farm {
             git_ref: git_ref.as_ref(),
             ref_is_tag,
         };
-        let jobs = self.jobs_at(&pipeline, &project, at).await;
+        let wait = Some(self.inner.settings.definition_wait);
+        let jobs = self.jobs_at(&pipeline, &project, at, wait).await;
         let (definition, error) = match cause {
             BuildCause::Person(_) => (jobs?, None),
             // Callers of triggers seldom look at the answer, so a failed build shows the error.
@@ -122,13 +123,14 @@ impl Farm {
         &self,
         project: &Project,
         sha: Option<CommitSha>,
-        git_ref: Option<GitRef>,
+        git_ref: Option<RefName>,
     ) -> Result<(CommitSha, Option<GitRef>, bool), FarmError> {
         // A given commit is not looked up: the runner reports a missing one.
         if let Some(sha) = sha {
-            return Ok((sha, git_ref, false));
+            let is_tag = git_ref.as_ref().is_some_and(RefName::is_tag);
+            return Ok((sha, git_ref.map(|git_ref| git_ref.name), is_tag));
         }
-        let git_ref = git_ref.unwrap_or_else(|| project.default_branch.clone());
+        let git_ref = git_ref.unwrap_or_else(|| RefName::short(project.default_branch.clone()));
         let url: RemoteUrl = project
             .repo_url
             .parse()
@@ -139,14 +141,14 @@ impl Farm {
             .git
             .resolve(&url, Wanted::Ref(&git_ref))
             .await
-            .map_err(source_error)?;
+            .map_err(|error| source_error(&error))?;
         let found = resolved.ok_or_else(|| {
             FarmError::Invalid(format!(
                 "{} has no branch or tag {git_ref}",
                 project.repo_url
             ))
         })?;
-        Ok((found.sha, Some(git_ref), found.is_tag))
+        Ok((found.sha, Some(git_ref.name), found.is_tag))
     }
 
     /// Where images of a project are pushed: its own repository, or its path at the registry of the

@@ -6,7 +6,7 @@ use slipway_blobs::{BlobStream, PutError};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::steps::StepGraph;
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{BuildSource, BuildUuid, CommitSha, GitRef, JobSpec, Role};
+use slipway_domain::{BuildSource, BuildUuid, CommitSha, GitRef, JobSpec, RefName, Role};
 use slipway_store::Conn;
 use slipway_store::builds::{self, Build, BuildError, NewBuild, Submission};
 use slipway_store::pipelines::Pipeline;
@@ -149,10 +149,11 @@ impl Farm {
 
     /// A plan without jobs.
     fn empty_plan(&self, given: &BuildSubmission) -> Plan {
+        let git_ref = ref_of(given);
         Plan {
             sha: sha_of(given),
-            git_ref: ref_of(given),
-            ref_is_tag: false,
+            ref_is_tag: git_ref.as_ref().is_some_and(RefName::is_tag),
+            git_ref: git_ref.map(|git_ref| git_ref.name),
             definition: Definition { jobs: Vec::new() },
             timeout_s: None,
         }
@@ -229,16 +230,16 @@ impl Farm {
     ) -> Result<Plan, FarmError> {
         let mut plan = self.empty_plan(given);
         if plan.sha.is_none() && matches!(given.source, SubmittedSource::None) {
-            let wanted = plan.git_ref.take();
             (plan.sha, plan.git_ref, plan.ref_is_tag) =
-                self.commit_of(project, None, wanted).await?;
+                self.commit_of(project, None, ref_of(given)).await?;
         }
         let at = Revision {
             sha: &plan.sha,
             git_ref: plan.git_ref.as_ref(),
             ref_is_tag: plan.ref_is_tag,
         };
-        plan.definition = self.jobs_at(pipeline, project, at).await?;
+        let wait = Some(self.inner.settings.definition_wait);
+        plan.definition = self.jobs_at(pipeline, project, at, wait).await?;
         Ok(plan)
     }
 
@@ -310,6 +311,6 @@ fn sha_of(given: &BuildSubmission) -> CommitSha {
     named.unwrap_or_else(CommitSha::none)
 }
 
-fn ref_of(given: &BuildSubmission) -> Option<GitRef> {
+fn ref_of(given: &BuildSubmission) -> Option<RefName> {
     given.branch.as_deref()?.parse().ok()
 }
