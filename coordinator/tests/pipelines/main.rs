@@ -5,6 +5,7 @@
 mod from_repository;
 mod graphs;
 mod invalid_definitions;
+mod missing_needs;
 mod platforms;
 mod scripted_runner;
 mod source_retention;

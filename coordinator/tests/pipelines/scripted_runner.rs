@@ -131,6 +131,11 @@ impl ScriptedRunner {
         self.end(claimed, ReportedResult::Succeeded, image).await;
     }
 
+    /// Reports success without anything that the job made.
+    pub(crate) async fn succeed_without_image(&self, claimed: ClaimedJob) {
+        self.end(claimed, ReportedResult::Succeeded, None).await;
+    }
+
     pub(crate) async fn fail(&self, claimed: ClaimedJob) {
         let why = ReportedResult::Failed(FailureReason::JobFailed);
         self.end(claimed, why, None).await;

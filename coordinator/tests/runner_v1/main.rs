@@ -13,6 +13,7 @@ mod extensions;
 mod image_line;
 mod lease;
 mod malformed;
+mod needed_files;
 mod postgres_two_coordinators;
 mod raw_http;
 mod register;

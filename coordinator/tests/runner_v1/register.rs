@@ -43,9 +43,17 @@ async fn register_returns_201_with_id_and_token(backend: Backend) {
     assert_eq!(response.header("content-type"), Some("application/json"));
     let body = response.json();
     assert!(body["id"].as_i64().unwrap() > 0);
-    assert!(!body["token"].as_str().unwrap().is_empty());
+    let token = body["token"].as_str().unwrap();
+    // Stock runners name directories after the first eight characters, so these must be random.
+    let other = register(&api, json!({"token": farm.registration_token})).await;
+    let other = other.is(201).json();
+    assert_ne!(token[..8], other["token"].as_str().unwrap()[..8]);
+    assert!(
+        token[..8].bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{token}"
+    );
     let runners = farm.runners().await;
-    assert_eq!(runners.len(), 1);
+    assert_eq!(runners.len(), 2);
     assert_eq!(Some(runners[0].id.0), body["id"].as_i64());
     assert_eq!(runners[0].description, "a");
     assert!(runners[0].capabilities.run_untagged, "default when absent");

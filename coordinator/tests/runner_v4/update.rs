@@ -80,6 +80,7 @@ async fn failed_update_stores_the_reason_and_the_exit_code(backend: Backend) {
     let state = farm.job(claim.id).await.state;
     assert_eq!(state, failed(FailureReason::JobFailed));
     assert_eq!(job_details(&farm, &claim).await.exit_code, Some(2));
+    assert_eq!(native_job(&farm, &claim).await["exit_code"], 2);
 }
 
 async fn unknown_failure_reason_is_stored_as_unknown_failure(backend: Backend) {

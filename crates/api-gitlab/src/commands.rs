@@ -21,10 +21,40 @@ pub(crate) fn lines(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<String>
     let job = &claimed.job;
     match &job.spec {
         JobSpec::ImageBuild(image) => build_and_push(job.id, image, logins, &claimed.mark),
-        JobSpec::Script(script) => script.commands.clone(),
+        JobSpec::Script(script) => script.commands.iter().map(complete).collect(),
         // Only our own runner claims index jobs.
         JobSpec::ImageIndex(_) => Vec::new(),
     }
+}
+
+/// The lines of a job for runners of protocol v1, which split the text at each line end, trim the
+/// lines and print them. A command with line ends becomes one line, like the values of image builds.
+pub(crate) fn text(claimed: &ClaimedJob, logins: &[Credentials]) -> String {
+    let lines = lines(claimed, logins);
+    let lines: Vec<String> = lines.into_iter().map(on_one_line).collect();
+    lines.join("\n")
+}
+
+fn on_one_line(line: String) -> String {
+    if line.contains(['\n', '\r']) || line.trim() != line {
+        evaluated(&line)
+    } else {
+        line
+    }
+}
+
+/// A command that does not continue in the line that the runner writes after it.
+fn complete(command: &String) -> String {
+    let backslashes = command.bytes().rev().take_while(|byte| *byte == b'\\');
+    if backslashes.count() % 2 == 1 {
+        evaluated(command)
+    } else {
+        command.clone()
+    }
+}
+
+fn evaluated(command: &str) -> String {
+    format!("eval {}", quoted(command))
 }
 
 /// The lines that build and push an image, and print a line with `mark` that reports the digest.
@@ -278,6 +308,47 @@ docker() {
                      <--build-arg> <X={hostile}> <--tag>"
                 )
             );
+        }
+    }
+
+    #[test]
+    fn a_command_with_several_lines_survives_a_runner_that_trims_them() {
+        let commands = [
+            "cat <<EOF\n  indented \\$HOME\n\ttab 'quoted'\nEOF",
+            "printf '%s\\n' one \\\n  two",
+            "if true; then\n    X=5\nfi",
+            "echo \"$X\"",
+            "  echo space\\ ",
+            "cat <<'EOF'\n\n100% \\n $X\n\nEOF\n",
+            "echo last \\",
+        ];
+        let lines = commands.map(|command| on_one_line(complete(&command.to_owned())));
+        assert_eq!(lines[3], commands[3]);
+        // As a stock runner does it.
+        let text = lines.join("\n");
+        let trimmed: Vec<&str> = text.split('\n').map(str::trim).collect();
+        assert_eq!(trimmed.len(), commands.len());
+        for shell in ["sh", "bash"] {
+            let (output, _) = run(shell, &format!("{}\necho end", trimmed.join("\n")));
+            let expected =
+                "  indented $HOME\n\ttab 'quoted'\none\ntwo\n5\nspace \n\n100% \\n $X\n\nlast";
+            assert_eq!(
+                output.split("last").next(),
+                expected.split("last").next(),
+                "{shell}"
+            );
+            assert!(output.ends_with("\nend\n"), "{output}");
+        }
+    }
+
+    #[test]
+    fn a_failing_line_of_a_command_ends_the_job() {
+        let command = on_one_line("echo one\nfalse\necho two".to_owned());
+        for shell in ["sh", "bash"] {
+            let script = format!("set -e\n{command}\necho three");
+            let output = Command::new(shell).args(["-c", &script]).output().unwrap();
+            assert!(!output.status.success());
+            assert_eq!(output.stdout, b"one\n");
         }
     }
 

@@ -110,6 +110,7 @@ fn error_code(state: JobState) -> Option<String> {
         | FailureReason::DockerfileInvalid
         | FailureReason::SecretMissing
         | FailureReason::PlatformUnsupported
+        | FailureReason::NeedMissing
         | FailureReason::Unsupported => reason.as_str(),
     };
     Some(code.to_owned())

@@ -56,6 +56,7 @@ impl Fault {
             | FailureReason::TimedOut
             | FailureReason::SecretMissing
             | FailureReason::PlatformUnsupported
+            | FailureReason::NeedMissing
             | FailureReason::Unsupported
             | FailureReason::Unknown => ("builderror", false, true, "The build failed."),
             FailureReason::PushRefused => {

@@ -241,6 +241,9 @@ pub struct Job {
     pub failure_reason: Option<String>,
     /// Why the job failed or was skipped, for people.
     pub failure_message: Option<String>,
+    /// The exit code of the command that failed, if the runner reported it.
+    #[serde(default)]
+    pub exit_code: Option<i32>,
     /// The number of the attempt, from 1.
     pub attempt: i32,
     /// Whether the job was retried.
@@ -258,6 +261,21 @@ pub struct Job {
 }
 
 impl Job {
+    /// Why the job failed or was skipped, for people: the message or else the reason, with the exit
+    /// code if the message has none.
+    pub fn why(&self) -> Option<String> {
+        let text = self
+            .failure_message
+            .as_ref()
+            .or(self.failure_reason.as_ref());
+        match (text, self.exit_code) {
+            (Some(text), Some(code)) if self.failure_message.is_none() => {
+                Some(format!("{text} (exit code {code})"))
+            }
+            (text, _) => text.cloned(),
+        }
+    }
+
     /// Whether the job has finished.
     pub fn is_done(&self) -> bool {
         is_done(&self.state)

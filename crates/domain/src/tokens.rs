@@ -1,6 +1,6 @@
 //! The kinds of token. Each has its own type, and none of them prints its secret.
 //!
-//! Tokens carry 160 random bits, so a single round of SHA-256 protects them at rest. Some tokens are
+//! Tokens carry at least 118 random bits, so a single round of SHA-256 protects them at rest. Some tokens are
 //! derived from the farm's key and not stored at all; these contain the id they belong to.
 
 use std::fmt;
@@ -49,20 +49,28 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-macro_rules! token {
+macro_rules! prefixed_token {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        token!($(#[$doc])* $name, $prefix, "The prefix of the tokens of this kind.");
+
+        impl $name {
+            /// Creates a token from fresh random bytes.
+            pub fn from_entropy(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+                Self(format!("{}{}", Self::PREFIX, hex::encode(bytes)))
+            }
+        }
+    };
+}
+
+macro_rules! token {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $about:literal) => {
         $(#[$doc])*
         #[derive(Clone)]
         pub struct $name(String);
 
         impl $name {
-            /// The prefix of the tokens of this kind that the farm creates.
+            #[doc = $about]
             pub const PREFIX: &'static str = $prefix;
-
-            /// Creates a token from fresh random bytes.
-            pub fn from_entropy(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
-                Self(format!("{}{}", Self::PREFIX, hex::encode(bytes)))
-            }
 
             /// Wraps a token that a caller presented or an operator chose. It may be invalid.
             pub fn presented(text: impl Into<String>) -> Self {
@@ -88,32 +96,36 @@ macro_rules! token {
     };
 }
 
-token!(
+prefixed_token!(
     /// Allows its holder to register runners and nothing else.
     RegistrationToken, "slreg-"
 );
 token!(
     /// Belongs to a runner, which claims jobs and reports their states with it.
-    RunnerToken, "slrun-"
+    ///
+    /// Stock runners name directories, containers and caches after the first eight characters of it,
+    /// after those that follow `glrt-` in versions that know this prefix. So they are random: two
+    /// runners of one host must not share names.
+    RunnerToken, "slrun-", "The prefix of the tokens that earlier versions created."
 );
-token!(
+prefixed_token!(
     /// Belongs to a job. Its runner sends the job's trace and artifacts with it.
     JobToken, "sljob-"
 );
-token!(
+prefixed_token!(
     /// Belongs to a user and gives access to the consumer APIs within its scopes.
     AccessToken, "slpat-"
 );
-token!(
+prefixed_token!(
     /// Belongs to a trigger and creates builds of its project, nothing else.
     TriggerToken, "sltrg-"
 );
 
-token!(
+prefixed_token!(
     /// Belongs to a build. Its runners fetch the submitted sources with it.
     SourceToken, "slsrc-"
 );
-token!(
+prefixed_token!(
     /// Passes a login from the browser to the command line. It can be used once.
     LoginCode, "slcli-"
 );
@@ -124,9 +136,22 @@ impl RunnerToken {
     /// Stock runners recognize such a token by this prefix and skip the registration.
     pub const PRECREATED_PREFIX: &'static str = "glrt-";
 
+    /// Creates the token of a runner that registers itself. It has no prefix.
+    pub fn from_entropy(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
+        Self(hex::encode(bytes))
+    }
+
     /// Creates the token of a runner that is created here rather than by a registration.
+    ///
+    /// Versions 15.7 to 15.11 count the prefix to the eight characters. The three that remain of
+    /// these hold more as letters and digits than they would as hex digits.
     pub fn precreated(bytes: [u8; TOKEN_ENTROPY_BYTES]) -> Self {
-        Self(format!("{}{}", Self::PRECREATED_PREFIX, hex::encode(bytes)))
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let digits = bytes
+            .iter()
+            .filter_map(|byte| DIGITS.get(usize::from(*byte) % DIGITS.len()));
+        let digits: String = digits.map(|digit| char::from(*digit)).collect();
+        Self(format!("{}{digits}", Self::PRECREATED_PREFIX))
     }
 
     /// Creates a token of the same kind that replaces this one.
@@ -195,10 +220,28 @@ mod tests {
     fn a_replaced_runner_token_keeps_its_prefix() {
         let first = RunnerToken::precreated([1; TOKEN_ENTROPY_BYTES]);
         let next = first.successor([2; TOKEN_ENTROPY_BYTES]);
-        assert!(next.expose().starts_with("glrt-0202"));
+        assert_eq!(next.expose(), "glrt-22222222222222222222");
         let other = RunnerToken::from_entropy([1; TOKEN_ENTROPY_BYTES]);
         let next = other.successor([2; TOKEN_ENTROPY_BYTES]);
-        assert!(next.expose().starts_with("slrun-0202"));
+        assert_eq!(next.expose(), "02".repeat(20));
+    }
+
+    #[test]
+    fn the_characters_that_stock_runners_take_names_from_are_random() {
+        for byte in 0..=u8::MAX {
+            let mut bytes = [0; TOKEN_ENTROPY_BYTES];
+            bytes[0] = byte;
+            let registered = RunnerToken::from_entropy(bytes);
+            assert!(registered.expose().starts_with(&format!("{byte:02x}0000")));
+            let created = RunnerToken::precreated(bytes);
+            let rest = created.expose().strip_prefix("glrt-").unwrap();
+            assert!(rest.len() == 20 && rest.bytes().all(|b| b.is_ascii_alphanumeric()));
+            assert_eq!(rest.starts_with("000"), byte % 62 == 0);
+        }
+        // Tokens of earlier versions stay valid: they are only compared.
+        let old = RunnerToken::presented("slrun-0a");
+        let next = old.successor([1; TOKEN_ENTROPY_BYTES]);
+        assert_eq!(next.expose(), "01".repeat(20));
     }
 
     #[test]

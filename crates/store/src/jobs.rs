@@ -21,7 +21,7 @@ pub use details::{
     record_manager, record_stopped, record_trace_incomplete, renew_ending,
 };
 pub use leases::{end_leases_of, grant_grace, lapsed, renew};
-pub use needs::{dependents, needs, needs_of_build};
+pub use needs::{dependents, missing_need, needs, needs_of_build};
 pub use queries::{get, get_locked, latest_of_builds, of_build, of_project};
 pub use row::Job;
 pub use state::{apply, mark_erased};

@@ -16,7 +16,7 @@ use crate::engine::locks;
 use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::jobs::changes::Changes;
-use crate::jobs::needs::{as_need, dependents, needs};
+use crate::jobs::needs::{as_need, dependents, missing_need, needs};
 use crate::jobs::queries as job_queries;
 use crate::jobs::row::Job;
 use crate::jobs::state::advance;
@@ -50,7 +50,9 @@ pub fn settle_job(
             };
             changes.jobs.push(dependent.id);
             let state = advance(conn, &dependent, event, now)?;
-            if state == JobState::Pending {
+            if state == JobState::Pending && fail_without_need(conn, dependent.id, now)? {
+                ended.push(job_queries::get(conn, dependent.id)?);
+            } else if state == JobState::Pending {
                 reservations::record_pending(conn, &mut changes, &dependent, warm_wait, now)?;
             } else if state.is_done() {
                 record_skip_reason(conn, &dependent, &needed)?;
@@ -62,6 +64,20 @@ pub fn settle_job(
         roll_up(conn, build, now)?;
     }
     Ok(changes)
+}
+
+/// Fails a pending job if something is missing that a needed job was to leave. Returns whether it
+/// did.
+fn fail_without_need(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let job = job_queries::get(conn, id)?;
+    let Some(message) = missing_need(conn, &job, now)? else {
+        return Ok(false);
+    };
+    advance(conn, &job, Event::NeedMissing, now)?;
+    diesel::update(jobs::table.find(id.0))
+        .set(jobs::failure_message.eq(message))
+        .execute(conn)?;
+    Ok(true)
 }
 
 /// Records in a skipped job which of the needed jobs is the reason.

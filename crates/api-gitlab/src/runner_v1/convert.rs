@@ -30,7 +30,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
         id: job.id.0,
         project_id: project.id.0,
         project_name: project.name.to_string(),
-        commands: commands::lines(claimed, &logins).join("\n"),
+        commands: commands::text(claimed, &logins),
         repo_url: claimed.secrets.repository.url.clone(),
         git_ref: convert::ref_name(build.git_ref.as_ref()),
         sha: build.sha.to_string(),

@@ -237,6 +237,7 @@ pub(crate) fn job(
         phase: phase(job.state).map(Phase::as_str),
         failure_reason: failure_reason(job.state).map(FailureReason::as_str),
         failure_message: job.failure_message,
+        exit_code: details.exit_code,
         allow_failure: job.allow_failure,
         attempt: job.attempt,
         retries: job.retries.map(|job| job.0),

@@ -152,6 +152,8 @@ pub(crate) struct Job {
     pub(crate) failure_reason: Option<&'static str>,
     /// Why the job failed or was skipped, for people.
     pub(crate) failure_message: Option<String>,
+    /// The exit code of the command that failed, if the runner reported it.
+    pub(crate) exit_code: Option<i32>,
     /// Whether the build can succeed although this job fails.
     pub(crate) allow_failure: bool,
     /// The number of the attempt, from 1.

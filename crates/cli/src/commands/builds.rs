@@ -165,13 +165,12 @@ fn job_row(job: &Job) -> [String; 6] {
     let time = job
         .started_at
         .map(|at| age(at, job.finished_at.unwrap_or_else(now)));
-    let why = job.failure_message.as_ref().or(job.failure_reason.as_ref());
     [
         job.id.to_string(),
         job.name.clone(),
         job.attempt.to_string(),
         state,
         time.unwrap_or_default(),
-        why.cloned().unwrap_or_default(),
+        job.why().unwrap_or_default(),
     ]
 }

@@ -99,7 +99,7 @@ fn end(session: &Session, build: &Build) -> Result<()> {
         .iter()
         .rev()
         .filter(|job| job.state == "failed")
-        .find_map(|job| job.failure_message.as_ref());
+        .find_map(slipway_client::Job::why);
     let why = why.filter(|_| build.state == "failed");
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     session

@@ -115,6 +115,8 @@ text_enum!(
         RunnerFault = "runner_fault",
         /// The runner stopped reporting and its lease expired.
         RunnerLost = "runner_lost",
+        /// A file or an image of a needed job is missing.
+        NeedMissing = "need_missing",
         /// The job needs features that its runner does not support.
         Unsupported = "unsupported",
         /// The runner gave a reason that this version does not know.
@@ -155,6 +157,8 @@ pub enum Event {
     Play,
     /// The jobs it needs have ended so that it cannot run.
     NeedsFailed,
+    /// Something that a needed job was to leave is missing.
+    NeedMissing,
     /// A runner claims it.
     Claim(Lease),
     /// Its runner reports progress, and possibly a new phase.
@@ -190,6 +194,9 @@ impl JobState {
             (Waiting, Event::NeedsMetManual) => Manual,
             (Manual, Event::Play) => Pending,
             (Waiting, Event::NeedsFailed) => Done(Outcome::Skipped),
+            (Pending | Running(..), Event::NeedMissing) => {
+                Done(Outcome::Failed(FailureReason::NeedMissing))
+            }
             (Pending, Event::Claim(lease)) => Running(lease, Phase::Preparing),
             // Only the runner that holds the lease may renew it: one that lost the job and comes back
             // must not revive it.
@@ -280,6 +287,7 @@ mod tests {
         ];
         let canceled = Some(Done(Outcome::Canceled));
         let expired = Some(Done(Outcome::Failed(FailureReason::TimedOut)));
+        let missing = Some(Done(Outcome::Failed(FailureReason::NeedMissing)));
         // One row per event: the next state after Waiting, Manual, Pending and Running. Done refuses
         // every event.
         let table = [
@@ -290,6 +298,7 @@ mod tests {
                 NeedsFailed,
                 [Some(Done(Outcome::Skipped)), None, None, None],
             ),
+            (NeedMissing, [None, None, missing, missing]),
             (
                 Claim(held),
                 [None, None, Some(Running(held, Phase::Preparing)), None],

@@ -11,6 +11,7 @@ use crate::names::{FEATURE_PREFIX, Invalid};
 const PACKAGES: &str = "packages";
 const SPECS: &str = "specs";
 const ARCHIVES: &str = "archives";
+const NEEDED_FILES: &str = "needed_files";
 const PLATFORM: &str = "platform/";
 
 /// A set of runner features.
@@ -34,6 +35,12 @@ impl FeatureSet {
     #[must_use]
     pub fn with_archives(self) -> Self {
         self.with(ARCHIVES.to_owned())
+    }
+
+    /// Adds the feature of downloading the files of needed jobs.
+    #[must_use]
+    pub fn with_needed_files(self) -> Self {
+        self.with(NEEDED_FILES.to_owned())
     }
 
     /// Adds the feature of building images for `platform`.
@@ -62,6 +69,7 @@ impl FeatureSet {
             Some(platform) => format!("images for {platform}"),
             None if feature == PACKAGES => "packages".to_owned(),
             None if feature == ARCHIVES => "image archives".to_owned(),
+            None if feature == NEEDED_FILES => "files of needed jobs".to_owned(),
             None => "job specs".to_owned(),
         };
         self.0.difference(&other.0).map(describe).collect()
@@ -83,11 +91,11 @@ impl FeatureSet {
         for feature in list.filter_map(|item| item.strip_prefix(FEATURE_PREFIX)) {
             if let Some(platform) = feature.strip_prefix(PLATFORM) {
                 platform.parse::<Platform>()?;
-            } else if ![PACKAGES, SPECS, ARCHIVES].contains(&feature) {
+            } else if ![PACKAGES, SPECS, ARCHIVES, NEEDED_FILES].contains(&feature) {
                 return Err(Invalid::new(
                     "feature",
                     feature,
-                    "packages, specs, archives or a platform",
+                    "packages, specs, archives, needed_files or a platform",
                 ));
             }
             set.insert(feature.to_owned());

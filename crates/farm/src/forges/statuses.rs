@@ -245,6 +245,7 @@ fn describe(reason: FailureReason) -> &'static str {
         FailureReason::RunnerLost => "the build host was lost",
         FailureReason::SecretMissing => "a secret of the build is not set",
         FailureReason::PlatformUnsupported => "the image cannot be built for this platform",
+        FailureReason::NeedMissing => "something that a needed job was to leave is missing",
         FailureReason::Unsupported => "the build host does not support this build",
         FailureReason::Unknown => "the build failed for an unknown reason",
     }

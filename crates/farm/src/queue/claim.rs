@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{JobId, JobToken, QueueKeyId};
+use slipway_domain::{Event, JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::jobs::ending::finish;
 use crate::projects::secrets::{JobSecrets, SealedSecrets};
 use crate::queue::needed_images::{is_cache_source, with_needed_images};
 use crate::runners::managers::ManagerInfo;
@@ -70,6 +71,9 @@ pub struct ClaimedJob {
     pub secrets: JobSecrets,
     /// The jobs that this one needed, with what they made.
     pub needs: Vec<NeededJob>,
+    /// What a needed job was to leave and is missing, explained to people. A runner never gets such a
+    /// job.
+    pub(crate) missing: Option<String>,
     /// What the job itself made so far.
     pub artifacts: Vec<Artifact>,
     /// Sources that were submitted instead of a commit.
@@ -208,23 +212,42 @@ impl Farm {
         runner: &Runner,
         manager: &ManagerInfo,
     ) -> Result<Option<ClaimedJob>, FarmError> {
-        let request = ClaimRequest {
-            runner: runner.id,
-            capabilities: runner.capabilities.clone(),
-            lease: TimeDelta::from_std(self.lease_for(runner)).unwrap_or(TimeDelta::MAX),
-            now: self.now(),
+        loop {
+            let request = ClaimRequest {
+                runner: runner.id,
+                capabilities: runner.capabilities.clone(),
+                lease: TimeDelta::from_std(self.lease_for(runner)).unwrap_or(TimeDelta::MAX),
+                now: self.now(),
+            };
+            let Some(claimed) = self.inner.store.claim(request).await? else {
+                return Ok(None);
+            };
+            let id = claimed.job;
+            let claimed = self.claimed_job(id).await?;
+            // What was there when the job became pending may have expired since.
+            if let Some(missing) = claimed.missing {
+                self.fail_without_need(id, missing).await?;
+                continue;
+            }
+            tracing::info!(job.id = %id, runner.id = %runner.id, "Job {id} is running");
+            self.record_claiming_manager(id, manager).await?;
+            // The job left the queue: followers and pages that show it must see that it runs.
+            self.announce_job_changes(&[id]);
+            return Ok(Some(claimed));
+        }
+    }
+
+    /// Fails a job because of what is missing.
+    async fn fail_without_need(&self, id: JobId, missing: String) -> Result<(), FarmError> {
+        let (now, policy) = (self.now(), self.retry_policy());
+        let write = move |conn: &mut Conn| {
+            let event = Event::NeedMissing;
+            let (_, changes) = finish(conn, id, event, Some(&missing), policy, now)?;
+            Ok(changes)
         };
-        let Some(claimed) = self.inner.store.claim(request).await? else {
-            return Ok(None);
-        };
-        tracing::info!(
-            job.id = %claimed.job, runner.id = %runner.id,
-            "Job {} is running", claimed.job
-        );
-        self.record_claiming_manager(claimed.job, manager).await?;
-        // The job left the queue: followers and pages that show it must see that it runs.
-        self.announce_job_changes(&[claimed.job]);
-        self.claimed_job(claimed.job).await.map(Some)
+        let changes = self.write(write).await?;
+        self.announce_changes(changes).await;
+        Ok(())
     }
 
     /// A claimed job with everything its runner needs to run it.
@@ -232,7 +255,8 @@ impl Farm {
     /// # Errors
     /// `NotFound` when there is no such job.
     pub async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
-        let (job, build, project, needs, artifacts, is_cache, sealed) = self
+        let now = self.now();
+        let (job, build, project, needs, missing, artifacts, is_cache, sealed) = self
             .read(move |conn| {
                 let job = jobs::get(conn, id)?;
                 let build = builds::get(conn, job.build)?;
@@ -242,11 +266,14 @@ impl Farm {
                     let made = artifacts::of_job(conn, need.id)?;
                     needs.push((need, made));
                 }
+                let missing = jobs::missing_need(conn, &job, now)?;
                 let artifacts = artifacts::of_job(conn, id)?;
                 let others = jobs::of_build(conn, job.build)?;
                 let is_cache = is_cache_source(&job, &others);
                 let sealed = SealedSecrets::read(conn, &project)?;
-                Ok((job, build, project, needs, artifacts, is_cache, sealed))
+                Ok((
+                    job, build, project, needs, missing, artifacts, is_cache, sealed,
+                ))
             })
             .await?;
         let secrets = self.open_secrets(&project, &build, sealed)?;
@@ -269,6 +296,7 @@ impl Farm {
             project,
             secrets,
             needs,
+            missing,
             artifacts,
         })
     }

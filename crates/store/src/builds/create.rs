@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::package::RequestedPackage;
-use slipway_domain::pipeline::Definition;
+use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::queue::Requirement;
 use slipway_domain::{
-    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
+    BuildId, BuildState, BuildUuid, CommitSha, FeatureSet, GitRef, PipelineId, ProjectId,
+    TriggerId, UserId,
 };
 
 use crate::builds::queries::get;
@@ -101,6 +102,22 @@ pub fn create(
     Ok((get(conn, BuildId(id))?, changes))
 }
 
+/// What a runner must support to run a job of the build.
+fn features(new: &NewBuild, job: &JobDefinition) -> FeatureSet {
+    let features = match new.submission.source_url {
+        // The commands that stock runners execute only know commits as sources.
+        Some(_) => job.spec.features().with_specs(),
+        None => job.spec.features(),
+    };
+    let leaves_files =
+        |need: &JobDefinition| job.needs.contains(&need.name) && need.spec.leaves_files();
+    if job.spec.uses_files() && new.definition.jobs.iter().any(leaves_files) {
+        features.with_needed_files()
+    } else {
+        features
+    }
+}
+
 /// Creates the jobs of a definition, each after the jobs that it needs.
 fn create_jobs(
     conn: &mut Conn,
@@ -128,11 +145,7 @@ fn create_jobs(
             let requirement = Requirement {
                 project: new.project,
                 tags: job.tags.clone(),
-                features: match new.submission.source_url {
-                    // The commands that stock runners execute only know commits as sources.
-                    Some(_) => job.spec.features().with_specs(),
-                    None => job.spec.features(),
-                },
+                features: features(new, job),
             };
             let new_job = NewJob {
                 build,

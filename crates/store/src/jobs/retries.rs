@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use slipway_domain::{BuildId, JobId, JobState, Outcome, RunnerId, UserId, When};
+use slipway_domain::{BuildId, FailureReason, JobId, JobState, Outcome, RunnerId, UserId, When};
 
 use crate::builds::queries as builds;
 use crate::builds::uploads;
@@ -33,7 +33,15 @@ pub enum Cause {
     },
 }
 
-/// Creates a new attempt of one job, and of the jobs that were skipped because of it.
+/// Whether a job did not run because of how a job that it needs ended, or what that one left.
+fn depends_on_attempt(state: JobState) -> bool {
+    matches!(
+        state,
+        JobState::Done(Outcome::Skipped | Outcome::Failed(FailureReason::NeedMissing))
+    )
+}
+
+/// Creates a new attempt of one job, and of the jobs that did not run because of it.
 ///
 /// # Errors
 /// `Conflict` if the job is unfinished, was skipped, or was already retried; `SourcesGone`.
@@ -67,7 +75,7 @@ pub fn retry_job(
     let mut open = vec![id];
     while let Some(next) = open.pop() {
         for dependent in dependents(conn, next)? {
-            if dependent.state == JobState::Done(Outcome::Skipped) {
+            if depends_on_attempt(dependent.state) {
                 open.push(dependent.id);
                 set.insert(dependent.id, dependent);
             }

@@ -96,6 +96,20 @@ impl About {
         own.into_iter().chain(self.platforms.iter().cloned())
     }
 
+    /// Whether it is a stock runner before 1.1, which downloads nothing of other jobs.
+    fn lacks_downloads(&self) -> bool {
+        let name = self.name.as_deref();
+        if name.is_some_and(|name| name != "gitlab-ci-multi-runner") {
+            return false;
+        }
+        let mut parts = self.version.as_deref().unwrap_or_default().split('.');
+        let mut number = || parts.next()?.parse::<u32>().ok();
+        matches!(
+            (number(), number()),
+            (Some(0), Some(_)) | (Some(1), Some(0))
+        )
+    }
+
     /// What a runner that reports this about itself can do.
     pub(super) fn features(&self, heartbeat: bool) -> FeatureSet {
         // Stock runners run only the job's commands; everything else needs our own runner.
@@ -105,6 +119,9 @@ impl About {
             if self.image_archives {
                 features = features.with_archives();
             }
+        }
+        if heartbeat || !self.lacks_downloads() {
+            features = features.with_needed_files();
         }
         self.all_platforms()
             .fold(features, |set, platform| set.with_platform(&platform))

@@ -62,12 +62,36 @@ impl JobSpec {
         }
     }
 
+    /// Whether the job may leave files for the jobs that need it.
+    pub fn leaves_files(&self) -> bool {
+        match self {
+            Self::Script(script) => script.artifacts.is_some(),
+            Self::ImageBuild(_) | Self::ImageIndex(_) => false,
+        }
+    }
+
+    /// Whether the job works on files, those of the jobs that it needs included.
+    pub fn uses_files(&self) -> bool {
+        match self {
+            Self::Script(_) | Self::ImageBuild(_) => true,
+            Self::ImageIndex(_) => false,
+        }
+    }
+
     /// The jobs whose images this job uses.
     pub fn images_of(&self) -> Vec<&Name> {
         match self {
             Self::ImageBuild(image) => image.image_args.values().chain(&image.cache_of).collect(),
             Self::Script(script) => script.image_of.iter().collect(),
             Self::ImageIndex(index) => index.images_of.iter().collect(),
+        }
+    }
+
+    /// The jobs without whose images this job cannot run.
+    pub fn required_images(&self) -> Vec<&Name> {
+        match self {
+            Self::ImageBuild(image) => image.image_args.values().collect(),
+            Self::Script(_) | Self::ImageIndex(_) => self.images_of(),
         }
     }
 
