@@ -10,6 +10,7 @@ mod claim;
 #[path = "../support/runner_v1.rs"]
 mod client;
 mod extensions;
+mod file_variables;
 mod image_line;
 mod lease;
 mod malformed;

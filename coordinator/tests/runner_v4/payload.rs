@@ -17,6 +17,7 @@ on_both_back_ends!(
     minimal_payload_is_enough_to_finish_a_job,
     script_job_has_its_image_and_artifacts,
     secret_variables_are_masked,
+    file_variables_of_scripts_are_files,
     variables_have_the_names_of_both_protocols,
 );
 
@@ -197,6 +198,31 @@ fn variable<'a>(payload: &'a Value, key: &str) -> &'a Value {
     let all = payload["variables"].as_array().unwrap();
     let last = all.iter().rev().find(|variable| variable["key"] == key);
     last.unwrap_or_else(|| panic!("no {key}"))
+}
+
+async fn file_variables_of_scripts_are_files(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let project = farm.project("acme/api").await;
+    let body = json!({"value": "{}", "public": true, "file": true});
+    let request = farm
+        .http
+        .put(farm.url("/v1/projects/acme/api/variables/CONFIG"));
+    let request = request.bearer_auth(&farm.admin_token).json(&body);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let runner = RunnerApi::new(&farm).register_runner(&farm).await;
+    let script = json!([{"name": "test", "spec": {"kind": "script", "commands": ["true"]}}]);
+    let image = json!([{"name": "image", "spec": {"kind": "image_build"}}]);
+    for (jobs, is_file) in [(script, true), (image, false)] {
+        farm.build_defined(&project, crate::client::definition(jobs))
+            .await;
+        let claim = runner.claim().await;
+        let all = claim.payload["variables"].as_array().unwrap();
+        let config = all.iter().find(|variable| variable["key"] == "CONFIG");
+        let config = config.unwrap();
+        assert_eq!(config["file"], is_file, "{config}");
+        assert_eq!(config["value"], "{}");
+        claim.succeed().await;
+    }
 }
 
 async fn secret_variables_are_masked(backend: Backend) {

@@ -27,11 +27,28 @@ pub(crate) fn lines(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<String>
     }
 }
 
+/// Lines that put the values of variables into files, for runners that do not do so themselves.
+pub(crate) fn write_files(variables: &[String]) -> Vec<String> {
+    if variables.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![
+        "slipway_files=\"$(mktemp -d)\"".to_owned(),
+        "trap 'rm -rf \"$slipway_files\"' EXIT".to_owned(),
+    ];
+    for key in variables {
+        lines.push(format!(
+            "printf '%s' \"${key}\" > \"$slipway_files/{key}\"; export {key}=\"$slipway_files/{key}\""
+        ));
+    }
+    lines
+}
+
 /// The lines of a job for runners of protocol v1, which split the text at each line end, trim the
 /// lines and print them. A command with line ends becomes one line, like the values of image builds.
-pub(crate) fn text(claimed: &ClaimedJob, logins: &[Credentials]) -> String {
-    let lines = lines(claimed, logins);
-    let lines: Vec<String> = lines.into_iter().map(on_one_line).collect();
+pub(crate) fn text(before: &[String], claimed: &ClaimedJob, logins: &[Credentials]) -> String {
+    let lines = lines(claimed, logins).into_iter().map(on_one_line);
+    let lines: Vec<String> = before.iter().cloned().chain(lines).collect();
     lines.join("\n")
 }
 
@@ -339,6 +356,21 @@ docker() {
             );
             assert!(output.ends_with("\nend\n"), "{output}");
         }
+    }
+
+    #[test]
+    fn variables_are_written_to_files_that_are_deleted_at_the_end() {
+        let lines = write_files(&["KEY".to_owned()]).join("\n");
+        for shell in ["sh", "bash"] {
+            let script =
+                format!("set -e\nKEY='a\n b'; export KEY\n{lines}\ncat \"$KEY\"; echo \"|$KEY\"");
+            let output = Command::new(shell).args(["-c", &script]).output().unwrap();
+            let output = String::from_utf8(output.stdout).unwrap();
+            let path = output.strip_prefix("a\n b|").unwrap().trim_end();
+            assert!(path.ends_with("/KEY"), "{path}");
+            assert!(!std::path::Path::new(path).exists());
+        }
+        assert!(write_files(&[]).is_empty());
     }
 
     #[test]

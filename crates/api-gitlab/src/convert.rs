@@ -74,6 +74,7 @@ pub(crate) fn predefined_variables(claimed: &ClaimedJob, logins: &[Credentials])
         key: key.to_owned(),
         value,
         public: true,
+        file: false,
     };
     let mut list = vec![
         public("CI", "true".to_owned()),
@@ -83,6 +84,7 @@ pub(crate) fn predefined_variables(claimed: &ClaimedJob, logins: &[Credentials])
             key: "CI_BUILD_TOKEN".to_owned(),
             value: claimed.token.expose().to_owned(),
             public: false,
+            file: false,
         },
         public("CI_BUILD_REF", build.sha.to_string()),
         public("CI_BUILD_BEFORE_SHA", ZERO_SHA.to_owned()),
@@ -107,6 +109,7 @@ pub(crate) fn predefined_variables(claimed: &ClaimedJob, logins: &[Credentials])
             key: commands::password_variable(position),
             value: login.password.clone(),
             public: false,
+            file: false,
         });
     }
     list
@@ -116,24 +119,34 @@ pub(crate) fn predefined_variables(claimed: &ClaimedJob, logins: &[Credentials])
 ///
 /// They follow the predefined ones: if a key occurs more than once, runners use the last value.
 pub(crate) fn configured_variables(claimed: &ClaimedJob) -> impl Iterator<Item = Variable> {
-    let of_script = match &claimed.job.spec {
-        JobSpec::Script(script) => Some(&script.variables),
+    let script = match &claimed.job.spec {
+        JobSpec::Script(script) => Some(script),
         JobSpec::ImageBuild(_) | JobSpec::ImageIndex(_) => None,
     };
-    let of_script = of_script
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key, value, true));
-    let of_project = claimed
-        .secrets
-        .variables
-        .iter()
-        .map(|(key, value, public)| (key, value, *public));
-    of_script
-        .chain(of_project)
-        .map(|(key, value, public)| Variable {
-            key: key.clone(),
-            value: value.clone(),
-            public,
-        })
+    let of_script = script.into_iter().flat_map(|script| &script.variables);
+    let of_script = of_script.map(|(key, value)| Variable {
+        key: key.clone(),
+        value: value.clone(),
+        public: true,
+        file: false,
+    });
+    let of_project = claimed.secrets.variables.iter();
+    let of_project = of_project.map(move |variable| Variable {
+        key: variable.key.clone(),
+        value: variable.value.clone(),
+        public: variable.public,
+        // The secrets of an image build are read from the variables themselves.
+        file: variable.file && script.is_some(),
+    });
+    of_script.chain(of_project)
+}
+
+/// The variables whose values a job gets in files.
+pub(crate) fn file_variables(claimed: &ClaimedJob) -> Vec<String> {
+    let mut last = std::collections::BTreeMap::new();
+    for variable in configured_variables(claimed) {
+        last.insert(variable.key, variable.file);
+    }
+    let files = last.into_iter().filter(|(_, file)| *file);
+    files.map(|(key, _)| key).collect()
 }

@@ -53,7 +53,9 @@ pub use projects::manage::ProjectUpdate;
 pub use projects::namespace_pipelines::{NewNamespacePipeline, PipelineUpdate};
 pub use projects::pipelines::PipelineChange;
 pub use projects::robots::RobotDetails;
-pub use projects::secrets::{CredentialDetails, JobSecrets, PlainVariable, VariableDetails};
+pub use projects::secrets::{
+    CredentialDetails, JobSecrets, NewVariable, PlainVariable, VariableDetails,
+};
 pub use projects::triggers::{ProjectKey, TriggerAccess};
 pub use queue::claim::{ClaimedJob, ClaimedSource, NeededJob, Poll, PollAnswer, archive_of};
 pub use queue::explain::{QueueLine, StartBlocker};

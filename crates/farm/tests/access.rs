@@ -317,11 +317,16 @@ async fn setting_a_secret_again_replaces_it(backend: Backend) {
     let farm = &fixture.farm;
     let project = fixture.open(&fixture.root, Role::Owner).await.unwrap();
     for (value, public) in [("first", true), ("second", false), ("third", true)] {
-        let set = farm.set_variable(&project, "KEY", value, public).await;
-        set.unwrap();
+        let new = slipway_farm::NewVariable {
+            value,
+            public,
+            file: public,
+        };
+        farm.set_variable(&project, "KEY", new).await.unwrap();
         let shown = farm.variables(&project).await.unwrap();
         assert_eq!(shown.len(), 1);
         assert_eq!(shown[0].value.as_deref(), public.then_some(value));
+        assert_eq!(shown[0].file, public);
     }
     farm.delete_variable(&project, "KEY").await.unwrap();
     assert!(farm.variables(&project).await.unwrap().is_empty());

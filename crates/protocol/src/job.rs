@@ -119,6 +119,10 @@ pub struct Variable {
     pub value: String,
     /// Whether the value may appear in the trace; otherwise it is masked there.
     pub public: bool,
+    /// Whether the runner writes the value to a file and puts the path into the variable. Stock
+    /// runners do so from 1.9 on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub file: bool,
 }
 
 /// The `options` of a job.

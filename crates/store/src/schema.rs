@@ -87,6 +87,7 @@ diesel::table! {
         sealed -> Text,
         public -> Bool,
         created_at -> BigInt,
+        file -> Bool,
     }
 }
 

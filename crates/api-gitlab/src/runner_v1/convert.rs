@@ -15,8 +15,33 @@ use slipway_protocol::{
 
 use crate::{commands, convert};
 
+/// How a runner gets variables whose values are in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileVariables {
+    /// It writes the files itself.
+    Native,
+    /// The first commands of the job write them.
+    Commands,
+}
+
+impl FileVariables {
+    /// What a runner that reports this about itself supports: stock runners write files from 1.9 on.
+    pub(crate) fn of(info: Option<&Info>) -> Self {
+        let version = info.and_then(|info| {
+            let name = info.name.as_deref() == Some("gitlab-ci-multi-runner");
+            info.version.as_deref().filter(|_| name)
+        });
+        let mut parts = version.unwrap_or_default().split('.');
+        let mut number = || parts.next()?.parse::<u32>().ok();
+        match (number(), number()) {
+            (Some(1), Some(9..)) => Self::Native,
+            _ => Self::Commands,
+        }
+    }
+}
+
 /// A claimed job in the format that runners read. `own` holds what only our runner reads.
-pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
+pub(crate) fn payload(claimed: &ClaimedJob, files: FileVariables) -> JobPayload {
     let (job, build, project) = (&claimed.job, &claimed.build, &claimed.project);
     let logins = convert::registry_credentials(claimed);
     let options = match &job.spec {
@@ -26,11 +51,22 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
     // Runners use the last value of a key.
     let mut variables = convert::predefined_variables(claimed, &logins);
     variables.extend(convert::configured_variables(claimed));
+    let mut spec = job.spec.clone();
+    let mut write_files = Vec::new();
+    if files == FileVariables::Commands {
+        write_files = commands::write_files(&convert::file_variables(claimed));
+        for variable in &mut variables {
+            variable.file = false;
+        }
+        if let JobSpec::Script(script) = &mut spec {
+            script.commands.splice(0..0, write_files.iter().cloned());
+        }
+    }
     JobPayload {
         id: job.id.0,
         project_id: project.id.0,
         project_name: project.name.to_string(),
-        commands: commands::text(claimed, &logins),
+        commands: commands::text(&write_files, claimed, &logins),
         repo_url: claimed.secrets.repository.url.clone(),
         git_ref: convert::ref_name(build.git_ref.as_ref()),
         sha: build.sha.to_string(),
@@ -57,7 +93,7 @@ pub(crate) fn payload(claimed: &ClaimedJob) -> JobPayload {
             .map(|needed| dependency(claimed, needed))
             .collect(),
         own: Some(OwnJob {
-            spec: job.spec.clone(),
+            spec,
             build: build.uuid.to_string(),
             number: build.number,
             attempt: job.attempt,

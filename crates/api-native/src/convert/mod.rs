@@ -133,12 +133,24 @@ impl TryFrom<wire::NewDeployKey> for farm::NewDeployKey {
     }
 }
 
+impl wire::NewVariable {
+    /// The variable in the farm's terms.
+    pub(crate) fn as_new(&self) -> farm::NewVariable<'_> {
+        farm::NewVariable {
+            value: &self.value,
+            public: self.public,
+            file: self.file,
+        }
+    }
+}
+
 impl From<farm::VariableDetails> for wire::Variable {
     fn from(variable: farm::VariableDetails) -> Self {
         Self {
             key: variable.key,
             value: variable.value,
             public: variable.public,
+            file: variable.file,
             created_at: variable.created_at,
         }
     }

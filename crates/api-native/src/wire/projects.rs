@@ -173,6 +173,8 @@ pub(crate) struct Variable {
     pub(crate) value: Option<String>,
     /// Whether the value can be shown, also in traces.
     pub(crate) public: bool,
+    /// Whether scripts get the value in a file, and its path in the variable.
+    pub(crate) file: bool,
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -184,6 +186,9 @@ pub(crate) struct NewVariable {
     /// Whether the value can be shown, also in traces.
     #[serde(default)]
     pub(crate) public: bool,
+    /// Whether scripts get the value in a file, and its path in the variable.
+    #[serde(default)]
+    pub(crate) file: bool,
 }
 
 /// The secret that signs the push webhooks of a project.

@@ -9,6 +9,7 @@ use crate::crypto::seal::UnsealError;
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::secret_checks::{check_key, check_value};
+use crate::projects::secrets::PlainVariable;
 
 /// How many variables a build may have.
 const MAX_COUNT: usize = 100;
@@ -69,21 +70,29 @@ impl Farm {
         Some(self.inner.seal.seal(&context(uuid), &plain, nonce))
     }
 
-    /// The variables that the jobs of a build get besides those of the project: name, value, and
-    /// whether the value is public.
+    /// The variables that the jobs of a build get besides those of the project.
     pub(crate) fn variables_of_build(
         &self,
         build: &Build,
-    ) -> Result<Vec<(String, String, bool)>, FarmError> {
+    ) -> Result<Vec<PlainVariable>, FarmError> {
+        let variable = |key, value, public| PlainVariable {
+            key,
+            value,
+            public,
+            file: false,
+        };
         let mut list = Vec::new();
         if build.trigger.is_some() {
-            list.push((TRIGGERED.to_owned(), "true".to_owned(), true));
+            list.push(variable(TRIGGERED.to_owned(), "true".to_owned(), true));
         }
         if let Some(sealed) = &build.variables {
             let plain = self.inner.seal.open(&context(build.uuid), sealed)?;
             let own: BTreeMap<String, String> =
                 serde_json::from_str(&plain).map_err(|_| UnsealError)?;
-            list.extend(own.into_iter().map(|(key, value)| (key, value, false)));
+            list.extend(
+                own.into_iter()
+                    .map(|(key, value)| variable(key, value, false)),
+            );
         }
         Ok(list)
     }

@@ -26,6 +26,8 @@ pub struct VariableDetails {
     pub value: Option<String>,
     /// Whether the value may be shown, also in traces.
     pub public: bool,
+    /// Whether jobs get the value in a file, and its path in the variable.
+    pub file: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -36,6 +38,18 @@ pub struct PlainVariable {
     pub value: String,
     /// Whether the value may be shown, also in traces.
     pub public: bool,
+    /// Whether jobs get the value in a file, and its path in the variable.
+    pub file: bool,
+}
+
+/// The value of a variable that is set.
+#[derive(Clone, Copy)]
+pub struct NewVariable<'a> {
+    pub value: &'a str,
+    /// Whether the value may be shown, also in traces.
+    pub public: bool,
+    /// Whether jobs get the value in a file, and its path in the variable.
+    pub file: bool,
 }
 
 /// A registry credential as a maintainer sees it: without the password.
@@ -59,8 +73,8 @@ impl From<Credential> for CredentialDetails {
 
 /// The secrets of a job in plain text.
 pub struct JobSecrets {
-    /// Name, value, and whether the value is public.
-    pub variables: Vec<(String, String, bool)>,
+    /// If a name occurs more than once, the last one counts.
+    pub variables: Vec<PlainVariable>,
     /// Registry, user name and password.
     pub credentials: Vec<(String, String, String)>,
     /// Registry, user name and password to pull base images with, where they differ.
@@ -134,6 +148,7 @@ impl Farm {
                 value: self.inner.seal.open(&context, &row.sealed)?,
                 key: row.key,
                 public: row.public,
+                file: row.file,
             })
         };
         rows.into_iter().map(open).collect()
@@ -148,6 +163,7 @@ impl Farm {
             value: row.public.then(open).transpose()?,
             key: row.key,
             public: row.public,
+            file: row.file,
             created_at: row.created_at,
         })
     }
@@ -160,21 +176,20 @@ impl Farm {
         &self,
         access: &ProjectAccess,
         key: &str,
-        value: &str,
-        public: bool,
+        new: NewVariable<'_>,
     ) -> Result<VariableDetails, FarmError> {
         access.require(Role::Maintainer)?;
         check_key(key)?;
-        check_value("value", value)?;
+        check_value("value", new.value)?;
         let (project, key) = (access.id(), key.to_owned());
         let context = variable_context(project, &key);
         let sealed = self
             .inner
             .seal
-            .seal(&context, value, self.inner.chance.bytes());
-        let now = self.now();
+            .seal(&context, new.value, self.inner.chance.bytes());
+        let (now, flags) = (self.now(), (new.public, new.file));
         let put =
-            move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, public, now);
+            move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, flags, now);
         let row = self.write(put).await?;
         self.shown(project, row)
     }
@@ -283,7 +298,12 @@ impl Farm {
         let seal = &self.inner.seal;
         let variable = |row: Variable| {
             let value = seal.open(&variable_context(id, &row.key), &row.sealed)?;
-            Ok((row.key, value, row.public))
+            Ok(PlainVariable {
+                key: row.key,
+                value,
+                public: row.public,
+                file: row.file,
+            })
         };
         let credential = |row| self.opened_credential(namespace, row);
         let mut variables = variables

@@ -17,6 +17,8 @@ pub struct Variable {
     pub sealed: String,
     /// Whether its value may be shown.
     pub public: bool,
+    /// Whether jobs get the value in a file, and its path in the variable.
+    pub file: bool,
     /// When it was first set.
     pub created_at: DateTime<Utc>,
 }
@@ -34,27 +36,29 @@ pub struct Credential {
     pub created_at: DateTime<Utc>,
 }
 
-type VariableRow = (i64, i64, String, String, bool, i64);
+type VariableRow = (i64, i64, String, String, bool, i64, bool);
 
 fn read_variable(
-    (id, _, key, sealed, public, created_at): VariableRow,
+    (id, _, key, sealed, public, created_at, file): VariableRow,
 ) -> Result<Variable, StoreError> {
     Ok(Variable {
         id: VariableId(id),
         key,
         sealed,
         public,
+        file,
         created_at: from_ms(created_at)?,
     })
 }
 
-/// Sets a variable of a project, and replaces an earlier one of the same name.
+/// Sets a variable of a project, and replaces an earlier one of the same name. The flags are whether
+/// it is public and whether it is a file.
 pub fn put_variable(
     conn: &mut Conn,
     project: ProjectId,
     key: &str,
     sealed: &str,
-    public: bool,
+    (public, file): (bool, bool),
     now: DateTime<Utc>,
 ) -> Result<Variable, StoreError> {
     let same = variables::table
@@ -62,7 +66,11 @@ pub fn put_variable(
         .filter(variables::key.eq(key));
     // An update is tried first, because the back ends do not share an `ON CONFLICT` clause.
     let changed = diesel::update(same)
-        .set((variables::sealed.eq(sealed), variables::public.eq(public)))
+        .set((
+            variables::sealed.eq(sealed),
+            variables::public.eq(public),
+            variables::file.eq(file),
+        ))
         .execute(conn)?;
     if changed == 0 {
         diesel::insert_into(variables::table)
@@ -71,6 +79,7 @@ pub fn put_variable(
                 variables::key.eq(key),
                 variables::sealed.eq(sealed),
                 variables::public.eq(public),
+                variables::file.eq(file),
                 variables::created_at.eq(to_ms(now)),
             ))
             .execute(conn)?;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::Role;
-use slipway_farm::{Farm, FarmError, PlainVariable, ProjectAccess};
+use slipway_farm::{Farm, FarmError, NewVariable, PlainVariable, ProjectAccess};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
@@ -81,7 +81,12 @@ async fn create_variable(farm: &Farm, call: &Call, access: &ProjectAccess, key: 
         Err(V3Error::Farm(FarmError::NotFound(_))) => {}
         Err(other) => return Err(other),
     }
-    farm.set_variable(access, key, value, false).await?;
+    let new = NewVariable {
+        value,
+        public: false,
+        file: false,
+    };
+    farm.set_variable(access, key, new).await?;
     Ok(HttpResponse::Created().json(Variable { key, value }))
 }
 
@@ -94,7 +99,13 @@ async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<(String, Stri
     let access = call.project(&id, Role::Maintainer).await?;
     let value = value(&call)?;
     let old = existing(&farm, &access, &key).await?;
-    farm.set_variable(&access, &key, value, old.public).await?;
+    // This API has no word for either, so they stay as they are.
+    let new = NewVariable {
+        value,
+        public: old.public,
+        file: old.file,
+    };
+    farm.set_variable(&access, &key, new).await?;
     Ok(HttpResponse::Ok().json(Variable { key: &key, value }))
 }
 

@@ -9,6 +9,7 @@ use crate::artifacts::{DownloadHeaders, archive_response, receive_form};
 use crate::runner_v1::Answer;
 use crate::runner_v1::auth::job_token;
 use crate::runner_v1::convert;
+use crate::runner_v1::convert::FileVariables;
 use crate::runner_v1::error::RunnerV1Error;
 use crate::runner_v1::params::job_id;
 use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
@@ -62,7 +63,7 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
         }
     };
     let claimed = farm.claimed_job(id).await?;
-    Ok(HttpResponse::Created().json(convert::payload(&claimed)))
+    Ok(HttpResponse::Created().json(convert::payload(&claimed, FileVariables::Native)))
 }
 
 /// `GET /ci/api/v1/builds/:id/artifacts`: downloads the job's archive.

@@ -12,7 +12,7 @@ use crate::convert;
 use crate::params::{range_start, read_body};
 use crate::runner_v1::Answer;
 use crate::runner_v1::auth::{authenticated, job_token};
-use crate::runner_v1::convert::{about, payload, report};
+use crate::runner_v1::convert::{FileVariables, about, payload, report};
 use crate::runner_v1::error::RunnerV1Error;
 use crate::runner_v1::params::{Params, job_id};
 use crate::runner_v1::user_agent::UserAgent;
@@ -27,6 +27,7 @@ pub(crate) async fn request(
     Params(request): Params<ClaimRequest>,
 ) -> Answer {
     let runner = authenticated(&farm, request.token).await?;
+    let files = FileVariables::of(request.info.as_ref());
     let poll = Poll {
         about: request.info.map(|info| about(Some(info))),
         last_value: request.last_update,
@@ -34,7 +35,7 @@ pub(crate) async fn request(
     };
     Ok(match farm.poll(&runner, poll).await? {
         // The content type must be exactly `application/json`: some runners lose the job otherwise.
-        PollAnswer::Job(claimed) => HttpResponse::Created().json(payload(&claimed)),
+        PollAnswer::Job(claimed) => HttpResponse::Created().json(payload(&claimed, files)),
         PollAnswer::Nothing { value } => user_agent.no_build_response(&value),
         // 404 for every client, and without the header that makes the next poll wait.
         PollAnswer::Paused => return Err(RunnerV1Error::NotFound),

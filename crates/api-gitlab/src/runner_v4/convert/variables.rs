@@ -16,7 +16,10 @@ pub(crate) fn variables(
     logins: &[Credentials],
     base_url: &str,
 ) -> Vec<Variable> {
-    let from_v1 = |old: slipway_protocol::Variable| variable(old.key, old.value, old.public);
+    let from_v1 = |old: slipway_protocol::Variable| Variable {
+        file: old.file,
+        ..variable(old.key, old.value, old.public)
+    };
     let predefined = convert::predefined_variables(claimed, logins).into_iter();
     let mut list: Vec<Variable> = predefined.map(from_v1).collect();
     list.extend(newer_variables(claimed, base_url));

@@ -37,7 +37,8 @@ pub(crate) async fn list_variables(
 
 /// Sets a variable of a project.
 ///
-/// The value of a variable that is not public is never shown again, and is masked in traces.
+/// The value of a variable that is not public is never shown again, and is masked in traces. With
+/// `file`, scripts get the value in a file, and the path of the file in the variable.
 ///
 /// Status: 200; 400 if the name or the value is invalid; 401 without a valid token; 403 if the
 /// caller's role is below maintainer; 404 if the project does not exist.
@@ -57,9 +58,7 @@ pub(crate) async fn set_variable(
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
         .await?;
-    let variable = farm
-        .set_variable(&access, &path.key, &body.value, body.public)
-        .await?;
+    let variable = farm.set_variable(&access, &path.key, body.as_new()).await?;
     Ok(Json(variable.into()))
 }
 
