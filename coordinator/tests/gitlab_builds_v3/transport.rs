@@ -59,10 +59,26 @@ async fn wrong_method_returns_405_and_unknown_path_404(backend: Backend) {
     let id = fixture.pending_build().await;
     for path in ["/cancel", "/retry", "/erase", "/play", "/artifacts/keep"] {
         let response = fixture.developer.get(&build_path(id, path)).await;
+        assert_eq!(response.header("allow"), Some("POST"));
         response.has_error(405, "405 Not Allowed");
     }
-    let response = fixture.developer.post(&build_path(id, "/trace")).await;
-    response.has_error(405, "405 Not Allowed");
+    for (path, allowed) in [
+        (build_path(id, "/trace"), "GET, HEAD"),
+        (
+            "/projects/grp%2Fproj/variables".to_owned(),
+            "GET, HEAD, POST",
+        ),
+        (
+            "/projects/grp%2Fproj/variables/A.json".to_owned(),
+            "GET, HEAD, POST, PUT, DELETE",
+        ),
+        ("/projects/grp%2Fproj/runners/1".to_owned(), "DELETE"),
+    ] {
+        let request = fixture.developer.request(Method::PATCH, &path);
+        let response = send(request).await;
+        assert_eq!(response.header("allow"), Some(allowed), "{path}");
+        response.has_error(405, "405 Not Allowed");
+    }
     for path in ["/nope", &build_path(id, "/nope")] {
         let response = fixture.developer.get(path).await;
         response.has_error(404, "404 Not Found");

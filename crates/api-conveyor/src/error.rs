@@ -141,6 +141,10 @@ impl ResponseError for ConveyorError {
                 FarmError::Unavailable(_) => {
                     answer.insert_header((RETRY_AFTER, "3"));
                 }
+                // A build has to end first.
+                FarmError::TooManyBuilds => {
+                    answer.insert_header((RETRY_AFTER, "30"));
+                }
                 _ => {}
             }
         }
@@ -161,7 +165,7 @@ mod tests {
             repository: "acme/api".to_owned(),
             why: "GitHub did not answer".to_owned(),
         };
-        let errors: [(ConveyorError, u16, &str); 8] = [
+        let errors: [(ConveyorError, u16, &str); 9] = [
             (FarmError::BadToken.into(), 401, "unauthorized"),
             (FarmError::Forbidden("no").into(), 403, "forbidden"),
             (FarmError::NotFound("build").into(), 404, "not_found"),
@@ -170,6 +174,7 @@ mod tests {
                 409,
                 "duplicate_build",
             ),
+            (FarmError::TooManyBuilds.into(), 429, "too_many_builds"),
             (
                 FarmError::Unavailable("secret".to_owned()).into(),
                 503,
@@ -186,8 +191,11 @@ mod tests {
         for (error, status, id) in errors {
             let found = error.status_and_id();
             assert_eq!((found.0.as_u16(), found.1), (status, id), "{error}");
-            assert!(!error.to_string().contains("secret:"), "{error}");
-            assert_eq!(error.error_response().status().as_u16(), status);
+            assert!(!error.to_string().contains("secret"), "{error}");
+            let response = error.error_response();
+            assert_eq!(response.status().as_u16(), status);
+            let retry = response.headers().contains_key(RETRY_AFTER);
+            assert_eq!(retry, matches!(status, 429 | 503), "{error}");
         }
         let missing = ConveyorError::from(FarmError::NotFound("project"));
         assert_eq!(missing.to_string(), NOT_FOUND);

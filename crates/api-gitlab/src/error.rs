@@ -1,14 +1,17 @@
 //! How the three APIs answer a [`FarmError`] where they agree. Each API's own `error` module lists
 //! what it answers differently.
 
-use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{RANGE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, RANGE, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder, Route, web};
 use serde_json::{Value, json};
 use slipway_farm::FarmError;
 
 /// Seconds after which a client should repeat a request that was answered 503.
 const RETRY_AFTER_S: &str = "3";
+/// Seconds after which a client should repeat a request that was answered 429: a build has to end
+/// first.
+const TOO_MANY_RETRY_AFTER_S: &str = "30";
 
 /// The body `{"message": …}`.
 pub(crate) fn message(text: &str) -> Value {
@@ -59,8 +62,20 @@ pub(crate) fn log_and_add_headers(error: &FarmError, builder: &mut HttpResponseB
         FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             builder.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
+        FarmError::TooManyBuilds => {
+            builder.insert_header((RETRY_AFTER, TOO_MANY_RETRY_AFTER_S));
+        }
         _ => {}
     }
+}
+
+/// The default of a resource that has only `methods`: 405, with the header `Allow`.
+pub(crate) fn method_not_allowed(methods: &'static str) -> Route {
+    web::to(move || async move {
+        HttpResponse::MethodNotAllowed()
+            .insert_header((ALLOW, methods))
+            .json(json!({ "error": "405 Not Allowed" }))
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::wire::{ErrorBody, ErrorDetail};
 
 /// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_S: &str = "5";
+/// The `Retry-After` of a 429, in seconds: a build has to end first.
+const TOO_MANY_RETRY_AFTER_S: &str = "30";
 
 /// The result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -94,6 +96,9 @@ impl ResponseError for ApiError {
             ApiError::Farm(FarmError::Unavailable(_) | FarmError::SourceUnavailable(_)) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
             }
+            ApiError::Farm(FarmError::TooManyBuilds) => {
+                response.insert_header((header::RETRY_AFTER, TOO_MANY_RETRY_AFTER_S));
+            }
             ApiError::Method { allowed } => {
                 response.insert_header((header::ALLOW, allowed.as_str()));
             }
@@ -143,7 +148,7 @@ mod tests {
             assert_eq!(error.status_code().as_u16(), status, "{error}");
             let response = error.error_response();
             let retry = response.headers().contains_key(header::RETRY_AFTER);
-            assert_eq!(retry, status == 503, "{error}");
+            assert_eq!(retry, matches!(status, 429 | 503), "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }

@@ -163,8 +163,8 @@ fn add_common_parts(operation: &mut Operation) {
     let content = ContentBuilder::new().schema(Some(schema)).build();
     let error = ResponseBuilder::new()
         .description(
-            "An error. The description of the operation lists the possible statuses. A 503 has a \
-             `Retry-After` header.",
+            "An error. The description of the operation lists the possible statuses. A 429 or \
+             a 503 has a `Retry-After` header.",
         )
         .content("application/json", content)
         .build();

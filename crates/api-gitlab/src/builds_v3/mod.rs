@@ -15,22 +15,23 @@ use slipway_http::get_or_head;
 
 use self::auth::Call;
 use self::error::V3Error;
+use crate::error::method_not_allowed;
 
 type Answer = Result<HttpResponse, V3Error>;
 
 /// Adds the routes below `/api/v3`.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let scope = web::scope("/api/v3")
-        .service(at("/version").route(read().to(version)))
+        .service(at("/version", "GET, HEAD").route(read().to(version)))
         .configure(routes::configure)
         .default_service(web::to(no_such_route));
     config.service(scope);
 }
 
-/// A path, with or without `.json` at its end. It answers 405 for methods it does not have.
-fn at(path: &str) -> Resource {
+/// A path, with or without `.json` at its end. It answers other methods than `methods` with 405.
+fn at(path: &str, methods: &'static str) -> Resource {
     web::resource([format!("{path}.json"), path.to_owned()])
-        .default_service(web::to(no_such_method))
+        .default_service(method_not_allowed(methods))
 }
 
 /// A route for GET and HEAD.
@@ -40,10 +41,6 @@ fn read() -> Route {
 
 async fn no_such_route() -> HttpResponse {
     HttpResponse::NotFound().json(json!({ "error": "404 Not Found" }))
-}
-
-async fn no_such_method() -> HttpResponse {
-    HttpResponse::MethodNotAllowed().json(json!({ "error": "405 Not Allowed" }))
 }
 
 /// `GET /version`: the version of GitLab whose API this is.

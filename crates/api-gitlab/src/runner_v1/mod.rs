@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, web};
 
 use self::error::RunnerV1Error;
 use self::routes::{artifacts, jobs, runners};
+use crate::error::method_not_allowed;
 
 type Answer = Result<HttpResponse, RunnerV1Error>;
 
@@ -50,6 +51,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
                 .route(web::post().to(artifacts::upload))
                 .route(web::get().to(artifacts::download))
                 // No runner calls this; it is part of GitLab's published API.
-                .route(web::delete().to(artifacts::delete)),
+                .route(web::delete().to(artifacts::delete))
+                .default_service(method_not_allowed("GET, POST, DELETE")),
         );
 }

@@ -19,6 +19,7 @@ use actix_web::{HttpResponse, web};
 
 use self::error::RunnerV4Error;
 use self::routes::{artifacts, jobs, runners};
+use crate::error::method_not_allowed;
 
 type Answer = Result<HttpResponse, RunnerV4Error>;
 
@@ -42,7 +43,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/runners")
                 .route(web::post().to(runners::register))
-                .route(web::delete().to(runners::unregister)),
+                .route(web::delete().to(runners::unregister))
+                .default_service(method_not_allowed("POST, DELETE")),
         )
         .route("/runners/verify", web::post().to(runners::verify))
         .route(
@@ -66,7 +68,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/jobs/{id}/artifacts")
                 .route(web::post().to(artifacts::upload))
-                .route(web::get().to(artifacts::download)),
+                .route(web::get().to(artifacts::download))
+                .default_service(method_not_allowed("GET, POST")),
         )
         .route("/jobs/{id}", web::put().to(jobs::update))
         .default_service(web::to(no_such_route));

@@ -20,11 +20,17 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let builds = "/projects/{id}/builds";
     config
         .service(
-            at(&format!("{builds}/artifacts/{{ref_name:.+}}/download"))
-                .route(read().to(newest_artifacts)),
+            at(
+                &format!("{builds}/artifacts/{{ref_name:.+}}/download"),
+                "GET, HEAD",
+            )
+            .route(read().to(newest_artifacts)),
         )
-        .service(at(&format!("{builds}/{{build_id}}/artifacts")).route(read().to(artifacts)))
-        .service(at(&format!("{builds}/{{build_id}}/trace")).route(read().to(trace)));
+        .service(
+            at(&format!("{builds}/{{build_id}}/artifacts"), "GET, HEAD")
+                .route(read().to(artifacts)),
+        )
+        .service(at(&format!("{builds}/{{build_id}}/trace"), "GET, HEAD").route(read().to(trace)));
 }
 
 /// `GET /projects/:id/builds/:build_id/artifacts`: downloads the artifacts of a build.

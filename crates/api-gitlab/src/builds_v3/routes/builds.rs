@@ -12,15 +12,20 @@ use crate::convert::status_name;
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    let below = |path: &str| at(&format!("/projects/{{id}}/builds/{{build_id}}{path}"));
+    let below = |path: &str, methods| {
+        at(
+            &format!("/projects/{{id}}/builds/{{build_id}}{path}"),
+            methods,
+        )
+    };
     config
-        .service(at("/projects/{id}/builds").route(read().to(list)))
-        .service(below("").route(read().to(get)))
-        .service(below("/cancel").route(web::post().to(cancel)))
-        .service(below("/retry").route(web::post().to(retry)))
-        .service(below("/erase").route(web::post().to(erase)))
-        .service(below("/play").route(web::post().to(play)))
-        .service(below("/artifacts/keep").route(web::post().to(keep)));
+        .service(at("/projects/{id}/builds", "GET, HEAD").route(read().to(list)))
+        .service(below("", "GET, HEAD").route(read().to(get)))
+        .service(below("/cancel", "POST").route(web::post().to(cancel)))
+        .service(below("/retry", "POST").route(web::post().to(retry)))
+        .service(below("/erase", "POST").route(web::post().to(erase)))
+        .service(below("/play", "POST").route(web::post().to(play)))
+        .service(below("/artifacts/keep", "POST").route(web::post().to(keep)));
 }
 
 /// The project and the build in a path.

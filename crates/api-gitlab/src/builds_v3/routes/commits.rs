@@ -12,14 +12,14 @@ use crate::builds_v3::{Answer, at, convert, read};
 
 /// Adds the routes. `sha` may also be a branch name, with slashes in it.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    let below = |path: &str| {
+    let below = |path: &str, methods| {
         let commit = "/projects/{id}/repository/commits/{sha:.+}";
-        at(&format!("{commit}{path}"))
+        at(&format!("{commit}{path}"), methods)
     };
     config
-        .service(below("/builds").route(read().to(builds)))
-        .service(below("/statuses").route(read().to(statuses)))
-        .service(below("").route(read().to(get)));
+        .service(below("/builds", "GET, HEAD").route(read().to(builds)))
+        .service(below("/statuses", "GET, HEAD").route(read().to(statuses)))
+        .service(below("", "GET, HEAD").route(read().to(get)));
 }
 
 /// The project in a path, and the commit by its sha, branch or tag.

@@ -13,12 +13,12 @@ use crate::builds_v3::{Answer, at, convert, read};
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
-            at("/projects/{id}/members")
+            at("/projects/{id}/members", "GET, HEAD, POST")
                 .route(read().to(list))
                 .route(web::post().to(add)),
         )
         .service(
-            at("/projects/{id}/members/{user}")
+            at("/projects/{id}/members/{user}", "GET, HEAD, PUT, DELETE")
                 .route(read().to(get))
                 .route(web::put().to(update))
                 .route(web::delete().to(delete)),

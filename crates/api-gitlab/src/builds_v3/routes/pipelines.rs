@@ -11,12 +11,17 @@ use crate::builds_v3::{Answer, at, convert, read};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    let below = |path: &str| at(&format!("/projects/{{id}}/pipelines/{{pipeline_id}}{path}"));
+    let below = |path: &str, methods| {
+        at(
+            &format!("/projects/{{id}}/pipelines/{{pipeline_id}}{path}"),
+            methods,
+        )
+    };
     config
-        .service(at("/projects/{id}/pipelines").route(read().to(list)))
-        .service(below("").route(read().to(get)))
-        .service(below("/retry").route(web::post().to(retry)))
-        .service(below("/cancel").route(web::post().to(cancel)));
+        .service(at("/projects/{id}/pipelines", "GET, HEAD").route(read().to(list)))
+        .service(below("", "GET, HEAD").route(read().to(get)))
+        .service(below("/retry", "POST").route(web::post().to(retry)))
+        .service(below("/cancel", "POST").route(web::post().to(cancel)));
 }
 
 /// The project and the pipeline in a path.

@@ -17,22 +17,22 @@ use crate::builds_v3::{Answer, at, convert, read};
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
-            at("/projects")
+            at("/projects", "GET, HEAD, POST")
                 .route(read().to(list))
                 .route(web::post().to(create)),
         )
-        .service(at("/projects/owned").route(read().to(list_owned)))
-        .service(at("/projects/all").route(read().to(list_all)))
-        .service(at("/projects/visible").route(read().to(list_visible)))
-        .service(at("/projects/starred").route(read().to(list_starred)))
-        .service(at("/projects/search/{query}").route(read().to(search)))
+        .service(at("/projects/owned", "GET, HEAD").route(read().to(list_owned)))
+        .service(at("/projects/all", "GET, HEAD").route(read().to(list_all)))
+        .service(at("/projects/visible", "GET, HEAD").route(read().to(list_visible)))
+        .service(at("/projects/starred", "GET, HEAD").route(read().to(list_starred)))
+        .service(at("/projects/search/{query}", "GET, HEAD").route(read().to(search)))
         .service(
-            at("/projects/{id}")
+            at("/projects/{id}", "GET, HEAD, PUT, DELETE")
                 .route(read().to(get))
                 .route(web::put().to(update))
                 .route(web::delete().to(delete)),
         )
-        .service(at("/namespaces").route(read().to(list_namespaces)));
+        .service(at("/namespaces", "GET, HEAD").route(read().to(list_namespaces)));
 }
 
 /// `GET /projects`: lists the projects that the caller is a member of. `archived`, `visibility` and

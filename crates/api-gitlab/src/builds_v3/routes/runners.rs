@@ -13,20 +13,20 @@ use crate::builds_v3::{Answer, at, convert, read, wire};
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
-        .service(at("/runners").route(read().to(list)))
-        .service(at("/runners/all").route(read().to(list_all)))
+        .service(at("/runners", "GET, HEAD").route(read().to(list)))
+        .service(at("/runners/all", "GET, HEAD").route(read().to(list_all)))
         .service(
-            at("/runners/{id}")
+            at("/runners/{id}", "GET, HEAD, PUT, DELETE")
                 .route(read().to(get))
                 .route(web::put().to(update))
                 .route(web::delete().to(delete)),
         )
         .service(
-            at("/projects/{id}/runners")
+            at("/projects/{id}/runners", "GET, HEAD, POST")
                 .route(read().to(list_of_project))
                 .route(web::post().to(enable)),
         )
-        .service(at("/projects/{id}/runners/{runner}").route(web::delete().to(disable)));
+        .service(at("/projects/{id}/runners/{runner}", "DELETE").route(web::delete().to(disable)));
 }
 
 /// Answers with a runner and the projects that it serves.

@@ -16,17 +16,20 @@ use crate::builds_v3::{Answer, at, convert, read, wire};
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
-            at("/projects/{id}/triggers")
+            at("/projects/{id}/triggers", "GET, HEAD, POST")
                 .route(read().to(list))
                 .route(web::post().to(create)),
         )
         .service(
-            at("/projects/{id}/triggers/{token}")
+            at("/projects/{id}/triggers/{token}", "GET, HEAD, DELETE")
                 .route(read().to(get))
                 .route(web::delete().to(delete)),
         )
-        .service(at("/projects/{id}/trigger/builds").route(web::post().to(fire)))
-        .service(at("/projects/{id}/ref/{ref:.+}/trigger/builds").route(web::post().to(fire_ref)));
+        .service(at("/projects/{id}/trigger/builds", "POST").route(web::post().to(fire)))
+        .service(
+            at("/projects/{id}/ref/{ref:.+}/trigger/builds", "POST")
+                .route(web::post().to(fire_ref)),
+        );
 }
 
 /// A trigger, with its token.

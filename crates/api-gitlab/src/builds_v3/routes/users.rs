@@ -13,10 +13,10 @@ use crate::builds_v3::{Answer, at, convert, read};
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
-        .service(at("/user").route(read().to(current)))
-        .service(at("/users").route(read().to(list)))
-        .service(at("/users/{id}").route(read().to(get)))
-        .service(at("/session").route(web::post().to(sign_in)));
+        .service(at("/user", "GET, HEAD").route(read().to(current)))
+        .service(at("/users", "GET, HEAD").route(read().to(list)))
+        .service(at("/users/{id}", "GET, HEAD").route(read().to(get)))
+        .service(at("/session", "POST").route(web::post().to(sign_in)));
 }
 
 /// `GET /user`: the user who calls.

@@ -14,16 +14,19 @@ use crate::builds_v3::{Answer, at, convert, read};
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
-            at("/projects/{id}/variables")
+            at("/projects/{id}/variables", "GET, HEAD, POST")
                 .route(read().to(list))
                 .route(web::post().to(create)),
         )
         .service(
-            at("/projects/{id}/variables/{key}")
-                .route(read().to(get))
-                .route(web::post().to(create_named))
-                .route(web::put().to(update))
-                .route(web::delete().to(delete)),
+            at(
+                "/projects/{id}/variables/{key}",
+                "GET, HEAD, POST, PUT, DELETE",
+            )
+            .route(read().to(get))
+            .route(web::post().to(create_named))
+            .route(web::put().to(update))
+            .route(web::delete().to(delete)),
         );
 }
 
