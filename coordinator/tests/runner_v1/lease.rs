@@ -113,3 +113,39 @@ async fn runner_0_5_keeps_a_silent_job_for_an_hour(backend: Backend) {
     farm.advance(3600);
     assert_eq!(farm.expire_leases().await, 1);
 }
+
+mod postgres_failing_write {
+    use super::*;
+
+    #[tokio::test]
+    async fn job_that_cannot_be_ended_does_not_keep_others_from_being_lost() {
+        let farm = TestFarm::start(Backend::Postgres).await;
+        let project = farm.project("acme/api").await;
+        let api = RunnerApi::new(&farm);
+        let mut claims = Vec::new();
+        for _ in 0..3 {
+            farm.build(&project).await;
+            claims.push(api.register_runner(&farm).await.claim().await);
+        }
+        let stuck = claims[0].id;
+        let database = farm.database.as_ref().unwrap();
+        database
+            .execute(&format!(
+                "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                 CREATE TRIGGER fail BEFORE UPDATE ON jobs FOR EACH ROW
+                 WHEN (OLD.id = {}) EXECUTE FUNCTION fail()",
+                stuck.0
+            ))
+            .await;
+        farm.advance(LEASE_S + 1);
+        assert_eq!(farm.expire_leases().await, 2);
+        assert_eq!(farm.job(stuck).await.state.name(), "running");
+        for claim in &claims[1..] {
+            assert_eq!(farm.job(claim.id).await.state, LOST);
+        }
+        database.execute("DROP TRIGGER fail ON jobs").await;
+        assert_eq!(farm.expire_leases().await, 1);
+        assert_eq!(farm.job(stuck).await.state, LOST);
+    }
+}

@@ -52,6 +52,13 @@ impl Database {
 }
 
 impl Database {
+    /// Runs statements in this database, for states that the farm itself does not produce.
+    pub async fn execute(&self, statements: &str) {
+        execute(&self.url(), statements)
+            .await
+            .expect("running the statements");
+    }
+
     /// Closes every connection to this database, as a restart of the server does.
     pub async fn cut_connections(&self) {
         let statement = format!(

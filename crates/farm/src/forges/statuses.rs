@@ -19,6 +19,7 @@ use slipway_store::{Conn, StoreError};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::queue::duties::skip;
 
 /// The name under which GitHub shows the status.
 const CONTEXT: &str = "container/docker";
@@ -76,7 +77,10 @@ impl Farm {
             .await;
         let mut count = 0;
         for reported in reported {
-            count += usize::from(reported?);
+            match reported {
+                Ok(was_sent) => count += usize::from(was_sent),
+                Err(error) => skip("report the status of a build", error)?,
+            }
         }
         Ok(count)
     }

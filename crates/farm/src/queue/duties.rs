@@ -19,7 +19,7 @@ const MAX_ROWS: i64 = 200;
 
 impl Farm {
     /// Ends the jobs whose lease has expired, and creates their next attempts. Returns how many
-    /// jobs were lost.
+    /// jobs were lost. A job that cannot be ended does not keep the others from ending.
     ///
     /// While the database was unreachable no runner could report, so all leases get a grace period
     /// first.
@@ -68,7 +68,7 @@ impl Farm {
                 }
                 // The job ended, or its lease was renewed, between the read and the write.
                 Ok(_) | Err(FarmError::Refused(_)) => {}
-                Err(error) => return Err(error),
+                Err(error) => skip(&format!("end job {id}, whose lease expired"), error)?,
             }
         }
         Ok(lost)
@@ -81,9 +81,13 @@ impl Farm {
         let mut expired = 0;
         for id in self.read(read).await? {
             let write = move |conn: &mut Conn| expire_build(conn, id, warm_wait, now);
-            if let Some(changes) = self.write(write).await? {
-                expired += 1;
-                self.announce_changes(changes).await;
+            match self.write(write).await {
+                Ok(Some(changes)) => {
+                    expired += 1;
+                    self.announce_changes(changes).await;
+                }
+                Ok(None) => {}
+                Err(error) => skip(&format!("end build {id:?}, which timed out"), error)?,
             }
         }
         Ok(expired)
@@ -92,18 +96,21 @@ impl Farm {
     /// Deletes expired artifacts. Returns how many.
     pub async fn expire_artifacts(&self) -> Result<usize, FarmError> {
         let now = self.now();
-        // Rows go first and blobs after the commit: a crash in between wastes space, but no row
-        // points to a missing blob.
-        let write = move |conn: &mut Conn| {
-            let mut unused = Vec::new();
-            let expired = artifacts::expired(conn, now, MAX_ROWS)?;
-            for id in &expired {
-                unused.extend(artifacts::delete(conn, *id)?);
+        let read = move |conn: &mut Conn| artifacts::expired(conn, now, MAX_ROWS);
+        let mut count = 0;
+        for id in self.read(read).await? {
+            // Rows go first and blobs after the commit: a crash in between wastes space, but no row
+            // points to a missing blob.
+            match self.write(move |conn| artifacts::delete(conn, id)).await {
+                Ok(unused) => {
+                    count += 1;
+                    self.delete_blobs(unused).await;
+                }
+                // Another coordinator was faster.
+                Err(FarmError::NotFound(_)) => {}
+                Err(error) => skip(&format!("delete artifact {id}"), error)?,
             }
-            Ok((expired.len(), unused))
-        };
-        let (count, unused) = self.write(write).await?;
-        self.delete_blobs(unused).await;
+        }
         Ok(count)
     }
 
@@ -165,6 +172,19 @@ impl Farm {
             }
         }
     }
+}
+
+/// Logs why one row could not be handled, so that the others are handled nevertheless.
+///
+/// # Errors
+/// `Unavailable`: while the database is away, every other row would fail as well.
+pub(crate) fn skip(what: &str, error: FarmError) -> Result<(), FarmError> {
+    if let FarmError::Unavailable(_) = &error {
+        return Err(error);
+    }
+    error.log();
+    tracing::warn!(%error, "Could not {what}; trying again with the next run");
+    Ok(())
 }
 
 /// Identifies the reason, for builds and jobs, that a build exceeded its time limit.
