@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use slipway_domain::{Platform, RegistrationToken, RunnerId, RunnerToken, TagSet};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
@@ -26,12 +26,44 @@ pub use limits::LimitFlags;
 
 const MIB: u64 = 1024 * 1024;
 
+/// The variables that are read and have no flag.
+const ENVIRONMENT: &str = "\
+Environment:
+  SLIPWAY_LOG
+          What is logged: `warn`, `info` or `debug`, also for one crate, as in
+          `info,slipway_runner=debug` [default: info]
+  SLIPWAY_CONFIG
+          The configuration file, if neither --config nor SLIPWAY_RUNNER_CONFIG is set. Deprecated:
+          `slipway` reads this variable as well, and the two programs need different files
+  DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
+          The Docker Engine, and how to connect to it [default: unix:///var/run/docker.sock]
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR
+          The proxies and the certificates for requests to the coordinator, registries and git hosts.
+          Packages are always downloaded without a proxy
+  PATH, SSH_AUTH_SOCK
+          Where `git` and `ssh` are found, and the ssh agent that they use
+  TMPDIR
+          The directory for temporary files [default: /tmp]";
+
 /// The agent of a Slipway farm: claims jobs, builds images on this host, and reports.
 #[derive(Debug, Parser)]
 #[command(name = "slipway-runner", version)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Parses the arguments of the program, or exits with a message for a person.
+    pub fn from_arguments() -> Self {
+        let matches = documented(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Adds the variables without a flag to the help of the program and of each command.
+fn documented(command: clap::Command) -> clap::Command {
+    command.after_help(ENVIRONMENT).mut_subcommands(documented)
 }
 
 /// The commands.
@@ -50,9 +82,22 @@ pub enum Command {
 /// The configuration file.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// The configuration file that `register` wrote.
-    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration file that `register` writes and the other commands read.
+    #[arg(long, env = "SLIPWAY_RUNNER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The path of the file.
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        // Earlier versions read this variable, and units set it. The command line reads it as well,
+        // so it may name a file of the other program.
+        let old = || std::env::var_os("SLIPWAY_CONFIG").filter(|path| !path.is_empty());
+        self.config
+            .clone()
+            .or_else(|| old().map(PathBuf::from))
+            .context("no configuration file given; use --config FILE, or set SLIPWAY_RUNNER_CONFIG")
+    }
 }
 
 /// The flags of `register`.
@@ -68,9 +113,8 @@ pub struct Register {
     /// A file that holds the registration token.
     #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN_FILE", value_name = "FILE")]
     pub registration_token_file: Option<PathBuf>,
-    /// The configuration file to write.
-    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// The description that people see; defaults to the host name.
     #[arg(long, env = "SLIPWAY_DESCRIPTION")]
     pub description: Option<String>,
@@ -97,9 +141,8 @@ impl std::fmt::Debug for Register {
 /// The flags of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The configuration file that `register` wrote.
-    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// How many jobs run at the same time.
     #[arg(long, env = "SLIPWAY_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
@@ -162,20 +205,21 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Register(args) => register(args).await,
         Command::Run(args) => run(args).await,
-        Command::Verify(args) => {
-            let config = Config::load(&args.config)?;
+        Command::Verify(file) => {
+            let config = Config::load(&file.path()?)?;
             CoordinatorClient::new(&config.url)?
                 .verify(&config.token)
                 .await?;
             tracing::info!(runner.id = %config.id, "The coordinator accepts the token of runner {}", config.id);
             Ok(())
         }
-        Command::Unregister(args) => {
-            let config = Config::load(&args.config)?;
+        Command::Unregister(file) => {
+            let path = file.path()?;
+            let config = Config::load(&path)?;
             let coordinator = CoordinatorClient::new(&config.url)?;
             coordinator.unregister(&config.token).await?;
             // Only after the coordinator deleted the runner: until then the token is needed.
-            std::fs::remove_file(&args.config).context("could not delete the configuration")?;
+            std::fs::remove_file(&path).context("could not delete the configuration")?;
             tracing::info!(runner.id = %config.id, "Deleted runner {}", config.id);
             Ok(())
         }
@@ -183,6 +227,9 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn register(args: Register) -> anyhow::Result<()> {
+    let path = args.config.path()?;
+    // Before anything is sent: a registration token may be valid only once.
+    let replaced = Config::replaced_at(&path)?;
     let token = match (args.registration_token, args.registration_token_file) {
         (Some(token), None) => token,
         (_, Some(file)) => {
@@ -210,24 +257,38 @@ async fn register(args: Register) -> anyhow::Result<()> {
         id: RunnerId(registered.id),
         description,
     };
-    if let Err(error) = config.save(&args.config) {
+    if let Err(error) = config.save(&path) {
         // Without its token the runner could never be used.
         if let Err(error) = coordinator.unregister(&config.token).await {
             tracing::warn!(%error, "Could not delete runner {}; it stays registered", config.id);
         }
         return Err(error.into());
     }
-    tracing::info!(runner.id = %config.id, "Registered as runner {}", config.id);
+    tracing::info!(
+        runner.id = %config.id,
+        "Registered as runner {}; the configuration is in {}",
+        config.id,
+        path.display()
+    );
+    if let Some(old) = replaced {
+        tracing::warn!(
+            "Replaced the configuration of runner {} of {}, which stays registered there until it is \
+             deleted",
+            old.id,
+            old.url
+        );
+    }
     Ok(())
 }
 
 async fn run(args: Run) -> anyhow::Result<()> {
     // Read it first: without a registration there is nothing to run.
-    let config = Config::load(&args.config)?;
+    let path = args.config.path()?;
+    let config = Config::load(&path)?;
     let shutdown = Shutdown::on_signals()?;
     let dir = match args.work_dir {
         Some(dir) => dir,
-        None => default_work_dir(&args.config),
+        None => default_work_dir(&path),
     };
     let work_dir = WorkDir::lock(&dir)
         .with_context(|| format!("cannot use the work directory {}", dir.display()))?;
@@ -295,7 +356,6 @@ fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn flags_are_consistent_and_debug_output_hides_the_token() {

@@ -1,9 +1,9 @@
 //! The runner's configuration file: the coordinator and the runner's token.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use slipway_domain::{RunnerId, RunnerToken};
@@ -34,6 +34,13 @@ pub enum ConfigError {
     /// The file is not a configuration.
     #[error("the configuration is invalid; register the runner again")]
     Invalid(#[source] Box<toml::de::Error>),
+    /// The file contains something else, which must not be lost.
+    #[error(
+        "{} is not the configuration of a runner and is not overwritten; name another file with \
+         --config or SLIPWAY_RUNNER_CONFIG",
+        .0.display()
+    )]
+    Foreign(PathBuf),
     /// The file could not be written.
     #[error("could not write the configuration")]
     Unwritable(#[source] std::io::Error),
@@ -69,11 +76,36 @@ impl Config {
         })
     }
 
+    /// Checks that [`Config::save`] may write to `path`, and returns the configuration that it would
+    /// replace.
+    ///
+    /// # Errors
+    /// `Foreign` if the file is neither empty nor the configuration of a runner; `Unreadable`.
+    pub fn replaced_at(path: &Path) -> Result<Option<Self>, ConfigError> {
+        let foreign = || ConfigError::Foreign(path.to_owned());
+        match path.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // A device such as /dev/null reads as empty, and must not be replaced by a file.
+            Ok(metadata) if !metadata.is_file() => return Err(foreign()),
+            Ok(_) | Err(_) => {}
+        }
+        let bytes = std::fs::read(path).map_err(ConfigError::Unreadable)?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        match Self::load(path) {
+            Ok(config) => Ok(Some(config)),
+            Err(_) => Err(foreign()),
+        }
+    }
+
     /// Writes the file atomically, with mode 0600.
     ///
     /// # Errors
-    /// Returns `Unwritable` if the file or its directory cannot be written.
+    /// Returns `Unwritable` if the file or its directory cannot be written, and `Foreign` if the file
+    /// is not the configuration of a runner.
     pub fn save(&self, path: &Path) -> Result<(), ConfigError> {
+        Self::replaced_at(path)?;
         let file = File {
             url: self.url.clone(),
             token: self.token.expose().to_owned(),
@@ -123,6 +155,40 @@ mod tests {
         let mode = path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!format!("{read:?}").contains("secret"));
+    }
+
+    #[test]
+    fn save_replaces_only_the_configuration_of_a_runner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runner.toml");
+        let config = Config {
+            url: "http://127.0.0.1:1".to_owned(),
+            token: RunnerToken::presented("slrun-new"),
+            id: RunnerId(8),
+            description: "box".to_owned(),
+        };
+        for foreign in [
+            "url = 'http://a'\ntoken = 'slpat-secret'\n",
+            "[a]\nb = 1\n",
+            "x",
+            "\u{fffd}",
+        ] {
+            std::fs::write(&path, foreign).unwrap();
+            let error = config.save(&path).unwrap_err().to_string();
+            assert!(error.contains("SLIPWAY_RUNNER_CONFIG"), "{error}");
+            assert!(!error.contains("slpat-secret"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
+        }
+        assert!(config.save(Path::new("/dev/null")).is_err());
+        assert!(config.save(dir.path()).is_err());
+        for _ in 0..2 {
+            std::fs::write(&path, "").unwrap();
+            assert!(Config::replaced_at(&path).unwrap().is_none());
+            config.save(&path).unwrap();
+            config.save(&path).unwrap();
+            let replaced = Config::replaced_at(&path).unwrap().unwrap();
+            assert_eq!(replaced.id, RunnerId(8));
+        }
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use slipway_tasks::spawn;
-use tokio::signal::unix::{SignalKind, signal};
+use slipway_tasks::{StopSignal, StopSignals, spawn};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,27 +21,24 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Shuts down on SIGTERM and SIGINT: the first signal drains, the second stops.
+    /// Shuts down on signals: the first one drains, the second one stops. A closed terminal only
+    /// drains, because it may be reported more than once.
     ///
     /// # Errors
     /// Fails if the signal handlers cannot be installed.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
-        let mut term = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = StopSignals::install()?;
         let requested = shutdown.clone();
         spawn("signals", async move {
             loop {
-                tokio::select! {
-                    _ = term.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                if requested.drain.is_cancelled() {
-                    tracing::warn!("Stopping the running jobs");
-                    requested.stop.cancel();
-                } else {
+                let signal = signals.next().await;
+                if !requested.drain.is_cancelled() {
                     tracing::info!("Draining: no new claims; a second signal stops running jobs");
                     requested.drain.cancel();
+                } else if signal == StopSignal::Requested {
+                    tracing::warn!("Stopping the running jobs");
+                    requested.stop.cancel();
                 }
             }
         });

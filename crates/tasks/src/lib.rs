@@ -1,8 +1,11 @@
-//! Background tasks: the only place in the workspace that calls `tokio::spawn`.
+//! Background tasks: the only place in the workspace that calls `tokio::spawn`. Also the signals that
+//! end programs.
 //!
 //! `tokio::spawn` starts a task outside of the caller's tracing span, and a panic in it stays
 //! silent unless the handle is awaited. [`spawn`] keeps the span and logs the panic;
 //! [`run_every`] repeats a piece of work until it is cancelled.
+
+mod signals;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -13,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+
+pub use signals::{StopSignal, StopSignals};
 
 /// Starts `future` as a task in the current tracing span.
 ///
