@@ -11,7 +11,6 @@ mod output;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use slipway_client::ClientError;
 
 use crate::args::{Args, Command};
@@ -26,7 +25,7 @@ const FAILED: u8 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::from_arguments();
     match run(args).await {
         Ok(Outcome::Succeeded) => ExitCode::SUCCESS,
         Ok(Outcome::BuildFailed) => ExitCode::from(1),
@@ -57,6 +56,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Builds(list) => builds::list(&session, list).await,
         Command::Show { build } => builds::show(&session, build).await,
         Command::Logs { target, follow } => logs::logs(&session, target, follow).await,
+        Command::Play { job } => builds::play(&session, job).await,
         Command::Cancel { target } => builds::cancel(&session, target).await,
         Command::Retry { target } => builds::retry(&session, target).await,
         Command::Runners => runners::list(&session).await,

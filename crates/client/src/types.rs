@@ -282,8 +282,10 @@ impl Job {
     }
 }
 
+/// Whether a state is final. A manual job that nobody has started is not finished, although its build
+/// may be.
 fn is_done(state: &str) -> bool {
-    !matches!(state, "waiting" | "pending" | "running")
+    matches!(state, "succeeded" | "failed" | "canceled" | "skipped")
 }
 
 /// A step of an image build.
@@ -377,4 +379,25 @@ pub struct PendingReason {
 pub struct JobPendingReason {
     /// The reason, or `None` if the job has started.
     pub reason: Option<PendingReason>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_final_states_are_done() {
+        for (state, is_final) in [
+            ("waiting", false),
+            ("manual", false),
+            ("pending", false),
+            ("running", false),
+            ("succeeded", true),
+            ("failed", true),
+            ("canceled", true),
+            ("skipped", true),
+        ] {
+            assert_eq!(is_done(state), is_final, "{state}");
+        }
+    }
 }

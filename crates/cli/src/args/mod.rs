@@ -5,10 +5,29 @@ mod build;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use uuid::Uuid;
 
 pub(crate) use build::{Build, BuildTarget, Image, NameValue, ProgressKind};
+
+/// The variables that are read and have no flag.
+const ENVIRONMENT: &str = "\
+Environment:
+  SLIPWAY_URL, SLIPWAY_TOKEN
+          The farm's URL and the token. They take precedence over the file of `slipway login`
+  SLIPWAY_CONFIG
+          That file, if neither --config nor SLIPWAY_CLI_CONFIG is set. Deprecated: `slipway-runner`
+          reads this variable as well, and the two programs need different files
+  XDG_CONFIG_HOME, HOME
+          Where that file is by default: $XDG_CONFIG_HOME/slipway/config.toml, or
+          $HOME/.config/slipway/config.toml
+  SOURCE_DATE_EPOCH
+          The creation time of an image that `slipway build` builds from a directory, in seconds since
+          1970
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR
+          The proxies and the certificates for requests to the farm
+  PATH
+          Where `docker` is found, for `slipway build --load`";
 
 /// Build Docker images on a Slipway farm.
 ///
@@ -21,10 +40,23 @@ pub(crate) struct Args {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The file with the farm's URL and the token [default: ~/.config/slipway/config.toml].
-    #[arg(long, global = true, env = "SLIPWAY_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "SLIPWAY_CLI_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Parses the arguments of the program, or exits with a message for a person.
+    pub(crate) fn from_arguments() -> Self {
+        let matches = documented(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Adds the variables without a flag to the help of the program and of each command.
+fn documented(command: clap::Command) -> clap::Command {
+    command.after_help(ENVIRONMENT).mut_subcommands(documented)
 }
 
 /// The subcommands.
@@ -72,6 +104,11 @@ pub(crate) enum Command {
         /// succeed.
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Start a manual job.
+    Play {
+        /// The id of the job.
+        job: i64,
     },
     /// Cancel a job or a build.
     Cancel {
@@ -269,7 +306,6 @@ mod tests {
 
     #[test]
     fn the_argument_definitions_are_consistent() {
-        use clap::CommandFactory;
         Args::command().debug_assert();
     }
 

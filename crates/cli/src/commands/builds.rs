@@ -1,11 +1,11 @@
-//! `slipway build`, `builds`, `show`, `cancel` and `retry`.
+//! `slipway build`, `builds`, `show`, `play`, `cancel` and `retry`.
 
 use anyhow::{Result, bail};
 use slipway_client::{Build, BuildFilter, Job, NewBuild, PageRequest};
 use uuid::Uuid;
 
 use crate::args::{self, BuildTarget, ProjectName, Target};
-use crate::commands::{Outcome, Session, build_summary, directory, logs};
+use crate::commands::{Outcome, Session, build_summary, directory, follow};
 use crate::output::{age, now, table};
 
 /// Builds a directory or a commit.
@@ -52,7 +52,7 @@ async fn build_commit(
     let sha: String = build.sha.chars().take(12).collect();
     let note = format!("Build {} of {} at {sha}", build.id, build.project);
     session.output.note(&note)?;
-    logs::follow_build(session, build.id).await
+    follow::follow_build(session, build.id).await
 }
 
 /// Lists the builds of a project.
@@ -103,6 +103,13 @@ pub(crate) async fn show(session: &Session, id: Uuid) -> Result<Outcome> {
         build_text(build) + &build_summary::images(&artifacts) + &build_summary::steps(build)
     };
     session.output.value(&build, text)?;
+    Ok(Outcome::Succeeded)
+}
+
+/// Starts a manual job.
+pub(crate) async fn play(session: &Session, id: i64) -> Result<Outcome> {
+    let job = session.client.play_job(id).await?;
+    session.output.value(&job, job_text)?;
     Ok(Outcome::Succeeded)
 }
 

@@ -16,6 +16,8 @@ const MAX_TOKEN: u64 = 4096;
 
 /// Stores the URL and the token after a request with them has succeeded.
 pub(crate) async fn login(config: &Config, args: Login, output: &Output) -> Result<Outcome> {
+    // Before the token is asked for and sent.
+    config.check_replaceable()?;
     let token = match (args.token, &args.token_file, non_empty(TOKEN)) {
         (Some(token), _, _) => token,
         (None, Some(file), _) => from_file(file)?,

@@ -5,12 +5,14 @@ mod build_summary;
 pub(crate) mod builds;
 mod deploy_keys;
 mod directory;
+pub(crate) mod follow;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod password;
 pub(crate) mod projects;
 pub(crate) mod queue;
 pub(crate) mod runners;
+mod trace_printer;
 
 use slipway_client::{Client, ClientError, Page, PageRequest};
 

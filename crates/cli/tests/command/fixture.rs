@@ -64,7 +64,7 @@ impl Fixture {
         command
             .args(arguments)
             .env_clear()
-            .env("SLIPWAY_CONFIG", self.config())
+            .env("SLIPWAY_CLI_CONFIG", self.config())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

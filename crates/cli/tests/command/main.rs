@@ -4,42 +4,14 @@
 
 mod directory;
 mod fixture;
+mod follow;
+mod login;
 
-use std::os::unix::fs::PermissionsExt;
-
-use slipway_domain::{BuildStep, FailureReason, ImageDetails, ReportedResult};
+use slipway_domain::{BuildStep, ImageDetails, ReportedResult};
 use slipway_farm::{Ended, MadeImage, Report};
 use tokio::io::AsyncWriteExt;
 
-use crate::fixture::{Fixture, SHA, ended, text};
-
-#[tokio::test]
-async fn a_login_is_checked_before_it_is_stored() {
-    let fixture = Fixture::new().await;
-    let url = fixture.farm.url("");
-    let output = fixture
-        .run(&["login", "--url", &url, "--token", "slpat-wrong"])
-        .await;
-    assert_eq!(output.status.code(), Some(3));
-    assert_eq!(text(&output.stderr).lines().count(), 1);
-    assert!(!fixture.config().exists());
-
-    let mut child = fixture.command(&["login", "--url", &url]).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input
-        .write_all(format!("{}\n", fixture.farm.admin_token).as_bytes())
-        .await
-        .unwrap();
-    drop(input);
-    let output = ended(child).await;
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(!text(&output.stdout).contains(&fixture.farm.admin_token));
-    let mode = std::fs::metadata(fixture.config())
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
-}
+use crate::fixture::{Fixture, SHA, text};
 
 #[tokio::test]
 async fn without_a_login_or_a_farm_the_error_says_what_to_do() {
@@ -150,35 +122,6 @@ async fn show_prints_the_images_and_the_slowest_steps() {
     // Cached steps took no time in this build.
     assert!(slowest[0].ends_with("7.700s  [7/8] RUN step7"), "{shown}");
     assert!(slowest[4].ends_with("3.300s  [3/8] RUN step3"), "{shown}");
-}
-
-#[tokio::test]
-async fn following_prints_the_trace_and_exits_with_the_result() {
-    let fixture = Fixture::logged_in().await;
-    fixture.farm.project("acme/api").await;
-    let runner = fixture.runner().await;
-    let failed = ReportedResult::Failed(FailureReason::BuildFailed);
-    for (result, code) in [(ReportedResult::Succeeded, 0), (failed, 1)] {
-        let follow = ["build", "acme/api", "--sha", SHA, "--follow"];
-        let child = fixture.command(&follow).spawn().unwrap();
-        let job = fixture.claim(&runner).await;
-        fixture.append(&job, 0, "one\n").await;
-        fixture.append(&job, 4, "two\n").await;
-        fixture.end(&runner, job.job.id, result).await;
-        let output = ended(child).await;
-        assert_eq!(text(&output.stdout), "one\ntwo\n");
-        assert_eq!(output.status.code(), Some(code), "{output:?}");
-        let id = job.job.id.to_string();
-        let stored = fixture.run(&["logs", &id]).await;
-        assert_eq!(text(&stored.stdout), "one\ntwo\n");
-        let followed = fixture.run(&["logs", "-f", &id]).await;
-        assert_eq!(followed.status.code(), Some(code));
-        let lines = fixture.run(&["logs", "--json", &id]).await;
-        assert!(
-            text(&lines.stdout).contains(r#""text":"one\n"#),
-            "{lines:?}"
-        );
-    }
 }
 
 #[tokio::test]

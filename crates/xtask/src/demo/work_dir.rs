@@ -72,7 +72,7 @@ impl WorkDir {
     /// The shell command that prepares the environment for `slipway`.
     pub(super) fn environment(&self) -> Result<String> {
         Ok(format!(
-            "export PATH=$PWD/{}:$PATH SLIPWAY_CONFIG={}",
+            "export PATH=$PWD/{}:$PATH SLIPWAY_CLI_CONFIG={}",
             display(&programs()?),
             self.display("login.toml")
         ))
@@ -98,7 +98,7 @@ impl WorkDir {
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1");
         if line.program == "slipway" {
-            command.env("SLIPWAY_CONFIG", self.directory.join("login.toml"));
+            command.env("SLIPWAY_CLI_CONFIG", self.directory.join("login.toml"));
         }
     }
 

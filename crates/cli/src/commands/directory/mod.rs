@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use self::image_names::ImageNames;
 use crate::args::{Image, NameValue};
-use crate::commands::{Outcome, Session, logs};
+use crate::commands::{Outcome, Session, follow};
 use crate::config::non_empty;
 
 /// The variable with the creation time of images, as other build tools use it.
@@ -105,7 +105,7 @@ pub(crate) async fn build(
 /// Follows the build until it finishes. The first interrupt cancels it, a second one stops
 /// following.
 async fn follow(session: &Session, build: Uuid, mut interrupts: Signal) -> Result<Outcome> {
-    let mut following = pin!(logs::follow_build(session, build));
+    let mut following = pin!(follow::follow_build(session, build));
     tokio::select! {
         done = &mut following => return done,
         _ = interrupts.recv() => {}
