@@ -1,15 +1,21 @@
 //! Routes for monitoring: liveness, readiness, metrics.
 
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, Route, web};
 use slipway_farm::Farm;
+use slipway_http::get_or_head;
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/healthz", web::get().to(alive))
-        .route("/readyz", web::get().to(ready))
-        .route("/metrics", web::get().to(metrics));
+        .route("/healthz", read().to(alive))
+        .route("/readyz", read().to(ready))
+        .route("/metrics", read().to(metrics));
+}
+
+/// A route for GET and HEAD, which some load balancers send.
+fn read() -> Route {
+    web::route().guard(get_or_head())
 }
 
 /// `GET /healthz`: 200 while the process runs, 503 while it shuts down.

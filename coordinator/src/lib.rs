@@ -2,7 +2,9 @@
 //!
 //! This crate contains no rules. It connects the crates of the lower layers.
 
+mod build_page;
 mod config;
+mod data_dir;
 mod dialects;
 mod durations;
 mod duties;

@@ -1,10 +1,7 @@
 //! Assembles a farm and serves it.
 
 use std::any::Any;
-use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -21,8 +18,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 
 use crate::config::Config;
+use crate::data_dir::DataDirLock;
 use crate::request_span::in_request_span;
-use crate::{duties, first_start, health};
+use crate::{build_page, data_dir, duties, first_start, health};
 
 /// Seconds for requests to finish during shutdown.
 const SHUTDOWN_S: u64 = 10;
@@ -43,6 +41,8 @@ pub struct Coordinator {
     server: JoinHandle<std::io::Result<()>>,
     /// Ends the duties when it is dropped.
     _duties: DropGuard,
+    /// Keeps other coordinators away from the data directory until it is dropped.
+    _lock: DataDirLock,
 }
 
 /// Starts a coordinator that uses `clock`.
@@ -50,7 +50,7 @@ pub struct Coordinator {
 /// # Errors
 /// If the database, the blob store, the key or the address cannot be opened.
 pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
-    create_data_dir(&config.data_dir)?;
+    let lock = data_dir::open(config)?;
     let seal = SealKey::load_or_create(&config.seal_key())?;
     let store = Store::open(&config.database())
         .await
@@ -80,6 +80,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .wrap(from_fn(in_request_span))
             .configure(health::configure)
+            .configure(build_page::configure)
             .configure(|config| slipway_api_quay::configure(config, quay.clone()))
             .configure(slipway_api_gitlab::configure)
             .configure(|config| slipway_api_harmont::configure(config, harmont.clone()))
@@ -111,6 +112,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         handle,
         server,
         _duties: duties,
+        _lock: lock,
     })
 }
 
@@ -150,18 +152,8 @@ impl Coordinator {
 /// # Errors
 /// If the database cannot be opened or a migration fails.
 pub async fn migrate(config: &Config) -> anyhow::Result<usize> {
-    create_data_dir(&config.data_dir)?;
+    let _lock = data_dir::open(config)?;
     Store::migrate(&config.database())
         .await
         .context("could not migrate the database")
-}
-
-/// Creates the data directory if necessary. Only its owner may enter, because it holds tokens and the
-/// database.
-fn create_data_dir(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("could not create {}", path.display()))
 }

@@ -8,6 +8,7 @@ mod artifacts;
 mod auth;
 mod auto_create;
 mod branch_heads;
+mod build_page;
 mod commit_statuses;
 mod create;
 mod docker;

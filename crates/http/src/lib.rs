@@ -14,4 +14,4 @@ pub use body::{BodyError, check_declared_length, is_json, media_type, read_body}
 pub use credentials::{BasicLogin, authorization, basic_login, bearer, bearer_or_password};
 pub use events::{Event, event_stream};
 pub use query::Query;
-pub use request::{app_data, app_state, base_url, get_or_head, header};
+pub use request::{app_data, app_state, base_url, escape_html, get_or_head, header, prefers_html};

@@ -1,6 +1,7 @@
 //! What handlers and extractors ask of a request besides its credentials and body.
 
 use actix_web::guard::{Any, Get, Guard, Head};
+use actix_web::http::header::{ACCEPT, HeaderMap};
 use actix_web::{HttpRequest, web};
 
 /// The value of a header, if it is there and is ASCII.
@@ -47,6 +48,45 @@ pub fn get_or_head() -> impl Guard {
     Any(Get()).or(Head())
 }
 
+/// Whether the `Accept` headers name HTML and do not prefer JSON, as those of a browser do. Wildcards
+/// do not count: programs that take anything send them.
+pub fn prefers_html(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get_all(ACCEPT)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let (mut html, mut json) = (0.0_f32, 0.0_f32);
+    for range in accepted {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts
+            .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+            .map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0));
+        match name.as_str() {
+            "text/html" | "application/xhtml+xml" => html = html.max(quality),
+            "application/json" => json = json.max(quality),
+            _ => {}
+        }
+    }
+    html > json
+}
+
+/// The text with the characters escaped that have a meaning in HTML, also in attributes.
+pub fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
@@ -82,5 +122,42 @@ mod tests {
         assert_eq!(header(&request, "x-a"), Some("b"));
         assert_eq!(header(&request, "x-c"), None);
         assert_eq!(header(&request, "x-d"), None);
+    }
+
+    #[test]
+    fn only_those_who_name_html_prefer_it() {
+        let prefers = |accept: &[&str]| {
+            let mut request = TestRequest::default();
+            for value in accept {
+                request = request.append_header((ACCEPT, *value));
+            }
+            prefers_html(request.to_http_request().headers())
+        };
+        for html in [
+            &["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"][..],
+            &["TEXT/HTML ; charset=utf-8"],
+            &["application/json;q=0.5, text/html"],
+            &["image/png", "text/html"],
+        ] {
+            assert!(prefers(html), "{html:?}");
+        }
+        for other in [
+            &[][..],
+            &["*/*"],
+            &["text/*"],
+            &["application/json"],
+            &["application/json, text/html"],
+            &["text/html;q=0"],
+            &["text/html;q=0.5, application/json"],
+            &["text/plain, */*"],
+        ] {
+            assert!(!prefers(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn escaped_text_has_no_meaning_in_html() {
+        let escaped = escape_html("<a href=\"x\">'&'");
+        assert_eq!(escaped, "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;");
     }
 }

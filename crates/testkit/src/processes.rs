@@ -52,6 +52,11 @@ impl Process {
         self.child.wait().expect("a process to wait for");
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its output so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("a log")
@@ -143,6 +148,11 @@ impl CoordinatorProcess {
                 .is_ok_and(|response| response.status() == 200)
         })
         .await;
+    }
+
+    /// The id of the process, which runs.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("a running process").id()
     }
 
     /// Kills the process with `SIGKILL`.
