@@ -29,7 +29,7 @@ pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
-    /// `None` if whoever started the program had SIGHUP ignored, as `nohup` does.
+    /// `None` if SIGHUP was ignored when the program was started, as by `nohup`.
     hangup: Option<Signal>,
     had_terminal: bool,
 }
