@@ -59,6 +59,12 @@ const METHODS: &[&str] = &[
     "/moby.sshforward.v1.SSH/CheckAgent",
     "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
+/// The flow control window of the connection, in bytes.
+///
+/// The server closes a connection on which more small messages wait than fit the window, as if it
+/// were attacked. BuildKit requests each file of a large context with a small message, faster than
+/// a busy host sends the files, and the build would fail.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 /// The id of the agent for a step that names none.
 const DEFAULT_AGENT: &str = "default";
 
@@ -78,6 +84,9 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the session with this `id`. The returned future serves it and never completes;
     /// dropping it closes the session.
+    ///
+    /// `POST /session` is deprecated from version 1.53 of the engine's API on. It still works, and
+    /// its replacement is the API of BuildKit itself.
     pub(crate) async fn open(
         self,
         endpoint: &Endpoint,
@@ -107,7 +116,9 @@ impl Session {
             .add_service(SshServer::new(self))
             .prepare();
         let service = TowerToHyperService::new(routes);
-        let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(upgraded, service);
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .serve_connection(upgraded, service);
         Ok(Box::pin(async move {
             if let Err(error) = serving.await {
                 tracing::debug!(%error, "The connection of a BuildKit session broke");
