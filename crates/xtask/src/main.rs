@@ -32,7 +32,7 @@ enum Task {
     /// Checks format, lints, style, spelling, documentation, licences and advisories.
     Lint,
     /// Starts the services that tests need, prints their environment variables, and waits for Ctrl-C.
-    Services,
+    Services(services::Args),
     /// Builds a small repository on a local farm, end to end.
     Demo(demo::Args),
     /// Runs a benchmark.
@@ -63,7 +63,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Test(args) => Ok(test::run(&args).await),
         Task::Lint => Ok(lint::run().await),
-        Task::Services => services::run().await,
+        Task::Services(args) => services::run(&args).await,
         Task::Demo(args) => demo::run(&args).await,
         Task::Bench(args) => bench::run(&args).await,
     }

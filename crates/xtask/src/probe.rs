@@ -23,6 +23,11 @@ pub(crate) async fn docker() -> Result<()> {
         .ok()
         .filter(|host| !host.is_empty())
         .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+    docker_at(&host).await
+}
+
+/// Checks whether a Docker Engine answers at this address.
+pub(crate) async fn docker_at(host: &str) -> Result<()> {
     let status = if let Some(path) = host.strip_prefix("unix://") {
         let stream = UnixStream::connect(path).await;
         request_status(stream.context(path.to_owned())?, "GET", "/_ping").await?

@@ -2,11 +2,14 @@
 //!
 //! The last line is always `N passed, N failed, N skipped`.
 
+mod engines;
+
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
+use self::engines::EngineCounts;
 use crate::counts::Counts;
 use crate::process::output_of;
 use crate::services::{ServiceKind, Services};
@@ -39,8 +42,15 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
         let start = async { Ok(Services::start().await) };
         steps.run("services", start).await.unwrap_or_default()
     };
-    steps.run("tests", tests(&services, &mut counts)).await;
+    let mut by_engine = EngineCounts::default();
+    let testing = tests(&services, &mut counts, &mut by_engine);
+    steps.run("tests", testing).await;
     if !args.quick {
+        if lint::has("nextest").await {
+            engines::run(&services, &mut steps, &mut counts, &mut by_engine).await;
+        } else {
+            steps.skip("other engines", "cargo-nextest is not installed");
+        }
         steps.run("examples in docs", examples(&mut counts)).await;
         match services.missing_reason(ServiceKind::Docker) {
             Some(reason) => steps.skip("demo", reason),
@@ -56,6 +66,9 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     if counts.failed == 0 {
         counts.failed = report.failed;
     }
+    if !args.quick {
+        by_engine.print();
+    }
     println!("{counts}");
     if is_success {
         ExitCode::SUCCESS
@@ -65,12 +78,16 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
 }
 
 /// Runs the tests whose services are available, and adds the results to `counts`.
-async fn tests(services: &Services, counts: &mut Counts) -> Result<()> {
+async fn tests(
+    services: &Services,
+    counts: &mut Counts,
+    by_engine: &mut EngineCounts,
+) -> Result<()> {
     if !lint::has("nextest").await {
         return tests_without_nextest(services, counts).await;
     }
     for (kind, reason) in &services.missing {
-        let number = number_of(*kind)
+        let number = number_of(&kind.filter())
             .await
             .map_or_else(|_| "some".to_owned(), |number| number.to_string());
         println!("{number} {} tests are skipped: {reason}", kind.module());
@@ -90,6 +107,7 @@ async fn tests(services: &Services, counts: &mut Counts) -> Result<()> {
     let mut summary = None;
     let status = watch(nextest, |line| {
         summary = Counts::from_nextest(line).or(summary);
+        by_engine.note(line);
         true
     })
     .await?;
@@ -143,17 +161,17 @@ fn with_environment(command: &mut Command, services: &Services) {
     }
 }
 
-/// The number of tests of a kind.
-async fn number_of(kind: ServiceKind) -> Result<usize> {
-    let filter = kind.filter();
+/// The number of tests that a filter selects.
+async fn number_of(filter: &str) -> Result<u64> {
     let mut list = cargo(&["nextest", "list", "--workspace", "--message-format", "json"]);
     let listed = output_of(list.arg("-E").arg(filter)).await?;
     let listed: serde_json::Value = serde_json::from_str(&listed)?;
     let suites = listed["rust-suites"].as_object().context("no suites")?;
-    Ok(suites
+    let number = suites
         .values()
         .filter_map(|suite| suite["testcases"].as_object())
         .flat_map(|cases| cases.values())
         .filter(|case| case["filter-match"]["status"] == "matches")
-        .count())
+        .count();
+    Ok(number.try_into()?)
 }

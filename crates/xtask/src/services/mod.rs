@@ -1,6 +1,7 @@
 //! The services that tests use. Each is a separate instance on a free loopback port, with its data in
 //! a temporary directory, and stops when its value is dropped.
 
+mod engines;
 mod postgres;
 mod registry;
 mod s3;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tokio::process::Command;
 
+pub(crate) use engines::{Engine, EngineKind};
 pub(crate) use postgres::Postgres;
 pub(crate) use registry::Registry;
 pub(crate) use s3::S3;
@@ -52,14 +54,33 @@ const CLIENTS: &[&str] = &[
     "Werkzeug==3.1.9",
 ];
 
+/// Options of the services task.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Starts only this engine and the registries, for the tests that use nothing else.
+    #[arg(long, value_enum)]
+    engine: Option<EngineKind>,
+}
+
 /// Starts the services for tests that are run by hand, and waits for Ctrl-C.
-pub(crate) async fn run() -> Result<ExitCode> {
-    let services = Services::start().await;
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    let services = if args.engine.is_some() {
+        Services::start_kinds(&[ServiceKind::Docker]).await
+    } else {
+        Services::start().await
+    };
     for (kind, reason) in &services.missing {
         println!("{} tests cannot run: {reason}", kind.module());
     }
     for (name, value) in &services.environment {
         println!("export {name}='{value}'");
+    }
+    let engine = match args.engine {
+        Some(kind) => Some(Engine::start(kind).await?),
+        None => None,
+    };
+    if let Some(engine) = &engine {
+        println!("export DOCKER_HOST='{}'", engine.host());
     }
     println!("# Stop with Ctrl-C.");
     std::future::pending().await
@@ -135,8 +156,12 @@ async fn install_remotes() -> Result<()> {
 impl Services {
     /// Starts every service that can be started.
     pub(crate) async fn start() -> Self {
+        Self::start_kinds(&ServiceKind::ALL).await
+    }
+
+    async fn start_kinds(kinds: &[ServiceKind]) -> Self {
         let mut services = Self::default();
-        for kind in ServiceKind::ALL {
+        for kind in kinds.iter().copied() {
             let started = match kind {
                 ServiceKind::Postgres => services.start_postgres().await,
                 ServiceKind::S3 => services.start_s3().await,
