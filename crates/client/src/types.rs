@@ -308,6 +308,7 @@ pub struct Artifact {
     pub job: i64,
     /// `image`, `archive` or `file`.
     pub kind: String,
+    /// The size in bytes; for an image the unpacked size of all layers.
     pub size_bytes: u64,
     /// The fields of its kind: `reference`, `digest`, `tags`, `platform` and `layers`, or
     /// `filename` and `sha256`.

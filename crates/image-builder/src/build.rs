@@ -11,7 +11,7 @@ use crate::engine::failures::build_error;
 use crate::engine::trace_writer::TraceWriter;
 use crate::error::BuildError;
 use crate::progress::Progress;
-use crate::request::{BuildRequest, BuiltImage};
+use crate::request::{BuildRequest, BuiltImage, ResolvedBase};
 
 /// The line of the trace that tells which builder is used if the engine has only one.
 const CLASSIC_NOTICE: &str = "This engine has no BuildKit; building with its classic builder\n";
@@ -67,7 +67,7 @@ impl Builder {
         let base = context.base.as_ref();
         self.pull_base_image(request, base, progress).await?;
         let cache_images = self.cache_images(request, progress).await;
-        let id = self
+        let (id, bases) = self
             .build_image(request, context, secrets, cache_images, progress)
             .await?;
         // A failure costs the next build time, and nothing else.
@@ -81,13 +81,14 @@ impl Builder {
                     .await
             }
             _ => {
-                let (size_bytes, details) = self.inspect(&id).await?;
+                let (size_bytes, details) = self.inspect(&id).await;
                 Ok(BuiltImage {
                     reference: None,
                     tags: Vec::new(),
                     size_bytes,
                     details,
                     digest: id.clone(),
+                    bases: Vec::new(),
                 })
             }
         };
@@ -95,10 +96,11 @@ impl Builder {
         if built.is_ok() {
             self.push_cache(request, &id, progress).await;
         }
-        built
+        built.map(|image| BuiltImage { bases, ..image })
     }
 
-    /// Builds the image, reusing layers of `cache_images` where they match; returns its id.
+    /// Builds the image, reusing layers of `cache_images` where they match; returns its id and the
+    /// base images that it was built from.
     async fn build_image(
         &self,
         request: &BuildRequest,
@@ -106,7 +108,7 @@ impl Builder {
         secrets: BuildSecrets,
         cache_images: Vec<String>,
         progress: &dyn Progress,
-    ) -> Result<String, BuildError> {
+    ) -> Result<(String, Vec<ResolvedBase>), BuildError> {
         // A name keeps the image from being pruned as dangling before it is pushed.
         let name = self.built_name(&request.job);
         let options = build_options(request, self.backend(), self.owner(), &name);
@@ -128,7 +130,9 @@ impl Builder {
             return Err(build_error(error, step.as_ref(), &request.spec));
         }
         // An answer without an error and without an image id was cut off.
-        trace.image.ok_or_else(|| BuildError::EngineUnavailable {
+        let bases = trace.bases.into_inner();
+        let image = trace.image.map(|image| (image, bases));
+        image.ok_or_else(|| BuildError::EngineUnavailable {
             detail: "the connection ended before the image was complete".to_owned(),
         })
     }

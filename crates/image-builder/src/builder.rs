@@ -13,6 +13,7 @@ use slipway_domain::Platform;
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::failures::engine_error;
+use crate::engine::versioned::with_negotiated_version;
 use crate::error::BuildError;
 use crate::limits::Limits;
 
@@ -31,12 +32,24 @@ pub enum Backend {
     Classic,
 }
 
+/// Where the engine stores images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageStore {
+    /// The engine's own store, which keeps unpacked layers only.
+    GraphDriver,
+    /// The store of containerd, which also keeps the compressed layers, and in which an image is
+    /// named by the digest of its manifest.
+    Containerd,
+}
+
 /// Builds images with one Docker Engine. Any number of builds may run at the same time.
 #[derive(Debug)]
 pub struct Builder {
     docker: Docker,
     endpoint: Endpoint,
     backend: Backend,
+    is_podman: bool,
+    image_store: ImageStore,
     platform: Option<Platform>,
     owner: String,
     engine_version: String,
@@ -62,6 +75,7 @@ impl Builder {
         endpoint.ping().await?;
         let docker = Docker::connect_with_defaults().map_err(engine_error)?;
         let docker = docker.negotiate_version().await.map_err(engine_error)?;
+        let docker = with_negotiated_version(docker);
         let version = docker.version().await.map_err(engine_error)?;
         let api = docker.client_version();
         let components = version.components.unwrap_or_default();
@@ -71,6 +85,8 @@ impl Builder {
             && version.os.as_deref() == Some("linux")
             && !is_podman;
         Ok(Self {
+            image_store: image_store(&docker).await,
+            is_podman,
             docker: docker.with_timeout(ANSWER_TIMEOUT),
             endpoint,
             platform: version.arch.as_deref().and_then(Platform::linux),
@@ -113,6 +129,16 @@ impl Builder {
     /// Which builder of the engine is used.
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// Whether the engine is Podman, which differs from Docker behind the same API.
+    pub(crate) fn is_podman(&self) -> bool {
+        self.is_podman
+    }
+
+    /// Where the engine stores images.
+    pub fn image_store(&self) -> ImageStore {
+        self.image_store
     }
 
     /// The platform that the engine builds for by default.
@@ -169,5 +195,17 @@ impl Builder {
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         let lock = locks.entry(repository.to_owned()).or_default();
         Arc::clone(lock)
+    }
+}
+
+async fn image_store(docker: &Docker) -> ImageStore {
+    const SNAPSHOTTER: [&str; 2] = ["driver-type", "io.containerd.snapshotter.v1"];
+    // An engine that does not tell has the older store.
+    let info = docker.info().await.ok();
+    let status = info.and_then(|info| info.driver_status).unwrap_or_default();
+    if status.iter().any(|pair| pair == &SNAPSHOTTER) {
+        ImageStore::Containerd
+    } else {
+        ImageStore::GraphDriver
     }
 }

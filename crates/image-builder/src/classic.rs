@@ -27,7 +27,7 @@ impl Builder {
         options: BuildImageOptions,
         trace: &mut TraceWriter<'_>,
     ) -> Result<(), Error> {
-        let options = BuildImageOptions {
+        let mut options = BuildImageOptions {
             dockerfile: context.dockerfile(),
             ..options
         };
@@ -45,10 +45,23 @@ impl Builder {
                     let error = shorten(&error);
                     trace.restart(&format!("The engine lost an image of this build ({error})"));
                 }
+                // The cache must not fail a build, whatever the engine makes of it.
+                Err(Error::DockerStreamError { error })
+                    if options.cachefrom.is_some() && is_cache_broken(&error) =>
+                {
+                    options.cachefrom = None;
+                    let error = shorten(&error);
+                    trace.restart(&format!("The engine could not reuse a layer ({error})"));
+                }
                 result => return result,
             }
         }
     }
+}
+
+/// Whether the engine failed to restore a layer from an image that was named as cache.
+fn is_cache_broken(message: &str) -> bool {
+    message.contains("failed to restore cached image")
 }
 
 /// Whether the engine misses an image of its own: it refers to those by id. An image that the

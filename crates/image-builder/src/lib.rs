@@ -19,10 +19,10 @@ mod progress;
 mod request;
 mod self_test;
 
-pub use builder::{Backend, Builder};
+pub use builder::{Backend, Builder, ImageStore};
 pub use engine::failures::{engine_error, host_fault, is_program_missing};
 pub use error::BuildError;
 pub use images::export::Exported;
 pub use limits::Limits;
 pub use progress::Progress;
-pub use request::{BuildRequest, BuiltImage, Login, Origin, Variables};
+pub use request::{BuildRequest, BuiltImage, Login, Origin, ResolvedBase, Variables};

@@ -110,7 +110,18 @@ pub struct BuiltImage {
     pub tags: Vec<String>,
     /// The digest of the pushed manifest, or of the image's configuration if nothing was pushed.
     pub digest: String,
-    /// The unpacked size of all layers, in bytes.
+    /// The unpacked size of all layers, in bytes, as the engine reports it; 0 if it does not.
     pub size_bytes: u64,
     pub details: ImageDetails,
+    /// The base images that BuildKit used. The classic builder reports none.
+    pub bases: Vec<ResolvedBase>,
+}
+
+/// A base image as the builder resolved its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedBase {
+    /// The full name with its registry, and with its tag if it has one.
+    pub name: String,
+    /// The digest of its manifest, or of the index of manifests that the name refers to.
+    pub digest: String,
 }

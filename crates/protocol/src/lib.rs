@@ -211,7 +211,7 @@ pub struct ImageResult {
     pub tags: Vec<String>,
     /// The digest of the pushed manifest; of the image's configuration if nothing was pushed.
     pub digest: String,
-    /// The uncompressed size of all layers, in bytes.
+    /// The sum of the unpacked sizes of all layers, in bytes, as the engine reports them.
     pub size_bytes: u64,
     /// Platform and layers.
     #[serde(default)]

@@ -237,7 +237,14 @@ async fn result(builder: &Builder, request: &ScriptRequest, name: &str) -> Resul
     if code == 0 {
         return Ok(());
     }
-    let position = read_position(builder, name).await?;
+    // The commands may have deleted the file. Its content only decorates the message.
+    let position = match read_position(builder, name).await {
+        Ok(position) => position,
+        Err(error) => {
+            tracing::debug!(%error, "Could not read which command of job {} failed", request.job);
+            return Err(ScriptError::UnknownCommandFailed { code });
+        }
+    };
     Err(match shell::last_command(&request.commands, &position) {
         None => ScriptError::NotStarted {
             image: request.image.clone(),

@@ -24,6 +24,9 @@ pub enum ScriptError {
         command: String,
         code: i64,
     },
+    /// A command failed after the record of the running command was deleted.
+    #[error("a command of the script exited with {code}{}", hint(*.code))]
+    UnknownCommandFailed { code: i64 },
     /// The kernel killed the command because memory ran out.
     #[error("the command `{command}` was killed because {}", memory(*.limit_mb))]
     OutOfMemory {
@@ -74,6 +77,7 @@ impl ScriptError {
             Self::ImageUnavailable { .. } => FailureReason::BaseImageUnavailable,
             Self::NoShell { .. }
             | Self::CommandFailed { .. }
+            | Self::UnknownCommandFailed { .. }
             | Self::OutOfMemory { .. }
             | Self::NotStarted { .. } => FailureReason::JobFailed,
             Self::DiskLimitExceeded { .. } => FailureReason::DiskFull,
@@ -85,6 +89,7 @@ impl ScriptError {
     pub fn exit_code(&self) -> Option<i64> {
         match self {
             Self::CommandFailed { code, .. }
+            | Self::UnknownCommandFailed { code }
             | Self::OutOfMemory { code, .. }
             | Self::NotStarted { code, .. } => Some(*code),
             Self::ImageUnavailable { .. }

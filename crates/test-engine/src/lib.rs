@@ -32,6 +32,22 @@ fn run(arguments: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
 }
 
+/// Pulls an image. The store of containerd may delete unused content at the same time, which the
+/// second attempt finds missing.
+pub fn pull(image: &str) {
+    let first = run(&["pull", "-q", image]);
+    if !first.status.success() {
+        let error = String::from_utf8_lossy(&first.stderr);
+        assert!(error.contains("content digest"), "{image}: {error}");
+        docker(&["pull", "-q", image]);
+    }
+}
+
+/// Whether the engine is Podman, which has only one builder.
+pub fn is_podman() -> bool {
+    docker(&["version", "--format", "{{json .Server}}"]).contains("Podman")
+}
+
 /// Deletes an image by its name or id. An image with several names is deleted only by its id, or
 /// with its last name.
 ///

@@ -13,8 +13,7 @@ use slipway_attestation::{
     BuildFacts, PROVENANCE_TYPE, ResolvedBase, SBOM_TYPE, ScanLimits, Source, Subject, map_texts,
     provenance, sbom, scan,
 };
-use slipway_domain::base_image::BaseImage;
-use slipway_domain::{ImageBuild, JobToken, Phase};
+use slipway_domain::{JobToken, Phase};
 use slipway_image_builder::{BuildRequest, Builder, BuiltImage, Progress as _};
 use slipway_registry::{Attached, Document, Registry};
 
@@ -110,9 +109,9 @@ impl Notary {
         job.output.phase(Phase::Uploading);
         let mut attestations = Vec::new();
         if self.what != Attest::Sbom {
-            let started = request.origin.created;
-            let document = self.provenance(builder, job, &request.spec, subject, started, finished);
-            attestations.push(finish(job, PROVENANCE, document.await));
+            let bases = self.bases(builder, job, image).await;
+            let document = self.provenance(job, request, subject, &bases, finished);
+            attestations.push(finish(job, PROVENANCE, document));
         }
         if self.reads_images() {
             let took = (finished - request.origin.created).to_std();
@@ -156,13 +155,37 @@ impl Notary {
         }
     }
 
-    async fn provenance(
+    /// The base images with their digests, the first one of the Dockerfile first.
+    async fn bases(
         &self,
         builder: &Builder,
         job: &Job,
-        spec: &ImageBuild,
+        image: &BuiltImage,
+    ) -> Vec<(String, Option<String>)> {
+        let first = job.output.first_base();
+        // `FROM scratch` has no registry, and is not a base image.
+        let first = first.filter(|base| base.registry().is_some());
+        let mut bases = Vec::new();
+        if let Some(first) = &first {
+            // The name of a base image can move, its digest cannot.
+            let digest = builder.base_digest(first, &image.bases).await;
+            bases.push((first.image().to_owned(), digest));
+        }
+        for base in &image.bases {
+            let digest = Some(base.digest.clone());
+            if bases.iter().all(|(_, known)| *known != digest) {
+                bases.push((base.name.clone(), digest));
+            }
+        }
+        bases
+    }
+
+    fn provenance(
+        &self,
+        job: &Job,
+        request: &BuildRequest,
         image: Subject<'_>,
-        started: DateTime<Utc>,
+        bases: &[(String, Option<String>)],
         finished: DateTime<Utc>,
     ) -> Value {
         let repository = super::repository_url(job);
@@ -171,29 +194,20 @@ impl Notary {
             sha: &job.payload.sha,
             git_ref: &job.payload.git_ref,
         });
-        let base = job.output.first_base();
-        // `FROM scratch` has no registry, and is not a base image.
-        let base = base.as_ref().filter(|base| base.registry().is_some());
-        let base = base.map(BaseImage::image);
-        // The name of a base image can move, its digest cannot.
-        let digest = match base {
-            Some(base) => builder.image_digest(base).await,
-            None => None,
-        };
         provenance(&BuildFacts {
             image,
-            spec,
+            spec: &request.spec,
             source,
-            bases: base
+            bases: bases
                 .iter()
-                .map(|name| ResolvedBase {
+                .map(|(name, digest)| ResolvedBase {
                     name,
                     digest: digest.as_deref(),
                 })
                 .collect(),
             builder: &self.builder,
             invocation: &format!("{}/{}", job.own.build, job.payload.id),
-            started,
+            started: request.origin.created,
             finished,
         })
     }

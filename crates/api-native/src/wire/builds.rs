@@ -248,6 +248,8 @@ pub(crate) struct Artifact {
     /// The kind of the artifact, with the fields of that kind.
     #[serde(flatten)]
     pub(crate) content: ArtifactContent,
+    /// The size in bytes. For an image it is the sum of its layers, unpacked, as the engine reports
+    /// it; 0 if it does not.
     pub(crate) size_bytes: u64,
     pub(crate) created_at: DateTime<Utc>,
     /// When the artifact is deleted, or null if never.

@@ -15,6 +15,7 @@ use slipway_domain::{BuildStep, Phase};
 use self::classic::ClassicStep;
 use self::output::Output;
 use crate::engine::failures::{FailedStep, pulled_image, shorten};
+use crate::engine::resolved_bases::ResolvedBases;
 use crate::progress::Progress;
 
 /// The longest unfinished line that is buffered, in bytes.
@@ -40,6 +41,8 @@ pub(crate) struct TraceWriter<'a> {
     /// The id of the image in the text of the classic builder. Some versions of Podman report it in
     /// no other way.
     image_in_text: Option<String>,
+    /// The base images that BuildKit used.
+    pub(crate) bases: ResolvedBases,
 }
 
 #[derive(Default)]
@@ -77,6 +80,7 @@ impl<'a> TraceWriter<'a> {
             failed: None,
             image: None,
             image_in_text: None,
+            bases: ResolvedBases::default(),
         }
     }
 
@@ -88,6 +92,7 @@ impl<'a> TraceWriter<'a> {
         match info.aux {
             Some(BuildInfoAux::BuildKit(status)) => {
                 for vertex in status.vertexes {
+                    self.bases.note(&vertex.name);
                     let millis = match (&vertex.started, &vertex.completed) {
                         (Some(from), Some(to)) => {
                             (to.seconds - from.seconds) * 1000
@@ -141,6 +146,7 @@ impl<'a> TraceWriter<'a> {
         self.finish(true);
         self.failed = None;
         self.image = None;
+        self.bases = ResolvedBases::default();
         self.progress.build_restarted();
         self.write(&format!("{why}; building again\n"));
     }

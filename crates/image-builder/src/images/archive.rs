@@ -154,7 +154,7 @@ fn with_annotations(mut index: Value, names: &[String]) -> Value {
 }
 
 /// The name with its registry, which is Docker Hub by default.
-fn full_name(name: &str) -> String {
+pub(crate) fn full_name(name: &str) -> String {
     match (registry_of(name), name.contains('/')) {
         ("docker.io", _) if name.starts_with("docker.io/") => name.to_owned(),
         ("docker.io", true) => format!("docker.io/{name}"),

@@ -7,13 +7,14 @@ use bollard::errors::Error;
 use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImage;
 
-use crate::builder::Builder;
+use crate::builder::{Backend, Builder, ImageStore};
 use crate::dockerfile::first_from::FirstFrom;
 use crate::engine::failures::{engine_error, host_fault, shorten};
 use crate::error::BuildError;
+use crate::images::archive::full_name;
 use crate::images::pull::Pull;
 use crate::progress::Progress;
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, ResolvedBase};
 
 impl Builder {
     /// Reports the first base image, and pulls it.
@@ -58,6 +59,25 @@ impl Builder {
         let report = |line: String| progress.output(format!("{line}\n").as_bytes());
         let pulled = self.pull_with_retries(&pull, login, report).await;
         pulled.map_err(|error| unavailable(&base.image, error))
+    }
+}
+
+impl Builder {
+    /// The digest of a base image that an image was built from, as far as it is known; `resolved`
+    /// is what the builder reported for that image.
+    pub async fn base_digest(&self, base: &BaseImage, resolved: &[ResolvedBase]) -> Option<String> {
+        if let Some((_, digest)) = base.image().split_once('@') {
+            return Some(digest.to_owned());
+        }
+        let name = full_name(&single_image_name(base, base.image()));
+        let used = resolved.iter().find(|used| full_name(&used.name) == name);
+        match (used, self.backend(), self.image_store()) {
+            (Some(used), _, _) => Some(used.digest.clone()),
+            // BuildKit used what the registry has, whatever the engine has under this name.
+            (None, Backend::BuildKit, ImageStore::Containerd) => None,
+            // A local image was used, and there is no other of this name.
+            (None, _, _) => self.image_digest(base.image()).await,
+        }
     }
 }
 

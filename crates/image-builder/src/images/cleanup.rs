@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard::query_parameters::{
     ListContainersOptions, ListImagesOptions, PruneBuildOptions, PruneImagesOptions,
     RemoveContainerOptions, RemoveImageOptions,
@@ -107,7 +106,7 @@ impl Builder {
         if self.backend() == Backend::Classic {
             return Ok(0);
         }
-        let pruned = prune_client(self.engine()).prune_build(Some(options)).await;
+        let pruned = self.engine().prune_build(Some(options)).await;
         Ok(bytes(pruned.map_err(engine_error)?.space_reclaimed))
     }
 
@@ -184,21 +183,4 @@ impl Builder {
 
 fn bytes(freed: Option<i64>) -> u64 {
     freed.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0)
-}
-
-/// A client that names the cache limit as this version of the engine does. The parameter was
-/// renamed with API 1.48, and an engine that does not know it would delete the whole cache.
-fn prune_client(docker: &Docker) -> Docker {
-    let version = docker.client_version();
-    if (version.major_version, version.minor_version) >= (1, 48) {
-        return docker.clone();
-    }
-    docker.clone().with_request_modifier(|mut request| {
-        let uri = request.uri().to_string();
-        let uri = uri.replace("reserved-space=", "keep-storage=");
-        if let Ok(uri) = uri.parse() {
-            *request.uri_mut() = uri;
-        }
-        request
-    })
 }

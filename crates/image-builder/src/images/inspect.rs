@@ -4,30 +4,55 @@ use bollard::models::{ImageHistoryResponseItem, ImageInspect};
 use slipway_domain::image::details::MAX_ITEMS;
 use slipway_domain::{ImageDetails, Layer, Platform};
 
-use crate::builder::Builder;
-use crate::engine::failures::engine_error;
-use crate::error::BuildError;
+use crate::builder::{Builder, ImageStore};
 
 impl Builder {
     /// Returns the unpacked size of all layers of the image with this `id` in bytes, and its
     /// platform and layers.
-    pub(crate) async fn inspect(&self, id: &str) -> Result<(u64, ImageDetails), BuildError> {
-        let image = self
-            .engine()
-            .inspect_image(id)
-            .await
-            .map_err(engine_error)?;
-        let history = self
-            .engine()
-            .image_history(id)
-            .await
-            .map_err(engine_error)?;
-        let size = image.size.and_then(|size| size.try_into().ok());
+    ///
+    /// The image exists whether or not the engine can describe it, so a call that fails only leaves
+    /// its part out.
+    pub(crate) async fn inspect(&self, id: &str) -> (u64, ImageDetails) {
+        let (image, history) = tokio::join!(
+            self.engine().inspect_image(id),
+            self.engine().image_history(id)
+        );
+        let image = image.unwrap_or_else(|error| {
+            tracing::warn!(%error, "Could not inspect the image {id}");
+            ImageInspect::default()
+        });
+        // The store of containerd has no history of an image for another platform in Docker 26.
+        let history = history.unwrap_or_else(|error| {
+            tracing::warn!(%error, "Could not read the history of the image {id}");
+            Vec::new()
+        });
         let details = ImageDetails {
             platform: platform_of(&image),
             layers: layers_of(&image, &history),
         };
-        Ok((size.unwrap_or(0), details))
+        (size_of(self.adds_up_layers(), &image, &history), details)
+    }
+
+    /// Whether the size of an image has to be added up from its layers. The store of containerd
+    /// reports the compressed size, and Podman counts more than the layers.
+    fn adds_up_layers(&self) -> bool {
+        self.is_podman() || self.image_store() == ImageStore::Containerd
+    }
+}
+
+/// The unpacked size of all layers in bytes, or 0 if it is unknown. If the history has no sizes, the
+/// size that the engine reports is the best that is known.
+fn size_of(
+    adds_up_layers: bool,
+    image: &ImageInspect,
+    history: &[ImageHistoryResponseItem],
+) -> u64 {
+    let bytes = |size: i64| u64::try_from(size).unwrap_or(0);
+    let layers: u64 = history.iter().map(|item| bytes(item.size)).sum();
+    if adds_up_layers && layers > 0 {
+        layers
+    } else {
+        bytes(image.size.unwrap_or(0))
     }
 }
 
@@ -81,6 +106,22 @@ mod tests {
         let history: Vec<_> = history.iter().map(item).collect();
         let layers = layers_of(&image, &history);
         layers.into_iter().map(|layer| layer.size_bytes).collect()
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_unpacked_layers_in_both_stores() {
+        let image = ImageInspect {
+            size: Some(40),
+            ..ImageInspect::default()
+        };
+        let item = |size: i64| ImageHistoryResponseItem {
+            size,
+            ..ImageHistoryResponseItem::default()
+        };
+        let history = [item(0), item(70), item(30)];
+        assert_eq!(size_of(false, &image, &history), 40);
+        assert_eq!(size_of(true, &image, &history), 100);
+        assert_eq!(size_of(true, &image, &[]), 40);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! A problem with the cache never fails a build: it is written to the trace.
 
 use slipway_domain::Phase;
-use slipway_domain::image::Repository;
+use slipway_domain::image::{Repository, registry_of};
 
-use crate::builder::{Backend, Builder};
+use crate::builder::{Backend, Builder, ImageStore};
 use crate::engine::failures::shorten;
 use crate::images::pull::{Pull, login_for, repository_of};
 use crate::progress::Progress;
@@ -17,14 +17,16 @@ impl Builder {
     /// BuildKit reads such images in the registry itself, and downloads only the layers that it
     /// reuses. The classic builder reuses only layers that the engine has, so whole images are
     /// pulled for it. The same is done for BuildKit if the request has a login for base images
-    /// only, because BuildKit would use that login for the cache too.
+    /// only, because BuildKit would use that login for the cache too. With the image store of
+    /// containerd, BuildKit reuses nothing that was pulled, so images of that registry are left out.
     pub(crate) async fn cache_images(
         &self,
         request: &BuildRequest,
         progress: &dyn Progress,
     ) -> Vec<String> {
         let spec = &request.spec;
-        if spec.no_cache {
+        // Podman reuses only layers of its own, and refuses a build that names an image as cache.
+        if spec.no_cache || self.is_podman() {
             return Vec::new();
         }
         let tags = spec.cache_tag.iter().chain(&spec.fallback_cache_tag);
@@ -34,11 +36,22 @@ impl Builder {
             .flat_map(|repository| tags.clone().map(|tag| repository.tagged(tag)))
             .collect();
         let others = spec.cache_image.iter().chain(&spec.cache_images);
-        match self.backend() {
-            Backend::BuildKit if request.pull_login.is_none() => {
-                branches.into_iter().chain(others.cloned()).collect()
+        match (self.backend(), &request.pull_login, self.image_store()) {
+            (Backend::BuildKit, None, _) => branches.into_iter().chain(others.cloned()).collect(),
+            (Backend::BuildKit, Some(pull_login), ImageStore::Containerd) => {
+                let mut names: Vec<String> = branches.into_iter().chain(others.cloned()).collect();
+                names.retain(|name| {
+                    let is_usable = registry_of(repository_of(name)) != pull_login.registry;
+                    if !is_usable {
+                        let why = "this engine would use the login for base images";
+                        progress
+                            .output(format!("No layers reused from {name}: {why}\n").as_bytes());
+                    }
+                    is_usable
+                });
+                names
             }
-            Backend::BuildKit | Backend::Classic => {
+            _ => {
                 let others: Vec<&String> = others.collect();
                 self.pull_caches(request, &branches, &others, progress)
                     .await

@@ -99,7 +99,12 @@ impl Builder {
         };
         // The local tag comes first, so that the image is never without a name and prunable.
         let tagged = self.engine().tag_image(pull.name, Some(options)).await;
+        // Docker deletes the digest of a repository together with its last tag. Deleted by itself,
+        // it takes the tag with it in the store of containerd.
+        let goes_with_tag = pull.name.contains('@') && !self.is_podman();
         if !pull.keeps_name
+            && !goes_with_tag
+            && tagged.is_ok()
             && let Err(error) = self.remove_tag(pull.name).await
         {
             tracing::warn!(%error, "Could not delete the local tag {}", pull.name);

@@ -33,7 +33,7 @@ impl Builder {
         logins: &[Login],
         progress: &dyn Progress,
     ) -> Result<BuiltImage, BuildError> {
-        let (size_bytes, details) = self.inspect(id).await?;
+        let (size_bytes, details) = self.inspect(id).await;
         progress.phase(Phase::Pushing);
         // The coordinator may have canceled the job meanwhile. The answer to this report shows that
         // before anything is visible in the registry.
@@ -51,6 +51,7 @@ impl Builder {
             digest,
             size_bytes,
             details,
+            bases: Vec::new(),
         })
     }
 

@@ -36,6 +36,8 @@ const TRANSIENT: &[&str] = &[
     "504 gateway",
     "blob upload invalid",
     "blob upload unknown",
+    // The store of containerd deletes unused content while an image with the same layers is pulled.
+    "content digest",
 ];
 /// How an overloaded registry describes itself.
 const OVERLOADED: &[&str] = &["too many requests", "toomanyrequests", "unavailable"];
@@ -123,6 +125,7 @@ mod tests {
             "received unexpected HTTP status: 503 Service Unavailable",
             "toomanyrequests: slow down",
             "unexpected EOF",
+            "NotFound: content digest sha256:2247: not found",
         ] {
             assert!(is_transient(transient), "{transient}");
         }

@@ -6,7 +6,7 @@ use slipway_domain::{FailureReason, ImageBuild};
 use slipway_image_builder::BuildError;
 use slipway_test_engine::{docker, remove_image};
 
-use crate::docker::{BOTH_BACKENDS, RecordedProgress, builder, checkout, request, run, unique};
+use crate::docker::{RecordedProgress, backends, builder, checkout, request, run, unique};
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT [\"/bin/busybox\"]\n";
 
@@ -27,8 +27,9 @@ fn names() -> Vec<String> {
 #[tokio::test]
 async fn an_image_is_saved_with_names_that_the_engine_never_gets() {
     // A reproducible image has no label that names its job or owner.
-    let kinds = BOTH_BACKENDS.map(|backend| [(backend, None), (backend, Some(1))]);
-    for (backend, source_date) in kinds.into_iter().flatten() {
+    let kinds = backends().into_iter();
+    let kinds = kinds.map(|backend| [(backend, None), (backend, Some(1))]);
+    for (backend, source_date) in kinds.flatten() {
         let names = names();
         let dir = checkout(DOCKERFILE);
         let spec = ImageBuild {
@@ -65,7 +66,7 @@ async fn an_archive_above_its_limit_fails() {
         archive: names(),
         ..ImageBuild::default()
     };
-    let builder = builder(BOTH_BACKENDS[0]).await;
+    let builder = builder(backends()[0]).await;
     let request = request(dir.path(), spec);
     run(&builder, &request, &RecordedProgress::default())
         .await

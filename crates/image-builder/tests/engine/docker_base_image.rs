@@ -1,11 +1,12 @@
 //! Pulling the base image before the build, if the spec wants a fresh one.
 
+use slipway_domain::base_image::BaseImage;
 use slipway_domain::{ImageBuild, Phase};
-use slipway_image_builder::{Backend, BuildError};
-use slipway_test_engine::SHELL;
+use slipway_image_builder::{Backend, BuildError, ImageStore};
+use slipway_test_engine::{SHELL, is_podman, remove_image};
 
 use crate::docker::{
-    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, run, unique,
+    RecordedProgress, backends, builder, checkout, registry, request, run, unique,
 };
 
 fn fresh() -> ImageBuild {
@@ -17,7 +18,7 @@ fn fresh() -> ImageBuild {
 
 #[tokio::test]
 async fn a_base_image_is_pulled_before_the_build_and_deleted_after_it() {
-    for backend in BOTH_BACKENDS {
+    for backend in backends() {
         let base = format!("{}/test/{}", registry(), unique());
         let dir = checkout(SHELL);
         let made = ImageBuild {
@@ -67,4 +68,46 @@ async fn a_missing_base_image_fails_before_the_engine_builds() {
     // No build was started.
     assert_eq!(progress.text(), format!("Pulling {base}\n"));
     assert_eq!(progress.phases(), [Phase::Pulling]);
+}
+
+#[tokio::test]
+async fn base_images_have_the_digest_that_the_build_used() {
+    let name = format!("{}/test/{}:1", registry(), unique());
+    let (repository, _) = name.rsplit_once(':').unwrap();
+    let made = ImageBuild {
+        repository: Some(repository.parse().unwrap()),
+        tags: vec!["1".to_owned()],
+        ..ImageBuild::default()
+    };
+    for backend in backends() {
+        let builder = builder(backend).await;
+        let dir = checkout(&format!("{SHELL}RUN echo {} >/x\n", unique()));
+        let of_base = request(dir.path(), made.clone());
+        let pushed = run(&builder, &of_base, &RecordedProgress::default()).await;
+        let pushed = pushed.unwrap().digest;
+        let dockerfile = format!("FROM {name} AS a\nFROM a\nRUN echo {}\n", unique());
+        let dir = checkout(&dockerfile);
+        let base: BaseImage = name.parse().unwrap();
+        let digest = async || {
+            let on_top = request(dir.path(), ImageBuild::default());
+            let progress = RecordedProgress::default();
+            let built = run(&builder, &on_top, &progress).await.unwrap();
+            builder.base_digest(&base, &built.bases).await
+        };
+        if backend == Backend::BuildKit {
+            // The engine has no image of this name.
+            assert_eq!(digest().await, Some(pushed.clone()), "{backend:?}");
+        }
+        // Another image has the name in the engine, and was never pushed.
+        slipway_test_engine::build(&name, SHELL);
+        let used = digest().await;
+        remove_image(&name);
+        if backend == Backend::BuildKit && builder.image_store() == ImageStore::Containerd {
+            // BuildKit uses the registry's image nevertheless.
+            assert_eq!(used, Some(pushed), "{backend:?}");
+        } else if !is_podman() {
+            // Podman pulls the registry's image and gives it the name.
+            assert_ne!(used, Some(pushed), "{backend:?}");
+        }
+    }
 }

@@ -10,9 +10,7 @@ use slipway_test_engine::SHELL;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{
-    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, unique,
-};
+use crate::docker::{RecordedProgress, backends, builder, checkout, registry, request, unique};
 
 /// Never acknowledges a phase, like a coordinator that does not answer.
 #[derive(Default)]
@@ -71,7 +69,7 @@ async fn nothing_is_pushed_before_the_pushing_phase_is_acknowledged() {
 
 #[tokio::test]
 async fn cancel_kills_the_running_command() {
-    for backend in BOTH_BACKENDS {
+    for backend in backends() {
         let seconds = format!("3{:07}", rand::random::<u128>() % 10_000_000);
         let dir = checkout(&format!("{SHELL}RUN echo sleeping; exec sleep {seconds}\n"));
         let builder = builder(backend).await;

@@ -14,7 +14,7 @@ use slipway_image_builder::{Backend, BuildRequest, Variables};
 use slipway_test_engine::SHELL;
 
 use crate::docker::{
-    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, run, unique,
+    RecordedProgress, backends, builder, checkout, registry, request, run, unique,
 };
 
 /// Writes a file, creating its directories.
@@ -71,7 +71,7 @@ async fn copied_files_are_the_same_as_in_the_checkout() {
     let text = std::fs::read_to_string(root.join("Dockerfile")).unwrap();
     let text = text.replace("COPY plain run.sh", "COPY plain run.sh checks");
     std::fs::write(root.join("Dockerfile"), text).unwrap();
-    for backend in BOTH_BACKENDS {
+    for backend in backends() {
         built(backend, root, ImageBuild::default()).await;
     }
 }

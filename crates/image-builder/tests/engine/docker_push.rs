@@ -15,7 +15,7 @@ use slipway_test_engine::SHELL;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::docker::{
-    BOTH_BACKENDS, RecordedProgress, builder, checkout, registry, request, run, unique,
+    RecordedProgress, backends, builder, checkout, registry, request, run, unique,
 };
 
 /// The head of the registry's answer to a `HEAD` request for a manifest.
@@ -25,7 +25,7 @@ fn manifest_head(repository: &str, tag: &str) -> String {
     let (_, path) = repository.split_once('/').unwrap();
     write!(
         stream,
-        "HEAD /v2/{path}/manifests/{tag} HTTP/1.1\r\nHost: {registry}\r\nAccept: application/vnd.docker.distribution.manifest.v2+json\r\nConnection: close\r\n\r\n"
+        "HEAD /v2/{path}/manifests/{tag} HTTP/1.1\r\nHost: {registry}\r\nAccept: application/vnd.docker.distribution.manifest.v2+json\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\nAccept: application/vnd.oci.image.index.v1+json\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut head = String::new();
@@ -35,7 +35,7 @@ fn manifest_head(repository: &str, tag: &str) -> String {
 
 #[tokio::test]
 async fn an_image_is_pushed_under_every_tag_and_deleted_locally() {
-    for backend in BOTH_BACKENDS {
+    for backend in backends() {
         let dir = checkout(&format!(
             "{SHELL}ARG WORD\nRUN echo said $WORD\nRUN [ ! -e /left-out ]\n"
         ));
@@ -140,8 +140,13 @@ async fn engine_only_registry() -> String {
                 let mut head = Vec::new();
                 while !head.windows(4).any(|end| end == b"\r\n\r\n") {
                     let read = stream.read_buf(&mut head).await.unwrap_or(0);
-                    // Engines try TLS first; no answer makes them use HTTP.
-                    if read == 0 || !head[0].is_ascii_uppercase() {
+                    if read == 0 {
+                        return;
+                    }
+                    // Engines try TLS first; an answer in plain text makes them use HTTP.
+                    if !head[0].is_ascii_uppercase() {
+                        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+                        let _ = stream.write_all(answer).await;
                         return;
                     }
                 }

@@ -4,11 +4,11 @@ use slipway_domain::ImageBuild;
 use slipway_image_builder::Backend;
 use slipway_test_engine::SHELL;
 
-use crate::docker::{BOTH_BACKENDS, RecordedProgress, builder, checkout, request, run, unique};
+use crate::docker::{RecordedProgress, backends, builder, checkout, request, run, unique};
 
 #[tokio::test]
 async fn steps_are_reported_with_duration_and_cache_use() {
-    for backend in BOTH_BACKENDS {
+    for backend in backends() {
         let word = unique();
         let dir = checkout(&format!("{SHELL}RUN sleep 1 && echo {word}\nRUN exit 4\n"));
         let builder = builder(backend).await;
@@ -37,7 +37,7 @@ async fn steps_are_reported_with_duration_and_cache_use() {
 
 #[tokio::test]
 async fn a_built_image_has_its_platform_and_layers() {
-    for backend in BOTH_BACKENDS {
+    for backend in backends() {
         let dir = checkout(&format!(
             "{SHELL}ENV A=b\nRUN echo {} > /x\nCMD [\"x\"]\n",
             unique()
@@ -54,9 +54,13 @@ async fn a_built_image_has_its_platform_and_layers() {
             .iter()
             .map(|layer| layer.size_bytes)
             .collect();
-        assert_eq!(sizes[1], Some(33), "{details:?}");
+        // The store of containerd counts whole blocks, and the directories above a file.
+        let is_small = sizes[1].is_some_and(|size| (33..100_000).contains(&size));
+        assert!(is_small, "{details:?}");
         assert_eq!(sizes.len(), 2, "{details:?}");
-        assert_eq!(sizes[0].unwrap() + 33, built.size_bytes);
+        let busybox = std::fs::metadata("/bin/busybox").unwrap().len();
+        assert!(sizes[0].unwrap() >= busybox, "{details:?}");
+        assert_eq!(sizes[0].unwrap() + sizes[1].unwrap(), built.size_bytes);
         let ids: Vec<_> = details
             .layers
             .iter()
