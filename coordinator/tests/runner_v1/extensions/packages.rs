@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use slipway_domain::package::stored_location;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{JobSpec, RunnerId};
-use slipway_farm::PackageRequest;
+use slipway_farm::{PackageRequest, RequestedUpload};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
 use crate::client::{ApiResponse, Claim, Runner, RunnerApi};
@@ -39,7 +39,7 @@ async fn create_package_build(farm: &TestFarm, content: Option<&'static [u8]>) {
                 .farm()
                 .fill_upload(id, futures_util::stream::iter(chunks));
             filled.await.unwrap();
-            request.upload = Some(id);
+            request.upload = Some(RequestedUpload::Id(id));
         }
         None => request.url = Some("https://example.com/a.tgz".to_owned()),
     }
