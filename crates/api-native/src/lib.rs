@@ -7,6 +7,7 @@
 mod auth;
 mod byte_range;
 mod convert;
+mod document;
 mod error;
 mod extractors;
 mod routes;
@@ -18,9 +19,7 @@ use actix_web::dev::ResourceDef;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::OpenApi;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, PathItem, Paths, Ref, ResponseBuilder};
+use utoipa::openapi::{PathItem, Paths};
 
 use crate::error::ApiError;
 
@@ -140,55 +139,30 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.service(scope);
 }
 
-/// The OpenAPI document of this API.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = Document::openapi();
-    for item in document.paths.paths.values_mut() {
-        operations_mut(item).for_each(add_common_parts);
-    }
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+/// The OpenAPI document of this API, as JSON.
+pub fn openapi() -> serde_json::Value {
+    static DOCUMENT: OnceLock<serde_json::Value> = OnceLock::new();
+    let complete = || {
+        let paths = serde_json::to_value(paths_and_types());
+        // Everything in it has a JSON form.
+        document::complete(paths.unwrap_or_default())
+    };
+    DOCUMENT.get_or_init(complete).clone()
+}
+
+/// What the macros know of this API.
+fn paths_and_types() -> utoipa::openapi::OpenApi {
+    let document = Document::openapi();
     // The macro knows the paths of the handlers, which do not have the prefix of the scope.
     let root = utoipa::openapi::OpenApi::new(document.info.clone(), Paths::default());
     root.nest("/v1", document)
-}
-
-/// Adds what all operations share: the token, and the format of errors.
-fn add_common_parts(operation: &mut Operation) {
-    let no_scopes: [String; 0] = [];
-    let token = SecurityRequirement::new("token", no_scopes);
-    operation.security.get_or_insert_default().push(token);
-    let schema = Ref::from_schema_name("ErrorBody");
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    let error = ResponseBuilder::new()
-        .description(
-            "An error. The description of the operation lists the possible statuses. A 429 or \
-             a 503 has a `Retry-After` header.",
-        )
-        .content("application/json", content)
-        .build();
-    let responses = &mut operation.responses.responses;
-    responses.insert("default".to_owned(), error.into());
-}
-
-fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
-    ]
-    .into_iter()
-    .flatten()
 }
 
 /// All documented routes, each with the methods that it accepts.
 fn known_routes() -> &'static [(ResourceDef, String)] {
     static ROUTES: OnceLock<Vec<(ResourceDef, String)>> = OnceLock::new();
     ROUTES.get_or_init(|| {
-        let document = openapi();
+        let document = paths_and_types();
         let methods = |item: &PathItem| {
             let accepted = [
                 ("GET", item.get.is_some()),

@@ -34,6 +34,9 @@ impl Invalid {
 /// The maximum length of a line of free text, in bytes.
 pub const MAX_LINE: usize = 1024;
 
+/// The form of a line of free text as an ECMA 262 regular expression, for API descriptions.
+pub const LINE_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 /// Checks free text that is shown on one line, such as a runner's description.
 ///
 /// # Errors
@@ -102,11 +105,18 @@ macro_rules! text_value {
 pub struct Name(String);
 text_value!(Name);
 
+impl Name {
+    /// The form of a name as an ECMA 262 regular expression, for API descriptions.
+    pub const PATTERN: &'static str = r"^(?!.*\.(?:git)?$)[A-Za-z0-9_][A-Za-z0-9_.-]*$";
+    /// The maximum length of a name, in characters.
+    pub const MAX_LENGTH: usize = 100;
+}
+
 impl FromStr for Name {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let is_valid = (1..=100).contains(&text.len())
+        let is_valid = (1..=Self::MAX_LENGTH).contains(&text.len())
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -131,6 +141,11 @@ pub struct Slug(String);
 text_value!(Slug);
 
 impl Slug {
+    /// The form of a slug as an ECMA 262 regular expression, for API descriptions.
+    pub const PATTERN: &'static str = "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$";
+    /// The maximum length of a slug, in characters.
+    pub const MAX_LENGTH: usize = 60;
+
     /// The slug of the default pipeline, which every project has.
     pub fn default_pipeline() -> Self {
         Self("default".to_owned())
@@ -142,7 +157,7 @@ impl FromStr for Slug {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         // Slugs are part of URLs, so they are limited to characters that need no escaping.
-        let is_valid = (1..=60).contains(&text.len())
+        let is_valid = (1..=Self::MAX_LENGTH).contains(&text.len())
             && text
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -166,6 +181,9 @@ pub struct CommitSha(String);
 text_value!(CommitSha);
 
 impl CommitSha {
+    /// The form of a full sha as an ECMA 262 regular expression, for API descriptions.
+    pub const PATTERN: &'static str = "^(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$";
+
     /// Git's null id, forty zeros, which stands for "no commit".
     pub fn none() -> Self {
         Self("0".repeat(40))
@@ -202,6 +220,16 @@ impl FromStr for CommitSha {
 pub struct GitRef(String);
 text_value!(GitRef);
 
+impl GitRef {
+    /// The form of a ref as an ECMA 262 regular expression, for API descriptions.
+    pub const PATTERN: &'static str = concat!(
+        r"^(?![-./])(?!@$)(?!.*(?:\.\.|@\{|//|/\.))(?!.*\.lock(?:/|$))(?!.*[./]$)",
+        r"[^\u0000-\u0020\u007f-\u009f~^:?*\[\\]+$",
+    );
+    /// The maximum length of a ref, in bytes.
+    pub const MAX_BYTES: usize = 255;
+}
+
 impl FromStr for GitRef {
     type Err = Invalid;
 
@@ -210,7 +238,7 @@ impl FromStr for GitRef {
         let bad_char = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
         let bad_part =
             |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
-        let is_valid = text.len() <= 255
+        let is_valid = text.len() <= Self::MAX_BYTES
             && !text.starts_with('-')
             && !text.ends_with('.')
             && text != "@"
@@ -247,6 +275,11 @@ pub struct TagSet(BTreeSet<String>);
 pub const MAX_TAGS: usize = 50;
 
 impl TagSet {
+    /// The form of a tag as an ECMA 262 regular expression, for API descriptions.
+    pub const TAG_PATTERN: &'static str = r"^(?! *slipway:)[^,\u0000-\u001f\u007f-\u009f]*$";
+    /// The maximum length of a tag, in bytes.
+    pub const MAX_TAG_BYTES: usize = 255;
+
     /// Collects tags. Whitespace around each is trimmed, and empty tags are dropped.
     ///
     /// # Errors
@@ -261,7 +294,8 @@ impl TagSet {
                 continue;
             }
             // A comma separates tags in the stored form.
-            if tag.len() > 255 || tag.contains(|c: char| c == ',' || c.is_control()) {
+            if tag.len() > Self::MAX_TAG_BYTES || tag.contains(|c: char| c == ',' || c.is_control())
+            {
                 return Err(Invalid::new(
                     "tag",
                     tag,

@@ -14,6 +14,7 @@ mod error;
 mod farm;
 mod forges;
 mod jobs;
+pub mod limits;
 mod projects;
 mod queue;
 mod runners;

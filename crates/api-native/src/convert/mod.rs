@@ -316,42 +316,50 @@ impl From<Layer> for wire::Layer {
 
 impl From<farm::Artifact> for wire::Artifact {
     fn from(artifact: farm::Artifact) -> Self {
-        let content = match artifact.content {
+        let record = wire::ArtifactRecord {
+            id: artifact.id.0,
+            job: artifact.job.0,
+            size_bytes: artifact.size_bytes,
+            created_at: artifact.created_at,
+            expires_at: artifact.expires_at,
+        };
+        match artifact.content {
             farm::Content::Image {
                 reference,
                 digest,
                 tags,
                 details,
-            } => wire::ArtifactContent::Image {
+            } => Self::Image(wire::ImageArtifact {
+                record,
+                kind: wire::ImageKind::Image,
                 reference,
                 digest,
                 tags,
                 platform: details.platform.map(|platform| platform.to_string()),
                 layers: details.layers.into_iter().map(Into::into).collect(),
-            },
+            }),
             farm::Content::Archive {
                 filename, sha256, ..
-            } => wire::ArtifactContent::Archive { filename, sha256 },
+            } => Self::Archive(wire::ArchiveArtifact {
+                record,
+                kind: wire::ArchiveKind::Archive,
+                filename,
+                sha256,
+            }),
             farm::Content::File {
                 file_type,
                 format,
                 filename,
                 sha256,
                 ..
-            } => wire::ArtifactContent::File {
+            } => Self::File(wire::FileArtifact {
+                record,
+                kind: wire::FileKind::File,
                 file_type,
                 format,
                 filename,
                 sha256,
-            },
-        };
-        Self {
-            id: artifact.id.0,
-            job: artifact.job.0,
-            content,
-            size_bytes: artifact.size_bytes,
-            created_at: artifact.created_at,
-            expires_at: artifact.expires_at,
+            }),
         }
     }
 }

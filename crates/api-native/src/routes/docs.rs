@@ -3,6 +3,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
+use serde_json::json;
 use slipway_farm::Farm;
 
 /// `GET /v1/openapi.json`: this API in the OpenAPI format. Public.
@@ -11,8 +12,9 @@ use slipway_farm::Farm;
 #[get("/openapi.json")]
 pub(crate) async fn openapi(farm: web::Data<Farm>) -> HttpResponse {
     let mut document = crate::openapi();
-    let public_url = farm.settings().public_url.as_ref();
-    document.servers = public_url.map(|url| vec![utoipa::openapi::Server::new(url)]);
+    if let Some(url) = &farm.settings().public_url {
+        document["servers"] = json!([{"url": url}]);
+    }
     HttpResponse::Ok().json(document)
 }
 

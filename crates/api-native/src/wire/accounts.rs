@@ -6,11 +6,13 @@ use slipway_domain::{Name, Role, Scope};
 use utoipa::ToSchema;
 
 use super::parse::parse_text;
+use super::schemas;
 
 /// A user of the farm.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct User {
     pub(crate) id: i64,
+    #[schema(value_type = schemas::NameText)]
     pub(crate) name: String,
     /// Whether the user is an administrator, who may do everything.
     pub(crate) admin: bool,
@@ -25,6 +27,7 @@ pub(crate) struct CurrentUser {
     #[serde(flatten)]
     pub(crate) user: User,
     /// The scopes of the token that was sent.
+    #[schema(value_type = Vec<schemas::Scope>)]
     pub(crate) scopes: Vec<String>,
     /// Whether the user has a password, which is then needed to change it.
     pub(crate) has_password: bool,
@@ -37,6 +40,7 @@ pub(crate) struct NewPassword {
     /// The current password. Absent if the user has none.
     pub(crate) old: Option<String>,
     /// The new password, at least 12 characters long.
+    #[schema(value_type = schemas::PasswordText)]
     pub(crate) new: String,
 }
 
@@ -45,6 +49,7 @@ pub(crate) struct NewPassword {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordOfUser {
     /// The new password, at least 12 characters long.
+    #[schema(value_type = schemas::PasswordText)]
     pub(crate) new: String,
 }
 
@@ -52,7 +57,7 @@ pub(crate) struct PasswordOfUser {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::NameText)]
     pub(crate) name: Name,
     /// Whether the user is an administrator, who may do everything.
     #[serde(default)]
@@ -72,8 +77,10 @@ pub(crate) struct UserChange {
 /// A user's role in a namespace or a project.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Member {
+    #[schema(value_type = schemas::NameText)]
     pub(crate) user: String,
-    /// `reader`, `developer`, `maintainer` or `owner`.
+    /// `guest`, `reader`, `developer`, `maintainer` or `owner`.
+    #[schema(value_type = schemas::Role)]
     pub(crate) role: &'static str,
 }
 
@@ -81,9 +88,9 @@ pub(crate) struct Member {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRole {
-    /// `reader`, `developer`, `maintainer` or `owner`.
+    /// `guest`, `reader`, `developer`, `maintainer` or `owner`.
     #[serde(deserialize_with = "parse_text")]
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::Role)]
     pub(crate) role: Role,
 }
 
@@ -92,7 +99,9 @@ pub(crate) struct NewRole {
 pub(crate) struct Token {
     pub(crate) id: i64,
     pub(crate) name: String,
-    /// `read`, `write` or `admin`. Each scope includes the ones before it.
+    /// `read`, `write` or `admin`, each of which includes the ones before it; `identity` or
+    /// `namespaces`.
+    #[schema(value_type = Vec<schemas::Scope>)]
     pub(crate) scopes: Vec<String>,
     pub(crate) created_at: DateTime<Utc>,
     /// When the token expires, or null if never.
@@ -113,9 +122,10 @@ pub(crate) struct CreatedToken {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewToken {
+    #[schema(value_type = schemas::TokenNameText)]
     pub(crate) name: String,
-    /// `read`, `write` or `admin`, at least one.
-    #[schema(value_type = Vec<String>)]
+    /// At least one scope.
+    #[schema(value_type = Vec<schemas::Scope>, min_items = 1)]
     pub(crate) scopes: Vec<ScopeWord>,
     /// When the token expires. If absent, it never does.
     pub(crate) expires_at: Option<DateTime<Utc>>,
@@ -154,6 +164,7 @@ pub(crate) struct CreatedRegistrationToken {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRegistrationToken {
+    #[schema(value_type = schemas::TokenNameText)]
     pub(crate) description: String,
     /// Whether the token registers only one runner, which is safer.
     #[serde(default = "yes")]

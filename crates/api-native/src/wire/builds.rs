@@ -6,8 +6,8 @@ use slipway_domain::{BuildState, CommitSha, ImageBuild, JobSpec, RefName, Slug, 
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::ErrorDetail;
 use super::parse::parse_optional;
+use super::{ErrorDetail, schemas};
 
 /// A build: one run of a pipeline.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,13 +19,14 @@ pub(crate) struct Build {
     pub(crate) pipeline: String,
     /// The number of the build within its pipeline, from 1.
     pub(crate) number: i64,
+    #[schema(value_type = schemas::ShaText)]
     pub(crate) sha: String,
     /// The branch or tag for which the build was created.
     #[serde(rename = "ref")]
     pub(crate) git_ref: Option<String>,
     /// Whether `ref` is a tag.
     pub(crate) ref_is_tag: bool,
-    /// `pending`, `running`, `succeeded`, `failed`, `canceled` or `skipped`.
+    #[schema(value_type = schemas::BuildState)]
     pub(crate) state: &'static str,
     /// The id of the user who created the build.
     pub(crate) created_by: Option<i64>,
@@ -34,8 +35,7 @@ pub(crate) struct Build {
     pub(crate) started_at: Option<DateTime<Utc>>,
     /// When the last job finished.
     pub(crate) finished_at: Option<DateTime<Utc>>,
-    /// Why the build as a whole failed and has no jobs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why the build as a whole failed and has no jobs, or null.
     pub(crate) error: Option<ErrorDetail>,
 }
 
@@ -55,13 +55,13 @@ pub(crate) struct NewBuild {
     /// The branch or tag to build, as a short or a full name (`refs/tags/v1`). If `sha` is absent too,
     /// the default branch is built.
     #[serde(rename = "ref")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::RefText>)]
     pub(crate) git_ref: Option<RefName>,
     /// The commit to build, as a full SHA. If absent, the commit to which `ref` points.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::ShaText>)]
     pub(crate) sha: Option<CommitSha>,
     /// The slug of the pipeline. If absent, `default`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::SlugText>)]
     pub(crate) pipeline: Option<Slug>,
     /// The id of an uploaded source archive to build instead of a commit. It cannot be combined
     /// with `ref` or `sha`.
@@ -80,7 +80,7 @@ pub(crate) struct NewBuild {
 #[serde(deny_unknown_fields)]
 pub(crate) struct BuildToCheck {
     /// The slug of the pipeline. If absent, `default`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::SlugText>)]
     pub(crate) pipeline: Option<Slug>,
     /// How to build the image: the spec of an image build, as in a pipeline.
     #[schema(value_type = Option<Object>)]
@@ -104,6 +104,7 @@ pub(crate) struct Source {
     /// The size of the archive in bytes, as uploaded.
     pub(crate) size_bytes: u64,
     /// The SHA-256 of the archive as uploaded, in hex.
+    #[schema(value_type = schemas::DigestText)]
     pub(crate) sha256: String,
     /// When the archive is deleted unless a build uses it.
     pub(crate) expires_at: DateTime<Utc>,
@@ -115,19 +116,19 @@ pub(crate) struct Source {
 pub(crate) struct BuildQuery {
     /// Only builds in this state.
     #[serde(default, deserialize_with = "parse_optional")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<schemas::BuildState>)]
     pub(crate) state: Option<BuildState>,
     /// Only builds of this branch or tag, by its short or full name.
     #[serde(default, rename = "ref", deserialize_with = "parse_optional")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<schemas::RefText>)]
     pub(crate) git_ref: Option<RefName>,
     /// Only builds of this commit.
     #[serde(default, deserialize_with = "parse_optional")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<schemas::ShaText>)]
     pub(crate) sha: Option<CommitSha>,
     /// Only builds of the pipeline with this slug.
     #[serde(default, deserialize_with = "parse_optional")]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<schemas::SlugText>)]
     pub(crate) pipeline: Option<Slug>,
 }
 
@@ -144,11 +145,14 @@ pub(crate) struct Job {
     pub(crate) stage: String,
     /// `waiting` (for other jobs), `manual` (until a user starts it), `pending` (for a runner),
     /// `running`, `succeeded`, `failed`, `canceled` or `skipped`.
+    #[schema(value_type = schemas::JobState)]
     pub(crate) state: &'static str,
     /// The phase of a running job: `preparing`, `fetching`, `pulling`, `building`, `pushing` or
     /// `uploading`.
+    #[schema(value_type = Option<schemas::JobPhase>)]
     pub(crate) phase: Option<&'static str>,
     /// The reason of the failure, for programs.
+    #[schema(value_type = Option<schemas::FailureReason>)]
     pub(crate) failure_reason: Option<&'static str>,
     /// Why the job failed or was skipped, for people.
     pub(crate) failure_message: Option<String>,
@@ -236,18 +240,30 @@ pub(crate) struct TraceChunk {
 pub(crate) struct TraceEnd {
     pub(crate) state: &'static str,
     /// The reason of the failure, for programs.
+    #[schema(value_type = Option<schemas::FailureReason>)]
     pub(crate) failure_reason: Option<&'static str>,
 }
 
-/// An artifact of a job: an image, an archive or another file.
+/// An artifact of a job, with the fields of its kind.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Artifact {
+#[serde(untagged)]
+#[schema(discriminator(property_name = "kind", mapping(
+    ("image" = "#/components/schemas/ImageArtifact"),
+    ("archive" = "#/components/schemas/ArchiveArtifact"),
+    ("file" = "#/components/schemas/FileArtifact"),
+)))]
+pub(crate) enum Artifact {
+    Image(ImageArtifact),
+    Archive(ArchiveArtifact),
+    File(FileArtifact),
+}
+
+/// What artifacts of all kinds have.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ArtifactRecord {
     pub(crate) id: i64,
     /// The id of the job that created the artifact.
     pub(crate) job: i64,
-    /// The kind of the artifact, with the fields of that kind.
-    #[serde(flatten)]
-    pub(crate) content: ArtifactContent,
     /// The size in bytes. For an image it is the sum of its layers, unpacked, as the engine reports
     /// it; 0 if it does not.
     pub(crate) size_bytes: u64,
@@ -256,34 +272,67 @@ pub(crate) struct Artifact {
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
-/// The kinds of artifacts.
+/// An image.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum ArtifactContent {
-    /// An image.
-    Image {
-        /// The reference that was pushed, or the id of the image if it was not pushed.
-        reference: String,
-        /// The digest of the manifest.
-        digest: String,
-        /// The tags that were pushed.
-        tags: Vec<String>,
-        /// The platform, such as `linux/amd64`, if it is known.
-        platform: Option<String>,
-        /// The layers from the lowest up, if they are known.
-        layers: Vec<Layer>,
-    },
-    /// The files of a job in one archive.
-    Archive { filename: String, sha256: String },
-    /// Another file. A job has at most one of each type.
-    File {
-        /// The type of the file, such as `junit`, `sbom` or `provenance`.
-        file_type: String,
-        /// The format of the file: `raw`, `gzip` or `zip`.
-        format: String,
-        filename: String,
-        sha256: String,
-    },
+pub(crate) struct ImageArtifact {
+    #[serde(flatten)]
+    pub(crate) record: ArtifactRecord,
+    pub(crate) kind: ImageKind,
+    /// The reference that was pushed, or the id of the image if it was not pushed.
+    pub(crate) reference: String,
+    /// The digest of the manifest.
+    pub(crate) digest: String,
+    /// The tags that were pushed.
+    pub(crate) tags: Vec<String>,
+    /// The platform, such as `linux/amd64`, if it is known.
+    pub(crate) platform: Option<String>,
+    /// The layers from the lowest up, if they are known.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// The files of a job in one archive.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ArchiveArtifact {
+    #[serde(flatten)]
+    pub(crate) record: ArtifactRecord,
+    pub(crate) kind: ArchiveKind,
+    pub(crate) filename: String,
+    pub(crate) sha256: String,
+}
+
+/// Another file. A job has at most one of each type.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FileArtifact {
+    #[serde(flatten)]
+    pub(crate) record: ArtifactRecord,
+    pub(crate) kind: FileKind,
+    /// The type of the file, such as `junit`, `sbom` or `provenance`.
+    pub(crate) file_type: String,
+    /// The format of the file: `raw`, `gzip` or `zip`.
+    pub(crate) format: String,
+    pub(crate) filename: String,
+    pub(crate) sha256: String,
+}
+
+/// Says that an artifact is an image.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ImageKind {
+    Image,
+}
+
+/// Says that an artifact is the archive of a job.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ArchiveKind {
+    Archive,
+}
+
+/// Says that an artifact is another file.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FileKind {
+    File,
 }
 
 /// A layer of an image.

@@ -12,6 +12,7 @@ mod parse;
 pub(crate) mod paths;
 mod projects;
 mod runners;
+pub(crate) mod schemas;
 
 pub(crate) use accounts::*;
 pub(crate) use builds::*;

@@ -8,6 +8,7 @@ use slipway_farm::Page;
 use utoipa::{IntoParams, ToSchema};
 
 use super::parse::{parse_optional, parse_text};
+use super::schemas;
 
 /// Selects a page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -18,10 +19,15 @@ pub(crate) struct PageQuery {
     #[serde(default, deserialize_with = "parse_text")]
     limit: Limit,
     /// The `next` of the previous page. If absent, the first page is returned.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<schemas::CursorText>)]
     #[serde(default, deserialize_with = "parse_optional")]
     before: Option<Cursor>,
 }
+
+/// The form of a cursor as an ECMA 262 regular expression.
+pub(crate) const CURSOR_PATTERN: &str = "^c[0-9a-f]{1,15}$";
+/// Enough for every id that a database counts up to.
+const MAX_CURSOR_DIGITS: usize = 15;
 
 /// The end of a page, as the next page is requested. Clients must not look into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +43,9 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
+        let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
         text.strip_prefix('c')
+            .filter(|hex| hex.len() <= MAX_CURSOR_DIGITS && hex.chars().all(is_digit))
             .and_then(|hex| i64::from_str_radix(hex, 16).ok())
             .map(Cursor)
             .ok_or("`before` must be the `next` of another page")
@@ -128,7 +136,16 @@ mod tests {
     #[test]
     fn only_cursors_that_were_written_here_are_parsed() {
         assert_eq!(Cursor(255).to_string().parse(), Ok(Cursor(255)));
-        for bad in ["", "255", "c", "cx"] {
+        for bad in [
+            "",
+            "255",
+            "c",
+            "cx",
+            "cA",
+            "c+1",
+            "c-1",
+            "c1000000000000000",
+        ] {
             assert!(bad.parse::<Cursor>().is_err(), "{bad}");
         }
     }

@@ -16,14 +16,16 @@ where
     text.parse().map_err(D::Error::custom)
 }
 
-/// [`parse_text`] for optional fields. Combine it with `#[serde(default)]`.
+/// [`parse_text`] for optional fields, which may be null. Combine it with `#[serde(default)]`.
 pub(crate) fn parse_optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr,
     T::Err: Display,
 {
-    parse_text(deserializer).map(Some)
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(D::Error::custom))
+        .transpose()
 }
 
 /// Deserializes a field for which null differs from absent: null is `Some(None)`. Combine it with

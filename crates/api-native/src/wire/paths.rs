@@ -5,6 +5,7 @@ use slipway_domain::{ArtifactId, BuildUuid, JobId, Name, RunnerId, Slug, TokenId
 use utoipa::IntoParams;
 
 use super::parse::parse_text;
+use super::schemas;
 
 /// Declares the parameters of a path: each is parsed into its type and documented as another one.
 macro_rules! path {
@@ -27,7 +28,7 @@ path!(
     /// A user.
     UserPath {
         /// The name of the user.
-        user: Name as String,
+        user: Name as schemas::NameText,
     }
 );
 path!(
@@ -41,63 +42,63 @@ path!(
     /// A namespace.
     NamespacePath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
     }
 );
 path!(
     /// A member of a namespace.
     NamespaceMemberPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the user.
-        user: Name as String,
+        user: Name as schemas::NameText,
     }
 );
 path!(
     /// A registry credential of a namespace.
     CredentialPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The host of the registry, with its port if it has one.
-        registry: String as String,
+        registry: String as schemas::RegistryText,
     }
 );
 path!(
     /// A robot of a namespace.
     RobotPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the robot.
-        robot: Name as String,
+        robot: Name as schemas::NameText,
     }
 );
 path!(
     /// A project.
     ProjectPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the project.
-        name: Name as String,
+        name: Name as schemas::NameText,
     }
 );
 path!(
     /// A member of a project.
     ProjectMemberPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the project.
-        name: Name as String,
+        name: Name as schemas::NameText,
         /// The name of the user.
-        user: Name as String,
+        user: Name as schemas::NameText,
     }
 );
 path!(
     /// A trigger of a project.
     TriggerPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the project.
-        name: Name as String,
+        name: Name as schemas::NameText,
         /// The id of the trigger (not its token).
         id: TriggerId as i64,
     }
@@ -106,9 +107,9 @@ path!(
     /// A runner that serves a project.
     ProjectRunnerPath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the project.
-        name: Name as String,
+        name: Name as schemas::NameText,
         /// The id of the runner.
         id: RunnerId as i64,
     }
@@ -117,22 +118,22 @@ path!(
     /// A variable of a project.
     VariablePath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the project.
-        name: Name as String,
+        name: Name as schemas::NameText,
         /// The name of the variable.
-        key: String as String,
+        key: String as schemas::VariableText,
     }
 );
 path!(
     /// A pipeline of a project.
     PipelinePath {
         /// The name of the namespace.
-        ns: Name as String,
+        ns: Name as schemas::NameText,
         /// The name of the project.
-        name: Name as String,
+        name: Name as schemas::NameText,
         /// The slug of the pipeline.
-        slug: Slug as String,
+        slug: Slug as schemas::SlugText,
     }
 );
 path!(

@@ -8,6 +8,7 @@ use slipway_domain::{Name, RefName, Slug, Submodules, Visibility};
 use utoipa::ToSchema;
 
 use super::parse::{parse_nullable, parse_optional, parse_text};
+use super::schemas;
 
 /// A namespace: the owner of projects.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,7 +36,7 @@ pub(crate) struct NamespaceChange {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewNamespace {
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::NewNameText)]
     pub(crate) name: Name,
 }
 
@@ -45,7 +46,8 @@ pub(crate) struct Project {
     pub(crate) id: i64,
     pub(crate) namespace: String,
     pub(crate) name: String,
-    /// The URL of the source repository.
+    /// The URL of the source repository, or another text with which a client of Harmont created the
+    /// project.
     pub(crate) repo_url: String,
     /// The branch whose image is tagged `latest`.
     pub(crate) default_branch: String,
@@ -60,6 +62,7 @@ pub(crate) struct Project {
     pub(crate) description: String,
     /// Who sees the project without being a member: nobody (`private`), or every user (`internal`
     /// and `public`).
+    #[schema(value_type = schemas::Visibility)]
     pub(crate) visibility: &'static str,
     /// Whether everybody who sees the project also sees its builds.
     pub(crate) public_builds: bool,
@@ -68,7 +71,7 @@ pub(crate) struct Project {
     /// Whether the project is read-only: no new builds, and no changes to existing ones.
     pub(crate) read_only: bool,
     /// The submodules that are checked out: `none`, `normal` (direct ones) or `recursive`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::Submodules)]
     pub(crate) submodules: Submodules,
     pub(crate) created_at: DateTime<Utc>,
 }
@@ -77,19 +80,20 @@ pub(crate) struct Project {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewProject {
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::NewNameText)]
     pub(crate) namespace: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::NewNameText)]
     pub(crate) name: Name,
     /// The URL of the source repository: http, https, ssh, git, or `user@host:path`, without a
     /// password.
+    #[schema(value_type = schemas::RepoUrlText)]
     pub(crate) repo_url: String,
     /// The branch whose image is tagged `latest`. If absent, `main`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::RefText>)]
     pub(crate) default_branch: Option<RefName>,
     /// The repository to which images are pushed. If absent, it is derived from the registry of
     /// the farm.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::RepositoryText>)]
     pub(crate) image_repository: Option<Repository>,
     /// Whether shared runners can claim the jobs of the project.
     #[serde(default = "yes")]
@@ -99,11 +103,12 @@ pub(crate) struct NewProject {
     pub(crate) max_running: Option<u32>,
     /// A description for people.
     #[serde(default)]
+    #[schema(value_type = schemas::DescriptionText)]
     pub(crate) description: String,
     /// Who sees the project without being a member: nobody (`private`), or every user (`internal`
     /// and `public`).
     #[serde(default = "private", deserialize_with = "parse_text")]
-    #[schema(value_type = String, default = "private")]
+    #[schema(value_type = schemas::Visibility, default = "private")]
     pub(crate) visibility: Visibility,
     /// Whether everybody who sees the project also sees its builds.
     #[serde(default)]
@@ -114,7 +119,7 @@ pub(crate) struct NewProject {
     pub(crate) builds_enabled: bool,
     /// The submodules that are checked out: `none`, `normal` (direct ones) or `recursive`.
     #[serde(default)]
-    #[schema(value_type = String, default = "recursive")]
+    #[schema(value_type = schemas::Submodules, default = "recursive")]
     pub(crate) submodules: Submodules,
 }
 
@@ -131,28 +136,30 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProjectChange {
     /// The URL of the source repository.
+    #[schema(value_type = Option<schemas::RepoUrlText>)]
     pub(crate) repo_url: Option<String>,
     /// The branch whose image is tagged `latest`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::RefText>)]
     pub(crate) default_branch: Option<RefName>,
     /// The repository to which images are pushed. Null derives it from the registry of the farm.
     #[serde(default, deserialize_with = "parse_nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::RepositoryText>)]
     pub(crate) image_repository: Option<Option<Repository>>,
     /// Whether shared runners can claim the jobs of the project.
     pub(crate) shared_runners: Option<bool>,
     /// The number of jobs that can run at the same time. Null removes the limit.
     #[serde(default, deserialize_with = "parse_nullable")]
-    #[schema(value_type = Option<u32>)]
+    #[schema(value_type = Option<schemas::AtLeastOne>)]
     pub(crate) max_running: Option<Option<u32>>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::NewNameText>)]
     pub(crate) name: Option<Name>,
     /// A description for people.
+    #[schema(value_type = Option<schemas::DescriptionText>)]
     pub(crate) description: Option<String>,
     /// Who sees the project without being a member: nobody (`private`), or every user (`internal`
     /// and `public`).
     #[serde(default, deserialize_with = "parse_optional")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::Visibility>)]
     pub(crate) visibility: Option<Visibility>,
     /// Whether everybody who sees the project also sees its builds.
     pub(crate) public_builds: Option<bool>,
@@ -161,7 +168,7 @@ pub(crate) struct ProjectChange {
     /// Whether the project is read-only: no new builds, and no changes to existing ones.
     pub(crate) read_only: Option<bool>,
     /// The submodules that are checked out: `none`, `normal` (direct ones) or `recursive`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::Submodules>)]
     pub(crate) submodules: Option<Submodules>,
 }
 
@@ -182,6 +189,7 @@ pub(crate) struct Variable {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewVariable {
+    #[schema(value_type = schemas::ValueText)]
     pub(crate) value: String,
     /// Whether the value can be shown, also in traces.
     #[serde(default)]
@@ -196,6 +204,7 @@ pub(crate) struct NewVariable {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewHookSecret {
     /// 16 to 1024 printable ASCII characters.
+    #[schema(value_type = schemas::HookSecretText)]
     pub(crate) secret: String,
 }
 
@@ -213,10 +222,12 @@ pub(crate) struct RegistryCredential {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRegistryCredential {
     /// The host of the registry, with its port if it has one.
-    #[schema(example = "registry.example:5000")]
+    #[schema(value_type = schemas::RegistryText, example = "registry.example:5000")]
     pub(crate) registry: String,
+    #[schema(value_type = schemas::LoginText)]
     pub(crate) username: String,
     /// The password, or a token that is used as one.
+    #[schema(value_type = schemas::ValueText)]
     pub(crate) password: String,
 }
 
@@ -237,9 +248,10 @@ pub(crate) struct Robot {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRobot {
     /// The host of the registry, with its port if it has one.
-    #[schema(example = "registry.example:5000")]
+    #[schema(value_type = schemas::RegistryText, example = "registry.example:5000")]
     pub(crate) registry: String,
     /// The password, or a token that is used as one.
+    #[schema(value_type = schemas::ValueText)]
     pub(crate) password: String,
 }
 
@@ -275,7 +287,7 @@ pub(crate) struct Pipeline {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPipeline {
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::SlugText)]
     pub(crate) slug: Slug,
     /// The jobs. With `from_repository`, only for commits without `.slipway.yml`.
     #[schema(value_type = Option<Object>)]
@@ -290,17 +302,18 @@ pub(crate) struct NewPipeline {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PipelineDescription {
     /// The title for people.
+    #[schema(value_type = Option<schemas::TitleText>)]
     pub(crate) title: Option<String>,
     #[serde(default, deserialize_with = "parse_nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::DescriptionText>)]
     pub(crate) description: Option<Option<String>>,
     /// The repository as `owner/name`, by which clients find the pipeline.
     #[serde(default, deserialize_with = "parse_nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::LineText>)]
     pub(crate) repo_name: Option<Option<String>>,
     /// The slug of the pipeline inside its repository.
     #[serde(default, deserialize_with = "parse_nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::LineText>)]
     pub(crate) source_slug: Option<Option<String>>,
     /// Whether users can start the pipeline.
     pub(crate) allow_manual: Option<bool>,
@@ -335,5 +348,6 @@ pub(crate) struct Trigger {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTrigger {
     #[serde(default)]
+    #[schema(value_type = schemas::LineText)]
     pub(crate) description: String,
 }

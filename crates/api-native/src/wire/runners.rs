@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use slipway_domain::TagSet;
 use utoipa::ToSchema;
 
+use super::schemas;
+
 /// A registered runner.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Runner {
@@ -47,9 +49,10 @@ pub(crate) struct Runner {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRunner {
+    #[schema(value_type = schemas::LineText)]
     pub(crate) description: String,
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<schemas::TagText>, max_items = 50)]
     pub(crate) tags: TagSet,
     /// Whether the runner claims jobs without tags.
     #[serde(default = "yes")]
@@ -118,8 +121,9 @@ impl From<slipway_farm::Manager> for RunnerManager {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunnerChange {
+    #[schema(value_type = Option<schemas::LineText>)]
     pub(crate) description: Option<String>,
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<schemas::TagText>>, max_items = 50)]
     pub(crate) tags: Option<TagSet>,
     /// Whether the runner claims jobs without tags.
     pub(crate) run_untagged: Option<bool>,

@@ -4,6 +4,7 @@
 
 mod auth;
 mod builds;
+mod openapi;
 mod projects;
 mod sources;
 mod support;

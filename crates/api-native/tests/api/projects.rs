@@ -201,7 +201,13 @@ async fn a_claimed_job_contains_the_variables_and_credentials_of_its_project() {
     let secrets = api.claim(&runner).await.secrets;
     let variables = secrets.variables.iter();
     let variables: Vec<_> = variables
-        .map(|variable| (variable.key.as_str(), variable.value.as_str(), variable.public))
+        .map(|variable| {
+            (
+                variable.key.as_str(),
+                variable.value.as_str(),
+                variable.public,
+            )
+        })
         .collect();
     assert_eq!(variables, [("TOKEN", "hunter2", false)]);
     let login = ("r.example".to_owned(), "me".to_owned(), "pass".to_owned());

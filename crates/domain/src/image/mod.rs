@@ -9,5 +9,7 @@ pub(crate) mod reference;
 pub(crate) mod tags;
 
 pub(crate) use reference::MAX_TAG;
-pub use reference::{Repository, check_image_path, is_reference, is_tag, is_tagged, registry_of};
+pub use reference::{
+    IMAGE_PATH_PATTERN, Repository, check_image_path, is_reference, is_tag, is_tagged, registry_of,
+};
 pub use tags::{tag_for_ref, tags_for};

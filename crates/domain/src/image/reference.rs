@@ -17,6 +17,22 @@ pub(crate) const MAX_TAG: usize = 128;
 pub struct Repository(String);
 
 impl Repository {
+    /// The form of a repository as an ECMA 262 regular expression, for API descriptions. A port above
+    /// 65535 matches and is refused.
+    pub const PATTERN: &'static str = concat!(
+        r"^(?=[^/]*[.:]|localhost/)",
+        r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*",
+        r"(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)+$",
+    );
+    /// The form of its first part, the registry.
+    pub const REGISTRY_PATTERN: &'static str = concat!(
+        r"^(?=.*[.:]|localhost$)",
+        r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*",
+        r"(?::[0-9]{1,5})?$",
+    );
+    /// The maximum length of a repository, in characters.
+    pub const MAX_LENGTH: usize = 255;
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -76,7 +92,11 @@ impl Repository {
         let (host, path) = text.split_once('/').ok_or_else(invalid)?;
         // Docker's rule to distinguish `acme/api` on Docker Hub from `registry.example/api`.
         let looks_like_host = host.contains(['.', ':']) || host == "localhost";
-        if text.len() > 255 || !looks_like_host || !is_host(host) || !path.split('/').all(is_part) {
+        if text.len() > Self::MAX_LENGTH
+            || !looks_like_host
+            || !is_host(host)
+            || !path.split('/').all(is_part)
+        {
             return Err(invalid());
         }
         Ok(Self(text.to_owned()))
@@ -138,6 +158,10 @@ fn is_stored_path_part(part: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
 }
+
+/// The form of a name that [`check_image_path`] accepts, as an ECMA 262 regular expression, for API
+/// descriptions.
+pub const IMAGE_PATH_PATTERN: &str = r"^(?!.*\.git$)[A-Za-z0-9]+(?:(?:[._]|__|-+)[A-Za-z0-9]+)*$";
 
 /// Checks that a namespace or project can have the name `name`, which in lower case becomes a part of
 /// the repository of its images.

@@ -20,6 +20,9 @@ pub enum Submodules {
 }
 
 impl Submodules {
+    /// All values, in order.
+    pub const ALL: &'static [Self] = &[Self::None, Self::Normal, Self::Recursive];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -18,9 +18,9 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 
 /// The shortest password, in characters.
-const MIN_CHARACTERS: usize = 12;
+pub const MIN_CHARACTERS: usize = 12;
 /// The longest password, in bytes.
-const MAX_BYTES: usize = 1024;
+pub const MAX_BYTES: usize = 1024;
 /// The lifetime of a session token.
 pub(crate) const SESSION_LASTS: TimeDelta = TimeDelta::days(30);
 /// The hash to verify against when there is no password, so that this takes as long. Its password is

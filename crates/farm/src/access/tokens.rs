@@ -10,7 +10,7 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 
 /// The longest name of a token, in bytes.
-const MAX_NAME: usize = 255;
+pub const MAX_NAME: usize = 255;
 
 /// The name of the tokens that sign-ins create.
 pub(crate) const SESSION: &str = "session";

@@ -4,7 +4,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::tokens::{RegistrationToken, SourceToken, TOKEN_ENTROPY_BYTES, TriggerToken};
-use slipway_domain::{BuildUuid, JobId, JobToken, ProjectId, TriggerId, UserId};
+use slipway_domain::{
+    BuildUuid, JobId, JobToken, NamespaceId, PipelineId, ProjectId, TokenId, TriggerId, UserId,
+};
 use uuid::Uuid;
 
 use crate::farm::Farm;
@@ -28,6 +30,21 @@ impl Farm {
     /// A UUID for a user, for APIs that identify users by UUIDs.
     pub fn user_uuid(&self, user: UserId) -> Uuid {
         self.derived_uuid(&format!("uuid of user {user}"))
+    }
+
+    /// A UUID for an access token, for APIs that identify tokens by UUIDs.
+    pub fn token_uuid(&self, token: TokenId) -> Uuid {
+        self.derived_uuid(&format!("uuid of token {token}"))
+    }
+
+    /// A UUID for a pipeline, for APIs that identify pipelines by UUIDs.
+    pub fn pipeline_uuid(&self, pipeline: PipelineId) -> Uuid {
+        self.derived_uuid(&format!("uuid of pipeline {pipeline}"))
+    }
+
+    /// A UUID for a namespace, for APIs that identify namespaces by UUIDs.
+    pub fn namespace_uuid(&self, namespace: NamespaceId) -> Uuid {
+        self.derived_uuid(&format!("uuid of namespace {namespace}"))
     }
 
     /// A UUID for the farm, which changes only with the seal key.

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::FarmError;
 
 /// The fewest and the most bytes of a secret.
-const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
+pub(crate) const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
 
 /// A secret that push webhooks are signed with.
 #[derive(Clone)]

@@ -17,6 +17,7 @@ use url::Url;
 use crate::access::authorize::ProjectAccess;
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::projects::repo_url::check_repo_url;
 use crate::projects::secret_checks::{check_user_name, check_value};
 
 /// A credential to set. It has no `Debug`, so that it cannot be logged.
@@ -194,8 +195,10 @@ impl Farm {
         project: &Project,
         key: Option<DeployKey>,
     ) -> Result<JobRepository, FarmError> {
+        // A text that is no URL must not reach git, which would take some texts for options.
+        let is_url = check_repo_url(&project.repo_url).is_ok();
         let plain = JobRepository {
-            url: project.repo_url.clone(),
+            url: is_url.then(|| project.repo_url.clone()).unwrap_or_default(),
             key: None,
         };
         let remote: Result<RemoteUrl, GitError> = project.repo_url.parse();

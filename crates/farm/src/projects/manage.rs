@@ -13,7 +13,7 @@ use crate::projects::pipelines::first_pipeline;
 use crate::projects::repo_url::check_repo_url;
 
 /// The longest description of a project, in bytes.
-const MAX_DESCRIPTION: usize = 2000;
+pub const MAX_DESCRIPTION: usize = 2000;
 
 /// Changes to a project; absent fields stay as they are.
 #[derive(Clone, Debug, Default)]
@@ -195,6 +195,11 @@ fn check_image_repository(repository: Option<&Repository>) -> Result<(), FarmErr
 
 pub(crate) fn check_settings(settings: &Settings) -> Result<(), FarmError> {
     check_repo_url(&settings.repo_url)?;
+    check_other_settings(settings)
+}
+
+/// Checks everything but the URL of the repository.
+pub(crate) fn check_other_settings(settings: &Settings) -> Result<(), FarmError> {
     check_image_repository(settings.image_repository.as_ref())?;
     check_description(&settings.description)?;
     check_max_running(settings.max_running)

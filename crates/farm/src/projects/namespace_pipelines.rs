@@ -10,8 +10,9 @@ use slipway_store::{Conn, StoreError, people};
 use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
-use crate::projects::manage::check_settings;
+use crate::projects::manage::check_other_settings;
 use crate::projects::pipelines::first_pipeline;
+use crate::projects::repo_url::check_repository_name;
 
 /// The longest title or description of a pipeline, in bytes.
 const MAX_TEXT: usize = 2000;
@@ -24,7 +25,8 @@ pub struct NewNamespacePipeline {
     pub description: Option<String>,
     /// The repository as `owner/name`; taken from the URL when absent.
     pub repo_name: Option<String>,
-    /// The settings of the project.
+    /// The settings of the project. Its repository is any text: only builds that are submitted with
+    /// their sources can run unless it is a URL.
     pub settings: Settings,
 }
 
@@ -173,11 +175,16 @@ impl Farm {
         new: NewNamespacePipeline,
     ) -> Result<(Pipeline, Project), FarmError> {
         namespace.require(Role::Developer)?;
-        check_settings(&new.settings)?;
+        check_repository_name(&new.settings.repo_url)?;
+        check_other_settings(&new.settings)?;
         let name: Name = slugify(&new.title).parse()?;
-        let repo_name = new
-            .repo_name
-            .or_else(|| repo_name_of(&new.settings.repo_url));
+        let derived = || {
+            let name = repo_name_of(&new.settings.repo_url)?;
+            check_line("name in a repository", &name)
+                .is_ok()
+                .then_some(name)
+        };
+        let repo_name = new.repo_name.or_else(derived);
         let update = PipelineUpdate {
             title: Some(new.title),
             description: Some(new.description),
@@ -290,6 +297,8 @@ mod tests {
             ("ssh://git@h:2222/acme/core", Some("acme/core")),
             ("https://h/core", Some("core")),
             ("https://h", None),
+            ("acme/core", Some("acme/core")),
+            ("", None),
         ] {
             assert_eq!(repo_name_of(address).as_deref(), name, "{address}");
         }

@@ -7,7 +7,7 @@ use slipway_domain::spec::is_variable_name;
 use crate::error::FarmError;
 
 /// The longest value of a variable, and the longest password, in bytes.
-const MAX_VALUE: usize = 64 * 1024;
+pub const MAX_VALUE: usize = 64 * 1024;
 
 /// Checks the name of a variable.
 pub(crate) fn check_key(key: &str) -> Result<(), FarmError> {

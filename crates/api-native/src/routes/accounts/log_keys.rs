@@ -13,7 +13,7 @@ use crate::error::ApiResult;
 ///
 /// Status: 204; 401 without a valid token; 403 if the caller is not an administrator; 409 if the
 /// keys are set in the configuration.
-#[utoipa::path(tag = "tokens", responses((status = 204)))]
+#[utoipa::path(operation_id = "rotate_log_keys", tag = "tokens", responses((status = 204)))]
 #[post("/log-keys")]
 pub(crate) async fn rotate(farm: Data<Farm>, caller: Caller) -> ApiResult<HttpResponse> {
     farm.rotate_log_keys(&caller.0).await?;

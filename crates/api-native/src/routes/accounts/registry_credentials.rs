@@ -15,6 +15,7 @@ use crate::wire::paths::{CredentialPath, NamespacePath};
 /// Status: 200; 400 if a name in the path is invalid; 401 without a valid token; 403 if the
 /// caller's role is below maintainer; 404 if the namespace does not exist.
 #[utoipa::path(
+    operation_id = "list_registry_credentials",
     tag = "registry credentials",
     params(NamespacePath),
     responses((status = 200, body = wire::Listing<wire::RegistryCredential>))
@@ -41,6 +42,7 @@ pub(crate) async fn list_credentials(
 /// Status: 200; 400 if the registry or the user name is invalid; 401 without a valid token; 403 if
 /// the caller's role is below maintainer; 404 if the namespace does not exist.
 #[utoipa::path(
+    operation_id = "set_registry_credential",
     tag = "registry credentials",
     params(NamespacePath),
     request_body = wire::NewRegistryCredential,
@@ -66,7 +68,7 @@ pub(crate) async fn set_credential(
 ///
 /// Status: 204; 400 if a name in the path is invalid; 401 without a valid token; 403 if the
 /// caller's role is below maintainer; 404 if the namespace or the credential does not exist.
-#[utoipa::path(tag = "registry credentials", params(CredentialPath), responses((status = 204)))]
+#[utoipa::path(operation_id = "remove_registry_credential", tag = "registry credentials", params(CredentialPath), responses((status = 204)))]
 #[delete("/namespaces/{ns}/registry-credentials/{registry}")]
 pub(crate) async fn remove_credential(
     farm: Data<Farm>,

@@ -64,12 +64,12 @@ pub(crate) async fn get_artifact(
 /// without a valid token; 404 if the artifact does not exist; 416 if the range starts at or after
 /// the end.
 #[utoipa::path(
+    operation_id = "get_artifact_content",
     tag = "artifacts",
     params(ArtifactPath),
     responses(
-        (status = 200, content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 206, content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 416, body = wire::ErrorBody),
+        (status = 200, content_type = "application/octet-stream", body = wire::schemas::Bytes),
+        (status = 206, content_type = "application/octet-stream", body = wire::schemas::Bytes),
     )
 )]
 #[get("/artifacts/{id}/content")]

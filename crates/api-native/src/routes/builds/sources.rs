@@ -23,7 +23,7 @@ use crate::wire::paths::ProjectPath;
 #[utoipa::path(
     tag = "builds",
     params(ProjectPath),
-    request_body(content = Vec<u8>, content_type = "application/gzip"),
+    request_body(content = wire::schemas::Bytes, content_type = "application/gzip"),
     responses((status = 201, body = wire::Source))
 )]
 #[post("/projects/{ns}/{name}/sources")]

@@ -32,7 +32,6 @@ use crate::wire::paths::JobPath;
     responses(
         (status = 200, content_type = "text/plain", body = String),
         (status = 206, content_type = "text/plain", body = String),
-        (status = 416, body = wire::ErrorBody),
     )
 )]
 #[get("/jobs/{id}/trace")]

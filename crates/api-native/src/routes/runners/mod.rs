@@ -57,6 +57,7 @@ pub(crate) async fn get_runner(
 /// Status: 201; 400 if the body is invalid, or the runner could never get a job; 401 without a
 /// valid token; 403 if the caller is not an administrator.
 #[utoipa::path(
+    operation_id = "create_shared_runner",
     tag = "runners",
     request_body = wire::NewRunner,
     responses((status = 201, body = wire::CreatedRunner))
@@ -81,6 +82,7 @@ pub(crate) async fn create_shared(
 /// Status: 201; 400 if the body is invalid, or the runner could never get a job; 401 without a
 /// valid token; 403 if the caller's role is below maintainer; 404 if the project does not exist.
 #[utoipa::path(
+    operation_id = "create_project_runner",
     tag = "runners",
     params(ProjectPath),
     request_body = wire::NewRunner,
@@ -109,6 +111,7 @@ pub(crate) async fn create_of_project(
 /// Status: 200; 400 if the id is invalid; 401 without a valid token; 404 if the runner does not
 /// exist.
 #[utoipa::path(
+    operation_id = "list_runner_managers",
     tag = "runners",
     params(RunnerPath),
     responses((status = 200, body = wire::Listing<wire::RunnerManager>))
@@ -177,6 +180,7 @@ pub(crate) async fn remove_runner(
 /// Status: 200; 400 if a name in the path is invalid; 401 without a valid token; 403 if the
 /// caller's role is below maintainer; 404 if the project does not exist.
 #[utoipa::path(
+    operation_id = "list_project_runners",
     tag = "runners",
     params(ProjectPath),
     responses((status = 200, body = wire::Listing<wire::Runner>))
@@ -202,6 +206,7 @@ pub(crate) async fn list_of_project(
 /// locked; 404 if the project or the runner does not exist; 409 if the runner already serves the
 /// project.
 #[utoipa::path(
+    operation_id = "enable_project_runner",
     tag = "runners",
     params(ProjectRunnerPath),
     responses((status = 200, body = wire::Runner))
@@ -224,7 +229,7 @@ pub(crate) async fn enable(
 /// Status: 204; 400 if the id is invalid; 401 without a valid token; 403 if the caller's role is
 /// below maintainer, or if it is the only project of the runner; 404 if the project does not
 /// exist, or the runner does not serve it.
-#[utoipa::path(tag = "runners", params(ProjectRunnerPath), responses((status = 204)))]
+#[utoipa::path(operation_id = "disable_project_runner", tag = "runners", params(ProjectRunnerPath), responses((status = 204)))]
 #[delete("/projects/{ns}/{name}/runners/{id}")]
 pub(crate) async fn disable(
     farm: Data<Farm>,

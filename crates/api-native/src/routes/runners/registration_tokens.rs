@@ -17,6 +17,7 @@ type Tokens = wire::Listing<wire::RegistrationToken>;
 /// Status: 200; 400 if a paging parameter is invalid; 401 without a valid token; 403 if the caller
 /// is not an administrator.
 #[utoipa::path(
+    operation_id = "list_shared_registration_tokens",
     tag = "registration",
     params(PageQuery),
     responses((status = 200, body = wire::Listing<wire::RegistrationToken>))
@@ -38,6 +39,7 @@ pub(crate) async fn list_shared(
 /// Status: 201; 400 if the body is invalid; 401 without a valid token; 403 if the caller is not an
 /// administrator.
 #[utoipa::path(
+    operation_id = "create_shared_registration_token",
     tag = "registration",
     request_body = wire::NewRegistrationToken,
     responses((status = 201, body = wire::CreatedRegistrationToken))
@@ -59,6 +61,7 @@ pub(crate) async fn create_shared(
 /// Status: 200; 400 if a paging parameter is invalid; 401 without a valid token; 403 if the
 /// caller's role is below maintainer; 404 if the project does not exist.
 #[utoipa::path(
+    operation_id = "list_project_registration_tokens",
     tag = "registration",
     params(ProjectPath, PageQuery),
     responses((status = 200, body = wire::Listing<wire::RegistrationToken>))
@@ -84,6 +87,7 @@ pub(crate) async fn list_of_project(
 /// Status: 201; 400 if the body is invalid; 401 without a valid token; 403 if the caller's role is
 /// below maintainer; 404 if the project does not exist.
 #[utoipa::path(
+    operation_id = "create_project_registration_token",
     tag = "registration",
     params(ProjectPath),
     request_body = wire::NewRegistrationToken,
@@ -112,7 +116,7 @@ pub(crate) async fn create_of_project(
 ///
 /// Status: 204; 400 if the id is invalid; 401 without a valid token; 403 if the caller may see the
 /// token but not create one like it; 404 if the token does not exist.
-#[utoipa::path(tag = "registration", params(TokenPath), responses((status = 204)))]
+#[utoipa::path(operation_id = "revoke_registration_token", tag = "registration", params(TokenPath), responses((status = 204)))]
 #[delete("/registration-tokens/{id}")]
 pub(crate) async fn revoke(
     farm: Data<Farm>,

@@ -2,6 +2,9 @@
 
 use crate::names::Invalid;
 
+/// The form of such a name as an ECMA 262 regular expression, for API descriptions.
+pub const VARIABLE_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
 /// Returns true if `name` is a valid name of an environment variable or build argument.
 pub fn is_variable_name(name: &str) -> bool {
     !name.is_empty()

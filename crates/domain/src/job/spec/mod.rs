@@ -14,7 +14,7 @@ mod image_build;
 mod image_index;
 mod script;
 
-pub use checks::is_variable_name;
+pub use checks::{VARIABLE_NAME_PATTERN, is_variable_name};
 pub use image_build::{ImageBuild, SourceDate};
 pub use image_index::{ImageIndex, PlatformImage};
 pub use script::{ArtifactRules, ArtifactsWhen, Script};

@@ -16,6 +16,7 @@ use crate::builds::create::enqueue::{Uniqueness, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::build_variables::BuildVariables;
+use crate::projects::repo_url::check_repo_url;
 
 /// A build to create.
 #[derive(Clone, Debug)]
@@ -125,6 +126,7 @@ impl Farm {
         sha: Option<CommitSha>,
         git_ref: Option<RefName>,
     ) -> Result<(CommitSha, Option<GitRef>, bool), FarmError> {
+        check_repo_url(&project.repo_url)?;
         // A given commit is not looked up: the runner reports a missing one.
         if let Some(sha) = sha {
             let is_tag = git_ref.as_ref().is_some_and(RefName::is_tag);
