@@ -14,6 +14,7 @@ mod cancel;
 mod client;
 mod create;
 mod fixture;
+mod generations;
 mod graphs;
 mod jobs;
 mod list;
@@ -24,6 +25,7 @@ mod login;
 mod logs;
 mod organizations;
 mod pipelines;
+mod published_sdk;
 mod python;
 #[path = "../support/slipway_runner.rs"]
 mod slipway_runner;

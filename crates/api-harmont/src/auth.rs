@@ -7,9 +7,12 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpRequest};
+use serde::Serialize;
+use serde_json::{Value, json};
 use slipway_domain::{AccessToken, Name, Role};
 use slipway_farm::{Actor, Build, Farm, FarmError, NamespaceAccess, Pipeline, ProjectAccess};
 use slipway_http::{app_data, app_state, base_url, header};
+use uuid::Uuid;
 
 use crate::Settings;
 use crate::error::HarmontError;
@@ -17,6 +20,20 @@ use crate::middleware::accepts_json;
 
 /// The prefix of tokens that are created through this API. The rest is a token of the farm.
 pub(crate) const TOKEN_PREFIX: &str = "hm_";
+
+/// The generation of the API that a client speaks. Routes and bodies differ a little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// Below `/api/v0`.
+    V0,
+    /// Below `/api/v1`: objects have ids, and more lists have pages.
+    V1,
+}
+
+/// The path below which the first generation is served.
+pub(crate) const V0: &str = "/api/v0";
+/// The path below which the second generation is served.
+pub(crate) const V1: &str = "/api/v1";
 
 /// A request that needs no token. Its caller accepts JSON.
 pub(crate) struct PublicCall {
@@ -37,7 +54,25 @@ impl Call {
         app_data(&self.http)
     }
 
-    fn segment(&self, name: &str) -> &str {
+    /// The generation that the caller speaks.
+    pub(crate) fn generation(&self) -> Generation {
+        if self.http.path().starts_with(V1) {
+            Generation::V1
+        } else {
+            Generation::V0
+        }
+    }
+
+    /// An object as the caller's generation shows it: the second one adds an id.
+    pub(crate) fn with_id(&self, object: impl Serialize, id: Uuid) -> Value {
+        let mut object = json!(object);
+        if self.generation() == Generation::V1 {
+            object["id"] = id.to_string().into();
+        }
+        object
+    }
+
+    pub(crate) fn segment(&self, name: &str) -> &str {
         self.http.match_info().get(name).unwrap_or_default()
     }
 

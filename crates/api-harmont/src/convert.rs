@@ -7,6 +7,7 @@ use slipway_domain::{
     BuildUuid, FailureReason, JobId, JobSpec, JobState, JobUuid, Outcome, Visibility,
 };
 use slipway_farm::{BuildDetails, DetailedJob, Namespace, Pipeline, Project, Token};
+use uuid::Uuid;
 
 use crate::states::{self, JobStatus};
 use crate::wire;
@@ -165,9 +166,9 @@ pub(crate) fn organization(namespace: &Namespace) -> wire::Organization {
 }
 
 /// A token, without its secret.
-pub(crate) fn token(token: &Token) -> wire::ApiToken {
+pub(crate) fn token(token: &Token, id: Uuid) -> wire::ApiToken {
     wire::ApiToken {
-        id: token.id.to_string(),
+        id: id.to_string(),
         description: token.name.clone(),
         created_at: timestamp(token.created_at),
         expires_at: token.expires_at.map(timestamp),

@@ -24,6 +24,10 @@ pub(crate) enum HarmontError {
     NoSource,
     /// The caller has no such token.
     NoToken,
+    /// The organization has no such member.
+    NoMember,
+    /// A field of a member is invalid.
+    MemberInvalid(String),
     /// A field of a new build is invalid.
     BuildInvalid(String),
     /// The graph of a build is invalid. The build exists, failed, and holds the reason.
@@ -80,6 +84,8 @@ impl HarmontError {
             Self::NoJob => (404, "not_found", "job_not_found"),
             Self::NoSource => (404, "not_found", "source_not_found"),
             Self::NoToken => (404, "not_found", "api_token_not_found"),
+            Self::NoMember => (404, "not_found", "member_not_found"),
+            Self::MemberInvalid(_) => (422, "validation_failed", "member_invalid"),
             Self::BuildInvalid(_) => (422, "validation_failed", "build_invalid"),
             Self::PlanRejected(_) => (422, "validation_failed", "build_plan_rejected"),
             Self::SlugTaken => (422, "validation_failed", "pipeline_slug_taken"),
@@ -198,6 +204,7 @@ impl std::fmt::Display for HarmontError {
             | Self::PlanRejected(why)
             | Self::PipelineInvalid(why)
             | Self::OrganizationInvalid(why)
+            | Self::MemberInvalid(why)
             | Self::TokenInvalid(why) => why,
             Self::ManualDisabled => "the pipeline does not allow manual builds",
             Self::NoOrganization => "the organization does not exist",
@@ -206,6 +213,7 @@ impl std::fmt::Display for HarmontError {
             Self::NoJob => "the job does not exist",
             Self::NoSource => "the source archive does not exist",
             Self::NoToken => "the token does not exist",
+            Self::NoMember => "the organization has no such member",
             Self::SlugTaken => "a pipeline or a project with this name already exists",
             Self::CodeInvalid => "the code is unknown, used or expired",
             Self::InvalidJson => "the body is not valid JSON",

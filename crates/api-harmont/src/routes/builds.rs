@@ -10,12 +10,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use slipway_domain::{BuildSource, Role};
 use slipway_farm::{
-    BuildFilter, BuildSubmission, BuildVariables, FarmError, Page, Pipeline, PlanErrorCodes,
-    ProjectAccess, SubmittedSource,
+    BuildDetails, BuildFilter, BuildSubmission, BuildVariables, FarmError, Page, Pipeline,
+    PlanErrorCodes, ProjectAccess, SubmittedSource,
 };
 
 use super::{Answer, BuildPath, OrganizationPath, PipelinePath};
-use crate::auth::{Call, FoundBuild, no_pipeline};
+use crate::auth::{Call, FoundBuild, V0, no_pipeline};
 use crate::error::HarmontError;
 use crate::wire::{
     Build, BuildPage, Fields, LogToken, NewBuild, NewBuildBySource, PageQuery, not_blank,
@@ -114,7 +114,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let page = wanted.page(
         builds,
         |details| details.build.id.0,
-        |details| serde_json::json!(convert::build(&details, &pipeline)),
+        |details| shown(&call, &details, &pipeline),
     );
     Ok(HttpResponse::Ok().json(page))
 }
@@ -135,7 +135,7 @@ pub(super) async fn read(call: Call) -> Answer {
         pipeline, build, ..
     } = call.build().await?;
     let details = call.farm.detailed_build(build.id).await?;
-    Ok(HttpResponse::Ok().json(convert::build(&details, &pipeline)))
+    Ok(HttpResponse::Ok().json(shown(&call, &details, &pipeline)))
 }
 
 /// `PUT …/builds/{number}/cancel`: cancels a build. A finished build stays as it is.
@@ -162,7 +162,7 @@ pub(super) async fn cancel(call: Call) -> Answer {
         Err(error) => return Err(error.into()),
     }
     let details = call.farm.detailed_build(build.id).await?;
-    Ok(HttpResponse::Ok().json(convert::build(&details, &pipeline)))
+    Ok(HttpResponse::Ok().json(shown(&call, &details, &pipeline)))
 }
 
 /// `GET …/builds/{number}/log-token`: a token that permits reading the logs of a build's jobs,
@@ -185,6 +185,11 @@ pub(super) async fn log_token(call: Call) -> Answer {
         // The only time of this API without a fraction.
         expires_at: token.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
     }))
+}
+
+/// A build as the caller's generation shows it.
+fn shown(call: &Call, details: &BuildDetails, pipeline: &Pipeline) -> Value {
+    call.with_id(convert::build(details, pipeline), details.build.uuid.0)
 }
 
 async fn build_fields(call: &Call, payload: web::Payload) -> Result<Fields, HarmontError> {
@@ -220,7 +225,7 @@ async fn submit(call: &Call, access: ProjectAccess, pipeline: Pipeline, fields: 
         return Err(HarmontError::PlanRejected(error.message));
     }
     let details = call.farm.detailed_build(build.id).await?;
-    Ok(HttpResponse::Created().json(convert::build(&details, &pipeline)))
+    Ok(HttpResponse::Created().json(shown(call, &details, &pipeline)))
 }
 
 fn asked_by(fields: &Fields) -> Result<BuildSource, HarmontError> {
@@ -264,7 +269,7 @@ fn source(call: &Call, fields: &Fields) -> Result<SubmittedSource, HarmontError>
         return Err(fields.error("source_sha256 is not the digest of source_b64"));
     }
     // Runners download the archive from this API, at the address that the client used.
-    let url = call.url("/api/v0/internal/builds/");
+    let url = call.url(&format!("{V0}/internal/builds/"));
     Ok(SubmittedSource::Archive {
         bytes: bytes.into(),
         address: Box::new(move |build| format!("{url}{build}/source.tar.gz")),

@@ -27,7 +27,7 @@ const DONE: Event<'_> = Event {
 /// contract, so this is a comment.
 const TOO_SLOW: &str = ": too slow; reconnect with the last id\n\n";
 
-/// `GET /v0/jobs/{job_id}/logs?token=…`: the log of a job as server-sent events. Other
+/// `GET /v0/jobs/{job_id}/logs?token=…`, also below `/v1`: the log of a job as server-sent events. Other
 /// credentials than the token are ignored.
 ///
 /// 200; 401 if the token is missing, invalid or expired; 403 if its build has no such job.

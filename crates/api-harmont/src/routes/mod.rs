@@ -1,9 +1,10 @@
-//! The routes below `/api/v0`, the log stream, and the methods that each of them takes.
+//! The routes below `/api/v0` and `/api/v1`, the log stream, and the methods that each of them takes.
 
 mod builds;
 mod jobs;
 mod logins;
 mod logs;
+mod members;
 pub(crate) mod openapi;
 mod organizations;
 mod pipelines;
@@ -11,11 +12,12 @@ mod source;
 mod user;
 
 use actix_web::middleware::from_fn;
-use actix_web::{HttpResponse, Resource, Route, web};
+use actix_web::{HttpResponse, Resource, Route, Scope, web};
 use serde::Serialize;
 use slipway_http::get_or_head;
 use utoipa::IntoParams;
 
+use crate::auth::{V0, V1};
 use crate::error::HarmontError;
 use crate::middleware::{finish, finish_stream};
 
@@ -27,10 +29,36 @@ const MAX_JSON: usize = 1 << 20;
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    const ORG: &str = "/organizations/{org}";
-    const PIPELINE: &str = "/organizations/{org}/pipelines/{pipeline}";
+    config.service(rest(V0, GET, |pipeline| pipeline).wrap(from_fn(finish)));
+    let newer = rest(V1, "GET, HEAD, DELETE", |pipeline| {
+        pipeline.route(web::delete().to(pipelines::archive))
+    });
+    let newer = newer
+        .service(resource(&format!("{ORG}/members"), GET).route(get(members::list)))
+        .service(
+            resource(&format!("{ORG}/members/{{user_id}}"), "PATCH, DELETE")
+                .route(web::patch().to(members::update))
+                .route(web::delete().to(members::remove)),
+        );
+    config.service(newer.wrap(from_fn(finish)));
+    // Outside of the REST paths, as in the hosted service.
+    for path in ["/v0/jobs/{job_id}/logs", "/v1/jobs/{job_id}/logs"] {
+        let stream = resource(path, "GET").route(web::get().to(logs::follow));
+        config.service(stream.wrap(from_fn(finish_stream)));
+    }
+}
+
+const ORG: &str = "/organizations/{org}";
+const PIPELINE: &str = "/organizations/{org}/pipelines/{pipeline}";
+
+/// The routes that both generations have. `more` adds methods to the resource of a pipeline.
+fn rest(
+    prefix: &str,
+    pipeline_methods: &'static str,
+    more: impl FnOnce(Resource) -> Resource,
+) -> Scope {
     let build = |below: &str| format!("{PIPELINE}/builds/{{number}}{below}");
-    let scope = web::scope("/api/v0")
+    web::scope(prefix)
         .service(resource("/ping", GET).route(get(openapi::ping)))
         .service(resource("/openapi.json", GET).route(get(openapi::document)))
         .service(
@@ -48,7 +76,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
                 .route(get(pipelines::list))
                 .route(web::post().to(pipelines::create)),
         )
-        .service(resource(PIPELINE, GET).route(get(pipelines::read)))
+        .service(more(
+            resource(PIPELINE, pipeline_methods).route(get(pipelines::read)),
+        ))
         .service(
             resource(&format!("{PIPELINE}/builds"), GET_POST)
                 .route(get(builds::list))
@@ -74,11 +104,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/auth/cli/redeem", POST).route(web::post().to(logins::redeem)))
         .service(resource("/auth/cli/claim", POST).route(web::post().to(logins::claim)))
         .service(resource("/internal/builds/{uuid}/source.tar.gz", GET).route(get(source::archive)))
-        .default_service(web::to(no_such_route));
-    config.service(scope.wrap(from_fn(finish)));
-    // Outside of `/api/v0`, as in the hosted service.
-    let stream = resource("/v0/jobs/{job_id}/logs", "GET").route(web::get().to(logs::follow));
-    config.service(stream.wrap(from_fn(finish_stream)));
+        .default_service(web::to(no_such_route))
 }
 
 const GET: &str = "GET, HEAD";

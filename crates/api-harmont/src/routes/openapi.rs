@@ -5,10 +5,10 @@ use serde_json::json;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, Server};
+use utoipa::openapi::{ContentBuilder, PathItem, Ref, ResponseBuilder, Server};
 
 use super::{Answer, builds, jobs};
-use crate::auth::PublicCall;
+use crate::auth::{PublicCall, V0, V1};
 use crate::wire::{ErrorBody, ErrorDetail};
 
 /// The errors of every operation.
@@ -67,6 +67,11 @@ pub(super) async fn ping(_: PublicCall) -> Answer {
 /// 200; 406.
 pub(super) async fn document(public: PublicCall) -> Answer {
     let mut document = openapi();
+    if public.http.path().starts_with(V1) {
+        let paths = std::mem::take(&mut document.paths.paths);
+        let newer = |(path, item): (String, PathItem)| (path.replacen(V0, V1, 1), item);
+        document.paths.paths = paths.into_iter().map(newer).collect();
+    }
     let url = public.farm.settings().public_url.as_ref();
     document.servers = url.map(|url| vec![Server::new(url)]);
     Ok(HttpResponse::Ok().json(document))

@@ -1,8 +1,8 @@
 //! Organizations, which are the farm's namespaces.
 
 use actix_web::{HttpResponse, web};
-use serde_json::json;
-use slipway_farm::FarmError;
+use serde_json::Value;
+use slipway_farm::{FarmError, Namespace};
 
 use super::Answer;
 use crate::auth::Call;
@@ -22,7 +22,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let page = wanted.page(
         fetched.await?,
         |namespace| namespace.id.0,
-        |namespace| json!(convert::organization(&namespace)),
+        |namespace| shown(&call, &namespace),
     );
     Ok(HttpResponse::Ok().json(page))
 }
@@ -47,7 +47,7 @@ pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
         FarmError::Invalid(why) => HarmontError::OrganizationInvalid(why),
         error => error.into(),
     })?;
-    Ok(HttpResponse::Created().json(convert::organization(&namespace)))
+    Ok(HttpResponse::Created().json(shown(&call, &namespace)))
 }
 
 /// `GET /api/v0/organizations/{org}`: one organization.
@@ -55,5 +55,11 @@ pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
 /// 200; 401; 404.
 pub(super) async fn read(call: Call) -> Answer {
     let access = call.organization().await?;
-    Ok(HttpResponse::Ok().json(convert::organization(access.namespace())))
+    Ok(HttpResponse::Ok().json(shown(&call, access.namespace())))
+}
+
+/// An organization as the caller's generation shows it.
+fn shown(call: &Call, namespace: &Namespace) -> Value {
+    let id = call.farm.namespace_uuid(namespace.id);
+    call.with_id(convert::organization(namespace), id)
 }

@@ -1,9 +1,11 @@
 //! Pipelines.
 
 use actix_web::{HttpResponse, web};
-use serde_json::json;
+use serde_json::Value;
 use slipway_domain::RefName;
-use slipway_farm::{FarmError, NewNamespacePipeline, ProjectSettings};
+use slipway_farm::{
+    FarmError, NewNamespacePipeline, Pipeline, PipelineUpdate, Project, ProjectSettings,
+};
 
 use super::Answer;
 use crate::auth::Call;
@@ -25,7 +27,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let page = wanted.page(
         fetched.await?,
         |(pipeline, _)| pipeline.id.0,
-        |(pipeline, project)| json!(convert::pipeline(&pipeline, &project)),
+        |(pipeline, project)| shown(&call, &pipeline, &project),
     );
     Ok(HttpResponse::Ok().json(page))
 }
@@ -54,7 +56,7 @@ pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
         FarmError::Conflict(_) => HarmontError::SlugTaken,
         error => error.into(),
     })?;
-    Ok(HttpResponse::Created().json(convert::pipeline(&pipeline, &project)))
+    Ok(HttpResponse::Created().json(shown(&call, &pipeline, &project)))
 }
 
 /// `GET /api/v0/organizations/{org}/pipelines/{pipeline}`: one pipeline, archived or not.
@@ -62,5 +64,27 @@ pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
 /// 200; 401; 404.
 pub(super) async fn read(call: Call) -> Answer {
     let (access, pipeline) = call.pipeline().await?;
-    Ok(HttpResponse::Ok().json(convert::pipeline(&pipeline, access.project())))
+    Ok(HttpResponse::Ok().json(shown(&call, &pipeline, access.project())))
+}
+
+/// `DELETE /api/v1/organizations/{org}/pipelines/{pipeline}`: archives a pipeline, which then is in no
+/// list. Its builds stay.
+///
+/// 204; 401; 403 for roles below maintainer; 404.
+pub(super) async fn archive(call: Call) -> Answer {
+    let (access, pipeline) = call.pipeline().await?;
+    let update = PipelineUpdate {
+        archived: Some(true),
+        ..PipelineUpdate::default()
+    };
+    call.farm
+        .describe_pipeline(&access, &pipeline.slug, update)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A pipeline as the caller's generation shows it.
+fn shown(call: &Call, pipeline: &Pipeline, project: &Project) -> Value {
+    let id = call.farm.pipeline_uuid(pipeline.id);
+    call.with_id(convert::pipeline(pipeline, project), id)
 }
