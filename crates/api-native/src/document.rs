@@ -101,7 +101,7 @@ fn describe(responses: &mut Map<String, Value>, status: &str, text: &str) {
     let header = match status {
         "401" => "WWW-Authenticate",
         "416" => "Content-Range",
-        "503" => "Retry-After",
+        "429" | "503" => "Retry-After",
         _ => return,
     };
     response["headers"] = json!({header: {"schema": {"type": "string"}}});

@@ -80,7 +80,7 @@ pub(crate) struct Project {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewProject {
-    #[schema(value_type = schemas::NewNameText)]
+    #[schema(value_type = schemas::NameText)]
     pub(crate) namespace: Name,
     #[schema(value_type = schemas::NewNameText)]
     pub(crate) name: Name,

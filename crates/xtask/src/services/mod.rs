@@ -2,6 +2,7 @@
 //! a temporary directory, and stops when its value is dropped.
 
 mod engines;
+mod node;
 mod postgres;
 mod registry;
 mod s3;
@@ -20,11 +21,13 @@ use crate::process::{Lifetime, output_of};
 use crate::setup::{self, Docker};
 use crate::{python, root, scratch};
 
-/// Clients of the APIs and their dependencies: the last version of python-gitlab that speaks v3, and
-/// Schemathesis.
+/// Clients of the APIs and their dependencies: the last version of python-gitlab that speaks v3,
+/// Schemathesis, and a validator and a client generator for OpenAPI.
 const CLIENTS: &[&str] = &[
     "python-gitlab==1.4.0",
     "schemathesis==4.32.5",
+    "openapi-spec-validator==0.9.0",
+    "openapi-python-client==0.29.1",
     "anyio==4.16.0",
     "certifi==2026.10.18",
     "charset-normalizer==3.5.2",
@@ -52,6 +55,46 @@ const CLIENTS: &[&str] = &[
     "typing_extensions==4.16.0",
     "urllib3==2.8.0",
     "Werkzeug==3.1.9",
+    "annotated-doc==0.0.7",
+    "annotated-types==0.8.0",
+    "attrs==26.1.0",
+    "h11==0.16.0",
+    "httpcore==1.0.9",
+    "httpx==0.28.1",
+    "Jinja2==3.1.6",
+    "jsonschema==4.26.0",
+    "jsonschema-path==0.5.0",
+    "jsonschema-specifications==2025.9.1",
+    "lazy-object-proxy==1.13.0",
+    "openapi-schema-validator==0.9.0",
+    "pathable==0.6.0",
+    "pydantic==2.14.4",
+    "pydantic-settings==2.16.3",
+    "pydantic_core==2.50.5",
+    "python-dotenv==1.2.4",
+    "referencing==0.37.0",
+    "rfc3339-validator==0.1.4",
+    "rpds-py==2026.9.1",
+    "ruamel.yaml==0.19.1",
+    "ruff==0.17.6",
+    "shellingham==1.5.4",
+    "typer==0.27.3",
+    "typing-inspection==0.4.5",
+];
+
+/// Programs that are built with published libraries: the variable that names each, its source, and
+/// its file name.
+const PUBLISHED_PROGRAMS: [(&str, &str, &str); 2] = [
+    (
+        "SLIPWAY_TEST_PUBLISHED_RUNNER",
+        "coordinator/tests/runner_v4/published_runner",
+        "published-runner",
+    ),
+    (
+        "SLIPWAY_TEST_PUBLISHED_HARMONT_CLIENT",
+        "coordinator/tests/harmont/published_client",
+        "published-client",
+    ),
 ];
 
 /// Options of the services task.
@@ -99,18 +142,21 @@ pub(crate) enum ServiceKind {
     Python,
     /// Git over OpenSSH, and Git LFS.
     Remotes,
-    /// A runner built with a published library for GitLab runners.
+    /// Programs built with published libraries: a GitLab runner, and a client of Harmont.
     Published,
+    /// A published generator of TypeScript clients.
+    Node,
 }
 
 impl ServiceKind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Postgres,
         Self::S3,
         Self::Docker,
         Self::Python,
         Self::Remotes,
         Self::Published,
+        Self::Node,
     ];
 
     /// The name of the test module.
@@ -122,6 +168,7 @@ impl ServiceKind {
             Self::Python => "python",
             Self::Remotes => "remotes",
             Self::Published => "published",
+            Self::Node => "node",
         }
     }
 
@@ -168,7 +215,8 @@ impl Services {
                 ServiceKind::Docker => services.start_docker().await,
                 ServiceKind::Python => services.install_clients().await,
                 ServiceKind::Remotes => install_remotes().await,
-                ServiceKind::Published => services.build_published_runner().await,
+                ServiceKind::Published => services.build_published_programs().await,
+                ServiceKind::Node => services.install_node().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));
@@ -222,17 +270,23 @@ impl Services {
         Ok(())
     }
 
-    /// Builds a program outside the workspace, so that its dependencies do not become Slipway's.
-    async fn build_published_runner(&mut self) -> Result<()> {
-        let source = root().join("coordinator/tests/runner_v4/published_runner");
-        let target = scratch()?.join("published");
-        let mut build = Command::new("cargo");
-        build.args(["build", "--quiet", "--locked", "--manifest-path"]);
-        build.arg(source.join("Cargo.toml"));
-        output_of(build.arg("--target-dir").arg(&target)).await?;
-        let program = target.join("debug/published-runner").display().to_string();
-        self.environment
-            .push(("SLIPWAY_TEST_PUBLISHED_RUNNER", program));
+    async fn install_node(&mut self) -> Result<()> {
+        let home = node::install().await?.display().to_string();
+        self.environment.push(("SLIPWAY_TEST_NODE", home));
+        Ok(())
+    }
+
+    /// Builds programs outside the workspace, so that their dependencies do not become Slipway's.
+    async fn build_published_programs(&mut self) -> Result<()> {
+        for (variable, source, name) in PUBLISHED_PROGRAMS {
+            let target = scratch()?.join("published");
+            let mut build = Command::new("cargo");
+            build.args(["build", "--quiet", "--locked", "--manifest-path"]);
+            build.arg(root().join(source).join("Cargo.toml"));
+            output_of(build.arg("--target-dir").arg(&target)).await?;
+            let program = target.join("debug").join(name).display().to_string();
+            self.environment.push((variable, program));
+        }
         Ok(())
     }
 
