@@ -32,8 +32,7 @@ pub(crate) struct UploadParams {
     expire_in: Option<String>,
     artifact_type: Option<String>,
     artifact_format: Option<String>,
-    /// The job token, if it is a field before the file. A token after the file is ignored: no bytes
-    /// are stored before the client is authenticated.
+    /// The job token, if it is a field that was read.
     #[serde(skip)]
     pub(crate) token: Option<String>,
 }
@@ -80,9 +79,10 @@ impl UploadParams {
             return Ok(None);
         };
         match slipway_domain::expiry::parse(text) {
-            Some(duration) => Ok(Some(duration)),
+            Some(expiry) => Ok(expiry.after()),
             None => Err(BadInput::Unreadable(
-                "expire_in must be a duration such as \"7 days\" or \"2 hrs 20 min\"".to_owned(),
+                "expire_in must be \"never\" or a duration such as \"7 days\" or \"2 hrs 20 min\""
+                    .to_owned(),
             )),
         }
     }

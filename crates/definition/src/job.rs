@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use slipway_domain::expiry::{self, Expiry};
 use slipway_domain::names::check_line;
 use slipway_domain::pipeline::JobDefinition;
 use slipway_domain::retry::RetryRules;
-use slipway_domain::{FailureReason, JobSpec, Name, TagSet, When, expiry};
+use slipway_domain::{FailureReason, JobSpec, Name, TagSet, When};
 
 use crate::error::{ParseError, Position};
 use crate::fields::{Fields, one_of};
@@ -141,7 +142,8 @@ fn settings(fields: Fields<'_>) -> Result<Settings, ParseError> {
 fn timeout(node: &Node) -> Result<u32, ParseError> {
     let text = node.text("`timeout`")?;
     // The syntax is the same as for `expire_in`, so that the file has only one form of durations.
-    let seconds = expiry::parse(text).and_then(|time| u32::try_from(time.num_seconds()).ok());
+    let time = expiry::parse(text).and_then(Expiry::after);
+    let seconds = time.and_then(|time| u32::try_from(time.num_seconds()).ok());
     seconds
         .filter(|seconds| (1..=MAX_TIMEOUT_S).contains(seconds))
         .ok_or_else(|| {

@@ -1,11 +1,32 @@
-//! Durations as GitLab writes them in `expire_in`: `7 days`, `2 hrs 20 min`, `7d`.
+//! Durations as GitLab writes them in `expire_in`: `7 days`, `2 hrs 20 min`, `7d`, `never`.
 
 use chrono::TimeDelta;
 
-/// Parses a duration. Returns `None` if `text` is not one.
+/// How long something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// It does not expire.
+    Never,
+    After(TimeDelta),
+}
+
+impl Expiry {
+    /// The time after which it expires; `None` if it does not.
+    pub fn after(self) -> Option<TimeDelta> {
+        match self {
+            Self::Never => None,
+            Self::After(duration) => Some(duration),
+        }
+    }
+}
+
+/// Parses a duration, or `never`. Returns `None` if `text` is neither.
 ///
-/// A month is 30 days and a year 365.25, as in GitLab.
-pub fn parse(text: &str) -> Option<TimeDelta> {
+/// A month is 30 days and a year 365.25, as in GitLab. There, a duration of zero means never, too.
+pub fn parse(text: &str) -> Option<Expiry> {
+    if text.trim().eq_ignore_ascii_case("never") {
+        return Some(Expiry::Never);
+    }
     let mut seconds = 0.0;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -25,8 +46,12 @@ pub fn parse(text: &str) -> Option<TimeDelta> {
         rest = after.trim_start_matches([' ', ',']);
         rest = rest.strip_prefix("and ").unwrap_or(rest).trim_start();
     }
+    if seconds == 0.0 {
+        return Some(Expiry::Never);
+    }
     // A thousand years is the limit: long enough for anybody, and far from overflowing `TimeDelta`.
-    (seconds <= 31_557_600_000.0).then(|| TimeDelta::seconds(seconds as i64))
+    let is_short = seconds <= 31_557_600_000.0;
+    is_short.then(|| Expiry::After(TimeDelta::milliseconds((seconds * 1000.0) as i64)))
 }
 
 fn unit_seconds(unit: &str) -> Option<f64> {
@@ -48,7 +73,7 @@ mod tests {
 
     #[test]
     fn durations_are_parsed_in_every_spelling() {
-        let seconds = |text| parse(text).map(|delta| delta.num_seconds());
+        let seconds = |text| Some(parse(text)?.after()?.num_seconds());
         assert_eq!(seconds("7 days"), Some(604_800));
         assert_eq!(seconds("30 mins"), Some(1800));
         assert_eq!(seconds("2 hrs 20 min"), Some(8400));
@@ -59,7 +84,10 @@ mod tests {
             Some(604_800 + 86_400 + 3600)
         );
         assert_eq!(seconds("42"), Some(42));
+        let half = parse("0.5 sec").and_then(Expiry::after);
+        assert_eq!(half, Some(TimeDelta::milliseconds(500)));
         for bad in [
+            "never ever",
             "",
             "soon",
             "7 dayz",
@@ -69,6 +97,13 @@ mod tests {
             "1..2 days",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn never_and_zero_do_not_expire() {
+        for text in ["never", "Never", " NEVER ", "0", "0 days", "0 hrs 0 min"] {
+            assert_eq!(parse(text), Some(Expiry::Never), "{text}");
         }
     }
 }

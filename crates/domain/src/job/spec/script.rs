@@ -54,7 +54,7 @@ pub struct ArtifactRules {
     /// After which result of the script they are collected.
     #[serde(default, skip_serializing_if = "ArtifactsWhen::is_default")]
     pub when: ArtifactsWhen,
-    /// How long they are kept, as a GitLab duration; forever when absent.
+    /// How long they are kept, as a GitLab duration; forever when absent, `never` or zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_in: Option<String>,
 }
@@ -167,7 +167,7 @@ impl ArtifactRules {
             Some(text) if expiry::parse(text).is_none() => Err(Invalid::new(
                 "artifacts.expire_in",
                 text,
-                "a duration such as 3 days or 2 hrs 20 min",
+                "a duration such as 3 days or 2 hrs 20 min, or never",
             )),
             _ => Ok(()),
         }
