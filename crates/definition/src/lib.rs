@@ -11,6 +11,7 @@ mod job_ref;
 mod job_spec;
 mod matrix;
 mod pipeline;
+mod surrogates;
 mod yaml;
 
 use slipway_domain::pipeline::Definition;

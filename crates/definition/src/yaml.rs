@@ -8,11 +8,15 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::error::{ParseError, Position};
+use crate::surrogates::Mended;
 
 /// The maximum nesting depth.
 const MAX_DEPTH: usize = 16;
 /// The maximum number of values, counting each use of an alias.
 const MAX_VALUES: usize = 50_000;
+/// The maximum number of texts with surrogate pairs in a file that is not JSON. Each of them costs
+/// another run of the parser.
+const MAX_MENDED: usize = 100;
 
 /// A value with its position.
 #[derive(Clone, Debug)]
@@ -67,17 +71,55 @@ struct Builder {
     root: Option<Node>,
 }
 
-/// Parses a text that consists of one YAML document.
+/// Why the parser stopped.
+enum Stopped {
+    /// The text is no YAML. It may become YAML by replacing escapes of JSON.
+    Syntax(ParseError),
+    Refused(ParseError),
+}
+
+/// Parses a text that consists of one YAML document. JSON is accepted, too.
 pub(crate) fn parse(text: &str) -> Result<Node, ParseError> {
+    let mut mended = Mended::new(text);
+    for _ in 0..MAX_MENDED {
+        match parse_once(&mended) {
+            Ok(node) => return Ok(node),
+            Err(Stopped::Refused(error)) => return Err(error),
+            // The parser reports an invalid escape at the beginning of its text.
+            Err(Stopped::Syntax(error)) => {
+                if !mended.replace_from(error.position) {
+                    return Err(in_file(&mended, error));
+                }
+            }
+        }
+    }
+    match parse_once(&mended) {
+        Ok(node) => Ok(node),
+        Err(Stopped::Refused(error)) => Err(error),
+        Err(Stopped::Syntax(error)) => Err(in_file(&mended, error)),
+    }
+}
+
+/// The error with its position in the file.
+fn in_file(mended: &Mended, error: ParseError) -> ParseError {
+    ParseError {
+        position: mended.original(error.position),
+        ..error
+    }
+}
+
+fn parse_once(mended: &Mended) -> Result<Node, Stopped> {
     let mut builder = Builder::default();
-    for event in Parser::new_from_str(text) {
+    for event in Parser::new_from_str(&mended.text) {
         let (event, span) = event.map_err(|error| {
-            position_of(error.marker()).error(format!("invalid YAML: {}", error.info()))
+            let message = format!("invalid YAML: {}", error.info());
+            Stopped::Syntax(position_of(error.marker()).error(message))
         })?;
-        builder.take(event, position_of(&span.start))?;
+        let position = mended.original(position_of(&span.start));
+        builder.take(event, position).map_err(Stopped::Refused)?;
     }
     let empty = || Position::START.error("the file is empty; define at least one job in `jobs`");
-    builder.root.ok_or_else(empty)
+    builder.root.ok_or_else(|| Stopped::Refused(empty()))
 }
 
 fn position_of(mark: &Marker) -> Position {

@@ -127,6 +127,69 @@ jobs:
 }
 
 #[test]
+fn json_as_encoders_write_it_is_read() {
+    for (text, expected) in [
+        (
+            r#"{"jobs": {"a": {"script": ["echo \ud83d\udc33"]}}}"#,
+            "echo \u{1f433}",
+        ),
+        (
+            r#"{"jobs":{"a":{"script":["\ud83d\udc33\u00e9\/\"\\ud83d","\uD834\uDD1E"]}}}"#,
+            "\u{1f433}\u{e9}/\"\\ud83d",
+        ),
+        (
+            "jobs:\n  a:\n    script: [\"\\ud83d\\udc33\", \"\\ud83d\\udc33\"]\n",
+            "\u{1f433}",
+        ),
+        // Only double quotes give escapes a meaning.
+        (
+            "jobs:\n  a:\n    script:\n      - echo \"\\ud83d\\udc33\"\n      - \"\\ud83d\\udc33\"\n",
+            "echo \"\\ud83d\\udc33\"",
+        ),
+        (
+            "variables: {X: \"\\ud83d\\udc33\"}\njobs:\n  a:\n    variables: {Y: \"\\ud83d\\udc33\"}\n    script: |-\n      x \"\\ud83d\\udc33\"\n",
+            "x \"\\ud83d\\udc33\"",
+        ),
+    ] {
+        let definition = parsed(text);
+        assert_eq!(
+            script(job(&definition, "a")).commands[0],
+            expected,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn errors_after_surrogate_pairs_have_the_position_in_the_file() {
+    let json = r#"{"jobs": {"a": {"script": ["\ud83d\udc33"], "oops": 1}}}"#;
+    let column = json.find("\"oops").unwrap() + 1;
+    let error = error_of(json);
+    assert!(
+        error.contains(&format!("line 1, column {column}:")),
+        "{error}"
+    );
+    let half = r#"{"jobs": {"a": {"script": ["\ud83d\udc33", "\ud83d"]}}}"#;
+    let column = half.find("\"\\ud83d\"").unwrap() + 1;
+    let error = error_of(half);
+    assert!(
+        error.contains(&format!("line 1, column {column}:")),
+        "{error}"
+    );
+}
+
+#[test]
+fn artifacts_that_never_expire_are_accepted_as_in_gitlab() {
+    for expiry in ["never", "Never", "0", "\"0\"", "0 days"] {
+        let text =
+            format!("jobs: {{a: {{script: [x], artifacts: {{paths: [a], expire_in: {expiry}}}}}}}");
+        let definition = parsed(&text);
+        let kept = script(job(&definition, "a")).artifacts.as_ref().unwrap();
+        assert_eq!(kept.expire_in.as_deref(), Some(expiry.trim_matches('"')));
+    }
+}
+
+#[test]
 fn a_job_without_needs_needs_the_previous_stage() {
     let definition = parsed(
         "stages: [build, lint, test]\njobs:\n\
