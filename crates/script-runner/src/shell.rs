@@ -28,6 +28,10 @@ pub(crate) fn script(
         text.push_str(&format!("printf {number} >{position_file} || :\n"));
         text.push_str(command);
         text.push('\n');
+        // Otherwise the shell would join the command with the next line of this script.
+        if command.ends_with('\\') {
+            text.push('\n');
+        }
     }
     text
 }
@@ -118,6 +122,26 @@ mod tests {
         assert_eq!(last_command(&list, "1"), Some("first"));
         assert_eq!(last_command(&list, "0"), None);
         assert_eq!(last_command(&list, ""), None);
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_of_a_command_does_not_join_it_with_the_next_one() {
+        for shell in ["sh", "bash"] {
+            let lines = [
+                "echo a \\",
+                "echo b \\\n  c \\",
+                "echo 'd\\\\' \\\\",
+                "exit 3",
+            ];
+            let (output, code, last) = run(shell, &lines);
+            let results: Vec<&str> = output
+                .lines()
+                .filter(|line| !line.starts_with(['$', ' ']))
+                .collect();
+            assert_eq!(results.first(), Some(&"a"), "{output}");
+            assert_eq!(results.get(1), Some(&"b c"), "{output}");
+            assert_eq!((code, last.as_deref()), (Some(3), Some("exit 3")));
+        }
     }
 
     #[test]
