@@ -73,6 +73,8 @@ pub struct Artifact {
     pub name: String,
     /// How long the farm keeps it, in GitLab's notation for durations. `None` means forever.
     pub expire_in: Option<String>,
+    /// Why the job fails although it succeeded so far: something that was requested is missing here.
+    pub incomplete: Option<Failure>,
 }
 
 /// What an artifact contains.

@@ -42,6 +42,15 @@ pub enum ScriptError {
          write less, or ask the runner's operator to raise --job-disk-mb"
     )]
     DiskLimitExceeded { limit_mb: u64 },
+    /// The artifacts have more entries than other jobs would unpack.
+    #[error("the artifacts have more than {limit} files and directories; keep fewer files")]
+    TooManyArtifacts { limit: u64 },
+    /// The artifacts are larger than other jobs would unpack.
+    #[error("the artifacts are larger than {limit_gb} GiB; keep fewer files")]
+    ArtifactsTooLarge { limit_gb: u64 },
+    /// The artifact paths go below too many links.
+    #[error("the artifact paths lead through more than {limit} links; name the directories")]
+    TooManyLinks { limit: usize },
     /// The shell exited before the first command.
     #[error("the shell of the image {image} exited with {code} before the first command")]
     NotStarted { image: String, code: i64 },
@@ -79,6 +88,9 @@ impl ScriptError {
             | Self::CommandFailed { .. }
             | Self::UnknownCommandFailed { .. }
             | Self::OutOfMemory { .. }
+            | Self::TooManyArtifacts { .. }
+            | Self::ArtifactsTooLarge { .. }
+            | Self::TooManyLinks { .. }
             | Self::NotStarted { .. } => FailureReason::JobFailed,
             Self::DiskLimitExceeded { .. } => FailureReason::DiskFull,
             Self::Engine(error) => error.reason(),
@@ -95,6 +107,9 @@ impl ScriptError {
             Self::ImageUnavailable { .. }
             | Self::NoShell { .. }
             | Self::DiskLimitExceeded { .. }
+            | Self::TooManyArtifacts { .. }
+            | Self::ArtifactsTooLarge { .. }
+            | Self::TooManyLinks { .. }
             | Self::Engine(_) => None,
         }
     }

@@ -4,6 +4,7 @@
 //! the engine can be on another host, and a container never writes to the file system of this one.
 //! This crate does not depend on coordinators or git.
 
+mod archive;
 mod collect;
 mod container;
 mod disk_limit;
@@ -15,8 +16,10 @@ mod pull;
 mod request;
 mod save_container;
 mod shell;
+mod zip_writer;
 
-pub use collect::{Collected, collect};
+pub use archive::Collected;
+pub use collect::collect;
 pub use container::{WORK_DIR, run};
 pub use error::ScriptError;
 pub use request::ScriptRequest;

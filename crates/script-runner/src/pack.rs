@@ -2,7 +2,8 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -72,8 +73,7 @@ fn add_content<W: Write>(archive: &mut tar::Builder<W>, dir: &Path, name: &Path)
             add_directory(archive, &name, Some(&metadata))?;
             add_content(archive, &on_disk, &name)?;
         } else if metadata.is_symlink() {
-            let mut header = header(EntryType::Symlink, 0o777, Some(&metadata));
-            archive.append_link(&mut header, &name, on_disk.read_link()?)?;
+            add_link(archive, &name, &on_disk.read_link()?, &metadata)?;
         } else if metadata.is_file() {
             add_file(archive, &on_disk, &name)?;
         }
@@ -86,8 +86,25 @@ fn add_directory<W: Write>(
     name: &Path,
     metadata: Option<&Metadata>,
 ) -> io::Result<()> {
+    add_early_time(archive, metadata)?;
     let mut header = header(EntryType::Directory, 0o777, metadata);
     archive.append_data(&mut header, name, io::empty())
+}
+
+fn add_link<W: Write>(
+    archive: &mut tar::Builder<W>,
+    name: &Path,
+    target: &Path,
+    metadata: &Metadata,
+) -> io::Result<()> {
+    add_early_time(archive, Some(metadata))?;
+    let mut header = header(EntryType::Symlink, 0o777, Some(metadata));
+    // Literally, because the other way drops parts of the target that have no meaning.
+    match header.set_link_name_literal(target.as_os_str().as_bytes()) {
+        Ok(()) => archive.append_data(&mut header, name, io::empty()),
+        // Longer than the field.
+        Err(_) => archive.append_link(&mut header, name, target),
+    }
 }
 
 fn add_file<W: Write>(
@@ -99,6 +116,7 @@ fn add_file<W: Write>(
     let metadata = file.metadata()?;
     let is_executable = metadata.permissions().mode() & 0o111 != 0;
     let mode = if is_executable { 0o777 } else { 0o666 };
+    add_early_time(archive, Some(&metadata))?;
     let mut header = header(EntryType::Regular, mode, Some(&metadata));
     header.set_size(metadata.len());
     // A file that grows meanwhile must not exceed the size in its header.
@@ -115,6 +133,21 @@ fn add_bytes<W: Write>(
     archive.append_data(&mut header, name, content)
 }
 
+/// Adds the modification time as a record for the next entry, if it is before 1970: the field of the
+/// header cannot express it.
+fn add_early_time<W: Write>(
+    archive: &mut tar::Builder<W>,
+    metadata: Option<&Metadata>,
+) -> io::Result<()> {
+    match metadata.map(MetadataExt::mtime) {
+        Some(seconds) if seconds < 0 => {
+            let text = seconds.to_string();
+            archive.append_pax_extensions([("mtime", text.as_bytes())])
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A header for a file that root owns and everybody can write: the image decides which user runs the
 /// commands.
 fn header(kind: EntryType, mode: u32, metadata: Option<&Metadata>) -> Header {
@@ -122,8 +155,7 @@ fn header(kind: EntryType, mode: u32, metadata: Option<&Metadata>) -> Header {
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_size(0);
-    let modified = metadata.and_then(|metadata| metadata.modified().ok());
-    let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    header.set_mtime(since.map_or(0, |since| since.as_secs()));
+    let modified = metadata.map_or(0, MetadataExt::mtime);
+    header.set_mtime(modified.try_into().unwrap_or(0));
     header
 }

@@ -47,5 +47,6 @@ pub(super) async fn save_image(
         path,
         name: "image.tar.gz".to_owned(),
         expire_in: Some(EXPIRE_IN.to_owned()),
+        incomplete: None,
     }))
 }

@@ -90,8 +90,21 @@ pub(super) async fn collect_files(
     for warning in &collected.warnings {
         job.output.line(&format!("Warning: artifacts: {warning}"));
     }
+    for problem in &collected.problems {
+        job.output.line(&format!("Artifacts: {problem}"));
+    }
+    // After a failure, the script may not have reached the command that makes the file. What there is
+    // helps to find out why.
+    let incomplete = collected.problems.first().filter(|_| succeeded);
+    let incomplete = incomplete.map(|problem| Failure {
+        reason: FailureReason::JobFailed,
+        message: format!("the artifacts are incomplete: {problem}"),
+    });
     // An empty archive would look like artifacts to later jobs.
     if collected.entries == 0 {
+        if let Some(failure) = incomplete {
+            return Err(failure);
+        }
         job.output
             .line("Warning: no artifacts were found, so none are uploaded");
         return Ok(None);
@@ -102,6 +115,7 @@ pub(super) async fn collect_files(
         path,
         name: format!("{name}.zip"),
         expire_in: rules.expire_in.clone(),
+        incomplete,
     }))
 }
 

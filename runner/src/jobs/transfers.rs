@@ -126,7 +126,11 @@ pub(crate) async fn upload(
         return outcome;
     }
     let uploaded = match executor.collect(job, &outcome).await {
-        Ok(Some(artifact)) => send(coordinator, job, &artifact).await,
+        Ok(Some(artifact)) => match send(coordinator, job, &artifact).await {
+            // What could be kept is uploaded first: people can look at it.
+            Ok(()) => artifact.incomplete.map_or(Ok(()), Err),
+            failed => failed,
+        },
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };

@@ -69,7 +69,7 @@ async fn commands_run_in_the_checkout_and_matching_artifacts_are_uploaded() {
         "echo first; echo second >&2; echo third; echo \"the password: $PASSWORD\"",
     ];
     let rules = json!({
-        "paths": ["out/**/*.txt", "out/link", "out/deep/empty", "*.log", "nothing/here"],
+        "paths": ["out/**/*.txt", "out/link", "out/deep/empty", "*.log", "nothing/*"],
         "name": "result", "expire_in": "7 days",
     });
     let spec = script(shell_image(), &commands, rules);
@@ -90,7 +90,7 @@ async fn commands_run_in_the_checkout_and_matching_artifacts_are_uploaded() {
     );
     assert!(!trace.contains(SECRET));
     assert!(
-        trace.contains("Warning: artifacts: nothing/here matches nothing"),
+        trace.contains("Warning: artifacts: nothing/* matches nothing"),
         "{trace}"
     );
     let [upload] = held.uploads.as_slice() else {
@@ -139,6 +139,160 @@ async fn artifacts_of_needed_jobs_are_unpacked_for_scripts_and_image_builds() {
     let held = fake.until_reported(82).await;
     assert!(trace(&held).contains("$ cat made/x\nfrom before\n"));
     assert!(held.uploads.is_empty());
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn everything_that_a_job_packs_is_unpacked_for_the_next_one() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    let commands = [
+        "mkdir -p venv/bin o/empty o/real/sub; chmod 750 o/empty",
+        "ln -s /usr/bin/python3 venv/bin/python; ln -s ../../.. venv/up; ln -s nothing venv/none",
+        "echo 1 >'o/dev-foo\\x2dbar.swap'; echo 2 >'o/c:x'; echo 3 >\"o/$(printf 'latin-\\351')\"",
+        "echo 4 >o/exec; chmod 755 o/exec; ln o/exec o/again; touch -d '1975-01-02 03:04:05' o/exec",
+        "echo 5 >o/late; touch -d '2200-01-02 03:04:05' o/late; touch -d '2001-02-03 04:05:06' o/c:x",
+        "echo f >o/real/sub/f; ln -s real o/lnk; rm Dockerfile; mkdir Dockerfile; echo >Dockerfile/f",
+    ];
+    let rules = json!({"paths": ["venv", "o", "o/lnk/sub/f", "Dockerfile/"]});
+    let spec = script(shell_image(), &commands, rules);
+    fake.enqueue(151, &[], repository.job(&spec));
+    let held = fake.until_reported(151).await;
+    assert_eq!(held.status, "success", "{}", trace(&held));
+    let archive = held.uploads[0].bytes.clone();
+    fake.change(|state| state.artifacts.insert(1, archive));
+    let checks = [
+        "test \"$(readlink venv/bin/python)\" = /usr/bin/python3",
+        "test \"$(readlink venv/up)\" = ../../..; test \"$(readlink venv/none)\" = nothing",
+        "test \"$(cat 'o/dev-foo\\x2dbar.swap' o/c:x \"o/$(printf 'latin-\\351')\" | tr -d '\\n')\" = 123",
+        "test -d o/empty; test -x o/exec; test ! -x o/late; test \"$(cat o/again)\" = 4",
+        "test \"$(stat -c %Y o/exec)\" = 157863845; test \"$(stat -c %Y o/again)\" = 157863845",
+        "test \"$(stat -c %Y o/late)\" = 7258215845; test \"$(stat -c %Y o/c:x)\" = 981173106",
+        "test \"$(readlink o/lnk)\" = real; cat o/lnk/sub/f; test -f Dockerfile/f",
+    ];
+    let spec = script(shell_image(), &checks, Value::Null);
+    fake.enqueue(152, &[], needing(repository.job(&spec), 1));
+    let held = fake.until_reported(152).await;
+    assert_eq!(held.status, "success", "{}", trace(&held));
+    runner.drain(&fake).await;
+}
+
+/// Keeps `paths` of a tree with linked directories, and returns the names in the archive.
+async fn kept(fake: &FakeCoordinator, repository: &Repository, id: i64, paths: &[&str]) -> String {
+    let make = "mkdir -p real/sub /out/deep; echo f >real/sub/f; echo g >real/g; echo o >/out/deep/o; \
+                ln -s real lnk; ln -s /out out; ln -s ../.. real/sub/loop; ln -s lnk/sub two";
+    let spec = script(shell_image(), &[make], json!({"paths": paths}));
+    fake.enqueue(id, &[], repository.job(&spec));
+    let held = fake.until_reported(id).await;
+    assert_eq!(held.status, "success", "{paths:?} {}", trace(&held));
+    let names: Vec<String> = unzipped(&held.uploads[0].bytes).into_keys().collect();
+    names.join(" ")
+}
+
+#[tokio::test]
+async fn files_below_a_linked_directory_are_kept() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    for (id, paths, expected) in [
+        (
+            160,
+            &["lnk/**"][..],
+            "lnk/ lnk/g lnk/sub/ lnk/sub/f lnk/sub/loop",
+        ),
+        (161, &["lnk/"], "lnk/ lnk/g lnk/sub/ lnk/sub/f lnk/sub/loop"),
+        (162, &["lnk/sub/f"], "lnk/sub/f"),
+        (163, &["lnk/sub/*"], "lnk/sub/f lnk/sub/loop"),
+        (164, &["lnk"], "lnk"),
+        (165, &["two/*"], "two/f two/loop"),
+    ] {
+        assert_eq!(
+            kept(&fake, &repository, id, paths).await,
+            expected,
+            "{paths:?}"
+        );
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn files_below_a_link_that_is_kept_itself_are_kept_in_their_place() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    for (id, paths, expected) in [
+        (170, &["lnk", "lnk/sub/f"][..], "lnk real/sub/f"),
+        (
+            171,
+            &["lnk/**", "lnk", "real/g"],
+            "lnk real/ real/g real/sub/ real/sub/f real/sub/loop",
+        ),
+        (172, &["*/g", "lnk"], "lnk real/g"),
+        (173, &["*n*", "tw*", "two/f"], "lnk real/sub/f two"),
+    ] {
+        assert_eq!(
+            kept(&fake, &repository, id, paths).await,
+            expected,
+            "{paths:?}"
+        );
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn files_below_a_link_that_leads_out_are_kept() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    for (id, paths) in [
+        (176, &["out", "out/deep/o"][..]),
+        (177, &["out/deep/*"]),
+        (178, &["out/*/o"]),
+    ] {
+        assert_eq!(
+            kept(&fake, &repository, id, paths).await,
+            "out/deep/o",
+            "{paths:?}"
+        );
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_job_fails_if_something_requested_by_name_cannot_be_kept() {
+    let repository = Repository::with("FROM scratch\n");
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    let make = "echo >file; mkfifo pipe; ln -s nowhere lnk";
+    for (id, path, words, uploads) in [
+        (180, "nothing/here", "nothing/here does not exist", 1),
+        (181, "file/below", "file/below does not exist", 1),
+        (182, "pipe", "pipe is a pipe or a device", 1),
+        (183, "lnk/sub/f", "lnk/sub/f does not exist", 1),
+    ] {
+        let spec = script(shell_image(), &[make], json!({"paths": ["file", path]}));
+        fake.enqueue(id, &[], repository.job(&spec));
+        let held = fake.until_reported(id).await;
+        let report = held.report.clone().unwrap();
+        assert_eq!(
+            report.failure_reason.as_deref(),
+            Some("job_failed"),
+            "{path}"
+        );
+        let message = report.failure_message.unwrap();
+        assert!(message.contains(words), "{message}");
+        // What could be kept is there for people to look at.
+        assert_eq!(held.uploads.len(), uploads, "{path}");
+    }
+    // After a failure, the first reason stays.
+    let rules = json!({"paths": ["file", "nothing"], "when": "always"});
+    let spec = script(shell_image(), &[make, "exit 4"], rules);
+    fake.enqueue(185, &[], repository.job(&spec));
+    let held = fake.until_reported(185).await;
+    let message = held.report.clone().unwrap().failure_message.unwrap();
+    assert!(message.contains("exited with 4"), "{message}");
+    assert_eq!(held.uploads.len(), 1);
     runner.drain(&fake).await;
 }
 
