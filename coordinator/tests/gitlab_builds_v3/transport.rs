@@ -3,7 +3,7 @@
 //! See `docs/protocols/gitlab-builds-v3.md#transport` and `#errors`.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::api_client::{PROJECT, build_path, builds_path, send};
@@ -15,6 +15,7 @@ on_both_back_ends!(
     project_name_may_contain_dots,
     wrong_method_returns_405_and_unknown_path_404,
     json_suffix_is_optional,
+    json_null_is_no_body,
 );
 
 async fn unknown_project_returns_404(backend: Backend) {
@@ -108,4 +109,29 @@ async fn json_suffix_is_optional(backend: Backend) {
         .post(&build_path(id, "/cancel.json"))
         .await;
     assert_eq!(response.is(201).json()["status"], json!("canceled"));
+}
+
+/// An old Go client encodes "no parameters" as `null`, with the type of JSON.
+async fn json_null_is_no_body(backend: Backend) {
+    let fixture = Fixture::start(backend).await;
+    let id = fixture.pending_build().await;
+    let null = Value::Null;
+    for (path, status) in [
+        (build_path(id, "/cancel"), 201),
+        (build_path(id, "/retry"), 201),
+        (build_path(id, "/play"), 400),
+        (format!("{PROJECT}/triggers"), 201),
+    ] {
+        let response = fixture.admin.json(Method::POST, &path, &null).await;
+        assert_eq!(
+            response.is(status).headers["content-type"],
+            "application/json"
+        );
+    }
+    let list = fixture.admin.json(Method::GET, &builds_path(), &null).await;
+    assert_eq!(list.items().len(), 2);
+    let other = fixture
+        .admin
+        .json(Method::POST, &build_path(id, "/cancel"), &json!(1));
+    other.await.is(400);
 }

@@ -15,6 +15,8 @@ on_both_back_ends!(
     upload_stores_the_file_name_and_the_expiry,
     upload_without_expire_in_never_expires,
     upload_accepts_the_token_in_the_query_or_the_form,
+    the_token_is_accepted_in_every_form,
+    uploads_with_expire_in_never_or_zero_do_not_expire,
     upload_accepts_expire_in_after_the_file,
     upload_requires_a_file_a_token_and_a_running_job,
     upload_of_exactly_the_size_limit_returns_413,
@@ -100,6 +102,47 @@ async fn upload_accepts_the_token_in_the_query_or_the_form(backend: Backend) {
     let job = upload_form(&claim, "", form).await.is(201).json();
     assert_eq!(job["artifacts_file"]["filename"], "d.zip");
     assert!(job["artifacts_expire_at"].is_string());
+}
+
+async fn the_token_is_accepted_in_every_form(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let claim = Claim::of_new_build(&farm).await;
+    let after = |token: &str| zip_form().text("token", token.to_owned());
+    upload_form(&claim, "", after("nope"))
+        .await
+        .fails_with(403, FORBIDDEN);
+    let job = upload_form(&claim, "", after(&claim.token)).await;
+    assert_eq!(job.is(201).json()["artifacts_file"]["filename"], "a.zip");
+    let path = format!("/builds/{}/artifacts", claim.id);
+    let api = &claim.runner.api;
+    let token = &claim.token;
+    for method in [Method::GET, Method::DELETE] {
+        let request = || api.request(method.clone(), &path);
+        let requests = [
+            request().json(&json!({ "token": token })),
+            request()
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(format!("token={token}")),
+            request().multipart(Form::new().text("token", token.clone())),
+            request().query(&[("token", token)]),
+            request().header("build-token", token),
+        ];
+        for request in requests {
+            api.send(request).await.is(200);
+        }
+        let wrong = request().json(&json!({ "token": "nope" }));
+        api.send(wrong).await.fails_with(403, FORBIDDEN);
+    }
+}
+
+async fn uploads_with_expire_in_never_or_zero_do_not_expire(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    for expire_in in ["never", "Never", "0", "0+days"] {
+        let claim = Claim::of_new_build(&farm).await;
+        let query = format!("expire_in={expire_in}");
+        claim.upload(&query, "a.zip", b"PK zip").await.is(201);
+        assert_eq!(farm.artifacts(claim.id).await[0].expires_at, None);
+    }
 }
 
 async fn upload_accepts_expire_in_after_the_file(backend: Backend) {

@@ -58,6 +58,8 @@ async fn body_params(
     // Everything else is read as JSON, whatever its declared type is.
     match serde_json::from_slice(&body) {
         Ok(Value::Object(params)) => Ok(params),
+        // Some clients encode "no parameters" like this.
+        Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err(BadInput::Unreadable("expected a JSON object".to_owned())),
         Err(error) => Err(BadInput::Unreadable(format!(
             "expected a JSON object: {error}"

@@ -3,7 +3,7 @@
 //! See `docs/protocols/gitlab-builds-v3.md#artifacts` and `#keep`.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway_domain::JobId;
 use slipway_testkit::farm::SHA;
 use slipway_testkit::{Backend, on_both_back_ends};
@@ -204,6 +204,7 @@ async fn kept_artifacts_do_not_expire(backend: Backend) {
     for _ in 0..2 {
         let build = fixture.post_action(claim.id, "/artifacts/keep", 200).await;
         assert_eq!(build["artifacts_file"]["size"], 2);
+        assert_eq!(build.get("download_url"), Some(&Value::Null));
     }
     fixture.farm.advance(2 * 86_400);
     fixture.farm.farm().expire_artifacts().await.unwrap();

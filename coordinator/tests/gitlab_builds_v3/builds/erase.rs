@@ -22,6 +22,7 @@ async fn erase_deletes_trace_and_artifacts(backend: Backend) {
     let erased = fixture.post_action(claim.id, "/erase", 201).await;
     let mut expected = before.clone();
     expected["artifacts_file"] = Value::Null;
+    expected["download_url"] = Value::Null;
     assert_eq!(erased, expected);
     for below in ["/trace", "/artifacts"] {
         let response = fixture.developer.get(&build_path(claim.id, below)).await;

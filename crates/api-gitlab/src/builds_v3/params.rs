@@ -20,7 +20,7 @@ impl Params {
     /// Reads the query and the body.
     ///
     /// # Errors
-    /// `BodyTooLarge`; `BadRequest` if the body is neither a JSON object nor UTF-8 text.
+    /// `BodyTooLarge`; `BadRequest` if the body is neither a JSON object or null, nor UTF-8 text.
     pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, V3Error> {
         let mut params = Self::default();
         // The query is read first: the last value of a name counts, so the body takes precedence.
@@ -39,6 +39,8 @@ impl Params {
                         params.add_json(name, value);
                     }
                 }
+                // Some clients encode "no parameters" like this.
+                Ok(Value::Null) => {}
                 _ => return Err(V3Error::bad_request("the body is not a JSON object")),
             }
         } else {

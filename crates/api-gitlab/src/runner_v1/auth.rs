@@ -1,12 +1,13 @@
 //! Authentication of runners and jobs.
 
+use actix_web::dev::Payload;
 use actix_web::{HttpRequest, web};
 use slipway_domain::{JobToken, RunnerToken};
 use slipway_farm::{Farm, FarmError, Runner};
 use slipway_protocol::{JOB_TOKEN_HEADER, TokenRequest};
 
 use super::error::RunnerV1Error;
-use crate::params::non_empty;
+use crate::params::{non_empty, read_params};
 
 /// The runner with this token.
 ///
@@ -19,6 +20,13 @@ pub(crate) async fn authenticated(
 ) -> Result<Runner, RunnerV1Error> {
     let token = non_empty(token).ok_or(FarmError::BadToken)?;
     Ok(farm.runner_by_token(&RunnerToken::presented(token)).await?)
+}
+
+/// The job token of a request whose body may be parameters: JSON, a form or a multipart form.
+pub(crate) async fn job_token_in(http: &HttpRequest, body: Payload) -> JobToken {
+    // A body that cannot be read has no token, but the header may have one.
+    let params = read_params::<TokenRequest>(http, body).await;
+    job_token(http, params.ok().and_then(|params| params.token))
 }
 
 /// The job token of a request. The query takes precedence over `field`, a field of the form, and

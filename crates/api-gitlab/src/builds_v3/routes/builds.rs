@@ -7,6 +7,7 @@ use slipway_farm::{Farm, FarmError, Job, JobFilter, ListedJob, ProjectAccess};
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
 use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::wire::BuildWithDownload;
 use crate::builds_v3::{Answer, at, convert, read};
 use crate::convert::status_name;
 
@@ -120,6 +121,22 @@ async fn build_response(
     Ok(response.json(convert::build(&call.base_url(), &listed)))
 }
 
+/// [`build_response`] with a `download_url`, which GitLab up to 8.8 and its documents show for erase
+/// and keep.
+async fn with_download_url(
+    mut response: HttpResponseBuilder,
+    farm: &Farm,
+    call: &Call,
+    access: &ProjectAccess,
+    job: &Job,
+) -> Answer {
+    let listed = farm.listed_job(access, job.id).await?;
+    Ok(response.json(BuildWithDownload {
+        build: convert::build(&call.base_url(), &listed),
+        download_url: None,
+    }))
+}
+
 /// `GET /projects/:id/builds/:build_id`: one build.
 ///
 /// 200; 400 if the id is invalid; 401; 403 without the right to read builds; 404 if the project
@@ -168,7 +185,7 @@ async fn retry(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
 async fn erase(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
     match farm.erase_job(&call.actor, &access, &listed.job).await {
-        Ok(job) => build_response(HttpResponse::Created(), &farm, &call, &access, &job).await,
+        Ok(job) => with_download_url(HttpResponse::Created(), &farm, &call, &access, &job).await,
         Err(error) => Err(forbidden_by_state(error, "Build is not erasable!")),
     }
 }
@@ -203,7 +220,7 @@ async fn keep(farm: web::Data<Farm>, call: Call, path: BuildPath) -> Answer {
     let (access, listed) = find_build(&farm, &call, &path, Role::Developer).await?;
     let archive = listed.archive.as_ref().ok_or(V3Error::NotFound)?;
     farm.keep_artifact(&access, archive.id).await?;
-    build_response(HttpResponse::Ok(), &farm, &call, &access, &listed.job).await
+    with_download_url(HttpResponse::Ok(), &farm, &call, &access, &listed.job).await
 }
 
 #[cfg(test)]

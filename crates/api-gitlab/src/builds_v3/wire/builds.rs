@@ -27,6 +27,15 @@ pub(crate) struct Build {
     pub(crate) pipeline: PipelineSummary,
 }
 
+/// A build as the answer to erase and keep.
+#[derive(Serialize)]
+pub(crate) struct BuildWithDownload {
+    #[serde(flatten)]
+    pub(crate) build: Build,
+    /// Always null: the farm has no page for downloads.
+    pub(crate) download_url: Option<String>,
+}
+
 /// The pipeline of a build.
 #[derive(Serialize)]
 pub(crate) struct PipelineSummary {

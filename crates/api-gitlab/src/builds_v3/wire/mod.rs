@@ -9,7 +9,7 @@ mod runners;
 mod users;
 
 pub(crate) use self::builds::{
-    Build, Commit, CommitDetails, CommitStatus, Pipeline, PipelineSummary,
+    Build, BuildWithDownload, Commit, CommitDetails, CommitStatus, Pipeline, PipelineSummary,
 };
 pub(crate) use self::projects::{
     Access, Member, Namespace, Permissions, Project, SimpleProject, Trigger, Variable,

@@ -1,18 +1,26 @@
 //! A job's archive: upload, download and delete; and the download of the package that a job builds.
 
-use actix_multipart::Multipart;
+use actix_multipart::{Field, Multipart};
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
-use slipway_farm::{Content, Farm, FarmError};
+use bytes::{Bytes, BytesMut};
+use chrono::TimeDelta;
+use futures_util::{TryStreamExt, stream};
+use slipway_domain::JobId;
+use slipway_farm::{Content, Farm, FarmError, FileKind, JobAccess, ReceivedArchive};
 
 use crate::artifacts::{DownloadHeaders, archive_response, receive_form};
 use crate::runner_v1::Answer;
-use crate::runner_v1::auth::job_token;
+use crate::runner_v1::auth::{job_token, job_token_in};
 use crate::runner_v1::convert;
 use crate::runner_v1::convert::FileVariables;
 use crate::runner_v1::error::RunnerV1Error;
 use crate::runner_v1::params::job_id;
 use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
+
+/// The largest file before its token, in bytes. It stays in memory, because no bytes are stored before
+/// the client is authenticated.
+const MAX_BYTES_BEFORE_TOKEN: usize = 16 << 20;
 
 /// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive, and replaces an earlier one.
 ///
@@ -38,8 +46,15 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     // The token may be a field of the form, so the fields before the file are read first. Only the
     // holder of the token learns what is wrong with them.
     let file = find_file(&mut form, &mut fields).await;
+    let token = job_token(http, fields.token.take());
+    let file = match file {
+        Ok(Some(file)) if token.expose().is_empty() => {
+            return receive_before_token(farm, id, http, form, fields, file).await;
+        }
+        file => file,
+    };
     let job = farm
-        .running_job_access(id, &job_token(http, fields.token.take()))
+        .running_job_access(id, &token)
         .await
         .map_err(not_running)?;
     let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;
@@ -53,16 +68,70 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
     // `expire_in` may also follow the file.
     let rest = read_rest(&mut form, &mut fields).await;
     match rest.and_then(|()| fields.or(&query).expiry()) {
-        Ok(expiry) => farm
-            .put_file(&job, received, kind, filename, expiry)
-            .await
-            .map_err(not_running)?,
+        Ok(expiry) => put(farm, &job, received, kind, filename, expiry).await,
         Err(error) => {
             farm.drop_archive(received).await;
-            return Err(error.into());
+            Err(error.into())
         }
+    }
+}
+
+/// Receives a small file whose token may be a field after it.
+async fn receive_before_token(
+    farm: &Farm,
+    id: JobId,
+    http: &HttpRequest,
+    mut form: Multipart,
+    mut fields: UploadParams,
+    mut file: Field,
+) -> Answer {
+    let filename = file_name(&file);
+    let content = in_memory(&mut file).await;
+    drop(file);
+    // A file that is too large is not read further, so its token is unknown.
+    let rest = if content.is_some() {
+        read_rest(&mut form, &mut fields).await
+    } else {
+        Ok(())
     };
-    let claimed = farm.claimed_job(id).await?;
+    let job = farm
+        .running_job_access(id, &job_token(http, fields.token.take()))
+        .await
+        .map_err(not_running)?;
+    rest?;
+    let params = fields.or(&UploadParams::from_query(http));
+    let (kind, expiry) = (params.kind()?, params.expiry()?);
+    let content = content.unwrap_or_default();
+    let content = stream::iter([Ok::<Bytes, std::io::Error>(content)]);
+    let received = farm.receive_archive(&job, content).await?;
+    put(farm, &job, received, kind, filename, expiry).await
+}
+
+/// The content of a file, if it is not larger than [`MAX_BYTES_BEFORE_TOKEN`] and can be read.
+async fn in_memory(file: &mut Field) -> Option<Bytes> {
+    let mut content = BytesMut::new();
+    while let Some(chunk) = file.try_next().await.ok()? {
+        if content.len() + chunk.len() > MAX_BYTES_BEFORE_TOKEN {
+            return None;
+        }
+        content.extend_from_slice(&chunk);
+    }
+    Some(content.freeze())
+}
+
+/// Makes the received file the job's, and answers with the job.
+async fn put(
+    farm: &Farm,
+    job: &JobAccess,
+    received: ReceivedArchive,
+    kind: FileKind,
+    filename: String,
+    expiry: Option<TimeDelta>,
+) -> Answer {
+    farm.put_file(job, received, kind, filename, expiry)
+        .await
+        .map_err(not_running)?;
+    let claimed = farm.claimed_job(job.id()).await?;
     Ok(HttpResponse::Created().json(convert::payload(&claimed, FileVariables::Native)))
 }
 
@@ -74,9 +143,11 @@ pub(crate) async fn download(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
+    body: web::Payload,
 ) -> Answer {
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
-    let archive = farm.archive_by_token(id, &job_token(&http, None)).await?;
+    let token = job_token_in(&http, body.into_inner()).await;
+    let archive = farm.archive_by_token(id, &token).await?;
     let Content::Archive { filename, .. } = &archive.content else {
         return Err(RunnerV1Error::NotFound);
     };
@@ -124,9 +195,11 @@ pub(crate) async fn delete(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
+    body: web::Payload,
 ) -> Answer {
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
-    let access = farm.job_access(id, &job_token(&http, None)).await?;
+    let token = job_token_in(&http, body.into_inner()).await;
+    let access = farm.job_access(id, &token).await?;
     farm.delete_archive(&access).await?;
     Ok(HttpResponse::Ok().finish())
 }
