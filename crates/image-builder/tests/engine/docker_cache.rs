@@ -33,6 +33,9 @@ async fn a_branch_reuses_layers_of_its_previous_build() {
         let repository = format!("{}/test/{}", registry(), unique());
         let name = format!("{repository}:main");
         let builder = builder(backend).await;
+        if !reuses_layers(&builder) {
+            continue;
+        }
         let build = async |spec: ImageBuild| {
             let progress = RecordedProgress::default();
             let request = request(dir.path(), spec);
@@ -52,10 +55,7 @@ async fn a_branch_reuses_layers_of_its_previous_build() {
             Backend::BuildKit => "importing cache manifest from",
             Backend::Classic => "Using cache",
         };
-        assert!(
-            second.contains(sign) || !reuses_layers(&builder),
-            "{second}"
-        );
+        assert!(second.contains(sign), "{second}");
 
         let anew = ImageBuild {
             no_cache: true,
@@ -73,6 +73,9 @@ async fn layers_of_another_jobs_image_are_reused_and_a_missing_image_is_no_error
     for backend in backends() {
         let dir = checkout(&format!("{SHELL}RUN echo built {}\n", unique()));
         let builder = builder(backend).await;
+        if !reuses_layers(&builder) {
+            continue;
+        }
         let build = async |spec: ImageBuild| {
             let progress = RecordedProgress::default();
             let request = request(dir.path(), spec);
@@ -113,7 +116,7 @@ async fn layers_of_another_jobs_image_are_reused_and_a_missing_image_is_no_error
             Backend::BuildKit => "importing cache manifest from",
             Backend::Classic => "Using cache",
         };
-        assert!(text.contains(sign) || !reuses_layers(&builder), "{text}");
+        assert!(text.contains(sign), "{text}");
 
         let gone = format!("sha256:{}", "0a".repeat(32));
         let (_, text) = build(from(&gone)).await;

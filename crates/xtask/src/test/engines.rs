@@ -139,7 +139,7 @@ fn filter(kind: EngineKind) -> String {
 }
 
 /// The modules that need no BuildKit, which Podman does not have.
-const PODMAN: &str = "^(docker_archive|docker::scripts|docker::sources)::";
+const PODMAN: &str = "^(docker_archive|docker_base_image|docker::scripts|docker::sources)::";
 /// Podman reports an image without a shell in another way.
 const NOT_PODMAN: &str = "^docker::scripts::unusable_images";
 
