@@ -85,7 +85,10 @@ fn complete_operation(operation: &mut Value) {
             describe(responses, status, text);
         }
     }
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    // Indexing for a change would add the member where it is missing.
+    let parameters = operation.get_mut("parameters");
+    let parameters = parameters.and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
         parameter["schema"] = without_null(&parameter["schema"]);
     }
 }
@@ -152,9 +155,6 @@ fn without_null(schema: &Value) -> Value {
         }
     }
     schema
-        .as_object_mut()
-        .map(|members| members.retain(|_, value| !value.is_null()));
-    schema
 }
 
 /// Makes the schema of a list refer to its items. The macro repeats their schema.
@@ -210,13 +210,11 @@ fn require_all(schema: &mut Value) {
     if let Some(properties) = schema["properties"].as_object() {
         schema["required"] = properties.keys().cloned().collect::<Vec<_>>().into();
     }
-    for part in schema["allOf"].as_array_mut().into_iter().flatten() {
-        if part["$ref"].is_null() {
+    let parts = schema.get_mut("allOf").and_then(Value::as_array_mut);
+    for part in parts.into_iter().flatten() {
+        if part.get("$ref").is_none() {
             require_all(part);
         }
-    }
-    if let Some(members) = schema.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
     }
 }
 

@@ -64,6 +64,10 @@ fn every_parameter_of_a_path_is_declared() {
     for (path, method, operation) in operations(&document) {
         let named = path.split('{').skip(1);
         let named: BTreeSet<&str> = named.map(|rest| rest.split('}').next().unwrap()).collect();
+        assert!(
+            operation.get("parameters").is_none_or(Value::is_array),
+            "{method} {path}"
+        );
         let parameters = operation["parameters"].as_array();
         let in_path = parameters
             .into_iter()
