@@ -87,6 +87,7 @@ impl DockerExecutor {
         let request = BuildRequest {
             job: job.payload.id.to_string(),
             checkout: checkout::dir(job),
+            modes: checkout::modes(job),
             spec: package::located(job, spec)?,
             origin: origin(job),
             logins: logins(job),

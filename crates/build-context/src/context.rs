@@ -1,17 +1,18 @@
 //! Finds the context and the Dockerfile, and lists what is sent of the context.
 
-use std::ffi::OsString;
-use std::fs::{File, Metadata};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::entry::{Entry, EntryKind, KeepIgnored, Packing, with_path};
+use crate::entry::{EntryKind, KeepIgnored, Packing, with_path};
 use crate::error::ContextError;
-use crate::ignore::Ignore;
+use crate::ignore::{Ignore, IgnoreError};
+use crate::linked_file::{LinkedFile, with_lower_case};
 
-/// How much of a `.dockerignore` or a Dockerfile is read, in bytes.
+/// How much of a Dockerfile is read, and the maximum size of a `.dockerignore`, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
 /// The block size of a tar archive, in bytes: a header is one block, and content is padded to
 /// blocks.
@@ -25,15 +26,22 @@ const PATTERNS: &str = ".dockerignore";
 /// A context with its Dockerfile and its patterns.
 #[derive(Clone, Debug)]
 pub struct Context {
-    root: PathBuf,
-    ignore: Ignore,
+    pub(crate) root: PathBuf,
+    pub(crate) ignore: Ignore,
     dockerfile: String,
     text: String,
-    dockerfile_path: PathBuf,
-    /// The path of a Dockerfile outside of the context, or with a name that is not UTF-8.
-    pub(crate) injected: Option<PathBuf>,
-    /// The path of the patterns that belong to this Dockerfile only.
-    pub(crate) own_patterns: Option<PathBuf>,
+    found: LinkedFile,
+    /// The files that an engine needs to read the Dockerfile from the context: itself, and the links
+    /// to it. Relative to the root.
+    build_files: Vec<PathBuf>,
+    /// The files that a receiver needs to read the patterns from the context, in the same way.
+    pattern_files: Vec<PathBuf>,
+    /// Whether the Dockerfile is outside of the context, or has a name that is not UTF-8. It is packed
+    /// as a file of its own then.
+    is_injected: bool,
+    /// Patterns that must be packed as a file of their own, and the name of that file.
+    injected_patterns: Option<(PathBuf, String)>,
+    patterns: Option<LinkedFile>,
 }
 
 /// How much there is to pack.
@@ -45,13 +53,7 @@ pub struct ContextSize {
     pub bytes: u64,
     /// The size of the archive in bytes, without the extra headers of long names.
     pub archive_bytes: u64,
-    /// The first symbolic link to a target outside of the context. A receiver that does not trust
-    /// the archive refuses to unpack it.
-    pub escaping_link: Option<PathBuf>,
 }
-
-/// Called with each entry of a context. An error ends the walk.
-pub type Visitor<'a> = dyn FnMut(Entry<'_>) -> io::Result<()> + 'a;
 
 impl Context {
     /// Finds the context and the Dockerfile in a checkout; both paths are relative to its root.
@@ -71,9 +73,14 @@ impl Context {
         };
         let root = inside(context)?.filter(|root| root.is_dir());
         let root = root.ok_or_else(|| context_missing(context))?;
-        let file = inside(dockerfile)?.filter(|file| file.is_file());
-        let file = file.ok_or_else(|| dockerfile_missing(dockerfile))?;
-        Self::new(root, file, Some(&checkout))
+        let found = LinkedFile::find(&with_lower_case(&checkout.join(dockerfile)));
+        let found = found.ok_or_else(|| dockerfile_missing(dockerfile))?;
+        if !found.is_inside(&checkout) {
+            return Err(ContextError::Outside {
+                path: dockerfile.to_owned(),
+            });
+        }
+        Self::new(root, found, Some(&checkout))
     }
 
     /// Uses a directory of the user as the context. The Dockerfile may be anywhere.
@@ -83,43 +90,82 @@ impl Context {
     pub fn of_directory(root: &Path, dockerfile: &Path) -> Result<Self, ContextError> {
         let found = root.canonicalize().ok().filter(|root| root.is_dir());
         let root = found.ok_or_else(|| context_missing(&root.to_string_lossy()))?;
-        let file = dockerfile.canonicalize().ok().filter(|file| file.is_file());
-        let file = file.ok_or_else(|| dockerfile_missing(&dockerfile.to_string_lossy()))?;
-        Self::new(root, file, None)
+        let found = LinkedFile::find(&with_lower_case(dockerfile));
+        let found = found.ok_or_else(|| dockerfile_missing(&dockerfile.to_string_lossy()))?;
+        Self::new(root, found, None)
     }
 
     /// `bounds` is the directory that no pattern file may be outside of.
-    fn new(
-        root: PathBuf,
-        dockerfile: PathBuf,
-        bounds: Option<&Path>,
-    ) -> Result<Self, ContextError> {
-        let text = read_start(&dockerfile)?;
-        let own_patterns = own_patterns_of(&dockerfile, bounds);
-        let patterns = patterns_at(root.join(PATTERNS), bounds);
-        // As with Docker, the patterns of the Dockerfile replace those of the context.
-        let ignore = match own_patterns.as_ref().or(patterns.as_ref()) {
-            Some(path) => Ignore::parse(&read_start(path)?),
-            None => Ignore::default(),
-        };
-        let name = dockerfile.strip_prefix(&root).ok().and_then(Path::to_str);
-        let (name, injected) = match name {
-            Some(name) => (name.to_owned(), None),
+    fn new(root: PathBuf, found: LinkedFile, bounds: Option<&Path>) -> Result<Self, ContextError> {
+        let mut text = read(found.content(), MAX_TEXT)?;
+        text.truncate(usize::try_from(MAX_TEXT).unwrap_or(usize::MAX));
+        let build_files = found.names_in(&root);
+        let name = build_files.first().and_then(|name| name.to_str());
+        let (name, build_files, is_injected) = match name.map(str::to_owned) {
+            Some(name) => (name, build_files, false),
             // The name depends on the content only, so that the same context is packed the same
             // way.
             None => {
                 let digest = hex::encode(Sha256::digest(&text));
-                (format!(".dockerfile-{digest}"), Some(dockerfile.clone()))
+                (format!(".dockerfile-{digest}"), Vec::new(), true)
             }
         };
-        Ok(Self {
+        // As with Docker, the patterns of the Dockerfile replace those of the context.
+        let own = patterns_at(&found.with_suffix(PATTERNS), bounds);
+        let (patterns, patterns_name) = match own {
+            Some(own) => (Some(own), format!("{name}{PATTERNS}")),
+            None => (
+                patterns_at(&root.join(PATTERNS), bounds),
+                PATTERNS.to_owned(),
+            ),
+        };
+        let ignore = patterns.as_ref().map(read_patterns);
+        let pattern_files = patterns.as_ref().map(|file| file.names_in(&root));
+        let pattern_files = pattern_files
+            .filter(|names| {
+                names
+                    .first()
+                    .is_some_and(|name| name == Path::new(&patterns_name))
+            })
+            .unwrap_or_default();
+        let injected_patterns = match &patterns {
+            Some(file) if pattern_files.is_empty() => {
+                Some((file.content().to_owned(), patterns_name))
+            }
+            _ => None,
+        };
+        let context = Self {
             root,
-            ignore,
+            ignore: ignore.transpose()?.unwrap_or_default(),
             dockerfile: name,
-            text,
-            dockerfile_path: dockerfile,
-            injected,
-            own_patterns,
+            text: String::from_utf8_lossy(&text).into_owned(),
+            found,
+            build_files,
+            pattern_files,
+            is_injected,
+            injected_patterns,
+            patterns,
+        };
+        context.check_patterns()?;
+        Ok(context)
+    }
+
+    /// Fails if a pattern is used whose error shows only then.
+    fn check_patterns(&self) -> Result<(), ContextError> {
+        if !self.ignore.has_invalid() {
+            return Ok(());
+        }
+        let packing = Packing {
+            keep: KeepIgnored::Nothing,
+            ..Packing::default()
+        };
+        let walked = self.walk(packing, &|_| true, &mut |_| Ok(()));
+        walked.map_err(|error| match error.downcast::<IgnoreError>() {
+            Ok(error) => {
+                let file = self.patterns.as_ref().map(LinkedFile::file_name);
+                patterns_invalid(file.unwrap_or_default(), error)
+            }
+            Err(error) => ContextError::Io(error),
         })
     }
 
@@ -128,9 +174,14 @@ impl Context {
         &self.dockerfile
     }
 
-    /// The path of the Dockerfile on disk.
+    /// The path on disk of the file with the content of the Dockerfile.
     pub fn dockerfile_path(&self) -> &Path {
-        &self.dockerfile_path
+        self.found.content()
+    }
+
+    /// The file name of the Dockerfile, which is that of a link if the Dockerfile is one.
+    pub fn dockerfile_file_name(&self) -> &OsStr {
+        self.found.file_name()
     }
 
     /// The directory that is the context.
@@ -138,9 +189,17 @@ impl Context {
         &self.root
     }
 
-    /// The name in the archive of the patterns that belong to the Dockerfile only.
-    pub(crate) fn own_patterns_name(&self) -> String {
-        format!("{}{PATTERNS}", self.dockerfile)
+    /// The files that are packed under names which are not their paths in the context.
+    pub(crate) fn injected(&self, packing: Packing) -> Vec<(&Path, &str)> {
+        let mut injected = Vec::new();
+        if self.is_injected && packing.keep != KeepIgnored::Nothing {
+            injected.push((self.found.content(), self.dockerfile.as_str()));
+        }
+        if packing.keep == KeepIgnored::AllPatterns {
+            let patterns = self.injected_patterns.as_ref();
+            injected.extend(patterns.map(|(path, name)| (path.as_path(), name.as_str())));
+        }
+        injected
     }
 
     /// The text of the Dockerfile, up to 1 MiB.
@@ -161,165 +220,54 @@ impl Context {
             size.entries += 1;
             size.archive_bytes += BLOCK;
             match entry.kind {
-                EntryKind::Directory => {}
-                EntryKind::File { size: bytes, .. } => {
+                EntryKind::Directory | EntryKind::HardLink { .. } | EntryKind::Link => {}
+                EntryKind::File { size: bytes } => {
                     // An unreadable file is reported now, not in the middle of the upload.
                     File::open(entry.on_disk).map_err(|error| with_path(entry.on_disk, &error))?;
                     size.bytes += bytes;
                     size.archive_bytes += bytes.next_multiple_of(BLOCK);
                 }
-                EntryKind::Link if size.escaping_link.is_none() => {
-                    let target = entry.target()?;
-                    let is_outside = leads_out(entry.name, &target);
-                    size.escaping_link = is_outside.then(|| entry.name.to_owned());
-                }
-                EntryKind::Link => {}
             }
             Ok(())
         })?;
         Ok(size)
     }
 
-    /// Visits each entry except injected ones in the order of names, and a directory before its
-    /// entries. If `is_wanted` is false for an entry, nothing below it is visited either.
-    ///
-    /// # Errors
-    /// If a file or directory cannot be read; the message names it. Errors of `visit`.
-    pub fn walk(
-        &self,
-        packing: Packing,
-        is_wanted: &dyn Fn(&Path) -> bool,
-        visit: &mut Visitor<'_>,
-    ) -> io::Result<()> {
-        let mut walk = Walk {
-            context: self,
-            packing,
-            is_wanted,
-            visit,
-            pending_dirs: Vec::new(),
-        };
-        walk.directory(Path::new(""))
-    }
-
-    fn is_ignored(&self, packing: Packing, name: &Path) -> bool {
-        let text = name.to_string_lossy();
-        let is_dockerfile = text == self.dockerfile;
-        let is_own_patterns = self.own_patterns.is_some() && text == self.own_patterns_name();
+    /// Whether an entry is sent whatever the patterns say; `None` if they decide.
+    pub(crate) fn is_kept(&self, packing: Packing, name: &Path) -> Option<bool> {
+        let is_one_of = |files: &[PathBuf]| files.iter().any(|file| file == name);
         match packing.keep {
-            KeepIgnored::Nothing => {}
-            // A file that happens to have the name of the injected one must not replace it.
-            _ if is_dockerfile => return self.injected.is_some(),
-            _ if text == PATTERNS => return false,
-            KeepIgnored::AllPatterns if is_own_patterns => return false,
-            KeepIgnored::BuildFiles | KeepIgnored::AllPatterns => {}
-        }
-        self.ignore.is_ignored(&text)
-    }
-
-    /// Whether an ignored directory may contain something that is sent.
-    fn may_contain_exceptions(&self, packing: Packing, dir: &Path) -> bool {
-        let contains_dockerfile = packing.keep != KeepIgnored::Nothing
-            && self.injected.is_none()
-            && Path::new(&self.dockerfile).starts_with(dir);
-        contains_dockerfile || self.ignore.has_exceptions()
-    }
-}
-
-/// The state of one walk through a context.
-struct Walk<'a, 'b> {
-    context: &'a Context,
-    packing: Packing,
-    is_wanted: &'a dyn Fn(&Path) -> bool,
-    visit: &'a mut Visitor<'b>,
-    /// The ignored directories above the current one. They are visited only if something below them
-    /// is not ignored.
-    pending_dirs: Vec<(PathBuf, Metadata)>,
-}
-
-impl Walk<'_, '_> {
-    /// Visits the entries of `dir`, which is relative to the root.
-    fn directory(&mut self, dir: &Path) -> io::Result<()> {
-        for name in names_in(&self.context.root.join(dir))? {
-            let name = dir.join(name);
-            if !(self.is_wanted)(&name) {
-                continue;
-            }
-            let on_disk = self.context.root.join(&name);
-            let metadata = on_disk.symlink_metadata();
-            let metadata = metadata.map_err(|error| with_path(&on_disk, &error))?;
-            let is_ignored = self.context.is_ignored(self.packing, &name);
-            if !is_ignored {
-                for (above, metadata) in std::mem::take(&mut self.pending_dirs) {
-                    self.entry(&above, &metadata)?;
-                }
-                self.entry(&name, &metadata)?;
-            }
-            if !metadata.is_dir() {
-                continue;
-            }
-            if !is_ignored {
-                self.directory(&name)?;
-            } else if self.context.may_contain_exceptions(self.packing, &name) {
-                self.pending_dirs.push((name.clone(), metadata));
-                self.directory(&name)?;
-                // Still pending means that nothing below it was visited.
-                self.pending_dirs.pop_if(|(pending, _)| *pending == name);
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, name: &Path, metadata: &Metadata) -> io::Result<()> {
-        let on_disk = self.context.root.join(name);
-        match Entry::new(&on_disk, name, metadata, self.packing.latest_change) {
-            Some(entry) => (self.visit)(entry),
-            None => Ok(()),
+            KeepIgnored::Nothing => None,
+            // A file that happens to have the name of an injected one must not replace it.
+            _ if self.is_injected && name == Path::new(&self.dockerfile) => Some(false),
+            KeepIgnored::AllPatterns if self.is_injected_pattern_file(name) => Some(false),
+            KeepIgnored::AllPatterns if is_one_of(&self.pattern_files) => Some(true),
+            _ if is_one_of(&self.build_files) || name == Path::new(PATTERNS) => Some(true),
+            KeepIgnored::BuildFiles | KeepIgnored::AllPatterns => None,
         }
     }
-}
 
-/// Whether a symbolic link called `name` leads out of the context. The target need not exist, so
-/// only its text counts.
-fn leads_out(name: &Path, target: &Path) -> bool {
-    let mut depth = name.components().count().saturating_sub(1);
-    target.components().any(|part| {
-        match part {
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => {}
-            Component::ParentDir => match depth.checked_sub(1) {
-                Some(above) => depth = above,
-                None => return true,
-            },
-            Component::RootDir | Component::Prefix(_) => return true,
+    fn is_injected_pattern_file(&self, name: &Path) -> bool {
+        let injected = self.injected_patterns.as_ref();
+        injected.is_some_and(|(_, injected)| name == Path::new(injected))
+    }
+
+    /// Whether an ignored directory contains a file that is sent anyway.
+    pub(crate) fn contains_kept(&self, packing: Packing, dir: &Path) -> bool {
+        let any_in = |files: &[PathBuf]| files.iter().any(|file| file.starts_with(dir));
+        match packing.keep {
+            KeepIgnored::Nothing => false,
+            KeepIgnored::BuildFiles => any_in(&self.build_files),
+            KeepIgnored::AllPatterns => any_in(&self.build_files) || any_in(&self.pattern_files),
         }
-        false
-    })
-}
-
-/// The sorted names in a directory. The order of a file system differs from host to host.
-fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
-    let read = || -> io::Result<Vec<OsString>> {
-        let entries = dir.read_dir()?;
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.map(|entry| entry.file_name()))
-            .collect::<io::Result<_>>()?;
-        names.sort();
-        Ok(names)
-    };
-    read().map_err(|error| with_path(dir, &error))
-}
-
-fn own_patterns_of(dockerfile: &Path, bounds: Option<&Path>) -> Option<PathBuf> {
-    let mut path = dockerfile.as_os_str().to_owned();
-    path.push(PATTERNS);
-    patterns_at(path.into(), bounds)
+    }
 }
 
 /// The pattern file at `path`, if it exists and is inside the bounds.
-fn patterns_at(path: PathBuf, bounds: Option<&Path>) -> Option<PathBuf> {
-    let path = path.canonicalize().ok()?;
-    let is_inside = bounds.is_none_or(|bounds| path.starts_with(bounds));
-    (is_inside && path.is_file()).then_some(path)
+fn patterns_at(path: &Path, bounds: Option<&Path>) -> Option<LinkedFile> {
+    let found = LinkedFile::find(path)?;
+    let is_inside = bounds.is_none_or(|bounds| found.is_inside(bounds));
+    is_inside.then_some(found)
 }
 
 fn context_missing(path: &str) -> ContextError {
@@ -334,14 +282,35 @@ fn dockerfile_missing(path: &str) -> ContextError {
     }
 }
 
-fn read_start(path: &Path) -> io::Result<String> {
+fn patterns_invalid(file: &OsStr, detail: impl ToString) -> ContextError {
+    ContextError::PatternsInvalid {
+        file: file.to_string_lossy().into_owned(),
+        detail: detail.to_string(),
+    }
+}
+
+/// Reads patterns. A file that is too large is an error: without its end, files that must stay out
+/// would be sent.
+fn read_patterns(file: &LinkedFile) -> Result<Ignore, ContextError> {
+    let content = read(file.content(), MAX_TEXT)?;
+    if content.len() as u64 > MAX_TEXT {
+        let why = "the file is larger than 1 MiB";
+        return Err(patterns_invalid(file.file_name(), why));
+    }
+    let parsed = Ignore::parse(&content);
+    parsed.map_err(|error| patterns_invalid(file.file_name(), error))
+}
+
+/// Reads up to one byte more than `limit` of a file.
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        File::open(path)?.take(MAX_TEXT).read_to_end(&mut text)?;
-        Ok(text)
+        let mut content = Vec::new();
+        File::open(path)?
+            .take(limit + 1)
+            .read_to_end(&mut content)?;
+        Ok(content)
     };
-    let text = read().map_err(|error| with_path(path, &error))?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    read().map_err(|error| with_path(path, &error))
 }
 
 #[cfg(test)]

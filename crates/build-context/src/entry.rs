@@ -13,6 +13,18 @@ pub struct Packing {
     /// Later modification times are replaced by this one, as `SOURCE_DATE_EPOCH` requires.
     pub latest_change: Option<SystemTime>,
     pub keep: KeepIgnored,
+    pub modes: FileModes,
+}
+
+/// Which permissions entries get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileModes {
+    /// Those that git knows: whether a file is executable. They do not depend on the host's, so that
+    /// the same commit makes the same image everywhere.
+    #[default]
+    Portable,
+    /// Those on disk, with the bits for set-user-ID, set-group-ID and restricted deletion.
+    Kept,
 }
 
 /// Which files are sent although the patterns of the context ignore them.
@@ -28,73 +40,85 @@ pub enum KeepIgnored {
     Nothing,
 }
 
-/// A file, a directory or a symbolic link of a context. It belongs to root, like files in images.
+/// A file, a directory or a link of a context. It belongs to root, like files in images.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     pub on_disk: &'a Path,
     /// Relative to the root of the context.
     pub name: &'a Path,
-    pub kind: EntryKind,
+    pub kind: EntryKind<'a>,
+    /// The permissions and special bits, up to `0o7777`.
+    pub mode: u32,
     /// The modification time, since 1970.
     pub modified: Duration,
 }
 
-/// The kind of an entry. Sockets, pipes and devices are never entries: images do not contain them.
+/// The kind of an entry. Sockets, pipes and devices are never entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
+pub enum EntryKind<'a> {
     Directory,
     File {
         /// In bytes.
         size: u64,
-        /// Whether anybody may execute it.
-        is_executable: bool,
+    },
+    /// Another name of a file that was an entry before.
+    HardLink {
+        /// The name of that entry.
+        to: &'a Path,
     },
     /// A symbolic link to any target.
     Link,
 }
 
-impl EntryKind {
-    fn new(metadata: &Metadata) -> Option<Self> {
+impl<'a> EntryKind<'a> {
+    fn new(metadata: &Metadata, earlier: Option<&'a Path>) -> Option<Self> {
         if metadata.is_dir() {
             Some(Self::Directory)
         } else if metadata.is_symlink() {
             Some(Self::Link)
+        } else if !metadata.is_file() {
+            None
         } else {
-            metadata.is_file().then(|| Self::File {
-                size: metadata.len(),
-                is_executable: metadata.permissions().mode() & 0o111 != 0,
+            Some(match earlier {
+                Some(to) => Self::HardLink { to },
+                None => Self::File {
+                    size: metadata.len(),
+                },
             })
-        }
-    }
-
-    /// The permissions. They do not depend on the host's, so that the same files make the same
-    /// image everywhere.
-    pub fn mode(self) -> u32 {
-        match self {
-            Self::File {
-                is_executable: false,
-                ..
-            } => 0o644,
-            Self::File { .. } | Self::Directory => 0o755,
-            Self::Link => 0o777,
         }
     }
 }
 
+fn mode_of(metadata: &Metadata, modes: FileModes) -> u32 {
+    let mode = metadata.permissions().mode();
+    if metadata.is_symlink() {
+        return 0o777;
+    }
+    match modes {
+        FileModes::Kept => mode & 0o7777,
+        FileModes::Portable if metadata.is_dir() || mode & 0o111 != 0 => 0o755,
+        FileModes::Portable => 0o644,
+    }
+}
+
 impl<'a> Entry<'a> {
-    /// The entry for something on disk; `None` if images cannot contain it.
+    /// The entry for something on disk; `None` if it is never an entry. `earlier` is the name of an
+    /// entry that is the same file.
     pub(crate) fn new(
         on_disk: &'a Path,
         name: &'a Path,
         metadata: &Metadata,
-        latest_change: Option<SystemTime>,
+        earlier: Option<&'a Path>,
+        packing: Packing,
     ) -> Option<Self> {
         let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+        let latest_change = packing.latest_change;
         let modified = latest_change.map_or(modified, |latest| modified.min(latest));
         Some(Self {
             on_disk,
             name,
-            kind: EntryKind::new(metadata)?,
+            kind: EntryKind::new(metadata, earlier)?,
+            mode: mode_of(metadata, packing.modes),
             modified: modified.duration_since(UNIX_EPOCH).unwrap_or_default(),
         })
     }

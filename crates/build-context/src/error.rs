@@ -14,6 +14,13 @@ pub enum ContextError {
     /// A path leads out of the checkout.
     #[error("{path} is outside of the checkout")]
     Outside { path: String },
+    /// The patterns of ignored files are invalid.
+    #[error("the patterns in {file} are invalid: {detail}")]
+    PatternsInvalid {
+        /// The name of the file, without its directory.
+        file: String,
+        detail: String,
+    },
     /// A file or directory could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -9,9 +9,13 @@ mod context;
 mod entry;
 mod error;
 mod ignore;
+mod linked_file;
 mod pack;
+mod walk;
 
 pub use chunks::chunks_of_writer;
-pub use context::{Context, ContextSize, Visitor};
-pub use entry::{Content, Entry, EntryKind, KeepIgnored, Packing};
+pub use context::{Context, ContextSize};
+pub use entry::{Content, Entry, EntryKind, FileModes, KeepIgnored, Packing};
 pub use error::ContextError;
+pub use linked_file::with_lower_case;
+pub use walk::Visitor;

@@ -4,6 +4,7 @@
 //! completely in memory or on disk. The task ends when the reader drops the channel.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::chunks::chunks_of_writer;
 use crate::context::Context;
-use crate::entry::{Content, Entry, EntryKind, KeepIgnored, Packing, with_path};
+use crate::entry::{Content, Entry, EntryKind, Packing, with_path};
 
 impl Context {
     /// Packs the context in the background; the channel yields the chunks of the tar archive.
@@ -27,13 +28,8 @@ impl Context {
     /// writer.
     pub fn write(&self, packing: Packing, writer: impl Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(writer);
-        if let Some(path) = &self.injected {
-            append_as(&mut archive, packing, path, self.dockerfile())?;
-            if let Some(path) = &self.own_patterns
-                && packing.keep == KeepIgnored::AllPatterns
-            {
-                append_as(&mut archive, packing, path, &self.own_patterns_name())?;
-            }
+        for (path, name) in self.injected(packing) {
+            append_as(&mut archive, packing, path, name)?;
         }
         self.walk(packing, &|_| true, &mut |entry| {
             append(&mut archive, &entry)
@@ -52,7 +48,7 @@ fn append_as<W: Write>(
     let metadata = on_disk.metadata();
     let metadata = metadata.map_err(|error| with_path(on_disk, &error))?;
     let name = Path::new(name);
-    match Entry::new(on_disk, name, &metadata, packing.latest_change) {
+    match Entry::new(on_disk, name, &metadata, None, packing) {
         Some(entry) => append(archive, &entry),
         None => Ok(()),
     }
@@ -64,11 +60,15 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, entry: &Entry<'_>) -> io::Res
             let mut header = header(EntryType::Directory, entry);
             archive.append_data(&mut header, entry.name, io::empty())
         }
+        EntryKind::HardLink { to } => {
+            let mut header = header(EntryType::Link, entry);
+            append_link(archive, &mut header, entry.name, to)
+        }
         EntryKind::Link => {
             let mut header = header(EntryType::Symlink, entry);
-            archive.append_link(&mut header, entry.name, entry.target()?)
+            append_link(archive, &mut header, entry.name, &entry.target()?)
         }
-        EntryKind::File { size, .. } => {
+        EntryKind::File { size } => {
             let mut header = header(EntryType::Regular, entry);
             // The header is written first, so `Content` must deliver exactly this size.
             header.set_size(size);
@@ -77,10 +77,34 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, entry: &Entry<'_>) -> io::Res
     }
 }
 
+/// Appends a link. The target stays as it is: `tar` itself would shorten `./a//b` to `a/b`.
+fn append_link<W: Write>(
+    archive: &mut tar::Builder<W>,
+    header: &mut Header,
+    name: &Path,
+    target: &Path,
+) -> io::Result<()> {
+    let target = target.as_os_str().as_bytes();
+    if target.len() <= header.as_old().linkname.len() {
+        header.set_link_name_literal(target)?;
+    } else {
+        let mut long = Header::new_gnu();
+        long.set_entry_type(EntryType::GNULongLink);
+        long.set_path("././@LongLink")?;
+        long.set_mode(0o644);
+        // The target ends with a NUL.
+        long.set_size(target.len() as u64 + 1);
+        long.set_mtime(0);
+        long.set_cksum();
+        archive.append(&long, [target, &[0]].concat().as_slice())?;
+    }
+    archive.append_data(header, name, io::empty())
+}
+
 fn header(kind: EntryType, entry: &Entry<'_>) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
-    header.set_mode(entry.kind.mode());
+    header.set_mode(entry.mode);
     header.set_size(0);
     header.set_mtime(entry.modified.as_secs());
     header

@@ -61,7 +61,8 @@ impl Builder {
         self.check_backend(request)?;
         let secrets = BuildSecrets::resolve(request)?;
         let (checkout, spec) = (request.checkout.clone(), request.spec.clone());
-        let context = tokio::task::spawn_blocking(move || Context::find(&checkout, &spec))
+        let modes = request.modes;
+        let context = tokio::task::spawn_blocking(move || Context::find(&checkout, &spec, modes))
             .await
             .map_err(std::io::Error::other)??;
         let base = context.base.as_ref();

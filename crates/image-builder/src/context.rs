@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use slipway_build_context::{ContextError, Packing};
+use slipway_build_context::{ContextError, FileModes, Packing};
 use slipway_domain::ImageBuild;
 use tokio::sync::mpsc;
 
@@ -21,19 +21,24 @@ pub(crate) type PackedContext = mpsc::Receiver<io::Result<Bytes>>;
 #[derive(Debug)]
 pub(crate) struct Context {
     files: slipway_build_context::Context,
+    modes: FileModes,
     /// The first base image of the Dockerfile, unless only the engine can resolve its name.
     pub(crate) base: Option<FirstFrom>,
 }
 
 impl Context {
     /// Finds the context and the Dockerfile in the checkout, and checks the Dockerfile.
-    pub(crate) fn find(checkout: &Path, spec: &ImageBuild) -> Result<Self, BuildError> {
+    pub(crate) fn find(
+        checkout: &Path,
+        spec: &ImageBuild,
+        modes: FileModes,
+    ) -> Result<Self, BuildError> {
         let found = slipway_build_context::Context::find(checkout, &spec.context, &spec.dockerfile);
         let files = found?;
         let text = files.dockerfile_text();
         frontend::check(text, spec)?;
         let base = first_from::check(text, spec)?;
-        Ok(Self { base, files })
+        Ok(Self { files, modes, base })
     }
 
     /// The path of the Dockerfile in the archive.
@@ -47,6 +52,7 @@ impl Context {
     pub(crate) fn pack(&self, latest_change: Option<SystemTime>) -> PackedContext {
         self.files.clone().pack(Packing {
             latest_change,
+            modes: self.modes,
             ..Packing::default()
         })
     }
@@ -54,7 +60,7 @@ impl Context {
     /// The context for BuildKit, which requests single files. Files that changed after
     /// `latest_change` get that time.
     pub(crate) fn files(&self, latest_change: Option<SystemTime>) -> Files {
-        Files::new(self.files.clone(), latest_change)
+        Files::new(self.files.clone(), latest_change, self.modes)
     }
 }
 
@@ -64,6 +70,9 @@ impl From<ContextError> for BuildError {
             ContextError::DockerfileMissing { path } => Self::DockerfileMissing { path },
             ContextError::Missing { path } => Self::ContextMissing { path },
             ContextError::Outside { path } => Self::OutsideCheckout { path },
+            ContextError::PatternsInvalid { file, detail } => {
+                Self::PatternsInvalid { file, detail }
+            }
             ContextError::Io(error) => error.into(),
         }
     }

@@ -12,6 +12,13 @@ pub enum BuildError {
     },
     #[error("the Dockerfile is invalid: {detail}")]
     DockerfileInvalid { detail: String },
+    /// The patterns of files that are left out of the context are invalid.
+    #[error("the patterns in {file} are invalid: {detail}")]
+    PatternsInvalid {
+        /// The name of the file, without its directory.
+        file: String,
+        detail: String,
+    },
     /// The context directory does not exist, or is not a directory.
     #[error("the build context {path} is not a directory in the repository")]
     ContextMissing {
@@ -167,6 +174,7 @@ impl BuildError {
             Self::NeedsBuildKit { .. } => FailureReason::Unsupported,
             // The farm has no reason of its own for these.
             Self::ContextMissing { .. }
+            | Self::PatternsInvalid { .. }
             | Self::OutsideCheckout { .. }
             | Self::ArchiveTooLarge { .. }
             | Self::Canceled => FailureReason::JobFailed,

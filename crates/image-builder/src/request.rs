@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
+use slipway_build_context::FileModes;
 use slipway_domain::{ImageBuild, ImageDetails};
 
 /// One image to build.
@@ -15,6 +16,8 @@ pub struct BuildRequest {
     pub job: String,
     /// The directory of the checkout. No file outside of it is sent to the engine.
     pub checkout: PathBuf,
+    /// Which permissions the files of the checkout get in the image.
+    pub modes: FileModes,
     pub spec: ImageBuild,
     pub origin: Origin,
     /// Logins for the registries to pull from and push to.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use slipway_domain::{CommitSha, FailureReason, GitRef, Submodules};
 use slipway_git::{DeployKey, Git, GitError, RemoteUrl, Source};
-use slipway_image_builder::BuildError;
+use slipway_image_builder::{BuildError, FileModes};
 use slipway_packages::{PackageError, RESTORE_LIMITS, restore};
 
 use super::failure;
@@ -14,6 +14,15 @@ use crate::executor::{Failure, Job, disk_full};
 /// The directory of a job's work tree.
 pub(super) fn dir(job: &Job) -> PathBuf {
     job.dir.join("source")
+}
+
+/// Which permissions the files of the work tree get in an image. Those of a commit are the same on
+/// each host; a submitted directory keeps its own, as with `docker build`.
+pub(super) fn modes(job: &Job) -> FileModes {
+    match job.own.source {
+        Some(_) => FileModes::Kept,
+        None => FileModes::Portable,
+    }
 }
 
 /// Checks out the commit.

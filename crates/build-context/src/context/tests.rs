@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::*;
+use crate::entry::FileModes;
 
 /// A checkout with these files. A name that ends in `@` is a symbolic link to the text.
 fn checkout(files: &[(&str, &str)]) -> TempDir {
@@ -274,31 +275,11 @@ fn the_size_is_measured_before_packing() {
         entries: 5,
         bytes: 18,
         archive_bytes: 5 * 512 + 3 * 512 + 1024,
-        escaping_link: None,
     };
     assert_eq!(context.measure(Packing::default()).unwrap(), expected);
     let mut bytes = Vec::new();
     context.write(Packing::default(), &mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, expected.archive_bytes);
-}
-
-#[test]
-fn links_out_of_the_context_are_found_before_packing() {
-    for (name, target, out) in [
-        ("a@", "b", false),
-        ("x/a@", "../b", false),
-        ("x/a@", "./../b/../c", false),
-        ("x/a@", "../../b", true),
-        ("a@", "..", true),
-        ("a@", "b/../../c", true),
-        ("a@", "/etc/hosts", true),
-    ] {
-        let dir = checkout(&[("Dockerfile", "FROM scratch"), (name, target)]);
-        let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
-        let found = context.measure(Packing::default()).unwrap().escaping_link;
-        let name = Path::new(name.trim_end_matches('@'));
-        assert_eq!(found.as_deref(), out.then_some(name), "{target}");
-    }
 }
 
 #[test]
@@ -330,4 +311,201 @@ impl io::Write for TruncatingWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The names that are sent to BuildKit.
+fn sent(context: &Context) -> Vec<String> {
+    let packing = Packing {
+        keep: KeepIgnored::Nothing,
+        ..Packing::default()
+    };
+    names(context, packing)
+}
+
+/// Packs a context as `slipway build` does, and finds it in the unpacked files as a runner does.
+fn sent_after_upload(context: &Context) -> Vec<String> {
+    let packing = Packing {
+        keep: KeepIgnored::AllPatterns,
+        ..Packing::default()
+    };
+    let mut bytes = Vec::new();
+    context.write(packing, &mut bytes).unwrap();
+    let unpacked = tempfile::tempdir().unwrap();
+    tar::Archive::new(bytes.as_slice())
+        .unpack(unpacked.path())
+        .unwrap();
+    let again = Context::find(unpacked.path(), ".", context.dockerfile()).unwrap();
+    assert_eq!(again.dockerfile_text(), context.dockerfile_text());
+    sent(&again)
+}
+
+#[test]
+fn a_linked_dockerfile_uses_the_patterns_with_the_name_of_the_link() {
+    let dir = checkout(&[
+        ("Dockerfile@", "current/prod.Dockerfile"),
+        ("current@", "docker"),
+        ("Dockerfile.dockerignore", "other\ndocker\ncurrent\n"),
+        ("docker/prod.Dockerfile", "FROM scratch"),
+        ("docker/prod.Dockerfile.dockerignore", "third\n"),
+        (".dockerignore@", "ignore/list"),
+        ("ignore/list", "secret\n"),
+        ("secret", ""),
+        ("other", ""),
+        ("third", ""),
+    ]);
+    let expected = [
+        ".dockerignore -> ignore/list",
+        "Dockerfile -> current/prod.Dockerfile",
+        "Dockerfile.dockerignore",
+        "ignore",
+        "ignore/list",
+        "secret",
+        "third",
+    ];
+    let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+    assert_eq!(context.dockerfile_file_name(), "Dockerfile");
+    assert_eq!(sent(&context), expected);
+    let context = Context::of_directory(dir.path(), &dir.path().join("Dockerfile")).unwrap();
+    assert_eq!(sent(&context), expected);
+    assert_eq!(sent_after_upload(&context), expected);
+}
+
+#[test]
+fn linked_patterns_are_uploaded_with_what_their_links_need() {
+    let outside = checkout(&[("list", "ignore\nsecret\n")]);
+    let absolute = outside.path().join("list");
+    for target in ["ignore/list", absolute.to_str().unwrap()] {
+        for name in [".dockerignore@", "Dockerfile.dockerignore@"] {
+            let dir = checkout(&[
+                ("Dockerfile", "FROM scratch"),
+                (name, target),
+                ("ignore/list", "ignore\nsecret\n"),
+                ("secret", ""),
+                ("a", ""),
+            ]);
+            let dockerfile = dir.path().join("Dockerfile");
+            let context = Context::of_directory(dir.path(), &dockerfile).unwrap();
+            let sent = sent_after_upload(&context);
+            let named = |name: &str| sent.iter().any(|sent| sent == name);
+            assert!(named("a") && !named("secret"), "{target} {name}: {sent:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lower_case_dockerfile_is_used_if_there_is_no_other() {
+    let dir = checkout(&[
+        ("dockerfile", "FROM lower"),
+        ("dockerfile.dockerignore", "a\n"),
+        ("a", ""),
+    ]);
+    let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+    assert_eq!(context.dockerfile(), "dockerfile");
+    let expected = ["dockerfile", "dockerfile.dockerignore"];
+    assert_eq!(sent(&context), expected);
+    let context = Context::of_directory(dir.path(), &dir.path().join("Dockerfile")).unwrap();
+    assert_eq!(sent_after_upload(&context), expected);
+    std::fs::write(dir.path().join("Dockerfile"), "FROM upper").unwrap();
+    let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+    assert_eq!(context.dockerfile_text(), "FROM upper");
+    assert!(Context::find(dir.path(), ".", "Dockerfile.other").is_err());
+}
+
+#[test]
+fn invalid_patterns_are_refused_with_the_name_of_their_file() {
+    let refusal = |patterns: &str| {
+        let dir = checkout(&[
+            ("Dockerfile", "FROM scratch"),
+            ("a", ""),
+            (".dockerignore", patterns),
+        ]);
+        let found = Context::find(dir.path(), ".", "Dockerfile");
+        found.err().map(|error| error.to_string())
+    };
+    let expected = "the patterns in .dockerignore are invalid: illegal exclusion pattern: \"!\"";
+    assert_eq!(refusal("*\n!\n").as_deref(), Some(expected));
+    let expected = "the patterns in .dockerignore are invalid: syntax error in pattern \"[b-a]\"";
+    assert_eq!(refusal("[b-a]\n").as_deref(), Some(expected));
+    // Nothing is left for which this pattern would be used.
+    assert_eq!(refusal("*\n[b-a]\n"), None);
+    let long = refusal(&"# a comment\n".repeat(100_000)).unwrap();
+    assert!(long.contains("larger than 1 MiB"), "{long}");
+}
+
+#[test]
+fn hard_links_and_kept_modes_are_packed() {
+    let dir = checkout(&[("Dockerfile", "FROM scratch"), ("b", "12"), ("no/b", "")]);
+    let path = |name: &str| dir.path().join(name);
+    std::fs::remove_file(path("no/b")).unwrap();
+    for name in ["c", "a", "no/a"] {
+        std::fs::hard_link(path("b"), path(name)).unwrap();
+    }
+    std::fs::write(path(".dockerignore"), "a\nno\n!no/a\n").unwrap();
+    for (name, mode) in [("b", 0o4750), ("no", 0o3777)] {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path(name), permissions).unwrap();
+    }
+    let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+    let modes = |modes| {
+        let packing = Packing {
+            keep: KeepIgnored::Nothing,
+            modes,
+            ..Packing::default()
+        };
+        let mut found = Vec::new();
+        let walked = context.walk(packing, &|_| true, &mut |entry| {
+            found.push(format!("{} {:o}", entry.name.display(), entry.mode));
+            Ok(())
+        });
+        walked.unwrap();
+        found
+    };
+    // The first name is the file, even if the file system found another one first.
+    let sent = sent(&context);
+    let expected = [
+        ".dockerignore",
+        "Dockerfile",
+        "b",
+        "c -> b",
+        "no",
+        "no/a -> b",
+    ];
+    assert_eq!(sent, expected);
+    let kept = modes(FileModes::Kept);
+    assert_eq!(kept[2..], ["b 4750", "c 4750", "no 3777", "no/a 4750"]);
+    let portable = modes(FileModes::Portable);
+    assert_eq!(portable[2..], ["b 755", "c 755", "no 755", "no/a 755"]);
+}
+
+#[test]
+fn links_are_packed_as_they_are() {
+    let long = format!("./{}//x/../", "long/".repeat(40));
+    let targets = [
+        "./a//b/",
+        "/etc/passwd",
+        "../../out",
+        "C:\\x",
+        long.as_str(),
+    ];
+    let files: Vec<_> = ["1@", "2@", "3@", "4@", "5@"]
+        .into_iter()
+        .zip(targets)
+        .collect();
+    let dir = checkout(&[files, vec![("Dockerfile", "FROM scratch")]].concat());
+    let context = Context::find(dir.path(), ".", "Dockerfile").unwrap();
+    let mut bytes = Vec::new();
+    context.write(Packing::default(), &mut bytes).unwrap();
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let found = archive.entries().unwrap().filter_map(|entry| {
+        let target = entry.unwrap().link_name_bytes()?.into_owned();
+        Some(String::from_utf8(target).unwrap())
+    });
+    assert_eq!(found.collect::<Vec<_>>(), targets);
+}
+
+#[test]
+fn sockets_are_left_out() {
+    let dir = checkout(&[("Dockerfile", "FROM scratch")]);
+    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+    assert_eq!(packed(&dir, ".", "Dockerfile"), ["Dockerfile"]);
 }

@@ -165,8 +165,13 @@ async fn docker_build_flags_become_the_image_spec() {
 async fn invalid_builds_fail_before_anything_is_uploaded() {
     let fixture = Fixture::logged_in().await;
     fixture.farm.project("acme/api").await;
-    let root = directory(&fixture, &[("Dockerfile", "FROM scratch"), ("sub/x", "")]);
-    std::os::unix::fs::symlink("/etc/hosts", root.join("sub/hosts")).unwrap();
+    let files = [
+        ("Dockerfile", "FROM scratch"),
+        ("sub/x", ""),
+        ("bad/Dockerfile", "FROM scratch"),
+        ("bad/.dockerignore", "*\n!\n"),
+    ];
+    let root = directory(&fixture, &files);
     let output = fixture.command(&["build", "."]).current_dir(&root).output();
     let output = output.await.unwrap();
     assert_eq!(output.status.code(), Some(3));
@@ -177,8 +182,8 @@ async fn invalid_builds_fail_before_anything_is_uploaded() {
         (&["sub"], "no Dockerfile found at sub/Dockerfile"),
         (&[".", "-f", "none"], "no Dockerfile found at none"),
         (
-            &["."],
-            "sub/hosts is a link to a file outside of the build context",
+            &["bad"],
+            "the patterns in .dockerignore are invalid: illegal exclusion pattern: \"!\"",
         ),
         (
             &[".", "--sha", SHA],

@@ -22,7 +22,7 @@ use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSync;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use parking_lot::Mutex;
-use slipway_build_context::{Content, Context, Entry, EntryKind, KeepIgnored, Packing};
+use slipway_build_context::{Content, Context, Entry, EntryKind, FileModes, KeepIgnored, Packing};
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -33,6 +33,8 @@ const CONTEXT_DIR: &str = "context";
 /// The kinds of entries in the upper bits of a mode, as in Go's `fs.FileMode`.
 const MODE_DIRECTORY: u32 = 1 << 31;
 const MODE_LINK: u32 = 1 << 27;
+/// The special bits of a Unix mode, and what they are in Go's.
+const SPECIAL_BITS: [(u32, u32); 3] = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
 /// How many packets are buffered for the engine.
 const PACKET_BUFFER: usize = 32;
 /// The size of a chunk of a file, in bytes.
@@ -47,6 +49,7 @@ struct Inner {
     context: Context,
     /// Later modification times are replaced by this one.
     latest_change: Option<SystemTime>,
+    modes: FileModes,
     failure: Mutex<Option<io::Error>>,
 }
 
@@ -68,10 +71,15 @@ type ListedFiles = Mutex<HashMap<u32, ListedFile>>;
 type PacketSender = mpsc::Sender<Packet>;
 
 impl Files {
-    pub(crate) fn new(context: Context, latest_change: Option<SystemTime>) -> Self {
+    pub(crate) fn new(
+        context: Context,
+        latest_change: Option<SystemTime>,
+        modes: FileModes,
+    ) -> Self {
         Self(Arc::new(Inner {
             context,
             latest_change,
+            modes,
             failure: Mutex::default(),
         }))
     }
@@ -79,8 +87,8 @@ impl Files {
     /// The file name of the Dockerfile. It is offered in a directory of its own, so its path in the
     /// checkout does not matter.
     pub(crate) fn dockerfile(&self) -> String {
-        let name = self.0.context.dockerfile_path().file_name();
-        name.unwrap_or_default().to_string_lossy().into_owned()
+        let name = self.0.context.dockerfile_file_name();
+        name.to_string_lossy().into_owned()
     }
 
     /// Takes the error that kept a file from being sent. Its kind is `InvalidFilename` if the
@@ -109,8 +117,8 @@ impl Files {
             name: Path::new(&name),
             kind: EntryKind::File {
                 size: path.metadata()?.len(),
-                is_executable: false,
             },
+            mode: 0o644,
             modified: std::time::Duration::ZERO,
         };
         send_stat(&entry, 0, listed, packets)
@@ -132,6 +140,7 @@ impl Files {
         let packing = Packing {
             latest_change: self.0.latest_change,
             keep: KeepIgnored::Nothing,
+            modes: self.0.modes,
         };
         let mut position = 0;
         self.0.context.walk(packing, &is_wanted, &mut |entry| {
@@ -287,7 +296,8 @@ fn send_stat(
 ) -> io::Result<()> {
     let (mode_bits, size, target) = match entry.kind {
         EntryKind::Directory => (MODE_DIRECTORY, 0, PathBuf::new()),
-        EntryKind::File { size, .. } => (0, size, PathBuf::new()),
+        EntryKind::File { size } => (0, size, PathBuf::new()),
+        EntryKind::HardLink { to } => (0, 0, to.to_owned()),
         EntryKind::Link => {
             let target = entry.target()?;
             (MODE_LINK, target.as_os_str().len() as u64, target)
@@ -295,7 +305,7 @@ fn send_stat(
     };
     let stat = Stat {
         path: utf8(entry.name)?,
-        mode: mode_bits | entry.kind.mode(),
+        mode: mode_bits | go_mode(entry.mode),
         size: size.try_into().unwrap_or(i64::MAX),
         mod_time: entry.modified.as_nanos().try_into().unwrap_or(i64::MAX),
         linkname: utf8(&target)?,
@@ -314,6 +324,12 @@ fn send_stat(
         ..Packet::default()
     };
     send(packets, PacketType::PacketStat, packet)
+}
+
+/// The permissions and special bits of a Unix mode, as in Go's `fs.FileMode`.
+fn go_mode(mode: u32) -> u32 {
+    let special = SPECIAL_BITS.iter().filter(|(unix, _)| mode & unix != 0);
+    special.fold(mode & 0o777, |mode, (_, go)| mode | go)
 }
 
 fn send_file(id: u32, file: &ListedFile, packets: &PacketSender) -> io::Result<()> {

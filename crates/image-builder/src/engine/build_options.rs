@@ -106,6 +106,8 @@ fn image_labels(request: &BuildRequest, owner: &str) -> HashMap<String, String> 
 
 #[cfg(test)]
 mod tests {
+    use slipway_build_context::FileModes;
+
     use super::*;
     use crate::request::{Origin, Variables};
 
@@ -120,6 +122,7 @@ mod tests {
         let request = BuildRequest {
             job: "7".to_owned(),
             checkout: "/".into(),
+            modes: FileModes::default(),
             spec,
             origin: Origin {
                 source: Some("https://example.org/a".to_owned()),

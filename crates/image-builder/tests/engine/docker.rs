@@ -10,7 +10,7 @@ use std::time::Duration;
 use slipway_domain::base_image::BaseImage;
 use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
-    Backend, BuildError, BuildRequest, Builder, BuiltImage, Origin, Progress, Variables,
+    Backend, BuildError, BuildRequest, Builder, BuiltImage, FileModes, Origin, Progress, Variables,
 };
 use slipway_test_engine::{SHELL, is_podman};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,7 @@ pub(crate) fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
     BuildRequest {
         job: unique(),
         checkout: checkout.to_owned(),
+        modes: FileModes::default(),
         spec,
         origin: Origin {
             source: Some("https://example.org/acme/api".to_owned()),

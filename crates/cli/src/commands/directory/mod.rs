@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use slipway_build_context::{Context, KeepIgnored, Packing};
+use slipway_build_context::{Context, FileModes, KeepIgnored, Packing};
 use slipway_client::{BuildToCheck, ClientError, ImageSpec, SourceBuild, SourceDate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
@@ -55,6 +55,7 @@ pub(crate) async fn build(
     let packing = Packing {
         latest_change: date.map(|date| UNIX_EPOCH + Duration::from_secs(date.into())),
         keep: KeepIgnored::AllPatterns,
+        modes: FileModes::Kept,
     };
     let mut spec = spec(&image, &names, context.dockerfile(), date);
     if is_archive {

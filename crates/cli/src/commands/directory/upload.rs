@@ -31,13 +31,6 @@ pub(super) async fn upload(
     })
     .await?
     .context("could not pack the build context")?;
-    if let Some(link) = &extent.escaping_link {
-        bail!(
-            "{} is a link to a file outside of the build context, which is not sent: exclude it in \
-             .dockerignore, or replace it with the file",
-            link.display()
-        );
-    }
     let bar = ProgressBar::new(
         session,
         progress,
