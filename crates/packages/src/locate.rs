@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use slipway_build_context::with_lower_case;
 use slipway_domain::package::{PackageLocation, ResolvedLocation};
 
 use crate::error::PackageError;
@@ -35,7 +36,9 @@ pub fn locate(dir: &Path, location: &PackageLocation) -> Result<ResolvedLocation
         });
     }
     let path = resolved.dockerfile_in_package();
-    let dockerfile = inside(&path)?.filter(|path| path.is_file());
+    let path_on_disk = with_lower_case(&dir.join(&path));
+    let name = path_on_disk.strip_prefix(&dir).ok().and_then(Path::to_str);
+    let dockerfile = inside(name.unwrap_or(&path))?.filter(|path| path.is_file());
     match dockerfile {
         Some(_) if !resolved.dockerfile.is_empty() => Ok(resolved),
         _ => Err(PackageError::DockerfileMissing { path }),
@@ -91,6 +94,18 @@ mod tests {
             };
             assert_eq!(find(path, context).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_lower_case_dockerfile_is_found_if_there_is_no_other() {
+        let parent = package();
+        let dir = parent.path().join("package");
+        fs::rename(dir.join("Dockerfile"), dir.join("dockerfile")).unwrap();
+        let location = PackageLocation {
+            dockerfile_path: "/Dockerfile".to_owned(),
+            context: "/".to_owned(),
+        };
+        assert_eq!(locate(&dir, &location).unwrap().dockerfile, "Dockerfile");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use slipway_domain::{CommitSha, FailureReason, GitRef, Submodules};
 use slipway_git::{DeployKey, Git, GitError, RemoteUrl, Source};
 use slipway_image_builder::{BuildError, FileModes};
-use slipway_packages::{PackageError, RESTORE_LIMITS, restore};
+use slipway_packages::{Archive, PackageError, RESTORE_LIMITS, restore};
 
 use super::failure;
 use crate::executor::{Failure, Job, disk_full};
@@ -81,7 +81,7 @@ pub(super) async fn unpack_artifacts(job: &Job) -> Result<(), Failure> {
 
 async fn unpack_archive(archive: &Path, dir: &Path) -> Result<(), PackageError> {
     let file = File::open(archive)?;
-    restore(file, dir, RESTORE_LIMITS).await?;
+    restore(file, Archive::Zip, dir, RESTORE_LIMITS).await?;
     // The disk need not hold the artifacts twice.
     Ok(std::fs::remove_file(archive)?)
 }

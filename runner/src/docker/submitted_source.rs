@@ -7,7 +7,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use slipway_domain::FailureReason;
 use slipway_image_builder::BuildError;
-use slipway_packages::{Archive, PackageError, PackageUrl, Packages, UnpackLimits, unpack};
+use slipway_packages::{Archive, PackageError, PackageUrl, Packages, UnpackLimits, restore};
 use slipway_protocol::JobSource;
 
 use super::{checkout, failure};
@@ -16,6 +16,18 @@ use crate::executor::{Failure, Job, disk_full};
 
 /// How many times a download from an external URL is attempted.
 const ATTEMPTS: u32 = 4;
+
+/// The limits on sources. Names may be as long as the system allows, and directories may be as deep as
+/// in a repository. Files of a context may compress extremely well.
+fn limits() -> UnpackLimits {
+    UnpackLimits {
+        ratio: u64::MAX,
+        entries: 500_000,
+        depth: 256,
+        path: 4096,
+        ..UnpackLimits::default()
+    }
+}
 
 /// Fetches the sources, verifies their checksum, and unpacks them.
 pub(super) async fn prepare(
@@ -53,7 +65,7 @@ async fn load(packages: &Packages, job: &Job, source: &JobSource) -> Result<(), 
     }
     job.output.line("Unpacking the sources");
     let dir = checkout::dir(job);
-    let unpacked = unpack(file, Archive::TarGz, &dir, UnpackLimits::default()).await;
+    let unpacked = restore(file, Archive::TarGz, &dir, limits()).await;
     unpacked.map(drop).map_err(|error| unusable(&error))
 }
 

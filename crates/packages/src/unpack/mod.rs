@@ -5,8 +5,8 @@
 //! created last, when it is known where each of them leads. An entry that is not allowed fails the
 //! whole archive; existing files may have been replaced by then.
 //!
-//! [`restore`] is for the files that one job passes to another: it accepts every tree that a job can
-//! leave, also with links that lead out. It writes nothing outside either.
+//! [`restore`] is for the files that one job passes to another, and for directories of users: it accepts
+//! every tree that they can contain, also with links that lead out. It writes nothing outside either.
 
 mod budget;
 mod errors;
@@ -49,10 +49,11 @@ pub async fn unpack(
     in_background(move |stop| unpack_here(archive, kind, &dir, limits, stop)).await
 }
 
-/// Unpacks the zip archive of a job's files into `dir`, over what is there.
+/// Unpacks an archive that the farm's own programs packed into `dir`, over what is there: the files of
+/// a job (zip), or the directory of a user (tar).
 ///
 /// Unlike [`unpack`], it creates links that lead anywhere, accepts every name that a file can have,
-/// and sets permissions and modification times. What the archive contains replaces what exists: a
+/// and sets permissions and modification times, for tar also the special bits. What the archive contains replaces what exists: a
 /// file replaces a directory, and the reverse. Nothing outside `dir` is written: an entry below an
 /// existing link is stored where the link leads if that is inside, and replaces the link otherwise.
 /// Programs that read `dir` on this host must not follow its links.
@@ -61,11 +62,12 @@ pub async fn unpack(
 /// See [`PackageError`]. The contents of `dir` are undefined then.
 pub async fn restore(
     archive: File,
+    kind: Archive,
     dir: &Path,
     limits: UnpackLimits,
 ) -> Result<Unpacked, PackageError> {
     let dir = dir.to_owned();
-    in_background(move |stop| restore_here(archive, &dir, limits, stop)).await
+    in_background(move |stop| restore_here(archive, kind, &dir, limits, stop)).await
 }
 
 /// Runs `work` in another thread, and sets its flag when this future is dropped.
@@ -100,11 +102,12 @@ pub fn unpack_here(
 /// See [`restore`].
 pub fn restore_here(
     archive: File,
+    kind: Archive,
     dir: &Path,
     limits: UnpackLimits,
     stop: Arc<AtomicBool>,
 ) -> Result<Unpacked, PackageError> {
-    unpack_by(Rules::Restore, archive, Archive::Zip, dir, limits, stop)
+    unpack_by(Rules::Restore, archive, kind, dir, limits, stop)
 }
 
 fn unpack_by(

@@ -15,9 +15,13 @@ use crate::kind::is_plain_tar;
 
 use super::budget::{Budget, Metered};
 use super::errors::{EntryError, broken, malformed, refused};
-use super::name::{Parts, of_tar};
+use super::limits::UnpackLimits;
+use super::name::{Parts, of_restored, of_tar};
+use super::rules::Rules;
 use super::tree::{FileMetadata, Tree};
 
+/// The type of a regular file in a Unix mode.
+const FILE: u32 = 0o100_000;
 /// The maximum size of a PAX header, in bytes.
 const MAX_PAX_BYTES: u64 = 64 * 1024;
 
@@ -141,7 +145,8 @@ impl PendingHeaders {
             link: link.unwrap_or_default(),
             size,
             metadata: FileMetadata {
-                mode: header.mode().map_err(broken)?,
+                // A tar archive always has a mode, which may be 0.
+                mode: header.mode().map_err(broken)? & 0o7777 | FILE,
                 modified: header.mtime().ok().and_then(|at| at.try_into().ok()),
             },
         })
@@ -221,8 +226,12 @@ impl Member {
         budget: &Budget,
     ) -> Result<(), PackageError> {
         let refuse = |reason: &str| Err(refused(&self.name, reason));
+        let split: fn(&[u8], &UnpackLimits) -> Result<Parts, &'static str> = match tree.rules {
+            Rules::Untrusted => of_tar,
+            Rules::Restore => of_restored,
+        };
         let parts =
-            of_tar(&self.name, &budget.limits).map_err(|reason| refused(&self.name, reason))?;
+            split(&self.name, &budget.limits).map_err(|reason| refused(&self.name, reason))?;
         let is_file = matches!(kind, EntryType::Regular | EntryType::Continuous);
         // Programs differ in whether they skip such content, which could hide entries.
         if !is_file && self.size != 0 {
@@ -237,7 +246,7 @@ impl Member {
             },
             EntryType::Regular | EntryType::Continuous => self.file(&parts, data, tree),
             EntryType::Link => {
-                let to = of_tar(&self.link, &budget.limits).map_err(|reason| {
+                let to = split(&self.link, &budget.limits).map_err(|reason| {
                     refused(
                         &self.name,
                         format!("is a hard link to a name that {reason}"),

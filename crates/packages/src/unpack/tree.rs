@@ -122,8 +122,8 @@ impl<'a> Tree<'a> {
     fn file_mode(&self, mode: u32) -> Mode {
         let is_executable = mode & 0o100 != 0;
         Mode::from_bits_truncate(match self.rules {
-            // The owner is this process, which has to read and replace the file.
-            Rules::Restore if mode != 0 => mode & 0o777 | 0o600,
+            // The owner is this process, which has to read the file.
+            Rules::Restore if mode != 0 => mode & 0o7777 | 0o400,
             _ if is_executable => 0o755,
             _ => 0o644,
         })
@@ -207,7 +207,7 @@ impl<'a> Tree<'a> {
         let dir = openat(dir, ".", flags, Mode::empty())?;
         if metadata.mode != 0 {
             // Without these bits, this process could not clean the directory up.
-            let mode = metadata.mode & 0o777 | 0o700;
+            let mode = metadata.mode & 0o7777 | 0o700;
             fchmod(&dir, Mode::from_bits_truncate(mode))?;
         }
         if let Some(time) = time_to_set(metadata.modified) {

@@ -169,7 +169,12 @@ impl Member {
         let inner = data.take(self.size.saturating_add(1));
         let mut data = Metered { inner, budget };
         let metadata = FileMetadata {
-            mode: self.mode,
+            // The owner is this process, and the next job may have to write into the file. Special bits
+            // of a job's files mean nothing elsewhere.
+            mode: match self.mode {
+                0 => 0,
+                mode => mode & !0o7000 | 0o600,
+            },
             modified: self.modified,
         };
         let placed = match self.kind {

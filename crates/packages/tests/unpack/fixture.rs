@@ -146,9 +146,18 @@ impl Fixture {
     /// Restores the files of a job into the target. Checks that nothing outside changed. Links may
     /// lead out.
     pub(crate) fn restore(&self, bytes: &[u8]) -> Result<Unpacked, PackageError> {
+        self.restore_kind(Archive::Zip, bytes)
+    }
+
+    /// Like [`restore`](Self::restore), for an archive of another kind.
+    pub(crate) fn restore_kind(
+        &self,
+        kind: Archive,
+        bytes: &[u8],
+    ) -> Result<Unpacked, PackageError> {
         let mut archive = tempfile::tempfile().unwrap();
         archive.write_all(bytes).unwrap();
-        let restored = restore_here(archive, &self.target(), limits(), Arc::default());
+        let restored = restore_here(archive, kind, &self.target(), limits(), Arc::default());
         assert_eq!(self.listing(), self.before);
         restored
     }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
-use crate::archives::{ZipEntry, zip};
+use slipway_packages::Archive;
+
+use crate::archives::{Tar, ZipEntry, zip};
 use crate::fixture::Fixture;
 use crate::generated;
 use crate::hostile::Stop;
@@ -310,4 +312,76 @@ fn nothing_is_restored_outside_while_another_thread_changes_the_tree() {
             let _ = fixture.restore(&archive);
         }
     });
+}
+
+#[test]
+fn the_directory_of_a_user_is_restored_from_a_tar_archive() {
+    let fixture = Fixture::new();
+    let names: [&[u8]; 7] = [
+        b"c:x",
+        b"back\\slash",
+        b"..\\up",
+        b"new\nline",
+        b"latin-\xe9",
+        b"\\start",
+        b"C:\\dos",
+    ];
+    let files = names.iter().fold(Tar::default(), |tar, name| {
+        tar.long_name(name).file("cut", b"x")
+    });
+    let archive = files
+        .entry(b'5', b"open/", b"", b"", |header| header.set_mode(0o3777))
+        .file_with_mode("open/run", 0o4751)
+        .file_with_mode("readable", 0o444)
+        .hard_link("c:again", "open/run")
+        .symlink("absolute", "/etc/passwd")
+        .symlink("outward", "../../../secret")
+        .symlink("loop", "loop")
+        .gz();
+    fixture.restore_kind(Archive::TarGz, &archive).unwrap();
+    for name in names {
+        assert!(fixture.path(name).is_file(), "{name:?}");
+    }
+    let metadata = |name: &[u8]| fixture.path(name).symlink_metadata().unwrap();
+    for (name, mode) in [("open", 0o3777), ("open/run", 0o4751), ("readable", 0o444)] {
+        let found = metadata(name.as_bytes()).permissions().mode() & 0o7777;
+        assert_eq!(found, mode, "{name}: {found:o}");
+    }
+    assert_eq!(metadata(b"open").mtime(), 1_700_000_000);
+    assert_eq!(metadata(b"c:again").ino(), metadata(b"open/run").ino());
+    for (name, to) in [
+        ("absolute", "/etc/passwd"),
+        ("outward", "../../../secret"),
+        ("loop", "loop"),
+    ] {
+        let found = fs::read_link(fixture.path(name.as_bytes())).unwrap();
+        assert_eq!(found.to_str(), Some(to));
+    }
+}
+
+#[test]
+fn tar_archives_that_lead_out_are_refused() {
+    for (name, archive, expected) in [
+        (
+            "through its own link",
+            Tar::default().symlink("l", "/etc").file("l/passwd", b"x"),
+            "goes through",
+        ),
+        (
+            "dots",
+            Tar::default().file("a/../../secret", b"x"),
+            "leads out",
+        ),
+        ("absolute", Tar::default().file("/secret", b"x"), "absolute"),
+        (
+            "a hard link to a link",
+            Tar::default().symlink("l", "../secret").hard_link("m", "l"),
+            "is a hard link to something",
+        ),
+    ] {
+        let fixture = Fixture::new();
+        let refused = fixture.restore_kind(Archive::TarGz, &archive.gz());
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
 }
