@@ -9,6 +9,7 @@ mod docker_cancel;
 mod docker_classic;
 mod docker_context;
 mod docker_failures;
+mod docker_ignore;
 mod docker_leftovers;
 mod docker_limits;
 mod docker_platform;

@@ -13,6 +13,7 @@ mod podman;
 mod root;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -26,6 +27,9 @@ use self::packages::Suite;
 use self::root::Root;
 use crate::process::{ChildProcess, Lifetime, is_root, service};
 use crate::{probe, scratch};
+
+/// The program of `docker build` in the packages of a suite that has it.
+const BUILDX: &str = "usr/libexec/docker/cli-plugins/docker-buildx";
 
 /// An engine that tests can use instead of the one of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,6 +85,7 @@ impl fmt::Display for EngineKind {
 #[derive(Debug)]
 pub(crate) struct Engine {
     host: String,
+    buildx: Option<PathBuf>,
     // Fields are dropped in order: the engine stops before its network and its data are deleted.
     _running: ChildProcess,
     _bridge: Option<Bridge>,
@@ -94,7 +99,9 @@ impl Engine {
         if !is_root() {
             bail!("only root can start another engine");
         }
-        let root = Root::prepare(packages::unpacked(kind.suite()).await?)?;
+        let unpacked = packages::unpacked(kind.suite()).await?;
+        let buildx = Some(unpacked.join(BUILDX)).filter(|program| program.exists());
+        let root = Root::prepare(unpacked)?;
         let data = data::directory(kind.name()).await?;
         let sockets = tempfile::Builder::new()
             .prefix("slipway-engine-")
@@ -121,6 +128,7 @@ impl Engine {
         probe::until_ready(&mut running, &log, Duration::from_secs(60), ready).await?;
         Ok(Self {
             host,
+            buildx,
             _running: running,
             _bridge: bridge,
             _data: data,
@@ -131,6 +139,11 @@ impl Engine {
     /// Its address, for `DOCKER_HOST`.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The program of `docker build` that came with it.
+    pub(crate) fn buildx(&self) -> Option<&Path> {
+        self.buildx.as_deref()
     }
 
     /// The version that it reports.

@@ -17,7 +17,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 pub(super) enum Suite {
     /// Has Docker 26.1.
     Trixie,
-    /// Has Docker 28.5 and Podman 5.8.
+    /// Has Docker 28.5 with its builder, and Podman 5.8.
     Sid,
 }
 
@@ -33,7 +33,7 @@ impl Suite {
         match self {
             Self::Trixie => &["docker.io"],
             // `netavark` gives Podman's containers a network.
-            Self::Sid => &["docker.io", "podman", "netavark"],
+            Self::Sid => &["docker.io", "docker-buildx", "podman", "netavark"],
         }
     }
 }
