@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use slipway_build_context::FileModes;
 use slipway_domain::base_image::BaseImage;
 use slipway_domain::{BuildStep, ImageBuild, Phase};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ impl Builder {
         let request = BuildRequest {
             job: format!("self-test-{:016x}", rand::random::<u64>()),
             checkout,
+            modes: FileModes::default(),
             spec: ImageBuild {
                 // A result from the cache would prove nothing.
                 no_cache: true,
