@@ -26,3 +26,5 @@ pub use images::export::Exported;
 pub use limits::Limits;
 pub use progress::Progress;
 pub use request::{BuildRequest, BuiltImage, Login, Origin, ResolvedBase, Variables};
+// A build request names the modes of its files.
+pub use slipway_build_context::FileModes;
