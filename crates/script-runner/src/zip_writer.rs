@@ -352,8 +352,8 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-    use slipway_packages::RESTORE_LIMITS;
     use slipway_packages::unpack::restore_here;
+    use slipway_packages::{Archive, RESTORE_LIMITS};
 
     use super::*;
 
@@ -396,7 +396,14 @@ mod tests {
         zip.add(b"l", about, target.len() as u64, target).unwrap();
         zip.finish().unwrap();
 
-        restore_here(file, dir.path(), RESTORE_LIMITS, Default::default()).unwrap();
+        restore_here(
+            file,
+            Archive::Zip,
+            dir.path(),
+            RESTORE_LIMITS,
+            Default::default(),
+        )
+        .unwrap();
         for (name, time) in names.iter().zip(times) {
             let path = dir.path().join(OsStr::from_bytes(name));
             let found = path.symlink_metadata().unwrap();
@@ -426,7 +433,13 @@ mod tests {
                 .unwrap();
         }
         zip.finish().unwrap();
-        let restored = restore_here(file, dir.path(), RESTORE_LIMITS, Default::default());
+        let restored = restore_here(
+            file,
+            Archive::Zip,
+            dir.path(),
+            RESTORE_LIMITS,
+            Default::default(),
+        );
         assert_eq!(restored.unwrap().entries, 66_000);
     }
 
