@@ -130,8 +130,7 @@ async fn json_null_is_no_body(backend: Backend) {
     }
     let list = fixture.admin.json(Method::GET, &builds_path(), &null).await;
     assert_eq!(list.items().len(), 2);
-    let other = fixture
-        .admin
-        .json(Method::POST, &build_path(id, "/cancel"), &json!(1));
-    other.await.is(400);
+    let cancel = build_path(id, "/cancel");
+    let other = fixture.admin.json(Method::POST, &cancel, &json!(1)).await;
+    other.is(400);
 }

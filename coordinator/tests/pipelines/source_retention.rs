@@ -7,7 +7,9 @@ use reqwest::Method;
 use serde_json::Value;
 use slipway_domain::package::stored_location;
 use slipway_domain::{ImageBuild, Slug, UploadId};
-use slipway_farm::{Build, FarmError, PackageRequest, ProjectAccess, SourceRequest};
+use slipway_farm::{
+    Build, FarmError, PackageRequest, ProjectAccess, RequestedUpload, SourceRequest,
+};
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
 use crate::scripted_runner::ScriptedRunner;
@@ -194,7 +196,7 @@ async fn uploaded_package_expires_too(backend: Backend) {
     filled.unwrap();
     let request = PackageRequest {
         url: None,
-        upload: Some(place.id),
+        upload: Some(RequestedUpload::Id(place.id)),
         location: stored_location(None, None, None),
         tags: vec!["latest".to_owned()],
         pull_robot: None,
