@@ -176,12 +176,12 @@ mod tests {
             ),
             (FarmError::TooManyBuilds.into(), 429, "too_many_builds"),
             (
-                FarmError::Unavailable("secret".to_owned()).into(),
+                FarmError::Unavailable("hunter2".to_owned()).into(),
                 503,
                 "unavailable",
             ),
             (
-                FarmError::Internal("secret".into()).into(),
+                FarmError::Internal("hunter2".into()).into(),
                 500,
                 "internal_error",
             ),
@@ -191,7 +191,7 @@ mod tests {
         for (error, status, id) in errors {
             let found = error.status_and_id();
             assert_eq!((found.0.as_u16(), found.1), (status, id), "{error}");
-            assert!(!error.to_string().contains("secret"), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
             let response = error.error_response();
             assert_eq!(response.status().as_u16(), status);
             let retry = response.headers().contains_key(RETRY_AFTER);

@@ -338,7 +338,7 @@ fn dos_time(seconds: i64) -> (u16, u16) {
         Some(at) if at.year() <= 2107 => {
             let year = u16::try_from(at.year() - 1980).unwrap_or(0);
             let date = year << 9 | small(at.month()) << 5 | small(at.day());
-            let time = small(at.hour()) << 11 | small(at.minute()) << 5 | small(at.second()) / 2;
+            let time = small(at.hour()) << 11 | small(at.minute()) << 5 | (small(at.second()) / 2);
             (date, time)
         }
         None if seconds < 0 => FIRST,

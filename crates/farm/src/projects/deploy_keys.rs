@@ -198,7 +198,11 @@ impl Farm {
         // A text that is no URL must not reach git, which would take some texts for options.
         let is_url = check_repo_url(&project.repo_url).is_ok();
         let plain = JobRepository {
-            url: is_url.then(|| project.repo_url.clone()).unwrap_or_default(),
+            url: if is_url {
+                project.repo_url.clone()
+            } else {
+                String::new()
+            },
             key: None,
         };
         let remote: Result<RemoteUrl, GitError> = project.repo_url.parse();
