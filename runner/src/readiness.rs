@@ -22,8 +22,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(5);
 const ENGINE_DOWN: Duration = Duration::from_secs(2);
 /// How long to wait while the disk is too full to start a job.
 const DISK_FULL: Duration = Duration::from_secs(15);
-/// How often the coordinator is told that the runner is not ready. It counts a runner as offline
-/// that it does not hear of for two minutes.
+/// How often the runner reports that it is not ready. The coordinator counts a runner as offline
+/// after two minutes without a report.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
 
 /// Decides whether a runner may claim jobs.

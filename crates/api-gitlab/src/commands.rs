@@ -21,7 +21,10 @@ pub(crate) fn lines(claimed: &ClaimedJob, logins: &[Credentials]) -> Vec<String>
     let job = &claimed.job;
     match &job.spec {
         JobSpec::ImageBuild(image) => build_and_push(job.id, image, logins, &claimed.mark),
-        JobSpec::Script(script) => script.commands.iter().map(complete).collect(),
+        JobSpec::Script(script) => {
+            let commands = script.commands.iter();
+            commands.map(|command| complete(command)).collect()
+        }
         // Only our own runner claims index jobs.
         JobSpec::ImageIndex(_) => Vec::new(),
     }
@@ -61,12 +64,12 @@ fn on_one_line(line: String) -> String {
 }
 
 /// A command that does not continue in the line that the runner writes after it.
-fn complete(command: &String) -> String {
+fn complete(command: &str) -> String {
     let backslashes = command.bytes().rev().take_while(|byte| *byte == b'\\');
     if backslashes.count() % 2 == 1 {
         evaluated(command)
     } else {
-        command.clone()
+        command.to_owned()
     }
 }
 
@@ -340,7 +343,7 @@ docker() {
             "cat <<'EOF'\n\n100% \\n $X\n\nEOF\n",
             "echo last \\",
         ];
-        let lines = commands.map(|command| on_one_line(complete(&command.to_owned())));
+        let lines = commands.map(|command| on_one_line(complete(command)));
         assert_eq!(lines[3], commands[3]);
         // As a stock runner does it.
         let text = lines.join("\n");

@@ -152,7 +152,7 @@ async fn follow(
     }))
 }
 
-/// What the engine knows of a path. `None` if it does not exist.
+/// The state of a path in a container. `None` if it does not exist.
 async fn inspect(
     builder: &Builder,
     container: &str,
