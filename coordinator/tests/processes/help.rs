@@ -157,7 +157,8 @@ fn variables(source: &str) -> BTreeSet<String> {
                 let (_, value) = code.split_once(&format!("const {name}: &str = \""))?;
                 value.split('"').next()
             };
-            found.extend(literal.or_else(constant).map(str::to_owned));
+            let name = literal.or_else(constant).filter(|name| is_variable(name));
+            found.extend(name.map(str::to_owned));
         }
     }
     // The list of variables that git inherits.
@@ -174,4 +175,10 @@ fn variables(source: &str) -> BTreeSet<String> {
         is_name && !name.is_empty() && !OTHERS.iter().any(|other| name.starts_with(other))
     });
     found
+}
+
+/// Whether a name is that of a variable. Parameters of requests, which are read by calls of the same
+/// names, are in lower case.
+fn is_variable(name: &str) -> bool {
+    name.ends_with("_proxy") || !name.contains(|c: char| c.is_ascii_lowercase())
 }
