@@ -54,9 +54,11 @@ async fn register_returns_201_with_id_and_token(backend: Backend) {
     );
     let runners = farm.runners().await;
     assert_eq!(runners.len(), 2);
-    assert_eq!(Some(runners[0].id.0), body["id"].as_i64());
-    assert_eq!(runners[0].description, "a");
-    assert!(runners[0].capabilities.run_untagged, "default when absent");
+    let mut runners = runners.iter();
+    let first = runners.find(|runner| Some(runner.id.0) == body["id"].as_i64());
+    let first = first.unwrap();
+    assert_eq!(first.description, "a");
+    assert!(first.capabilities.run_untagged, "default when absent");
 }
 
 async fn register_with_unknown_token_is_forbidden(backend: Backend) {

@@ -83,10 +83,10 @@ async fn unreadable_body_is_a_bad_request(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let api = RunnerApi::new(&farm);
     let deep = "[".repeat(100_000);
-    let bodies: [&[u8]; 11] = [
+    // `null` counts as no body, and is refused for its missing token.
+    let bodies: [&[u8]; 10] = [
         b"{",
         b"[]",
-        b"null",
         b"7",
         b"\"text\"",
         b"{\"token\":}",
