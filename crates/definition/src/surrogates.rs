@@ -10,13 +10,13 @@ use crate::error::Position;
 const SHORTER: usize = 2;
 
 /// A text whose surrogate pairs are replaced as far as necessary.
-pub(crate) struct Mended {
+pub(crate) struct Repaired {
     pub(crate) text: String,
-    /// The positions of the replaced pairs, in the mended text.
+    /// The positions of the replaced pairs, in the repaired text.
     replaced: Vec<Position>,
 }
 
-impl Mended {
+impl Repaired {
     pub(crate) fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -24,7 +24,7 @@ impl Mended {
         }
     }
 
-    /// The position in the file of a position in the mended text.
+    /// The position in the file of a position in the repaired text.
     pub(crate) fn original(&self, position: Position) -> Position {
         // The list is in order, because each call continues after the one before.
         let before = |line: usize, column: usize| {
@@ -47,7 +47,7 @@ impl Mended {
         let (before, rest) = self.text.split_at(from);
         // Elsewhere, quotes have other meanings, too.
         let is_flow = before.trim_start().starts_with('{');
-        let mut mended = before.to_owned();
+        let mut repaired = before.to_owned();
         let mut at = start;
         let mut replaced = Vec::new();
         let mut quote: Option<char> = None;
@@ -71,7 +71,7 @@ impl Mended {
                     quote = None;
                     last = c;
                     if !is_flow {
-                        mended.push(c);
+                        repaired.push(c);
                         break;
                     }
                 }
@@ -91,14 +91,14 @@ impl Mended {
                     at.column += 1;
                 }
             }
-            mended.push_str(&copied);
+            repaired.push_str(&copied);
         }
-        mended.push_str(rest.as_str());
+        repaired.push_str(rest.as_str());
         if replaced.is_empty() {
             return false;
         }
         self.replaced.extend(replaced);
-        self.text = mended;
+        self.text = repaired;
         true
     }
 }
@@ -140,17 +140,18 @@ mod tests {
 
     #[test]
     fn pairs_in_the_text_are_replaced_and_positions_are_kept() {
-        let mut mended = Mended::new("a: \"x\\ud83d\\uDC33\\\\ud83d\\udc33\" # \\ud83d\\udc33\n");
-        assert!(mended.replace_from(position(1, 4)));
+        let mut repaired =
+            Repaired::new("a: \"x\\ud83d\\uDC33\\\\ud83d\\udc33\" # \\ud83d\\udc33\n");
+        assert!(repaired.replace_from(position(1, 4)));
         assert_eq!(
-            mended.text,
+            repaired.text,
             "a: \"x\\U0001F433\\\\ud83d\\udc33\" # \\ud83d\\udc33\n"
         );
-        assert_eq!(mended.original(position(1, 6)), position(1, 6));
-        assert_eq!(mended.original(position(1, 20)), position(1, 22));
-        assert_eq!(mended.original(position(2, 20)), position(2, 20));
+        assert_eq!(repaired.original(position(1, 6)), position(1, 6));
+        assert_eq!(repaired.original(position(1, 20)), position(1, 22));
+        assert_eq!(repaired.original(position(2, 20)), position(2, 20));
         // The second sequence is a backslash and letters.
-        assert!(!mended.replace_from(position(1, 4)));
+        assert!(!repaired.replace_from(position(1, 4)));
     }
 
     #[test]
@@ -163,18 +164,18 @@ mod tests {
             "\"\\u+83d\\udc33\"",
             "\"é\\",
         ] {
-            assert!(!Mended::new(text).replace_from(START), "{text}");
+            assert!(!Repaired::new(text).replace_from(START), "{text}");
         }
-        assert!(!Mended::new("x").replace_from(position(7, 7)));
+        assert!(!Repaired::new("x").replace_from(position(7, 7)));
     }
 
     #[test]
-    fn a_file_that_is_a_flow_mapping_is_mended_as_a_whole() {
-        let mut mended =
-            Mended::new("{\"a\": \"\\ud83d\\udc33\",\n 'b': [it\"s, \"\\ud83d\\udc33\"]}");
-        assert!(mended.replace_from(position(1, 7)));
+    fn a_file_that_is_a_flow_mapping_is_repaired_as_a_whole() {
+        let mut repaired =
+            Repaired::new("{\"a\": \"\\ud83d\\udc33\",\n 'b': [it\"s, \"\\ud83d\\udc33\"]}");
+        assert!(repaired.replace_from(position(1, 7)));
         assert_eq!(
-            mended.text,
+            repaired.text,
             "{\"a\": \"\\U0001F433\",\n 'b': [it\"s, \"\\U0001F433\"]}"
         );
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::error::{ParseError, Position};
-use crate::surrogates::Mended;
+use crate::surrogates::Repaired;
 
 /// The maximum nesting depth.
 const MAX_DEPTH: usize = 16;
@@ -80,42 +80,42 @@ enum Stopped {
 
 /// Parses a text that consists of one YAML document. JSON is accepted, too.
 pub(crate) fn parse(text: &str) -> Result<Node, ParseError> {
-    let mut mended = Mended::new(text);
+    let mut repaired = Repaired::new(text);
     for _ in 0..MAX_MENDED {
-        match parse_once(&mended) {
+        match parse_once(&repaired) {
             Ok(node) => return Ok(node),
             Err(Stopped::Refused(error)) => return Err(error),
             // The parser reports an invalid escape at the beginning of its text.
             Err(Stopped::Syntax(error)) => {
-                if !mended.replace_from(error.position) {
-                    return Err(in_file(&mended, error));
+                if !repaired.replace_from(error.position) {
+                    return Err(in_file(&repaired, error));
                 }
             }
         }
     }
-    match parse_once(&mended) {
+    match parse_once(&repaired) {
         Ok(node) => Ok(node),
         Err(Stopped::Refused(error)) => Err(error),
-        Err(Stopped::Syntax(error)) => Err(in_file(&mended, error)),
+        Err(Stopped::Syntax(error)) => Err(in_file(&repaired, error)),
     }
 }
 
 /// The error with its position in the file.
-fn in_file(mended: &Mended, error: ParseError) -> ParseError {
+fn in_file(repaired: &Repaired, error: ParseError) -> ParseError {
     ParseError {
-        position: mended.original(error.position),
+        position: repaired.original(error.position),
         ..error
     }
 }
 
-fn parse_once(mended: &Mended) -> Result<Node, Stopped> {
+fn parse_once(repaired: &Repaired) -> Result<Node, Stopped> {
     let mut builder = Builder::default();
-    for event in Parser::new_from_str(&mended.text) {
+    for event in Parser::new_from_str(&repaired.text) {
         let (event, span) = event.map_err(|error| {
             let message = format!("invalid YAML: {}", error.info());
             Stopped::Syntax(position_of(error.marker()).error(message))
         })?;
-        let position = mended.original(position_of(&span.start));
+        let position = repaired.original(position_of(&span.start));
         builder.take(event, position).map_err(Stopped::Refused)?;
     }
     let empty = || Position::START.error("the file is empty; define at least one job in `jobs`");
