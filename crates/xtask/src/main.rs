@@ -28,8 +28,14 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
     /// Runs every check and every test, and starts the services they need.
+    ///
+    /// Advisories are checked as `lint` does, with SLIPWAY_ADVISORY_DB.
     Test(test::Args),
     /// Checks format, lints, style, spelling, documentation, licences and advisories.
+    ///
+    /// Advisories are read from the directory that SLIPWAY_ADVISORY_DB names, a copy of the RustSec
+    /// database (https://github.com/rustsec/advisory-db). Without it, cargo-deny fetches them if it is
+    /// installed.
     Lint,
     /// Starts the services that tests need, prints their environment variables, and waits for Ctrl-C.
     Services(services::Args),

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     lint::wording(&mut steps).await;
     if !args.quick {
         lint::documentation(&mut steps).await;
-        lint::supply_chain(&mut steps).await;
+        lint::supply_chain::check(&mut steps).await;
     }
     let build = cargo(&["build", "--quiet", "--workspace", "--bins"]);
     steps.run("build", run_command(build)).await;

@@ -2,6 +2,7 @@
 
 mod public_docs;
 mod style;
+pub(crate) mod supply_chain;
 mod tracked;
 
 use std::process::{ExitCode, Stdio};
@@ -20,7 +21,7 @@ pub(crate) async fn run() -> ExitCode {
     format_and_clippy(&mut steps).await;
     wording(&mut steps).await;
     documentation(&mut steps).await;
-    supply_chain(&mut steps).await;
+    supply_chain::check(&mut steps).await;
     if steps.report().failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -64,32 +65,6 @@ pub(crate) async fn documentation(steps: &mut Steps) {
     let mut doc = cargo(&["doc", "--quiet", "--no-deps", "--workspace"]);
     doc.env("RUSTDOCFLAGS", "--deny warnings");
     steps.run("documentation", run_command(doc)).await;
-}
-
-/// Checks licences and advisories if cargo-deny is installed.
-pub(crate) async fn supply_chain(steps: &mut Steps) {
-    const NAME: &str = "licences";
-    // Compiling cargo-deny takes longer than all other checks together, so it is not installed here.
-    if !has("deny").await {
-        steps.skip(
-            NAME,
-            "cargo-deny is not installed; `cargo install --locked cargo-deny` takes a while",
-        );
-        return;
-    }
-    let licences = cargo(&["deny", "check", "licenses", "bans", "sources"]);
-    steps.run(NAME, run_command(licences)).await;
-
-    const ADVISORIES: &str = "advisories";
-    let mut fetch = cargo(&["deny", "fetch", "db"]);
-    fetch.stdout(Stdio::null()).stderr(Stdio::null());
-    match run_command(fetch).await {
-        Ok(()) => {
-            let advisories = cargo(&["deny", "--offline", "check", "advisories"]);
-            steps.run(ADVISORIES, run_command(advisories)).await;
-        }
-        Err(_) => steps.skip(ADVISORIES, "the advisory database is not reachable"),
-    }
 }
 
 /// Whether cargo has a subcommand.
