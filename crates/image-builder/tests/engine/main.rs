@@ -1,6 +1,7 @@
 //! The image builder with a real Docker Engine and a real registry.
 #![expect(clippy::unwrap_used, reason = "a test stops at an unexpected error")]
 
+mod buildx_ignore;
 mod docker;
 mod docker_archive;
 mod docker_base_image;
@@ -9,7 +10,6 @@ mod docker_cancel;
 mod docker_classic;
 mod docker_context;
 mod docker_failures;
-mod docker_ignore;
 mod docker_leftovers;
 mod docker_limits;
 mod docker_platform;

@@ -9,7 +9,7 @@ mod s3;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::process::Command;
 
 pub(crate) use engines::{Engine, EngineKind};
@@ -146,10 +146,12 @@ pub(crate) enum ServiceKind {
     Published,
     /// A published generator of TypeScript clients.
     Node,
+    /// The program of today's `docker build`, used with the engine of this machine.
+    Buildx,
 }
 
 impl ServiceKind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Postgres,
         Self::S3,
         Self::Docker,
@@ -157,6 +159,7 @@ impl ServiceKind {
         Self::Remotes,
         Self::Published,
         Self::Node,
+        Self::Buildx,
     ];
 
     /// The name of the test module.
@@ -169,6 +172,7 @@ impl ServiceKind {
             Self::Remotes => "remotes",
             Self::Published => "published",
             Self::Node => "node",
+            Self::Buildx => "buildx",
         }
     }
 
@@ -217,6 +221,7 @@ impl Services {
                 ServiceKind::Remotes => install_remotes().await,
                 ServiceKind::Published => services.build_published_programs().await,
                 ServiceKind::Node => services.install_node().await,
+                ServiceKind::Buildx => services.download_buildx().await,
             };
             if let Err(error) = started {
                 services.missing.push((kind, format!("{error:#}")));
@@ -273,6 +278,13 @@ impl Services {
     async fn install_node(&mut self) -> Result<()> {
         let home = node::install().await?.display().to_string();
         self.environment.push(("SLIPWAY_TEST_NODE", home));
+        Ok(())
+    }
+
+    async fn download_buildx(&mut self) -> Result<()> {
+        ensure!(self._docker.is_some(), "no Docker Engine runs");
+        let buildx = engines::buildx().await?.display().to_string();
+        self.environment.push(("SLIPWAY_TEST_BUILDX", buildx));
         Ok(())
     }
 

@@ -105,9 +105,6 @@ async fn test_on(
     nextest.args(["-E", filter]);
     with_environment(&mut nextest, services);
     nextest.env("DOCKER_HOST", engine.host());
-    if let Some(buildx) = engine.buildx() {
-        nextest.env("SLIPWAY_TEST_BUILDX", buildx);
-    }
     let mut summary = None;
     let status = watch(nextest, |line| {
         summary = Counts::from_nextest(line).or(summary);

@@ -13,10 +13,10 @@ mod podman;
 mod root;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -28,8 +28,13 @@ use self::root::Root;
 use crate::process::{ChildProcess, Lifetime, is_root, service};
 use crate::{probe, scratch};
 
-/// The program of `docker build` in the packages of a suite that has it.
-const BUILDX: &str = "usr/libexec/docker/cli-plugins/docker-buildx";
+/// Returns the program of today's `docker build`, after downloading it if necessary.
+pub(super) async fn buildx() -> Result<PathBuf> {
+    let unpacked = packages::unpacked(Suite::Sid).await?;
+    let program = unpacked.join("usr/libexec/docker/cli-plugins/docker-buildx");
+    ensure!(program.exists(), "{} does not exist", program.display());
+    Ok(program)
+}
 
 /// An engine that tests can use instead of the one of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,7 +90,6 @@ impl fmt::Display for EngineKind {
 #[derive(Debug)]
 pub(crate) struct Engine {
     host: String,
-    buildx: Option<PathBuf>,
     // Fields are dropped in order: the engine stops before its network and its data are deleted.
     _running: ChildProcess,
     _bridge: Option<Bridge>,
@@ -100,7 +104,6 @@ impl Engine {
             bail!("only root can start another engine");
         }
         let unpacked = packages::unpacked(kind.suite()).await?;
-        let buildx = Some(unpacked.join(BUILDX)).filter(|program| program.exists());
         let root = Root::prepare(unpacked)?;
         let data = data::directory(kind.name()).await?;
         let sockets = tempfile::Builder::new()
@@ -128,7 +131,6 @@ impl Engine {
         probe::until_ready(&mut running, &log, Duration::from_secs(60), ready).await?;
         Ok(Self {
             host,
-            buildx,
             _running: running,
             _bridge: bridge,
             _data: data,
@@ -139,11 +141,6 @@ impl Engine {
     /// Its address, for `DOCKER_HOST`.
     pub(crate) fn host(&self) -> &str {
         &self.host
-    }
-
-    /// The program of `docker build` that came with it.
-    pub(crate) fn buildx(&self) -> Option<&Path> {
-        self.buildx.as_deref()
     }
 
     /// The version that it reports.
