@@ -12,6 +12,8 @@ use crate::scripted_runner::{ScriptedRunner, pipeline, states};
 on_both_back_ends!(
     job_whose_needed_image_is_missing_fails_and_names_it,
     job_whose_needed_files_are_missing_fails_and_names_it,
+    job_whose_needed_wildcards_matched_nothing_runs,
+    job_whose_needed_files_have_expired_fails_and_names_it,
     missing_cache_image_is_no_error,
     retry_of_the_needed_job_runs_the_job_again,
 );
@@ -85,6 +87,37 @@ async fn job_whose_needed_files_are_missing_fails_and_names_it(backend: Backend)
     assert!(runner.claim().await.is_none());
     let why = missing_need(&farm, &build, "use").await;
     assert!(why.starts_with("it needs the files of job make, "), "{why}");
+}
+
+fn with_wildcard() -> Definition {
+    pipeline(
+        "jobs:\n\
+         \x20 make: {script: [x], artifacts: {paths: ['report*'], expire_in: 30 s}}\n\
+         \x20 use: {needs: [make], script: [x]}\n",
+    )
+}
+
+async fn job_whose_needed_wildcards_matched_nothing_runs(backend: Backend) {
+    let (farm, project, runner) = start(backend).await;
+    farm.build_defined(&project, with_wildcard()).await;
+    let make = runner.claim_named("make").await;
+    runner.succeed(make).await;
+    let after = runner.claim_named("use").await;
+    runner.succeed(after).await;
+}
+
+async fn job_whose_needed_files_have_expired_fails_and_names_it(backend: Backend) {
+    let (farm, project, runner) = start(backend).await;
+    let build = farm.build_defined(&project, with_wildcard()).await;
+    let make = runner.claim_named("make").await;
+    runner.succeed(make).await;
+    farm.advance(60);
+    assert!(runner.claim().await.is_none());
+    let why = missing_need(&farm, &build, "use").await;
+    assert_eq!(
+        why,
+        "it needs the files of job make, which were erased or have expired"
+    );
 }
 
 async fn missing_cache_image_is_no_error(backend: Backend) {

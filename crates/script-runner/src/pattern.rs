@@ -4,6 +4,8 @@
 //! directory includes everything in it. A link is matched as a link, unless a pattern goes on below
 //! it: `link/`, `link/**` or `link/file`. `**` does not go through links.
 
+use slipway_domain::spec::has_wildcard;
+
 /// The patterns of an artifact rule, and which of them matched.
 pub(crate) struct Patterns(Vec<Pattern>);
 
@@ -116,11 +118,11 @@ impl Pattern {
     fn root(&self) -> Vec<&str> {
         let names = self.text.split('/');
         let names = names.filter(|name| !matches!(*name, "" | "."));
-        names.take_while(|name| !is_glob(name)).collect()
+        names.take_while(|name| !has_wildcard(name)).collect()
     }
 
     fn is_literal(&self) -> bool {
-        !is_glob(&self.text)
+        !has_wildcard(&self.text)
     }
 
     /// The states after these names.
@@ -204,10 +206,6 @@ impl Part {
             text => Self::Name(units(text)),
         }
     }
-}
-
-fn is_glob(part: &str) -> bool {
-    part.contains(['*', '?'])
 }
 
 /// The characters of a pattern.

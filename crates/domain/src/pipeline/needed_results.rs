@@ -11,8 +11,16 @@ pub struct NeededResult<'a> {
     pub state: JobState,
     pub spec: &'a JobSpec,
     pub image: LeftImage,
-    /// Whether it left an archive that has not expired.
-    pub has_files: bool,
+    pub files: LeftFiles,
+}
+
+/// The files that a job left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftFiles {
+    None,
+    /// They were erased, or have expired.
+    Deleted,
+    Stored,
 }
 
 /// The image that a job left.
@@ -25,18 +33,30 @@ pub enum LeftImage {
 }
 
 impl NeededResult<'_> {
-    /// Whether the definition says that it leaves files after its result.
-    fn promises_files(&self) -> bool {
+    /// Explains to people which files are missing.
+    fn missing_files(&self) -> Option<String> {
         let succeeded = match self.state {
             JobState::Done(Outcome::Succeeded) => true,
             JobState::Done(Outcome::Failed(_)) => false,
-            _ => return false,
+            _ => return None,
         };
         let JobSpec::Script(script) = self.spec else {
-            return false;
+            return None;
         };
-        let rules = script.artifacts.as_ref();
-        rules.is_some_and(|rules| rules.when.collects(succeeded))
+        let rules = script.artifacts.as_ref()?;
+        if !rules.when.collects(succeeded) {
+            return None;
+        }
+        let name = self.name;
+        match self.files {
+            LeftFiles::Stored => None,
+            LeftFiles::Deleted => Some(format!(
+                "it needs the files of job {name}, which were erased or have expired"
+            )),
+            // Wildcards may match nothing.
+            LeftFiles::None if !rules.names_a_file() => None,
+            LeftFiles::None => Some(format!("it needs the files of job {name}, which left none")),
+        }
     }
 }
 
@@ -65,12 +85,7 @@ pub fn missing_result(spec: &JobSpec, needs: &[NeededResult<'_>]) -> Option<Stri
     if is_index {
         return None;
     }
-    let mut needs = needs.iter();
-    let without = needs.find(|need| need.promises_files() && !need.has_files)?;
-    Some(format!(
-        "it needs the files of job {}, which left none or whose files were deleted",
-        without.name
-    ))
+    needs.iter().find_map(NeededResult::missing_files)
 }
 
 #[cfg(test)]
@@ -87,14 +102,14 @@ mod tests {
         needed: &str,
         outcome: Outcome,
         image: LeftImage,
-        has_files: bool,
+        files: LeftFiles,
     ) -> Option<String> {
         let need = NeededResult {
             name: "base",
             state: JobState::Done(outcome),
             spec: &spec(needed),
             image,
-            has_files,
+            files,
         };
         missing_result(&spec(of), &[need])
     }
@@ -107,14 +122,15 @@ mod tests {
             r#"{"kind":"script","commands":["a"],"image_of":"base"}"#,
             r#"{"kind":"image_index","images_of":["base"]}"#,
         ] {
-            let left = |image| missing(of, build, Outcome::Succeeded, image, false);
+            let left = |image| missing(of, build, Outcome::Succeeded, image, LeftFiles::None);
             assert_eq!(left(LeftImage::Pushed), None, "{of}");
             assert!(left(LeftImage::None).unwrap().contains("base"), "{of}");
             let is_index = of.contains("image_index");
             assert_eq!(left(LeftImage::NotPushed).is_none(), is_index, "{of}");
         }
         let cached = r#"{"kind":"image_build","cache_of":"base"}"#;
-        let left = missing(cached, build, Outcome::Succeeded, LeftImage::None, false);
+        let outcome = Outcome::Succeeded;
+        let left = missing(cached, build, outcome, LeftImage::None, LeftFiles::None);
         assert_eq!(left, None);
     }
 
@@ -133,14 +149,34 @@ mod tests {
             let needed = format!(
                 r#"{{"kind":"script","commands":["a"],"artifacts":{{"paths":["x"],"when":"{when}"}}}}"#
             );
-            let left = |has_files| missing(of, &needed, outcome, LeftImage::None, has_files);
-            assert_eq!(left(true), None);
-            let found = left(false);
-            assert_eq!(found.is_some(), is_missing, "{when} {outcome:?}");
-            assert!(found.is_none_or(|text| text.contains("job base")));
+            let left = |files| missing(of, &needed, outcome, LeftImage::None, files);
+            assert_eq!(left(LeftFiles::Stored), None);
+            for files in [LeftFiles::None, LeftFiles::Deleted] {
+                let found = left(files);
+                assert_eq!(found.is_some(), is_missing, "{when} {outcome:?} {files:?}");
+                assert!(found.is_none_or(|text| text.contains("job base")));
+            }
         }
         let plain = r#"{"kind":"script","commands":["a"]}"#;
-        let left = missing(of, plain, Outcome::Succeeded, LeftImage::None, false);
+        let outcome = Outcome::Succeeded;
+        let left = missing(of, plain, outcome, LeftImage::None, LeftFiles::None);
         assert_eq!(left, None);
+    }
+
+    #[test]
+    fn wildcards_that_matched_nothing_are_not_missing() {
+        let of = r#"{"kind":"image_build"}"#;
+        for (paths, is_missing) in [
+            (r#""report*""#, false),
+            (r#""a/**", "b?""#, false),
+            (r#""report*", "app""#, true),
+        ] {
+            let needed = format!(
+                r#"{{"kind":"script","commands":["a"],"artifacts":{{"paths":[{paths}]}}}}"#
+            );
+            let left = |files| missing(of, &needed, Outcome::Succeeded, LeftImage::None, files);
+            assert_eq!(left(LeftFiles::None).is_some(), is_missing, "{paths}");
+            assert!(left(LeftFiles::Deleted).is_some(), "{paths}");
+        }
     }
 }

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::pipeline::needed_results::{LeftImage, NeededResult, missing_result};
+use slipway_domain::pipeline::needed_results::{
+    LeftFiles, LeftImage, NeededResult, missing_result,
+};
 use slipway_domain::pipeline::needs::Need;
-use slipway_domain::{BuildId, JobId};
+use slipway_domain::spec::ArtifactRules;
+use slipway_domain::{BuildId, JobId, JobSpec};
 
 use crate::engine::connection::Conn;
 use crate::error::StoreError;
@@ -57,11 +60,14 @@ pub fn missing_need(
         made.retain(|artifact| artifact.expires_at.is_none_or(|at| at > now));
         left.push((need, made));
     }
-    let results: Vec<NeededResult<'_>> = left.iter().map(needed_result).collect();
+    let results = left
+        .iter()
+        .map(|(need, made)| needed_result(need, made, now));
+    let results: Vec<NeededResult<'_>> = results.collect();
     Ok(missing_result(&job.spec, &results))
 }
 
-fn needed_result((need, made): &(Job, Vec<Artifact>)) -> NeededResult<'_> {
+fn needed_result<'a>(need: &'a Job, made: &[Artifact], now: DateTime<Utc>) -> NeededResult<'a> {
     let images = made.iter().filter_map(|artifact| match &artifact.content {
         Content::Image {
             reference, digest, ..
@@ -78,8 +84,27 @@ fn needed_result((need, made): &(Job, Vec<Artifact>)) -> NeededResult<'_> {
         state: need.state,
         spec: &need.spec,
         image: images.max().unwrap_or(LeftImage::None),
-        has_files: made.iter().any(is_archive),
+        files: if made.iter().any(is_archive) {
+            LeftFiles::Stored
+        } else if need.erased_at.is_some() || has_expired(need, now) {
+            LeftFiles::Deleted
+        } else {
+            LeftFiles::None
+        },
     }
+}
+
+/// Whether the files of a job, if it left any, have expired. The row of a file is deleted with it.
+fn has_expired(job: &Job, now: DateTime<Utc>) -> bool {
+    let JobSpec::Script(script) = &job.spec else {
+        return false;
+    };
+    let kept_for = script.artifacts.as_ref().and_then(ArtifactRules::kept_for);
+    let (Some(kept_for), Some(finished)) = (kept_for, job.finished_at) else {
+        return false;
+    };
+    let end = finished.checked_add_signed(kept_for);
+    end.is_some_and(|end| end <= now)
 }
 
 /// The latest attempts of the jobs that need `id`.

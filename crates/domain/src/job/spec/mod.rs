@@ -17,7 +17,7 @@ mod script;
 pub use checks::{VARIABLE_NAME_PATTERN, is_variable_name};
 pub use image_build::{ImageBuild, SourceDate};
 pub use image_index::{ImageIndex, PlatformImage};
-pub use script::{ArtifactRules, ArtifactsWhen, Script};
+pub use script::{ArtifactRules, ArtifactsWhen, Script, has_wildcard};
 
 /// What a job does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

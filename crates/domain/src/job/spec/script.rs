@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::checks::{check_path, is_variable_name};
@@ -46,7 +47,7 @@ pub struct Script {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactRules {
-    /// Files and directories, relative to the checkout's root. `*` and `**` are wildcards.
+    /// Files and directories, relative to the checkout's root. `*`, `?` and `**` are wildcards.
     pub paths: Vec<String>,
     /// The archive's name, without its suffix; `artifacts` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,11 @@ pub struct ArtifactRules {
     /// How long they are kept, as a GitLab duration; forever when absent, `never` or zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_in: Option<String>,
+}
+
+/// Whether an artifact path, or a name in it, has wildcards.
+pub fn has_wildcard(path: &str) -> bool {
+    path.contains(['*', '?'])
 }
 
 /// After which result of a script its artifacts are collected.
@@ -148,6 +154,16 @@ impl Script {
 }
 
 impl ArtifactRules {
+    /// Whether a path is without wildcards, so that it is a mistake if it matches nothing.
+    pub fn names_a_file(&self) -> bool {
+        self.paths.iter().any(|path| !has_wildcard(path))
+    }
+
+    /// How long the files are kept; `None` if they do not expire.
+    pub fn kept_for(&self) -> Option<TimeDelta> {
+        expiry::parse(self.expire_in.as_deref()?)?.after()
+    }
+
     fn check(&self) -> Result<(), Invalid> {
         if self.paths.is_empty() || self.paths.len() > MAX_ITEMS {
             return Err(Invalid::new("artifacts.paths", "", "1 to 1000 paths"));
