@@ -22,9 +22,6 @@ pub(crate) struct Args {
     /// Runs only what needs no services: format, clippy, style, and tests on SQLite and directories.
     #[arg(long)]
     quick: bool,
-    /// Also runs the engine tests on newer Docker Engines and on Podman, which takes much longer.
-    #[arg(long, conflicts_with = "quick")]
-    engines: bool,
 }
 
 pub(crate) async fn run(args: &Args) -> ExitCode {
@@ -49,9 +46,7 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     let testing = tests(&services, &mut counts, &mut by_engine);
     steps.run("tests", testing).await;
     if !args.quick {
-        if !args.engines {
-            steps.skip("other engines", "--engines was not given");
-        } else if lint::has("nextest").await {
+        if lint::has("nextest").await {
             engines::run(&services, &mut steps, &mut counts, &mut by_engine).await;
         } else {
             steps.skip("other engines", "cargo-nextest is not installed");
