@@ -19,9 +19,12 @@ pub(super) fn dir(job: &Job) -> PathBuf {
 /// Which permissions the files of the work tree get in an image. Those of a commit are the same on
 /// each host; a submitted directory keeps its own, as with `docker build`.
 pub(super) fn modes(job: &Job) -> FileModes {
-    match job.own.source {
-        Some(_) => FileModes::Kept,
-        None => FileModes::Portable,
+    let package = job.own.spec.package();
+    let is_directory = package.is_some_and(|package| package.is_directory);
+    if is_directory || job.own.source.is_some() {
+        FileModes::Kept
+    } else {
+        FileModes::Portable
     }
 }
 

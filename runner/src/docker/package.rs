@@ -5,9 +5,9 @@ use std::fs::File;
 use slipway_domain::ImageBuild;
 use slipway_domain::package::{BuildPackage, PackageSource};
 use slipway_image_builder::BuildError;
-use slipway_packages::{PackageError, PackageUrl, Packages, locate};
+use slipway_packages::{Archive, PackageError, PackageUrl, Packages, locate, restore};
 
-use super::{checkout, failure};
+use super::{checkout, failure, submitted_source};
 use crate::executor::{Failure, Job};
 
 /// Fetches the package and unpacks it.
@@ -36,6 +36,12 @@ async fn load(packages: &Packages, job: &Job, package: &BuildPackage) -> Result<
             let file = File::open(&upload.path)?;
             // The open file is enough; the disk need not hold the package twice.
             std::fs::remove_file(&upload.path)?;
+            if package.is_directory {
+                log("Unpacking the directory");
+                let limits = submitted_source::limits();
+                restore(file, Archive::TarGz, &dir, limits).await?;
+                return Ok(());
+            }
             let content_type = upload.content_type.as_deref();
             packages.load_file(file, content_type, &dir, &mut log).await
         }

@@ -17,9 +17,9 @@ use crate::executor::{Failure, Job, disk_full};
 /// How many times a download from an external URL is attempted.
 const ATTEMPTS: u32 = 4;
 
-/// The limits on sources. Names may be as long as the system allows, and directories may be as deep as
+/// The limits on sources that a user submitted as a directory. Names may be as long as the system allows, and directories may be as deep as
 /// in a repository. Files of a context may compress extremely well.
-fn limits() -> UnpackLimits {
+pub(super) fn limits() -> UnpackLimits {
     UnpackLimits {
         ratio: u64::MAX,
         entries: 500_000,

@@ -104,6 +104,56 @@ fn listed(text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn links_names_and_special_permissions_stay_as_they_are() {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let fixture = DirectoryFixture::new(true).await;
+    let dockerfile = format!(
+        "{SHELL}COPY busybox /bin/stat\nCOPY t /t\nRUN cd /t && stat -c 'file: %a %h %N' *\n"
+    );
+    fixture.write(&[
+        ("Dockerfile", &dockerfile),
+        ("t/a", "x"),
+        ("t/back\\slash", "x"),
+        ("t/setuid", "x"),
+        ("t/sticky/x", "x"),
+    ]);
+    let dir = fixture.directory.path().join("t");
+    std::fs::hard_link(dir.join("a"), dir.join("b")).unwrap();
+    for (name, mode) in [("a", 0o640), ("setuid", 0o4755), ("sticky", 0o1777)] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(dir.join(name), permissions).unwrap();
+    }
+    symlink("/absolute/nowhere", dir.join("outward")).unwrap();
+    symlink("../../above", dir.join("upward")).unwrap();
+    let expected = [
+        "640 2 'a'",
+        "640 2 'b'",
+        "644 1 'back\\slash'",
+        "777 1 'outward' -> '/absolute/nowhere'",
+        "4755 1 'setuid'",
+        "1777 2 'sticky'",
+        "777 1 'upward' -> '../../above'",
+    ];
+    let listed = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.split_once("file: "));
+        // Where the command itself is shown, it is not a result.
+        let results = lines.filter(|(_, result)| !result.starts_with('%'));
+        results.map(|(_, result)| result.to_owned()).collect()
+    };
+    let arguments = [".", "--no-cache", "--push", "-t", "api:links"];
+    let text = text_of(&fixture.build(&arguments).await);
+    assert_eq!(listed(&text), expected, "{text}");
+    // BuildKit does not take this name from a directory, so the directory is sent as an archive.
+    let name = std::ffi::OsStr::from_bytes(b"\xff");
+    std::fs::write(dir.join(name), "x").unwrap();
+    let text = text_of(&fixture.build(&arguments).await);
+    let listed = listed(&text);
+    assert_eq!(listed[..expected.len()], expected, "{text}");
+    assert_eq!(listed.len(), expected.len() + 1, "{text}");
+}
+
+#[tokio::test]
 async fn context_equals_the_context_of_docker_build() {
     let fixture = DirectoryFixture::new(true).await;
     let dockerfile = format!(

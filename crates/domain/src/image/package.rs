@@ -32,6 +32,10 @@ pub enum PackageSource {
 pub struct BuildPackage {
     pub source: PackageSource,
     pub location: PackageLocation,
+    /// Whether it is a directory that `slipway build` packed. Its names, links, permissions and times
+    /// are restored exactly; other packages are unpacked by the rules for untrusted archives.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_directory: bool,
 }
 
 /// The request for a build of a package, as responses repeat it.

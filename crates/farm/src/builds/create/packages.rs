@@ -119,6 +119,7 @@ impl Farm {
         let package = BuildPackage {
             source,
             location: request.location.clone(),
+            is_directory: false,
         };
         let asked = RequestedPackage {
             url: request.url,

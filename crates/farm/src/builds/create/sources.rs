@@ -106,6 +106,7 @@ impl Farm {
                         dockerfile_path: image.dockerfile.clone(),
                         context: image.context.clone(),
                     },
+                    is_directory: true,
                 });
             }
         }
