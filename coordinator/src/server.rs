@@ -9,7 +9,7 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use slipway_blobs::Blobs;
-use slipway_farm::{Chance, Clock, Farm, Parts, SealKey};
+use slipway_farm::{Chance, Clock, Farm, Parts, open_seal_key};
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
 use socket2::SockRef;
@@ -51,10 +51,10 @@ pub struct Coordinator {
 /// If the database, the blob store, the key or the address cannot be opened.
 pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
     let lock = data_dir::open(config)?;
-    let seal = SealKey::load_or_create(&config.seal_key())?;
     let store = Store::open(&config.database())
         .await
         .context("could not open the database")?;
+    let seal = open_seal_key(&store, &config.seal_key()).await?;
     let blobs = Blobs::open(&config.blobs()).await?;
     let git = Git::new(Limits::default()).context("could not prepare git")?;
     let git = git.with_known_hosts(config.data_dir.join("known_hosts"));

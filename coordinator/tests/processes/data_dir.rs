@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use slipway_testkit::Backend;
+use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::farm::{FarmDir, build, project, show};
 
@@ -56,7 +56,42 @@ async fn second_coordinator_on_the_same_sqlite_directory_is_refused() {
     assert_eq!(show(&farm, &id).await["state"], "pending");
 }
 
-mod postgres {
+/// Starts a farm, changes its key, and returns why the next start fails.
+async fn start_with_changed_key(backend: Backend, change: impl FnOnce(&Path)) -> String {
+    let farm_dir = FarmDir::new(backend).await;
+    let mut farm = farm_dir.coordinator("only", &[]).await;
+    farm.kill();
+    let path = farm_dir.dir.path().join("seal-key");
+    change(&path);
+    let before = std::fs::read_to_string(&path).ok();
+    let database = farm_dir.database_url();
+    let arguments: Vec<&str> = database
+        .iter()
+        .flat_map(|url| ["--database-url", url])
+        .collect();
+    let log = fails("serve", farm_dir.dir.path(), &arguments);
+    assert!(log.contains(path.to_str().unwrap()), "{log}");
+    assert_eq!(std::fs::read_to_string(&path).ok(), before);
+    log
+}
+
+on_both_back_ends!(
+    no_new_seal_key_is_created_beside_a_database,
+    seal_key_of_another_database_is_refused,
+);
+
+async fn no_new_seal_key_is_created_beside_a_database(backend: Backend) {
+    let log = start_with_changed_key(backend, |path| std::fs::remove_file(path).unwrap()).await;
+    assert!(log.contains("is missing"), "{log}");
+}
+
+async fn seal_key_of_another_database_is_refused(backend: Backend) {
+    let other = "0a".repeat(32);
+    let log = start_with_changed_key(backend, |path| std::fs::write(path, &other).unwrap()).await;
+    assert!(log.contains("is not the one"), "{log}");
+}
+
+mod postgres_shared {
     use super::*;
 
     #[tokio::test]

@@ -29,8 +29,13 @@ impl FarmDir {
         }
     }
 
+    /// The address of the database, if it is not in the directory.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(Database::url)
+    }
+
     pub(crate) async fn coordinator(&self, name: &str, arguments: &[&str]) -> CoordinatorProcess {
-        let url = self.database.as_ref().map(Database::url);
+        let url = self.database_url();
         let mut all = arguments.to_vec();
         all.extend(url.iter().flat_map(|url| ["--database-url", url.as_str()]));
         CoordinatorProcess::start(self.dir.path(), name, &all).await

@@ -79,9 +79,9 @@ impl From<StoreError> for FarmError {
             StoreError::TraceGap { held } => FarmError::TraceGap { held },
             StoreError::Erased => FarmError::Erased,
             StoreError::Unavailable(why) => FarmError::Unavailable(why),
-            error @ (StoreError::Corrupt(_) | StoreError::Database(_)) => {
-                FarmError::Internal(Box::new(error))
-            }
+            error @ (StoreError::Corrupt(_)
+            | StoreError::NewerDatabase { .. }
+            | StoreError::Database(_)) => FarmError::Internal(Box::new(error)),
         }
     }
 }

@@ -39,6 +39,15 @@ pub enum StoreError {
     /// The database cannot be reached or does not answer.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// A later version of the program has used the database.
+    #[error(
+        "a newer version of Slipway has changed the database (migration {migration}): start that \
+         version, or restore the backup from before the upgrade"
+    )]
+    NewerDatabase {
+        /// The number of the unknown migration.
+        migration: String,
+    },
     /// The database rejected a statement, which is a bug in the store.
     #[error("the database rejected a statement")]
     Database(#[source] DieselError),
@@ -74,7 +83,8 @@ impl StoreError {
             | StoreError::Stale
             | StoreError::TraceGap { .. }
             | StoreError::Erased
-            | StoreError::Corrupt(_) => false,
+            | StoreError::Corrupt(_)
+            | StoreError::NewerDatabase { .. } => false,
         }
     }
 }

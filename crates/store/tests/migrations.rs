@@ -1,4 +1,4 @@
-//! Checks that both back ends have the same tables with the same columns.
+//! Migrations on both back ends.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is a failure")]
 
 use std::collections::BTreeSet;
@@ -36,8 +36,41 @@ async fn columns(url: &DatabaseUrl, query: &'static str) -> BTreeSet<Column> {
     store.read(read).await.unwrap().into_iter().collect()
 }
 
+/// A database that a later version has migrated is refused, and stays as it is.
+async fn refuses_a_newer_database(url: &DatabaseUrl) {
+    let store = Store::open(url).await.unwrap();
+    let add = |conn: &mut slipway_store::Conn| -> Result<usize, StoreError> {
+        let row = "INSERT INTO __diesel_schema_migrations (version) VALUES ('9000')";
+        Ok(diesel::sql_query(row).execute(conn)?)
+    };
+    store.write(add).await.unwrap();
+    drop(store);
+    for result in [
+        Store::open(url).await.map(drop),
+        Store::migrate(url).await.map(drop),
+    ] {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::NewerDatabase { migration } if migration == "9000"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn newer_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    refuses_a_newer_database(&DatabaseUrl::Sqlite(dir.path().join("x.db"))).await;
+}
+
 mod postgres {
     use super::*;
+
+    #[tokio::test]
+    async fn newer_database_is_refused() {
+        let database = fresh_database().await;
+        refuses_a_newer_database(&database.url().parse().unwrap()).await;
+    }
 
     #[tokio::test]
     async fn both_back_ends_have_the_same_columns() {

@@ -2,6 +2,7 @@
 //! is the `HOST:PORT` of the registry.
 
 mod images_from_scripts;
+mod linked_directories;
 mod packages;
 mod scripts;
 mod secrets;

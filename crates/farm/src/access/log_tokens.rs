@@ -143,18 +143,20 @@ impl Farm {
         self.write(write).await
     }
 
-    /// Creates the first key, unless there is one.
+    /// Creates the first key, unless there is one. It is stored even if the keys are configured,
+    /// because it shows at the next start whether the seal key is the right one.
     pub(crate) async fn ensure_log_key(&self) -> Result<(), FarmError> {
-        if self.inner.settings.log_keys.is_empty() {
-            self.signing_key().await?;
-        }
-        Ok(())
+        self.stored_key().await.map(drop)
     }
 
     async fn signing_key(&self) -> Result<LogKey, FarmError> {
-        if let Some(key) = self.inner.settings.log_keys.first() {
-            return Ok(key.clone());
+        match self.inner.settings.log_keys.first() {
+            Some(key) => Ok(key.clone()),
+            None => self.stored_key().await,
         }
+    }
+
+    async fn stored_key(&self) -> Result<LogKey, FarmError> {
         if let Some(stored) = self.read(log_keys::current).await? {
             return self.opened(&stored);
         }
@@ -196,7 +198,7 @@ impl Farm {
             secret: self.inner.chance.bytes(),
         };
         let plain = hex::encode(key.secret);
-        let (context, nonce) = (context(&key.kid), self.inner.chance.bytes());
+        let (context, nonce) = (seal_context(&key.kid), self.inner.chance.bytes());
         let stored = StoredLogKey {
             kid: key.kid.clone(),
             sealed: self.inner.seal.seal(&context, &plain, nonce),
@@ -208,7 +210,7 @@ impl Farm {
         let plain = self
             .inner
             .seal
-            .open(&context(&stored.kid), &stored.sealed)?;
+            .open(&seal_context(&stored.kid), &stored.sealed)?;
         let mut secret = [0; 32];
         hex::decode_to_slice(plain, &mut secret)
             .map_err(|error| FarmError::Internal(Box::new(error)))?;
@@ -219,6 +221,7 @@ impl Farm {
     }
 }
 
-fn context(kid: &str) -> String {
+/// The context that a log key is sealed for.
+pub(crate) fn seal_context(kid: &str) -> String {
     format!("log key:{kid}")
 }

@@ -4,3 +4,4 @@ pub(crate) mod derived;
 pub(crate) mod jwt;
 pub(crate) mod log_key;
 pub(crate) mod seal;
+pub(crate) mod seal_key_file;

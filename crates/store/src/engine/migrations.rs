@@ -1,5 +1,9 @@
 //! The migrations, compiled in. Both back ends have the same steps.
 
+use std::collections::BTreeSet;
+
+use diesel::backend::Backend;
+use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::engine::connection::Conn;
@@ -14,29 +18,48 @@ const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(7547929)";
 const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(7547929)";
 
 /// Applies pending migrations and returns how many there were.
+///
+/// # Errors
+/// `NewerDatabase` if a later version of the program has applied a migration that this one does not
+/// know. Nothing is changed then: rows could mean something else now.
 pub(crate) fn apply(conn: &mut Conn) -> Result<usize, StoreError> {
     use diesel::connection::SimpleConnection;
 
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        StoreError::Unavailable(format!("a migration failed: {error}"))
-    };
     match conn {
-        Conn::Sqlite(conn) => conn
-            .run_pending_migrations(SQLITE)
-            .map(|done| done.len())
-            .map_err(failed),
+        Conn::Sqlite(conn) => apply_from(SQLITE, conn),
         Conn::Postgres(conn) => {
             // Coordinators that start at the same time migrate one after the other.
             conn.batch_execute(MIGRATION_LOCK)?;
-            let applied = conn
-                .run_pending_migrations(POSTGRES)
-                .map(|done| done.len())
-                .map_err(failed);
+            let applied = apply_from(POSTGRES, conn);
             // Released even if a migration failed, because the lock belongs to the session.
             conn.batch_execute(MIGRATION_UNLOCK)?;
             applied
         }
     }
+}
+
+fn apply_from<DB: Backend>(
+    migrations: EmbeddedMigrations,
+    conn: &mut impl MigrationHarness<DB>,
+) -> Result<usize, StoreError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        StoreError::Unavailable(format!("a migration failed: {error}"))
+    };
+    let known = MigrationSource::<DB>::migrations(&migrations).map_err(failed)?;
+    let known: BTreeSet<String> = known
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    let applied = conn.applied_migrations().map_err(failed)?;
+    let unknown = applied
+        .iter()
+        .map(ToString::to_string)
+        .find(|version| !known.contains(version));
+    if let Some(migration) = unknown {
+        return Err(StoreError::NewerDatabase { migration });
+    }
+    let done = conn.run_pending_migrations(migrations).map_err(failed)?;
+    Ok(done.len())
 }
 
 #[cfg(test)]
