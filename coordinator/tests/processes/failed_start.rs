@@ -4,13 +4,10 @@ use std::process::Command;
 
 /// Starts a coordinator that must fail; returns its output.
 fn failed_start(arguments: &[&str]) -> String {
-    failed_start_in(tempfile::tempdir().unwrap().path(), arguments)
-}
-
-fn failed_start_in(data_dir: &Path, arguments: &[&str]) -> String {
+    let dir = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_slipway-coordinator"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(data_dir)
+        .arg(dir.path())
         .args(arguments)
         .output()
         .unwrap();
