@@ -127,19 +127,22 @@ async fn links_names_and_special_permissions_stay_as_they_are() {
     symlink("/absolute/nowhere", dir.join("outward")).unwrap();
     symlink("../../above", dir.join("upward")).unwrap();
     let expected = [
-        "640 2 'a'",
-        "640 2 'b'",
-        "644 1 'back\\slash'",
-        "777 1 'outward' -> '/absolute/nowhere'",
-        "4755 1 'setuid'",
-        "1777 2 'sticky'",
-        "777 1 'upward' -> '../../above'",
+        "640 2 a",
+        "640 2 b",
+        "644 1 back\\slash",
+        "777 1 outward -> /absolute/nowhere",
+        "4755 1 setuid",
+        "1777 2 sticky",
+        "777 1 upward -> ../../above",
     ];
     let listed = |text: &str| -> Vec<String> {
         let lines = text.lines().filter_map(|line| line.split_once("file: "));
         // Where the command itself is shown, it is not a result.
         let results = lines.filter(|(_, result)| !result.starts_with('%'));
-        results.map(|(_, result)| result.to_owned()).collect()
+        // Only some versions of `stat` quote all names.
+        results
+            .map(|(_, result)| result.replace('\'', ""))
+            .collect()
     };
     let arguments = [".", "--no-cache", "--push", "-t", "api:links"];
     let text = text_of(&fixture.build(&arguments).await);
