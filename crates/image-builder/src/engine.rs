@@ -6,6 +6,7 @@ pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod failures;
 mod ping;
+pub(crate) mod replay;
 pub(crate) mod resolved_bases;
 mod storage;
 pub(crate) mod trace_writer;

@@ -21,6 +21,7 @@ mod self_test;
 
 pub use builder::{Backend, Builder, ImageStore};
 pub use engine::failures::{engine_error, host_fault, is_program_missing};
+pub use engine::replay::replay;
 pub use error::BuildError;
 pub use images::export::Exported;
 pub use limits::Limits;

@@ -8,6 +8,7 @@
 mod bench;
 mod counts;
 mod demo;
+mod fuzz;
 mod lint;
 mod probe;
 mod process;
@@ -43,6 +44,8 @@ enum Task {
     Demo(demo::Args),
     /// Runs a benchmark.
     Bench(bench::Args),
+    /// Runs the fuzz targets in `fuzz/` for a while.
+    Fuzz(fuzz::Args),
 }
 
 // A single thread: the kernel signals a child when the thread that started it ends (pdeathsig).
@@ -72,6 +75,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Services(args) => services::run(&args).await,
         Task::Demo(args) => demo::run(&args).await,
         Task::Bench(args) => bench::run(&args).await,
+        Task::Fuzz(args) => fuzz::run(&args).await,
     }
 }
 

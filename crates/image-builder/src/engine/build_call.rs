@@ -143,7 +143,11 @@ async fn read_messages(
     read_message(&text, on_message)
 }
 
-fn read_message(line: &[u8], on_message: &mut impl FnMut(BuildInfo)) -> Result<(), Error> {
+/// Reads one line of an answer, and passes its message on unless it reports a failed build.
+pub(crate) fn read_message(
+    line: &[u8],
+    on_message: &mut impl FnMut(BuildInfo),
+) -> Result<(), Error> {
     if line.trim_ascii().is_empty() {
         return Ok(());
     }

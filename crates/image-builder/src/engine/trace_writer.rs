@@ -93,10 +93,14 @@ impl<'a> TraceWriter<'a> {
             Some(BuildInfoAux::BuildKit(status)) => {
                 for vertex in status.vertexes {
                     self.bases.note(&vertex.name);
+                    // A broken engine may send any numbers.
                     let millis = match (&vertex.started, &vertex.completed) {
                         (Some(from), Some(to)) => {
-                            (to.seconds - from.seconds) * 1000
-                                + i64::from(to.nanos - from.nanos) / 1_000_000
+                            let nanos = i64::from(to.nanos) - i64::from(from.nanos);
+                            let seconds = to.seconds.saturating_sub(from.seconds);
+                            seconds
+                                .saturating_mul(1000)
+                                .saturating_add(nanos / 1_000_000)
                         }
                         _ => 0,
                     };
