@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use slipway_blobs::BlobLocation;
 use slipway_farm::{LogKey, Settings};
+use slipway_outbound::Outbound;
 use slipway_store::DatabaseUrl;
 
 use crate::dialects::{Harmont, Quay};
 use crate::durations::{seconds, seconds_or_none};
 use crate::forges::Forges;
+use crate::network::Network;
 
 /// The configuration of the coordinator.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +52,9 @@ pub struct Config {
     /// Options for GitHub, GitLab and Gitea.
     #[command(flatten)]
     pub forges: Forges,
+    /// Options for connections to servers that users name.
+    #[command(flatten)]
+    pub network: Network,
     #[command(flatten)]
     pub harmont: Harmont,
     #[command(flatten)]
@@ -150,12 +155,12 @@ impl Config {
             .unwrap_or_else(|| self.data_dir.join("seal-key"))
     }
 
-    /// The settings of the farm.
+    /// The settings of the farm, whose requests to GitHub go through `outbound`.
     ///
     /// # Errors
     /// If a file with a secret cannot be read, or its content is not a valid secret.
-    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
-        let forges = self.forges.settings()?;
+    pub(crate) fn settings(&self, outbound: &Outbound) -> anyhow::Result<Settings> {
+        let forges = self.forges.settings(outbound)?;
         let log_keys = self.log_key_file.as_deref().map(log_keys).transpose()?;
         let log_keys = log_keys.unwrap_or_default();
         Ok(Settings {
@@ -173,6 +178,7 @@ impl Config {
             upload_keep: days(self.limits.upload_keep_days),
             max_trace_bytes: self.limits.max_trace_bytes,
             log_keys,
+            host_ssh_keys: self.network.host_ssh_keys.clone(),
             slow_reader: self.limits.slow_reader_s,
             max_reader_lag_bytes: self.limits.max_reader_lag_bytes,
             follow_bytes_per_s: self.limits.follow_bytes_per_s,

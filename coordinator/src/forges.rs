@@ -6,6 +6,7 @@ use anyhow::Context;
 use slipway_domain::{ProjectPath, ProjectPattern};
 use slipway_farm::{AutoCreate, HookSecret, HookSettings, Settings};
 use slipway_github::{Github, PUBLIC_API};
+use slipway_outbound::Outbound;
 
 /// Options for forges, and for projects that are created from them.
 #[derive(Clone, Debug, clap::Args)]
@@ -75,9 +76,9 @@ impl Forges {
     ///
     /// # Errors
     /// If a file cannot be read or a value is invalid.
-    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+    pub(crate) fn settings(&self, outbound: &Outbound) -> anyhow::Result<Settings> {
         let token = self.github_token_file.as_deref().map(secret).transpose()?;
-        let github = Github::new(&self.github_api_url, token.as_deref())?;
+        let github = Github::new(&self.github_api_url, token.as_deref(), outbound)?;
         let auto_create = AutoCreate {
             patterns: self.auto_create.clone(),
             url: self.auto_create_url.clone(),
@@ -121,22 +122,29 @@ fn secret(path: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use slipway_outbound::NetworkPolicy;
+
     use super::*;
 
-    #[test]
-    fn defaults_create_no_project_and_accept_no_webhook() {
-        let settings = Forges::default().settings().unwrap();
+    fn outbound() -> Outbound {
+        Outbound::start(NetworkPolicy::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn defaults_create_no_project_and_accept_no_webhook() {
+        let settings = Forges::default().settings(&outbound()).unwrap();
         assert!(settings.auto_create.patterns.is_empty());
         assert!(settings.hooks.github.is_none() && !settings.hooks.accept_sha1);
         assert!(!settings.github.unwrap().has_token());
     }
 
-    #[test]
-    fn an_invalid_value_is_an_error() {
+    #[tokio::test]
+    async fn an_invalid_value_is_an_error() {
+        let outbound = outbound();
         let wrong = |change: fn(&mut Forges)| {
             let mut forges = Forges::default();
             change(&mut forges);
-            assert!(forges.settings().is_err(), "{forges:?}");
+            assert!(forges.settings(&outbound).is_err(), "{forges:?}");
         };
         wrong(|forges| forges.github_api_url = "api.github.com".to_owned());
         wrong(|forges| forges.auto_create_url = "https://git.example/x.git".to_owned());

@@ -11,10 +11,12 @@ mod duties;
 mod first_start;
 mod forges;
 mod health;
+mod network;
 mod request_span;
 mod server;
 
 pub use config::{Config, Limits};
 pub use dialects::{Harmont, Quay};
 pub use forges::Forges;
+pub use network::Network;
 pub use server::{Coordinator, migrate, start};

@@ -11,6 +11,7 @@ use anyhow::Context;
 use slipway_blobs::Blobs;
 use slipway_farm::{Chance, Clock, Farm, Parts, open_seal_key};
 use slipway_git::{Git, Limits};
+use slipway_outbound::Outbound;
 use slipway_store::Store;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -56,7 +57,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         .context("could not open the database")?;
     let seal = open_seal_key(&store, &config.seal_key()).await?;
     let blobs = Blobs::open(&config.blobs()).await?;
-    let git = Git::new(Limits::default()).context("could not prepare git")?;
+    let outbound = Outbound::start(config.network.policy())?;
+    let git = Git::new(Limits::default(), outbound.clone()).context("could not prepare git")?;
     let git = git.with_known_hosts(config.data_dir.join("known_hosts"));
     let parts = Parts {
         store,
@@ -65,7 +67,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         clock,
         chance: Chance,
         seal,
-        settings: config.settings()?,
+        settings: config.settings(&outbound)?,
     };
     let farm = Farm::open(parts).await?;
     first_start::prepare(&farm, &config.data_dir).await?;

@@ -1,6 +1,7 @@
 //! The command line: the commands, their flags, and what each does.
 
 mod limits;
+mod network;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use slipway_domain::{Platform, RegistrationToken, RunnerId, RunnerToken, TagSet};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
-use slipway_packages::{FetchLimits, Network, Packages, UnpackLimits};
+use slipway_outbound::Outbound;
+use slipway_packages::{FetchLimits, Packages, UnpackLimits};
 use slipway_protocol::RegisterRequest;
 
 use crate::client::{CoordinatorClient, info};
@@ -23,6 +25,7 @@ use crate::scripted::ScriptedExecutor;
 use crate::work_dir::WorkDir;
 
 pub use limits::LimitFlags;
+pub use network::NetworkFlags;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -177,15 +180,8 @@ pub struct Run {
         value_delimiter = ','
     )]
     pub emulate: Vec<Platform>,
-    /// A private network, such as `10.20.0.0/16`, that packages may be fetched from. Repeat the flag
-    /// or separate networks with commas.
-    #[arg(
-        long,
-        env = "SLIPWAY_ALLOW_PACKAGE_NET",
-        value_name = "CIDR",
-        value_delimiter = ','
-    )]
-    pub allow_package_net: Vec<Network>,
+    #[command(flatten)]
+    pub network: NetworkFlags,
 }
 
 /// How to run jobs.
@@ -295,13 +291,15 @@ async fn run(args: Run) -> anyhow::Result<()> {
     let executor: Arc<dyn Executor> = match args.executor {
         ExecutorKind::Scripted => Arc::new(ScriptedExecutor),
         ExecutorKind::Docker => {
-            let builder = Builder::connect(work_dir.instance()).await?;
+            let outbound = Outbound::start(args.network.policy())?;
+            let builder = Builder::connect(work_dir.instance(), outbound.clone()).await?;
             // The host keys are stored in the work directory, so that they survive a restart.
-            let git = Git::new(Limits::default())?.with_known_hosts(dir.join("known_hosts"));
+            let git = Git::new(Limits::default(), outbound)?;
+            let git = git.with_known_hosts(dir.join("known_hosts"));
             let builder = builder.with_limits(args.limits.job());
             limits::warn_of_unenforced(&builder);
             let limits = (FetchLimits::default(), UnpackLimits::default());
-            let packages = Packages::new(limits.0, limits.1, args.allow_package_net)?;
+            let packages = Packages::new(limits.0, limits.1, args.network.package_policy())?;
             tracing::info!(
                 engine.version = builder.engine_version(),
                 backend = ?builder.backend(),
@@ -315,6 +313,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
                 config.id
             );
             let notary = Notary::new(args.attest, CoordinatorClient::new(&config.url)?, own_url);
+            let docker = docker.with_host_ssh_keys(args.network.host_ssh_keys);
             let docker = docker.with_notary(notary);
             Arc::new(docker.with_script_image(args.script_image))
         }
@@ -379,24 +378,6 @@ mod tests {
         let given: Vec<String> = run.emulate.iter().map(Platform::to_string).collect();
         assert_eq!(given, ["linux/arm64", "linux/arm/v7"]);
         let bad = "slipway-runner run --config f --emulate arm64";
-        assert!(Cli::try_parse_from(bad.split(' ')).is_err());
-    }
-
-    #[test]
-    fn allow_package_net_takes_lists_and_can_be_repeated() {
-        let flags = "slipway-runner run --config f --allow-package-net 10.0.0.0/8,fd00::/8 \
-                     --allow-package-net 127.0.0.1/32";
-        let cli = Cli::try_parse_from(flags.split_whitespace()).unwrap();
-        let Command::Run(run) = cli.command else {
-            panic!("not run");
-        };
-        let given: Vec<String> = run
-            .allow_package_net
-            .iter()
-            .map(Network::to_string)
-            .collect();
-        assert_eq!(given, ["10.0.0.0/8", "fd00::/8", "127.0.0.1/32"]);
-        let bad = "slipway-runner run --config f --allow-package-net 10.0.0.1";
         assert!(Cli::try_parse_from(bad.split(' ')).is_err());
     }
 }

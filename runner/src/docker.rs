@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use slipway_domain::spec::SourceDate;
-use slipway_domain::{ImageBuild, JobSpec, Phase};
+use slipway_domain::{ImageBuild, JobSpec, Phase, ProjectPattern};
 use slipway_git::{Git, RemoteUrl};
 use slipway_image_builder::{
     BuildError, BuildRequest, Builder, BuiltImage, Login, Origin, Progress as _,
@@ -43,6 +43,8 @@ pub struct DockerExecutor {
     storage_dirs: Mutex<Option<(Instant, Vec<PathBuf>)>>,
     script_image: Option<String>,
     notary: Option<Notary>,
+    /// Projects without a deploy key that are checked out with the ssh keys of this host.
+    host_ssh_keys: Vec<ProjectPattern>,
 }
 
 impl DockerExecutor {
@@ -56,7 +58,15 @@ impl DockerExecutor {
             cache,
             script_image: None,
             notary: None,
+            host_ssh_keys: Vec::new(),
         }
+    }
+
+    /// Sets which projects without a deploy key are checked out with the ssh keys of this host.
+    #[must_use]
+    pub fn with_host_ssh_keys(mut self, projects: Vec<ProjectPattern>) -> Self {
+        self.host_ssh_keys = projects;
+        self
     }
 
     /// Sets the image for scripts that name none.
@@ -80,7 +90,7 @@ impl DockerExecutor {
     async fn build(&self, job: &Job, spec: &ImageBuild) -> Result<ImageResult, Failure> {
         let source_date = match spec.source_date {
             Some(SourceDate::Seconds(seconds)) => Some(seconds),
-            Some(SourceDate::Commit) => Some(checkout::commit_time(&self.git, job).await?),
+            Some(SourceDate::Commit) => Some(checkout::commit_time(job)?),
             None => None,
         };
         let variables = job.payload.variables.iter();
@@ -138,7 +148,7 @@ impl DockerExecutor {
             // An index consists of images in a registry and needs no files.
             (JobSpec::ImageIndex(_), _) => return Ok(()),
             (_, Some(source)) => submitted_source::prepare(&self.packages, job, source).await?,
-            (_, None) => checkout::prepare(&self.git, job).await?,
+            (_, None) => checkout::prepare(&self.git, &self.host_ssh_keys, job).await?,
         }
         checkout::unpack_artifacts(job).await
     }
@@ -173,7 +183,9 @@ impl Executor for DockerExecutor {
                 let saved = script::run_script(&self.builder, image, job, spec).await?;
                 Ok(saved.map(image_result))
             }
-            JobSpec::ImageIndex(spec) => image_index::push(job, spec).await.map(Some),
+            JobSpec::ImageIndex(spec) => image_index::push(self.builder.outbound(), job, spec)
+                .await
+                .map(Some),
         }
     }
 

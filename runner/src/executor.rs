@@ -29,6 +29,8 @@ pub struct Job {
     pub stop: Stop,
     /// The uploaded package to build, once it has been downloaded.
     pub upload: OnceLock<UploadedPackage>,
+    /// The time of the commit, in seconds since the Unix epoch, once it is checked out.
+    pub commit_time: OnceLock<i64>,
     /// The exit code of the script's last command, once it has ended.
     pub exit_code: OnceLock<i32>,
     /// Set once the job exceeded a limit of this runner, which is no fault of the host.

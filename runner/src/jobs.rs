@@ -117,6 +117,7 @@ impl JobRunner {
             output: Output::new(Arc::clone(&spool), phases.clone()),
             stop: stop.clone(),
             upload: OnceLock::new(),
+            commit_time: OnceLock::new(),
             exit_code: OnceLock::new(),
             exceeded_limit: OnceLock::new(),
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use slipway_domain::ProjectPattern;
 use slipway_github::Github;
 
 use crate::crypto::log_key::LogKey;
@@ -49,6 +50,8 @@ pub struct Settings {
     /// The keys of log tokens: the first one signs, and all are accepted. When there are none the
     /// farm creates its own.
     pub log_keys: Vec<LogKey>,
+    /// Projects without a deploy key whose ssh repositories are read with the keys of the host.
+    pub host_ssh_keys: Vec<ProjectPattern>,
     /// Whether the default pipelines of new projects read their definition from the repository.
     pub pipelines_from_repository: bool,
     /// Which projects are created when their first build is requested.
@@ -88,6 +91,7 @@ impl Default for Settings {
             max_reader_lag_bytes: 64 << 20,
             follow_bytes_per_s: 256 << 20,
             log_keys: Vec::new(),
+            host_ssh_keys: Vec::new(),
             pipelines_from_repository: true,
             auto_create: AutoCreate::default(),
             hooks: HookSettings::default(),

@@ -15,8 +15,8 @@ use slipway_farm::{
 };
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
-use slipway_testkit::Backend;
 use slipway_testkit::postgres::{Database, fresh_database};
+use slipway_testkit::{Backend, LOOPBACK, outbound};
 use tempfile::TempDir;
 
 slipway_testkit::on_both_back_ends!(
@@ -66,7 +66,7 @@ async fn start(backend: Backend) -> Fixture {
     let parts = Parts {
         store: Store::open(&url.parse().unwrap()).await.unwrap(),
         blobs: Blobs::open(&blobs).await.unwrap(),
-        git: Git::new(Limits::default()).unwrap(),
+        git: Git::new(Limits::default(), outbound(LOOPBACK)).unwrap(),
         clock: clock.clone(),
         chance: Chance,
         seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),

@@ -18,7 +18,7 @@ use slipway_farm::{
 };
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
-use slipway_testkit::{GitServer, wait_for, wait_until};
+use slipway_testkit::{GitServer, LOOPBACK, outbound, wait_for, wait_until};
 use tempfile::TempDir;
 
 const DEFINITION: &str = "jobs:\n  one: {script: [x]}\n";
@@ -38,7 +38,7 @@ async fn start(repo_url: &str) -> Fixture {
     let parts = Parts {
         store: Store::open(&url.parse().unwrap()).await.unwrap(),
         blobs: Blobs::open(&blobs).await.unwrap(),
-        git: Git::new(Limits::default()).unwrap(),
+        git: Git::new(Limits::default(), outbound(LOOPBACK)).unwrap(),
         clock: Clock::manual(),
         chance: Chance,
         seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),

@@ -21,9 +21,19 @@ pub struct Source {
     pub submodules: Submodules,
 }
 
+/// What is known of a commit that was checked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedOut {
+    /// The time of the commit, in seconds since the Unix epoch.
+    pub time: i64,
+}
+
 impl Git {
-    /// Checks out `source.sha` into `dir`, which is created, with its submodules and, if git-lfs is
-    /// installed, its files in Git LFS. `log` gets a line for each step.
+    /// Checks out `source.sha` into `dir`, which is created, with its submodules and its files in Git
+    /// LFS. `log` gets a line for each step.
+    ///
+    /// Git is never run in `dir` again: the files that are put there afterwards may include a
+    /// configuration that makes git run commands.
     ///
     /// First only the commit is fetched. If the server refuses that, the ref is fetched with some
     /// history, and finally all refs with their whole history.
@@ -35,9 +45,14 @@ impl Git {
         source: &Source,
         dir: &Path,
         log: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(), GitError> {
+    ) -> Result<CheckedOut, GitError> {
         self.check_out_one(source, dir, log).await?;
-        self.check_out_submodules(source, dir, log).await
+        let commit = self.commit_in(dir, &source.sha).await?;
+        let commit = commit.ok_or_else(|| source.error(GitFailure::Missing))?;
+        self.check_out_submodules(source, dir, log).await?;
+        Ok(CheckedOut {
+            time: commit.committer.at.timestamp(),
+        })
     }
 
     /// Checks out a commit without its submodules.
@@ -48,6 +63,10 @@ impl Git {
         log: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), GitError> {
         tokio::fs::create_dir_all(dir).await?;
+        // A repository that somebody else created could make git run commands.
+        if tokio::fs::symlink_metadata(dir.join(".git")).await.is_ok() {
+            return Err(GitError::Io(std::io::ErrorKind::AlreadyExists.into()));
+        }
         // git cannot fetch between object formats, so the repository must use that of the commit.
         let format = match source.sha.as_str().len() {
             64 => "--object-format=sha256",

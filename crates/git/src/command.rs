@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use slipway_outbound::Outbound;
 use slipway_process_group::ProcessGroup;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
-use tokio::sync::OnceCell;
 
+use crate::connection::Connection;
 use crate::error::{GitError, GitFailure};
 use crate::remote::RemoteUrl;
-use crate::ssh::Ssh;
 
 /// How much of git's output is kept, in bytes.
 const MAX_OUTPUT: u64 = 4 * 1024 * 1024;
@@ -26,7 +26,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("credential.helper", ""),
     ("submodule.recurse", "false"),
     ("fetch.recurseSubmodules", "false"),
-    // A redirect could lead from a public address into a private network.
+    // A redirect would carry the credentials of one server to another.
     ("http.followRedirects", "false"),
     ("http.lowSpeedLimit", "1"),
     ("http.lowSpeedTime", "60"),
@@ -39,17 +39,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("init.defaultBranch", "main"),
 ];
 
-/// The variables of our environment that git needs to be found and to reach the network.
-const INHERITED: &[&str] = &[
-    "PATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-];
+/// The variables of our environment that git needs to be found and to check certificates. Proxies are
+/// not among them: `slipway_outbound` connects through them.
+const INHERITED: &[&str] = &["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Time limits of git calls.
 #[derive(Clone, Copy, Debug)]
@@ -82,18 +74,18 @@ pub struct Git {
     /// The file for the host keys of ssh servers.
     known_hosts: Option<PathBuf>,
     pub(crate) limits: Limits,
-    pub(crate) has_lfs: OnceCell<bool>,
+    pub(crate) outbound: Outbound,
 }
 
 /// The standard output of a call, or why it failed.
 pub(crate) type Output = Result<String, GitFailure>;
 
 impl Git {
-    /// Creates a temporary home directory for git.
+    /// Creates a temporary home directory for git, which connects through `outbound` only.
     ///
     /// # Errors
     /// Returns `Io` or `DiskFull` if the directory cannot be created.
-    pub fn new(limits: Limits) -> Result<Self, GitError> {
+    pub fn new(limits: Limits, outbound: Outbound) -> Result<Self, GitError> {
         let home = tempfile::Builder::new()
             .prefix("slipway-git-")
             .tempdir()
@@ -102,7 +94,7 @@ impl Git {
             home,
             known_hosts: None,
             limits,
-            has_lfs: OnceCell::new(),
+            outbound,
         })
     }
 
@@ -137,7 +129,17 @@ impl Git {
         Ok(text.trim().trim_start_matches("git version ").to_owned())
     }
 
-    /// Runs git with `args` in the directory `dir`, with the credentials for `remote`.
+    /// The file for the host keys of ssh servers that are first seen.
+    pub(crate) fn first_seen_hosts(&self) -> PathBuf {
+        let in_home = || self.home.path().join("known_hosts");
+        self.known_hosts.clone().unwrap_or_else(in_home)
+    }
+
+    /// Runs git with `args` in the directory `dir`, with the credentials for `remote`. Without
+    /// `remote`, git cannot connect to any server.
+    ///
+    /// `dir` is a directory that this crate created and into which only git wrote since: git runs
+    /// commands that the configuration of a repository names.
     pub(crate) async fn call<I, S>(
         &self,
         dir: Option<&Path>,
@@ -149,76 +151,28 @@ impl Git {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        self.call_with(dir, remote, limit, &[], args).await
-    }
-
-    /// Like [`call`](Self::call), with additional settings.
-    pub(crate) async fn call_with<I, S>(
-        &self,
-        dir: Option<&Path>,
-        remote: Option<&RemoteUrl>,
-        limit: Duration,
-        settings: &[(&str, &str)],
-        args: I,
-    ) -> Result<Output, GitError>
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
-        let timed_out = || GitError::TimedOut {
-            seconds: limit.as_secs(),
+        let connection = match remote {
+            None => Connection::none(),
+            Some(remote) => {
+                // Resolving a name and starting an agent may hang as well.
+                let opening = tokio::time::timeout(limit, self.connection(remote, limit));
+                match opening.await.map_err(|_| timed_out(limit))?? {
+                    Ok(connection) => connection,
+                    Err(error) => return Ok(Err(error.into())),
+                }
+            }
         };
-        // Starting an agent may hang as well, so it has the same limit.
-        let ssh = tokio::time::timeout(limit, self.ssh(remote, limit));
-        let ssh = ssh.await.map_err(|_| timed_out())??;
-        let mut command = self.command(dir, remote, ssh.as_ref(), settings);
+        let mut command = self.command(dir, &connection);
         command.args(args);
-        let mut child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => GitError::GitMissing(error),
-            _ => GitError::from(error),
-        })?;
-        // It kills git and its helpers if the call times out or is dropped.
-        let mut group = ProcessGroup::led_by(child.id());
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let work = async {
-            let (stdout, stderr, status) =
-                tokio::join!(read_limited(stdout), read_limited(stderr), child.wait());
-            Ok::<_, std::io::Error>((stdout?, stderr?, status?))
-        };
-        let (stdout, stderr, status) = match tokio::time::timeout(limit, work).await {
-            Ok(done) => done?,
-            Err(_) => return Err(timed_out()),
-        };
-        group.disarm();
-        if status.success() {
-            return Ok(Ok(stdout));
-        }
-        tracing::debug!(code = ?status.code(), "git failed");
-        Ok(Err(GitFailure::from_stderr(&stderr)))
+        let output = run(command, limit).await?;
+        Ok(output.map_err(|stderr| match connection.failure() {
+            // The words of git for this are those of its library, and differ with its version.
+            Some(error) => error.into(),
+            None => GitFailure::from_stderr(&stderr),
+        }))
     }
 
-    /// The ssh command for `remote`, if its URL is an ssh URL.
-    async fn ssh(
-        &self,
-        remote: Option<&RemoteUrl>,
-        limit: Duration,
-    ) -> Result<Option<Ssh>, GitError> {
-        let Some(identity) = remote.and_then(RemoteUrl::identity) else {
-            return Ok(None);
-        };
-        let in_home = || self.home.path().join("known_hosts");
-        let first_seen = self.known_hosts.clone().unwrap_or_else(in_home);
-        let prepared = Ssh::prepare(identity, self.home.path(), &first_seen, limit);
-        prepared.await.map(Some)
-    }
-
-    fn command(
-        &self,
-        dir: Option<&Path>,
-        remote: Option<&RemoteUrl>,
-        ssh: Option<&Ssh>,
-        settings: &[(&str, &str)],
-    ) -> Command {
+    fn command(&self, dir: Option<&Path>, connection: &Connection) -> Command {
         let mut command = Command::new("git");
         // Variables such as `GIT_DIR` or `GIT_CONFIG` of our own environment could change any call.
         command.env_clear();
@@ -235,40 +189,73 @@ impl Git {
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             // Objects that a filter left out must not be fetched implicitly, without a limit.
-            .env("GIT_NO_LAZY_FETCH", "1")
-            .env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git")
-            // Without credentials for ssh, ssh is not used at all.
-            .env("GIT_SSH_COMMAND", ssh.map_or("false", Ssh::command));
-        if remote.is_some_and(RemoteUrl::uses_host_keys)
-            && let Some(agent) = std::env::var_os("SSH_AUTH_SOCK")
-        {
-            command.env("SSH_AUTH_SOCK", agent);
-        }
+            .env("GIT_NO_LAZY_FETCH", "1");
+        connection.set_environment(&mut command);
         // Settings in the environment do not show up in the process list, unlike `-c` arguments.
-        let login = remote.and_then(RemoteUrl::login_setting);
         let fixed = SETTINGS
             .iter()
-            .chain(settings)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let mut count = 0;
-        for (key, value) in fixed.chain(login) {
+        for (key, value) in fixed.chain(connection.settings()) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key);
             command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
             count += 1;
         }
         command.env("GIT_CONFIG_COUNT", count.to_string());
-        if let Some(dir) = dir {
-            command.current_dir(dir);
+        // Calls without a repository run in a directory that has none.
+        let dir = dir.unwrap_or(self.home.path());
+        command.current_dir(dir);
+        // A repository in a directory above, which others may be able to write, must not count.
+        if let Some(above) = dir.parent() {
+            command.env("GIT_CEILING_DIRECTORIES", above);
         }
         command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Its own group, so that the guard can kill the helpers as well.
-            .process_group(0)
-            .kill_on_drop(true);
-        command
     }
+}
+
+fn timed_out(limit: Duration) -> GitError {
+    GitError::TimedOut {
+        seconds: limit.as_secs(),
+    }
+}
+
+/// Runs a command to its end. Returns its standard output, or its standard error if it failed.
+///
+/// # Errors
+/// Returns `GitMissing` if the program is not installed, and `TimedOut`.
+pub(crate) async fn run(
+    mut command: Command,
+    limit: Duration,
+) -> Result<Result<String, String>, GitError> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Its own group, so that the guard can kill the helpers as well.
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => GitError::GitMissing(error),
+        _ => GitError::from(error),
+    })?;
+    // It kills git and its helpers if the call times out or is dropped.
+    let mut group = ProcessGroup::led_by(child.id());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let work = async {
+        let (stdout, stderr, status) =
+            tokio::join!(read_limited(stdout), read_limited(stderr), child.wait());
+        Ok::<_, std::io::Error>((stdout?, stderr?, status?))
+    };
+    let (stdout, stderr, status) = match tokio::time::timeout(limit, work).await {
+        Ok(done) => done?,
+        Err(_) => return Err(timed_out(limit)),
+    };
+    group.disarm();
+    if status.success() {
+        return Ok(Ok(stdout));
+    }
+    tracing::debug!(code = ?status.code(), "git failed");
+    Ok(Err(stderr))
 }
 
 async fn read_limited(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {

@@ -54,19 +54,6 @@ impl Git {
         Ok(read.await?.ok().map(|text| parse(sha.clone(), &text)))
     }
 
-    /// The time of the commit that is checked out in `dir`, in seconds since the Unix epoch. `None`
-    /// if there is no commit or no time in it.
-    ///
-    /// # Errors
-    /// Returns the general errors.
-    pub async fn commit_time(&self, dir: &Path) -> Result<Option<i64>, GitError> {
-        let args = ["log", "-1", "--no-show-signature", "--format=%ct"];
-        let output = self
-            .call(Some(dir), None, self.limits.resolve, args)
-            .await?;
-        Ok(output.ok().and_then(|text| text.trim().parse().ok()))
-    }
-
     /// Creates a bare repository in `dir` and fetches the commit into it, with `filter` if the server
     /// supports it. Each fetch may take as long as `limit`.
     pub(crate) async fn fetch_commit_into(
@@ -144,7 +131,7 @@ impl Git {
             let call = self.call(Some(dir), Some(url), limit, args);
             output = call.await?;
             match &output {
-                Err(GitFailure::Other(reason)) if reason.contains("filter") => {}
+                Err(GitFailure::FilterRefused) => {}
                 _ => break,
             }
         }
@@ -156,10 +143,12 @@ fn none_if_missing<T>(url: &RemoteUrl, failure: GitFailure) -> Result<Option<T>,
     match failure {
         GitFailure::Missing | GitFailure::Unadvertised => Ok(None),
         GitFailure::DiskFull => Err(GitError::DiskFull),
-        GitFailure::Other(reason) => Err(GitError::RepositoryUnavailable {
-            url: url.to_string(),
-            reason,
-        }),
+        failure @ (GitFailure::Other(_) | GitFailure::FilterRefused) => {
+            Err(GitError::RepositoryUnavailable {
+                url: url.to_string(),
+                reason: failure.into_reason(),
+            })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use slipway_domain::CommitSha;
+use slipway_outbound::OutboundError;
 
 /// Why a git operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum GitError {
     RepositoryUnavailable {
         /// The URL, without credentials.
         url: String,
-        /// The reason, from git's output.
+        /// The reason, without text of the server.
         reason: String,
     },
     /// No branch or tag of the repository contains the commit.
@@ -41,7 +42,7 @@ pub enum GitError {
     LargeFiles {
         /// The URL of the repository, without credentials.
         url: String,
-        /// The reason, from the output of git-lfs.
+        /// The reason, without text of the server.
         reason: String,
     },
     /// `ssh-agent` is missing or does not work.
@@ -82,12 +83,17 @@ pub(crate) enum GitFailure {
     Missing,
     /// The disk of this host is full.
     DiskFull,
+    /// The server refuses to leave out files.
+    FilterRefused,
     /// Anything else, with the reason.
     Other(String),
 }
 
 impl GitFailure {
     /// Reads the standard error of git, whose messages are in English because of `LC_ALL=C`.
+    ///
+    /// The output also contains text of the server, which may be a service inside of the operator's
+    /// network. So no part of it is passed on, except for the digits of an HTTP status.
     pub(crate) fn from_stderr(stderr: &str) -> Self {
         let contains = |text: &str| stderr.contains(text);
         // Order matters: a full disk also causes the other messages.
@@ -99,8 +105,21 @@ impl GitFailure {
             Self::Unadvertised
         } else if let Some(reason) = ssh_failure(stderr).or_else(|| http_failure(stderr)) {
             Self::Other(reason.to_owned())
+        } else if let Some(status) = http_status(stderr) {
+            Self::Other(match status {
+                300..=399 => format!(
+                    "the server redirects (status {status}); use the URL that it redirects to"
+                ),
+                404 => "the server has no such repository (status 404)".to_owned(),
+                _ => format!("the server answered with status {status}"),
+            })
+        } else if contains("filter") {
+            Self::FilterRefused
         } else {
-            Self::Other(most_useful_line(stderr))
+            let known = REASONS
+                .iter()
+                .find(|(texts, _)| texts.iter().any(|text| contains(text)));
+            Self::Other(known.map_or(UNKNOWN, |(_, reason)| reason).to_owned())
         }
     }
 
@@ -110,7 +129,14 @@ impl GitFailure {
             Self::Other(reason) => reason,
             Self::DiskFull => "the disk is full".to_owned(),
             Self::Missing | Self::Unadvertised => "the server does not have them".to_owned(),
+            Self::FilterRefused => "the server does not support filters".to_owned(),
         }
+    }
+}
+
+impl From<OutboundError> for GitFailure {
+    fn from(error: OutboundError) -> Self {
+        Self::Other(error.to_string())
     }
 }
 
@@ -125,9 +151,9 @@ pub(crate) fn fetch_error(
         GitFailure::Missing | GitFailure::Unadvertised => {
             GitError::CommitMissing { sha: sha.clone() }
         }
-        GitFailure::Other(reason) => GitError::RepositoryUnavailable {
+        failure => GitError::RepositoryUnavailable {
             url: url.to_string(),
-            reason,
+            reason: failure.into_reason(),
         },
     }
 }
@@ -153,26 +179,92 @@ fn http_failure(stderr: &str) -> Option<&'static str> {
     refused.then_some("the server wants a login; set or correct the project's deploy token")
 }
 
-/// The most useful line of git's output: the one from ssh, else the first fatal error, else the last
-/// line.
-fn most_useful_line(stderr: &str) -> String {
-    let mut lines = stderr
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    let line = lines
-        .clone()
-        .find(|line| line.starts_with("ssh: "))
-        .or_else(|| {
-            let mut fatal = lines.clone();
-            fatal.find(|line| line.starts_with("fatal:") || line.starts_with("ERROR:"))
-        })
-        .or_else(|| lines.next_back())
-        .unwrap_or("git gave no reason");
-    let line = line.trim_start_matches("fatal:").trim();
-    // The text ends up in messages to people.
-    line.chars().take(300).collect()
+/// The HTTP status that the server answered with.
+fn http_status(stderr: &str) -> Option<u16> {
+    let (_, rest) = stderr.split_once("The requested URL returned error: ")?;
+    let status = rest.get(..3)?.parse().ok()?;
+    (100..=599).contains(&status).then_some(status)
 }
+
+/// What git prints for common failures, and how they are reported. The first match counts.
+const REASONS: &[(&[&str], &str)] = &[
+    (
+        &["Could not resolve host", "unable to look up"],
+        "the host name cannot be resolved",
+    ),
+    (
+        &[
+            "SSL certificate",
+            "certificate verif",
+            "SSL routines",
+            "TLS connect",
+            "gnutls",
+        ],
+        "the TLS certificate of the server is not trusted, or the server does not speak TLS",
+    ),
+    (
+        &["timed out", "Operation too slow"],
+        "the server did not answer in time",
+    ),
+    (
+        &[
+            "Connection refused",
+            "Failed to connect",
+            "unable to connect",
+            "No route to host",
+        ],
+        "the server cannot be reached",
+    ),
+    (
+        &[
+            "not valid: is this a git repository",
+            "invalid server response",
+            "protocol error",
+        ],
+        "the server does not answer like a git server",
+    ),
+    (
+        &[
+            "' not found",
+            "does not appear to be a git repository",
+            "does not exist",
+        ],
+        "the server has no such repository",
+    ),
+    (
+        &[
+            "early EOF",
+            "hung up",
+            "Connection reset",
+            "Connection closed",
+            "unexpected disconnect",
+        ],
+        "the server closed the connection",
+    ),
+    (
+        &["index-pack", "bad object", "unable to parse", "fsck"],
+        "the server sent invalid objects",
+    ),
+    (
+        &["Could not read from remote repository"],
+        "the server refused to serve the repository",
+    ),
+    (
+        &["remote error", "ERROR:"],
+        "the server refused the request",
+    ),
+    (
+        &[
+            "unable to create file",
+            "unable to checkout",
+            "File name too long",
+        ],
+        "a file of the commit cannot be created on this host",
+    ),
+];
+
+/// The reason for any other failure.
+const UNKNOWN: &str = "git failed";
 
 #[cfg(test)]
 mod tests {
@@ -194,10 +286,10 @@ mod tests {
             GitFailure::DiskFull
         );
         assert_eq!(
-            read("warning: x\nfatal: unable to access 'http://h/': refused\n"),
-            GitFailure::Other("unable to access 'http://h/': refused".to_owned())
+            read("fatal: remote error: filter 'tree' not supported"),
+            GitFailure::FilterRefused
         );
-        assert_eq!(read(""), GitFailure::Other("git gave no reason".to_owned()));
+        assert_eq!(read(""), GitFailure::Other("git failed".to_owned()));
         let other = |stderr: &str| match read(stderr) {
             GitFailure::Other(why) => why,
             failure => panic!("{failure:?}"),
@@ -209,8 +301,31 @@ mod tests {
         let changed = format!("{changed}Host key verification failed.\n{end}");
         assert!(other(&changed).contains("not the one that is known"));
         let away = format!("ssh: connect to host h port 22: Connection refused\n{end}");
-        assert!(other(&away).contains("Connection refused"));
+        assert!(other(&away).contains("cannot be reached"));
+        let moved = "fatal: unable to access 'http://h/': The requested URL returned error: 301\n";
+        assert!(other(moved).contains("redirects (status 301)"));
+        let not_found = "fatal: repository 'http://h/x.git/' not found\n";
+        assert!(other(not_found).contains("no such repository"));
         let login = "fatal: could not read Username for 'http://h': terminal prompts disabled\n";
         assert!(other(login).contains("deploy token"));
+    }
+    #[test]
+    fn what_a_server_sent_is_not_part_of_the_reason() {
+        for stderr in [
+            "remote: SECRET\nfatal: unable to access 'http://h/': The requested URL returned error: 500",
+            "fatal: The requested URL returned error: SECRET",
+            "fatal: remote error: SECRET",
+            "ERROR: SECRET",
+            "fatal: protocol error: bad line length character: SECRET",
+            "fatal: invalid server response; got 'SECRET'",
+            "fatal: SECRET",
+            "SECRET",
+            "ssh: SECRET",
+            "fatal: remote error: filter SECRET",
+            "fatal: could not read Username for 'SECRET'",
+        ] {
+            let reason = GitFailure::from_stderr(stderr).into_reason();
+            assert!(!reason.is_empty() && !reason.contains("SECRET"), "{reason}");
+        }
     }
 }

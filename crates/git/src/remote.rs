@@ -21,10 +21,21 @@ pub struct RemoteUrl {
     address: String,
     /// `scheme://host:port`.
     server: String,
+    /// The host without brackets, in lower case.
+    host: String,
+    port: u16,
     /// The value of the `Authorization` header for the server.
     login: Option<String>,
     /// The key for the server, if the URL is an ssh URL.
     identity: Option<Identity>,
+}
+
+/// How git talks to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Ssh,
+    Git,
 }
 
 /// The key with which ssh logs in.
@@ -34,7 +45,7 @@ pub(crate) enum Identity {
     Host,
     /// A deploy key.
     Key(Arc<DeployKey>),
-    /// No key: the project's key is for another server.
+    /// No key. This is also for servers that a repository names: the project's key is for another.
     None,
 }
 
@@ -88,6 +99,17 @@ impl RemoteUrl {
         self
     }
 
+    /// Lets ssh log in with the keys of this host, unless there is a deploy key. Only for a project
+    /// that the operator chose: anybody who can name a repository can otherwise read what the host can.
+    /// Without effect unless the URL is an ssh URL.
+    #[must_use]
+    pub fn with_host_keys(mut self) -> Self {
+        if self.identity == Some(Identity::None) {
+            self.identity = Some(Identity::Host);
+        }
+        self
+    }
+
     /// Resolves the URL `text` of a submodule of this repository: an absolute URL, or a relative one
     /// that starts with `./` or `../`. The credentials are only kept for the same server.
     ///
@@ -107,21 +129,47 @@ impl RemoteUrl {
             joined.identity.clone_from(&self.identity);
         } else if is_relative {
             return Err(BEYOND_SERVER);
-        } else if joined.is_ssh() {
-            // The repository chose this server; it must not get to see the keys of this host.
-            joined.identity = Some(Identity::None);
         }
         Ok(joined)
     }
 
-    /// An ssh URL in its long form.
-    pub(crate) fn as_ssh_url(&self) -> String {
-        match self.address.split_once(':') {
-            Some((host, path)) if !self.address.contains("://") => {
-                format!("ssh://{host}/{}", path.trim_start_matches('/'))
-            }
-            _ => self.address.clone(),
+    /// How git talks to the server.
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.is_http() {
+            Protocol::Http
+        } else if self.is_ssh() {
+            Protocol::Ssh
+        } else {
+            Protocol::Git
         }
+    }
+
+    /// The host, without brackets, and the port.
+    pub(crate) fn endpoint(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// What stands between `//` and the path.
+    pub(crate) fn authority(&self) -> &str {
+        let rest = self.address.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split(['/', '?']).next().unwrap_or(rest)
+    }
+
+    /// The user, if the URL names one, and the path on an ssh server.
+    pub(crate) fn ssh_login(&self) -> (Option<&str>, &str) {
+        let (server, path) = match self.address.split_once("://") {
+            Some((_, rest)) => match rest.find('/') {
+                Some(slash) => rest.split_at(slash),
+                None => (rest, ""),
+            },
+            None => self.address.split_once(':').unwrap_or_default(),
+        };
+        (server.rsplit_once('@').map(|(user, _)| user), path)
+    }
+
+    /// The value of the `Authorization` header for the server.
+    pub(crate) fn authorization(&self) -> Option<&str> {
+        self.login.as_deref()
     }
 
     /// The git setting with the credentials, limited to this server.
@@ -241,14 +289,23 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
             ));
         }
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+        // The shell and ssh give other characters a meaning. A user is checked as well.
+        if !is_plain(bare(&host)) || url.username().contains(|c| !is_plain_char(c)) {
+            return Err(GitError::RefusedUrl(
+                "its user or host has characters that are not allowed",
+            ));
+        }
         let (scheme, default_port) = match url.scheme() {
             "ssh" => ("ssh", 22),
             _ => ("git", 9418),
         };
+        let port = url.port().unwrap_or(default_port);
         return Ok(RemoteUrl {
-            server: format!("{scheme}://{host}:{}", url.port().unwrap_or(default_port)),
+            server: format!("{scheme}://{host}:{port}"),
+            host: bare(&host).to_owned(),
+            port,
             login: None,
-            identity: (scheme == "ssh").then_some(Identity::Host),
+            identity: (scheme == "ssh").then_some(Identity::None),
             address: url.into(),
         });
     }
@@ -261,8 +318,11 @@ fn parse_url(text: &str) -> Result<RemoteUrl, GitError> {
     }
     // A token may be given as either the user or the password.
     let login = (!user.is_empty() || !password.is_empty()).then(|| basic(&user, &password));
+    let host = bare(url.host_str().unwrap_or_default()).to_owned();
     Ok(RemoteUrl {
         server: url.origin().ascii_serialization(),
+        host,
+        port: url.port_or_known_default().unwrap_or(443),
         address: url.into(),
         login,
         identity: None,
@@ -273,22 +333,32 @@ fn parse_short_ssh(text: &str) -> Result<RemoteUrl, GitError> {
     const EXPECTED: GitError = GitError::RefusedUrl("expected a URL, or user@host:path for ssh");
     let (user, rest) = text.split_once('@').ok_or(EXPECTED)?;
     let (host, path) = rest.split_once(':').ok_or(EXPECTED)?;
-    // ssh and the shell give other characters a meaning.
-    let is_plain = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
     if !is_plain(user) || !is_plain(host) || path.is_empty() || path.starts_with(['-', ':']) {
         return Err(EXPECTED);
     }
     Ok(RemoteUrl {
         address: text.to_owned(),
         server: format!("ssh://{}:22", host.to_ascii_lowercase()),
+        host: host.to_ascii_lowercase(),
+        port: 22,
         login: None,
-        identity: Some(Identity::Host),
+        identity: Some(Identity::None),
     })
+}
+
+/// Whether ssh and the shell give no character of a user or host a meaning.
+fn is_plain(part: &str) -> bool {
+    part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == ':')
+        && part.chars().all(|c| is_plain_char(c) || c == ':')
+}
+
+fn is_plain_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Percent-decodes text. Malformed sequences stay as they are.

@@ -58,12 +58,12 @@ impl Git {
             .await?;
         match answer {
             Ok(listing) => Ok(pick(&listing, &names)),
-            Err(GitFailure::Other(reason)) => Err(GitError::RepositoryUnavailable {
-                url: url.to_string(),
-                reason,
-            }),
             Err(GitFailure::DiskFull) => Err(GitError::DiskFull),
             Err(GitFailure::Missing | GitFailure::Unadvertised) => Ok(None),
+            Err(failure) => Err(GitError::RepositoryUnavailable {
+                url: url.to_string(),
+                reason: failure.into_reason(),
+            }),
         }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! A deploy key is held by an agent that exists for one call of git.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use slipway_ssh_agent::{AgentError, SshAgent};
 
 use crate::error::GitError;
-use crate::remote::Identity;
+use crate::remote::{Identity, RemoteUrl};
 
 /// The options of every call. `-F /dev/null` ignores the configuration of the host's users.
 const OPTIONS: &str = "ssh -F /dev/null -oBatchMode=yes -oConnectTimeout=20 \
@@ -22,30 +23,32 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// Prepares a call that takes at most `limit`. The host keys of new servers are added to the file
-    /// `first_seen`.
+    /// Prepares a call that takes at most `limit` and connects to `address`, whatever the name of the
+    /// server resolves to by then. The host keys of new servers are added to the file `first_seen`.
     ///
     /// # Errors
     /// Returns `SshMissing` if this host has no agent, and `RefusedKey` if the agent refuses the key.
     pub(crate) async fn prepare(
-        identity: &Identity,
+        remote: &RemoteUrl,
+        address: IpAddr,
         home: &Path,
         first_seen: &Path,
         limit: Duration,
     ) -> Result<Self, GitError> {
+        let options = format!("{OPTIONS} {}", server(remote, address));
         let accept_new = "-oStrictHostKeyChecking=accept-new";
         let first_seen = quoted(first_seen);
-        match identity {
+        match remote.identity().unwrap_or(&Identity::None) {
             // ssh finds the keys of this host, or those in the agent that this process inherited.
             Identity::Host => Ok(Self {
                 command: format!(
-                    "{OPTIONS} {accept_new} '-oUserKnownHostsFile={first_seen} ~/.ssh/known_hosts'"
+                    "{options} {accept_new} '-oUserKnownHostsFile={first_seen} ~/.ssh/known_hosts'"
                 ),
                 _agent: None,
             }),
             Identity::None => Ok(Self {
                 command: format!(
-                    "{OPTIONS} {accept_new} '-oUserKnownHostsFile={first_seen}' \
+                    "{options} {accept_new} '-oUserKnownHostsFile={first_seen}' \
                      -oIdentityAgent=none -oIdentityFile=none"
                 ),
                 _agent: None,
@@ -69,7 +72,7 @@ impl Ssh {
                 let socket = quoted(agent.socket());
                 Ok(Self {
                     command: format!(
-                        "{OPTIONS} {trusted} '-oIdentityAgent={socket}' -oIdentityFile=none \
+                        "{options} {trusted} '-oIdentityAgent={socket}' -oIdentityFile=none \
                          -oPreferredAuthentications=publickey"
                     ),
                     _agent: Some(agent),
@@ -82,6 +85,18 @@ impl Ssh {
     pub(crate) fn command(&self) -> &str {
         &self.command
     }
+}
+
+/// The options that replace the server's name by an address, but keep the name for its host key. The
+/// parser of URLs accepts no character in a name that the shell or ssh would interpret.
+fn server(remote: &RemoteUrl, address: IpAddr) -> String {
+    let (host, port) = remote.endpoint();
+    // As ssh itself names servers in `known_hosts`.
+    let name = match port {
+        22 => host.to_owned(),
+        port => format!("[{host}]:{port}"),
+    };
+    format!("-oHostName={address} '-oHostKeyAlias={name}'")
 }
 
 /// Quotes a path for an ssh option that is itself between single quotes. ssh expands `%`.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod network;
 mod remotes;
 mod server;
 
@@ -10,13 +11,17 @@ use std::time::Duration;
 use server::{Offer, Server};
 use slipway_domain::{CommitSha, Submodules};
 use slipway_git::{FileAt, Git, GitError, Limits, RemoteUrl, Source, Wanted};
+use slipway_testkit::{LOOPBACK, outbound};
 
 fn git() -> Git {
-    Git::new(Limits {
-        fetch: Duration::from_secs(30),
-        resolve: Duration::from_secs(10),
-        file: Duration::from_secs(30),
-    })
+    Git::new(
+        Limits {
+            fetch: Duration::from_secs(30),
+            resolve: Duration::from_secs(10),
+            file: Duration::from_secs(30),
+        },
+        outbound(LOOPBACK),
+    )
     .unwrap()
 }
 
@@ -156,10 +161,13 @@ async fn resolve_times_out_if_the_server_never_answers() {
     let url: RemoteUrl = format!("http://{}/repo.git", listener.local_addr().unwrap())
         .parse()
         .unwrap();
-    let git = Git::new(Limits {
-        resolve: Duration::from_millis(300),
-        ..Limits::default()
-    })
+    let git = Git::new(
+        Limits {
+            resolve: Duration::from_millis(300),
+            ..Limits::default()
+        },
+        outbound(LOOPBACK),
+    )
     .unwrap();
     let error = git.resolve(&url, Wanted::Head).await.unwrap_err();
     assert!(matches!(error, GitError::TimedOut { .. }), "{error}");

@@ -1,11 +1,13 @@
 //! A GitHub client for two operations: reading the head of a branch, and setting a commit status.
 //!
-//! The operator configures the URL of the API and the token. Responses are limited in size, redirects
+//! The operator configures the URL of the API and the token, so connections to this server are allowed
+//! whatever its address is. Responses are limited in size, redirects
 //! are followed only on the same server, and errors and debug output never contain the token.
 
 mod repository;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,6 +15,7 @@ use reqwest::header::{ACCEPT, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use slipway_domain::{CommitSha, GitRef};
+use slipway_outbound::{Outbound, Session};
 use url::Url;
 
 pub use repository::GithubRepository;
@@ -44,6 +47,8 @@ pub struct Github {
     http: reqwest::Client,
     base: Url,
     token: Option<HeaderValue>,
+    /// What `http` connects through.
+    _session: Arc<Session>,
 }
 
 /// Why a request to GitHub failed.
@@ -110,11 +115,12 @@ struct StatusBody<'a> {
 }
 
 impl Github {
-    /// Creates a client for the API at `base`, such as `https://ghe.example/api/v3`. Sends nothing.
+    /// Creates a client for the API at `base`, such as `https://ghe.example/api/v3`, that connects
+    /// through `outbound`. Sends nothing.
     ///
     /// # Errors
     /// `Address` if `base` is not an HTTP URL, `Token` if the token cannot be sent in a header.
-    pub fn new(base: &str, token: Option<&str>) -> Result<Self, GithubError> {
+    pub fn new(base: &str, token: Option<&str>, outbound: &Outbound) -> Result<Self, GithubError> {
         // This fails if another part of the process has installed a provider already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = Url::parse(base)
@@ -126,8 +132,13 @@ impl Github {
             value.set_sensitive(true);
             Ok::<_, reqwest::header::InvalidHeaderValue>(value)
         });
+        let base = url.ok_or_else(|| GithubError::Address(base.to_owned()))?;
+        let host = base.host_str().map(str::to_owned);
+        let session = outbound.session_trusting(host.zip(base.port_or_known_default()));
         Ok(Self {
-            http: reqwest::Client::builder()
+            http: session
+                .http()
+                .map_err(GithubError::Setup)?
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(TIMEOUT)
                 // Redirects are followed by `send`: one must not send the token to another server, and
@@ -136,8 +147,9 @@ impl Github {
                 .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .map_err(GithubError::Setup)?,
-            base: url.ok_or_else(|| GithubError::Address(base.to_owned()))?,
+            base,
             token: token.transpose().map_err(|_| GithubError::Token)?,
+            _session: Arc::new(session),
         })
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bollard::Docker;
 use parking_lot::Mutex;
 use slipway_domain::Platform;
+use slipway_outbound::{Outbound, OutboundError};
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::failures::engine_error;
@@ -47,6 +48,7 @@ pub enum ImageStore {
 pub struct Builder {
     docker: Docker,
     endpoint: Endpoint,
+    outbound: Outbound,
     backend: Backend,
     is_podman: bool,
     image_store: ImageStore,
@@ -66,10 +68,11 @@ impl Builder {
     ///
     /// `owner` labels everything that this builder creates in the engine. Pass the same value after
     /// a restart, so that [`Builder::remove_leftovers`] finds what the previous manager left.
+    /// Registries are contacted through `outbound`, and only if it allows them.
     ///
     /// # Errors
     /// `EngineUnavailable` if the engine does not answer.
-    pub async fn connect(owner: &str) -> Result<Self, BuildError> {
+    pub async fn connect(owner: &str, outbound: Outbound) -> Result<Self, BuildError> {
         let endpoint = Endpoint::from_env()?;
         // The client would report what is wrong with the address in its own words.
         endpoint.ping().await?;
@@ -89,6 +92,7 @@ impl Builder {
             is_podman,
             docker: docker.with_timeout(ANSWER_TIMEOUT),
             endpoint,
+            outbound,
             platform: version.arch.as_deref().and_then(Platform::linux),
             backend: if has_buildkit {
                 Backend::BuildKit
@@ -102,6 +106,19 @@ impl Builder {
             limits: Limits::default(),
             keeps_images: false,
         })
+    }
+
+    /// What registries are contacted through.
+    pub fn outbound(&self) -> &Outbound {
+        &self.outbound
+    }
+
+    /// Checks that the engine may connect to a registry, before it is asked to.
+    ///
+    /// # Errors
+    /// `Refused`.
+    pub(crate) async fn check_registry(&self, registry: &str) -> Result<(), OutboundError> {
+        self.outbound.check_registry(registry).await
     }
 
     /// Uses `backend` whatever the engine supports.

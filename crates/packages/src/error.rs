@@ -13,7 +13,8 @@ pub enum PackageError {
     RefusedUrl(&'static str),
     #[error(
         "the package host {host} is not at a public address; packages are fetched only from public \
-         addresses and from networks that the operator of this runner allows"
+         addresses and from networks that the operator of this runner allows with \
+         SLIPWAY_ALLOW_PACKAGE_NET"
     )]
     NotPublic {
         /// The host as written in the URL.

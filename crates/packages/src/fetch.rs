@@ -5,7 +5,7 @@
 //! cookies or decompression, and no other way to open a socket.
 
 use std::fs::File;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
+use slipway_outbound::{NetworkPolicy, Resolver, SystemResolver};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
-use crate::address::{AddressFilter, Network};
 use crate::error::PackageError;
 use crate::kind::{HEAD, Kind};
 use crate::url::PackageUrl;
 
-use self::resolver::{FilteringResolver, NoPublicAddress, Resolver, SystemResolver};
+use self::resolver::{FilteringResolver, NoPublicAddress};
 
 /// The limits for fetching a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,46 +75,51 @@ impl Fetched {
 
 /// Fetches packages, also several concurrently.
 pub struct Fetcher {
-    client: Client,
-    filter: Arc<AddressFilter>,
+    resolver: Arc<dyn Resolver>,
+    policy: Arc<NetworkPolicy>,
     limits: FetchLimits,
 }
 
 impl Fetcher {
-    /// Creates a fetcher that connects to public addresses and to those in `allowed`.
+    /// Creates a fetcher that connects to servers that `policy` allows.
     ///
     /// # Errors
     /// `Io` if the host's certificates cannot be read.
-    pub fn new(limits: FetchLimits, allowed: Vec<Network>) -> Result<Self, PackageError> {
-        Self::with(limits, allowed, Arc::new(SystemResolver))
+    pub fn new(limits: FetchLimits, policy: NetworkPolicy) -> Result<Self, PackageError> {
+        Self::with(limits, policy, Arc::new(SystemResolver))
     }
 
     fn with(
         limits: FetchLimits,
-        allowed: Vec<Network>,
+        policy: NetworkPolicy,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, PackageError> {
         // This fails if the process has installed a provider already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let filter = Arc::new(AddressFilter::new(allowed));
+        let fetcher = Self {
+            resolver,
+            policy: Arc::new(policy),
+            limits,
+        };
+        fetcher.client(0)?;
+        Ok(fetcher)
+    }
+
+    /// A client for one request to a server at `port`.
+    fn client(&self, port: u16) -> Result<Client, PackageError> {
+        let resolver = Arc::clone(&self.resolver);
+        let resolver = FilteringResolver::new(resolver, Arc::clone(&self.policy), port);
         let client = Client::builder()
             .user_agent(concat!("slipway-runner/", env!("CARGO_PKG_VERSION")))
             // The only way to an address for a name, so that none is connected to unchecked.
-            .dns_resolver(FilteringResolver::new(resolver, Arc::clone(&filter)))
+            .dns_resolver(resolver)
             .redirect(Policy::none())
             // A proxy would connect on our behalf, past the address check.
             .no_proxy()
             // The URL may contain secrets, which must not reach the next server.
             .referer(false)
-            // A reused connection would skip the address check of the resolver.
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(std::io::Error::other)?;
-        Ok(Self {
-            client,
-            filter,
-            limits,
-        })
+            .build();
+        Ok(client.map_err(std::io::Error::other)?)
     }
 
     /// Fetches the package at `url` into an unnamed temporary file in the directory `spool`. Calls
@@ -160,7 +165,10 @@ impl Fetcher {
             Some(Host::Domain(_)) | None => None,
         };
         // The client does not call the resolver for literal addresses.
-        if literal.is_some_and(|address| !self.filter.allows(address)) {
+        let host = url.url().host_str().unwrap_or_default();
+        let port = url.url().port_or_known_default().unwrap_or_default();
+        let is_refused = |address| !self.policy.allows(host, SocketAddr::new(address, port));
+        if literal.is_some_and(is_refused) {
             return Err(not_public(url));
         }
         let mut headers = HeaderMap::new();
@@ -168,12 +176,13 @@ impl Fetcher {
         let identity = "identity".parse().map_err(std::io::Error::other)?;
         // Content encodings would hide the archive's own compression.
         headers.insert(ACCEPT_ENCODING, identity);
-        let response = self.client.get(url.url().clone()).headers(headers).send();
+        let client = self.client(port)?;
+        let response = client.get(url.url().clone()).headers(headers).send();
         let response = self.limits.wait(url, deadline, response).await?;
         let response = response.map_err(|error| failed(url, &error))?;
         // A second line of defense, in case both checks above are circumvented.
         match response.remote_addr() {
-            Some(peer) if self.filter.allows(peer.ip()) => Ok(response),
+            Some(peer) if self.policy.allows(host, peer) => Ok(response),
             _ => Err(not_public(url)),
         }
     }

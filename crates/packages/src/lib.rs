@@ -5,7 +5,6 @@
 //! in it leads out. [`unpack()`] also unpacks archives from other origins, and [`restore()`] the files
 //! that one job passes to another.
 
-mod address;
 mod error;
 mod fetch;
 mod kind;
@@ -14,7 +13,6 @@ mod locate;
 pub mod unpack;
 mod url;
 
-pub use address::Network;
 pub use error::PackageError;
 pub use fetch::{FetchLimits, Fetched, Fetcher};
 pub use kind::{Archive, Kind};

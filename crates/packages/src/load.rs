@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
-use crate::address::Network;
+use slipway_outbound::NetworkPolicy;
+
 use crate::error::{PackageError, bytes};
 use crate::fetch::{FetchLimits, Fetched, Fetcher};
 use crate::kind::{HEAD, Kind, MAX_DOCKERFILE};
@@ -18,17 +19,17 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Creates a loader that fetches from public addresses and from those in `allowed`.
+    /// Creates a loader that fetches from servers that `policy` allows.
     ///
     /// # Errors
     /// `Io` if the host's certificates cannot be read.
     pub fn new(
         fetch: FetchLimits,
         unpack: UnpackLimits,
-        allowed: Vec<Network>,
+        policy: NetworkPolicy,
     ) -> Result<Self, PackageError> {
         Ok(Self {
-            fetcher: Fetcher::new(fetch, allowed)?,
+            fetcher: Fetcher::new(fetch, policy)?,
             limits: unpack,
         })
     }

@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use slipway_domain::package::{PackageLocation, stored_location};
+use slipway_outbound::NetworkPolicy;
 use slipway_packages::{FetchLimits, PackageError, PackageUrl, Packages, UnpackLimits, locate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -39,7 +40,7 @@ async fn load(
     dir: &Path,
 ) -> Result<Vec<String>, PackageError> {
     let url = serve(content_type, body).await;
-    let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    let allowed = NetworkPolicy::default().public_only(["127.0.0.0/8".parse().unwrap()]);
     let limits = (FetchLimits::default(), UnpackLimits::default());
     let packages = Packages::new(limits.0, limits.1, allowed)?;
     let mut progress = Vec::new();

@@ -63,6 +63,9 @@ pub struct OwnJob {
     pub number: i64,
     /// The number of this attempt, from 1.
     pub attempt: i32,
+    /// The path of the project, `namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// How long the lease lasts after each report, in seconds.
     pub lease_s: u32,
     /// A login for base images only. It takes precedence over the login in `credentials` for the

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use slipway_domain::backoff::Backoff;
 
+use crate::error::{connection_failure, explain, failure};
 use crate::repository::Registry;
 
 /// How often a request is attempted.
@@ -21,8 +22,8 @@ const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long adding all further tags of an image may take.
 const TAGGING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of a registry's error message is kept, in characters.
-const MAX_DETAIL: usize = 300;
+/// The maximum size of an answer, in bytes. Registries themselves limit manifests to 4 MiB.
+const MAX_ANSWER: usize = 8 << 20;
 
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -157,16 +158,24 @@ impl Registry {
         };
         let request = self.authorize(request, operation).await?;
         let answer = request.timeout(ANSWER_TIMEOUT).send().await;
-        let answer = answer.map_err(connection_error)?;
+        let broken = |error: reqwest::Error| self.connection_error(&error);
+        let mut answer = answer.map_err(broken)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let header = |name| headers.get(name)?.to_str().ok();
-        let bytes = answer.bytes().await.map_err(connection_error)?.to_vec();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+            // The length that a server declares can be missing or wrong.
+            if bytes.len() + chunk.len() > MAX_ANSWER {
+                let why = "it answered with more than 8 MiB".to_owned();
+                return Err(AttemptError::Permanent(why));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
         if status.is_success() {
             let media_type = header(CONTENT_TYPE).unwrap_or(OCI_MANIFEST).to_owned();
             return Ok(Manifest { media_type, bytes });
         }
-        let body = shorten(&String::from_utf8_lossy(&bytes));
-        let why = format!("{status} {body}").trim_end().to_owned();
+        let why = explain(status, &bytes);
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             let wait = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
             Err(AttemptError::Transient(why, wait.map(Duration::from_secs)))
@@ -185,11 +194,31 @@ impl Registry {
         // A token is for the repository; the tag does not matter.
         let reference = Reference::with_tag(registry, path, "latest".to_owned());
         let token = self.client.auth(&reference, &self.auth, operation).await;
-        Ok(match (token.map_err(auth_error)?, &self.auth) {
-            (Some(token), _) => request.bearer_auth(token),
-            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
-            (None, _) => request,
-        })
+        Ok(
+            match (token.map_err(|error| self.auth_error(&error))?, &self.auth) {
+                (Some(token), _) => request.bearer_auth(token),
+                (None, RegistryAuth::Basic(user, password)) => {
+                    request.basic_auth(user, Some(password))
+                }
+                (None, _) => request,
+            },
+        )
+    }
+
+    fn connection_error(&self, error: &reqwest::Error) -> AttemptError {
+        let why = connection_failure(&self.session, error);
+        // The operator has to allow the server first.
+        match self.session.failure() {
+            Some(refused) if refused.is_refused() => AttemptError::Permanent(why),
+            _ => AttemptError::Transient(why, None),
+        }
+    }
+
+    fn auth_error(&self, error: &OciDistributionError) -> AttemptError {
+        match error {
+            OciDistributionError::RequestError(error) => self.connection_error(error),
+            other => AttemptError::Permanent(failure(&self.session, other)),
+        }
     }
 
     fn manifest_url(&self, reference: &str) -> String {
@@ -207,37 +236,4 @@ impl Registry {
 /// The digest of a manifest or blob.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
-}
-
-fn connection_error(error: reqwest::Error) -> AttemptError {
-    let why = if error.is_timeout() {
-        "the registry took too long to answer"
-    } else if error.is_connect() {
-        "could not connect to the registry"
-    } else {
-        "the connection to the registry broke"
-    };
-    AttemptError::Transient(why.to_owned(), None)
-}
-
-fn auth_error(error: OciDistributionError) -> AttemptError {
-    match error {
-        OciDistributionError::RequestError(error) => connection_error(error),
-        OciDistributionError::AuthenticationFailure(text) => {
-            let why = format!("the login was rejected: {}", shorten(&text));
-            AttemptError::Permanent(why)
-        }
-        other => AttemptError::Permanent(shorten(&other.to_string())),
-    }
-}
-
-/// The start of a registry's error message, in one line.
-fn shorten(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words
-        .join(" ")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_DETAIL)
-        .collect()
 }

@@ -11,7 +11,7 @@ use oci_client::manifest::{
 use oci_client::{Reference, RegistryOperation};
 use serde_json::{Value, json};
 
-use crate::error::RegistryError;
+use crate::error::{RegistryError, failure};
 use crate::manifests::digest_of;
 use crate::repository::Registry;
 
@@ -49,7 +49,7 @@ impl Registry {
         let attached = self.attach_all(digest, documents).await;
         attached.map_err(|error| RegistryError::Refused {
             registry: self.repository().registry().to_owned(),
-            detail: error.to_string(),
+            detail: failure(&self.session, &error),
         })
     }
 

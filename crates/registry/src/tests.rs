@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use slipway_domain::spec::PlatformImage;
+use slipway_outbound::{NetworkPolicy, Outbound};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -73,7 +74,9 @@ async fn read(stream: &mut TcpStream) -> (String, String) {
 
 fn registry(address: &str) -> Registry {
     let repository = format!("{address}/acme/api").parse().unwrap();
-    let mut registry = Registry::new(&repository, None);
+    let policy = NetworkPolicy::new(vec!["127.0.0.1".parse().unwrap()], Vec::new());
+    let outbound = Outbound::start(policy).unwrap();
+    let mut registry = Registry::new(&outbound, &repository, None).unwrap();
     registry.first_wait = Duration::from_millis(1);
     registry
 }
@@ -170,19 +173,20 @@ async fn transient_errors_are_retried_after_the_wait_that_the_registry_asks_for(
 }
 
 #[tokio::test]
-async fn permanent_errors_are_reported_in_the_words_of_the_registry() {
+async fn permanent_errors_are_reported_without_the_words_of_the_registry() {
     let denied = |line: &str, _: &str| {
         if line.starts_with("GET") {
             manifest_answer(DOCKER_MANIFEST)
         } else {
-            ("403 Forbidden".to_owned(), "denied:\nread only".to_owned())
+            let body = json!({"errors": [{"code": "DENIED", "message": "SECRET"}]});
+            ("403 Forbidden".to_owned(), body.to_string())
         }
     };
     let images = [image("linux/amd64")];
     let (refused, requests) = push(Arc::new(denied), &images).await;
-    let why = "the registry HOST refused the push: 403 Forbidden denied: read only";
+    let why = "the registry HOST refused the push: 403 Forbidden (access is denied)";
     assert_eq!((refused, requests.len()), (Err(why.to_owned()), 2));
-    let down = |_: &str, _: &str| ("502 Bad Gateway".to_owned(), String::new());
+    let down = |_: &str, _: &str| ("502 Bad Gateway".to_owned(), "SECRET".to_owned());
     let (refused, requests) = push(Arc::new(down), &images).await;
     let digest = digest_of(MANIFEST.as_bytes());
     let why = format!("could not read the image {digest} from the registry HOST: 502 Bad Gateway");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
-use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Quay};
+use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Network, Quay};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
 use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
@@ -90,6 +90,11 @@ impl TestFarm {
                 // Most tests use repository URLs that no server answers.
                 pipelines_from_repository: false,
                 ..Forges::default()
+            },
+            network: Network {
+                // The servers of tests are on loopback.
+                allow_net: crate::outbound::loopback(),
+                ..Network::default()
             },
             harmont: Harmont::default(),
             quay: Quay::default(),

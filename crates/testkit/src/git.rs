@@ -86,6 +86,11 @@ impl GitServer {
         self.access.require_login(user, password);
     }
 
+    /// Names another server for files in Git LFS, such as `http://127.0.0.2:80`.
+    pub fn name_large_files_at(&self, base: &str) {
+        self.access.large_files_at(base);
+    }
+
     /// Sets whether a commit may be fetched by its id, without a branch or tag that contains it. Initially
     /// it may.
     ///

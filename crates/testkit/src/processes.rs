@@ -35,6 +35,8 @@ impl Process {
             .env("SLIPWAY_LOG", "info,actix_server=warn")
             // Most tests use repository URLs that no server answers; an argument overrides this.
             .env("SLIPWAY_PIPELINES_FROM_REPOSITORY", "false")
+            // The servers of tests are on loopback.
+            .env("SLIPWAY_ALLOW_NET", crate::outbound::LOOPBACK)
             .stdin(Stdio::null())
             .stdout(append())
             .stderr(append())

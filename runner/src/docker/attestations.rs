@@ -130,7 +130,10 @@ impl Notary {
             .iter()
             .find(|login| login.registry == repository.registry())
             .map(|login| (login.username.as_str(), login.password.as_str()));
-        let registry = Registry::new(repository, login);
+        let registry = match Registry::new(builder.outbound(), repository, login) {
+            Ok(registry) => registry,
+            Err(error) => return warn(job, &error.to_string()),
+        };
         let documents = attestations.iter();
         let documents: Vec<Document> = documents.map(|made| made.document.clone()).collect();
         let attaching = registry.attach(&image.digest, &documents);

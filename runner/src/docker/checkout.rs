@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use slipway_domain::{CommitSha, FailureReason, GitRef, Submodules};
+use slipway_domain::{CommitSha, FailureReason, GitRef, ProjectPath, ProjectPattern, Submodules};
 use slipway_git::{DeployKey, Git, GitError, RemoteUrl, Source};
 use slipway_image_builder::{BuildError, FileModes};
 use slipway_packages::{Archive, PackageError, RESTORE_LIMITS, restore};
@@ -29,35 +29,40 @@ pub(super) fn modes(job: &Job) -> FileModes {
 }
 
 /// Checks out the commit.
-pub(super) async fn prepare(git: &Git, job: &Job) -> Result<(), Failure> {
-    let source = source_of(job)?;
+pub(super) async fn prepare(
+    git: &Git,
+    host_ssh_keys: &[ProjectPattern],
+    job: &Job,
+) -> Result<(), Failure> {
+    let source = source_of(job, host_ssh_keys)?;
     let dir = dir(job);
     let mut log = |line: &str| job.output.line(line);
-    tokio::select! {
+    let checked_out = tokio::select! {
         // Stop wins: a job that is already stopped must not start git.
         biased;
-        () = job.stop.stopped() => Err(failure(&BuildError::Canceled)),
+        () = job.stop.stopped() => return Err(failure(&BuildError::Canceled)),
         fetched = git.checkout(&source, &dir, &mut log) => {
-            fetched.map_err(|error| git_failure(&error))
+            fetched.map_err(|error| git_failure(&error))?
         }
-    }
+    };
+    // It cannot be set already: a job checks out once.
+    let _ = job.commit_time.set(checked_out.time);
+    Ok(())
 }
 
 /// The time of the commit, in seconds since the Unix epoch.
-pub(super) async fn commit_time(git: &Git, job: &Job) -> Result<u32, Failure> {
-    let no_commit = || Failure {
+pub(super) fn commit_time(job: &Job) -> Result<u32, Failure> {
+    // Git is not asked again: the artifacts of other jobs may have replaced its configuration.
+    let time = job
+        .commit_time
+        .get()
+        .and_then(|time| (*time).try_into().ok());
+    time.ok_or_else(|| Failure {
         reason: FailureReason::Unsupported,
         message: "source_date is `commit`, but the image is not built from a commit; set it to a \
                   number of seconds"
             .to_owned(),
-    };
-    if job.own.spec.package().is_some() || job.own.source.is_some() {
-        return Err(no_commit());
-    }
-    let time = git.commit_time(&dir(job)).await;
-    let time = time.map_err(|error| git_failure(&error))?;
-    time.and_then(|time| time.try_into().ok())
-        .ok_or_else(no_commit)
+    })
 }
 
 /// Creates an empty work tree.
@@ -89,7 +94,7 @@ async fn unpack_archive(archive: &Path, dir: &Path) -> Result<(), PackageError> 
     Ok(std::fs::remove_file(archive)?)
 }
 
-fn source_of(job: &Job) -> Result<Source, Failure> {
+fn source_of(job: &Job, host_ssh_keys: &[ProjectPattern]) -> Result<Source, Failure> {
     let payload = &job.payload;
     let url: RemoteUrl = payload
         .repo_url
@@ -107,6 +112,7 @@ fn source_of(job: &Job) -> Result<Source, Failure> {
             private: key.private_key.clone(),
             known_hosts: key.known_hosts.clone(),
         }),
+        None if uses_host_keys(job, host_ssh_keys) => url.with_host_keys(),
         None => url,
     };
     Ok(Source {
@@ -116,6 +122,16 @@ fn source_of(job: &Job) -> Result<Source, Failure> {
         // An older coordinator does not send the setting, and expects no submodules.
         submodules: own.map_or(Submodules::None, |own| own.submodules),
     })
+}
+
+/// Whether the operator lets the job's project use the ssh keys of this host.
+fn uses_host_keys(job: &Job, projects: &[ProjectPattern]) -> bool {
+    let project = job.own.project.as_deref().map(str::parse::<ProjectPath>);
+    // An older coordinator does not name the project.
+    let Some(Ok(project)) = project else {
+        return false;
+    };
+    projects.iter().any(|pattern| pattern.matches(&project))
 }
 
 fn git_failure(error: &GitError) -> Failure {

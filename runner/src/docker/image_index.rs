@@ -3,6 +3,7 @@
 use slipway_domain::spec::ImageIndex;
 use slipway_domain::{FailureReason, ImageDetails, Phase};
 use slipway_image_builder::Progress as _;
+use slipway_outbound::Outbound;
 use slipway_protocol::ImageResult;
 use slipway_registry::{Registry, RegistryError};
 
@@ -10,7 +11,11 @@ use super::logins;
 use crate::executor::{Failure, Job};
 
 /// Pushes the index under its tags.
-pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, Failure> {
+pub(super) async fn push(
+    outbound: &Outbound,
+    job: &Job,
+    index: &ImageIndex,
+) -> Result<ImageResult, Failure> {
     let Some(repository) = &index.repository else {
         let message = "the image index has no repository to push to".to_owned();
         return Err(failed(FailureReason::JobFailed, message));
@@ -36,7 +41,8 @@ pub(super) async fn push(job: &Job, index: &ImageIndex) -> Result<ImageResult, F
         .iter()
         .find(|login| login.registry == repository.registry())
         .map(|login| (login.username.as_str(), login.password.as_str()));
-    let registry = Registry::new(repository, login);
+    let registry = Registry::new(outbound, repository, login)
+        .map_err(|error| failed(reason(&error), error.to_string()))?;
     let log = |line: &str| job.output.line(line);
     let digest = tokio::select! {
         biased;
@@ -63,6 +69,7 @@ fn reason(error: &RegistryError) -> FailureReason {
             FailureReason::PushRefused
         }
         RegistryError::SamePlatform(_) => FailureReason::PlatformUnsupported,
+        RegistryError::Setup => FailureReason::RunnerFault,
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use slipway_git::{Git, Limits};
 use slipway_image_builder::Builder;
+use slipway_outbound::{NetworkPolicy, Outbound};
 use slipway_packages::{FetchLimits, Packages, UnpackLimits};
 use slipway_process_group::ProcessGroup;
 use slipway_runner::docker::{CacheLimits, DockerExecutor};
@@ -119,9 +120,11 @@ async fn runner(fake: &FakeCoordinator) -> Runner {
 
 /// A runner with this name on the engine.
 async fn runner_with_name(fake: &FakeCoordinator, name: &str) -> Runner {
-    let builder = Builder::connect(name).await.unwrap();
-    let git = Git::new(Limits::default()).unwrap();
-    let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    let policy = NetworkPolicy::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new());
+    let outbound = Outbound::start(policy.clone()).unwrap();
+    let builder = Builder::connect(name, outbound.clone()).await.unwrap();
+    let git = Git::new(Limits::default(), outbound).unwrap();
+    let allowed = policy.public_only([]);
     let limits = (FetchLimits::default(), UnpackLimits::default());
     let packages = Packages::new(limits.0, limits.1, allowed).unwrap();
     let cache = CacheLimits {

@@ -97,6 +97,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, files: FileVariables) -> JobPayload 
             build: build.uuid.to_string(),
             number: build.number,
             attempt: job.attempt,
+            project: Some(claimed.project.path().to_string()),
             lease_s: u32::try_from(job.lease_length.num_seconds()).unwrap_or(0),
             pull_login: claimed
                 .secrets

@@ -12,6 +12,7 @@ use slipway_farm::{
     Settings,
 };
 use slipway_git::{Git, Limits};
+use slipway_outbound::{NetworkPolicy, Outbound};
 use slipway_store::Store;
 use tempfile::TempDir;
 
@@ -66,10 +67,11 @@ impl Api {
         let database = format!("sqlite://{}", folder.path().join("db").display());
         let blobs = BlobLocation::Directory(folder.path().join("blobs"));
         let clock = Clock::manual();
+        let outbound = Outbound::start(NetworkPolicy::default()).unwrap();
         let parts = Parts {
             store: Store::open(&database.parse().unwrap()).await.unwrap(),
             blobs: Blobs::open(&blobs).await.unwrap(),
-            git: Git::new(Limits::default()).unwrap(),
+            git: Git::new(Limits::default(), outbound).unwrap(),
             clock: clock.clone(),
             chance: Chance,
             seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),

@@ -5,8 +5,8 @@
 //! reveal it.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::ProjectId;
 use slipway_domain::Role;
+use slipway_domain::{ProjectId, ProjectPath};
 use slipway_git::{GitError, RemoteUrl};
 use slipway_store::deploy_keys::{self, DeployKey};
 use slipway_store::projects::Project;
@@ -164,7 +164,8 @@ impl Farm {
         self.write(remove).await
     }
 
-    /// The URL of a project's repository with its credential.
+    /// The URL of a project's repository with its credential, or with the keys of the host if the
+    /// operator allows that for the project.
     pub(crate) async fn with_deploy_key(
         &self,
         project: &Project,
@@ -172,6 +173,12 @@ impl Farm {
     ) -> Result<RemoteUrl, FarmError> {
         let id = project.id;
         let get = move |conn: &mut _| deploy_keys::get(conn, id);
+        let path: Result<ProjectPath, _> = project.path().parse();
+        let mut host_keys = self.inner.settings.host_ssh_keys.iter();
+        let url = match path {
+            Ok(path) if host_keys.any(|pattern| pattern.matches(&path)) => url.with_host_keys(),
+            Ok(_) | Err(_) => url,
+        };
         let Some(key) = self.read(get).await? else {
             return Ok(url);
         };

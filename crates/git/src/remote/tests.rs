@@ -29,6 +29,11 @@ fn only_network_urls_are_accepted() {
         "git@host:-path",
         "https://example.org/a#main:sub",
         "https://example.org/a b",
+        "ssh://git@a';id;'/x",
+        "ssh://git@$(id)/x",
+        "ssh://git@a%27b/x",
+        "ssh://a'b@host/x",
+        "git://a`id`/x",
     ] {
         assert!(bad.parse::<RemoteUrl>().is_err(), "{bad}");
     }
@@ -112,4 +117,65 @@ fn a_submodule_keeps_credentials_only_on_the_same_server() {
     }
     let web = outer.join("https://git.example/y").unwrap();
     assert!(web.identity().is_none() && web.login_setting().is_none());
+}
+
+#[test]
+fn the_keys_of_this_host_are_used_only_if_they_are_enabled() {
+    for text in [
+        "git@git.example:acme/app.git",
+        "ssh://git@git.example:2222/a",
+    ] {
+        let url: RemoteUrl = text.parse().unwrap();
+        assert!(!url.uses_host_keys() && url.clone().with_host_keys().uses_host_keys());
+        let key = DeployKey {
+            private: "secret".to_owned(),
+            known_hosts: None,
+        };
+        let url = url.with_key(key).with_host_keys();
+        assert!(!url.uses_host_keys());
+    }
+    let outer: RemoteUrl = "git@git.example:acme/app.git".parse().unwrap();
+    let outer = outer.with_host_keys();
+    assert!(outer.join("../lib.git").unwrap().uses_host_keys());
+    assert!(
+        !outer
+            .join("git@evil.example:lib.git")
+            .unwrap()
+            .uses_host_keys()
+    );
+    let web: RemoteUrl = "https://git.example/y".parse().unwrap();
+    assert!(!web.with_host_keys().uses_host_keys());
+}
+
+#[test]
+fn the_server_of_a_url_is_its_host_and_port() {
+    for (text, host, port, authority) in [
+        ("https://Git.example/a", "git.example", 443, "git.example"),
+        ("http://[::1]:8080/a", "::1", 8080, "[::1]:8080"),
+        (
+            "ssh://git@[fd00::1]:22/a",
+            "fd00::1",
+            22,
+            "git@[fd00::1]:22",
+        ),
+        ("git@Git.example:a", "git.example", 22, ""),
+        ("git://git.example/a?b", "git.example", 9418, "git.example"),
+        ("http://0x7f.1/", "127.0.0.1", 80, "127.0.0.1"),
+    ] {
+        let url: RemoteUrl = text.parse().unwrap();
+        assert_eq!(
+            (url.endpoint(), url.authority()),
+            ((host, port), authority),
+            "{text}"
+        );
+    }
+    let login = |text: &str| {
+        let url: RemoteUrl = text.parse().unwrap();
+        let (user, path) = url.ssh_login();
+        (user.map(str::to_owned), path.to_owned())
+    };
+    let git = Some("git".to_owned());
+    assert_eq!(login("git@h:a/b.git"), (git.clone(), "a/b.git".to_owned()));
+    assert_eq!(login("ssh://git@h:2222/a/b"), (git, "/a/b".to_owned()));
+    assert_eq!(login("ssh://h/a"), (None, "/a".to_owned()));
 }

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use slipway_domain::{CommitSha, Submodules};
 use slipway_git::{DeployKey, FileAt, Git, GitError, Limits, RemoteUrl, Source, Wanted};
-use slipway_testkit::GitServer;
 use slipway_testkit::git::Repo;
 use slipway_testkit::ssh::{SshServer, make_key};
+use slipway_testkit::{GitServer, LOOPBACK, outbound};
 use tempfile::TempDir;
 
 fn git() -> Git {
-    Git::new(Limits {
-        fetch: Duration::from_secs(60),
-        resolve: Duration::from_secs(30),
-        file: Duration::from_secs(30),
-    })
+    Git::new(
+        Limits {
+            fetch: Duration::from_secs(60),
+            resolve: Duration::from_secs(30),
+            file: Duration::from_secs(30),
+        },
+        outbound(LOOPBACK),
+    )
     .unwrap()
 }
 
@@ -360,37 +363,29 @@ async fn a_missing_lfs_file_fails_the_checkout() {
     assert!(matches!(error, GitError::LargeFiles { .. }), "{error}");
 }
 
-/// The test runs itself again in a process whose `PATH` does not contain git-lfs.
 #[tokio::test]
-async fn without_git_lfs_the_checkout_warns_and_keeps_pointers() {
-    const INNER: &str = "SLIPWAY_TEST_WITHOUT_LFS";
-    let name = "remotes::without_git_lfs_the_checkout_warns_and_keeps_pointers";
-    if std::env::var_os(INNER).is_none() {
-        let bin = tempfile::tempdir().unwrap();
-        for program in ["git", "sh", "sha256sum"] {
-            let paths = std::env::var_os("PATH").unwrap();
-            let mut found = std::env::split_paths(&paths).map(|dir| dir.join(program));
-            let found = found.find(|path| path.exists()).unwrap();
-            std::os::unix::fs::symlink(found, bin.path().join(program)).unwrap();
-        }
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env("PATH", bin.path())
-            .env(INNER, "1")
-            .output()
-            .unwrap();
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{stdout} {output:?}");
-        assert!(stdout.contains("1 passed"), "{stdout}");
-        return;
-    }
+async fn a_large_file_keeps_its_mode_and_git_takes_it_for_unmodified() {
     let server = GitServer::start();
     let app = server.repo("acme/app");
-    app.large_file("model.bin", b"content");
-    let sha = app.commit(&[], "large");
+    app.large_file("tool.bin", b"content");
+    app.git(&["add", "--all"]);
+    app.git(&["update-index", "--chmod=+x", "tool.bin"]);
+    // The work tree decides the mode of the next commit.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(app.work_tree().join("tool.bin"), mode).unwrap();
+    let sha = app.commit(&[("other", "x")], "large");
     let url = app.url().parse().unwrap();
     let out = check_out(&git(), &source(&url, &sha, Submodules::None)).await;
     let out = out.unwrap();
-    assert!(out.log.contains("git-lfs is not installed"), "{}", out.log);
-    assert!(out.read("model.bin").contains("oid sha256:"));
+    assert_eq!(out.read("tool.bin"), "content");
+    let dir = out.dir.path().join("source");
+    let metadata = dir.join("tool.bin").metadata().unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    assert_eq!(mode & 0o111, 0o111);
+    let status = Command::new("git")
+        .args(["status", "--short"])
+        .current_dir(&dir)
+        .output();
+    let status = String::from_utf8(status.unwrap().stdout).unwrap();
+    assert_eq!(status, "");
 }

@@ -41,7 +41,16 @@ impl Builder {
             Ok(with_username) => progress.base_image(&with_username),
             Err(_) => progress.base_image(&image),
         }
-        if image.registry().is_none() || base.has_flags || !request.spec.pull {
+        let Some(registry) = image.registry() else {
+            return Ok(());
+        };
+        // Also if the engine pulls it during the build.
+        let checked = self.check_registry(registry).await;
+        checked.map_err(|refused| BuildError::BaseImageUnavailable {
+            image: base.image.clone(),
+            detail: refused.to_string(),
+        })?;
+        if base.has_flags || !request.spec.pull {
             return Ok(());
         }
         let name = single_image_name(&image, &base.image);

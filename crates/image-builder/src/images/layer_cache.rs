@@ -36,6 +36,15 @@ impl Builder {
             .flat_map(|repository| tags.clone().map(|tag| repository.tagged(tag)))
             .collect();
         let others = spec.cache_image.iter().chain(&spec.cache_images);
+        let names: Vec<&String> = branches.iter().chain(others.clone()).collect();
+        for name in names {
+            // The engine would connect to it during the build.
+            if let Err(refused) = self.check_registry(registry_of(repository_of(name))).await {
+                let line = format!("No layers reused from {name}: {refused}\n");
+                progress.output(line.as_bytes());
+                return Vec::new();
+            }
+        }
         match (self.backend(), &request.pull_login, self.image_store()) {
             (Backend::BuildKit, None, _) => branches.into_iter().chain(others.cloned()).collect(),
             (Backend::BuildKit, Some(pull_login), ImageStore::Containerd) => {

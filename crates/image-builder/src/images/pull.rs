@@ -68,9 +68,17 @@ impl Builder {
         login: Option<&Login>,
         report: impl Fn(String),
     ) -> Result<(), Error> {
+        let registry = registry_of(pull.repository);
+        if let Err(refused) = self.check_registry(registry).await {
+            // As the engine would answer if it had this rule itself.
+            return Err(Error::DockerResponseServerError {
+                status_code: 403,
+                message: refused.to_string(),
+            });
+        }
         let reference = pull.name.strip_prefix(pull.repository);
         let reference = reference.unwrap_or_default().trim_start_matches([':', '@']);
-        let mut retry = RegistryRetry::new(pull.repository, reference, login);
+        let mut retry = RegistryRetry::new(self.outbound(), pull.repository, reference, login);
         loop {
             match self.pull_once(pull, login).await {
                 Ok(()) => return Ok(()),

@@ -68,6 +68,11 @@ impl Builder {
         logins: &[Login],
         progress: &dyn Progress,
     ) -> Result<Option<String>, BuildError> {
+        let checked = self.check_registry(repository.registry()).await;
+        checked.map_err(|error| BuildError::PushRefused {
+            registry: repository.registry().to_owned(),
+            reason: error.to_string(),
+        })?;
         let lock = self.tag_lock(repository.as_str());
         let _guard = lock.lock().await;
         let login = logins
@@ -111,9 +116,10 @@ impl Builder {
         }
         // The lock is not held during the requests: other builds push to other repositories.
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        let added = Registry::new(repository, login)
-            .add_tags(digest, tags)
-            .await;
+        let added = match Registry::new(self.outbound(), repository, login) {
+            Ok(registry) => registry.add_tags(digest, tags).await,
+            Err(_) => 0,
+        };
         for tag in &tags[..added] {
             write_line(progress, &format!("{} is {digest}", repository.tagged(tag)));
         }
@@ -166,7 +172,7 @@ impl Builder {
     ) -> Result<Option<String>, BuildError> {
         let name = repository.tagged(tag);
         write_line(progress, &format!("Pushing {name}"));
-        let mut retry = RegistryRetry::new(repository.as_str(), tag, login);
+        let mut retry = RegistryRetry::new(self.outbound(), repository.as_str(), tag, login);
         loop {
             let error = match self.push_once(repository, tag, login, progress).await {
                 Ok(digest) => return Ok(digest),

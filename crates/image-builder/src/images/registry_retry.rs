@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use slipway_domain::backoff::Backoff;
+use slipway_outbound::Outbound;
 use slipway_registry::Registry;
 
 use crate::engine::failures::shorten;
@@ -44,6 +45,7 @@ const OVERLOADED: &[&str] = &["too many requests", "toomanyrequests", "unavailab
 
 /// The retry state of one pull or push.
 pub(crate) struct RegistryRetry<'a> {
+    outbound: &'a Outbound,
     repository: &'a str,
     /// The tag or digest that is pulled or pushed.
     reference: &'a str,
@@ -53,8 +55,14 @@ pub(crate) struct RegistryRetry<'a> {
 }
 
 impl<'a> RegistryRetry<'a> {
-    pub(crate) fn new(repository: &'a str, reference: &'a str, login: Option<&'a Login>) -> Self {
+    pub(crate) fn new(
+        outbound: &'a Outbound,
+        repository: &'a str,
+        reference: &'a str,
+        login: Option<&'a Login>,
+    ) -> Self {
         Self {
+            outbound,
             repository,
             reference,
             login,
@@ -98,9 +106,8 @@ impl<'a> RegistryRetry<'a> {
         let repository = self.repository.parse().ok()?;
         let login = self.login;
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        Registry::new(&repository, login)
-            .requested_wait(self.reference)
-            .await
+        let registry = Registry::new(self.outbound, &repository, login).ok()?;
+        registry.requested_wait(self.reference).await
     }
 }
 

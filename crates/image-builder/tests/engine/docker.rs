@@ -12,6 +12,7 @@ use slipway_domain::{BuildStep, FailureReason, ImageBuild, Phase};
 use slipway_image_builder::{
     Backend, BuildError, BuildRequest, Builder, BuiltImage, FileModes, Origin, Progress, Variables,
 };
+use slipway_outbound::{NetworkPolicy, Outbound};
 use slipway_test_engine::{SHELL, is_podman};
 use tokio_util::sync::CancellationToken;
 
@@ -103,9 +104,15 @@ pub(crate) fn registry() -> String {
     std::env::var("SLIPWAY_TEST_REGISTRY").expect("SLIPWAY_TEST_REGISTRY names a registry")
 }
 
+/// Allows the registries of the tests, which are on loopback.
+pub(crate) fn outbound() -> Outbound {
+    let loopback = vec!["127.0.0.0/8".parse().unwrap()];
+    Outbound::start(NetworkPolicy::new(loopback, Vec::new())).unwrap()
+}
+
 /// A builder with an owner of its own.
 pub(crate) async fn builder(backend: Backend) -> Builder {
-    let builder = Builder::connect(&unique()).await.unwrap();
+    let builder = Builder::connect(&unique(), outbound()).await.unwrap();
     assert_eq!(builder.backend(), backends()[0]);
     builder.with_backend(backend)
 }

@@ -4,11 +4,11 @@ use slipway_domain::{FailureReason, ImageBuild};
 use slipway_image_builder::{Backend, BuildError, Builder};
 use slipway_test_engine::SHELL;
 
-use crate::docker::{RecordedProgress, checkout, request, run, unique};
+use crate::docker::{RecordedProgress, checkout, outbound, request, run, unique};
 
 /// A builder for the engine's own backend.
 async fn connected() -> Builder {
-    Builder::connect(&unique()).await.unwrap()
+    Builder::connect(&unique(), outbound()).await.unwrap()
 }
 
 /// The error of a build of this Dockerfile, and the trace.

@@ -4,7 +4,9 @@ use slipway_domain::ImageBuild;
 use slipway_image_builder::{Backend, Builder};
 use slipway_test_engine::{SHELL, docker, remove_image};
 
-use crate::docker::{RecordedProgress, builder, checkout, registry, request, run, unique};
+use crate::docker::{
+    RecordedProgress, builder, checkout, outbound, registry, request, run, unique,
+};
 
 #[tokio::test]
 async fn pruning_keeps_the_cache_that_fits() {
@@ -38,7 +40,7 @@ async fn leftovers_of_a_dead_manager_are_deleted_only_by_the_same_owner() {
     docker(&["create", "--name", &script, of_job, of_runner, &left, "sh"]);
     let other = builder(Backend::BuildKit).await;
     assert_eq!(other.remove_leftovers().await.unwrap(), 0);
-    let restarted = Builder::connect(&owner).await.unwrap();
+    let restarted = Builder::connect(&owner, outbound()).await.unwrap();
     assert_eq!(restarted.remove_leftovers().await.unwrap(), 2);
     assert_eq!(restarted.remove_leftovers().await.unwrap(), 0);
 }

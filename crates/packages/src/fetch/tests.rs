@@ -96,7 +96,7 @@ async fn a_name_that_resolves_to_a_private_address_is_refused() {
 #[tokio::test]
 async fn localhost_is_refused_by_its_address() {
     let server = Server::start(ok("", b"secret")).await;
-    let fetcher = Fetcher::new(small(), Vec::new()).unwrap();
+    let fetcher = Fetcher::new(small(), NetworkPolicy::default().public_only([])).unwrap();
     let message = error_of(&fetcher, &server.url("localhost")).await;
     assert!(message.contains(NOT_PUBLIC), "{message}");
     assert_eq!(server.connections(), 0);

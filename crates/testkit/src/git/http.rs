@@ -31,6 +31,8 @@ struct Rules {
     /// The required `Authorization`, if any.
     authorization: Option<String>,
     any_sha: bool,
+    /// The base of the URLs of files in Git LFS, if they are on another server.
+    large_files_at: Option<String>,
 }
 
 impl Default for Rules {
@@ -38,6 +40,7 @@ impl Default for Rules {
         Self {
             authorization: None,
             any_sha: true,
+            large_files_at: None,
         }
     }
 }
@@ -50,6 +53,10 @@ impl Access {
 
     pub(super) fn allow_any_sha(&self, allow: bool) {
         self.change(|rules| rules.any_sha = allow);
+    }
+
+    pub(super) fn large_files_at(&self, base: &str) {
+        self.change(|rules| rules.large_files_at = Some(base.to_owned()));
     }
 
     fn change(&self, change: impl FnOnce(&mut Rules)) {
@@ -133,7 +140,7 @@ async fn serve(
             .insert_header((WWW_AUTHENTICATE, "Basic realm=\"git\""))
             .body("authentication required");
     }
-    if let Some(response) = lfs::answer(&request, &body, &root) {
+    if let Some(response) = lfs::answer(&request, &body, &root, rules.large_files_at.as_deref()) {
         return response;
     }
     match backend(&request, &body, &root, &rules).await {

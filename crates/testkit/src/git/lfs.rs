@@ -12,13 +12,19 @@ const JSON: &str = "application/vnd.git-lfs+json";
 /// The authorization that the batch API returns for one file, instead of the login.
 const TICKET: &str = "RemoteAuth ticket";
 
-/// Answers a request of the LFS API; returns `None` for requests of git.
-pub(super) fn answer(request: &HttpRequest, body: &[u8], root: &Path) -> Option<HttpResponse> {
+/// Answers a request of the LFS API; returns `None` for requests of git. The files are on this server
+/// unless `elsewhere` is the base URL of another.
+pub(super) fn answer(
+    request: &HttpRequest,
+    body: &[u8],
+    root: &Path,
+    elsewhere: Option<&str>,
+) -> Option<HttpResponse> {
     let path = request.path();
     if path.contains(".git/info/lfs/") {
         let is_batch = path.ends_with(".git/info/lfs/objects/batch");
         return Some(if is_batch && request.method() == Method::POST {
-            batch(request, body, root)
+            batch(request, body, root, elsewhere)
         } else {
             HttpResponse::NotFound().finish()
         });
@@ -45,7 +51,7 @@ pub(super) fn objects(served: &Path) -> std::path::PathBuf {
     served.with_file_name("lfs-objects")
 }
 
-fn batch(request: &HttpRequest, body: &[u8], root: &Path) -> HttpResponse {
+fn batch(request: &HttpRequest, body: &[u8], root: &Path, elsewhere: Option<&str>) -> HttpResponse {
     let has_header = |name, expected: &str| {
         let value = header(request, name).unwrap_or_default();
         value.starts_with(expected)
@@ -61,6 +67,8 @@ fn batch(request: &HttpRequest, body: &[u8], root: &Path) -> HttpResponse {
             .json(json!({"message": "not a download request"}));
     }
     let host = header(request, "Host").unwrap_or_default();
+    let own = format!("http://{host}");
+    let base = elsewhere.unwrap_or(&own);
     let wanted = batch["objects"].as_array().cloned().unwrap_or_default();
     let found = wanted.iter().map(|object| {
         let (oid, size) = (object["oid"].as_str().unwrap_or_default(), &object["size"]);
@@ -68,7 +76,7 @@ fn batch(request: &HttpRequest, body: &[u8], root: &Path) -> HttpResponse {
         match held.filter(|held| json!(held.len()) == *size) {
             Some(_) => json!({"oid": oid, "size": size, "authenticated": true, "actions": {
                 "download": {
-                    "href": format!("http://{host}/lfs-objects/{oid}"),
+                    "href": format!("{base}/lfs-objects/{oid}"),
                     "header": {"Authorization": TICKET},
                 },
             }}),

@@ -15,6 +15,8 @@ use crate::services::Registry;
 use crate::setup::{self, Docker};
 use crate::{probe, process};
 
+/// The network of the demo's own servers.
+const LOOPBACK: &str = "127.0.0.0/8";
 /// The descriptions of the runners.
 const RUNNERS: [&str; 2] = ["runner-1", "runner-2"];
 
@@ -155,7 +157,10 @@ impl Farm {
             .await
             .with_context(|| format!("could not register {name}"))?;
 
-        let line = CommandLine::new("slipway-runner", &["run", "--config", &config]);
+        let line = CommandLine::new(
+            "slipway-runner",
+            &["run", "--config", &config, "--allow-net", LOOPBACK],
+        );
         line.print_in_background();
         start(&self.work_dir, &line, lifetime, name)
     }
@@ -211,7 +216,8 @@ async fn start_coordinator(
 ) -> Result<ChildProcess> {
     let (listen, data) = (format!("127.0.0.1:{port}"), work_dir.display("coordinator"));
     let mut serve = vec!["serve", "--listen", &listen, "--data-dir", &data];
-    serve.extend(["--registry", registry]);
+    // The git server and the registry are on this host.
+    serve.extend(["--registry", registry, "--allow-net", LOOPBACK]);
     let line = CommandLine::new("slipway-coordinator", &serve);
     line.print_in_background();
     let mut running = start(work_dir, &line, lifetime, "coordinator")?;

@@ -140,7 +140,7 @@ pub(crate) enum ServiceKind {
     Docker,
     /// Published Python programs: API clients, and Schemathesis.
     Python,
-    /// Git over OpenSSH, and Git LFS.
+    /// Git over OpenSSH.
     Remotes,
     /// Programs built with published libraries: a GitLab runner, and a client of Harmont.
     Published,
@@ -198,7 +198,7 @@ pub(crate) struct Services {
 
 /// Installs programs that the tests start themselves.
 async fn install_remotes() -> Result<()> {
-    for package in ["openssh-client", "openssh-server", "git-lfs"] {
+    for package in ["openssh-client", "openssh-server"] {
         setup::package(package).await?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::scripts::{needing, zipped};
 use super::{Repository, runner};
 use crate::fake_coordinator::{FakeCoordinator, until_empty};
 
@@ -111,5 +112,63 @@ async fn source_date_commit_makes_builds_reproducible() {
     }
     assert_eq!(digests[0], digests[1]);
     until_empty(&runner.jobs_dir()).await;
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_git_configuration_among_the_files_of_a_needed_job_runs_nothing() {
+    let repository = Repository::with("FROM scratch\nCOPY busybox /bin/sh\nRUN echo built\n");
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    let dir = tempfile::tempdir().unwrap();
+    let marker = dir.path().join("marker");
+    let command = format!("touch {}", marker.display());
+    let config = format!(
+        "[core]\n\trepositoryformatversion = 0\n\tfsmonitor = \"{command}\"\n\tpager = \"{command}\"\n\
+         \tsshCommand = \"{command}\"\n[log]\n\tshowSignature = true\n\
+         [alias]\n\tlog = \"!{command}\"\n[include]\n\tpath = {}\n",
+        dir.path().join("included").display()
+    );
+    fake.change(|state| {
+        state
+            .artifacts
+            .insert(1, zipped(&[(".git/config", &config)]))
+    });
+    let spec = json!({"kind": "image_build", "source_date": "commit"});
+    fake.enqueue(57, &[], needing(repository.job(&spec), 1));
+    let held = fake.until_reported(57).await;
+    let trace = String::from_utf8_lossy(&held.trace).into_owned();
+    assert_eq!(held.status, "success", "{trace}");
+    assert!(
+        trace.contains("Unpacking the artifacts of first"),
+        "{trace}"
+    );
+    assert!(!marker.exists());
+    until_empty(&runner.jobs_dir()).await;
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn a_registry_that_is_not_allowed_is_neither_pulled_from_nor_pushed_to() {
+    // The runner of these tests allows loopback only.
+    let other = "169.254.169.254";
+    let fake = FakeCoordinator::start();
+    let runner = runner(&fake).await;
+    let random = rand::random::<u64>();
+    for (id, base, target) in [
+        (58, format!("{other}/base:1"), "127.0.0.1:1".to_owned()),
+        (59, "scratch".to_owned(), other.to_owned()),
+    ] {
+        let dockerfile = format!("FROM {base}\nCOPY busybox /bin/sh\nLABEL n={random}\n");
+        let repository = Repository::with(&dockerfile);
+        let image = format!("{target}/story/a{random}");
+        let spec = json!({"kind": "image_build", "repository": image, "tags": ["v1"]});
+        fake.enqueue(id, &[], repository.job(&spec));
+        let held = fake.until_reported(id).await;
+        let trace = String::from_utf8_lossy(&held.trace).into_owned();
+        assert_eq!(held.status, "failed", "{trace}");
+        assert!(trace.contains("are not allowed"), "{trace}");
+        assert!(trace.contains("SLIPWAY_ALLOW_NET"), "{trace}");
+    }
     runner.drain(&fake).await;
 }

@@ -11,12 +11,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use slipway_outbound::{Addresses, NetworkPolicy, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::error::PackageError;
-use crate::fetch::resolver::{Addresses, Resolver};
 use crate::fetch::{FetchLimits, Fetched, Fetcher};
 
 /// A server that gives every request the same response and counts its connections.
@@ -166,8 +166,9 @@ pub(super) fn small() -> FetchLimits {
 }
 
 pub(super) fn fetcher_with(allowed: &[&str], resolver: Arc<dyn Resolver>) -> Fetcher {
-    let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
-    Fetcher::with(small(), allowed, resolver).unwrap()
+    let networks = allowed.iter().map(|text| text.parse().unwrap());
+    let policy = NetworkPolicy::default().public_only(networks);
+    Fetcher::with(small(), policy, resolver).unwrap()
 }
 
 pub(super) fn fetcher(allowed: &[&str]) -> Fetcher {

@@ -62,6 +62,7 @@ impl Fixture {
         let mut coordinator = program("slipway-coordinator")?;
         coordinator
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+            .args(["--allow-net", "127.0.0.0/8"])
             .args(["--registry", &registry.address(), "--data-dir"])
             .arg(&data);
         let mut coordinator = ChildProcess::start(coordinator, Signal::SIGTERM, GRACE)?;
@@ -87,7 +88,8 @@ impl Fixture {
         let registered = register.child().wait().await?;
         ensure!(registered.success(), "could not register the runner");
         let mut runner = program("slipway-runner")?;
-        runner.args(["run", "--config"]).arg(&config);
+        runner.args(["run", "--allow-net", "127.0.0.0/8", "--config"]);
+        runner.arg(&config);
         let fixture = Self {
             docker,
             port,
