@@ -317,6 +317,7 @@ mod tests {
 
     #[test]
     fn a_download_gets_the_credentials_of_its_own_server_only() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let login = HeaderValue::from_static("Basic x");
         let api = Api {
             client: Client::new(),
