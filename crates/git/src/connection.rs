@@ -62,7 +62,7 @@ impl Connection {
                     command.env("SSH_AUTH_SOCK", agent);
                 }
             }
-            // The server may serve several hosts, so it is told the name.
+            // The server may serve several hosts, so it gets the name.
             Way::Git(host) => {
                 command.env("GIT_OVERRIDE_VIRTUAL_HOST", host);
             }

@@ -37,7 +37,7 @@ const BAD_ADDRESS: u8 = 8;
 
 /// How long a client may take until it has named the server.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The pause after a failed accept, such as for want of file descriptors.
+/// The pause after a failed accept, such as without a free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves clients until it is aborted.
@@ -142,7 +142,7 @@ async fn refuse<T>(client: &mut TcpStream, reply: u8) -> io::Result<Option<T>> {
 }
 
 async fn write_reply(client: &mut TcpStream, reply: u8) -> io::Result<()> {
-    // The address that the proxy connects from is not told: 0.0.0.0, port 0.
+    // The address that the proxy connects from is left out: 0.0.0.0, port 0.
     let reply = [VERSION, reply, 0, IPV4, 0, 0, 0, 0, 0, 0];
     client.write_all(&reply).await
 }

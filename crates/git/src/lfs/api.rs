@@ -257,7 +257,8 @@ fn with_suffix(url: &str) -> String {
 }
 
 impl Git {
-    /// Asks an ssh server for the HTTP URL of its LFS API. Returns why it did not tell.
+    /// Asks an ssh server for the HTTP URL of its LFS API. The inner error is the reason why it
+    /// did not send one.
     pub(super) async fn ssh_ticket(
         &self,
         url: &RemoteUrl,

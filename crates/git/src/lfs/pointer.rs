@@ -13,7 +13,7 @@ pub(super) struct Pointer {
 }
 
 impl Pointer {
-    /// Parses a pointer. `None` if the file is none.
+    /// Parses a pointer. `None` if the file is not a pointer.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let mut lines = text.lines();
