@@ -11,7 +11,7 @@ mod statements;
 pub(crate) mod types;
 
 pub use keys::{
-    avoids_runner, backlog, key_for, pending_keys, pending_queues, requirement, running,
-    running_total,
+    avoids_runner, backlog, key_for, pending_keys, pending_queues, pending_total, requirement,
+    running, running_total,
 };
 pub use types::Claimed;

@@ -8,7 +8,7 @@ use slipway_domain::{
 
 use crate::builds::row::{Build, BuildRow};
 use crate::engine::connection::Conn;
-use crate::engine::page::{Page, Slice};
+use crate::engine::page::{Page, Slice, rows};
 use crate::engine::time::{parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::{builds, projects};
@@ -94,7 +94,7 @@ pub fn slice_of_project(
     let rows: Vec<BuildRow> = own
         .order(builds::id.desc())
         .offset(slice.offset)
-        .limit(slice.limit)
+        .limit(rows(slice.limit))
         .load(conn)?;
     let builds: Result<_, _> = rows.into_iter().map(Build::try_from).collect();
     Ok((builds?, u64::try_from(total).unwrap_or(0)))
@@ -143,7 +143,7 @@ pub fn of_project(
                 .and(builds::id.lt(page.below())),
         )
         .order(builds::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .into_boxed::<<Conn as diesel::Connection>::Backend>();
     if let Some(pipeline) = filter.pipeline {
         query = query.filter(builds::pipeline_id.eq(pipeline.0));
@@ -176,7 +176,7 @@ pub fn created_since(
         .filter(builds::project_id.eq(project.0))
         .filter(builds::created_at.ge(since))
         .order(builds::id.desc())
-        .limit(limit)
+        .limit(rows(limit))
         .load(conn)?;
     rows.into_iter().map(Build::try_from).collect()
 }

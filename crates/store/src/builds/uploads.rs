@@ -3,11 +3,14 @@
 //! is finished.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use slipway_domain::package::PackageSource;
 use slipway_domain::{BuildId, JobSpec, ProjectId, UploadId, UserId};
 
 use crate::engine::connection::Conn;
+use crate::engine::literals::SUM_OF_SIZES;
 use crate::engine::time::{from_ms, from_opt_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::{jobs, upload_uses, uploads};
@@ -95,6 +98,15 @@ pub fn insert(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// The size of all files that a user uploaded, in bytes.
+pub fn stored_bytes(conn: &mut Conn, user: UserId) -> Result<u64, StoreError> {
+    let sum: i64 = uploads::table
+        .filter(uploads::created_by.eq(user.0))
+        .select(sql::<BigInt>(SUM_OF_SIZES))
+        .first(conn)?;
+    Ok(u64::try_from(sum).unwrap_or(0))
 }
 
 /// Reads an upload.

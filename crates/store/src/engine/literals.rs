@@ -38,6 +38,9 @@ macro_rules! condition {
     };
 }
 
+/// The sum of a column `size_bytes`, as a number of the same kind on both back ends.
+pub(crate) const SUM_OF_SIZES: &str = "CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT)";
+
 condition!(
     /// The job is pending: the condition of the index of pending jobs.
     IsPending,

@@ -1,6 +1,7 @@
 //! The handle through which callers reach the database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::broadcast;
 
@@ -18,6 +19,16 @@ pub struct Store {
     inner: Arc<StoreInner>,
     claims: ClaimQueue,
     signals: Signals,
+    queries: Arc<AtomicUsize>,
+}
+
+/// Counts a query until it is dropped.
+struct Query(Arc<AtomicUsize>);
+
+impl Drop for Query {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Store {
@@ -36,6 +47,7 @@ impl Store {
             inner,
             claims,
             signals,
+            queries: Arc::default(),
         })
     }
 
@@ -58,7 +70,13 @@ impl Store {
         T: Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
-        blocking(move || work(&mut *inner.connection()?)).await
+        let query = self.query();
+        // Counted until it has run, also when the caller no longer waits for it.
+        blocking(move || {
+            let _query = query;
+            work(&mut *inner.connection()?)
+        })
+        .await
     }
 
     /// Runs `work` in a transaction and returns after its commit is durable.
@@ -73,7 +91,18 @@ impl Store {
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
+        let _query = self.query();
         StoreInner::write(&self.inner, work).await
+    }
+
+    /// How many reads and writes wait or run.
+    pub fn queries_in_progress(&self) -> usize {
+        self.queries.load(Ordering::Relaxed)
+    }
+
+    fn query(&self) -> Query {
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        Query(Arc::clone(&self.queries))
     }
 
     /// Claims a pending job that the runner of `request` can run, if there is one.

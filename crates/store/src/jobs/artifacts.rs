@@ -1,13 +1,16 @@
 //! Artifacts: images (reference and digest), archives and other files.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use slipway_domain::{ArtifactId, ImageDetails, JobId};
+use diesel::sql_types::BigInt;
+use slipway_domain::{ArtifactId, ImageDetails, JobId, ProjectId};
 
 use crate::engine::connection::Conn;
+use crate::engine::literals::SUM_OF_SIZES;
 use crate::engine::time::{from_ms, from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
-use crate::schema::artifacts;
+use crate::schema::{artifacts, jobs};
 
 /// A result of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,6 +304,19 @@ pub(crate) fn archives_of(
         .filter(never_expires.or(artifacts::expires_at.gt(to_ms(now))))
         .load(conn)?;
     rows.into_iter().map(Artifact::try_from).collect()
+}
+
+/// The size of all files of a project's jobs, in bytes.
+pub fn stored_bytes(conn: &mut Conn, project: ProjectId) -> Result<u64, StoreError> {
+    let of_project = jobs::table
+        .filter(jobs::project_id.eq(project.0))
+        .select(jobs::id);
+    let sum: i64 = artifacts::table
+        .filter(artifacts::job_id.eq_any(of_project))
+        .filter(artifacts::blob_key.is_not_null())
+        .select(sql::<BigInt>(SUM_OF_SIZES))
+        .first(conn)?;
+    Ok(u64::try_from(sum).unwrap_or(0))
 }
 
 /// Removes the expiry of an artifact, so that it stays.

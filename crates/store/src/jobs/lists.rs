@@ -10,7 +10,7 @@ use crate::builds::commits;
 use crate::builds::queries as builds;
 use crate::builds::row::Build;
 use crate::engine::connection::Conn;
-use crate::engine::page::Slice;
+use crate::engine::page::{Slice, rows};
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::artifacts::{self, Artifact};
 use crate::jobs::queries::collect;
@@ -93,7 +93,7 @@ pub fn slice_of_project(
     let rows: Vec<JobRow> = query()
         .order(job_table::id.desc())
         .offset(slice.offset)
-        .limit(slice.limit)
+        .limit(rows(slice.limit))
         .load(conn)?;
     Ok((collect(rows)?, u64::try_from(total).unwrap_or(0)))
 }

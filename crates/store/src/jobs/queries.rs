@@ -5,7 +5,7 @@ use slipway_domain::{BuildId, JobId, ProjectId};
 
 use crate::engine::connection::Conn;
 use crate::engine::locks;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::row::{Job, JobRow};
 use crate::schema::jobs;
@@ -60,7 +60,7 @@ pub fn of_project(conn: &mut Conn, project: ProjectId, page: Page) -> Result<Vec
                 .and(jobs::id.lt(page.below())),
         )
         .order(jobs::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .load(conn)?;
     collect(rows)
 }

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::parse;
 use crate::error::StoreError;
 use crate::projects::row::Project;
@@ -103,7 +103,7 @@ pub fn namespace_members(
         .filter(namespace_members::namespace_id.eq(namespace.0))
         .filter(users::id.lt(page.below()))
         .order(users::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .select((users::id, users::name, namespace_members::role))
         .load(conn)?;
     rows.into_iter().map(read_member).collect()
@@ -165,7 +165,7 @@ pub fn project_members(
         .filter(project_members::project_id.eq(project.0))
         .filter(users::id.lt(page.below()))
         .order(users::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .select((users::id, users::name, project_members::role))
         .load(conn)?;
     rows.into_iter().map(read_member).collect()

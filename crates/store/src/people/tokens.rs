@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use slipway_domain::{ScopeSet, TokenHash, TokenId, UserId};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::{from_ms, from_opt_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::people::users::{self, User, UserRow};
@@ -127,7 +127,7 @@ pub fn of_user(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Token>, 
         .filter(access_tokens::revoked_at.is_null())
         .filter(access_tokens::id.lt(page.below()))
         .order(access_tokens::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .load(conn)?;
     rows.into_iter().map(Token::try_from).collect()
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use slipway_domain::{Name, UserId};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::{from_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::projects::row::lower;
@@ -83,7 +83,7 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<User>, StoreError> {
     let rows = users::table
         .filter(users::id.lt(page.below()))
         .order(users::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .load(conn)?;
     rows.into_iter().map(read).collect()
 }

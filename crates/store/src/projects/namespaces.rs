@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use slipway_domain::{Name, NamespaceId, UserId};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::{from_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::projects::row::lower;
@@ -80,7 +80,7 @@ pub fn list_namespaces(conn: &mut Conn, page: Page) -> Result<Vec<Namespace>, St
     let rows = namespaces::table
         .filter(namespaces::id.lt(page.below()))
         .order(namespaces::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .load(conn)?;
     rows.into_iter().map(read_namespace).collect()
 }
@@ -96,7 +96,7 @@ pub fn list_namespaces_of(
         .filter(namespace_members::user_id.eq(user.0))
         .filter(namespaces::id.lt(page.below()))
         .order(namespaces::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .select(namespaces::all_columns)
         .load(conn)?;
     rows.into_iter().map(read_namespace).collect()
@@ -114,7 +114,7 @@ pub fn list_namespaces_of_after(
         .filter(namespace_members::user_id.eq(user.0))
         .filter(namespaces::id.gt(after))
         .order(namespaces::id)
-        .limit(limit)
+        .limit(rows(limit))
         .select(namespaces::all_columns)
         .load(conn)?;
     rows.into_iter().map(read_namespace).collect()

@@ -7,6 +7,7 @@ use slipway_domain::pipeline::Definition;
 use slipway_domain::{NamespaceId, PipelineId, ProjectId, Slug};
 
 use crate::engine::connection::Conn;
+use crate::engine::page::rows;
 use crate::engine::time::{from_ms, from_opt_ms, parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::projects::queries as projects;
@@ -234,7 +235,7 @@ pub fn of_namespace(
         .filter(pipelines::archived_at.is_null())
         .filter(pipelines::id.gt(after))
         .order(pipelines::id)
-        .limit(limit)
+        .limit(rows(limit))
         .load(conn)?;
     rows.into_iter().map(read).collect()
 }

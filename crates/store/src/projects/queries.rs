@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId, Visibility};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::to_ms;
 use crate::error::{OrMissing, StoreError};
 use crate::projects::row::{Project, SettingColumns, Settings, lower, read};
@@ -119,7 +119,7 @@ pub fn list(
         .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
         .filter(projects::id.lt(page.below()))
         .order(projects::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .select((projects::all_columns, namespaces::name));
     let rows = match namespace {
         Some(namespace) => query
@@ -142,7 +142,7 @@ pub fn list_visible(conn: &mut Conn, user: UserId, page: Page) -> Result<Vec<Pro
         )
         .filter(projects::id.lt(page.below()))
         .order(projects::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .select((projects::all_columns, namespaces::name))
         .load(conn)?;
     rows.into_iter().map(read).collect()

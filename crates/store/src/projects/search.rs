@@ -7,6 +7,7 @@ use diesel::sql_types::BigInt;
 use slipway_domain::{ProjectId, UserId, Visibility};
 
 use crate::engine::connection::Conn;
+use crate::engine::page::rows;
 use crate::engine::time::from_ms;
 use crate::error::StoreError;
 use crate::projects::queries as projects;
@@ -91,7 +92,10 @@ pub fn search(conn: &mut Conn, wanted: &Search) -> Result<(Vec<Project>, i64), S
         (Order::Activity, true) => query.order((sql::<BigInt>(ACTIVITY).asc(), table::id.asc())),
         (Order::Activity, false) => query.order((sql::<BigInt>(ACTIVITY).desc(), table::id.desc())),
     };
-    let rows = query.offset(wanted.offset).limit(wanted.limit).load(conn)?;
+    let rows = query
+        .offset(wanted.offset)
+        .limit(rows(wanted.limit))
+        .load(conn)?;
     let found: Result<Vec<Project>, StoreError> = rows.into_iter().map(read).collect();
     Ok((found?, total))
 }

@@ -124,6 +124,15 @@ pub fn backlog(
     Ok((count, from_opt_ms(oldest)?))
 }
 
+/// How many jobs are pending, and since when the oldest one is. Reads all pending jobs.
+pub fn pending_total(conn: &mut Conn) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
+    let (count, oldest): (i64, Option<i64>) = jobs::table
+        .filter(IsPending)
+        .select((diesel::dsl::count_star(), diesel::dsl::min(jobs::queued_at)))
+        .first(conn)?;
+    Ok((count, from_opt_ms(oldest)?))
+}
+
 /// Whether a job under `key` avoids `runner`, because that runner lost the previous attempt.
 pub fn avoids_runner(
     conn: &mut Conn,

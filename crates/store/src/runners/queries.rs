@@ -8,7 +8,7 @@ use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{ProjectId, RunnerId, TagSet, TokenHash};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::to_ms;
 use crate::error::{OrMissing, StoreError};
 use crate::runners::projects::{projects_of, set_projects};
@@ -94,7 +94,7 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Runner>, StoreError> {
                 .and(runners::id.lt(page.below())),
         )
         .order(runners::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .load(conn)?;
     let mut list = Vec::with_capacity(rows.len());
     for row in rows {

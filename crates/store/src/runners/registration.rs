@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use slipway_domain::{ProjectId, TokenHash, TokenId, UserId};
 
 use crate::engine::connection::Conn;
-use crate::engine::page::Page;
+use crate::engine::page::{Page, rows};
 use crate::engine::time::{from_ms, from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::registration_tokens;
@@ -171,7 +171,7 @@ pub fn list(
     let query = registration_tokens::table
         .filter(registration_tokens::id.lt(page.below()))
         .order(registration_tokens::id.desc())
-        .limit(page.limit)
+        .limit(rows(page.limit))
         .select(COLUMNS);
     let rows: Vec<Row> = match project {
         Some(project) => query
