@@ -14,6 +14,7 @@ use crate::dialects::{Harmont, Quay};
 use crate::durations::{seconds, seconds_or_none};
 use crate::forges::Forges;
 use crate::network::Network;
+use crate::traffic::Traffic;
 
 /// The configuration of the coordinator.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,6 +57,8 @@ pub struct Config {
     #[command(flatten)]
     pub network: Network,
     #[command(flatten)]
+    pub traffic: Traffic,
+    #[command(flatten)]
     pub harmont: Harmont,
     #[command(flatten)]
     pub quay: Quay,
@@ -94,6 +97,22 @@ pub struct Limits {
     /// The largest package that can be uploaded for a build, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_UPLOAD_BYTES", default_value = "1073741824")]
     pub max_upload_bytes: u64,
+    /// The largest total size of the files of one project's jobs, in bytes. Beyond it, uploads of artifacts
+    /// are refused.
+    #[arg(
+        long,
+        env = "SLIPWAY_MAX_PROJECT_BYTES",
+        default_value = "107374182400"
+    )]
+    pub max_project_bytes: u64,
+    /// The largest total size of the sources and packages that one user uploaded, in bytes. Beyond it,
+    /// uploads are refused.
+    #[arg(
+        long,
+        env = "SLIPWAY_MAX_USER_UPLOAD_BYTES",
+        default_value = "107374182400"
+    )]
+    pub max_user_upload_bytes: u64,
     /// Days that sources and uploaded files are kept after their last use by a build; 0 keeps them
     /// forever.
     #[arg(long, env = "SLIPWAY_UPLOAD_KEEP_DAYS", default_value = "30")]
@@ -126,6 +145,8 @@ impl Default for Limits {
             max_attempts: farm.max_attempts,
             max_artifact_bytes: farm.max_artifact_bytes,
             max_upload_bytes: farm.max_upload_bytes,
+            max_project_bytes: farm.max_project_bytes,
+            max_user_upload_bytes: farm.max_user_upload_bytes,
             upload_keep_days: farm.upload_keep.map_or(0, days_of),
             max_trace_bytes: farm.max_trace_bytes,
             slow_reader_s: farm.slow_reader,
@@ -175,6 +196,8 @@ impl Config {
             max_attempts: self.limits.max_attempts,
             max_artifact_bytes: self.limits.max_artifact_bytes,
             max_upload_bytes: self.limits.max_upload_bytes,
+            max_project_bytes: self.limits.max_project_bytes,
+            max_user_upload_bytes: self.limits.max_user_upload_bytes,
             upload_keep: days(self.limits.upload_keep_days),
             max_trace_bytes: self.limits.max_trace_bytes,
             log_keys,

@@ -2,8 +2,8 @@
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, Route, web};
-use slipway_farm::Farm;
-use slipway_http::get_or_head;
+use slipway_farm::{Farm, FarmMetrics};
+use slipway_http::{Admission, BodyRules, get_or_head};
 
 /// Adds the routes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -40,8 +40,12 @@ async fn ready(farm: web::Data<Farm>) -> HttpResponse {
     }
 }
 
-/// `GET /metrics`: gauges in Prometheus' text format; 503 if the database does not answer.
-async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
+/// `GET /metrics`: numbers in Prometheus' text format; 503 if the database does not answer.
+async fn metrics(
+    farm: web::Data<Farm>,
+    bodies: web::Data<BodyRules>,
+    admission: web::Data<Admission>,
+) -> HttpResponse {
     let metrics = match farm.metrics().await {
         Ok(metrics) => metrics,
         Err(error) => {
@@ -62,14 +66,34 @@ async fn metrics(farm: web::Data<Farm>) -> HttpResponse {
             "Age of the oldest pending job.",
             metrics.oldest_wait_s,
         ),
+        (
+            "slipway_body_memory_bytes",
+            "Memory that the bodies of requests use.",
+            i64::try_from(bodies.memory.used()).unwrap_or(i64::MAX),
+        ),
     ];
-    let text: String = gauges
+    let mut text: String = gauges
         .iter()
         .map(|(name, help, value)| {
             format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
         })
         .collect();
+    text.push_str(&refusals(&metrics, &bodies, &admission));
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4"))
         .body(text)
+}
+
+/// How many requests were refused to protect the farm, by reason.
+fn refusals(metrics: &FarmMetrics, bodies: &BodyRules, admission: &Admission) -> String {
+    const NAME: &str = "slipway_refused_requests_total";
+    let others = [
+        ("body_memory", bodies.memory.refusals()),
+        ("sign_in", metrics.refused_sign_ins),
+    ];
+    let all = admission.refused().by_reason().into_iter().chain(others);
+    let lines: String = all
+        .map(|(reason, count)| format!("{NAME}{{reason=\"{reason}\"}} {count}\n"))
+        .collect();
+    format!("# HELP {NAME} Requests that were refused, by reason.\n# TYPE {NAME} counter\n{lines}")
 }

@@ -14,9 +14,11 @@ mod health;
 mod network;
 mod request_span;
 mod server;
+mod traffic;
 
 pub use config::{Config, Limits};
 pub use dialects::{Harmont, Quay};
 pub use forges::Forges;
 pub use network::Network;
 pub use server::{Coordinator, migrate, start};
+pub use traffic::Traffic;

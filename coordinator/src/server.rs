@@ -11,6 +11,7 @@ use anyhow::Context;
 use slipway_blobs::Blobs;
 use slipway_farm::{Chance, Clock, Farm, Parts, open_seal_key};
 use slipway_git::{Git, Limits};
+use slipway_http::{admit, guard_body};
 use slipway_outbound::Outbound;
 use slipway_store::Store;
 use socket2::SockRef;
@@ -27,8 +28,10 @@ use crate::{build_page, data_dir, duties, first_start, health};
 const SHUTDOWN_S: u64 = 10;
 /// Idle timeout of a connection. Our own clients close theirs earlier.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Timeout for the head of a request.
-const REQUEST_HEAD: Duration = Duration::from_secs(30);
+
+/// For how long the rest of a refused body is read and discarded after the answer. Longer than the answer
+/// takes to a client, which otherwise could see a reset connection instead.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// The TCP user timeout, as a multiple of the timeout of slow readers.
 const USER_TIMEOUT_FACTOR: u32 = 2;
@@ -73,13 +76,21 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
     first_start::prepare(&farm, &config.data_dir).await?;
     let duties = duties::start(&farm);
     let data = web::Data::new(farm.clone());
+    let body_rules = web::Data::new(config.traffic.body_rules());
+    let admission = web::Data::new(config.traffic.admission());
+    let proxies = web::Data::new(config.traffic.proxies());
     let user_timeout = config.limits.slow_reader_s * USER_TIMEOUT_FACTOR;
     let (harmont, quay) = (config.harmont.settings(), config.quay.settings());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
+            .app_data(body_rules.clone())
+            .app_data(admission.clone())
+            .app_data(proxies.clone())
             // Old runners send two slashes instead of one.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
+            .wrap(from_fn(admit))
+            .wrap(from_fn(guard_body))
             .wrap(from_fn(in_request_span))
             .configure(health::configure)
             .configure(build_page::configure)
@@ -91,7 +102,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
             .default_service(web::to(no_such_route))
     })
     .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(REQUEST_HEAD)
+    .client_request_timeout(config.traffic.request_head_s)
+    .client_disconnect_timeout(LINGER)
     .on_connect(move |connection, _| set_user_timeout(connection, user_timeout))
     // A runner that disconnected must not stay parked: it would be given a job that nobody runs.
     .h1_allow_half_closed(false)

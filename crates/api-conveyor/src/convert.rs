@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use slipway_domain::{BuildState, GitRef};
 use slipway_farm::{Build, CommitRequest, FoundImage, Project};
+use slipway_http::check_json_values;
 
 use crate::error::ConveyorError;
 use crate::wire;
@@ -61,6 +62,7 @@ fn date(time: DateTime<Utc>) -> String {
 /// branch is not a valid name.
 pub(crate) fn commit_request(body: &[u8]) -> Result<CommitRequest, ConveyorError> {
     let bad = ConveyorError::BadRequest;
+    check_json_values(body)?;
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
         return Err(bad("expected a JSON object".to_owned()));
     };

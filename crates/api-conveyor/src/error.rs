@@ -25,10 +25,8 @@ pub(crate) enum ConveyorError {
     Hook(HookRefused),
     /// The route does not exist, or the path cannot name anything.
     NotFound,
-    /// The body is larger than `limit` bytes.
-    BodyTooLarge {
-        limit: usize,
-    },
+    /// The body was not read.
+    Body(BodyError),
 }
 
 impl From<FarmError> for ConveyorError {
@@ -56,12 +54,7 @@ impl From<HookRefused> for ConveyorError {
 
 impl From<BodyError> for ConveyorError {
     fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooLarge { limit } => ConveyorError::BodyTooLarge { limit },
-            BodyError::Unreadable(_) => {
-                ConveyorError::BadRequest("the body could not be read".to_owned())
-            }
-        }
+        ConveyorError::Body(error)
     }
 }
 
@@ -80,7 +73,20 @@ impl ConveyorError {
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::Hook(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::Body(error) => of_body(error),
+        }
+    }
+}
+
+fn of_body(error: &BodyError) -> (StatusCode, &'static str) {
+    match error {
+        BodyError::TooLarge { .. } | BodyError::UnknownSender { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+        }
+        BodyError::TimedOut => (StatusCode::REQUEST_TIMEOUT, "bad_request"),
+        BodyError::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        BodyError::TooManyValues { .. } | BodyError::Unreadable(_) => {
+            (StatusCode::BAD_REQUEST, "bad_request")
         }
     }
 }
@@ -97,9 +103,11 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::Conflict(_) | FarmError::Refused(_) => (StatusCode::CONFLICT, "duplicate_build"),
         FarmError::SourcesGone => (StatusCode::CONFLICT, "sources_gone"),
         FarmError::TooManyBuilds => (StatusCode::TOO_MANY_REQUESTS, "too_many_builds"),
+        FarmError::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
         FarmError::ReadOnly => (StatusCode::FORBIDDEN, "forbidden"),
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_request"),
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        FarmError::StorageFull { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "storage_full"),
         FarmError::SourceUnavailable(_) => (StatusCode::BAD_GATEWAY, "upstream_error"),
         FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         FarmError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -117,7 +125,8 @@ impl std::fmt::Display for ConveyorError {
             Self::BadRequest(why) => f.write_str(why),
             Self::Invalid(why) => f.write_str(why),
             Self::Hook(error) => error.fmt(f),
-            Self::BodyTooLarge { limit } => write!(f, "the body is larger than {limit} bytes"),
+            Self::Body(BodyError::Unreadable(_)) => f.write_str("the body could not be read"),
+            Self::Body(error) => error.fmt(f),
         }
     }
 }
@@ -144,6 +153,9 @@ impl ResponseError for ConveyorError {
                 // A build has to end first.
                 FarmError::TooManyBuilds => {
                     answer.insert_header((RETRY_AFTER, "30"));
+                }
+                FarmError::TooManyAttempts { retry_after } => {
+                    answer.insert_header((RETRY_AFTER, retry_after.as_secs()));
                 }
                 _ => {}
             }

@@ -2,11 +2,13 @@
 
 use actix_multipart::Multipart;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::Stream;
+use slipway_farm::Farm;
+use slipway_http::{BodyStream, UNKNOWN_SENDER_BYTES, UnreadBody};
 
-use crate::upload_form::SharedBody;
+use crate::upload_form::form;
 
 /// How the headers of a download are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,21 +19,37 @@ pub(crate) enum DownloadHeaders {
     GitLab10,
 }
 
-/// Passes the form in `body` to `receive`. If that fails, discards the rest of the body before it
-/// returns the error.
+/// How much of a rejected upload is read before the connection is closed, in bytes. It bounds what
+/// a malicious client can make the farm read.
+const MAX_DISCARD_BYTES: u64 = 4 << 30;
+/// How much of an upload is read before its sender is known, in bytes: the fields before the file.
+///
+/// More than they need, because the form is read ahead of its fields.
+const MAX_BYTES_BEFORE_TOKEN: u64 = 4 * UNKNOWN_SENDER_BYTES as u64;
+
+/// Passes the form in `body` to `receive`, which says who the sender is by [`BodyStream::allow`]. If that
+/// fails, discards the rest of a known sender's body before it returns the error.
 pub(crate) async fn receive_form<E>(
     http: &HttpRequest,
-    body: web::Payload,
-    receive: impl AsyncFnOnce(Multipart) -> Result<HttpResponse, E>,
+    body: UnreadBody,
+    receive: impl AsyncFnOnce(Multipart, &BodyStream) -> Result<HttpResponse, E>,
 ) -> Result<HttpResponse, E> {
-    let mut body = SharedBody::new(body.into_inner());
-    let answer = receive(Multipart::new(http.headers(), body.clone())).await;
+    let mut body = body.stream_unknown(MAX_BYTES_BEFORE_TOKEN);
+    let answer = receive(form(http, &body), &body).await;
     if answer.is_err() {
         // To a client that is still sending, a closed connection looks like a network error: it
         // would not see the status, and would upload everything again.
-        body.drain().await;
+        body.discard(MAX_DISCARD_BYTES).await;
     }
     answer
+}
+
+/// The largest form of an upload, in bytes: the largest archive, and its fields.
+pub(crate) fn upload_limit(farm: &Farm) -> u64 {
+    const FIELDS_BYTES: u64 = 1 << 20;
+    farm.settings()
+        .max_artifact_bytes
+        .saturating_add(FIELDS_BYTES)
 }
 
 /// Answers with an archive, or a part of it, of `length` bytes.

@@ -31,9 +31,11 @@ pub(crate) fn status(error: &FarmError) -> StatusCode {
         FarmError::Conflict(_) | FarmError::Refused(_) | FarmError::SourcesGone => {
             StatusCode::CONFLICT
         }
-        FarmError::TooManyBuilds => StatusCode::TOO_MANY_REQUESTS,
+        FarmError::TooManyBuilds | FarmError::TooManyAttempts { .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-        FarmError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        FarmError::TooLarge { .. } | FarmError::StorageFull { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -64,6 +66,9 @@ pub(crate) fn log_and_add_headers(error: &FarmError, builder: &mut HttpResponseB
         }
         FarmError::TooManyBuilds => {
             builder.insert_header((RETRY_AFTER, TOO_MANY_RETRY_AFTER_S));
+        }
+        FarmError::TooManyAttempts { retry_after } => {
+            builder.insert_header((RETRY_AFTER, retry_after.as_secs()));
         }
         _ => {}
     }

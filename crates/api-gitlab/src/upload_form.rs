@@ -1,27 +1,19 @@
 //! The multipart form of an upload: fields and one file, which is streamed.
 
-use std::cell::RefCell;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-
 use actix_multipart::{Field, Multipart, MultipartError};
-use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::{HttpRequest, web};
-use bytes::Bytes;
 use chrono::TimeDelta;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use slipway_farm::{FarmError, FileKind};
+use slipway_http::{BodyError, BodyStream};
 
 use crate::bad_input::BadInput;
+use crate::params::{MAX_FIELDS, too_many_fields};
 
 /// Largest size of a field other than the file, in bytes.
 const MAX_FIELD_BYTES: usize = 4096;
-/// How much of a rejected upload is read before the connection is closed, in bytes. It bounds what
-/// a malicious client can make the farm read.
-const MAX_DRAIN_BYTES: u64 = 4 << 30;
 /// The name of a file that was sent without one.
 const DEFAULT_FILE_NAME: &str = "artifacts.zip";
 
@@ -35,6 +27,9 @@ pub(crate) struct UploadParams {
     /// The job token, if it is a field that was read.
     #[serde(skip)]
     pub(crate) token: Option<String>,
+    /// How many fields of the form were read.
+    #[serde(skip)]
+    count: usize,
 }
 
 impl UploadParams {
@@ -55,6 +50,7 @@ impl UploadParams {
             artifact_type: own_or(self.artifact_type, &others.artifact_type),
             artifact_format: own_or(self.artifact_format, &others.artifact_format),
             token: own_or(self.token, &others.token),
+            count: self.count,
         }
     }
 
@@ -88,6 +84,10 @@ impl UploadParams {
     }
 
     async fn read(&mut self, field: &mut Field) -> Result<(), BadInput> {
+        self.count += 1;
+        if self.count > MAX_FIELDS {
+            return Err(too_many_fields());
+        }
         let param = match field.name() {
             Some("token") => &mut self.token,
             Some("expire_in") => &mut self.expire_in,
@@ -97,35 +97,6 @@ impl UploadParams {
         };
         *param = Some(short_text(field).await?);
         Ok(())
-    }
-}
-
-/// The body of a request. A clone reads from the same stream, so that the rest of the body can be
-/// read after the form has failed.
-#[derive(Clone)]
-pub(crate) struct SharedBody(Rc<RefCell<Payload>>);
-
-impl Stream for SharedBody {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
-    }
-}
-
-impl SharedBody {
-    pub(crate) fn new(payload: Payload) -> Self {
-        Self(Rc::new(RefCell::new(payload)))
-    }
-
-    /// Reads and discards the rest of the body, up to [`MAX_DRAIN_BYTES`].
-    pub(crate) async fn drain(&mut self) {
-        let mut drained = 0;
-        while drained < MAX_DRAIN_BYTES
-            && let Some(Ok(bytes)) = self.next().await
-        {
-            drained += bytes.len() as u64;
-        }
     }
 }
 
@@ -155,8 +126,24 @@ pub(crate) async fn read_rest(
     Ok(())
 }
 
+/// The form in a body.
+pub(crate) fn form(http: &HttpRequest, body: &BodyStream) -> Multipart {
+    // A form passes errors of its body on, but has no variants for these.
+    let bytes = body.clone().map(|piece| {
+        piece.map_err(|error| match error {
+            BodyError::Unreadable(error) => error,
+            other => PayloadError::Io(std::io::Error::other(other)),
+        })
+    });
+    Multipart::new(http.headers(), bytes)
+}
+
 fn bad_form(error: MultipartError) -> BadInput {
     match error {
+        MultipartError::Payload(PayloadError::Io(error)) => match error.downcast::<BodyError>() {
+            Ok(error) => error.into(),
+            Err(error) => BadInput::Unreadable(error.to_string()),
+        },
         MultipartError::ContentTypeMissing
         | MultipartError::ContentTypeParse
         | MultipartError::ContentTypeIncompatible => BadInput::NoForm,

@@ -40,7 +40,8 @@ pub(crate) enum HarmontError {
     /// A login code is unknown, used or expired.
     CodeInvalid,
     InvalidJson,
-    TooLarge,
+    /// The body was not read.
+    Body(BodyError),
     /// The `Content-Type` is not JSON.
     NotJson,
     /// The `Accept` header excludes JSON.
@@ -58,10 +59,7 @@ impl From<FarmError> for HarmontError {
 
 impl From<BodyError> for HarmontError {
     fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooLarge { .. } => HarmontError::TooLarge,
-            BodyError::Unreadable(_) => HarmontError::InvalidJson,
-        }
+        HarmontError::Body(error)
     }
 }
 
@@ -95,7 +93,7 @@ impl HarmontError {
             Self::TokenInvalid(_) => (422, "validation_failed", "api_token_invalid"),
             Self::CodeInvalid => (400, "invalid_request", "cli_code_invalid"),
             Self::InvalidJson => (400, "invalid_request", "invalid_json"),
-            Self::TooLarge => (413, "invalid_request", "payload_too_large"),
+            Self::Body(error) => of_body(error),
             Self::NotJson => (415, "invalid_request", "unsupported_media_type"),
             Self::NotAcceptable => (406, "invalid_request", "not_acceptable"),
             Self::NoRoute => (404, "not_found", "route_not_found"),
@@ -116,7 +114,8 @@ impl HarmontError {
                 FarmError::Unavailable(_)
                 | FarmError::SourceUnavailable(_)
                 | FarmError::ReadOnly
-                | FarmError::TooManyBuilds,
+                | FarmError::TooManyBuilds
+                | FarmError::TooManyAttempts { .. },
             )
             | Self::Log(FarmError::Unavailable(_)) => {
                 response.insert_header((RETRY_AFTER, "3"));
@@ -148,6 +147,19 @@ fn page_of(code: &str) -> String {
     }
 }
 
+fn of_body(error: &BodyError) -> (u16, &'static str, &'static str) {
+    match error {
+        BodyError::TooLarge { .. } | BodyError::UnknownSender { .. } => {
+            (413, "invalid_request", "payload_too_large")
+        }
+        BodyError::TooManyValues { .. } | BodyError::Unreadable(_) => {
+            (400, "invalid_request", "invalid_json")
+        }
+        BodyError::TimedOut => (408, "invalid_request", "request_timeout"),
+        BodyError::NoMemory => (503, "service_unavailable", "service_unavailable"),
+    }
+}
+
 fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
     match error {
         // Expired and unknown tokens must be indistinguishable.
@@ -159,8 +171,12 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
         | FarmError::SourcesGone
         | FarmError::Refused(_)
         | FarmError::TraceGap { .. } => (409, "conflict", "conflict"),
-        FarmError::TooLarge { .. } => (413, "invalid_request", "payload_too_large"),
-        FarmError::TooManyBuilds => (429, "rate_limited", "rate_limited"),
+        FarmError::TooLarge { .. } | FarmError::StorageFull { .. } => {
+            (413, "invalid_request", "payload_too_large")
+        }
+        FarmError::TooManyBuilds | FarmError::TooManyAttempts { .. } => {
+            (429, "rate_limited", "rate_limited")
+        }
         FarmError::ReadOnly | FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             (503, "service_unavailable", "service_unavailable")
         }
@@ -186,10 +202,12 @@ fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
         | FarmError::SourcesGone
         | FarmError::Refused(_)
         | FarmError::TooManyBuilds
+        | FarmError::TooManyAttempts { .. }
         | FarmError::ReadOnly
         | FarmError::Erased
         | FarmError::TraceGap { .. }
-        | FarmError::TooLarge { .. } => (403, "forbidden", "log_stream_forbidden"),
+        | FarmError::TooLarge { .. }
+        | FarmError::StorageFull { .. } => (403, "forbidden", "log_stream_forbidden"),
     }
 }
 
@@ -217,7 +235,11 @@ impl std::fmt::Display for HarmontError {
             Self::SlugTaken => "a pipeline or a project with this name already exists",
             Self::CodeInvalid => "the code is unknown, used or expired",
             Self::InvalidJson => "the body is not valid JSON",
-            Self::TooLarge => "the body is too large",
+            Self::Body(BodyError::TooLarge { .. } | BodyError::UnknownSender { .. }) => {
+                "the body is too large"
+            }
+            Self::Body(BodyError::Unreadable(_)) => "the body is not valid JSON",
+            Self::Body(error) => return error.fmt(f),
             Self::NotJson => "send the body as JSON, with the Content-Type application/json",
             Self::NotAcceptable => "responses are JSON, which the Accept header excludes",
             Self::NoRoute => "route not found",

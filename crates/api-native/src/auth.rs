@@ -7,10 +7,10 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::Next;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use slipway_domain::AccessToken;
 use slipway_farm::{Actor, Farm, FarmError};
-use slipway_http::{Query, bearer_or_password};
+use slipway_http::{Query, app_data, bearer_or_password};
 
 use crate::error::ApiError;
 
@@ -37,22 +37,23 @@ impl FromRequest for Caller {
 /// Middleware that answers 401 to every request without a valid token, except to public paths.
 pub(crate) async fn require_token(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     if !PUBLIC_PATHS.contains(&request.path()) {
-        let token = find_token(request.headers(), request.query_string())
-            .ok_or(ApiError::Farm(FarmError::BadToken))?;
-        let farm = request
-            .app_data::<web::Data<Farm>>()
-            .ok_or_else(|| unavailable("the application was built without a farm"))?;
-        let actor = farm.authenticate(&token).await.map_err(ApiError::from)?;
-        request.extensions_mut().insert(actor);
+        match actor(&request).await {
+            Ok(actor) => request.extensions_mut().insert(actor),
+            // A response and not an error: the middleware around this one completes responses.
+            Err(error) => return Ok(request.error_response(error).map_into_right_body()),
+        };
     }
-    next.call(request).await
+    Ok(next.call(request).await?.map_into_left_body())
 }
 
-fn unavailable(why: &str) -> ApiError {
-    ApiError::Farm(FarmError::Unavailable(why.to_owned()))
+async fn actor(request: &ServiceRequest) -> Result<Actor, ApiError> {
+    let token = find_token(request.headers(), request.query_string());
+    let token = token.ok_or(FarmError::BadToken)?;
+    let farm: &Farm = app_data(request.request());
+    Ok(farm.authenticate(&token).await?)
 }
 
 /// The token of a request: the header `Private-Token`, a bearer token, the password of a basic

@@ -3,6 +3,7 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use slipway_farm::FarmError;
+use slipway_http::BodyError;
 
 use crate::wire::{ErrorBody, ErrorDetail};
 
@@ -28,8 +29,8 @@ pub(crate) enum ApiError {
     /// The content type is not gzip.
     #[error("send a gzipped tar, with the header Content-Type: application/gzip")]
     NotGzip,
-    #[error("the body is larger than {limit} bytes")]
-    BodyTooLarge { limit: usize },
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("route not found; /v1/docs lists all routes")]
     NoRoute,
     #[error("method not allowed; this route accepts {allowed}")]
@@ -49,10 +50,23 @@ impl ApiError {
             ApiError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
             ApiError::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             ApiError::NotGzip => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_gzip"),
-            ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            ApiError::Body(error) => body_status_and_code(error),
             ApiError::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
             ApiError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             ApiError::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
+        }
+    }
+}
+
+fn body_status_and_code(error: &BodyError) -> (StatusCode, &'static str) {
+    match error {
+        BodyError::TooLarge { .. } | BodyError::UnknownSender { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+        }
+        BodyError::TimedOut => (StatusCode::REQUEST_TIMEOUT, "timed_out"),
+        BodyError::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        BodyError::TooManyValues { .. } | BodyError::Unreadable(_) => {
+            (StatusCode::BAD_REQUEST, "malformed")
         }
     }
 }
@@ -67,10 +81,12 @@ fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::SourcesGone => (StatusCode::CONFLICT, "sources_gone"),
         FarmError::Refused(_) => (StatusCode::CONFLICT, "refused"),
         FarmError::TooManyBuilds => (StatusCode::TOO_MANY_REQUESTS, "too_many_builds"),
+        FarmError::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
         FarmError::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
         FarmError::Erased => (StatusCode::GONE, "erased"),
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        FarmError::StorageFull { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "storage_full"),
         FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
@@ -99,6 +115,9 @@ impl ResponseError for ApiError {
             ApiError::Farm(FarmError::TooManyBuilds) => {
                 response.insert_header((header::RETRY_AFTER, TOO_MANY_RETRY_AFTER_S));
             }
+            ApiError::Farm(FarmError::TooManyAttempts { retry_after }) => {
+                response.insert_header((header::RETRY_AFTER, retry_after.as_secs()));
+            }
             ApiError::Method { allowed } => {
                 response.insert_header((header::ALLOW, allowed.as_str()));
             }
@@ -109,7 +128,7 @@ impl ResponseError for ApiError {
             | ApiError::Malformed(_)
             | ApiError::NotJson
             | ApiError::NotGzip
-            | ApiError::BodyTooLarge { .. }
+            | ApiError::Body(_)
             | ApiError::NoRoute => {}
         }
         response.json(ErrorBody {

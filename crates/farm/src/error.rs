@@ -1,5 +1,7 @@
 //! Errors of the use cases. Each dialect maps each variant to its own answer.
 
+use std::time::Duration;
+
 use slipway_blobs::BlobError;
 use slipway_domain::{InvalidTransition, names::Invalid, pipeline::DefinitionError};
 use slipway_store::StoreError;
@@ -39,6 +41,12 @@ pub enum FarmError {
     /// The namespace has reached its limit of unfinished builds.
     #[error("the namespace has reached its limit of unfinished builds")]
     TooManyBuilds,
+    /// Somebody tries passwords too often.
+    #[error("too many attempts; try again in {} seconds", .retry_after.as_secs())]
+    TooManyAttempts {
+        /// When the next attempt is allowed.
+        retry_after: Duration,
+    },
     /// The project accepts no changes.
     #[error("the project is read-only")]
     ReadOnly,
@@ -53,6 +61,14 @@ pub enum FarmError {
     /// The body is larger than the limit, in bytes.
     #[error("more than the limit of {limit} bytes")]
     TooLarge { limit: u64 },
+    /// The files of a project, or the uploads of a user, have reached their limit.
+    #[error("the files of this {owner} have reached their limit of {limit} bytes; delete some")]
+    StorageFull {
+        /// `project` or `user`.
+        owner: &'static str,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// Something that the farm needs is unreachable; the same request may succeed later.
     #[error("the farm cannot do this now; try again later")]
     Unavailable(String),
@@ -111,6 +127,12 @@ impl From<DefinitionError> for FarmError {
 }
 
 impl FarmError {
+    /// `TooManyAttempts`, with whole seconds.
+    pub(crate) fn too_many_attempts(wait: Duration) -> Self {
+        let retry_after = Duration::from_secs(wait.as_secs().saturating_add(1));
+        Self::TooManyAttempts { retry_after }
+    }
+
     /// Logs what an operator should know. Called once, where the error is answered.
     pub fn log(&self) {
         match self {

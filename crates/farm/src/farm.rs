@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 use slipway_blobs::Blobs;
+use slipway_domain::{ProjectId, UserId};
 use slipway_git::Git;
 use slipway_store::{Conn, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -13,13 +14,17 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::crypto::seal::SealKey;
 use crate::error::FarmError;
+use crate::queue::metrics::QueueNumbers;
 use crate::settings::Settings;
+use crate::state::cached::Cached;
 use crate::state::commit_lookups::CommitLookups;
 use crate::state::definition_cache::DefinitionCache;
 use crate::state::definition_reads::DefinitionReads;
 use crate::state::follower_pace::FollowerPace;
 use crate::state::hashing::HashingPermits;
 use crate::state::live_traces::LiveTraces;
+use crate::state::sign_ins::SignInRates;
+use crate::state::stored_bytes::StoredBytes;
 use crate::state::wakeups::Wakeups;
 
 /// A handle to the farm, on which all use cases are methods. Clones share the same farm.
@@ -43,6 +48,12 @@ pub(crate) struct Inner {
     /// Runtime for background work.
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) hashing_permits: HashingPermits,
+    pub(crate) sign_ins: SignInRates,
+    pub(crate) project_bytes: StoredBytes<ProjectId>,
+    pub(crate) upload_bytes: StoredBytes<UserId>,
+    /// Whether the database answers, and the numbers of the queue; `None` if it does not answer.
+    pub(crate) ready: Cached<bool>,
+    pub(crate) queue_numbers: Cached<Option<QueueNumbers>>,
     pub(crate) commit_lookups: CommitLookups,
     pub(crate) definition_cache: DefinitionCache,
     pub(crate) definition_reads: DefinitionReads,
@@ -92,6 +103,11 @@ impl Farm {
                 follower_pace,
                 runtime: tokio::runtime::Handle::current(),
                 hashing_permits: HashingPermits::default(),
+                sign_ins: SignInRates::default(),
+                project_bytes: StoredBytes::default(),
+                upload_bytes: StoredBytes::default(),
+                ready: Cached::default(),
+                queue_numbers: Cached::default(),
                 commit_lookups: CommitLookups::default(),
                 definition_cache: DefinitionCache::default(),
                 definition_reads: DefinitionReads::default(),
@@ -110,6 +126,11 @@ impl Farm {
 
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// How many database queries wait or run.
+    pub fn queries_in_progress(&self) -> usize {
+        self.inner.store.queries_in_progress()
     }
 
     /// How many polls wait for a job at this coordinator.
@@ -132,9 +153,19 @@ impl Farm {
     /// # Errors
     /// `Unavailable` when it does not answer.
     pub async fn check(&self) -> Result<(), FarmError> {
-        // A query that every claim depends on shows more than an open connection.
-        self.read(slipway_store::queue::pending_queues).await?;
-        Ok(())
+        // A table that every claim depends on shows more than an open connection.
+        let farm = self.clone();
+        let answers = async move {
+            let read = farm.read(slipway_store::queue::running_total).await;
+            read.inspect_err(FarmError::log).is_ok()
+        };
+        if self.inner.ready.get(|| answers).await {
+            Ok(())
+        } else {
+            Err(FarmError::Unavailable(
+                "the database does not answer".to_owned(),
+            ))
+        }
     }
 
     /// A random id for a request, by which it can be found in the logs.

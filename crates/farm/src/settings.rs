@@ -35,6 +35,10 @@ pub struct Settings {
     pub max_artifact_bytes: u64,
     /// The largest file, in bytes, that can be uploaded as the package of a build.
     pub max_upload_bytes: u64,
+    /// How many bytes the files of the jobs of one project may have together.
+    pub max_project_bytes: u64,
+    /// How many bytes the uploads of one user may have together.
+    pub max_user_upload_bytes: u64,
     /// How long a file may be uploaded to its place, and stays there while no build uses it.
     pub upload_lifetime: Duration,
     /// How long a file stays stored after a build last used it; for ever when absent.
@@ -84,6 +88,8 @@ impl Default for Settings {
             max_attempts: 3,
             max_artifact_bytes: 1 << 30,
             max_upload_bytes: 1 << 30,
+            max_project_bytes: 100 << 30,
+            max_user_upload_bytes: 100 << 30,
             upload_lifetime: Duration::from_secs(3600),
             upload_keep: Some(Duration::from_secs(30 * 24 * 3600)),
             max_trace_bytes: 1 << 30,

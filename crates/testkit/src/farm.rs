@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
-use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Network, Quay};
+use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Network, Quay, Traffic};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
 use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
@@ -96,6 +96,7 @@ impl TestFarm {
                 allow_net: crate::outbound::loopback(),
                 ..Network::default()
             },
+            traffic: Traffic::default(),
             harmont: Harmont::default(),
             quay: Quay::default(),
         };

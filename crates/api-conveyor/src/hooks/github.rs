@@ -1,9 +1,10 @@
 //! GitHub's deliveries.
 
-use slipway_farm::Forge;
+use actix_web::http::header::HeaderMap;
+use slipway_farm::HookRefused;
 
 use super::delivery::Delivery;
-use super::{Event, OwnedProof, Unverified, github_format};
+use super::{Event, OwnedProof, github_format, text};
 use crate::error::ConveyorError;
 
 /// The header with the event's name.
@@ -12,30 +13,31 @@ const DELIVERY: &str = "x-github-delivery";
 const SIGNATURE: &str = "x-hub-signature-256";
 const SHA1_SIGNATURE: &str = "x-hub-signature";
 
-pub(super) fn parse(delivery: &Delivery) -> Result<Unverified, ConveyorError> {
-    let event = delivery.header(EVENT).ok_or_else(|| {
-        ConveyorError::BadRequest("the header X-GitHub-Event is missing".to_owned())
-    })?;
-    let id = delivery.header(DELIVERY);
-    Ok(Unverified {
-        forge: Forge::GitHub,
-        repository: github_format::repository(delivery),
-        proof: proof(delivery),
-        event: match event {
-            // GitHub sends it when a hook is created; Conveyor answers exactly this.
-            "ping" => Event::Ignored("Ok".to_owned()),
-            "push" => github_format::push(delivery, |push| push.deleted, id),
-            other => Event::Ignored(format!("{other}: ignored")),
-        },
-    })
+/// The event of a verified delivery.
+pub(super) fn event(delivery: &Delivery) -> Event {
+    match delivery.header(EVENT).unwrap_or_default() {
+        // GitHub sends it when a hook is created; Conveyor answers exactly this.
+        "ping" => Event::Ignored("Ok".to_owned()),
+        "push" => github_format::push(delivery, |push| push.deleted, delivery.header(DELIVERY)),
+        other => Event::Ignored(format!("{other}: ignored")),
+    }
 }
 
-fn proof(delivery: &Delivery) -> OwnedProof {
+/// What the headers prove.
+///
+/// # Errors
+/// 400 without the header of the event; 403 without a signature.
+pub(super) fn proof(headers: &HeaderMap) -> Result<OwnedProof, ConveyorError> {
+    if text(headers, EVENT).is_none() {
+        let why = "the header X-GitHub-Event is missing";
+        return Err(ConveyorError::BadRequest(why.to_owned()));
+    }
     let decode = |text: &str, prefix: &str| hex::decode(text.strip_prefix(prefix)?).ok();
     // If both are present, SHA-256 decides: a sender must not be able to choose the weaker one.
-    match (delivery.header(SIGNATURE), delivery.header(SHA1_SIGNATURE)) {
-        (Some(text), _) => decode(text, "sha256=").map_or(OwnedProof::None, OwnedProof::Sha256),
-        (None, Some(text)) => decode(text, "sha1=").map_or(OwnedProof::None, OwnedProof::Sha1),
-        (None, None) => OwnedProof::None,
-    }
+    let proof = match (text(headers, SIGNATURE), text(headers, SHA1_SIGNATURE)) {
+        (Some(text), _) => decode(text, "sha256=").map(OwnedProof::Sha256),
+        (None, Some(text)) => decode(text, "sha1=").map(OwnedProof::Sha1),
+        (None, None) => None,
+    };
+    Ok(proof.ok_or(HookRefused)?)
 }

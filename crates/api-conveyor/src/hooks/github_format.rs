@@ -56,7 +56,7 @@ pub(super) fn push(
     is_deletion: impl FnOnce(&PushEvent) -> bool,
     id: Option<&str>,
 ) -> Event {
-    let push: PushEvent = match delivery.parse() {
+    let push: PushEvent = match delivery.parse_verified() {
         Ok(push) => push,
         Err(error) => return Event::Malformed(error.to_string()),
     };

@@ -1,11 +1,13 @@
 //! GitLab's deliveries.
 
+use actix_web::http::header::HeaderMap;
 use serde::Deserialize;
-use slipway_farm::Forge;
+use slipway_domain::ProjectPath;
+use slipway_farm::HookRefused;
 
 use super::delivery::Delivery;
 use super::push::{PushFields, is_zero_sha};
-use super::{Event, OwnedProof, Unverified};
+use super::{Event, OwnedProof, text};
 use crate::error::ConveyorError;
 
 const EVENT: &str = "x-gitlab-event";
@@ -49,28 +51,36 @@ struct Commit {
     message: String,
 }
 
-pub(super) fn parse(delivery: &Delivery) -> Result<Unverified, ConveyorError> {
-    let event = delivery.header(EVENT).ok_or_else(|| {
-        ConveyorError::BadRequest("the header X-Gitlab-Event is missing".to_owned())
-    })?;
-    let token = delivery.header(TOKEN).filter(|token| !token.is_empty());
-    let parsed = delivery.parse::<AnyEvent>().ok();
-    let project = parsed.and_then(|parsed| parsed.project);
-    Ok(Unverified {
-        forge: Forge::GitLab,
-        repository: project.and_then(|project| project.path_with_namespace.parse().ok()),
-        proof: token.map_or(OwnedProof::None, |token| {
-            OwnedProof::Token(token.to_owned())
-        }),
-        event: match event {
-            "Push Hook" | "Tag Push Hook" => push(delivery),
-            other => Event::Ignored(format!("{other}: ignored")),
-        },
-    })
+/// The project of any event, if the event names one.
+pub(super) fn repository(delivery: &Delivery) -> Option<ProjectPath> {
+    let event: AnyEvent = delivery.parse().ok()?;
+    event.project?.path_with_namespace.parse().ok()
+}
+
+/// The event of a verified delivery.
+pub(super) fn event(delivery: &Delivery) -> Event {
+    match delivery.header(EVENT).unwrap_or_default() {
+        "Push Hook" | "Tag Push Hook" => push(delivery),
+        other => Event::Ignored(format!("{other}: ignored")),
+    }
+}
+
+/// What the headers prove.
+///
+/// # Errors
+/// 400 without the header of the event; 403 without a token.
+pub(super) fn proof(headers: &HeaderMap) -> Result<OwnedProof, ConveyorError> {
+    if text(headers, EVENT).is_none() {
+        let why = "the header X-Gitlab-Event is missing";
+        return Err(ConveyorError::BadRequest(why.to_owned()));
+    }
+    let token = text(headers, TOKEN).filter(|token| !token.is_empty());
+    let token = token.ok_or(HookRefused)?;
+    Ok(OwnedProof::Token(token.to_owned()))
 }
 
 fn push(delivery: &Delivery) -> Event {
-    let push: PushEvent = match delivery.parse() {
+    let push: PushEvent = match delivery.parse_verified() {
         Ok(push) => push,
         Err(error) => return Event::Malformed(error.to_string()),
     };

@@ -1,9 +1,9 @@
 //! Builds and artifacts.
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use slipway_farm::Farm;
-use slipway_http::{check_declared_length, read_body};
+use slipway_http::UnreadBody;
 
 use super::{Answer, identity};
 use crate::auth::Caller;
@@ -18,15 +18,9 @@ const MAX_REQUEST: usize = 1 << 20;
 /// but not build it; 404 if the project does not exist; 409 while another build of the commit is
 /// not finished; 413; 422 if the repository, or both branch and sha, are missing, or the branch
 /// does not exist; 502 if the git host could not be asked.
-pub(super) async fn create_build(
-    farm: Data<Farm>,
-    caller: Caller,
-    http: HttpRequest,
-    payload: Payload,
-) -> Answer {
-    check_declared_length(http.headers(), MAX_REQUEST)?;
+pub(super) async fn create_build(farm: Data<Farm>, caller: Caller, body: UnreadBody) -> Answer {
     // The body is read as JSON whatever its `Content-Type` is: Conveyor does not check that.
-    let body = read_body(payload, MAX_REQUEST).await?;
+    let body = body.read(&caller.0, MAX_REQUEST).await?;
     let request = convert::commit_request(&body)?;
     let (project, build) = farm.request_commit(&caller.0, request).await?;
     Ok(HttpResponse::Created().json(convert::build(&project, &build)))

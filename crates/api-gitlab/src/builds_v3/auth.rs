@@ -1,17 +1,23 @@
 //! Authentication of callers, and their access to projects.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use slipway_domain::{AccessToken, Name, ProjectId, Role};
 use slipway_farm::{Actor, Farm, FarmError, ProjectAccess, ProjectKey};
-use slipway_http::{app_state, bearer, header};
+use slipway_http::{
+    KnownSender, UNKNOWN_SENDER_BYTES, UnreadBody, app_state, bearer, client_address, header,
+};
 
 use super::error::V3Error;
 use super::params::Params;
 use crate::base_url::base_url;
+
+/// The largest body of a known sender, in bytes.
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// An authenticated request. Handlers take it as an argument, so that authentication comes before
 /// every other check.
@@ -62,18 +68,26 @@ impl FromRequest for Call {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
-        let payload = payload.take();
+        let Ok(body) = UnreadBody::from_request(&request, payload).into_inner();
         Box::pin(async move {
             let farm: Farm = app_state(&request);
-            // The token may be a parameter in the body, so the body is read before the caller is
-            // known.
-            let params = Params::read(&request, payload).await?;
-            let (token, kind) = token(&request, &params).ok_or(FarmError::BadToken)?;
-            let actor = farm.authenticate(&AccessToken::presented(token)).await;
-            let actor = actor.map_err(|error| match (error, kind) {
-                (FarmError::EndedToken, TokenKind::OAuth) => V3Error::ExpiredOAuthToken,
-                (error, _) => V3Error::Farm(error),
-            })?;
+            // A token outside of the body is checked before the body is read.
+            let outside = token(&request, &Params::of_query(&request));
+            let (mut actor, body) = match &outside {
+                Some(token) => {
+                    let actor = authenticated(&farm, token).await?;
+                    let body = body.read(&actor, MAX_BODY_BYTES).await?;
+                    (Some(actor), body)
+                }
+                None => (None, body.read_unknown(UNKNOWN_SENDER_BYTES).await?),
+            };
+            let params = Params::read(&request, body).await?;
+            // A token in the body takes precedence.
+            let used = token(&request, &params).ok_or(FarmError::BadToken)?;
+            if outside.as_ref() != Some(&used) {
+                actor = Some(authenticated(&farm, &used).await?);
+            }
+            let actor = actor.ok_or(FarmError::BadToken)?;
             Ok(Self {
                 actor,
                 params,
@@ -87,23 +101,60 @@ impl FromRequest for Call {
 /// A request that has its credentials among its parameters: a trigger's token, or a user's
 /// password.
 pub(crate) struct OpenCall {
-    pub(crate) params: Params,
     pub(crate) base_url: String,
+    /// The parameters in the query, which are checked before the body is read.
+    pub(crate) query: Params,
+    http: HttpRequest,
+    body: UnreadBody,
+}
+
+impl OpenCall {
+    /// The address of the client.
+    pub(crate) fn address(&self) -> IpAddr {
+        client_address(&self.http)
+    }
+
+    /// All parameters. The body of an unknown sender may have `limit` bytes.
+    ///
+    /// # Errors
+    /// Those of reading a body and its parameters.
+    pub(crate) async fn params(self, limit: usize) -> Result<Params, V3Error> {
+        Params::read(&self.http, self.body.read_unknown(limit).await?).await
+    }
+
+    /// All parameters of a known sender.
+    ///
+    /// # Errors
+    /// Those of reading a body and its parameters.
+    pub(crate) async fn params_of(self, sender: &impl KnownSender) -> Result<Params, V3Error> {
+        Params::read(&self.http, self.body.read(sender, MAX_BODY_BYTES).await?).await
+    }
 }
 
 impl FromRequest for OpenCall {
     type Error = V3Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, V3Error>>>>;
+    type Future = Ready<Result<Self, V3Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = payload.take();
-        Box::pin(async move {
-            let params = Params::read(&request, payload).await?;
-            let base_url = base_url(&app_state(&request), &request);
-            Ok(Self { params, base_url })
-        })
+        let Ok(body) = UnreadBody::from_request(request, payload).into_inner();
+        ready(Ok(Self {
+            base_url: base_url(&app_state(request), request),
+            query: Params::of_query(request),
+            http: request.clone(),
+            body,
+        }))
     }
+}
+
+/// The caller with this token.
+async fn authenticated(farm: &Farm, (token, kind): &(String, TokenKind)) -> Result<Actor, V3Error> {
+    let actor = farm
+        .authenticate(&AccessToken::presented(token.clone()))
+        .await;
+    actor.map_err(|error| match (error, kind) {
+        (FarmError::EndedToken, TokenKind::OAuth) => V3Error::ExpiredOAuthToken,
+        (error, _) => V3Error::Farm(error),
+    })
 }
 
 /// The project in a path: its id, or `namespace/name`.

@@ -6,8 +6,8 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 use slipway_domain::byte_range::UnsatisfiableRange;
 use slipway_farm::FarmError;
+use slipway_http::BodyError;
 
-use crate::bad_input::BadInput;
 use crate::error::{self, message, status_line};
 
 /// An error of the consumer API v3.
@@ -34,6 +34,12 @@ pub(crate) enum V3Error {
     /// As `NotFound`, with the text that GitLab uses for lookups by ref and name.
     NotFoundByName,
     BodyTooLarge,
+    /// The body is too large to be read before its sender is known; the text says what to do.
+    UnknownSender(String),
+    /// The body did not arrive in time.
+    TimedOut,
+    /// The memory for bodies is used up.
+    NoMemory,
     /// The token was sent as an OAuth token, and has expired or was revoked.
     ExpiredOAuthToken,
     /// The requested range starts at or after the end.
@@ -55,18 +61,23 @@ impl From<FarmError> for V3Error {
     }
 }
 
+impl From<BodyError> for V3Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { .. } => Self::BodyTooLarge,
+            BodyError::UnknownSender { .. } => Self::UnknownSender(error.to_string()),
+            BodyError::TimedOut => Self::TimedOut,
+            BodyError::NoMemory => Self::NoMemory,
+            BodyError::TooManyValues { .. } | BodyError::Unreadable(_) => {
+                Self::BadRequest(error.to_string())
+            }
+        }
+    }
+}
+
 impl V3Error {
     pub(crate) fn bad_request(why: impl Into<String>) -> Self {
         Self::BadRequest(why.into())
-    }
-
-    /// An error while the body was read.
-    pub(crate) fn from_reading(error: BadInput) -> Self {
-        match error {
-            BadInput::TooLarge => Self::BodyTooLarge,
-            BadInput::Unreadable(why) => Self::bad_request(&why),
-            BadInput::NoForm => Self::bad_request("expected a form"),
-        }
     }
 
     fn body(&self) -> Value {
@@ -99,9 +110,15 @@ impl V3Error {
             Self::Farm(FarmError::SourceUnavailable(why)) => {
                 message(&format!("503 Service Unavailable: {why}"))
             }
-            Self::NotFound | Self::BodyTooLarge | Self::UnsatisfiableRange(_) | Self::Farm(_) => {
-                message(&status_line(self.status_code()))
+            Self::UnknownSender(why) => {
+                message(&format!("{} - {why}", status_line(self.status_code())))
             }
+            Self::NotFound
+            | Self::BodyTooLarge
+            | Self::TimedOut
+            | Self::NoMemory
+            | Self::UnsatisfiableRange(_)
+            | Self::Farm(_) => message(&status_line(self.status_code())),
         }
     }
 }
@@ -124,7 +141,9 @@ impl ResponseError for V3Error {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotFoundByName => StatusCode::NOT_FOUND,
             Self::ExpiredOAuthToken => StatusCode::UNAUTHORIZED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge | Self::UnknownSender(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             Self::UnsatisfiableRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             // The runner protocols answer 403 to these; this API has a status for failed
             // authentication.

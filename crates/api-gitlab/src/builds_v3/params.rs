@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
-use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use serde_json::Value;
-use slipway_http::Query;
+use slipway_http::{Body, Query};
 
 use super::error::V3Error;
-use crate::params::read_body;
+
+/// The longest name of a parameter, in bytes. The names of the members of an object repeat the name of
+/// the object, so long ones could fill the memory.
+const MAX_NAME_BYTES: usize = 1024;
 
 /// The parameters of a request, as pairs in the notation of a query: `scope[0]` for an item of a
 /// list, `variables[K]` for a member of an object. A name may occur more than once.
@@ -17,15 +19,19 @@ use crate::params::read_body;
 pub(crate) struct Params(Query);
 
 impl Params {
-    /// Reads the query and the body.
+    /// The parameters in the query.
+    pub(crate) fn of_query(request: &HttpRequest) -> Self {
+        Self(Query::parse(request.query_string()))
+    }
+
+    /// The parameters in the query and the body.
     ///
     /// # Errors
-    /// `BodyTooLarge`; `BadRequest` if the body is neither a JSON object or null, nor UTF-8 text.
-    pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, V3Error> {
-        let mut params = Self::default();
+    /// `BadRequest` if the body is neither a JSON object or null, nor UTF-8 text, or has too many
+    /// parameters.
+    pub(crate) async fn read(request: &HttpRequest, mut body: Body) -> Result<Self, V3Error> {
         // The query is read first: the last value of a name counts, so the body takes precedence.
-        params.add_text(request.query_string());
-        let body = read_body(payload).await.map_err(V3Error::from_reading)?;
+        let mut params = Self::of_query(request);
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(params);
         }
@@ -33,10 +39,10 @@ impl Params {
         let content_type = content_type.and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         if content_type.starts_with("application/json") {
-            match serde_json::from_slice(&body) {
+            match body.json().await? {
                 Ok(Value::Object(members)) => {
                     for (name, value) in members {
-                        params.add_json(name, value);
+                        params.add_json(name, value)?;
                     }
                 }
                 // Some clients encode "no parameters" like this.
@@ -45,33 +51,34 @@ impl Params {
             }
         } else {
             // Clients send forms without a content type, too.
-            let text = std::str::from_utf8(&body)
+            std::str::from_utf8(&body)
                 .map_err(|_| V3Error::bad_request("the form is not UTF-8"))?;
-            params.add_text(text);
+            params.0.extend(Query::parse_form(&body)?);
         }
         Ok(params)
     }
 
-    fn add_text(&mut self, text: &str) {
-        self.0.extend(Query::parse(text));
-    }
-
-    fn add_json(&mut self, name: String, value: Value) {
+    fn add_json(&mut self, name: String, value: Value) -> Result<(), V3Error> {
+        if name.len() > MAX_NAME_BYTES {
+            let why = format!("the name of a parameter has more than {MAX_NAME_BYTES} bytes");
+            return Err(V3Error::bad_request(why));
+        }
         match value {
             Value::Null => self.0.push(name, String::new()),
             Value::String(text) => self.0.push(name, text),
             Value::Bool(_) | Value::Number(_) => self.0.push(name, value.to_string()),
             Value::Array(items) => {
                 for item in items {
-                    self.add_json(format!("{name}[]"), item);
+                    self.add_json(format!("{name}[]"), item)?;
                 }
             }
             Value::Object(members) => {
                 for (key, value) in members {
-                    self.add_json(format!("{name}[{key}]"), value);
+                    self.add_json(format!("{name}[{key}]"), value)?;
                 }
             }
         }
+        Ok(())
     }
 
     /// The last value of `name`.
@@ -152,9 +159,7 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> Params {
-        let mut params = Params::default();
-        params.add_text(text);
-        params
+        Params(Query::parse(text))
     }
 
     #[test]
@@ -172,7 +177,7 @@ mod tests {
             unreachable!()
         };
         for (name, value) in members {
-            params.add_json(name, value);
+            params.add_json(name, value).unwrap();
         }
         assert_eq!(params.list("scope"), ["a", "b"]);
         assert_eq!(params.members("variables"), BTreeMap::from([("K", "v")]));
@@ -180,5 +185,14 @@ mod tests {
         assert_eq!(params.parsed("n").unwrap(), Some(3));
         assert!(params.boolean("n").is_err());
         assert!(params.required("ref").is_err());
+    }
+
+    #[test]
+    fn long_names_are_refused() {
+        let mut params = Params::default();
+        let long = "x".repeat(MAX_NAME_BYTES);
+        assert!(params.add_json(long.clone(), Value::Null).is_ok());
+        let nested = serde_json::json!({ "a": [1] });
+        assert!(params.add_json(long, nested).is_err());
     }
 }

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use slipway_farm::FarmError;
+use slipway_http::BodyError;
 
 use crate::bad_input::BadInput;
 use crate::error::{self, message, status_line};
@@ -27,6 +28,20 @@ pub(crate) enum RunnerV1Error {
     /// The path's id is not a valid job id, or the job has no archive, or the runner is paused.
     NotFound,
     BodyTooLarge,
+    /// The body is too large to be read before its sender is known; the text says what to do.
+    UnknownSender(String),
+    /// A file precedes the field with the token, and is too large for that.
+    TokenAfterFile,
+    /// The body did not arrive in time.
+    TimedOut,
+    /// The memory for bodies is used up.
+    NoMemory,
+}
+
+impl From<BodyError> for RunnerV1Error {
+    fn from(error: BodyError) -> Self {
+        BadInput::from(error).into()
+    }
 }
 
 impl From<FarmError> for RunnerV1Error {
@@ -40,6 +55,9 @@ impl From<BadInput> for RunnerV1Error {
         match error {
             BadInput::Unreadable(why) => RunnerV1Error::BadRequest(why),
             BadInput::TooLarge => RunnerV1Error::BodyTooLarge,
+            BadInput::UnknownSender(why) => RunnerV1Error::UnknownSender(why),
+            BadInput::TimedOut => RunnerV1Error::TimedOut,
+            BadInput::NoMemory => RunnerV1Error::NoMemory,
             // GitLab reports any upload that is not a form as one without a file.
             BadInput::NoForm => RunnerV1Error::MissingFile,
         }
@@ -67,7 +85,18 @@ impl RunnerV1Error {
             Self::NotYourBuild => "404 Not found".to_owned(),
             Self::BuildNotRunning => forbidden("Build is not running!"),
             Self::Farm(FarmError::Erased) => forbidden("Build has been erased!"),
-            Self::NotFound | Self::BodyTooLarge | Self::Farm(_) => status_line(self.status_code()),
+            Self::TokenAfterFile => {
+                forbidden("Send the token before the file or in the header BUILD-TOKEN")
+            }
+            Self::Farm(error @ FarmError::StorageFull { .. }) => {
+                format!("{} - {error}", status_line(self.status_code()))
+            }
+            Self::UnknownSender(why) => format!("{} - {why}", status_line(self.status_code())),
+            Self::NotFound
+            | Self::BodyTooLarge
+            | Self::TimedOut
+            | Self::NoMemory
+            | Self::Farm(_) => status_line(self.status_code()),
         }
     }
 
@@ -95,8 +124,10 @@ impl ResponseError for RunnerV1Error {
             | Self::MissingFile
             | Self::MissingRange => StatusCode::BAD_REQUEST,
             Self::NotYourBuild | Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BuildNotRunning => StatusCode::FORBIDDEN,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BuildNotRunning | Self::TokenAfterFile => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge | Self::UnknownSender(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             // GitLab rejects a runner that could never take a job only when it saves the row, and
             // then answers as if the row did not exist.
             Self::Farm(FarmError::Refused(_) | FarmError::IdleForEver) => StatusCode::NOT_FOUND,

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use slipway_domain::{JobId, JobToken, RunnerToken};
 use slipway_farm::{Farm, FarmError, Runner};
+use slipway_http::note_known_sender;
 
 use super::error::RunnerV4Error;
 use super::{JOB_TOKEN, RUNNER_TOKEN};
@@ -20,7 +21,9 @@ pub(crate) async fn authenticated(
 ) -> Result<(Runner, RunnerToken), RunnerV4Error> {
     let token = non_empty(parameter).or_else(|| header(http, RUNNER_TOKEN));
     let token = RunnerToken::presented(token.ok_or(RunnerV4Error::MissingParameter("token"))?);
-    Ok((farm.runner_by_token(&token).await?, token))
+    let runner = farm.runner_by_token(&token).await?;
+    note_known_sender(http, &runner);
+    Ok((runner, token))
 }
 
 /// The job token of a request, from a parameter or from the header.

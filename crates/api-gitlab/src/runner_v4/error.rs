@@ -23,6 +23,12 @@ pub(crate) enum RunnerV4Error {
     /// The route does not exist, or the job has no archive.
     NotFound,
     BodyTooLarge,
+    /// The body is too large to be read before its sender is known; the text says what to do.
+    UnknownSender(String),
+    /// The body did not arrive in time.
+    TimedOut,
+    /// The memory for bodies is used up.
+    NoMemory,
 }
 
 impl From<FarmError> for RunnerV4Error {
@@ -36,6 +42,9 @@ impl From<BadInput> for RunnerV4Error {
         match error {
             BadInput::Unreadable(why) => RunnerV4Error::BadRequest(why),
             BadInput::TooLarge => RunnerV4Error::BodyTooLarge,
+            BadInput::UnknownSender(why) => RunnerV4Error::UnknownSender(why),
+            BadInput::TimedOut => RunnerV4Error::TimedOut,
+            BadInput::NoMemory => RunnerV4Error::NoMemory,
             BadInput::NoForm => RunnerV4Error::MissingParameter("file"),
         }
     }
@@ -66,9 +75,17 @@ impl RunnerV4Error {
                 json!({ "message": { "tags_list": [why] } })
             }
             Self::Farm(FarmError::TraceGap { .. }) => error(&status_line(self.status_code())),
-            Self::MissingJobToken | Self::BodyTooLarge | Self::Farm(_) => {
-                message(&status_line(self.status_code()))
+            Self::Farm(error @ FarmError::StorageFull { .. }) => {
+                message(&format!("{} - {error}", status_line(self.status_code())))
             }
+            Self::UnknownSender(why) => {
+                message(&format!("{} - {why}", status_line(self.status_code())))
+            }
+            Self::MissingJobToken
+            | Self::BodyTooLarge
+            | Self::TimedOut
+            | Self::NoMemory
+            | Self::Farm(_) => message(&status_line(self.status_code())),
         }
     }
 }
@@ -79,7 +96,9 @@ impl ResponseError for RunnerV4Error {
             Self::MissingParameter(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::MissingJobToken => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge | Self::UnknownSender(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             // 403 is the status that makes a runner abort a job which has finished or was taken
             // away.
             Self::Farm(FarmError::Refused(_)) => StatusCode::FORBIDDEN,

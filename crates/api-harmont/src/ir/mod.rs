@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use slipway_domain::steps::{Step, StepGraph};
 use slipway_farm::BuildError;
+use slipway_http::check_json_values;
 
 /// The timeout of a step that has none, in seconds.
 const DEFAULT_TIMEOUT_S: u32 = 3600;
@@ -23,6 +24,7 @@ type Object = Map<String, Value>;
 /// # Errors
 /// The reason and its code in this API, such as `invalid_ir`, `duplicate_key` or `cycle`.
 pub(crate) fn parse(text: &str) -> Parsed<StepGraph> {
+    check_json_values(text.as_bytes()).map_err(|why| invalid(why.to_string()))?;
     let value: Value = serde_json::from_str(text)
         .map_err(|why| error("invalid_json", format!("the graph is not JSON: {why}")))?;
     let Value::Object(top) = value else {

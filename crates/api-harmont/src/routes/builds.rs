@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::SecondsFormat;
@@ -13,6 +13,7 @@ use slipway_farm::{
     BuildDetails, BuildFilter, BuildSubmission, BuildVariables, FarmError, Page, Pipeline,
     PlanErrorCodes, ProjectAccess, SubmittedSource,
 };
+use slipway_http::UnreadBody;
 
 use super::{Answer, BuildPath, OrganizationPath, PipelinePath};
 use crate::auth::{Call, FoundBuild, V0, no_pipeline};
@@ -43,9 +44,9 @@ const PLAN_ERROR_CODES: PlanErrorCodes = PlanErrorCodes {
     request_body = NewBuildBySource,
     responses((status = 201, description = "The build.", body = Build))
 )]
-pub(super) async fn create_by_source(call: Call, payload: web::Payload) -> Answer {
+pub(super) async fn create_by_source(call: Call, body: UnreadBody) -> Answer {
     let organization = call.organization().await?;
-    let fields = build_fields(&call, payload).await?;
+    let fields = build_fields(&call, body).await?;
     let (repo_name, source_slug) = (
         fields.required("repo_name")?,
         fields.required("source_slug")?,
@@ -71,10 +72,10 @@ pub(super) async fn create_by_source(call: Call, payload: web::Payload) -> Answe
     request_body = NewBuild,
     responses((status = 201, description = "The build.", body = Build))
 )]
-pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
+pub(super) async fn create(call: Call, body: UnreadBody) -> Answer {
     let (access, pipeline) = call.pipeline().await?;
     access.require_builds(Role::Developer)?;
-    let fields = build_fields(&call, payload).await?;
+    let fields = build_fields(&call, body).await?;
     submit(&call, access, pipeline, &fields).await
 }
 
@@ -192,9 +193,9 @@ fn shown(call: &Call, details: &BuildDetails, pipeline: &Pipeline) -> Value {
     call.with_id(convert::build(details, pipeline), details.build.uuid.0)
 }
 
-async fn build_fields(call: &Call, payload: web::Payload) -> Result<Fields, HarmontError> {
+async fn build_fields(call: &Call, body: UnreadBody) -> Result<Fields, HarmontError> {
     let limit = call.settings().max_json_bytes;
-    Fields::read(&call.http, payload, limit, HarmontError::BuildInvalid).await
+    Fields::read(call, body, limit, HarmontError::BuildInvalid).await
 }
 
 /// Creates the build that a body describes.

@@ -1,10 +1,11 @@
 //! Logout, and logins that are handed over from a browser to a command line.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::json;
 use slipway_domain::AccessToken;
 use slipway_domain::tokens::LoginCode;
 use slipway_farm::FarmError;
+use slipway_http::UnreadBody;
 
 use super::user::token_invalid;
 use super::{Answer, MAX_JSON};
@@ -32,8 +33,8 @@ pub(super) async fn create_code(call: Call) -> Answer {
 /// `POST /api/v0/auth/cli/transfer`: lets the command line that chose a nonce log in as the caller.
 ///
 /// 204; 400, 413 and 415 if the body is invalid; 401; 403 if the token lacks the scope; 422.
-pub(super) async fn transfer(call: Call, payload: web::Payload) -> Answer {
-    let fields = Fields::read(&call.http, payload, MAX_JSON, HarmontError::TokenInvalid).await?;
+pub(super) async fn transfer(call: Call, body: UnreadBody) -> Answer {
+    let fields = Fields::read(&call, body, MAX_JSON, HarmontError::TokenInvalid).await?;
     let nonce = fields.required("nonce")?;
     let transferred = call.farm.offer_login(&call.actor, nonce).await;
     transferred.map_err(token_invalid)?;
@@ -43,8 +44,8 @@ pub(super) async fn transfer(call: Call, payload: web::Payload) -> Answer {
 /// `POST /api/v0/auth/cli/redeem`: exchanges a code for the token of a new session. Without a token.
 ///
 /// 200; 400 if the code is invalid or the body cannot be parsed; 413 and 415.
-pub(super) async fn redeem(public: PublicCall, payload: web::Payload) -> Answer {
-    let code = field(&public, payload, "code").await?;
+pub(super) async fn redeem(public: PublicCall, body: UnreadBody) -> Answer {
+    let code = field(&public, body, "code").await?;
     let token = public.farm.redeem_login(&LoginCode::presented(code)).await;
     session_token(token)
 }
@@ -53,19 +54,15 @@ pub(super) async fn redeem(public: PublicCall, payload: web::Payload) -> Answer 
 /// session. Without a token.
 ///
 /// Answers like [`redeem`].
-pub(super) async fn claim(public: PublicCall, payload: web::Payload) -> Answer {
-    let nonce = field(&public, payload, "nonce").await?;
+pub(super) async fn claim(public: PublicCall, body: UnreadBody) -> Answer {
+    let nonce = field(&public, body, "nonce").await?;
     session_token(public.farm.claim_login(&nonce).await)
 }
 
-async fn field(
-    public: &PublicCall,
-    payload: web::Payload,
-    name: &str,
-) -> Result<String, HarmontError> {
+async fn field(public: &PublicCall, body: UnreadBody, name: &str) -> Result<String, HarmontError> {
     // Clients know one error here, whether the code is malformed or wrong.
     let invalid = |_| HarmontError::CodeInvalid;
-    let fields = Fields::read(&public.http, payload, MAX_JSON, invalid).await?;
+    let fields = Fields::read_public(public, body, invalid).await?;
     Ok(fields.required(name)?.to_owned())
 }
 

@@ -1,18 +1,16 @@
 //! The members of organizations. Only the second generation has these routes.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::{Value, json};
 use slipway_domain::Role;
-use slipway_farm::{FarmError, Member, NamespaceAccess, Page};
+use slipway_farm::{FarmError, MAX_ROWS, Member, NamespaceAccess, Page};
+use slipway_http::UnreadBody;
 use uuid::Uuid;
 
 use super::{Answer, MAX_JSON};
 use crate::auth::Call;
 use crate::error::HarmontError;
 use crate::wire::Fields;
-
-/// The maximum number of members in a list, which has no pages in this API.
-const MAX_MEMBERS: i64 = 10_000;
 
 /// `GET /api/v1/organizations/{org}/members`: the members of an organization, newest first.
 ///
@@ -28,10 +26,10 @@ pub(super) async fn list(call: Call) -> Answer {
 ///
 /// 200; 400, 413 and 415 if the body is invalid; 401; 403 for roles below owner; 404; 409 if no owner
 /// would be left; 422 if the role is invalid.
-pub(super) async fn update(call: Call, payload: web::Payload) -> Answer {
+pub(super) async fn update(call: Call, body: UnreadBody) -> Answer {
     let organization = call.organization().await?;
     let member = member(&call, &organization).await?;
-    let fields = Fields::read(&call.http, payload, MAX_JSON, HarmontError::MemberInvalid).await?;
+    let fields = Fields::read(&call, body, MAX_JSON, HarmontError::MemberInvalid).await?;
     let role = match fields.required("role")? {
         "owner" => Role::Owner,
         "admin" => Role::Maintainer,
@@ -60,7 +58,7 @@ pub(super) async fn remove(call: Call) -> Answer {
 async fn members(call: &Call, organization: &NamespaceAccess) -> Result<Vec<Member>, FarmError> {
     let page = Page {
         before: None,
-        limit: MAX_MEMBERS,
+        limit: MAX_ROWS,
     };
     call.farm.namespace_members(organization, page).await
 }

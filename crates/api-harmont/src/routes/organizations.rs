@@ -1,8 +1,9 @@
 //! Organizations, which are the farm's namespaces.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::Value;
 use slipway_farm::{FarmError, Namespace};
+use slipway_http::UnreadBody;
 
 use super::Answer;
 use crate::auth::Call;
@@ -30,15 +31,9 @@ pub(super) async fn list(call: Call) -> Answer {
 /// `POST /api/v0/organizations`: creates an organization. The caller becomes its owner.
 ///
 /// 201; 401; 403 if the token lacks the scope; 422 if no slug can be derived from the name.
-pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
+pub(super) async fn create(call: Call, body: UnreadBody) -> Answer {
     let limit = call.settings().max_json_bytes;
-    let fields = Fields::read(
-        &call.http,
-        payload,
-        limit,
-        HarmontError::OrganizationInvalid,
-    )
-    .await?;
+    let fields = Fields::read(&call, body, limit, HarmontError::OrganizationInvalid).await?;
     let name = fields.required("name")?;
     // The URL is validated and not stored: namespaces have none.
     fields.text("url")?;

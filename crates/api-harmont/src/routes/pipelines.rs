@@ -1,11 +1,12 @@
 //! Pipelines.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::Value;
 use slipway_domain::RefName;
 use slipway_farm::{
     FarmError, NewNamespacePipeline, Pipeline, PipelineUpdate, Project, ProjectSettings,
 };
+use slipway_http::UnreadBody;
 
 use super::Answer;
 use crate::auth::Call;
@@ -36,10 +37,10 @@ pub(super) async fn list(call: Call) -> Answer {
 ///
 /// 201; 400, 413 and 415 if the body is invalid; 401; 403 for roles below developer; 404; 422 if a
 /// field is invalid or the slug is taken.
-pub(super) async fn create(call: Call, payload: web::Payload) -> Answer {
+pub(super) async fn create(call: Call, body: UnreadBody) -> Answer {
     let organization = call.organization().await?;
     let limit = call.settings().max_json_bytes;
-    let fields = Fields::read(&call.http, payload, limit, HarmontError::PipelineInvalid).await?;
+    let fields = Fields::read(&call, body, limit, HarmontError::PipelineInvalid).await?;
     let branch = RefName::parse_branch(fields.required("default_branch")?);
     let branch = branch.map_err(|error| fields.error(error.to_string()))?;
     let new = NewNamespacePipeline {

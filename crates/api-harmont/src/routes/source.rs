@@ -15,9 +15,11 @@ use crate::error::HarmontError;
 ///
 /// 200; 401 without that token; 404 if the build or the archive does not exist.
 pub(super) async fn archive(request: HttpRequest) -> Answer {
+    // Without a token, the answer is the same whether the build exists or not.
+    let token = bearer(request.headers()).ok_or(FarmError::BadToken)?;
+    let token = SourceToken::presented(token);
     let uuid = request.match_info().get("uuid").unwrap_or_default();
     let uuid: BuildUuid = uuid.parse().map_err(|_| HarmontError::NoSource)?;
-    let token = SourceToken::presented(bearer(request.headers()).unwrap_or_default());
     let farm: Farm = app_state(&request);
     let source = farm.stored_source(uuid, &token).await;
     let source = source.map_err(|error| match error {

@@ -1,10 +1,11 @@
 //! The caller and the caller's API tokens.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use slipway_domain::{Role, Scope};
-use slipway_farm::{FarmError, Page, Token, TokenRequest, is_session_token};
+use slipway_farm::{FarmError, MAX_ROWS, Page, Token, TokenRequest, is_session_token};
+use slipway_http::UnreadBody;
 use uuid::Uuid;
 
 use super::{Answer, MAX_JSON};
@@ -12,9 +13,6 @@ use crate::auth::{Call, Generation, TOKEN_PREFIX};
 use crate::convert;
 use crate::error::HarmontError;
 use crate::wire::Fields;
-
-/// The maximum number of tokens in a list, which has no pages in this API.
-const MAX_TOKENS: i64 = 10_000;
 
 /// The only scope that clients know: a token with it may do everything.
 const FULL_SCOPE: &str = "full";
@@ -56,7 +54,7 @@ pub(super) async fn list_tokens(call: Call) -> Answer {
 async fn api_tokens(call: &Call) -> Result<Vec<Token>, HarmontError> {
     let page = Page {
         before: None,
-        limit: MAX_TOKENS,
+        limit: MAX_ROWS,
     };
     let mut tokens = call.farm.tokens(&call.actor, page).await?;
     tokens.retain(|token| !is_session_token(token));
@@ -67,8 +65,8 @@ async fn api_tokens(call: &Call) -> Result<Vec<Token>, HarmontError> {
 /// response is the only one that contains the token.
 ///
 /// 201; 400, 413 and 415 if the body is invalid; 401; 403 if the token lacks the scope; 422.
-pub(super) async fn create_token(call: Call, payload: web::Payload) -> Answer {
-    let fields = Fields::read(&call.http, payload, MAX_JSON, HarmontError::TokenInvalid).await?;
+pub(super) async fn create_token(call: Call, body: UnreadBody) -> Answer {
+    let fields = Fields::read(&call, body, MAX_JSON, HarmontError::TokenInvalid).await?;
     let expires_at: Option<DateTime<Utc>> = match fields.text("expires_at")? {
         None => None,
         Some(text) => {

@@ -1,9 +1,10 @@
 //! JSON bodies. They are read last, after everything else in a request was checked.
 
-use actix_web::{HttpRequest, web};
+use actix_web::HttpRequest;
 use serde_json::{Map, Value};
-use slipway_http::{is_json, media_type, read_body};
+use slipway_http::{Body, UNKNOWN_SENDER_BYTES, UnreadBody, is_json, media_type};
 
+use crate::auth::{Call, PublicCall};
 use crate::error::HarmontError;
 
 /// The maximum length of a text, in characters.
@@ -17,30 +18,51 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Reads a body of at most `limit` bytes. An empty body counts as an empty object.
+    /// Reads the body of a known caller, of at most `limit` bytes. An empty body counts as an empty
+    /// object.
     ///
     /// # Errors
     /// If the `Content-Type` is not JSON, or the body is too large or not JSON; `invalid` if it is
     /// not an object.
     pub(crate) async fn read(
-        request: &HttpRequest,
-        payload: web::Payload,
+        call: &Call,
+        body: UnreadBody,
         limit: usize,
         invalid: fn(String) -> HarmontError,
     ) -> Result<Self, HarmontError> {
-        let bytes = read_body(payload, limit).await?;
+        Self::parse(&call.http, body.read(&call.actor, limit).await?, invalid).await
+    }
+
+    /// Reads the small body of a request without a token.
+    ///
+    /// # Errors
+    /// As [`Fields::read`].
+    pub(crate) async fn read_public(
+        call: &PublicCall,
+        body: UnreadBody,
+        invalid: fn(String) -> HarmontError,
+    ) -> Result<Self, HarmontError> {
+        let body = body.read_unknown(UNKNOWN_SENDER_BYTES).await?;
+        Self::parse(&call.http, body, invalid).await
+    }
+
+    async fn parse(
+        request: &HttpRequest,
+        mut body: Body,
+        invalid: fn(String) -> HarmontError,
+    ) -> Result<Self, HarmontError> {
         let mut fields = Self {
             values: Map::new(),
             invalid,
         };
         // Before the check of the type: clients send no `Content-Type` without a body.
-        if bytes.is_empty() {
+        if body.is_empty() {
             return Ok(fields);
         }
         if media_type(request.headers()).is_some_and(|kind| !is_json(&kind)) {
             return Err(HarmontError::NotJson);
         }
-        match serde_json::from_slice(&bytes).map_err(|_| HarmontError::InvalidJson)? {
+        match body.json().await?.map_err(|_| HarmontError::InvalidJson)? {
             Value::Object(values) => {
                 fields.values = values;
                 Ok(fields)

@@ -214,7 +214,10 @@ async fn a_password_is_set_by_its_user_or_by_administrators() {
     api.put(&api.root, nobody, body.clone()).await.expect(404);
     let oneself = "/v1/users/root/password";
     api.put(&api.root, oneself, body).await.expect(403);
-    let signed_in = api.farm.sign_in("ann", "open sesame, please").await;
+    let signed_in = api
+        .farm
+        .sign_in("ann", "open sesame, please", [127, 0, 0, 1].into())
+        .await;
     assert!(api.works(signed_in.unwrap().1.expose()).await);
 }
 

@@ -37,7 +37,8 @@ pub(crate) enum QuayError {
     Malformed,
     /// The `Content-Type` is not JSON.
     NotJson,
-    BodyTooLarge,
+    /// The body was not read.
+    Body(BodyError),
     /// The operator has made the whole API read-only.
     AllReadOnly,
     /// The route does not take this method, but these.
@@ -52,10 +53,7 @@ impl From<FarmError> for QuayError {
 
 impl From<BodyError> for QuayError {
     fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooLarge { .. } => QuayError::BodyTooLarge,
-            BodyError::Unreadable(_) => QuayError::Malformed,
-        }
+        QuayError::Body(error)
     }
 }
 
@@ -114,7 +112,7 @@ impl QuayError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body must be JSON, with the Content-Type application/json.",
             ),
-            Self::BodyTooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+            Self::Body(error) => of_body(error),
             Self::Method(_) => message(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The method is not allowed for the requested URL.",
@@ -143,6 +141,27 @@ impl QuayError {
     }
 }
 
+fn of_body(error: &BodyError) -> Format {
+    let (status, text) = match error {
+        BodyError::TooLarge { .. } | BodyError::UnknownSender { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.")
+        }
+        BodyError::TooManyValues { .. } => {
+            (StatusCode::BAD_REQUEST, "The body has too many values.")
+        }
+        BodyError::Unreadable(_) => (StatusCode::BAD_REQUEST, "The body is not valid JSON."),
+        BodyError::TimedOut => (
+            StatusCode::REQUEST_TIMEOUT,
+            "The body did not arrive in time.",
+        ),
+        BodyError::NoMemory => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The farm receives too many large bodies at the moment. Please try again later.",
+        ),
+    };
+    Format::Message(status, text.to_owned())
+}
+
 fn of_farm(error: &FarmError) -> Format {
     let message = |status, text: &str| Format::Message(status, text.to_owned());
     match error {
@@ -159,11 +178,14 @@ fn of_farm(error: &FarmError) -> Format {
         | FarmError::TraceGap { .. } => {
             Format::Problem(ErrorType::InvalidRequest, Some(error.to_string()))
         }
-        FarmError::TooLarge { .. } => {
+        FarmError::TooLarge { .. } | FarmError::StorageFull { .. } => {
             Format::Message(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
         }
         FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             Format::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
+        FarmError::TooManyAttempts { .. } => {
+            Format::Message(StatusCode::TOO_MANY_REQUESTS, error.to_string())
         }
         // Without `Retry-After`, as in Quay.
         FarmError::TooManyBuilds => message(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_BUILDS),

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use slipway_farm::{Build, FarmError, PackageRequest, ProjectAccess, RequestedUpload};
+use slipway_http::UnreadBody;
 
 use super::Answer;
 use crate::auth::{Call, Permission, Repository};
@@ -39,11 +40,11 @@ pub(super) async fn list(call: Call) -> Answer {
 /// invalid; 401; 403 if the caller may not build, use the robot or use the file; 404 if the
 /// repository or the robot does not exist; 413; 415; 429 if the namespace has reached its limit of
 /// builds; 503 while the repository is read-only.
-pub(super) async fn create(call: Call, body: actix_web::web::Payload) -> Answer {
+pub(super) async fn create(call: Call, body: UnreadBody) -> Answer {
     // The order of the checks is part of the contract: permission, body, robot, use of the file,
     // repository, file.
     let repository = call.repository(Permission::Write).await?;
-    let new = NewBuild::try_from(Fields::read(&call.http, body).await?)?;
+    let new = NewBuild::try_from(Fields::read(&call, body).await?)?;
     let file = new.file.clone();
     let upload = file.as_deref().map(|id| match id.parse() {
         Ok(id) => RequestedUpload::Id(id),

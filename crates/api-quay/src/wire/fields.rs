@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use actix_web::{HttpRequest, web};
 use serde_json::{Map, Value};
-use slipway_http::{is_json, media_type, read_body};
+use slipway_http::{UnreadBody, is_json, media_type};
 
+use crate::auth::Call;
 use crate::error::QuayError;
 
 /// The largest JSON body, in bytes.
@@ -15,19 +15,17 @@ const MAX_JSON: usize = 1 << 20;
 pub(crate) struct Fields(pub(super) Map<String, Value>);
 
 impl Fields {
-    /// Reads a body.
+    /// Reads the body of an authenticated caller.
     ///
     /// # Errors
-    /// If the `Content-Type` is not JSON, or the body is not JSON, not an object, or too large.
-    pub(crate) async fn read(
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<Self, QuayError> {
-        if !media_type(request.headers()).is_some_and(|kind| is_json(&kind)) {
+    /// 401 without a valid token; if the `Content-Type` is not JSON, or the body is not JSON, not an object, or too large.
+    pub(crate) async fn read(call: &Call, body: UnreadBody) -> Result<Self, QuayError> {
+        let actor = call.actor()?;
+        if !media_type(call.http.headers()).is_some_and(|kind| is_json(&kind)) {
             return Err(QuayError::NotJson);
         }
-        let bytes = read_body(payload, MAX_JSON).await?;
-        match serde_json::from_slice(&bytes).map_err(|_| QuayError::Malformed)? {
+        let mut body = body.read(actor, MAX_JSON).await?;
+        match body.json().await?.map_err(|_| QuayError::Malformed)? {
             Value::Object(fields) => Ok(Self(fields)),
             // A *problem*, while a body that is not JSON at all is a *message*.
             Value::Null => Err(QuayError::invalid("Missing JSON body")),

@@ -148,7 +148,11 @@ async fn passwords_are_read_from_standard_input_and_never_printed() {
         }
     }
     for (user, password) in [("root", "quite another one"), ("ann", "a password of ann")] {
-        let signed_in = fixture.farm.farm().sign_in(user, password).await;
+        let signed_in = fixture
+            .farm
+            .farm()
+            .sign_in(user, password, [127, 0, 0, 1].into())
+            .await;
         assert_eq!(signed_in.unwrap().0.name.as_str(), user);
     }
 }

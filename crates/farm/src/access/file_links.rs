@@ -28,6 +28,17 @@ impl FileAction {
     }
 }
 
+/// Proof that a caller has a link that allows an action on this file; only this module makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct FileAccess(UploadId);
+
+impl FileAccess {
+    /// The file.
+    pub fn id(self) -> UploadId {
+        self.0
+    }
+}
+
 /// The signed part of a link to a file. Everybody who has it can use it, so show it to nobody else.
 pub struct FileLink {
     /// When the link expires, in seconds of Unix time.
@@ -64,12 +75,12 @@ impl Farm {
         action: FileAction,
         file: UploadId,
         link: &FileLink,
-    ) -> Result<(), FarmError> {
+    ) -> Result<FileAccess, FarmError> {
         let expected = self.file_signature(action, file, link.expires);
         // Compared in constant time: otherwise the signature could be guessed byte by byte.
         let same: bool = expected.as_bytes().ct_eq(link.signature.as_bytes()).into();
         if same && self.now().timestamp() <= link.expires {
-            return Ok(());
+            return Ok(FileAccess(file));
         }
         Err(FarmError::Forbidden("the link is invalid or has expired"))
     }

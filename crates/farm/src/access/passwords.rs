@@ -3,6 +3,8 @@
 //! Passwords are stored as argon2id hashes. Hashing takes memory and time on purpose, so it runs on
 //! separate threads, and only a few passwords are hashed at the same time.
 
+use std::net::IpAddr;
+
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -29,16 +31,22 @@ const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2xpcHdheS1kZWNveS0xNg$\
                      gVkkOogjtq3EynAu1tdswFOBTpi7Gkk15cFTA471NjU";
 
 impl Farm {
-    /// Signs a user in with a password, and returns the token of the new session.
+    /// Signs a user in with a password, and returns the token of the new session. `from` is the address
+    /// of the client.
     ///
     /// # Errors
+    /// `TooManyAttempts` when there were too many for this account or from this address. Otherwise
     /// `BadToken` when the user does not exist, is blocked or has no password, or the password is
     /// wrong. All cases take the same time, so that nobody learns which it was.
     pub async fn sign_in(
         &self,
         login: &str,
         password: &str,
+        from: IpAddr,
     ) -> Result<(User, AccessToken), FarmError> {
+        // Unknown accounts are counted like others, so that the answer does not reveal them.
+        let attempt = self.inner.sign_ins.attempt(login, from);
+        attempt.map_err(FarmError::too_many_attempts)?;
         let name: Option<Name> = login.parse().ok();
         let find = move |conn: &mut Conn| {
             let Some(name) = name else { return Ok(None) };
@@ -114,6 +122,8 @@ impl Farm {
         let seen = self.read(find).await?;
         if let Some(hash) = seen.clone() {
             let old = old.ok_or(FarmError::Forbidden(PRESENT_PASSWORD))?;
+            let attempt = self.inner.sign_ins.attempt_of_user(user);
+            attempt.map_err(FarmError::too_many_attempts)?;
             if !self.verify(old, hash).await? {
                 return Err(FarmError::Forbidden(PRESENT_PASSWORD));
             }
@@ -188,10 +198,16 @@ impl Farm {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FarmError> {
         let permit = self.inner.hashing_permits.acquire().await;
-        let _permit = permit
-            .map_err(|_| FarmError::Unavailable("password hashing has stopped".to_owned()))?;
-        // Hashing takes tens of milliseconds, which would stall the threads that serve requests.
-        let done = tokio::task::spawn_blocking(work).await;
+        let permit = permit.ok_or_else(|| {
+            FarmError::Unavailable("too many passwords wait to be checked".to_owned())
+        })?;
+        // Hashing takes tens of milliseconds, which would stall the threads that serve requests. It
+        // cannot be stopped, so the permit goes with it: a client that hangs up frees nothing.
+        let hashing = move || {
+            let _permit = permit;
+            work()
+        };
+        let done = tokio::task::spawn_blocking(hashing).await;
         done.map_err(|error| FarmError::Internal(Box::new(error)))
     }
 }

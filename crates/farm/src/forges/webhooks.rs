@@ -55,7 +55,6 @@ pub enum Proof<'a> {
     Sha1(&'a [u8]),
     /// The secret itself.
     Token(&'a str),
-    None,
 }
 
 /// A delivery is not accepted. The error does not reveal whether the project exists.
@@ -333,7 +332,6 @@ fn proves(secret: &HookSecret, body: &[u8], proof: Proof<'_>, accept_sha1: bool)
             let (given, kept) = (Sha256::digest(token.as_bytes()), Sha256::digest(key));
             given.as_slice().ct_eq(kept.as_slice()).into()
         }
-        Proof::None => false,
     }
 }
 
@@ -355,7 +353,6 @@ mod tests {
         assert!(!proves(b"Hello ", Proof::Sha256(&mark)));
         assert!(!proves(b"Hello", Proof::Sha256(&mark[..31])));
         assert!(!proves(b"Hello", Proof::Sha256(b"")));
-        assert!(!proves(b"Hello", Proof::None));
         assert!(proves(b"", Proof::Token("It's_a_Secret_to_Everybody")));
         assert!(!proves(b"", Proof::Token("It's_a_Secret_to_Everybod")));
         assert!(!proves(b"", Proof::Token("")));

@@ -72,7 +72,8 @@ impl Farm {
     /// Stores uploaded bytes. They are visible to nobody until [`Farm::put_file`].
     ///
     /// # Errors
-    /// `TooLarge` when the upload is not smaller than the limit; `Invalid` when it breaks off.
+    /// `TooLarge` when the upload is not smaller than the limit; `StorageFull` when the project has no
+    /// space left for it; `Invalid` when it breaks off.
     pub async fn receive_archive<S, E>(
         &self,
         access: &JobAccess,
@@ -83,6 +84,8 @@ impl Farm {
         E: std::error::Error + 'static,
     {
         let limit = self.inner.settings.max_artifact_bytes;
+        let project = access.job().project;
+        let left = self.storage_left(project).await?;
         let blob_key = self
             .inner
             .chance
@@ -91,13 +94,18 @@ impl Farm {
         let put = self
             .inner
             .blobs
-            .put_stream(&blob_key, limit.saturating_sub(1), content)
+            .put_stream(&blob_key, limit.saturating_sub(1).min(left), content)
             .await;
         let stored = put.map_err(|error| match error {
+            PutError::TooLarge { .. } if left < limit => FarmError::StorageFull {
+                owner: "project",
+                limit: self.inner.settings.max_project_bytes,
+            },
             PutError::TooLarge { .. } => FarmError::TooLarge { limit },
             PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
             PutError::Blob(error) => error.into(),
         })?;
+        self.inner.project_bytes.add(project, stored.size);
         Ok(ReceivedArchive {
             blob_key,
             size: stored.size,

@@ -7,3 +7,4 @@ pub(crate) mod ending;
 pub(crate) mod marked_image;
 pub(crate) mod own_report;
 pub(crate) mod report;
+pub(crate) mod storage;

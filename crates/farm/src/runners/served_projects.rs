@@ -13,7 +13,7 @@ use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
-const NO_ACCESS: &str = "this needs the role maintainer in a project that the runner serves";
+const NO_ACCESS: &str = "this needs the role maintainer in all projects that the runner serves";
 
 impl Farm {
     /// All runners, newest first. Requires an administrator.
@@ -63,8 +63,7 @@ impl Farm {
     /// project see the others.
     ///
     /// # Errors
-    /// `NotFound` when there is no such runner; `Forbidden` for everybody else. That a runner exists
-    /// is no secret, because builds show theirs.
+    /// `NotFound` for everybody else, as when there is no such runner.
     pub async fn visible_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
         actor.require_scope(Scope::Read)?;
         let runner = self.registered(id).await?;
@@ -76,21 +75,22 @@ impl Farm {
         {
             return Ok(runner);
         }
-        Err(FarmError::Forbidden(NO_ACCESS))
+        Err(FarmError::NotFound("runner"))
     }
 
     /// A runner, for actors that may change it: administrators and those who maintain all served
     /// projects.
     ///
     /// # Errors
-    /// `NotFound` when there is no such runner; `Forbidden` for everybody else.
+    /// `NotFound` when there is no such runner or the actor may not see it; `Forbidden` for everybody
+    /// else.
     pub async fn editable_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
-        // `Farm::runner` hides runners that the actor may not see; here they are forbidden instead.
+        // An actor who may not see the runner gets the same answer as for a missing one.
         match self.runner(actor, id, Role::Maintainer).await {
-            Err(FarmError::NotFound(_)) => {}
+            Err(FarmError::NotFound(_) | FarmError::Forbidden(_)) => {}
             found => return found,
         }
-        self.registered(id).await?;
+        self.visible_runner(actor, id).await?;
         Err(FarmError::Forbidden(NO_ACCESS))
     }
 
@@ -98,7 +98,7 @@ impl Farm {
     /// project it serves.
     ///
     /// # Errors
-    /// `NotFound` when there is no such runner; `Forbidden` for everybody else.
+    /// As [`Farm::editable_runner`]; `Forbidden` also if it serves other projects.
     pub async fn deletable_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
         let runner = self.editable_runner(actor, id).await?;
         match &runner.capabilities.scope {

@@ -2,11 +2,15 @@
 //! limits. Nothing here names the farm, and nothing here is the only copy of a fact.
 
 pub(crate) mod block_cache;
+pub(crate) mod cached;
 pub(crate) mod commit_lookups;
 pub(crate) mod definition_cache;
 pub(crate) mod definition_reads;
 pub(crate) mod follower_pace;
 pub(crate) mod hashing;
 pub(crate) mod live_traces;
+pub(crate) mod rates;
+pub(crate) mod sign_ins;
+pub(crate) mod stored_bytes;
 pub(crate) mod trace_piece;
 pub(crate) mod wakeups;

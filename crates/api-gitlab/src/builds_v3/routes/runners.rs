@@ -84,8 +84,8 @@ fn runner_page(farm: &Farm, call: &Call, mut runners: Vec<Runner>, scopes: &[&st
 
 /// `GET /runners/:id`: one runner.
 ///
-/// 200; 400 if the id is invalid; 401; 403 if the caller is a master of none of its projects,
-/// unless it is shared; 404 if the runner does not exist.
+/// 200; 400 if the id is invalid; 401; 404 if the runner does not exist, or the caller is a master of
+/// none of its projects, unless it is shared.
 async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm.visible_runner(&call.actor, runner_id(&path)?).await?;
     details(&farm, &call, &runner).await
@@ -94,7 +94,8 @@ async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answ
 /// `PUT /runners/:id`: changes `description`, `active`, `tag_list`, `run_untagged`, `locked`.
 ///
 /// 200; 400 if a value is invalid, or the runner could never take a job; 401; 403 unless the caller
-/// is a master of all projects that it serves; 404 if the runner does not exist.
+/// is a master of all projects that it serves; 404 if the runner does not exist or the caller may not
+/// see it.
 async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm.editable_runner(&call.actor, runner_id(&path)?).await?;
     let params = &call.params;
@@ -120,7 +121,8 @@ async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
 /// `DELETE /runners/:id`: deletes a runner. Its token stops working at once.
 ///
 /// 200 with the runner; 400 if the id is invalid; 401; 403 unless the caller is an administrator or
-/// a master of the only project that it serves; 404 if the runner does not exist.
+/// a master of the only project that it serves; 404 if the runner does not exist or the caller may not
+/// see it.
 async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let runner = farm
         .deletable_runner(&call.actor, runner_id(&path)?)
@@ -132,8 +134,8 @@ async fn delete(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> A
 /// `POST /projects/:id/runners`: enables the runner `runner_id` for a project.
 ///
 /// 201 with the runner; 400 if the id is missing; 401; 403 unless the caller is a master of this
-/// project and of one that the runner serves, and if the runner is shared or locked; 404 if the
-/// project or runner does not exist; 409 if the runner already serves the project.
+/// project, and if the runner is shared or locked; 404 if the project or runner does not exist, or the
+/// caller may not see it; 409 if the runner already serves the project.
 async fn enable(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answer {
     let access = call.project(&path, Role::Maintainer).await?;
     call.params.required("runner_id")?;

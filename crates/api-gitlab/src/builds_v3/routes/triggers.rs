@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 use slipway_domain::{RefName, Role, TriggerToken};
-use slipway_farm::{BuildVariables, Farm, FarmError, ProjectAccess, Trigger};
+use slipway_farm::{BuildVariables, Farm, FarmError, ProjectAccess, Trigger, TriggerAccess};
 
 use crate::builds_v3::auth::{Call, OpenCall, project_key};
 use crate::builds_v3::error::V3Error;
 use crate::builds_v3::page::PageRequest;
+use crate::builds_v3::params::Params;
 use crate::builds_v3::{Answer, at, convert, read, wire};
 
 /// Adds the routes.
@@ -100,8 +101,7 @@ async fn find_trigger(
 /// ref is missing; 400 `No builds created` if the ref does not exist or builds are disabled; 401 if
 /// the trigger belongs to another project; 404 if the project or token is unknown.
 async fn fire(farm: web::Data<Farm>, call: OpenCall, path: web::Path<String>) -> Answer {
-    let git_ref = call.params.required("ref")?;
-    start(&farm, &call, &path, git_ref).await
+    start(&farm, call, &path, None).await
 }
 
 /// `POST /projects/:id/ref/:ref/trigger/builds`: builds the branch or tag in the path.
@@ -113,20 +113,25 @@ async fn fire_ref(
     path: web::Path<(String, String)>,
 ) -> Answer {
     let (id, git_ref) = path.into_inner();
-    start(&farm, &call, &id, &git_ref).await
+    start(&farm, call, &id, Some(&git_ref)).await
 }
 
-async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer {
-    let token = TriggerToken::presented(call.params.required("token")?);
-    // A caller without a valid token must not learn whether the project exists, so that the plain
-    // 404 replaces `404 Project Not Found`.
-    let missing = |error| match error {
-        FarmError::NotFound(_) => V3Error::NotFound,
-        other => other.into(),
+/// The largest body with the token inside, in bytes: all variables that a build may have, in the longest
+/// notation.
+const MAX_UNKNOWN_BYTES: usize = 512 << 10;
+
+async fn start(farm: &Farm, call: OpenCall, id: &str, git_ref: Option<&str>) -> Answer {
+    // A token in the query is checked before the body is read.
+    let params = match call.query.non_empty("token") {
+        Some(token) => {
+            let triggering = triggering(farm, id, token).await?;
+            call.params_of(&triggering).await?
+        }
+        None => call.params(MAX_UNKNOWN_BYTES).await?,
     };
-    let project = project_key(id).map_err(|_| V3Error::NotFound)?;
-    let triggering = farm.triggering(project, &token).await.map_err(missing)?;
-    let variables = variables(call)?;
+    let git_ref = git_ref.map_or_else(|| params.required("ref"), Ok)?;
+    let triggering = triggering(farm, id, params.required("token")?).await?;
+    let variables = variables(&params)?;
     let git_ref: RefName = git_ref.parse().map_err(|_| V3Error::NoBuilds)?;
     let started = farm.fire(triggering, git_ref, variables.clone()).await;
     let build = started.map_err(|error| match error {
@@ -139,14 +144,29 @@ async fn start(farm: &Farm, call: &OpenCall, id: &str, git_ref: &str) -> Answer 
     Ok(HttpResponse::Created().json(answer))
 }
 
+/// Checks a trigger's token for the project in a path.
+///
+/// # Errors
+/// `NotFound` if either is unknown. A caller without a valid token must not learn whether the project
+/// exists, so that this replaces `404 Project Not Found`.
+async fn triggering(farm: &Farm, id: &str, token: &str) -> Result<TriggerAccess, V3Error> {
+    let project = project_key(id).map_err(|_| V3Error::NotFound)?;
+    let found = farm
+        .triggering(project, &TriggerToken::presented(token))
+        .await;
+    found.map_err(|error| match error {
+        FarmError::NotFound(_) => V3Error::NotFound,
+        other => other.into(),
+    })
+}
+
 /// The parameter `variables`, an object whose values are texts.
-fn variables(call: &OpenCall) -> Result<BuildVariables, V3Error> {
+fn variables(params: &Params) -> Result<BuildVariables, V3Error> {
     // A plain value would otherwise be ignored, and the build would start without it.
-    if call.params.non_empty("variables").is_some() {
+    if params.non_empty("variables").is_some() {
         return Err(V3Error::bad_request("variables needs to be a hash"));
     }
-    let variables: BTreeMap<String, String> = call
-        .params
+    let variables: BTreeMap<String, String> = params
         .members("variables")
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use slipway_domain::{Scope, UserId};
 use slipway_farm::{Farm, FarmError};
+use slipway_http::UNKNOWN_SENDER_BYTES;
 
 use crate::builds_v3::auth::{Call, OpenCall};
 use crate::builds_v3::error::V3Error;
@@ -64,15 +65,17 @@ async fn get(farm: web::Data<Farm>, call: Call, path: web::Path<String>) -> Answ
 ///
 /// 201 with the user and the `private_token` of a session of 30 days; 401 in all other cases.
 async fn sign_in(farm: web::Data<Farm>, call: OpenCall) -> Answer {
-    let login = call.params.non_empty("login");
-    let login = login.or_else(|| call.params.non_empty("email"));
-    let (Some(login), Some(password)) = (login, call.params.non_empty("password")) else {
+    let (base_url, from) = (call.base_url.clone(), call.address());
+    let params = call.params(UNKNOWN_SENDER_BYTES).await?;
+    let login = params.non_empty("login");
+    let login = login.or_else(|| params.non_empty("email"));
+    let (Some(login), Some(password)) = (login, params.non_empty("password")) else {
         // GitLab answers missing and wrong credentials alike.
         return Err(FarmError::BadToken.into());
     };
-    let (user, token) = farm.sign_in(login, password).await?;
+    let (user, token) = farm.sign_in(login, password, from).await?;
     Ok(HttpResponse::Created().json(Session {
-        user: convert::current_user(&call.base_url, &user, true),
+        user: convert::current_user(&base_url, &user, true),
         private_token: token.expose().to_owned(),
     }))
 }

@@ -6,12 +6,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{Bytes, BytesMut};
 use chrono::TimeDelta;
 use futures_util::{TryStreamExt, stream};
-use slipway_domain::JobId;
+use slipway_domain::{JobId, JobToken};
 use slipway_farm::{Content, Farm, FarmError, FileKind, JobAccess, ReceivedArchive};
+use slipway_http::{BodyStream, UNKNOWN_SENDER_BYTES, UnreadBody};
 
-use crate::artifacts::{DownloadHeaders, archive_response, receive_form};
+use crate::artifacts::{DownloadHeaders, archive_response, receive_form, upload_limit};
 use crate::runner_v1::Answer;
-use crate::runner_v1::auth::{job_token, job_token_in};
+use crate::runner_v1::auth::{job_token, job_token_in, job_token_outside};
 use crate::runner_v1::convert;
 use crate::runner_v1::convert::FileVariables;
 use crate::runner_v1::error::RunnerV1Error;
@@ -20,27 +21,38 @@ use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
 
 /// The largest file before its token, in bytes. It stays in memory, because no bytes are stored before
 /// the client is authenticated.
-const MAX_BYTES_BEFORE_TOKEN: usize = 16 << 20;
+const MAX_FILE_BEFORE_TOKEN: usize = UNKNOWN_SENDER_BYTES;
 
 /// `POST /ci/api/v1/builds/:id/artifacts`: stores the job's archive, and replaces an earlier one.
 ///
 /// 201 with the job; 400 if the file is missing or `expire_in` is invalid; 403 if the token is
-/// wrong, or the job is not running or was erased; 404 if the job does not exist; 413 if the file
+/// wrong or follows a large file, or the job is not running or was erased; 404 if the job does not exist; 413 if the file
 /// is too large.
 pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    body: web::Payload,
+    body: UnreadBody,
 ) -> Answer {
-    receive_form(&http, body, async |form| {
-        receive(&farm, &id, &http, form).await
+    receive_form(&http, body, async |form, body| {
+        receive(&farm, &id, &http, form, body).await
     })
     .await
 }
 
-async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
+async fn receive(
+    farm: &Farm,
+    id: &str,
+    http: &HttpRequest,
+    mut form: Multipart,
+    body: &BodyStream,
+) -> Answer {
     let id = job_id(id).ok_or(RunnerV1Error::NotFound)?;
+    // Checked before a byte of the form is read.
+    if let Some(token) = job_token_outside(http) {
+        let job = running_job(farm, id, &token).await?;
+        body.allow(&job, upload_limit(farm));
+    }
     let query = UploadParams::from_query(http);
     let mut fields = UploadParams::default();
     // The token may be a field of the form, so the fields before the file are read first. Only the
@@ -53,10 +65,8 @@ async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart)
         }
         file => file,
     };
-    let job = farm
-        .running_job_access(id, &token)
-        .await
-        .map_err(not_running)?;
+    let job = running_job(farm, id, &token).await?;
+    body.allow(&job, upload_limit(farm));
     let mut file = file?.ok_or(RunnerV1Error::MissingFile)?;
     let filename = file_name(&file);
     // Checked before the file is received, so that a client does not send it in vain.
@@ -89,34 +99,32 @@ async fn receive_before_token(
     let content = in_memory(&mut file).await;
     drop(file);
     // A file that is too large is not read further, so its token is unknown.
-    let rest = if content.is_some() {
-        read_rest(&mut form, &mut fields).await
-    } else {
-        Ok(())
-    };
-    let job = farm
-        .running_job_access(id, &job_token(http, fields.token.take()))
-        .await
-        .map_err(not_running)?;
+    let content = content.ok_or(RunnerV1Error::TokenAfterFile)?;
+    let rest = read_rest(&mut form, &mut fields).await;
+    let job = running_job(farm, id, &job_token(http, fields.token.take())).await?;
     rest?;
     let params = fields.or(&UploadParams::from_query(http));
     let (kind, expiry) = (params.kind()?, params.expiry()?);
-    let content = content.unwrap_or_default();
     let content = stream::iter([Ok::<Bytes, std::io::Error>(content)]);
     let received = farm.receive_archive(&job, content).await?;
     put(farm, &job, received, kind, filename, expiry).await
 }
 
-/// The content of a file, if it is not larger than [`MAX_BYTES_BEFORE_TOKEN`] and can be read.
+/// The content of a file, if it is not larger than [`MAX_FILE_BEFORE_TOKEN`] and can be read.
 async fn in_memory(file: &mut Field) -> Option<Bytes> {
     let mut content = BytesMut::new();
     while let Some(chunk) = file.try_next().await.ok()? {
-        if content.len() + chunk.len() > MAX_BYTES_BEFORE_TOKEN {
+        if content.len() + chunk.len() > MAX_FILE_BEFORE_TOKEN {
             return None;
         }
         content.extend_from_slice(&chunk);
     }
     Some(content.freeze())
+}
+
+async fn running_job(farm: &Farm, id: JobId, token: &JobToken) -> Result<JobAccess, RunnerV1Error> {
+    let access = farm.running_job_access(id, token).await;
+    access.map_err(not_running)
 }
 
 /// Makes the received file the job's, and answers with the job.
@@ -143,10 +151,10 @@ pub(crate) async fn download(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    body: web::Payload,
+    body: UnreadBody,
 ) -> Answer {
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
-    let token = job_token_in(&http, body.into_inner()).await;
+    let token = job_token_in(&http, body).await;
     let archive = farm.archive_by_token(id, &token).await?;
     let Content::Archive { filename, .. } = &archive.content else {
         return Err(RunnerV1Error::NotFound);
@@ -195,10 +203,10 @@ pub(crate) async fn delete(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    body: web::Payload,
+    body: UnreadBody,
 ) -> Answer {
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
-    let token = job_token_in(&http, body.into_inner()).await;
+    let token = job_token_in(&http, body).await;
     let access = farm.job_access(id, &token).await?;
     farm.delete_archive(&access).await?;
     Ok(HttpResponse::Ok().finish())

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::{Farm, FarmError, ManagerInfo, Poll, PollAnswer};
-use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER, UpdateRequest};
+use slipway_http::UnreadBody;
+use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER};
 
 use crate::convert;
 use crate::params::{range_start, read_body};
@@ -14,7 +14,7 @@ use crate::runner_v1::Answer;
 use crate::runner_v1::auth::{authenticated, job_token};
 use crate::runner_v1::convert::{FileVariables, about, payload, report};
 use crate::runner_v1::error::RunnerV1Error;
-use crate::runner_v1::params::{Params, job_id};
+use crate::runner_v1::params::{Params, SentReport, job_id, read_report};
 use crate::runner_v1::user_agent::UserAgent;
 
 /// `POST /ci/api/v1/builds/register[.json]`: claims the next job that the runner can run.
@@ -24,9 +24,10 @@ use crate::runner_v1::user_agent::UserAgent;
 pub(crate) async fn request(
     farm: web::Data<Farm>,
     user_agent: UserAgent,
+    http: HttpRequest,
     Params(request): Params<ClaimRequest>,
 ) -> Answer {
-    let runner = authenticated(&farm, request.token).await?;
+    let runner = authenticated(&farm, &http, request.token).await?;
     let files = FileVariables::of(request.info.as_ref());
     let poll = Poll {
         about: request.info.map(|info| about(Some(info))),
@@ -55,9 +56,13 @@ pub(crate) async fn update(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    Params(request): Params<UpdateRequest>,
+    body: UnreadBody,
 ) -> Answer {
-    let runner = authenticated(&farm, request.token.clone()).await?;
+    let SentReport {
+        runner,
+        request,
+        body: _counted,
+    } = read_report(&farm, &http, body).await?;
     // Checked after the token: to a probe, 403 means that the runner was deleted and 404 that it
     // exists.
     let Some(id) = job_id(&id) else {
@@ -86,15 +91,15 @@ pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    payload: web::Payload,
+    body: UnreadBody,
 ) -> HttpResponse {
-    match try_append(&farm, &id, &http, payload.into_inner()).await {
+    match try_append(&farm, &id, &http, body).await {
         Ok(answer) => answer,
         Err(error) => error.as_text(),
     }
 }
 
-async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, payload: Payload) -> Answer {
+async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, body: UnreadBody) -> Answer {
     let id = job_id(id).ok_or(RunnerV1Error::NotFound)?;
     let token = job_token(http, None);
     let start = match http.headers().get(CONTENT_RANGE) {
@@ -105,8 +110,8 @@ async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, payload: Payload)
     };
     // Only the holder of the token learns what is wrong with the request.
     let access = farm.job_access(id, &token).await?;
-    let (start, body) = (start?, read_body(payload).await?);
-    let appended = farm.append_trace(&access, start, body).await?;
+    let (start, body) = (start?, read_body(body, &access).await?);
+    let appended = farm.append_trace(&access, start, body.bytes()).await?;
     // 202 is the only status of success, and `Range` is a length, not the index of the last byte.
     Ok(HttpResponse::Accepted()
         .insert_header((JOB_STATUS_HEADER, convert::job_status(&appended.state)))

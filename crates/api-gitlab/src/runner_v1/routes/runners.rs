@@ -9,7 +9,7 @@ use crate::params::non_empty;
 use crate::runner_v1::Answer;
 use crate::runner_v1::convert::about;
 use crate::runner_v1::error::RunnerV1Error;
-use crate::runner_v1::params::Params;
+use crate::runner_v1::params::{OpenParams, Params};
 
 /// `POST /ci/api/v1/runners/register[.json]`: registers a runner.
 ///
@@ -17,7 +17,7 @@ use crate::runner_v1::params::Params;
 /// 403 if the registration token is unknown; 404 if the runner could never take a job.
 pub(crate) async fn register(
     farm: web::Data<Farm>,
-    Params(request): Params<RegisterRequest>,
+    OpenParams(request): OpenParams<RegisterRequest>,
 ) -> Answer {
     let token = non_empty(request.token).ok_or(RunnerV1Error::MissingParameter("token"))?;
     let tags = TagSet::from_list(request.tag_list.as_deref().unwrap_or_default())

@@ -3,8 +3,9 @@
 use actix_multipart::Multipart;
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::{Content, Farm};
+use slipway_http::{BodyStream, UnreadBody};
 
-use crate::artifacts::{DownloadHeaders, archive_response, receive_form};
+use crate::artifacts::{DownloadHeaders, archive_response, receive_form, upload_limit};
 use crate::runner_v4::Answer;
 use crate::runner_v4::auth::{job_id, job_token_header};
 use crate::runner_v4::error::RunnerV4Error;
@@ -19,18 +20,25 @@ pub(crate) async fn upload(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    body: web::Payload,
+    body: UnreadBody,
 ) -> Answer {
-    receive_form(&http, body, async |form| {
-        receive(&farm, &id, &http, form).await
+    receive_form(&http, body, async |form, body| {
+        receive(&farm, &id, &http, form, body).await
     })
     .await
 }
 
-async fn receive(farm: &Farm, id: &str, http: &HttpRequest, mut form: Multipart) -> Answer {
+async fn receive(
+    farm: &Farm,
+    id: &str,
+    http: &HttpRequest,
+    mut form: Multipart,
+    body: &BodyStream,
+) -> Answer {
     let job = farm
         .active_job_access(job_id(id)?, &job_token_header(http)?)
         .await?;
+    body.allow(&job, upload_limit(farm));
     let query = UploadParams::from_query(http);
     let mut fields = UploadParams::default();
     let file = find_file(&mut form, &mut fields).await?;

@@ -1,17 +1,19 @@
 //! Claiming jobs, reporting on them, and appending to their traces.
 
-use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_RANGE, RANGE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use slipway_domain::ReportedResult;
 use slipway_farm::{
-    Ended, Farm, FarmError, JobStatus, ManagerInfo, Poll, PollAnswer, Report, SentTrace,
+    Ended, Farm, FarmError, JobAccess, JobStatus, ManagerInfo, Poll, PollAnswer, Report, SentTrace,
 };
+use slipway_http::{Body, UnreadBody};
 use slipway_protocol::LAST_UPDATE_HEADER;
 
 use crate::base_url::base_url;
 use crate::convert;
-use crate::params::{non_empty, range_start, read_body};
+use crate::params::{
+    non_empty, range_start, read_body, read_known_params, read_params, token_in_query,
+};
 use crate::runner_v4::auth::{authenticated, job_id, job_token};
 use crate::runner_v4::convert::{Instance, about, failure_reason, payload};
 use crate::runner_v4::error::RunnerV4Error;
@@ -63,8 +65,16 @@ pub(crate) async fn update(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    Params(request): Params<UpdateRequest>,
+    body: UnreadBody,
 ) -> Answer {
+    // A token in the query or the header is checked before the body is read.
+    let request: UpdateRequest = match job_token(&http, token_in_query(&http)) {
+        Some(token) => {
+            let access = farm.own_job_access(job_id(&id)?, &token).await?;
+            read_known_params(&http, body, &access).await?
+        }
+        None => read_params(&http, body).await?,
+    };
     let token = job_token(&http, request.token.clone());
     let token = token.ok_or(RunnerV4Error::MissingParameter("token"))?;
     let id = job_id(&id)?;
@@ -89,13 +99,13 @@ pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,
     http: HttpRequest,
-    payload: web::Payload,
+    body: UnreadBody,
 ) -> Answer {
     let id = job_id(&id)?;
     let token = job_token(&http, None).ok_or(FarmError::BadToken)?;
     let access = farm.active_job_access(id, &token).await?;
-    let (start, body) = read_chunk(&http, payload.into_inner()).await?;
-    let (length, standing) = farm.append_own_trace(&access, start, body).await?;
+    let (start, body) = read_chunk(&http, body, &access).await?;
+    let (length, standing) = farm.append_own_trace(&access, start, body.bytes()).await?;
     Ok(with_status(&mut HttpResponse::Accepted(), standing)
         // A length, not the index of the last byte.
         .insert_header((RANGE, format!("0-{length}")))
@@ -106,14 +116,15 @@ pub(crate) async fn append_trace(
 /// 11.3 on, and exclusive before.
 async fn read_chunk(
     http: &HttpRequest,
-    payload: Payload,
-) -> Result<(u64, bytes::Bytes), RunnerV4Error> {
+    body: UnreadBody,
+    access: &JobAccess,
+) -> Result<(u64, Body), RunnerV4Error> {
     let range = http.headers().get(CONTENT_RANGE);
     let start = range.and_then(|range| range.to_str().ok().and_then(range_start));
     let start = start.ok_or_else(|| {
         RunnerV4Error::BadRequest("Content-Range must be START-END, in bytes".to_owned())
     })?;
-    Ok((start, read_body(payload).await?))
+    Ok((start, read_body(body, access).await?))
 }
 
 fn with_status(builder: &mut HttpResponseBuilder, standing: JobStatus) -> &mut HttpResponseBuilder {

@@ -9,7 +9,7 @@ use crate::runner_v4::Answer;
 use crate::runner_v4::auth::{authenticated, header};
 use crate::runner_v4::convert::about;
 use crate::runner_v4::error::RunnerV4Error;
-use crate::runner_v4::params::Params;
+use crate::runner_v4::params::{OpenParams, Params};
 use crate::runner_v4::wire::{NewToken, RegisterRequest, RegisteredRunner, RunnerIdentity};
 
 /// `POST /api/v4/runners`: registers a runner.
@@ -18,7 +18,7 @@ use crate::runner_v4::wire::{NewToken, RegisterRequest, RegisteredRunner, Runner
 /// or if the runner could never take a job; 403 if the registration token is unknown.
 pub(crate) async fn register(
     farm: web::Data<Farm>,
-    Params(request): Params<RegisterRequest>,
+    OpenParams(request): OpenParams<RegisterRequest>,
 ) -> Answer {
     let token = non_empty(request.token).ok_or(RunnerV4Error::MissingParameter("token"))?;
     let tags = TagSet::from_list(request.tag_list.as_deref().unwrap_or_default())

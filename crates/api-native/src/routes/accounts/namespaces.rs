@@ -7,6 +7,7 @@ use slipway_farm::Farm;
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::{NamespaceMemberPath, NamespacePath};
 use crate::wire::{self, PageQuery};
 
@@ -43,7 +44,7 @@ pub(crate) async fn list_namespaces(
 pub(crate) async fn create_namespace(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewNamespace>,
+    body: JsonBody<wire::NewNamespace>,
 ) -> ApiResult<HttpResponse> {
     let namespace = farm.create_namespace(&caller.0, &body.name).await?;
     Ok(HttpResponse::Created().json(wire::Namespace::from(namespace)))
@@ -83,7 +84,7 @@ pub(crate) async fn update_namespace(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<NamespacePath>,
-    body: Json<wire::NamespaceChange>,
+    body: JsonBody<wire::NamespaceChange>,
 ) -> ApiResult<Json<wire::Namespace>> {
     let access = farm.namespace(&caller.0, &path.ns, Role::Owner).await?;
     let namespace = match body.max_builds {
@@ -133,7 +134,7 @@ pub(crate) async fn set_namespace_member(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<NamespaceMemberPath>,
-    body: Json<wire::NewRole>,
+    body: JsonBody<wire::NewRole>,
 ) -> ApiResult<Json<wire::Member>> {
     let access = farm.namespace(&caller.0, &path.ns, Role::Owner).await?;
     let member = farm

@@ -7,6 +7,7 @@ use slipway_farm::Farm;
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::{CredentialPath, NamespacePath};
 
@@ -53,7 +54,7 @@ pub(crate) async fn set_credential(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<NamespacePath>,
-    body: Json<wire::NewRegistryCredential>,
+    body: JsonBody<wire::NewRegistryCredential>,
 ) -> ApiResult<Json<wire::RegistryCredential>> {
     let access = farm
         .namespace(&caller.0, &path.ns, Role::Maintainer)

@@ -7,6 +7,7 @@ use slipway_farm::Farm;
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::{NamespacePath, RobotPath};
 
@@ -50,7 +51,7 @@ pub(crate) async fn set_robot(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<RobotPath>,
-    body: Json<wire::NewRobot>,
+    body: JsonBody<wire::NewRobot>,
 ) -> ApiResult<Json<wire::Robot>> {
     let access = farm
         .namespace(&caller.0, &path.ns, Role::Maintainer)

@@ -7,6 +7,7 @@ use slipway_farm::{Farm, FarmError, Token, TokenRequest};
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::{TokenPath, UserPath};
 use crate::wire::{self, PageQuery};
 
@@ -44,7 +45,7 @@ pub(crate) async fn list_tokens(
 pub(crate) async fn create_token(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewToken>,
+    body: JsonBody<wire::NewToken>,
 ) -> ApiResult<HttpResponse> {
     let request = request(body.into_inner())?;
     let token_and_secret = farm.create_token(&caller.0, request).await?;
@@ -68,7 +69,7 @@ pub(crate) async fn create_user_token(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<UserPath>,
-    body: Json<wire::NewToken>,
+    body: JsonBody<wire::NewToken>,
 ) -> ApiResult<HttpResponse> {
     let request = request(body.into_inner())?;
     let token_and_secret = farm

@@ -7,6 +7,7 @@ use slipway_farm::{Farm, UserUpdate};
 use crate::auth::Caller;
 use crate::convert;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::UserPath;
 use crate::wire::{self, PageQuery};
 
@@ -62,7 +63,7 @@ pub(crate) async fn list_users(
 pub(crate) async fn create_user(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewUser>,
+    body: JsonBody<wire::NewUser>,
 ) -> ApiResult<HttpResponse> {
     let user = farm.create_user(&caller.0, &body.name, body.admin).await?;
     Ok(HttpResponse::Created().json(wire::User::from(user)))
@@ -86,7 +87,7 @@ pub(crate) async fn update_user(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<UserPath>,
-    body: Json<wire::UserChange>,
+    body: JsonBody<wire::UserChange>,
 ) -> ApiResult<Json<wire::User>> {
     let change = UserUpdate {
         active: body.active,
@@ -107,7 +108,7 @@ pub(crate) async fn update_user(
 pub(crate) async fn change_password(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewPassword>,
+    body: JsonBody<wire::NewPassword>,
 ) -> ApiResult<HttpResponse> {
     farm.change_password(&caller.0, body.old.as_deref(), &body.new)
         .await?;
@@ -132,7 +133,7 @@ pub(crate) async fn set_password(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<UserPath>,
-    body: Json<wire::PasswordOfUser>,
+    body: JsonBody<wire::PasswordOfUser>,
 ) -> ApiResult<HttpResponse> {
     farm.set_password_of(&caller.0, &path.user, &body.new)
         .await?;

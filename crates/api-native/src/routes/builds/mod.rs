@@ -13,6 +13,7 @@ use slipway_farm::{Build, BuildFilter, Farm, ProjectAccess};
 use crate::auth::Caller;
 use crate::convert::{self, RequestedBuild};
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::{BuildPath, ProjectPath};
 use crate::wire::{self, PageQuery};
 
@@ -33,7 +34,7 @@ pub(crate) async fn create_build(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewBuild>,
+    body: JsonBody<wire::NewBuild>,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Developer)
@@ -67,7 +68,7 @@ pub(crate) async fn check_build(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::BuildToCheck>,
+    body: JsonBody<wire::BuildToCheck>,
 ) -> ApiResult<Json<wire::CheckedBuild>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Developer)

@@ -1,10 +1,11 @@
 //! Source archives that a developer uploads and then builds.
 
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, post};
 use slipway_domain::Role;
 use slipway_farm::Farm;
+use slipway_http::UnreadBody;
 
 use crate::auth::Caller;
 use crate::convert;
@@ -32,7 +33,7 @@ pub(crate) async fn create_source(
     caller: Caller,
     path: Path<ProjectPath>,
     request: HttpRequest,
-    body: Payload,
+    body: UnreadBody,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Developer)
@@ -42,6 +43,8 @@ pub(crate) async fn create_source(
     if content_type.is_none_or(|value| value != "application/gzip") {
         return Err(ApiError::NotGzip);
     }
-    let source = farm.take_source(&caller.0, &access, body).await?;
+    let source = farm
+        .take_source(&caller.0, &access, body.stream(&access))
+        .await?;
     Ok(HttpResponse::Created().json(convert::source(source)))
 }

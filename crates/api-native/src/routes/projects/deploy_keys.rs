@@ -7,6 +7,7 @@ use slipway_farm::Farm;
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::ProjectPath;
 
@@ -51,7 +52,7 @@ pub(crate) async fn set_deploy_key(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewDeployKey>,
+    body: JsonBody<wire::NewDeployKey>,
 ) -> ApiResult<Json<wire::DeployKey>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)

@@ -13,6 +13,7 @@ use slipway_farm::{Farm, FarmError, ProjectSettings, ProjectUpdate};
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::{ProjectMemberPath, ProjectPath};
 use crate::wire::{self, PageQuery};
 
@@ -49,7 +50,7 @@ pub(crate) async fn list_projects(
 pub(crate) async fn create_project(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewProject>,
+    body: JsonBody<wire::NewProject>,
 ) -> ApiResult<HttpResponse> {
     let body = body.into_inner();
     let access = farm
@@ -113,7 +114,7 @@ pub(crate) async fn update_project(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::ProjectChange>,
+    body: JsonBody<wire::ProjectChange>,
 ) -> ApiResult<Json<wire::Project>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
@@ -199,7 +200,7 @@ pub(crate) async fn set_project_member(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectMemberPath>,
-    body: Json<wire::NewRole>,
+    body: JsonBody<wire::NewRole>,
 ) -> ApiResult<Json<wire::Member>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Owner)

@@ -7,6 +7,7 @@ use slipway_farm::{Farm, PipelineChange, PipelineUpdate};
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::{PipelinePath, ProjectPath};
 
@@ -48,7 +49,7 @@ pub(crate) async fn create_pipeline(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewPipeline>,
+    body: JsonBody<wire::NewPipeline>,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
@@ -99,7 +100,7 @@ pub(crate) async fn put_pipeline(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<PipelinePath>,
-    body: Json<wire::PipelineChange>,
+    body: JsonBody<wire::PipelineChange>,
 ) -> ApiResult<Json<wire::Pipeline>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
@@ -128,7 +129,7 @@ pub(crate) async fn describe_pipeline(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<PipelinePath>,
-    body: Json<wire::PipelineDescription>,
+    body: JsonBody<wire::PipelineDescription>,
 ) -> ApiResult<Json<wire::Pipeline>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)

@@ -7,6 +7,7 @@ use slipway_farm::{Farm, Trigger};
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::{ProjectPath, TriggerPath};
 
@@ -50,7 +51,7 @@ pub(crate) async fn create_trigger(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewTrigger>,
+    body: JsonBody<wire::NewTrigger>,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)

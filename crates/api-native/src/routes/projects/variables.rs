@@ -7,6 +7,7 @@ use slipway_farm::Farm;
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::{ProjectPath, VariablePath};
 
@@ -53,7 +54,7 @@ pub(crate) async fn set_variable(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<VariablePath>,
-    body: Json<wire::NewVariable>,
+    body: JsonBody<wire::NewVariable>,
 ) -> ApiResult<Json<wire::Variable>> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)

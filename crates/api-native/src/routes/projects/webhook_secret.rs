@@ -1,12 +1,13 @@
 //! The secret that signs the push webhooks of a project.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, put};
 use slipway_domain::Role;
 use slipway_farm::{Farm, HookSecret};
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire;
 use crate::wire::paths::ProjectPath;
 
@@ -27,7 +28,7 @@ pub(crate) async fn set_hook_secret(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewHookSecret>,
+    body: JsonBody<wire::NewHookSecret>,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)

@@ -11,6 +11,7 @@ use slipway_farm::{Farm, Runner, RunnerRequest, RunnerUpdate};
 use crate::auth::Caller;
 use crate::convert;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::{ProjectPath, ProjectRunnerPath, RunnerPath};
 use crate::wire::{self, PageQuery};
 
@@ -66,7 +67,7 @@ pub(crate) async fn get_runner(
 pub(crate) async fn create_shared(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewRunner>,
+    body: JsonBody<wire::NewRunner>,
 ) -> ApiResult<HttpResponse> {
     let runner_and_token = farm
         .create_shared_runner(&caller.0, request(body.into_inner()))
@@ -93,7 +94,7 @@ pub(crate) async fn create_of_project(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewRunner>,
+    body: JsonBody<wire::NewRunner>,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
@@ -144,7 +145,7 @@ pub(crate) async fn update_runner(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<RunnerPath>,
-    body: Json<wire::RunnerChange>,
+    body: JsonBody<wire::RunnerChange>,
 ) -> ApiResult<Json<wire::Runner>> {
     let runner = farm.runner(&caller.0, path.id, Role::Maintainer).await?;
     let body = body.into_inner();

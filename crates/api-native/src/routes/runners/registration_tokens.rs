@@ -7,6 +7,7 @@ use slipway_farm::{Farm, Registration, RegistrationRequest};
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
+use crate::extractors::JsonBody;
 use crate::wire::paths::{ProjectPath, TokenPath};
 use crate::wire::{self, PageQuery};
 
@@ -48,7 +49,7 @@ pub(crate) async fn list_shared(
 pub(crate) async fn create_shared(
     farm: Data<Farm>,
     caller: Caller,
-    body: Json<wire::NewRegistrationToken>,
+    body: JsonBody<wire::NewRegistrationToken>,
 ) -> ApiResult<HttpResponse> {
     let token_and_secret = farm
         .create_shared_registration(&caller.0, request(body.into_inner()))
@@ -98,7 +99,7 @@ pub(crate) async fn create_of_project(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<ProjectPath>,
-    body: Json<wire::NewRegistrationToken>,
+    body: JsonBody<wire::NewRegistrationToken>,
 ) -> ApiResult<HttpResponse> {
     let access = farm
         .project(&caller.0, &path.ns, &path.name, Role::Maintainer)

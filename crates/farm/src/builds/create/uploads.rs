@@ -53,7 +53,8 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when there is no such upload or it has expired; `Conflict` when a build uses the
-    /// file; `TooLarge`; `Invalid` when the upload breaks off.
+    /// file; `TooLarge`; `StorageFull` when its user has no space left for it; `Invalid` when the upload
+    /// breaks off.
     pub async fn fill_upload<S, E>(&self, id: UploadId, content: S) -> Result<(), FarmError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -64,14 +65,22 @@ impl Farm {
             return Err(FarmError::Conflict("a build uses the file".to_owned()));
         }
         let limit = self.inner.settings.max_upload_bytes;
+        let user = upload.created_by;
+        let left = self.upload_storage_left(user).await?;
         // A new blob for each upload: a reader of the old content must not see bytes of both.
         let blob_key = self.inner.chance.blob_key("uploads");
-        let put = self.inner.blobs.put_stream(&blob_key, limit, content).await;
+        let blobs = &self.inner.blobs;
+        let put = blobs.put_stream(&blob_key, limit.min(left), content).await;
         let stored = put.map_err(|error| match error {
+            PutError::TooLarge { .. } if left < limit => FarmError::StorageFull {
+                owner: "user",
+                limit: self.inner.settings.max_user_upload_bytes,
+            },
             PutError::TooLarge { .. } => FarmError::TooLarge { limit },
             PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
             PutError::Blob(error) => error.into(),
         })?;
+        self.inner.upload_bytes.add(user, stored.size);
         let content = FileContent {
             blob_key: blob_key.clone(),
             size_bytes: stored.size,

@@ -1,0 +1,262 @@
+//! The rules for all bodies, whatever their routes do: a body that makes no progress is ended, and a
+//! connection with an unread body is closed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, web};
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::time::Sleep;
+
+use crate::body::BodyMemory;
+
+/// The fewest bytes that are progress, so that a client cannot hold a connection with one byte at a
+/// time.
+const MIN_PROGRESS_BYTES: usize = 1024;
+/// How much of a body anything but an [`UnreadBody`](crate::UnreadBody) can read, in bytes. So a route that
+/// takes a body in any other way, and does not check its sender, can read no large one.
+const UNCHECKED_BYTES: u64 = 256 << 10;
+/// The `Retry-After` of a 503, in seconds.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("3");
+
+/// The rules for all bodies.
+#[derive(Clone, Debug)]
+pub struct BodyRules {
+    /// For how long a body may make no progress.
+    pub progress: Duration,
+    /// The memory for all bodies together.
+    pub memory: BodyMemory,
+}
+
+/// Middleware for all routes: applies the [`BodyRules`] in the application's data.
+///
+/// A body of which less than 1 KiB arrives within the time is ended with 408; a body for which there is
+/// no memory is answered with 503. In both cases, and whenever the response is sent before the body was
+/// read, the connection is closed after the response.
+///
+/// # Errors
+/// Those of the routes.
+pub async fn guard_body<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let payload = request.take_payload();
+    if matches!(payload, Payload::None) {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let progress = request.app_data::<web::Data<BodyRules>>();
+    let progress = progress.map_or(Duration::MAX, |rules| rules.progress);
+    let guarded = Rc::new(Guarded {
+        payload: RefCell::new(payload),
+        progress,
+        waits: RefCell::new(None),
+        arrived: Cell::new(0),
+        failure: Cell::new(None),
+        unchecked: Cell::new(Some(UNCHECKED_BYTES)),
+        is_known: Cell::new(false),
+    });
+    request
+        .extensions_mut()
+        .insert(BodyState(Rc::clone(&guarded)));
+    request.set_payload(Payload::Stream {
+        payload: Box::pin(GuardedStream(Rc::clone(&guarded))),
+    });
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    if let Some(failure) = guarded.failure.get() {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+        match failure {
+            BodyFailure::TimedOut => head.status = StatusCode::REQUEST_TIMEOUT,
+            BodyFailure::NoMemory => {
+                head.status = StatusCode::SERVICE_UNAVAILABLE;
+                head.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
+            }
+        }
+    }
+    Ok(response.map_body(|_, body| {
+        BoxBody::new(WithRequestBody {
+            body,
+            _guarded: guarded,
+        })
+    }))
+}
+
+/// A failure that decides the status, whatever the route answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFailure {
+    TimedOut,
+    NoMemory,
+}
+
+/// The state of the body of a request, in the request's extensions.
+#[derive(Clone)]
+pub(crate) struct BodyState(Rc<Guarded>);
+
+impl BodyState {
+    /// Makes the response one about this failure.
+    pub(crate) fn fail(&self, failure: BodyFailure) {
+        self.0.failure.set(Some(failure));
+    }
+
+    /// Notes that the sender is known.
+    pub(crate) fn becomes_known(&self) {
+        self.0.is_known.set(true);
+    }
+
+    /// Whether the sender is known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.is_known.get()
+    }
+
+    /// Lets the rest of the body be read. The caller has limits of its own.
+    pub(crate) fn open(&self) {
+        self.0.unchecked.set(None);
+    }
+}
+
+struct Guarded {
+    payload: RefCell<Payload>,
+    progress: Duration,
+    /// The time until which the next bytes must arrive; `None` while bytes are there.
+    waits: RefCell<Option<Pin<Box<Sleep>>>>,
+    /// The bytes that arrived since the wait began.
+    arrived: Cell<usize>,
+    failure: Cell<Option<BodyFailure>>,
+    /// The bytes that may be read; `None` if the reader has limits of its own.
+    unchecked: Cell<Option<u64>>,
+    is_known: Cell<bool>,
+}
+
+struct GuardedStream(Rc<Guarded>);
+
+impl Stream for GuardedStream {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let body = &*self.0;
+        if body.failure.get() == Some(BodyFailure::TimedOut) {
+            return Poll::Ready(Some(Err(timed_out())));
+        }
+        let polled = Pin::new(&mut *body.payload.borrow_mut()).poll_next(cx);
+        let mut waits = body.waits.borrow_mut();
+        match polled {
+            Poll::Ready(Some(Ok(bytes))) => {
+                let arrived = body.arrived.get().saturating_add(bytes.len());
+                body.arrived.set(arrived);
+                if arrived >= MIN_PROGRESS_BYTES {
+                    *waits = None;
+                }
+                if let Some(left) = body.unchecked.get() {
+                    let Some(left) = left.checked_sub(bytes.len() as u64) else {
+                        return Poll::Ready(Some(Err(PayloadError::Overflow)));
+                    };
+                    body.unchecked.set(Some(left));
+                }
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => {
+                let wait = waits.get_or_insert_with(|| {
+                    body.arrived.set(0);
+                    Box::pin(tokio::time::sleep(body.progress))
+                });
+                ready!(wait.as_mut().poll(cx));
+                body.failure.set(Some(BodyFailure::TimedOut));
+                Poll::Ready(Some(Err(timed_out())))
+            }
+        }
+    }
+}
+
+fn timed_out() -> PayloadError {
+    let why = "too few bytes arrived in time";
+    PayloadError::Io(io::Error::new(io::ErrorKind::TimedOut, why))
+}
+
+/// The body of a response, with the rest of the body of its request. The server closes a connection
+/// whose request has an unread body only while somebody could still read it; without that, it reads
+/// and discards a chunked body for as long as the client sends it.
+struct WithRequestBody {
+    body: BoxBody,
+    _guarded: Rc<Guarded>,
+}
+
+impl MessageBody for WithRequestBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse};
+
+    use super::*;
+    use crate::body::{UNKNOWN_SENDER_BYTES, UnreadBody};
+
+    async fn unchecked(mut payload: web::Payload) -> HttpResponse {
+        let mut length = 0;
+        while let Some(piece) = futures_util::StreamExt::next(&mut payload).await {
+            match piece {
+                Ok(bytes) => length += bytes.len(),
+                Err(_) => return HttpResponse::PayloadTooLarge().finish(),
+            }
+        }
+        HttpResponse::Ok().body(length.to_string())
+    }
+
+    async fn checked(body: UnreadBody) -> HttpResponse {
+        match body.read_unknown(UNKNOWN_SENDER_BYTES).await {
+            Ok(body) => HttpResponse::Ok().body(body.len().to_string()),
+            Err(error) => HttpResponse::PayloadTooLarge().body(error.to_string()),
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_route_without_limits_reads_no_large_body() {
+        let rules = BodyRules {
+            progress: Duration::from_secs(30),
+            memory: BodyMemory::new(1 << 20),
+        };
+        let app = App::new()
+            .app_data(web::Data::new(rules))
+            .wrap(from_fn(guard_body))
+            .route("/unchecked", web::post().to(unchecked))
+            .route("/checked", web::post().to(checked));
+        let app = init_service(app).await;
+        for (path, length, status) in [
+            ("/unchecked", UNCHECKED_BYTES as usize, 200),
+            ("/unchecked", UNCHECKED_BYTES as usize + 1, 413),
+            ("/checked", UNKNOWN_SENDER_BYTES, 200),
+            ("/checked", UNKNOWN_SENDER_BYTES + 1, 413),
+        ] {
+            let request = TestRequest::post()
+                .uri(path)
+                .set_payload(vec![b'x'; length]);
+            let response = call_service(&app, request.to_request()).await;
+            assert_eq!(response.status().as_u16(), status, "{path} {length}");
+        }
+    }
+}
