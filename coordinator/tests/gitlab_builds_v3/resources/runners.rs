@@ -143,8 +143,9 @@ async fn runner_details_are_visible_to_masters(backend: Backend) {
     }]);
     assert_eq!(details["projects"], served);
     for client in [&fixture.developer, &fixture.outsider] {
+        // As if it did not exist.
         let refused = client.get(&runner_path(runner.id)).await;
-        refused.fails_with(403, "403 Forbidden");
+        refused.fails_with(404, "404 Not Found");
     }
     let shared = RunnerApi::new(&fixture.farm)
         .register_runner(&fixture.farm)
@@ -177,7 +178,7 @@ async fn runner_is_changed_by_masters_of_all_its_projects(backend: Backend) {
     };
     change(&fixture.developer)
         .await
-        .fails_with(403, "403 Forbidden");
+        .fails_with(404, "404 Not Found");
     let changed = change(&fixture.master).await.is(200).json();
     assert_eq!(changed["description"], "renamed");
     assert_eq!(changed["tag_list"], json!(["x", "y"]));
@@ -247,7 +248,7 @@ async fn runner_is_deleted_by_a_master_of_its_only_project(backend: Backend) {
     let fixture = Fixture::start(backend).await;
     let runner = register_project_runner(&fixture).await;
     let of_runner = runner_path(runner.id);
-    delete(&fixture.developer, &of_runner).await.is(403);
+    delete(&fixture.developer, &of_runner).await.is(404);
     let other = fixture.farm.project("grp/other").await;
     fixture.farm.member(&other, "mona", Role::Maintainer).await;
     let admin = fixture.farm.admin().await;
@@ -308,7 +309,7 @@ async fn runner_is_enabled_for_another_project_and_disabled(backend: Backend) {
     delete(&fixture.outsider, &binding).await.is(404);
     enable(&fixture.outsider)
         .await
-        .fails_with(403, "403 Forbidden");
+        .fails_with(404, "404 Not Found");
     let last_binding = format!("/projects/1/runners/{}", runner.id);
     delete(&fixture.master, &last_binding)
         .await
