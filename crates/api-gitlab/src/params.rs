@@ -96,6 +96,10 @@ fn content_type(request: &HttpRequest) -> String {
 /// The parameter `token` in the beginning of a body of JSON or of a form.
 pub(crate) fn token_in_start(request: &HttpRequest, start: &[u8]) -> Option<String> {
     const TOKEN: &str = "token";
+    // A character may be cut off at the end, but nothing else may be wrong: that is an error of the body.
+    if std::str::from_utf8(start).is_err_and(|error| error.error_len().is_some()) {
+        return None;
+    }
     let token = if content_type(request).starts_with(FORM) {
         Query::first_in_form(start, TOKEN)
     } else {

@@ -275,8 +275,13 @@ impl BodyStream {
     /// Reads and discards up to `limit` bytes of a known sender's body, so that a client that is still
     /// sending reads the response. The body of an unknown sender is not read.
     pub async fn discard(&mut self, limit: u64) {
-        if !self.0.borrow().is_known {
-            return;
+        {
+            let mut streamed = self.0.borrow_mut();
+            if !streamed.is_known {
+                return;
+            }
+            // The body may have been refused because it is longer than the limit.
+            streamed.limit = u64::MAX;
         }
         let mut discarded = 0;
         while discarded < limit
