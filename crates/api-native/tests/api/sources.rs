@@ -17,6 +17,7 @@ const CHECK: &str = "/v1/projects/acme/api/builds/check";
 async fn send(api: &Api, token: &str, path: &str, kind: &str, bytes: &[u8]) -> (u16, Value) {
     let app = App::new()
         .app_data(web::Data::new(api.farm.clone()))
+        .app_data(web::Data::new(slipway_http::BodyRules::default()))
         .configure(slipway_api_native::configure);
     let app = test::init_service(app).await;
     let request = test::TestRequest::with_uri(path)

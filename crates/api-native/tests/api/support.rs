@@ -12,6 +12,7 @@ use slipway_farm::{
     Settings,
 };
 use slipway_git::{Git, Limits};
+use slipway_http::BodyRules;
 use slipway_outbound::{NetworkPolicy, Outbound};
 use slipway_store::Store;
 use tempfile::TempDir;
@@ -103,6 +104,7 @@ impl Api {
         let data = web::Data::new(self.farm.clone());
         let app = App::new()
             .app_data(data)
+            .app_data(web::Data::new(BodyRules::default()))
             .configure(slipway_api_native::configure);
         let app = test::init_service(app).await;
         let mut request = test::TestRequest::with_uri(path)

@@ -39,6 +39,15 @@ pub struct BodyRules {
     pub memory: BodyMemory,
 }
 
+impl Default for BodyRules {
+    fn default() -> Self {
+        Self {
+            progress: Duration::from_secs(30),
+            memory: BodyMemory::new(128 << 20),
+        }
+    }
+}
+
 /// Middleware for all routes: applies the [`BodyRules`] in the application's data.
 ///
 /// A body of which less than 1 KiB arrives within the time is ended with 408; a body for which there is
