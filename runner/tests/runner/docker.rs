@@ -3,6 +3,7 @@
 
 mod images_from_scripts;
 mod linked_directories;
+mod neighbours;
 mod packages;
 mod scripts;
 mod secrets;
@@ -119,7 +120,14 @@ async fn runner(fake: &FakeCoordinator) -> Runner {
 
 /// A runner with this name on the engine.
 async fn runner_with_name(fake: &FakeCoordinator, name: &str) -> Runner {
+    // Images that tests build in the engine and push to no registry.
+    let local = ["slipway-test/*".parse().unwrap()].into_iter().collect();
     let builder = Builder::connect(name).await.unwrap();
+    runner_of(fake, builder.with_local_images(local)).await
+}
+
+/// A runner with this builder.
+async fn runner_of(fake: &FakeCoordinator, builder: Builder) -> Runner {
     let git = Git::new(Limits::default()).unwrap();
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
     let limits = (FetchLimits::default(), UnpackLimits::default());
