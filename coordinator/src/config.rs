@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use slipway_blobs::BlobLocation;
+use slipway_domain::image::push_targets::SharedTargets;
 use slipway_farm::{LogKey, Settings};
 use slipway_outbound::Outbound;
 use slipway_store::DatabaseUrl;
@@ -39,6 +40,17 @@ pub struct Config {
     /// The registry, HOST or HOST:PORT, for projects without an image repository of their own.
     #[arg(long, env = "SLIPWAY_REGISTRY")]
     pub registry: Option<String>,
+    /// A repository to which, and below which, every project may push in addition to its own, such as
+    /// `registry.example/shared`; `*` allows all. Separate repositories with commas.
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_PUSH_TO",
+        value_name = "REPOSITORIES",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = SharedTargets::from_list
+    )]
+    pub allow_push_to: SharedTargets,
     /// The file with the key that encrypts secrets. It is created if it does not exist. Coordinators
     /// that share a database share the key [default: seal-key in the data directory].
     #[arg(long, env = "SLIPWAY_SEAL_KEY_FILE")]
@@ -187,6 +199,7 @@ impl Config {
         Ok(Settings {
             public_url: self.public_url.clone(),
             registry: self.registry.clone(),
+            shared_targets: self.allow_push_to.clone(),
             lease: self.limits.lease_s,
             stock_lease: self.limits.stock_lease_s,
             silent_lease: self.limits.silent_lease_s,

@@ -2,6 +2,7 @@
 
 mod limits;
 mod network;
+mod sharing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use slipway_domain::{Platform, RegistrationToken, RunnerId, RunnerToken, TagSet};
 use slipway_git::{Git, Limits};
-use slipway_image_builder::Builder;
 use slipway_outbound::Outbound;
+use slipway_image_builder::{Backend, Builder};
 use slipway_packages::{FetchLimits, Packages, UnpackLimits};
 use slipway_protocol::RegisterRequest;
 
@@ -19,6 +20,7 @@ use crate::client::{CoordinatorClient, info};
 use crate::config::Config;
 use crate::docker::{Attest, DockerExecutor, Notary};
 use crate::executor::Executor;
+use crate::firewall;
 use crate::jobs::JobRunner;
 use crate::manager::{self, Shutdown};
 use crate::scripted::ScriptedExecutor;
@@ -26,6 +28,7 @@ use crate::work_dir::WorkDir;
 
 pub use limits::LimitFlags;
 pub use network::NetworkFlags;
+pub use sharing::SharingFlags;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -76,6 +79,9 @@ pub enum Command {
     Register(Register),
     /// Claim and run jobs until stopped by a signal.
     Run(Run),
+    /// Keep the networks of jobs away from this host, with rules in its firewall. A runner that does
+    /// not run as root needs this before it starts, after each start of the host.
+    Firewall,
     /// Ask the coordinator whether it knows this runner.
     Verify(ConfigFile),
     /// Delete this runner from the coordinator, and its configuration file.
@@ -164,6 +170,8 @@ pub struct Run {
     pub attest: Attest,
     #[command(flatten)]
     pub limits: LimitFlags,
+    #[command(flatten)]
+    pub sharing: SharingFlags,
     /// Size limit of a job's trace, in MiB; output beyond it is omitted.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_MB", default_value_t = 64)]
     pub max_trace_mb: u64,
@@ -201,6 +209,11 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Register(args) => register(args).await,
         Command::Run(args) => run(args).await,
+        Command::Firewall => {
+            firewall::apply().await.map_err(anyhow::Error::msg)?;
+            tracing::info!("The networks of jobs are kept away from this host");
+            Ok(())
+        }
         Command::Verify(file) => {
             let config = Config::load(&file.path()?)?;
             CoordinatorClient::new(&config.url)?
@@ -296,8 +309,16 @@ async fn run(args: Run) -> anyhow::Result<()> {
             // The host keys are stored in the work directory, so that they survive a restart.
             let git = Git::new(Limits::default(), outbound)?;
             let git = git.with_known_hosts(dir.join("known_hosts"));
-            let builder = builder.with_limits(args.limits.job());
-            limits::warn_of_unenforced(&builder);
+            // Podman cannot limit memory on every host, so only Docker has a default.
+            let host_memory = match builder.backend() {
+                Backend::BuildKit => builder.host_memory().await,
+                Backend::Classic => None,
+            };
+            let builder = builder.with_limits(args.limits.job(host_memory));
+            let builder = args.sharing.apply_to(builder);
+            let notes = args.sharing.notes(&builder).await;
+            sharing::log(&notes);
+            limits::warn_of_unenforced(&builder, args.limits.are_given());
             let limits = (FetchLimits::default(), UnpackLimits::default());
             let packages = Packages::new(limits.0, limits.1, args.network.package_policy())?;
             tracing::info!(
@@ -314,6 +335,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
             );
             let notary = Notary::new(args.attest, CoordinatorClient::new(&config.url)?, own_url);
             let docker = docker.with_host_ssh_keys(args.network.host_ssh_keys);
+            let docker = docker.with_sharing(args.sharing.share_caches, notes);
             let docker = docker.with_notary(notary);
             Arc::new(docker.with_script_image(args.script_image))
         }
@@ -325,6 +347,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
         executor,
         work_dir,
         emulates: args.emulate,
+        trust: args.sharing.trust,
         trace_limit: args.max_trace_mb.saturating_mul(MIB),
         stop_all: shutdown.stop.clone(),
     };

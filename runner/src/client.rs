@@ -122,6 +122,8 @@ pub fn info(executor: &str, emulates: &[Platform]) -> Info {
     };
     Info {
         unready: None,
+        trust: Vec::new(),
+        notes: Vec::new(),
         platforms: emulates.iter().map(Platform::to_string).collect(),
         name: Some(OUR_RUNNER.to_owned()),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),

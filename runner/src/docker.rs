@@ -7,6 +7,7 @@ mod checkout;
 mod disk_limit;
 mod image_archive;
 mod image_index;
+mod isolation;
 mod package;
 mod script;
 mod submitted_source;
@@ -29,6 +30,7 @@ use crate::executor::{Artifact, Executor, Failure, Job};
 
 pub use attestations::{Attest, Notary};
 pub use build_cache::CacheLimits;
+pub use isolation::SharedCaches;
 
 /// For how long the engine's storage directories are remembered.
 const STORAGE_DIRS_FOR: Duration = Duration::from_secs(60);
@@ -45,6 +47,8 @@ pub struct DockerExecutor {
     notary: Option<Notary>,
     /// Projects without a deploy key that are checked out with the ssh keys of this host.
     host_ssh_keys: Vec<ProjectPattern>,
+    shared_caches: SharedCaches,
+    notes: Vec<String>,
 }
 
 impl DockerExecutor {
@@ -59,6 +63,8 @@ impl DockerExecutor {
             script_image: None,
             notary: None,
             host_ssh_keys: Vec::new(),
+            shared_caches: SharedCaches::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -73,6 +79,15 @@ impl DockerExecutor {
     #[must_use]
     pub fn with_script_image(mut self, image: Option<String>) -> Self {
         self.script_image = image;
+        self
+    }
+
+    /// Sets which builds share the engine's cache, and the notes about the separation of jobs on this
+    /// host.
+    #[must_use]
+    pub fn with_sharing(mut self, caches: SharedCaches, notes: Vec<String>) -> Self {
+        self.shared_caches = caches;
+        self.notes = notes;
         self
     }
 
@@ -93,7 +108,7 @@ impl DockerExecutor {
             Some(SourceDate::Commit) => Some(checkout::commit_time(job)?),
             None => None,
         };
-        let variables = job.payload.variables.iter();
+        let variables = isolation::variables(job);
         let request = BuildRequest {
             job: job.payload.id.to_string(),
             checkout: checkout::dir(job),
@@ -107,6 +122,7 @@ impl DockerExecutor {
                 .collect(),
             scratch: job.dir.clone(),
             source_date,
+            cache_scope: isolation::cache_scope(job, self.shared_caches),
         };
         let built = self
             .builder
@@ -160,6 +176,10 @@ impl Executor for DockerExecutor {
         "docker"
     }
 
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     async fn remove_leftovers(&self) {
         match self.builder.remove_leftovers().await {
             Ok(0) => {}
@@ -171,6 +191,7 @@ impl Executor for DockerExecutor {
     }
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
+        isolation::check_push(job)?;
         job.output.phase(Phase::Fetching);
         disk_limit::enforce(self.builder.limits().disk_bytes, job, self.fetch(job)).await
     }

@@ -204,6 +204,11 @@ pub trait Executor: Send + Sync {
     /// The executor's name in the protocol.
     fn name(&self) -> &'static str;
 
+    /// What people should know about this runner, such as what its engine cannot separate.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
     /// Deletes what an earlier process of this runner left. Called once, before the first job.
     async fn remove_leftovers(&self);
 

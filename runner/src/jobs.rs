@@ -13,7 +13,9 @@ mod transfers;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use slipway_domain::{BuildStep, FailureReason, JobSpec, JobToken, Platform, RunnerToken};
+use slipway_domain::{
+    BuildStep, FailureReason, JobSpec, JobToken, Platform, RunnerToken, TrustLevel,
+};
 use slipway_protocol::{ImageResult, JobPayload, UpdateRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,8 @@ pub struct JobRunner {
     pub work_dir: WorkDir,
     /// The platforms that images are built for besides this host's own.
     pub emulates: Vec<Platform>,
+    /// The trust levels of the builds that this runner is dedicated to; empty for all.
+    pub trust: Vec<TrustLevel>,
     /// The size limit of a trace, in bytes.
     pub trace_limit: u64,
     /// Stops all jobs.

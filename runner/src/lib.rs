@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod docker;
 pub mod executor;
+pub mod firewall;
 pub mod health;
 pub mod jobs;
 pub mod manager;

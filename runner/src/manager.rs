@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use slipway_domain::TrustLevel;
+use slipway_protocol::Info;
 use slipway_tasks::{StopSignal, StopSignals, spawn};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,7 +51,11 @@ impl Shutdown {
 /// Runs jobs until `shutdown`. Returns when the last job has been reported.
 pub async fn run(jobs: Arc<JobRunner>, slots: usize, min_free_bytes: u64, shutdown: &Shutdown) {
     jobs.executor.remove_leftovers().await;
-    let info = info(jobs.executor.name(), &jobs.emulates);
+    let info = Info {
+        trust: jobs.trust.iter().map(TrustLevel::to_string).collect(),
+        notes: jobs.executor.notes().to_vec(),
+        ..info(jobs.executor.name(), &jobs.emulates)
+    };
     let health = Health::default();
     let mut poller = Poller::new(
         Arc::clone(&jobs),

@@ -66,7 +66,10 @@ fn image(digest: &str) -> Content {
 }
 
 async fn image_line_in_the_trace_is_recorded_as_an_artifact(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
+    let farm = TestFarm::start_with(backend, |config| {
+        config.registry = Some("registry.test".to_owned());
+    })
+    .await;
     // Versions from 1.3 on send chunks and then the whole trace; older ones send only the whole.
     for sends_chunks in [true, false] {
         let claim = claim_image_build(&farm).await;
@@ -87,7 +90,10 @@ async fn image_line_in_the_trace_is_recorded_as_an_artifact(backend: Backend) {
 }
 
 async fn other_trace_lines_and_failed_jobs_record_no_image(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
+    let farm = TestFarm::start_with(backend, |config| {
+        config.registry = Some("registry.test".to_owned());
+    })
+    .await;
     let other = image_line(&claim_image_build(&farm).await, &digest("0a"));
     for (state, content) in [
         ("success", "nothing"),
@@ -116,7 +122,10 @@ async fn other_trace_lines_and_failed_jobs_record_no_image(backend: Backend) {
 }
 
 async fn image_in_the_final_update_takes_precedence_over_the_trace(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
+    let farm = TestFarm::start_with(backend, |config| {
+        config.registry = Some("registry.test".to_owned());
+    })
+    .await;
     let claim = claim_image_build(&farm).await;
     let end = json!({
         "state": "success", "trace": image_line(&claim, &digest("0a")),

@@ -104,7 +104,10 @@ async fn ranges_of_a_trace_count_its_text(backend: Backend) {
 }
 
 async fn image_line_with_a_header_is_recorded_as_an_artifact(backend: Backend) {
-    let farm = TestFarm::start(backend).await;
+    let farm = TestFarm::start_with(backend, |config| {
+        config.registry = Some("registry.test".to_owned());
+    })
+    .await;
     let project = farm.project("acme/api").await;
     let mut definition = Definition::single_image();
     if let JobSpec::ImageBuild(image) = &mut definition.jobs[0].spec {

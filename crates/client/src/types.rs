@@ -337,6 +337,12 @@ pub struct Runner {
     /// Why the runner claims no jobs at the moment, in its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unready: Option<String>,
+    /// The trust levels of the builds that the runner is dedicated to; empty for all.
+    #[serde(default)]
+    pub trust: Vec<String>,
+    /// What the runner reports about the separation of jobs on its host.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Changes to a runner. Absent fields stay as they are.

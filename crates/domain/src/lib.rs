@@ -21,6 +21,7 @@ pub mod tokens;
 pub use access::{Role, Scope, ScopeSet, Visibility};
 pub use build::rollup::{self, BuildState};
 pub use build::source::BuildSource;
+pub use build::trust::TrustLevel;
 pub use ids::{
     ArtifactId, BuildId, BuildUuid, CredentialId, JobId, JobUuid, NamespaceId, PipelineId,
     ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slipway_domain::ProjectPattern;
+use slipway_domain::image::push_targets::SharedTargets;
 use slipway_github::Github;
 
 use crate::crypto::log_key::LogKey;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// The registry for images of projects that name no image repository.
     pub registry: Option<String>,
+    /// The repositories to which every project may push besides its own.
+    pub shared_targets: SharedTargets,
     /// The lease of a runner that sends heartbeats.
     pub lease: Duration,
     /// The lease of a stock runner.
@@ -79,6 +82,7 @@ impl Default for Settings {
         Self {
             public_url: None,
             registry: None,
+            shared_targets: SharedTargets::default(),
             lease: Duration::from_secs(15),
             stock_lease: Duration::from_secs(90),
             silent_lease: Duration::from_secs(3600),

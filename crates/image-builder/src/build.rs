@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::builder::{Backend, Builder};
 use crate::buildkit::secrets::BuildSecrets;
 use crate::context::Context;
-use crate::engine::build_options::{build_options, with_cache};
+use crate::engine::build_options::{build_options, with_cache, with_scope};
 use crate::engine::failures::build_error;
 use crate::engine::trace_writer::TraceWriter;
 use crate::error::BuildError;
@@ -66,10 +66,19 @@ impl Builder {
             .await
             .map_err(std::io::Error::other)??;
         let base = context.base.as_ref();
+        let asks_registry = self
+            .check_images(request, &context.images, progress)
+            .await?;
         self.pull_base_image(request, base, progress).await?;
         let cache_images = self.cache_images(request, progress).await;
         let (id, bases) = self
-            .build_image(request, context, secrets, cache_images, progress)
+            .build_image(
+                request,
+                context,
+                secrets,
+                (cache_images, asks_registry),
+                progress,
+            )
             .await?;
         // A failure costs the next build time, and nothing else.
         if let Err(error) = self.keep_layers(request, &id).await {
@@ -101,19 +110,25 @@ impl Builder {
     }
 
     /// Builds the image, reusing layers of `cache_images` where they match; returns its id and the
-    /// base images that it was built from.
+    /// base images that it was built from. With `asks_registry`, the engine looks every base image
+    /// up in its registry.
     async fn build_image(
         &self,
         request: &BuildRequest,
         context: Context,
         secrets: BuildSecrets,
-        cache_images: Vec<String>,
+        (cache_images, asks_registry): (Vec<String>, bool),
         progress: &dyn Progress,
     ) -> Result<(String, Vec<ResolvedBase>), BuildError> {
         // A name keeps the image from being pruned as dangling before it is pushed.
         let name = self.built_name(&request.job);
-        let options = build_options(request, self.backend(), self.owner(), &name);
-        let options = with_cache(options, request, self.backend(), cache_images);
+        let backend = self.backend();
+        let options = build_options(request, backend, self.owner(), &name, asks_registry);
+        let mut options = with_cache(options, request, backend, cache_images);
+        if let Some(scope) = &request.cache_scope {
+            let kept = self.kept_for(request).await?;
+            options = with_scope(options, scope, backend, self.is_podman(), kept);
+        }
         let mut trace = TraceWriter::new(progress);
         let result = match self.backend() {
             Backend::BuildKit => {

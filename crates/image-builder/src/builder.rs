@@ -12,11 +12,13 @@ use parking_lot::Mutex;
 use slipway_domain::Platform;
 use slipway_outbound::{Outbound, OutboundError};
 
+use crate::confinement::Confinement;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::failures::engine_error;
 use crate::engine::versioned::with_negotiated_version;
 use crate::error::BuildError;
 use crate::limits::Limits;
+use crate::sharing::LocalImages;
 
 /// How long the engine may take to begin an answer. The answer to a build request may begin only
 /// after the whole context was sent; the job's own timeout bounds that, not this constant.
@@ -60,6 +62,10 @@ pub struct Builder {
     /// Registries that only the engine talks to: adding tags to an image there directly failed.
     pub(crate) engine_only_registries: Mutex<HashSet<String>>,
     limits: Limits,
+    confinement: Confinement,
+    local_images: LocalImages,
+    /// Part of the names of images until they are pushed, so that no other job can guess them.
+    name_secret: u128,
     keeps_images: bool,
 }
 
@@ -104,6 +110,9 @@ impl Builder {
             tag_locks: Mutex::default(),
             engine_only_registries: Mutex::default(),
             limits: Limits::default(),
+            confinement: Confinement::default(),
+            local_images: LocalImages::default(),
+            name_secret: rand::random(),
             keeps_images: false,
         })
     }
@@ -132,6 +141,20 @@ impl Builder {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Confines the containers of jobs.
+    #[must_use]
+    pub fn with_confinement(mut self, confinement: Confinement) -> Self {
+        self.confinement = confinement;
+        self
+    }
+
+    /// Lets every job use these images of the engine without asking a registry for them.
+    #[must_use]
+    pub fn with_local_images(mut self, images: LocalImages) -> Self {
+        self.local_images = images;
         self
     }
 
@@ -181,6 +204,33 @@ impl Builder {
     /// What each job may use.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// How the containers of jobs are confined.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// The images of the engine that every job may use.
+    pub fn local_images(&self) -> &LocalImages {
+        &self.local_images
+    }
+
+    /// What makes the names of images unknown to other jobs.
+    pub(crate) fn name_secret(&self) -> u128 {
+        self.name_secret
+    }
+
+    /// Whether the engine runs on this host.
+    pub fn is_local(&self) -> bool {
+        self.endpoint.is_local()
+    }
+
+    /// The memory of the engine's host, in bytes; `None` if the engine does not tell.
+    pub async fn host_memory(&self) -> Option<u64> {
+        let info = self.docker.info().await.ok()?;
+        let bytes = u64::try_from(info.mem_total?).ok()?;
+        (bytes > 0).then_some(bytes)
     }
 
     /// Whether the memory and CPU limits apply to the steps of image builds.

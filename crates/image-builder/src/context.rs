@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::buildkit::file_sync::Files;
 use crate::dockerfile::first_from::{self, FirstFrom};
 use crate::dockerfile::frontend;
+use crate::dockerfile::images::{NamedImages, named_images};
 use crate::error::BuildError;
 
 /// The chunks of a packed context.
@@ -24,6 +25,8 @@ pub(crate) struct Context {
     modes: FileModes,
     /// The first base image of the Dockerfile, unless only the engine can resolve its name.
     pub(crate) base: Option<FirstFrom>,
+    /// All images that the Dockerfile names.
+    pub(crate) images: NamedImages,
 }
 
 impl Context {
@@ -38,7 +41,13 @@ impl Context {
         let text = files.dockerfile_text();
         frontend::check(text, spec)?;
         let base = first_from::check(text, spec)?;
-        Ok(Self { files, modes, base })
+        let images = named_images(text, spec);
+        Ok(Self {
+            files,
+            modes,
+            base,
+            images,
+        })
     }
 
     /// The path of the Dockerfile in the archive.

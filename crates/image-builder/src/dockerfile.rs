@@ -2,3 +2,4 @@
 
 pub(crate) mod first_from;
 pub(crate) mod frontend;
+pub(crate) mod images;

@@ -5,6 +5,7 @@ pub(crate) mod build_options;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod failures;
+pub(crate) mod networks;
 mod ping;
 pub(crate) mod replay;
 pub(crate) mod resolved_bases;

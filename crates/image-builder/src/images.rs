@@ -9,5 +9,6 @@ pub(crate) mod kept_layers;
 pub(crate) mod layer_cache;
 pub(crate) mod local_tags;
 pub(crate) mod pull;
+pub(crate) mod pull_right;
 pub(crate) mod push;
 pub(crate) mod registry_retry;

@@ -9,6 +9,9 @@ use chrono::{DateTime, Utc};
 use slipway_build_context::FileModes;
 use slipway_domain::{ImageBuild, ImageDetails};
 
+use crate::cache_scope::CacheScope;
+use crate::engine::credentials::is_hub;
+
 /// One image to build.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -30,6 +33,9 @@ pub struct BuildRequest {
     pub scratch: PathBuf,
     /// The creation time to write into the image, in seconds since 1970.
     pub source_date: Option<u32>,
+    /// Only builds of this scope share the cache with this one. `None` shares it with all builds
+    /// that have none.
+    pub cache_scope: Option<CacheScope>,
 }
 
 /// The variables of a job by name. `Debug` does not print their values.
@@ -90,7 +96,10 @@ impl BuildRequest {
     /// The login for pulling an image from `registry`.
     pub(crate) fn login_to_pull(&self, registry: &str) -> Option<&Login> {
         let logins = self.pull_login.iter().chain(&self.logins);
-        logins.into_iter().find(|login| login.registry == registry)
+        let is_for = |login: &&Login| {
+            login.registry == registry || (is_hub(&login.registry) && is_hub(registry))
+        };
+        logins.into_iter().find(is_for)
     }
 
     /// The logins for pulling base images.

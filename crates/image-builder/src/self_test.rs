@@ -50,6 +50,7 @@ impl Builder {
             variables: Variables::default(),
             scratch: scratch.to_owned(),
             source_date: None,
+            cache_scope: None,
         };
         let built = self
             .build(&request, &NoProgress, &CancellationToken::new())

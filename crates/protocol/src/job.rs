@@ -1,6 +1,7 @@
 //! A claimed job, in the format that runners read.
 
 use serde::{Deserialize, Serialize};
+use slipway_domain::image::Repository;
 use slipway_domain::{JobSpec, Submodules};
 
 /// A claimed job: the 201 response of `POST builds/register`.
@@ -80,6 +81,25 @@ pub struct OwnJob {
     /// Each uploaded file must be smaller than this, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_file_bytes: Option<u64>,
+    /// What keeps the job apart from others on its host. An older coordinator does not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+}
+
+/// What keeps a job apart from others on its host. The type has no `Debug`, because the scopes are
+/// secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Isolation {
+    /// A secret value that names the project among all that use a cache. It is the same for each
+    /// runner.
+    pub project_scope: String,
+    /// The same for the builds of the project with the trust level of this one.
+    pub trust_scope: String,
+    /// The trust level of the build, by its name in [`slipway_domain::TrustLevel`].
+    pub trust: String,
+    /// The job may push to these repositories and below them. Absent if it may push anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_to: Option<Vec<Repository>>,
 }
 
 /// How a commit is checked out.

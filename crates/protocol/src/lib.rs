@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use slipway_domain::{BuildStep, ImageDetails};
 
 pub use job::{
-    Artifacts, ArtifactsFile, Checkout, Credentials, Dependency, DeployKey, JobPayload, JobSource,
-    Options, OwnJob, Variable,
+    Artifacts, ArtifactsFile, Checkout, Credentials, Dependency, DeployKey, Isolation, JobPayload,
+    JobSource, Options, OwnJob, Variable,
 };
 
 /// Request header with the job's token, for its trace and artifacts.
@@ -55,6 +55,13 @@ pub struct Info {
     /// Extension, in the verify probe: why the runner claims no jobs at the moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unready: Option<String>,
+    /// Extension: the trust levels that the runner is dedicated to, by their names in
+    /// [`slipway_domain::TrustLevel`]; empty for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trust: Vec<String>,
+    /// Extension: what people should know about the runner, such as what its engine cannot separate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The features that a runner supports.

@@ -103,6 +103,17 @@ impl Registry {
         added
     }
 
+    /// Checks that this login may read the manifest with this digest or tag.
+    ///
+    /// # Errors
+    /// What the registry answered.
+    pub async fn find(&self, reference: &str) -> Result<(), String> {
+        match self.attempt(Call::Get(reference)).await {
+            Ok(_) => Ok(()),
+            Err(AttemptError::Transient(why, _) | AttemptError::Permanent(why)) => Err(why),
+        }
+    }
+
     /// How long the registry asks to wait before the manifest with this digest or tag is requested
     /// again; `None` if it does not.
     pub async fn requested_wait(&self, reference: &str) -> Option<Duration> {

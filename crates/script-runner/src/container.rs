@@ -56,7 +56,8 @@ pub async fn run(
     progress.output(format!("Running in {}\n", request.image).as_bytes());
     let name = container_name(builder, &request.job);
     // A cancel does not interrupt this: a container that is created later would be left behind.
-    create(builder, request, image, &name).await?;
+    let network = builder.create_network(&request.job).await?;
+    create(builder, request, (image, network), &name).await?;
     let mut cause = BuildError::Canceled.into();
     tokio::select! {
         biased;
@@ -79,14 +80,14 @@ pub(crate) fn container_name(builder: &Builder, job: &str) -> String {
 async fn create(
     builder: &Builder,
     request: &ScriptRequest,
-    image: String,
+    (image, network): (String, Option<String>),
     name: &str,
 ) -> Result<(), ScriptError> {
     let options = CreateContainerOptions {
         name: Some(name.to_owned()),
         ..CreateContainerOptions::default()
     };
-    let body = container(builder, request, image);
+    let body = container(builder, request, image, network);
     builder
         .engine()
         .create_container(Some(options), body)
@@ -140,8 +141,14 @@ pub(crate) async fn upload(
         .await?)
 }
 
-/// The container's settings: the engine's default network and privileges, and nothing of the host.
-fn container(builder: &Builder, request: &ScriptRequest, image: String) -> ContainerCreateBody {
+/// The container's settings: a network of its own, as few privileges as the operator allows, and
+/// nothing of the host.
+fn container(
+    builder: &Builder,
+    request: &ScriptRequest,
+    image: String,
+    network: Option<String>,
+) -> ContainerCreateBody {
     // Committing a container stores its variables in the image, where secrets would leak. A container
     // that is saved therefore gets none; its script reads them from a file.
     let variables = match request.save_as {
@@ -159,6 +166,8 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
     let limits = builder.limits();
     let signed = |limit: Option<u64>| limit.and_then(|limit| limit.try_into().ok());
     let memory = signed(limits.memory_bytes);
+    let confinement = builder.confinement();
+    let capabilities = confinement.capabilities.clone();
     ContainerCreateBody {
         image: Some(image),
         entrypoint: Some(vec!["sh".to_owned()]),
@@ -176,6 +185,12 @@ fn container(builder: &Builder, request: &ScriptRequest, image: String) -> Conta
             // This limit includes swap, so equal values mean no swap.
             memory_swap: memory,
             nano_cpus: signed(limits.nano_cpus),
+            pids_limit: confinement.max_processes.map(i64::from),
+            cap_drop: capabilities.is_some().then(|| vec!["ALL".to_owned()]),
+            cap_add: capabilities,
+            security_opt: (!confinement.new_privileges)
+                .then(|| vec!["no-new-privileges".to_owned()]),
+            network_mode: network,
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()

@@ -11,8 +11,11 @@ use slipway_image_builder::{Builder, Progress, host_fault};
 use crate::error::ScriptError;
 use crate::request::ScriptRequest;
 
-/// Makes sure that the engine has the image of `request`, and pulls it if necessary. Returns the
+/// Makes sure that the job may use the image of `request` and that the engine has it. Returns the
 /// image's name on this engine.
+///
+/// The engine offers an image that it pulled for one job to all of them. So the registry is asked with the
+/// login of this job, unless the operator named the image as a local one.
 pub(crate) async fn ensure_image(
     builder: &Builder,
     request: &ScriptRequest,
@@ -26,22 +29,27 @@ pub(crate) async fn ensure_image(
         let pulled = builder.ensure_job_image(image, &request.job, logins).await;
         return pulled.map_err(|error| pull_error(image, error));
     }
-    // A local image is used as it is: a script does not ask for a newer one.
-    match builder.engine().inspect_image(image).await {
-        Ok(_) => return Ok(image.clone()),
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => {}
-        Err(error) => return Err(error.into()),
+    let is_local = builder.local_images().contains(image);
+    if is_local && is_present(builder, image).await? {
+        return Ok(image.clone());
     }
     progress.phase(Phase::Pulling);
     progress.output(format!("Pulling {image}\n").as_bytes());
+    let registry = registry_of(image);
+    let login = logins.iter().find(|login| login.registry == registry);
+    if image.contains('@') && !is_local {
+        // The engine does not ask the registry about an image of this digest that it has.
+        let report = |line: String| progress.output(format!("{line}\n").as_bytes());
+        let checked = builder.check_pull_right(image, login, report).await;
+        checked.map_err(|error| pull_error(image, error))?;
+        if is_present(builder, image).await? {
+            return Ok(image.clone());
+        }
+    }
     let options = CreateImageOptions {
         from_image: Some(with_tag(image)),
         ..CreateImageOptions::default()
     };
-    let registry = registry_of(image);
-    let login = logins.iter().find(|login| login.registry == registry);
     let credentials = login.map(|login| DockerCredentials {
         username: Some(login.username.clone()),
         password: Some(login.password.clone()),
@@ -56,6 +64,17 @@ pub(crate) async fn ensure_image(
         }
     }
     Ok(image.clone())
+}
+
+/// Whether the engine has the image.
+async fn is_present(builder: &Builder, image: &str) -> Result<bool, ScriptError> {
+    match builder.engine().inspect_image(image).await {
+        Ok(_) => Ok(true),
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn pull_error(image: &str, error: Error) -> ScriptError {

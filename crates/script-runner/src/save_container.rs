@@ -62,11 +62,12 @@ async fn commit(builder: &Builder, request: &ScriptRequest) -> Result<String, Sc
         cmd: Some(cmd),
         ..ContainerConfig::default()
     };
+    let (repo, tag) = builder.saved_name(&request.job);
     let options = CommitContainerOptions {
         container: Some(container),
         // Without a name the image could be pruned as dangling before it is pushed.
-        repo: Some("slipway-job".to_owned()),
-        tag: Some(format!("kept-{}-{}", builder.owner(), request.job)),
+        repo: Some(repo),
+        tag: Some(tag),
         pause: false,
         ..CommitContainerOptions::default()
     };

@@ -16,6 +16,7 @@ pub use namespaces::{
     namespace, namespace_by_name, namespace_locked, set_max_builds,
 };
 pub use queries::{
-    by_path, get, insert, limit_to_one, list, list_visible, readable_ids, set_read_only, update,
+    ImagePlace, by_path, get, image_places, insert, limit_to_one, list, list_visible, readable_ids,
+    set_read_only, update,
 };
 pub use row::{Project, Settings};

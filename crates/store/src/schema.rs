@@ -149,6 +149,8 @@ diesel::table! {
         platforms -> Nullable<Text>,
         image_archives -> Bool,
         unready -> Nullable<Text>,
+        trust -> Nullable<Text>,
+        notes -> Nullable<Text>,
     }
 }
 
@@ -241,6 +243,7 @@ diesel::table! {
         called_off -> Bool,
         timeout_s -> Nullable<Integer>,
         deadline_at -> Nullable<BigInt>,
+        trust -> Nullable<Text>,
     }
 }
 

@@ -149,6 +149,7 @@ impl Model {
         let mut definition = Definition::single_image();
         definition.jobs[0].tags = tags(tagged);
         let new = builds::NewBuild {
+            trust: slipway_domain::TrustLevel::Unverified,
             uuid: BuildUuid(uuid::Uuid::from_u128(self.builds)),
             project: self.projects[project].0,
             pipeline: self.projects[project].1,

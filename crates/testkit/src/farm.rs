@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Network, Quay, Traffic};
+use slipway_domain::image::push_targets::SharedTargets;
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
 use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
@@ -80,6 +81,7 @@ impl TestFarm {
             blob_url: None,
             public_url: None,
             registry: None,
+            allow_push_to: SharedTargets::default(),
             seal_key_file: None,
             log_key_file: None,
             limits: Limits {

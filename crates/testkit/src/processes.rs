@@ -244,6 +244,8 @@ impl CoordinatorProcess {
         let work = folder.join(format!("{name}.work"));
         let work = work.to_str().expect("a path in UTF-8");
         let mut all = vec!["run", "--config", config, "--work-dir", work];
+        // Images that tests build in the engine and push to no registry.
+        all.extend(["--local-images", "slipway-test/*"]);
         all.extend(arguments);
         Process::start("slipway-runner", &all, &folder.join(format!("{name}.log")))
     }

@@ -19,9 +19,9 @@ pub struct LimitFlags {
     #[arg(long, env = "SLIPWAY_MAX_CACHE_AGE_DAYS", default_value_t = 30)]
     pub max_cache_age_days: u32,
     /// Memory limit of a job, in MiB; 0 means no limit. It does not apply to steps that BuildKit
-    /// runs.
-    #[arg(long, env = "SLIPWAY_JOB_MEMORY_MB", default_value_t = 0)]
-    pub job_memory_mb: u64,
+    /// runs [default: three quarters of the host's memory].
+    #[arg(long, env = "SLIPWAY_JOB_MEMORY_MB")]
+    pub job_memory_mb: Option<u64>,
     /// CPU limit of a job, such as 1.5; 0 means no limit. It does not apply to steps that BuildKit
     /// runs.
     #[arg(long, env = "SLIPWAY_JOB_CPUS", default_value_t = 0.0, value_parser = cpu_count)]
@@ -45,8 +45,13 @@ impl LimitFlags {
         }
     }
 
-    /// The limits of each job.
-    pub(super) fn job(&self) -> Limits {
+    /// Whether a limit of memory or processors was given, which is then expected to apply.
+    pub(super) fn are_given(&self) -> bool {
+        self.job_memory_mb.is_some_and(|mib| mib > 0) || self.job_cpus > 0.0
+    }
+
+    /// The limits of each job on a host with this memory in bytes, if it is known.
+    pub(super) fn job(&self, host_memory: Option<u64>) -> Limits {
         // 0 is "no limit" on the command line and `None` for the builder.
         let bytes = |mib: u64| (mib > 0).then_some(mib.saturating_mul(MIB));
         #[expect(
@@ -56,19 +61,23 @@ impl LimitFlags {
         )]
         let nano_cpus = (self.job_cpus * 1e9) as u64;
         Limits {
-            memory_bytes: bytes(self.job_memory_mb),
+            memory_bytes: match self.job_memory_mb {
+                Some(mib) => bytes(mib),
+                // A script must not take the memory that the host itself needs.
+                None => host_memory.map(|all| all / 4 * 3),
+            },
             nano_cpus: (nano_cpus > 0).then_some(nano_cpus),
             disk_bytes: bytes(self.job_disk_mb),
         }
     }
 }
 
-/// Logs which limits the engine cannot enforce.
-pub(super) fn warn_of_unenforced(builder: &Builder) {
+/// Logs which limits the engine cannot enforce. `are_given` tells whether the operator set any of
+/// memory or processors.
+pub(super) fn warn_of_unenforced(builder: &Builder, are_given: bool) {
     let limits = builder.limits();
-    let has_limits = limits.memory_bytes.is_some() || limits.nano_cpus.is_some();
     // The classic builder runs steps in containers, which have limits; BuildKit does not.
-    if has_limits && !builder.limits_builds() {
+    if are_given && !builder.limits_builds() {
         tracing::warn!(
             "The memory and CPU limits apply to scripts only, not to image builds: BuildKit in a \
              Docker Engine supports no limits"
@@ -102,14 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn jobs_have_no_limits_by_default() {
+    fn jobs_leave_the_host_memory_and_have_no_other_limits_by_default() {
         let flags = Flags::parse_from(["x"]).limits;
-        assert_eq!(flags.job(), Limits::default());
+        assert_eq!(flags.job(None), Limits::default());
+        assert_eq!(flags.job(Some(4 << 30)).memory_bytes, Some(3 << 30));
+        assert!(!flags.are_given());
         assert_eq!(flags.cache().age, Some(Duration::from_secs(30 * 86_400)));
         let flags = "x --job-memory-mb 64 --job-cpus 1.5 --job-disk-mb 2 --max-cache-age-days 0";
         let flags = Flags::parse_from(flags.split(' ')).limits;
         assert_eq!(
-            flags.job(),
+            flags.job(Some(4 << 30)),
             Limits {
                 memory_bytes: Some(64 << 20),
                 nano_cpus: Some(1_500_000_000),

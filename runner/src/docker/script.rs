@@ -5,7 +5,7 @@ use slipway_domain::{FailureReason, Phase};
 use slipway_image_builder::{Builder, BuiltImage, Progress as _};
 use slipway_script_runner::{ScriptError, ScriptRequest, WORK_DIR, collect, run, save_container};
 
-use super::{checkout, logins};
+use super::{checkout, isolation, logins};
 use crate::executor::{Artifact, ArtifactKind, Failure, Job};
 
 /// Runs the commands of a script, and saves its container as an image if the script asks for it.
@@ -124,7 +124,7 @@ pub(super) async fn collect_files(
 fn environment(job: &Job) -> Vec<(String, String)> {
     let predefined = [("CI_SERVER", "yes"), ("CI_PROJECT_DIR", WORK_DIR)]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let variables = job.payload.variables.iter();
+    let variables = isolation::variables(job);
     let variables = variables.map(|variable| (variable.key.clone(), variable.value.clone()));
     predefined.into_iter().chain(variables).collect()
 }

@@ -3,6 +3,7 @@
 
 mod images_from_scripts;
 mod linked_directories;
+mod neighbours;
 mod packages;
 mod scripts;
 mod secrets;
@@ -120,10 +121,22 @@ async fn runner(fake: &FakeCoordinator) -> Runner {
 
 /// A runner with this name on the engine.
 async fn runner_with_name(fake: &FakeCoordinator, name: &str) -> Runner {
-    let policy = NetworkPolicy::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new());
-    let outbound = Outbound::start(policy.clone()).unwrap();
-    let builder = Builder::connect(name, outbound.clone()).await.unwrap();
-    let git = Git::new(Limits::default(), outbound).unwrap();
+    // Images that tests build in the engine and push to no registry.
+    let local = ["slipway-test/*".parse().unwrap()].into_iter().collect();
+    let outbound = Outbound::start(loopback()).unwrap();
+    let builder = Builder::connect(name, outbound).await.unwrap();
+    runner_of(fake, builder.with_local_images(local)).await
+}
+
+/// Only servers on this host may be connected to.
+fn loopback() -> NetworkPolicy {
+    NetworkPolicy::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new())
+}
+
+/// A runner with this builder.
+async fn runner_of(fake: &FakeCoordinator, builder: Builder) -> Runner {
+    let policy = loopback();
+    let git = Git::new(Limits::default(), Outbound::start(policy.clone()).unwrap()).unwrap();
     let allowed = policy.public_only([]);
     let limits = (FetchLimits::default(), UnpackLimits::default());
     let packages = Packages::new(limits.0, limits.1, allowed).unwrap();

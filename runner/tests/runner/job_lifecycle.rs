@@ -43,6 +43,7 @@ impl Runner {
         let shutdown = Shutdown::default();
         let work_dir = WorkDir::lock(dir.path()).unwrap();
         let jobs = JobRunner {
+            trust: Vec::new(),
             coordinator: CoordinatorClient::new(&fake.url()).unwrap(),
             token: RunnerToken::presented(RUNNER_TOKEN),
             executor: create(work_dir.instance()),

@@ -5,6 +5,7 @@
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use slipway_domain::TrustLevel;
 use slipway_testkit::{Backend, on_both_back_ends};
 
 use super::{SECRET, deliver, delivery, push, push_to_main, signed, start_farm};
@@ -55,7 +56,10 @@ async fn push_creates_a_build_and_returns_its_id(backend: Backend) {
         (&build["branch"], &build["sha"]),
         (&json!("main"), &json!(SHA))
     );
-    assert_eq!(fixture.only_build().await.created_by, None);
+    let pushed = fixture.only_build().await;
+    assert_eq!(pushed.created_by, None);
+    // GitHub signed that the commit is the head of the default branch.
+    assert_eq!(pushed.trust, TrustLevel::DefaultBranch);
     let runner = ScriptedRunner::register(&fixture.farm).await;
     assert_eq!(
         runner.claim().await.spec().cache_tag.as_deref(),
@@ -75,6 +79,17 @@ async fn push_creates_a_build_and_returns_its_id(backend: Backend) {
         .is(200)
         .json();
     assert_eq!(build["branch"], "side/x");
+    let builds = fixture.builds(REPOSITORY).await;
+    let levels: Vec<TrustLevel> = builds.iter().map(|build| build.trust).collect();
+    assert!(levels.contains(&TrustLevel::Ref), "{levels:?}");
+    // Anybody who may start builds can name any commit as that of the branch.
+    let body = json!({"repository": REPOSITORY, "branch": "main", "sha": "c".repeat(40)});
+    fixture.create(body).await.is(201);
+    let builds = fixture.builds(REPOSITORY).await;
+    let named = builds
+        .iter()
+        .find(|build| build.sha.as_str() == "c".repeat(40));
+    assert_eq!(named.unwrap().trust, TrustLevel::Unverified);
 }
 
 async fn push_to_a_fork_builds_nothing(backend: Backend) {

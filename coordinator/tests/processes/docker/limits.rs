@@ -105,7 +105,8 @@ fn restart_runner(fixture: &Fixture) -> Process {
     let dir = fixture.farm_dir.dir.path();
     let (config, work) = (dir.join("runner.toml"), dir.join("runner.work"));
     let (config, work) = (config.to_str().unwrap(), work.to_str().unwrap());
-    let arguments = ["run", "--config", config, "--work-dir", work];
+    let local = ["--local-images", "slipway-test/*"];
+    let arguments = [&["run", "--config", config, "--work-dir", work], &local[..]].concat();
     Process::start("slipway-runner", &arguments, &dir.join("again.log"))
 }
 

@@ -7,6 +7,7 @@
     reason = "tests await or drop their tasks themselves"
 )]
 
+mod isolation;
 mod packages;
 
 use std::time::{Duration, Instant};

@@ -66,7 +66,7 @@ async fn claim_with_slipway_runner(farm: &TestFarm) -> Claim {
 }
 
 /// Registers a runner with this `info` and returns it with the response to its first poll.
-async fn register_and_poll(farm: &TestFarm, info: &Value) -> (Runner, ApiResponse) {
+pub(super) async fn register_and_poll(farm: &TestFarm, info: &Value) -> (Runner, ApiResponse) {
     let api = RunnerApi::new(farm);
     let body = json!({"token": farm.registration_token, "info": info});
     let created = api.json(Method::POST, "/runners/register.json", &body);

@@ -2,18 +2,22 @@
 
 use bytes::Bytes;
 use slipway_domain::base_image::BaseImage;
+use slipway_domain::image::push_targets::PushTargets;
 use slipway_domain::names::clean_message;
 use slipway_domain::spec::Script;
-use slipway_domain::{FailureReason, JobSpec, ReportedResult};
+use slipway_domain::{FailureReason, JobSpec, ReportedResult, TrustLevel};
 use slipway_farm::{
     About, ClaimedJob, Ended, Extent, MadeImage, NeededJob, Report, SentTrace, archive_of,
 };
 use slipway_protocol::{
-    Artifacts, ArtifactsFile, Checkout, Dependency, DeployKey, Info, JobPayload, JobSource,
-    Options, OwnJob, UpdateRequest,
+    Artifacts, ArtifactsFile, Checkout, Dependency, DeployKey, Info, Isolation, JobPayload,
+    JobSource, Options, OwnJob, UpdateRequest,
 };
 
 use crate::{commands, convert};
+
+/// How many notes of a runner are kept.
+const MAX_NOTES: usize = 20;
 
 /// How a runner gets variables whose values are in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +115,21 @@ pub(crate) fn payload(claimed: &ClaimedJob, files: FileVariables) -> JobPayload 
             }),
             checkout: Some(checkout(claimed)),
             max_file_bytes: Some(claimed.max_file_bytes),
+            isolation: Some(isolation(claimed)),
         }),
         credentials: logins,
+    }
+}
+
+fn isolation(claimed: &ClaimedJob) -> Isolation {
+    Isolation {
+        project_scope: claimed.caches.project.clone(),
+        trust_scope: claimed.caches.trust.clone(),
+        trust: claimed.build.trust.to_string(),
+        push_to: match &claimed.push_targets {
+            PushTargets::Any => None,
+            PushTargets::Below(repositories) => Some(repositories.clone()),
+        },
     }
 }
 
@@ -188,8 +205,26 @@ pub(crate) fn about(info: Option<Info>) -> (About, bool) {
             .features
             .is_some_and(|features| features.image_archives),
         unready: info.unready.map(|why| clean_message(&why)),
+        trust: trust_levels(&info.trust),
+        notes: info
+            .notes
+            .iter()
+            .take(MAX_NOTES)
+            .map(|note| clean_message(note))
+            .collect(),
     };
     (about, heartbeat)
+}
+
+/// The trust levels that a runner is dedicated to. Unknown ones are left out.
+fn trust_levels(words: &[String]) -> Vec<TrustLevel> {
+    let known: Vec<TrustLevel> = words.iter().flat_map(|word| word.parse()).collect();
+    if known.is_empty() && !words.is_empty() {
+        // No level would mean all of them. Builds of the default branch harm a host least.
+        vec![TrustLevel::DefaultBranch]
+    } else {
+        known
+    }
 }
 
 /// A progress report or result in the farm's terms.

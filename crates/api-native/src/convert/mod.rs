@@ -390,6 +390,8 @@ pub(crate) fn runner(runner: farm::Runner, online: bool) -> wire::Runner {
         created_at: runner.created_at,
         contact_at: runner.contact_at,
         unready: runner.about.unready,
+        trust: runner.about.trust.iter().map(ToString::to_string).collect(),
+        notes: runner.about.notes,
     }
 }
 

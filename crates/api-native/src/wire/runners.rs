@@ -43,6 +43,11 @@ pub(crate) struct Runner {
     /// Why the runner claims no jobs at the moment, in its own words. Absent while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unready: Option<String>,
+    /// The trust levels of the builds that the runner is dedicated to: `default_branch`, `ref` or
+    /// `unverified`. Empty if it claims jobs of all builds.
+    pub(crate) trust: Vec<String>,
+    /// What the runner reports about the separation of jobs on its host.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The runner to create.

@@ -6,6 +6,7 @@ mod auth;
 mod builds;
 mod openapi;
 mod projects;
+mod push_targets;
 mod sources;
 mod support;
 mod traces_and_artifacts;

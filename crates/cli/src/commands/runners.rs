@@ -30,6 +30,15 @@ pub(crate) async fn list(session: &Session) -> Result<Outcome> {
                 let line = format!("Runner {} claims no jobs: {why}", runner.id);
                 text.push_str(&format!("{}\n", plain(&line)));
             }
+            if !runner.trust.is_empty() {
+                let levels = runner.trust.join(", ");
+                let line = format!("Runner {} is dedicated to builds of: {levels}", runner.id);
+                text.push_str(&format!("{}\n", plain(&line)));
+            }
+            for note in &runner.notes {
+                let line = format!("Runner {}: {note}", runner.id);
+                text.push_str(&format!("{}\n", plain(&line)));
+            }
         }
         text
     })?;

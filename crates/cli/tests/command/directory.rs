@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use futures_util::TryStreamExt;
 use slipway_domain::spec::SourceDate;
 use slipway_domain::{FailureReason, ImageBuild, JobSpec, Platform, ReportedResult};
-use slipway_farm::{ClaimedJob, FileKind};
+use slipway_farm::{ClaimedJob, FileKind, ProjectUpdate};
 
 use crate::fixture::{Fixture, SHA, ended, text};
 
@@ -103,7 +103,13 @@ async fn a_directory_is_uploaded_built_and_followed() {
 #[tokio::test]
 async fn docker_build_flags_become_the_image_spec() {
     let fixture = Fixture::logged_in().await;
-    fixture.farm.project("acme/api").await;
+    let project = fixture.farm.project("acme/api").await;
+    let own = ProjectUpdate {
+        image_repository: Some(Some("registry.example/acme/api".parse().unwrap())),
+        ..ProjectUpdate::default()
+    };
+    let updated = fixture.farm.farm().update_project(&project, own).await;
+    updated.unwrap();
     let runner = fixture.runner().await;
     let files = [
         ("docker/App", "FROM scratch"),

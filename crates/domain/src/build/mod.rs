@@ -2,3 +2,4 @@
 
 pub mod rollup;
 pub mod source;
+pub mod trust;

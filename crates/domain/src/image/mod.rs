@@ -5,6 +5,7 @@ pub mod details;
 pub mod marker;
 pub mod package;
 pub mod platform;
+pub mod push_targets;
 pub(crate) mod reference;
 pub(crate) mod tags;
 

@@ -66,6 +66,12 @@ impl Repository {
         format!("{}/{name}", self.0).parse()
     }
 
+    /// Whether this repository is `other` or below it.
+    pub fn is_in(&self, other: &Self) -> bool {
+        let rest = self.0.strip_prefix(&other.0);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// Splits `REPOSITORY:TAG`. Returns `None` if one of the two is missing or malformed.
     pub fn split_tagged(image: &str) -> Option<(Self, &str)> {
         let (repository, tag) = image.rsplit_once(':')?;

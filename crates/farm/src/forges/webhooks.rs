@@ -204,6 +204,8 @@ impl Farm {
             sha: push.sha,
             git_ref: Some(push.git_ref.clone()),
             ref_is_tag: push.ref_is_tag,
+            // The forge signed it.
+            is_head: true,
             no_cache: push.no_cache,
             created_by: None,
         };

@@ -9,6 +9,7 @@ use slipway_store::{Conn, Page, people, pipelines, queue};
 use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::projects::image_repository::RepositoryRule;
 use crate::projects::pipelines::first_pipeline;
 use crate::projects::repo_url::check_repo_url;
 
@@ -87,7 +88,8 @@ impl Farm {
     ///
     /// # Errors
     /// `Forbidden`; `Invalid` for a URL that git cannot clone or that contains a password, and for a
-    /// name or an image repository that Docker refuses; `Conflict` when the name is taken.
+    /// name or an image repository that Docker refuses; `Conflict` when the name is taken, and for the
+    /// image repository of another project.
     pub async fn create_project(
         &self,
         actor: &Actor,
@@ -98,11 +100,18 @@ impl Farm {
         access.require(Role::Maintainer)?;
         check_image_path("project name", name)?;
         check_settings(&settings)?;
+        let rule = self.repository_rule();
+        if let Some(repository) = &settings.image_repository {
+            rule.check_place(access.namespace().name.as_str(), repository)?;
+        }
         let (namespace, name, now) = (access.id(), name.clone(), self.now());
         let by = actor.user;
         let from_repository = self.inner.settings.pipelines_from_repository;
         let create = move |conn: &mut Conn| {
             let project = projects::insert(conn, namespace, &name, &settings, by, now)?;
+            if let Some(repository) = &settings.image_repository {
+                rule.check_free(conn, Some(project.id), repository)?;
+            }
             pipelines::insert(conn, &first_pipeline(&project, from_repository), now)?;
             Ok(project)
         };
@@ -131,7 +140,7 @@ impl Farm {
     /// Changes the settings of a project. Requires a maintainer.
     ///
     /// # Errors
-    /// `Forbidden`; `Invalid` as for [`Farm::create_project`].
+    /// `Forbidden`; `Invalid` and `Conflict` as for [`Farm::create_project`].
     pub async fn update_project(
         &self,
         access: &ProjectAccess,
@@ -150,13 +159,24 @@ impl Farm {
         {
             check_image_path("project name", name)?;
         }
-        check_image_repository(change.image_repository.as_ref().and_then(Option::as_ref))?;
+        let repository = change.image_repository.as_ref().and_then(Option::as_ref);
+        check_image_repository(repository)?;
+        let rule = self.repository_rule();
+        let is_new = |new: &&Repository| access.project().image_repository.as_ref() != Some(*new);
+        // One that the project has had since before this rule may stay.
+        let repository = repository.filter(is_new).cloned();
+        if let Some(repository) = &repository {
+            rule.check_place(access.project().namespace_name.as_str(), repository)?;
+        }
         check_max_running(change.max_running.flatten())?;
         check_description(change.description.as_deref().unwrap_or_default())?;
         let update = move |conn: &mut Conn| {
             // Read in the transaction, so that two updates of different fields do not undo each
             // other.
             let old = projects::get(conn, id)?;
+            if let Some(repository) = &repository {
+                rule.check_free(conn, Some(id), repository)?;
+            }
             let change = change.clone();
             let settings = Settings {
                 repo_url: change.repo_url.unwrap_or(old.repo_url),
@@ -185,6 +205,16 @@ impl Farm {
         })
         .await;
         Ok(project)
+    }
+}
+
+impl Farm {
+    fn repository_rule(&self) -> RepositoryRule {
+        let settings = &self.inner.settings;
+        RepositoryRule {
+            registry: settings.registry.clone(),
+            shared: settings.shared_targets.clone(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod build_variables;
 pub(crate) mod delete;
 pub(crate) mod deploy_keys;
 pub(crate) mod first_use;
+pub(crate) mod image_repository;
 pub(crate) mod lists;
 pub(crate) mod manage;
 pub(crate) mod namespace_pipelines;

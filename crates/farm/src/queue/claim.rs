@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use slipway_domain::image::marker::ImageMarker;
+use slipway_domain::image::push_targets::PushTargets;
 use slipway_domain::tokens::SourceToken;
 use slipway_domain::{Event, JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
@@ -80,6 +81,17 @@ pub struct ClaimedJob {
     pub source: Option<ClaimedSource>,
     /// The size, in bytes, that each of its files must stay below.
     pub max_file_bytes: u64,
+    pub caches: CacheScopes,
+    /// To which repositories it may push.
+    pub push_targets: PushTargets,
+}
+
+/// Secret values that name the builds which may share a cache. They are the same for each runner.
+pub struct CacheScopes {
+    /// For all builds of the project.
+    pub project: String,
+    /// For the builds of the project with the same trust level.
+    pub trust: String,
 }
 
 /// Where a runner fetches submitted sources.
@@ -291,6 +303,10 @@ impl Farm {
             mark: self.image_mark(id),
             source: self.source_of(&build),
             max_file_bytes: self.inner.settings.max_artifact_bytes,
+            caches: self.cache_scopes(&project, &build),
+            push_targets: self
+                .push_targets(&project)
+                .unwrap_or(PushTargets::Below(Vec::new())),
             job,
             build,
             project,
@@ -299,6 +315,19 @@ impl Farm {
             missing,
             artifacts,
         })
+    }
+
+    fn cache_scopes(&self, project: &Project, build: &Build) -> CacheScopes {
+        // Ids come again after a restore from a backup, so the id alone does not name a project.
+        let since = project.created_at.timestamp_millis();
+        let scope = |level: &str| {
+            let purpose = format!("cache {} {since} {level}", project.id);
+            hex::encode(self.derived(&purpose))
+        };
+        CacheScopes {
+            project: scope("all"),
+            trust: scope(build.trust.as_str()),
+        }
     }
 
     /// Where the submitted sources of a build are, if it has any.

@@ -51,6 +51,8 @@ impl Farm {
                         platforms: Vec::new(),
                         image_archives: false,
                         unready: None,
+                        trust: Vec::new(),
+                        notes: Vec::new(),
                         ..about.clone()
                     }
             });

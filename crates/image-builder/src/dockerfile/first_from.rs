@@ -51,7 +51,7 @@ fn invalid(detail: &str) -> BuildError {
 }
 
 /// The instructions, each joined into one line, without comments.
-fn instructions(text: &str) -> impl Iterator<Item = String> {
+pub(super) fn instructions(text: &str) -> impl Iterator<Item = String> {
     let text = text.trim_start_matches('\u{feff}');
     let escape = escape_character(text);
     let mut lines = text.lines();
@@ -76,7 +76,7 @@ fn instructions(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// The character that continues an instruction in the next line. An `escape` directive may set it.
-fn escape_character(text: &str) -> char {
+pub(super) fn escape_character(text: &str) -> char {
     let directives = text.lines().map_while(|line| {
         let (key, value) = line.trim().strip_prefix('#')?.split_once('=')?;
         Some((key.trim(), value.trim()))
@@ -88,7 +88,7 @@ fn escape_character(text: &str) -> char {
     }
 }
 
-fn split_word(text: &str) -> (&str, &str) {
+pub(super) fn split_word(text: &str) -> (&str, &str) {
     let text = text.trim_start();
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (word, rest.trim())
@@ -113,7 +113,7 @@ fn known_args(text: &str, spec: &ImageBuild) -> Vec<(String, String)> {
 }
 
 /// The value without its quotes; `None` unless it is plain text.
-fn unquoted(value: &str) -> Option<&str> {
+pub(super) fn unquoted(value: &str) -> Option<&str> {
     let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
     let value = inside('"').or_else(|| inside('\'')).unwrap_or(value);
     (!value.contains(['"', '\'', '$', '\\', '`'])).then_some(value)
@@ -141,7 +141,7 @@ fn check_from(text: &str, args: &HashMap<String, String>) -> Result<Option<First
 }
 
 /// Replaces the variables in a text; `None` if one of them is unknown here.
-fn substitute(text: &str, args: &HashMap<String, String>) -> Option<String> {
+pub(super) fn substitute(text: &str, args: &HashMap<String, String>) -> Option<String> {
     if text.contains(['"', '\'', '\\', '`']) {
         return None;
     }

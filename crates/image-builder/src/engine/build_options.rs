@@ -7,23 +7,31 @@ use chrono::{DateTime, SecondsFormat};
 use slipway_domain::ImageBuild;
 
 use crate::builder::Backend;
+use crate::cache_scope::CacheScope;
 use crate::labels::{JOB_LABEL, OWNER_LABEL};
 use crate::request::BuildRequest;
 
 /// The build argument that makes BuildKit record in an image how its layers were made.
 const INLINE_CACHE_ARG: &str = "BUILDKIT_INLINE_CACHE";
+/// The build argument with the namespace in which BuildKit looks up the ids of cache mounts.
+const MOUNT_NAMESPACE_ARG: &str = "BUILDKIT_CACHE_MOUNT_NS";
 /// The build argument by which build tools, and newer engines, set the times in what they create.
 const SOURCE_DATE_ARG: &str = "SOURCE_DATE_EPOCH";
+
+/// A name that no image has.
+const NO_IMAGE: &str = "slipway-job:none";
 
 /// The options of one build, whose image is called `name` in the engine.
 ///
 /// Only what is listed here reaches the engine: a job cannot use the host's network, extra hosts,
-/// devices or privileges.
+/// devices or privileges. With `asks_registry`, the engine looks up every base image in its registry
+/// even if it has one of that name.
 pub(crate) fn build_options(
     request: &BuildRequest,
     backend: Backend,
     owner: &str,
     name: &str,
+    asks_registry: bool,
 ) -> BuildImageOptions {
     let spec = &request.spec;
     let mut args: HashMap<String, String> = spec.args.clone().into_iter().collect();
@@ -35,7 +43,7 @@ pub(crate) fn build_options(
     BuildImageOptions {
         t: Some(name.to_owned()),
         nocache: spec.no_cache,
-        pull: spec.pull.then(|| "true".to_owned()),
+        pull: (spec.pull || asks_registry).then(|| "true".to_owned()),
         rm: true,
         forcerm: true,
         buildargs: Some(args),
@@ -67,6 +75,38 @@ pub(crate) fn with_cache(
     if backend == Backend::BuildKit && is_cache_source(&request.spec) {
         let args = options.buildargs.get_or_insert_default();
         args.insert(INLINE_CACHE_ARG.to_owned(), "1".to_owned());
+    }
+    options
+}
+
+/// Keeps the cache of a build apart from that of other scopes.
+///
+/// BuildKit has an option for cache mounts. For steps it has none, but the names of extra hosts are in
+/// the key of each command, and neither in the image nor in its history. The classic builder looks for
+/// layers only in the images that the request names; `kept` are those of the scope. Podman ignores that, so
+/// it has to do without a cache.
+pub(crate) fn with_scope(
+    mut options: BuildImageOptions,
+    scope: &CacheScope,
+    backend: Backend,
+    is_podman: bool,
+    kept: Vec<String>,
+) -> BuildImageOptions {
+    match backend {
+        Backend::BuildKit => {
+            let args = options.buildargs.get_or_insert_default();
+            args.insert(MOUNT_NAMESPACE_ARG.to_owned(), scope.mounts());
+            options.extrahosts = Some(format!("{}:127.0.0.1", scope.host()));
+        }
+        Backend::Classic if is_podman => options.nocache = true,
+        Backend::Classic => {
+            let images = options.cachefrom.get_or_insert_default();
+            images.extend(kept);
+            // Without any name, it would look everywhere.
+            if images.is_empty() {
+                images.push(NO_IMAGE.to_owned());
+            }
+        }
     }
     options
 }
@@ -134,6 +174,7 @@ mod tests {
             variables: Variables::default(),
             scratch: "/".into(),
             source_date: None,
+            cache_scope: None,
         };
         let labels = image_labels(&request, "me");
         assert_eq!(labels[JOB_LABEL], "7");

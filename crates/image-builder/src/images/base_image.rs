@@ -6,9 +6,11 @@
 use bollard::errors::Error;
 use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImage;
+use slipway_domain::image::{is_reference, registry_of};
 
 use crate::builder::{Backend, Builder, ImageStore};
 use crate::dockerfile::first_from::FirstFrom;
+use crate::dockerfile::images::NamedImages;
 use crate::engine::failures::{engine_error, host_fault, shorten};
 use crate::error::BuildError;
 use crate::images::archive::full_name;
@@ -72,6 +74,50 @@ impl Builder {
 }
 
 impl Builder {
+    /// Checks that the job may use the images that its Dockerfile names. Returns whether the engine
+    /// has to look them up in their registries, whatever it has under their names.
+    ///
+    /// The engine uses what it has of an image that is named by its digest, so the right to pull it
+    /// is checked here.
+    pub(crate) async fn check_images(
+        &self,
+        request: &BuildRequest,
+        images: &NamedImages,
+        progress: &dyn Progress,
+    ) -> Result<bool, BuildError> {
+        let local = self.local_images();
+        if local.is_all() {
+            return Ok(false);
+        }
+        let mut uses_local = false;
+        for name in images.known.iter().filter(|name| local.contains(name)) {
+            uses_local |= self.engine().inspect_image(name).await.is_ok();
+        }
+        // A build that uses a local image must not look any up. Then all others are checked here.
+        if let Some(name) = images.unknown.first()
+            && (uses_local || images.may_have_digest)
+        {
+            return Err(BuildError::DockerfileInvalid {
+                detail: format!(
+                    "the image name {} cannot be checked before the build; write it without this \
+                     use of variables",
+                    shorten(name)
+                ),
+            });
+        }
+        for name in &images.known {
+            let is_checked = uses_local || name.contains('@');
+            if !is_checked || local.contains(name) || !is_reference(name) {
+                continue;
+            }
+            let login = request.login_to_pull(registry_of(name));
+            let report = |line: String| progress.output(format!("{line}\n").as_bytes());
+            let checked = self.check_pull_right(name, login, report).await;
+            checked.map_err(|error| unavailable(name, error))?;
+        }
+        Ok(!uses_local)
+    }
+
     /// The digest of a base image that an image was built from, as far as it is known; `resolved`
     /// is what the builder reported for that image.
     pub async fn base_digest(&self, base: &BaseImage, resolved: &[ResolvedBase]) -> Option<String> {

@@ -14,8 +14,8 @@ use crate::error::BuildError;
 use crate::labels::{BUILD_NAME_PREFIX, OWNER_LABEL};
 
 impl Builder {
-    /// Deletes the containers and images of `job` with all their local tags, and the images that
-    /// were pulled for it. Call it before the job's result is reported.
+    /// Deletes the containers, the network and the images of `job` with all their local tags, and
+    /// the images that were pulled for it. Call it before the job's result is reported.
     ///
     /// Layers may stay in the build cache, which [`Builder::prune`] limits.
     ///
@@ -117,7 +117,7 @@ impl Builder {
         labels: Vec<String>,
         is_wanted: impl Fn(&[String]) -> bool,
     ) -> Result<usize, BuildError> {
-        let filters = HashMap::from([("label".to_owned(), labels)]);
+        let mut filters = HashMap::from([("label".to_owned(), labels)]);
         let containers = self
             .engine()
             .list_containers(Some(ListContainersOptions {
@@ -131,7 +131,7 @@ impl Builder {
             .engine()
             .list_images(Some(ListImagesOptions {
                 all: false,
-                filters: Some(filters),
+                filters: Some(filters.clone()),
                 ..ListImagesOptions::default()
             }))
             .await
@@ -156,6 +156,7 @@ impl Builder {
             .filter(|found| is_wanted(&found.repo_tags) && !self.is_kept(&found.repo_tags))
             .collect();
         let count = containers.len() + images.len();
+        let networks = filters.remove("label").unwrap_or_default();
         // Containers first: the engine keeps an image that a container uses.
         for container in containers.into_iter().filter_map(|found| found.id) {
             let options = RemoveContainerOptions {
@@ -166,6 +167,7 @@ impl Builder {
             let removed = self.engine().remove_container(&container, Some(options));
             ignore_missing(removed.await)?;
         }
+        self.remove_networks(networks).await?;
         for image in images {
             let options = RemoveImageOptions {
                 force: true,

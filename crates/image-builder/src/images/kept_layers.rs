@@ -12,6 +12,7 @@ use bollard::query_parameters::{ListImagesOptions, TagImageOptions};
 use sha2::{Digest as _, Sha256};
 
 use crate::builder::{Backend, Builder};
+use crate::cache_scope::CacheScope;
 use crate::engine::failures::engine_error;
 use crate::error::BuildError;
 use crate::labels::BUILD_NAME_PREFIX;
@@ -43,9 +44,12 @@ impl Builder {
         if self.backend() == Backend::BuildKit || request.spec.no_cache {
             return Ok(());
         }
-        let kind = format!("{}{}-", self.kept_tag_prefix(), kind_of(request));
+        let scope = self.kept_scope_prefix(request);
+        let kind = format!("{scope}{}-", kind_of(request));
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let tag = format!("{kind}{}", now.unwrap_or_default().as_secs());
+        let seconds = now.unwrap_or_default().as_secs();
+        // Others must not be able to guess the name and use the image as a base.
+        let tag = format!("{kind}{:016x}-{seconds}", rand::random::<u64>());
         let options = TagImageOptions {
             repo: Some(BUILD_NAME_PREFIX.trim_end_matches(':').to_owned()),
             tag: Some(tag.clone()),
@@ -62,6 +66,21 @@ impl Builder {
             }
         }
         Ok(())
+    }
+
+    /// The names of the images that are kept for builds of the same scope, the latest first.
+    pub(crate) async fn kept_for(&self, request: &BuildRequest) -> Result<Vec<String>, BuildError> {
+        let prefix = format!(":{}", self.kept_scope_prefix(request));
+        let mut kept = self.kept_images().await?;
+        kept.retain(|image| image.name.contains(&prefix));
+        kept.sort_by_key(|image| Reverse(image.built_at));
+        Ok(kept.into_iter().map(|image| image.name).collect())
+    }
+
+    fn kept_scope_prefix(&self, request: &BuildRequest) -> String {
+        let scope = request.cache_scope.as_ref();
+        let scope = scope.map_or_else(|| "all".to_owned(), CacheScope::kept);
+        format!("{}{scope}-", self.kept_tag_prefix())
     }
 
     /// Deletes kept images, the oldest first, until the others have at most `max_bytes` together.

@@ -116,7 +116,17 @@ impl Builder {
         let lock = self.tag_lock(repository);
         let _guard = lock.lock().await;
         let login = login_for(repository, &request.logins);
-        match self.pull_with_retries(&pull, login, report).await {
+        // The engine does not ask the registry about an image of this digest that it has.
+        let checked = if name.contains('@') {
+            self.check_pull_right(name, login, report).await
+        } else {
+            Ok(())
+        };
+        let pulled = match checked {
+            Ok(()) => self.pull_with_retries(&pull, login, report).await,
+            Err(error) => Err(error),
+        };
+        match pulled {
             Ok(()) => Some(format!("{repository}:{local_tag}")),
             Err(error) => {
                 let error = shorten(&error.to_string());

@@ -36,6 +36,10 @@ impl Builder {
     ) -> Result<String, Error> {
         let repository = repository_of(image);
         let local_tag = self.job_image_tag(job);
+        let login = login_for(repository, logins);
+        let report = |line| tracing::warn!("Pulling the image of job {job} is delayed: {line}");
+        // The digest alone must not open an image that another project pushed.
+        self.check_pull_right(image, login, report).await?;
         let lock = self.tag_lock(repository);
         let _guard = lock.lock().await;
         let local_name = format!("{repository}:{local_tag}");
@@ -53,8 +57,6 @@ impl Builder {
             local_tag: &local_tag,
             keeps_name: false,
         };
-        let login = login_for(repository, logins);
-        let report = |line| tracing::warn!("Pulling the image of job {job} is delayed: {line}");
         self.pull_with_retries(&pull, login, report).await?;
         Ok(local_name)
     }

@@ -141,6 +141,7 @@ pub(crate) fn request(checkout: &Path, spec: ImageBuild) -> BuildRequest {
         variables: Variables::default(),
         scratch: std::env::temp_dir(),
         source_date: None,
+        cache_scope: None,
     }
 }
 

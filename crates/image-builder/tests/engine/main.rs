@@ -12,6 +12,7 @@ mod docker_context;
 mod docker_failures;
 mod docker_leftovers;
 mod docker_limits;
+mod docker_neighbours;
 mod docker_platform;
 mod docker_push;
 mod docker_secrets;

@@ -9,7 +9,7 @@ use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::queue::Requirement;
 use slipway_domain::{
     BuildId, BuildState, BuildUuid, CommitSha, FeatureSet, GitRef, PipelineId, ProjectId,
-    TriggerId, UserId,
+    TriggerId, TrustLevel, UserId,
 };
 
 use crate::builds::queries::get;
@@ -46,6 +46,7 @@ pub struct NewBuild {
     /// Registry, user name and password for pulling its base images, sealed.
     pub pull_login: Option<String>,
     pub submission: Submission,
+    pub trust: TrustLevel,
 }
 
 /// Creates a build and its jobs with the next number of the pipeline, or nothing at all. A job that
@@ -93,6 +94,7 @@ pub fn create(
             builds::trigger_id.eq(new.trigger.map(|trigger| trigger.0)),
             builds::package.eq(package),
             builds::pull_login.eq(&new.pull_login),
+            builds::trust.eq(new.trust.as_str()),
             SubmissionColumns::from(&new.submission),
         ))
         .returning(builds::id)
@@ -109,6 +111,7 @@ fn features(new: &NewBuild, job: &JobDefinition) -> FeatureSet {
         Some(_) => job.spec.features().with_specs(),
         None => job.spec.features(),
     };
+    let features = features.with_trust(new.trust);
     let leaves_files =
         |need: &JobDefinition| job.needs.contains(&need.name) && need.spec.leaves_files();
     if job.spec.uses_files() && new.definition.jobs.iter().any(leaves_files) {

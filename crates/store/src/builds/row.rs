@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::package::RequestedPackage;
 use slipway_domain::{
-    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId, UserId,
+    BuildId, BuildState, BuildUuid, CommitSha, GitRef, PipelineId, ProjectId, TriggerId,
+    TrustLevel, UserId,
 };
 
 use crate::engine::time::{from_ms, from_opt_ms, parse};
@@ -49,6 +50,7 @@ pub struct Build {
     pub called_off: bool,
     /// When it times out. Absent until it starts, and if it has no time limit.
     pub deadline_at: Option<DateTime<Utc>>,
+    pub trust: TrustLevel,
 }
 
 /// What the requester of a build submitted, besides a commit of the project's repository.
@@ -115,6 +117,7 @@ pub(crate) struct BuildRow {
     called_off: bool,
     timeout_s: Option<i32>,
     deadline_at: Option<i64>,
+    trust: Option<String>,
 }
 
 impl TryFrom<BuildRow> for Build {
@@ -160,6 +163,11 @@ impl TryFrom<BuildRow> for Build {
             },
             called_off: row.called_off,
             deadline_at: from_opt_ms(row.deadline_at)?,
+            // Nothing is known of builds from before the column.
+            trust: match row.trust {
+                Some(level) => parse(&level, "trust level")?,
+                None => TrustLevel::Unverified,
+            },
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use slipway_domain::image::Repository;
 use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId, Visibility};
 
 use crate::engine::connection::Conn;
@@ -107,6 +108,40 @@ pub fn by_path(conn: &mut Conn, namespace: &Name, name: &Name) -> Result<Project
         .select((projects::all_columns, namespaces::name))
         .first(conn);
     read(row.or_missing("project")?)
+}
+
+/// Where the images of a project are pushed.
+#[derive(Clone, Debug)]
+pub struct ImagePlace {
+    pub project: ProjectId,
+    /// `namespace/name`.
+    pub path: String,
+    /// The project's own setting.
+    pub repository: Option<Repository>,
+}
+
+/// Where the images of all projects are pushed.
+pub fn image_places(conn: &mut Conn) -> Result<Vec<ImagePlace>, StoreError> {
+    let rows: Vec<(i64, String, String, Option<String>)> = projects::table
+        .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+        .select((
+            projects::id,
+            namespaces::name,
+            projects::name,
+            projects::image_repository,
+        ))
+        .load(conn)?;
+    let place = |(id, namespace, name, repository): (i64, String, String, Option<String>)| {
+        Ok(ImagePlace {
+            project: ProjectId(id),
+            path: format!("{namespace}/{name}"),
+            repository: repository
+                .map(|text| Repository::stored(&text))
+                .transpose()
+                .map_err(|_| StoreError::Corrupt("image repository"))?,
+        })
+    };
+    rows.into_iter().map(place).collect()
 }
 
 /// The projects, newest first; only those of `namespace` if that is given.

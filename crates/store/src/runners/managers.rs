@@ -53,6 +53,8 @@ impl TryFrom<Row> for Manager {
                 platforms: Vec::new(),
                 image_archives: false,
                 unready: None,
+                trust: Vec::new(),
+                notes: Vec::new(),
             },
             created_at: from_ms(row.created_at)?,
             contact_at: from_ms(row.contact_at)?,

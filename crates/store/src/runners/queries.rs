@@ -198,6 +198,8 @@ pub fn record_contact(
                 runners::platforms.eq(about.stored_platforms()),
                 runners::image_archives.eq(about.image_archives),
                 runners::unready.eq(&about.unready),
+                runners::trust.eq(about.stored_trust()),
+                runners::notes.eq(about.stored_notes()),
                 runners::heartbeat.eq(heartbeat),
             ))
             .execute(conn)?;

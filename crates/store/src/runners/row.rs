@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::queue::{Capabilities, RunnerScope, RunnerView};
-use slipway_domain::{FeatureSet, Platform, ProjectId, RunnerId, TagSet};
+use slipway_domain::{FeatureSet, Platform, ProjectId, RunnerId, TagSet, TrustLevel};
 
 use crate::engine::time::{from_ms, from_opt_ms};
 use crate::error::StoreError;
@@ -87,6 +87,10 @@ pub struct About {
     pub image_archives: bool,
     /// Why it claims no jobs at the moment.
     pub unready: Option<String>,
+    /// The trust levels that it is dedicated to; empty for all.
+    pub trust: Vec<TrustLevel>,
+    /// What people should know about it, such as what its engine cannot separate.
+    pub notes: Vec<String>,
 }
 
 impl About {
@@ -123,8 +127,22 @@ impl About {
         if heartbeat || !self.lacks_downloads() {
             features = features.with_needed_files();
         }
+        let features = self
+            .trust
+            .iter()
+            .fold(features, |set, level| set.with_trust(*level));
         self.all_platforms()
             .fold(features, |set, platform| set.with_platform(&platform))
+    }
+
+    /// The column value of `trust`.
+    pub(super) fn stored_trust(&self) -> Option<String> {
+        (!self.trust.is_empty()).then(|| TrustLevel::to_list(&self.trust))
+    }
+
+    /// The column value of `notes`, which are lines.
+    pub(super) fn stored_notes(&self) -> Option<String> {
+        (!self.notes.is_empty()).then(|| self.notes.join("\n"))
     }
 
     /// The column value of `platforms`.
@@ -158,6 +176,8 @@ pub(super) struct RunnerRow {
     platforms: Option<String>,
     image_archives: bool,
     unready: Option<String>,
+    trust: Option<String>,
+    notes: Option<String>,
 }
 
 impl RunnerRow {
@@ -180,6 +200,14 @@ impl RunnerRow {
                 .collect::<Result<_, _>>()?,
             image_archives: self.image_archives,
             unready: self.unready,
+            trust: TrustLevel::from_list(self.trust.as_deref().unwrap_or_default())
+                .map_err(|_| StoreError::Corrupt("trust level"))?,
+            notes: self
+                .notes
+                .iter()
+                .flat_map(|all| all.lines())
+                .map(str::to_owned)
+                .collect(),
         };
         Ok(Runner {
             id: RunnerId(self.id),

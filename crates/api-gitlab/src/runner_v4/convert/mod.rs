@@ -208,5 +208,7 @@ pub(crate) fn about(info: &Info) -> About {
         platforms: Vec::new(),
         image_archives: false,
         unready: None,
+        trust: Vec::new(),
+        notes: Vec::new(),
     }
 }

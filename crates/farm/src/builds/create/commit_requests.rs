@@ -1,6 +1,8 @@
 //! Creates builds by repository and commit. At most one build of a commit is unfinished.
 
-use slipway_domain::{CommitSha, GitRef, JobSpec, ProjectPath, RefKind, RefName, Slug, UserId};
+use slipway_domain::{
+    CommitSha, GitRef, JobSpec, ProjectPath, RefKind, RefName, Slug, TrustLevel, UserId,
+};
 use slipway_git::{GitError, RemoteUrl, Wanted as WantedRef};
 use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::by_commit::SoleOf;
@@ -51,6 +53,8 @@ pub(crate) struct CommitBuild<'a> {
     pub(crate) sha: CommitSha,
     pub(crate) git_ref: Option<GitRef>,
     pub(crate) ref_is_tag: bool,
+    /// Whether the repository or its forge named the commit as the head of the ref.
+    pub(crate) is_head: bool,
     pub(crate) no_cache: bool,
     pub(crate) created_by: Option<UserId>,
 }
@@ -71,6 +75,7 @@ impl Farm {
         // Before the branch is looked up: only an actor with rights may cause requests to other
         // servers.
         let project = self.project_on_first_use(actor, &request.project).await?;
+        let is_head = request.sha.is_none();
         let sha = match (request.sha, &request.branch) {
             (Some(sha), _) => sha,
             (None, Some(branch)) => self.head_of(&project, branch).await?,
@@ -84,6 +89,7 @@ impl Farm {
             sha,
             ref_is_tag: request.branch.as_ref().is_some_and(RefName::is_tag),
             git_ref: request.branch.map(|branch| branch.name),
+            is_head,
             no_cache: false,
             created_by: Some(actor.user),
         };
@@ -130,7 +136,13 @@ impl Farm {
                 .for_each(|job| disable_cache(&mut job.spec));
         }
         let uuid = self.inner.chance.build_uuid(self.now());
+        let trust = if wanted.is_head {
+            TrustLevel::of_head(git_ref.as_ref(), wanted.ref_is_tag, &project.default_branch)
+        } else {
+            TrustLevel::Unverified
+        };
         Ok(NewBuild {
+            trust,
             git_ref,
             ref_is_tag: wanted.ref_is_tag,
             created_by: wanted.created_by,

@@ -1,5 +1,6 @@
 //! Completes a definition with what follows from the project and the commit.
 
+use slipway_domain::image::push_targets::PushTargets;
 use slipway_domain::image::{Repository, tag_for_ref, tags_for};
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{CommitSha, GitRef, ImageBuild, JobSpec, platforms};
@@ -17,10 +18,15 @@ pub(crate) struct Revision<'a> {
 
 /// The definition with repositories, tags and cache sources filled in, and with one job for each
 /// platform.
+///
+/// # Errors
+/// `Invalid` for an invalid definition, and for one that pushes to a repository that is not among the
+/// `targets`.
 pub(crate) fn completed(
     mut definition: Definition,
     project: &Project,
     repository: Option<&Repository>,
+    targets: &PushTargets,
     at: Revision<'_>,
 ) -> Result<Definition, FarmError> {
     let is_image = |job: &&JobDefinition| matches!(job.spec, JobSpec::ImageBuild(_));
@@ -44,6 +50,7 @@ pub(crate) fn completed(
         cache_from_branch(image, &project.default_branch, at);
     }
     definition.check()?;
+    targets.check(&definition)?;
     Ok(platforms::expand(definition)?)
 }
 

@@ -142,7 +142,9 @@ impl Farm {
             None
         };
         let repository = self.repository_of(project)?;
-        let complete = |definition| completed(definition, project, repository.as_ref(), at);
+        let targets = self.push_targets(project)?;
+        let complete =
+            |definition| completed(definition, project, repository.as_ref(), &targets, at);
         match in_repository {
             Some(definition) => complete(definition)
                 .map_err(|error| DefinitionFailure::Invalid(format!("{FILE}: {error}"))),

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::pipeline::Definition;
-use slipway_domain::{BuildUuid, CommitSha, PipelineId};
+use slipway_domain::{BuildUuid, CommitSha, PipelineId, TrustLevel};
 use slipway_store::builds::{self, Build, NewBuild, Submission};
 use slipway_store::by_commit::SoleOf;
 use slipway_store::projects::Project;
@@ -63,6 +63,7 @@ pub(crate) fn build_row(
         package: None,
         pull_login: None,
         submission: Submission::default(),
+        trust: TrustLevel::Unverified,
     }
 }
 

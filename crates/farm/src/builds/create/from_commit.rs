@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use slipway_domain::image::Repository;
-use slipway_domain::{CommitSha, GitRef, RefName, Role, Slug, TriggerId, UserId};
+use slipway_domain::image::push_targets::PushTargets;
+use slipway_domain::{CommitSha, GitRef, RefName, Role, Slug, TriggerId, TrustLevel, UserId};
 use slipway_git::{GitError, RemoteUrl, Wanted};
 use slipway_store::builds::{Build, NewBuild, Submission};
 use slipway_store::projects::Project;
@@ -67,6 +68,7 @@ impl Farm {
         let pipeline = self
             .read(move |conn| pipelines::by_slug(conn, project_id, &slug))
             .await?;
+        let is_named = request.sha.is_some();
         let (sha, git_ref, ref_is_tag) = self
             .commit_of(&project, request.sha, request.git_ref)
             .await?;
@@ -90,7 +92,13 @@ impl Farm {
                 (by, Some(id), self.sealed_variables(uuid, &variables))
             }
         };
+        let trust = if is_named {
+            TrustLevel::Unverified
+        } else {
+            TrustLevel::of_head(git_ref.as_ref(), ref_is_tag, &project.default_branch)
+        };
         let new = NewBuild {
+            trust,
             git_ref,
             ref_is_tag,
             created_by: Some(by),
@@ -151,6 +159,12 @@ impl Farm {
             ))
         })?;
         Ok((found.sha, Some(git_ref.name), found.is_tag))
+    }
+
+    /// To which repositories jobs of a project may push.
+    pub(crate) fn push_targets(&self, project: &Project) -> Result<PushTargets, FarmError> {
+        let own = self.repository_of(project)?;
+        Ok(self.inner.settings.shared_targets.with(own.as_ref()))
     }
 
     /// Where images of a project are pushed: its own repository, or its path at the registry of the

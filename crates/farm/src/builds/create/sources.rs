@@ -197,6 +197,7 @@ impl Farm {
             git_ref: None,
             ref_is_tag: false,
         };
-        completed(definition, project, repository, at)
+        let targets = self.push_targets(project)?;
+        completed(definition, project, repository, &targets, at)
     }
 }

@@ -6,7 +6,9 @@ use slipway_blobs::{BlobStream, PutError};
 use slipway_domain::pipeline::Definition;
 use slipway_domain::steps::StepGraph;
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{BuildSource, BuildUuid, CommitSha, GitRef, JobSpec, RefName, Role};
+use slipway_domain::{
+    BuildSource, BuildUuid, CommitSha, GitRef, JobSpec, RefName, Role, TrustLevel,
+};
 use slipway_store::Conn;
 use slipway_store::builds::{self, Build, BuildError, NewBuild, Submission};
 use slipway_store::pipelines::Pipeline;
@@ -75,6 +77,7 @@ struct Plan {
     ref_is_tag: bool,
     definition: Definition,
     timeout_s: Option<i32>,
+    trust: TrustLevel,
 }
 
 impl Farm {
@@ -123,6 +126,7 @@ impl Farm {
         submission.error = error;
         submission.timeout_s = plan.timeout_s;
         let new = NewBuild {
+            trust: plan.trust,
             git_ref: plan.git_ref,
             ref_is_tag: plan.ref_is_tag,
             created_by: Some(actor.user),
@@ -156,6 +160,7 @@ impl Farm {
             git_ref: git_ref.map(|git_ref| git_ref.name),
             definition: Definition { jobs: Vec::new() },
             timeout_s: None,
+            trust: TrustLevel::Unverified,
         }
     }
 
@@ -212,6 +217,9 @@ impl Farm {
         {
             return Ok(Err(error.to_string()));
         }
+        if let Err(error) = self.push_targets(project)?.check(&definition) {
+            return Ok(Err(error.to_string()));
+        }
         Ok(Ok(Plan {
             definition,
             timeout_s: graph
@@ -232,6 +240,8 @@ impl Farm {
         if plan.sha.is_none() && matches!(given.source, SubmittedSource::None) {
             (plan.sha, plan.git_ref, plan.ref_is_tag) =
                 self.commit_of(project, None, ref_of(given)).await?;
+            let (git_ref, branch) = (plan.git_ref.as_ref(), &project.default_branch);
+            plan.trust = TrustLevel::of_head(git_ref, plan.ref_is_tag, branch);
         }
         let at = Revision {
             sha: &plan.sha,

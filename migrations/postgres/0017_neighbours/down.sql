@@ -1,0 +1,3 @@
+ALTER TABLE runners DROP COLUMN notes;
+ALTER TABLE runners DROP COLUMN trust;
+ALTER TABLE builds DROP COLUMN trust;
