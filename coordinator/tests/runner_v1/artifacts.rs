@@ -325,7 +325,6 @@ async fn deleted_archive_is_not_found(backend: Backend) {
     let farm = TestFarm::start(backend).await;
     let claim = Claim::of_new_build(&farm).await;
     claim.upload("", "a.zip", b"PK zip").await.is(201);
-    claim.succeed().await;
     let delete = async |claim: &Claim| {
         let request = claim.request(Method::DELETE, "artifacts");
         claim.runner.api.send(request).await
@@ -337,4 +336,11 @@ async fn deleted_archive_is_not_found(backend: Backend) {
     delete(&claim).await.is(200);
     claim.download().await.fails_with(404, NOT_FOUND);
     delete(&claim).await.is(200);
+
+    claim.upload("", "a.zip", b"PK zip").await.is(201);
+    claim.succeed().await;
+    delete(&claim)
+        .await
+        .fails_with(403, "403 Forbidden  - Build is not running!");
+    claim.download().await.is(200);
 }

@@ -56,6 +56,7 @@ routes!(
     runners::registration_tokens::list_of_project,
     runners::registration_tokens::create_of_project,
     runners::registration_tokens::revoke,
+    runners::registration_tokens::reset_runners_token,
     accounts::namespaces::list_namespaces,
     accounts::namespaces::create_namespace,
     accounts::namespaces::get_namespace,

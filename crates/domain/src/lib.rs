@@ -45,4 +45,6 @@ pub use repository::commit::{Commit, Signature};
 pub use repository::lookup::{CommitName, ProjectPath, ProjectPattern, ShaPrefix};
 pub use repository::refs::{RefKind, RefName};
 pub use repository::submodules::Submodules;
-pub use tokens::{AccessToken, JobToken, RegistrationToken, RunnerToken, TokenHash, TriggerToken};
+pub use tokens::{
+    AccessToken, JobToken, Nonce, RegistrationToken, RunnerToken, TokenHash, TriggerToken,
+};

@@ -1,17 +1,44 @@
 //! The kinds of token. Each has its own type, and none of them prints its secret.
 //!
 //! Tokens carry at least 118 random bits, so a single round of SHA-256 protects them at rest. Some tokens are
-//! derived from the farm's key and not stored at all; these contain the id they belong to.
+//! derived from the farm's key and not stored at all: from an id that is itself random, or from an id and
+//! a [`Nonce`].
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use crate::ids::{ProjectId, TriggerId};
+use crate::names::Invalid;
 
 /// The number of random bytes in a token.
 pub const TOKEN_ENTROPY_BYTES: usize = 20;
+
+/// A random value of one row, from which the tokens of the row are derived.
+///
+/// The id of the row is not enough: when a database is restored from a backup, new rows get ids that
+/// other rows had before, and must not get their tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Nonce(pub Uuid);
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.simple().fmt(f)
+    }
+}
+
+impl FromStr for Nonce {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let uuid = Uuid::try_parse(text);
+        uuid.map(Self)
+            .map_err(|_| Invalid::new("nonce", text, "a UUID"))
+    }
+}
 
 /// The SHA-256 of a token, which the database stores in place of the token.
 #[derive(Clone, Copy)]

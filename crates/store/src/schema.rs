@@ -61,6 +61,7 @@ diesel::table! {
         created_by -> Nullable<BigInt>,
         read_only -> Bool,
         submodules -> Text,
+        runners_nonce -> Nullable<Text>,
     }
 }
 
@@ -288,6 +289,7 @@ diesel::table! {
         rev -> BigInt,
         created_by -> Nullable<BigInt>,
         run_when -> Text,
+        nonce -> Nullable<Text>,
     }
 }
 
@@ -425,6 +427,7 @@ diesel::table! {
         created_at -> BigInt,
         last_used_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
+        nonce -> Nullable<Text>,
     }
 }
 

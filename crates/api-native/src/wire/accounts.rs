@@ -160,6 +160,12 @@ pub(crate) struct CreatedRegistrationToken {
     pub(crate) token: String,
 }
 
+/// The runners token of a project, with its secret.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RunnersToken {
+    pub(crate) token: String,
+}
+
 /// The registration token to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -42,7 +42,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({"jobs": [{"name": "image", "spec": {"kind": "image_build"}}]});
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
-        (_, "cancel" | "retry" | "erase" | "play" | "keep" | "log-keys") => None,
+        (_, "cancel" | "retry" | "erase" | "play" | "keep" | "log-keys" | "reset") => None,
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
         // A runner's id: this route has no body.
         ("PUT", "1") => None,

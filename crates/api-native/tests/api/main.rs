@@ -4,6 +4,7 @@
 
 mod auth;
 mod builds;
+mod derived_tokens;
 mod openapi;
 mod projects;
 mod push_targets;

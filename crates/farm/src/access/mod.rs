@@ -2,6 +2,7 @@
 
 pub(crate) mod authorize;
 pub(crate) mod cli_logins;
+pub(crate) mod departures;
 pub(crate) mod file_links;
 pub(crate) mod log_tokens;
 pub(crate) mod passwords;

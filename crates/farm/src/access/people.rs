@@ -2,11 +2,13 @@
 
 use slipway_domain::{AccessToken, Name, RegistrationToken, Role, Scope, ScopeSet, UserId};
 use slipway_store::people::{self, Member, User};
+use slipway_store::projects::Reach;
 use slipway_store::registration::{self, NewRegistration};
 use slipway_store::tokens::{self, NewToken};
 use slipway_store::{Conn, Page, StoreError};
 
 use crate::access::authorize::{Actor, NamespaceAccess, ProjectAccess};
+use crate::access::departures::{end_all_runner_tokens, end_runner_tokens, stops_maintaining};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
@@ -144,6 +146,8 @@ impl Farm {
     /// Blocks or unblocks a user, or changes whether it is an administrator. Requires an
     /// administrator, who cannot block or demote themselves, so that one always remains.
     ///
+    /// The runners tokens that the user could read until then are reset.
+    ///
     /// # Errors
     /// `Forbidden`; `NotFound` when there is no such user; `Conflict` for oneself.
     pub async fn update_user(
@@ -153,7 +157,7 @@ impl Farm {
         change: UserUpdate,
     ) -> Result<User, FarmError> {
         self.admin(actor)?;
-        let (name, own) = (name.clone(), actor.user);
+        let (name, own, now) = (name.clone(), actor.user, self.now());
         let update = move |conn: &mut Conn| {
             let user = people::by_name(conn, &name)?;
             let admin = change.admin.unwrap_or(user.admin);
@@ -161,6 +165,9 @@ impl Farm {
             // At least one administrator always remains, because none can demote itself.
             if user.id == own && !(admin && active) {
                 return Err(StoreError::Conflict("you cannot block or demote yourself"));
+            }
+            if (user.active && !active) || (user.admin && !admin) {
+                end_all_runner_tokens(conn, &user, now)?;
             }
             people::update(conn, user.id, admin, active)
         };
@@ -180,6 +187,8 @@ impl Farm {
 
     /// Adds a member to a namespace or changes its role. Requires an owner.
     ///
+    /// When the user stops maintaining the namespace, the runners tokens of its projects are reset.
+    ///
     /// # Errors
     /// `Forbidden`; `NotFound` when there is no such user; `Conflict` when no owner would remain.
     pub async fn set_namespace_member(
@@ -189,14 +198,18 @@ impl Farm {
         role: Role,
     ) -> Result<Member, FarmError> {
         access.require(Role::Owner)?;
-        let (id, user) = (access.id(), user.clone());
+        let (id, user, now) = (access.id(), user.clone(), self.now());
         let set = move |conn: &mut Conn| {
             let user = people::by_name(conn, &user)?;
+            let before = people::namespace_role(conn, id, user.id)?;
             // Only a change to a lower role can leave the namespace without an owner.
             if role < Role::Owner {
                 keep_an_owner(conn, id, user.id)?;
             }
             people::set_namespace_member(conn, id, user.id, role)?;
+            if stops_maintaining(before, Some(role)) {
+                end_runner_tokens(conn, user.id, Reach::Namespace(id), now)?;
+            }
             Ok(Member {
                 user: user.id,
                 name: user.name,
@@ -208,6 +221,8 @@ impl Farm {
 
     /// Removes a member from a namespace. Requires an owner.
     ///
+    /// When a maintainer leaves, the runners tokens of the projects are reset.
+    ///
     /// # Errors
     /// `Forbidden`; `NotFound` when there is no such member; `Conflict` when no owner would remain.
     pub async fn remove_namespace_member(
@@ -216,11 +231,16 @@ impl Farm {
         user: &Name,
     ) -> Result<(), FarmError> {
         access.require(Role::Owner)?;
-        let (id, user) = (access.id(), user.clone());
+        let (id, user, now) = (access.id(), user.clone(), self.now());
         let remove = move |conn: &mut Conn| {
             let user = people::by_name(conn, &user)?;
             keep_an_owner(conn, id, user.id)?;
-            people::delete_namespace_member(conn, id, user.id)
+            let before = people::namespace_role(conn, id, user.id)?;
+            people::delete_namespace_member(conn, id, user.id)?;
+            if stops_maintaining(before, None) {
+                end_runner_tokens(conn, user.id, Reach::Namespace(id), now)?;
+            }
+            Ok(())
         };
         self.write(remove).await
     }
@@ -237,6 +257,8 @@ impl Farm {
     }
 
     /// Adds a member to a project or changes its role. Requires an owner.
+    ///
+    /// When the user stops maintaining the project, its runners token is reset.
     ///
     /// # Errors
     /// `Forbidden`; `NotFound` when there is no such user.
@@ -272,10 +294,15 @@ impl Farm {
         role: Role,
     ) -> Result<Member, FarmError> {
         access.require(Role::Owner)?;
-        let id = access.id();
+        let (project, now) = (access.project().clone(), self.now());
         let set = move |conn: &mut Conn| {
             let user = find(conn)?;
-            people::set_project_member(conn, id, user.id, role)?;
+            let before = people::project_role(conn, &project, user.id)?;
+            people::set_project_member(conn, project.id, user.id, role)?;
+            let after = people::project_role(conn, &project, user.id)?;
+            if stops_maintaining(before, after) {
+                end_runner_tokens(conn, user.id, Reach::Project(project.id), now)?;
+            }
             Ok(Member {
                 user: user.id,
                 name: user.name,
@@ -287,6 +314,8 @@ impl Farm {
 
     /// Removes a member from a project. Requires an owner.
     ///
+    /// When a maintainer leaves, the runners token of the project is reset.
+    ///
     /// # Errors
     /// `Forbidden`; `NotFound` when there is no such member.
     pub async fn remove_project_member(
@@ -295,10 +324,16 @@ impl Farm {
         user: &Name,
     ) -> Result<(), FarmError> {
         access.require(Role::Owner)?;
-        let (id, user) = (access.id(), user.clone());
+        let (project, user, now) = (access.project().clone(), user.clone(), self.now());
         let remove = move |conn: &mut Conn| {
             let user = people::by_name(conn, &user)?;
-            people::delete_project_member(conn, id, user.id)
+            let before = people::project_role(conn, &project, user.id)?;
+            people::delete_project_member(conn, project.id, user.id)?;
+            let after = people::project_role(conn, &project, user.id)?;
+            if stops_maintaining(before, after) {
+                end_runner_tokens(conn, user.id, Reach::Project(project.id), now)?;
+            }
+            Ok(())
         };
         self.write(remove).await
     }

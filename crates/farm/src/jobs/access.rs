@@ -2,16 +2,45 @@
 //!
 //! There are two rules. Protocol v1 accepts the token of the job and the runners token of its
 //! project; protocol v4 accepts the token of the job alone and does not reveal whether a job exists.
+//!
+//! A token changes a job only while it runs. After that, it reads for a limited time.
 
-use chrono::{DateTime, Utc};
-use slipway_domain::{Event, InvalidTransition, JobId, JobState, JobToken};
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::{Event, FailureReason, InvalidTransition, JobId, JobState, JobToken, Outcome};
 use slipway_store::jobs::{self, Job};
 use slipway_store::runners::{self, Runner};
 use slipway_store::traces::{self, StoredTrace};
-use slipway_store::{Conn, StoreError};
+use slipway_store::{Conn, StoreError, projects};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
+
+/// For how long after the end of a job its token, and that of its archive, still read what they could
+/// read before. Jobs that need the archive can read it for as long as they run.
+const READABLE_AFTER_END: TimeDelta = TimeDelta::hours(1);
+/// For how long after the farm ended a job its runner, which does not know it yet, may send more of
+/// the trace.
+const APPENDABLE_AFTER_END: TimeDelta = TimeDelta::minutes(5);
+
+/// Whether the tokens of something that ended at `finished_at`, if it did, can still read.
+pub(crate) fn is_still_readable(finished_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    ended_within(finished_at, READABLE_AFTER_END, now)
+}
+
+fn ended_within(finished_at: Option<DateTime<Utc>>, limit: TimeDelta, now: DateTime<Utc>) -> bool {
+    finished_at.is_none_or(|at| now - at < limit)
+}
+
+/// Whether the farm or a user ended the job, so that its runner learns of it later.
+fn ended_without_its_runner(state: JobState) -> bool {
+    matches!(
+        state,
+        JobState::Done(
+            Outcome::Canceled
+                | Outcome::Failed(FailureReason::RunnerLost | FailureReason::TimedOut)
+        )
+    )
+}
 
 /// Why an upload to a job that no runner works on is refused.
 pub(crate) const NOT_RUNNING: &str = "the job is not running";
@@ -96,6 +125,21 @@ impl JobAccess {
         })
     }
 
+    /// Checks that the trace of the job may still grow. After its runner has reported the end, it may
+    /// not: the whole trace is stored then.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub(crate) fn require_growing_trace(&self) -> Result<(), FarmError> {
+        let job = &self.job;
+        let is_late = ended_without_its_runner(job.state)
+            && ended_within(job.finished_at, APPENDABLE_AFTER_END, self.checked_at);
+        if job.state.is_running() || self.stopping || is_late {
+            return Ok(());
+        }
+        Err(FarmError::Forbidden(NOT_RUNNING))
+    }
+
     fn unless_erased(self) -> Result<Self, FarmError> {
         if self.job.erased_at.is_some() {
             return Err(FarmError::Erased);
@@ -117,9 +161,13 @@ impl Farm {
             .await?;
         let given = token.hash();
         // Hashes are compared, so that the time reveals nothing useful about the token.
-        let is_own = self.job_token(id).hash() == given;
-        if !is_own && self.project_runners_token(access.job.project).hash() != given {
-            return Err(FarmError::Forbidden("the token is not this job's"));
+        let is_own = self.job_token(&access.job).hash() == given;
+        if !is_own {
+            let project = access.job.project;
+            let project = self.read(move |conn| projects::get(conn, project)).await?;
+            if self.project_runners_token(&project).hash() != given {
+                return Err(FarmError::Forbidden("the token is not this job's"));
+            }
         }
         access.unless_erased()
     }
@@ -150,16 +198,16 @@ impl Farm {
         id: JobId,
         token: &JobToken,
     ) -> Result<JobAccess, FarmError> {
-        // Before any read: the token is derived from the id, so a guess costs no query.
-        if self.job_token(id).hash() != token.hash() {
+        let access = self.read_own_job(id).await?;
+        if self.job_token(&access.job).hash() != token.hash() {
             return Err(FarmError::BadToken);
         }
-        self.read_own_job(id).await
+        access.unless_erased()
     }
 
     /// Reads a job again for a caller whose token was checked before.
     pub(crate) async fn reread(&self, access: &JobAccess) -> Result<JobAccess, FarmError> {
-        self.read_own_job(access.id()).await
+        self.read_own_job(access.id()).await?.unless_erased()
     }
 
     async fn read_own_job(&self, id: JobId) -> Result<JobAccess, FarmError> {
@@ -172,12 +220,11 @@ impl Farm {
             }
             Ok(access)
         };
-        let access = self.read(read).await.map_err(|error| match error {
+        self.read(read).await.map_err(|error| match error {
             // Whether a job exists is nothing to tell somebody who does not hold its token.
             FarmError::NotFound(_) => FarmError::BadToken,
             other => other,
-        })?;
-        access.unless_erased()
+        })
     }
 
     /// [`Farm::own_job_access`] to a job that its runner still has: it is running, or canceled and

@@ -9,12 +9,12 @@ use slipway_blobs::{BlobStream, PutError};
 use slipway_domain::{ArtifactId, JobId, JobToken, Role};
 use slipway_store::artifacts::{self, Artifact, Content, NewArtifact};
 use slipway_store::jobs::{self, Job};
-use slipway_store::{Conn, StoreError};
+use slipway_store::{Conn, StoreError, projects};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
-use crate::jobs::access::{JobAccess, NOT_RUNNING};
+use crate::jobs::access::{JobAccess, NOT_RUNNING, is_still_readable};
 
 /// Uploaded bytes that do not belong to a job yet: pass them to [`Farm::put_file`] or
 /// [`Farm::drop_archive`].
@@ -229,24 +229,29 @@ impl Farm {
     }
 
     /// The archive of a job, for a holder of the token of the job, of the runners token of its
-    /// project, or of the token that only fetches this archive.
+    /// project, or of the token that only fetches this archive. The tokens work until an hour after
+    /// the end of the job, and while a job that needs it runs.
     ///
     /// # Errors
-    /// `NotFound` when there is no such job or it has no archive, `Forbidden` for any other token,
-    /// `Erased`.
+    /// `NotFound` when there is no such job or it has no archive, `Forbidden` for any other token and
+    /// after that time, `Erased`.
     pub async fn archive_by_token(
         &self,
         id: JobId,
         token: &JobToken,
     ) -> Result<Artifact, FarmError> {
-        let read = move |conn: &mut Conn| Ok((jobs::get(conn, id)?, artifacts::of_job(conn, id)?));
-        let (job, made) = self.read(read).await?;
-        // Checked after the read, because the runners token depends on the project of the job.
+        let read = move |conn: &mut Conn| {
+            let job = jobs::get(conn, id)?;
+            let project = projects::get(conn, job.project)?;
+            let dependents = jobs::dependents(conn, id)?;
+            Ok((job, project, dependents, artifacts::of_job(conn, id)?))
+        };
+        let (job, project, dependents, made) = self.read(read).await?;
         let given = token.hash();
-        let is_known = given == self.archive_token(id).hash()
-            || given == self.job_token(id).hash()
-            || given == self.project_runners_token(job.project).hash();
-        if !is_known {
+        let is_known = given == self.archive_token(&job).hash()
+            || given == self.job_token(&job).hash()
+            || given == self.project_runners_token(&project).hash();
+        if !is_known || !is_open(&job, &dependents, self.now()) {
             return Err(FarmError::Forbidden("the token is not this job's"));
         }
         if job.erased_at.is_some() {
@@ -255,7 +260,8 @@ impl Farm {
         archive_among(made, self.now()).ok_or(FarmError::NotFound("archive"))
     }
 
-    /// The archive of a job, for the job itself and for running jobs that need it.
+    /// The archive of a job, for running jobs that need it, and for the job itself until an hour
+    /// after its end.
     ///
     /// # Errors
     /// `NotFound` when the job has none, `BadToken` for any other token, `Erased`.
@@ -265,7 +271,6 @@ impl Farm {
         token: &JobToken,
     ) -> Result<Artifact, FarmError> {
         let given = token.hash();
-        let is_own = self.job_token(id).hash() == given || self.archive_token(id).hash() == given;
         let read = move |conn: &mut Conn| {
             let job = jobs::get(conn, id)?;
             Ok((
@@ -278,9 +283,12 @@ impl Farm {
             FarmError::NotFound(_) => FarmError::BadToken,
             other => other,
         })?;
+        let is_own =
+            self.job_token(&job).hash() == given || self.archive_token(&job).hash() == given;
         let needs_it =
-            |other: &Job| other.state.is_running() && self.job_token(other.id).hash() == given;
-        if !is_own && !dependents.iter().any(needs_it) {
+            |other: &Job| other.state.is_running() && self.job_token(other).hash() == given;
+        let opens = is_own && is_open(&job, &dependents, self.now());
+        if !opens && !dependents.iter().any(needs_it) {
             return Err(FarmError::BadToken);
         }
         if job.erased_at.is_some() {
@@ -366,6 +374,12 @@ const HAS_ANOTHER: &str = "the job has another file of this type";
 enum Existing {
     Replace,
     Keep,
+}
+
+/// Whether the tokens of a job still open its archive.
+fn is_open(job: &Job, dependents: &[Job], now: DateTime<Utc>) -> bool {
+    is_still_readable(job.finished_at, now)
+        || dependents.iter().any(|other| other.state.is_running())
 }
 
 /// The archive among what a job made, unless it has expired.

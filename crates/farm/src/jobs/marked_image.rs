@@ -24,7 +24,7 @@ impl Farm {
         let from = length.saturating_sub(MARKER_SEARCH_BYTES);
         let pieces = self.trace_bytes(job.id, from..length).await?;
         let end: Vec<_> = pieces.try_collect().await?;
-        let Some(marked) = self.image_mark(job.id).find(&end.concat()) else {
+        let Some(marked) = self.image_mark(job).find(&end.concat()) else {
             tracing::warn!(
                 job.id = %job.id,
                 "Job {} succeeded, but its trace does not report an image", job.id

@@ -104,16 +104,16 @@ impl Farm {
     /// The trigger with this token, unless it is revoked.
     async fn trigger_of(&self, token: &TriggerToken) -> Result<Trigger, FarmError> {
         let missing = FarmError::NotFound("trigger");
-        // The token is derived from the id in it, so a wrong one is refused without a read.
-        let id = match token.trigger() {
-            Some(id) if self.trigger_token(id).hash() == token.hash() => id,
-            _ => return Err(missing),
+        let Some(id) = token.trigger() else {
+            return Err(missing);
         };
         let find = move |conn: &mut Conn| triggers::get(conn, id);
         let trigger = self.read(find).await?;
-        match trigger.revoked_at {
-            None => Ok(trigger),
-            Some(_) => Err(missing),
+        let is_its_token = self.trigger_token(&trigger).hash() == token.hash();
+        if is_its_token && trigger.revoked_at.is_none() {
+            Ok(trigger)
+        } else {
+            Err(missing)
         }
     }
 

@@ -293,14 +293,14 @@ impl Farm {
         let needs = needs
             .into_iter()
             .map(|(job, artifacts)| NeededJob {
-                token: self.archive_token(job.id),
+                token: self.archive_token(&job),
                 job,
                 artifacts,
             })
             .collect();
         Ok(ClaimedJob {
-            token: self.job_token(id),
-            mark: self.image_mark(id),
+            token: self.job_token(&job),
+            mark: self.image_mark(&job),
             source: self.source_of(&build),
             max_file_bytes: self.inner.settings.max_artifact_bytes,
             caches: self.cache_scopes(&project, &build),

@@ -80,16 +80,22 @@ impl Farm {
         let now = self.now();
         let plain = RunnerToken::from_entropy(self.inner.chance.bytes());
         let (hash, runner_hash) = (token.hash(), plain.hash());
-        // The derived token of a project has no row, so it is recognised before the database is
-        // asked.
-        let of_project = self.project_of_runners_token(token);
+        let (farm, token) = (self.clone(), token.clone());
         let runner = self
             .inner
             .store
             .write(move |conn| {
-                let project = match of_project {
-                    Some(project) => Some(projects::get(conn, project)?.id),
-                    None => registration::redeem(conn, hash, now)?.project,
+                // The derived token of a project has no row. It is compared in the transaction, so
+                // that it registers nobody after a reset.
+                let named = token.project().map(|id| projects::get(conn, id));
+                let project = match named {
+                    Some(Ok(project)) if farm.is_runners_token(&token, &project) => {
+                        Some(project.id)
+                    }
+                    Some(Ok(_)) | Some(Err(StoreError::NotFound(_))) | None => {
+                        registration::redeem(conn, hash, now)?.project
+                    }
+                    Some(Err(error)) => return Err(error),
                 };
                 if request.can_never_claim() {
                     return Err(StoreError::Conflict(IDLE_FOR_EVER));

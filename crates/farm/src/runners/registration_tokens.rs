@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{ProjectId, RegistrationToken, Role, TokenId};
+use slipway_store::projects::{self, Reach};
 use slipway_store::registration::{self, NewRegistration, Registration};
 use slipway_store::{Conn, Page};
 
@@ -49,6 +50,26 @@ impl Farm {
         access.require(Role::Maintainer)?;
         self.insert_registration(actor, Some(access.id()), request)
             .await
+    }
+
+    /// Replaces the runners token of a project; runners that registered with the old one stay.
+    /// Requires a maintainer.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub async fn reset_project_runners_token(
+        &self,
+        access: &ProjectAccess,
+    ) -> Result<RegistrationToken, FarmError> {
+        access.require(Role::Maintainer)?;
+        let id = access.id();
+        let reset = move |conn: &mut Conn| {
+            projects::reset_runners_nonces(conn, Reach::Project(id))?;
+            projects::get(conn, id)
+        };
+        let project = self.write(reset).await?;
+        tracing::info!(project.id = %id, "Reset the runners token of {}", project.path());
+        Ok(self.project_runners_token(&project))
     }
 
     async fn insert_registration(

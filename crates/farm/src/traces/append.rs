@@ -49,13 +49,14 @@ impl Farm {
     ///
     /// # Errors
     /// `TraceGap` when `start` is not where the trace ends, `TooLarge` above the size limit,
-    /// `Erased`.
+    /// `Forbidden` when the job has ended, `Erased`.
     pub async fn append_trace(
         &self,
         access: &JobAccess,
         start: u64,
         bytes: Bytes,
     ) -> Result<AppendedTrace, FarmError> {
+        access.require_growing_trace()?;
         let before = self.stored_before(access, start).await?;
         let held = before.received.length;
         if held != start {

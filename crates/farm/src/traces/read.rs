@@ -41,7 +41,8 @@ impl Farm {
     > {
         let (farm, shown) = (self.clone(), range.clone());
         let read = move |conn: &mut Conn| {
-            let mask = farm.trace_mask(job, jobs::get(conn, job)?.project);
+            let row = jobs::get(conn, job)?;
+            let mask = farm.trace_mask(conn, &row)?;
             let wide = mask.widened(&shown);
             let chunks = traces::chunks_in(conn, job, wide.clone())?;
             Ok((mask, wide, chunks))

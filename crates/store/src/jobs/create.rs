@@ -8,6 +8,7 @@ use slipway_domain::{
 };
 
 use crate::engine::connection::Conn;
+use crate::engine::nonces::new_nonce;
 use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::jobs::details::{self, Details};
@@ -89,6 +90,7 @@ pub fn insert(conn: &mut Conn, new: &NewJob, now: DateTime<Utc>) -> Result<Job, 
                 jobs::rev.eq(0),
                 jobs::created_by.eq(new.created_by.map(|user| user.0)),
                 jobs::run_when.eq(new.when.as_str()),
+                jobs::nonce.eq(new_nonce()),
             ),
         ))
         .returning(jobs::id)

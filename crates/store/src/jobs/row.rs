@@ -3,10 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{
-    BuildId, FailureReason, JobId, JobSpec, JobState, Lease, Outcome, Phase, ProjectId, QueueKeyId,
-    RunnerId, UserId, When,
+    BuildId, FailureReason, JobId, JobSpec, JobState, Lease, Nonce, Outcome, Phase, ProjectId,
+    QueueKeyId, RunnerId, UserId, When,
 };
 
+use crate::engine::nonces::from_opt_nonce;
 use crate::engine::time::{from_ms, from_opt_ms, parse, runner_until, to_ms};
 use crate::error::StoreError;
 use crate::schema::jobs;
@@ -56,6 +57,8 @@ pub struct Job {
     pub created_by: Option<UserId>,
     /// On which results of the needed jobs it runs.
     pub when: When,
+    /// What its tokens are derived from, besides its id. Absent in jobs of earlier versions.
+    pub nonce: Option<Nonce>,
     /// Counts the changes of the row.
     pub(super) rev: i64,
 }
@@ -93,6 +96,7 @@ pub(crate) struct JobRow {
     rev: i64,
     created_by: Option<i64>,
     run_when: String,
+    nonce: Option<String>,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -127,6 +131,7 @@ impl TryFrom<JobRow> for Job {
             erased_by: row.erased_by.map(UserId),
             created_by: row.created_by.map(UserId),
             when: parse(&row.run_when, "time to run")?,
+            nonce: from_opt_nonce(row.nonce.as_deref())?,
             rev: row.rev,
         })
     }

@@ -8,6 +8,7 @@ use slipway_domain::image::Repository;
 use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId, Visibility};
 
 use crate::engine::connection::Conn;
+use crate::engine::nonces::new_nonce;
 use crate::engine::page::{Page, rows};
 use crate::engine::time::to_ms;
 use crate::error::{OrMissing, StoreError};
@@ -34,6 +35,7 @@ pub fn insert(
             SettingColumns::from(settings),
             projects::created_at.eq(to_ms(now)),
             projects::created_by.eq(created_by.map(|user| user.0)),
+            projects::runners_nonce.eq(new_nonce()),
         ))
         .returning(projects::id)
         .get_result(conn)?;
@@ -64,6 +66,34 @@ pub fn update(
         ))
         .execute(conn)?;
     get(conn, id)
+}
+
+/// The projects that a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Project(ProjectId),
+    /// All projects of a namespace.
+    Namespace(NamespaceId),
+    /// All projects, and what is shared by them.
+    Farm,
+}
+
+/// Gives projects another nonce for their runners tokens, which ends the present tokens.
+pub fn reset_runners_nonces(conn: &mut Conn, reach: Reach) -> Result<(), StoreError> {
+    // Projects may share a nonce, because their ids are different.
+    let nonce = projects::runners_nonce.eq(new_nonce());
+    match reach {
+        Reach::Project(id) => diesel::update(projects::table.find(id.0))
+            .set(nonce)
+            .execute(conn)?,
+        Reach::Namespace(id) => {
+            diesel::update(projects::table.filter(projects::namespace_id.eq(id.0)))
+                .set(nonce)
+                .execute(conn)?
+        }
+        Reach::Farm => diesel::update(projects::table).set(nonce).execute(conn)?,
+    };
+    Ok(())
 }
 
 /// Sets whether a project is read-only: its builds can be viewed, but no new ones are created.

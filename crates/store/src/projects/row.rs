@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::image::Repository;
-use slipway_domain::{GitRef, Name, NamespaceId, ProjectId, Submodules, UserId, Visibility};
+use slipway_domain::{GitRef, Name, NamespaceId, Nonce, ProjectId, Submodules, UserId, Visibility};
 
+use crate::engine::nonces::from_opt_nonce;
 use crate::engine::time::{from_ms, parse};
 use crate::error::StoreError;
 use crate::schema::projects;
@@ -39,6 +40,9 @@ pub struct Project {
     pub read_only: bool,
     /// Which submodules are checked out with its commits.
     pub submodules: Submodules,
+    /// What its runners token is derived from, besides its id. Absent in projects of earlier
+    /// versions whose token was never reset.
+    pub runners_nonce: Option<Nonce>,
 }
 
 impl Project {
@@ -107,6 +111,7 @@ pub(crate) struct ProjectRow {
     created_by: Option<i64>,
     read_only: bool,
     submodules: String,
+    runners_nonce: Option<String>,
 }
 
 pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, StoreError> {
@@ -132,6 +137,7 @@ pub(crate) fn read((row, namespace): (ProjectRow, String)) -> Result<Project, St
         created_by: row.created_by.map(UserId),
         read_only: row.read_only,
         submodules: parse(&row.submodules, "submodules")?,
+        runners_nonce: from_opt_nonce(row.runners_nonce.as_deref())?,
     })
 }
 

@@ -1,11 +1,12 @@
 //! Triggers, which start builds of a project from outside. Their tokens are derived from the farm's
-//! key.
+//! key and the nonce of the trigger.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use slipway_domain::{ProjectId, TriggerId, UserId};
+use slipway_domain::{Nonce, ProjectId, TriggerId, UserId};
 
 use crate::engine::connection::Conn;
+use crate::engine::nonces::{from_opt_nonce, new_nonce};
 use crate::engine::time::{from_ms, from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::triggers;
@@ -22,12 +23,23 @@ pub struct Trigger {
     /// When it last started a build.
     pub last_used_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
+    /// What its token is derived from, besides its id. Absent in triggers of earlier versions.
+    pub nonce: Option<Nonce>,
 }
 
-type Row = (i64, i64, String, Option<i64>, i64, Option<i64>, Option<i64>);
+type Row = (
+    i64,
+    i64,
+    String,
+    Option<i64>,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+);
 
 fn read(row: Row) -> Result<Trigger, StoreError> {
-    let (id, project, description, created_by, created_at, last_used_at, revoked_at) = row;
+    let (id, project, description, created_by, created_at, last_used_at, revoked_at, nonce) = row;
     Ok(Trigger {
         id: TriggerId(id),
         project: ProjectId(project),
@@ -36,6 +48,7 @@ fn read(row: Row) -> Result<Trigger, StoreError> {
         created_at: from_ms(created_at)?,
         last_used_at: from_opt_ms(last_used_at)?,
         revoked_at: from_opt_ms(revoked_at)?,
+        nonce: from_opt_nonce(nonce.as_deref())?,
     })
 }
 
@@ -53,6 +66,7 @@ pub fn insert(
             triggers::description.eq(description),
             triggers::created_by.eq(created_by.0),
             triggers::created_at.eq(to_ms(now)),
+            triggers::nonce.eq(new_nonce()),
         ))
         .returning(triggers::id)
         .get_result(conn)?;

@@ -8,7 +8,8 @@ use crate::engine::connection::Conn;
 use crate::engine::page::{Page, rows};
 use crate::engine::time::{from_ms, from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
-use crate::schema::registration_tokens;
+use crate::projects::queries::Reach;
+use crate::schema::{projects, registration_tokens};
 
 /// A registration token, without its secret.
 #[derive(Clone, Debug)]
@@ -197,4 +198,34 @@ pub fn revoke(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(), St
     } else {
         Ok(())
     }
+}
+
+/// Revokes the registration tokens that a user created.
+pub fn revoke_created_by(
+    conn: &mut Conn,
+    user: UserId,
+    reach: Reach,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let theirs = registration_tokens::table
+        .filter(registration_tokens::created_by.eq(user.0))
+        .filter(registration_tokens::revoked_at.is_null());
+    let revoked = registration_tokens::revoked_at.eq(to_ms(now));
+    match reach {
+        Reach::Project(id) => {
+            diesel::update(theirs.filter(registration_tokens::project_id.eq(id.0)))
+                .set(revoked)
+                .execute(conn)?
+        }
+        Reach::Namespace(id) => {
+            let of_namespace = projects::table
+                .filter(projects::namespace_id.eq(id.0))
+                .select(projects::id.nullable());
+            diesel::update(theirs.filter(registration_tokens::project_id.eq_any(of_namespace)))
+                .set(revoked)
+                .execute(conn)?
+        }
+        Reach::Farm => diesel::update(theirs).set(revoked).execute(conn)?,
+    };
+    Ok(())
 }

@@ -272,7 +272,7 @@ async fn project_response(
     let runners_token = access
         .require(Role::Maintainer)
         .is_ok()
-        .then(|| farm.project_runners_token(project.id).expose().to_owned());
+        .then(|| farm.project_runners_token(project).expose().to_owned());
     Ok(answer.json(convert::project(
         &call.base_url(),
         project,

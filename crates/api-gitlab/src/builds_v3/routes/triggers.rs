@@ -35,7 +35,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 
 /// A trigger, with its token.
 fn with_token(farm: &Farm, trigger: &Trigger) -> wire::Trigger {
-    convert::trigger(trigger, &farm.trigger_token(trigger.id))
+    convert::trigger(trigger, &farm.trigger_token(trigger))
 }
 
 /// `GET /projects/:id/triggers`: lists the triggers of a project.

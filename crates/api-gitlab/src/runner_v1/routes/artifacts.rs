@@ -197,8 +197,8 @@ pub(crate) async fn package(
 
 /// `DELETE /ci/api/v1/builds/:id/artifacts`: deletes the job's archive.
 ///
-/// 200, also if there was none; 403 if the token is wrong or the job was erased; 404 if the job
-/// does not exist.
+/// 200, also if there was none; 403 if the token is wrong, or the job is not running or was erased;
+/// 404 if the job does not exist.
 pub(crate) async fn delete(
     farm: web::Data<Farm>,
     id: web::Path<String>,
@@ -207,12 +207,15 @@ pub(crate) async fn delete(
 ) -> Answer {
     let id = job_id(&id).ok_or(RunnerV1Error::NotFound)?;
     let token = job_token_in(&http, body).await;
-    let access = farm.job_access(id, &token).await?;
+    let access = farm
+        .running_job_access(id, &token)
+        .await
+        .map_err(not_running)?;
     farm.delete_archive(&access).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
-/// The only conflict of an upload is a job that is not running, which this protocol answers with
+/// The only conflict of a change is a job that is not running, which this protocol answers with
 /// 403.
 fn not_running(error: FarmError) -> RunnerV1Error {
     match error {

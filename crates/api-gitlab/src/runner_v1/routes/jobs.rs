@@ -85,8 +85,8 @@ pub(crate) async fn update(
 /// `PATCH /ci/api/v1/builds/:id/trace.txt`: appends a chunk to a trace.
 ///
 /// 202 with the stored length and the job's status; 400 if `Content-Range` is missing or invalid;
-/// 403 if the token is wrong or the job was erased; 404 if the job does not exist; 416 with the
-/// stored length if the chunk does not start there.
+/// 403 if the token is wrong, or the job has ended or was erased; 404 if the job does not exist; 416
+/// with the stored length if the chunk does not start there.
 pub(crate) async fn append_trace(
     farm: web::Data<Farm>,
     id: web::Path<String>,

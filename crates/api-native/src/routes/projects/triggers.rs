@@ -82,12 +82,12 @@ pub(crate) async fn revoke_trigger(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The trigger as it is sent. Its token is derived from its id, so it can be shown again.
+/// The trigger as it is sent. Its token is derived and not stored, so it can be shown again.
 fn response(farm: &Farm, trigger: &Trigger) -> wire::Trigger {
     wire::Trigger {
         id: trigger.id.0,
         description: trigger.description.clone(),
-        token: farm.trigger_token(trigger.id).expose().to_owned(),
+        token: farm.trigger_token(trigger).expose().to_owned(),
         created_at: trigger.created_at,
         last_used_at: trigger.last_used_at,
     }

@@ -111,6 +111,34 @@ pub(crate) async fn create_of_project(
     Ok(created(token_and_secret))
 }
 
+/// Resets the runners token of a project.
+///
+/// Every project has such a token, with which runners register for it. It is shown here and in
+/// GitLab's Builds API. The old one stops working; runners that registered with it stay registered.
+/// The farm itself resets the token when a maintainer leaves the project.
+///
+/// Status: 200; 401 without a valid token; 403 if the caller's role is below maintainer; 404 if the
+/// project does not exist.
+#[utoipa::path(
+    tag = "registration",
+    params(ProjectPath),
+    responses((status = 200, body = wire::RunnersToken))
+)]
+#[post("/projects/{ns}/{name}/runners-token/reset")]
+pub(crate) async fn reset_runners_token(
+    farm: Data<Farm>,
+    caller: Caller,
+    path: Path<ProjectPath>,
+) -> ApiResult<Json<wire::RunnersToken>> {
+    let access = farm
+        .project(&caller.0, &path.ns, &path.name, Role::Maintainer)
+        .await?;
+    let token = farm.reset_project_runners_token(&access).await?;
+    Ok(Json(wire::RunnersToken {
+        token: token.expose().to_owned(),
+    }))
+}
+
 /// Revokes a registration token.
 ///
 /// Runners that registered with it stay registered.

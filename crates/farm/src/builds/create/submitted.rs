@@ -19,6 +19,7 @@ use crate::builds::create::completing::Revision;
 use crate::builds::create::enqueue::{Uniqueness, always, build_row, nothing_more};
 use crate::error::FarmError;
 use crate::farm::Farm;
+use crate::jobs::access::is_still_readable;
 use crate::projects::build_variables::BuildVariables;
 
 /// The codes under which the reasons of builds without jobs are stored. The dialect chooses them,
@@ -287,11 +288,11 @@ impl Farm {
         })
     }
 
-    /// The submitted sources of a build, for its runners.
+    /// The submitted sources of a build, for its runners, until an hour after the end of the build.
     ///
     /// # Errors
     /// `NotFound` when there is no such build or it has no stored sources; `BadToken` for any token
-    /// but the build's.
+    /// but the build's, and after that time.
     pub async fn stored_source(
         &self,
         uuid: BuildUuid,
@@ -299,7 +300,8 @@ impl Farm {
     ) -> Result<BlobStream, FarmError> {
         let find = move |conn: &mut Conn| builds::by_uuid(conn, uuid);
         let build = self.read(find).await?;
-        if self.source_token(uuid).hash() != token.hash() {
+        let is_known = self.source_token(uuid).hash() == token.hash();
+        if !is_known || !is_still_readable(build.finished_at, self.now()) {
             return Err(FarmError::BadToken);
         }
         let key = build.submission.source_key;

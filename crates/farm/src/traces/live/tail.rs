@@ -100,7 +100,7 @@ impl Tail {
         let its_farm = farm.clone();
         let read = move |conn: &mut Conn| {
             let row = jobs::get(conn, job)?;
-            let mask = its_farm.trace_mask(job, row.project);
+            let mask = its_farm.trace_mask(conn, &row)?;
             let whole = traces::extent(conn, job)?;
             let from = live_start(&mask, whole.length);
             let wide = from.saturating_sub(mask.reach() + MAX_PARTIAL_CHAR as u64)..whole.length;
