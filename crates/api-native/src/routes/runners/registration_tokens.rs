@@ -117,8 +117,8 @@ pub(crate) async fn create_of_project(
 /// GitLab's Builds API. The old one stops working; runners that registered with it stay registered.
 /// The farm itself resets the token when a maintainer leaves the project.
 ///
-/// Status: 200; 401 without a valid token; 403 if the caller's role is below maintainer; 404 if the
-/// project does not exist.
+/// Status: 200; 400 if a name in the path is invalid; 401 without a valid token; 403 if the caller's
+/// role is below maintainer; 404 if the project does not exist.
 #[utoipa::path(
     tag = "registration",
     params(ProjectPath),
