@@ -161,7 +161,7 @@ impl Fixture {
 /// Creates the robot `namespace+short_name`.
 async fn create_robot(farm: &TestFarm, namespace: &str, short_name: &str) {
     let (admin, namespace) = (farm.admin().await, namespace.parse().unwrap());
-    let access = farm.farm().namespace(&admin, &namespace, Role::Owner).await;
+    let access = farm.farm().registry_accounts(&admin, &namespace).await;
     let (access, short_name) = (access.unwrap(), short_name.parse().unwrap());
     let created = farm
         .farm()

@@ -1,7 +1,11 @@
-//! Permissions: the roles of members and the scopes of access tokens.
+//! Permissions: the roles of members, the scopes of access tokens, and what each scope allows.
+
+mod actions;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+
+pub use actions::Action;
 
 use crate::names::Invalid;
 use crate::text_enum::text_enum;
@@ -40,7 +44,8 @@ text_enum!(
     Scope, "scope", "identity, namespaces, read, write or admin" {
         /// Reads the user's own profile. Gives no access to projects.
         Identity = "identity",
-        /// Manages the namespaces the user owns. Gives no access to their projects.
+        /// Sees the user's namespaces, and manages the robots and registry logins of those that the
+        /// user maintains. Gives no access to their projects and members.
         Namespaces = "namespaces",
         /// Reads projects, builds, traces and artifacts.
         Read = "read",
@@ -50,19 +55,6 @@ text_enum!(
         Admin = "admin",
     }
 );
-
-impl Scope {
-    /// The highest role in which a token of this scope acts on projects; `None` if it gives no
-    /// access to projects.
-    pub fn ceiling(self) -> Option<Role> {
-        match self {
-            Scope::Identity | Scope::Namespaces => None,
-            Scope::Read => Some(Role::Reader),
-            Scope::Write => Some(Role::Developer),
-            Scope::Admin => Some(Role::Owner),
-        }
-    }
-}
 
 /// The scopes of one token; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]

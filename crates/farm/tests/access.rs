@@ -332,7 +332,7 @@ async fn setting_a_secret_again_replaces_it(backend: Backend) {
     assert!(farm.variables(&project).await.unwrap().is_empty());
 
     let namespace = farm
-        .namespace(&fixture.root, &name("acme"), Role::Owner)
+        .registry_accounts(&fixture.root, &name("acme"))
         .await
         .unwrap();
     for user in ["me", "you"] {

@@ -43,6 +43,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
     match (method, path.rsplit('/').next().unwrap()) {
         ("GET" | "DELETE", _) => None,
         (_, "cancel" | "retry" | "erase" | "play" | "keep" | "log-keys" | "reset") => None,
+        ("POST", "rotate") => Some(json!({})),
         ("POST", "users" | "namespaces") => Some(json!({"name": "other"})),
         // A runner's id: this route has no body.
         ("PUT", "1") => None,
@@ -119,6 +120,8 @@ async fn a_user_without_a_role_gets_404_for_existing_objects() {
         ("GET", "/v1/user", 200),
         ("GET", "/v1/tokens", 200),
         ("POST", "/v1/tokens", 201),
+        ("DELETE", "/v1/tokens", 204),
+        ("DELETE", "/v1/users/root/tokens", 403),
         ("GET", "/v1/namespaces", 200),
         ("POST", "/v1/namespaces", 201),
         ("GET", "/v1/projects", 200),
@@ -136,7 +139,8 @@ async fn a_user_without_a_role_gets_404_for_existing_objects() {
         ("POST", "/v1/registration-tokens", 403),
     ];
     let (api, routes) = start_full().await;
-    let stranger = api.user("stranger", &["read", "write", "admin"]).await;
+    let scopes = ["read", "write", "admin"];
+    let mut stranger = api.user("stranger", &scopes).await;
     for (method, path) in routes {
         let token = [("private-token", stranger.as_str())];
         let response = api
@@ -150,6 +154,10 @@ async fn a_user_without_a_role_gets_404_for_existing_objects() {
             expected,
             "{method} {path}: {text}"
         );
+        if method == "DELETE" && path == "/v1/tokens" {
+            assert!(!api.works(&stranger).await);
+            stranger = api.token("stranger", &scopes).await;
+        }
         if method == "GET" && expected == 200 && path != "/v1/user" && path != "/v1/tokens" {
             assert_eq!(response.json()["items"], json!([]), "{path}");
         }
@@ -171,6 +179,47 @@ async fn a_read_token_gets_403_for_every_change() {
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert_eq!(response.status.as_u16(), 403, "{method} {path}: {text}");
     }
+}
+
+/// The scope namespaces manages the robots and registry logins of namespaces, and nothing else, even
+/// for their owners: above all, it names no members.
+#[actix_web::test]
+async fn a_namespaces_token_manages_registry_accounts_only() {
+    let allowed = [
+        ("GET", "/v1/user"),
+        ("GET", "/v1/tokens"),
+        ("GET", "/v1/namespaces"),
+        ("GET", "/v1/namespaces/acme"),
+        ("GET", "/v1/namespaces/acme/members"),
+        ("GET", "/v1/namespaces/acme/robots"),
+        ("PUT", "/v1/namespaces/acme/robots/puller"),
+        ("DELETE", "/v1/namespaces/acme/robots/puller"),
+        ("GET", "/v1/namespaces/acme/registry-credentials"),
+        ("PUT", "/v1/namespaces/acme/registry-credentials"),
+        (
+            "DELETE",
+            "/v1/namespaces/acme/registry-credentials/registry.example",
+        ),
+    ];
+    let (api, routes) = start_full().await;
+    api.user("olga", &["admin"]).await;
+    api.member("namespaces/acme", "olga", "owner").await;
+    let narrow = api.token("olga", &["namespaces"]).await;
+    let mut used = 0;
+    for (method, path) in routes {
+        let token = [("private-token", narrow.as_str())];
+        let body = body(&method, &path);
+        let response = api.call_with(&method, &path, &token, body).await;
+        let status = response.status.as_u16();
+        if allowed.contains(&(method.as_str(), path.as_str())) {
+            used += 1;
+            // What is deleted need not exist.
+            assert!(status != 403 && status != 401, "{method} {path}: {status}");
+        } else {
+            assert!(status == 403 || status == 404, "{method} {path}: {status}");
+        }
+    }
+    assert_eq!(used, allowed.len());
 }
 
 #[actix_web::test]

@@ -4,6 +4,7 @@
 //! "forbidden". Administrators are owners everywhere. The scopes of the token limit the role of every
 //! caller.
 
+use slipway_domain::access::Action;
 use slipway_domain::{
     AccessToken, Name, NamespaceId, ProjectId, Role, Scope, ScopeSet, TokenId, UserId, Visibility,
 };
@@ -40,26 +41,32 @@ impl Actor {
         &self.scopes
     }
 
-    /// Checks that the token includes a scope.
+    /// Checks that the scopes of the token allow an action.
     ///
     /// # Errors
-    /// `Forbidden` when it does not.
-    pub fn require_scope(&self, need: Scope) -> Result<(), FarmError> {
-        if self.scopes.includes(need) {
+    /// `Forbidden` when they do not.
+    pub fn require(&self, action: Action) -> Result<(), FarmError> {
+        if self.scopes.allows(action) {
             return Ok(());
         }
-        Err(FarmError::Forbidden(match need {
-            Scope::Identity => "this needs a token with a scope",
-            Scope::Namespaces => "this needs a token with the scope namespaces or admin",
-            Scope::Read => "this needs a token with the scope read",
-            Scope::Write => "this needs a token with the scope write",
-            Scope::Admin => "this needs a token with the scope admin",
+        Err(FarmError::Forbidden(match action {
+            Action::UseAccount => "this needs a token with a scope",
+            Action::ReadNamespaces => "this needs a token with the scope read or namespaces",
+            Action::ManageRegistryAccounts => {
+                "this needs a token with the scope namespaces or admin"
+            }
+            Action::ReadProjects => "this needs a token with the scope read",
+            Action::RunBuilds => "this needs a token with the scope write",
+            Action::ManageProjects
+            | Action::ManageMembers
+            | Action::ManageCredentials
+            | Action::Administer => "this needs a token with the scope admin",
         }))
     }
 
     /// The role of this actor where its user has the role `membership`, limited to `ceiling`; `None`
     /// when the actor sees nothing there.
-    fn role(&self, membership: Option<Role>, ceiling: Option<Role>) -> Option<Role> {
+    pub(super) fn role(&self, membership: Option<Role>, ceiling: Option<Role>) -> Option<Role> {
         let own = if self.admin {
             Some(Role::Owner)
         } else {
@@ -69,13 +76,8 @@ impl Actor {
     }
 
     /// [`Actor::role`] in a namespace.
-    fn role_in_namespace(&self, membership: Option<Role>) -> Option<Role> {
-        let ceiling = if self.scopes.includes(Scope::Namespaces) {
-            Some(Role::Owner)
-        } else {
-            self.scope.ceiling()
-        };
-        self.role(membership, ceiling)
+    pub(super) fn role_in_namespace(&self, membership: Option<Role>) -> Option<Role> {
+        self.role(membership, self.scopes.namespace_ceiling())
     }
 
     /// [`Actor::role`] in a project, whose visibility may admit users who are not members.
@@ -204,7 +206,7 @@ pub(crate) fn check_accepts_builds(project: &Project) -> Result<(), FarmError> {
     Ok(())
 }
 
-fn require(role: Role, need: Role) -> Result<(), FarmError> {
+pub(super) fn require(role: Role, need: Role) -> Result<(), FarmError> {
     if role >= need {
         return Ok(());
     }
@@ -260,7 +262,7 @@ impl Farm {
     /// # Errors
     /// `Forbidden`.
     pub fn admin(&self, actor: &Actor) -> Result<(), FarmError> {
-        if actor.admin && actor.scope == Scope::Admin {
+        if actor.admin && actor.scopes.allows(Action::Administer) {
             return Ok(());
         }
         Err(FarmError::Forbidden(
@@ -379,17 +381,25 @@ impl Farm {
         find: impl FnOnce(&mut Conn) -> Result<Namespace, StoreError> + Send + 'static,
         need: Role,
     ) -> Result<NamespaceAccess, FarmError> {
+        let (namespace, membership) = self.namespace_and_membership(actor, find).await?;
+        let role = actor
+            .role_in_namespace(membership)
+            .ok_or(FarmError::NotFound("namespace"))?;
+        require(role, need)?;
+        Ok(NamespaceAccess { namespace, role })
+    }
+
+    pub(super) async fn namespace_and_membership(
+        &self,
+        actor: &Actor,
+        find: impl FnOnce(&mut Conn) -> Result<Namespace, StoreError> + Send + 'static,
+    ) -> Result<(Namespace, Option<Role>), FarmError> {
         let user = actor.user;
         let both = move |conn: &mut Conn| {
             let namespace = find(conn)?;
             let membership = people::namespace_role(conn, namespace.id, user)?;
             Ok((namespace, membership))
         };
-        let (namespace, membership) = self.read(both).await?;
-        let role = actor
-            .role_in_namespace(membership)
-            .ok_or(FarmError::NotFound("namespace"))?;
-        require(role, need)?;
-        Ok(NamespaceAccess { namespace, role })
+        self.read(both).await
     }
 }

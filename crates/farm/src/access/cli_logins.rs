@@ -2,8 +2,9 @@
 //! the command line created and polls with.
 
 use chrono::TimeDelta;
+use slipway_domain::AccessToken;
+use slipway_domain::access::Action;
 use slipway_domain::tokens::LoginCode;
-use slipway_domain::{AccessToken, Scope};
 use slipway_store::tokens::{self, NewToken};
 use slipway_store::{Conn, cli_logins};
 
@@ -50,7 +51,7 @@ impl Farm {
         lasts: TimeDelta,
     ) -> Result<(), FarmError> {
         // The new session gets all scopes of this token, so a lesser one must not create it.
-        actor.require_scope(Scope::Admin)?;
+        actor.require(Action::ManageCredentials)?;
         let (hash, user, now) = (code.hash(), actor.user, self.now());
         let scopes = actor.scopes().clone();
         let insert =

@@ -8,4 +8,5 @@ pub(crate) mod log_tokens;
 pub(crate) mod passwords;
 pub(crate) mod people;
 pub(crate) mod public;
+pub(crate) mod registry_accounts;
 pub(crate) mod tokens;

@@ -9,6 +9,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use chrono::TimeDelta;
+use slipway_domain::access::Action;
 use slipway_domain::{AccessToken, Name, Scope, ScopeSet, UserId};
 use slipway_store::people::{self, User};
 use slipway_store::tokens::{self, NewToken};
@@ -115,7 +116,7 @@ impl Farm {
         old: Option<&str>,
         new: &str,
     ) -> Result<(), FarmError> {
-        actor.require_scope(Scope::Admin)?;
+        actor.require(Action::ManageCredentials)?;
         check_password(new)?;
         let user = actor.user;
         let find = move |conn: &mut Conn| people::password_hash(conn, user);

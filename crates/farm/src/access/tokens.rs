@@ -1,7 +1,8 @@
 //! Personal access tokens: create, list, revoke. The plain token is returned once.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::{AccessToken, Name, Scope, ScopeSet, TokenId, UserId};
+use slipway_domain::access::Action;
+use slipway_domain::{AccessToken, Name, ScopeSet, TokenId, UserId};
 use slipway_store::tokens::{self, NewToken, Token};
 use slipway_store::{Conn, Page, StoreError, people};
 
@@ -34,7 +35,7 @@ impl Farm {
         actor: &Actor,
         request: TokenRequest,
     ) -> Result<(Token, AccessToken), FarmError> {
-        actor.require_scope(Scope::Admin)?;
+        actor.require(Action::ManageCredentials)?;
         if !actor.scopes().covers(&request.scopes) {
             return Err(FarmError::Forbidden(
                 "a token cannot have scopes that the token which creates it lacks",
@@ -114,7 +115,7 @@ impl Farm {
         self.read(find).await?;
         // A token without the scope admin may still revoke itself, for instance when it leaked.
         if id != actor.token() {
-            actor.require_scope(Scope::Admin)?;
+            actor.require(Action::ManageCredentials)?;
         }
         let now = self.now();
         let revoke = move |conn: &mut Conn| tokens::revoke(conn, id, now);

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use slipway_domain::{Name, NamespaceId, ProjectId, Role, Scope, UserId, Visibility};
+use slipway_domain::access::Action;
+use slipway_domain::{Name, NamespaceId, ProjectId, Role, UserId, Visibility};
 use slipway_store::project_search::{self, Order, ProjectRelation, Search};
 use slipway_store::projects::{Namespace, Project};
 use slipway_store::{Conn, Page, StoreError, people};
@@ -64,7 +65,7 @@ impl Farm {
         actor: &Actor,
         query: ProjectQuery,
     ) -> Result<(Vec<Project>, u64), FarmError> {
-        actor.require_scope(Scope::Read)?;
+        actor.require(Action::ReadProjects)?;
         let relation = match query.whose {
             ProjectSelection::All => {
                 self.admin(actor)?;
@@ -160,7 +161,7 @@ impl Farm {
     /// # Errors
     /// `Forbidden` for tokens without the scope admin, and when the namespace belongs to others.
     pub async fn own_namespace(&self, actor: &Actor) -> Result<NamespaceAccess, FarmError> {
-        actor.require_scope(Scope::Admin)?;
+        actor.require(Action::ManageProjects)?;
         let taken = "the namespace with your name belongs to others: name another one";
         match self.namespace(actor, actor.name(), Role::Maintainer).await {
             Err(FarmError::NotFound(_)) => {}

@@ -1,7 +1,8 @@
 //! Creates, lists and changes namespaces and projects.
 
+use slipway_domain::access::Action;
 use slipway_domain::image::{Repository, check_image_path};
-use slipway_domain::{GitRef, Name, Role, Scope, Submodules, Visibility};
+use slipway_domain::{GitRef, Name, Role, Submodules, Visibility};
 use slipway_store::jobs::Changes;
 use slipway_store::projects::{self, Namespace, Project, Settings};
 use slipway_store::{Conn, Page, people, pipelines, queue};
@@ -54,7 +55,7 @@ impl Farm {
         actor: &Actor,
         name: &Name,
     ) -> Result<Namespace, FarmError> {
-        actor.require_scope(Scope::Admin)?;
+        actor.require(Action::ManageProjects)?;
         check_image_path("namespace name", name)?;
         let (name, user, now) = (name.clone(), actor.user, self.now());
         let create = move |conn: &mut Conn| {
@@ -70,9 +71,7 @@ impl Farm {
     /// # Errors
     /// `Forbidden` for tokens without the scope namespaces or read.
     pub async fn namespaces(&self, actor: &Actor, page: Page) -> Result<Vec<Namespace>, FarmError> {
-        if !actor.scopes().includes(Scope::Namespaces) {
-            actor.require_scope(Scope::Read)?;
-        }
+        actor.require(Action::ReadNamespaces)?;
         let (user, all) = (actor.user, actor.admin);
         let list = move |conn: &mut Conn| {
             if all {
@@ -125,7 +124,7 @@ impl Farm {
     /// # Errors
     /// `Forbidden` for tokens without the scope read.
     pub async fn projects(&self, actor: &Actor, page: Page) -> Result<Vec<Project>, FarmError> {
-        actor.require_scope(Scope::Read)?;
+        actor.require(Action::ReadProjects)?;
         let (user, all) = (actor.user, actor.admin);
         let list = move |conn: &mut Conn| {
             if all {

@@ -1,8 +1,9 @@
 //! Pipelines that are named within a whole namespace, and namespaces named after a title.
 
 use chrono::{DateTime, Utc};
+use slipway_domain::access::Action;
 use slipway_domain::names::{check_line, slugify};
-use slipway_domain::{Name, Role, Scope, Slug};
+use slipway_domain::{Name, Role, Slug};
 use slipway_store::pipelines::{self, Pipeline};
 use slipway_store::projects::{self, Namespace, Project, Settings};
 use slipway_store::{Conn, StoreError, people};
@@ -56,9 +57,7 @@ impl Farm {
         after: i64,
         limit: i64,
     ) -> Result<Vec<Namespace>, FarmError> {
-        if !actor.scopes().includes(Scope::Namespaces) {
-            actor.require_scope(Scope::Read)?;
-        }
+        actor.require(Action::ReadNamespaces)?;
         let user = actor.user;
         let list =
             move |conn: &mut Conn| projects::list_namespaces_of_after(conn, user, after, limit);
@@ -75,7 +74,7 @@ impl Farm {
         actor: &Actor,
         text: &str,
     ) -> Result<Namespace, FarmError> {
-        actor.require_scope(Scope::Admin)?;
+        actor.require(Action::ManageProjects)?;
         let plain = slugify(text);
         plain.parse::<Name>()?;
         let (user, now) = (actor.user, self.now());

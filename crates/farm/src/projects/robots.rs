@@ -1,12 +1,14 @@
 //! Robots: registry accounts of a namespace that pull base images for builds that name them.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::{BuildUuid, Name, NamespaceId, Role, Scope};
+use slipway_domain::access::Action;
+use slipway_domain::{BuildUuid, Name, NamespaceId};
 use slipway_store::builds::Build;
 use slipway_store::robots::{self, Robot};
 use slipway_store::{Conn, projects};
 
-use crate::access::authorize::{Actor, NamespaceAccess};
+use crate::access::authorize::Actor;
+use crate::access::registry_accounts::RegistryAccess;
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::secret_checks::{check_value, registry_host};
@@ -51,12 +53,8 @@ fn login_context(build: BuildUuid) -> String {
 }
 
 impl Farm {
-    /// The robots of a namespace, by name. Requires a maintainer.
-    ///
-    /// # Errors
-    /// `Forbidden`.
-    pub async fn robots(&self, access: &NamespaceAccess) -> Result<Vec<RobotDetails>, FarmError> {
-        access.require(Role::Maintainer)?;
+    /// The robots of a namespace, by name.
+    pub async fn robots(&self, access: &RegistryAccess) -> Result<Vec<RobotDetails>, FarmError> {
         let id = access.id();
         let list = move |conn: &mut Conn| robots::of_namespace(conn, id);
         let robots = self.read(list).await?;
@@ -67,19 +65,17 @@ impl Farm {
         Ok(shown.collect())
     }
 
-    /// Sets a robot of a namespace and replaces an earlier one of the same name. Requires a
-    /// maintainer.
+    /// Sets a robot of a namespace and replaces an earlier one of the same name.
     ///
     /// # Errors
-    /// `Forbidden`; `Invalid` for an invalid registry or password.
+    /// `Invalid` for an invalid registry or password.
     pub async fn set_robot(
         &self,
-        access: &NamespaceAccess,
+        access: &RegistryAccess,
         name: &Name,
         registry: &str,
         password: &str,
     ) -> Result<RobotDetails, FarmError> {
-        access.require(Role::Maintainer)?;
         let registry = registry_host(registry)?;
         check_value("password", password)?;
         let (id, name, now) = (access.id(), name.clone(), self.now());
@@ -91,17 +87,15 @@ impl Farm {
         Ok(RobotDetails::of(&access.namespace().name, robot))
     }
 
-    /// Deletes a robot of a namespace. Builds that named it keep their copy of its login. Requires a
-    /// maintainer.
+    /// Deletes a robot of a namespace. Builds that named it keep their copy of its login.
     ///
     /// # Errors
-    /// `Forbidden`; `NotFound` when there is no such robot.
+    /// `NotFound` when there is no such robot.
     pub async fn delete_robot(
         &self,
-        access: &NamespaceAccess,
+        access: &RegistryAccess,
         name: &Name,
     ) -> Result<(), FarmError> {
-        access.require(Role::Maintainer)?;
         let (id, name) = (access.id(), name.clone());
         let remove = move |conn: &mut Conn| robots::delete(conn, id, &name);
         self.write(remove).await
@@ -132,8 +126,8 @@ impl Farm {
         })?;
         // Checked after the robot was found: a missing robot is reported to everybody who may
         // build.
-        actor.require_scope(Scope::Namespaces)?;
-        let administers = self.namespace_by_id(actor, id, Role::Maintainer).await;
+        actor.require(Action::ManageRegistryAccounts)?;
+        let administers = self.registry_accounts_by_id(actor, id).await;
         administers.map_err(|error| match error {
             FarmError::NotFound(_) => NOT_YOURS,
             other => other,

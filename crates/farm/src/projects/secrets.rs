@@ -12,7 +12,8 @@ use slipway_store::projects::Project;
 use slipway_store::secrets::{self, Credential, Variable};
 use slipway_store::{Conn, StoreError};
 
-use crate::access::authorize::{NamespaceAccess, ProjectAccess};
+use crate::access::authorize::ProjectAccess;
+use crate::access::registry_accounts::RegistryAccess;
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::projects::deploy_keys::JobRepository;
@@ -209,15 +210,11 @@ impl Farm {
         self.write(remove).await
     }
 
-    /// The registry credentials of a namespace, without passwords. Requires a maintainer.
-    ///
-    /// # Errors
-    /// `Forbidden`.
+    /// The registry credentials of a namespace, without passwords.
     pub async fn registry_credentials(
         &self,
-        access: &NamespaceAccess,
+        access: &RegistryAccess,
     ) -> Result<Vec<CredentialDetails>, FarmError> {
-        access.require(Role::Maintainer)?;
         let namespace = access.id();
         let rows = self
             .read(move |conn| secrets::credentials_of(conn, namespace))
@@ -225,19 +222,17 @@ impl Farm {
         Ok(rows.into_iter().map(CredentialDetails::from).collect())
     }
 
-    /// Sets the credential with which the jobs of a namespace log in to a registry. Requires a
-    /// maintainer.
+    /// Sets the credential with which the jobs of a namespace log in to a registry.
     ///
     /// # Errors
-    /// `Forbidden`; `Invalid` for an invalid registry, user name or password.
+    /// `Invalid` for an invalid registry, user name or password.
     pub async fn set_registry_credential(
         &self,
-        access: &NamespaceAccess,
+        access: &RegistryAccess,
         registry: &str,
         username: &str,
         password: &str,
     ) -> Result<CredentialDetails, FarmError> {
-        access.require(Role::Maintainer)?;
         let registry = registry_host(registry)?;
         check_user_name(username)?;
         check_value("password", password)?;
@@ -254,16 +249,15 @@ impl Farm {
         Ok(self.write(put).await?.into())
     }
 
-    /// Deletes a registry credential of a namespace. Requires a maintainer.
+    /// Deletes a registry credential of a namespace.
     ///
     /// # Errors
-    /// `Forbidden`; `NotFound` when there is no such credential.
+    /// `NotFound` when there is no such credential.
     pub async fn delete_registry_credential(
         &self,
-        access: &NamespaceAccess,
+        access: &RegistryAccess,
         registry: &str,
     ) -> Result<(), FarmError> {
-        access.require(Role::Maintainer)?;
         let (namespace, registry) = (access.id(), registry.to_ascii_lowercase());
         let remove = move |conn: &mut _| secrets::delete_credential(conn, namespace, &registry);
         self.write(remove).await

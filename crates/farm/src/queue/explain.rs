@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use slipway_domain::access::Action;
 use slipway_domain::queue::{PendingReason, RunnerView, explain_pending};
-use slipway_domain::{JobId, JobState, ProjectId, Scope, TagSet};
+use slipway_domain::{JobId, JobState, ProjectId, TagSet};
 use slipway_store::runners::Runner;
 use slipway_store::{Conn, StoreError, jobs, projects, queue, reservations, runners};
 
@@ -44,7 +45,7 @@ impl Farm {
     /// # Errors
     /// `Forbidden` for tokens without the scope read.
     pub async fn queue(&self, actor: &Actor) -> Result<Vec<QueueLine>, FarmError> {
-        actor.require_scope(Scope::Read)?;
+        actor.require(Action::ReadProjects)?;
         let (user, all, now) = (actor.user, actor.admin, self.now());
         let explain = move |conn: &mut Conn| {
             let visible: Option<BTreeSet<ProjectId>> = if all {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use slipway_domain::access::Action;
 use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{
@@ -221,7 +222,7 @@ impl Farm {
 
     /// The runners that the actor may see: all for an administrator, otherwise those of its projects.
     pub async fn runners(&self, actor: &Actor, page: Page) -> Result<Vec<Runner>, FarmError> {
-        actor.require_scope(Scope::Read)?;
+        actor.require(Action::ReadProjects)?;
         let wanted = usize::try_from(page.limit).unwrap_or(0);
         let (mut seen, mut page) = (Vec::new(), page);
         // Runners that the actor may not see are left out, and older ones fill the page.

@@ -3,6 +3,7 @@
 //! The maintainers of each served project see a runner and may add more of their projects. Only
 //! those who maintain all served projects may change it.
 
+use slipway_domain::access::Action;
 use slipway_domain::queue::RunnerScope;
 use slipway_domain::{ProjectId, Role, RunnerId, Scope};
 use slipway_store::projects::{self, Project};
@@ -65,7 +66,7 @@ impl Farm {
     /// # Errors
     /// `NotFound` for everybody else, as when there is no such runner.
     pub async fn visible_runner(&self, actor: &Actor, id: RunnerId) -> Result<Runner, FarmError> {
-        actor.require_scope(Scope::Read)?;
+        actor.require(Action::ReadProjects)?;
         let runner = self.registered(id).await?;
         let is_open = actor.admin || runner.capabilities.scope == RunnerScope::Shared;
         if is_open

@@ -2,7 +2,6 @@
 
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, delete, get, put};
-use slipway_domain::Role;
 use slipway_farm::Farm;
 
 use crate::auth::Caller;
@@ -27,9 +26,7 @@ pub(crate) async fn list_credentials(
     caller: Caller,
     path: Path<NamespacePath>,
 ) -> ApiResult<Json<wire::Listing<wire::RegistryCredential>>> {
-    let access = farm
-        .namespace(&caller.0, &path.ns, Role::Maintainer)
-        .await?;
+    let access = farm.registry_accounts(&caller.0, &path.ns).await?;
     let rows = farm.registry_credentials(&access).await?;
     let items = rows.into_iter().map(wire::RegistryCredential::from);
     Ok(Json(wire::Listing::whole(items.collect())))
@@ -56,9 +53,7 @@ pub(crate) async fn set_credential(
     path: Path<NamespacePath>,
     body: JsonBody<wire::NewRegistryCredential>,
 ) -> ApiResult<Json<wire::RegistryCredential>> {
-    let access = farm
-        .namespace(&caller.0, &path.ns, Role::Maintainer)
-        .await?;
+    let access = farm.registry_accounts(&caller.0, &path.ns).await?;
     let set = farm
         .set_registry_credential(&access, &body.registry, &body.username, &body.password)
         .await?;
@@ -76,9 +71,7 @@ pub(crate) async fn remove_credential(
     caller: Caller,
     path: Path<CredentialPath>,
 ) -> ApiResult<HttpResponse> {
-    let access = farm
-        .namespace(&caller.0, &path.ns, Role::Maintainer)
-        .await?;
+    let access = farm.registry_accounts(&caller.0, &path.ns).await?;
     farm.delete_registry_credential(&access, &path.registry)
         .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -2,7 +2,6 @@
 
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, delete, get, put};
-use slipway_domain::Role;
 use slipway_farm::Farm;
 
 use crate::auth::Caller;
@@ -28,9 +27,7 @@ pub(crate) async fn list_robots(
     caller: Caller,
     path: Path<NamespacePath>,
 ) -> ApiResult<Json<wire::Listing<wire::Robot>>> {
-    let access = farm
-        .namespace(&caller.0, &path.ns, Role::Maintainer)
-        .await?;
+    let access = farm.registry_accounts(&caller.0, &path.ns).await?;
     let rows = farm.robots(&access).await?;
     let items = rows.into_iter().map(wire::Robot::from);
     Ok(Json(wire::Listing::whole(items.collect())))
@@ -53,9 +50,7 @@ pub(crate) async fn set_robot(
     path: Path<RobotPath>,
     body: JsonBody<wire::NewRobot>,
 ) -> ApiResult<Json<wire::Robot>> {
-    let access = farm
-        .namespace(&caller.0, &path.ns, Role::Maintainer)
-        .await?;
+    let access = farm.registry_accounts(&caller.0, &path.ns).await?;
     let set = farm
         .set_robot(&access, &path.robot, &body.registry, &body.password)
         .await?;
@@ -75,9 +70,7 @@ pub(crate) async fn remove_robot(
     caller: Caller,
     path: Path<RobotPath>,
 ) -> ApiResult<HttpResponse> {
-    let access = farm
-        .namespace(&caller.0, &path.ns, Role::Maintainer)
-        .await?;
+    let access = farm.registry_accounts(&caller.0, &path.ns).await?;
     farm.delete_robot(&access, &path.robot).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::Stream;
 use slipway_blobs::{BlobStream, PutError};
+use slipway_domain::access::Action;
 use slipway_domain::package::PackageSource;
-use slipway_domain::{JobId, JobToken, Scope, UploadId};
+use slipway_domain::{JobId, JobToken, UploadId};
 use slipway_store::Conn;
 use slipway_store::uploads::{self, FileContent, UploadedFile};
 
@@ -27,7 +28,7 @@ impl Farm {
         actor: &Actor,
         mime: &str,
     ) -> Result<UploadedFile, FarmError> {
-        actor.require_scope(Scope::Identity)?;
+        actor.require(Action::UseAccount)?;
         if mime.len() > MAX_MIME || mime.contains(|c: char| c.is_control()) {
             let why = format!(
                 "a media type must have at most {MAX_MIME} bytes and no control characters"
