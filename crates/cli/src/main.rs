@@ -51,6 +51,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         // Handled above, because it needs no stored login.
         Command::Login(_) => Ok(Outcome::Succeeded),
         Command::Password { user } => password::password(&session, user.as_deref()).await,
+        Command::RevokeAll { user } => password::revoke_all(&session, user.as_deref()).await,
         Command::Projects { command } => projects::run(&session, command).await,
         Command::Build(build) => builds::build(&session, *build).await,
         Command::Builds(list) => builds::list(&session, list).await,

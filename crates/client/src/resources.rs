@@ -74,6 +74,15 @@ impl Client {
         self.delete(&["tokens", &id.to_string()]).await
     }
 
+    /// Revokes all credentials of the calling user, or of another user, which is only for
+    /// administrators.
+    pub async fn revoke_credentials(&self, user: Option<&str>) -> Result<()> {
+        match user {
+            Some(user) => self.delete(&["users", user, "tokens"]).await,
+            None => self.delete(&["tokens"]).await,
+        }
+    }
+
     /// Creates a registration token for shared runners. Only for administrators.
     pub async fn create_registration_token(
         &self,

@@ -27,6 +27,7 @@ pub use access::file_links::{FileAccess, FileAction, FileLink};
 pub use access::log_tokens::LogToken;
 pub use access::people::{BootstrapTokens, UserUpdate};
 pub use access::registry_accounts::RegistryAccess;
+pub use access::rotation::{MAX_OVERLAP, Rotation};
 pub use access::tokens::{TokenRequest, is_session_token};
 pub use builds::attempts::{Attempt, BuildWithJobs, is_automatic_retry};
 pub use builds::by_commit::{BuildIdentity, FoundImage};

@@ -13,5 +13,6 @@ pub use members::{
     set_namespace_member, set_project_member,
 };
 pub use users::{
-    User, all, any, by_name, get, insert, list, password_hash, set_password_hash, update,
+    User, all, any, by_name, clear_password, get, insert, list, password_hash, set_password_hash,
+    update,
 };

@@ -131,6 +131,22 @@ pub(crate) struct NewToken {
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
+/// How a token is replaced.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenRotation {
+    /// For how many seconds the old token stays valid; at most 30 days.
+    #[serde(default = "default_overlap_s")]
+    #[schema(default = 3600, maximum = 2592000)]
+    pub(crate) overlap_s: u32,
+    /// When the new token expires. If absent, it lasts as long as the old one was meant to.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+fn default_overlap_s() -> u32 {
+    3600
+}
+
 /// A scope by its name.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]

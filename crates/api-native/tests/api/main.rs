@@ -4,6 +4,7 @@
 
 mod auth;
 mod builds;
+mod credentials;
 mod derived_tokens;
 mod openapi;
 mod projects;

@@ -76,6 +76,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
+    /// Revoke all your tokens and sign-ins, and the triggers and registration tokens that you created.
+    ///
+    /// The token of `slipway login` is revoked as well. The password stays, except with --user.
+    RevokeAll {
+        /// Revoke the credentials of this user, as an administrator, and delete the password.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
     /// List, create and show projects.
     Projects {
         #[command(subcommand)]

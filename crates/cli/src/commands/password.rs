@@ -1,4 +1,4 @@
-//! `slipway password`. Passwords are not read from arguments, which other users of the machine can
+//! `slipway password` and `slipway revoke-all`. Passwords are not read from arguments, which other users of the machine can
 //! see.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
@@ -43,6 +43,16 @@ pub(crate) async fn password(session: &Session, user: Option<&str>) -> Result<Ou
     session
         .output
         .note("The password is set. Sessions with an earlier password have ended.")?;
+    Ok(Outcome::Succeeded)
+}
+
+/// Revokes all credentials of the calling user, or of `user`.
+pub(crate) async fn revoke_all(session: &Session, user: Option<&str>) -> Result<Outcome> {
+    session.client.revoke_credentials(user).await?;
+    session.output.note(match user {
+        Some(_) => "All credentials of the user are revoked, and the password is deleted.",
+        None => "All your credentials are revoked. Sign in again with `slipway login`.",
+    })?;
     Ok(Outcome::Succeeded)
 }
 

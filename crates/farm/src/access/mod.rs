@@ -9,4 +9,5 @@ pub(crate) mod passwords;
 pub(crate) mod people;
 pub(crate) mod public;
 pub(crate) mod registry_accounts;
+pub(crate) mod rotation;
 pub(crate) mod tokens;

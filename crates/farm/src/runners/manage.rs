@@ -7,7 +7,7 @@ use slipway_domain::access::Action;
 use slipway_domain::names::check_line;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{
-    FeatureSet, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, Scope, TagSet, TokenHash,
+    FeatureSet, ProjectId, RegistrationToken, Role, RunnerId, RunnerToken, TagSet, TokenHash,
 };
 use slipway_store::runners::{About, NewRunner, Runner, Update};
 use slipway_store::{Conn, Page, StoreError, jobs, projects, registration, runners};

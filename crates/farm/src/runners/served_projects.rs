@@ -5,7 +5,7 @@
 
 use slipway_domain::access::Action;
 use slipway_domain::queue::RunnerScope;
-use slipway_domain::{ProjectId, Role, RunnerId, Scope};
+use slipway_domain::{ProjectId, Role, RunnerId};
 use slipway_store::projects::{self, Project};
 use slipway_store::runners::{self, Runner};
 use slipway_store::{Conn, StoreError};

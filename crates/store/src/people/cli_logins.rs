@@ -56,3 +56,9 @@ pub fn take(
         .or_missing("login")?;
     Ok((UserId(user), parse(&scopes, "scopes")?))
 }
+
+/// Deletes the logins of a user that nobody has taken.
+pub fn delete_all_of(conn: &mut Conn, user: UserId) -> Result<(), StoreError> {
+    diesel::delete(cli_logins::table.filter(cli_logins::user_id.eq(user.0))).execute(conn)?;
+    Ok(())
+}

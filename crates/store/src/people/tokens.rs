@@ -166,6 +166,28 @@ pub fn revoke_named(
     Ok(())
 }
 
+/// Revokes all tokens of a user.
+pub fn revoke_all(conn: &mut Conn, user: UserId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let targets = access_tokens::table
+        .filter(access_tokens::user_id.eq(user.0))
+        .filter(access_tokens::revoked_at.is_null());
+    diesel::update(targets)
+        .set(access_tokens::revoked_at.eq(to_ms(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Lets a token expire at `at`, unless it expires before that.
+pub fn end_by(conn: &mut Conn, id: TokenId, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let lasts_longer = access_tokens::expires_at
+        .is_null()
+        .or(access_tokens::expires_at.gt(to_ms(at)));
+    diesel::update(access_tokens::table.find(id.0).filter(lasts_longer))
+        .set(access_tokens::expires_at.eq(to_ms(at)))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Deletes the revoked and expired tokens of a user that have this name.
 pub fn delete_invalid(
     conn: &mut Conn,

@@ -127,6 +127,14 @@ pub fn set_password_hash(
     }
 }
 
+/// Deletes the password of a user, who cannot sign in until another one is set.
+pub fn clear_password(conn: &mut Conn, id: UserId) -> Result<(), StoreError> {
+    diesel::update(users::table.find(id.0))
+        .set(users::password_hash.eq(None::<String>))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Changes whether a user is an administrator and active.
 pub fn update(conn: &mut Conn, id: UserId, admin: bool, active: bool) -> Result<User, StoreError> {
     diesel::update(users::table.find(id.0))

@@ -117,3 +117,18 @@ pub fn revoke(conn: &mut Conn, id: TriggerId, now: DateTime<Utc>) -> Result<Trig
         _ => get(conn, id),
     }
 }
+
+/// Revokes the triggers that a user created.
+pub fn revoke_created_by(
+    conn: &mut Conn,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let theirs = triggers::table
+        .filter(triggers::created_by.eq(user.0))
+        .filter(triggers::revoked_at.is_null());
+    diesel::update(theirs)
+        .set(triggers::revoked_at.eq(to_ms(now)))
+        .execute(conn)?;
+    Ok(())
+}
