@@ -27,9 +27,14 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_DATA_DIR")]
     pub data_dir: PathBuf,
     /// The database: sqlite:///path/to/file.db or postgres://user@host/database [default: a SQLite
-    /// file in the data directory].
-    #[arg(long, env = "SLIPWAY_DATABASE_URL")]
+    /// file in the data directory]. Other users of this host can see command lines: pass a URL with
+    /// a password in the variable or a file.
+    #[arg(long, env = "SLIPWAY_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<DatabaseUrl>,
+    /// A file that contains the URL of the database; `-` is standard input.
+    #[arg(long, env = "SLIPWAY_DATABASE_URL_FILE", value_name = "FILE",
+          conflicts_with = "database_url", value_parser = database_url_in)]
+    pub database_url_file: Option<DatabaseUrl>,
     /// The blob store for traces and artifacts: a directory, or s3://bucket/prefix?endpoint=URL
     /// [default: a directory in the data directory].
     #[arg(long, env = "SLIPWAY_BLOB_URL")]
@@ -168,11 +173,24 @@ impl Default for Limits {
     }
 }
 
+/// Reads the URL of a database from a file.
+fn database_url_in(path: &str) -> Result<DatabaseUrl, String> {
+    let text = if path == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| format!("could not read it: {error}"))?;
+    text.trim().parse()
+}
+
 impl Config {
     /// The database.
     pub fn database(&self) -> DatabaseUrl {
         let default = || DatabaseUrl::Sqlite(self.data_dir.join("slipway.db"));
-        self.database_url.clone().unwrap_or_else(default)
+        let given = self.database_url.as_ref();
+        let given = given.or(self.database_url_file.as_ref());
+        given.cloned().unwrap_or_else(default)
     }
 
     /// The blob store.

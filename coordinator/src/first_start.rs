@@ -11,8 +11,8 @@ use slipway_farm::Farm;
 
 /// Creates what an empty farm needs. Generated tokens are written to files in `data_dir` with mode 0600.
 pub(crate) async fn prepare(farm: &Farm, data_dir: &Path) -> anyhow::Result<()> {
-    let admin = variable("SLIPWAY_ADMIN_TOKEN").map(AccessToken::presented);
-    let registration = variable("SLIPWAY_REGISTRATION_TOKEN").map(RegistrationToken::presented);
+    let admin = given("SLIPWAY_ADMIN_TOKEN")?.map(AccessToken::presented);
+    let registration = given("SLIPWAY_REGISTRATION_TOKEN")?.map(RegistrationToken::presented);
     let created = farm
         .bootstrap(admin, registration)
         .await
@@ -24,6 +24,20 @@ pub(crate) async fn prepare(farm: &Farm, data_dir: &Path) -> anyhow::Result<()> 
         write_secret(&data_dir.join("registration-token"), token.expose())?;
     }
     Ok(())
+}
+
+/// The token in a variable, or in the file that the variable with the suffix `_FILE` names.
+fn given(name: &str) -> anyhow::Result<Option<String>> {
+    if let Some(token) = variable(name) {
+        return Ok(Some(token));
+    }
+    let Some(path) = variable(&format!("{name}_FILE")) else {
+        return Ok(None);
+    };
+    let token = std::fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
+    let token = token.trim();
+    anyhow::ensure!(!token.is_empty(), "{path} is empty");
+    Ok(Some(token.to_owned()))
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -22,6 +22,8 @@ Environment:
           The first administrator's token and the first registration token of runners. Only read
           while the database is empty [default: generated, and written to the files `admin-token` and
           `registration-token` in the data directory]
+  SLIPWAY_ADMIN_TOKEN_FILE, SLIPWAY_REGISTRATION_TOKEN_FILE
+          Files that contain these tokens
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
           The credentials for a blob store in a bucket
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR

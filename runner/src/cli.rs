@@ -119,7 +119,7 @@ pub struct Register {
     /// environment variable or a file.
     #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN", hide_env_values = true)]
     pub registration_token: Option<String>,
-    /// A file that holds the registration token.
+    /// A file that holds the registration token; `-` is standard input.
     #[arg(long, env = "SLIPWAY_REGISTRATION_TOKEN_FILE", value_name = "FILE")]
     pub registration_token_file: Option<PathBuf>,
     #[command(flatten)]
@@ -242,7 +242,12 @@ async fn register(args: Register) -> anyhow::Result<()> {
     let token = match (args.registration_token, args.registration_token_file) {
         (Some(token), None) => token,
         (_, Some(file)) => {
-            std::fs::read_to_string(file).context("could not read the registration token")?
+            let read = if file == Path::new("-") {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(file)
+            };
+            read.context("could not read the registration token")?
         }
         (None, None) => anyhow::bail!(
             "no registration token; set --registration-token-file or SLIPWAY_REGISTRATION_TOKEN"

@@ -78,6 +78,7 @@ impl TestFarm {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: dir.path().to_owned(),
             database_url: url,
+            database_url_file: None,
             blob_url: None,
             public_url: None,
             registry: None,

@@ -152,7 +152,7 @@ pub(crate) struct Login {
     /// --token-file.
     #[arg(long, conflicts_with = "token_file", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// A file that contains the token.
+    /// A file that contains the token; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }

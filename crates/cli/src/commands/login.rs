@@ -20,6 +20,7 @@ pub(crate) async fn login(config: &Config, args: Login, output: &Output) -> Resu
     config.check_replaceable()?;
     let token = match (args.token, &args.token_file, non_empty(TOKEN)) {
         (Some(token), _, _) => token,
+        (None, Some(file), _) if file == Path::new("-") => from_stdin(output)?,
         (None, Some(file), _) => from_file(file)?,
         (None, None, Some(token)) => token,
         (None, None, None) => from_stdin(output)?,
