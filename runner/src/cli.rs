@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use slipway_domain::{Platform, RegistrationToken, RunnerId, RunnerToken, TagSet};
 use slipway_git::{Git, Limits};
-use slipway_outbound::Outbound;
 use slipway_image_builder::{Backend, Builder};
+use slipway_outbound::Outbound;
 use slipway_packages::{FetchLimits, Packages, UnpackLimits};
 use slipway_protocol::RegisterRequest;
 

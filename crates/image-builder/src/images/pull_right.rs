@@ -33,7 +33,7 @@ impl Builder {
             Some((_, digest)) => digest,
             None => reference.trim_start_matches(':'),
         };
-        let mut retry = RegistryRetry::new(repository, reference, login);
+        let mut retry = RegistryRetry::new(self.outbound(), repository, reference, login);
         loop {
             match self.find_in_registry(repository, reference, login).await {
                 Ok(()) => return Ok(()),
@@ -67,7 +67,8 @@ impl Builder {
             .parse()
             .map_err(|error| failed(format!("{error}")))?;
         let login = login.map(|login| (login.username.as_str(), login.password.as_str()));
-        let registry = Registry::new(&repository, login);
+        let registry = Registry::new(self.outbound(), &repository, login)
+            .map_err(|error| failed(error.to_string()))?;
         registry.find(reference).await.map_err(failed)
     }
 }

@@ -5,7 +5,7 @@ use slipway_image_builder::{Backend, BuildError, Builder, CacheScope, Login};
 use slipway_test_engine::{SHELL, docker, is_podman, remove_image};
 
 use crate::docker::{
-    RecordedProgress, backends, builder, checkout, registry, request, run, unique,
+    RecordedProgress, backends, builder, checkout, outbound, registry, request, run, unique,
 };
 
 /// The login of the project that owns the private registry.
@@ -170,7 +170,7 @@ async fn names_of_images_before_their_push_cannot_be_guessed() {
         let dir = checkout(SHELL);
         let mut names = Vec::new();
         for _ in 0..2 {
-            let builder = Builder::connect(&owner).await.unwrap();
+            let builder = Builder::connect(&owner, outbound()).await.unwrap();
             let builder = builder.with_backend(backend).keeping_images();
             let request = slipway_image_builder::BuildRequest {
                 job: job.clone(),

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway_image_builder::{Builder, Confinement};
+use slipway_outbound::Outbound;
 use slipway_runner::firewall;
 use slipway_test_engine::{docker, is_podman, remove_image, shell_image};
 
 use super::scripts::{script, trace};
-use super::{Repository, runner, runner_of, until};
+use super::{Repository, loopback, runner, runner_of, until};
 use crate::fake_coordinator::{FakeCoordinator, until_empty};
 
 /// Adds to a payload what keeps the jobs of this project apart from others.
@@ -178,7 +179,8 @@ async fn reached(own_network: bool) -> String {
     let repository = Repository::with("FROM scratch\n");
     let fake = FakeCoordinator::start();
     let local = ["slipway-test/*".parse().unwrap()].into_iter().collect();
-    let builder = Builder::connect(&unique("test-")).await.unwrap();
+    let outbound = Outbound::start(loopback()).unwrap();
+    let builder = Builder::connect(&unique("test-"), outbound).await.unwrap();
     let confinement = Confinement {
         own_network,
         ..Confinement::default()
