@@ -16,6 +16,7 @@ use std::time::Duration;
 use slipway_domain::{
     BuildStep, FailureReason, JobSpec, JobToken, Platform, RunnerToken, TrustLevel,
 };
+use slipway_image_builder::Progress as _;
 use slipway_protocol::{ImageResult, JobPayload, UpdateRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -25,12 +26,12 @@ use crate::health::{Health, Verdict};
 use crate::jobs::heartbeat::Heartbeat;
 use crate::jobs::phases::Phases;
 use crate::jobs::report::{ReportedTrace, Reporter, STOP_GRACE, empty_sum, report_of};
-use crate::jobs::secrets::secrets_of;
+use crate::jobs::secrets::{prepare, secrets_of, warnings};
 use crate::jobs::stop::{Stop, StopCause};
 use crate::traces::sender::{Delivery, TraceSender};
 use crate::traces::spool::Spool;
 use crate::work_dir::WorkDir;
-use slipway_masking::secrets::{MIN_SECRET, Secrets};
+use slipway_masking::secrets::Secrets;
 
 /// The time limit of a job for which the coordinator sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(7200);
@@ -97,10 +98,6 @@ impl JobRunner {
         };
         let id = payload.id;
         let job_dir = self.work_dir.create_job_dir(id)?;
-        let secrets = secrets_of(&payload, &self.token);
-        let trace_file = job_dir.path().join("trace");
-        let spool = Spool::create(&trace_file, secrets.clone(), self.trace_limit)?;
-        let spool = Arc::new(spool);
         let phases = Phases::default();
         let stop = Stop::default();
         let heartbeat = Heartbeat {
@@ -111,73 +108,90 @@ impl JobRunner {
             phases: phases.clone(),
             stop: &stop,
         };
-        let token = JobToken::presented(payload.token.clone());
-        let mut sender = TraceSender::new(&self.coordinator, id, token, &spool);
-        let job = Job {
-            payload,
-            own,
-            // The executor gets a directory of its own: the trace beside it is out of its reach.
-            dir: job_dir.path().join("work"),
-            output: Output::new(Arc::clone(&spool), phases.clone()),
-            stop: stop.clone(),
-            upload: OnceLock::new(),
-            commit_time: OnceLock::new(),
-            exit_code: OnceLock::new(),
-            exceeded_limit: OnceLock::new(),
-        };
         let is_reported = CancellationToken::new();
-        let reporter = self.reporter();
         let work = async {
-            let execute = async {
-                let outcome = self.execute(&job).await;
-                // A message may quote a command, and a command may contain a secret.
-                let outcome = outcome.map_err(|failure| Failure {
-                    message: secrets.mask(&failure.message),
-                    ..failure
-                });
-                if let Err(failure) = &outcome {
-                    job.output.line(&format!("Failed: {}", failure.message));
-                }
-                (outcome, spool.end())
+            // On every path: heartbeats must not go on for a job that has failed to start.
+            let _reported = is_reported.clone().drop_guard();
+            let values = secrets_of(&payload, &self.token);
+            let short = warnings(&values);
+            let secrets = prepare(values).await?;
+            let trace_file = job_dir.path().join("trace");
+            let spool = Spool::create(&trace_file, secrets.clone(), self.trace_limit)?;
+            let spool = Arc::new(spool);
+            let job = Job {
+                payload,
+                own,
+                // The executor gets a directory of its own: the trace beside it is out of its reach.
+                dir: job_dir.path().join("work"),
+                output: Output::new(Arc::clone(&spool), phases.clone()),
+                stop: stop.clone(),
+                upload: OnceLock::new(),
+                commit_time: OnceLock::new(),
+                exit_code: OnceLock::new(),
+                exceeded_limit: OnceLock::new(),
             };
-            let sending = reporter.unless_stopping(sender.run(&stop));
-            let ((outcome, sum), delivery) = tokio::join!(execute, sending);
-            // The coordinator accepts no phase after the final report.
-            tokio::select! {
-                _ = reporter.unless_stopping(phases.all_reported()) => {}
-                () = stop.stopped() => {}
+            for warning in short {
+                job.output.line(&warning);
             }
-            record(health, &verdict_of(&job, &outcome)).await;
-            let report = report_of(&outcome, sum);
-            if stop.cause() == Some(StopCause::EndedByCoordinator) {
-                // The coordinator has a result already; this only says that the work has stopped.
-                let report = report_of(&outcome, empty_sum());
-                reporter.send_without_trace(id, report).await;
-                tracing::info!("Job {id} has stopped");
-            } else {
-                let report = UpdateRequest {
-                    exit_code: job.exit_code.get().copied(),
-                    build_steps: masked(job.output.steps(), &secrets),
-                    ..report
-                };
-                let trace = ReportedTrace {
-                    sender: &mut sender,
-                    delivery: delivery.unwrap_or(Delivery::Refused),
-                    stop: &stop,
-                };
-                if reporter.send_with_trace(id, report, trace).await {
-                    log_result(id, &outcome);
-                }
-            }
-            is_reported.cancel();
+            self.run_and_report(&job, &spool, &secrets, health).await;
+            Ok(())
         };
-        tokio::join!(work, heartbeat.run(&is_reported));
+        let (started, ()) = tokio::join!(work, heartbeat.run(&is_reported));
         // Deleting a large checkout takes time, and must not block the other jobs on this thread.
         let deleted = tokio::task::spawn_blocking(move || job_dir.close()).await;
         if let Ok(Err(error)) = deleted {
             tracing::warn!("Could not delete the work directory of job {id}: {error}");
         }
-        Ok(())
+        started
+    }
+
+    /// Does the work while its trace is sent, and reports the result when all of it is sent.
+    async fn run_and_report(&self, job: &Job, spool: &Spool, secrets: &Secrets, health: &Health) {
+        let (id, stop) = (job.payload.id, &job.stop);
+        let token = JobToken::presented(job.payload.token.clone());
+        let mut sender = TraceSender::new(&self.coordinator, id, token, spool);
+        let reporter = self.reporter();
+        let execute = async {
+            let outcome = self.execute(job).await;
+            // A message may quote a command, and a command may contain a secret.
+            let outcome = outcome.map_err(|failure| Failure {
+                message: secrets.mask(&failure.message),
+                ..failure
+            });
+            if let Err(failure) = &outcome {
+                job.output.line(&format!("Failed: {}", failure.message));
+            }
+            (outcome, spool.end())
+        };
+        let sending = reporter.unless_stopping(sender.run(stop));
+        let ((outcome, sum), delivery) = tokio::join!(execute, sending);
+        // The coordinator accepts no phase after the final report.
+        tokio::select! {
+            _ = reporter.unless_stopping(job.output.phase_reported()) => {}
+            () = stop.stopped() => {}
+        }
+        record(health, &verdict_of(job, &outcome)).await;
+        let report = report_of(&outcome, sum);
+        if stop.cause() == Some(StopCause::EndedByCoordinator) {
+            // The coordinator has a result already; this only says that the work has stopped.
+            let report = report_of(&outcome, empty_sum());
+            reporter.send_without_trace(id, report).await;
+            tracing::info!("Job {id} has stopped");
+        } else {
+            let report = UpdateRequest {
+                exit_code: job.exit_code.get().copied(),
+                build_steps: masked(job.output.steps(), secrets),
+                ..report
+            };
+            let trace = ReportedTrace {
+                sender: &mut sender,
+                delivery: delivery.unwrap_or(Delivery::Refused),
+                stop,
+            };
+            if reporter.send_with_trace(id, report, trace).await {
+                log_result(id, &outcome);
+            }
+        }
     }
 
     /// Does the work until it ends or is stopped, and cleans up after it.
@@ -187,7 +201,6 @@ impl JobRunner {
             seconds => Duration::from_secs(u64::from(seconds)),
         };
         let mut trace = job.output.follow();
-        warn_of_short_secrets(job);
         let work = async {
             let created = tokio::fs::create_dir(&job.dir).await;
             created.map_err(|error| work_dir_failure(&error))?;
@@ -273,18 +286,6 @@ fn log_result(id: i64, outcome: &Result<Option<ImageResult>, Failure>) {
             "Job {id} failed: {}",
             failure.message
         ),
-    }
-}
-
-fn warn_of_short_secrets(job: &Job) {
-    let variables = job.payload.variables.iter();
-    let short = variables
-        .filter(|variable| !variable.public && (1..MIN_SECRET).contains(&variable.value.len()));
-    for variable in short {
-        job.output.line(&format!(
-            "Warning: {} is shorter than {MIN_SECRET} bytes and is not masked",
-            variable.key
-        ));
     }
 }
 

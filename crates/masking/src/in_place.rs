@@ -4,47 +4,39 @@
 //! What is stored stays as the runner sent it: the runner compares lengths and checksums with it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream as FutureStream, TryStreamExt};
 
-use crate::partial::open_end;
+use crate::search::Search;
+use crate::search::stream::{Sink, Stream};
 
-/// How many bytes of a secret at the end of a trace are masked as the start of that secret. Fewer
-/// reveal little and occur there by chance.
-const MIN_PARTIAL: usize = 12;
-/// How many bytes of a secret at the end of a live trace are held back until more output follows.
-/// The first letter alone reveals nothing, and many words end with it.
-const MIN_HELD_BACK: usize = 2;
+/// How many times as long as the longest secret an occurrence may be. A part of a trace is masked as
+/// the whole trace is, because so much is read before and after it.
+const MAX_SPAN: u64 = 16;
 
 /// The secrets to mask.
 #[derive(Clone)]
 pub struct Mask {
-    secrets: Vec<Vec<u8>>,
-    /// The length of the longest secret, minus one: how far the rest of a secret can extend from any
-    /// byte of it.
-    reach: usize,
+    /// `None` if there are too many to search for. Then everything is masked.
+    search: Option<Arc<Search>>,
 }
 
 impl Mask {
     /// Masks each of `secrets`.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let secrets: Vec<Vec<u8>> = secrets
-            .into_iter()
-            .filter(|secret| !secret.is_empty())
-            .map(|secret| secret.as_bytes().to_vec())
-            .collect();
-        let longest = secrets.iter().map(Vec::len).max().unwrap_or(0);
+        let search = Search::new(secrets).map(|search| search.with_max_span(MAX_SPAN));
         Self {
-            secrets,
-            reach: longest.saturating_sub(1),
+            search: search.map(Arc::new),
         }
     }
 
     /// How far a secret can extend from any byte of it, in bytes.
     pub fn reach(&self) -> u64 {
-        self.reach as u64
+        let search = self.search.as_deref();
+        search.map_or(0, |search| search.max_span.saturating_sub(1))
     }
 
     /// Masks a stream of bytes that starts at the offset `at`.
@@ -52,15 +44,14 @@ impl Mask {
         Window {
             mask: self,
             at,
-            raw: Vec::new(),
-            shown: Vec::new(),
+            stream: Stream::default(),
             early: 0,
         }
     }
 
     /// The range to read in order to show `range`: a secret may start before it or end after it.
     pub fn widened(&self, range: &Range<u64>) -> Range<u64> {
-        let reach = self.reach as u64;
+        let reach = self.reach();
         range.start.saturating_sub(reach)..range.end.saturating_add(reach)
     }
 
@@ -69,7 +60,7 @@ impl Mask {
         self,
         range: Range<u64>,
         source: BoxStream<'static, Result<Bytes, E>>,
-    ) -> impl Stream<Item = Result<Bytes, E>> + use<E> {
+    ) -> impl FutureStream<Item = Result<Bytes, E>> + use<E> {
         let at = self.widened(&range).start;
         let window = self.window(at);
         stream::try_unfold(Some((source, window)), move |state| {
@@ -109,42 +100,36 @@ fn cut(at: u64, bytes: Bytes, range: &Range<u64>) -> Bytes {
     bytes.slice(index(from)..index(to))
 }
 
-/// The bytes at the end of a stream that may still turn out to belong to a secret.
+/// A stream whose end is held back while it may turn out to belong to a secret.
 pub struct Window {
     mask: Mask,
-    /// The offset of the first byte.
+    /// The offset of the next byte to return.
     at: u64,
-    raw: Vec<u8>,
-    /// The same bytes, masked as far as is known.
-    shown: Vec<u8>,
-    /// How many bytes at the start were returned early, because so few reveal nothing.
+    stream: Stream,
+    /// How many of the next bytes were returned early, because so few reveal nothing.
     early: usize,
 }
 
 impl Window {
     /// Takes more bytes. Returns those that can no longer belong to a secret, and their offset.
     fn push(&mut self, bytes: &[u8]) -> (u64, Bytes) {
-        self.add(bytes);
-        self.release(self.raw.len().saturating_sub(self.mask.reach))
+        let mut shown = Vec::with_capacity(bytes.len());
+        match self.mask.search.as_deref() {
+            Some(search) if search.is_empty() => shown.extend_from_slice(bytes),
+            Some(search) => self.stream.push(search, bytes, &mut Hidden(&mut shown)),
+            None => shown.resize(bytes.len(), b'x'),
+        }
+        self.returned(shown)
     }
 
     /// Takes more bytes. Returns all but those at the end that may be the start of a secret.
     ///
     /// A live reader gets these bytes immediately, so nothing can be masked afterwards.
     pub fn take(&mut self, bytes: &[u8]) -> Bytes {
-        self.add(bytes);
-        let is_start = |end: &[u8]| {
-            let mut secrets = self.mask.secrets.iter();
-            secrets.any(|secret| secret.starts_with(end))
-        };
-        let open = open_end(&self.raw, self.mask.reach, is_start);
-        let (_, decided) = self.release(self.raw.len() - open);
-        let early = self.early.min(decided.len());
-        self.early -= early;
-        let decided = decided.slice(early..);
-        match self.shown.first() {
+        let (_, decided) = self.push(bytes);
+        match self.stream.held_back() {
             // One byte reveals nothing, and holding back every final `s` would delay lines.
-            Some(first) if open < MIN_HELD_BACK && self.early == 0 => {
+            [first] if self.early == 0 => {
                 self.early = 1;
                 [&decided, std::slice::from_ref(first)].concat().into()
             }
@@ -152,58 +137,34 @@ impl Window {
         }
     }
 
-    fn add(&mut self, bytes: &[u8]) {
-        self.raw.extend_from_slice(bytes);
-        self.shown.extend_from_slice(bytes);
-        for secret in &self.mask.secrets {
-            let mut from = 0;
-            // Search the raw bytes: a mask of an overlapping secret must not hide this one.
-            while let Some(found) = find(&self.raw, secret, from) {
-                hide(&mut self.shown, found..found + secret.len());
-                // Only one further: a secret can overlap itself.
-                from = found + 1;
-            }
-        }
-    }
-
     /// Ends the stream. Returns the rest and its offset; the start of a secret at the end is masked
     /// too.
     pub fn finish(&mut self) -> (u64, Bytes) {
-        for secret in &self.mask.secrets {
-            // The stream may have ended in the middle of a secret.
-            let longest = secret.len().min(self.raw.len());
-            let part = (MIN_PARTIAL..=longest).rev();
-            let part = part.filter_map(|length| secret.get(..length));
-            if let Some(part) = part.into_iter().find(|part| self.raw.ends_with(part)) {
-                let end = self.shown.len();
-                hide(&mut self.shown, end - part.len()..end);
-            }
+        let mut shown = Vec::new();
+        if let Some(search) = self.mask.search.as_deref() {
+            self.stream.finish(search, &mut Hidden(&mut shown));
         }
-        let (at, rest) = self.release(self.raw.len());
-        let early = std::mem::take(&mut self.early);
-        (at + early as u64, rest.slice(early..))
+        self.returned(shown)
     }
 
-    fn release(&mut self, count: usize) -> (u64, Bytes) {
-        let at = self.at;
-        self.at += count as u64;
-        self.raw.drain(..count);
-        (at, self.shown.drain(..count).collect())
+    fn returned(&mut self, shown: Vec<u8>) -> (u64, Bytes) {
+        let early = self.early.min(shown.len());
+        self.early -= early;
+        let at = self.at + early as u64;
+        self.at += shown.len() as u64;
+        (at, Bytes::from(shown).slice(early..))
     }
 }
 
-/// The position of `secret` in `text`, searched from `from`.
-fn find(text: &[u8], secret: &[u8], from: usize) -> Option<usize> {
-    // Comparing the first byte is much faster than comparing slices at each position.
-    let rest = text.get(from..)?;
-    let is_it = |part: &[u8]| part.first() == secret.first() && part == secret;
-    let found = rest.windows(secret.len()).position(is_it);
-    found.map(|index| from + index)
-}
+struct Hidden<'a>(&'a mut Vec<u8>);
 
-fn hide(shown: &mut [u8], range: Range<usize>) {
-    if let Some(part) = shown.get_mut(range) {
-        part.fill(b'x');
+impl Sink for Hidden<'_> {
+    fn show(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn hide(&mut self, count: usize, _is_new: bool) {
+        self.0.resize(self.0.len() + count, b'x');
     }
 }
 
@@ -219,8 +180,7 @@ mod tests {
     const SHORT: &str = "slr_abcdefghij";
 
     /// The masked bytes of `range` of a text that arrives in pieces of `piece` bytes.
-    async fn shown(text: &str, piece: usize, range: Range<u64>) -> String {
-        let mask = Mask::new([LONG, SHORT]);
+    async fn shown(mask: &Mask, text: &str, piece: usize, range: Range<u64>) -> String {
         let wide = mask.widened(&range);
         let end = usize::try_from(wide.end)
             .unwrap_or(usize::MAX)
@@ -230,6 +190,7 @@ mod tests {
             .chunks(piece)
             .map(|piece| Ok(Bytes::copy_from_slice(piece)))
             .collect();
+        let mask = mask.clone();
         let bytes: Vec<Bytes> = mask
             .applied(range, stream::iter(pieces).boxed())
             .try_collect()
@@ -245,12 +206,17 @@ mod tests {
             .replace(LONG, &"x".repeat(LONG.len()))
             .replace(SHORT, &"x".repeat(SHORT.len()));
         assert_eq!(clear.len(), text.len());
+        let mask = Mask::new([LONG, SHORT]);
         for piece in [1, 2, 7, 19, 20, 21, 1000] {
-            assert_eq!(shown(&text, piece, 0..u64::MAX).await, clear, "{piece}");
+            assert_eq!(
+                shown(&mask, &text, piece, 0..u64::MAX).await,
+                clear,
+                "{piece}"
+            );
             for from in 0..text.len() {
                 for to in from..=text.len() {
                     let range = from as u64..to as u64;
-                    let part = shown(&text, piece, range).await;
+                    let part = shown(&mask, &text, piece, range).await;
                     assert_eq!(part, clear[from..to], "{piece} {from}..{to}");
                 }
             }
@@ -262,10 +228,14 @@ mod tests {
         let most = &LONG[..LONG.len() - 1];
         let text = format!("a {most}");
         let hidden = format!("a {}", "x".repeat(most.len()));
+        let mask = Mask::new([LONG, SHORT]);
         for piece in [1, 5, 100] {
-            assert_eq!(shown(&text, piece, 0..u64::MAX).await, hidden);
+            assert_eq!(shown(&mask, &text, piece, 0..u64::MAX).await, hidden);
         }
-        assert_eq!(shown("a slj_0123", 3, 0..u64::MAX).await, "a slj_0123");
+        assert_eq!(
+            shown(&mask, "a slj_0123", 3, 0..u64::MAX).await,
+            "a slj_0123"
+        );
     }
 
     #[test]

@@ -3,10 +3,49 @@
 use slipway_domain::package::PackageSource;
 use slipway_domain::{JobSpec, RunnerToken};
 use slipway_masking::secrets::Secrets;
+use slipway_masking::texts::Shortfall;
 use slipway_protocol::JobPayload;
 
+/// A value that must not appear in a trace. It has no `Debug`, so that it cannot be logged.
+pub(crate) struct SecretValue {
+    /// What people call it; `None` if they did not choose the value.
+    name: Option<String>,
+    value: String,
+}
+
+impl SecretValue {
+    fn named(name: String, value: &str) -> Self {
+        let (name, value) = (Some(name), value.to_owned());
+        Self { name, value }
+    }
+
+    fn unnamed(value: impl Into<String>) -> Self {
+        let (name, value) = (None, value.into());
+        Self { name, value }
+    }
+}
+
+/// Prepares the search for these values. It runs beside other work: for many large secrets it takes
+/// long, and the job's heartbeats must not wait for it.
+///
+/// # Errors
+/// Fails if there is a bug in the search.
+pub(crate) async fn prepare(values: Vec<SecretValue>) -> std::io::Result<Secrets> {
+    let new = move || Secrets::new(values.iter().map(|secret| secret.value.as_str()));
+    Ok(tokio::task::spawn_blocking(new).await?)
+}
+
+/// A warning for each secret that is too short to be masked completely.
+pub(crate) fn warnings(values: &[SecretValue]) -> Vec<String> {
+    let warning = |secret: &SecretValue| {
+        let (name, shortfall) = (secret.name.as_ref()?, Shortfall::of(&secret.value)?);
+        Some(format!("Warning: {name} is {shortfall}"))
+    };
+    values.iter().filter_map(warning).collect()
+}
+
 /// Collects the secret variables, passwords, tokens and keys of a job, and this runner's token.
-pub(crate) fn secrets_of(payload: &JobPayload, runner: &RunnerToken) -> Secrets {
+pub(crate) fn secrets_of(payload: &JobPayload, runner: &RunnerToken) -> Vec<SecretValue> {
     let own = payload.own.as_ref();
     let build = own.and_then(|own| match &own.spec {
         JobSpec::ImageBuild(build) => Some(build),
@@ -21,17 +60,22 @@ pub(crate) fn secrets_of(payload: &JobPayload, runner: &RunnerToken) -> Secrets 
         .variables
         .iter()
         .filter(|variable| !variable.public || is_mounted(&variable.key))
-        .map(|variable| variable.value.as_str());
+        .map(|variable| SecretValue::named(variable.key.clone(), &variable.value));
     let pull_login = own.and_then(|own| own.pull_login.as_ref());
     let logins = payload.credentials.iter().chain(pull_login);
-    let passwords = logins.map(|login| login.password.as_str());
+    let passwords = logins.map(|login| {
+        let name = format!("the password of {} at {}", login.username, login.url);
+        SecretValue::named(name, &login.password)
+    });
     let needs = payload.depends_on_builds.iter();
     let tokens = needs
         .map(|need| need.token.as_str())
-        .chain([payload.token.as_str(), runner.expose()]);
+        .chain([payload.token.as_str(), runner.expose()])
+        .map(SecretValue::unnamed);
     let rest = secrets_of_source(payload);
     let all = variables.chain(passwords).chain(tokens);
-    Secrets::new(all.chain(rest.iter().map(String::as_str)))
+    all.chain(rest.into_iter().map(SecretValue::unnamed))
+        .collect()
 }
 
 /// The secrets with which the sources of a job are fetched.

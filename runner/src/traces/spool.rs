@@ -10,6 +10,9 @@ use slipway_masking::secrets::{Masker, Secrets};
 use slipway_protocol::TraceSum;
 use tokio::sync::watch;
 
+/// How much memory is kept for masked output, in bytes.
+const MAX_BUFFER: usize = 64 * 1024;
+
 /// How much of a trace is in its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpoolState {
@@ -32,6 +35,8 @@ pub struct Spool {
 
 struct Writer {
     masker: Masker,
+    /// Masked output; it is kept so that each piece needs no allocation.
+    masked: Vec<u8>,
     sum: crc32fast::Hasher,
     length: u64,
     /// How many bytes of output were omitted because of the limit.
@@ -58,6 +63,7 @@ impl Spool {
             file,
             writer: Mutex::new(Writer {
                 masker: Masker::new(secrets.clone()),
+                masked: Vec::new(),
                 sum: crc32fast::Hasher::new(),
                 length: 0,
                 omitted: 0,
@@ -77,14 +83,19 @@ impl Spool {
     /// [`SpoolState::has_failed`].
     pub fn write(&self, text: &[u8]) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let masked = writer.masker.push(text);
+        let mut masked = std::mem::take(&mut writer.masked);
+        masked.clear();
+        writer.masker.push(text, &mut masked);
         self.append(&mut writer, &masked);
+        masked.shrink_to(MAX_BUFFER);
+        writer.masked = masked;
     }
 
     /// Ends the trace and returns its length and checksum.
     pub fn end(&self) -> TraceSum {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = writer.masker.finish();
+        let mut rest = Vec::new();
+        writer.masker.finish(&mut rest);
         self.append(&mut writer, &rest);
         if writer.omitted > 0 {
             let notice = format!("[{} bytes of output were omitted]\n", writer.omitted);

@@ -9,3 +9,4 @@ mod fake_coordinator;
 mod full_disk;
 mod host_faults;
 mod job_lifecycle;
+mod masking;

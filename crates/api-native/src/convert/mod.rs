@@ -152,6 +152,7 @@ impl From<farm::VariableDetails> for wire::Variable {
             public: variable.public,
             file: variable.file,
             created_at: variable.created_at,
+            warning: variable.warning,
         }
     }
 }
@@ -162,6 +163,7 @@ impl From<farm::CredentialDetails> for wire::RegistryCredential {
             registry: credential.registry,
             username: credential.username,
             created_at: credential.created_at,
+            warning: credential.warning,
         }
     }
 }

@@ -215,6 +215,31 @@ async fn a_claimed_job_contains_the_variables_and_credentials_of_its_project() {
 }
 
 #[actix_web::test]
+async fn a_secret_that_is_too_short_to_be_masked_is_stored_with_a_warning() {
+    let api = Api::start().await;
+    api.project().await;
+    let root = api.root.as_str();
+    let path = format!("{PROJECT}/variables/TOKEN");
+    let set = async |body| api.put(root, &path, body).await.expect(200).json();
+    let short = "shorter than 4 bytes, and is not masked in traces.";
+    let warned = set(json!({"value": "abc"})).await;
+    assert_eq!(warned["warning"], format!("The value is {short}"));
+    let lines = set(json!({"value": "somebody\nhunter2"})).await;
+    let warning = lines["warning"].as_str().unwrap();
+    assert!(warning.contains("1 line shorter than 8 bytes"), "{warning}");
+    for body in [
+        json!({"value": "hunter22"}),
+        json!({"value": "abc", "public": true}),
+    ] {
+        assert!(set(body).await.get("warning").is_none());
+    }
+    let login = json!({"registry": "r.example", "username": "me", "password": "pw"});
+    let path = "/v1/namespaces/acme/registry-credentials";
+    let warned = api.put(root, path, login).await.expect(200).json();
+    assert_eq!(warned["warning"], format!("The password is {short}"));
+}
+
+#[actix_web::test]
 async fn only_owners_delete_a_project() {
     let api = Api::start().await;
     api.project().await;

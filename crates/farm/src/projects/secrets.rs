@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{NamespaceId, ProjectId, Role};
+use slipway_masking::texts::Shortfall;
 use slipway_store::builds::Build;
 use slipway_store::deploy_keys::{self, DeployKey};
 use slipway_store::projects::Project;
@@ -30,6 +31,8 @@ pub struct VariableDetails {
     /// Whether jobs get the value in a file, and its path in the variable.
     pub file: bool,
     pub created_at: DateTime<Utc>,
+    /// What of the value is not masked in traces, in a sentence. Known only when it was just set.
+    pub warning: Option<String>,
 }
 
 /// A variable with its value, whether it is public or not. It has no `Debug`, so that it cannot be
@@ -60,6 +63,8 @@ pub struct CredentialDetails {
     pub registry: String,
     pub username: String,
     pub created_at: DateTime<Utc>,
+    /// What of the password is not masked in traces, in a sentence. Known only when it was just set.
+    pub warning: Option<String>,
 }
 
 impl From<Credential> for CredentialDetails {
@@ -68,8 +73,14 @@ impl From<Credential> for CredentialDetails {
             registry: credential.registry,
             username: credential.username,
             created_at: credential.created_at,
+            warning: None,
         }
     }
+}
+
+/// What of a secret is not masked in traces, for the person who sets it.
+fn masking_warning(what: &str, secret: &str) -> Option<String> {
+    Shortfall::of(secret).map(|shortfall| format!("The {what} is {shortfall}."))
 }
 
 /// The secrets of a job in plain text.
@@ -166,6 +177,7 @@ impl Farm {
             public: row.public,
             file: row.file,
             created_at: row.created_at,
+            warning: None,
         })
     }
 
@@ -192,7 +204,11 @@ impl Farm {
         let put =
             move |conn: &mut _| secrets::put_variable(conn, project, &key, &sealed, flags, now);
         let row = self.write(put).await?;
-        self.shown(project, row)
+        let masked = (!new.public).then_some(new.value);
+        Ok(VariableDetails {
+            warning: masked.and_then(|value| masking_warning("value", value)),
+            ..self.shown(project, row)?
+        })
     }
 
     /// Deletes a variable of a project. Requires a maintainer.
@@ -246,7 +262,10 @@ impl Farm {
         let put = move |conn: &mut _| {
             secrets::put_credential(conn, namespace, &registry, &username, &sealed, now)
         };
-        Ok(self.write(put).await?.into())
+        Ok(CredentialDetails {
+            warning: masking_warning("password", password),
+            ..self.write(put).await?.into()
+        })
     }
 
     /// Deletes a registry credential of a namespace.

@@ -1,6 +1,7 @@
 //! Variables of projects. Masters can read their values here, as in GitLab.
 
-use actix_web::{HttpResponse, web};
+use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use slipway_domain::Role;
 use slipway_farm::{Farm, FarmError, NewVariable, PlainVariable, ProjectAccess};
 
@@ -89,8 +90,16 @@ async fn create_variable(farm: &Farm, call: &Call, access: &ProjectAccess, key: 
         public: false,
         file: false,
     };
-    farm.set_variable(access, key, new).await?;
-    Ok(HttpResponse::Created().json(Variable { key, value }))
+    let set = farm.set_variable(access, key, new).await?;
+    Ok(with_warning(HttpResponse::Created(), set.warning).json(Variable { key, value }))
+}
+
+/// A warning about the value is a header, because the body has fixed members.
+fn with_warning(mut answer: HttpResponseBuilder, warning: Option<String>) -> HttpResponseBuilder {
+    if let Some(warning) = warning {
+        answer.insert_header((header::WARNING, format!("199 - \"{warning}\"")));
+    }
+    answer
 }
 
 /// `PUT /projects/:id/variables/:key`: changes the `value` of a variable.
@@ -108,8 +117,8 @@ async fn update(farm: web::Data<Farm>, call: Call, path: web::Path<(String, Stri
         public: old.public,
         file: old.file,
     };
-    farm.set_variable(&access, &key, new).await?;
-    Ok(HttpResponse::Ok().json(Variable { key: &key, value }))
+    let set = farm.set_variable(&access, &key, new).await?;
+    Ok(with_warning(HttpResponse::Ok(), set.warning).json(Variable { key: &key, value }))
 }
 
 /// `DELETE /projects/:id/variables/:key`: deletes a variable.
