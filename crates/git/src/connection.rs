@@ -23,7 +23,7 @@ enum Way {
     None,
     Http(Session),
     Ssh {
-        ssh: Ssh,
+        ssh: Box<Ssh>,
         uses_host_keys: bool,
     },
     /// With the host and port as the URL has them.
@@ -94,7 +94,7 @@ impl Git {
             Protocol::Http => Way::Http(self.outbound.session()),
             Protocol::Ssh => match self.ssh(remote, limit).await? {
                 Ok(ssh) => Way::Ssh {
-                    ssh,
+                    ssh: Box::new(ssh),
                     uses_host_keys: remote.uses_host_keys(),
                 },
                 Err(error) => return Ok(Err(error)),

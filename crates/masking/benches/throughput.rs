@@ -135,7 +135,7 @@ fn build_output(random: &mut Random) -> Vec<u8> {
                 "#{step} npm warn deprecated {name}@{number}.0.0: This version isn't supported & \"will not\" be updated\n"
             ),
             _ => format!(
-                "#{step} [{number}/1000] cc -O2 -Iinclude -c -o build/{name}.o src/{name}.c\n"
+                "#{step} [{number}/1000] cc -O2 -I include -c -o build/{name}.o src/{name}.c\n"
             ),
         };
     }

@@ -48,7 +48,6 @@ impl Builder {
     pub(crate) async fn remove_networks(&self, labels: Vec<String>) -> Result<(), BuildError> {
         let options = ListNetworksOptions {
             filters: Some(HashMap::from([("label".to_owned(), labels)])),
-            ..ListNetworksOptions::default()
         };
         let networks = self.engine().list_networks(Some(options)).await;
         let names = networks.map_err(engine_error)?.into_iter();

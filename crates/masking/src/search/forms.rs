@@ -105,7 +105,11 @@ impl Pattern<'_> {
             Form::Plain => self.text[index],
             Form::Hex => {
                 let byte = self.text[index / 2];
-                if index % 2 == 0 { byte >> 4 } else { byte & 15 }
+                if index.is_multiple_of(2) {
+                    byte >> 4
+                } else {
+                    byte & 15
+                }
             }
             Form::Base64(skipped) => {
                 let bit = usize::from(skipped) + index * 6;
@@ -127,7 +131,7 @@ impl Pattern<'_> {
                 if digit == Some(u32::from(self.value(index))) {
                     return Some((index + 1, gap.after_char()));
                 }
-                let is_between = index > 0 && index % 2 == 0;
+                let is_between = index > 0 && index.is_multiple_of(2);
                 let known: &[u8] = if index >= MAX_AREA { b" :\r\n" } else { b" :" };
                 is_between.then(|| self.separator(index, gap, byte, known))?
             }
@@ -176,12 +180,17 @@ impl Pattern<'_> {
 
     /// One separator or one line break is skipped, and then another character must follow.
     fn separator(self, index: usize, gap: Gap, byte: u8, known: &[u8]) -> Option<(usize, Gap)> {
-        if !known.contains(&byte) || matches!(gap, Gap::Prefix(_) | Gap::Resumed(_)) {
-            None
-        } else if byte == b'\n' && self.may_have_prefix(index) {
-            Some((index, Gap::Prefix(MAX_PREFIX)))
-        } else {
-            (gap == Gap::None).then_some((index, Gap::Once))
+        if !known.contains(&byte) {
+            return None;
+        }
+        match gap {
+            Gap::Prefix(_) => None,
+            Gap::Resumed(_) if byte == b'\n' => None,
+            _ if byte == b'\n' && self.may_have_prefix(index) => {
+                Some((index, Gap::Prefix(MAX_PREFIX)))
+            }
+            Gap::None | Gap::Resumed(_) => Some((index, Gap::Once)),
+            Gap::Once => None,
         }
     }
 

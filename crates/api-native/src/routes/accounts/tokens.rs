@@ -117,7 +117,7 @@ pub(crate) async fn rotate_token(
     farm: Data<Farm>,
     caller: Caller,
     path: Path<TokenPath>,
-    body: Json<wire::TokenRotation>,
+    body: JsonBody<wire::TokenRotation>,
 ) -> ApiResult<HttpResponse> {
     let rotation = Rotation {
         overlap: TimeDelta::seconds(body.overlap_s.into()),
