@@ -9,11 +9,11 @@ use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::spec::SourceDate;
 use slipway_domain::{ImageBuild, JobId, JobSpec};
 use slipway_farm::ClaimedJob;
-use slipway_protocol::Credentials;
+use slipway_protocol::{Credentials, REGISTRY_PASSWORD_PREFIX};
 
 /// The name of the variable that holds the password of the login at `position`.
 pub(crate) fn password_variable(position: usize) -> String {
-    format!("SLIPWAY_REGISTRY_PASSWORD_{position}")
+    format!("{REGISTRY_PASSWORD_PREFIX}{position}")
 }
 
 /// The lines that run a claimed job. A command of a script may itself contain line ends.

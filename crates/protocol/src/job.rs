@@ -135,6 +135,9 @@ pub struct JobSource {
     pub sha256: Option<String>,
 }
 
+/// How the names of the variables with passwords of registries begin; a number follows.
+pub const REGISTRY_PASSWORD_PREFIX: &str = "SLIPWAY_REGISTRY_PASSWORD_";
+
 /// A variable of a job.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Variable {

@@ -14,7 +14,7 @@ use slipway_domain::{BuildStep, ImageDetails};
 
 pub use job::{
     Artifacts, ArtifactsFile, Checkout, Credentials, Dependency, DeployKey, Isolation, JobPayload,
-    JobSource, Options, OwnJob, Variable,
+    JobSource, Options, OwnJob, REGISTRY_PASSWORD_PREFIX, Variable,
 };
 
 /// Request header with the job's token, for its trace and artifacts.

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use slipway_domain::FailureReason;
 use slipway_domain::image::push_targets::{PushTargets, places_of};
 use slipway_image_builder::CacheScope;
-use slipway_protocol::Variable;
+use slipway_protocol::{REGISTRY_PASSWORD_PREFIX, Variable};
 
 use crate::executor::{Failure, Job};
 
@@ -33,15 +33,13 @@ pub(super) fn cache_scope(job: &Job, shared: SharedCaches) -> Option<CacheScope>
     Some(CacheScope::new(scope))
 }
 
-/// How the names of the variables with passwords of registries begin. Stock runners need them for the
-/// shell lines that log in. Here the commands of a job must not have them: the logins belong to a
-/// namespace, and open the repositories of its other projects.
-const PASSWORD_VARIABLES: &str = "SLIPWAY_REGISTRY_PASSWORD_";
-
 /// The variables that the commands and the steps of a job may use.
+///
+/// Passwords of registries are left out. Stock runners need them for the shell lines that log in, but
+/// the logins belong to a namespace, and open the repositories of its other projects.
 pub(super) fn variables(job: &Job) -> impl Iterator<Item = &Variable> {
     let all = job.payload.variables.iter();
-    all.filter(|variable| !variable.key.starts_with(PASSWORD_VARIABLES))
+    all.filter(|variable| !variable.key.starts_with(REGISTRY_PASSWORD_PREFIX))
 }
 
 /// Refuses a job that would push to a repository that is not its project's. The coordinator refuses
