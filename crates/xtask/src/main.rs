@@ -35,7 +35,7 @@ enum Task {
     /// Checks format, lints, style, spelling, documentation, licences and advisories.
     ///
     /// Advisories are read from the directory that SLIPWAY_ADVISORY_DB names, a copy of the RustSec
-    /// database (https://github.com/rustsec/advisory-db). Without it, cargo-deny fetches them if it is
+    /// database (github.com/rustsec/advisory-db). Without it, cargo-deny fetches them if it is
     /// installed.
     Lint,
     /// Starts the services that tests need, prints their environment variables, and waits for Ctrl-C.
