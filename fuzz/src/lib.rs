@@ -13,6 +13,7 @@ mod api;
 mod definition;
 mod ignore_file;
 mod line_headers;
+mod masker;
 mod progress;
 mod ranges;
 mod unpacking;
@@ -52,6 +53,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "line-headers",
         start: || Box::new(line_headers::run),
+    },
+    Target {
+        name: "masker",
+        start: || Box::new(masker::run),
     },
     Target {
         name: "progress",

@@ -60,6 +60,7 @@ replay! {
     definition "definition",
     ignore_file "ignore-file",
     line_headers "line-headers",
+    masker "masker",
     progress "progress",
     range "range",
     restore "restore",
