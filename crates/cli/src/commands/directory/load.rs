@@ -100,6 +100,10 @@ async fn stream_into(
     Ok(engine.wait().await?)
 }
 
+/// How often an image is pulled. If a runner uses the same engine, what it deletes at the end of the job
+/// may take the pulled image with it, as long as that has no other name.
+const PULL_ATTEMPTS: u32 = 3;
+
 /// Pulls the image that a successful build pushed, and tags it with `names`.
 pub(super) async fn pull(session: &Session, build: Uuid, names: &[String]) -> Result<()> {
     // The last image of a build with several platforms is the one for all platforms.
@@ -110,15 +114,30 @@ pub(super) async fn pull(session: &Session, build: Uuid, names: &[String]) -> Re
         pull.push("--quiet");
     }
     pull.push(&image);
-    docker(&pull, &image).await?;
-    for name in names {
-        docker(&["tag", &image, name], &image).await?;
+    let mut attempts = PULL_ATTEMPTS;
+    loop {
+        docker(&pull, &image).await?;
+        attempts -= 1;
+        match tag_all(&image, names).await {
+            Err(_) if attempts > 0 => {
+                let note = "The image was deleted meanwhile; pulling it again";
+                session.output.note(note)?;
+            }
+            tagged => break tagged?,
+        }
     }
     let names = match names {
         [] => image,
         names => names.join(", "),
     };
     session.output.note(&format!("Loaded {names}"))?;
+    Ok(())
+}
+
+async fn tag_all(image: &str, names: &[String]) -> Result<()> {
+    for name in names {
+        docker(&["tag", image, name], image).await?;
+    }
     Ok(())
 }
 
