@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
 }
 
 async fn queue() -> Result<()> {
-    let postgres = Postgres::start()
+    let postgres = Postgres::start_durable()
         .await
         .context("could not start PostgreSQL for the comparison")?;
     let mut bench = cargo(&["bench", "--package", "slipway-store", "--bench", "queue"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::process::{ChildProcess, Lifetime, find_program, is_root, output_of, service};
 use crate::{probe, scratch};
@@ -30,7 +30,10 @@ pub(crate) async fn package(package: &str) -> Result<()> {
 
 async fn install(package: &str) -> Result<()> {
     static LISTS: OnceCell<()> = OnceCell::const_new();
+    // apt-get fails while another one runs.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+    let _alone = ONE_AT_A_TIME.lock().await;
     if find_program("apt-get").is_none() {
         bail!("`{package}` is missing, and there is no apt-get to install it: install it by hand");
     }

@@ -45,6 +45,11 @@ impl Steps {
         result.ok()
     }
 
+    /// Records a step that passed beside others.
+    pub(crate) fn passed(&mut self, name: &str, took: Duration) {
+        self.done.push((name.to_owned(), Outcome::Passed, took));
+    }
+
     /// Records a step as skipped.
     pub(crate) fn skip(&mut self, name: &str, reason: &str) {
         println!("── {name}\nskipped: {reason}");

@@ -5,6 +5,7 @@
 mod engines;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
@@ -27,21 +28,11 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> ExitCode {
     let mut steps = Steps::default();
     let mut counts = Counts::default();
-    lint::format_and_clippy(&mut steps).await;
-    lint::wording(&mut steps).await;
-    if !args.quick {
-        lint::documentation(&mut steps).await;
-        lint::supply_chain::check(&mut steps).await;
-    }
-    let build = cargo(&["build", "--quiet", "--workspace", "--bins"]);
-    steps.run("build", run_command(build)).await;
-
-    let services = if args.quick {
-        Services::none("--quick was given")
-    } else {
-        let start = async { Ok(Services::start().await) };
-        steps.run("services", start).await.unwrap_or_default()
-    };
+    // Most of the time that services need is spent waiting for downloads.
+    let (start, services) = (Instant::now(), services(args));
+    let services = async { (services.await, start.elapsed()) };
+    let ((services, took), ()) = tokio::join!(services, checks(args, &mut steps));
+    steps.passed("services", took);
     let mut by_engine = EngineCounts::default();
     let testing = tests(&services, &mut counts, &mut by_engine);
     steps.run("tests", testing).await;
@@ -75,6 +66,27 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Starts the services, beside the checks.
+async fn services(args: &Args) -> Services {
+    if args.quick {
+        Services::none("--quick was given")
+    } else {
+        Services::start().await
+    }
+}
+
+/// Runs what needs no service.
+async fn checks(args: &Args, steps: &mut Steps) {
+    lint::format_and_clippy(steps).await;
+    lint::wording(steps).await;
+    if !args.quick {
+        lint::documentation(steps).await;
+        lint::supply_chain::check(steps).await;
+    }
+    let build = cargo(&["build", "--quiet", "--workspace", "--bins"]);
+    steps.run("build", run_command(build)).await;
 }
 
 /// Runs the tests whose services are available, and adds the results to `counts`.
