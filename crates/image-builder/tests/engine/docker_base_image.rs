@@ -95,7 +95,7 @@ async fn base_images_have_the_digest_that_the_build_used() {
         let digest = async |builder: &Builder| {
             let on_top = request(dir.path(), ImageBuild::default());
             let progress = RecordedProgress::default();
-            let built = run(&builder, &on_top, &progress).await.unwrap();
+            let built = run(builder, &on_top, &progress).await.unwrap();
             builder.base_digest(&base, &built.bases).await
         };
         if backend == Backend::BuildKit {
