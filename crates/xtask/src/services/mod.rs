@@ -295,6 +295,7 @@ impl Services {
             let mut build = Command::new("cargo");
             build.args(["build", "--quiet", "--locked", "--manifest-path"]);
             build.arg(root().join(source).join("Cargo.toml"));
+            build.env("CARGO_PROFILE_DEV_DEBUG", "false");
             output_of(build.arg("--target-dir").arg(&target)).await?;
             let program = target.join("debug").join(name).display().to_string();
             self.environment.push((variable, program));
