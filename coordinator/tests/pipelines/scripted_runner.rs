@@ -1,5 +1,10 @@
 //! A runner that a test drives, and pipelines for it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests await or drop their tasks themselves"
+)]
+
 use slipway_definition::parse;
 use slipway_domain::pipeline::Definition;
 use slipway_domain::{FailureReason, JobSpec, RegistrationToken, ReportedResult, RunnerId};
@@ -8,6 +13,7 @@ use slipway_farm::{
     RunnerRequest,
 };
 use slipway_testkit::TestFarm;
+use tokio::task::JoinHandle;
 
 /// A registered runner.
 #[derive(Clone)]
@@ -88,8 +94,9 @@ impl ScriptedRunner {
         }
     }
 
-    /// Waits in a held poll for a job; there must not be one yet.
-    pub(crate) async fn wait(&self) -> Option<ClaimedJob> {
+    /// Starts a held poll for a job; there must not be one yet. The poll that gets the queue value has
+    /// ended, so that this is the only one of the runner that can be parked.
+    pub(crate) async fn hold(&self) -> JoinHandle<Option<ClaimedJob>> {
         let told = self.farm.poll(&self.runner, Poll::default()).await.unwrap();
         let PollAnswer::Nothing { value } = told else {
             panic!("a job is already pending");
@@ -98,10 +105,13 @@ impl ScriptedRunner {
             last_value: Some(value),
             ..Poll::default()
         };
-        match self.farm.poll(&self.runner, held).await.unwrap() {
-            PollAnswer::Job(job) => Some(*job),
-            PollAnswer::Nothing { .. } | PollAnswer::Paused => None,
-        }
+        let runner = self.clone();
+        tokio::spawn(async move {
+            match runner.farm.poll(&runner.runner, held).await.unwrap() {
+                PollAnswer::Job(job) => Some(*job),
+                PollAnswer::Nothing { .. } | PollAnswer::Paused => None,
+            }
+        })
     }
 
     /// Claims the next job, which must have this name.

@@ -1,10 +1,5 @@
 //! Warm runners: a parked one is woken first, and a job is reserved for a busy one for a limited time.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests await or drop their tasks themselves"
-)]
-
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,6 +9,7 @@ use slipway_domain::queue::PendingReason;
 use slipway_farm::{Build, ClaimedJob, ProjectAccess, StartBlocker};
 use slipway_testkit::farm::jobs_named;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends, wait_until};
+use tokio::task::JoinHandle;
 
 use crate::scripted_runner::ScriptedRunner;
 
@@ -88,9 +84,9 @@ async fn build_with(farm: &TestFarm, project: &ProjectAccess, runner: &ScriptedR
     runner.succeed(runner.claim_named("image").await).await;
 }
 
-async fn until_parked(farm: &TestFarm, count: i64) {
+async fn until_parked(farm: &TestFarm, count: usize) {
     wait_until(LIMIT, "the runners are parked", || async {
-        farm.farm().metrics().await.unwrap().parked_polls == count
+        farm.farm().parked_polls() == count
     })
     .await;
 }
@@ -99,10 +95,9 @@ async fn until_parked(farm: &TestFarm, count: i64) {
 async fn parked_poll(
     farm: &TestFarm,
     runner: &ScriptedRunner,
-) -> tokio::task::JoinHandle<Option<ClaimedJob>> {
-    let parked = farm.farm().metrics().await.unwrap().parked_polls;
-    let runner = runner.clone();
-    let poll = tokio::spawn(async move { runner.wait().await });
+) -> JoinHandle<Option<ClaimedJob>> {
+    let parked = farm.farm().parked_polls();
+    let poll = runner.hold().await;
     until_parked(farm, parked + 1).await;
     poll
 }
@@ -302,7 +297,7 @@ mod postgres_two_coordinators {
         let fixture = Fixture::new(Backend::Postgres, Duration::from_millis(300)).await;
         let second = fixture.farm.second_coordinator().await;
         let there = fixture.cold.at(&second.farm);
-        let poll = tokio::spawn(async move { there.wait().await });
+        let poll = there.hold().await;
         wait_until(LIMIT, "the poll is parked", || async {
             second.farm.parked_polls() == 1
         })
@@ -324,7 +319,7 @@ mod postgres_two_coordinators {
         let here = parked_poll(&fixture.farm, &fixture.cold).await;
         // The runner is busy, and can run one more job.
         let there = fixture.warm.at(&second.farm);
-        let poll = tokio::spawn(async move { there.wait().await });
+        let poll = there.hold().await;
         wait_until(LIMIT, "the poll is parked", || async {
             second.farm.parked_polls() == 1
         })
