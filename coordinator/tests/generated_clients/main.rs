@@ -4,6 +4,7 @@
 
 mod node;
 mod python;
+mod python_schemathesis;
 
 use std::path::{Path, PathBuf};
 

@@ -183,9 +183,8 @@ pub(crate) struct Variable {
     /// Whether scripts get the value in a file, and its path in the variable.
     pub(crate) file: bool,
     pub(crate) created_at: DateTime<Utc>,
-    /// What of the value is not masked in traces; present only in the answer to the request that sets
-    /// a value that is too short to be masked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What of the value is not masked in traces, in the answer to the request that sets a value that
+    /// is too short to be masked. Otherwise null.
     pub(crate) warning: Option<String>,
 }
 
@@ -219,9 +218,8 @@ pub(crate) struct RegistryCredential {
     pub(crate) registry: String,
     pub(crate) username: String,
     pub(crate) created_at: DateTime<Utc>,
-    /// What of the password is not masked in traces; present only in the answer to the request that
-    /// sets a password that is too short to be masked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What of the password is not masked in traces, in the answer to the request that sets a password
+    /// that is too short to be masked. Otherwise null.
     pub(crate) warning: Option<String>,
 }
 

@@ -40,8 +40,7 @@ pub(crate) struct Runner {
     pub(crate) created_at: DateTime<Utc>,
     /// When the coordinator last received a request from it.
     pub(crate) contact_at: Option<DateTime<Utc>>,
-    /// Why the runner claims no jobs at the moment, in its own words. Absent while it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why the runner claims no jobs at the moment, in its own words. Null while it does.
     pub(crate) unready: Option<String>,
     /// The trust levels of the builds that the runner is dedicated to: `default_branch`, `ref` or
     /// `unverified`. Empty if it claims jobs of all builds.
