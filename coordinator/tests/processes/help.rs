@@ -14,8 +14,12 @@ const READS: [&str; 5] = [
     "non_empty(",
     "credential(",
 ];
-/// Variables of tests, and of the compilation.
-const OTHERS: [&str; 2] = ["SLIPWAY_TEST_", "SLIPWAY_REVISION"];
+/// Variables of tests, of the compilation, and of jobs.
+const OTHERS: [&str; 3] = [
+    "SLIPWAY_TEST_",
+    "SLIPWAY_REVISION",
+    "SLIPWAY_REGISTRY_PASSWORD_",
+];
 
 #[test]
 fn help_of_the_coordinator_names_its_variables() {

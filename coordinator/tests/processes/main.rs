@@ -10,6 +10,7 @@ mod help;
 #[path = "../support/scripted_runner/v4.rs"]
 #[expect(dead_code, reason = "the tests of the protocol need more of it")]
 mod scripted_runner_v4;
+mod secret_files;
 #[path = "../support/scripted_runner/shell.rs"]
 mod shell;
 mod signals;
