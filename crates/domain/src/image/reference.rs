@@ -17,18 +17,17 @@ pub(crate) const MAX_TAG: usize = 128;
 pub struct Repository(String);
 
 impl Repository {
-    /// The form of a repository as an ECMA 262 regular expression, for API descriptions. A port above
-    /// 65535 matches and is refused.
+    /// The form of a repository as an ECMA 262 regular expression, for API descriptions.
     pub const PATTERN: &'static str = concat!(
         r"^(?=[^/]*[.:]|localhost/)",
         r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*",
-        r"(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)+$",
+        r"(?::0*(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)+$",
     );
     /// The form of its first part, the registry.
     pub const REGISTRY_PATTERN: &'static str = concat!(
         r"^(?=.*[.:]|localhost$)",
         r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*",
-        r"(?::[0-9]{1,5})?$",
+        r"(?::0*(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$",
     );
     /// The maximum length of a repository, in characters.
     pub const MAX_LENGTH: usize = 255;
@@ -144,7 +143,10 @@ fn is_host(host: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    name.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    // The parser of numbers would take a sign.
+    let is_port =
+        |port: &str| port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    name.split('.').all(label) && port.is_none_or(is_port)
 }
 
 /// Whether `part` is one part of the path of a repository: words of `a-z` and `0-9`, and between two
@@ -355,6 +357,7 @@ mod tests {
             "r.example/a:tag",
             "r.example//a",
             "r.example:99999/a",
+            "r.example:+80/a",
             "r.example/-a",
         ] {
             assert!(bad.parse::<Repository>().is_err(), "{bad}");
