@@ -92,10 +92,7 @@ async fn until_parked(farm: &TestFarm, count: usize) {
 }
 
 /// Starts a poll, and waits until it is parked.
-async fn parked_poll(
-    farm: &TestFarm,
-    runner: &ScriptedRunner,
-) -> JoinHandle<Option<ClaimedJob>> {
+async fn parked_poll(farm: &TestFarm, runner: &ScriptedRunner) -> JoinHandle<Option<ClaimedJob>> {
     let parked = farm.farm().parked_polls();
     let poll = runner.hold().await;
     until_parked(farm, parked + 1).await;
