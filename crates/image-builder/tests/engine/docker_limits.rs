@@ -95,3 +95,29 @@ async fn recently_used_cache_is_not_pruned_by_age() {
     builder.prune_unused_for(day).await.unwrap();
     assert!(build().await.contains("CACHED"));
 }
+
+/// The image store of containerd keeps each layer unpacked and compressed.
+#[tokio::test]
+async fn the_limit_of_the_cache_counts_every_copy_of_a_layer() {
+    let builder = builder(Backend::BuildKit).await;
+    // The quotes are in the command, but not in what it prints.
+    let dir = checkout(&format!(
+        "{SHELL}RUN dd if=/dev/urandom of=/noise bs=1M count=24; echo ma''de {}\n",
+        unique()
+    ));
+    let is_run = async || {
+        let progress = RecordedProgress::default();
+        let request = request(dir.path(), ImageBuild::default());
+        run(&builder, &request, &progress).await.unwrap();
+        progress.text().contains("made ")
+    };
+    builder.prune(0).await.unwrap();
+    assert!(is_run().await);
+    builder.prune(64 << 20).await.unwrap();
+    assert!(!is_run().await, "both copies fit");
+    // One copy fits, and two do not.
+    builder.prune(40 << 20).await.unwrap();
+    let info = builder.engine().info().await.unwrap();
+    let has_two_copies = format!("{:?}", info.driver_status).contains("io.containerd.snapshotter");
+    assert_eq!(is_run().await, has_two_copies);
+}
