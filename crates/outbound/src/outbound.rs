@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::error::{OutboundError, StartError};
 use crate::policy::{NetworkPolicy, literal};
 use crate::resolver::{Resolver, SystemResolver};
-use crate::session::{Session, Sessions};
+use crate::session::{LocalProxy, Session, Sessions};
 use crate::socks;
 use crate::upstream::UpstreamProxy;
 
@@ -30,8 +29,7 @@ pub struct Outbound {
 struct Inner {
     connector: Arc<Connector>,
     sessions: Arc<Sessions>,
-    proxy: SocketAddr,
-    task: AbortHandle,
+    proxy: Arc<LocalProxy>,
 }
 
 /// What is needed to connect; shared with the local proxy.
@@ -70,7 +68,7 @@ impl Outbound {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             Ok((listener.local_addr()?, listener))
         };
-        let (proxy, listener) = listen().map_err(StartError::Listen)?;
+        let (address, listener) = listen().map_err(StartError::Listen)?;
         let connector = Arc::new(Connector {
             policy,
             resolver,
@@ -82,8 +80,7 @@ impl Outbound {
         let inner = Inner {
             connector,
             sessions,
-            proxy,
-            task,
+            proxy: Arc::new(LocalProxy { address, task }),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -146,7 +143,7 @@ impl Outbound {
     /// Like [`Outbound::session`]. The session may also connect to `trusted`, a host and a port that
     /// the operator configured.
     pub fn session_trusting(&self, trusted: Option<(String, u16)>) -> Session {
-        Session::open(&self.inner.sessions, self.inner.proxy, trusted)
+        Session::open(&self.inner.sessions, Arc::clone(&self.inner.proxy), trusted)
     }
 }
 
@@ -242,12 +239,6 @@ fn unreachable(host: &str, port: u16) -> OutboundError {
     OutboundError::Unreachable {
         host: host.to_owned(),
         port,
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::OutboundError;
@@ -18,9 +19,21 @@ use crate::error::OutboundError;
 /// configuration, never into arguments or logs.
 pub struct Session {
     id: u64,
-    proxy: SocketAddr,
+    proxy: Arc<LocalProxy>,
     shared: Arc<Shared>,
     sessions: Arc<Sessions>,
+}
+
+/// The local proxy. It stops when nobody is left who may use it.
+pub(crate) struct LocalProxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) task: AbortHandle,
+}
+
+impl Drop for LocalProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What a session shares with its connections.
@@ -58,7 +71,7 @@ impl Sessions {
 impl Session {
     pub(crate) fn open(
         sessions: &Arc<Sessions>,
-        proxy: SocketAddr,
+        proxy: Arc<LocalProxy>,
         trusted: Option<(String, u16)>,
     ) -> Self {
         let id = sessions.next.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +94,7 @@ impl Session {
     /// The URL of the proxy, with its password. The proxy resolves names itself.
     pub fn proxy_url(&self) -> String {
         let (id, password) = (self.id, &self.shared.password);
-        format!("socks5h://{id}:{password}@{}", self.proxy)
+        format!("socks5h://{id}:{password}@{}", self.proxy.address)
     }
 
     /// A builder of HTTP clients that connect through this session only. Redirects may lead anywhere

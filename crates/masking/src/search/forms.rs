@@ -58,9 +58,10 @@ impl Gap {
         }
     }
 
-    /// Whether the last byte that was read is a character of the form.
+    /// Whether the last byte that was read certainly is a character of the form. A few characters after
+    /// the prefix of a line may be those of other output.
     pub(crate) fn is_char(self) -> bool {
-        matches!(self, Self::None | Self::Resumed(_))
+        self == Self::None
     }
 }
 

@@ -55,14 +55,15 @@ pub(crate) enum Stop {
 pub(crate) struct Walk {
     pub(crate) state: State,
     pub(crate) stop: Stop,
-    /// The state after the last character of the secret.
+    /// The state after the last character that certainly is one of the secret; its index is 0 if there
+    /// is none.
     pub(crate) last: State,
 }
 
 /// Follows one state while there is a single way to read the output.
 pub(crate) fn walk(pattern: Pattern<'_>, mut state: State, view: &View<'_>) -> Walk {
     let length = pattern.len() as u32;
-    let mut last = state;
+    let mut last = State { index: 0, ..state };
     let stop = loop {
         if state.gap.is_char() {
             last = state;
@@ -129,10 +130,15 @@ impl Match {
         }
     }
 
-    /// The offset of the first byte that is read again when more output arrives.
+    /// The offset of the first byte that is not certainly one of the match, or that is read again when
+    /// more output arrives.
     pub(crate) fn resumes_at(&self) -> u64 {
-        let offsets = self.states.iter().map(|state| state.at);
-        offsets.min().unwrap_or(self.furthest.at)
+        let furthest = self.furthest.at;
+        let offsets = self.states.iter().map(|state| match state.gap {
+            Gap::None | Gap::Once => state.at,
+            Gap::Prefix(_) | Gap::Resumed(_) => state.at.min(furthest),
+        });
+        offsets.min().unwrap_or(furthest)
     }
 
     /// The offset after the last character of the secret that was read.

@@ -144,16 +144,19 @@ fn shell_words(text: &str) -> String {
         _ if c.is_ascii_control() || !c.is_ascii() => c.to_string(),
         _ => format!("\\{c}"),
     };
-    text.chars().map(word).collect()
+    let words: String = text.chars().map(word).collect();
+    // Line breaks in a row are in the same quotes.
+    words.replace("'''$'", "")
 }
 
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 13] = [
     "p@ss \"word/1",
     "'quoted'",
     "it's <b>&amp;</b>",
     "100%25+50%",
     "back\\slash\\n",
     "two\nshort\nlines",
+    "an\n\nempty line",
     "tab\tand\x07bell",
     "schlüssel-😀-€",
     "a+b/c=d?e&f",
