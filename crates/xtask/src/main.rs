@@ -5,8 +5,10 @@
     reason = "a command-line tool prints to its terminal"
 )]
 
+mod attack;
 mod bench;
 mod counts;
+mod crash_loop;
 mod demo;
 mod fuzz;
 mod lint;
@@ -17,6 +19,7 @@ mod services;
 mod setup;
 mod steps;
 mod test;
+mod trials;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +45,10 @@ enum Task {
     Services(services::Args),
     /// Builds a small repository on a local farm, end to end.
     Demo(demo::Args),
+    /// Attacks a farm: every route with every kind of credential, hostile requests, floods.
+    Attack(attack::Args),
+    /// Kills the programs of a farm that builds, and checks that nothing acknowledged is lost.
+    CrashLoop(crash_loop::Args),
     /// Runs a benchmark.
     Bench(bench::Args),
     /// Runs the fuzz targets in `fuzz/` for a while.
@@ -74,6 +81,8 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Lint => Ok(lint::run().await),
         Task::Services(args) => services::run(&args).await,
         Task::Demo(args) => demo::run(&args).await,
+        Task::Attack(args) => attack::run(&args).await,
+        Task::CrashLoop(args) => crash_loop::run(&args).await,
         Task::Bench(args) => bench::run(&args).await,
         Task::Fuzz(args) => fuzz::run(&args).await,
     }
@@ -105,4 +114,9 @@ fn scratch() -> std::io::Result<PathBuf> {
     let scratch = target.join("xtask");
     std::fs::create_dir_all(&scratch)?;
     Ok(scratch)
+}
+
+/// The directory of debug programs.
+fn programs() -> std::io::Result<PathBuf> {
+    Ok(scratch()?.with_file_name("debug"))
 }

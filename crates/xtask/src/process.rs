@@ -49,6 +49,11 @@ impl ChildProcess {
         self.child.id()
     }
 
+    /// Kills the process with SIGKILL, as a power cut would, and waits for its end.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        self.child.kill().await.context("could not kill a process")
+    }
+
     /// Leaves the process running. Only [`Lifetime::Detached`] processes survive this task.
     pub(crate) fn detach(self) {
         std::mem::forget(self);

@@ -15,7 +15,7 @@ use crate::counts::Counts;
 use crate::process::output_of;
 use crate::services::{ServiceKind, Services};
 use crate::steps::{Steps, cargo, run as run_command, watch};
-use crate::{demo, lint};
+use crate::{attack, crash_loop, demo, lint};
 
 /// Options of the test task.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     let mut by_engine = EngineCounts::default();
     let testing = tests(&services, &mut counts, &mut by_engine);
     steps.run("tests", testing).await;
+    trials(&services, &mut steps, &mut counts).await;
     if !args.quick {
         if lint::has("nextest").await {
             engines::run(&services, &mut steps, &mut counts, &mut by_engine).await;
@@ -66,6 +67,17 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Runs the short forms of the crash loop and of the attack. Each counts as one test for each database.
+async fn trials(services: &Services, steps: &mut Steps, counts: &mut Counts) {
+    let has_postgres = services.missing_reason(ServiceKind::Postgres).is_none();
+    let passed = steps
+        .run("crash loop", crash_loop::short(has_postgres))
+        .await;
+    counts.passed += passed.unwrap_or_default();
+    let passed = steps.run("attack", attack::short()).await;
+    counts.passed += passed.map_or(0, |()| 1);
 }
 
 /// Starts the services, beside the checks.

@@ -9,11 +9,11 @@ use super::command_line::CommandLine;
 use super::images::Images;
 use super::process_list::{ENGINE, ProcessList};
 use super::source::Source;
-use super::work_dir::{WorkDir, programs};
+use super::work_dir::WorkDir;
 use crate::process::{ChildProcess, Lifetime, free_port, service};
 use crate::services::Registry;
 use crate::setup::{self, Docker};
-use crate::{probe, process};
+use crate::{probe, process, programs};
 
 /// The network of the demo's own servers.
 const LOOPBACK: &str = "127.0.0.0/8";

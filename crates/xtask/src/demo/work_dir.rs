@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::command_line::CommandLine;
 use super::process_list::ProcessList;
-use crate::{root, scratch};
+use crate::{programs, root, scratch};
 
 /// Stays when the rest is deleted, because an error message points to it.
 const LOGS: &str = "logs";
@@ -125,15 +125,6 @@ impl Drop for WorkDir {
             }
         }
     }
-}
-
-/// The directory of debug programs.
-pub(super) fn programs() -> Result<PathBuf> {
-    let scratch = scratch()?;
-    let target = scratch
-        .parent()
-        .context("the scratch directory has no parent")?;
-    Ok(target.join("debug"))
 }
 
 fn display(path: &Path) -> String {

@@ -3,6 +3,7 @@
 mod public_docs;
 mod style;
 pub(crate) mod supply_chain;
+mod threats;
 mod tracked;
 
 use std::process::{ExitCode, Stdio};
@@ -44,12 +45,13 @@ pub(crate) async fn format_and_clippy(steps: &mut Steps) {
     steps.run("clippy", run_command(clippy)).await;
 }
 
-/// Checks the style guide, the doc comments of public items, and the spelling.
+/// Checks the style guide, the doc comments of public items, the table of threats, and the spelling.
 pub(crate) async fn wording(steps: &mut Steps) {
     steps.run("style", async { style::check().await }).await;
     steps
         .run("public docs", async { public_docs::check().await })
         .await;
+    steps.run("threats", async { threats::check().await }).await;
     const SPELLING: &str = "spelling";
     match python::environment("typos", &[TYPOS]).await {
         Ok(home) => {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -16,10 +17,15 @@ use crate::{probe, scratch, setup};
 pub(crate) struct Postgres {
     port: u16,
     programs: PathBuf,
+    fsync: &'static str,
+    lifetime: Lifetime,
     // Fields are dropped in order: the server stops before its data is deleted.
-    _running: ChildProcess,
-    _data: TempDir,
+    running: Option<ChildProcess>,
+    data: TempDir,
 }
+
+/// How often a start is repeated while processes of the killed server still end.
+const STARTS: u32 = 20;
 
 impl Postgres {
     /// Starts a server for tests. What it acknowledges survives the end of its process, but not of the
@@ -33,7 +39,7 @@ impl Postgres {
         Self::start_with("on").await
     }
 
-    async fn start_with(fsync: &str) -> Result<Self> {
+    async fn start_with(fsync: &'static str) -> Result<Self> {
         let programs = match programs() {
             Some(programs) => programs,
             None => {
@@ -47,17 +53,31 @@ impl Postgres {
         let lifetime = unprivileged(data.path()).await?;
         let cluster = data.path().join("cluster");
         initialise(&programs.join("initdb"), lifetime, &cluster).await?;
+        let mut server = Self {
+            port: free_port()?,
+            programs,
+            fsync,
+            lifetime,
+            running: None,
+            data,
+        };
+        server.launch().await?;
+        Ok(server)
+    }
 
-        let port = free_port()?;
+    async fn launch(&mut self) -> Result<()> {
         let log = scratch()?.join("postgres.log");
-        let mut command = service(programs.join("postgres"), lifetime, &log)?;
-        command.arg("-D").arg(&cluster).current_dir(data.path());
-        let sockets = data.path().display();
+        let mut command = service(self.programs.join("postgres"), self.lifetime, &log)?;
+        let data = self.data.path();
+        command
+            .arg("-D")
+            .arg(data.join("cluster"))
+            .current_dir(data);
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
-            format!("port={port}"),
-            format!("unix_socket_directories={sockets}"),
-            format!("fsync={fsync}"),
+            format!("port={}", self.port),
+            format!("unix_socket_directories={}", data.display()),
+            format!("fsync={}", self.fsync),
             "max_connections=300".to_owned(),
         ] {
             command.arg("-c").arg(setting);
@@ -65,19 +85,45 @@ impl Postgres {
         // SIGINT disconnects clients; SIGTERM would wait for them.
         let mut running = ChildProcess::start(command, Signal::SIGINT, Duration::from_secs(10))?;
         let ready = || async {
-            let mut check = Command::new(programs.join("pg_isready"));
-            check.args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")]);
+            let mut check = Command::new(self.programs.join("pg_isready"));
+            check.args([
+                "--quiet",
+                "--host=127.0.0.1",
+                &format!("--port={}", self.port),
+            ]);
             output_of(&mut check).await.map(|_| ())
         };
         probe::until_ready(&mut running, &log, Duration::from_secs(30), ready)
             .await
             .context("PostgreSQL did not start")?;
-        Ok(Self {
-            port,
-            programs,
-            _running: running,
-            _data: data,
-        })
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Kills every process of the server with SIGKILL. The data stays as the system has it.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
+        let id = running.id().context("PostgreSQL has ended")?;
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        running.kill().await?;
+        for child in children.unwrap_or_default().split_whitespace() {
+            // It may have ended with its parent.
+            let _ = kill(Pid::from_raw(child.parse()?), Signal::SIGKILL);
+        }
+        Ok(())
+    }
+
+    /// Starts the server again after [`Postgres::kill`], on the same port and data.
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
+        // It refuses to start while a process of the killed server has the shared memory.
+        for _ in 1..STARTS {
+            if self.launch().await.is_ok() {
+                return Ok(());
+            }
+        }
+        self.launch().await
     }
 
     /// The URL of the administrative database.
