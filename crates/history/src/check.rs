@@ -10,7 +10,7 @@ use crate::event::{Action, Answer, Event, State};
 pub enum Violation {
     /// Two clients were given the same job.
     TwoHolders(Event, Event),
-    /// The holder of an attempt was heard although the next attempt had already been claimed.
+    /// A report on an attempt was accepted although the next attempt had already been claimed.
     HeldAfterNextAttempt(Event, Event),
     /// A report was accepted from a client that does not hold the job.
     AcceptedFromStranger(Event),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn holder_heard_after_the_claim_of_the_next_attempt_is_found() {
+    fn accepted_report_after_the_claim_of_the_next_attempt_is_found() {
         let retry = Action::Read {
             state: State::Running,
             retries: Some(1),
