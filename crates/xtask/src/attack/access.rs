@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder};
 
 use super::hostile;
 use super::matrix::{Matrix, Row};
-use super::world::World;
+use super::targets::Targets;
 use crate::trials::http::{Http, status};
 
 /// Requests at the same time.
@@ -34,7 +34,7 @@ const SHORT: [&str; 8] = [
 pub(super) async fn every_credential(
     http: &Http,
     matrix: &Matrix,
-    world: &World,
+    targets: &Targets,
     is_long: bool,
 ) -> Result<usize> {
     let kinds = matrix.kinds.iter().copied();
@@ -53,7 +53,7 @@ pub(super) async fn every_credential(
     }
     let number = cases.len();
     let sent = stream::iter(cases).map(async |(row, kind, is_allowed)| {
-        let request = request(http, row, world, world.credentials.get(kind))?;
+        let request = request(http, row, targets, targets.credentials.get(kind))?;
         let (method, path) = (row.method, row.path);
         let status = answered(request).await;
         let status = status.with_context(|| format!("{method} {path} with {kind}"))?;
@@ -76,7 +76,7 @@ pub(super) async fn every_credential(
 pub(super) async fn hostile_requests(
     http: &Http,
     matrix: &Matrix,
-    world: &World,
+    targets: &Targets,
     is_long: bool,
 ) -> Result<usize> {
     let mut cases = Vec::new();
@@ -95,8 +95,8 @@ pub(super) async fn hostile_requests(
     }
     let number = cases.len();
     let sent = stream::iter(cases).map(async |(row, variant)| {
-        let owner = world.credentials.get("namespace-owner");
-        let path = fill(row.path, world)?;
+        let owner = targets.credentials.get("namespace-owner");
+        let path = fill(row.path, targets)?;
         let request = http.plain(row.method.parse()?, &variant.path(&path));
         let request = with_credential(request, owner);
         let what = format!("{} {} with {}", row.method, row.path, variant.name());
@@ -127,10 +127,10 @@ fn report(results: Vec<Result<Option<String>>>) -> Result<()> {
 fn request(
     http: &Http,
     row: &Row,
-    world: &World,
+    targets: &Targets,
     credential: Option<&String>,
 ) -> Result<RequestBuilder> {
-    let mut path = fill(row.path, world)?;
+    let mut path = fill(row.path, targets)?;
     if let Some(credential) = credential {
         let first = if path.contains('?') { '&' } else { '?' };
         path = format!("{path}{first}private_token={credential}&token={credential}");
@@ -147,12 +147,12 @@ fn request(
     let is_upload = row.path.ends_with("/artifacts") && !row.path.starts_with("/v1");
     if row.method == "POST" && is_upload {
         let request = request.header("Content-Type", "multipart/form-data; boundary=b");
-        return Ok(request.body(super::world::FORM));
+        return Ok(request.body(super::targets::FORM));
     }
     let body = match (row.body, credential) {
         (Some(body), _) => body
-            .replace("{ns}", &world.values["ns"])
-            .replace("{name}", &world.values["name"])
+            .replace("{ns}", &targets.values["ns"])
+            .replace("{name}", &targets.values["name"])
             .replace("{n}", "attack"),
         (None, Some(credential)) => format!("{{\"token\":\"{credential}\"}}"),
         (None, None) => "{}".to_owned(),
@@ -173,12 +173,12 @@ fn with_credential(request: RequestBuilder, credential: Option<&String>) -> Requ
 }
 
 /// Replaces the placeholders of a path.
-pub(super) fn fill(path: &str, world: &World) -> Result<String> {
+pub(super) fn fill(path: &str, targets: &Targets) -> Result<String> {
     let mut filled = String::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').context("a placeholder is open")?;
-        let value = world.values.get(name);
+        let value = targets.values.get(name);
         filled += before;
         filled += value.with_context(|| format!("{{{name}}} of {path} is unknown"))?;
         rest = after;

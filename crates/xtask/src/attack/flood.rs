@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::matrix::Matrix;
-use super::world::World;
+use super::targets::Targets;
 use crate::trials::farm::Farm;
 use crate::trials::http::{Http, once};
 
@@ -34,12 +34,12 @@ const IDLE_REQUESTS: usize = 500;
 ///
 /// # Errors
 /// If one is not answered and closed.
-pub(super) async fn half_bodies(farm: &Farm, matrix: &Matrix, world: &World) -> Result<usize> {
-    let owner = &world.credentials["namespace-owner"];
+pub(super) async fn half_bodies(farm: &Farm, matrix: &Matrix, targets: &Targets) -> Result<usize> {
+    let owner = &targets.credentials["namespace-owner"];
     let mut heads = Vec::new();
     for row in matrix.rows.iter().filter(|row| row.method != "GET") {
         for credential in [None, Some(owner)] {
-            let path = super::access::fill(row.path, world)?;
+            let path = super::access::fill(row.path, targets)?;
             let token = credential.map(|token| format!("PRIVATE-TOKEN: {token}\r\n"));
             heads.push(format!(
                 "{} {path} HTTP/1.1\r\nHost: farm\r\n{}Content-Type: application/json\r\n\
@@ -93,8 +93,8 @@ pub(super) struct Measured {
 ///
 /// # Errors
 /// If a request of others fails, or the coordinator uses more memory than it may.
-pub(super) async fn garbage(farm: &Farm, http: &Http, world: &World) -> Result<Measured> {
-    let owner = &world.credentials["namespace-owner"];
+pub(super) async fn garbage(farm: &Farm, http: &Http, targets: &Targets) -> Result<Measured> {
+    let owner = &targets.credentials["namespace-owner"];
     let requests = [
         "POST /api/v3/projects HTTP/1.1\r\nContent-Type: application/json".to_owned(),
         "PUT /ci/api/v1/builds/1 HTTP/1.1\r\nContent-Type: application/json".to_owned(),

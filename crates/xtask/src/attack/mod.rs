@@ -7,7 +7,7 @@ mod access;
 mod flood;
 mod hostile;
 mod matrix;
-mod world;
+mod targets;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -77,9 +77,9 @@ async fn on_database(database: Database, is_long: bool) -> Result<()> {
         documents.push(http.get(path).await?.json());
     }
     matrix.check_complete(&documents)?;
-    let world = world::create(&farm, &http).await?;
+    let targets = targets::create(&farm, &http).await?;
     let start = Instant::now();
-    let requests = access::every_credential(&http, &matrix, &world, is_long).await?;
+    let requests = access::every_credential(&http, &matrix, &targets, is_long).await?;
     println!(
         "{database:?}: {} routes and {} kinds of credentials, {requests} requests: each is answered as \
          the matrix says, in {:.0} s",
@@ -88,14 +88,14 @@ async fn on_database(database: Database, is_long: bool) -> Result<()> {
         start.elapsed().as_secs_f64()
     );
     if is_long {
-        let connections = flood::half_bodies(&farm, &matrix, &world).await?;
+        let connections = flood::half_bodies(&farm, &matrix, &targets).await?;
         println!(
             "{database:?}: {connections} half bodies: each is answered, and its connection closed"
         );
-        show(database, flood::garbage(&farm, &http, &world).await?);
+        show(database, flood::garbage(&farm, &http, &targets).await?);
     }
     let start = Instant::now();
-    let requests = access::hostile_requests(&http, &matrix, &world, is_long).await?;
+    let requests = access::hostile_requests(&http, &matrix, &targets, is_long).await?;
     println!(
         "{database:?}: {requests} hostile requests: none is answered 500, in {:.0} s",
         start.elapsed().as_secs_f64()

@@ -16,16 +16,16 @@ pub(super) const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"fil
 
 /// Values for the placeholders of paths, and credentials by kind.
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct Targets {
     pub(super) values: BTreeMap<&'static str, String>,
     pub(super) credentials: BTreeMap<String, String>,
 }
 
 /// Creates a project with users of every role, runners and jobs; and another project.
-pub(super) async fn create(farm: &Farm, http: &Http) -> Result<World> {
-    let mut world = World::default();
+pub(super) async fn create(farm: &Farm, http: &Http) -> Result<Targets> {
+    let mut targets = Targets::default();
     let builder = Builder { http };
-    world.values.extend([
+    targets.values.extend([
         ("ns", "acme".to_owned()),
         ("org", "acme".to_owned()),
         ("name", "api".to_owned()),
@@ -42,19 +42,19 @@ pub(super) async fn create(farm: &Farm, http: &Http) -> Result<World> {
         });
         builder.admin("POST", "/v1/projects", project).await?;
     }
-    builder.people(&mut world).await?;
-    world
+    builder.people(&mut targets).await?;
+    targets
         .credentials
         .insert("garbage".to_owned(), "x".repeat(20));
     let registration = farm.secret("registration-token")?;
     let registration = ("registration".to_owned(), registration);
-    world.credentials.extend([registration]);
-    world
+    targets.credentials.extend([registration]);
+    targets
         .credentials
         .insert("admin".to_owned(), farm.secret("admin-token")?);
-    builder.runners_and_jobs(&mut world).await?;
-    builder.rest(&mut world).await?;
-    Ok(world)
+    builder.runners_and_jobs(&mut targets).await?;
+    builder.rest(&mut targets).await?;
+    Ok(targets)
 }
 
 struct Builder<'a> {
@@ -79,7 +79,7 @@ impl Builder<'_> {
     }
 
     /// One user of each role; and tokens of an owner with a single scope, and without effect.
-    async fn people(&self, world: &mut World) -> Result<()> {
+    async fn people(&self, targets: &mut Targets) -> Result<()> {
         let project = "/v1/projects/acme/api/members";
         for (user, folder, role) in [
             ("reader", project, "reader"),
@@ -94,7 +94,7 @@ impl Builder<'_> {
             self.admin("POST", "/v1/users", json!({"name": user}))
                 .await?;
             let token = self.token(user, &SCOPES).await?;
-            world
+            targets
                 .credentials
                 .insert(user.to_owned(), text(&token, "token")?);
             if !folder.is_empty() {
@@ -108,23 +108,23 @@ impl Builder<'_> {
         for scope in SCOPES {
             let token = self.token("owner", &[scope]).await?;
             let kind = format!("owner-scope-{scope}");
-            world.credentials.insert(kind, text(&token, "token")?);
+            targets.credentials.insert(kind, text(&token, "token")?);
         }
         let token = self.token("root", &["read"]).await?;
         let kind = "admin-scope-read".to_owned();
-        world.credentials.insert(kind, text(&token, "token")?);
+        targets.credentials.insert(kind, text(&token, "token")?);
         let revoked = self.token("owner", &SCOPES).await?;
         let path = format!("/v1/tokens/{}", revoked["id"]);
         self.admin("DELETE", &path, json!({})).await?;
-        world
+        targets
             .credentials
             .insert("revoked".to_owned(), text(&revoked, "token")?);
         let token = self.token("reader", &["read"]).await?;
-        world.values.insert("token_id", token["id"].to_string());
+        targets.values.insert("token_id", token["id"].to_string());
         Ok(())
     }
 
-    async fn runners_and_jobs(&self, world: &mut World) -> Result<()> {
+    async fn runners_and_jobs(&self, targets: &mut Targets) -> Result<()> {
         for (namespace, prefix) in [("acme", ""), ("other", "other-")] {
             let path = format!("/v1/projects/{namespace}/api/registration-tokens");
             let body = json!({"description": "attack", "single_use": false});
@@ -140,23 +140,23 @@ impl Builder<'_> {
             let runner_token = text(&runner, "token")?;
             if prefix.is_empty() {
                 let id = registration["id"].to_string();
-                world.values.insert("registration_id", id);
-                world.values.insert("runner", runner["id"].to_string());
+                targets.values.insert("registration_id", id);
+                targets.values.insert("runner", runner["id"].to_string());
                 let (id, token) = self.job(namespace, &runner_token).await?;
                 self.finish(&id, &token, &runner_token).await?;
-                world.values.insert("done_job", id);
-                world.credentials.insert("finished-job".to_owned(), token);
+                targets.values.insert("done_job", id);
+                targets.credentials.insert("finished-job".to_owned(), token);
             }
             let (id, job_token) = self.job(namespace, &runner_token).await?;
             if prefix.is_empty() {
-                world.values.insert("job", id);
+                targets.values.insert("job", id);
             }
             let kind = if prefix.is_empty() {
                 "project-"
             } else {
                 prefix
             };
-            world.credentials.extend([
+            targets.credentials.extend([
                 (format!("{kind}registration"), token),
                 (format!("{prefix}runner"), runner_token),
                 (format!("{prefix}job"), job_token),
@@ -212,15 +212,15 @@ impl Builder<'_> {
     }
 
     /// What else the paths name, and the remaining kinds of tokens.
-    async fn rest(&self, world: &mut World) -> Result<()> {
+    async fn rest(&self, targets: &mut Targets) -> Result<()> {
         let get = async |path: String| Ok::<_, anyhow::Error>(self.http.get(&path).await?.json());
-        let job = get(format!("/v1/jobs/{}", world.values["job"])).await?;
+        let job = get(format!("/v1/jobs/{}", targets.values["job"])).await?;
         let build = text(&job, "build")?;
-        let done = get(format!("/v1/jobs/{}", world.values["done_job"])).await?;
+        let done = get(format!("/v1/jobs/{}", targets.values["done_job"])).await?;
         let done_build = text(&done, "build")?;
         let shown = get(format!("/v1/builds/{build}")).await?;
         let number = shown["number"].to_string();
-        let artifacts = get(format!("/v1/jobs/{}/artifacts", world.values["done_job"])).await?;
+        let artifacts = get(format!("/v1/jobs/{}/artifacts", targets.values["done_job"])).await?;
         let project = get("/v1/projects/acme/api".to_owned()).await?["id"].to_string();
         let v3 = get(format!("/api/v3/projects/{project}")).await?;
         let pipelines = get(format!("/api/v3/projects/{project}/pipelines")).await?;
@@ -238,7 +238,7 @@ impl Builder<'_> {
         let path = "/v1/projects/acme/api/variables/KEY";
         self.admin("PUT", path, variable).await?;
         let builds = format!("/api/v0/organizations/acme/pipelines/api/builds/{number}");
-        let owner = world.credentials["namespace-owner"].clone();
+        let owner = targets.credentials["namespace-owner"].clone();
         let own = async |path: String| {
             let request = || {
                 let request = self.http.plain(Method::GET, &path);
@@ -248,12 +248,12 @@ impl Builder<'_> {
         };
         let log_token = own(format!("{builds}/log-token")).await?;
         let jobs = own(format!("{builds}/jobs")).await?;
-        world.credentials.extend([
+        targets.credentials.extend([
             ("log-token".to_owned(), text(&log_token, "token")?),
             ("runners-token".to_owned(), text(&v3, "runners_token")?),
             ("trigger".to_owned(), text(&trigger, "token")?),
         ]);
-        world.values.extend([
+        targets.values.extend([
             ("build", build),
             ("done_build", done_build),
             ("number", number),
