@@ -83,7 +83,7 @@ async fn schemathesis_finds_no_response_that_violates_the_document(backend: Back
     let files = tempfile::tempdir().unwrap();
     let document = save_document(&farm, "/v1/openapi.json", files.path()).await;
     let path = files.path().join("schemathesis.toml");
-    std::fs::write(&path, settings(&build.id.to_string())).unwrap();
+    std::fs::write(&path, settings(&build.uuid.to_string())).unwrap();
     let mut command = Command::new(std::env::var("SLIPWAY_TEST_PYTHON").unwrap());
     command
         .args(["-m", "schemathesis.cli", "--no-color", "--config-file"])
