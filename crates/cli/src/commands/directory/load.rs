@@ -120,7 +120,7 @@ pub(super) async fn pull(session: &Session, build: Uuid, names: &[String]) -> Re
         attempts -= 1;
         match tag_all(&image, names).await {
             Err(_) if attempts > 0 => {
-                let note = "The image was deleted meanwhile; pulling it again";
+                let note = "The image could not be tagged; pulling it again";
                 session.output.note(note)?;
             }
             tagged => break tagged?,
