@@ -3,6 +3,8 @@
 //! If a Dockerfile has several stages, only the base of the first is pulled here; the engine pulls
 //! the others. The image has a tag of the job until the job ends.
 
+use std::collections::HashSet;
+
 use bollard::errors::Error;
 use slipway_domain::Phase;
 use slipway_domain::base_image::BaseImage;
@@ -43,16 +45,7 @@ impl Builder {
             Ok(with_username) => progress.base_image(&with_username),
             Err(_) => progress.base_image(&image),
         }
-        let Some(registry) = image.registry() else {
-            return Ok(());
-        };
-        // Also if the engine pulls it during the build.
-        let checked = self.check_registry(registry).await;
-        checked.map_err(|refused| BuildError::BaseImageUnavailable {
-            image: base.image.clone(),
-            detail: refused.to_string(),
-        })?;
-        if base.has_flags || !request.spec.pull {
+        if image.registry().is_none() || base.has_flags || !request.spec.pull {
             return Ok(());
         }
         let name = single_image_name(&image, &base.image);
@@ -78,7 +71,8 @@ impl Builder {
     /// has to look them up in their registries, whatever it has under their names.
     ///
     /// The engine uses what it has of an image that is named by its digest, so the right to pull it
-    /// is checked here.
+    /// is checked here. So is whether the runner may connect to the registries: the engine pulls by
+    /// itself.
     pub(crate) async fn check_images(
         &self,
         request: &BuildRequest,
@@ -86,12 +80,21 @@ impl Builder {
         progress: &dyn Progress,
     ) -> Result<bool, BuildError> {
         let local = self.local_images();
+        let mut uses_local = false;
+        let mut checked = HashSet::new();
+        for name in images.known.iter().filter(|name| is_reference(name)) {
+            if local.contains(name) && self.engine().inspect_image(name).await.is_ok() {
+                uses_local = true;
+            } else if checked.insert(registry_of(name)) {
+                let allowed = self.check_registry(registry_of(name)).await;
+                allowed.map_err(|refused| BuildError::BaseImageUnavailable {
+                    image: name.clone(),
+                    detail: refused.to_string(),
+                })?;
+            }
+        }
         if local.is_all() {
             return Ok(false);
-        }
-        let mut uses_local = false;
-        for name in images.known.iter().filter(|name| local.contains(name)) {
-            uses_local |= self.engine().inspect_image(name).await.is_ok();
         }
         // A build that uses a local image must not look any up. Then all others are checked here.
         if let Some(name) = images.unknown.first()

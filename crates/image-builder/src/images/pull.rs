@@ -9,6 +9,7 @@ use crate::builder::Builder;
 use crate::engine::credentials::credentials_of;
 use crate::images::registry_retry::RegistryRetry;
 use crate::request::Login;
+use crate::sharing::with_tag;
 
 /// An image to pull, and the local tag that it gets.
 pub(crate) struct Pull<'a> {
@@ -61,7 +62,28 @@ impl Builder {
         Ok(local_name)
     }
 
-    /// Pulls an image, retrying transient errors; each retry is passed to `report`.
+    /// Pulls `image` under its own name; without a tag or digest, its tag is `latest`. Transient errors
+    /// are retried and passed to `report`.
+    ///
+    /// # Errors
+    /// What the engine answered, or status 403 if the runner may not connect to the registry.
+    pub async fn pull_image(
+        &self,
+        image: &str,
+        login: Option<&Login>,
+        report: impl Fn(String),
+    ) -> Result<(), Error> {
+        let name = with_tag(image);
+        let mut retry = self.registry_retry(&name, login).await?;
+        loop {
+            match self.fetch(&name, login).await {
+                Err(error) if retry.wait_after(&error.to_string(), &report).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Pulls an image for a job, retrying transient errors; each retry is passed to `report`.
     ///
     /// The caller holds the tag lock of the repository.
     pub(crate) async fn pull_with_retries(
@@ -70,39 +92,53 @@ impl Builder {
         login: Option<&Login>,
         report: impl Fn(String),
     ) -> Result<(), Error> {
-        let registry = registry_of(pull.repository);
-        if let Err(refused) = self.check_registry(registry).await {
-            // As the engine would answer if it had this rule itself.
-            return Err(Error::DockerResponseServerError {
-                status_code: 403,
-                message: refused.to_string(),
-            });
-        }
-        let reference = pull.name.strip_prefix(pull.repository);
-        let reference = reference.unwrap_or_default().trim_start_matches([':', '@']);
-        let mut retry = RegistryRetry::new(self.outbound(), pull.repository, reference, login);
+        let mut retry = self.registry_retry(pull.name, login).await?;
         loop {
             match self.pull_once(pull, login).await {
-                Ok(()) => return Ok(()),
                 Err(error) if retry.wait_after(&error.to_string(), &report).await => {}
-                Err(error) => return Err(error),
+                done => return done,
             }
         }
     }
 
-    async fn pull_once(&self, pull: &Pull<'_>, login: Option<&Login>) -> Result<(), Error> {
+    /// The retries of requests to the registry of `name`, if the runner may connect to it.
+    pub(crate) async fn registry_retry<'a>(
+        &'a self,
+        name: &'a str,
+        login: Option<&'a Login>,
+    ) -> Result<RegistryRetry<'a>, Error> {
+        let repository = repository_of(name);
+        let checked = self.check_registry(registry_of(repository)).await;
+        // As the engine would answer if it had this rule itself.
+        checked.map_err(|refused| Error::DockerResponseServerError {
+            status_code: 403,
+            message: refused.to_string(),
+        })?;
+        let reference = reference_in(name);
+        Ok(RegistryRetry::new(
+            self.outbound(),
+            repository,
+            reference,
+            login,
+        ))
+    }
+
+    async fn fetch(&self, name: &str, login: Option<&Login>) -> Result<(), Error> {
         let options = CreateImageOptions {
-            from_image: Some(pull.name.to_owned()),
+            from_image: Some(name.to_owned()),
             ..CreateImageOptions::default()
         };
         let credentials = login.map(credentials_of);
-        let mut answer = self
-            .engine()
-            .create_image(Some(options), None, credentials)
-            .boxed();
+        let answer = self.engine().create_image(Some(options), None, credentials);
+        let mut answer = std::pin::pin!(answer);
         while let Some(message) = answer.next().await {
             message?;
         }
+        Ok(())
+    }
+
+    async fn pull_once(&self, pull: &Pull<'_>, login: Option<&Login>) -> Result<(), Error> {
+        self.fetch(pull.name, login).await?;
         let options = TagImageOptions {
             repo: Some(pull.repository.to_owned()),
             tag: Some(pull.local_tag.to_owned()),
@@ -123,6 +159,17 @@ impl Builder {
     }
 }
 
+/// The digest in an image name, or else its tag, or nothing.
+pub(crate) fn reference_in(image: &str) -> &str {
+    match image.split_once('@') {
+        Some((_, digest)) => digest,
+        None => image
+            .strip_prefix(repository_of(image))
+            .unwrap_or_default()
+            .trim_start_matches(':'),
+    }
+}
+
 /// The repository in an image name with a digest or a tag.
 pub(crate) fn repository_of(image: &str) -> &str {
     let image = image.split('@').next().unwrap_or(image);
@@ -137,4 +184,26 @@ pub(crate) fn repository_of(image: &str) -> &str {
 pub(crate) fn login_for<'a>(repository: &str, logins: &'a [Login]) -> Option<&'a Login> {
     let registry = registry_of(repository);
     logins.iter().find(|login| login.registry == registry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_a_repository_and_a_digest_or_tag() {
+        for (image, repository, reference) in [
+            ("busybox", "busybox", ""),
+            ("acme/tools:1", "acme/tools", "1"),
+            ("r.example:5000/a/b", "r.example:5000/a/b", ""),
+            ("r.example:5000/a:2", "r.example:5000/a", "2"),
+            ("localhost/a:3@sha256:12", "localhost/a", "sha256:12"),
+        ] {
+            let found = (repository_of(image), reference_in(image));
+            assert_eq!(found, (repository, reference), "{image}");
+        }
+        assert_eq!(with_tag("busybox"), "docker.io/library/busybox:latest");
+        assert_eq!(with_tag("r.example:5000/a/b"), "r.example:5000/a/b:latest");
+        assert_eq!(with_tag("localhost/a@sha256:12"), "localhost/a@sha256:12");
+    }
 }

@@ -6,8 +6,7 @@ use slipway_registry::Registry;
 
 use crate::builder::Builder;
 use crate::engine::credentials::credentials_of;
-use crate::images::pull::repository_of;
-use crate::images::registry_retry::RegistryRetry;
+use crate::images::pull::{reference_in, repository_of};
 use crate::request::Login;
 use crate::sharing::with_tag;
 
@@ -19,7 +18,8 @@ impl Builder {
     /// does not count. Transient errors are retried and passed to `report`.
     ///
     /// # Errors
-    /// What the registry or the engine answered.
+    /// What the registry or the engine answered, or status 403 if the runner may not connect to the
+    /// registry.
     pub async fn check_pull_right(
         &self,
         image: &str,
@@ -27,18 +27,12 @@ impl Builder {
         report: impl Fn(String),
     ) -> Result<(), Error> {
         let name = with_tag(image);
-        let repository = repository_of(&name);
-        let reference = name.strip_prefix(repository).unwrap_or_default();
-        let reference = match reference.split_once('@') {
-            Some((_, digest)) => digest,
-            None => reference.trim_start_matches(':'),
-        };
-        let mut retry = RegistryRetry::new(self.outbound(), repository, reference, login);
+        let (repository, reference) = (repository_of(&name), reference_in(&name));
+        let mut retry = self.registry_retry(&name, login).await?;
         loop {
             match self.find_in_registry(repository, reference, login).await {
-                Ok(()) => return Ok(()),
                 Err(error) if retry.wait_after(&error.to_string(), &report).await => {}
-                Err(error) => return Err(error),
+                done => return done,
             }
         }
     }

@@ -39,6 +39,7 @@ const TRANSIENT: &[&str] = &[
     "blob upload unknown",
     // The store of containerd deletes unused content while an image with the same layers is pulled.
     "content digest",
+    "lease does not exist",
 ];
 /// How an overloaded registry describes itself.
 const OVERLOADED: &[&str] = &["too many requests", "toomanyrequests", "unavailable"];
@@ -133,6 +134,7 @@ mod tests {
             "toomanyrequests: slow down",
             "unexpected EOF",
             "NotFound: content digest sha256:2247: not found",
+            "failed to prepare extraction snapshot \"extract-1\": NotFound: lease does not exist: not found",
         ] {
             assert!(is_transient(transient), "{transient}");
         }

@@ -71,6 +71,33 @@ async fn a_missing_base_image_fails_before_the_engine_builds() {
 }
 
 #[tokio::test]
+async fn no_image_of_a_dockerfile_is_pulled_from_an_address_that_is_not_allowed() {
+    let builder = builder(backends()[0]).await;
+    for (pull, dockerfile) in [
+        (true, "FROM 169.254.169.254/a:1\n"),
+        (false, "FROM scratch AS first\nFROM 169.254.169.254/a:1\n"),
+        (
+            false,
+            "FROM scratch\nCOPY --from=169.254.169.254/a:1 /a /\n",
+        ),
+    ] {
+        let dir = checkout(dockerfile);
+        let spec = ImageBuild {
+            pull,
+            ..ImageBuild::default()
+        };
+        let progress = RecordedProgress::default();
+        let error = run(&builder, &request(dir.path(), spec), &progress).await;
+        let Err(BuildError::BaseImageUnavailable { image, detail }) = error else {
+            panic!("{dockerfile}: {error:?}");
+        };
+        assert_eq!(image, "169.254.169.254/a:1");
+        assert!(detail.contains("SLIPWAY_ALLOW_NET"), "{detail}");
+        assert_eq!(progress.text(), "", "{dockerfile}");
+    }
+}
+
+#[tokio::test]
 async fn base_images_have_the_digest_that_the_build_used() {
     let name = format!("{}/test/{}:1", registry(), unique());
     let (repository, _) = name.rsplit_once(':').unwrap();

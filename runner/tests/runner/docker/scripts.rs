@@ -294,8 +294,12 @@ async fn unusable_images_have_distinct_failures() {
     fake.enqueue(112, &[], repository.job(&spec));
     let spec = script("slipway-test/bare:1", &["true"], Value::Null);
     fake.enqueue(113, &[], repository.job(&spec));
+    // The engine must not be sent to an address that the runner may not connect to.
+    let spec = script("169.254.169.254/tools:1", &["true"], Value::Null);
+    fake.enqueue(114, &[], repository.job(&spec));
     for (id, reason, words) in [
         (111, "unsupported", "--script-image"),
+        (114, "base_image_unavailable", "SLIPWAY_ALLOW_NET"),
         (112, "base_image_unavailable", missing.as_str()),
         (113, "job_failed", "has no sh"),
     ] {
