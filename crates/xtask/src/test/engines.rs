@@ -134,7 +134,9 @@ fn filter(kind: EngineKind) -> String {
         EngineKind::Docker26 | EngineKind::Docker28 | EngineKind::Docker28Containerd => {
             format!("{all} & not test(/^docker_classic::/)")
         }
-        EngineKind::Podman5 => format!("{all} & test(/{PODMAN}/) & not test(/{NOT_PODMAN}/)"),
+        EngineKind::Podman4 | EngineKind::Podman5 => {
+            format!("{all} & test(/{PODMAN}/) & not test(/{NOT_PODMAN}/)")
+        }
     }
 }
 

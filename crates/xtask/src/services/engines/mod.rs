@@ -45,15 +45,18 @@ pub(crate) enum EngineKind {
     Docker28,
     #[value(name = "docker-28-containerd")]
     Docker28Containerd,
+    #[value(name = "podman-4")]
+    Podman4,
     #[value(name = "podman-5")]
     Podman5,
 }
 
 impl EngineKind {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Docker26,
         Self::Docker28,
         Self::Docker28Containerd,
+        Self::Podman4,
         Self::Podman5,
     ];
 
@@ -63,12 +66,14 @@ impl EngineKind {
             Self::Docker26 => "docker-26",
             Self::Docker28 => "docker-28",
             Self::Docker28Containerd => "docker-28-containerd",
+            Self::Podman4 => "podman-4",
             Self::Podman5 => "podman-5",
         }
     }
 
     fn suite(self) -> Suite {
         match self {
+            Self::Podman4 => Suite::Bookworm,
             Self::Docker26 => Suite::Trixie,
             Self::Docker28 | Self::Docker28Containerd | Self::Podman5 => Suite::Sid,
         }
@@ -81,6 +86,7 @@ impl fmt::Display for EngineKind {
             Self::Docker26 => "Docker 26, overlay2",
             Self::Docker28 => "Docker 28, overlay2",
             Self::Docker28Containerd => "Docker 28, containerd",
+            Self::Podman4 => "Podman 4",
             Self::Podman5 => "Podman 5",
         })
     }
@@ -110,8 +116,8 @@ impl Engine {
             .prefix("slipway-engine-")
             .tempdir()?;
         let (bridge, arguments) = match kind {
-            EngineKind::Podman5 => {
-                podman::configure(&root)?;
+            EngineKind::Podman4 | EngineKind::Podman5 => {
+                podman::configure(&root, kind)?;
                 (None, podman::arguments())
             }
             EngineKind::Docker26 | EngineKind::Docker28 | EngineKind::Docker28Containerd => {
@@ -125,7 +131,12 @@ impl Engine {
         let mut command = service("unshare", Lifetime::Bound, &log)?;
         root.enter(&mut command, data.path(), sockets.path());
         command.args(arguments);
-        let mut running = ChildProcess::start(command, Signal::SIGTERM, Duration::from_secs(20))?;
+        let stop = match kind {
+            // It does not end by SIGTERM.
+            EngineKind::Podman4 => Signal::SIGKILL,
+            _ => Signal::SIGTERM,
+        };
+        let mut running = ChildProcess::start(command, stop, Duration::from_secs(20))?;
         let host = format!("unix://{}", sockets.path().join(root::SOCKET).display());
         let ready = || probe::docker_at(&host);
         probe::until_ready(&mut running, &log, Duration::from_secs(60), ready).await?;

@@ -15,6 +15,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// A suite of Debian.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Suite {
+    /// Has Podman 4.3.
+    Bookworm,
     /// Has Docker 26.1.
     Trixie,
     /// Has Docker 28.5 with its builder, and Podman 5.8.
@@ -24,6 +26,7 @@ pub(super) enum Suite {
 impl Suite {
     fn name(self) -> &'static str {
         match self {
+            Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
             Self::Sid => "sid",
         }
@@ -31,8 +34,9 @@ impl Suite {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
+            // `netavark` gives Podman's containers a network; its first versions need `iptables`.
+            Self::Bookworm => &["podman", "netavark", "iptables", "runc"],
             Self::Trixie => &["docker.io"],
-            // `netavark` gives Podman's containers a network.
             Self::Sid => &["docker.io", "docker-buildx", "podman", "netavark"],
         }
     }

@@ -4,10 +4,19 @@ use std::fs;
 
 use anyhow::Result;
 
+use super::EngineKind;
 use super::root::{DATA, Root, SOCKET, SOCKETS};
 
 /// Writes the files that Podman reads.
-pub(super) fn configure(root: &Root) -> Result<()> {
+pub(super) fn configure(root: &Root, kind: EngineKind) -> Result<()> {
+    let network = if kind == EngineKind::Podman4 {
+        // Debian chooses the program for rules when the package is installed.
+        root.link("usr/sbin/iptables", "xtables-nft-multi")?;
+        root.link("usr/sbin/ip6tables", "xtables-nft-multi")?;
+        "network_backend = \"netavark\""
+    } else {
+        "firewall_driver = \"none\""
+    };
     let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
     root.write("etc/containers/policy.json", policy)?;
     let registries = "unqualified-search-registries = [\"docker.io\"]\n\
@@ -23,7 +32,7 @@ pub(super) fn configure(root: &Root) -> Result<()> {
     let settings = format!(
         "[containers]\ndefault_ulimits = [{}]\n\
          [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nruntime = \"runc\"\n\
-         [network]\nfirewall_driver = \"none\"\n",
+         [network]\n{network}\n",
         limits.join(", ")
     );
     root.write("etc/containers/containers.conf", &settings)

@@ -75,6 +75,15 @@ impl Root {
         Ok(fs::write(path, text)?)
     }
 
+    /// Creates a symbolic link below the root, if there is nothing of this name.
+    pub(super) fn link(&self, path: &str, target: &str) -> Result<()> {
+        let path = self.0.join(path);
+        if path.symlink_metadata().is_err() {
+            symlink(target, path)?;
+        }
+        Ok(())
+    }
+
     /// Adds the arguments with which `unshare` runs a program in this root. The program and its
     /// arguments come after them.
     pub(super) fn enter(&self, unshare: &mut Command, data: &Path, sockets: &Path) {
@@ -84,6 +93,7 @@ impl Root {
             .args([&self.0, data, sockets])
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("TMPDIR", "/var/tmp")
-            .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
+            .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
+            .env("NETAVARK_FW", "iptables");
     }
 }
