@@ -36,7 +36,9 @@ pub(crate) fn status(error: &FarmError) -> StatusCode {
         }
         FarmError::TraceGap { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         FarmError::TooLarge { .. } | FarmError::StorageFull { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
+        FarmError::Unavailable(_)
+        | FarmError::SourceUnavailable(_)
+        | FarmError::ContentMissing { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         FarmError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,7 +63,9 @@ pub(crate) fn log_and_add_headers(error: &FarmError, builder: &mut HttpResponseB
         FarmError::TraceGap { held } => {
             builder.insert_header((RANGE, format!("0-{held}")));
         }
-        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
+        FarmError::Unavailable(_)
+        | FarmError::SourceUnavailable(_)
+        | FarmError::ContentMissing { .. } => {
             builder.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
         FarmError::TooManyBuilds => {

@@ -113,11 +113,12 @@ impl HarmontError {
             Self::Farm(
                 FarmError::Unavailable(_)
                 | FarmError::SourceUnavailable(_)
+                | FarmError::ContentMissing { .. }
                 | FarmError::ReadOnly
                 | FarmError::TooManyBuilds
                 | FarmError::TooManyAttempts { .. },
             )
-            | Self::Log(FarmError::Unavailable(_)) => {
+            | Self::Log(FarmError::Unavailable(_) | FarmError::ContentMissing { .. }) => {
                 response.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
@@ -177,7 +178,10 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
         FarmError::TooManyBuilds | FarmError::TooManyAttempts { .. } => {
             (429, "rate_limited", "rate_limited")
         }
-        FarmError::ReadOnly | FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
+        FarmError::ReadOnly
+        | FarmError::Unavailable(_)
+        | FarmError::SourceUnavailable(_)
+        | FarmError::ContentMissing { .. } => {
             (503, "service_unavailable", "service_unavailable")
         }
         FarmError::Internal(_) => (500, "server_error", "internal_error"),
@@ -191,7 +195,10 @@ fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
         FarmError::BadToken | FarmError::EndedToken => {
             (401, "unauthorized", "log_stream_unauthorized")
         }
-        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) | FarmError::Internal(_) => {
+        FarmError::Unavailable(_)
+        | FarmError::SourceUnavailable(_)
+        | FarmError::ContentMissing { .. }
+        | FarmError::Internal(_) => {
             of_farm(error)
         }
         FarmError::Forbidden(_)

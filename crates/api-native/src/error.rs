@@ -87,6 +87,7 @@ fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::TraceGap { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         FarmError::StorageFull { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "storage_full"),
+        FarmError::ContentMissing { .. } => (StatusCode::SERVICE_UNAVAILABLE, "content_missing"),
         FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
@@ -109,7 +110,11 @@ impl ResponseError for ApiError {
             ApiError::Farm(FarmError::BadToken | FarmError::EndedToken) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"slipway\""));
             }
-            ApiError::Farm(FarmError::Unavailable(_) | FarmError::SourceUnavailable(_)) => {
+            ApiError::Farm(
+                FarmError::Unavailable(_)
+                | FarmError::SourceUnavailable(_)
+                | FarmError::ContentMissing { .. },
+            ) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
             }
             ApiError::Farm(FarmError::TooManyBuilds) => {
@@ -160,6 +165,7 @@ mod tests {
             (FarmError::TraceGap { held: 1 }, 416),
             (FarmError::TooLarge { limit: 1 }, 413),
             (FarmError::Unavailable("secret".to_owned()), 503),
+            (missing(), 503),
             (FarmError::Internal("secret".into()), 500),
         ];
         for (failure, status) in failures {
@@ -169,6 +175,14 @@ mod tests {
             let retry = response.headers().contains_key(header::RETRY_AFTER);
             assert_eq!(retry, matches!(status, 429 | 503), "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
+        }
+        assert!(missing().to_string().contains("`a.zip` of job 7"));
+    }
+
+    fn missing() -> FarmError {
+        FarmError::ContentMissing {
+            what: "the file `a.zip` of job 7".to_owned(),
+            why: "secret".to_owned(),
         }
     }
 }

@@ -9,6 +9,15 @@ type Cause = Box<dyn Error + Send + Sync>;
 pub enum BlobError {
     #[error("blob `{key}` not found")]
     NotFound { key: String },
+    /// The blob has fewer bytes than were stored: its file was cut short from outside.
+    #[error("blob `{key}` has {size} bytes instead of {stored}")]
+    Incomplete {
+        key: String,
+        /// The size of the blob, in bytes.
+        size: u64,
+        /// The size that it should have at least, in bytes.
+        stored: u64,
+    },
     /// The requested range starts at or after the end of the blob.
     #[error("the range starts after the end of blob `{key}`, which has {size} bytes")]
     OutOfRange {

@@ -4,6 +4,7 @@
 //! know jobs: lengths, retention and permissions are in the store. Blobs are kept in a directory or in
 //! an S3 bucket.
 
+mod check;
 mod connect;
 mod error;
 mod location;

@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use crate::check;
 use crate::connect::{Connection, connect};
 use crate::error::BlobError;
 use crate::location::BlobLocation;
@@ -97,6 +98,31 @@ impl Blobs {
     /// [`BlobError::NotFound`], and [`BlobError::OutOfRange`] if the range starts after the end.
     pub async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
         read::open(self.store.as_ref(), key, &self.path(key)?, range).await
+    }
+
+    /// [`Blobs::get`] for a blob that should have `size` bytes, so that a damaged one is reported
+    /// before its first byte.
+    ///
+    /// # Errors
+    /// [`BlobError::Incomplete`] if the blob is smaller, and those of [`Blobs::get`].
+    pub async fn get_whole(
+        &self,
+        key: &str,
+        size: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<BlobStream, BlobError> {
+        match self.get(key, range).await {
+            Ok(found) => check::whole(key, found.size(), size).map(|()| found),
+            // The range lies in what should be stored.
+            Err(BlobError::OutOfRange { key, size: held }) if held < size => {
+                Err(BlobError::Incomplete {
+                    key,
+                    size: held,
+                    stored: size,
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the bytes of `key`, or those in `range`, in memory. Only for blobs known to be small.

@@ -62,6 +62,58 @@ async fn a_missing_blob_is_not_found_and_can_be_deleted(blobs: Blobs) {
     assert!(matches!(found, Err(BlobError::NotFound { .. })));
 }
 
+async fn check_names_the_first_blob_that_is_not_whole(blobs: Blobs) {
+    let key = |at: usize| format!("many/{at:02}");
+    for at in 0..12 {
+        blobs.put(&key(at), "0123456789".into()).await.expect("put");
+    }
+    let stored = |count: usize| (0..count).map(|at| (key(at), 10)).collect::<Vec<_>>();
+    // Few blobs are looked at one by one, and many are listed.
+    for count in [1, 12] {
+        let mut all = stored(count);
+        blobs.check("many", &all).await.expect("all are there");
+        all.push((key(0), 11));
+        let short = blobs.check("many", &all).await;
+        assert!(
+            matches!(
+                short,
+                Err(BlobError::Incomplete {
+                    size: 10,
+                    stored: 11,
+                    ..
+                })
+            ),
+            "{short:?}"
+        );
+        all.insert(0, (key(99), 10));
+        let missing = blobs.check("many", &all).await;
+        assert!(
+            matches!(&missing, Err(BlobError::NotFound { key: found }) if *found == key(99)),
+            "{missing:?}"
+        );
+    }
+}
+
+async fn a_blob_that_was_cut_short_is_incomplete_for_every_range(blobs: Blobs) {
+    blobs.put("cut", "01234".into()).await.expect("put");
+    for range in [None, Some(0..3), Some(2..10), Some(5..6), Some(7..10)] {
+        let found = blobs.get_whole("cut", 10, range).await;
+        assert!(
+            matches!(
+                found,
+                Err(BlobError::Incomplete {
+                    size: 5,
+                    stored: 10,
+                    ..
+                })
+            ),
+            "{found:?}"
+        );
+    }
+    let whole = blobs.get_whole("cut", 5, Some(1..3)).await.expect("whole");
+    assert_eq!(whole.into_bytes().await.expect("bytes"), "12");
+}
+
 async fn delete_below_deletes_only_blobs_below_the_key(blobs: Blobs) {
     for key in ["jobs/1/a", "jobs/1/deep/b", "jobs/10/a"] {
         blobs.put(key, "x".into()).await.expect("put");
@@ -161,6 +213,8 @@ macro_rules! backend_tests {
             a_stored_blob_is_read_back_and_replaced,
             a_range_is_cut_at_the_end_of_the_blob,
             a_missing_blob_is_not_found_and_can_be_deleted,
+            check_names_the_first_blob_that_is_not_whole,
+            a_blob_that_was_cut_short_is_incomplete_for_every_range,
             delete_below_deletes_only_blobs_below_the_key,
             a_stored_stream_reports_its_size_and_hash,
             a_failed_stream_leaves_the_old_blob,

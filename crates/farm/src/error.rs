@@ -69,6 +69,14 @@ pub enum FarmError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The database refers to stored bytes that the blob storage does not have, or not all of them.
+    #[error("{what} is missing in the storage of the farm; ask its operator to restore it")]
+    ContentMissing {
+        /// What is missing, for the caller, such as "the file `dist.zip` of job 7".
+        what: String,
+        /// Why, with the key of the blob, for the log.
+        why: String,
+    },
     /// Something that the farm needs is unreachable; the same request may succeed later.
     #[error("the farm cannot do this now; try again later")]
     Unavailable(String),
@@ -110,7 +118,16 @@ impl From<UnsealError> for FarmError {
 
 impl From<BlobError> for FarmError {
     fn from(error: BlobError) -> Self {
-        FarmError::Unavailable(error.to_string())
+        match error {
+            // Where it is known what the bytes are, `FarmError::missing` names it.
+            BlobError::NotFound { .. } | BlobError::Incomplete { .. } => {
+                FarmError::missing("a stored file")(error)
+            }
+            other @ (BlobError::OutOfRange { .. }
+            | BlobError::InvalidKey { .. }
+            | BlobError::Unusable { .. }
+            | BlobError::Failed { .. }) => FarmError::Unavailable(other.to_string()),
+        }
     }
 }
 
@@ -127,6 +144,17 @@ impl From<DefinitionError> for FarmError {
 }
 
 impl FarmError {
+    /// Maps the error of a read of `what`, which the database says is stored.
+    pub(crate) fn missing(what: impl Into<String>) -> impl FnOnce(BlobError) -> Self {
+        |error| match error {
+            BlobError::NotFound { .. } | BlobError::Incomplete { .. } => Self::ContentMissing {
+                what: what.into(),
+                why: error.to_string(),
+            },
+            error => error.into(),
+        }
+    }
+
     /// `TooManyAttempts`, with whole seconds.
     pub(crate) fn too_many_attempts(wait: Duration) -> Self {
         let retry_after = Duration::from_secs(wait.as_secs().saturating_add(1));
@@ -138,6 +166,9 @@ impl FarmError {
         match self {
             FarmError::Internal(source) => {
                 tracing::error!(error = %source, "Internal error while handling a request")
+            }
+            FarmError::ContentMissing { what, why } => {
+                tracing::error!(error = %why, "Stored bytes are missing: {what}")
             }
             FarmError::Unavailable(why) | FarmError::SourceUnavailable(why) => {
                 tracing::warn!(error = %why, "Could not serve a request")

@@ -211,15 +211,24 @@ impl TestFarm {
 
     /// The number of stored blobs.
     pub fn stored_blobs(&self) -> usize {
-        fn files_below(folder: &std::path::Path) -> usize {
+        self.blob_files().len()
+    }
+
+    /// The files of all stored blobs, in no particular order.
+    pub fn blob_files(&self) -> Vec<PathBuf> {
+        fn files_below(folder: &std::path::Path) -> Vec<PathBuf> {
             let Ok(entries) = std::fs::read_dir(folder) else {
-                return 0;
+                return Vec::new();
             };
-            let count = |path: PathBuf| {
-                if path.is_dir() { files_below(&path) } else { 1 }
+            let files = |path: PathBuf| {
+                if path.is_dir() {
+                    files_below(&path)
+                } else {
+                    vec![path]
+                }
             };
             let entries = entries.map(|entry| entry.expect("an entry").path());
-            entries.map(count).sum()
+            entries.flat_map(files).collect()
         }
         files_below(&self.config.data_dir.join("blobs"))
     }

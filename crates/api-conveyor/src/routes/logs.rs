@@ -24,9 +24,11 @@ const TOO_SLOW: &str = "\n[the log was not read fast enough and is cut off here]
 /// `GET /logs/{uuid}`, `GET /logs/{owner}/{name}@{sha}`: the log of a build from its beginning,
 /// until the build is finished. For a build that has not started, the response waits.
 ///
-/// 200; 401, also without credentials unless the builds of the project are public; 404.
+/// 200; 401, also without credentials unless the builds of the project are public; 404; 503 if
+/// stored bytes are missing.
 pub(super) async fn follow(farm: Data<Farm>, caller: OptionalCaller, http: HttpRequest) -> Answer {
     let build = visible_build(&farm, &caller, &http).await?;
+    farm.check_traces_of(build.id).await?;
     let text = with_lag_notice(farm.follow_build(build.id)).boxed();
     Ok(answer().streaming(with_heartbeats(text, HEARTBEAT)))
 }

@@ -110,6 +110,9 @@ impl V3Error {
             Self::Farm(FarmError::SourceUnavailable(why)) => {
                 message(&format!("503 Service Unavailable: {why}"))
             }
+            Self::Farm(error @ FarmError::ContentMissing { .. }) => {
+                message(&format!("503 Service Unavailable: {error}"))
+            }
             Self::UnknownSender(why) => {
                 message(&format!("{} - {why}", status_line(self.status_code())))
             }

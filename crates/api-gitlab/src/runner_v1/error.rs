@@ -88,7 +88,7 @@ impl RunnerV1Error {
             Self::TokenAfterFile => {
                 forbidden("Send the token before the file or in the header BUILD-TOKEN")
             }
-            Self::Farm(error @ FarmError::StorageFull { .. }) => {
+            Self::Farm(error @ (FarmError::StorageFull { .. } | FarmError::ContentMissing { .. })) => {
                 format!("{} - {error}", status_line(self.status_code()))
             }
             Self::UnknownSender(why) => format!("{} - {why}", status_line(self.status_code())),

@@ -30,7 +30,8 @@ const TOO_SLOW: &str = ": too slow; reconnect with the last id\n\n";
 /// `GET /v0/jobs/{job_id}/logs?token=…`, also below `/v1`: the log of a job as server-sent events. Other
 /// credentials than the token are ignored.
 ///
-/// 200; 401 if the token is missing, invalid or expired; 403 if its build has no such job.
+/// 200; 401 if the token is missing, invalid or expired; 403 if its build has no such job;
+/// 503 if stored bytes are missing.
 pub(super) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String>) -> Answer {
     let query = Query::<StreamQuery>::from_query(http.query_string());
     let Ok(Query(query)) = query else {
@@ -39,6 +40,9 @@ pub(super) async fn follow(farm: Data<Farm>, http: HttpRequest, job: Path<String
     let job = farm.job_by_log_token(&query.token, &job).await;
     let job = job.map_err(HarmontError::Log)?;
     let from = resume_point(http.headers(), query.last_event_id.as_deref());
+    farm.check_trace(job, from)
+        .await
+        .map_err(HarmontError::Log)?;
     let events = farm.follow_trace(job, from).boxed();
     let mut response = HttpResponse::Ok();
     response

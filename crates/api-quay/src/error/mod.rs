@@ -127,7 +127,11 @@ impl QuayError {
             Self::Method(allowed) => {
                 response.insert_header((ALLOW, *allowed));
             }
-            Self::Farm(FarmError::Unavailable(_) | FarmError::SourceUnavailable(_)) => {
+            Self::Farm(
+                FarmError::Unavailable(_)
+                | FarmError::SourceUnavailable(_)
+                | FarmError::ContentMissing { .. },
+            ) => {
                 response.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
@@ -181,7 +185,9 @@ fn of_farm(error: &FarmError) -> Format {
         FarmError::TooLarge { .. } | FarmError::StorageFull { .. } => {
             Format::Message(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
         }
-        FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
+        FarmError::Unavailable(_)
+        | FarmError::SourceUnavailable(_)
+        | FarmError::ContentMissing { .. } => {
             Format::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         FarmError::TooManyAttempts { .. } => {

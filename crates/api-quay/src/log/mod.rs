@@ -10,6 +10,7 @@ mod sections;
 
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use slipway_domain::JobId;
 use slipway_farm::{Build, Farm, FarmError};
 
 pub(crate) use self::entries::LogEntry;
@@ -20,6 +21,8 @@ use self::sections::Section;
 pub(crate) struct BuildLog {
     /// The number of entries of the whole log.
     pub(crate) total: u64,
+    /// The traces that the entries are read from, and where in them.
+    traces: Vec<(JobId, u64)>,
     /// The entries, oldest first. They are read while the stream is polled.
     pub(crate) entries: BoxStream<'static, Result<LogEntry, FarmError>>,
 }
@@ -42,12 +45,42 @@ impl BuildLog {
             Err(_) => total.saturating_sub(start.unsigned_abs()),
         };
         let farm = farm.clone();
-        let entries = stream::iter(skip_entries(sections, from))
+        let sections = skip_entries(sections, from);
+        let traces = sections.iter().filter_map(|section| match section {
+            Section::Heading(_) => None,
+            Section::Lines(trace, wanted) => Some((trace.job, trace.before_line(wanted.start).0)),
+        });
+        let traces = traces.collect();
+        let entries = stream::iter(sections)
             .map(Ok)
             .and_then(move |section| section_entries(farm.clone(), section))
             .try_flatten()
             .boxed();
-        Ok(Self { total, entries })
+        Ok(Self {
+            total,
+            traces,
+            entries,
+        })
+    }
+
+    /// The log without entries, for clients that then ask again.
+    pub(crate) fn empty() -> Self {
+        Self {
+            total: 0,
+            traces: Vec::new(),
+            entries: stream::empty().boxed(),
+        }
+    }
+
+    /// Checks that all entries can be read, before the first one is sent.
+    ///
+    /// # Errors
+    /// `ContentMissing`, and `Unavailable` if the blob store or the database is.
+    pub(crate) async fn check(&self, farm: &Farm) -> Result<(), FarmError> {
+        for (job, from) in &self.traces {
+            farm.check_trace(*job, *from).await?;
+        }
+        Ok(())
     }
 }
 

@@ -37,7 +37,12 @@ pub(super) async fn entries(call: Call) -> Answer {
         return Ok(HttpResponse::Ok().json(wire::ArchivedLog { logs_url }));
     }
     let start = Query::new(&call.http).start()?;
-    let log = BuildLog::read(&call.farm, &build, start).await?;
+    let mut log = BuildLog::read(&call.farm, &build, start).await?;
+    if let Err(error @ FarmError::ContentMissing { .. }) = log.check(&call.farm).await {
+        // As for traces that cannot be read now: the protocol has no other answer.
+        error.log();
+        log = BuildLog::empty();
+    }
     streamed(start, log).await
 }
 
@@ -56,7 +61,8 @@ fn is_complete(build: &Build, phase: QuayPhase, settings: &Settings, now: DateTi
 ///
 /// The token may also be the password of the user `$oauthtoken`.
 ///
-/// 200; 403 in all other cases, also if the build does not exist.
+/// 200; 403 in all other cases, also if the build does not exist; 503 if stored bytes of the log are
+/// missing, because an empty log would look like the whole one.
 pub(super) async fn archived(LoginCall(call): LoginCall) -> Answer {
     // A missing build and a forbidden one must look the same.
     let refused = |error: FarmError| match error {
@@ -78,6 +84,9 @@ pub(super) async fn archived(LoginCall(call): LoginCall) -> Answer {
         .check(call.settings(), &access)
         .map_err(refused)?;
     let log = BuildLog::read(&call.farm, &build, 0).await?;
+    if let Err(error @ FarmError::ContentMissing { .. }) = log.check(&call.farm).await {
+        return Err(error.into());
+    }
     streamed(0, log).await
 }
 
@@ -89,13 +98,10 @@ async fn streamed(start: i64, mut log: BuildLog) -> Answer {
     // entry that comes from a trace shows whether traces can be read.
     while let Some(entry) = log.entries.next().await {
         match entry {
-            Err(error @ FarmError::Unavailable(_)) => {
+            // Also if they are missing: the protocol has no other answer for it.
+            Err(error @ (FarmError::Unavailable(_) | FarmError::ContentMissing { .. })) => {
                 error.log();
-                let empty = BuildLog {
-                    total: 0,
-                    entries: stream::empty().boxed(),
-                };
-                return Ok(response(start, empty, Vec::new()));
+                return Ok(response(start, BuildLog::empty(), Vec::new()));
             }
             entry => first.push(entry?),
         }

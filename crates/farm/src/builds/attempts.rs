@@ -92,7 +92,7 @@ impl Farm {
     /// one. The blob is only read if the chunk's row does not have the number.
     ///
     /// # Errors
-    /// `Unavailable` if the blob cannot be read.
+    /// `Unavailable` if the blob cannot be read; `ContentMissing`.
     pub async fn lines_in(
         &self,
         chunk: &Chunk,

@@ -341,15 +341,23 @@ impl Farm {
     /// The bytes of a file, or a part of them.
     ///
     /// # Errors
-    /// `Invalid` for an image, which is stored in its registry.
+    /// `Invalid` for an image, which is stored in its registry; `ContentMissing`.
     pub async fn artifact_content(
         &self,
         artifact: &Artifact,
         range: Option<Range<u64>>,
     ) -> Result<BlobStream, FarmError> {
         match &artifact.content {
-            Content::Archive { blob_key, .. } | Content::File { blob_key, .. } => {
-                Ok(self.inner.blobs.get(blob_key, range).await?)
+            Content::Archive {
+                blob_key, filename, ..
+            }
+            | Content::File {
+                blob_key, filename, ..
+            } => {
+                let size = artifact.size_bytes;
+                let found = self.inner.blobs.get_whole(blob_key, size, range).await;
+                let what = format!("the file `{filename}` of job {}", artifact.job);
+                found.map_err(FarmError::missing(what))
             }
             Content::Image { reference, .. } => Err(FarmError::Invalid(format!(
                 "an image has no file to download: pull {reference}"

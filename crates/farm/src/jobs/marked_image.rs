@@ -22,7 +22,14 @@ impl Farm {
         };
         let length = self.trace_extent(job.id).await?.length;
         let from = length.saturating_sub(MARKER_SEARCH_BYTES);
-        let pieces = self.trace_bytes(job.id, from..length).await?;
+        let pieces = match self.trace_bytes(job.id, from..length).await {
+            // The report must not fail for ever because bytes of the trace were lost.
+            Err(error @ FarmError::ContentMissing { .. }) => {
+                error.log();
+                return Ok(None);
+            }
+            pieces => pieces?,
+        };
         let end: Vec<_> = pieces.try_collect().await?;
         let Some(marked) = self.image_mark(job).find(&end.concat()) else {
             tracing::warn!(

@@ -144,6 +144,8 @@ pub(crate) enum AtOffset {
     Ended(JobState),
     /// The job was deleted.
     Deleted,
+    /// Nothing more can be read: stored bytes are missing.
+    Incomplete,
 }
 
 /// The end of the trace, as far as it is known.
@@ -162,6 +164,7 @@ struct Tail {
 enum Closed {
     Ended(JobState),
     Deleted,
+    Incomplete,
 }
 
 impl LiveTrace {
@@ -185,6 +188,7 @@ impl LiveTrace {
                 None => AtOffset::Nothing,
                 Some(Closed::Ended(state)) => AtOffset::Ended(state),
                 Some(Closed::Deleted) => AtOffset::Deleted,
+                Some(Closed::Incomplete) => AtOffset::Incomplete,
             }
         };
         let is_known = tail.is_open || tail.closed.is_some();
@@ -234,6 +238,12 @@ impl LiveTrace {
     /// Marks the job as deleted.
     pub(crate) fn close_deleted(&self) {
         lock(&self.tail).closed = Some(Closed::Deleted);
+        self.changed.send_replace(());
+    }
+
+    /// Marks the trace as one of which stored bytes are missing.
+    pub(crate) fn close_incomplete(&self) {
+        lock(&self.tail).closed = Some(Closed::Incomplete);
         self.changed.send_replace(());
     }
 }

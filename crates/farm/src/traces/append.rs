@@ -13,7 +13,7 @@ use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::access::{JobAccess, JobStatus};
 use crate::state::live_traces::AppendedBytes;
-use crate::traces::chunks::{blob_of, lines_of};
+use crate::traces::chunks::{blob_of, lines_of, trace_folder};
 
 /// The answer to a runner that appended to its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl Farm {
         if new.text.is_empty() {
             return Ok(None);
         }
-        let key = self.inner.chance.blob_key(&format!("traces/{id}"));
+        let key = self.inner.chance.blob_key(&trace_folder(id));
         let lines = lines_of(&new.text, self.now());
         self.inner.blobs.put(&key, new.blob.clone()).await?;
         Ok(Some(Chunk {

@@ -7,7 +7,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use slipway_domain::timestamps::{LineTime, TimedText};
-use slipway_store::traces::{Chunk, ChunkSource, Lines};
+use slipway_domain::{BuildId, JobId};
+use slipway_store::Conn;
+use slipway_store::traces::{self, Chunk, ChunkSource, Lines};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -67,6 +69,22 @@ pub(crate) fn blob_of(timed: &TimedText) -> Bytes {
     blob.into()
 }
 
+/// The folder of the blobs of a trace.
+pub(crate) fn trace_folder(job: JobId) -> String {
+    format!("traces/{job}")
+}
+
+/// The blob of a chunk, and its size; `None` if the chunk has no blob.
+fn stored_size(chunk: &Chunk) -> Option<(String, u64)> {
+    match &chunk.source {
+        ChunkSource::Blob { key, line_times } => {
+            let times = line_times.unwrap_or(0) * TIME_BYTES as u64;
+            Some((key.clone(), chunk.length + times))
+        }
+        ChunkSource::Inline(_) => None,
+    }
+}
+
 /// Reads the times that [`blob_of`] wrote.
 fn times_of(bytes: &[u8]) -> Vec<LineTime> {
     let (times, _) = bytes.as_chunks::<TIME_BYTES>();
@@ -77,7 +95,37 @@ fn times_of(bytes: &[u8]) -> Vec<LineTime> {
     times.iter().map(time).collect()
 }
 
+/// What errors call a part of a trace where its job is not known.
+const SOME_PART: &str = "a part of a trace";
+
 impl Farm {
+    /// Checks that the bytes of a trace from `from` on are stored, before the first of them is sent.
+    ///
+    /// # Errors
+    /// `ContentMissing` if the storage lacks a part of them.
+    pub async fn check_trace(&self, job: JobId, from: u64) -> Result<(), FarmError> {
+        let read = move |conn: &mut Conn| traces::chunks_in(conn, job, from..u64::MAX);
+        let chunks = self.read(read).await?;
+        self.check_chunks(job, &chunks).await
+    }
+
+    /// [`Farm::check_trace`] for all attempts of a build.
+    pub async fn check_traces_of(&self, build: BuildId) -> Result<(), FarmError> {
+        for job in self.jobs_of(build).await? {
+            self.check_trace(job.id, 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the blobs of these chunks of a job are whole.
+    pub(crate) async fn check_chunks(&self, job: JobId, chunks: &[Chunk]) -> Result<(), FarmError> {
+        let blobs: Vec<(String, u64)> = chunks.iter().filter_map(stored_size).collect();
+        let checked = self.inner.blobs.check(&trace_folder(job), &blobs).await;
+        checked.map_err(FarmError::missing(format!(
+            "a part of the trace of job {job}"
+        )))
+    }
+
     /// The bytes of `part` of a chunk.
     pub(crate) async fn chunk_bytes(
         &self,
@@ -85,7 +133,10 @@ impl Farm {
         part: Range<u64>,
     ) -> Result<Bytes, FarmError> {
         match source {
-            ChunkSource::Blob { key, .. } => Ok(self.inner.blobs.read(key, Some(part)).await?),
+            ChunkSource::Blob { key, .. } => {
+                let read = self.inner.blobs.read(key, Some(part)).await;
+                read.map_err(FarmError::missing(SOME_PART))
+            }
             ChunkSource::Inline(text) => {
                 let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
                 let part = index(part.start)..index(part.end);
@@ -98,7 +149,7 @@ impl Farm {
     /// The times of the lines that begin in a chunk; `None` if its trace has none.
     ///
     /// # Errors
-    /// `Unavailable` if the blob cannot be read.
+    /// `Unavailable` if the blob cannot be read; `ContentMissing`.
     pub async fn line_times(&self, chunk: &Chunk) -> Result<Option<Vec<LineTime>>, FarmError> {
         match &chunk.source {
             ChunkSource::Inline(_) => Ok(Some(Vec::new())),
@@ -114,7 +165,8 @@ impl Farm {
                 line_times: Some(count),
             } => {
                 let end = chunk.length + count * TIME_BYTES as u64;
-                let bytes = self.inner.blobs.read(key, Some(chunk.length..end)).await?;
+                let read = self.inner.blobs.read(key, Some(chunk.length..end)).await;
+                let bytes = read.map_err(FarmError::missing(SOME_PART))?;
                 Ok(Some(times_of(&bytes)))
             }
         }

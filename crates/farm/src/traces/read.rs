@@ -19,12 +19,18 @@ impl Farm {
     }
 
     /// The bytes of a trace in `range`, or up to where the trace ends now. Tokens are masked.
+    ///
+    /// # Errors
+    /// `ContentMissing` if the storage lacks a part of them.
     pub async fn trace_bytes(
         &self,
         job: JobId,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, FarmError>> + use<>, FarmError> {
-        Ok(self.trace_part(job, range).await?.1)
+        let (chunks, bytes) = self.trace_part(job, range).await?;
+        // Once the first byte is sent, nothing can be reported any more.
+        self.check_chunks(job, &chunks).await?;
+        Ok(bytes)
     }
 
     /// [`Farm::trace_bytes`], with the chunks that they are in.

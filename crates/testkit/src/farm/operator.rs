@@ -21,6 +21,12 @@ impl TestFarm {
         std::fs::rename(&blobs, self.config.data_dir.join("lost")).expect("the blob directory");
     }
 
+    /// Makes the blobs available again after [`TestFarm::lose_blobs`].
+    pub fn find_blobs(&self) {
+        let blobs = self.config.data_dir.join("blobs");
+        std::fs::rename(self.config.data_dir.join("lost"), &blobs).expect("the lost blobs");
+    }
+
     /// Creates a user, and returns a token for it with every scope.
     pub async fn user(&self, name: &str) -> String {
         let root = self.admin().await;

@@ -62,7 +62,7 @@ pub(crate) async fn get_artifact(
 ///
 /// Status: 200; 206 for a `Range`; 400 if the id is invalid, or the artifact is an image; 401
 /// without a valid token; 404 if the artifact does not exist; 416 if the range starts at or after
-/// the end.
+/// the end; 503 if the stored bytes are missing.
 #[utoipa::path(
     operation_id = "get_artifact_content",
     tag = "artifacts",

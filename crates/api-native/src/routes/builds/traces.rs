@@ -25,7 +25,7 @@ use crate::wire::paths::JobPath;
 ///
 /// Status: 200; 206 for a `Range`, or for an `offset` other than 0; 400 if the id or the offset is
 /// invalid; 401 without a valid token; 404 if the job does not exist; 416 if the range or the
-/// offset is at or after the end.
+/// offset is at or after the end; 503 if stored bytes are missing.
 #[utoipa::path(
     tag = "traces",
     params(JobPath, wire::TraceQuery),
@@ -65,7 +65,7 @@ pub(crate) async fn get_trace(
 /// To resume a stream, send the id of the last event as `Last-Event-ID`.
 ///
 /// Status: 200; 400 if the id is invalid; 401 without a valid token; 404 if the job does not
-/// exist.
+/// exist; 503 if stored bytes are missing.
 #[utoipa::path(
     tag = "traces",
     params(
@@ -92,6 +92,7 @@ pub(crate) async fn stream_trace(
             from
         }
     };
+    farm.check_trace(job.id, from).await?;
     let events = farm.follow_trace(job.id, from).boxed();
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")

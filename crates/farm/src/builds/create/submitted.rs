@@ -292,7 +292,7 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when there is no such build or it has no stored sources; `BadToken` for any token
-    /// but the build's, and after that time.
+    /// but the build's, and after that time; `ContentMissing`.
     pub async fn stored_source(
         &self,
         uuid: BuildUuid,
@@ -306,7 +306,9 @@ impl Farm {
         }
         let key = build.submission.source_key;
         let key = key.ok_or(FarmError::NotFound("source"))?;
-        Ok(self.inner.blobs.get(&key, None).await?)
+        let what = format!("the source archive of build {uuid}");
+        let found = self.inner.blobs.get(&key, None).await;
+        found.map_err(FarmError::missing(what))
     }
 }
 

@@ -117,22 +117,25 @@ impl Farm {
     /// The content of an upload.
     ///
     /// # Errors
-    /// `NotFound` when there is no such upload or it has no content yet.
+    /// `NotFound` when there is no such upload or it has no content yet; `ContentMissing`.
     pub async fn upload_content(&self, id: UploadId) -> Result<BlobStream, FarmError> {
         let file = self.upload(id).await?;
-        self.content_of(&file).await
+        self.content_of(&file, format!("the uploaded file {id}")).await
     }
 
-    async fn content_of(&self, file: &UploadedFile) -> Result<BlobStream, FarmError> {
+    /// The content of a file, which errors call `what`.
+    async fn content_of(&self, file: &UploadedFile, what: String) -> Result<BlobStream, FarmError> {
         let content = file.content.as_ref().ok_or(FarmError::NotFound("file"))?;
-        Ok(self.inner.blobs.get(&content.blob_key, None).await?)
+        let (key, size) = (&content.blob_key, content.size_bytes);
+        let found = self.inner.blobs.get_whole(key, size, None).await;
+        found.map_err(FarmError::missing(what))
     }
 
     /// The uploaded file that a running job builds, with its content, for the runner of the job.
     ///
     /// # Errors
     /// `NotFound` when the job does not build an uploaded file or is not running; `Forbidden` for any
-    /// other token; `Erased`.
+    /// other token; `Erased`; `ContentMissing`.
     pub async fn package_by_token(
         &self,
         id: JobId,
@@ -144,7 +147,7 @@ impl Farm {
         match package.map(|package| &package.source) {
             Some(PackageSource::Upload(file)) => {
                 let file = self.upload(*file).await?;
-                let content = self.content_of(&file).await?;
+                let content = self.content_of(&file, format!("the package of job {id}")).await?;
                 Ok((file, content))
             }
             Some(PackageSource::Url(_)) | None => Err(FarmError::NotFound("package")),

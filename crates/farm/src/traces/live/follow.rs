@@ -171,6 +171,12 @@ impl Follower {
             }
             AtOffset::Ended(state) => Some(TraceEvent::End { state }),
             AtOffset::Deleted => return Err(FarmError::NotFound("job")),
+            AtOffset::Incomplete => {
+                self.farm.check_trace(self.job, 0).await?;
+                // The bytes are back; the follower finds them when it comes again.
+                let why = format!("bytes of the trace of job {} were missing", self.job);
+                return Err(FarmError::Unavailable(why));
+            }
         })
     }
 }

@@ -26,7 +26,8 @@ const UPDATE_EVERY: Duration = Duration::from_millis(20);
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// Fills the live trace of a job until the job has ended. Errors are retried; followers wait
-/// meanwhile, as they do for a job without output.
+/// meanwhile, as they do for a job without output. If stored bytes are missing, the live trace is
+/// closed.
 pub(crate) async fn fill(farm: Farm, job: JobId, trace: Arc<LiveTrace>) {
     let mut tail = None;
     let mut received = InboxContent::default();
@@ -42,6 +43,12 @@ pub(crate) async fn fill(farm: Farm, job: JobId, trace: Arc<LiveTrace>) {
             Err(FarmError::NotFound(_)) => return trace.close_deleted(),
             Err(error) => {
                 error.log();
+                // Bytes are also missing for a moment when the trace is replaced.
+                if let FarmError::ContentMissing { .. } = error
+                    && let Err(FarmError::ContentMissing { .. }) = farm.check_trace(job, 0).await
+                {
+                    return trace.close_incomplete();
+                }
                 tail = None;
             }
         }
