@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use slipway_blobs::BlobLocation;
 use slipway_domain::image::push_targets::SharedTargets;
-use slipway_farm::{LogKey, Settings};
+use slipway_farm::{Disk, LogKey, Settings};
 use slipway_outbound::Outbound;
 use slipway_store::DatabaseUrl;
 
@@ -134,6 +134,10 @@ pub struct Limits {
     /// forever.
     #[arg(long, env = "SLIPWAY_UPLOAD_KEEP_DAYS", default_value = "30")]
     pub upload_keep_days: u32,
+    /// MiB that must be free on the disks of the database and of traces and artifacts. Below that,
+    /// uploads, traces and new builds are refused; 0 refuses nothing before a disk is full.
+    #[arg(long, env = "SLIPWAY_MIN_FREE_MB", default_value = "256")]
+    pub min_free_mb: u64,
     /// The longest trace, in bytes.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
@@ -165,6 +169,7 @@ impl Default for Limits {
             max_project_bytes: farm.max_project_bytes,
             max_user_upload_bytes: farm.max_user_upload_bytes,
             upload_keep_days: farm.upload_keep.map_or(0, days_of),
+            min_free_mb: farm.min_free_bytes >> 20,
             max_trace_bytes: farm.max_trace_bytes,
             slow_reader_s: farm.slow_reader,
             max_reader_lag_bytes: farm.max_reader_lag_bytes,
@@ -199,6 +204,22 @@ impl Config {
         self.blob_url.clone().unwrap_or_else(default)
     }
 
+    /// The directories of the database and of the blobs, as far as they are on this host.
+    fn disks(&self) -> Vec<Disk> {
+        let database = match self.database() {
+            DatabaseUrl::Sqlite(file) => file.parent().map(Path::to_owned),
+            DatabaseUrl::Postgres(_) => None,
+        };
+        let blobs = match self.blobs() {
+            BlobLocation::Directory(path) => Some(path),
+            BlobLocation::S3 { .. } => None,
+        };
+        let disks = [("database", database), ("blobs", blobs)].into_iter();
+        disks
+            .filter_map(|(name, path)| Some(Disk { name, path: path? }))
+            .collect()
+    }
+
     /// The file with the key that encrypts secrets.
     pub(crate) fn seal_key(&self) -> PathBuf {
         self.seal_key_file
@@ -230,6 +251,8 @@ impl Config {
             max_project_bytes: self.limits.max_project_bytes,
             max_user_upload_bytes: self.limits.max_user_upload_bytes,
             upload_keep: days(self.limits.upload_keep_days),
+            disks: self.disks(),
+            min_free_bytes: self.limits.min_free_mb.saturating_mul(1 << 20),
             max_trace_bytes: self.limits.max_trace_bytes,
             log_keys,
             host_ssh_keys: self.network.host_ssh_keys.clone(),

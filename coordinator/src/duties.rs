@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const LEASES_EVERY: Duration = Duration::from_secs(1);
 const BUILDS_EVERY: Duration = Duration::from_secs(1);
+const DISKS_EVERY: Duration = Duration::from_secs(1);
 const FILES_EVERY: Duration = Duration::from_secs(30);
 const STATUSES_EVERY: Duration = Duration::from_secs(1);
 const DELIVERIES_EVERY: Duration = Duration::from_secs(3600);
@@ -37,6 +38,9 @@ pub(crate) fn start(farm: &Farm) -> DropGuard {
     repeat(farm, "file expiry", FILES_EVERY, &stop, |farm| async move {
         log_failure(farm.expire_artifacts().await);
         log_failure(farm.expire_uploads().await);
+    });
+    repeat(farm, "disk space", DISKS_EVERY, &stop, |farm| async move {
+        farm.check_disks();
     });
     let github = farm.settings().github.as_ref();
     // Statuses can only be sent with a token.

@@ -29,14 +29,16 @@ async fn alive(farm: web::Data<Farm>) -> HttpResponse {
     }
 }
 
-/// `GET /readyz`: 200 if the database answers, otherwise 503.
+/// `GET /readyz`: 200 if the database answers and the disks have space, otherwise 503 with the reason.
 async fn ready(farm: web::Data<Farm>) -> HttpResponse {
-    match farm.check().await {
-        Ok(()) => HttpResponse::Ok().body("ok\n"),
-        Err(error) => {
-            error.log();
-            HttpResponse::ServiceUnavailable().body("the database does not answer\n")
-        }
+    if let Err(error) = farm.check().await {
+        error.log();
+        return HttpResponse::ServiceUnavailable().body("the database does not answer\n");
+    }
+    match farm.why_disk_is_full() {
+        None => HttpResponse::Ok().body("ok\n"),
+        // The log has it already, once.
+        Some(why) => HttpResponse::ServiceUnavailable().body(format!("{why}\n")),
     }
 }
 
@@ -78,10 +80,28 @@ async fn metrics(
             format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
         })
         .collect();
+    text.push_str(&disks(&farm));
     text.push_str(&refusals(&metrics, &bodies, &admission));
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4"))
         .body(text)
+}
+
+/// The space on the disks with data of the farm, and whether one is full.
+fn disks(farm: &Farm) -> String {
+    const FREE: &str = "slipway_disk_free_bytes";
+    const FULL: &str = "slipway_disk_full";
+    let usage = farm.disk_usage().into_iter();
+    let free: String = usage
+        .map(|disk| format!("{FREE}{{disk=\"{}\"}} {}\n", disk.name, disk.free_bytes))
+        .collect();
+    let full = u8::from(farm.why_disk_is_full().is_some());
+    format!(
+        "# HELP {FREE} Space on the disk that holds the blobs or the database.\n\
+         # TYPE {FREE} gauge\n{free}\
+         # HELP {FULL} Whether uploads, traces and new builds are refused for lack of space.\n\
+         # TYPE {FULL} gauge\n{FULL} {full}\n"
+    )
 }
 
 /// How many requests were refused to protect the farm, by reason.

@@ -110,6 +110,7 @@ fn of_farm(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::StorageFull { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "storage_full"),
         FarmError::SourceUnavailable(_) => (StatusCode::BAD_GATEWAY, "upstream_error"),
         FarmError::ContentMissing { .. } => (StatusCode::SERVICE_UNAVAILABLE, "content_missing"),
+        FarmError::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, "disk_full"),
         FarmError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         FarmError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     }
@@ -148,7 +149,9 @@ impl ResponseError for ConveyorError {
                 FarmError::BadToken | FarmError::EndedToken => {
                     answer.insert_header((WWW_AUTHENTICATE, "Basic realm=\"slipway\""));
                 }
-                FarmError::Unavailable(_) | FarmError::ContentMissing { .. } => {
+                FarmError::Unavailable(_)
+                | FarmError::ContentMissing { .. }
+                | FarmError::DiskFull => {
                     answer.insert_header((RETRY_AFTER, "3"));
                 }
                 // A build has to end first.

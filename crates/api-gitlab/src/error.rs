@@ -38,9 +38,8 @@ pub(crate) fn status(error: &FarmError) -> StatusCode {
         FarmError::TooLarge { .. } | FarmError::StorageFull { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         FarmError::Unavailable(_)
         | FarmError::SourceUnavailable(_)
-        | FarmError::ContentMissing { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        | FarmError::ContentMissing { .. }
+        | FarmError::DiskFull => StatusCode::SERVICE_UNAVAILABLE,
         FarmError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -65,7 +64,8 @@ pub(crate) fn log_and_add_headers(error: &FarmError, builder: &mut HttpResponseB
         }
         FarmError::Unavailable(_)
         | FarmError::SourceUnavailable(_)
-        | FarmError::ContentMissing { .. } => {
+        | FarmError::ContentMissing { .. }
+        | FarmError::DiskFull => {
             builder.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
         FarmError::TooManyBuilds => {

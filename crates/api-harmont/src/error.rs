@@ -114,11 +114,14 @@ impl HarmontError {
                 FarmError::Unavailable(_)
                 | FarmError::SourceUnavailable(_)
                 | FarmError::ContentMissing { .. }
+                | FarmError::DiskFull
                 | FarmError::ReadOnly
                 | FarmError::TooManyBuilds
                 | FarmError::TooManyAttempts { .. },
             )
-            | Self::Log(FarmError::Unavailable(_) | FarmError::ContentMissing { .. }) => {
+            | Self::Log(
+                FarmError::Unavailable(_) | FarmError::ContentMissing { .. } | FarmError::DiskFull,
+            ) => {
                 response.insert_header((RETRY_AFTER, "3"));
             }
             _ => {}
@@ -181,9 +184,8 @@ fn of_farm(error: &FarmError) -> (u16, &'static str, &'static str) {
         FarmError::ReadOnly
         | FarmError::Unavailable(_)
         | FarmError::SourceUnavailable(_)
-        | FarmError::ContentMissing { .. } => {
-            (503, "service_unavailable", "service_unavailable")
-        }
+        | FarmError::ContentMissing { .. }
+        | FarmError::DiskFull => (503, "service_unavailable", "service_unavailable"),
         FarmError::Internal(_) => (500, "server_error", "internal_error"),
     }
 }
@@ -198,9 +200,8 @@ fn of_log(error: &FarmError) -> (u16, &'static str, &'static str) {
         FarmError::Unavailable(_)
         | FarmError::SourceUnavailable(_)
         | FarmError::ContentMissing { .. }
-        | FarmError::Internal(_) => {
-            of_farm(error)
-        }
+        | FarmError::DiskFull
+        | FarmError::Internal(_) => of_farm(error),
         FarmError::Forbidden(_)
         | FarmError::NotFound(_)
         | FarmError::Invalid(_)

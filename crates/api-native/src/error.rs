@@ -88,6 +88,7 @@ fn farm_status_and_code(error: &FarmError) -> (StatusCode, &'static str) {
         FarmError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         FarmError::StorageFull { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "storage_full"),
         FarmError::ContentMissing { .. } => (StatusCode::SERVICE_UNAVAILABLE, "content_missing"),
+        FarmError::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, "disk_full"),
         FarmError::Unavailable(_) | FarmError::SourceUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
@@ -113,7 +114,8 @@ impl ResponseError for ApiError {
             ApiError::Farm(
                 FarmError::Unavailable(_)
                 | FarmError::SourceUnavailable(_)
-                | FarmError::ContentMissing { .. },
+                | FarmError::ContentMissing { .. }
+                | FarmError::DiskFull,
             ) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
             }
@@ -166,6 +168,7 @@ mod tests {
             (FarmError::TooLarge { limit: 1 }, 413),
             (FarmError::Unavailable("secret".to_owned()), 503),
             (missing(), 503),
+            (FarmError::DiskFull, 503),
             (FarmError::Internal("secret".into()), 500),
         ];
         for (failure, status) in failures {

@@ -126,6 +126,7 @@ routes!(
     runners::create_of_project,
     runners::enable,
     runners::disable,
+    runners::status::get_status,
     runners::queue::get_queue,
     runners::queue::get_pending_reason,
 );

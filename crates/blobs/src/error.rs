@@ -35,6 +35,9 @@ pub enum BlobError {
         step: &'static str,
         source: Cause,
     },
+    /// The storage has no space left. Nothing of the blob is stored.
+    #[error("no space left to store `{key}`")]
+    DiskFull { key: String, source: Cause },
     /// The storage failed. Another attempt may succeed.
     #[error("the blob storage failed for `{key}`")]
     Failed { key: String, source: Cause },
@@ -50,12 +53,41 @@ impl BlobError {
         }
     }
 
-    pub(crate) fn failed(key: &str, source: impl Into<Cause>) -> Self {
-        Self::Failed {
+    /// An error that says that there is no space for `key`.
+    pub fn disk_full(key: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::DiskFull {
             key: key.to_owned(),
             source: source.into(),
         }
     }
+
+    pub(crate) fn failed(key: &str, source: impl Into<Cause>) -> Self {
+        let source = source.into();
+        if is_full(source.as_ref()) {
+            return Self::disk_full(key, source);
+        }
+        Self::Failed {
+            key: key.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Whether an error, or one of its causes, is a lack of space.
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let kind = error
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind);
+    let by_system = matches!(
+        kind,
+        Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    );
+    // A bucket says it only in the body of its answer.
+    by_system
+        || error.source().is_some_and(is_full)
+        || ["XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"]
+            .iter()
+            .any(|code| error.to_string().contains(code))
 }
 
 /// Why a stream was not stored. None of its bytes are kept.
@@ -68,4 +100,35 @@ pub enum PutError<E: Error + 'static> {
     Source(#[source] E),
     #[error(transparent)]
     Blob(#[from] BlobError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_space_is_recognized_below_other_errors() {
+        let full = |code: i32| {
+            let cause = std::io::Error::from_raw_os_error(code);
+            BlobError::of(
+                "a/b",
+                object_store::Error::Generic {
+                    store: "LocalFileSystem",
+                    source: Box::new(std::io::Error::other(cause)),
+                },
+            )
+        };
+        // ENOSPC and EDQUOT, and EIO.
+        assert!(matches!(full(28), BlobError::DiskFull { .. }));
+        assert!(matches!(full(122), BlobError::DiskFull { .. }));
+        assert!(matches!(full(5), BlobError::Failed { .. }));
+        let bucket = object_store::Error::Generic {
+            store: "S3",
+            source: "<Code>XMinioStorageFull</Code>".into(),
+        };
+        assert!(matches!(
+            BlobError::of("a", bucket),
+            BlobError::DiskFull { .. }
+        ));
+    }
 }

@@ -77,6 +77,9 @@ pub enum FarmError {
         /// Why, with the key of the blob, for the log.
         why: String,
     },
+    /// A disk of the farm is full, or almost.
+    #[error("the disk of the farm is full; try again when its operator has made space")]
+    DiskFull,
     /// Something that the farm needs is unreachable; the same request may succeed later.
     #[error("the farm cannot do this now; try again later")]
     Unavailable(String),
@@ -102,6 +105,7 @@ impl From<StoreError> for FarmError {
             }
             StoreError::TraceGap { held } => FarmError::TraceGap { held },
             StoreError::Erased => FarmError::Erased,
+            StoreError::DiskFull(_) => FarmError::DiskFull,
             StoreError::Unavailable(why) => FarmError::Unavailable(why),
             error @ (StoreError::Corrupt(_)
             | StoreError::NewerDatabase { .. }
@@ -123,6 +127,7 @@ impl From<BlobError> for FarmError {
             BlobError::NotFound { .. } | BlobError::Incomplete { .. } => {
                 FarmError::missing("a stored file")(error)
             }
+            BlobError::DiskFull { .. } => FarmError::DiskFull,
             other @ (BlobError::OutOfRange { .. }
             | BlobError::InvalidKey { .. }
             | BlobError::Unusable { .. }

@@ -20,6 +20,7 @@ use crate::state::cached::Cached;
 use crate::state::commit_lookups::CommitLookups;
 use crate::state::definition_cache::DefinitionCache;
 use crate::state::definition_reads::DefinitionReads;
+use crate::state::disk_space::DiskSpace;
 use crate::state::follower_pace::FollowerPace;
 use crate::state::hashing::HashingPermits;
 use crate::state::live_traces::LiveTraces;
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) start: String,
     /// Ends held requests when the coordinator stops.
     pub(crate) stopping: CancellationToken,
+    pub(crate) disk_space: DiskSpace,
     /// Whether the database was unreachable when leases were last checked.
     pub(crate) database_was_away: AtomicBool,
 }
@@ -88,6 +90,8 @@ impl Farm {
     pub async fn open(parts: Parts) -> Result<Self, FarmError> {
         // Queue values are only valid for this start: the generation counter begins again at zero.
         let start: [u8; 8] = parts.chance.bytes();
+        let disks = parts.settings.disks.clone();
+        let disk_space = DiskSpace::new(disks, parts.settings.min_free_bytes);
         let follower_pace = FollowerPace::new(parts.settings.follow_bytes_per_s);
         let farm = Self {
             inner: Arc::new(Inner {
@@ -113,6 +117,7 @@ impl Farm {
                 definition_reads: DefinitionReads::default(),
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
+                disk_space,
                 database_was_away: AtomicBool::new(false),
             }),
         };
@@ -191,7 +196,7 @@ impl Farm {
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
-        Ok(self.inner.store.write(queries).await?)
+        Ok(self.write_exactly(queries).await?)
     }
 
     /// The current time, which tests can advance.

@@ -20,6 +20,7 @@ mod queue;
 mod runners;
 mod settings;
 mod state;
+mod storage;
 mod traces;
 
 pub use access::authorize::{Actor, NamespaceAccess, ProjectAccess};
@@ -68,8 +69,10 @@ pub use runners::manage::RunnerRequest;
 pub use runners::managers::ManagerInfo;
 pub use runners::registration_tokens::RegistrationRequest;
 pub use settings::Settings;
+pub use state::disk_space::{Disk, DiskUsage};
 pub use state::rates::{KeyedRates, Rate};
 pub use state::trace_piece::TracePiece;
+pub use storage::FarmStatus;
 pub use traces::append::{AppendedTrace, SentTrace};
 pub use traces::follow_build::BuildTraceEvent;
 pub use traces::live::follow::TraceEvent;

@@ -9,6 +9,7 @@ use slipway_github::Github;
 use crate::crypto::log_key::LogKey;
 use crate::forges::hook_settings::HookSettings;
 use crate::projects::auto_create::AutoCreate;
+use crate::state::disk_space::Disk;
 
 /// Settings of the use cases.
 #[derive(Clone, Debug)]
@@ -46,6 +47,10 @@ pub struct Settings {
     pub upload_lifetime: Duration,
     /// How long a file stays stored after a build last used it; for ever when absent.
     pub upload_keep: Option<Duration>,
+    /// The directories with blobs and the database, as far as they are on this host.
+    pub disks: Vec<Disk>,
+    /// How many bytes must be free on each of these disks; below, what is not urgent is refused.
+    pub min_free_bytes: u64,
     /// The longest trace, in bytes.
     pub max_trace_bytes: u64,
     /// How long a follower of a growing trace may take nothing before it is cut off.
@@ -96,6 +101,8 @@ impl Default for Settings {
             max_user_upload_bytes: 100 << 30,
             upload_lifetime: Duration::from_secs(3600),
             upload_keep: Some(Duration::from_secs(30 * 24 * 3600)),
+            disks: Vec::new(),
+            min_free_bytes: 256 << 20,
             max_trace_bytes: 1 << 30,
             slow_reader: Duration::from_secs(60),
             max_reader_lag_bytes: 64 << 20,

@@ -39,6 +39,9 @@ pub enum StoreError {
     /// The database cannot be reached or does not answer.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// The disk of the database has no space left. The write was rolled back.
+    #[error("the disk of the database is full: {0}")]
+    DiskFull(String),
     /// A later version of the program has used the database.
     #[error(
         "a newer version of Slipway has changed the database (migration {migration}): start that \
@@ -84,6 +87,7 @@ impl StoreError {
             | StoreError::TraceGap { .. }
             | StoreError::Erased
             | StoreError::Corrupt(_)
+            | StoreError::DiskFull(_)
             | StoreError::NewerDatabase { .. } => false,
         }
     }
@@ -102,6 +106,9 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
                 StoreError::Unavailable(info.message().to_owned())
             }
+            DieselError::DatabaseError(_, ref info) if is_full(info.message()) => {
+                StoreError::DiskFull(info.message().to_owned())
+            }
             // A statement that meets a server shutdown fails with various other kinds.
             DieselError::DatabaseError(_, ref info) if is_shutdown(info.message()) => {
                 StoreError::Unavailable(info.message().to_owned())
@@ -109,6 +116,18 @@ impl From<DieselError> for StoreError {
             other => StoreError::Database(other),
         }
     }
+}
+
+/// Whether a message of SQLite, or of PostgreSQL or its system, means that the disk is full. Diesel has
+/// no kind for it.
+fn is_full(message: &str) -> bool {
+    [
+        "database or disk is full",
+        "No space left on device",
+        "Disk quota exceeded",
+    ]
+    .iter()
+    .any(|text| message.contains(text))
 }
 
 /// PostgreSQL reports its shutdown only in the message text, because libpq has no error code for a
@@ -119,6 +138,8 @@ fn is_shutdown(message: &str) -> bool {
         "server closed the connection",
         "the database system is",
         "could not connect",
+        // SQLite, if its disk fails.
+        "disk I/O error",
     ]
     .iter()
     .any(|text| message.contains(text))

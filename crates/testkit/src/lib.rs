@@ -11,6 +11,7 @@ mod http;
 mod outbound;
 pub mod postgres;
 pub mod processes;
+mod small_disk;
 pub mod ssh;
 mod wait;
 
@@ -19,4 +20,5 @@ pub use crate::git::GitServer;
 pub use crate::github::GithubMock;
 pub use crate::http::http;
 pub use crate::outbound::{LOOPBACK, outbound};
+pub use crate::small_disk::SmallDisk;
 pub use crate::wait::{wait_for, wait_until};

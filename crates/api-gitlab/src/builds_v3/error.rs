@@ -110,7 +110,7 @@ impl V3Error {
             Self::Farm(FarmError::SourceUnavailable(why)) => {
                 message(&format!("503 Service Unavailable: {why}"))
             }
-            Self::Farm(error @ FarmError::ContentMissing { .. }) => {
+            Self::Farm(error @ (FarmError::ContentMissing { .. } | FarmError::DiskFull)) => {
                 message(&format!("503 Service Unavailable: {error}"))
             }
             Self::UnknownSender(why) => {

@@ -88,7 +88,11 @@ impl RunnerV1Error {
             Self::TokenAfterFile => {
                 forbidden("Send the token before the file or in the header BUILD-TOKEN")
             }
-            Self::Farm(error @ (FarmError::StorageFull { .. } | FarmError::ContentMissing { .. })) => {
+            Self::Farm(
+                error @ (FarmError::StorageFull { .. }
+                | FarmError::ContentMissing { .. }
+                | FarmError::DiskFull),
+            ) => {
                 format!("{} - {error}", status_line(self.status_code()))
             }
             Self::UnknownSender(why) => format!("{} - {why}", status_line(self.status_code())),

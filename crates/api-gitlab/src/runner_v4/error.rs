@@ -75,9 +75,11 @@ impl RunnerV4Error {
                 json!({ "message": { "tags_list": [why] } })
             }
             Self::Farm(FarmError::TraceGap { .. }) => error(&status_line(self.status_code())),
-            Self::Farm(error @ (FarmError::StorageFull { .. } | FarmError::ContentMissing { .. })) => {
-                message(&format!("{} - {error}", status_line(self.status_code())))
-            }
+            Self::Farm(
+                error @ (FarmError::StorageFull { .. }
+                | FarmError::ContentMissing { .. }
+                | FarmError::DiskFull),
+            ) => message(&format!("{} - {error}", status_line(self.status_code()))),
             Self::UnknownSender(why) => {
                 message(&format!("{} - {why}", status_line(self.status_code())))
             }

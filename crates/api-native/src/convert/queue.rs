@@ -107,6 +107,21 @@ impl From<farm::StartBlocker> for wire::JobPendingReason {
     }
 }
 
+impl From<farm::FarmStatus> for wire::FarmStatus {
+    fn from(status: farm::FarmStatus) -> Self {
+        let disks = status.disks.into_iter().map(|disk| wire::DiskStatus {
+            name: disk.name.to_owned(),
+            free_bytes: disk.free_bytes,
+            full: disk.is_full,
+        });
+        Self {
+            accepts_data: status.disk_full.is_none(),
+            reason: status.disk_full,
+            disks: disks.collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

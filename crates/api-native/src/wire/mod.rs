@@ -13,6 +13,7 @@ pub(crate) mod paths;
 mod projects;
 mod runners;
 pub(crate) mod schemas;
+mod status;
 
 pub(crate) use accounts::*;
 pub(crate) use builds::*;
@@ -21,6 +22,7 @@ pub(crate) use page::{Listing, PageQuery};
 pub(crate) use projects::*;
 pub(crate) use runners::*;
 use serde::{Deserialize, Serialize};
+pub(crate) use status::*;
 use utoipa::ToSchema;
 
 /// An error response.

@@ -130,7 +130,8 @@ impl QuayError {
             Self::Farm(
                 FarmError::Unavailable(_)
                 | FarmError::SourceUnavailable(_)
-                | FarmError::ContentMissing { .. },
+                | FarmError::ContentMissing { .. }
+                | FarmError::DiskFull,
             ) => {
                 response.insert_header((RETRY_AFTER, "3"));
             }
@@ -187,7 +188,8 @@ fn of_farm(error: &FarmError) -> Format {
         }
         FarmError::Unavailable(_)
         | FarmError::SourceUnavailable(_)
-        | FarmError::ContentMissing { .. } => {
+        | FarmError::ContentMissing { .. }
+        | FarmError::DiskFull => {
             Format::Message(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         FarmError::TooManyAttempts { .. } => {

@@ -88,7 +88,7 @@ impl Farm {
 
     async fn store_commit(&self, project: ProjectId, commit: Commit) -> Result<(), FarmError> {
         let put = move |conn: &mut Conn| commits::put(conn, project, &commit);
-        match self.inner.store.write(put).await {
+        match self.write_exactly(put).await {
             // Another request stored the same commit at the same time.
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),

@@ -73,7 +73,7 @@ impl Farm {
     ///
     /// # Errors
     /// `TooLarge` when the upload is not smaller than the limit; `StorageFull` when the project has no
-    /// space left for it; `Invalid` when it breaks off.
+    /// space left for it; `DiskFull`; `Invalid` when it breaks off.
     pub async fn receive_archive<S, E>(
         &self,
         access: &JobAccess,
@@ -92,9 +92,7 @@ impl Farm {
             .blob_key(&format!("artifacts/{}", access.id()));
         // The limit is exclusive in the protocol, so one byte less is accepted.
         let put = self
-            .inner
-            .blobs
-            .put_stream(&blob_key, limit.saturating_sub(1).min(left), content)
+            .put_blob_stream(&blob_key, limit.saturating_sub(1).min(left), content)
             .await;
         let stored = put.map_err(|error| match error {
             PutError::TooLarge { .. } if left < limit => FarmError::StorageFull {
@@ -191,7 +189,7 @@ impl Farm {
             size_bytes: received.size,
             expires_at: expires_in.and_then(|keep| now.checked_add_signed(keep)),
         };
-        let written = self.inner.store.write(move |conn| {
+        let written = self.write_exactly(move |conn| {
             // The job may have ended or been erased during the upload.
             let job = jobs::get_locked(conn, new.job)?;
             if job.erased_at.is_some() {

@@ -120,7 +120,7 @@ impl Farm {
             tracing::info!(project.id = %project.id, "Created project {} on first use", project.path());
             Ok(())
         };
-        match self.inner.store.write(create).await {
+        match self.write_exactly(create).await {
             // Another request created it at the same time, which is just as good.
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(other) => Err(other.into()),

@@ -31,7 +31,7 @@ impl Farm {
             self.inner.database_was_away.store(false, Ordering::Release);
         }
         let expired = self.expire_due_leases().await;
-        if let Err(FarmError::Unavailable(_)) = &expired {
+        if let Err(FarmError::Unavailable(_) | FarmError::DiskFull) = &expired {
             self.inner.database_was_away.store(true, Ordering::Release);
         }
         expired
@@ -177,9 +177,9 @@ impl Farm {
 /// Logs why one row could not be handled, so that the others are handled nevertheless.
 ///
 /// # Errors
-/// `Unavailable`: while the database is away, every other row would fail as well.
+/// `Unavailable` and `DiskFull`: while the database is away, every other row would fail as well.
 pub(crate) fn skip(what: &str, error: FarmError) -> Result<(), FarmError> {
-    if let FarmError::Unavailable(_) = &error {
+    if let FarmError::Unavailable(_) | FarmError::DiskFull = &error {
         return Err(error);
     }
     error.log();

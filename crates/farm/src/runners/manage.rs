@@ -83,9 +83,7 @@ impl Farm {
         let (hash, runner_hash) = (token.hash(), plain.hash());
         let (farm, token) = (self.clone(), token.clone());
         let runner = self
-            .inner
-            .store
-            .write(move |conn| {
+            .write_exactly(move |conn| {
                 // The derived token of a project has no row. It is compared in the transaction, so
                 // that it registers nobody after a reset.
                 let named = token.project().map(|id| projects::get(conn, id));

@@ -185,7 +185,7 @@ impl Farm {
         access.require(Role::Maintainer)?;
         let project = access.id();
         let disable = move |conn: &mut Conn| runners::disable(conn, id, project);
-        let disabled = self.inner.store.write(disable).await;
+        let disabled = self.write_exactly(disable).await;
         let runner = disabled.map_err(|error| match error {
             StoreError::Conflict(runners::ONLY_PROJECT) => {
                 FarmError::Forbidden(runners::ONLY_PROJECT)

@@ -6,6 +6,7 @@ pub(crate) mod cached;
 pub(crate) mod commit_lookups;
 pub(crate) mod definition_cache;
 pub(crate) mod definition_reads;
+pub(crate) mod disk_space;
 pub(crate) mod follower_pace;
 pub(crate) mod hashing;
 pub(crate) mod live_traces;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::timestamps::{LineTime, TimedText};
 use slipway_domain::{JobId, JobState};
 use slipway_store::traces::{self, Chunk, ChunkSource, Extent, StoredTrace};
-use slipway_store::{Signal, jobs};
+use slipway_store::{Conn, Signal, StoreError, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -132,21 +132,11 @@ impl Farm {
         let blob = chunk.as_ref().and_then(key_of);
         let shown = new.shown(&before, &after, now);
         let received = after.received.length;
-        let written = self.inner.store.write(move |conn| {
+        let written = self.write_exactly(move |conn| {
             if after != before {
                 traces::append(conn, id, &before, chunk.as_ref(), &after)?;
             }
-            let job = jobs::get(conn, id)?;
-            if let JobState::Running(lease, _) = job.state {
-                let state = jobs::renew(conn, &job, lease.runner, None, now)?;
-                return Ok((state, false));
-            }
-            // A gracefully stopping runner has no lease, but its output counts as a sign of life.
-            let ending = jobs::is_ending(conn, &job, now)?;
-            if ending {
-                jobs::renew_ending(conn, &job, now)?;
-            }
-            Ok((job.state, ending))
+            renew(conn, id, now)
         });
         match written.await {
             Ok((state, ending)) => {
@@ -172,6 +162,12 @@ impl Farm {
         }
     }
 
+    /// Renews the lease of a job of which a part of the trace cannot be stored now.
+    async fn note_sign_of_life(&self, id: JobId) -> Result<(), FarmError> {
+        let now = self.now();
+        self.write(move |conn| renew(conn, id, now).map(drop)).await
+    }
+
     /// Stores new text as the chunk that begins at `start`; `None` when there is none.
     async fn store_chunk(
         &self,
@@ -184,7 +180,13 @@ impl Farm {
         }
         let key = self.inner.chance.blob_key(&trace_folder(id));
         let lines = lines_of(&new.text, self.now());
-        self.inner.blobs.put(&key, new.blob.clone()).await?;
+        if let Err(error) = self.put_blob(&key, new.blob.clone()).await {
+            // The runner does what it can, and must not be taken for lost meanwhile.
+            if let FarmError::DiskFull = error {
+                self.note_sign_of_life(id).await?;
+            }
+            return Err(error);
+        }
         Ok(Some(Chunk {
             start,
             length: new.text.len() as u64,
@@ -206,7 +208,7 @@ impl Farm {
         }
         let chunk = self.store_chunk(id, 0, &new).await?;
         let blob = chunk.as_ref().and_then(key_of);
-        let written = self.inner.store.write(move |conn| {
+        let written = self.write_exactly(move |conn| {
             if whole.received.length == 0 {
                 traces::clear(conn, id)
             } else {
@@ -225,6 +227,22 @@ impl Farm {
             }
         }
     }
+}
+
+/// Renews the lease of a job that sent a part of its trace. Returns its state, and whether it is
+/// canceled and its runner is still stopping it.
+fn renew(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<(JobState, bool), StoreError> {
+    let job = jobs::get(conn, id)?;
+    if let JobState::Running(lease, _) = job.state {
+        let state = jobs::renew(conn, &job, lease.runner, None, now)?;
+        return Ok((state, false));
+    }
+    // A gracefully stopping runner has no lease, but its output counts as a sign of life.
+    let ending = jobs::is_ending(conn, &job, now)?;
+    if ending {
+        jobs::renew_ending(conn, &job, now)?;
+    }
+    Ok((job.state, ending))
 }
 
 fn key_of(chunk: &Chunk) -> Option<String> {

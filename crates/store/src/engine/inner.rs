@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::connection::{Conn, ConnectionFactory, DatabaseUrl, Purpose};
 use crate::engine::migrations;
-use crate::engine::writer::{Work, Writer};
+use crate::engine::writer::{Ran, Work, Writer};
 use crate::error::StoreError;
 
 /// How often a write that conflicts with another one is run before it fails.
@@ -127,17 +127,22 @@ where
     F: FnMut(&mut Conn) -> Result<T, StoreError> + Send,
     T: Send,
 {
-    fn run(&mut self, conn: &mut Conn) -> bool {
+    fn run(&mut self, conn: &mut Conn) -> Ran {
         let result = (self.work)(conn);
-        let succeeded = result.is_ok();
+        let ran = match &result {
+            Ok(_) => Ran::Done,
+            Err(StoreError::DiskFull(why)) => Ran::DiskFull(why.clone()),
+            Err(_) => Ran::Failed,
+        };
         self.result = Some(result);
-        succeeded
+        ran
     }
 
     fn answer(self: Box<Self>, commit_failure: Option<&StoreError>) {
         // A closure that failed was rolled back by itself, so its own error counts, not the commit's.
         let result = match (self.result, commit_failure) {
             (Some(Err(error)), _) => Err(error),
+            (_, Some(StoreError::DiskFull(why))) => Err(StoreError::DiskFull(why.clone())),
             (_, Some(failure)) => Err(StoreError::Unavailable(failure.to_string())),
             (Some(Ok(value)), None) => Ok(value),
             (None, None) => Err(StoreError::Unavailable("the write panicked".to_owned())),

@@ -15,10 +15,20 @@ use crate::error::StoreError;
 /// How many closures may share a commit.
 const MAX_GROUP: usize = 256;
 
+/// How work ended.
+#[derive(Debug)]
+pub(crate) enum Ran {
+    Done,
+    /// It must be rolled back.
+    Failed,
+    /// The disk is full. SQLite may have rolled back the whole transaction already.
+    DiskFull(String),
+}
+
 /// Work for the writer thread.
 pub(crate) trait Work: Send {
-    /// Runs inside the transaction. Returns false if it failed and must be rolled back.
-    fn run(&mut self, conn: &mut Conn) -> bool;
+    /// Runs inside the transaction.
+    fn run(&mut self, conn: &mut Conn) -> Ran;
     /// Answers the caller after the commit. `commit_failure` says why the whole group was rolled
     /// back.
     fn answer(self: Box<Self>, commit_failure: Option<&StoreError>);
@@ -90,10 +100,15 @@ fn commit_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<(), Stor
     // later, when it first writes.
     conn.batch_execute("BEGIN IMMEDIATE")?;
     let done = run_group(conn, group).and_then(|()| Ok(conn.batch_execute("COMMIT")?));
-    if done.is_err() {
+    if let Err(failure) = &done {
         // An open transaction would make the next group fail as well.
-        if let Err(error) = conn.batch_execute("ROLLBACK") {
-            tracing::error!(error = %error, "Could not roll back a failed group of writes");
+        match conn.batch_execute("ROLLBACK") {
+            Ok(()) => {}
+            // SQLite has rolled it back itself.
+            Err(_) if matches!(failure, StoreError::DiskFull(_)) => {}
+            Err(error) => {
+                tracing::error!(error = %error, "Could not roll back a failed group of writes");
+            }
         }
     }
     done
@@ -103,9 +118,11 @@ fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<(), StoreEr
     for work in group {
         conn.batch_execute("SAVEPOINT work")?;
         // A panic in one closure must not stop the writer, and with it the whole farm.
-        let succeeded = catch_unwind(AssertUnwindSafe(|| work.run(conn))).unwrap_or(false);
-        if !succeeded {
-            conn.batch_execute("ROLLBACK TO work")?;
+        match catch_unwind(AssertUnwindSafe(|| work.run(conn))).unwrap_or(Ran::Failed) {
+            Ran::Done => {}
+            Ran::Failed => conn.batch_execute("ROLLBACK TO work")?,
+            // No savepoint may be left, so nothing of the group can be committed.
+            Ran::DiskFull(why) => return Err(StoreError::DiskFull(why)),
         }
         conn.batch_execute("RELEASE work")?;
     }

@@ -1,7 +1,8 @@
-//! Runners, and below them registration tokens and the queue.
+//! Runners, and below them registration tokens, the queue and the state of the farm.
 
 pub(crate) mod queue;
 pub(crate) mod registration_tokens;
+pub(crate) mod status;
 
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post, put};

@@ -76,7 +76,7 @@ impl Farm {
     ///
     /// # Errors
     /// What the queries return; `Conflict` when the build would not be the sole one that it must be;
-    /// `ReadOnly`.
+    /// `ReadOnly`; `DiskFull`.
     pub(crate) async fn enqueue<T, B, A>(
         &self,
         project: &Project,
@@ -91,6 +91,7 @@ impl Farm {
         B: FnMut(&mut Conn) -> Result<Option<T>, StoreError> + Send + 'static,
         A: FnMut(&mut Conn, &Build) -> Result<(), StoreError> + Send + 'static,
     {
+        self.require_build_space()?;
         let warm_wait = self.warm_wait();
         let create = move |conn: &mut Conn| {
             if let Some(declined) = before(conn)? {
@@ -105,7 +106,7 @@ impl Farm {
             after(conn, &build)?;
             Ok(Ok((build, changes)))
         };
-        let (build, changes) = match self.inner.store.write(create).await? {
+        let (build, changes) = match self.write_exactly(create).await? {
             Ok(created) => created,
             Err(declined) => return Ok(Enqueued::Declined(declined)),
         };

@@ -274,7 +274,7 @@ impl Farm {
         let key = self.inner.chance.blob_key("sources");
         let limit = bytes.len() as u64;
         let whole = stream::iter([Ok::<_, std::io::Error>(bytes)]);
-        let stored = self.inner.blobs.put_stream(&key, limit, whole).await;
+        let stored = self.put_blob_stream(&key, limit, whole).await;
         let stored = stored.map_err(|error| match error {
             PutError::Blob(error) => error.into(),
             PutError::TooLarge { limit } => FarmError::TooLarge { limit },

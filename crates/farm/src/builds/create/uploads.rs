@@ -54,8 +54,8 @@ impl Farm {
     ///
     /// # Errors
     /// `NotFound` when there is no such upload or it has expired; `Conflict` when a build uses the
-    /// file; `TooLarge`; `StorageFull` when its user has no space left for it; `Invalid` when the upload
-    /// breaks off.
+    /// file; `TooLarge`; `StorageFull` when its user has no space left for it; `DiskFull`; `Invalid` when
+    /// the upload breaks off.
     pub async fn fill_upload<S, E>(&self, id: UploadId, content: S) -> Result<(), FarmError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -70,8 +70,9 @@ impl Farm {
         let left = self.upload_storage_left(user).await?;
         // A new blob for each upload: a reader of the old content must not see bytes of both.
         let blob_key = self.inner.chance.blob_key("uploads");
-        let blobs = &self.inner.blobs;
-        let put = blobs.put_stream(&blob_key, limit.min(left), content).await;
+        let put = self
+            .put_blob_stream(&blob_key, limit.min(left), content)
+            .await;
         let stored = put.map_err(|error| match error {
             PutError::TooLarge { .. } if left < limit => FarmError::StorageFull {
                 owner: "user",
@@ -89,7 +90,7 @@ impl Farm {
         };
         let now = self.now();
         let fill = move |conn: &mut Conn| uploads::set_content(conn, id, &content, now);
-        match self.inner.store.write(fill).await {
+        match self.write_exactly(fill).await {
             Ok(unused) => {
                 self.delete_blobs(unused).await;
                 Ok(())
@@ -120,7 +121,8 @@ impl Farm {
     /// `NotFound` when there is no such upload or it has no content yet; `ContentMissing`.
     pub async fn upload_content(&self, id: UploadId) -> Result<BlobStream, FarmError> {
         let file = self.upload(id).await?;
-        self.content_of(&file, format!("the uploaded file {id}")).await
+        self.content_of(&file, format!("the uploaded file {id}"))
+            .await
     }
 
     /// The content of a file, which errors call `what`.
@@ -147,7 +149,9 @@ impl Farm {
         match package.map(|package| &package.source) {
             Some(PackageSource::Upload(file)) => {
                 let file = self.upload(*file).await?;
-                let content = self.content_of(&file, format!("the package of job {id}")).await?;
+                let content = self
+                    .content_of(&file, format!("the package of job {id}"))
+                    .await?;
                 Ok((file, content))
             }
             Some(PackageSource::Url(_)) | None => Err(FarmError::NotFound("package")),
