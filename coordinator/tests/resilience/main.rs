@@ -10,6 +10,7 @@
     reason = "only the tests of the runner protocol use all of it"
 )]
 mod client;
+mod clock_jumps;
 mod full_disk;
 mod missing_content;
 #[path = "../support/slipway_runner.rs"]

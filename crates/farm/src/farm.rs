@@ -17,12 +17,14 @@ use crate::error::FarmError;
 use crate::queue::metrics::QueueNumbers;
 use crate::settings::Settings;
 use crate::state::cached::Cached;
+use crate::state::clock_jumps::ClockJumps;
 use crate::state::commit_lookups::CommitLookups;
 use crate::state::definition_cache::DefinitionCache;
 use crate::state::definition_reads::DefinitionReads;
 use crate::state::disk_space::DiskSpace;
 use crate::state::follower_pace::FollowerPace;
 use crate::state::hashing::HashingPermits;
+use crate::state::lease_watch::LeaseWatch;
 use crate::state::live_traces::LiveTraces;
 use crate::state::sign_ins::SignInRates;
 use crate::state::stored_bytes::StoredBytes;
@@ -63,6 +65,8 @@ pub(crate) struct Inner {
     /// Ends held requests when the coordinator stops.
     pub(crate) stopping: CancellationToken,
     pub(crate) disk_space: DiskSpace,
+    pub(crate) clock_jumps: ClockJumps,
+    pub(crate) lease_watch: LeaseWatch,
     /// Whether the database was unreachable when leases were last checked.
     pub(crate) database_was_away: AtomicBool,
 }
@@ -92,6 +96,7 @@ impl Farm {
         let start: [u8; 8] = parts.chance.bytes();
         let disks = parts.settings.disks.clone();
         let disk_space = DiskSpace::new(disks, parts.settings.min_free_bytes);
+        let clock_jumps = ClockJumps::new(&parts.clock);
         let follower_pace = FollowerPace::new(parts.settings.follow_bytes_per_s);
         let farm = Self {
             inner: Arc::new(Inner {
@@ -118,6 +123,8 @@ impl Farm {
                 start: hex::encode(start),
                 stopping: CancellationToken::new(),
                 disk_space,
+                clock_jumps,
+                lease_watch: LeaseWatch::default(),
                 database_was_away: AtomicBool::new(false),
             }),
         };
@@ -202,6 +209,12 @@ impl Farm {
     /// The current time, which tests can advance.
     pub fn now(&self) -> DateTime<Utc> {
         self.inner.clock.now()
+    }
+
+    /// The time by which sign-ins, links and stored files expire: [`Farm::now`] without the jumps of
+    /// the last hour. A wrong clock that is set right within that time expires nothing too early.
+    pub(crate) fn expiry_now(&self) -> DateTime<Utc> {
+        self.now() - self.inner.clock_jumps.uncounted(&self.inner.clock)
     }
 
     /// Deletes blobs that no row refers to. A blob that cannot be deleted costs only space.

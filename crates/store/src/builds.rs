@@ -10,7 +10,7 @@ pub mod statuses;
 pub mod uploads;
 
 pub use create::{NewBuild, create};
-pub use ending::{fail, mark_canceled, overdue};
+pub use ending::{fail, mark_canceled, overdue, postpone_deadlines};
 pub use queries::{
     Filter, by_number, by_uuid, count_unfinished, created_since, exists_for_commit,
     exists_for_package, get, newest_succeeded, of_project, slice_of_project,

@@ -20,7 +20,7 @@ pub use details::{
     Details, details_of, details_of_builds, is_ending, record_build_steps, record_exit,
     record_manager, record_stopped, record_trace_incomplete, renew_ending,
 };
-pub use leases::{end_leases_of, grant_grace, lapsed, renew};
+pub use leases::{RunningLease, end_leases_of, grant_grace, lapsed, renew, running_leases};
 pub use needs::{dependents, missing_need, needs, needs_of_build};
 pub use queries::{get, get_locked, latest_of_builds, of_build, of_project};
 pub use row::Job;

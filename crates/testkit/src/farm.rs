@@ -124,6 +124,11 @@ impl TestFarm {
         start(&self.config, &self.clock).await
     }
 
+    /// [`TestFarm::second_coordinator`] on a host with a clock of its own.
+    pub async fn second_coordinator_with(&self, clock: &Clock) -> Coordinator {
+        start(&self.config, clock).await
+    }
+
     /// Stops the coordinator and starts it again with the same files.
     pub async fn restart(&mut self) {
         if let Some(running) = self.coordinator.take() {
@@ -149,6 +154,11 @@ impl TestFarm {
     /// Moves the clock ahead.
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    /// Sets the time of day ahead, or back if negative, while no time passes.
+    pub fn jump(&self, seconds: i64) {
+        self.clock.jump(TimeDelta::seconds(seconds));
     }
 
     /// Ends the jobs whose leases have expired; returns how many.

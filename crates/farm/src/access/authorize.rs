@@ -225,7 +225,7 @@ impl Farm {
     /// `BadToken` when nobody has the token or its user is blocked, `EndedToken` when it was revoked
     /// or has expired.
     pub async fn authenticate(&self, token: &AccessToken) -> Result<Actor, FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         let hash = token.hash();
         let found = self.read(move |conn| tokens::by_hash(conn, hash)).await;
         let (token, user) = match found {

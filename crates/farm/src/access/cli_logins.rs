@@ -52,7 +52,7 @@ impl Farm {
     ) -> Result<(), FarmError> {
         // The new session gets all scopes of this token, so a lesser one must not create it.
         actor.require(Action::ManageCredentials)?;
-        let (hash, user, now) = (code.hash(), actor.user, self.now());
+        let (hash, user, now) = (code.hash(), actor.user, self.expiry_now());
         let scopes = actor.scopes().clone();
         let insert =
             move |conn: &mut Conn| cli_logins::insert(conn, hash, user, &scopes, now + lasts, now);
@@ -64,7 +64,7 @@ impl Farm {
     /// # Errors
     /// `BadToken` when the code is invalid, was used or has expired.
     pub async fn redeem_login(&self, code: &LoginCode) -> Result<AccessToken, FarmError> {
-        let (hash, now) = (code.hash(), self.now());
+        let (hash, now) = (code.hash(), self.expiry_now());
         let plain = AccessToken::from_entropy(self.inner.chance.bytes());
         let token = plain.hash();
         let take = move |conn: &mut Conn| {

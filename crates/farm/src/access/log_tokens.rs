@@ -59,7 +59,7 @@ impl Farm {
     pub async fn log_token(&self, build: &Build) -> Result<LogToken, FarmError> {
         let key = self.signing_key().await?;
         // Tokens count in whole seconds, so the returned expiry must too.
-        let iat = self.now().timestamp();
+        let iat = self.expiry_now().timestamp();
         let exp = iat + LIFETIME_S;
         let claims = Claims {
             iss: self.issuer().to_owned(),
@@ -108,7 +108,7 @@ impl Farm {
         // A token of another farm with the same key, or made for another purpose, is refused.
         let is_meant = claims.aud == AUDIENCE && claims.iss == self.issuer();
         // In milliseconds: with whole seconds the token would be valid up to a second too long.
-        let is_unexpired = self.now().timestamp_millis() < claims.exp.saturating_mul(1000);
+        let is_unexpired = self.expiry_now().timestamp_millis() < claims.exp.saturating_mul(1000);
         if is_meant && is_unexpired {
             Ok(claims.sub)
         } else {
@@ -133,7 +133,7 @@ impl Farm {
             return Err(FarmError::Conflict(why.to_owned()));
         }
         // Retired keys are kept until the last token that they signed has expired.
-        let (now, since) = (self.now(), self.accepted_since());
+        let (now, since) = (self.expiry_now(), self.accepted_since());
         let (_, stored) = self.new_log_key();
         tracing::info!(key.id = stored.kid, "Created a new key for log tokens");
         let write = move |conn: &mut Conn| {
@@ -160,7 +160,7 @@ impl Farm {
         if let Some(stored) = self.read(log_keys::current).await? {
             return self.opened(&stored);
         }
-        let now = self.now();
+        let now = self.expiry_now();
         let (key, stored) = self.new_log_key();
         // Another coordinator may create the first key at the same time; then its key is used.
         let write = move |conn: &mut Conn| -> Result<Option<StoredLogKey>, StoreError> {
@@ -189,7 +189,7 @@ impl Farm {
 
     /// All tokens of keys that were retired before this time have expired.
     fn accepted_since(&self) -> DateTime<Utc> {
-        self.now() - TimeDelta::seconds(LIFETIME_S)
+        self.expiry_now() - TimeDelta::seconds(LIFETIME_S)
     }
 
     fn new_log_key(&self) -> (LogKey, StoredLogKey) {

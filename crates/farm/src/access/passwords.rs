@@ -78,7 +78,7 @@ impl Farm {
 
     /// Creates the token of a session, unless the password with the hash `seen` was changed.
     async fn create_session(&self, user: UserId, seen: String) -> Result<AccessToken, FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         let plain = AccessToken::from_entropy(self.inner.chance.bytes());
         let new = NewToken {
             user,
@@ -173,7 +173,7 @@ impl Farm {
     ) -> Result<(), FarmError> {
         let (new, salt) = (new.to_owned(), self.inner.chance.bytes::<16>());
         let hash = self.with_permit(move || hash(&new, &salt)).await??;
-        let now = self.now();
+        let now = self.expiry_now();
         let write = move |conn: &mut Conn| {
             people::set_password_hash(conn, user, seen.as_deref(), &hash)?;
             tokens::revoke_named(conn, user, SESSION, now)

@@ -41,7 +41,7 @@ impl Farm {
         id: TokenId,
         rotation: Rotation,
     ) -> Result<(Token, AccessToken), FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         let old = self.read(move |conn| tokens::get(conn, id)).await?;
         // Tokens of other users must look as if they did not exist.
         let is_visible = old.user == actor.user || actor.admin;
@@ -96,7 +96,7 @@ impl Farm {
     /// `Forbidden` for tokens without the scope admin.
     pub async fn revoke_own_credentials(&self, actor: &Actor) -> Result<(), FarmError> {
         actor.require(Action::ManageCredentials)?;
-        let (user, now) = (actor.user, self.now());
+        let (user, now) = (actor.user, self.expiry_now());
         let revoke = move |conn: &mut Conn| {
             let user = people::get(conn, user)?;
             revoke_all(conn, &user, now)
@@ -119,7 +119,7 @@ impl Farm {
                 "revoke your own credentials without naming yourself",
             ));
         }
-        let (name, now) = (name.clone(), self.now());
+        let (name, now) = (name.clone(), self.expiry_now());
         let revoke = move |conn: &mut Conn| {
             let user = people::by_name(conn, &name)?;
             people::clear_password(conn, user.id)?;

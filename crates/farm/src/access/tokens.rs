@@ -67,7 +67,7 @@ impl Farm {
         user: UserId,
         request: TokenRequest,
     ) -> Result<(Token, AccessToken), FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         check_name(&request.name)?;
         // Changing a password revokes all tokens with this name, so others must not have it.
         if request.name == SESSION {
@@ -117,7 +117,7 @@ impl Farm {
         if id != actor.token() {
             actor.require(Action::ManageCredentials)?;
         }
-        let now = self.now();
+        let now = self.expiry_now();
         let revoke = move |conn: &mut Conn| tokens::revoke(conn, id, now);
         self.write(revoke).await?;
         tracing::info!(token.id = %id, "Revoked access token {id}");

@@ -182,12 +182,12 @@ impl Farm {
                 blob_key,
             },
         };
-        let now = self.now();
+        let (now, expiry_now) = (self.now(), self.expiry_now());
         let new = NewArtifact {
             job: access.id(),
             content,
             size_bytes: received.size,
-            expires_at: expires_in.and_then(|keep| now.checked_add_signed(keep)),
+            expires_at: expires_in.and_then(|keep| expiry_now.checked_add_signed(keep)),
         };
         let written = self.write_exactly(move |conn| {
             // The job may have ended or been erased during the upload.
@@ -249,13 +249,13 @@ impl Farm {
         let is_known = given == self.archive_token(&job).hash()
             || given == self.job_token(&job).hash()
             || given == self.project_runners_token(&project).hash();
-        if !is_known || !is_open(&job, &dependents, self.now()) {
+        if !is_known || !is_open(&job, &dependents, self.expiry_now()) {
             return Err(FarmError::Forbidden("the token is not this job's"));
         }
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
-        archive_among(made, self.now()).ok_or(FarmError::NotFound("archive"))
+        archive_among(made, self.expiry_now()).ok_or(FarmError::NotFound("archive"))
     }
 
     /// The archive of a job, for running jobs that need it, and for the job itself until an hour
@@ -285,20 +285,20 @@ impl Farm {
             self.job_token(&job).hash() == given || self.archive_token(&job).hash() == given;
         let needs_it =
             |other: &Job| other.state.is_running() && self.job_token(other).hash() == given;
-        let opens = is_own && is_open(&job, &dependents, self.now());
+        let opens = is_own && is_open(&job, &dependents, self.expiry_now());
         if !opens && !dependents.iter().any(needs_it) {
             return Err(FarmError::BadToken);
         }
         if job.erased_at.is_some() {
             return Err(FarmError::Erased);
         }
-        archive_among(made, self.now()).ok_or(FarmError::NotFound("archive"))
+        archive_among(made, self.expiry_now()).ok_or(FarmError::NotFound("archive"))
     }
 
     /// Deletes the archive of a job for its runner. That there is none is no error.
     pub async fn delete_archive(&self, access: &JobAccess) -> Result<(), FarmError> {
         let made = self.artifacts_of(access.id()).await?;
-        match archive_among(made, self.now()) {
+        match archive_among(made, self.expiry_now()) {
             Some(archive) => self.delete_artifact(&archive).await,
             None => Ok(()),
         }
@@ -306,7 +306,7 @@ impl Farm {
 
     /// The artifacts of a job that have not expired.
     pub async fn artifacts_of(&self, job: JobId) -> Result<Vec<Artifact>, FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         let mut all = self.read(move |conn| artifacts::of_job(conn, job)).await?;
         all.retain(|artifact| artifact.expires_at.is_none_or(|at| at > now));
         Ok(all)
@@ -331,7 +331,7 @@ impl Farm {
                     other => other,
                 })?;
         match artifact.expires_at {
-            Some(at) if at <= self.now() => Err(FarmError::NotFound("artifact")),
+            Some(at) if at <= self.expiry_now() => Err(FarmError::NotFound("artifact")),
             _ => Ok((access, artifact)),
         }
     }

@@ -2,9 +2,10 @@
 //! time, here or at another coordinator.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use slipway_domain::{BuildId, Event, JobState};
+use slipway_domain::{BuildId, Event, InvalidTransition, JobId, JobState};
 use slipway_store::builds::{self, BuildError};
 use slipway_store::jobs::{self, Changes};
 use slipway_store::{Conn, Signal, StoreError, artifacts, uploads};
@@ -21,37 +22,68 @@ impl Farm {
     /// Ends the jobs whose lease has expired, and creates their next attempts. Returns how many
     /// jobs were lost. A job that cannot be ended does not keep the others from ending.
     ///
-    /// While the database was unreachable no runner could report, so all leases get a grace period
-    /// first.
+    /// While the database was unreachable no runner could report, and after a jump of the clock the
+    /// deadlines are wrong, so all leases get a grace period first.
     pub async fn expire_leases(&self) -> Result<usize, FarmError> {
+        // Read before jumps are looked for, so that it is never the time after an unnoticed jump.
+        let now = self.now();
+        if let Some(by) = self.inner.clock_jumps.pending(&self.inner.clock) {
+            self.adjust_to_jump(by).await?;
+            self.inner.clock_jumps.settle(by);
+            return Ok(0);
+        }
         // The flag is cleared only after the grace was granted, so that a second failure grants it
         // again.
         if self.inner.database_was_away.load(Ordering::Acquire) {
             self.grant_grace().await?;
             self.inner.database_was_away.store(false, Ordering::Release);
         }
-        let expired = self.expire_due_leases().await;
+        let expired = self.expire_due_leases(now).await;
         if let Err(FarmError::Unavailable(_) | FarmError::DiskFull) = &expired {
             self.inner.database_was_away.store(true, Ordering::Release);
         }
         expired
     }
 
-    async fn expire_due_leases(&self) -> Result<usize, FarmError> {
-        let now = self.now();
-        let due = self
-            .read(move |conn| jobs::lapsed(conn, now, MAX_ROWS))
-            .await?;
+    /// The jobs whose lease has expired. After a jump of the clock, with the lease that was seen to
+    /// expire.
+    async fn due_leases(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(JobId, Option<DateTime<Utc>>)>, FarmError> {
+        if self.inner.lease_watch.is_on() {
+            let running = self.read(jobs::running_leases).await?;
+            let passed = self.inner.clock.monotonic();
+            let due = self.inner.lease_watch.expired(&running, passed).into_iter();
+            return Ok(due
+                .map(|lease| (lease.job, Some(lease.expires_at)))
+                .collect());
+        }
+        let lapsed = move |conn: &mut Conn| jobs::lapsed(conn, now, MAX_ROWS);
+        let due = self.read(lapsed).await?.into_iter();
+        Ok(due.map(|id| (id, None)).collect())
+    }
+
+    async fn expire_due_leases(&self, now: DateTime<Utc>) -> Result<usize, FarmError> {
         let mut lost = 0;
-        for id in due {
+        for (id, seen) in self.due_leases(now).await? {
             // Each job ends in its own transaction, so that none holds up other writers for long.
             let policy = self.retry_policy();
             let message = "the lease expired: the runner sent no report in time";
             let write = move |conn: &mut Conn| {
+                // The time of day in the lease may be that of another clock.
+                let checked_at = seen.unwrap_or(now);
+                if let Some(seen) = seen {
+                    let from = jobs::get(conn, id)?.state;
+                    if !matches!(from, JobState::Running(lease, _) if lease.expires_at == seen) {
+                        let event = Event::CheckLease { now: checked_at };
+                        return Err(InvalidTransition { from, event }.into());
+                    }
+                }
                 finish(
                     conn,
                     id,
-                    Event::CheckLease { now },
+                    Event::CheckLease { now: checked_at },
                     Some(message),
                     policy,
                     now,
@@ -77,6 +109,10 @@ impl Farm {
     /// Ends the builds that exceeded their time limit, with all their jobs. Returns how many.
     pub async fn expire_builds(&self) -> Result<usize, FarmError> {
         let (warm_wait, now) = (self.warm_wait(), self.now());
+        // The deadlines are moved first.
+        if self.inner.clock_jumps.pending(&self.inner.clock).is_some() {
+            return Ok(0);
+        }
         let read = move |conn: &mut Conn| builds::overdue(conn, now, MAX_ROWS);
         let mut expired = 0;
         for id in self.read(read).await? {
@@ -95,7 +131,7 @@ impl Farm {
 
     /// Deletes expired artifacts. Returns how many.
     pub async fn expire_artifacts(&self) -> Result<usize, FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         let read = move |conn: &mut Conn| artifacts::expired(conn, now, MAX_ROWS);
         let mut count = 0;
         for id in self.read(read).await? {
@@ -117,7 +153,7 @@ impl Farm {
     /// Deletes uploads that expired before a build used them, and uploads that no build has used
     /// for `upload_keep`. Returns how many.
     pub async fn expire_uploads(&self) -> Result<usize, FarmError> {
-        let now = self.now();
+        let now = self.expiry_now();
         let keep = self.inner.settings.upload_keep;
         let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
         let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
@@ -135,17 +171,38 @@ impl Farm {
         Ok(count)
     }
 
-    /// Extends the lease of every running job after the coordinator or its database was away.
+    /// Moves deadlines after the clock jumped.
+    async fn adjust_to_jump(&self, by: TimeDelta) -> Result<(), FarmError> {
+        self.inner.lease_watch.begin(self.grace_end());
+        self.grant_grace().await?;
+        // After a jump back, a build may only take longer than it should, which loses nothing.
+        if by > TimeDelta::zero() {
+            self.write(move |conn| builds::postpone_deadlines(conn, by))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Extends the lease of every running job after the coordinator or its database was away, or its
+    /// clock jumped.
     pub(crate) async fn grant_grace(&self) -> Result<(), FarmError> {
+        if self.inner.lease_watch.is_on() {
+            self.inner.lease_watch.begin(self.grace_end());
+        }
         let grace = TimeDelta::from_std(self.inner.settings.grace).unwrap_or(TimeDelta::MAX);
-        let until = self.now() + grace;
+        let now = self.now();
         let running = self
-            .write(move |conn| jobs::grant_grace(conn, until))
+            .write(move |conn| jobs::grant_grace(conn, now, grace))
             .await?;
         if running > 0 {
             tracing::info!(running, "Extended the leases of {running} running jobs");
         }
         Ok(())
+    }
+
+    /// The monotonic time at which a grace period ends that begins now.
+    fn grace_end(&self) -> Duration {
+        self.inner.clock.monotonic() + self.inner.settings.grace
     }
 
     /// Acts on the signals of other coordinators until the farm stops.

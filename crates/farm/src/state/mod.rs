@@ -3,12 +3,14 @@
 
 pub(crate) mod block_cache;
 pub(crate) mod cached;
+pub(crate) mod clock_jumps;
 pub(crate) mod commit_lookups;
 pub(crate) mod definition_cache;
 pub(crate) mod definition_reads;
 pub(crate) mod disk_space;
 pub(crate) mod follower_pace;
 pub(crate) mod hashing;
+pub(crate) mod lease_watch;
 pub(crate) mod live_traces;
 pub(crate) mod rates;
 pub(crate) mod sign_ins;

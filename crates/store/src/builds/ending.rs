@@ -44,6 +44,16 @@ pub fn overdue(
     Ok(ids.into_iter().map(BuildId).collect())
 }
 
+/// Moves the deadlines of all unfinished builds, as after a jump of the clock. Returns their number.
+pub fn postpone_deadlines(conn: &mut Conn, by: TimeDelta) -> Result<usize, StoreError> {
+    let moved = diesel::update(builds::table)
+        .filter(builds::finished_at.is_null())
+        .filter(builds::deadline_at.is_not_null())
+        .set(builds::deadline_at.eq(builds::deadline_at + by.num_milliseconds()))
+        .execute(conn)?;
+    Ok(moved)
+}
+
 /// Records why a build failed as a whole, and locks it until the transaction ends. Returns false,
 /// and changes nothing, if the build is finished.
 pub fn fail(conn: &mut Conn, id: BuildId, error: &BuildError) -> Result<bool, StoreError> {

@@ -1,12 +1,14 @@
 //! Leases of running jobs: which have expired, and how they are renewed or ended early.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use slipway_domain::{Event, JobId, JobState, Lease, Phase, RunnerId};
 
 use crate::engine::connection::Conn;
 use crate::engine::literals::IsRunning;
-use crate::engine::time::to_ms;
+use crate::engine::time::{from_ms, to_ms};
 use crate::error::StoreError;
 use crate::jobs::row::Job;
 use crate::jobs::state::advance;
@@ -24,8 +26,49 @@ pub fn lapsed(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Job
     Ok(ids.into_iter().map(JobId).collect())
 }
 
-/// Extends the lease of every running job to at least `until`, as after a start of the coordinator.
-pub fn grant_grace(conn: &mut Conn, until: DateTime<Utc>) -> Result<usize, StoreError> {
+/// The lease of a running job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningLease {
+    pub job: JobId,
+    /// When it expires, by the clock of the coordinator that renewed it.
+    pub expires_at: DateTime<Utc>,
+    /// For how long it is renewed.
+    pub length: Duration,
+}
+
+/// The leases of all running jobs.
+pub fn running_leases(conn: &mut Conn) -> Result<Vec<RunningLease>, StoreError> {
+    let rows: Vec<(i64, Option<i64>, Option<i64>)> = jobs::table
+        .filter(IsRunning)
+        .select((jobs::id, jobs::lease_expires_at, jobs::lease_ms))
+        .load(conn)?;
+    let lease = |(id, expires_at, length): (i64, Option<i64>, Option<i64>)| {
+        Ok(RunningLease {
+            job: JobId(id),
+            expires_at: from_ms(expires_at.unwrap_or_default())?,
+            length: Duration::from_millis(u64::try_from(length.unwrap_or_default()).unwrap_or(0)),
+        })
+    };
+    rows.into_iter().map(lease).collect()
+}
+
+/// Extends the lease of every running job to at least `grace` from `now` on, as after a start of the
+/// coordinator. Leases that were renewed after `now`, by a clock that was set back since, are cut to
+/// their length.
+pub fn grant_grace(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    grace: TimeDelta,
+) -> Result<usize, StoreError> {
+    let until = now + grace;
+    diesel::update(jobs::table)
+        .filter(IsRunning)
+        .filter((jobs::lease_expires_at - jobs::lease_ms).gt(to_ms(now)))
+        .set((
+            jobs::lease_expires_at.eq(jobs::lease_ms + to_ms(now)),
+            jobs::rev.eq(jobs::rev + 1),
+        ))
+        .execute(conn)?;
     let changed = diesel::update(jobs::table)
         .filter(IsRunning)
         .filter(jobs::lease_expires_at.lt(to_ms(until)))

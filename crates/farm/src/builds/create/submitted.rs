@@ -301,7 +301,7 @@ impl Farm {
         let find = move |conn: &mut Conn| builds::by_uuid(conn, uuid);
         let build = self.read(find).await?;
         let is_known = self.source_token(uuid).hash() == token.hash();
-        if !is_known || !is_still_readable(build.finished_at, self.now()) {
+        if !is_known || !is_still_readable(build.finished_at, self.expiry_now()) {
             return Err(FarmError::BadToken);
         }
         let key = build.submission.source_key;

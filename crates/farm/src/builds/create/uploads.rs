@@ -39,7 +39,7 @@ impl Farm {
             self.inner.chance.upload_id(),
             actor.user,
             mime.to_owned(),
-            self.now(),
+            self.expiry_now(),
         );
         let lifetime = self.inner.settings.upload_lifetime;
         let expires_at = now + TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
@@ -88,7 +88,7 @@ impl Farm {
             size_bytes: stored.size,
             sha256: stored.sha256,
         };
-        let now = self.now();
+        let now = self.expiry_now();
         let fill = move |conn: &mut Conn| uploads::set_content(conn, id, &content, now);
         match self.write_exactly(fill).await {
             Ok(unused) => {
@@ -109,7 +109,7 @@ impl Farm {
     pub async fn upload(&self, id: UploadId) -> Result<UploadedFile, FarmError> {
         let read = move |conn: &mut Conn| uploads::get(conn, id);
         let file = self.read(read).await?;
-        if file.used_at.is_none() && file.expires_at <= self.now() {
+        if file.used_at.is_none() && file.expires_at <= self.expiry_now() {
             return Err(FarmError::NotFound("file"));
         }
         Ok(file)
