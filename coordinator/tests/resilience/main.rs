@@ -13,5 +13,6 @@ mod client;
 mod clock_jumps;
 mod full_disk;
 mod missing_content;
+mod silent_database;
 #[path = "../support/slipway_runner.rs"]
 mod slipway_runner;

@@ -5,6 +5,7 @@ pub(crate) mod inner;
 pub(crate) mod literals;
 pub(crate) mod locks;
 pub(crate) mod migrations;
+pub(crate) mod network;
 pub(crate) mod nonces;
 pub(crate) mod page;
 pub(crate) mod signals;

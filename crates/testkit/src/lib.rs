@@ -11,6 +11,7 @@ mod http;
 mod outbound;
 pub mod postgres;
 pub mod processes;
+pub mod proxy;
 mod small_disk;
 pub mod ssh;
 mod wait;

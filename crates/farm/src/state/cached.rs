@@ -13,6 +13,9 @@ use tokio::time::Instant;
 const USED_FOR: u32 = 20;
 /// Reads that take longer happen in the background, while the previous value is still used.
 const SLOW: Duration = Duration::from_millis(20);
+/// For how long a value is used that says that the read failed. What failed may work again soon, however
+/// long it took to fail.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 /// The oldest value that is used while the next one is read.
 const MAX_AGE: Duration = Duration::from_secs(120);
 
@@ -20,6 +23,7 @@ const MAX_AGE: Duration = Duration::from_secs(120);
 pub(crate) struct Cached<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
+    has_failed: fn(&T) -> bool,
     last: Mutex<Option<Read<T>>>,
     /// Held while a value is read.
     reading: tokio::sync::Mutex<()>,
@@ -30,17 +34,20 @@ struct Read<T> {
     value: T,
     at: Instant,
     took: Duration,
+    used_for: Duration,
 }
 
 impl<T> Read<T> {
     fn is_fresh(&self) -> bool {
-        self.at.elapsed() < self.took * USED_FOR
+        self.at.elapsed() < self.used_for
     }
 }
 
-impl<T> Default for Cached<T> {
-    fn default() -> Self {
+impl<T> Cached<T> {
+    /// No value yet. `has_failed` says whether a value stands for a failed read.
+    pub(crate) fn new(has_failed: fn(&T) -> bool) -> Self {
         Self(Arc::new(Inner {
+            has_failed,
             last: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         }))
@@ -86,10 +93,16 @@ impl<T: Clone> Inner<T> {
     async fn read(&self, reading: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let value = reading.await;
+        let took = begun.elapsed();
         let read = Read {
             value: value.clone(),
             at: Instant::now(),
-            took: begun.elapsed(),
+            took,
+            used_for: if (self.has_failed)(&value) {
+                FAILED_FOR
+            } else {
+                took * USED_FOR
+            },
         };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         value
@@ -110,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_value_is_used_for_twenty_times_the_duration_of_its_read() {
-        let (cached, reads) = (Cached::default(), Arc::default());
+        let (cached, reads) = (Cached::new(|_: &u32| false), Arc::default());
         let get = || cached.get(|| count(Arc::clone(&reads), 10));
         assert_eq!(get().await, 1);
         tokio::time::advance(Duration::from_millis(190)).await;
@@ -121,14 +134,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_at_the_same_time_share_one_read() {
-        let (cached, reads) = (Cached::default(), Arc::default());
+        let (cached, reads) = (Cached::new(|_: &u32| false), Arc::default());
         let get = || cached.get(|| count(Arc::clone(&reads), 10));
         assert_eq!(tokio::join!(get(), get(), get()), (1, 1, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_read_delays_no_request_but_the_first() {
-        let (cached, reads) = (Cached::default(), Arc::default());
+        let (cached, reads) = (Cached::new(|_: &u32| false), Arc::default());
         let get = || cached.get(|| count(Arc::clone(&reads), 1000));
         assert_eq!(get().await, 1);
         tokio::time::advance(Duration::from_secs(21)).await;
@@ -136,6 +149,19 @@ mod tests {
         assert_eq!(get().await, 1);
         assert_eq!(begun.elapsed(), Duration::ZERO);
         tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(get().await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_used_for_a_second_however_long_it_took() {
+        let (cached, reads) = (Cached::new(|read: &u32| *read == 1), Arc::default());
+        let get = || cached.get(|| count(Arc::clone(&reads), 10_000));
+        assert_eq!(get().await, 1);
+        tokio::time::advance(Duration::from_millis(900)).await;
+        assert_eq!(get().await, 1);
+        tokio::time::advance(Duration::from_millis(200)).await;
+        assert_eq!(get().await, 1);
+        tokio::time::sleep(Duration::from_secs(11)).await;
         assert_eq!(get().await, 2);
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 
+use crate::engine::network;
 use crate::error::StoreError;
 
 /// A connection to either back end. A query that both understand is written once.
@@ -54,7 +55,7 @@ impl DatabaseUrl {
         let unavailable =
             |error: diesel::ConnectionError| StoreError::Unavailable(error.to_string());
         match self {
-            DatabaseUrl::Postgres(url) => PgConnection::establish(url)
+            DatabaseUrl::Postgres(url) => PgConnection::establish(&network::with_timeouts(url))
                 .map(Conn::Postgres)
                 .map_err(unavailable),
             DatabaseUrl::Sqlite(path) => {
@@ -99,9 +100,13 @@ impl diesel::r2d2::ManageConnection for ConnectionFactory {
     type Error = PoolError;
 
     fn connect(&self) -> Result<Conn, PoolError> {
-        self.url
-            .connect(self.purpose)
-            .map_err(|error| PoolError(error.to_string()))
+        let mut conn = self.url.connect(self.purpose);
+        if let Ok(conn @ Conn::Postgres(_)) = &mut conn {
+            // Only here: migrations may take longer.
+            conn.batch_execute(network::SESSION)
+                .map_err(|error| PoolError(error.to_string()))?;
+        }
+        conn.map_err(|error| PoolError(error.to_string()))
     }
 
     fn is_valid(&self, conn: &mut Conn) -> Result<(), PoolError> {

@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use slipway_domain::{JobId, QueueKeyId};
 use tokio::sync::{broadcast, mpsc};
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::{AsyncMessage, Config, NoTls};
 
 use crate::engine::connection::DatabaseUrl;
+use crate::engine::network::{
+    ANSWER_WITHIN, CONNECT_WITHIN, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES,
+    USER_TIMEOUT,
+};
 use crate::error::StoreError;
 
 /// Something that was committed and that other coordinators may wait for.
@@ -30,6 +34,8 @@ pub enum Signal {
 const CHANNEL: &str = "slipway";
 /// How many signals fit into one payload. PostgreSQL allows 8,000 bytes.
 const MAX_BATCH: usize = 300;
+/// How often a silent connection is checked.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
@@ -84,7 +90,16 @@ struct Session {
 
 impl Session {
     async fn connect(url: &str) -> Result<Self, tokio_postgres::Error> {
-        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
+        let mut config: Config = url.parse()?;
+        config
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES)
+            .tcp_user_timeout(USER_TIMEOUT);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_WITHIN);
+        }
+        let (client, mut connection) = config.connect(NoTls).await?;
         let (forward, messages) = mpsc::unbounded_channel();
         // The client makes progress only while the connection is polled.
         slipway_tasks::spawn("signal connection", async move {
@@ -106,6 +121,11 @@ impl Session {
             messages,
             own_pid,
         })
+    }
+
+    /// Asks the server for an answer.
+    async fn check(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute("SELECT 1").await
     }
 
     async fn notify(&self, signals: &[Signal]) -> Result<(), tokio_postgres::Error> {
@@ -133,10 +153,13 @@ async fn run(
         }
         session = loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
-            match Session::connect(&url).await {
-                Ok(session) => break session,
-                Err(error) => {
+            match tokio::time::timeout(ANSWER_WITHIN, Session::connect(&url)).await {
+                Ok(Ok(session)) => break session,
+                Ok(Err(error)) => {
                     tracing::debug!(error = %error, "Could not reconnect for signals; trying again")
+                }
+                Err(_) => {
+                    tracing::debug!("The database did not answer for signals; trying again")
                 }
             }
         };
@@ -162,10 +185,16 @@ async fn exchange(
                 if count == 0 {
                     return Ended::NoHandles;
                 }
-                if session.notify(&batch).await.is_err() {
+                if !answers(session.notify(&batch)).await {
                     return Ended::Disconnected;
                 }
                 batch.clear();
+            }
+            // A connection whose packets are dropped stays silent, like one without signals.
+            () = tokio::time::sleep(CHECK_EVERY) => {
+                if !answers(session.check()).await {
+                    return Ended::Disconnected;
+                }
             }
             message = session.messages.recv() => match message {
                 None => return Ended::Disconnected,
@@ -179,6 +208,14 @@ async fn exchange(
             },
         }
     }
+}
+
+/// Whether a request to the database succeeds within [`ANSWER_WITHIN`].
+async fn answers<T, E>(request: impl Future<Output = Result<T, E>>) -> bool {
+    matches!(
+        tokio::time::timeout(ANSWER_WITHIN, request).await,
+        Ok(Ok(_))
+    )
 }
 
 fn encode(signal: &Signal) -> Option<String> {

@@ -72,11 +72,12 @@ impl Store {
         let inner = Arc::clone(&self.inner);
         let query = self.query();
         // Counted until it has run, also when the caller no longer waits for it.
-        blocking(move || {
+        let reader = Arc::clone(&inner);
+        let reading = blocking(move || {
             let _query = query;
-            work(&mut *inner.connection()?)
-        })
-        .await
+            work(&mut *reader.connection()?)
+        });
+        inner.wait_for(reading).await
     }
 
     /// Runs `work` in a transaction and returns after its commit is durable.
@@ -112,7 +113,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` if the database is.
     pub async fn claim(&self, request: ClaimRequest) -> Result<Option<Claimed>, StoreError> {
-        self.claims.claim(request).await
+        self.inner.wait_for(self.claims.claim(request)).await
     }
 
     /// Sends a signal to the other coordinators on this database.
