@@ -22,6 +22,7 @@ use crate::docker::{Attest, DockerExecutor, Notary};
 use crate::executor::Executor;
 use crate::firewall;
 use crate::jobs::JobRunner;
+use crate::leftovers::Leftovers;
 use crate::manager::{self, Shutdown};
 use crate::scripted::ScriptedExecutor;
 use crate::work_dir::WorkDir;
@@ -354,6 +355,7 @@ async fn run(args: Run) -> anyhow::Result<()> {
         emulates: args.emulate,
         trust: args.sharing.trust,
         trace_limit: args.max_trace_mb.saturating_mul(MIB),
+        leftovers: Leftovers::default(),
         stop_all: shutdown.stop.clone(),
     };
     let min_free_bytes = args.min_free_disk_mb.saturating_mul(MIB);

@@ -180,14 +180,13 @@ impl Executor for DockerExecutor {
         &self.notes
     }
 
-    async fn remove_leftovers(&self) {
-        match self.builder.remove_leftovers().await {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::info!("Deleted {count} leftovers of an earlier run from the engine")
-            }
-            Err(error) => tracing::warn!(%error, "Could not delete leftovers from the engine"),
+    async fn remove_leftovers(&self) -> Result<(), String> {
+        let removed = self.builder.remove_leftovers().await;
+        let count = removed.map_err(|error| error.to_string())?;
+        if count > 0 {
+            tracing::info!("Deleted {count} leftovers of an earlier run from the engine");
         }
+        Ok(())
     }
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
@@ -233,11 +232,13 @@ impl Executor for DockerExecutor {
         }
     }
 
-    async fn clean(&self, job: &Job) {
-        let id = job.payload.id;
-        if let Err(error) = self.builder.remove_job(&id.to_string()).await {
-            tracing::warn!("Could not delete the containers and images of job {id}: {error}");
-        }
+    async fn clean(&self, job: &Job) -> Result<(), String> {
+        self.clean_again(job.payload.id).await
+    }
+
+    async fn clean_again(&self, id: i64) -> Result<(), String> {
+        let removed = self.builder.remove_job(&id.to_string()).await;
+        removed.map_err(|error| error.to_string())
     }
 
     async fn prune_cache(&self) {

@@ -209,8 +209,12 @@ pub trait Executor: Send + Sync {
         &[]
     }
 
-    /// Deletes what an earlier process of this runner left. Called once, before the first job.
-    async fn remove_leftovers(&self);
+    /// Deletes everything that this runner left outside of directories of jobs. Called while no job runs:
+    /// before the first one, and after the engine was away.
+    ///
+    /// # Errors
+    /// Returns why something may be left, for a person to read.
+    async fn remove_leftovers(&self) -> Result<(), String>;
 
     /// Fetches the sources of a job.
     async fn prepare(&self, job: &Job) -> Result<(), Failure>;
@@ -226,7 +230,18 @@ pub trait Executor: Send + Sync {
     ) -> Result<Option<Artifact>, Failure>;
 
     /// Deletes what the job left outside of its directory.
-    async fn clean(&self, job: &Job);
+    ///
+    /// # Errors
+    /// Returns why something may be left, for a person to read. It is tried again.
+    async fn clean(&self, job: &Job) -> Result<(), String>;
+
+    /// Repeats a `clean` that failed, after the end of the job with this id.
+    ///
+    /// # Errors
+    /// As `clean`.
+    async fn clean_again(&self, _id: i64) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Brings caches back within their limits. Called after each job, while others may run.
     async fn prune_cache(&self) {}

@@ -28,6 +28,7 @@ use crate::jobs::phases::Phases;
 use crate::jobs::report::{ReportedTrace, Reporter, STOP_GRACE, empty_sum, report_of};
 use crate::jobs::secrets::{prepare, secrets_of, warnings};
 use crate::jobs::stop::{Stop, StopCause};
+use crate::leftovers::Leftovers;
 use crate::traces::sender::{Delivery, TraceSender};
 use crate::traces::spool::Spool;
 use crate::work_dir::WorkDir;
@@ -48,6 +49,8 @@ pub struct JobRunner {
     pub trust: Vec<TrustLevel>,
     /// The size limit of a trace, in bytes.
     pub trace_limit: u64,
+    /// What jobs could not delete.
+    pub leftovers: Leftovers,
     /// Stops all jobs.
     pub stop_all: CancellationToken,
 }
@@ -57,6 +60,7 @@ impl JobRunner {
     /// the job shows about this host is recorded in `health` before that.
     pub async fn run(&self, payload: JobPayload, health: &Health) {
         let id = payload.id;
+        let _in_engine = self.leftovers.use_engine().await;
         tracing::info!("Job {id} is claimed");
         let Err(error) = self.run_in_work_dir(payload, health).await else {
             return;
@@ -230,7 +234,11 @@ impl JobRunner {
             }),
         };
         // It runs on every path: containers outlive a future that is dropped.
-        self.executor.clean(job).await;
+        if let Err(why) = self.executor.clean(job).await {
+            let id = job.payload.id;
+            tracing::warn!("Could not delete the containers and images of job {id} yet: {why}");
+            self.leftovers.note_job(id);
+        }
         match job.stop.cause() {
             None => outcome,
             // The executor only sees that it was stopped. The cause explains the failure better.

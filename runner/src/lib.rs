@@ -14,6 +14,7 @@ pub mod executor;
 pub mod firewall;
 pub mod health;
 pub mod jobs;
+pub mod leftovers;
 pub mod manager;
 pub mod poll;
 pub mod readiness;

@@ -1,10 +1,11 @@
 //! The manager: one process of a runner. It claims jobs, runs them, and shuts down in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use slipway_domain::TrustLevel;
 use slipway_protocol::Info;
-use slipway_tasks::{StopSignal, StopSignals, spawn};
+use slipway_tasks::{StopSignal, StopSignals, run_every, spawn};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,6 +13,9 @@ use crate::client::info;
 use crate::health::Health;
 use crate::jobs::JobRunner;
 use crate::poll::{Claimed, Poller};
+
+/// How often leftovers in the engine are looked after, if there are some.
+const LEFTOVERS_EVERY: Duration = Duration::from_secs(2);
 
 /// The two steps in which a manager shuts down.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +54,17 @@ impl Shutdown {
 
 /// Runs jobs until `shutdown`. Returns when the last job has been reported.
 pub async fn run(jobs: Arc<JobRunner>, slots: usize, min_free_bytes: u64, shutdown: &Shutdown) {
-    jobs.executor.remove_leftovers().await;
+    if let Err(why) = jobs.executor.remove_leftovers().await {
+        tracing::warn!("Could not delete leftovers from the engine yet: {why}");
+        jobs.leftovers.note_engine_lost();
+    }
+    let ended = CancellationToken::new();
+    let _ended = ended.clone().drop_guard();
+    let cleaned = Arc::clone(&jobs);
+    run_every("leftovers", LEFTOVERS_EVERY, ended, move || {
+        let jobs = Arc::clone(&cleaned);
+        async move { jobs.leftovers.remove(jobs.executor.as_ref()).await }
+    });
     let info = Info {
         trust: jobs.trust.iter().map(TrustLevel::to_string).collect(),
         notes: jobs.executor.notes().to_vec(),

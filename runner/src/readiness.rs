@@ -77,6 +77,7 @@ impl Readiness {
             loop {
                 tokio::time::sleep(CHECK_EVERY).await;
                 if self.jobs.executor.check().await.is_err() {
+                    self.jobs.leftovers.note_engine_lost();
                     return;
                 }
             }
@@ -101,6 +102,7 @@ impl Readiness {
 
     async fn obstacle(&self) -> Option<Obstacle> {
         if let Err(why) = self.jobs.executor.check().await {
+            self.jobs.leftovers.note_engine_lost();
             return Some(Obstacle {
                 why,
                 wait: ENGINE_DOWN,
@@ -119,7 +121,9 @@ impl Readiness {
     /// and a self-test succeeds.
     async fn pause(&self) -> Option<Obstacle> {
         let until = self.health.paused_until()?;
+        let in_engine = self.jobs.leftovers.use_engine().await;
         let tested = self.jobs.executor.self_test().await;
+        drop(in_engine);
         let is_over = Instant::now() >= until;
         if is_over && tested.is_ok() {
             self.health.resume();

@@ -30,7 +30,9 @@ impl Executor for ScriptedExecutor {
         "scripted"
     }
 
-    async fn remove_leftovers(&self) {}
+    async fn remove_leftovers(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         job.output.phase(Phase::Fetching);
@@ -70,7 +72,9 @@ impl Executor for ScriptedExecutor {
         Ok(None)
     }
 
-    async fn clean(&self, _job: &Job) {}
+    async fn clean(&self, _job: &Job) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 async fn write_lines(job: &Job, first: u64, count: u64) {

@@ -171,6 +171,17 @@ impl FakeCoordinator {
         assert!(polled.is_ok(), "no runner polls");
     }
 
+    /// Waits until something outside of this coordinator is as it should be.
+    pub(crate) async fn until_true(&self, what: &str, is_true: impl Fn() -> bool) {
+        let waited = async {
+            while !is_true() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(LIMIT, waited).await;
+        assert!(waited.is_ok(), "timed out waiting for {what}");
+    }
+
     async fn wait_for<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {
         let found = async {
             loop {

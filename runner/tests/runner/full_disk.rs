@@ -43,7 +43,9 @@ impl Executor for FullDiskExecutor {
         ScriptedExecutor.name()
     }
 
-    async fn remove_leftovers(&self) {}
+    async fn remove_leftovers(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
         assert!(
@@ -65,8 +67,8 @@ impl Executor for FullDiskExecutor {
         ScriptedExecutor.collect(job, outcome).await
     }
 
-    async fn clean(&self, job: &Job) {
-        ScriptedExecutor.clean(job).await;
+    async fn clean(&self, job: &Job) -> Result<(), String> {
+        ScriptedExecutor.clean(job).await
     }
 
     async fn storage_dirs(&self) -> Vec<PathBuf> {

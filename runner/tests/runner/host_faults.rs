@@ -17,6 +17,11 @@ use crate::job_lifecycle::Runner;
 struct Host {
     engine_down: bool,
     bridge_lost: bool,
+    running: i32,
+    /// The jobs that were cleaned up.
+    cleaned: Vec<i64>,
+    /// How many jobs ran at each deletion of all leftovers.
+    sweeps: Vec<i32>,
 }
 
 /// An executor whose host is broken and repaired by the test.
@@ -31,6 +36,15 @@ impl BrokenHostExecutor {
     fn host(&self) -> Host {
         self.0.lock().unwrap().clone()
     }
+
+    /// Sends something to the engine.
+    fn request(&self) -> Result<(), String> {
+        if self.host().engine_down {
+            Err("the engine is gone".to_owned())
+        } else {
+            Ok(())
+        }
+    }
 }
 
 #[async_trait]
@@ -39,14 +53,14 @@ impl Executor for BrokenHostExecutor {
         ScriptedExecutor.name()
     }
 
-    async fn remove_leftovers(&self) {}
+    async fn remove_leftovers(&self) -> Result<(), String> {
+        self.request()?;
+        self.change(|host| host.sweeps.push(host.running));
+        Ok(())
+    }
 
     async fn check(&self) -> Result<(), String> {
-        if self.host().engine_down {
-            Err("the engine is gone".to_owned())
-        } else {
-            Ok(())
-        }
+        self.request()
     }
 
     async fn self_test(&self) -> Result<(), String> {
@@ -58,6 +72,7 @@ impl Executor for BrokenHostExecutor {
     }
 
     async fn prepare(&self, job: &Job) -> Result<(), Failure> {
+        self.change(|host| host.running += 1);
         ScriptedExecutor.prepare(job).await
     }
 
@@ -79,8 +94,15 @@ impl Executor for BrokenHostExecutor {
         ScriptedExecutor.collect(job, outcome).await
     }
 
-    async fn clean(&self, job: &Job) {
-        ScriptedExecutor.clean(job).await;
+    async fn clean(&self, job: &Job) -> Result<(), String> {
+        self.change(|host| host.running -= 1);
+        self.clean_again(job.payload.id).await
+    }
+
+    async fn clean_again(&self, id: i64) -> Result<(), String> {
+        self.request()?;
+        self.change(|host| host.cleaned.push(id));
+        Ok(())
     }
 }
 
@@ -145,5 +167,38 @@ async fn failures_of_jobs_do_not_stop_the_runner() {
         fake.until_reported(id).await;
     }
     assert!(fake.change(|state| state.unready.is_empty()));
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
+async fn what_jobs_left_in_a_crashed_engine_is_deleted_when_it_is_back() {
+    let fake = FakeCoordinator::start();
+    let executor = BrokenHostExecutor::default();
+    let dir = tempfile::tempdir().unwrap();
+    let wait = dir.path().join("go on");
+    let runner = Runner::with(&fake, 1 << 26, |_| Arc::new(executor.clone()));
+    let waiting = [("SCRIPT_WAIT_FILE", wait.to_str().unwrap())];
+    // One job ends while the engine is away, and another one runs on.
+    fake.enqueue(1, &[], json!({}));
+    fake.until_reported(1).await;
+    assert_eq!(executor.host().cleaned, [1]);
+    fake.enqueue(2, &waiting, json!({}));
+    let runs = || executor.host().running == 1;
+    fake.until_true("the second job to run", runs).await;
+    executor.change(|host| host.engine_down = true);
+    fake.until_unready().await;
+    std::fs::write(&wait, "").unwrap();
+    fake.until_reported(2).await;
+    assert_eq!(executor.host().cleaned, [1]);
+    let before = executor.host().sweeps.len();
+    executor.change(|host| host.engine_down = false);
+    let is_clean = || executor.host().cleaned == [1, 2];
+    fake.until_true("the second job to be cleaned up", is_clean)
+        .await;
+    let is_swept = || executor.host().sweeps.len() > before;
+    fake.until_true("all leftovers to be deleted", is_swept)
+        .await;
+    // Never while a job runs.
+    assert!(executor.host().sweeps.iter().all(|running| *running == 0));
     runner.drain(&fake).await;
 }

@@ -10,6 +10,7 @@ use slipway_domain::RunnerToken;
 use slipway_runner::client::CoordinatorClient;
 use slipway_runner::executor::Executor;
 use slipway_runner::jobs::JobRunner;
+use slipway_runner::leftovers::Leftovers;
 use slipway_runner::manager::{Shutdown, run};
 use slipway_runner::scripted::ScriptedExecutor;
 use slipway_runner::work_dir::WorkDir;
@@ -50,6 +51,7 @@ impl Runner {
             work_dir,
             trace_limit,
             emulates: Vec::new(),
+            leftovers: Leftovers::default(),
             stop_all: shutdown.stop.clone(),
         };
         let requested = shutdown.clone();
