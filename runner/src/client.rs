@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use slipway_domain::{JobToken, Platform, RunnerToken};
+use slipway_domain::{ClaimRequestId, JobToken, Platform, RunnerToken};
 use slipway_protocol::{
     ClaimRequest, Features, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, JobPayload,
     LAST_UPDATE_HEADER, OUR_RUNNER, PulledImage, UpdateRequest,
@@ -171,17 +171,19 @@ impl CoordinatorClient {
     }
 
     /// `POST builds/register`: asks for a job. The coordinator may hold the request if `last_update`
-    /// is given.
+    /// is given. With the same `id` it answers with the same job again, if the answer was lost.
     pub async fn claim(
         &self,
         token: &RunnerToken,
         info: &Info,
         last_update: Option<String>,
+        id: ClaimRequestId,
     ) -> ClaimAnswer {
         let body = ClaimRequest {
             info: Some(info.clone()),
             token: Some(token.expose().to_owned()),
             last_update,
+            request_id: Some(id.to_string()),
         };
         let request = self.call(Method::POST, "builds/register.json").json(&body);
         let answer = match request.timeout(POLL_TIMEOUT).send().await {

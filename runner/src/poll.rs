@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use slipway_domain::ClaimRequestId;
 use slipway_protocol::{Info, JobPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -46,7 +47,14 @@ pub struct Poller {
     readiness: Readiness,
     health: Health,
     last_update: Option<String>,
+    /// The id of the request for the next job. It stays the same until a job arrives, so that a job
+    /// whose answer was lost arrives with the next poll.
+    request: ClaimRequestId,
     backoff: RequestBackoff,
+}
+
+fn new_request() -> ClaimRequestId {
+    ClaimRequestId(uuid::Builder::from_random_bytes(rand::random()).into_uuid())
 }
 
 impl Poller {
@@ -66,38 +74,46 @@ impl Poller {
             info,
             slots: Arc::new(Semaphore::new(slots)),
             last_update: None,
+            request: new_request(),
             backoff: RequestBackoff::up_to(REJECTED),
         }
     }
 
     /// Waits for a free slot and then for a job.
     ///
-    /// Dropping the future may lose a job whose answer is on its way; its lease then expires and the
-    /// coordinator retries it.
+    /// Dropping the future may lose the answer with a job. The next call gets the job again; if there
+    /// is none, the lease of the job expires and the coordinator retries it.
     pub async fn next(&mut self) -> Option<(Claimed, OwnedSemaphorePermit)> {
         // A job is only claimed when it can start immediately.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
             self.readiness.wait(&self.info).await;
             let started = Instant::now();
-            let claim =
-                self.jobs
-                    .coordinator
-                    .claim(&self.jobs.token, &self.info, self.last_update.clone());
+            let claim = self.jobs.coordinator.claim(
+                &self.jobs.token,
+                &self.info,
+                self.last_update.clone(),
+                self.request,
+            );
             let open = self.health.begin_poll();
             let answer = tokio::select! {
                 biased;
                 answer = claim => answer,
-                // The coordinator notices that the request is gone and assigns it no job.
+                // The coordinator notices that the request is gone and assigns it no job. If it has
+                // assigned one already, the next poll gets it.
                 () = self.readiness.lost() => continue,
             };
             drop(open);
             match answer {
                 ClaimAnswer::Job(job) => {
                     self.backoff.reset();
+                    self.request = new_request();
                     return Some((Claimed::Job(job), slot));
                 }
-                ClaimAnswer::Unreadable { id } => return Some((Claimed::Unreadable(id), slot)),
+                ClaimAnswer::Unreadable { id } => {
+                    self.request = new_request();
+                    return Some((Claimed::Unreadable(id), slot));
+                }
                 ClaimAnswer::Nothing { last_update } => {
                     self.backoff.reset();
                     let has_changed = last_update.is_some() && last_update != self.last_update;

@@ -106,3 +106,30 @@ async fn job_continues_at_the_other_coordinator_and_is_canceled_at_the_first() {
     let response = timeout(SOON, heartbeat).await.expect("a response at once");
     response.unwrap().fails_with(404, "404 Not found");
 }
+
+#[tokio::test]
+async fn one_request_id_gets_one_job_at_both_coordinators() {
+    let (farm, second) = two_coordinators().await;
+    let project = farm.project("acme/api").await;
+    let here = RunnerApi::new(&farm).register_runner(&farm).await;
+    let there = runner_at(&second, &here);
+    for round in 0..10 {
+        farm.build(&project).await;
+        farm.build(&project).await;
+        let id = format!("00000000-0000-4000-8000-{round:012}");
+        let body = json!({"token": here.token, "request_id": id});
+        let path = "/builds/register.json";
+        let (first, other) = tokio::join!(
+            here.api.json(Method::POST, path, &body),
+            there.api.json(Method::POST, path, &body)
+        );
+        let (first, other) = (Claim::read(&here, &first), Claim::read(&there, &other));
+        assert_eq!(
+            (first.id, &first.token),
+            (other.id, &other.token),
+            "round {round}"
+        );
+        first.succeed().await;
+        here.claim().await.succeed().await;
+    }
+}

@@ -90,26 +90,44 @@ number_id!(
     TriggerId, "trigger id"
 );
 
-/// The id of an uploaded file. It is a random UUID (version 4), because knowing it grants access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UploadId(pub Uuid);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
 
-impl fmt::Display for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                text.parse()
+                    .map(Self)
+                    .map_err(|_| Invalid::new($what, text, "a UUID"))
+            }
+        }
+    };
 }
 
-impl FromStr for UploadId {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| Invalid::new("upload id", text, "a UUID"))
-    }
-}
+uuid_id!(
+    /// The id of an uploaded file. It is a random UUID (version 4), because knowing it grants access.
+    UploadId, "upload id"
+);
+uuid_id!(
+    /// The id that a runner chose for a request for a job. It is the same when the runner sends the
+    /// request again.
+    ClaimRequestId, "request id"
+);
+uuid_id!(
+    /// The id that a runner chose for a file that it uploads in pieces.
+    ArtifactUploadId, "upload id"
+);
 
 /// The public id of a build. It is a UUID of version 7, so that ids sort by creation time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

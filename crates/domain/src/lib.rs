@@ -23,8 +23,9 @@ pub use build::rollup::{self, BuildState};
 pub use build::source::BuildSource;
 pub use build::trust::TrustLevel;
 pub use ids::{
-    ArtifactId, BuildId, BuildUuid, CredentialId, JobId, JobUuid, NamespaceId, PipelineId,
-    ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId, VariableId,
+    ArtifactId, ArtifactUploadId, BuildId, BuildUuid, ClaimRequestId, CredentialId, JobId, JobUuid,
+    NamespaceId, PipelineId, ProjectId, QueueKeyId, RunnerId, TokenId, TriggerId, UploadId, UserId,
+    VariableId,
 };
 pub use image::base_image;
 pub use image::details::{BuildStep, ImageDetails, Layer};

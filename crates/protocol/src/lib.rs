@@ -144,6 +144,10 @@ pub struct ClaimRequest {
     /// coordinator may hold the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update: Option<String>,
+    /// Extension: a UUID that is the same when the runner sends the request again. The coordinator
+    /// answers with the same job as long as it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// The request of `PUT builds/:id`, which reports the progress or the result of a job.

@@ -179,6 +179,7 @@ fn request(runner: usize) -> ClaimRequest {
             scope: RunnerScope::Shared,
             features: FeatureSet::default(),
         },
+        request: None,
         lease: TimeDelta::seconds(15),
         now: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1),
     }

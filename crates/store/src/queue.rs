@@ -3,6 +3,7 @@
 //! A claim looks at the heads of the queue keys that its runners can serve. Its cost depends on
 //! the number of keys, not on the number of jobs under them.
 
+mod again;
 mod batch;
 pub(crate) mod claims;
 pub(crate) mod keys;
@@ -10,6 +11,7 @@ pub mod reservations;
 mod statements;
 pub(crate) mod types;
 
+pub use again::{claim_again, claimed_by};
 pub use keys::{
     avoids_runner, backlog, key_for, pending_keys, pending_queues, pending_total, requirement,
     running, running_total,

@@ -306,6 +306,8 @@ diesel::table! {
         avoid_until -> Nullable<BigInt>,
         kept_for_runner_id -> Nullable<BigInt>,
         kept_until -> Nullable<BigInt>,
+        runner_id -> Nullable<BigInt>,
+        claim_request -> Nullable<Text>,
     }
 }
 
@@ -349,6 +351,26 @@ diesel::table! {
         received_length -> Nullable<BigInt>,
         received_crc32 -> Nullable<BigInt>,
         reader -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    artifact_uploads (job_id, upload_id) {
+        job_id -> BigInt,
+        upload_id -> Text,
+        size_bytes -> BigInt,
+        sha256 -> Nullable<Text>,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    artifact_upload_pieces (job_id, upload_id, start) {
+        job_id -> BigInt,
+        upload_id -> Text,
+        start -> BigInt,
+        length -> BigInt,
+        blob_key -> Text,
     }
 }
 
@@ -509,6 +531,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     traces,
     trace_chunks,
     artifacts,
+    artifact_uploads,
+    artifact_upload_pieces,
     triggers,
     commits,
     hook_secrets,

@@ -196,6 +196,7 @@ impl Model {
                 let request = ClaimRequest {
                     runner: RunnerId(1 + *runner as i64),
                     capabilities: capabilities(*runner),
+                    request: None,
                     lease: LEASE,
                     now: self.now,
                 };

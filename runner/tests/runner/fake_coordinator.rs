@@ -49,6 +49,10 @@ pub(crate) struct State {
     pub(crate) unready: Vec<String>,
     open_polls: usize,
     held_polls: usize,
+    /// The claimed jobs by the ids of the requests that claimed them.
+    claimed: HashMap<String, Value>,
+    /// How many of the next answers with a job are lost.
+    pub(crate) failing_claim_answers: usize,
     /// How many of the next trace pieces are stored but answered with an error.
     pub(crate) failing_trace_answers: usize,
     /// How many bytes of the trace are lost before the next final report.

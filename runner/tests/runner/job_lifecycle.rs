@@ -109,6 +109,20 @@ async fn a_job_is_run_and_reported_with_its_whole_trace() {
 }
 
 #[tokio::test]
+async fn a_job_whose_answer_is_lost_arrives_with_the_next_poll() {
+    let fake = FakeCoordinator::start();
+    fake.change(|state| state.failing_claim_answers = 2);
+    let runner = Runner::start(&fake);
+    for id in [7, 8, 9] {
+        fake.enqueue(id, &[("SCRIPT_LINES", "1")], json!({}));
+    }
+    for id in [7, 8, 9] {
+        assert_eq!(fake.until_reported(id).await.status, "success");
+    }
+    runner.drain(&fake).await;
+}
+
+#[tokio::test]
 async fn a_failure_is_reported_with_its_reason_and_without_secrets() {
     let fake = FakeCoordinator::start();
     let runner = Runner::start(&fake);

@@ -2,6 +2,7 @@
 //!
 //! See `docs/protocols/runner-v1.md#claiming-jobs`.
 
+mod again;
 mod long_poll;
 mod payload;
 mod queue_key;

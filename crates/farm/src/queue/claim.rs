@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::image::push_targets::PushTargets;
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{Event, JobId, JobToken, QueueKeyId};
+use slipway_domain::{ClaimRequestId, Event, JobId, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
@@ -37,6 +37,9 @@ pub struct Poll {
     pub last_value: Option<String>,
     /// The manager that polls, among those that share the runner's token.
     pub manager: ManagerInfo,
+    /// The id of the request. A poll with the id of one that claimed a job gets the same job, as long
+    /// as it runs: the answer to the first poll was lost.
+    pub request: Option<ClaimRequestId>,
 }
 
 impl Poll {
@@ -84,6 +87,13 @@ pub struct ClaimedJob {
     pub caches: CacheScopes,
     /// To which repositories it may push.
     pub push_targets: PushTargets,
+}
+
+/// A job for a poll.
+struct FoundJob {
+    job: ClaimedJob,
+    /// Whether an earlier poll with the same request id claimed it.
+    is_again: bool,
 }
 
 /// Secret values that name the builds which may share a cache. They are the same for each runner.
@@ -136,6 +146,10 @@ impl Farm {
     /// `Invalid` for what the runner reports about itself; `BadToken` when the runner is deleted
     /// meanwhile; `Unavailable`.
     pub async fn poll(&self, runner: &Runner, poll: Poll) -> Result<PollAnswer, FarmError> {
+        // Before anything else: a runner that was paused meanwhile still runs what it has.
+        if let Some(job) = self.claimed_before(runner, &poll).await? {
+            return Ok(PollAnswer::Job(Box::new(job)));
+        }
         // A paused runner does not even note contact or park, so it costs one read per poll.
         if runner.paused {
             return Ok(PollAnswer::Paused);
@@ -171,15 +185,15 @@ impl Farm {
             }
             // Before the claim: a job that comes after it must change the value that is returned.
             value = self.queue_value(&runner);
-            let claimed = self.claim_now(&runner, &poll.manager).await?;
-            match parked.woken_for() {
-                Some(key) if claimed.is_none() && self.must_avoid_job(&runner, key).await? => {
-                    parked.pass_on();
-                }
+            let found = self.claim_now(&runner, &poll).await?;
+            match (parked.woken_for(), &found) {
+                (Some(key), None) if self.must_avoid_job(&runner, key).await? => parked.pass_on(),
+                // The job that the poll was woken for is still there for others.
+                (_, Some(found)) if found.is_again => drop(parked),
                 _ => parked.looked(),
             }
-            if let Some(job) = claimed {
-                return Ok(PollAnswer::Job(Box::new(job)));
+            if let Some(found) = found {
+                return Ok(PollAnswer::Job(Box::new(found.job)));
             }
             if !hold || Instant::now() >= deadline || self.inner.stopping.is_cancelled() {
                 return Ok(PollAnswer::Nothing { value });
@@ -219,22 +233,74 @@ impl Farm {
         }
     }
 
-    async fn claim_now(
+    /// The job that an earlier poll with the same request id claimed, if this poll would otherwise
+    /// get no job at once. A poll that looks for a job at once finds it in the same transaction.
+    async fn claimed_before(
         &self,
         runner: &Runner,
-        manager: &ManagerInfo,
+        poll: &Poll,
     ) -> Result<Option<ClaimedJob>, FarmError> {
+        let Some(request) = poll.request else {
+            return Ok(None);
+        };
+        if !runner.paused && poll.last_value.is_none() {
+            return Ok(None);
+        }
+        let id = runner.id;
+        // Nearly always there is none, and a read does not queue behind the one writer of SQLite.
+        let find = move |conn: &mut Conn| queue::claimed_by(conn, id, request);
+        if self.read(find).await?.is_none() {
+            return Ok(None);
+        }
+        self.give_again(runner, request).await
+    }
+
+    /// Gives a runner the job that this request claimed, with a renewed lease; `None` if the job has
+    /// ended, or cannot run.
+    async fn give_again(
+        &self,
+        runner: &Runner,
+        request: ClaimRequestId,
+    ) -> Result<Option<ClaimedJob>, FarmError> {
+        let (id, now) = (runner.id, self.now());
+        let renew = move |conn: &mut Conn| queue::claim_again(conn, id, request, now);
+        let Some(job) = self.write(renew).await? else {
+            return Ok(None);
+        };
+        let claimed = self.claimed_job(job).await?;
+        if let Some(missing) = claimed.missing {
+            self.fail_without_need(job, missing).await?;
+            return Ok(None);
+        }
+        tracing::info!(
+            job.id = %job, runner.id = %runner.id,
+            "Runner {} asked for job {job} again", runner.id
+        );
+        Ok(Some(claimed))
+    }
+
+    async fn claim_now(&self, runner: &Runner, poll: &Poll) -> Result<Option<FoundJob>, FarmError> {
         loop {
             let request = ClaimRequest {
                 runner: runner.id,
                 capabilities: runner.capabilities.clone(),
                 lease: TimeDelta::from_std(self.lease_for(runner)).unwrap_or(TimeDelta::MAX),
+                request: poll.request,
                 now: self.now(),
             };
             let Some(claimed) = self.inner.store.claim(request).await? else {
                 return Ok(None);
             };
             let id = claimed.job;
+            if claimed.is_again
+                && let Some(request) = poll.request
+            {
+                let is_again = true;
+                match self.give_again(runner, request).await? {
+                    Some(job) => return Ok(Some(FoundJob { job, is_again })),
+                    None => continue,
+                }
+            }
             let claimed = self.claimed_job(id).await?;
             // What was there when the job became pending may have expired since.
             if let Some(missing) = claimed.missing {
@@ -242,10 +308,13 @@ impl Farm {
                 continue;
             }
             tracing::info!(job.id = %id, runner.id = %runner.id, "Job {id} is running");
-            self.record_claiming_manager(id, manager).await?;
+            self.record_claiming_manager(id, &poll.manager).await?;
             // The job left the queue: followers and pages that show it must see that it runs.
             self.announce_job_changes(&[id]);
-            return Ok(Some(claimed));
+            return Ok(Some(FoundJob {
+                job: claimed,
+                is_again: false,
+            }));
         }
     }
 

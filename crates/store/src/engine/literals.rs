@@ -119,3 +119,28 @@ impl<const N: usize> QueryFragment<diesel::sqlite::Sqlite> for FixedStatement<N>
 }
 
 impl<Conn, const N: usize> RunQueryDsl<Conn> for FixedStatement<N> {}
+
+/// Records which request claimed a job. Prepared once, as it belongs to the claims.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordClaimRequest {
+    pub(crate) request: String,
+    pub(crate) job: i64,
+}
+
+impl QueryId for RecordClaimRequest {
+    type QueryId = ();
+
+    // As for `FixedStatement`.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<diesel::sqlite::Sqlite> for RecordClaimRequest {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, diesel::sqlite::Sqlite>) -> QueryResult<()> {
+        out.push_sql("UPDATE jobs SET claim_request = ");
+        out.push_bind_param::<Text, _>(&self.request)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<BigInt, _>(&self.job)
+    }
+}
+
+impl<Conn> RunQueryDsl<Conn> for RecordClaimRequest {}

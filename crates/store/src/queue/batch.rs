@@ -11,24 +11,49 @@ use crate::engine::connection::Conn;
 use crate::engine::time::runner_until;
 use crate::error::StoreError;
 use crate::queue::keys::pending_queues;
-use crate::queue::statements;
 use crate::queue::types::{AddedLoad, Claim, ClaimRequest, Claimed};
+use crate::queue::{again, statements};
 
 /// Assigns pending jobs to all of `requests` at once. The answers are in the order of the requests.
+///
+/// A request that has claimed a job before gets the same job, as long as it runs.
 pub(crate) fn claim_batch(
     conn: &mut Conn,
     requests: &[ClaimRequest],
 ) -> Result<Vec<Option<Claimed>>, StoreError> {
-    let mut answers = vec![None; requests.len()];
+    let mut answers = again::claimed_before(conn, requests)?;
+    let repeats = again::repeats(requests);
     let Some(now) = requests.iter().map(|request| request.now).max() else {
         return Ok(answers);
     };
+    assign(conn, requests, &repeats, &mut answers, now)?;
+    for (index, first) in repeats {
+        let claimed = answers[first];
+        answers[index] = claimed.map(|claimed| Claimed {
+            is_again: true,
+            ..claimed
+        });
+    }
+    Ok(answers)
+}
+
+/// Assigns pending jobs to the requests that have no answer yet, except to `repeats` of others.
+fn assign(
+    conn: &mut Conn,
+    requests: &[ClaimRequest],
+    repeats: &BTreeMap<usize, usize>,
+    answers: &mut [Option<Claimed>],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     // A job is tried only once per batch, because another coordinator may have locked it.
     let mut seen = HashSet::new();
     loop {
         let unserved: Vec<usize> = (0..requests.len())
-            .filter(|index| answers[*index].is_none())
+            .filter(|index| answers[*index].is_none() && !repeats.contains_key(index))
             .collect();
+        if unserved.is_empty() {
+            return Ok(());
+        }
         let (mut queues, mut running) = pending_queues(conn)?;
         retain_servable(&mut queues, requests, &unserved);
         let heads = fetch_heads(conn, &mut queues, unserved.len(), &seen)?;
@@ -49,13 +74,14 @@ pub(crate) fn claim_batch(
             answers[claim.index] = Some(Claimed {
                 job: claim.job,
                 key: claim.key,
+                is_again: false,
             });
         }
         // A request may still be without a job although more jobs are pending: another coordinator
         // was faster, or a queue key has more jobs than were fetched.
         let more = written.len() < claims_tried || heads.any_queue_exhausted(&queues);
         if claims_tried == 0 || written.len() == unserved.len() || !more {
-            return Ok(answers);
+            return Ok(());
         }
     }
 }
@@ -182,7 +208,11 @@ fn write<'a>(
     for claim in &claims {
         JobState::Pending.after(Event::Claim(claim.lease()))?;
     }
-    statements::write_claims(conn, &claims, now)?;
+    statements::write_claims(conn, &claims, now).map_err(|error| match error {
+        // The same request claimed a job at another coordinator meanwhile: look again.
+        StoreError::Conflict(_) => StoreError::Stale,
+        other => other,
+    })?;
     // A build whose claims were all dropped does not start.
     builds.retain(|build| claims.iter().any(|claim| claim.build == *build));
     statements::start_builds(conn, &builds, now)?;

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text};
 
 use crate::engine::connection::Conn;
-use crate::engine::literals::{FixedStatement, IsPending};
+use crate::engine::literals::{FixedStatement, IsPending, RecordClaimRequest};
 use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::queue::types::{AddedLoad, Claim, HeadRow};
@@ -229,6 +229,13 @@ pub(crate) fn write_claims(
                     after: "",
                 };
                 run.execute(conn)?;
+                if let Some(request) = claim.request.request {
+                    let record = RecordClaimRequest {
+                        request: request.to_string(),
+                        job: claim.job.0,
+                    };
+                    record.execute(conn)?;
+                }
             }
             Ok(())
         }
@@ -244,11 +251,15 @@ pub(crate) fn write_claims(
                 .iter()
                 .map(|claim| to_ms(claim.lease().expires_at))
                 .collect();
+            let requests: Vec<Option<String>> = claims
+                .iter()
+                .map(|claim| claim.request.request.map(|request| request.to_string()))
+                .collect();
             diesel::sql_query(
                 "UPDATE jobs SET state = 'running', phase = 'preparing', runner_id = c.runner, \
-                     lease_ms = c.lease, lease_expires_at = c.until, \
+                     lease_ms = c.lease, lease_expires_at = c.until, claim_request = c.request, \
                      started_at = $5, rev = rev + 1 \
-                 FROM unnest($1, $2, $3, $4) AS c(id, runner, lease, until) \
+                 FROM unnest($1, $2, $3, $4, $6) AS c(id, runner, lease, until, request) \
                  WHERE jobs.id = c.id",
             )
             .bind::<Array<BigInt>, _>(ids)
@@ -256,6 +267,7 @@ pub(crate) fn write_claims(
             .bind::<Array<BigInt>, _>(leases)
             .bind::<Array<BigInt>, _>(until)
             .bind::<BigInt, _>(to_ms(now))
+            .bind::<Array<Nullable<Text>>, _>(requests)
             .execute(conn)?;
             Ok(())
         }

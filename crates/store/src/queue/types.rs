@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable};
 use slipway_domain::queue::Capabilities;
-use slipway_domain::{JobId, Lease, ProjectId, QueueKeyId, RunnerId};
+use slipway_domain::{ClaimRequestId, JobId, Lease, ProjectId, QueueKeyId, RunnerId};
 
 /// A runner's request for a job.
 #[derive(Clone, Debug)]
@@ -13,14 +13,25 @@ pub struct ClaimRequest {
     pub capabilities: Capabilities,
     /// By how much each heartbeat extends the lease.
     pub lease: TimeDelta,
+    /// The id of the request, if the runner sends one. Asking again returns the same job.
+    pub request: Option<ClaimRequestId>,
     pub now: DateTime<Utc>,
 }
 
-/// A job that was just claimed.
+impl ClaimRequest {
+    /// What is the same when the runner asks again, and of no other request.
+    pub(crate) fn identity(&self) -> Option<(RunnerId, ClaimRequestId)> {
+        self.request.map(|request| (self.runner, request))
+    }
+}
+
+/// A claimed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
     pub job: JobId,
     pub key: QueueKeyId,
+    /// Whether the same request claimed the job before, so that its answer was lost.
+    pub is_again: bool,
 }
 
 /// A pending job at the head of its queue key.

@@ -118,6 +118,16 @@ async fn claim(shared: web::Data<Shared>, body: web::Json<ClaimRequest>) -> Http
         if state.open_polls > 1 {
             state.violations.push("two concurrent polls".to_owned());
         }
+        let request = body.request_id.as_ref();
+        if let Some(job) = request.and_then(|id| state.claimed.get(id).cloned()) {
+            state.open_polls -= 1;
+            return HttpResponse::Created().json(job);
+        }
+        if request.is_none() {
+            state
+                .violations
+                .push("a poll without a request id".to_owned());
+        }
         if !features.is_some_and(|features| features.heartbeat) {
             state
                 .violations
@@ -140,6 +150,12 @@ async fn claim(shared: web::Data<Shared>, body: web::Json<ClaimRequest>) -> Http
                         ..FakeJob::default()
                     };
                     state.jobs.insert(id, fake);
+                    let request = body.request_id.clone().unwrap_or_default();
+                    state.claimed.insert(request, job.clone());
+                    if state.failing_claim_answers > 0 {
+                        state.failing_claim_answers -= 1;
+                        return HttpResponse::BadGateway().finish();
+                    }
                     return HttpResponse::Created().json(job);
                 }
                 if body.last_update.as_ref() != Some(&revision) {

@@ -9,7 +9,7 @@ use slipway_http::UnreadBody;
 use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER};
 
 use crate::convert;
-use crate::params::{range_start, read_body};
+use crate::params::{non_empty, range_start, read_body};
 use crate::runner_v1::Answer;
 use crate::runner_v1::auth::{authenticated, job_token};
 use crate::runner_v1::convert::{FileVariables, about, payload, report};
@@ -20,7 +20,8 @@ use crate::runner_v1::user_agent::UserAgent;
 /// `POST /ci/api/v1/builds/register[.json]`: claims the next job that the runner can run.
 ///
 /// 201 with the job; 204 or 404, depending on the client, if no job arrived within the poll wait;
-/// 403 if the token is missing or unknown; 404 if the runner is paused.
+/// 400 if the request id is invalid; 403 if the token is missing or unknown; 404 if the runner is
+/// paused. With the request id of a poll that claimed a job, the same job as long as it runs.
 pub(crate) async fn request(
     farm: web::Data<Farm>,
     user_agent: UserAgent,
@@ -29,7 +30,12 @@ pub(crate) async fn request(
 ) -> Answer {
     let runner = authenticated(&farm, &http, request.token).await?;
     let files = FileVariables::of(request.info.as_ref());
+    let request_id = non_empty(request.request_id);
     let poll = Poll {
+        request: request_id
+            .map(|id| id.parse())
+            .transpose()
+            .map_err(FarmError::from)?,
         about: request.info.map(|info| about(Some(info))),
         last_value: request.last_update,
         manager: ManagerInfo::default(),

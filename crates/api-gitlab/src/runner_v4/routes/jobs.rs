@@ -33,6 +33,7 @@ pub(crate) async fn request(
     let (runner, _) = authenticated(&farm, &http, request.token).await?;
     let info = request.info.unwrap_or_default();
     let poll = Poll {
+        request: None,
         manager: ManagerInfo {
             system_id: non_empty(request.system_id),
             graceful: info.has_feature("cancel_gracefully"),
