@@ -38,6 +38,7 @@ pub(crate) fn start(farm: &Farm) -> DropGuard {
     repeat(farm, "file expiry", FILES_EVERY, &stop, |farm| async move {
         log_failure(farm.expire_artifacts().await);
         log_failure(farm.expire_uploads().await);
+        log_failure(farm.expire_artifact_uploads().await);
     });
     repeat(farm, "disk space", DISKS_EVERY, &stop, |farm| async move {
         farm.check_disks();

@@ -5,6 +5,7 @@
 
 mod commands;
 mod files;
+mod uploads;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use slipway_protocol::{
 
 pub use commands::CommandError;
 pub use files::{DownloadAnswer, UploadAnswer};
+pub use uploads::UploadStep;
 
 use crate::jobs::phases::PhaseReport;
 

@@ -35,6 +35,8 @@ pub struct Job {
     pub exit_code: OnceLock<i32>,
     /// Set once the job exceeded a limit of this runner, which is no fault of the host.
     pub exceeded_limit: OnceLock<()>,
+    /// The name of the artifact that is being uploaded.
+    pub uploading: OnceLock<String>,
 }
 
 impl Job {

@@ -9,6 +9,7 @@ mod report;
 mod secrets;
 pub mod stop;
 mod transfers;
+mod uploads;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -133,6 +134,7 @@ impl JobRunner {
                 commit_time: OnceLock::new(),
                 exit_code: OnceLock::new(),
                 exceeded_limit: OnceLock::new(),
+                uploading: OnceLock::new(),
             };
             for warning in short {
                 job.output.line(&warning);
@@ -242,7 +244,7 @@ impl JobRunner {
         match job.stop.cause() {
             None => outcome,
             // The executor only sees that it was stopped. The cause explains the failure better.
-            Some(cause) => Err(stop_failure(cause, limit)),
+            Some(cause) => Err(stop_failure(cause, limit, job.uploading.get())),
         }
     }
 }
@@ -307,9 +309,10 @@ fn masked(steps: Vec<BuildStep>, secrets: &Secrets) -> Vec<BuildStep> {
     steps.collect()
 }
 
-/// The failure of a job that was stopped; `limit` is its time limit.
-fn stop_failure(cause: StopCause, limit: Duration) -> Failure {
-    let (reason, message) = match cause {
+/// The failure of a job that was stopped; `limit` is its time limit, `uploading` the artifact that was
+/// being uploaded.
+fn stop_failure(cause: StopCause, limit: Duration, uploading: Option<&String>) -> Failure {
+    let (reason, mut message) = match cause {
         StopCause::TimedOut => (
             FailureReason::TimedOut,
             format!("the job exceeded its time limit of {} s", limit.as_secs()),
@@ -323,6 +326,9 @@ fn stop_failure(cause: StopCause, limit: Duration) -> Failure {
             (FailureReason::JobFailed, "the job was canceled".to_owned())
         }
     };
+    if let Some(name) = uploading {
+        message = format!("{message}; {name} is not uploaded");
+    }
     Failure { reason, message }
 }
 

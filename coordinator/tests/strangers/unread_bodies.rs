@@ -35,6 +35,14 @@ const REQUESTS: &[(&str, u16)] = &[
     ("PUT /ci/api/v1/builds/1?token=wrong HTTP/1.1", 403),
     ("POST /ci/api/v1/builds/register?token=wrong HTTP/1.1", 403),
     ("POST /ci/api/v1/builds/register HTTP/1.1", 413),
+    (
+        "PATCH /ci/api/v1/builds/1/uploads/5f9d3c1e-0a70-4b1e-8a35-6f7a30b4f001 HTTP/1.1\nBUILD-TOKEN: wrong",
+        403,
+    ),
+    (
+        "POST /ci/api/v1/builds/1/uploads/5f9d3c1e-0a70-4b1e-8a35-6f7a30b4f001 HTTP/1.1\nBUILD-TOKEN: wrong",
+        403,
+    ),
     ("POST /ci/api/v1/runners/register HTTP/1.1", 413),
     (
         "POST /api/v4/jobs/request HTTP/1.1\nRUNNER-TOKEN: wrong",

@@ -1,6 +1,8 @@
 //! Parameters of the runner protocols, which may be in a JSON body, a form, a multipart form or the
 //! query. The token may be among them, so a body is only read as far as its sender is known.
 
+use std::ops::Range;
+
 use actix_multipart::Multipart;
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
@@ -166,10 +168,15 @@ pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
 /// The start of a `Content-Range`. The end must be a number, but its value is ignored: in some
 /// clients it is inclusive, in others exclusive.
 pub(crate) fn range_start(range: &str) -> Option<u64> {
+    range_bounds(range).map(|range| range.start)
+}
+
+/// The two numbers of a `Content-Range`. In our own protocol the end is exclusive.
+pub(crate) fn range_bounds(range: &str) -> Option<Range<u64>> {
     let range = range.trim().trim_start_matches("bytes").trim_start();
     let (start, end) = range.split_once('-')?;
-    end.split('/').next()?.trim().parse::<u64>().ok()?;
-    start.trim().parse().ok()
+    let end = end.split('/').next()?.trim().parse().ok()?;
+    Some(start.trim().parse().ok()?..end)
 }
 
 #[cfg(test)]

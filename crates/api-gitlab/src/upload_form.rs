@@ -33,6 +33,20 @@ pub(crate) struct UploadParams {
 }
 
 impl UploadParams {
+    /// Parameters from elsewhere.
+    pub(crate) fn of(
+        expire_in: Option<String>,
+        artifact_type: Option<String>,
+        artifact_format: Option<String>,
+    ) -> Self {
+        Self {
+            expire_in,
+            artifact_type,
+            artifact_format,
+            ..Self::default()
+        }
+    }
+
     /// The parameters in the query, except for the token, which is read as in every other request.
     pub(crate) fn from_query(http: &HttpRequest) -> Self {
         let query = web::Query::<Self>::from_query(http.query_string());
@@ -171,11 +185,12 @@ pub(crate) fn file_name(field: &Field) -> String {
     let sent = field
         .content_disposition()
         .and_then(|disposition| disposition.get_filename());
-    let base = sent
-        .unwrap_or_default()
-        .rsplit(['/', '\\'])
-        .next()
-        .unwrap_or_default();
+    clean_file_name(sent.unwrap_or_default())
+}
+
+/// The name of a file as [`file_name`] returns it.
+pub(crate) fn clean_file_name(sent: &str) -> String {
+    let base = sent.rsplit(['/', '\\']).next().unwrap_or_default();
     // v1 and v3 send the name in a header without quotes, as GitLab does.
     let clean: String = base
         .chars()

@@ -48,6 +48,7 @@ pub use farm::{Farm, Parts};
 pub use forges::hook_settings::{HookSecret, HookSettings};
 pub use forges::webhooks::{Forge, HookRefused, Proof, Push, PushOutcome, VerifiedHook};
 pub use jobs::access::{JobAccess, JobStatus};
+pub use jobs::artifact_uploads::{SentFile, UploadStep};
 pub use jobs::artifacts::{FileKind, ReceivedArchive};
 pub use jobs::report::{Ended, MadeImage, Report};
 pub use projects::auto_create::AutoCreate;

@@ -81,6 +81,9 @@ pub struct OwnJob {
     /// Each uploaded file must be smaller than this, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_file_bytes: Option<u64>,
+    /// Whether files can be uploaded in pieces.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uploads_in_pieces: bool,
     /// What keeps the job apart from others on its host. An older coordinator does not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,

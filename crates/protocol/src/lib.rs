@@ -192,6 +192,28 @@ pub struct UpdateRequest {
     pub exit_code: Option<i32>,
 }
 
+/// The request of `POST builds/:id/uploads/:upload`, which completes a file that was sent in pieces. An
+/// extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FinishUploadRequest {
+    /// The size of the file, in bytes.
+    pub size: u64,
+    /// The SHA-256 of the file, in hex.
+    pub sha256: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// What the file is for; the job's archive if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// How the file is packed: `raw`, `gzip` or `zip`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_format: Option<String>,
+    /// After which time the farm deletes the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire_in: Option<String>,
+}
+
 /// A base image that a build pulls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PulledImage {

@@ -1,5 +1,6 @@
 //! Jobs: their rows and states, and everything else that is stored for a job.
 
+pub mod artifact_uploads;
 pub mod artifacts;
 pub(crate) mod changes;
 pub(crate) mod create;

@@ -30,7 +30,7 @@ pub mod runners;
 pub mod settle;
 
 pub use builds::{by_commit, commits, statuses, uploads};
-pub use jobs::{artifacts, lists as job_lists, phases, retries, traces};
+pub use jobs::{artifact_uploads, artifacts, lists as job_lists, phases, retries, traces};
 pub use people::{cli_logins, log_keys, robots, tokens};
 pub use projects::{
     deploy_keys, pipelines, removal, search as project_search, secrets, triggers, webhooks,

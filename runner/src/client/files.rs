@@ -19,7 +19,7 @@ use crate::executor::{Artifact, ArtifactKind};
 use super::{CoordinatorClient, Retry, text_header, unexpected, unsent};
 
 /// How long one transfer may take. The job's time limit is usually shorter.
-const TRANSFER_LIMIT: Duration = Duration::from_secs(3600);
+pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(3600);
 
 /// How much of a file is read at a time, in bytes.
 const PIECE_SIZE: usize = 64 * 1024;
@@ -50,7 +50,9 @@ pub enum UploadAnswer {
     Refused(StatusCode),
     /// The file could not be read from the disk.
     Unreadable(std::io::Error),
-    /// Upload it again.
+    /// The file arrived with a wrong checksum several times.
+    Corrupted,
+    /// Upload it again, or go on with the upload.
     Retry(Retry),
 }
 

@@ -9,6 +9,7 @@ use slipway_protocol::{Dependency, ImageResult};
 use crate::backoff::RequestBackoff;
 use crate::client::{CoordinatorClient, DownloadAnswer, Retry, UploadAnswer};
 use crate::executor::{Artifact, ArtifactKind, Executor, Failure, Job, UploadedPackage, disk_full};
+use crate::jobs::uploads::{Next, PiecewiseUpload};
 
 /// Downloads the artifacts of the jobs that `job` needs to the paths in [`Job::needs`].
 ///
@@ -156,12 +157,31 @@ async fn send(
     job.output.line(&format!("Uploading {name}"));
     // The job token only allows uploads for this job.
     let token = JobToken::presented(job.payload.token.clone());
+    // What the farm reports if the job is stopped before the upload has ended.
+    let _ = job.uploading.set(name.clone());
+    let mut in_pieces = if job.own.uploads_in_pieces {
+        let opened = PiecewiseUpload::open(coordinator, &token, job.payload.id, artifact).await;
+        Some(opened.map_err(|error| unreadable(name, &error))?)
+    } else {
+        None
+    };
     let mut backoff = RequestBackoff::new();
     loop {
-        let sending = coordinator.send_artifact(&token, job.payload.id, artifact);
-        let answer = tokio::select! {
+        let sending = async {
+            match &mut in_pieces {
+                Some(upload) => upload.step(&mut backoff).await,
+                None => {
+                    let sent = coordinator.send_artifact(&token, job.payload.id, artifact);
+                    Next::End(sent.await)
+                }
+            }
+        };
+        let next = tokio::select! {
             () = job.stop.stopped() => return Err(stopped()),
-            answer = sending => answer,
+            next = sending => next,
+        };
+        let Next::End(answer) = next else {
+            continue;
         };
         let message = match answer {
             UploadAnswer::Done => return Ok(()),
@@ -171,15 +191,19 @@ async fn send(
                     ArtifactKind::Image => "make the image smaller",
                 };
                 format!(
-                    "{name} exceeds the size limit of the farm; {advice}, or ask the farm's \
-                     operator to raise the limit"
+                    "{name} exceeds the size limit of the farm, or the space that the project has \
+                     left; {advice}, delete old artifacts, or ask the farm's operator to raise the \
+                     limit"
                 )
             }
             UploadAnswer::Gone => format!("{name} could not be uploaded: the job has ended"),
             UploadAnswer::Refused(status) => {
                 format!("{name} could not be uploaded: the farm answered {status}")
             }
-            UploadAnswer::Unreadable(error) => return Err(disk_failure(&error)),
+            UploadAnswer::Corrupted => format!(
+                "{name} could not be uploaded: it arrived with a wrong checksum several times"
+            ),
+            UploadAnswer::Unreadable(error) => return Err(unreadable(name, &error)),
             UploadAnswer::Retry(retry) => {
                 back_off(job, "Uploading", name, &retry, &mut backoff).await?;
                 continue;
@@ -237,5 +261,13 @@ fn disk_failure(error: &std::io::Error) -> Failure {
             message: "the runner could not read or write a file in the job's work directory"
                 .to_owned(),
         },
+    }
+}
+
+/// The failure of an artifact that cannot be read back for its upload.
+fn unreadable(name: &str, error: &std::io::Error) -> Failure {
+    Failure {
+        reason: FailureReason::RunnerFault,
+        message: format!("{name} could not be uploaded: the runner could not read it: {error}"),
     }
 }

@@ -1,6 +1,7 @@
 //! A strict fake coordinator over real HTTP. It has a few jobs in memory and records every violation
 //! of the protocol.
 
+pub(crate) mod pieces;
 mod routes;
 mod sources;
 
@@ -69,6 +70,7 @@ pub(crate) struct State {
     pub(crate) canceled_at: Option<&'static str>,
     /// The statuses of the next answers to uploads.
     pub(crate) upload_answers: VecDeque<u16>,
+    pub(crate) pieces: pieces::Pieces,
     pub(crate) violations: Vec<String>,
     revision: u64,
 }
@@ -184,6 +186,12 @@ impl FakeCoordinator {
         };
         let waited = tokio::time::timeout(LIMIT, waited).await;
         assert!(waited.is_ok(), "timed out waiting for {what}");
+    }
+
+    /// Waits until uploads in pieces satisfy `condition`.
+    pub(crate) async fn until_pieces(&self, condition: impl Fn(&pieces::Pieces) -> bool) {
+        let find = |state: &State| condition(&state.pieces).then_some(());
+        self.wait_for("pieces of an upload", find).await;
     }
 
     async fn wait_for<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {

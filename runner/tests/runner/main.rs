@@ -10,3 +10,4 @@ mod full_disk;
 mod host_faults;
 mod job_lifecycle;
 mod masking;
+mod uploads;

@@ -9,6 +9,7 @@
 
 mod isolation;
 mod packages;
+mod uploads;
 
 use std::time::{Duration, Instant};
 

@@ -115,6 +115,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, files: FileVariables) -> JobPayload 
             }),
             checkout: Some(checkout(claimed)),
             max_file_bytes: Some(claimed.max_file_bytes),
+            uploads_in_pieces: true,
             isolation: Some(isolation(claimed)),
         }),
         credentials: logins,

@@ -143,3 +143,12 @@ impl ResponseError for RunnerV1Error {
         self.builder().json(message(&self.text()))
     }
 }
+
+/// The only conflict of a change is a job that is not running, which this protocol answers with
+/// 403.
+pub(crate) fn not_running(error: FarmError) -> RunnerV1Error {
+    match error {
+        FarmError::Conflict(_) => RunnerV1Error::BuildNotRunning,
+        other => other.into(),
+    }
+}

@@ -13,7 +13,7 @@ mod user_agent;
 use actix_web::{HttpResponse, web};
 
 use self::error::RunnerV1Error;
-use self::routes::{artifacts, jobs, runners};
+use self::routes::{artifacts, jobs, runners, uploads};
 use crate::error::method_not_allowed;
 
 type Answer = Result<HttpResponse, RunnerV1Error>;
@@ -45,6 +45,13 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, prefix: &str) {
         .route(
             &at("/builds/{id}/package"),
             web::get().to(artifacts::package),
+        )
+        .service(
+            web::resource(at("/builds/{id}/uploads/{upload}"))
+                .route(web::get().to(uploads::offset))
+                .route(web::patch().to(uploads::append))
+                .route(web::post().to(uploads::finish))
+                .default_service(method_not_allowed("GET, PATCH, POST")),
         )
         .service(
             web::resource(at("/builds/{id}/artifacts"))

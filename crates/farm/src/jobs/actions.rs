@@ -3,7 +3,7 @@
 use slipway_domain::{Event, Role};
 use slipway_store::jobs::{self, Job};
 use slipway_store::retries::{self, Cause};
-use slipway_store::{Conn, StoreError, artifacts, settle, traces};
+use slipway_store::{Conn, StoreError, artifact_uploads, artifacts, settle, traces};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
@@ -91,6 +91,7 @@ impl Farm {
                 ));
             }
             let mut unused = traces::clear(conn, id)?;
+            unused.extend(artifact_uploads::delete_of_job(conn, id)?);
             for artifact in made {
                 unused.extend(artifacts::delete(conn, artifact.id)?);
             }

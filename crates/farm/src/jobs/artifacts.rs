@@ -5,8 +5,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::Stream;
-use slipway_blobs::{BlobStream, PutError};
-use slipway_domain::{ArtifactId, JobId, JobToken, Role};
+use slipway_blobs::{BlobStream, PutError, Stored};
+use slipway_domain::{ArtifactId, ArtifactUploadId, JobId, JobToken, Role};
+use slipway_store::artifact_uploads::{self, ArtifactUpload};
 use slipway_store::artifacts::{self, Artifact, Content, NewArtifact};
 use slipway_store::jobs::{self, Job};
 use slipway_store::{Conn, StoreError, projects};
@@ -24,6 +25,22 @@ pub struct ReceivedArchive {
     blob_key: String,
     size: u64,
     sha256: String,
+}
+
+impl ReceivedArchive {
+    /// The stored blob `blob_key`.
+    pub(crate) fn new(blob_key: String, stored: Stored) -> Self {
+        Self {
+            blob_key,
+            size: stored.size,
+            sha256: stored.sha256,
+        }
+    }
+
+    /// In hex.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
 }
 
 /// The kind of a file that a job leaves.
@@ -95,20 +112,13 @@ impl Farm {
             .put_blob_stream(&blob_key, limit.saturating_sub(1).min(left), content)
             .await;
         let stored = put.map_err(|error| match error {
-            PutError::TooLarge { .. } if left < limit => FarmError::StorageFull {
-                owner: "project",
-                limit: self.inner.settings.max_project_bytes,
-            },
+            PutError::TooLarge { .. } if left < limit => self.project_full(),
             PutError::TooLarge { .. } => FarmError::TooLarge { limit },
             PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
             PutError::Blob(error) => error.into(),
         })?;
         self.inner.project_bytes.add(project, stored.size);
-        Ok(ReceivedArchive {
-            blob_key,
-            size: stored.size,
-            sha256: stored.sha256,
-        })
+        Ok(ReceivedArchive::new(blob_key, stored))
     }
 
     /// Deletes uploaded bytes.
@@ -129,15 +139,14 @@ impl Farm {
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        self.store_file(
-            access,
-            received,
+        let new = NewFile {
             kind,
             filename,
             expires_in,
-            Existing::Replace,
-        )
-        .await
+            existing: Existing::Replace,
+            upload: None,
+        };
+        self.store_file(access, received, new).await
     }
 
     /// [`Farm::put_file`] that never replaces a file. Uploading the same bytes again succeeds.
@@ -153,22 +162,30 @@ impl Farm {
         filename: String,
         expires_in: Option<TimeDelta>,
     ) -> Result<Artifact, FarmError> {
-        self.store_file(access, received, kind, filename, expires_in, Existing::Keep)
-            .await
+        let new = NewFile {
+            kind,
+            filename,
+            expires_in,
+            existing: Existing::Keep,
+            upload: None,
+        };
+        self.store_file(access, received, new).await
     }
 
-    async fn store_file(
+    pub(crate) async fn store_file(
         &self,
         access: &JobAccess,
         received: ReceivedArchive,
-        kind: FileKind,
-        filename: String,
-        expires_in: Option<TimeDelta>,
-        existing: Existing,
+        file: NewFile,
     ) -> Result<Artifact, FarmError> {
+        let completed = ArtifactUpload {
+            length: received.size,
+            sha256: Some(received.sha256.clone()),
+        };
         let (sha256, blob_key) = (received.sha256, received.blob_key);
         let uploaded = blob_key.clone();
-        let content = match kind {
+        let (filename, existing, upload) = (file.filename, file.existing, file.upload);
+        let content = match file.kind {
             FileKind::Archive => Content::Archive {
                 filename,
                 sha256,
@@ -187,7 +204,9 @@ impl Farm {
             job: access.id(),
             content,
             size_bytes: received.size,
-            expires_at: expires_in.and_then(|keep| expiry_now.checked_add_signed(keep)),
+            expires_at: file
+                .expires_in
+                .and_then(|keep| expiry_now.checked_add_signed(keep)),
         };
         let written = self.write_exactly(move |conn| {
             // The job may have ended or been erased during the upload.
@@ -198,18 +217,24 @@ impl Farm {
             if !job.state.is_running() && !jobs::is_ending(conn, &job, now)? {
                 return Err(StoreError::Conflict(NOT_RUNNING));
             }
-            match (
+            let mut unused = Vec::new();
+            if let Some(id) = upload {
+                unused = artifact_uploads::complete(conn, job.id, id, &completed, now)?;
+            }
+            let (artifact, replaced) = match (
                 existing,
                 artifacts::same_kind_as(conn, job.id, &new.content)?,
             ) {
                 // The same bytes again are a retry after a lost answer; the new blob is not
                 // needed.
                 (Existing::Keep, Some(found)) if has_bytes_of(&found, &new.content) => {
-                    Ok((found, Some(blob_of(&new.content))))
+                    (found, Some(blob_of(&new.content)))
                 }
-                (Existing::Keep, Some(_)) => Err(StoreError::Conflict(HAS_ANOTHER)),
-                (Existing::Replace, _) | (Existing::Keep, None) => artifacts::put(conn, &new, now),
-            }
+                (Existing::Keep, Some(_)) => return Err(StoreError::Conflict(HAS_ANOTHER)),
+                (Existing::Replace, _) | (Existing::Keep, None) => artifacts::put(conn, &new, now)?,
+            };
+            unused.extend(replaced);
+            Ok((artifact, unused))
         });
         match written.await {
             Ok((artifact, unused)) => {
@@ -375,9 +400,20 @@ impl Farm {
 /// Marks the conflict of [`Farm::put_file_once`] inside the transaction.
 const HAS_ANOTHER: &str = "the job has another file of this type";
 
+/// A file that becomes an artifact.
+pub(crate) struct NewFile {
+    pub(crate) kind: FileKind,
+    pub(crate) filename: String,
+    /// Without it the file never expires.
+    pub(crate) expires_in: Option<TimeDelta>,
+    pub(crate) existing: Existing,
+    /// The upload whose pieces it consists of.
+    pub(crate) upload: Option<ArtifactUploadId>,
+}
+
 /// What to do when the job has a file of the same kind.
 #[derive(Clone, Copy, Debug)]
-enum Existing {
+pub(crate) enum Existing {
     Replace,
     Keep,
 }

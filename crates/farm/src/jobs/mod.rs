@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod actions;
+pub(crate) mod artifact_uploads;
 pub(crate) mod artifacts;
 pub(crate) mod ending;
 pub(crate) mod marked_image;

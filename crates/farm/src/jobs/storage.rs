@@ -26,6 +26,14 @@ impl Farm {
         left("project", limit, stored)
     }
 
+    /// The error for a project whose files have reached their limit.
+    pub(crate) fn project_full(&self) -> FarmError {
+        FarmError::StorageFull {
+            owner: "project",
+            limit: self.inner.settings.max_project_bytes,
+        }
+    }
+
     /// The bytes that may be added to the uploads of a user.
     ///
     /// # Errors

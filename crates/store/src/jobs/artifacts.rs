@@ -10,6 +10,7 @@ use crate::engine::connection::Conn;
 use crate::engine::literals::SUM_OF_SIZES;
 use crate::engine::time::{from_ms, from_opt_ms, to_ms};
 use crate::error::{OrMissing, StoreError};
+use crate::jobs::artifact_uploads;
 use crate::schema::{artifacts, jobs};
 
 /// A result of a job.
@@ -306,7 +307,7 @@ pub(crate) fn archives_of(
     rows.into_iter().map(Artifact::try_from).collect()
 }
 
-/// The size of all files of a project's jobs, in bytes.
+/// The size of all files of a project's jobs, in bytes, with those that are being uploaded in pieces.
 pub fn stored_bytes(conn: &mut Conn, project: ProjectId) -> Result<u64, StoreError> {
     let of_project = jobs::table
         .filter(jobs::project_id.eq(project.0))
@@ -316,7 +317,8 @@ pub fn stored_bytes(conn: &mut Conn, project: ProjectId) -> Result<u64, StoreErr
         .filter(artifacts::blob_key.is_not_null())
         .select(sql::<BigInt>(SUM_OF_SIZES))
         .first(conn)?;
-    Ok(u64::try_from(sum).unwrap_or(0))
+    let incomplete = artifact_uploads::stored_bytes(conn, project)?;
+    Ok(u64::try_from(sum).unwrap_or(0).saturating_add(incomplete))
 }
 
 /// Removes the expiry of an artifact, so that it stays.

@@ -6,6 +6,7 @@ use slipway_domain::{BuildId, JobId, ProjectId, RunnerId};
 use crate::engine::connection::Conn;
 use crate::engine::locks;
 use crate::error::StoreError;
+use crate::jobs::artifact_uploads;
 use crate::runners::projects::bound_to;
 use crate::runners::queries::changed;
 use crate::schema::{artifacts, builds, jobs, projects, trace_chunks};
@@ -75,6 +76,7 @@ pub fn delete_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, Stor
             .select(artifacts::blob_key)
             .load(conn)?;
         unreferenced.extend(chunks);
+        unreferenced.extend(artifact_uploads::delete_of_job(conn, JobId(id))?);
         unreferenced.extend(files.into_iter().flatten());
     }
     // Traces and artifacts are deleted with their jobs, so their blobs were collected above.

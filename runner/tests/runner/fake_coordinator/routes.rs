@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use slipway_protocol::{ClaimRequest, UpdateRequest};
 
-use super::{FakeJob, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, sources};
+use super::{FakeJob, RUNNER_TOKEN, SECRET, Shared, Upload, job_token, pieces, sources};
 
 pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle {
     let (sender, handle) = mpsc::channel();
@@ -34,7 +34,13 @@ pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>) -> ServerHandle 
                             .route("/builds/{id}/trace.txt", web::patch().to(append))
                             .route("/builds/{id}/artifacts", web::get().to(download))
                             .route("/builds/{id}/package", web::get().to(package))
-                            .route("/builds/{id}/artifacts", web::post().to(upload)),
+                            .route("/builds/{id}/artifacts", web::post().to(upload))
+                            .service(
+                                web::resource("/builds/{id}/uploads/{upload}")
+                                    .route(web::get().to(pieces::offset))
+                                    .route(web::patch().to(pieces::append))
+                                    .route(web::post().to(pieces::finish)),
+                            ),
                     )
             });
             let server = server
@@ -340,7 +346,7 @@ async fn append(
         .finish()
 }
 
-fn has_token(request: &HttpRequest, id: i64) -> bool {
+pub(super) fn has_token(request: &HttpRequest, id: i64) -> bool {
     let token = request.headers().get("BUILD-TOKEN");
     token.is_some_and(|token| *token == *job_token(id))
 }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::TimeDelta;
 use futures_util::{TryStreamExt, stream};
 use slipway_domain::{JobId, JobToken};
-use slipway_farm::{Content, Farm, FarmError, FileKind, JobAccess, ReceivedArchive};
+use slipway_farm::{Content, Farm, FileKind, JobAccess, ReceivedArchive};
 use slipway_http::{BodyStream, UNKNOWN_SENDER_BYTES, UnreadBody};
 
 use crate::artifacts::{DownloadHeaders, archive_response, receive_form, upload_limit};
@@ -15,7 +15,7 @@ use crate::runner_v1::Answer;
 use crate::runner_v1::auth::{job_token, job_token_in, job_token_outside};
 use crate::runner_v1::convert;
 use crate::runner_v1::convert::FileVariables;
-use crate::runner_v1::error::RunnerV1Error;
+use crate::runner_v1::error::{RunnerV1Error, not_running};
 use crate::runner_v1::params::job_id;
 use crate::upload_form::{UploadParams, file_name, find_file, read_rest};
 
@@ -213,13 +213,4 @@ pub(crate) async fn delete(
         .map_err(not_running)?;
     farm.delete_archive(&access).await?;
     Ok(HttpResponse::Ok().finish())
-}
-
-/// The only conflict of a change is a job that is not running, which this protocol answers with
-/// 403.
-fn not_running(error: FarmError) -> RunnerV1Error {
-    match error {
-        FarmError::Conflict(_) => RunnerV1Error::BuildNotRunning,
-        other => other.into(),
-    }
 }

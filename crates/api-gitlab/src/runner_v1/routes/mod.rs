@@ -3,3 +3,4 @@
 pub(crate) mod artifacts;
 pub(crate) mod jobs;
 pub(crate) mod runners;
+pub(crate) mod uploads;
