@@ -173,7 +173,7 @@ pub struct Run {
     pub limits: LimitFlags,
     #[command(flatten)]
     pub sharing: SharingFlags,
-    /// Size limit of a job's trace, in MiB; output beyond it is omitted.
+    /// Size limit of a job's trace, in MiB; beyond it, the beginning and the end are kept.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_MB", default_value_t = 64)]
     pub max_trace_mb: u64,
     /// The image for scripts that name none; without it such scripts fail.

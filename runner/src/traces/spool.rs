@@ -1,5 +1,9 @@
 //! A job's trace on this host's disk: masked, checksummed, and kept until the coordinator has it.
+//!
+//! Of a trace beyond its limit, the beginning is written as it comes. The last bytes are kept in memory,
+//! and follow when the trace ends, after a line that says how many are missing.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -12,6 +16,10 @@ use tokio::sync::watch;
 
 /// How much memory is kept for masked output, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
+/// How much of the end of a trace beyond its limit is kept, in bytes.
+const MAX_TAIL: u64 = 1024 * 1024;
+/// A trace with a small limit keeps this part of it for its end: one over it.
+const TAIL_PART: u64 = 4;
 
 /// How much of a trace is in its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub struct Spool {
     writer: Mutex<Writer>,
     state: watch::Sender<SpoolState>,
     limit: u64,
+    /// How many bytes of the limit are for the end of the trace.
+    max_tail: usize,
     secrets: Secrets,
 }
 
@@ -39,12 +49,17 @@ struct Writer {
     masked: Vec<u8>,
     sum: crc32fast::Hasher,
     length: u64,
-    /// How many bytes of output were omitted because of the limit.
+    /// Whether the beginning is complete, so that output goes to the tail.
+    is_full: bool,
+    /// The last bytes of the output after the beginning.
+    tail: VecDeque<u8>,
+    /// How many bytes of output between the beginning and the tail were left out.
     omitted: u64,
 }
 
 impl Spool {
-    /// Creates the file, which must not exist. `limit` is how many bytes of output it takes.
+    /// Creates the file, which must not exist. `limit` is how many bytes of output it takes, besides
+    /// the lines about what is missing.
     ///
     /// # Errors
     /// Fails if the file cannot be created.
@@ -66,10 +81,13 @@ impl Spool {
                 masked: Vec::new(),
                 sum: crc32fast::Hasher::new(),
                 length: 0,
+                is_full: false,
+                tail: VecDeque::new(),
                 omitted: 0,
             }),
             state: watch::Sender::default(),
             limit,
+            max_tail: usize::try_from(MAX_TAIL.min(limit / TAIL_PART)).unwrap_or(0),
             secrets,
         }
     }
@@ -79,8 +97,8 @@ impl Spool {
         self.secrets.mask(text)
     }
 
-    /// Appends output. Output beyond the limit is only counted. If the disk is full, sets
-    /// [`SpoolState::has_failed`].
+    /// Appends output. Beyond the limit only the last bytes are kept, and the others are counted. If the
+    /// disk is full, sets [`SpoolState::has_failed`].
     pub fn write(&self, text: &[u8]) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut masked = std::mem::take(&mut writer.masked);
@@ -97,10 +115,7 @@ impl Spool {
         let mut rest = Vec::new();
         writer.masker.finish(&mut rest);
         self.append(&mut writer, &rest);
-        if writer.omitted > 0 {
-            let notice = format!("[{} bytes of output were omitted]\n", writer.omitted);
-            self.write_to_file(&mut writer, notice.as_bytes());
-        }
+        self.write_tail(&mut writer);
         self.state.send_modify(|state| state.is_complete = true);
         TraceSum {
             length: writer.length,
@@ -126,22 +141,58 @@ impl Spool {
         self.state.subscribe()
     }
 
+    /// How many bytes of output the trace does not have because of the limit.
+    pub fn omitted(&self) -> u64 {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.omitted
+    }
+
     fn append(&self, writer: &mut Writer, text: &[u8]) {
-        let was_full = writer.omitted > 0;
-        // Once something was omitted, nothing more is taken: the trace must not have gaps.
-        let free = if was_full {
-            0
-        } else {
-            usize::try_from(self.limit.saturating_sub(writer.length)).unwrap_or(usize::MAX)
-        };
-        let (kept, omitted) = text.split_at(text.len().min(free));
-        self.write_to_file(writer, kept);
-        writer.omitted += omitted.len() as u64;
-        if writer.omitted > 0 && !was_full {
+        let mut rest = text;
+        if !writer.is_full {
+            let head = self.limit.saturating_sub(self.max_tail as u64);
+            let free = head.saturating_sub(writer.length);
+            let kept = head_part(text, usize::try_from(free).unwrap_or(usize::MAX));
+            self.write_to_file(writer, &text[..kept]);
+            rest = &text[kept..];
+            writer.is_full = !rest.is_empty();
+        }
+        if !rest.is_empty() {
+            self.append_to_tail(writer, rest);
+        }
+    }
+
+    fn append_to_tail(&self, writer: &mut Writer, text: &[u8]) {
+        let had_all = writer.omitted == 0;
+        let skipped = text.len().saturating_sub(self.max_tail);
+        let text = &text[skipped..];
+        let excess = (writer.tail.len() + text.len()).saturating_sub(self.max_tail);
+        writer.tail.drain(..excess);
+        writer.tail.extend(text);
+        writer.omitted += (skipped + excess) as u64;
+        if had_all && writer.omitted > 0 {
+            // For those who follow the trace: it goes on only when the job ends.
             let limit = self.limit;
-            let notice = format!("\n[the trace has reached its limit of {limit} bytes]\n");
+            let notice = format!(
+                "\n[the trace has reached its limit of {limit} bytes; its last lines follow when the \
+                 job ends]\n"
+            );
             self.write_to_file(writer, notice.as_bytes());
         }
+    }
+
+    fn write_tail(&self, writer: &mut Writer) {
+        let mut tail = Vec::from(std::mem::take(&mut writer.tail));
+        if writer.omitted > 0 {
+            // It begins in the middle of a line, which nobody can read.
+            if let Some(end) = tail.iter().position(|byte| *byte == b'\n') {
+                tail.drain(..=end);
+                writer.omitted += end as u64 + 1;
+            }
+            let notice = format!("[{} bytes of output are missing here]\n", writer.omitted);
+            self.write_to_file(writer, notice.as_bytes());
+        }
+        self.write_to_file(writer, &tail);
     }
 
     fn write_to_file(&self, writer: &mut Writer, text: &[u8]) {
@@ -160,6 +211,16 @@ impl Spool {
         let length = writer.length;
         self.state.send_modify(|state| state.length = length);
     }
+}
+
+/// How many bytes of `text` belong to the beginning of a trace that has room for `free` more: whole
+/// lines, if one ends within them.
+fn head_part(text: &[u8], free: usize) -> usize {
+    if text.len() <= free {
+        return text.len();
+    }
+    let lines = text[..free].iter().rposition(|byte| *byte == b'\n');
+    lines.map_or(free, |end| end + 1)
 }
 
 #[cfg(test)]
@@ -187,18 +248,52 @@ mod tests {
         assert!(spool.follow().borrow().is_complete);
     }
 
+    fn text_of(spool: &Spool) -> String {
+        String::from_utf8(spool.read(0, 1 << 20).unwrap()).unwrap()
+    }
+
     #[test]
-    fn output_beyond_the_limit_is_omitted_and_counted() {
-        let (_dir, spool) = spool(4);
-        spool.write(b"123456");
-        spool.write(b"78");
+    fn a_trace_beyond_its_limit_keeps_its_beginning_and_its_end() {
+        let (_dir, spool) = spool(40);
+        for number in 0..20 {
+            spool.write(format!("line {number}\n").as_bytes());
+        }
         let sum = spool.end();
-        let text = spool.read(0, 1000).unwrap();
+        let text = text_of(&spool);
         assert_eq!(
-            String::from_utf8(text.clone()).unwrap(),
-            "1234\n[the trace has reached its limit of 4 bytes]\n[4 bytes of output were omitted]\n"
+            text,
+            "line 0\nline 1\nline 2\nline 3\nli\n[the trace has reached its limit of 40 bytes; its last \
+             lines follow when the job ends]\n[112 bytes of output are missing here]\nline 19\n"
         );
-        assert_eq!(sum.crc32, crc32fast::hash(&text));
+        assert_eq!(spool.omitted(), 112);
+        assert_eq!(sum.length, text.len() as u64);
+        assert_eq!(sum.crc32, crc32fast::hash(text.as_bytes()));
+    }
+
+    #[test]
+    fn a_trace_just_below_its_limit_has_no_gap() {
+        let (_dir, spool) = spool(40);
+        spool.write(b"0123456789012345678901234\n");
+        spool.write(b"67890");
+        spool.write(b"12345678");
+        spool.end();
+        assert_eq!(text_of(&spool), "0123456789012345678901234\n6789012345678");
+        assert_eq!(spool.omitted(), 0);
+    }
+
+    #[test]
+    fn one_long_line_keeps_its_ends_and_large_writes_take_little_memory() {
+        let (_dir, spool) = spool(8);
+        spool.write(&[b'a'; 100_000]);
+        spool.write(&[b'b'; 100_000]);
+        spool.end();
+        let text = text_of(&spool);
+        assert!(text.starts_with("aaaaaa\n[the trace"), "{text}");
+        assert!(
+            text.ends_with("[199992 bytes of output are missing here]\nbb"),
+            "{text}"
+        );
+        assert_eq!(spool.omitted(), 199_992);
     }
 
     #[test]
