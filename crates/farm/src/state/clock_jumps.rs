@@ -66,9 +66,6 @@ impl ClockJumps {
         // Taken over each time, so that slow corrections do not add up to a jump.
         state.difference = seen;
         let now = clock.monotonic();
-        if now >= state.uncounted_until {
-            state.uncounted = TimeDelta::zero();
-        }
         if by.abs() >= SMALLEST_JUMP {
             tracing::warn!(
                 jump_s = by.num_seconds(),
@@ -80,6 +77,8 @@ impl ClockJumps {
             // alone.
             state.uncounted += by;
             state.uncounted_until = now + UNCOUNTED_FOR;
+        } else if now >= state.uncounted_until {
+            state.uncounted = TimeDelta::zero();
         }
         state
     }
