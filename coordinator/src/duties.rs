@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const LEASES_EVERY: Duration = Duration::from_secs(1);
 const BUILDS_EVERY: Duration = Duration::from_secs(1);
+const PARKED_EVERY: Duration = Duration::from_secs(10);
 const DISKS_EVERY: Duration = Duration::from_secs(1);
 const FILES_EVERY: Duration = Duration::from_secs(30);
 const STATUSES_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +41,15 @@ pub(crate) fn start(farm: &Farm) -> DropGuard {
         log_failure(farm.expire_uploads().await);
         log_failure(farm.expire_artifact_uploads().await);
     });
+    repeat(
+        farm,
+        "parked polls",
+        PARKED_EVERY,
+        &stop,
+        |farm| async move {
+            log_failure(farm.look_for_parked_polls().await);
+        },
+    );
     repeat(farm, "disk space", DISKS_EVERY, &stop, |farm| async move {
         farm.check_disks();
     });

@@ -73,6 +73,23 @@ async fn new_job_wakes_a_poll_held_at_the_other_coordinator() {
 }
 
 #[tokio::test]
+async fn poll_held_at_the_other_coordinator_ends_when_its_runner_is_changed() {
+    let (farm, second) = two_coordinators().await;
+    let runner = runner_at(&second, &RunnerApi::new(&farm).register_runner(&farm).await);
+    let key = runner.expect_no_job().await;
+    let waiting = runner.clone();
+    let poll = tokio::spawn(async move { waiting.poll_with_queue_key(&key).await });
+    wait_until(SOON, "the poll is held", async || {
+        second.farm.parked_polls() == 1
+    })
+    .await;
+    farm.pause_runner(runner.id).await;
+    second.farm.look_for_parked_polls().await.unwrap();
+    let response = timeout(SOON, poll).await.expect("a response soon").unwrap();
+    response.fails_with(404, "404 Not Found");
+}
+
+#[tokio::test]
 async fn job_continues_at_the_other_coordinator_and_is_canceled_at_the_first() {
     let (farm, second) = two_coordinators().await;
     let project = farm.project("acme/api").await;

@@ -9,6 +9,6 @@ pub(crate) mod row;
 pub use projects::bound_to;
 pub use queries::{
     NewRunner, ONLY_PROJECT, Update, all, by_token, delete, disable, enable, get, insert, list,
-    record_contact, set_token, update,
+    record_contact, revisions, set_token, update,
 };
 pub use row::{About, Runner};

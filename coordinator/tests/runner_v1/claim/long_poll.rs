@@ -24,6 +24,7 @@ on_both_back_ends!(
     one_new_job_wakes_one_held_poll,
     new_job_does_not_wake_polls_of_unsuitable_runners,
     new_attempt_wakes_a_runner_that_did_not_lose_the_job,
+    held_poll_gets_the_job_that_its_runner_lost_after_some_time,
     poll_without_a_current_queue_key_is_never_held,
     stopping_the_coordinator_answers_held_polls,
     runner_paused_during_a_held_poll_claims_nothing,
@@ -125,6 +126,26 @@ async fn new_attempt_wakes_a_runner_that_did_not_lose_the_job(backend: Backend) 
     let next = Claim::read(&fresh, &finished(second).await);
     assert_eq!(farm.job(next.id).await.retries, Some(lost.id));
     assert!(!first.is_finished());
+}
+
+async fn held_poll_gets_the_job_that_its_runner_lost_after_some_time(backend: Backend) {
+    let farm = farm_with_long_polls(backend).await;
+    let project = farm.project("acme/api").await;
+    let api = RunnerApi::new(&farm);
+    let runner = api.register_runner(&farm).await;
+    farm.build(&project).await;
+    let lost = runner.claim().await;
+    farm.advance(91);
+    // Without another runner, the one that lost the job would get it again at once.
+    api.register_runner(&farm).await.expect_no_job().await;
+    farm.expire_leases().await;
+    let poll = hold_poll(&farm, &runner).await;
+    farm.farm().look_for_parked_polls().await.unwrap();
+    assert!(!poll.is_finished());
+    farm.advance(3600);
+    farm.farm().look_for_parked_polls().await.unwrap();
+    let next = Claim::read(&runner, &finished(poll).await);
+    assert_eq!(farm.job(next.id).await.retries, Some(lost.id));
 }
 
 async fn poll_without_a_current_queue_key_is_never_held(backend: Backend) {

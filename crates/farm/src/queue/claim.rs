@@ -22,9 +22,6 @@ use crate::projects::secrets::{JobSecrets, SealedSecrets};
 use crate::queue::needed_images::{is_cache_source, with_needed_images};
 use crate::runners::managers::ManagerInfo;
 
-/// How long a parked poll relies on wake-ups before it looks for itself.
-const POLL_EVERY: Duration = Duration::from_secs(10);
-
 /// The one version of stock runners that sends nothing at all while a job prints nothing.
 const SILENT_VERSION: &str = "0.5.";
 
@@ -166,12 +163,18 @@ impl Farm {
         let mut hold = poll.last_value.as_deref() == Some(value.as_str());
         loop {
             // Park before looking, or a job that becomes pending in between is missed.
-            let mut parked = self.inner.wakeups.park(runner.id, &runner.capabilities);
+            let mut parked = self
+                .inner
+                .wakeups
+                .park(runner.id, runner.rev, &runner.capabilities);
             if hold && self.queue_value(&runner) == value {
-                let wake_at = deadline.min(Instant::now() + POLL_EVERY);
-                tokio::select! {
-                    _ = timeout_at(wake_at, parked.woken()) => {}
+                let woken = tokio::select! {
+                    woken = timeout_at(deadline, parked.woken()) => woken.is_ok(),
                     () = self.inner.stopping.cancelled() => return Ok(PollAnswer::Nothing { value }),
+                };
+                // There is nothing that this runner has not looked for, so an idle poll costs no read.
+                if !woken && self.queue_value(&runner) == value {
+                    return Ok(PollAnswer::Nothing { value });
                 }
                 // The runner may have been changed, paused or deleted while it waited.
                 let current = self.reread_runner(&runner).await?;

@@ -6,4 +6,5 @@ pub(crate) mod duties;
 pub(crate) mod explain;
 pub(crate) mod metrics;
 pub(crate) mod needed_images;
+mod parked;
 pub(crate) mod reserved;

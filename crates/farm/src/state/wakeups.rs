@@ -29,6 +29,8 @@ struct Inner {
 struct Parked {
     ticket: u64,
     runner: RunnerId,
+    /// The revision of the runner that was read before it was parked.
+    rev: i64,
     wake: oneshot::Sender<PendingKey>,
 }
 
@@ -57,7 +59,12 @@ impl Wakeups {
     }
 
     /// Parks the poll of a runner until a job that it can take becomes pending.
-    pub(crate) fn park(&self, runner: RunnerId, capabilities: &Capabilities) -> ParkedPoll {
+    pub(crate) fn park(
+        &self,
+        runner: RunnerId,
+        rev: i64,
+        capabilities: &Capabilities,
+    ) -> ParkedPoll {
         let (wake, woken) = oneshot::channel();
         let ticket = self.inner.next_ticket.fetch_add(1, Ordering::Relaxed);
         let mut parked = lock(&self.inner.parked);
@@ -65,6 +72,7 @@ impl Wakeups {
         line.push_back(Parked {
             ticket,
             runner,
+            rev,
             wake,
         });
         ParkedPoll {
@@ -91,10 +99,20 @@ impl Wakeups {
 
     /// Wakes all parked polls of one runner, as after it was changed or deleted.
     pub(crate) fn wake_runner(&self, runner: RunnerId) {
+        self.wake_outdated(|parked, _| parked == runner);
+    }
+
+    /// Wakes all parked polls of the runners whose revision `is_outdated`.
+    pub(crate) fn wake_outdated(&self, is_outdated: impl Fn(RunnerId, i64) -> bool) {
         lock(&self.inner.parked).retain(|_, line| {
-            line.retain(|parked| parked.runner != runner);
+            line.retain(|parked| !is_outdated(parked.runner, parked.rev));
             !line.is_empty()
         });
+    }
+
+    /// What the runners of parked polls can take; equal capabilities are listed once.
+    pub(crate) fn parked_capabilities(&self) -> Vec<Capabilities> {
+        lock(&self.inner.parked).keys().cloned().collect()
     }
 
     /// Wakes every parked poll, as after missed signals.

@@ -113,6 +113,18 @@ pub fn all(conn: &mut Conn) -> Result<Vec<Runner>, StoreError> {
     with_projects(rows, &served)
 }
 
+/// The revision of each runner, without deleted ones.
+pub fn revisions(conn: &mut Conn) -> Result<HashMap<RunnerId, i64>, StoreError> {
+    let rows: Vec<(i64, i64)> = runners::table
+        .filter(runners::removed_at.is_null())
+        .select((runners::id, runners::rev))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, rev)| (RunnerId(id), rev))
+        .collect())
+}
+
 /// Several runners, also deleted ones, in two statements however many there are.
 pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Runner>, StoreError> {
     let served: Vec<(i64, i64)> = runner_projects::table

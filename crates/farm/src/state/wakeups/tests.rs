@@ -40,9 +40,9 @@ fn is_woken(ticket: &mut ParkedPoll) -> bool {
 #[tokio::test]
 async fn one_job_wakes_the_capable_runner_that_waited_longest() {
     let wakeups = Wakeups::default();
-    let mut plain = wakeups.park(RunnerId(1), &runner(""));
-    let mut first = wakeups.park(RunnerId(2), &runner("gpu"));
-    let mut second = wakeups.park(RunnerId(3), &runner("gpu"));
+    let mut plain = wakeups.park(RunnerId(1), 0, &runner(""));
+    let mut first = wakeups.park(RunnerId(2), 0, &runner("gpu"));
+    let mut second = wakeups.park(RunnerId(3), 0, &runner("gpu"));
     wakeups.wake(&pending("gpu"));
     assert!(!is_woken(&mut plain));
     assert!(is_woken(&mut first));
@@ -53,11 +53,12 @@ async fn one_job_wakes_the_capable_runner_that_waited_longest() {
 #[tokio::test]
 async fn a_warm_runner_is_woken_before_one_that_waited_longer() {
     let wakeups = Wakeups::default();
-    let mut cold = wakeups.park(RunnerId(1), &runner(""));
-    let mut warm = wakeups.park(RunnerId(2), &runner(""));
-    let mut warmer = wakeups.park(RunnerId(3), &runner("gpu"));
+    let mut cold = wakeups.park(RunnerId(1), 0, &runner(""));
+    let mut warm = wakeups.park(RunnerId(2), 0, &runner(""));
+    let mut warmer = wakeups.park(RunnerId(3), 0, &runner("gpu"));
     let mut unfit = wakeups.park(
         RunnerId(4),
+        0,
         &Capabilities {
             run_untagged: false,
             ..runner("gpu")
@@ -78,8 +79,8 @@ async fn a_warm_runner_is_woken_before_one_that_waited_longer() {
 #[tokio::test]
 async fn a_reserved_job_wakes_only_its_runner() {
     let wakeups = Wakeups::default();
-    let mut other = wakeups.park(RunnerId(1), &runner(""));
-    let mut own = wakeups.park(RunnerId(2), &runner(""));
+    let mut other = wakeups.park(RunnerId(1), 0, &runner(""));
+    let mut own = wakeups.park(RunnerId(2), 0, &runner(""));
     let job = PendingKey {
         warm: vec![RunnerId(2)],
         only_warm: true,
@@ -100,8 +101,8 @@ async fn a_dropped_poll_passes_its_wake_up_on() {
     let wakeups = Wakeups::default();
     // Before the poll noticed the wake-up, or before its runner looked.
     for noticed in [false, true] {
-        let mut gone = wakeups.park(RunnerId(1), &runner(""));
-        let mut next = wakeups.park(RunnerId(2), &runner(""));
+        let mut gone = wakeups.park(RunnerId(1), 0, &runner(""));
+        let mut next = wakeups.park(RunnerId(2), 0, &runner(""));
         wakeups.wake(&pending(""));
         assert!(!noticed || is_woken(&mut gone));
         drop(gone);
@@ -114,8 +115,8 @@ async fn a_dropped_poll_passes_its_wake_up_on() {
 #[tokio::test]
 async fn a_runner_that_looked_passes_no_wake_up_on() {
     let wakeups = Wakeups::default();
-    let mut first = wakeups.park(RunnerId(1), &runner(""));
-    let mut second = wakeups.park(RunnerId(2), &runner(""));
+    let mut first = wakeups.park(RunnerId(1), 0, &runner(""));
+    let mut second = wakeups.park(RunnerId(2), 0, &runner(""));
     wakeups.wake(&pending(""));
     assert!(is_woken(&mut first));
     first.looked();
@@ -125,9 +126,9 @@ async fn a_runner_that_looked_passes_no_wake_up_on() {
 #[tokio::test]
 async fn a_wake_up_is_passed_on_once() {
     let wakeups = Wakeups::default();
-    let mut first = wakeups.park(RunnerId(1), &runner(""));
-    let mut second = wakeups.park(RunnerId(2), &runner(""));
-    let mut third = wakeups.park(RunnerId(3), &runner(""));
+    let mut first = wakeups.park(RunnerId(1), 0, &runner(""));
+    let mut second = wakeups.park(RunnerId(2), 0, &runner(""));
+    let mut third = wakeups.park(RunnerId(3), 0, &runner(""));
     wakeups.wake(&pending(""));
     assert!(is_woken(&mut first));
     assert_eq!(first.woken_for(), Some(QueueKeyId(1)));
@@ -140,14 +141,24 @@ async fn a_wake_up_is_passed_on_once() {
 #[tokio::test]
 async fn all_polls_of_one_runner_can_be_woken() {
     let wakeups = Wakeups::default();
-    let mut here = wakeups.park(RunnerId(1), &runner("gpu"));
-    let mut there = wakeups.park(RunnerId(1), &runner(""));
-    let mut other = wakeups.park(RunnerId(2), &runner(""));
+    let mut here = wakeups.park(RunnerId(1), 0, &runner("gpu"));
+    let mut there = wakeups.park(RunnerId(1), 0, &runner(""));
+    let mut other = wakeups.park(RunnerId(2), 0, &runner(""));
     wakeups.wake_runner(RunnerId(1));
     assert!(is_woken(&mut here) && is_woken(&mut there));
     drop((here, there));
     assert!(!is_woken(&mut other));
     assert_eq!(wakeups.parked(), 1);
+}
+
+#[tokio::test]
+async fn polls_of_an_older_revision_of_their_runner_can_be_woken() {
+    let wakeups = Wakeups::default();
+    let mut older = wakeups.park(RunnerId(1), 1, &runner(""));
+    let mut current = wakeups.park(RunnerId(2), 5, &runner(""));
+    wakeups.wake_outdated(|runner, rev| runner == RunnerId(1) && rev < 2);
+    assert!(is_woken(&mut older));
+    assert!(!is_woken(&mut current));
 }
 
 #[tokio::test]
