@@ -14,7 +14,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use slipway_domain::{ClaimRequestId, JobToken, Platform, RunnerToken};
 use slipway_protocol::{
     ClaimRequest, Features, Info, JOB_STATUS_HEADER, JOB_TOKEN_HEADER, JobPayload,
-    LAST_UPDATE_HEADER, OUR_RUNNER, PulledImage, UpdateRequest,
+    LAST_UPDATE_HEADER, OUR_RUNNER, PulledImage, TRACE_FOLLOWED_HEADER, UpdateRequest,
 };
 
 pub use commands::CommandError;
@@ -77,6 +77,8 @@ pub enum TraceAnswer {
         length: u64,
         /// Whether the job was canceled or has failed.
         is_ended: bool,
+        /// Whether somebody follows the trace.
+        is_followed: bool,
     },
     /// The piece does not start where the stored trace ends.
     WrongOffset {
@@ -271,7 +273,11 @@ impl CoordinatorClient {
         let status = text_header(answer.headers(), JOB_STATUS_HEADER);
         let is_ended = matches!(status, Some("canceled" | "failed"));
         match (answer.status(), stored_length(answer.headers())) {
-            (StatusCode::ACCEPTED, Some(length)) => TraceAnswer::Stored { length, is_ended },
+            (StatusCode::ACCEPTED, Some(length)) => TraceAnswer::Stored {
+                length,
+                is_ended,
+                is_followed: answer.headers().contains_key(TRACE_FOLLOWED_HEADER),
+            },
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) => {
                 TraceAnswer::WrongOffset { length, is_ended }
             }

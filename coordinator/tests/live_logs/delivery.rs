@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use slipway_testkit::{Backend, on_both_back_ends};
+use slipway_testkit::{Backend, on_both_back_ends, wait_until};
 
+use crate::client::ApiResponse;
 use crate::fixture::{Fixture, RunningJob};
 use crate::log_stream::{Frame, LIMIT, LogStream, joined_text};
 
@@ -20,7 +21,24 @@ on_both_back_ends!(
     replaced_trace_continues_at_the_offset_of_its_readers,
     job_token_in_the_log_is_masked,
     all_apis_stream_the_same_log,
+    runners_are_told_while_somebody_follows,
 );
+
+async fn runners_are_told_while_somebody_follows(backend: Backend) {
+    let fixture = Fixture::new(backend).await;
+    let job = fixture.start_job().await;
+    let followed = |answer: &ApiResponse| answer.header("slipway-trace-followed").is_some();
+    assert!(!followed(&job.claim.patch("0-2", "one").await.is(202)));
+    let mut reader = fixture.follow(&job).await;
+    reader.history().await;
+    assert!(followed(&job.claim.patch("3-5", "two").await.is(202)));
+    drop(reader);
+    wait_until(LIMIT, "the follower is gone", async || {
+        !followed(&job.claim.patch("6-6", "").await.is(202))
+    })
+    .await;
+    job.succeed().await;
+}
 
 async fn chunk_sent_twice_at_once_is_delivered_once(backend: Backend) {
     let fixture = Fixture::new(backend).await;

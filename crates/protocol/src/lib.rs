@@ -21,6 +21,9 @@ pub use job::{
 pub const JOB_TOKEN_HEADER: &str = "BUILD-TOKEN";
 /// Response header with the job's status, by GitLab's name.
 pub const JOB_STATUS_HEADER: &str = "Build-Status";
+/// Sent with the answer to a piece of a trace while somebody follows that trace. Slipway's runners then
+/// send each line at once, instead of several together.
+pub const TRACE_FOLLOWED_HEADER: &str = "Slipway-Trace-Followed";
 /// Response header with an opaque value that changes when the runner's queue may have changed.
 pub const LAST_UPDATE_HEADER: &str = "X-GitLab-Last-Update";
 /// The [`Info::name`] of our runner.

@@ -15,6 +15,8 @@ const MAX_PIECE: usize = 1024 * 1024;
 const MIN_PIECE: u64 = 64 * 1024;
 /// How long a small piece waits.
 const MAX_DELAY: Duration = Duration::from_secs(1);
+/// How long it waits while somebody follows the trace: lines that are written together are sent together.
+const FOLLOWED_DELAY: Duration = Duration::from_millis(5);
 
 /// How much of a trace the coordinator took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct TraceSender<'a> {
     spool: &'a Spool,
     /// How many bytes the coordinator has, as far as we know.
     stored: u64,
+    /// Whether somebody follows the trace, according to the last answer.
+    is_followed: bool,
 }
 
 impl<'a> TraceSender<'a> {
@@ -58,6 +62,7 @@ impl<'a> TraceSender<'a> {
             token,
             spool,
             stored: 0,
+            is_followed: false,
         }
     }
 
@@ -87,8 +92,13 @@ impl<'a> TraceSender<'a> {
             if !state.is_complete && state.length - stored < MIN_PIECE {
                 let enough =
                     spool.wait_for(|state| state.length - stored >= MIN_PIECE || state.is_complete);
+                let delay = if self.is_followed {
+                    FOLLOWED_DELAY
+                } else {
+                    MAX_DELAY
+                };
                 // After the timeout the small piece is sent as it is.
-                let _ = tokio::time::timeout(MAX_DELAY, enough).await;
+                let _ = tokio::time::timeout(delay, enough).await;
             }
             match self.send_piece(stop).await {
                 Next::Continue => backoff.reset(),
@@ -110,8 +120,13 @@ impl<'a> TraceSender<'a> {
             .coordinator
             .send_trace(&self.token, self.job, self.stored, piece)
             .await;
+        if let TraceAnswer::Stored { is_followed, .. } = answer {
+            self.is_followed = is_followed;
+        }
         match answer {
-            TraceAnswer::Stored { length, is_ended }
+            TraceAnswer::Stored {
+                length, is_ended, ..
+            }
             | TraceAnswer::WrongOffset { length, is_ended } => {
                 let before = self.stored;
                 self.resume_from(length);

@@ -54,6 +54,8 @@ pub(crate) struct State {
     claimed: HashMap<String, Value>,
     /// How many of the next answers with a job are lost.
     pub(crate) failing_claim_answers: usize,
+    /// Whether somebody follows the traces.
+    pub(crate) is_followed: bool,
     /// How many of the next trace pieces are stored but answered with an error.
     pub(crate) failing_trace_answers: usize,
     /// How many bytes of the trace are lost before the next final report.

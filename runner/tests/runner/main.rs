@@ -10,4 +10,5 @@ mod full_disk;
 mod host_faults;
 mod job_lifecycle;
 mod masking;
+mod traces;
 mod uploads;

@@ -80,6 +80,11 @@ impl LiveTraces {
         }
     }
 
+    /// Whether somebody follows the trace of a job at this coordinator.
+    pub(crate) fn is_followed(&self, job: JobId) -> bool {
+        lock(&self.open).contains_key(&job)
+    }
+
     fn of(&self, job: JobId) -> Option<Arc<LiveTrace>> {
         lock(&self.open)
             .get(&job)

@@ -44,6 +44,11 @@ impl SentTrace {
 }
 
 impl Farm {
+    /// Whether somebody follows the trace of a job at this coordinator.
+    pub fn is_trace_followed(&self, job: JobId) -> bool {
+        self.inner.live_traces.is_followed(job)
+    }
+
     /// Appends bytes that begin at `start` to the trace of a job. An empty chunk only renews the
     /// lease, and tells a runner how its job ended.
     ///

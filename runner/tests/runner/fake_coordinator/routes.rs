@@ -340,6 +340,9 @@ async fn append(
         }
     }
     shared.changed.notify_waiters();
+    if state.is_followed {
+        answer.insert_header(("Slipway-Trace-Followed", "true"));
+    }
     answer
         .insert_header(("Build-Status", held.status.clone()))
         .insert_header(("Range", format!("0-{}", held.trace.len())))

@@ -6,7 +6,7 @@ use actix_web::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use slipway_farm::{Farm, FarmError, ManagerInfo, Poll, PollAnswer};
 use slipway_http::UnreadBody;
-use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER};
+use slipway_protocol::{ClaimRequest, JOB_STATUS_HEADER, TRACE_FOLLOWED_HEADER};
 
 use crate::convert;
 use crate::params::{non_empty, range_start, read_body};
@@ -118,8 +118,12 @@ async fn try_append(farm: &Farm, id: &str, http: &HttpRequest, body: UnreadBody)
     let access = farm.job_access(id, &token).await?;
     let (start, body) = (start?, read_body(body, &access).await?);
     let appended = farm.append_trace(&access, start, body.bytes()).await?;
+    let mut answer = HttpResponse::Accepted();
+    if farm.is_trace_followed(id) {
+        answer.insert_header((TRACE_FOLLOWED_HEADER, "true"));
+    }
     // 202 is the only status of success, and `Range` is a length, not the index of the last byte.
-    Ok(HttpResponse::Accepted()
+    Ok(answer
         .insert_header((JOB_STATUS_HEADER, convert::job_status(&appended.state)))
         .insert_header((RANGE, format!("0-{}", appended.length)))
         .insert_header((CONTENT_TYPE, "text/plain"))
