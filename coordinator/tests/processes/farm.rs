@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use slipway_testkit::postgres::{Database, fresh_database};
+use slipway_testkit::postgres::{Database, migrated_database};
 use slipway_testkit::processes::CoordinatorProcess;
 use slipway_testkit::{Backend, wait_for};
 
@@ -21,7 +21,7 @@ impl FarmDir {
     pub(crate) async fn new(backend: Backend) -> Self {
         let database = match backend {
             Backend::Sqlite => None,
-            Backend::Postgres => Some(fresh_database().await),
+            Backend::Postgres => Some(migrated_database().await),
         };
         Self {
             dir: tempfile::tempdir().unwrap(),

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use slipway_testkit::postgres::fresh_database;
+use slipway_testkit::postgres::migrated_database;
 use slipway_testkit::processes::program;
 use slipway_testkit::wait_for;
 
@@ -137,7 +137,7 @@ mod postgres {
     #[tokio::test]
     async fn address_of_the_database_comes_from_a_file() {
         let dir = tempfile::tempdir().unwrap();
-        let database = fresh_database().await;
+        let database = migrated_database().await;
         let url = secret_file(dir.path(), "database", &database.url());
         let farm = start(dir.path(), &[("SLIPWAY_DATABASE_URL_FILE", &url)]).await;
         assert_not_visible(farm.child.id(), &[&database.url()]);

@@ -15,7 +15,7 @@ use slipway_farm::{
 };
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
-use slipway_testkit::postgres::{Database, fresh_database};
+use slipway_testkit::postgres::{Database, migrated_database};
 use slipway_testkit::{Backend, LOOPBACK, outbound};
 use tempfile::TempDir;
 
@@ -56,7 +56,7 @@ async fn start(backend: Backend) -> Fixture {
     let clock = Clock::manual();
     let database = match backend {
         Backend::Sqlite => None,
-        Backend::Postgres => Some(fresh_database().await),
+        Backend::Postgres => Some(migrated_database().await),
     };
     let url = match &database {
         Some(database) => database.url(),

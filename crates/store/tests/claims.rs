@@ -26,7 +26,7 @@ use slipway_store::{
     ClaimRequest, DatabaseUrl, Store, builds, jobs, pipelines, projects, queue, retries, runners,
     settle,
 };
-use slipway_testkit::postgres::fresh_database;
+use slipway_testkit::postgres::migrated_database;
 
 /// The limit of running jobs of each project. The last runner has the tag that the tagged jobs
 /// require.
@@ -430,7 +430,7 @@ mod postgres {
     #[test]
     fn random_histories_keep_the_queue_consistent() {
         histories(12, async || {
-            let database = fresh_database().await;
+            let database = migrated_database().await;
             (database.url().parse().unwrap(), database)
         });
     }

@@ -15,7 +15,7 @@ use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, Projec
 use slipway_store::projects::Settings;
 use tempfile::TempDir;
 
-use crate::postgres::{Database, fresh_database};
+use crate::postgres::{Database, migrated_database};
 
 /// The database of a farm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl TestFarm {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let database = match backend {
             Backend::Sqlite => None,
-            Backend::Postgres => Some(fresh_database().await),
+            Backend::Postgres => Some(migrated_database().await),
         };
         let url = database
             .as_ref()
