@@ -32,7 +32,7 @@ async fn half_body_is_answered_408_and_closed(backend: Backend) {
     let farm = TestFarm::start_with(backend, impatient).await;
     farm.project("acme/api").await;
     let token = &farm.admin_token;
-    for request in [
+    let requests = [
         format!("POST /v1/projects HTTP/1.1\nPRIVATE-TOKEN: {token}\nContent-Type: application/json"),
         format!("POST /v1/projects/acme/api/sources HTTP/1.1\nPRIVATE-TOKEN: {token}\nContent-Type: application/gzip"),
         format!("POST /api/v3/projects HTTP/1.1\nPRIVATE-TOKEN: {token}"),
@@ -46,15 +46,19 @@ async fn half_body_is_answered_408_and_closed(backend: Backend) {
         "POST /ci/api/v1/builds/1/artifacts HTTP/1.1\nContent-Type: multipart/form-data; boundary=b".to_owned(),
         "POST /api/v4/jobs/request HTTP/1.1".to_owned(),
         "POST /hooks/github HTTP/1.1\nX-GitHub-Event: push\nX-Hub-Signature-256: sha256=00".to_owned(),
-    ] {
-        for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
-            let mut connection = Connection::to(&farm).await;
-            connection.head(&format!("{request}\n{framing}")).await;
-            connection.send(b"3\r\n{\"a").await;
-            let answer = connection.answer_and_close(CLOSED).await;
-            assert_eq!(answer.status, 408, "{request}\n{framing}\n{}", answer.text);
-        }
-    }
+    ];
+    let send = async |request: &str, framing: &str| {
+        let mut connection = Connection::to(&farm).await;
+        connection.head(&format!("{request}\n{framing}")).await;
+        connection.send(b"3\r\n{\"a").await;
+        let answer = connection.answer_and_close(CLOSED).await;
+        assert_eq!(answer.status, 408, "{request}\n{framing}\n{}", answer.text);
+    };
+    // All at once, because each takes as long as the farm waits for progress.
+    let all = requests.iter().flat_map(|request| {
+        ["Content-Length: 1000", "Transfer-Encoding: chunked"].map(|framing| send(request, framing))
+    });
+    join_all(all).await;
 }
 
 async fn one_byte_at_a_time_is_no_progress(backend: Backend) {
