@@ -138,7 +138,7 @@ pub struct Limits {
     /// uploads, traces and new builds are refused; 0 refuses nothing before a disk is full.
     #[arg(long, env = "SLIPWAY_MIN_FREE_MB", default_value = "256")]
     pub min_free_mb: u64,
-    /// The longest trace, in bytes.
+    /// How much a trace keeps, in bytes; of a longer one, the beginning and the end.
     #[arg(long, env = "SLIPWAY_MAX_TRACE_BYTES", default_value = "1073741824")]
     pub max_trace_bytes: u64,
     /// Seconds for which a reader of a live trace may read nothing before it is disconnected.

@@ -11,6 +11,8 @@
     reason = "only the tests of the runner protocol use all of it"
 )]
 mod client;
+#[path = "../support/cut_trace.rs"]
+mod cut_trace;
 mod delivery;
 mod fixture;
 mod frames;
@@ -21,3 +23,4 @@ mod postgres_two_coordinators;
 mod resume;
 mod slow_readers;
 mod tokens;
+mod trace_limit;

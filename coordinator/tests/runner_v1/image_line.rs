@@ -14,6 +14,7 @@ on_both_back_ends!(
     image_line_in_the_trace_is_recorded_as_an_artifact,
     other_trace_lines_and_failed_jobs_record_no_image,
     image_in_the_final_update_takes_precedence_over_the_trace,
+    image_line_is_found_beyond_the_limit_of_the_trace,
 );
 
 const REPOSITORY: &str = "registry.test/acme/api";
@@ -137,4 +138,24 @@ async fn image_in_the_final_update_takes_precedence_over_the_trace(backend: Back
     claim.put(end).await.is(200);
     let recorded = recorded_image(&farm, &claim).await;
     assert_eq!(recorded, Some((image(&digest("0b")), 7)));
+}
+
+async fn image_line_is_found_beyond_the_limit_of_the_trace(backend: Backend) {
+    let farm = TestFarm::start_with(backend, |config| {
+        config.registry = Some("registry.test".to_owned());
+        config.limits.max_trace_bytes = 4000;
+    })
+    .await;
+    let claim = claim_image_build(&farm).await;
+    let line = image_line(&claim, &digest("0a"));
+    let trace = format!("{}{line}\nBuild succeeded\n", "more\n".repeat(2000));
+    let mut at = 0;
+    for bytes in trace.as_bytes().chunks(3000) {
+        let range = format!("{at}-{}", at + bytes.len());
+        claim.patch(&range, bytes.to_vec()).await.is(202);
+        at += bytes.len();
+    }
+    claim.put(json!({"state": "success"})).await.is(200);
+    let recorded = recorded_image(&farm, &claim).await;
+    assert_eq!(recorded, Some((image(&digest("0a")), 1234)));
 }

@@ -9,6 +9,8 @@ mod cancel;
 mod claim;
 #[path = "../support/runner_v1.rs"]
 mod client;
+#[path = "../support/cut_trace.rs"]
+mod cut_trace;
 mod extensions;
 mod file_variables;
 mod image_line;

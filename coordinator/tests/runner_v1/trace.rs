@@ -7,6 +7,7 @@ use slipway_domain::JobId;
 use slipway_testkit::{Backend, TestFarm, on_both_back_ends};
 
 use crate::client::{ApiResponse, Claim, RunnerApi};
+use crate::cut_trace::{cut, numbered_lines};
 
 on_both_back_ends!(
     first_chunk_returns_202_with_the_stored_length,
@@ -21,6 +22,7 @@ on_both_back_ends!(
     chunk_repeated_after_a_lost_response_returns_416_with_the_stored_length,
     two_simultaneous_first_chunks_are_stored_once,
     unreadable_content_range_is_a_bad_request,
+    trace_beyond_the_limit_keeps_its_beginning_and_its_end,
 );
 
 /// Claims a job and stores `hello world` as its trace.
@@ -202,4 +204,39 @@ async fn unreadable_content_range_is_a_bad_request(backend: Backend) {
     // The end of the range is ignored; the body length counts.
     claim.patch("0-999999", "hello").await.is(202);
     assert_eq!(farm.trace(claim.id).await, b"hello");
+}
+
+async fn trace_beyond_the_limit_keeps_its_beginning_and_its_end(backend: Backend) {
+    let farm = TestFarm::start_with(backend, |config| {
+        config.limits.max_trace_bytes = 400;
+    })
+    .await;
+    let text = numbered_lines(100);
+    let expected = cut(text.as_bytes(), 400);
+    // Runners up to 1.2 only send the whole trace, later ones chunks and then the whole trace.
+    for (sends_chunks, sends_whole) in [(true, false), (false, true), (true, true)] {
+        let claim = Claim::of_new_build(&farm).await;
+        if sends_chunks {
+            let mut at = 0;
+            for bytes in text.as_bytes().chunks(150) {
+                let range = format!("{at}-{}", at + bytes.len());
+                at += bytes.len();
+                let response = claim.patch(&range, bytes.to_vec()).await;
+                assert_accepted(response, "running", &format!("0-{at}"));
+            }
+            assert_eq!(farm.trace(claim.id).await, expected.running);
+            assert_refused(claim.patch("400-402", "no").await, &format!("0-{at}"));
+        }
+        let end = if sends_whole {
+            serde_json::json!({"state": "failed", "trace": text})
+        } else {
+            serde_json::json!({"state": "failed"})
+        };
+        claim.put(end).await.is(200);
+        let trace = farm.trace(claim.id).await;
+        assert_eq!(
+            String::from_utf8_lossy(&trace),
+            String::from_utf8_lossy(&expected.ended)
+        );
+    }
 }

@@ -8,6 +8,8 @@ mod artifacts;
 mod cancel;
 mod claim;
 mod client;
+#[path = "../support/cut_trace.rs"]
+mod cut_trace;
 mod lease;
 mod line_headers;
 mod managers;
@@ -21,5 +23,6 @@ mod scripted_runner;
 #[path = "../support/scripted_runner/shell.rs"]
 mod shell;
 mod trace;
+mod trace_limit;
 mod transport;
 mod update;

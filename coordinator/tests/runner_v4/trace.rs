@@ -19,7 +19,6 @@ on_both_back_ends!(
     chunk_with_debug_trace_is_accepted,
     character_may_be_split_between_chunks,
     chunk_of_one_mebibyte_is_accepted,
-    trace_is_cut_at_the_size_limit_without_an_error,
 );
 
 async fn first_chunk_returns_202_with_the_stored_length(backend: Backend) {
@@ -140,19 +139,4 @@ async fn chunk_of_one_mebibyte_is_accepted(backend: Backend) {
     let response = claim.patch("0-1048575", text.clone()).await.is(202);
     assert_eq!(response.header("range"), Some("0-1048576"));
     assert!(farm.trace(claim.id).await == text.as_bytes());
-}
-
-async fn trace_is_cut_at_the_size_limit_without_an_error(backend: Backend) {
-    let farm = TestFarm::start_with(backend, |config| {
-        config.limits.max_trace_bytes = 8;
-    })
-    .await;
-    let claim = Claim::of_new_build(&farm).await;
-    claim.patch("0-4", "hello").await.is(202);
-    let response = claim.patch("5-9", "world").await.is(202);
-    assert_eq!(response.header("range"), Some("0-10"));
-    claim.patch("10-14", "again").await.is(202);
-    assert_eq!(farm.trace(claim.id).await, b"hellowor");
-    // A range that does not continue at the sent length is still refused.
-    claim.patch("3-4", "lo").await.is(416);
 }

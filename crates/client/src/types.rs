@@ -253,6 +253,9 @@ pub struct Job {
     /// The steps of the image build. Empty until the job finishes.
     #[serde(default)]
     pub build_steps: Vec<BuildStep>,
+    /// How many bytes of output the trace lacks because it exceeds the limit of the farm.
+    #[serde(default)]
+    pub trace_missing_bytes: u64,
     pub created_at: DateTime<Utc>,
     /// When a runner claimed the job.
     pub started_at: Option<DateTime<Utc>>,

@@ -38,6 +38,7 @@ pub use job::state::{
     StateName,
 };
 pub use job::timestamps::{self, TimestampReader};
+pub use job::trace_limit::{self, TraceLimit};
 pub use names::{CommitSha, GitRef, Invalid, Name, Slug, TagSet};
 pub use pipeline::needs::When;
 pub use pipeline::{platforms, steps};

@@ -51,7 +51,7 @@ pub struct Settings {
     pub disks: Vec<Disk>,
     /// How many bytes must be free on each of these disks; below, what is not urgent is refused.
     pub min_free_bytes: u64,
-    /// The longest trace, in bytes.
+    /// How much a trace keeps, in bytes; of a longer one, the beginning and the end.
     pub max_trace_bytes: u64,
     /// How long a follower of a growing trace may take nothing before it is cut off.
     pub slow_reader: Duration,

@@ -55,13 +55,29 @@ impl Mask {
         range.start.saturating_sub(reach)..range.end.saturating_add(reach)
     }
 
-    /// The masked bytes of `range`. `source` yields the bytes of [`Mask::widened`].
+    /// Which bytes of a text are masked, or would be if the text went on in some way.
+    pub fn hidden_in(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut hidden = Spans::default();
+        let Some(search) = self.search.as_deref() else {
+            hidden.hide(text.len(), true);
+            return hidden.ranges;
+        };
+        if !search.is_empty() {
+            let mut stream = Stream::default();
+            stream.push(search, text, &mut hidden);
+            hidden.hide(stream.held_back().len(), true);
+        }
+        hidden.ranges
+    }
+
+    /// The masked bytes of `range`. `source` yields the bytes from `at` to the end of
+    /// [`Mask::widened`]. `at` is where that begins, unless the text begins there.
     pub fn applied<E>(
         self,
+        at: u64,
         range: Range<u64>,
         source: BoxStream<'static, Result<Bytes, E>>,
     ) -> impl FutureStream<Item = Result<Bytes, E>> + use<E> {
-        let at = self.widened(&range).start;
         let window = self.window(at);
         stream::try_unfold(Some((source, window)), move |state| {
             let range = range.clone();
@@ -168,6 +184,29 @@ impl Sink for Hidden<'_> {
     }
 }
 
+/// Notes where secrets are.
+#[derive(Default)]
+struct Spans {
+    at: usize,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Sink for Spans {
+    fn show(&mut self, bytes: &[u8]) {
+        self.at += bytes.len();
+    }
+
+    fn hide(&mut self, count: usize, is_new: bool) {
+        let end = self.at + count;
+        match self.ranges.last_mut() {
+            Some(last) if !is_new && last.end == self.at => last.end = end,
+            _ if count > 0 => self.ranges.push(self.at..end),
+            _ => {}
+        }
+        self.at = end;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -192,7 +231,7 @@ mod tests {
             .collect();
         let mask = mask.clone();
         let bytes: Vec<Bytes> = mask
-            .applied(range, stream::iter(pieces).boxed())
+            .applied(wide.start, range, stream::iter(pieces).boxed())
             .try_collect()
             .await
             .unwrap();
@@ -269,10 +308,20 @@ mod tests {
         assert_eq!(window.take(b"\n"), "sl\n");
     }
 
+    #[test]
+    fn masked_bytes_are_known_in_a_text_that_may_go_on() {
+        let mask = Mask::new([LONG, SHORT]);
+        let text = format!("xx{LONG}xx{SHORT}{SHORT} slj_0");
+        let hidden = mask.hidden_in(text.as_bytes());
+        assert_eq!(hidden, [2..22, 24..38, 38..52, 53..58]);
+        assert!(mask.hidden_in(b"word").is_empty());
+        assert!(Mask::new([""]).hidden_in(b"words").is_empty());
+    }
+
     #[tokio::test]
     async fn without_secrets_nothing_is_masked() {
         let source = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"bc"))]).boxed();
-        let shown = Mask::new([""]).applied(1..2, source);
+        let shown = Mask::new([""]).applied(1, 1..2, source);
         let bytes: Vec<Bytes> = shown.try_collect().await.unwrap();
         assert_eq!(bytes.concat(), b"b");
     }

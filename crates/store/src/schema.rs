@@ -351,6 +351,8 @@ diesel::table! {
         received_length -> Nullable<BigInt>,
         received_crc32 -> Nullable<BigInt>,
         reader -> Nullable<Text>,
+        tail_length -> Nullable<BigInt>,
+        tail_start -> Nullable<BigInt>,
     }
 }
 
@@ -376,6 +378,19 @@ diesel::table! {
 
 diesel::table! {
     trace_chunks (job_id, start) {
+        job_id -> BigInt,
+        start -> BigInt,
+        length -> BigInt,
+        blob_key -> Text,
+        lines -> Nullable<BigInt>,
+        ends_line -> Nullable<Bool>,
+        at -> Nullable<BigInt>,
+        line_times -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    trace_tail_chunks (job_id, start) {
         job_id -> BigInt,
         start -> BigInt,
         length -> BigInt,
@@ -530,6 +545,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     job_needs,
     traces,
     trace_chunks,
+    trace_tail_chunks,
     artifacts,
     artifact_uploads,
     artifact_upload_pieces,

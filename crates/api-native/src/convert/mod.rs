@@ -261,6 +261,7 @@ pub(crate) fn job(
         spec: job.spec,
         build_steps: details.build_steps.into_iter().map(Into::into).collect(),
         trace_incomplete: details.trace_incomplete,
+        trace_missing_bytes: details.trace_missing_bytes,
         created_at: job.created_at,
         queued_at: job.queued_at,
         started_at: job.started_at,

@@ -177,6 +177,9 @@ pub(crate) struct Job {
     pub(crate) build_steps: Vec<BuildStep>,
     /// Whether the job has finished although a part of its trace is missing.
     pub(crate) trace_incomplete: bool,
+    /// How many bytes of output the trace lacks because it exceeds the limit. They are missing between
+    /// its beginning and its end. May grow until the job finishes.
+    pub(crate) trace_missing_bytes: u64,
     pub(crate) created_at: DateTime<Utc>,
     /// When the job became pending.
     pub(crate) queued_at: Option<DateTime<Utc>>,

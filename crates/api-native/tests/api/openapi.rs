@@ -134,3 +134,18 @@ fn names_and_states_have_the_form_that_the_server_accepts() {
     let required = &schemas["NewBuild"]["required"];
     assert!(required.is_null(), "{required}");
 }
+
+#[test]
+fn a_job_counts_the_bytes_that_its_trace_lacks() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let job = &schemas["Job"];
+    let missing = &job["properties"]["trace_missing_bytes"];
+    assert_eq!(missing["type"], "integer", "{job}");
+    assert!(
+        missing["description"].as_str().unwrap().contains("limit"),
+        "{missing}"
+    );
+    let required = job["required"].as_array().unwrap();
+    assert!(required.contains(&"trace_missing_bytes".into()), "{job}");
+}

@@ -1,4 +1,4 @@
-//! A summary of a build for people: its images, and its slowest steps.
+//! A summary of a build for people: its images, its slowest steps, and what its traces lack.
 
 use slipway_client::{Artifact, Build, BuildStep, Job};
 
@@ -48,6 +48,14 @@ pub(super) fn steps(build: &Build) -> String {
     };
     let rows = steps.iter().take(SLOWEST).map(row).collect();
     section(["SLOWEST STEPS OF", "TIME", "STEP"], rows)
+}
+
+/// The traces that exceed the limit of the farm, and how many bytes each lacks.
+pub(super) fn cut_traces(build: &Build) -> String {
+    let latest = build.jobs.iter().filter(|job| !job.superseded);
+    let cut = latest.filter(|job| job.trace_missing_bytes > 0);
+    let rows = cut.map(|job| [job.name.clone(), job.trace_missing_bytes.to_string()]);
+    section(["CUT TRACE OF", "MISSING BYTES"], rows.collect())
 }
 
 /// A table after an empty line, or nothing if it has no rows.

@@ -100,7 +100,10 @@ pub(crate) async fn show(session: &Session, id: Uuid) -> Result<Outcome> {
         }
     }
     let text = |build: &Build| {
-        build_text(build) + &build_summary::images(&artifacts) + &build_summary::steps(build)
+        build_text(build)
+            + &build_summary::images(&artifacts)
+            + &build_summary::steps(build)
+            + &build_summary::cut_traces(build)
     };
     session.output.value(&build, text)?;
     Ok(Outcome::Succeeded)

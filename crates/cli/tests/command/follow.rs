@@ -98,6 +98,42 @@ async fn following_prints_the_trace_and_exits_with_the_result() {
 }
 
 #[tokio::test]
+async fn show_and_logs_count_what_is_missing_of_a_trace_beyond_the_limit() {
+    let fixture = Fixture::logged_in_with(|config| config.limits.max_trace_bytes = 40).await;
+    let build = build_of(&fixture, jobs_named(&[("api", &[])])).await;
+    let runner = fixture.runner().await;
+    let job = fixture.claim(&runner).await;
+    fixture.append(&job, 0, "line of twenty bytes\n").await;
+    fixture
+        .append(&job, 21, "line of twenty bytes\nthe end\n")
+        .await;
+    let ended = ReportedResult::Succeeded;
+    fixture.end(&runner, job.job.id, ended).await;
+    let id = job_id(&job);
+    let uuid = build.uuid.to_string();
+    for arguments in [
+        &["logs", &id][..],
+        &["logs", "-f", &id],
+        &["logs", &uuid],
+        &["logs", "-f", &uuid],
+    ] {
+        let output = fixture.run(arguments).await;
+        let trace = text(&output.stdout);
+        assert!(
+            trace.ends_with(": 12 bytes are missing here]\nthe end\n"),
+            "{trace}"
+        );
+        let note = format!("The trace of job api ({id}) exceeds the limit of the farm: 12 bytes");
+        let notes = text(&output.stderr);
+        assert_eq!(notes.matches(&note).count(), 1, "{arguments:?} {notes}");
+    }
+    let shown = text(&fixture.run(&["show", &uuid]).await.stdout);
+    let (_, cut) = shown.split_once("CUT TRACE OF").unwrap();
+    let row = cut.lines().nth(1).unwrap();
+    assert!(row.starts_with("api ") && row.ends_with(" 12"), "{shown}");
+}
+
+#[tokio::test]
 async fn the_reason_of_a_pending_job_is_printed_at_once_and_when_it_changes() {
     let fixture = Fixture::logged_in().await;
     let mut definition = jobs_named(&[("api", &[])]);

@@ -11,7 +11,7 @@ use slipway_store::builds::Build;
 use slipway_store::jobs::{self, Job};
 use slipway_store::people::User;
 use slipway_store::phases::{self, PhaseEntry};
-use slipway_store::traces::{self, Chunk, ChunkSource};
+use slipway_store::traces::{self, Chunk, ChunkSource, View};
 use slipway_store::{Conn, StoreError, job_lists};
 
 use crate::access::authorize::ProjectAccess;
@@ -104,14 +104,15 @@ impl Farm {
             return Ok((lines.count, lines.ends));
         }
         let part = range.start - chunk.start..range.end - chunk.start;
-        let key = match &chunk.source {
-            ChunkSource::Blob { key, .. } => key,
-            ChunkSource::Inline(_) => {
+        let (key, skipped) = match &chunk.source {
+            ChunkSource::Blob { key, skipped, .. } => (key, skipped),
+            ChunkSource::Inline(_) | ChunkSource::Notice(_) => {
                 let text = self.chunk_bytes(&chunk.source, part).await?;
                 let lines = lines_of(&text, self.now());
                 return Ok((lines.count, lines.ends));
             }
         };
+        let part = part.start + skipped..part.end + skipped;
         let mut bytes = self.inner.blobs.get(key, Some(part)).await?;
         let (mut count, mut ends) = (0, false);
         while let Some(bytes) = bytes.try_next().await? {
@@ -135,7 +136,7 @@ fn started_attempts(conn: &mut Conn, build: BuildId) -> Result<Vec<Attempt>, Sto
             chunks: Vec::new(),
             was_retried: jobs.iter().any(|next| is_automatic_retry(next, job)),
         };
-        attempt.chunks = traces::chunks_in(conn, job.id, 0..attempt.trace_end())?;
+        attempt.chunks = traces::chunks_in(conn, job.id, 0..attempt.trace_end(), View::Now)?;
         attempts.push(attempt);
         if !job.state.is_done() {
             break;

@@ -1,7 +1,6 @@
 //! Finds the image that the commands of a stock runner reported in the trace. Such a runner cannot
 //! report images itself.
 
-use futures_util::TryStreamExt as _;
 use slipway_domain::image::marker::MARKER_SEARCH_BYTES;
 use slipway_domain::{ImageDetails, JobSpec};
 use slipway_store::jobs::Job;
@@ -20,18 +19,15 @@ impl Farm {
         let (Some(repository), Some(first)) = (&spec.repository, spec.tags.first()) else {
             return Ok(None);
         };
-        let length = self.trace_extent(job.id).await?.length;
-        let from = length.saturating_sub(MARKER_SEARCH_BYTES);
-        let pieces = match self.trace_bytes(job.id, from..length).await {
+        let end = match self.end_of_trace(job.id, MARKER_SEARCH_BYTES).await {
             // The report must not fail for ever because bytes of the trace were lost.
             Err(error @ FarmError::ContentMissing { .. }) => {
                 error.log();
                 return Ok(None);
             }
-            pieces => pieces?,
+            end => end?,
         };
-        let end: Vec<_> = pieces.try_collect().await?;
-        let Some(marked) = self.image_mark(job).find(&end.concat()) else {
+        let Some(marked) = self.image_mark(job).find(&end) else {
             tracing::warn!(
                 job.id = %job.id,
                 "Job {} succeeded, but its trace does not report an image", job.id

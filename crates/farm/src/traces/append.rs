@@ -1,24 +1,24 @@
 //! Traces as runners send them: appended chunk by chunk, or replaced as a whole.
 //!
-//! What runners send is counted as it is, and stored without the headers of lines.
+//! What runners send is counted as it is, and stored without the headers of lines. Of a trace beyond
+//! its limit, the beginning and the end are stored.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use slipway_domain::timestamps::{LineTime, TimedText};
-use slipway_domain::{JobId, JobState};
-use slipway_store::traces::{self, Chunk, ChunkSource, Extent, StoredTrace};
+use slipway_domain::{JobId, JobState, TraceLimit};
+use slipway_store::traces::{self, Chunk, ChunkSource, Extent, NewChunks, StoredTrace};
 use slipway_store::{Conn, Signal, StoreError, jobs};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::access::{JobAccess, JobStatus};
-use crate::state::live_traces::AppendedBytes;
-use crate::traces::chunks::{blob_of, lines_of, trace_folder};
+use crate::traces::chunks::{lines_of, trace_folder};
+use crate::traces::new_text::{NewText, Received, Shown};
 
 /// The answer to a runner that appended to its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendedTrace {
-    /// How many bytes of the runner's are stored now.
+    /// How many bytes the runner has sent.
     pub length: u64,
     /// The state of the job, from which the runner learns that it was canceled.
     pub state: JobState,
@@ -36,10 +36,10 @@ pub struct SentTrace {
 }
 
 impl SentTrace {
-    /// Whether the farm stores exactly that.
-    pub(crate) fn is(&self, held: Extent) -> bool {
-        self.length.is_none_or(|length| length == held.length)
-            && self.crc32.is_none_or(|crc32| crc32 == held.crc32)
+    /// Whether the farm received exactly that.
+    pub(crate) fn is(&self, received: Extent) -> bool {
+        self.length.is_none_or(|length| length == received.length)
+            && self.crc32.is_none_or(|crc32| crc32 == received.crc32)
     }
 }
 
@@ -52,9 +52,12 @@ impl Farm {
     /// Appends bytes that begin at `start` to the trace of a job. An empty chunk only renews the
     /// lease, and tells a runner how its job ended.
     ///
+    /// Beyond the size limit bytes between the beginning and the end of the trace are dropped. They
+    /// count as received, because a runner repeats or aborts what is refused.
+    ///
     /// # Errors
-    /// `TraceGap` when `start` is not where the trace ends, `TooLarge` above the size limit,
-    /// `Forbidden` when the job has ended, `Erased`.
+    /// `TraceGap` when `start` is not where the trace ends, `Forbidden` when the job has ended,
+    /// `Erased`.
     pub async fn append_trace(
         &self,
         access: &JobAccess,
@@ -69,16 +72,10 @@ impl Farm {
         if held != start {
             return Err(FarmError::TraceGap { held });
         }
-        let limit = self.inner.settings.max_trace_bytes;
-        if held + bytes.len() as u64 > limit {
-            return Err(FarmError::TooLarge { limit });
-        }
         self.append_to(access.id(), before, bytes).await
     }
 
-    /// [`Farm::append_trace`] for runners of protocol v4. Bytes above the size limit are counted and
-    /// dropped, because those runners abort a job whose trace is refused. Returns the length that the
-    /// runner believes to be stored.
+    /// [`Farm::append_trace`] for runners of protocol v4, whose jobs may have ended meanwhile.
     ///
     /// # Errors
     /// `TraceGap` when `start` is not where the trace ends, `Erased`.
@@ -86,26 +83,20 @@ impl Farm {
         &self,
         access: &JobAccess,
         start: u64,
-        mut bytes: Bytes,
+        bytes: Bytes,
     ) -> Result<(u64, JobStatus), FarmError> {
         self.record_runner_contact(access).await?;
         let before = self.stored_before(access, start).await?;
         let held = before.received.length;
-        let sent_end = start + bytes.len() as u64;
-        let limit = self.inner.settings.max_trace_bytes;
-        let space = limit.saturating_sub(held);
-        // Once the trace is full, the runner counts on from what it sent, not from what is stored.
-        let is_full = space == 0 && start > held;
-        if start != held && !is_full {
+        if held != start {
             return Err(FarmError::TraceGap { held });
         }
-        bytes.truncate(usize::try_from(space).unwrap_or(usize::MAX));
         let appended = self.append_to(access.id(), before, bytes).await?;
         let status = JobStatus {
             state: appended.state,
             ending: appended.ending,
         };
-        Ok((sent_end, status))
+        Ok((appended.length, status))
     }
 
     /// The stored trace. What the token check read is good enough when the chunk continues it: the
@@ -131,20 +122,25 @@ impl Farm {
         bytes: Bytes,
     ) -> Result<AppendedTrace, FarmError> {
         let now = self.now();
-        let (new, after) = read_more(&before, &bytes);
-        // The blob is stored before the row, so that a committed chunk always has its bytes.
-        let chunk = self.store_chunk(id, before.text.length, &new).await?;
-        let blob = chunk.as_ref().and_then(key_of);
-        let shown = new.shown(&before, &after, now);
-        let received = after.received.length;
+        let mut received = Received::read(&before, &bytes, self.trace_limit());
+        // The blobs are stored before the rows, so that a committed chunk always has its bytes.
+        let new = self.store_received(id, &before, &mut received).await?;
+        let blobs = keys_of(&new);
+        let shown = received.shown(&before, now);
+        let after = received.after;
+        let length = after.received.length;
         let written = self.write_exactly(move |conn| {
-            if after != before {
-                traces::append(conn, id, &before, chunk.as_ref(), &after)?;
-            }
-            renew(conn, id, now)
+            let unused = if after == before {
+                Vec::new()
+            } else {
+                traces::append(conn, id, &before, &new, &after)?
+            };
+            let (state, ending) = renew(conn, id, now)?;
+            Ok((state, ending, unused))
         });
         match written.await {
-            Ok((state, ending)) => {
+            Ok((state, ending, unused)) => {
+                self.delete_blobs(unused).await;
                 // Followers get the bytes only after the commit: what they saw must not vanish.
                 match shown {
                     Shown::Nothing => {}
@@ -155,13 +151,13 @@ impl Farm {
                     Shown::Changed => self.announce_job_changes(&[id]),
                 }
                 Ok(AppendedTrace {
-                    length: received,
+                    length,
                     state,
                     ending,
                 })
             }
             Err(error) => {
-                self.delete_blobs_of_failed_write(&error, blob).await;
+                self.delete_blobs_of_failed_write(&error, blobs).await;
                 Err(error.into())
             }
         }
@@ -171,6 +167,38 @@ impl Farm {
     async fn note_sign_of_life(&self, id: JobId) -> Result<(), FarmError> {
         let now = self.now();
         self.write(move |conn| renew(conn, id, now).map(drop)).await
+    }
+
+    fn trace_limit(&self) -> TraceLimit {
+        TraceLimit(self.inner.settings.max_trace_bytes)
+    }
+
+    /// Stores the text of what was received after `before`, as far as it is kept, and decides where
+    /// the tail starts.
+    async fn store_received(
+        &self,
+        id: JobId,
+        before: &StoredTrace,
+        received: &mut Received,
+    ) -> Result<NewChunks, FarmError> {
+        let kept = self.trace_limit().tail();
+        let start = self.tail_start(id, before, received, kept).await?;
+        if let Some(tail) = &mut received.after.tail {
+            tail.start = start;
+        }
+        let head = self.store_chunk(id, before.text.length, &received.head);
+        let head = head.await?;
+        let held = before.tail.map_or(0, |tail| tail.length);
+        let from = start.max(held);
+        let dropped = usize::try_from(from - held).unwrap_or(usize::MAX);
+        let tail = received.tail.without(dropped);
+        match self.store_chunk(id, from, &tail).await {
+            Ok(tail) => Ok(NewChunks { head, tail }),
+            Err(error) => {
+                self.delete_blobs(head.as_ref().and_then(key_of)).await;
+                Err(error)
+            }
+        }
     }
 
     /// Stores new text as the chunk that begins at `start`; `None` when there is none.
@@ -185,7 +213,7 @@ impl Farm {
         }
         let key = self.inner.chance.blob_key(&trace_folder(id));
         let lines = lines_of(&new.text, self.now());
-        if let Err(error) = self.put_blob(&key, new.blob.clone()).await {
+        if let Err(error) = self.put_blob(&key, new.blob()).await {
             // The runner does what it can, and must not be taken for lost meanwhile.
             if let FarmError::DiskFull = error {
                 self.note_sign_of_life(id).await?;
@@ -198,6 +226,7 @@ impl Farm {
             source: ChunkSource::Blob {
                 key,
                 line_times: new.times.as_ref().map(|times| times.len() as u64),
+                skipped: 0,
             },
             lines: Some(lines),
         }))
@@ -205,19 +234,20 @@ impl Farm {
 
     /// Replaces the stored trace of a job.
     pub(crate) async fn replace_trace(&self, id: JobId, bytes: Bytes) -> Result<(), FarmError> {
-        let (new, whole) = read_more(&StoredTrace::default(), &bytes);
+        let before = StoredTrace::default();
+        let mut received = Received::read(&before, &bytes, self.trace_limit());
         let held = self.read(move |conn| traces::received(conn, id)).await?;
         // The last report of a stock runner repeats what it sent before, byte for byte.
-        if held == whole.received {
+        if held == received.after.received {
             return Ok(());
         }
-        let chunk = self.store_chunk(id, 0, &new).await?;
-        let blob = chunk.as_ref().and_then(key_of);
+        let new = self.store_received(id, &before, &mut received).await?;
+        let (blobs, whole) = (keys_of(&new), received.after);
         let written = self.write_exactly(move |conn| {
             if whole.received.length == 0 {
                 traces::clear(conn, id)
             } else {
-                traces::replace(conn, id, chunk.as_ref(), &whole)
+                traces::replace(conn, id, &new, &whole)
             }
         });
         match written.await {
@@ -227,7 +257,7 @@ impl Farm {
                 Ok(())
             }
             Err(error) => {
-                self.delete_blobs_of_failed_write(&error, blob).await;
+                self.delete_blobs_of_failed_write(&error, blobs).await;
                 Err(error.into())
             }
         }
@@ -253,93 +283,11 @@ fn renew(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<(JobState, bo
 fn key_of(chunk: &Chunk) -> Option<String> {
     match &chunk.source {
         ChunkSource::Blob { key, .. } => Some(key.clone()),
-        ChunkSource::Inline(_) => None,
+        ChunkSource::Inline(_) | ChunkSource::Notice(_) => None,
     }
 }
 
-/// The text that became certain with the bytes that a runner sent.
-struct NewText {
-    text: Bytes,
-    /// Absent if the trace has no times.
-    times: Option<Vec<LineTime>>,
-    /// The text as it is stored, with its times.
-    blob: Bytes,
-}
-
-/// What readers see of an appended trace.
-enum Shown {
-    Nothing,
-    More(AppendedBytes),
-    /// Something else than before.
-    Changed,
-}
-
-/// Reads more bytes of a trace. Returns the text that is new, and the trace with it.
-fn read_more(before: &StoredTrace, bytes: &Bytes) -> (NewText, StoredTrace) {
-    let mut reader = before.reader.clone();
-    let new = if reader.is_plain() {
-        NewText::plain(bytes.clone())
-    } else {
-        let timed = reader.take(bytes);
-        if reader.is_plain() {
-            NewText::plain(timed.text.into())
-        } else {
-            NewText::timed(timed)
-        }
-    };
-    let after = StoredTrace {
-        received: before.received.extended(bytes),
-        text: before.text.extended(&new.text),
-        reader,
-    };
-    (new, after)
-}
-
-impl NewText {
-    fn plain(text: Bytes) -> Self {
-        Self {
-            blob: text.clone(),
-            text,
-            times: None,
-        }
-    }
-
-    fn timed(timed: TimedText) -> Self {
-        Self {
-            blob: blob_of(&timed),
-            text: timed.text.into(),
-            times: Some(timed.times),
-        }
-    }
-
-    /// What readers see, who may have seen a line break at the end of `before` already.
-    fn shown(&self, before: &StoredTrace, after: &StoredTrace, now: DateTime<Utc>) -> Shown {
-        let (seen, end) = (before.reader.end(false), after.reader.end(false));
-        let whole: Bytes = if end.is_empty() {
-            self.text.clone()
-        } else {
-            [&self.text, end.as_bytes()].concat().into()
-        };
-        if !whole.starts_with(seen.as_bytes()) {
-            return Shown::Changed;
-        }
-        let bytes = whole.slice(seen.len()..);
-        if bytes.is_empty() {
-            return Shown::Nothing;
-        }
-        let shifted = |time: &LineTime| LineTime {
-            offset: time.offset.saturating_sub(seen.len()),
-            at: time.at,
-        };
-        Shown::More(AppendedBytes {
-            start: before.text.length + seen.len() as u64,
-            bytes,
-            whole: after.text.extended(end.as_bytes()),
-            at: now,
-            times: self
-                .times
-                .as_ref()
-                .map(|times| times.iter().map(shifted).collect()),
-        })
-    }
+fn keys_of(new: &NewChunks) -> Vec<String> {
+    let chunks = new.head.iter().chain(&new.tail);
+    chunks.filter_map(key_of).collect()
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::timestamps::{LineTime, TimedText};
 use slipway_domain::{BuildId, JobId};
 use slipway_store::Conn;
-use slipway_store::traces::{self, Chunk, ChunkSource, Lines};
+use slipway_store::traces::{self, Chunk, ChunkSource, Lines, View};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -77,11 +77,15 @@ pub(crate) fn trace_folder(job: JobId) -> String {
 /// The blob of a chunk, and its size; `None` if the chunk has no blob.
 fn stored_size(chunk: &Chunk) -> Option<(String, u64)> {
     match &chunk.source {
-        ChunkSource::Blob { key, line_times } => {
+        ChunkSource::Blob {
+            key,
+            line_times,
+            skipped,
+        } => {
             let times = line_times.unwrap_or(0) * TIME_BYTES as u64;
-            Some((key.clone(), chunk.length + times))
+            Some((key.clone(), skipped + chunk.length + times))
         }
-        ChunkSource::Inline(_) => None,
+        ChunkSource::Inline(_) | ChunkSource::Notice(_) => None,
     }
 }
 
@@ -104,7 +108,7 @@ impl Farm {
     /// # Errors
     /// `ContentMissing` if the storage lacks a part of them.
     pub async fn check_trace(&self, job: JobId, from: u64) -> Result<(), FarmError> {
-        let read = move |conn: &mut Conn| traces::chunks_in(conn, job, from..u64::MAX);
+        let read = move |conn: &mut Conn| traces::chunks_in(conn, job, from..u64::MAX, View::Now);
         let chunks = self.read(read).await?;
         self.check_chunks(job, &chunks).await
     }
@@ -133,11 +137,12 @@ impl Farm {
         part: Range<u64>,
     ) -> Result<Bytes, FarmError> {
         match source {
-            ChunkSource::Blob { key, .. } => {
+            ChunkSource::Blob { key, skipped, .. } => {
+                let part = part.start + skipped..part.end + skipped;
                 let read = self.inner.blobs.read(key, Some(part)).await;
                 read.map_err(FarmError::missing(SOME_PART))
             }
-            ChunkSource::Inline(text) => {
+            ChunkSource::Inline(text) | ChunkSource::Notice(text) => {
                 let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
                 let part = index(part.start)..index(part.end);
                 let part = text.as_bytes().get(part).unwrap_or_default();
@@ -152,7 +157,7 @@ impl Farm {
     /// `Unavailable` if the blob cannot be read; `ContentMissing`.
     pub async fn line_times(&self, chunk: &Chunk) -> Result<Option<Vec<LineTime>>, FarmError> {
         match &chunk.source {
-            ChunkSource::Inline(_) => Ok(Some(Vec::new())),
+            ChunkSource::Inline(_) | ChunkSource::Notice(_) => Ok(Some(Vec::new())),
             ChunkSource::Blob {
                 line_times: None, ..
             } => Ok(None),
@@ -163,11 +168,19 @@ impl Farm {
             ChunkSource::Blob {
                 key,
                 line_times: Some(count),
+                skipped,
             } => {
-                let end = chunk.length + count * TIME_BYTES as u64;
-                let read = self.inner.blobs.read(key, Some(chunk.length..end)).await;
+                let start = skipped + chunk.length;
+                let end = start + count * TIME_BYTES as u64;
+                let read = self.inner.blobs.read(key, Some(start..end)).await;
                 let bytes = read.map_err(FarmError::missing(SOME_PART))?;
-                Ok(Some(times_of(&bytes)))
+                let mut times = times_of(&bytes);
+                let skipped = usize::try_from(*skipped).unwrap_or(usize::MAX);
+                times.retain(|time| time.offset >= skipped);
+                for time in &mut times {
+                    time.offset -= skipped;
+                }
+                Ok(Some(times))
             }
         }
     }

@@ -5,4 +5,6 @@ pub(crate) mod chunks;
 pub(crate) mod follow_build;
 pub(crate) mod live;
 pub(crate) mod mask;
+mod new_text;
 pub(crate) mod read;
+mod tail_start;

@@ -11,7 +11,7 @@ use crate::engine::connection::Conn;
 use crate::engine::time::{from_opt_ms, to_ms};
 use crate::error::StoreError;
 use crate::jobs::row::Job;
-use crate::schema::{job_details, jobs};
+use crate::schema::{job_details, jobs, traces};
 
 /// Values that only some jobs have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Details {
     pub graceful: bool,
     /// Whether the stored trace differs from what the runner reports to have sent.
     pub trace_incomplete: bool,
+    /// How many bytes of its output the trace lacks because of the limit. Not stored here.
+    pub trace_missing_bytes: u64,
 }
 
 type Row = (
@@ -80,6 +82,7 @@ fn read(
         system_id,
         graceful,
         trace_incomplete,
+        trace_missing_bytes: 0,
     })
 }
 
@@ -135,10 +138,17 @@ pub fn details_of(conn: &mut Conn, job: JobId) -> Result<Details, StoreError> {
         .select(COLUMNS)
         .first(conn)
         .optional()?;
-    row.map_or_else(|| Ok(Details::default()), read)
+    let mut details = row.map_or_else(|| Ok(Details::default()), read)?;
+    let missing: Option<Option<i64>> = traces::table
+        .find(job.0)
+        .select(traces::tail_start)
+        .first(conn)
+        .optional()?;
+    details.trace_missing_bytes = missing.flatten().map_or(0, bytes);
+    Ok(details)
 }
 
-/// The details of all jobs of some builds. Jobs without details are left out.
+/// The details of all jobs of some builds. Jobs without any are left out.
 pub fn details_of_builds(
     conn: &mut Conn,
     builds: &[BuildId],
@@ -148,9 +158,25 @@ pub fn details_of_builds(
         .filter(jobs::build_id.eq_any(builds.iter().map(|build| build.0)))
         .select((job_details::job_id, COLUMNS))
         .load(conn)?;
-    rows.into_iter()
-        .map(|(id, row)| Ok((JobId(id), read(row)?)))
-        .collect()
+    let rows = rows
+        .into_iter()
+        .map(|(id, row)| Ok((JobId(id), read(row)?)));
+    let mut details: HashMap<JobId, Details> = rows.collect::<Result<_, StoreError>>()?;
+    let cut: Vec<(i64, Option<i64>)> = traces::table
+        .inner_join(jobs::table.on(jobs::id.eq(traces::job_id)))
+        .filter(jobs::build_id.eq_any(builds.iter().map(|build| build.0)))
+        .filter(traces::tail_start.gt(0_i64))
+        .select((traces::job_id, traces::tail_start))
+        .load(conn)?;
+    for (id, missing) in cut {
+        let details = details.entry(JobId(id)).or_default();
+        details.trace_missing_bytes = missing.map_or(0, bytes);
+    }
+    Ok(details)
+}
+
+fn bytes(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
 /// Records the exit code of a job's last command, and the submitter's code for why the job failed.

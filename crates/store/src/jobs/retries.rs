@@ -212,6 +212,7 @@ fn supersede(
             system_id: None,
             graceful: false,
             trace_incomplete: false,
+            trace_missing_bytes: 0,
             ..details_of(conn, old.id)?
         },
         retries: Some(Retried {

@@ -82,11 +82,11 @@ pub(crate) fn advance(
     match (seen.state, next) {
         // The length of the trace tells readers later which output belongs to which phase.
         (JobState::Running(_, before), JobState::Running(_, phase)) if before != phase => {
-            let length = traces::extent(conn, seen.id)?.length;
+            let length = traces::extent(conn, seen.id, traces::View::Now)?.length;
             phases::note(conn, seen.id, Some(phase), length, now)?;
         }
         (JobState::Running(..), JobState::Done(_)) => {
-            let length = traces::extent(conn, seen.id)?.length;
+            let length = traces::extent(conn, seen.id, traces::View::Now)?.length;
             phases::note(conn, seen.id, None, length, now)?;
         }
         _ => {}

@@ -1,20 +1,24 @@
 //! Traces: which bytes are stored, and in which blobs.
 //!
 //! What is stored is text without the headers of lines, so it may be shorter than what the runner
-//! sent. Offsets are those of the text, except where the runner's count is named.
+//! sent. Of a trace beyond its limit, a head and a tail are stored. Offsets are those of the text that
+//! readers see, except where the runner's count is named, or an offset behind the head.
 
-use std::ops::Range;
+mod chunks;
+mod text;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use slipway_domain::{JobId, TimestampReader};
 
+pub(crate) use self::chunks::blobs_of;
+pub use self::chunks::{Chunk, ChunkSource, Lines, tail_chunks_in};
+pub use self::text::{View, chunks_in, extent};
 use crate::engine::connection::Conn;
 use crate::engine::locks;
-use crate::engine::time::{from_opt_ms, parse, to_ms};
+use crate::engine::time::parse;
 use crate::error::StoreError;
 use crate::jobs::queries::get_locked;
-use crate::schema::{jobs, trace_chunks, traces};
+use crate::schema::traces;
 
 /// A number of bytes at the beginning of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,66 +45,42 @@ impl Extent {
 /// A trace as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredTrace {
-    /// What the runner sent.
+    /// What the runner sent, kept or not.
     pub received: Extent,
-    /// The text that is certain.
+    /// The text that is certain, up to the tail.
     pub text: Extent,
-    /// What the reader holds back is not in `text`.
+    /// What the reader holds back is neither in `text` nor in the tail.
     pub reader: TimestampReader,
+    /// What follows `text` because that has no space for it; absent while it has.
+    pub tail: Option<TailExtent>,
 }
 
-/// A range of the text of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Its offset in the trace, in bytes.
-    pub start: u64,
-    /// In bytes.
+/// The text that followed the head of a trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TailExtent {
+    /// How much followed, kept or not, in bytes.
     pub length: u64,
-    pub source: ChunkSource,
-    /// Absent if the lines were not counted.
-    pub lines: Option<Lines>,
+    /// Where in it the part begins that is kept, in bytes: so many are missing.
+    pub start: u64,
 }
 
-impl Chunk {
-    /// The offset of the byte after it.
-    pub fn end(&self) -> u64 {
-        self.start + self.length
-    }
-
-    /// Whether lines that begin in it have times.
-    pub fn has_times(&self) -> bool {
-        match &self.source {
-            ChunkSource::Blob { line_times, .. } => line_times.is_some_and(|count| count > 0),
-            ChunkSource::Inline(_) => false,
-        }
-    }
+/// New text of a trace. A part is absent if nothing is added to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewChunks {
+    pub head: Option<Chunk>,
+    /// Its start is an offset behind the head.
+    pub tail: Option<Chunk>,
 }
 
-/// Where the text of a chunk is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChunkSource {
-    /// At the beginning of a blob.
-    Blob {
-        key: String,
-        /// How many times of lines follow it; absent if the trace has none.
-        line_times: Option<u64>,
-    },
-    /// Here: the end of a trace that the reader of the trace holds back.
-    Inline(String),
-}
-
-/// The lines of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines {
-    /// How many lines end in it.
-    pub count: u64,
-    /// Whether the chunk ends at the end of a line.
-    pub ends: bool,
-    /// When it arrived.
-    pub at: DateTime<Utc>,
-}
-
-type TraceRow = (i64, i64, Option<i64>, Option<i64>, Option<String>);
+type TraceRow = (
+    i64,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+);
 
 /// The trace of a job; the default if it has none.
 pub fn stored(conn: &mut Conn, job: JobId) -> Result<StoredTrace, StoreError> {
@@ -112,14 +92,19 @@ pub fn stored(conn: &mut Conn, job: JobId) -> Result<StoredTrace, StoreError> {
             traces::received_length,
             traces::received_crc32,
             traces::reader,
+            traces::tail_length,
+            traces::tail_start,
         ))
         .first(conn)
         .optional()?;
-    let Some((length, crc32, received_length, received_crc32, reader)) = row else {
+    let Some((length, crc32, received_length, received_crc32, reader, tail_length, tail_start)) =
+        row
+    else {
         return Ok(StoredTrace::default());
     };
+    let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
     let extent = |length, crc32| Extent {
-        length: u64::try_from(length).unwrap_or(0),
+        length: bytes(length),
         crc32: u32::try_from(crc32).unwrap_or(0),
     };
     Ok(StoredTrace {
@@ -130,9 +115,13 @@ pub fn stored(conn: &mut Conn, job: JobId) -> Result<StoredTrace, StoreError> {
         text: extent(length, crc32),
         reader: match reader {
             Some(text) => parse(&text, "reader of a trace")?,
-            None if length == 0 => TimestampReader::default(),
+            None if received_length.unwrap_or(length) == 0 => TimestampReader::default(),
             None => TimestampReader::plain(),
         },
+        tail: tail_length.map(|length| TailExtent {
+            length: bytes(length),
+            start: tail_start.map_or(0, bytes),
+        }),
     })
 }
 
@@ -141,28 +130,9 @@ pub fn received(conn: &mut Conn, job: JobId) -> Result<Extent, StoreError> {
     Ok(stored(conn, job)?.received)
 }
 
-/// How much text the trace of a job has for readers; zero if the job has none.
-pub fn extent(conn: &mut Conn, job: JobId) -> Result<Extent, StoreError> {
-    let trace = stored(conn, job)?;
-    let end = end_of(conn, job, &trace)?;
-    Ok(trace.text.extended(end.as_bytes()))
-}
-
-/// The text after the last chunk, which the reader holds back until more arrives.
-fn end_of(conn: &mut Conn, job: JobId, trace: &StoredTrace) -> Result<String, StoreError> {
-    if trace.reader.is_plain() || trace.received.length == 0 {
-        return Ok(String::new());
-    }
-    let finished_at: Option<Option<i64>> = jobs::table
-        .find(job.0)
-        .select(jobs::finished_at)
-        .first(conn)
-        .optional()?;
-    Ok(trace.reader.end(finished_at.flatten().is_some()))
-}
-
-/// Appends to a trace that was read as `before`. `after` is the trace including `chunk`, which is
-/// absent if what was received makes no more text certain.
+/// Appends to a trace that was read as `before`. `after` is the trace including `new`, which is empty
+/// if what was received makes no more text certain. Returns the blobs that are no longer referenced,
+/// because the tail of `after` starts behind them.
 ///
 /// # Errors
 /// `TraceGap` if the runner sent something else after `before`, `Erased` if the job was erased.
@@ -170,9 +140,9 @@ pub fn append(
     conn: &mut Conn,
     job: JobId,
     before: &StoredTrace,
-    chunk: Option<&Chunk>,
+    new: &NewChunks,
     after: &StoredTrace,
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
     if get_locked(conn, job)?.erased_at.is_some() {
         return Err(StoreError::Erased);
     }
@@ -192,6 +162,8 @@ pub fn append(
         traces::received_length.eq(signed(after.received.length)),
         traces::received_crc32.eq(i64::from(after.received.crc32)),
         traces::reader.eq((!after.reader.is_plain()).then(|| after.reader.to_string())),
+        traces::tail_length.eq(after.tail.map(|tail| signed(tail.length))),
+        traces::tail_start.eq(after.tail.map(|tail| signed(tail.start))),
     );
     let changed = if held.received.length == 0 {
         // An empty trace may or may not have a row.
@@ -212,9 +184,17 @@ pub fn append(
     if changed == 0 {
         return Err(StoreError::Stale);
     }
-    match chunk {
-        Some(chunk) => insert_chunk(conn, job, chunk),
-        None => Ok(()),
+    if let Some(chunk) = &new.head {
+        chunks::insert_into_head(conn, job, chunk)?;
+    }
+    if let Some(chunk) = &new.tail {
+        chunks::insert_into_tail(conn, job, chunk)?;
+    }
+    match after.tail {
+        Some(tail) if before.tail.is_some_and(|before| before.start < tail.start) => {
+            chunks::delete_before(conn, job, tail.start)
+        }
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -225,113 +205,24 @@ pub fn append(
 pub fn replace(
     conn: &mut Conn,
     job: JobId,
-    chunk: Option<&Chunk>,
+    new: &NewChunks,
     whole: &StoredTrace,
 ) -> Result<Vec<String>, StoreError> {
     if get_locked(conn, job)?.erased_at.is_some() {
         return Err(StoreError::Erased);
     }
     let unused = clear(conn, job)?;
-    append(conn, job, &StoredTrace::default(), chunk, whole)?;
+    append(conn, job, &StoredTrace::default(), new, whole)?;
     Ok(unused)
 }
 
 /// Deletes a trace. Returns the blobs that are no longer referenced.
 pub fn clear(conn: &mut Conn, job: JobId) -> Result<Vec<String>, StoreError> {
     locks::lock_job(conn, job)?;
-    let keys = trace_chunks::table
-        .filter(trace_chunks::job_id.eq(job.0))
-        .select(trace_chunks::blob_key)
-        .load(conn)?;
-    diesel::delete(trace_chunks::table.filter(trace_chunks::job_id.eq(job.0))).execute(conn)?;
+    let keys = blobs_of(conn, job)?;
+    chunks::delete_all(conn, job)?;
     diesel::delete(traces::table.find(job.0)).execute(conn)?;
     Ok(keys)
-}
-
-/// The chunks that contain the bytes of `range`, in order.
-pub fn chunks_in(conn: &mut Conn, job: JobId, range: Range<u64>) -> Result<Vec<Chunk>, StoreError> {
-    let rows: Vec<ChunkRow> = trace_chunks::table
-        .filter(trace_chunks::job_id.eq(job.0))
-        // The range may begin in the middle of a chunk, so the end of the chunk is compared.
-        .filter((trace_chunks::start + trace_chunks::length).gt(signed(range.start)))
-        .filter(trace_chunks::start.lt(signed(range.end)))
-        .order(trace_chunks::start)
-        .select((
-            trace_chunks::start,
-            trace_chunks::length,
-            trace_chunks::blob_key,
-            trace_chunks::lines,
-            trace_chunks::ends_line,
-            trace_chunks::at,
-            trace_chunks::line_times,
-        ))
-        .load(conn)?;
-    let mut chunks: Vec<Chunk> = rows.into_iter().map(read_chunk).collect::<Result<_, _>>()?;
-    let trace = stored(conn, job)?;
-    let end = end_of(conn, job, &trace)?;
-    let start = trace.text.length;
-    let length = end.len() as u64;
-    if start < range.end && start + length > range.start && length > 0 {
-        chunks.push(Chunk {
-            start,
-            length,
-            lines: None,
-            source: ChunkSource::Inline(end),
-        });
-    }
-    Ok(chunks)
-}
-
-type ChunkRow = (
-    i64,
-    i64,
-    String,
-    Option<i64>,
-    Option<bool>,
-    Option<i64>,
-    Option<i64>,
-);
-
-fn read_chunk(row: ChunkRow) -> Result<Chunk, StoreError> {
-    let (start, length, key, count, ends, at, line_times) = row;
-    // Chunks that were stored before lines were counted have none of the three values.
-    let lines = match (count, ends, from_opt_ms(at)?) {
-        (Some(count), Some(ends), Some(at)) => Some(Lines {
-            count: u64::try_from(count).unwrap_or(0),
-            ends,
-            at,
-        }),
-        _ => None,
-    };
-    Ok(Chunk {
-        start: u64::try_from(start).unwrap_or(0),
-        length: u64::try_from(length).unwrap_or(0),
-        source: ChunkSource::Blob {
-            key,
-            line_times: line_times.map(|count| u64::try_from(count).unwrap_or(0)),
-        },
-        lines,
-    })
-}
-
-/// Inserts a chunk whose text is in a blob. Inline text belongs to the reader's state.
-fn insert_chunk(conn: &mut Conn, job: JobId, chunk: &Chunk) -> Result<(), StoreError> {
-    let ChunkSource::Blob { key, line_times } = &chunk.source else {
-        return Ok(());
-    };
-    diesel::insert_into(trace_chunks::table)
-        .values((
-            trace_chunks::job_id.eq(job.0),
-            trace_chunks::start.eq(signed(chunk.start)),
-            trace_chunks::length.eq(signed(chunk.length)),
-            trace_chunks::blob_key.eq(key),
-            trace_chunks::lines.eq(chunk.lines.map(|lines| signed(lines.count))),
-            trace_chunks::ends_line.eq(chunk.lines.map(|lines| lines.ends)),
-            trace_chunks::at.eq(chunk.lines.map(|lines| to_ms(lines.at))),
-            trace_chunks::line_times.eq(line_times.map(signed)),
-        ))
-        .execute(conn)?;
-    Ok(())
 }
 
 fn signed(value: u64) -> i64 {

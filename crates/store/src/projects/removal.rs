@@ -6,10 +6,10 @@ use slipway_domain::{BuildId, JobId, ProjectId, RunnerId};
 use crate::engine::connection::Conn;
 use crate::engine::locks;
 use crate::error::StoreError;
-use crate::jobs::artifact_uploads;
+use crate::jobs::{artifact_uploads, traces};
 use crate::runners::projects::bound_to;
 use crate::runners::queries::changed;
-use crate::schema::{artifacts, builds, jobs, projects, trace_chunks};
+use crate::schema::{artifacts, builds, jobs, projects};
 
 /// Disables a project's builds, so that no job is claimed and no build is created any more.
 pub fn close(conn: &mut Conn, project: ProjectId) -> Result<(), StoreError> {
@@ -67,15 +67,11 @@ pub fn delete_build(conn: &mut Conn, build: BuildId) -> Result<Vec<String>, Stor
         // Data that is being sent for the job is either committed before this lock and found below,
         // or rejected afterwards because the job is gone.
         locks::lock_job(conn, JobId(id))?;
-        let chunks: Vec<String> = trace_chunks::table
-            .filter(trace_chunks::job_id.eq(id))
-            .select(trace_chunks::blob_key)
-            .load(conn)?;
         let files: Vec<Option<String>> = artifacts::table
             .filter(artifacts::job_id.eq(id))
             .select(artifacts::blob_key)
             .load(conn)?;
-        unreferenced.extend(chunks);
+        unreferenced.extend(traces::blobs_of(conn, JobId(id))?);
         unreferenced.extend(artifact_uploads::delete_of_job(conn, JobId(id))?);
         unreferenced.extend(files.into_iter().flatten());
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use self::pending::PendingNotes;
 use self::traces::Traces;
+use crate::commands::logs::note_missing;
 use crate::commands::{Outcome, Session};
 
 /// How often the state of a followed build is read.
@@ -61,6 +62,9 @@ pub(crate) async fn follow_job(session: &Session, id: i64) -> Result<Outcome> {
             .update_with_unstarted(session, std::slice::from_ref(&job))
             .await?;
         if let Some(state) = traces.print_for(LOOK_INTERVAL).await? {
+            if let Some(ended) = failures.tolerate(session.client.job(id).await)? {
+                note_missing(session, &ended)?;
+            }
             return Ok(Outcome::of_state(&state));
         }
         if pending::has_not_started(&job)
@@ -100,6 +104,9 @@ fn end(session: &Session, build: &Build) -> Result<()> {
             build: build.id,
             state: &build.state,
         });
+    }
+    for job in build.jobs.iter().filter(|job| !job.superseded) {
+        note_missing(session, job)?;
     }
     let why = build
         .jobs

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use slipway_domain::JobId;
+use slipway_store::traces::View;
 
 use crate::error::FarmError;
 use crate::farm::Farm;
@@ -40,7 +41,7 @@ async fn read(farm: &Farm, job: JobId, index: u64) -> Result<Vec<Arc<TracePiece>
     // A few bytes on both sides show where the characters at the borders begin and end.
     let margin = MAX_PARTIAL_CHAR as u64;
     let from = start.saturating_sub(margin);
-    let (chunks, bytes) = farm.trace_part(job, from..end + margin).await?;
+    let (chunks, bytes) = farm.trace_part(job, from..end + margin, View::Now).await?;
     let arrivals = farm.arrivals_of(&chunks).await?;
     let bytes: Vec<Bytes> = bytes.try_collect().await?;
     let text = Bytes::from(bytes.concat());

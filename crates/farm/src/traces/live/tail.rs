@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use slipway_domain::{JobId, JobState};
 use slipway_masking::in_place::{Mask, Window};
-use slipway_store::traces::{self, Chunk, Extent};
+use slipway_store::traces::{self, Chunk, ChunkSource, Extent, View};
 use slipway_store::{Conn, StoreError, jobs};
 use tokio::time::Instant;
 
@@ -83,6 +83,7 @@ struct Tail {
     trace: Arc<LiveTrace>,
     /// How much of the stored trace was taken.
     seen: Extent,
+    mask: Mask,
     window: Window,
     /// Masked bytes that are not shown yet, and where they begin.
     text: Vec<u8>,
@@ -108,10 +109,10 @@ impl Tail {
         let read = move |conn: &mut Conn| {
             let row = jobs::get(conn, job)?;
             let mask = its_farm.trace_mask(conn, &row)?;
-            let whole = traces::extent(conn, job)?;
+            let whole = traces::extent(conn, job, View::Now)?;
             let from = live_start(&mask, whole.length);
             let wide = from.saturating_sub(mask.reach() + MAX_PARTIAL_CHAR as u64)..whole.length;
-            let chunks = traces::chunks_in(conn, job, wide.clone())?;
+            let chunks = traces::chunks_in(conn, job, wide.clone(), View::Now)?;
             Ok((row.state, mask, whole, from, wide, chunks))
         };
         let (state, mask, whole, from, wide, chunks) = farm.read(read).await?;
@@ -120,7 +121,8 @@ impl Tail {
             job,
             trace: Arc::clone(trace),
             seen: whole,
-            window: mask.window(wide.start),
+            window: mask.clone().window(wide.start),
+            mask,
             text: Vec::new(),
             start: wide.start,
             arrivals: Vec::new(),
@@ -176,9 +178,9 @@ impl Tail {
         let read = move |conn: &mut Conn| -> Result<Stored, StoreError> {
             // The state is read before the bytes: once the job has ended, the bytes are complete.
             let state = jobs::get(conn, job)?.state;
-            let whole = traces::extent(conn, job)?;
+            let whole = traces::extent(conn, job, View::Now)?;
             let chunks = if may_continue(seen, whole) {
-                traces::chunks_in(conn, job, seen.length..whole.length)?
+                traces::chunks_in(conn, job, seen.length..whole.length, View::Now)?
             } else {
                 Vec::new()
             };
@@ -217,6 +219,14 @@ impl Tail {
             let Some(part) = part_of(&chunk, &range) else {
                 continue;
             };
+            if let ChunkSource::Notice(_) = chunk.source
+                && part.start == 0
+            {
+                // A secret does not go on after the head, so nothing of it is held back any more.
+                let (_, rest) = self.window.finish();
+                self.text.extend(rest);
+                self.window = self.mask.clone().window(chunk.start);
+            }
             let times = self.farm.line_times(&chunk).await?;
             let at = chunk.lines.map(|lines| lines.at);
             add_arrival(&mut self.arrivals, chunk.start, at, times.as_deref());

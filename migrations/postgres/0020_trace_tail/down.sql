@@ -1,0 +1,3 @@
+DROP TABLE trace_tail_chunks;
+ALTER TABLE traces DROP COLUMN tail_start;
+ALTER TABLE traces DROP COLUMN tail_length;
