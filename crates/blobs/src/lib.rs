@@ -7,12 +7,14 @@
 mod check;
 mod connect;
 mod error;
+mod list;
 mod location;
 mod read;
 mod storage;
 mod upload;
 
 pub use error::{BlobError, PutError};
+pub use list::Listed;
 pub use location::{BlobLocation, BlobLocationError};
 pub use read::BlobStream;
 pub use storage::Blobs;

@@ -22,7 +22,7 @@ pub struct Blobs {
     /// The prefix of all keys; empty for a directory.
     prefix: Path,
     /// Set for a directory, where deleting blobs has to delete their subdirectories too.
-    root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     /// The number of bytes of a stream that are collected before they are written.
     pub(crate) part_size: usize,
 }

@@ -184,6 +184,26 @@ async fn a_blob_is_visible_only_when_it_is_complete(blobs: Blobs) {
     assert_eq!(stored.expect("stored").sha256, sha256(&whole));
 }
 
+async fn list_returns_what_is_directly_in_a_folder(blobs: Blobs) {
+    for key in ["jobs/7/a", "jobs/7/b", "jobs/7/deeper/c", "jobs/70/d"] {
+        blobs.put(key, "x".into()).await.expect("put");
+    }
+    let keys = async |folder| {
+        let listed = blobs.list(folder).await.expect("listed");
+        let mut keys: Vec<String> = listed.into_iter().map(|listed| listed.key).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys("jobs/7").await, ["jobs/7/a", "jobs/7/b"]);
+    assert_eq!(keys("jobs/8").await, Vec::<String>::new());
+    for listed in blobs.list("jobs/7").await.expect("listed") {
+        blobs.delete_listed(&listed).await.expect("deleted");
+        blobs.delete_listed(&listed).await.expect("deleted again");
+    }
+    assert_eq!(keys("jobs/7").await, Vec::<String>::new());
+    assert_eq!(keys("jobs/7/deeper").await, ["jobs/7/deeper/c"]);
+}
+
 async fn an_invalid_key_is_refused(blobs: Blobs) {
     for key in ["", "/a", "a/", "a//b", "../a", "a/../b", "a#1"] {
         let refused = blobs.put(key, "x".into()).await;
@@ -220,6 +240,7 @@ macro_rules! backend_tests {
             a_failed_stream_leaves_the_old_blob,
             a_stream_over_the_limit_is_refused,
             a_blob_is_visible_only_when_it_is_complete,
+            list_returns_what_is_directly_in_a_folder,
             an_invalid_key_is_refused,
         }
     };
@@ -253,6 +274,19 @@ mod directory {
     }
 
     backend_tests! { fresh() }
+
+    #[tokio::test]
+    async fn files_that_were_never_completed_are_listed_and_deleted() {
+        let (blobs, root) = fresh().await;
+        let folder = root.path().join("made/on/demand/jobs/7");
+        std::fs::create_dir_all(&folder).expect("a directory");
+        std::fs::write(folder.join("a#3"), "half").expect("a file");
+        let listed = blobs.list("jobs/7").await.expect("listed");
+        let keys: Vec<&str> = listed.iter().map(|listed| listed.key.as_str()).collect();
+        assert_eq!(keys, ["jobs/7/a#3"]);
+        blobs.delete_listed(&listed[0]).await.expect("deleted");
+        assert_eq!(files(root.path()), 0);
+    }
 
     #[tokio::test]
     async fn an_aborted_upload_leaves_no_file() {
