@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use slipway_coordinator::Config;
-use slipway_farm::Clock;
+use slipway_farm::{Clock, FailPoints};
 use slipway_tasks::{StopSignal, StopSignals};
 use tracing_subscriber::EnvFilter;
 
@@ -92,8 +92,9 @@ fn start_log() {
 
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let mut signals = StopSignals::install()?;
+    let started = slipway_coordinator::start(config, Clock::system(), FailPoints::default());
     let coordinator = tokio::select! {
-        started = slipway_coordinator::start(config, Clock::system()) => started?,
+        started = started => started?,
         // Nothing is served yet, so nothing has to finish.
         _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };

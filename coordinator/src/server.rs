@@ -9,7 +9,7 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use slipway_blobs::Blobs;
-use slipway_farm::{Chance, Clock, Farm, Parts, open_seal_key};
+use slipway_farm::{Chance, Clock, FailPoints, Farm, Parts, open_seal_key};
 use slipway_git::{Git, Limits};
 use slipway_http::{admit, guard_body};
 use slipway_outbound::Outbound;
@@ -49,11 +49,15 @@ pub struct Coordinator {
     _lock: DataDirLock,
 }
 
-/// Starts a coordinator that uses `clock`.
+/// Starts a coordinator that uses `clock`, and that a test interrupts at `fail_points`.
 ///
 /// # Errors
 /// If the database, the blob store, the key or the address cannot be opened.
-pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
+pub async fn start(
+    config: &Config,
+    clock: Clock,
+    fail_points: FailPoints,
+) -> anyhow::Result<Coordinator> {
     let lock = data_dir::open(config)?;
     let store = Store::open(&config.database())
         .await
@@ -69,6 +73,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Coordinator>
         git,
         clock,
         chance: Chance,
+        fail_points,
         seal,
         settings: config.settings(&outbound)?,
     };

@@ -61,7 +61,8 @@ impl BlobError {
         }
     }
 
-    pub(crate) fn failed(key: &str, source: impl Into<Cause>) -> Self {
+    /// A failure of the storage.
+    pub fn failed(key: &str, source: impl Into<Cause>) -> Self {
         let source = source.into();
         if is_full(source.as_ref()) {
             return Self::disk_full(key, source);

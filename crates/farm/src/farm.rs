@@ -14,6 +14,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::crypto::seal::SealKey;
 use crate::error::FarmError;
+use crate::fail_points::{FailPoint, FailPoints};
 use crate::queue::metrics::QueueNumbers;
 use crate::settings::Settings;
 use crate::state::cached::Cached;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) git: Git,
     pub(crate) clock: Clock,
     pub(crate) chance: Chance,
+    pub(crate) fail_points: FailPoints,
     pub(crate) seal: SealKey,
     pub(crate) settings: Settings,
     pub(crate) wakeups: Wakeups,
@@ -80,6 +82,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The source of random bytes.
     pub chance: Chance,
+    /// Where a test interrupts the farm; the default in programs.
+    pub fail_points: FailPoints,
     /// The key to seal secrets with.
     pub seal: SealKey,
     pub settings: Settings,
@@ -105,6 +109,7 @@ impl Farm {
                 git: parts.git,
                 clock: parts.clock,
                 chance: parts.chance,
+                fail_points: parts.fail_points,
                 seal: parts.seal,
                 settings: parts.settings,
                 wakeups: Wakeups::default(),
@@ -220,6 +225,9 @@ impl Farm {
     /// Deletes blobs that no row refers to. A blob that cannot be deleted costs only space.
     pub(crate) async fn delete_blobs(&self, keys: impl IntoIterator<Item = String>) {
         for key in keys {
+            if self.inner.fail_points.pass(FailPoint::BlobUnused).is_err() {
+                continue;
+            }
             // The rows are gone already, so the caller has nothing to undo.
             if let Err(error) = self.inner.blobs.delete(&key).await {
                 tracing::warn!(error = %error, key, "Could not delete an unused blob");

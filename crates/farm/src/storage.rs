@@ -8,6 +8,7 @@ use slipway_store::{Conn, StoreError};
 
 use crate::access::authorize::Actor;
 use crate::error::FarmError;
+use crate::fail_points::FailPoint;
 use crate::farm::Farm;
 use crate::state::disk_space::DiskUsage;
 
@@ -54,8 +55,10 @@ impl Farm {
     /// `DiskFull`, `Unavailable`.
     pub(crate) async fn put_blob(&self, key: &str, bytes: Bytes) -> Result<(), FarmError> {
         self.require_blob_space(key)?;
+        self.pass_blob(key, FailPoint::BlobBegins)?;
         let put = self.inner.blobs.put(key, bytes).await;
-        Ok(put.inspect_err(|error| self.note_blob_error(error))?)
+        put.inspect_err(|error| self.note_blob_error(error))?;
+        Ok(self.pass_blob(key, FailPoint::BlobStored)?)
     }
 
     /// [`slipway_blobs::Blobs::put_stream`] while there is space.
@@ -73,11 +76,19 @@ impl Farm {
         E: std::error::Error + 'static,
     {
         self.require_blob_space(key)?;
+        self.pass_blob(key, FailPoint::BlobBegins)?;
         let put = self.inner.blobs.put_stream(key, limit, stream).await;
         if let Err(PutError::Blob(error)) = &put {
             self.note_blob_error(error);
         }
-        put
+        let stored = put?;
+        self.pass_blob(key, FailPoint::BlobStored)?;
+        Ok(stored)
+    }
+
+    fn pass_blob(&self, key: &str, point: FailPoint) -> Result<(), BlobError> {
+        let passed = self.inner.fail_points.pass(point);
+        passed.map_err(|interrupted| BlobError::failed(key, interrupted))
     }
 
     /// [`Farm::write`] for callers to which the exact error matters.
@@ -86,12 +97,15 @@ impl Farm {
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
+        self.inner.fail_points.stop_after_crash();
         let written = self.inner.store.write(queries).await;
         if let Err(StoreError::DiskFull(why)) = &written {
             tracing::debug!(error = %why, "A write to the database failed: its disk is full");
             self.inner.disk_space.note_full("database");
         }
-        written
+        let written = written?;
+        self.inner.fail_points.pass(FailPoint::Committed)?;
+        Ok(written)
     }
 
     /// Checks that there is space for a new build.

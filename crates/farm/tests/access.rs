@@ -10,7 +10,7 @@ use slipway_blobs::{BlobLocation, Blobs};
 use slipway_domain::queue::PendingReason;
 use slipway_domain::{AccessToken, Name, Role, Scope, ScopeSet, Slug};
 use slipway_farm::{
-    Actor, BuildRequest, Chance, Clock, Farm, FarmError, Page, Parts, ProjectAccess,
+    Actor, BuildRequest, Chance, Clock, FailPoints, Farm, FarmError, Page, Parts, ProjectAccess,
     ProjectSettings, RegistrationRequest, SealKey, Settings, TokenRequest, UserUpdate,
 };
 use slipway_git::{Git, Limits};
@@ -69,6 +69,7 @@ async fn start(backend: Backend) -> Fixture {
         git: Git::new(Limits::default(), outbound(LOOPBACK)).unwrap(),
         clock: clock.clone(),
         chance: Chance,
+        fail_points: FailPoints::default(),
         seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
         settings: Settings {
             // The repositories of these tests do not exist.

@@ -12,9 +12,9 @@ use sha2::Sha256;
 use slipway_blobs::{BlobLocation, Blobs};
 use slipway_domain::{Name, Role, Slug};
 use slipway_farm::{
-    Actor, BuildFilter, BuildRequest, Chance, Clock, Farm, FarmError, Forge, HookSecret,
-    HookSettings, Page, Parts, ProjectAccess, ProjectSettings, Proof, Push, PushOutcome, SealKey,
-    Settings,
+    Actor, BuildFilter, BuildRequest, Chance, Clock, FailPoints, Farm, FarmError, Forge,
+    HookSecret, HookSettings, Page, Parts, ProjectAccess, ProjectSettings, Proof, Push,
+    PushOutcome, SealKey, Settings,
 };
 use slipway_git::{Git, Limits};
 use slipway_store::Store;
@@ -41,6 +41,7 @@ async fn start(repo_url: &str) -> Fixture {
         git: Git::new(Limits::default(), outbound(LOOPBACK)).unwrap(),
         clock: Clock::manual(),
         chance: Chance,
+        fail_points: FailPoints::default(),
         seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
         settings: Settings {
             definition_wait: Duration::ZERO,

@@ -11,7 +11,9 @@ use slipway_coordinator::{Config, Coordinator, Forges, Harmont, Limits, Network,
 use slipway_domain::image::push_targets::SharedTargets;
 use slipway_domain::pipeline::{Definition, JobDefinition};
 use slipway_domain::{AccessToken, CommitSha, Name, Role, Slug, TagSet};
-use slipway_farm::{Actor, Build, BuildRequest, Clock, Farm, Job, Project, ProjectAccess};
+use slipway_farm::{
+    Actor, Build, BuildRequest, Clock, FailPoints, Farm, Job, Project, ProjectAccess,
+};
 use slipway_store::projects::Settings;
 use tempfile::TempDir;
 
@@ -47,6 +49,8 @@ pub struct TestFarm {
     config: Config,
     coordinator: Option<Coordinator>,
     pub clock: Clock,
+    /// The points at which a test interrupts the coordinator.
+    pub fail_points: FailPoints,
     pub http: reqwest::Client,
     /// The administrator's access token.
     pub admin_token: String,
@@ -105,11 +109,13 @@ impl TestFarm {
         };
         adjust(&mut config);
         let clock = Clock::manual();
-        let coordinator = start(&config, &clock).await;
+        let fail_points = FailPoints::for_test();
+        let coordinator = start(&config, &clock, &fail_points).await;
         let read = |name: &str| read_token(config.data_dir.join(name));
         Self {
             coordinator: Some(coordinator),
             clock,
+            fail_points,
             http: crate::http().build().expect("a client"),
             admin_token: read("admin-token"),
             registration_token: read("registration-token"),
@@ -121,12 +127,12 @@ impl TestFarm {
 
     /// Starts a second coordinator with the same database, blobs and key. PostgreSQL only.
     pub async fn second_coordinator(&self) -> Coordinator {
-        start(&self.config, &self.clock).await
+        start(&self.config, &self.clock, &FailPoints::default()).await
     }
 
     /// [`TestFarm::second_coordinator`] on a host with a clock of its own.
     pub async fn second_coordinator_with(&self, clock: &Clock) -> Coordinator {
-        start(&self.config, clock).await
+        start(&self.config, clock, &FailPoints::default()).await
     }
 
     /// Stops the coordinator and starts it again with the same files.
@@ -134,7 +140,9 @@ impl TestFarm {
         if let Some(running) = self.coordinator.take() {
             running.stop().await.expect("the coordinator stops");
         }
-        self.coordinator = Some(start(&self.config, &self.clock).await);
+        // Those of a coordinator that has crashed would stop the new one.
+        self.fail_points = FailPoints::for_test();
+        self.coordinator = Some(start(&self.config, &self.clock, &self.fail_points).await);
     }
 
     fn running(&self) -> &Coordinator {
@@ -313,8 +321,8 @@ pub fn jobs_named(jobs: &[(&str, &[&str])]) -> Definition {
     }
 }
 
-async fn start(config: &Config, clock: &Clock) -> Coordinator {
-    slipway_coordinator::start(config, clock.clone())
+async fn start(config: &Config, clock: &Clock, fail_points: &FailPoints) -> Coordinator {
+    slipway_coordinator::start(config, clock.clone(), fail_points.clone())
         .await
         .expect("the coordinator starts")
 }

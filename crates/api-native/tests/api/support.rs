@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use slipway_blobs::{BlobLocation, Blobs};
 use slipway_domain::{AccessToken, RunnerToken};
 use slipway_farm::{
-    Chance, ClaimedJob, Clock, Farm, Parts, Poll, PollAnswer, Runner, RunnerRequest, SealKey,
-    Settings,
+    Chance, ClaimedJob, Clock, FailPoints, Farm, Parts, Poll, PollAnswer, Runner, RunnerRequest,
+    SealKey, Settings,
 };
 use slipway_git::{Git, Limits};
 use slipway_http::BodyRules;
@@ -75,6 +75,7 @@ impl Api {
             git: Git::new(Limits::default(), outbound).unwrap(),
             clock: clock.clone(),
             chance: Chance,
+            fail_points: FailPoints::default(),
             seal: SealKey::from_hex(&"5a".repeat(32)).unwrap(),
             settings: Settings {
                 registry: Some("registry.example".to_owned()),

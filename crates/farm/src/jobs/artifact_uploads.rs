@@ -103,7 +103,7 @@ impl Farm {
         }
         let piece = self.receive_piece(access, range, content).await?;
         let (job, blob_key, now) = (access.id(), piece.blob_key.clone(), self.now());
-        let written = self.inner.store.write(move |conn| {
+        let written = self.write_exactly(move |conn| {
             require_running(conn, job)?;
             artifact_uploads::append(conn, job, id, &piece, now)
         });
@@ -146,10 +146,9 @@ impl Farm {
                 "the body does not have the {size} bytes of its range"
             ))
         };
-        let folder = format!("artifacts/{}", access.id());
-        let blob_key = self.inner.chance.blob_key(&folder);
+        let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", access.id()));
         let size = range.end - range.start;
-        let put = self.inner.blobs.put_stream(&blob_key, size, content).await;
+        let put = self.put_blob_stream(&blob_key, size, content).await;
         let stored = put.map_err(|error| match error {
             PutError::TooLarge { .. } => wrong_length(),
             PutError::Source(error) => FarmError::Invalid(format!("the upload broke off: {error}")),
@@ -229,8 +228,7 @@ impl Farm {
         access: &JobAccess,
         pieces: Vec<Piece>,
     ) -> Result<Option<ReceivedArchive>, FarmError> {
-        let folder = format!("artifacts/{}", access.id());
-        let blob_key = self.inner.chance.blob_key(&folder);
+        let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", access.id()));
         let limit: u64 = pieces.iter().map(|piece| piece.length).sum();
         let blobs = self.inner.blobs.clone();
         // Opened one by one, so that the file is never in memory as a whole.
@@ -240,10 +238,7 @@ impl Farm {
                 async move { blobs.get(&piece.blob_key, None).await }
             })
             .try_flatten();
-        let put = self
-            .inner
-            .blobs
-            .put_stream(&blob_key, limit, content.boxed());
+        let put = self.put_blob_stream(&blob_key, limit, content.boxed());
         match put.await {
             Ok(stored) => Ok(Some(ReceivedArchive::new(blob_key, stored))),
             Err(PutError::Source(BlobError::NotFound { .. }) | PutError::TooLarge { .. }) => {

@@ -12,10 +12,11 @@ use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
 use slipway_store::projects::{self, Project};
 use slipway_store::runners::{self, About, Runner};
-use slipway_store::{ClaimRequest, Conn, queue};
+use slipway_store::{ClaimRequest, Conn, StoreError, queue};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::FarmError;
+use crate::fail_points::FailPoint;
 use crate::farm::Farm;
 use crate::jobs::ending::finish;
 use crate::projects::secrets::{JobSecrets, SealedSecrets};
@@ -291,9 +292,12 @@ impl Farm {
                 request: poll.request,
                 now: self.now(),
             };
+            self.inner.fail_points.stop_after_crash();
             let Some(claimed) = self.inner.store.claim(request).await? else {
                 return Ok(None);
             };
+            let committed = self.inner.fail_points.pass(FailPoint::Committed);
+            committed.map_err(StoreError::from)?;
             let id = claimed.job;
             if claimed.is_again
                 && let Some(request) = poll.request
