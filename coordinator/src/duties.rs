@@ -14,6 +14,7 @@ const DISKS_EVERY: Duration = Duration::from_secs(1);
 const FILES_EVERY: Duration = Duration::from_secs(30);
 const STATUSES_EVERY: Duration = Duration::from_secs(1);
 const DELIVERIES_EVERY: Duration = Duration::from_secs(3600);
+const ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all duties. They end when the returned guard is dropped.
 pub(crate) fn start(farm: &Farm) -> DropGuard {
@@ -75,6 +76,9 @@ pub(crate) fn start(farm: &Farm) -> DropGuard {
             log_failure(farm.delete_old_deliveries().await);
         },
     );
+    repeat(farm, "orphans", ORPHANS_EVERY, &stop, |farm| async move {
+        log_failure(farm.delete_orphans().await);
+    });
     let (signals, stopped) = (farm.clone(), stop.clone());
     spawn("signals", async move {
         stopped.run_until_cancelled(signals.relay_signals()).await;

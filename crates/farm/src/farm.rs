@@ -27,6 +27,7 @@ use crate::state::follower_pace::FollowerPace;
 use crate::state::hashing::HashingPermits;
 use crate::state::lease_watch::LeaseWatch;
 use crate::state::live_traces::LiveTraces;
+use crate::state::progress::Progress;
 use crate::state::sign_ins::SignInRates;
 use crate::state::stored_bytes::StoredBytes;
 use crate::state::wakeups::Wakeups;
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) disk_space: DiskSpace,
     pub(crate) clock_jumps: ClockJumps,
     pub(crate) lease_watch: LeaseWatch,
+    /// The last job whose orphans were deleted.
+    pub(crate) orphans_deleted: Progress,
     /// Whether the database was unreachable when leases were last checked.
     pub(crate) database_was_away: AtomicBool,
 }
@@ -130,6 +133,7 @@ impl Farm {
                 disk_space,
                 clock_jumps,
                 lease_watch: LeaseWatch::default(),
+                orphans_deleted: Progress::default(),
                 database_was_away: AtomicBool::new(false),
             }),
         };

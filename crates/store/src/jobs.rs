@@ -2,6 +2,7 @@
 
 pub mod artifact_uploads;
 pub mod artifacts;
+pub(crate) mod blobs;
 pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod details;
@@ -15,6 +16,7 @@ pub(crate) mod row;
 pub(crate) mod state;
 pub mod traces;
 
+pub use blobs::{EndedJob, blobs_of, ended_between};
 pub use changes::Changes;
 pub use create::{NewJob, Retried, insert};
 pub use details::{

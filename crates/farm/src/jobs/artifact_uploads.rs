@@ -17,7 +17,7 @@ use slipway_store::{Conn, StoreError};
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::access::{JobAccess, NOT_RUNNING};
-use crate::jobs::artifacts::{Existing, FileKind, NewFile, ReceivedArchive};
+use crate::jobs::artifacts::{Existing, FileKind, NewFile, ReceivedArchive, artifact_folder};
 
 /// For how long an upload of a running job may make no progress before it is deleted.
 const IDLE: TimeDelta = TimeDelta::days(1);
@@ -146,7 +146,7 @@ impl Farm {
                 "the body does not have the {size} bytes of its range"
             ))
         };
-        let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", access.id()));
+        let blob_key = self.inner.chance.blob_key(&artifact_folder(access.id()));
         let size = range.end - range.start;
         let put = self.put_blob_stream(&blob_key, size, content).await;
         let stored = put.map_err(|error| match error {
@@ -228,7 +228,7 @@ impl Farm {
         access: &JobAccess,
         pieces: Vec<Piece>,
     ) -> Result<Option<ReceivedArchive>, FarmError> {
-        let blob_key = self.inner.chance.blob_key(&format!("artifacts/{}", access.id()));
+        let blob_key = self.inner.chance.blob_key(&artifact_folder(access.id()));
         let limit: u64 = pieces.iter().map(|piece| piece.length).sum();
         let blobs = self.inner.blobs.clone();
         // Opened one by one, so that the file is never in memory as a whole.

@@ -103,10 +103,7 @@ impl Farm {
         let limit = self.inner.settings.max_artifact_bytes;
         let project = access.job().project;
         let left = self.storage_left(project).await?;
-        let blob_key = self
-            .inner
-            .chance
-            .blob_key(&format!("artifacts/{}", access.id()));
+        let blob_key = self.inner.chance.blob_key(&artifact_folder(access.id()));
         // The limit is exclusive in the protocol, so one byte less is accepted.
         let put = self
             .put_blob_stream(&blob_key, limit.saturating_sub(1).min(left), content)
@@ -395,6 +392,11 @@ impl Farm {
         self.delete_blobs(unused).await;
         Ok(())
     }
+}
+
+/// The folder of the blobs of a job's files, and of their pieces.
+pub(crate) fn artifact_folder(job: JobId) -> String {
+    format!("artifacts/{job}")
 }
 
 /// Marks the conflict of [`Farm::put_file_once`] inside the transaction.

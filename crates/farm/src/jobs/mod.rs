@@ -6,6 +6,7 @@ pub(crate) mod artifact_uploads;
 pub(crate) mod artifacts;
 pub(crate) mod ending;
 pub(crate) mod marked_image;
+pub(crate) mod orphans;
 pub(crate) mod own_report;
 pub(crate) mod report;
 pub(crate) mod storage;

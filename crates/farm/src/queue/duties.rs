@@ -11,6 +11,7 @@ use slipway_store::jobs::{self, Changes};
 use slipway_store::{Conn, Signal, StoreError, artifacts, uploads};
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::builds::create::uploads::upload_folder;
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::jobs::ending::{end_together, finish};
@@ -158,16 +159,22 @@ impl Farm {
         let keep = keep.and_then(|keep| TimeDelta::from_std(keep).ok());
         let used_before = keep.and_then(|keep| now.checked_sub_signed(keep));
         let write = move |conn: &mut Conn| {
-            let (mut count, mut unused) = uploads::delete_expired(conn, now, MAX_ROWS)?;
+            let mut deleted = uploads::delete_expired(conn, now, MAX_ROWS)?;
             if let Some(before) = used_before {
-                let (old, blobs) = uploads::delete_unused(conn, before, MAX_ROWS)?;
-                count += old;
-                unused.extend(blobs);
+                deleted.extend(uploads::delete_unused(conn, before, MAX_ROWS)?);
             }
-            Ok((count, unused))
+            Ok(deleted)
         };
-        let (count, unused) = self.write(write).await?;
-        self.delete_blobs(unused).await;
+        let deleted = self.write(write).await?;
+        let count = deleted.len();
+        for upload in deleted {
+            self.delete_blobs(upload.blob_key).await;
+            // What is left of uploads that broke off.
+            let folder = upload_folder(upload.id);
+            if let Err(error) = self.inner.blobs.delete_below(&folder).await {
+                tracing::warn!(%error, folder, "Could not delete what is left of an upload");
+            }
+        }
         Ok(count)
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod follower_pace;
 pub(crate) mod hashing;
 pub(crate) mod lease_watch;
 pub(crate) mod live_traces;
+pub(crate) mod progress;
 pub(crate) mod rates;
 pub(crate) mod sign_ins;
 pub(crate) mod stored_bytes;

@@ -207,13 +207,20 @@ pub(crate) fn record_retry(
     }
 }
 
-/// Deletes uploads that expired before a build used them. Returns how many, and the blobs that are
-/// no longer referenced.
+/// An upload that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedUpload {
+    pub id: UploadId,
+    /// Its content, which is no longer referenced; absent if it had none.
+    pub blob_key: Option<String>,
+}
+
+/// Deletes uploads that expired before a build used them.
 pub fn delete_expired(
     conn: &mut Conn,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<(usize, Vec<String>), StoreError> {
+) -> Result<Vec<DeletedUpload>, StoreError> {
     let expired: Vec<String> = uploads::table
         .filter(uploads::used_at.is_null())
         .filter(uploads::expires_at.le(to_ms(now)))
@@ -222,24 +229,22 @@ pub fn delete_expired(
         .select(uploads::uuid)
         .load(conn)?;
     // A build may have started to use one of them since the query above.
-    let deleted: Vec<Option<String>> = diesel::delete(
+    let rows = diesel::delete(
         uploads::table
             .filter(uploads::uuid.eq_any(expired))
             .filter(uploads::used_at.is_null()),
     )
-    .returning(uploads::blob_key)
+    .returning((uploads::uuid, uploads::blob_key))
     .get_results(conn)?;
-    let count = deleted.len();
-    Ok((count, deleted.into_iter().flatten().collect()))
+    deleted(rows)
 }
 
-/// Deletes files that no build has used since `before`, except those of unfinished builds. Returns
-/// how many, and the blobs that are no longer referenced.
+/// Deletes files that no build has used since `before`, except those of unfinished builds.
 pub fn delete_unused(
     conn: &mut Conn,
     before: DateTime<Utc>,
     limit: i64,
-) -> Result<(usize, Vec<String>), StoreError> {
+) -> Result<Vec<DeletedUpload>, StoreError> {
     let unfinished_jobs = upload_uses::table
         .inner_join(jobs::table.on(jobs::build_id.eq(upload_uses::build_id)))
         .filter(upload_uses::upload_uuid.eq(uploads::uuid))
@@ -252,13 +257,21 @@ pub fn delete_unused(
         .select(uploads::uuid)
         .load(conn)?;
     // A build that started to use one of them meanwhile has updated `last_used_at`.
-    let deleted: Vec<Option<String>> = diesel::delete(
+    let rows = diesel::delete(
         uploads::table
             .filter(uploads::uuid.eq_any(unused))
             .filter(uploads::last_used_at.le(to_ms(before))),
     )
-    .returning(uploads::blob_key)
+    .returning((uploads::uuid, uploads::blob_key))
     .get_results(conn)?;
-    let count = deleted.len();
-    Ok((count, deleted.into_iter().flatten().collect()))
+    deleted(rows)
+}
+
+fn deleted(rows: Vec<(String, Option<String>)>) -> Result<Vec<DeletedUpload>, StoreError> {
+    rows.into_iter()
+        .map(|(id, blob_key)| {
+            let id = id.parse().map_err(|_| StoreError::Corrupt("upload id"))?;
+            Ok(DeletedUpload { id, blob_key })
+        })
+        .collect()
 }

@@ -18,6 +18,11 @@ use crate::farm::Farm;
 /// The longest media type, in bytes.
 const MAX_MIME: usize = 255;
 
+/// The folder of the blobs of an upload. Everything in it goes with the upload.
+pub(crate) fn upload_folder(id: UploadId) -> String {
+    format!("uploads/{id}")
+}
+
 impl Farm {
     /// Creates an upload without content. Every token may do that.
     ///
@@ -69,7 +74,7 @@ impl Farm {
         let user = upload.created_by;
         let left = self.upload_storage_left(user).await?;
         // A new blob for each upload: a reader of the old content must not see bytes of both.
-        let blob_key = self.inner.chance.blob_key("uploads");
+        let blob_key = self.inner.chance.blob_key(&upload_folder(id));
         let put = self
             .put_blob_stream(&blob_key, limit.min(left), content)
             .await;
