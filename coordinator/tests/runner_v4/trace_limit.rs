@@ -17,6 +17,7 @@ on_both_back_ends!(
     limits_of_a_few_bytes_keep_what_fits,
     line_headers_are_removed_from_the_tail,
     secret_across_a_cut_is_never_shown,
+    parts_of_an_ended_trace_are_no_orphans,
     erasing_a_job_deletes_its_whole_trace,
     deleting_a_project_deletes_the_ends_of_its_traces,
     missing_parts_of_the_tail_are_reported,
@@ -238,6 +239,18 @@ async fn secret_across_a_cut_is_never_shown(backend: Backend) {
             "{ended}"
         );
     }
+}
+
+async fn parts_of_an_ended_trace_are_no_orphans(backend: Backend) {
+    let farm = farm_with_limit(backend, 400).await;
+    let text = numbered_lines(200);
+    let claim = Claim::of_new_build(&farm).await;
+    send(&claim, 0, text.as_bytes(), 97).await;
+    claim.put(success(text.as_bytes())).await.is(200);
+    let ended = farm.trace(claim.id).await;
+    farm.advance(3 * 3600);
+    assert_eq!(farm.farm().delete_orphans().await.unwrap(), 0);
+    assert_eq!(as_text(&farm.trace(claim.id).await), as_text(&ended));
 }
 
 async fn erasing_a_job_deletes_its_whole_trace(backend: Backend) {

@@ -36,6 +36,32 @@ async fn columns(url: &DatabaseUrl, query: &'static str) -> BTreeSet<Column> {
     store.read(read).await.unwrap().into_iter().collect()
 }
 
+/// The tables that are read to find what the storage keeps for a job. Stored bytes of an ended job to
+/// which none of them refers are deleted.
+const TABLES_WITH_BLOBS_OF_JOBS: [&str; 4] = [
+    "artifact_upload_pieces",
+    "artifacts",
+    "trace_chunks",
+    "trace_tail_chunks",
+];
+
+#[tokio::test]
+async fn every_table_with_blobs_of_jobs_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let columns = columns(&DatabaseUrl::Sqlite(dir.path().join("x.db")), SQLITE).await;
+    let has = |table: &str, name: &str| {
+        let mut columns = columns.iter();
+        columns.any(|column| column.table_name == table && column.column_name == name)
+    };
+    let tables: BTreeSet<&str> = columns
+        .iter()
+        .map(|column| column.table_name.as_str())
+        .filter(|table| has(table, "blob_key") && has(table, "job_id"))
+        .collect();
+    // A new one belongs into `jobs::blobs_of`, too.
+    assert_eq!(tables, BTreeSet::from(TABLES_WITH_BLOBS_OF_JOBS));
+}
+
 /// A database that a later version has migrated is refused, and stays as it is.
 async fn refuses_a_newer_database(url: &DatabaseUrl) {
     let store = Store::open(url).await.unwrap();

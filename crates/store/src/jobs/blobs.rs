@@ -9,7 +9,7 @@ use slipway_domain::JobId;
 use crate::engine::connection::Conn;
 use crate::engine::time::{from_ms, to_ms};
 use crate::error::StoreError;
-use crate::schema::{artifact_upload_pieces, artifacts, jobs, trace_chunks};
+use crate::schema::{artifact_upload_pieces, artifacts, jobs, trace_chunks, trace_tail_chunks};
 
 /// A job that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,10 @@ pub fn blobs_of(conn: &mut Conn, job: JobId) -> Result<HashSet<String>, StoreErr
         .filter(trace_chunks::job_id.eq(job.0))
         .select(trace_chunks::blob_key)
         .load(conn)?;
+    let tail: Vec<String> = trace_tail_chunks::table
+        .filter(trace_tail_chunks::job_id.eq(job.0))
+        .select(trace_tail_chunks::blob_key)
+        .load(conn)?;
     let pieces: Vec<String> = artifact_upload_pieces::table
         .filter(artifact_upload_pieces::job_id.eq(job.0))
         .select(artifact_upload_pieces::blob_key)
@@ -62,5 +66,6 @@ pub fn blobs_of(conn: &mut Conn, job: JobId) -> Result<HashSet<String>, StoreErr
         .select(artifacts::blob_key)
         .load(conn)?;
     let files = files.into_iter().flatten();
-    Ok(trace.into_iter().chain(pieces).chain(files).collect())
+    let trace = trace.into_iter().chain(tail);
+    Ok(trace.chain(pieces).chain(files).collect())
 }
