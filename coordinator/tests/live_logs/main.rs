@@ -12,6 +12,7 @@
 )]
 mod client;
 #[path = "../support/cut_trace.rs"]
+#[expect(dead_code, reason = "only the tests of protocol v4 use all of it")]
 mod cut_trace;
 mod delivery;
 mod fixture;

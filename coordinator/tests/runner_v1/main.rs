@@ -10,6 +10,7 @@ mod claim;
 #[path = "../support/runner_v1.rs"]
 mod client;
 #[path = "../support/cut_trace.rs"]
+#[expect(dead_code, reason = "only the tests of protocol v4 use all of it")]
 mod cut_trace;
 mod extensions;
 mod file_variables;

@@ -1,6 +1,7 @@
 //! Errors of the blob storage. Errors of the client library are causes, never variants.
 
 use std::error::Error;
+use std::io;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -76,13 +77,14 @@ impl BlobError {
 
 /// Whether an error, or one of its causes, is a lack of space.
 fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let kind = error
-        .downcast_ref::<std::io::Error>()
-        .map(std::io::Error::kind);
-    let by_system = matches!(
-        kind,
-        Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-    );
+    let by_system = error.downcast_ref::<io::Error>().is_some_and(|error| {
+        let is_full_kind = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        // The source of an error that wraps another one is the source of that one.
+        is_full_kind || error.get_ref().is_some_and(|inner| is_full(inner))
+    });
     // A bucket says it only in the body of its answer.
     by_system
         || error.source().is_some_and(is_full)

@@ -128,6 +128,7 @@ async fn a_user_without_a_role_gets_404_for_existing_objects() {
         ("GET", "/v1/runners", 200),
         ("POST", "/v1/runners", 403),
         ("GET", "/v1/queue", 200),
+        ("GET", "/v1/status", 200),
         ("GET", "/v1/users", 403),
         ("POST", "/v1/users", 403),
         ("PATCH", "/v1/users/root", 403),
