@@ -9,7 +9,7 @@ use slipway_testkit::{Backend, on_both_back_ends};
 
 use crate::cut_trace::{cut, numbered_lines};
 use crate::fixture::{ApiResponse, Fixture, RunningJob};
-use crate::log_stream::joined_text;
+use crate::log_stream::{Frame, joined_text};
 
 on_both_back_ends!(
     followers_see_the_head_while_the_job_runs_and_then_the_tail,
@@ -55,20 +55,15 @@ async fn followers_see_the_head_while_the_job_runs_and_then_the_tail(backend: Ba
         assert_eq!(joined_text(&history, 0), running, "{piece}");
         job.succeed().await;
         for mut reader in [early, late] {
-            let rest = reader.read_to_end().await;
-            let seen = format!("{running}{}", contents(&rest));
+            let mut seen = running.clone();
+            while let Some(Frame::Chunk(_, chunk)) = reader.next_frame().await {
+                seen.push_str(chunk["content"].as_str().unwrap());
+            }
             assert_eq!(seen, ended, "{piece}");
         }
         let all = fixture.follow(&job).await.read_to_end().await;
         assert_eq!(joined_text(&all, 0), ended, "{piece}");
     }
-}
-
-fn contents(chunks: &[Value]) -> String {
-    let texts = chunks
-        .iter()
-        .map(|chunk| chunk["content"].as_str().unwrap());
-    texts.collect()
 }
 
 async fn all_apis_show_the_same_cut_trace(backend: Backend) {
