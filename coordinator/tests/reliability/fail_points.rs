@@ -170,7 +170,8 @@ impl Life<'_> {
         );
         let from = self.history.now();
         let (reply, _) = self.send(&Request::claim(self.runner, &id)).await;
-        if reply.status == 204 {
+        // What "no job" is depends on the `User-Agent`.
+        if [204, 404].contains(&reply.status) {
             return None;
         }
         assert_eq!(reply.status, 201, "{reply:?}");

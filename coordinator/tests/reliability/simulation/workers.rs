@@ -109,7 +109,8 @@ impl Worker {
         let Some(reply) = network.send(self.number, &request).await else {
             return;
         };
-        if reply.status == 204 {
+        // What "no job" is depends on the `User-Agent`.
+        if [204, 404].contains(&reply.status) {
             return;
         }
         assert_eq!(reply.status, 201, "{reply:?}");
