@@ -10,7 +10,7 @@
 
 use crate::search::forms::{Form, MAX_AREA, Pattern, is_quoted};
 use crate::search::matching::Target;
-use crate::search::readings::is_special;
+use crate::search::readings::is_escape;
 use crate::texts::Texts;
 
 /// The length of an anchor, in bytes.
@@ -53,8 +53,8 @@ pub(crate) struct Index {
     buckets: Vec<u32>,
     bucket_bits: u32,
     filter: Box<[u64; FILTER_WORDS]>,
-    /// The first three bytes of every anchor area, sorted.
-    starts: Vec<[u8; 3]>,
+    /// The first three bytes of every anchor area as [`number`]s, sorted.
+    starts: Vec<u32>,
     /// The bytes, and pairs of bytes, with which an anchor area starts.
     first: ByteSet,
     pairs: Box<[u64; 1024]>,
@@ -144,7 +144,13 @@ impl Index {
             .take_while(|from| pattern.may_be_wrapped() && from + size <= length);
         let mut areas = Vec::new();
         match target.form {
-            Form::Plain => areas.extend(plain_spellings(&start).into_iter().map(|text| (0, text))),
+            Form::Plain => {
+                areas.extend(plain_spellings(&start).into_iter().map(|text| (0, text)));
+                // An escape may follow spellings that are too many for anchors of their own.
+                for text in plain_spellings(&start[..start.len().min(3)]) {
+                    self.add_start(&text);
+                }
+            }
             Form::Hex => {
                 let spread = [(b' ', 2), (b':', 2), (b' ', 4)].map(|(separator, every)| {
                     let digits = start.chunks(every).collect::<Vec<_>>();
@@ -193,8 +199,8 @@ impl Index {
 
     fn add_start(&mut self, text: &[u8]) {
         if let Some(start) = text.first_chunk() {
-            self.starts.push(*start);
-            set(&mut self.triples, hash_of_three(start));
+            self.starts.push(number(*start));
+            set(&mut self.triples, hash_of_three(*start));
         }
         if let [first, second, ..] = text {
             self.first.insert(*first);
@@ -208,7 +214,8 @@ impl Index {
         self.starts.dedup();
         self.anchors.sort_unstable_by_key(|anchor| anchor.hash);
         self.anchors.shrink_to_fit();
-        self.bucket_bits = self.anchors.len().max(2).ilog2().min(20);
+        // Most buckets are empty, so that a false alarm of the filter rarely reads an anchor.
+        self.bucket_bits = (self.anchors.len().max(2).ilog2() + 2).min(20);
         let shift = 32 - self.bucket_bits;
         let first = |bucket: u32| {
             let before = |anchor: &Anchor| anchor.hash >> shift < bucket;
@@ -229,69 +236,35 @@ impl Index {
         found.iter().filter(move |anchor| anchor.hash == hash)
     }
 
-    /// Whether an anchor area starts with these bytes, at most three.
+    /// Whether an anchor area starts with the first three of these bytes, or with fewer if there are not
+    /// so many.
+    #[inline]
     pub(crate) fn may_start_with(&self, bytes: &[u8]) -> bool {
         match *bytes {
-            [] => return true,
-            [first] => return self.first.contains(first),
-            [first, second] => return self.has_pair(first, second),
             [first, second, third, ..] => {
-                if !is_set(&self.triples, hash_of_three(&[first, second, third])) {
-                    return false;
-                }
+                let start = [first, second, third];
+                // The list is exact, but reading it takes longer.
+                is_set(&self.triples, hash_of_three(start))
+                    && self.starts.binary_search(&number(start)).is_ok()
             }
+            [first, second] => {
+                let (word, bit) = pair(first, second);
+                self.pairs[word] & bit != 0
+            }
+            [first] => self.first.contains(first),
+            [] => true,
         }
-        let after = self.starts.partition_point(|start| start[..] < *bytes);
-        self.starts
-            .get(after)
-            .is_some_and(|start| start.starts_with(bytes))
     }
 
     /// Whether an anchor area or an escape may start where these are the first bytes.
+    #[inline]
     pub(crate) fn may_start_at(&self, text: &[u8]) -> bool {
-        match *text {
-            [first, ..] if is_special(first) => true,
-            [first, second, third, ..]
-                if ![second, third]
-                    .iter()
-                    .any(|byte| is_special(*byte) || *byte == b'\r') =>
-            {
-                is_set(&self.triples, hash_of_three(&[first, second, third]))
-            }
-            [first, second, ..] if !is_special(second) && second != b'\r' => {
-                self.has_pair(first, second)
-            }
-            [first, ..] => self.first.contains(first),
-            [] => false,
-        }
+        let known = text.iter().take(3).take_while(|byte| !is_escape(**byte));
+        text.first().is_some_and(|first| is_escape(*first))
+            || self.may_start_with(&text[..known.count()])
     }
 
-    fn has_pair(&self, first: u8, second: u8) -> bool {
-        let (word, bit) = pair(first, second);
-        self.pairs[word] & bit != 0
-    }
-
-    /// Whether an anchor area may start with `bytes`, which an escape stands for, and the byte `next`
-    /// after the escape.
-    pub(crate) fn may_begin_with(&self, bytes: &[u8], next: Option<u8>) -> bool {
-        match (bytes, next) {
-            ([], _) => false,
-            (&[first], Some(next)) if !is_special(next) && next != b'\r' => {
-                self.has_pair(first, next)
-            }
-            (&[first, ..], _) => self.first.contains(first),
-        }
-    }
-
-    /// Whether an anchor area may start with the byte `first` and an escape that stands for `bytes`.
-    pub(crate) fn may_continue(&self, first: u8, bytes: &[u8]) -> bool {
-        match bytes {
-            [] => self.first.contains(first),
-            [second, ..] => self.has_pair(first, *second),
-        }
-    }
-
-    /// Calls `hit` with positions in `text`, from `from` on, where an anchor may be.
+    /// Adds the positions in `text`, from `from` on, where an anchor may be to `hits`.
     pub(crate) fn sample(&self, text: &[u8], from: usize, hits: &mut Vec<usize>) {
         match self.stride {
             1 => sample::<1>(&self.filter, text, from, hits),
@@ -348,10 +321,14 @@ fn pair(first: u8, second: u8) -> (usize, u64) {
     (number >> 6, 1 << (number & 63))
 }
 
+/// Three bytes as one number, which is quick to compare.
+fn number([first, second, third]: [u8; 3]) -> u32 {
+    u32::from_le_bytes([first, second, third, 0])
+}
+
 /// Unlike [`hash`], it depends on letter case.
-fn hash_of_three(bytes: &[u8; 3]) -> u32 {
-    let [first, second, third] = *bytes;
-    u32::from_le_bytes([first, second, third, 0]).wrapping_mul(0x9e37_79b1)
+fn hash_of_three(bytes: [u8; 3]) -> u32 {
+    number(bytes).wrapping_mul(0x9e37_79b1)
 }
 
 fn set(filter: &mut [u64; FILTER_WORDS], hash: u32) {

@@ -3,11 +3,12 @@
 //! Nothing is enumerated: a secret has a few short [anchors](index), and where one occurs in the
 //! output, [`matching`] compares output and secret. [`readings`] lists what an escape may stand for,
 //! and [`forms`] which characters of base64 or hexadecimal text a secret requires. [`pieces`] are lines
-//! of such text. [`stream`] holds what is between two pieces of output.
+//! of such text. [`opening`] reads the first bytes if they are escapes. [`stream`] holds what is between two pieces of output.
 
 mod forms;
 mod index;
 mod matching;
+mod opening;
 mod pieces;
 mod readings;
 pub(crate) mod stream;

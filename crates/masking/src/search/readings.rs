@@ -61,6 +61,12 @@ pub(crate) fn is_special(byte: u8) -> bool {
     matches!(byte, b'%' | b'+' | b'\\' | b'&' | b'\'' | b'"')
 }
 
+/// Whether the byte need not be the first one of a secret that is written there: terminals add carriage
+/// returns.
+pub(crate) fn is_escape(byte: u8) -> bool {
+    is_special(byte) || byte == b'\r'
+}
+
 /// All ways to read one place.
 #[derive(Debug)]
 pub(crate) struct Readings {
@@ -85,6 +91,7 @@ impl Readings {
             b'\\' => readings.backslash(text),
             b'&' => readings.entity(text, 0, 0),
             b'\'' | b'"' => readings.quotes(text),
+            b'\r' => readings.add(Some(Reading::nothing(1))),
             _ => {}
         }
         readings

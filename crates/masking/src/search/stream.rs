@@ -14,11 +14,11 @@
 use std::ops::Range;
 
 use crate::search::Search;
-use crate::search::forms::{Form, Gap};
-use crate::search::index::Index;
+use crate::search::forms::{Form, Gap, MAX_AREA};
 use crate::search::matching::{MIN_PIECE, Match, Progress, State, Stop, Target, Walk, walk};
+use crate::search::opening::{NEAR, Opening, Start};
 use crate::search::pieces::{Piece, Recent};
-use crate::search::readings::{Readings, is_special};
+use crate::search::readings::Readings;
 
 /// How much output is held back for one match, in bytes.
 pub(crate) const MAX_HELD_BACK: u64 = 8 * 1024;
@@ -29,6 +29,9 @@ const MAX_OPEN: usize = 1024;
 /// How many bytes may be compared for each byte of output, and how many can be saved up.
 const CREDIT_PER_BYTE: i64 = 256;
 const MAX_CREDIT: i64 = 4 << 20;
+/// How many examined positions are remembered: at least as many as an escape is examined from.
+const EXAMINED: usize = 8;
+const _: () = assert!(EXAMINED > MAX_AREA);
 
 /// Takes what was decided, in order.
 pub(crate) trait Sink {
@@ -98,6 +101,8 @@ struct Found {
     hits: Vec<usize>,
     /// The first offset that must be examined again, with more output.
     undecided: u64,
+    /// The positions in the current block that were examined last: escapes near each other share them.
+    examined: [usize; EXAMINED],
 }
 
 impl Default for Found {
@@ -114,6 +119,7 @@ impl Default for Found {
             is_closed: false,
             hits: Vec::new(),
             undecided: u64::MAX,
+            examined: [usize::MAX; EXAMINED],
         }
     }
 }
@@ -168,6 +174,7 @@ impl Stream {
 impl Found {
     fn search(&mut self, search: &Search, view: &View<'_>) {
         self.undecided = u64::MAX;
+        self.examined = [usize::MAX; EXAMINED];
         if self.is_closed {
             self.open(view);
         }
@@ -260,61 +267,70 @@ impl Found {
     /// Finds secrets that have an escape among their first bytes.
     fn find_escaped(&mut self, search: &Search, view: &View<'_>, from: usize) {
         let text = &view.text[from..];
-        let mut examined = from;
         for at in memchr::memchr3_iter(b'%', b'\\', b'&', text) {
-            self.find_around(search, view, from + at, &mut examined);
+            self.find_around(search, view, from, from + at);
         }
         if search.index.has_quoted {
-            let mut examined = from;
             for at in memchr::memchr2_iter(b'\'', b'\r', text) {
-                self.find_around(search, view, from + at, &mut examined);
+                if text[..at].ends_with(b"\"") {
+                    self.find_around(search, view, from, from + at - 1);
+                }
+                self.find_around(search, view, from, from + at);
+            }
+            if text.ends_with(b"\"") {
+                self.find_around(search, view, from, view.text.len() - 1);
             }
         }
     }
 
-    /// Examines the positions from which a secret may have its first escape at `at`.
-    fn find_around(&mut self, search: &Search, view: &View<'_>, at: usize, examined: &mut usize) {
+    /// Examines the positions, from `from` on, from which a secret may have its first escape at `at`.
+    /// Nothing needs to be examined if that byte is no escape: then it is found without this.
+    fn find_around(&mut self, search: &Search, view: &View<'_>, from: usize, at: usize) {
         if self.credit < 0 {
             return;
         }
-        let text = view.text;
+        let (index, text) = (&search.index, view.text);
+        let first = (at + 1).saturating_sub(index.area()).max(from);
         let readings = Readings::of(&text[at..]);
-        let first = (at + 1).saturating_sub(search.index.area()).max(*examined);
-        for start in first..=at {
-            let may_start = match at - start {
-                _ if readings.is_open || text[at] == b'\r' => true,
-                0 => readings.list().iter().any(|reading| {
-                    let next = text.get(at + reading.length());
-                    search.index.may_begin_with(reading.bytes(), next.copied())
-                }),
-                1 => readings
-                    .list()
-                    .iter()
-                    .any(|reading| search.index.may_continue(text[start], reading.bytes())),
-                _ => true,
-            };
-            if may_start {
+        if readings.is_open && !view.is_last {
+            for start in first..=at {
+                self.examine(search, view, start);
+            }
+            return;
+        }
+        for start in first..at.saturating_sub(NEAR - 1) {
+            if index.may_start_with(&text[start..start + NEAR]) {
                 self.examine(search, view, start);
             }
         }
-        *examined = at + 1;
+        let near = first.max(at.saturating_sub(NEAR - 1));
+        for reading in &readings.list()[1..] {
+            let start = Start::new(&text[near..at], reading, &text[at + reading.length()..]);
+            for position in near..=at {
+                if index.may_start_with(start.from(position - near)) {
+                    self.examine(search, view, position);
+                }
+            }
+        }
     }
 
     /// Finds secrets that begin so near to the end that a sample may not have met them.
     fn find_at_end(&mut self, search: &Search, view: &View<'_>, from: usize) {
         let first = (view.text.len() + 1).saturating_sub(search.index.area());
         for start in first.max(from)..view.text.len() {
-            self.examine(search, view, start);
+            if search.index.may_start_at(&view.text[start..]) {
+                self.examine(search, view, start);
+            }
         }
     }
 
     /// Examines one position, with all ways to read the first bytes there.
     fn examine(&mut self, search: &Search, view: &View<'_>, start: usize) {
-        let index = &search.index;
-        let text = &view.text[start..];
-        if !index.may_start_at(text) {
+        let examined = &mut self.examined[start % EXAMINED];
+        if std::mem::replace(examined, start) == start {
             return;
         }
+        let index = &search.index;
         let mut windows = Vec::new();
         let is_open = Opening::default().read(index, view, start, &mut windows);
         let start = view.base + start as u64;
@@ -446,68 +462,6 @@ impl Found {
             sink.show(&view.text[view.index(self.shown)..view.index(end)]);
             self.shown = end;
         }
-    }
-}
-
-/// The first bytes of a secret, in one way to read the output.
-#[derive(Clone, Copy, Default)]
-struct Opening {
-    bytes: [u8; 4],
-    count: usize,
-    /// Quotes were changed since the last byte.
-    is_after_quotes: bool,
-}
-
-impl Opening {
-    /// Reads on at `at`, and adds the bytes of each way to read them to `windows`. Returns whether the
-    /// output ends before that.
-    fn read(self, index: &Index, view: &View<'_>, at: usize, windows: &mut Vec<u32>) -> bool {
-        if self.count == self.bytes.len() {
-            windows.push(u32::from_le_bytes(self.bytes));
-            return false;
-        }
-        let text = &view.text[at..];
-        let Some(first) = text.first() else {
-            return !view.is_last;
-        };
-        let is_quote = matches!(first, b'\'' | b'"');
-        if !is_special(*first) && *first != b'\r' || is_quote && !index.has_quoted {
-            return self.then(index, view, at + 1, &[*first], windows);
-        }
-        let readings = Readings::of(text);
-        if readings.is_open && !view.is_last {
-            return true;
-        }
-        let mut is_open = false;
-        for reading in readings.list() {
-            is_open |= self.then(index, view, at + reading.length(), reading.bytes(), windows);
-        }
-        if *first == b'\r' {
-            is_open |= self.then(index, view, at + 1, &[], windows);
-        }
-        is_open
-    }
-
-    fn then(
-        mut self,
-        index: &Index,
-        view: &View<'_>,
-        at: usize,
-        bytes: &[u8],
-        windows: &mut Vec<u32>,
-    ) -> bool {
-        if bytes.is_empty() && (self.count == 0 || self.is_after_quotes) {
-            return false;
-        }
-        self.is_after_quotes = bytes.is_empty();
-        for byte in bytes {
-            if let Some(free) = self.bytes.get_mut(self.count) {
-                *free = *byte;
-                self.count += 1;
-            }
-        }
-        let known = &self.bytes[..self.count.min(3)];
-        index.may_start_with(known) && self.read(index, view, at, windows)
     }
 }
 
