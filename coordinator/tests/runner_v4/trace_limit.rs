@@ -171,7 +171,7 @@ async fn limits_of_a_few_bytes_keep_what_fits(backend: Backend) {
         let farm = farm_with_limit(backend, limit).await;
         for piece in [1, 3, 40] {
             let claim = Claim::of_new_build(&farm).await;
-            let text = "0123456789\nend";
+            let text = "abcdefghij\nend";
             send(&claim, 0, text.as_bytes(), piece).await;
             claim.put(success(text.as_bytes())).await.is(200);
             let trace = as_text(&farm.trace(claim.id).await);
