@@ -27,7 +27,7 @@ const STEPS: usize = 150;
 /// Steps without faults, in which all builds must end.
 const MAX_CALM_STEPS: usize = 600;
 /// Seeds of a normal test run.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 2;
 
 /// A seed to run alone.
 const SEED_VARIABLE: &str = "SLIPWAY_SIMULATION_SEED";
