@@ -93,7 +93,7 @@ async fn no_image_of_a_dockerfile_is_pulled_from_an_address_that_is_not_allowed(
         };
         assert_eq!(image, "169.254.169.254/a:1");
         assert!(detail.contains("SLIPWAY_ALLOW_NET"), "{detail}");
-        assert_eq!(progress.text(), "", "{dockerfile}");
+        assert!(!progress.text().contains("Pulling"), "{dockerfile}");
     }
 }
 

@@ -134,9 +134,10 @@ fn filter(kind: EngineKind) -> String {
         EngineKind::Docker26 | EngineKind::Docker28 | EngineKind::Docker28Containerd => {
             format!("{all} & not test(/^docker_classic::/)")
         }
-        EngineKind::Podman4 | EngineKind::Podman5 => {
-            format!("{all} & test(/{PODMAN}/) & not test(/{NOT_PODMAN}/)")
+        EngineKind::Podman4 => {
+            format!("{all} & test(/{PODMAN}/) & not test(/{NOT_PODMAN}|{NOT_PODMAN_4}/)")
         }
+        EngineKind::Podman5 => format!("{all} & test(/{PODMAN}/) & not test(/{NOT_PODMAN}/)"),
     }
 }
 
@@ -145,6 +146,8 @@ fn filter(kind: EngineKind) -> String {
 const PODMAN: &str = "^(docker_archive|docker_base_image|docker::scripts|docker::sources)::";
 /// Podman reports an image without a shell in another way.
 const NOT_PODMAN: &str = "^docker::scripts::unusable_images";
+/// The API of Podman 4.3 loads no compressed archive, not even one of its own.
+const NOT_PODMAN_4: &str = "^docker_archive::";
 
 #[cfg(test)]
 mod tests {

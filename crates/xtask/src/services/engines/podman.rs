@@ -22,13 +22,16 @@ pub(super) fn configure(root: &Root, kind: EngineKind) -> Result<()> {
     let registries = "unqualified-search-registries = [\"docker.io\"]\n\
                       [[registry]]\nlocation = \"127.0.0.1\"\ninsecure = true\n";
     root.write("etc/containers/registries.conf", registries)?;
-    // Podman would raise the limits of its containers above those of this process.
-    let limits = [("nofile", "Max open files"), ("nproc", "Max processes")];
-    let limits = limits.map(|(name, line)| {
-        let limit = hard_limit(line)?;
-        Some(format!("\"{name}={limit}:{limit}\""))
+    // Podman would raise the limits of its containers above those of this process, and Podman 4 above
+    // those that it was started with.
+    let limits = [
+        ("nofile", "Max open files", 20_000),
+        ("nproc", "Max processes", 32_768),
+    ];
+    let limits = limits.map(|(name, line, enough)| {
+        let limit = hard_limit(line).map_or(enough, |limit| limit.min(enough));
+        format!("\"{name}={limit}:{limit}\"")
     });
-    let limits: Vec<String> = limits.into_iter().flatten().collect();
     let settings = format!(
         "[containers]\ndefault_ulimits = [{}]\n\
          [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nruntime = \"runc\"\n\
