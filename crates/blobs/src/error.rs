@@ -85,7 +85,7 @@ fn is_full(error: &(dyn Error + 'static)) -> bool {
         // The source of an error that wraps another one is the source of that one.
         is_full_kind || error.get_ref().is_some_and(|inner| is_full(inner))
     });
-    // A bucket says it only in the body of its answer.
+    // A bucket reports it only in the body of its answer.
     by_system
         || error.source().is_some_and(is_full)
         || ["XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"]

@@ -19,7 +19,7 @@ pub enum FailPoint {
     BlobBegins,
     /// A blob is stored, and no row refers to it yet.
     BlobStored,
-    /// Rows are committed, and nobody has been told.
+    /// Rows are committed, and no answer or signal was sent.
     Committed,
     /// A blob to which no row refers any more is about to be deleted.
     BlobUnused,

@@ -44,7 +44,7 @@ pub fn continuation(bytes: &[u8], most: usize) -> usize {
 /// The line between the head and the tail of a trace, as far as readers can see it.
 ///
 /// While the job runs (`has_ended` is false) it has no end, because the number of missing bytes may
-/// still grow. `is_in_line` tells whether the head ends within a line.
+/// still grow. `is_in_line`: whether the head ends within a line.
 pub fn notice(is_in_line: bool, missing: u64, has_ended: bool) -> String {
     let line_break = if is_in_line { "\n" } else { "" };
     let end = if has_ended {

@@ -86,8 +86,8 @@ fn has_ended(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
 
 /// How much text the trace of a job has; zero if the job has none.
 ///
-/// With a tail, the checksum is that of the text before the tail: it tells whether what readers saw
-/// while the job ran has changed.
+/// With a tail, the checksum is that of the text before the tail: it changes if what readers saw while
+/// the job ran has changed.
 pub fn extent(conn: &mut Conn, job: JobId, view: View) -> Result<Extent, StoreError> {
     let trace = stored(conn, job)?;
     let text = Text::read(conn, job, &trace, view)?;
