@@ -80,6 +80,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is one of [`Clock::manual`].
+    pub fn is_manual(&self) -> bool {
+        matches!(self.source, Source::Shifted(_))
+    }
+
     /// Lets time pass on a manual clock. Does nothing to the system's clock.
     pub fn advance(&self, by: TimeDelta) {
         if let Source::Shifted(shift) = &self.source {

@@ -149,6 +149,10 @@ impl Farm {
         &self.inner.settings
     }
 
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     /// How many database queries wait or run.
     pub fn queries_in_progress(&self) -> usize {
         self.inner.store.queries_in_progress()
