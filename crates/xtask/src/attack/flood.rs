@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use futures_util::future::join_all;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::matrix::Matrix;
@@ -29,6 +31,9 @@ const FLOOD: Duration = Duration::from_secs(30);
 const MAX_RESIDENT_MIB: u64 = 200;
 /// Requests whose times are measured without the flood.
 const IDLE_REQUESTS: usize = 500;
+/// How much of each request a [`Refuser`] reads, in bytes: as much as the farm reads of a body before it
+/// knows the sender.
+const REFUSED_BYTES: usize = 64 << 10;
 
 /// Sends the head of each request with a body, and half of the body; returns the number of connections.
 ///
@@ -81,15 +86,19 @@ pub(super) struct Measured {
     /// The highest resident memory during it, in MiB.
     pub(super) peak_mib: u64,
     pub(super) idle: Duration,
+    /// While the same clients flood a listener that does nothing but refuse them: what the flood itself
+    /// takes from the processors of this machine.
+    pub(super) elsewhere: Duration,
     pub(super) attacked: Duration,
-    /// How many requests were measured during the flood.
+    /// How many requests were measured during the flood of the farm.
     pub(super) requests: usize,
     /// How many bytes the flood sent.
     pub(super) sent: usize,
     pub(super) took: Duration,
 }
 
-/// Measures memory and the 99th percentile of other requests while 50 clients send garbage.
+/// Measures memory and the 99th percentile of other requests while 50 clients send garbage, first to a
+/// [`Refuser`], then to the farm.
 ///
 /// # Errors
 /// If a request of others fails, or the coordinator uses more memory than it may.
@@ -112,16 +121,13 @@ pub(super) async fn garbage(farm: &Farm, http: &Http, targets: &Targets) -> Resu
     }
     let process = farm.coordinator()?;
     let before_mib = resident_mib(process)?;
-    let port = farm.port();
+    let refuser = Refuser::start()?;
+    let elsewhere = during_flood(refuser.port, &requests, http, process).await?;
+    drop(refuser);
     let start = Instant::now();
-    // In a thread of its own: the times of other requests must not contain the work of the flood.
-    let flood = std::thread::spawn(move || flood(port, &requests));
-    let (mut attacked, mut peak_mib) = (Vec::new(), before_mib);
-    while !flood.is_finished() {
-        attacked.push(one_request(http).await?);
-        peak_mib = peak_mib.max(resident_mib(process)?);
-    }
-    let sent = flood.join().ok().context("the flood failed")??;
+    let attacked = during_flood(farm.port(), &requests, http, process).await?;
+    let took = start.elapsed();
+    let peak_mib = attacked.peak_mib.max(before_mib);
     ensure!(
         peak_mib < MAX_RESIDENT_MIB,
         "the coordinator used {peak_mib} MiB; the limit is {MAX_RESIDENT_MIB} MiB"
@@ -130,11 +136,85 @@ pub(super) async fn garbage(farm: &Farm, http: &Http, targets: &Targets) -> Resu
         before_mib,
         peak_mib,
         idle: percentile_99(idle),
-        requests: attacked.len(),
-        attacked: percentile_99(attacked),
-        sent,
-        took: start.elapsed(),
+        elsewhere: percentile_99(elsewhere.times),
+        requests: attacked.times.len(),
+        attacked: percentile_99(attacked.times),
+        sent: attacked.sent,
+        took,
     })
+}
+
+/// What was measured during one flood.
+struct During {
+    times: Vec<Duration>,
+    peak_mib: u64,
+    sent: usize,
+}
+
+/// Sends requests of others to the farm, one after the other, while the server on `port` is flooded.
+async fn during_flood(port: u16, requests: &[String], http: &Http, process: u32) -> Result<During> {
+    let requests = requests.to_vec();
+    // In a thread of its own: the times of other requests must not contain the work of the flood.
+    let flood = std::thread::spawn(move || flood(port, &requests));
+    let (mut times, mut peak_mib) = (Vec::new(), 0);
+    while !flood.is_finished() {
+        times.push(one_request(http).await?);
+        peak_mib = peak_mib.max(resident_mib(process)?);
+    }
+    let sent = flood.join().ok().context("the flood failed")??;
+    Ok(During {
+        times,
+        peak_mib,
+        sent,
+    })
+}
+
+/// A listener that reads the first bytes of each connection, refuses the request, and closes the
+/// connection. It ends when it is dropped.
+struct Refuser {
+    port: u16,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Refuser {
+    fn start() -> Result<Self> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        listener.set_nonblocking(true)?;
+        let port = listener.local_addr()?.port();
+        let (stop, stopped) = oneshot::channel();
+        std::thread::spawn(move || -> Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                tokio::select! {
+                    _ = stopped => Ok(()),
+                    () = refuse_all(&listener) => Ok(()),
+                }
+            })
+        });
+        Ok(Self { port, _stop: stop })
+    }
+}
+
+async fn refuse_all(listener: &TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((connection, _)) = accepted {
+                connections.spawn(refuse(connection));
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn refuse(mut connection: TcpStream) {
+    let mut start = vec![0; REFUSED_BYTES];
+    let _ = connection.read_exact(&mut start).await;
+    let refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    let _ = connection.write_all(refusal).await;
 }
 
 /// The time of a request of somebody else.

@@ -108,6 +108,7 @@ fn show(database: Database, measured: Measured) {
         before_mib,
         peak_mib,
         idle,
+        elsewhere,
         attacked,
         requests,
         sent,
@@ -120,7 +121,8 @@ fn show(database: Database, measured: Measured) {
         took.as_secs_f64()
     );
     println!(
-        "{database:?}: p99 of other requests {idle:.1?} idle, {attacked:.1?} during the flood \
-         ({requests} requests; target: at most twice)"
+        "{database:?}: p99 of other requests {idle:.1?} idle, {elsewhere:.1?} while a bare listener is \
+         flooded instead, {attacked:.1?} during the flood ({requests} requests; target: at most twice \
+         the idle value)"
     );
 }
