@@ -104,11 +104,18 @@ pub(crate) fn held_back_by_limit(
 
 /// The keys of a project that have pending jobs.
 pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyId>, StoreError> {
-    let (queues, _) = pending_queues(conn)?;
-    let of_project = queues
-        .into_iter()
-        .filter(|queue| queue.requirement.project == project);
-    Ok(of_project.map(|queue| queue.key).collect())
+    // One look at the index of pending jobs for each key of the project, so that it does not matter how
+    // many keys of others have pending jobs.
+    let is_pending = jobs::table
+        .filter(IsPending)
+        .filter(jobs::queue_key_id.eq(queue_keys::id));
+    let keys: Vec<i64> = queue_keys::table
+        .filter(queue_keys::project_id.eq(project.0))
+        .filter(diesel::dsl::exists(is_pending))
+        .order(queue_keys::id)
+        .select(queue_keys::id)
+        .load(conn)?;
+    Ok(keys.into_iter().map(QueueKeyId).collect())
 }
 
 /// How many jobs are pending under a key, and since when the oldest one is.
