@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use crate::state::cached::Cached;
 use crate::state::clock_jumps::ClockJumps;
 use crate::state::commit_lookups::CommitLookups;
+use crate::state::contacts::Contacts;
 use crate::state::definition_cache::DefinitionCache;
 use crate::state::definition_reads::DefinitionReads;
 use crate::state::disk_space::DiskSpace;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     /// Whether the database answers, and the numbers of the queue; `None` if it does not answer.
     pub(crate) ready: Cached<bool>,
     pub(crate) queue_numbers: Cached<Option<QueueNumbers>>,
+    pub(crate) contacts: Contacts,
     pub(crate) commit_lookups: CommitLookups,
     pub(crate) definition_cache: DefinitionCache,
     pub(crate) definition_reads: DefinitionReads,
@@ -125,6 +127,7 @@ impl Farm {
                 upload_bytes: StoredBytes::default(),
                 ready: Cached::new(|answers| !answers),
                 queue_numbers: Cached::new(Option::is_none),
+                contacts: Contacts::default(),
                 commit_lookups: CommitLookups::default(),
                 definition_cache: DefinitionCache::default(),
                 definition_reads: DefinitionReads::default(),

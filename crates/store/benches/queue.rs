@@ -180,6 +180,7 @@ fn request(runner: usize) -> ClaimRequest {
             features: FeatureSet::default(),
         },
         request: None,
+        manager: None,
         lease: TimeDelta::seconds(15),
         now: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1),
     }

@@ -43,4 +43,4 @@ pub use engine::page::{MAX_ROWS, Page, Slice};
 pub use engine::signals::Signal;
 pub use engine::store::Store;
 pub use error::StoreError;
-pub use queue::types::ClaimRequest;
+pub use queue::types::{ClaimRequest, ClaimingManager};

@@ -16,7 +16,7 @@ use crate::engine::locks;
 use crate::engine::time::to_ms;
 use crate::error::StoreError;
 use crate::jobs::changes::Changes;
-use crate::jobs::needs::{as_need, dependents, missing_need, needs};
+use crate::jobs::needs::{as_need, dependents, missing_need, needs, needs_with_artifacts};
 use crate::jobs::queries as job_queries;
 use crate::jobs::row::Job;
 use crate::jobs::state::advance;
@@ -70,7 +70,8 @@ pub fn settle_job(
 /// did.
 fn fail_without_need(conn: &mut Conn, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let job = job_queries::get(conn, id)?;
-    let Some(message) = missing_need(conn, &job, now)? else {
+    let needs = needs_with_artifacts(conn, id)?;
+    let Some(message) = missing_need(&job, &needs, now) else {
         return Ok(false);
     };
     advance(conn, &job, Event::NeedMissing, now)?;

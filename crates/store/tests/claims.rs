@@ -197,6 +197,7 @@ impl Model {
                     runner: RunnerId(1 + *runner as i64),
                     capabilities: capabilities(*runner),
                     request: None,
+                    manager: None,
                     lease: LEASE,
                     now: self.now,
                 };

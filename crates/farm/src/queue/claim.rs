@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use slipway_domain::image::marker::ImageMarker;
 use slipway_domain::image::push_targets::PushTargets;
 use slipway_domain::tokens::SourceToken;
-use slipway_domain::{ClaimRequestId, Event, JobId, JobToken, QueueKeyId};
+use slipway_domain::{ClaimRequestId, Event, JobId, JobSpec, JobToken, QueueKeyId};
 use slipway_store::artifacts::{self, Artifact, Content};
 use slipway_store::builds::{self, Build};
 use slipway_store::jobs::{self, Job};
@@ -85,6 +85,8 @@ pub struct ClaimedJob {
     pub caches: CacheScopes,
     /// To which repositories it may push.
     pub push_targets: PushTargets,
+    /// How many jobs of its project are running, with this one.
+    pub running: u32,
 }
 
 /// A job for a poll.
@@ -290,6 +292,7 @@ impl Farm {
                 capabilities: runner.capabilities.clone(),
                 lease: TimeDelta::from_std(self.lease_for(runner)).unwrap_or(TimeDelta::MAX),
                 request: poll.request,
+                manager: poll.manager.recorded(),
                 now: self.now(),
             };
             self.inner.fail_points.stop_after_crash();
@@ -315,7 +318,6 @@ impl Farm {
                 continue;
             }
             tracing::info!(job.id = %id, runner.id = %runner.id, "Job {id} is running");
-            self.record_claiming_manager(id, &poll.manager).await?;
             // The job left the queue: followers and pages that show it must see that it runs.
             self.announce_job_changes(&[id]);
             return Ok(Some(FoundJob {
@@ -344,23 +346,20 @@ impl Farm {
     /// `NotFound` when there is no such job.
     pub async fn claimed_job(&self, id: JobId) -> Result<ClaimedJob, FarmError> {
         let now = self.now();
-        let (job, build, project, needs, missing, artifacts, is_cache, sealed) = self
+        let (job, build, project, needs, missing, artifacts, is_cache, sealed, running) = self
             .read(move |conn| {
                 let job = jobs::get(conn, id)?;
                 let build = builds::get(conn, job.build)?;
                 let project = projects::get(conn, job.project)?;
-                let mut needs = Vec::new();
-                for need in jobs::needs(conn, id)? {
-                    let made = artifacts::of_job(conn, need.id)?;
-                    needs.push((need, made));
-                }
-                let missing = jobs::missing_need(conn, &job, now)?;
+                let needs = jobs::needs_with_artifacts(conn, id)?;
+                let missing = jobs::missing_need(&job, &needs, now);
                 let artifacts = artifacts::of_job(conn, id)?;
-                let others = jobs::of_build(conn, job.build)?;
-                let is_cache = is_cache_source(&job, &others);
+                let is_image = matches!(job.spec, JobSpec::ImageBuild(_));
+                let is_cache = is_image && is_cache_source(&job, &jobs::of_build(conn, job.build)?);
                 let sealed = SealedSecrets::read(conn, &project)?;
+                let running = queue::running(conn, project.id)?;
                 Ok((
-                    job, build, project, needs, missing, artifacts, is_cache, sealed,
+                    job, build, project, needs, missing, artifacts, is_cache, sealed, running,
                 ))
             })
             .await?;
@@ -390,6 +389,7 @@ impl Farm {
             needs,
             missing,
             artifacts,
+            running,
         })
     }
 

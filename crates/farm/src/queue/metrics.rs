@@ -1,7 +1,6 @@
 //! Numbers about the queue for monitoring.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::ProjectId;
 use slipway_store::{Conn, StoreError, queue};
 
 use crate::error::FarmError;
@@ -61,10 +60,5 @@ impl Farm {
             oldest_wait_s: wait.map_or(0, |wait| wait.num_seconds().max(0)),
             refused_sign_ins: self.inner.sign_ins.refused(),
         })
-    }
-
-    /// How many jobs of a project are running.
-    pub async fn running_jobs(&self, project: ProjectId) -> Result<u32, FarmError> {
-        self.read(move |conn| queue::running(conn, project)).await
     }
 }

@@ -1,14 +1,15 @@
 //! Managers: the processes that share the token of a runner, each with its own system id.
 
 use slipway_domain::names::check_line;
-use slipway_domain::{JobId, RunnerToken};
+use slipway_domain::{RunnerId, RunnerToken};
 use slipway_store::managers::{self, Manager};
 use slipway_store::runners::{self, About, Runner};
-use slipway_store::{Conn, StoreError, jobs};
+use slipway_store::{ClaimingManager, Conn, StoreError};
 
 use crate::error::FarmError;
 use crate::farm::Farm;
 use crate::runners::manage::{CONTACT_EVERY, check_about};
+use crate::state::contacts::Contact;
 
 /// The manager that sends a request.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,20 @@ pub struct ManagerInfo {
     pub system_id: Option<String>,
     /// Whether it stops canceled jobs gracefully.
     pub graceful: bool,
+}
+
+impl ManagerInfo {
+    /// What is recorded of it with a job that it claims, if there is anything to record.
+    pub(crate) fn recorded(&self) -> Option<ClaimingManager> {
+        // Runners of protocol v1 have neither, and are spared a row for each claim.
+        if self.system_id.is_none() && !self.graceful {
+            return None;
+        }
+        Some(ClaimingManager {
+            system_id: self.system_id.clone(),
+            graceful: self.graceful,
+        })
+    }
 }
 
 impl Farm {
@@ -38,53 +53,52 @@ impl Farm {
         if let Some((about, _)) = &about {
             check_about(about)?;
         }
-        let (id, name, now) = (runner.id, system_id.clone(), self.now());
-        // A read decides whether a write is needed, because reads do not queue behind the one
-        // writer of SQLite.
-        let find = move |conn: &mut Conn| managers::find(conn, id, &name);
-        let known = self.read(find).await?;
-        let has_news = known.is_none_or(|known| {
-            let differs = about.as_ref().is_some_and(|(about, _)| {
-                // These are stored for the runner only, as no stock runner reports them.
-                known.about
-                    != About {
-                        platforms: Vec::new(),
-                        image_archives: false,
-                        unready: None,
-                        trust: Vec::new(),
-                        notes: Vec::new(),
-                        ..about.clone()
-                    }
-            });
-            differs || now - known.contact_at >= CONTACT_EVERY
-        });
-        if !has_news {
+        let now = self.now();
+        let reported = about.as_ref().map(|(about, _)| stored(about));
+        let is_recorded = |last: &Contact| {
+            let is_same = reported.as_ref().is_none_or(|about| *about == last.about);
+            is_same && now - last.at < CONTACT_EVERY
+        };
+        let last = match self.inner.contacts.last(runner.id, &system_id) {
+            Some(last) => Some(last),
+            None => self.read_contact(runner.id, &system_id).await?,
+        };
+        if last.as_ref().is_some_and(is_recorded) {
             return Ok(());
         }
+        let contact = Contact {
+            about: reported.or(last.map(|last| last.about)).unwrap_or_default(),
+            at: now,
+        };
+        let (id, name) = (runner.id, system_id.clone());
         let write = move |conn: &mut Conn| {
             let report = about.as_ref().map(|(about, _)| about);
             let heartbeat = about.as_ref().is_some_and(|(_, heartbeat)| *heartbeat);
-            managers::record_contact(conn, id, &system_id, report, now)?;
+            managers::record_contact(conn, id, &name, report, now)?;
             runners::record_contact(conn, id, report, heartbeat, now)
         };
-        self.write(write).await
+        self.write(write).await?;
+        self.inner.contacts.record(runner.id, system_id, contact);
+        Ok(())
     }
 
-    /// Notes which manager claimed a job, if there is anything to note.
-    pub(crate) async fn record_claiming_manager(
+    /// The last recorded contact with a manager, from the database.
+    async fn read_contact(
         &self,
-        job: JobId,
-        manager: &ManagerInfo,
-    ) -> Result<(), FarmError> {
-        // Runners of protocol v1 have neither, and are spared a write for each claim.
-        if manager.system_id.is_none() && !manager.graceful {
-            return Ok(());
+        runner: RunnerId,
+        system_id: &str,
+    ) -> Result<Option<Contact>, FarmError> {
+        let name = system_id.to_owned();
+        let find = move |conn: &mut Conn| managers::find(conn, runner, &name);
+        let contact = self.read(find).await?.map(|known| Contact {
+            about: known.about,
+            at: known.contact_at,
+        });
+        if let Some(contact) = contact.clone() {
+            let system_id = system_id.to_owned();
+            self.inner.contacts.record(runner, system_id, contact);
         }
-        let manager = manager.clone();
-        let write = move |conn: &mut Conn| {
-            jobs::record_manager(conn, job, manager.system_id.as_deref(), manager.graceful)
-        };
-        self.write(write).await
+        Ok(contact)
     }
 
     /// The managers of a runner, in the order of their first contact.
@@ -107,7 +121,9 @@ impl Farm {
                 Err(StoreError::NotFound("manager of this runner"))
             }
         };
-        self.write(remove).await
+        self.write(remove).await?;
+        self.inner.contacts.forget(runner.id, system_id);
+        Ok(())
     }
 
     /// Replaces the token `old` of a runner by a new one of the same kind.
@@ -137,5 +153,18 @@ impl Farm {
         self.write(write).await?;
         tracing::info!(runner.id = %id, "Replaced the token of runner {id}");
         Ok(next)
+    }
+}
+
+/// What is stored of a manager's report. The rest is stored for its runner only, as no stock runner reports
+/// it.
+fn stored(about: &About) -> About {
+    About {
+        platforms: Vec::new(),
+        image_archives: false,
+        unready: None,
+        trust: Vec::new(),
+        notes: Vec::new(),
+        ..about.clone()
     }
 }

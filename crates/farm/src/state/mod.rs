@@ -5,6 +5,7 @@ pub(crate) mod block_cache;
 pub(crate) mod cached;
 pub(crate) mod clock_jumps;
 pub(crate) mod commit_lookups;
+pub(crate) mod contacts;
 pub(crate) mod definition_cache;
 pub(crate) mod definition_reads;
 pub(crate) mod disk_space;

@@ -11,6 +11,7 @@ use crate::engine::connection::Conn;
 use crate::engine::time::{from_opt_ms, to_ms};
 use crate::error::StoreError;
 use crate::jobs::row::Job;
+use crate::queue::types::ClaimingManager;
 use crate::schema::{job_details, jobs, traces};
 
 /// Values that only some jobs have.
@@ -237,17 +238,16 @@ pub fn record_stopped(conn: &mut Conn, job: JobId) -> Result<bool, StoreError> {
 
 /// Records which manager of its runner claimed a job, and whether that manager ends it gracefully
 /// when it is canceled.
-pub fn record_manager(
+pub(crate) fn record_manager(
     conn: &mut Conn,
     job: JobId,
-    system_id: Option<&str>,
-    graceful: bool,
+    manager: &ClaimingManager,
 ) -> Result<(), StoreError> {
     ensure_row(conn, job)?;
     diesel::update(job_details::table.find(job.0))
         .set((
-            job_details::system_id.eq(system_id),
-            job_details::graceful.eq(graceful),
+            job_details::system_id.eq(&manager.system_id),
+            job_details::graceful.eq(manager.graceful),
         ))
         .execute(conn)?;
     Ok(())

@@ -47,28 +47,37 @@ pub fn needs(conn: &mut Conn, id: JobId) -> Result<Vec<Job>, StoreError> {
     collect(rows)
 }
 
+/// The jobs that `id` needs, each with what it made.
+pub fn needs_with_artifacts(
+    conn: &mut Conn,
+    id: JobId,
+) -> Result<Vec<(Job, Vec<Artifact>)>, StoreError> {
+    let mut all = Vec::new();
+    for need in needs(conn, id)? {
+        let made = artifacts::of_job(conn, need.id)?;
+        all.push((need, made));
+    }
+    Ok(all)
+}
+
 /// What `job` uses of the jobs it needs and is missing at `now`, explained to people; `None` if it has
 /// everything.
 pub fn missing_need(
-    conn: &mut Conn,
     job: &Job,
+    needs: &[(Job, Vec<Artifact>)],
     now: DateTime<Utc>,
-) -> Result<Option<String>, StoreError> {
-    let mut left = Vec::new();
-    for need in needs(conn, job.id)? {
-        let mut made = artifacts::of_job(conn, need.id)?;
-        made.retain(|artifact| artifact.expires_at.is_none_or(|at| at > now));
-        left.push((need, made));
-    }
-    let results = left
+) -> Option<String> {
+    let results = needs
         .iter()
         .map(|(need, made)| needed_result(need, made, now));
     let results: Vec<NeededResult<'_>> = results.collect();
-    Ok(missing_result(&job.spec, &results))
+    missing_result(&job.spec, &results)
 }
 
 fn needed_result<'a>(need: &'a Job, made: &[Artifact], now: DateTime<Utc>) -> NeededResult<'a> {
-    let images = made.iter().filter_map(|artifact| match &artifact.content {
+    let is_there = |artifact: &&Artifact| artifact.expires_at.is_none_or(|at| at > now);
+    let there = || made.iter().filter(is_there);
+    let images = there().filter_map(|artifact| match &artifact.content {
         Content::Image {
             reference, digest, ..
         } => Some(if reference == digest {
@@ -84,7 +93,7 @@ fn needed_result<'a>(need: &'a Job, made: &[Artifact], now: DateTime<Utc>) -> Ne
         state: need.state,
         spec: &need.spec,
         image: images.max().unwrap_or(LeftImage::None),
-        files: if made.iter().any(is_archive) {
+        files: if there().any(is_archive) {
             LeftFiles::Stored
         } else if need.erased_at.is_some() || has_expired(need, now) {
             LeftFiles::Deleted

@@ -10,6 +10,7 @@ use slipway_domain::{Event, JobId, JobState, ProjectId, QueueKeyId};
 use crate::engine::connection::Conn;
 use crate::engine::time::runner_until;
 use crate::error::StoreError;
+use crate::jobs::record_manager;
 use crate::queue::keys::pending_queues;
 use crate::queue::types::{AddedLoad, Claim, ClaimRequest, Claimed};
 use crate::queue::{again, statements};
@@ -213,6 +214,11 @@ fn write<'a>(
         StoreError::Conflict(_) => StoreError::Stale,
         other => other,
     })?;
+    for claim in &claims {
+        if let Some(manager) = &claim.request.manager {
+            record_manager(conn, claim.job, manager)?;
+        }
+    }
     // A build whose claims were all dropped does not start.
     builds.retain(|build| claims.iter().any(|claim| claim.build == *build));
     statements::start_builds(conn, &builds, now)?;

@@ -15,7 +15,18 @@ pub struct ClaimRequest {
     pub lease: TimeDelta,
     /// The id of the request, if the runner sends one. Asking again returns the same job.
     pub request: Option<ClaimRequestId>,
+    /// What is recorded about the manager that claims, if there is anything to record.
+    pub manager: Option<ClaimingManager>,
     pub now: DateTime<Utc>,
+}
+
+/// The manager of a runner that claims a job.
+#[derive(Clone, Debug)]
+pub struct ClaimingManager {
+    /// Identifies it among the managers of its runner.
+    pub system_id: Option<String>,
+    /// Whether it ends a canceled job gracefully.
+    pub graceful: bool,
 }
 
 impl ClaimRequest {

@@ -28,8 +28,8 @@ const MANY_JOBS: u32 = 5;
 /// The farm has no organizations, so that all jobs belong to the same one.
 const ORGANIZATION_ID: i64 = 1;
 
-/// A claimed job. `running` counts the running jobs of its project, including this one.
-pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -> JobPayload {
+/// A claimed job.
+pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance) -> JobPayload {
     let job = &claimed.job;
     let logins = convert::registry_credentials(claimed);
     // Runners read 0 as "use your own default".
@@ -42,7 +42,7 @@ pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -
         id: job.id.0,
         token: claimed.token.expose().to_owned(),
         allow_git_fetch: true,
-        job_info: job_info(claimed, instance, running),
+        job_info: job_info(claimed, instance),
         git_info: git_info(claimed),
         runner_info: RunnerInfo {
             timeout,
@@ -85,10 +85,10 @@ pub(crate) fn payload(claimed: &ClaimedJob, instance: &Instance, running: u32) -
     }
 }
 
-fn job_info(claimed: &ClaimedJob, instance: &Instance, running: u32) -> JobInfo {
+fn job_info(claimed: &ClaimedJob, instance: &Instance) -> JobInfo {
     let (job, project) = (&claimed.job, &claimed.project);
     // GitLab does not count the job itself.
-    let others = running.saturating_sub(1);
+    let others = claimed.running.saturating_sub(1);
     let queued = match (job.queued_at, job.started_at) {
         (Some(queued_at), Some(started_at)) => started_at - queued_at,
         _ => chrono::TimeDelta::zero(),

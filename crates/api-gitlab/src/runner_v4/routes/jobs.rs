@@ -43,12 +43,11 @@ pub(crate) async fn request(
     };
     Ok(match farm.poll(&runner, poll).await? {
         PollAnswer::Job(claimed) => {
-            let running = farm.running_jobs(claimed.project.id).await?;
             let instance = Instance {
                 base_url: base_url(&farm, &http),
                 uuid: farm.uuid(),
             };
-            HttpResponse::Created().json(payload(&claimed, &instance, running))
+            HttpResponse::Created().json(payload(&claimed, &instance))
         }
         PollAnswer::Nothing { value } => HttpResponse::NoContent()
             .insert_header((LAST_UPDATE_HEADER, value))
