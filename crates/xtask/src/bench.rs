@@ -22,6 +22,8 @@ pub(crate) struct Args {
 enum Benchmark {
     /// Claims per second, compared with raw SQL, on SQLite and on PostgreSQL.
     Queue,
+    /// Claims per second over HTTP, compared with raw SQL, on SQLite and on PostgreSQL.
+    Claims,
     /// Time to append to a trace with a thousand live readers, compared with none.
     Live,
     /// Time and memory of `slipway build .` for 200 MB in 20,000 files, compared with a tenth of that.
@@ -34,7 +36,8 @@ enum Benchmark {
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     match args.benchmark {
-        Benchmark::Queue => queue().await?,
+        Benchmark::Queue => with_postgres("slipway-store", "queue").await?,
+        Benchmark::Claims => with_postgres("slipway-coordinator", "claims").await?,
         Benchmark::Live => live().await?,
         Benchmark::Context => context::measure().await?,
         Benchmark::Overhead => overhead::run().await?,
@@ -43,11 +46,12 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn queue() -> Result<()> {
+/// Runs a benchmark that compares SQLite and PostgreSQL with their own raw SQL.
+async fn with_postgres(package: &str, name: &str) -> Result<()> {
     let postgres = Postgres::start_durable()
         .await
         .context("could not start PostgreSQL for the comparison")?;
-    let mut bench = cargo(&["bench", "--package", "slipway-store", "--bench", "queue"]);
+    let mut bench = cargo(&["bench", "--package", package, "--bench", name]);
     bench
         .env("SLIPWAY_TEST_POSTGRES", postgres.url())
         .env("SLIPWAY_PGBENCH", postgres.program("pgbench"));

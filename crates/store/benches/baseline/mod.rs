@@ -14,6 +14,11 @@ use tempfile::TempDir;
 
 use crate::PROJECTS;
 
+/// The commit of every build.
+const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
+/// What every job does.
+const SPEC: &str = r#"{"kind": "script", "commands": ["true"]}"#;
+
 /// Statements that both back ends understand.
 pub(crate) fn fill(depth: usize) -> String {
     let numbers = |count: usize| {
@@ -51,13 +56,14 @@ pub(crate) fn fill(depth: usize) -> String {
     );
     sql += &format!(
         "INSERT INTO builds (id, uuid, project_id, pipeline_id, number, sha, ref_is_tag, state, created_at) \
-         {} SELECT i, 'u' || i, 1 + i % {PROJECTS}, 1 + i % {PROJECTS}, i, '', FALSE, 'pending', 0 FROM n;",
+         {} SELECT i, substr(CAST(100000000 + i AS TEXT), 2) || '-0000-4000-8000-000000000000', \
+         1 + i % {PROJECTS}, 1 + i % {PROJECTS}, i, '{SHA}', FALSE, 'pending', 0 FROM n;",
         numbers(depth.div_ceil(10))
     );
     sql += &format!(
         "INSERT INTO jobs (id, build_id, project_id, queue_key_id, name, stage, spec, timeout_s, \
          allow_failure, attempt, superseded, priority, state, created_at, queued_at, rev) \
-         {} SELECT i, b.id, b.project_id, b.project_id, 'image', 'build', '{{}}', 3600, FALSE, 1, FALSE, 0, \
+         {} SELECT i, b.id, b.project_id, b.project_id, 'image', 'build', '{SPEC}', 3600, FALSE, 1, FALSE, 0, \
          'pending', 0, 0, 0 FROM n JOIN builds b ON b.id = (i + 9) / 10;",
         numbers(depth)
     );
@@ -142,6 +148,11 @@ impl BenchDatabase {
     /// Fills the queue with `depth` pending jobs.
     pub(crate) fn fill(&self, depth: usize) -> anyhow::Result<()> {
         self.execute(&fill(depth))?;
+        if let Location::Postgres { url, .. } = &self.location {
+            // The rows have ids of their own, so the sequence does not know that they are used.
+            let next = "SELECT setval(pg_get_serial_sequence('runners', 'id'), 1000)";
+            PgConnection::establish(url)?.batch_execute(next)?;
+        }
         self.vacuum()
     }
 
