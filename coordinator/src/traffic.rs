@@ -65,6 +65,7 @@ impl Traffic {
         BodyRules {
             progress: self.body_progress_s,
             memory: BodyMemory::new(self.body_memory_bytes),
+            ..BodyRules::default()
         }
     }
 

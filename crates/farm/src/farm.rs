@@ -24,10 +24,10 @@ use crate::state::contacts::Contacts;
 use crate::state::definition_cache::DefinitionCache;
 use crate::state::definition_reads::DefinitionReads;
 use crate::state::disk_space::DiskSpace;
-use crate::state::follower_pace::FollowerPace;
 use crate::state::hashing::HashingPermits;
 use crate::state::lease_watch::LeaseWatch;
 use crate::state::live_traces::LiveTraces;
+use crate::state::pace::Pace;
 use crate::state::progress::Progress;
 use crate::state::sign_ins::SignInRates;
 use crate::state::stored_bytes::StoredBytes;
@@ -51,7 +51,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) wakeups: Wakeups,
     pub(crate) live_traces: LiveTraces,
-    pub(crate) follower_pace: FollowerPace,
+    /// The pace at which followers of live traces are served.
+    pub(crate) follower_pace: Pace,
     /// Runtime for background work.
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) hashing_permits: HashingPermits,
@@ -106,7 +107,7 @@ impl Farm {
         let disks = parts.settings.disks.clone();
         let disk_space = DiskSpace::new(disks, parts.settings.min_free_bytes);
         let clock_jumps = ClockJumps::new(&parts.clock);
-        let follower_pace = FollowerPace::new(parts.settings.follow_bytes_per_s);
+        let follower_pace = Pace::new(parts.settings.follow_bytes_per_s);
         let farm = Self {
             inner: Arc::new(Inner {
                 store: parts.store,

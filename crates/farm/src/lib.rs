@@ -73,6 +73,7 @@ pub use runners::managers::ManagerInfo;
 pub use runners::registration_tokens::RegistrationRequest;
 pub use settings::Settings;
 pub use state::disk_space::{Disk, DiskUsage};
+pub use state::pace::Pace;
 pub use state::rates::{KeyedRates, Rate};
 pub use state::trace_piece::TracePiece;
 pub use storage::FarmStatus;

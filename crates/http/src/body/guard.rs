@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 use bytes::Bytes;
 use futures_util::Stream;
+use slipway_farm::Pace;
 use tokio::time::Sleep;
 
 use crate::body::BodyMemory;
@@ -27,6 +29,8 @@ const MIN_PROGRESS_BYTES: usize = 1024;
 /// How much of a body anything but an [`UnreadBody`](crate::UnreadBody) can read, in bytes. So a route that
 /// takes a body in any other way, and does not check its sender, can read no large one.
 const UNCHECKED_BYTES: u64 = 256 << 10;
+/// How fast large bodies are read into memory, in bytes per second. Uploads are streams and not limited.
+const LARGE_BODIES_BYTES_PER_S: u64 = 64 << 20;
 /// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("3");
 
@@ -37,6 +41,9 @@ pub struct BodyRules {
     pub progress: Duration,
     /// The memory for all bodies together.
     pub memory: BodyMemory,
+    /// The pace at which large bodies are read into memory, all of them together. Without it, clients that
+    /// send as fast as they can take all processors, and every request of others waits.
+    pub pace: Arc<Pace>,
 }
 
 impl Default for BodyRules {
@@ -44,6 +51,7 @@ impl Default for BodyRules {
         Self {
             progress: Duration::from_secs(30),
             memory: BodyMemory::new(128 << 20),
+            pace: Arc::new(Pace::new(LARGE_BODIES_BYTES_PER_S)),
         }
     }
 }
@@ -244,10 +252,45 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn large_bodies_are_read_at_their_pace() {
+        const PIECE: usize = 32 << 10;
+        const PIECES: usize = 6;
+        let rules = BodyRules {
+            pace: Arc::new(Pace::new(1 << 20)),
+            ..BodyRules::default()
+        };
+        let app = App::new()
+            .app_data(web::Data::new(rules))
+            .wrap(from_fn(guard_body))
+            .route("/", web::post().to(large));
+        let app = init_service(app).await;
+        let piece = Bytes::from(vec![b'x'; PIECE]);
+        let pieces = std::iter::repeat_with(move || Ok(piece.clone())).take(PIECES);
+        let payload: Payload = Payload::Stream {
+            payload: Box::pin(futures_util::stream::iter(pieces)),
+        };
+        let (request, _) = TestRequest::post().to_request().replace_payload(payload);
+        let begin = std::time::Instant::now();
+        assert_eq!(call_service(&app, request).await.status(), StatusCode::OK);
+        // Two pieces are read at once, and the first turn begins at once.
+        let paced = (PIECES - 3) * PIECE;
+        let at_least = Duration::from_secs_f64(paced as f64 / f64::from(1 << 20));
+        assert!(begin.elapsed() >= at_least, "{:?}", begin.elapsed());
+    }
+
+    async fn large(body: UnreadBody) -> HttpResponse {
+        match body.read_unknown(1 << 20).await {
+            Ok(_) => HttpResponse::Ok().finish(),
+            Err(error) => HttpResponse::PayloadTooLarge().body(error.to_string()),
+        }
+    }
+
+    #[actix_web::test]
     async fn a_route_without_limits_reads_no_large_body() {
         let rules = BodyRules {
             progress: Duration::from_secs(30),
             memory: BodyMemory::new(1 << 20),
+            ..BodyRules::default()
         };
         let app = App::new()
             .app_data(web::Data::new(rules))

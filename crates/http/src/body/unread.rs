@@ -163,6 +163,9 @@ impl UnreadBody {
                 Sender::Unknown => self.share.grow_unknown(piece.len())?,
             }
             self.start.extend_from_slice(&piece);
+            if self.start.len() > UNKNOWN_SENDER_BYTES {
+                self.rules.pace.wait_for_turn(piece.len() as u64).await;
+            }
         }
         // More than the limit is no error where only the start is wanted.
         match sender {
