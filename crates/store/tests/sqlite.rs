@@ -11,8 +11,8 @@ struct CompileOption {
 }
 
 /// With statistics of values, SQLite prepares a statement again whenever a value changes that is compared
-/// with an indexed column: nearly all statements at nearly each use. With shared page memory, all readers
-/// wait for one lock.
+/// with an indexed column, and without a guarantee that plans are stable, whenever a limit is set: nearly all
+/// statements at nearly each use. With shared page memory, all readers wait for one lock.
 #[tokio::test]
 async fn prepared_statements_stay_prepared_and_readers_share_no_lock() {
     let dir = tempfile::tempdir().unwrap();
@@ -31,5 +31,6 @@ async fn prepared_statements_stay_prepared_and_readers_share_no_lock() {
         !has("ENABLE_STAT4"),
         "set LIBSQLITE3_FLAGS as .cargo/config.toml does"
     );
+    assert!(has("ENABLE_QPSG"));
     assert!(!has("ENABLE_MEMORY_MANAGEMENT"));
 }
