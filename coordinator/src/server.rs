@@ -29,10 +29,6 @@ const SHUTDOWN_S: u64 = 10;
 /// Idle timeout of a connection. Our own clients close theirs earlier.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// For how long the rest of a refused body is read and discarded after the answer. Longer than the answer
-/// takes to a client, which otherwise could see a reset connection instead.
-const LINGER: Duration = Duration::from_millis(500);
-
 /// The TCP user timeout, as a multiple of the timeout of slow readers.
 const USER_TIMEOUT_FACTOR: u32 = 2;
 
@@ -108,7 +104,8 @@ pub async fn start(
     })
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(config.traffic.request_head_s)
-    .client_disconnect_timeout(LINGER)
+    // The rest of a body after its answer is read at a pace (`guard_body`), and not once more by the server.
+    .client_disconnect_timeout(Duration::ZERO)
     .on_connect(move |connection, _| set_user_timeout(connection, user_timeout))
     // A runner that disconnected must not stay parked: it would be given a job that nobody runs.
     .h1_allow_half_closed(false)

@@ -38,8 +38,9 @@ impl Connection {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Sends `piece` again and again, up to `total` bytes or until the server closes the connection.
-    pub(crate) async fn flood(&mut self, piece: &[u8], total: usize) {
+    /// Sends `piece` again and again, up to `total` bytes or until the server closes the connection; returns
+    /// how many bytes were sent.
+    pub(crate) async fn flood(&mut self, piece: &[u8], total: usize) -> usize {
         let mut sent = 0;
         while sent < total {
             if self.0.write_all(piece).await.is_err() {
@@ -47,6 +48,16 @@ impl Connection {
             }
             sent += piece.len();
         }
+        sent
+    }
+
+    /// The status of an answer of which the rest may arrive later.
+    pub(crate) async fn status(&mut self) -> u16 {
+        let mut line = [0; 12];
+        let read = timeout(PROMPT, self.0.read_exact(&mut line)).await;
+        read.expect("an answer in time").unwrap();
+        let line = str::from_utf8(&line).unwrap();
+        line.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
     }
 
     /// The answer of a server that closes the connection within `limit`.

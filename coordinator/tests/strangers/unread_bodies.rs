@@ -7,6 +7,7 @@ use crate::connection::{Connection, PROMPT};
 
 on_both_back_ends!(
     no_byte_of_a_stranger_s_body_is_needed_for_the_answer,
+    rest_of_a_refused_body_is_not_read_as_fast_as_it_arrives,
     token_of_a_small_body_is_still_found,
     token_at_the_start_of_a_large_report_is_found,
 );
@@ -135,6 +136,21 @@ async fn no_byte_of_a_stranger_s_body_is_needed_for_the_answer(backend: Backend)
         let answer = connection.answer_and_close(PROMPT).await;
         assert_eq!(answer.status, 403, "{request}\n{}", answer.text);
     }
+}
+
+/// What the farm may take of a body after its answer, in bytes: half a second at 32 MiB/s, and what the
+/// sockets hold.
+const MAX_AFTER_ANSWER: usize = 48 << 20;
+
+async fn rest_of_a_refused_body_is_not_read_as_fast_as_it_arrives(backend: Backend) {
+    let farm = TestFarm::start(backend).await;
+    let mut connection = Connection::to(&farm).await;
+    connection
+        .head("POST /v1/projects HTTP/1.1\nContent-Length: 1000000000")
+        .await;
+    assert_eq!(connection.status().await, 401);
+    let sent = connection.flood(&[b'x'; 0x10000], 1_000_000_000).await;
+    assert!(sent < MAX_AFTER_ANSWER, "{sent} bytes were taken");
 }
 
 async fn token_of_a_small_body_is_still_found(backend: Backend) {

@@ -9,19 +9,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::HttpMessage;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, web};
 use bytes::Bytes;
 use futures_util::Stream;
 use slipway_farm::Pace;
 use tokio::time::Sleep;
 
+use super::rest::linger;
 use crate::body::BodyMemory;
+use crate::request::app_data;
 
 /// The fewest bytes that are progress, so that a client cannot hold a connection with one byte at a
 /// time.
@@ -31,6 +33,8 @@ const MIN_PROGRESS_BYTES: usize = 1024;
 const UNCHECKED_BYTES: u64 = 256 << 10;
 /// How fast large bodies are read into memory, in bytes per second. Uploads are streams and not limited.
 const LARGE_BODIES_BYTES_PER_S: u64 = 64 << 20;
+/// How fast the bodies of unknown senders, and the rest of answered ones, are read, in bytes per second.
+const UNKNOWN_SENDERS_BYTES_PER_S: u64 = 32 << 20;
 /// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("3");
 
@@ -41,9 +45,12 @@ pub struct BodyRules {
     pub progress: Duration,
     /// The memory for all bodies together.
     pub memory: BodyMemory,
-    /// The pace at which large bodies are read into memory, all of them together. Without it, clients that
-    /// send as fast as they can take all processors, and every request of others waits.
-    pub pace: Arc<Pace>,
+    /// The pace at which large bodies of known senders are read into memory, all of them together. Without
+    /// it, clients that send as fast as they can take all processors, and every request of others waits.
+    pub large: Arc<Pace>,
+    /// The pace for what nobody has use for yet: the bodies of unknown senders beyond their first bytes, and
+    /// the rest of a body after its answer, which is read and discarded.
+    pub unknown: Arc<Pace>,
 }
 
 impl Default for BodyRules {
@@ -51,7 +58,8 @@ impl Default for BodyRules {
         Self {
             progress: Duration::from_secs(30),
             memory: BodyMemory::new(128 << 20),
-            pace: Arc::new(Pace::new(LARGE_BODIES_BYTES_PER_S)),
+            large: Arc::new(Pace::new(LARGE_BODIES_BYTES_PER_S)),
+            unknown: Arc::new(Pace::new(UNKNOWN_SENDERS_BYTES_PER_S)),
         }
     }
 }
@@ -72,8 +80,8 @@ pub async fn guard_body<B: MessageBody + 'static>(
     if matches!(payload, Payload::None) {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
-    let progress = request.app_data::<web::Data<BodyRules>>();
-    let progress = progress.map_or(Duration::MAX, |rules| rules.progress);
+    let rules: &BodyRules = app_data(request.request());
+    let (progress, pace) = (rules.progress, Arc::clone(&rules.unknown));
     let guarded = Rc::new(Guarded {
         payload: RefCell::new(payload),
         progress,
@@ -101,12 +109,7 @@ pub async fn guard_body<B: MessageBody + 'static>(
             }
         }
     }
-    Ok(response.map_body(|_, body| {
-        BoxBody::new(WithRequestBody {
-            body,
-            _guarded: guarded,
-        })
-    }))
+    Ok(linger(response, guarded, pace))
 }
 
 /// A failure that decides the status, whatever the route answers.
@@ -142,8 +145,8 @@ impl BodyState {
     }
 }
 
-struct Guarded {
-    payload: RefCell<Payload>,
+pub(super) struct Guarded {
+    pub(super) payload: RefCell<Payload>,
     progress: Duration,
     /// The time until which the next bytes must arrive; `None` while bytes are there.
     waits: RefCell<Option<Pin<Box<Sleep>>>>,
@@ -201,34 +204,11 @@ fn timed_out() -> PayloadError {
     PayloadError::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
-/// The body of a response, with the rest of the body of its request. The server closes a connection
-/// whose request has an unread body only while somebody could still read it; without that, it reads
-/// and discards a chunked body for as long as the client sends it.
-struct WithRequestBody {
-    body: BoxBody,
-    _guarded: Rc<Guarded>,
-}
-
-impl MessageBody for WithRequestBody {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
-    use actix_web::{App, HttpResponse};
+    use actix_web::{App, HttpResponse, web};
 
     use super::*;
     use crate::body::{UNKNOWN_SENDER_BYTES, UnreadBody};
@@ -252,11 +232,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn large_bodies_are_read_at_their_pace() {
+    async fn bodies_of_unknown_senders_are_read_at_their_pace() {
         const PIECE: usize = 32 << 10;
         const PIECES: usize = 6;
         let rules = BodyRules {
-            pace: Arc::new(Pace::new(1 << 20)),
+            unknown: Arc::new(Pace::new(1 << 20)),
             ..BodyRules::default()
         };
         let app = App::new()
@@ -272,8 +252,8 @@ mod tests {
         let (request, _) = TestRequest::post().to_request().replace_payload(payload);
         let begin = std::time::Instant::now();
         assert_eq!(call_service(&app, request).await.status(), StatusCode::OK);
-        // Two pieces are read at once, and the first turn begins at once.
-        let paced = (PIECES - 3) * PIECE;
+        // The first turn begins at once.
+        let paced = (PIECES - 1) * PIECE;
         let at_least = Duration::from_secs_f64(paced as f64 / f64::from(1 << 20));
         assert!(begin.elapsed() >= at_least, "{:?}", begin.elapsed());
     }

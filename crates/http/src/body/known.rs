@@ -9,7 +9,11 @@ use slipway_farm::{
 /// kilobytes is read only with one of these, so no route can read the upload of a stranger.
 ///
 /// It is implemented here and nowhere else: a dialect has no proofs of its own.
-pub trait KnownSender: sealed::Sealed {}
+pub trait KnownSender: sealed::Sealed {
+    /// Whether the sender is a runner or a job. What they send is what the farm exists for, and there are
+    /// only as many of them as there are slots, so their bodies wait for no turn.
+    const IS_RUNNER: bool;
+}
 
 /// Notes that the sender of a request is known, if this shows neither in the headers nor when the body is
 /// read: its token was inside. The connections of known senders stay open.
@@ -26,20 +30,22 @@ mod sealed {
 }
 
 macro_rules! known_senders {
-    ($($proof:ty),+ $(,)?) => {
+    (runners: $is_runner:literal; $($proof:ty),+ $(,)?) => {
         $(
             impl sealed::Sealed for $proof {}
-            impl KnownSender for $proof {}
+            impl KnownSender for $proof {
+                const IS_RUNNER: bool = $is_runner;
+            }
         )+
     };
 }
 
+known_senders!(runners: true; JobAccess, Runner);
 known_senders!(
+    runners: false;
     Actor,
     FileAccess,
-    JobAccess,
     NamespaceAccess,
     ProjectAccess,
-    Runner,
     TriggerAccess,
 );

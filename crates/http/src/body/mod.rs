@@ -7,6 +7,7 @@ mod json;
 mod known;
 mod media;
 mod memory;
+mod rest;
 mod unread;
 
 pub use error::BodyError;

@@ -22,6 +22,11 @@ use crate::request::app_data;
 
 /// How much of a body is read before its sender is known, in bytes, unless a route allows more.
 pub const UNKNOWN_SENDER_BYTES: usize = 64 << 10;
+/// How much of the body of an unknown sender is read at once, in bytes: nearly all that have a token inside
+/// are shorter.
+const FIRST_BYTES: usize = 8 << 10;
+/// How much of the body of a known sender is read at once, in bytes.
+const LARGE_BYTES: usize = 64 << 10;
 /// How much of a stream is in memory at once while it is stored, in bytes.
 const STREAM_BYTES: usize = 2 << 20;
 /// Bodies that are larger are parsed on another thread, in bytes.
@@ -68,13 +73,18 @@ impl UnreadBody {
     ///
     /// # Errors
     /// [`BodyError`].
-    pub async fn read(
+    pub async fn read<S: KnownSender>(
         mut self,
-        _sender: &impl KnownSender,
+        _sender: &S,
         limit: usize,
     ) -> Result<Body, BodyError> {
         self.becomes_known();
-        let result = self.fill(limit, Sender::Known).await;
+        let sender = if S::IS_RUNNER {
+            Sender::Runner
+        } else {
+            Sender::Known
+        };
+        let result = self.fill(limit, sender).await;
         self.noted(result)?;
         Ok(self.into_body())
     }
@@ -146,7 +156,7 @@ impl UnreadBody {
     /// Reads until the body ends, or more than `limit` bytes have arrived.
     async fn fill(&mut self, limit: usize, sender: Sender) -> Result<(), BodyError> {
         let too_large = match sender {
-            Sender::Known => BodyError::TooLarge { limit },
+            Sender::Known | Sender::Runner => BodyError::TooLarge { limit },
             Sender::Unknown => BodyError::UnknownSender { limit },
         };
         if self.declared.is_some_and(|length| length > limit) || self.start.len() > limit {
@@ -159,19 +169,28 @@ impl UnreadBody {
             };
             let piece = piece?;
             match sender {
-                Sender::Known => self.share.grow(piece.len())?,
+                Sender::Known | Sender::Runner => self.share.grow(piece.len())?,
                 Sender::Unknown => self.share.grow_unknown(piece.len())?,
             }
             self.start.extend_from_slice(&piece);
-            if self.start.len() > UNKNOWN_SENDER_BYTES {
-                self.rules.pace.wait_for_turn(piece.len() as u64).await;
-            }
+            self.wait_for_turn(sender, piece.len() as u64).await;
         }
         // More than the limit is no error where only the start is wanted.
         match sender {
-            Sender::Known if self.start.len() > limit => Err(too_large),
+            Sender::Known | Sender::Runner if self.start.len() > limit => Err(too_large),
             _ => Ok(()),
         }
+    }
+
+    /// Waits, before more is read, until those who sent large bodies before have had their turns.
+    async fn wait_for_turn(&self, sender: Sender, bytes: u64) {
+        let pace = match sender {
+            Sender::Runner => return,
+            Sender::Known if self.start.len() > LARGE_BYTES => &self.rules.large,
+            Sender::Unknown if self.start.len() > FIRST_BYTES => &self.rules.unknown,
+            Sender::Known | Sender::Unknown => return,
+        };
+        pace.wait_for_turn(bytes).await;
     }
 
     /// Makes the response one about a failure that is the same on every route.
@@ -199,6 +218,7 @@ impl UnreadBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sender {
     Known,
+    Runner,
     Unknown,
 }
 
