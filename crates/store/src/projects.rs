@@ -16,7 +16,7 @@ pub use namespaces::{
     namespace, namespace_by_name, namespace_locked, set_max_builds,
 };
 pub use queries::{
-    ImagePlace, Reach, by_path, get, image_places, insert, limit_to_one, list, list_visible,
+    ImagePlace, Reach, by_path, get, image_places, insert, limit_to_one, list, list_visible, paths,
     readable_ids, reset_runners_nonces, set_read_only, update,
 };
 pub use row::{Project, Settings};

@@ -13,7 +13,7 @@ pub(crate) mod types;
 
 pub use again::{claim_again, claimed_by};
 pub use keys::{
-    avoids_runner, backlog, key_for, pending_keys, pending_queues, pending_total, requirement,
-    running, running_total,
+    Backlog, avoids_runner, backlog, backlogs, backlogs_of_few, key_for, pending_keys,
+    pending_queues, requirement, running, running_total,
 };
 pub use types::Claimed;

@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::access::Action;
-use slipway_domain::queue::{PendingReason, RunnerView, explain_pending};
+use slipway_domain::queue::{KeyQueue, PendingReason, RunnerView, explain_pending};
 use slipway_domain::{JobId, JobState, ProjectId, TagSet};
+use slipway_store::queue::Backlog;
 use slipway_store::runners::Runner;
 use slipway_store::{Conn, StoreError, jobs, projects, queue, reservations, runners};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
+
+/// How many jobs under a new queue key are counted at once.
+const MAX_NEW: i64 = 1000;
 
 /// The pending jobs of one project that ask for the same tags.
 #[derive(Clone, Debug)]
@@ -20,6 +24,7 @@ pub struct QueueLine {
     pub project: String,
     /// The tags that a runner must have.
     pub tags: TagSet,
+    /// If the queue is long, this and the next member may be some seconds old.
     pub count: i64,
     /// Since when the oldest of the jobs waits.
     pub oldest: Option<DateTime<Utc>>,
@@ -47,31 +52,40 @@ impl Farm {
     pub async fn queue(&self, actor: &Actor) -> Result<Vec<QueueLine>, FarmError> {
         actor.require(Action::ReadProjects)?;
         let (user, all, now) = (actor.user, actor.admin, self.now());
+        let backlogs = self.backlogs().await?;
         let explain = move |conn: &mut Conn| {
             let visible: Option<BTreeSet<ProjectId>> = if all {
                 None
             } else {
                 Some(projects::readable_ids(conn, user)?)
             };
+            let is_visible = |project| visible.as_ref().is_none_or(|ids| ids.contains(&project));
             // One snapshot of all runners serves all queue keys.
             let views = views(conn, now)?;
             let (lines, running) = queue::pending_queues(conn)?;
             let reserved = reservations::current(conn, now)?;
-            let mut shown = Vec::new();
+            let lines: Vec<KeyQueue> = lines
+                .into_iter()
+                .filter(|line| is_visible(line.requirement.project))
+                .collect();
+            let projects = lines.iter().map(|line| line.requirement.project);
+            let paths = projects::paths(conn, &projects.collect())?;
+            let mut shown = Vec::with_capacity(lines.len());
             for line in lines {
                 let project = line.requirement.project;
-                if visible.as_ref().is_some_and(|ids| !ids.contains(&project)) {
-                    continue;
-                }
                 let running = running.get(&project).copied().unwrap_or(0);
-                let (count, oldest) = queue::backlog(conn, line.key)?;
+                let Backlog { count, oldest } = match backlogs.get(&line.key) {
+                    Some(backlog) => *backlog,
+                    // The first job under this key became pending after the numbers were read.
+                    None => queue::backlog(conn, line.key, MAX_NEW)?,
+                };
                 // One reserved job does not explain why the other jobs of its queue key wait.
                 let reserved = reserved
                     .iter()
                     .find(|reserved| reserved.key == line.key && count == 1);
                 let reserved = reserved.map(|reserved| (reserved.runner, reserved.until));
                 shown.push(QueueLine {
-                    project: projects::get(conn, project)?.path(),
+                    project: paths.get(&project).cloned().unwrap_or_default(),
                     count,
                     oldest,
                     reason: explain_pending(

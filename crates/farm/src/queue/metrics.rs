@@ -1,6 +1,11 @@
 //! Numbers about the queue for monitoring.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use slipway_domain::QueueKeyId;
+use slipway_store::queue::Backlog;
 use slipway_store::{Conn, StoreError, queue};
 
 use crate::error::FarmError;
@@ -20,21 +25,29 @@ pub struct FarmMetrics {
     pub refused_sign_ins: u64,
 }
 
+/// The longest queue that is counted at each request for it.
+const SHORT_QUEUE: i64 = 100;
+
 /// The numbers that come from the database.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct QueueNumbers {
     pending: i64,
     running: i64,
     /// Since when the oldest pending job waits.
     oldest: Option<DateTime<Utc>>,
+    backlogs: Backlogs,
 }
 
+/// The pending jobs under each queue key.
+pub(crate) type Backlogs = Arc<HashMap<QueueKeyId, Backlog>>;
+
 fn queue_numbers(conn: &mut Conn) -> Result<QueueNumbers, StoreError> {
-    let (pending, oldest) = queue::pending_total(conn)?;
+    let backlogs = queue::backlogs(conn)?;
     Ok(QueueNumbers {
-        pending,
+        pending: backlogs.values().map(|backlog| backlog.count).sum(),
         running: queue::running_total(conn)?,
-        oldest,
+        oldest: backlogs.values().filter_map(|backlog| backlog.oldest).min(),
+        backlogs: Arc::new(backlogs),
     })
 }
 
@@ -44,14 +57,7 @@ impl Farm {
     /// # Errors
     /// `Unavailable`.
     pub async fn metrics(&self) -> Result<FarmMetrics, FarmError> {
-        let farm = self.clone();
-        let read = async move {
-            let numbers = farm.read(queue_numbers).await;
-            numbers.inspect_err(FarmError::log).ok()
-        };
-        let numbers = self.inner.queue_numbers.get(|| read).await;
-        let numbers = numbers
-            .ok_or_else(|| FarmError::Unavailable("the database does not answer".to_owned()))?;
+        let numbers = self.queue_numbers().await?;
         let wait = numbers.oldest.map(|since| self.now() - since);
         Ok(FarmMetrics {
             parked_polls: i64::try_from(self.parked_polls()).unwrap_or(i64::MAX),
@@ -60,5 +66,28 @@ impl Farm {
             oldest_wait_s: wait.map_or(0, |wait| wait.num_seconds().max(0)),
             refused_sign_ins: self.inner.sign_ins.refused(),
         })
+    }
+
+    /// The pending jobs under each queue key. If the queue is long, they may be some seconds old.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn backlogs(&self) -> Result<Backlogs, FarmError> {
+        let few = self.read(|conn| queue::backlogs_of_few(conn, SHORT_QUEUE));
+        match few.await? {
+            Some(backlogs) => Ok(Arc::new(backlogs)),
+            None => Ok(self.queue_numbers().await?.backlogs),
+        }
+    }
+
+    /// The numbers of the queue. Reading them takes longer the more jobs are pending.
+    async fn queue_numbers(&self) -> Result<QueueNumbers, FarmError> {
+        let farm = self.clone();
+        let read = async move {
+            let numbers = farm.read(queue_numbers).await;
+            numbers.inspect_err(FarmError::log).ok()
+        };
+        let numbers = self.inner.queue_numbers.get(|| read).await;
+        numbers.ok_or_else(|| FarmError::Unavailable("the database does not answer".to_owned()))
     }
 }

@@ -44,8 +44,8 @@ impl Farm {
             });
             let mut found: Vec<(KeyQueue, i64)> = Vec::with_capacity(queues.len());
             for queue in queues {
-                let (jobs, _) = queue::backlog(conn, queue.key)?;
-                found.push((queue, jobs));
+                let backlog = queue::backlog(conn, queue.key, MAX_WOKEN)?;
+                found.push((queue, backlog.count));
             }
             Ok(found)
         };
@@ -58,7 +58,7 @@ impl Farm {
                 only_warm: false,
                 passed_on: false,
             };
-            for _ in 0..jobs.min(MAX_WOKEN) {
+            for _ in 0..jobs {
                 self.inner.wakeups.wake(&pending);
             }
         }

@@ -1,6 +1,6 @@
 //! Creates, reads and changes projects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -172,6 +172,29 @@ pub fn image_places(conn: &mut Conn) -> Result<Vec<ImagePlace>, StoreError> {
         })
     };
     rows.into_iter().map(place).collect()
+}
+
+/// The paths `namespace/name` of some projects.
+pub fn paths(
+    conn: &mut Conn,
+    ids: &BTreeSet<ProjectId>,
+) -> Result<HashMap<ProjectId, String>, StoreError> {
+    /// How many ids one statement may have, on SQLite as a parameter each.
+    const CHUNK: usize = 1000;
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let mut paths = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(CHUNK) {
+        let rows: Vec<(i64, String, String)> = projects::table
+            .inner_join(namespaces::table.on(namespaces::id.eq(projects::namespace_id)))
+            .filter(projects::id.eq_any(ids))
+            .select((projects::id, namespaces::name, projects::name))
+            .load(conn)?;
+        let rows = rows.into_iter();
+        paths.extend(
+            rows.map(|(id, namespace, name)| (ProjectId(id), format!("{namespace}/{name}"))),
+        );
+    }
+    Ok(paths)
 }
 
 /// The projects, newest first; only those of `namespace` if that is given.

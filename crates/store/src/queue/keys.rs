@@ -1,7 +1,7 @@
 //! Queue keys: a project with the tags and features that its runners must have. Jobs with the same
 //! requirements share a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -118,26 +118,79 @@ pub fn pending_keys(conn: &mut Conn, project: ProjectId) -> Result<Vec<QueueKeyI
     Ok(keys.into_iter().map(QueueKeyId).collect())
 }
 
-/// How many jobs are pending under a key, and since when the oldest one is.
-pub fn backlog(
-    conn: &mut Conn,
-    key: QueueKeyId,
-) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
-    let (count, oldest): (i64, Option<i64>) = jobs::table
-        .filter(IsPending)
-        .filter(jobs::queue_key_id.eq(key.0))
-        .select((diesel::dsl::count_star(), diesel::dsl::min(jobs::queued_at)))
-        .first(conn)?;
-    Ok((count, from_opt_ms(oldest)?))
+/// The pending jobs under a queue key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub count: i64,
+    /// Since when the oldest of them is pending.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
-/// How many jobs are pending, and since when the oldest one is. Reads all pending jobs.
-pub fn pending_total(conn: &mut Conn) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
-    let (count, oldest): (i64, Option<i64>) = jobs::table
+impl Backlog {
+    fn add(&mut self, since: Option<DateTime<Utc>>) {
+        self.count += 1;
+        self.oldest = match (self.oldest, since) {
+            (Some(oldest), Some(since)) => Some(oldest.min(since)),
+            (oldest, since) => oldest.or(since),
+        };
+    }
+}
+
+/// The pending jobs under each queue key that has any. Reads all pending jobs.
+pub fn backlogs(conn: &mut Conn) -> Result<HashMap<QueueKeyId, Backlog>, StoreError> {
+    let rows: Vec<(i64, i64, Option<i64>)> = jobs::table
         .filter(IsPending)
-        .select((diesel::dsl::count_star(), diesel::dsl::min(jobs::queued_at)))
-        .first(conn)?;
-    Ok((count, from_opt_ms(oldest)?))
+        .group_by(jobs::queue_key_id)
+        .select((
+            jobs::queue_key_id,
+            diesel::dsl::count_star(),
+            diesel::dsl::min(jobs::queued_at),
+        ))
+        .load(conn)?;
+    let backlogs = rows.into_iter().map(|(key, count, oldest)| {
+        let oldest = from_opt_ms(oldest)?;
+        Ok((QueueKeyId(key), Backlog { count, oldest }))
+    });
+    backlogs.collect()
+}
+
+/// The same as [`backlogs`]; `None` if more than `limit` jobs are pending.
+pub fn backlogs_of_few(
+    conn: &mut Conn,
+    limit: i64,
+) -> Result<Option<HashMap<QueueKeyId, Backlog>>, StoreError> {
+    let rows: Vec<(i64, Option<i64>)> = jobs::table
+        .filter(IsPending)
+        // The order of the index, so that no other one is used.
+        .order((jobs::queue_key_id, jobs::priority.desc(), jobs::id))
+        .limit(limit.saturating_add(1))
+        .select((jobs::queue_key_id, jobs::queued_at))
+        .load(conn)?;
+    if i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit {
+        return Ok(None);
+    }
+    let mut backlogs: HashMap<QueueKeyId, Backlog> = HashMap::new();
+    for (key, since) in rows {
+        let backlog = backlogs.entry(QueueKeyId(key)).or_default();
+        backlog.add(from_opt_ms(since)?);
+    }
+    Ok(Some(backlogs))
+}
+
+/// The first `limit` pending jobs under a queue key.
+pub fn backlog(conn: &mut Conn, key: QueueKeyId, limit: i64) -> Result<Backlog, StoreError> {
+    let rows: Vec<Option<i64>> = jobs::table
+        .filter(IsPending)
+        .filter(jobs::queue_key_id.eq(key.0))
+        .order((jobs::priority.desc(), jobs::id))
+        .limit(limit)
+        .select(jobs::queued_at)
+        .load(conn)?;
+    let mut backlog = Backlog::default();
+    for since in rows {
+        backlog.add(from_opt_ms(since)?);
+    }
+    Ok(backlog)
 }
 
 /// Whether a job under `key` avoids `runner`, because that runner lost the previous attempt.

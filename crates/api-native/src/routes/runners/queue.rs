@@ -12,7 +12,8 @@ use crate::wire::paths::JobPath;
 
 /// Lists the pending jobs of the projects that the caller may see, and why they are pending.
 ///
-/// Jobs of one project that need the same tags are one line.
+/// Jobs of one project that need the same tags are one line. If more than 100 jobs are pending, the
+/// number of jobs and the time of the oldest may be some seconds old.
 ///
 /// Status: 200; 401 without a valid token.
 #[utoipa::path(tag = "queue", responses((status = 200, body = wire::Listing<wire::QueueLine>)))]
